@@ -1,0 +1,127 @@
+"""The one place that knows the layout of an event log: records, states and files.
+
+A process writes its events into a chain of preallocated, memory-mapped segment files
+
+    {pid}-{opened_ns}.{segment:04d}.events
+
+in the trial's log folder. A segment is a header of `HEADER_BYTES` (UTF-8 JSON, padded with NUL: see `Header`) followed by
+`SEGMENT_RECORDS` records of `RECORD.size` bytes. Records are never overwritten. The sequence word is written last and is
+the record's index in the chain plus one, so a reader tells a finished record from a hole (a thread that died half way).
+
+A record is one of four forms, told by the low two bits of `kind`; the other bits are a `State`:
+
+* BEGIN and END bracket a span. Spans of one thread nest strictly; spans of the same state do not nest in each other.
+* INSTANT marks a point in time.
+* COMPLETE is a whole span in one record: `time_ns` is its start, `b` its duration in nanoseconds. It is used where the
+  start lies in the past (an import, a device period).
+
+What `a` and `b` mean for each state is said at the state. All times are `time.perf_counter_ns()`.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+RECORD = struct.Struct("<QqqHHI")
+"""time_ns u64, a i64, b i64, kind u16, thread u16, sequence u32."""
+
+HEADER_BYTES = 4096
+SEGMENT_RECORDS = 1 << 15
+SEGMENT_BYTES = HEADER_BYTES + SEGMENT_RECORDS * RECORD.size
+SUFFIX = ".events"
+
+BEGIN, END, INSTANT, COMPLETE = 0, 1, 2, 3
+FORM_BITS = 2
+FORM_MASK = 3
+
+MAIN_THREAD, PIN_THREAD = 0, 1
+"""Values of a record's `thread`; workers of the thread backend use `THREAD_WORKER_BASE` + worker."""
+THREAD_WORKER_BASE = 16
+
+
+class Role:
+    """Values of a header's `role`."""
+
+    MAIN = "main"
+    WORKER = "worker"
+    SERVER = "forkserver"
+
+
+class State(enum.IntEnum):
+    """What a span or point is about, with the meaning of `a` and `b` of its records.
+
+    `batch` is torch's index of the batch within its epoch, counted from 0 (`_send_idx` order); -1 where unknown.
+    """
+
+    # main process
+    LOAD = 1  # the script's import (begin, end)
+    ITERATOR = 2  # the whole of iter(loader); begin a=epoch
+    START_WORKER = 3  # Process.start() of one worker; begin a=worker; end a=worker, b=child pid
+    PICKLE = 4  # pickling of one worker's process object, inside START_WORKER; begin a=worker; end a=worker, b=bytes
+    WAIT = 5  # the whole of next(iterator); begin a=epoch; end a=batch (-1: StopIteration), b=batches outstanding
+    RECEIVE = 6  # blocked in the result queue until a message's bytes are there, inside WAIT; end a=-1, b=bytes
+    DESERIALISE = 7  # from those bytes to the batch in hand; end a=batch
+    TRANSFER = 8  # copy to the device as the host sees it; begin, end a=batch
+    STEP = 9  # the consumer's step as the host sees it; begin, end a=batch
+    SHUTDOWN = 10  # end of epoch: workers joined; begin a=epoch
+    INDEX_PUT = 11  # instant: indices of a batch handed to a worker; a=batch, b=worker
+    ARRIVE = 12  # instant: a batch left the result queue, in order or not; a=batch, b=worker or -1
+    EPOCH = 13  # one whole epoch as the consumer sees it, from iter() to its end; begin a=epoch; end a=epoch, b=batches
+
+    # worker process (FETCH, COLLATE and SAMPLE also in main with 0 workers, inside WAIT)
+    CREATE = 20  # complete: process creation until the child's first Python statement
+    BOOT = 21  # complete: first Python statement until the preparation data is read
+    MAIN_IMPORT = 22  # re-import of the user's main module under spawn and forkserver
+    IMPORT = 23  # complete: one imported module; a=index into the log's names (see NAMES_SUFFIX), b=duration
+    UNPICKLE = 24  # of the process object (dataset, sampler ...)
+    LOOP_ENTRY = 25  # from Process.run until the worker's loop asks for its first index, without WORKER_INIT
+    WORKER_INIT = 26  # the user's worker_init_fn; begin a=worker
+    INDEX_WAIT = 27  # idle: waiting for indices; end a=batch, or -1 for resume and the end of the epoch
+    FETCH = 28  # dataset access for one batch, without collate; begin a=batch, b=samples; end a=batch, b=thread CPU ns
+    SAMPLE = 29  # instant: one sample's access begins (it ends at the next record of the thread); a=index or -1, b=batch
+    COLLATE = 30  # begin, end a=batch
+    SEND = 31  # the put of a batch into the result queue; begin a=batch; end a=batch
+    SERIALISE = 32  # inside SEND; end a=batch, b=bytes
+    SERVER_START = 33  # start of the forkserver, in main; begin, end
+
+    # pin thread, in main
+    PIN = 40  # begin, end a=batch
+
+    # device (written by main when events were polled as done)
+    DEVICE_TRANSFER = 50  # complete: a=batch, b=duration
+    DEVICE_STEP = 51  # complete: a=batch, b=duration
+    DEVICE_ANCHOR = 52  # instant: a=error bound of the clock alignment in ns
+
+    # the tool itself
+    OWN = 60  # complete: time that our hooks took, where it is worth telling
+
+
+THREAD_CPU_UNKNOWN = -1
+"""`b` of a FETCH end where the platform has no thread CPU clock."""
+
+NAMES_SUFFIX = ".names"
+"""Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; IMPORT's `a` is a line number."""
+
+STACKS_SUFFIX = ".stacks"
+"""Python stacks of a process that stopped making progress (faulthandler's text), in {pid}-{opened_ns}.stacks."""
+
+
+def kind_of(state: State, form: int) -> int:
+    """The `kind` word of a record."""
+    return (state << FORM_BITS) | form
+
+
+class Header:
+    """Keys of a segment's JSON header."""
+
+    VERSION = "version"  # LAYOUT_VERSION
+    PID = "pid"
+    PARENT_PID = "parent_pid"
+    ROLE = "role"  # one of Role
+    WORKER = "worker"  # worker number or null (known later for a log opened before the loop: see WORKER_INIT, START_WORKER)
+    OPENED_NS = "opened_ns"  # when the log was opened; with the pid it names the chain
+    FIRST = "first"  # index of the segment's first record in the chain
+
+
+LAYOUT_VERSION = 1

@@ -1,0 +1,172 @@
+"""The messages between app and agent: JSON objects, one a line, UTF-8, over a loopback connection that the agent dials.
+
+The agent greets first with `hello`, carrying the one-time token; the app answers `welcome` or hangs up. From then on the
+app asks and the agent answers, one request at a time. The end of the connection ends the agent and its tree.
+
+    app asks                                   agent answers
+    -                                          hello {token, protocol, pid, python, executable, platform, clock_ns}
+    welcome {protocol}
+    load {script, args, cwd, capture,          loaded {targets: [Target.to_json()], has_step, environment} |
+          arguments}                           failed {error}
+    attach {target, arguments}                 attached {target: Target.to_json(), length, current: TrialConfig, fingerprint,
+                                               notes: [sentence]} | failed {error}
+    probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
+    clock {}                                   clock {clock_ns}
+    trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
+    exit {}                                    (ends)
+
+`environment` = {python, torch, torch_cuda, start_methods, default_start_method, free_threaded, torch_assumptions: [sentence]}.
+`error` = ErrorInfo.to_json(). With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Dict, List, Optional, Tuple
+
+PROTOCOL = 1
+TOKEN_VARIABLE = "LOADERSCOPE_TOKEN"  # removed from the agent's environment before the user's code runs
+ADDRESS_VARIABLE = "LOADERSCOPE_ADDRESS"  # host:port, likewise
+MARK_VARIABLE = "LOADERSCOPE_MARK"  # stays: by it every process of a trial is found
+MAX_LINE_BYTES = 16 * 1024 * 1024
+
+
+class ProtocolError(Exception):
+    """A message that is not what the other side may send."""
+
+
+def encode(message: Dict[str, Any]) -> bytes:
+    """One message as a line of bytes."""
+    return json.dumps(message, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Dict[str, Any]:
+    """The message in one line.
+
+    Raises:
+        ProtocolError: the line is too long, not JSON, or no object with a text under "type".
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise ProtocolError("a message of %d bytes is longer than the %d allowed" % (len(line), MAX_LINE_BYTES))
+    try:
+        message = json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        raise ProtocolError("a message is not JSON: %s" % error) from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise ProtocolError("a message is no object with a type")
+    return message
+
+
+class _Json:
+    """Dataclasses that travel: to_json gives plain JSON values, from_json ignores keys it does not know."""
+
+    def to_json(self) -> Dict[str, Any]:
+        data: Dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return data
+
+    @classmethod
+    def from_json(cls, data: Dict[str, Any]):  # type: ignore[no-untyped-def]
+        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialConfig(_Json):
+    """One setting of the loader. What means nothing at 0 workers is None there; `batch_size` None keeps the loader's own."""
+
+    num_workers: int = 0
+    batch_size: Optional[int] = None
+    prefetch_factor: Optional[int] = None
+    pin_memory: bool = False
+    persistent_workers: Optional[bool] = None
+    start_method: Optional[str] = None
+    in_order: Optional[bool] = None
+    backend: Optional[str] = None
+    forkserver_preload: Optional[Tuple[str, ...]] = None
+
+    def __post_init__(self) -> None:
+        if self.forkserver_preload is not None:  # JSON gives a list; equal settings must hash alike
+            object.__setattr__(self, "forkserver_preload", tuple(self.forkserver_preload))
+
+
+@dataclasses.dataclass(frozen=True)
+class Consumer(_Json):
+    """What takes the batches: none, sleep or burn for `ms` milliseconds, the script's train_step, or a synthetic CUDA load."""
+
+    kind: str = "none"  # none | sleep | burn | script | cuda
+    ms: Optional[float] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialOrder(_Json):
+    """What the agent is to run. `record` False runs the same trial without instrumentation (to measure what that costs)."""
+
+    trial: int
+    log_dir: str
+    config: TrialConfig
+    batches: Optional[int] = 100  # per epoch; None: all
+    epochs: int = 1
+    shuffle: Optional[bool] = None  # None: the loader's own, else off
+    seed: int = 0
+    consumer: Consumer = dataclasses.field(default_factory=Consumer)
+    device: Optional[str] = None
+    h2d: str = "blocking"  # or non_blocking
+    timeout_s: float = 30.0
+    record: bool = True
+
+    @classmethod
+    def from_json(cls, data: Dict[str, Any]) -> "TrialOrder":
+        data = dict(data)
+        data["config"] = TrialConfig.from_json(data["config"])
+        data["consumer"] = Consumer.from_json(data["consumer"])
+        return super().from_json(data)  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialOutcome(_Json):
+    """What the consumer saw. `ran_user_code`: the dataset or a step ran inside the agent, so it must not be used again."""
+
+    seconds: float
+    batches: int
+    samples: Optional[int]  # None where a batch's size cannot be told
+    epoch_batches: List[int]
+    pinned: bool  # whether pinning really happened
+    ran_user_code: bool
+    fingerprint: Optional[str]  # of the dataset after the trial, compared with the one before
+    event_seconds: Optional[float] = None  # estimated time of the main process spent in recording
+    notes: List[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target(_Json):
+    """Something in the script that can feed a loader."""
+
+    name: str
+    kind: str  # dataset | loader | captured
+    type_name: str  # class of the object, or of what a function is annotated to return, or ""
+    origin: str  # variable | function | class | captured
+    dataset_kind: Optional[str] = None  # map | iterable; None while unknown (functions, classes)
+    length: Optional[int] = None  # samples
+    needs: List[str] = dataclasses.field(default_factory=list)  # arguments the user must give
+    current: Optional[TrialConfig] = None  # the loader's own settings
+    line: Optional[int] = None
+    note: str = ""  # one sentence worth telling, e.g. an iteration at top level
+
+    @classmethod
+    def from_json(cls, data: Dict[str, Any]) -> "Target":
+        data = dict(data)
+        if data.get("current") is not None:
+            data["current"] = TrialConfig.from_json(data["current"])
+        return super().from_json(data)  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorInfo(_Json):
+    """`kind` is the exception's name, or one of worker-died, agent-died, hung, not-picklable, main-guard, limit, unsupported."""
+
+    kind: str
+    message: str  # one clear sentence, with file and line where they are known
+    traceback: str = ""
+    file: Optional[str] = None
+    line: Optional[int] = None

@@ -1,0 +1,208 @@
+"""What a sweep found, as plain data: the `trials`, `results`, `recommendation` and `findings` of the JSON document.
+
+Field names are the keys of the JSON, which other people's scripts rely on: add, do not rename. Unknown values are None.
+Times in seconds, sizes in bytes, shares from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from loaderscope.agent.messages import ErrorInfo, TrialConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval, where that can be told."""
+
+    value: float
+    ci95: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochTimes:
+    """One epoch as the consumer saw it."""
+
+    first_batch_s: float | None
+    steady_s: float | None
+    end_s: float | None  # from the last batch to the end of the epoch, workers joined
+    batches: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One start-up phase of one process; `start_s` counts from the epoch's iter()."""
+
+    epoch: int
+    process: str
+    phase: str
+    start_s: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Culprit:
+    """The start-up phase that costs most on the critical path of batch 0."""
+
+    phase: str
+    detail: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Startup:
+    """The time from iter() to the first batch, by phase; `explained_share` is what the critical path of batch 0 covers."""
+
+    explained_share: float | None
+    culprit: Culprit | None
+    phases: list[Phase]
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerMemory:
+    """The largest figures seen of one worker, over all its processes."""
+
+    worker: int
+    peak_uss_bytes: int | None
+    peak_pss_bytes: int | None
+    peak_rss_bytes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """`peak_total_bytes`: largest sum of PSS (private bytes on Windows) over main and workers at one time."""
+
+    peak_total_bytes: int | None
+    workers: list[WorkerMemory]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnCost:
+    """What the tool itself cost. `app_cpu_share` is the app's CPU time over the trial's wall time, in cores."""
+
+    events: int
+    event_seconds: float | None
+    app_cpu_share: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialResult:
+    """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
+
+    id: int
+    repeat: int | None
+    status: str  # ok | failed | timeout | killed | skipped | cancelled
+    config: TrialConfig
+    error: ErrorInfo | None = None
+    seconds: float | None = None
+    batches: int = 0
+    samples: int | None = None
+    samples_per_second: Estimate | None = None
+    samples_per_second_reason: str | None = None  # why the value or its interval is missing
+    epoch_s: Estimate | None = None
+    epochs: list[EpochTimes] = dataclasses.field(default_factory=list)
+    first_batch_s: float | None = None
+    wait_share: float | None = None
+    transfer_share: float | None = None
+    step_share: float | None = None
+    other_share: float | None = None
+    gpu_busy_share: float | None = None
+    data_stall_share: float | None = None
+    disk_share: float | None = None  # of the bytes read, those that came from disk and not from the page cache
+    startup: Startup | None = None
+    memory: Memory | None = None
+    own_cost: OwnCost | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrialResult:
+        """The row back from `to_json`; unknown keys are ignored.
+
+        Raises:
+            TypeError, KeyError, ValueError: the data is no row.
+        """
+        result: TrialResult = _build(cls, data)
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingResult:
+    """One row of `results`: all repeats of one setting together."""
+
+    config: TrialConfig
+    trials: list[int]
+    samples_per_second: Estimate | None
+    epoch_s: Estimate | None
+    train_s: float | None  # projected seconds of the user's training, what the recommendation minimises
+    first_batch_s: float | None
+    end_s: float | None
+    wait_share: float | None
+    transfer_share: float | None
+    step_share: float | None
+    other_share: float | None
+    gpu_busy_share: float | None
+    data_stall_share: float | None
+    peak_total_bytes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommendation:
+    """Which setting to use, and why."""
+
+    config: TrialConfig
+    fastest: TrialConfig
+    ties: list[TrialConfig]
+    knee: TrialConfig | None
+    current: TrialConfig | None
+    rule_of_thumb: int | None  # 4 x GPUs; None without a GPU
+    torch_suggested: int  # what torch's own warning calls the suggested maximum: usable CPUs
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Something worth telling about the dataset, the script or a setting."""
+
+    code: str
+    severity: str  # error | warning | info
+    trials: list[int]
+    message: str
+    evidence: dict[str, Any]
+    advice: str
+
+
+def _build(cls: Any, data: Any) -> Any:
+    """A dataclass of this module from plain JSON values, by the types its fields are annotated with."""
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for field in dataclasses.fields(cls):
+        if field.name not in data:
+            continue
+        values[field.name] = _convert(hints[field.name], data[field.name])
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        hint = next(argument for argument in typing.get_args(hint) if argument is not type(None))
+        origin = typing.get_origin(hint)
+    if origin is list:
+        (element,) = typing.get_args(hint)
+        return [_convert(element, item) for item in value]
+    if origin is tuple:
+        return tuple(value)
+    if isinstance(hint, type) and issubclass(hint, TrialConfig | ErrorInfo):
+        return hint.from_json(value)
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value)
+    return value

@@ -1,0 +1,1 @@
+"""Throughput, start-up and memory charts."""

@@ -1,0 +1,1 @@
+"""Panels around the timeline: target, sweep, results, findings, log."""

@@ -1,0 +1,1 @@
+"""The timeline: its painter, widget, minimap and interaction."""

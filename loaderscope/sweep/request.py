@@ -1,0 +1,69 @@
+"""What a run was asked for: every option of `loaderscope run` with its value."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from loaderscope.agent.messages import Consumer, TrialConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Axes:
+    """Values to sweep, axis by axis. None: the default for that axis, decided when the target is known."""
+
+    num_workers: tuple[int, ...] | None = None  # 0, 1, 2, 4 ... up to the usable cores
+    batch_size: tuple[int, ...] | None = None  # the loader's, else 32
+    prefetch_factor: tuple[int, ...] = (2,)
+    pin_memory: tuple[bool, ...] = (False,)
+    persistent_workers: tuple[bool, ...] = (False,)
+    start_method: tuple[str, ...] | None = None  # the system's default
+    in_order: tuple[bool, ...] = (True,)
+    backend: tuple[str, ...] = ("process",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A run. Times in seconds."""
+
+    script: str  # absolute path
+    target: str | None = None  # None: the only one found, else an error that lists them
+    script_args: tuple[str, ...] = ()
+    arguments: dict[str, str] = dataclasses.field(default_factory=dict)  # --arg NAME=VALUE
+    python: str | None = None  # interpreter; None: the one that runs the app
+    cwd: str | None = None  # None: the caller's
+    axes: Axes = Axes()
+    batches: int | None = 100  # per epoch; None: all
+    epochs: int = 1
+    repeats: int = 1
+    shuffle: bool | None = None  # None: the loader's own, else off
+    seed: int = 0
+    train_epochs: int = 10
+    consumer: Consumer | None = None  # None: the script's step if there is one, else none
+    device: str | None = None
+    h2d: str = "blocking"
+    strategy: str = "grid"
+    max_seconds: float | None = None
+    timeout_s: float = 30.0
+    load_timeout_s: float = 60.0
+    current: TrialConfig | None = None
+    forkserver_preload: tuple[str, ...] = ()
+    probe: bool = True
+    force: bool = False
+    isolate: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The `request` of the JSON document."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Request:
+        """The request back from `to_json`; unknown keys are ignored."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known}
+        axes: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data["axes"].items()}
+        values["axes"] = Axes(**axes)
+        for name, cls_ in (("consumer", Consumer), ("current", TrialConfig)):
+            if values.get(name) is not None:
+                values[name] = cls_.from_json(values[name])
+        return cls(**values)

@@ -1,0 +1,57 @@
+"""Growing columns that one thread appends to while others read what is already there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Dtypes = Mapping[str, npt.DTypeLike]
+View = dict[str, npt.NDArray[np.generic]]
+
+
+class Columns:
+    """Named NumPy columns of equal length that only grow at the end.
+
+    One thread appends. Any thread may call `view` at any time: a view never changes, because rows are only added behind
+    it, and growing copies into new memory and leaves the old to whoever still looks at it.
+    """
+
+    def __init__(self, dtypes: Dtypes) -> None:
+        self._dtypes = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
+        self._state: tuple[int, View] = (0, {name: np.empty(0, dtype) for name, dtype in self._dtypes.items()})
+
+    def __len__(self) -> int:
+        return self._state[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._dtypes)
+
+    def append(self, **rows: npt.ArrayLike) -> None:
+        """Adds rows; every column must be given, all with the same length."""
+        arrays = {name: np.atleast_1d(np.asarray(rows[name], dtype)) for name, dtype in self._dtypes.items()}
+        lengths = {len(array) for array in arrays.values()}
+        if len(lengths) != 1 or len(rows) != len(arrays):
+            raise ValueError(f"rows must give {sorted(arrays)} in one length, not {sorted(rows)} in {sorted(lengths)}")
+        length, columns = self._state
+        added = lengths.pop()
+        if not added:
+            return
+        total = length + added
+        capacity = len(next(iter(columns.values())))
+        if total > capacity:
+            capacity = max(total, capacity * 2, 256)
+            grown = {name: np.empty(capacity, dtype) for name, dtype in self._dtypes.items()}
+            for name, column in grown.items():
+                column[:length] = columns[name][:length]
+            columns = grown
+        for name, array in arrays.items():
+            columns[name][length:total] = array
+        self._state = (total, columns)  # one assignment publishes the new length together with its memory
+
+    def view(self) -> View:
+        """All rows so far, as arrays that share memory with the columns."""
+        length, columns = self._state
+        return {name: column[:length] for name, column in columns.items()}

@@ -1,0 +1,143 @@
+"""The trace of one trial: lanes, the spans and points on them, and sampled series.
+
+A `Trace` is filled by one thread (the live reader, or the session file when it is opened) and read by any other. Times
+are `perf_counter_ns` of the measuring machine, int64; subtract `origin_ns` before going to float.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from loaderscope.agent.layout import State
+from loaderscope.trace.columns import Columns
+
+SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
+"""`batch` is a batch id (see `batch_id`) or -1. `value` depends on the state: FETCH thread CPU ns (-1 unknown);
+SERIALISE, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; START_WORKER the child's pid; EPOCH batches; IMPORT name; else 0."""
+
+POINT_COLUMNS = {"time_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
+"""SAMPLE: value = sample index; INDEX_PUT and ARRIVE: value = worker; DEVICE_ANCHOR: value = error bound in ns."""
+
+SERIES_COLUMNS = {"time_ns": "i8", "value": "f8"}
+
+WAITING_FOR_EARLIER = 100
+READY = 101
+"""States of the derived in-flight lanes, beside those of `State`: READY from the end of SEND in the worker until main takes
+the batch from the queue; WAITING_FOR_EARLIER from there until it is handed out, where that was held up by an earlier batch."""
+
+STATE_NAMES = {int(state): state.name.lower() for state in State} | {WAITING_FOR_EARLIER: "waiting for earlier", READY: "ready"}
+
+_EPOCH_SHIFT = 40
+
+
+def batch_id(epoch: int, batch: int) -> int:
+    """One number for a batch of a trial; ids sort by epoch, then by batch."""
+    return (epoch << _EPOCH_SHIFT) | batch
+
+
+def epoch_and_batch(identifier: int) -> tuple[int, int]:
+    """The epoch and the batch within it of a batch id."""
+    return identifier >> _EPOCH_SHIFT, identifier & ((1 << _EPOCH_SHIFT) - 1)
+
+
+class TrackKey(NamedTuple):
+    """Spans of one lane at one nesting depth do not overlap and are sorted by start; depth 0 is the outermost."""
+
+    lane: str
+    depth: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One row of the timeline.
+
+    Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-transfer`, `flight-0` ... (one a queue slot).
+    """
+
+    key: str
+    kind: str  # main | worker | pin | device | flight
+    label: str
+    order: int  # default position, small first
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessInfo:
+    """One process of the trial; a worker number has one process an epoch unless workers persist."""
+
+    name: str  # main, worker-0 ..., forkserver
+    pid: int
+    started_ns: int
+    ended_ns: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SeriesInfo:
+    """A sampled quantity. `key` is e.g. `cpu/worker-0`, `uss/main`, `gpu-0/utilisation`, `queue_depth`."""
+
+    key: str
+    group: str  # what is drawn in one plot: cpu, memory, gpu_utilisation, queue_depth ...
+    label: str
+    unit: str  # "%", "bytes", "W", "batches", "MHz", "°C", "bytes/s" ...
+    process: str | None = None
+    window_ns: int = 0  # a value averages over [time - window, time]; 0: at that moment
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenSpan:
+    """A span that has begun and not yet ended."""
+
+    lane: str
+    depth: int
+    state: int
+    start_ns: int
+    batch: int
+
+
+class Trace:
+    """Everything recorded of one trial.
+
+    Attributes:
+        origin_ns: zero of the time axis (the first record).
+        newest_ns: time of the newest record of any process; with no new one for long, the trial hangs.
+        version: grows whenever anything was added.
+        unavailable: sampled groups that could not be measured, with the reason in one sentence.
+    """
+
+    def __init__(self) -> None:
+        self.origin_ns: int | None = None
+        self.newest_ns: int = 0
+        self.version: int = 0
+        self.lanes: dict[str, Lane] = {}
+        self.processes: list[ProcessInfo] = []
+        self.tracks: dict[TrackKey, Columns] = {}
+        self.points: dict[str, Columns] = {}  # by lane key
+        self.series: dict[str, tuple[SeriesInfo, Columns]] = {}
+        self.open_spans: tuple[OpenSpan, ...] = ()
+        self.names: dict[int, str] = {}
+        self.unavailable: dict[str, str] = {}
+        self.notes: list[str] = []  # sentences about the recording itself (a full disk, holes)
+        self.record_count: int = 0
+
+    def track(self, lane: Lane, depth: int) -> Columns:
+        """The spans of a lane at a depth; both are made when they are new."""
+        self.lanes.setdefault(lane.key, lane)
+        return self.tracks.setdefault(TrackKey(lane.key, depth), Columns(SPAN_COLUMNS))
+
+    def points_of(self, lane: Lane) -> Columns:
+        """The points on a lane, which is made when it is new."""
+        self.lanes.setdefault(lane.key, lane)
+        return self.points.setdefault(lane.key, Columns(POINT_COLUMNS))
+
+    def series_of(self, info: SeriesInfo) -> Columns:
+        """The values of a series, which is made when it is new."""
+        return self.series.setdefault(info.key, (info, Columns(SERIES_COLUMNS)))[1]
+
+    @property
+    def span_count(self) -> int:
+        return sum(len(columns) for columns in list(self.tracks.values()))
+
+    @property
+    def end_ns(self) -> int:
+        """End of the time axis: the newest record, or the origin where there is none."""
+        return max(self.newest_ns, self.origin_ns or 0)
