@@ -1,0 +1,150 @@
+"""Colours by role, light and dark, without Qt.
+
+The state colours are the Okabe-Ito set (Okabe and Ito, "Color Universal Design", 2008), lightened or darkened to stand on
+either background. Their meaning is the same in every view. What must be told apart next to each other also differs in
+lightness or is hatched, so that no reading depends on hue alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Palette:
+    """Named roles; every value is `#rrggbb`."""
+
+    name: str
+    # surfaces and text
+    window: str  # behind panels
+    base: str  # behind data: timeline, tables, charts, text fields
+    raised: str  # buttons, chips, table headers
+    hover: str  # a raised surface under the mouse
+    border: str
+    grid: str  # lines behind data
+    text: str
+    muted: str  # text of second rank
+    accent: str  # selection, focus, the primary button
+    accent_text: str  # on accent
+    good: str
+    warning: str
+    error: str
+    crosshair: str
+    card: str  # hover card
+    # states
+    fetch: str
+    collate: str
+    send: str
+    step: str
+    transfer: str
+    waiting: str
+    waiting_hatch: str
+    startup_dark: str
+    startup: str
+    startup_light: str
+    ready: str
+    waiting_for_earlier: str
+    pin: str
+    own: str
+    # lines of plots, in the order they are given to processes
+    lines: tuple[str, ...]
+
+    def role(self, name: str) -> str:
+        """The colour of a role by its name.
+
+        Raises:
+            AttributeError: there is no such role.
+        """
+        value: str = getattr(self, name)
+        return value
+
+
+LIGHT = Palette(
+    name="light",
+    window="#f4f5f8",
+    base="#ffffff",
+    raised="#ffffff",
+    hover="#e9edf3",
+    border="#c9cdd6",
+    grid="#e9ebf0",
+    text="#15181e",
+    muted="#646b7a",
+    accent="#0072b2",
+    accent_text="#ffffff",
+    good="#14805c",
+    warning="#a86a00",
+    error="#c4420a",
+    crosshair="#0072b2",
+    card="#ffffff",
+    fetch="#2a80c4",
+    collate="#dc9a0c",
+    send="#a15ab5",
+    step="#199068",
+    transfer="#6cc5a4",
+    waiting="#e3e5ea",
+    waiting_hatch="#a3a9b5",
+    startup_dark="#8a6a36",
+    startup="#c6aa78",
+    startup_light="#dcc9a4",
+    ready="#9ccbe4",
+    waiting_for_earlier="#d8c21c",
+    pin="#4a5fc1",
+    own="#9aa0ac",
+    lines=("#2a80c4", "#dc9a0c", "#a15ab5", "#199068", "#8a6a36", "#4a5fc1", "#c4420a", "#3aa6b9"),
+)
+
+DARK = Palette(
+    name="dark",
+    window="#1f2229",
+    base="#16181d",
+    raised="#2c3038",
+    hover="#373c46",
+    border="#3c414c",
+    grid="#252931",
+    text="#e8eaee",
+    muted="#949aa6",
+    accent="#56b4e9",
+    accent_text="#0b1118",
+    good="#3fbf92",
+    warning="#e6a92a",
+    error="#ee6a3c",
+    crosshair="#56b4e9",
+    card="#262a32",
+    fetch="#3f8fd6",
+    collate="#e3a41f",
+    send="#b57bcb",
+    step="#2ba67d",
+    transfer="#8ad9bb",
+    waiting="#2b2e36",
+    waiting_hatch="#646a77",
+    startup_dark="#8c6c38",
+    startup="#6f5833",
+    startup_light="#a98a5c",
+    ready="#376f8f",
+    waiting_for_earlier="#e8dc4a",
+    pin="#7f90e6",
+    own="#666c78",
+    lines=("#4fa0e6", "#e3a41f", "#b57bcb", "#2ba67d", "#a98a5c", "#7f90e6", "#ee6a3c", "#53bccd"),
+)
+
+PALETTES = {palette.name: palette for palette in (LIGHT, DARK)}
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, 0 to 1 (WCAG 2.2)."""
+    channels = [int(colour[position : position + 2], 16) / 255 for position in (1, 3, 5)]
+    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    brighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def text_on(colour: str) -> str:
+    """Near-black or white, whichever reads better on a colour."""
+    dark, light = "#10131a", "#ffffff"
+    # white is favoured a little: on saturated mid-tones it reads as part of the bar, black as ink over it
+    return light if contrast(light, colour) * 1.7 >= contrast(dark, colour) else dark
