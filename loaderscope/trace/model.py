@@ -14,7 +14,8 @@ from loaderscope.trace.columns import Columns
 
 SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """`batch` is a batch id (see `batch_id`) or -1. `value` depends on the state: FETCH thread CPU ns (-1 unknown);
-SERIALISE, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; START_WORKER the child's pid; EPOCH batches; IMPORT name; else 0."""
+SERIALISE, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; START_WORKER the child's pid; EPOCH batches; IMPORT name;
+ITERATOR and SHUTDOWN the epoch; else 0."""
 
 POINT_COLUMNS = {"time_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """SAMPLE: value = sample index; INDEX_PUT and ARRIVE: value = worker; DEVICE_ANCHOR: value = error bound in ns."""
@@ -42,7 +43,10 @@ def epoch_and_batch(identifier: int) -> tuple[int, int]:
 
 
 class TrackKey(NamedTuple):
-    """Spans of one lane at one nesting depth do not overlap and are sorted by start; depth 0 is the outermost."""
+    """Spans of one lane at one nesting depth do not overlap and are sorted by start.
+
+    Depth 0 is the outermost that is drawn; EPOCH spans of main lie at `lanes.BRACKET_DEPTH`, below 0. See `lanes.DEPTHS`.
+    """
 
     lane: str
     depth: int
@@ -52,7 +56,8 @@ class TrackKey(NamedTuple):
 class Lane:
     """One row of the timeline.
 
-    Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-transfer`, `flight-0` ... (one a queue slot).
+    Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-transfer`, `flight-0` ... (one a queue slot), `forkserver`;
+    `step` repeats main's STEP spans as a lane of its own where no device tells its busy periods.
     """
 
     key: str

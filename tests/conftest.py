@@ -1,0 +1,32 @@
+"""Shared by all tests: Qt without a display, and the helpers of this folder (`import synthetic`)."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before anything imports Qt
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import synthetic
+
+
+@pytest.fixture
+def log_dir(tmp_path: pathlib.Path) -> pathlib.Path:
+    """An empty folder for event logs."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def make_trace():
+    """`synthetic.make_trace`."""
+    return synthetic.make_trace
+
+
+@pytest.fixture
+def simulate():
+    """`synthetic.simulate`."""
+    return synthetic.simulate
