@@ -8,6 +8,10 @@ in the trial's log folder. A segment is a header of `HEADER_BYTES` (UTF-8 JSON, 
 `SEGMENT_RECORDS` records of `RECORD.size` bytes. Records are never overwritten. The sequence word is written last and is
 the record's index in the chain plus one, so a reader tells a finished record from a hole (a thread that died half way).
 
+A segment whose file is shorter than `SEGMENT_BYTES` or whose header is still empty is being made: look again later. The
+header of segment 0 is written anew at most once, when recording stops for good (`Header.STOPPED`); a reader that catches
+it half way sees no JSON and looks again later.
+
 A record is one of four forms, told by the low two bits of `kind`; the other bits are a `State`:
 
 * BEGIN and END bracket a span. Spans of one thread nest strictly; spans of the same state do not nest in each other.
@@ -31,12 +35,27 @@ SEGMENT_RECORDS = 1 << 15
 SEGMENT_BYTES = HEADER_BYTES + SEGMENT_RECORDS * RECORD.size
 SUFFIX = ".events"
 
+KEPT_SEGMENTS = 2
+"""A process keeps this many segments mapped, the newest ones."""
+
+
+def own_mapped_bytes(record_count: int) -> int:
+    """Memory that a process which wrote `record_count` records holds for its own log: mapped and touched pages.
+
+    They count as USS, PSS and RSS of the process; whoever shows its memory subtracts them.
+    """
+    full_segments, rest = divmod(record_count, SEGMENT_RECORDS)
+    return min(full_segments, KEPT_SEGMENTS - 1) * SEGMENT_BYTES + HEADER_BYTES + rest * RECORD.size
+
+
 BEGIN, END, INSTANT, COMPLETE = 0, 1, 2, 3
 FORM_BITS = 2
 FORM_MASK = 3
 
-MAIN_THREAD, PIN_THREAD = 0, 1
-"""Values of a record's `thread`; workers of the thread backend use `THREAD_WORKER_BASE` + worker."""
+MAIN_THREAD, PIN_THREAD, FEEDER_THREAD = 0, 1, 2
+"""Values of a record's `thread`; workers of the thread backend use `THREAD_WORKER_BASE` + worker.
+
+FEEDER_THREAD is the thread of a worker's result queue that serialises and sends: it overlaps the worker's next batch."""
 THREAD_WORKER_BASE = 16
 
 
@@ -75,14 +94,15 @@ class State(enum.IntEnum):
     MAIN_IMPORT = 22  # re-import of the user's main module under spawn and forkserver
     IMPORT = 23  # complete: one imported module; a=index into the log's names (see NAMES_SUFFIX), b=duration
     UNPICKLE = 24  # of the process object (dataset, sampler ...)
-    LOOP_ENTRY = 25  # from Process.run until the worker's loop asks for its first index, without WORKER_INIT
+    LOOP_ENTRY = 25  # from Process.run until the worker's loop asks for its first index, without WORKER_INIT: two spans around that
     WORKER_INIT = 26  # the user's worker_init_fn; begin a=worker
     INDEX_WAIT = 27  # idle: waiting for indices; end a=batch, or -1 for resume and the end of the epoch
     FETCH = 28  # dataset access for one batch, without collate; begin a=batch, b=samples; end a=batch, b=thread CPU ns
     SAMPLE = 29  # instant: one sample's access begins (it ends at the next record of the thread); a=index or -1, b=batch
     COLLATE = 30  # begin, end a=batch
-    SEND = 31  # the put of a batch into the result queue; begin a=batch; end a=batch
-    SERIALISE = 32  # inside SEND; end a=batch, b=bytes
+    SEND = 31  # the put of a batch into the result queue's buffer; begin a=batch; end a=batch (-1: no batch, but an answer)
+    SERIALISE = 32  # by FEEDER_THREAD, after SEND began: batch to bytes; begin a=batch; end a=batch, b=bytes
+    TRANSMIT = 34  # by FEEDER_THREAD: bytes into the pipe, blocked while it is full; end a=batch, b=bytes. From its end main can read
     SERVER_START = 33  # start of the forkserver, in main; begin, end
 
     # pin thread, in main
@@ -119,9 +139,10 @@ class Header:
     PID = "pid"
     PARENT_PID = "parent_pid"
     ROLE = "role"  # one of Role
-    WORKER = "worker"  # worker number or null (known later for a log opened before the loop: see WORKER_INIT, START_WORKER)
+    WORKER = "worker"  # worker number; null in main. It is known whenever a worker's log is opened
     OPENED_NS = "opened_ns"  # when the log was opened; with the pid it names the chain
     FIRST = "first"  # index of the segment's first record in the chain
+    STOPPED = "stopped"  # only where recording ended early: why, one sentence (a full disk)
 
 
 LAYOUT_VERSION = 1
