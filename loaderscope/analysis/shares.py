@@ -1,0 +1,53 @@
+"""What the main process did with its time in steady state, and what the device did meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis.epochs import MAIN, device_spans
+from loaderscope.analysis.spans import complement, covered_ns, intersection, spans_of
+from loaderscope.analysis.steady import Steady
+from loaderscope.trace.model import Trace
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """Parts of the steady state; wait + transfer + step + other = 1.
+
+    `gpu_busy` and `data_stall` (device idle while main waits) are None where no device reported its busy periods.
+    """
+
+    wait: float
+    transfer: float
+    step: float
+    other: float
+    gpu_busy: float | None
+    data_stall: float | None
+
+
+def find_shares(trace: Trace, steady: Steady) -> Shares | None:
+    """The shares over the steady windows, or None where there is none."""
+    bounds = [window.host_bounds_ns for window in steady.windows]
+    total_ns = sum(high - low for low, high in bounds)
+    if total_ns <= 0:
+        return None
+    waits = spans_of(trace, MAIN, State.WAIT)
+    transfers = spans_of(trace, MAIN, State.TRANSFER)
+    steps = spans_of(trace, MAIN, State.STEP)
+    wait, transfer, step = (
+        sum(covered_ns(spans.start_ns, spans.end_ns, low, high) for low, high in bounds) / total_ns for spans in (waits, transfers, steps)
+    )
+    busy = device_spans(trace)
+    gpu_busy = data_stall = None
+    if busy is not None:
+        gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in bounds) / total_ns
+        stalled_ns = 0
+        for low, high in bounds:
+            idle = complement(busy.start_ns, busy.end_ns, low, high)
+            starts, ends = intersection(idle, (waits.start_ns, waits.end_ns))
+            stalled_ns += int(np.sum(ends - starts))
+        data_stall = stalled_ns / total_ns
+    return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), gpu_busy, data_stall)

@@ -1,0 +1,103 @@
+"""Looking things up in a trace: spans of a lane by state, and arithmetic on sets of intervals."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from loaderscope.agent.layout import State
+from loaderscope.trace.model import SPAN_COLUMNS, Trace
+
+Int64Array = npt.NDArray[np.int64]
+
+_WORKER_LANE = re.compile(r"worker-(\d+)")
+
+
+class Spans(NamedTuple):
+    """Spans as parallel columns, sorted by start; see `trace.model.SPAN_COLUMNS` for what they mean."""
+
+    start_ns: Int64Array
+    end_ns: Int64Array
+    state: Int64Array
+    batch: Int64Array
+    value: Int64Array
+
+    def __bool__(self) -> bool:
+        return len(self.start_ns) > 0
+
+    @property
+    def size(self) -> int:
+        return len(self.start_ns)
+
+    def pick(self, rows: npt.NDArray[Any]) -> Spans:
+        """The rows of a mask or an index array."""
+        return Spans(*(column[rows] for column in self))
+
+    def within(self, low_ns: int, high_ns: int) -> Spans:
+        """The spans that begin in [low, high)."""
+        return self.pick((self.start_ns >= low_ns) & (self.start_ns < high_ns))
+
+
+def spans_of(trace: Trace, lane: str, *states: State) -> Spans:
+    """Spans of a lane with any of the states (all states when none is given), over all nesting depths."""
+    wanted = np.array([int(state) for state in states], np.int64)
+    parts: list[list[Int64Array]] = []
+    for key, columns in list(trace.tracks.items()):
+        if key.lane != lane:
+            continue
+        view = columns.view()
+        rows = np.isin(view["state"], wanted) if len(wanted) else slice(None)
+        parts.append([view[name][rows].astype(np.int64) for name in SPAN_COLUMNS])
+    if not parts:
+        return Spans(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
+    columns_joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.argsort(columns_joined[0], kind="stable")
+    return Spans(*(column[order] for column in columns_joined))
+
+
+def worker_lanes(trace: Trace) -> dict[int, str]:
+    """Lane keys of the workers by worker number, in order."""
+    found = {int(match[1]): key for key in list(trace.lanes) if (match := _WORKER_LANE.fullmatch(key))}
+    return dict(sorted(found.items()))
+
+
+def union(start_ns: Int64Array, end_ns: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """The same points in time as disjoint intervals, sorted."""
+    keep = end_ns > start_ns
+    start_ns, end_ns = start_ns[keep], end_ns[keep]
+    if not len(start_ns):
+        return start_ns, end_ns
+    order = np.argsort(start_ns, kind="stable")
+    start_ns, end_ns = start_ns[order], np.maximum.accumulate(end_ns[order])
+    opens = np.concatenate(([True], start_ns[1:] > end_ns[:-1]))
+    closes = np.concatenate((opens[1:], [True]))
+    return start_ns[opens], end_ns[closes]
+
+
+def covered_ns(start_ns: Int64Array, end_ns: Int64Array, low_ns: int, high_ns: int) -> int:
+    """How much of [low, high] the intervals cover, overlaps counted once."""
+    starts, ends = union(np.clip(start_ns, low_ns, high_ns), np.clip(end_ns, low_ns, high_ns))
+    return int((ends - starts).sum())
+
+
+def complement(start_ns: Int64Array, end_ns: Int64Array, low_ns: int, high_ns: int) -> tuple[Int64Array, Int64Array]:
+    """What of [low, high] the intervals leave free, as disjoint intervals."""
+    starts, ends = union(np.clip(start_ns, low_ns, high_ns), np.clip(end_ns, low_ns, high_ns))
+    free_starts = np.concatenate(([low_ns], ends)).astype(np.int64)
+    free_ends = np.concatenate((starts, [high_ns])).astype(np.int64)
+    keep = free_ends > free_starts
+    return free_starts[keep], free_ends[keep]
+
+
+def intersection(first: tuple[Int64Array, Int64Array], second: tuple[Int64Array, Int64Array]) -> tuple[Int64Array, Int64Array]:
+    """Points in time that lie in both sets of intervals (each is made disjoint first)."""
+    (first_starts, first_ends), (second_starts, second_ends) = union(*first), union(*second)
+    low = np.searchsorted(second_ends, first_starts, side="right")
+    high = np.searchsorted(second_starts, first_ends, side="left")
+    counts = np.maximum(high - low, 0)
+    rows = np.repeat(np.arange(len(first_starts)), counts)
+    others = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+    return np.maximum(first_starts[rows], second_starts[others]), np.minimum(first_ends[rows], second_ends[others])

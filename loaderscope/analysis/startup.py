@@ -1,0 +1,228 @@
+"""The time from `iter(loader)` to the first batch, by phase and process, and how much of it is explained.
+
+The critical path of the first batch runs backwards from its delivery: main receives and deserialises it; before that the
+worker that made it sends, collates, fetches, waits for its indices and starts up; before that main's `iter()` starts that
+worker and the others. A moment counts as explained when a phase on that path covers it. Main's waiting is no phase: of the
+time blocked in the queue only the part after the worker's send counts, when the batch is on its way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis.epochs import MAIN, EpochRun
+from loaderscope.analysis.results import Culprit, Phase, Startup
+from loaderscope.analysis.spans import Spans, spans_of, worker_lanes
+from loaderscope.trace.model import Trace
+
+NS = 1e-9
+
+PIN_LANE = "pin"
+
+ONCE_PHASES = {
+    State.CREATE: "create",
+    State.BOOT: "boot",
+    State.MAIN_IMPORT: "main_import",
+    State.UNPICKLE: "unpickle",
+    State.LOOP_ENTRY: "loop_entry",
+    State.WORKER_INIT: "worker_init",
+}
+FIRST_PHASES = {
+    State.FETCH: "first_fetch",
+    State.COLLATE: "first_collate",
+    State.SEND: "first_send",
+}
+MAIN_PHASES = {
+    State.ITERATOR: "iterator",
+    State.SERVER_START: "server_start",
+    State.START_WORKER: "start_worker",
+    State.PICKLE: "pickle",
+}
+
+_SPECIFIC = (
+    "pickle", "server_start", "start_worker", "worker_init", "unpickle", "main_import", "boot", "create", "loop_entry",
+    "first_fetch", "first_collate", "first_send", "first_receive", "iterator", "index_wait",
+)  # fmt: skip
+"""Where phases overlap, time is charged to the one named first here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Interval:
+    process: str
+    phase: str
+    start_ns: int
+    end_ns: int
+
+
+def find_startup(trace: Trace, epochs: list[EpochRun]) -> Startup | None:
+    """Start-up of a trial; the explained share and the culprit are those of the first epoch."""
+    if not epochs:
+        return None
+    phases: list[Phase] = []
+    explained: float | None = None
+    culprit: Culprit | None = None
+    for epoch in epochs:
+        intervals = _main_intervals(trace, epoch)
+        for number, lane in worker_lanes(trace).items():
+            intervals += _worker_intervals(trace, lane, f"worker-{number}", epoch)
+        critical = _first_batch_process(trace, epoch)
+        intervals += _receive_intervals(trace, epoch, critical)
+        intervals.sort(key=lambda interval: (interval.start_ns, interval.process))
+        phases += [
+            Phase(epoch.index, item.process, item.phase, (item.start_ns - epoch.start_ns) * NS, (item.end_ns - item.start_ns) * NS)
+            for item in intervals
+        ]
+        if epoch is epochs[0] and epoch.batches:
+            path = [item for item in intervals if item.process in {MAIN, critical}]
+            charged = _charge(path, epoch.start_ns, int(epoch.wait_end_ns[0]), epoch.iterator_end_ns)
+            total_ns = int(epoch.wait_end_ns[0]) - epoch.start_ns
+            explained = sum(charged.values()) / total_ns if total_ns > 0 else None
+            culprit = _culprit(trace, epoch, charged, critical)
+    return Startup(explained, culprit, phases)
+
+
+def _main_intervals(trace: Trace, epoch: EpochRun) -> list[_Interval]:
+    spans = spans_of(trace, MAIN, *MAIN_PHASES).within(epoch.start_ns, _first_delivery(epoch))
+    found = [
+        _Interval(MAIN, MAIN_PHASES[State(state)], start, end)
+        for state, start, end in zip(spans.state.tolist(), spans.start_ns.tolist(), spans.end_ns.tolist(), strict=True)
+    ]
+    for state, phase in ((State.FETCH, "first_fetch"), (State.COLLATE, "first_collate")):  # with 0 workers
+        work = spans_of(trace, MAIN, state).within(epoch.start_ns, _first_delivery(epoch))
+        if work:
+            found.append(_Interval(MAIN, phase, int(work.start_ns[0]), int(work.end_ns[0])))
+    return found
+
+
+def _worker_intervals(trace: Trace, lane: str, process: str, epoch: EpochRun) -> list[_Interval]:
+    once = spans_of(trace, lane, *ONCE_PHASES).within(epoch.start_ns, epoch.end_ns)
+    found = [
+        _Interval(process, ONCE_PHASES[State(state)], start, end)
+        for state, start, end in zip(once.state.tolist(), once.start_ns.tolist(), once.end_ns.tolist(), strict=True)
+    ]
+    first_fetch_ns: int | None = None
+    for state, phase in FIRST_PHASES.items():
+        spans = spans_of(trace, lane, state).within(epoch.start_ns, epoch.end_ns)
+        if spans:
+            found.append(_Interval(process, phase, int(spans.start_ns[0]), int(spans.end_ns[0])))
+            first_fetch_ns = int(spans.start_ns[0]) if state is State.FETCH else first_fetch_ns
+    if first_fetch_ns is not None:
+        waits = spans_of(trace, lane, State.INDEX_WAIT)
+        waits = waits.pick((waits.end_ns > epoch.start_ns) & (waits.start_ns < first_fetch_ns))
+        found += [
+            _Interval(process, "index_wait", max(start, epoch.start_ns), end)
+            for start, end in zip(waits.start_ns.tolist(), waits.end_ns.tolist(), strict=True)
+        ]
+    return found
+
+
+def _receive_intervals(trace: Trace, epoch: EpochRun, process: str) -> list[_Interval]:
+    """From the end of the worker's send, or main's first look into the queue if that is later, to the batch in hand."""
+    if process == MAIN or not epoch.batches:
+        return []
+    sends = spans_of(trace, process, State.SEND)
+    sends = sends.pick(sends.batch == epoch.batch[0])
+    delivered_ns = _first_delivery(epoch)
+    start_ns = max(int(sends.end_ns[0]) if sends else delivered_ns, int(epoch.wait_start_ns[0]))
+    taking = [spans_of(trace, lane, State.RECEIVE, State.DESERIALISE, State.PIN) for lane in (MAIN, PIN_LANE)]
+    starts = np.concatenate([spans.start_ns for spans in taking])
+    ends = np.concatenate([spans.end_ns for spans in taking])
+    relevant = (ends > epoch.start_ns) & (starts < delivered_ns)
+    if not relevant.any():
+        return []
+    deserialise = np.concatenate([spans.start_ns[spans.state != int(State.RECEIVE)] for spans in taking])
+    deserialise = deserialise[(deserialise >= epoch.start_ns) & (deserialise < delivered_ns)]
+    # A batch whose send was not recorded is only known to be under way from the moment that main unpacks it.
+    start_ns = min(start_ns, int(deserialise.min())) if len(deserialise) and not sends else start_ns
+    return [_Interval(MAIN, "first_receive", start_ns, delivered_ns)] if start_ns < delivered_ns else []
+
+
+def _first_delivery(epoch: EpochRun) -> int:
+    return int(epoch.wait_end_ns[0]) if epoch.batches else epoch.end_ns
+
+
+def _first_batch_process(trace: Trace, epoch: EpochRun) -> str:
+    """The lane of the worker that made the first batch; main with 0 workers; worker-0 where it cannot be told (torch asks it first)."""
+    lanes = list(worker_lanes(trace).values())
+    if epoch.batches:
+        for lane in lanes:
+            if (spans_of(trace, lane, State.FETCH, State.SEND).batch == epoch.batch[0]).any():
+                return lane
+    return lanes[0] if lanes and not spans_of(trace, MAIN, State.FETCH) else MAIN
+
+
+def _charge(path: list[_Interval], low_ns: int, high_ns: int, iterator_end_ns: int) -> dict[str, int]:
+    """Nanoseconds of [low, high] by phase, every moment charged once.
+
+    Until `iter()` returns main's own phases are the path; a worker's phases count from there on.
+    """
+    clipped = []
+    for item in path:
+        start = max(item.start_ns, low_ns if item.process == MAIN else iterator_end_ns)
+        end = min(item.end_ns, high_ns)
+        if end > start:
+            clipped.append((start, end, _SPECIFIC.index(item.phase), item.phase))
+    edges = sorted({edge for start, end, _, _ in clipped for edge in (start, end)})
+    charged: dict[str, int] = {}
+    for low, high in itertools.pairwise(edges):
+        covering = [(rank, phase) for start, end, rank, phase in clipped if start <= low and end >= high]
+        if covering:
+            phase = min(covering)[1]
+            charged[phase] = charged.get(phase, 0) + high - low
+    return charged
+
+
+def _culprit(trace: Trace, epoch: EpochRun, charged: dict[str, int], process: str) -> Culprit | None:
+    if not charged:
+        return None
+    phase = max(charged, key=lambda name: charged[name])
+    return Culprit(phase, _detail(trace, epoch, phase, process), charged[phase] * NS)
+
+
+def _detail(trace: Trace, epoch: EpochRun, phase: str, process: str) -> str:
+    """What is known about the culprit, in a few words."""
+    delivered_ns = _first_delivery(epoch)
+    if phase == "start_worker":
+        starts = spans_of(trace, MAIN, State.START_WORKER).within(epoch.start_ns, delivered_ns)
+        longest = float((starts.end_ns - starts.start_ns).max()) * NS
+        text = f"{starts.size} worker{'s' if starts.size != 1 else ''} started one after another, up to {longest:.2f} s each"
+        return text + _pickled(trace, epoch)
+    if phase == "pickle":
+        return "the process objects are pickled" + _pickled(trace, epoch)
+    if phase == "main_import":
+        heaviest = _heaviest_import(trace, epoch, process)
+        return f"{process} imports the script again" + (f"; {heaviest}" if heaviest else "")
+    details = {
+        "iterator": "making the loader's iterator in the main process",
+        "server_start": "the forkserver starts, once",
+        "create": f"the operating system creates {process}",
+        "boot": f"the interpreter of {process} starts",
+        "unpickle": f"{process} unpickles the dataset and what goes with it",
+        "loop_entry": f"{process} gets from its start to its loop",
+        "worker_init": f"worker_init_fn in {process}",
+        "index_wait": f"{process} waits for the indices of its first batch",
+        "first_fetch": f"{process} reads the samples of the first batch from the dataset",
+        "first_collate": f"{process} collates the first batch",
+        "first_send": f"{process} sends the first batch",
+        "first_receive": "the first batch travels to the main process and is unpacked",
+    }
+    return details[phase]
+
+
+def _pickled(trace: Trace, epoch: EpochRun) -> str:
+    pickles = spans_of(trace, MAIN, State.PICKLE).within(epoch.start_ns, _first_delivery(epoch))
+    return f"; {pickles.value.max() / 1024:,.0f} KiB pickled for each" if pickles else ""
+
+
+def _heaviest_import(trace: Trace, epoch: EpochRun, lane: str) -> str:
+    imports: Spans = spans_of(trace, lane, State.IMPORT).within(epoch.start_ns, _first_delivery(epoch))
+    if not imports:
+        return ""
+    seconds = (imports.end_ns - imports.start_ns) * NS
+    row = int(np.argmax(seconds))
+    name = trace.names.get(int(imports.value[row]))
+    return f"{name} takes {seconds[row]:.2f} s of it" if name else ""

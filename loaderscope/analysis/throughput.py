@@ -1,0 +1,89 @@
+"""Samples per second and seconds per epoch, with intervals, from the steady part of a trial."""
+
+from __future__ import annotations
+
+import math
+
+from loaderscope.agent.messages import TrialConfig, TrialOutcome
+from loaderscope.analysis.epochs import EpochRun
+from loaderscope.analysis.intervals import half_width, mean
+from loaderscope.analysis.results import EpochTimes, Estimate
+from loaderscope.analysis.steady import MIN_BLOCKS_INTERVAL, MIN_BLOCKS_VALUE, Steady
+
+NS = 1e-9
+
+
+def samples_per_batch(config: TrialConfig, outcome: TrialOutcome | None) -> float | None:
+    """Samples in a full batch; the mean where the loader's batches have no fixed size."""
+    mean_size = outcome.samples / outcome.batches if outcome and outcome.samples is not None and outcome.batches else None
+    size = config.batch_size
+    if size is None or mean_size is None:
+        return size or mean_size
+    # A last, smaller batch per epoch pulls the mean down; more than that means that the size is not what was asked for.
+    short = size * outcome.batches - (outcome.samples or 0) if outcome else 0
+    return size if 0 <= short < size * max(1, len(outcome.epoch_batches) if outcome else 1) else mean_size
+
+
+def batch_seconds(steady: Steady) -> Estimate | None:
+    """Seconds from one batch to the next in steady state."""
+    if steady.blocks < MIN_BLOCKS_VALUE:
+        return None
+    seconds = [float(block) * NS / steady.block_batches for block in steady.block_ns]
+    value = mean(seconds)
+    if value <= 0:
+        return None
+    if steady.blocks < MIN_BLOCKS_INTERVAL:
+        return Estimate(value)
+    half = half_width(seconds)
+    return Estimate(value, (value - half, value + half))
+
+
+def samples_per_second(per_batch: Estimate | None, batch_samples: float | None) -> Estimate | None:
+    """Throughput from the seconds per batch; the interval is dropped where it would reach infinity."""
+    if per_batch is None or batch_samples is None:
+        return None
+    interval = None
+    if per_batch.ci95 is not None and per_batch.ci95[0] > 0:
+        interval = (batch_samples / per_batch.ci95[1], batch_samples / per_batch.ci95[0])
+    return Estimate(batch_samples / per_batch.value, interval)
+
+
+def epoch_times(epoch: EpochRun) -> EpochTimes:
+    """The parts of an epoch; they add up to the whole of it."""
+    if not epoch.batches:
+        return EpochTimes(None, None, None, 0)
+    last_done = max(int(epoch.done_ns[-1]), int(epoch.host_done_ns[-1]))
+    return EpochTimes(
+        first_batch_s=(int(epoch.wait_end_ns[0]) - epoch.start_ns) * NS,
+        steady_s=(last_done - int(epoch.wait_end_ns[0])) * NS,
+        end_s=max(0, epoch.end_ns - last_done) * NS if epoch.complete else None,
+        batches=epoch.batches,
+    )
+
+
+def full_epoch_batches(
+    dataset_length: int | None, batch_samples: float | None, measured: list[EpochTimes], all_batches: bool
+) -> int | None:
+    """Batches in a full epoch of the user's data, or None where that cannot be told."""
+    if all_batches:
+        return max((times.batches for times in measured if times.end_s is not None), default=None)
+    if dataset_length is None or not batch_samples:
+        return None
+    return math.ceil(dataset_length / batch_samples - 1e-9)
+
+
+def project_epoch(times: EpochTimes, full_batches: int, per_batch: Estimate | None) -> Estimate | None:
+    """Seconds that an epoch of `full_batches` would have taken: measured as far as it went, the rest at the steady pace."""
+    if times.first_batch_s is None or times.steady_s is None:
+        return None
+    further = full_batches - times.batches
+    if further and per_batch is None:
+        return None
+    value = times.first_batch_s + times.steady_s + (times.end_s or 0.0)
+    if per_batch is None:
+        return Estimate(value)
+    value = max(0.0, value + further * per_batch.value)
+    if per_batch.ci95 is None:
+        return Estimate(value)
+    half = (per_batch.ci95[1] - per_batch.ci95[0]) / 2 * full_batches
+    return Estimate(value, (max(0.0, value - half), value + half))

@@ -1,0 +1,121 @@
+"""One trial: from its trace and what the agent reported to a row of `trials`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
+from loaderscope.analysis.epochs import read_epochs
+from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.memory import find_memory
+from loaderscope.analysis.reads import disk_share
+from loaderscope.analysis.results import EpochTimes, Estimate, OwnCost, TrialResult
+from loaderscope.analysis.shares import find_shares
+from loaderscope.analysis.startup import find_startup
+from loaderscope.analysis.steady import find_steady
+from loaderscope.analysis.throughput import (
+    batch_seconds,
+    epoch_times,
+    full_epoch_batches,
+    project_epoch,
+    samples_per_batch,
+    samples_per_second,
+)
+from loaderscope.trace.model import Trace
+
+
+class Planned(Protocol):
+    """What is needed of a trial of the schedule (see sweep.sink.PlannedTrial)."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def repeat(self) -> int | None: ...
+
+    @property
+    def config(self) -> TrialConfig: ...
+
+
+def analyse(  # noqa: PLR0917
+    trace: Trace,
+    planned: Planned,
+    order: TrialOrder,
+    outcome: TrialOutcome | None,
+    status: str,
+    error: ErrorInfo | None,
+    seconds: float,
+    app_cpu_share: float | None,
+    dataset_length: int | None = None,
+) -> TrialResult:
+    """The row of one trial that was run, whatever became of it.
+
+    Args:
+        trace: what was recorded, maybe incomplete.
+        planned: the trial of the schedule.
+        order: what the agent was asked to do.
+        outcome: what the agent reported; None where it did not get that far.
+        status: ok, failed, timeout, killed or cancelled.
+        error: why it is not ok.
+        seconds: wall time of the trial.
+        app_cpu_share: the app's CPU time over `seconds`, in cores.
+        dataset_length: samples in the dataset, where that is known.
+    """
+    config = planned.config
+    epochs = read_epochs(trace)
+    times = [epoch_times(epoch) for epoch in epochs]
+    steady = find_steady(trace, epochs, config)
+    shares = find_shares(trace, steady)
+    per_batch = batch_seconds(steady)
+    batch_samples = samples_per_batch(config, outcome)
+    throughput = samples_per_second(per_batch, batch_samples)
+    reason = steady.reason
+    if throughput is None and per_batch is not None:
+        reason = "no throughput: the number of samples in a batch cannot be told."
+    elif throughput is not None and throughput.ci95 is None and reason is None:
+        reason = "no interval: the blocks differ too much."
+    epoch_s = _epoch_estimate(times, full_epoch_batches(dataset_length, batch_samples, times, order.batches is None), per_batch)
+    notes = [*trace.notes, *(outcome.notes if outcome else [])]
+    if dataset_length is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
+        notes.append("no seconds per epoch: the dataset's length is unknown and the epoch was cut short.")
+    return TrialResult(
+        id=planned.id,
+        repeat=planned.repeat,
+        status=status,
+        config=config,
+        error=error,
+        seconds=seconds,
+        batches=outcome.batches if outcome else sum(epoch.batches for epoch in epochs),
+        samples=outcome.samples if outcome else None,
+        samples_per_second=throughput,
+        samples_per_second_reason=reason,
+        epoch_s=epoch_s,
+        epochs=times,
+        first_batch_s=times[0].first_batch_s if times else None,
+        wait_share=shares.wait if shares else None,
+        transfer_share=shares.transfer if shares else None,
+        step_share=shares.step if shares else None,
+        other_share=shares.other if shares else None,
+        gpu_busy_share=shares.gpu_busy if shares else None,
+        data_stall_share=shares.data_stall if shares else None,
+        disk_share=disk_share(trace),
+        startup=find_startup(trace, epochs),
+        memory=find_memory(trace),
+        own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share),
+        notes=notes,
+    )
+
+
+def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, per_batch: Estimate | None) -> Estimate | None:
+    """The mean over the finished epochs, each projected to its full length."""
+    if full_batches is None:
+        return None
+    projected = [project_epoch(item, full_batches, per_batch) for item in times if item.end_s is not None]
+    known = [estimate for estimate in projected if estimate is not None]
+    if not known:
+        return None
+    value = mean([estimate.value for estimate in known])
+    intervals = [estimate.ci95 for estimate in known if estimate.ci95 is not None]
+    if len(intervals) < len(known):
+        return Estimate(value)
+    return Estimate(value, (mean([low for low, _ in intervals]), mean([high for _, high in intervals])))
