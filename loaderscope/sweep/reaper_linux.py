@@ -1,0 +1,203 @@
+"""Linux: marks in /proc/*/environ, the walk of the tree, sessions, and the app as child subreaper."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+from typing import Any, NamedTuple
+
+from loaderscope.agent.messages import MARK_VARIABLE
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_GONE_TIMEOUT_S = 10.0
+
+_subreaper_lock = threading.Lock()
+_subreaper_users = 0
+
+
+class Entry(NamedTuple):
+    """One line of the process table. A pid together with its start time is never given twice."""
+
+    pid: int
+    start_ticks: int
+    parent: int
+    session: int
+    zombie: bool
+
+
+def process_table() -> dict[int, Entry]:
+    """All processes that can be seen now."""
+    table = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            entry = _read_entry(int(name))
+            if entry is not None:
+                table[entry.pid] = entry
+    return table
+
+
+def _read_entry(pid: int) -> Entry | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold spaces and parentheses
+    return Entry(pid, int(fields[19]), int(fields[1]), int(fields[3]), fields[0] in (b"Z", b"X"))
+
+
+def mark_of(pid: int) -> str | None:
+    """The mark in a process's environment; None if it has none or may not be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            environment = file.read()
+    except OSError:
+        return None
+    prefix = f"{MARK_VARIABLE}=".encode()
+    for item in environment.split(b"\0"):
+        if item.startswith(prefix):
+            return item[len(prefix) :].decode("utf-8", errors="replace")
+    return None
+
+
+def set_child_subreaper(on: bool) -> None:
+    """Makes orphaned descendants children of this process instead of init's.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(on), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def _hold_subreaper(change: int) -> None:
+    """The app is a subreaper only while there are agents, so that programs it opens (a browser) do not stay its children."""
+    global _subreaper_users
+    with _subreaper_lock:
+        _subreaper_users += change
+        if _subreaper_users == max(0, change):  # the first came or the last went
+            try:
+                set_child_subreaper(_subreaper_users > 0)
+            except OSError:
+                pass  # before Linux 3.4 or forbidden: the mark and the walk remain
+
+
+class LinuxReaper:
+    """See `Reaper`."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._known: dict[int, int] = {}  # pid -> start time, of everyone ever seen to belong here
+        self._closed = False
+        self._lock = threading.Lock()
+        _hold_subreaper(+1)
+
+    def popen_options(self) -> dict[str, Any]:
+        # a session of its own: Ctrl+C in the terminal is for the app, and the session tells whose child an orphan was
+        return {"start_new_session": True}
+
+    def adopt(self, process: subprocess.Popen[bytes]) -> None:
+        self._agent = process
+        entry = _read_entry(process.pid)
+        if entry is not None:
+            self._known[entry.pid] = entry.start_ticks
+
+    def observe(self) -> None:
+        """Without the marks, which cannot be lost: they are read at the end, one file a process."""
+        with self._lock:
+            self._members(process_table(), read_marks=False)
+
+    def kill(self) -> int:
+        killed: set[int] = set()
+        deadline = time.monotonic() + _GONE_TIMEOUT_S
+        with self._lock:
+            self._stop_agent()
+            pause_s = 0.002
+            while time.monotonic() < deadline:
+                members = self._members(process_table())
+                alive = [entry for entry in members if not entry.zombie]
+                for entry in alive:
+                    killed.add(entry.pid)
+                    _signal(entry.pid, signal.SIGKILL)
+                self._reap(members)
+                if not alive:
+                    break
+                time.sleep(pause_s)
+                pause_s = min(0.05, pause_s * 2)
+        return len(killed)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            _hold_subreaper(-1)
+
+    def _stop_agent(self) -> None:
+        """Freezes the agent first: it can then neither start processes nor lose children to init while we look."""
+        if self._agent is not None and self._agent.poll() is None:
+            _signal(self._agent.pid, signal.SIGSTOP)
+
+    def _members(self, table: dict[int, Entry], read_marks: bool = True) -> list[Entry]:
+        """Everyone who belongs to this agent: those once seen, its session, those with its mark, and all their descendants."""
+        agent_pid = self._agent.pid if self._agent is not None else -1
+        own_pid = os.getpid()
+        children: dict[int, list[Entry]] = {}
+        for entry in table.values():
+            children.setdefault(entry.parent, []).append(entry)
+        found: dict[int, Entry] = {}
+        pending = [entry for entry in table.values() if entry.pid != own_pid and self._belongs(entry, agent_pid, read_marks)]
+        while pending:
+            entry = pending.pop()
+            if entry.pid not in found and entry.pid != own_pid:
+                found[entry.pid] = entry
+                pending.extend(children.get(entry.pid, ()))
+        self._known.update({entry.pid: entry.start_ticks for entry in found.values()})
+        return list(found.values())
+
+    def _belongs(self, entry: Entry, agent_pid: int, read_marks: bool) -> bool:
+        if self._known.get(entry.pid) == entry.start_ticks:
+            return True
+        if entry.start_ticks < self._known.get(agent_pid, 0):
+            return False
+        if entry.session == agent_pid:
+            return True
+        return read_marks and not entry.zombie and mark_of(entry.pid) == self.mark
+
+    def _reap(self, members: list[Entry]) -> None:
+        """Waits for our adopted children that have ended, one by one: a wait for any child would steal others' results."""
+        for entry in members:
+            if not entry.zombie or entry.parent != os.getpid():
+                continue
+            if self._agent is not None and entry.pid == self._agent.pid:
+                self._agent.poll()  # Popen keeps the status for whoever asks later
+                continue
+            try:
+                os.waitpid(entry.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def kill_leftovers() -> int:
+    """See `reaper.kill_leftovers`."""
+    from loaderscope.sweep.reaper import owner_is_gone
+
+    killed = 0
+    for entry in process_table().values():
+        mark = None if entry.zombie or entry.pid == os.getpid() else mark_of(entry.pid)
+        if mark is not None and owner_is_gone(mark):
+            _signal(entry.pid, signal.SIGKILL)
+            killed += 1
+    return killed

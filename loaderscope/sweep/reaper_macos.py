@@ -1,0 +1,98 @@
+"""macOS: the mark in the environment of a process (sysctl, through psutil) and the walk of the tree."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import Any
+
+import psutil
+
+from loaderscope.agent.messages import MARK_VARIABLE
+
+_GONE_TIMEOUT_S = 10.0
+
+
+def _mark_of(process: psutil.Process) -> str | None:
+    try:
+        mark: str | None = process.environ().get(MARK_VARIABLE)
+    except (psutil.Error, OSError):
+        return None
+    return mark
+
+
+class MacReaper:
+    """See `Reaper`."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._known: set[psutil.Process] = set()  # psutil compares pid and creation time
+
+    def popen_options(self) -> dict[str, Any]:
+        return {"start_new_session": True}
+
+    def adopt(self, process: subprocess.Popen[bytes]) -> None:
+        self._agent = process
+        try:
+            self._known.add(psutil.Process(process.pid))
+        except psutil.NoSuchProcess:
+            pass
+
+    def observe(self) -> None:
+        """Only the tree: reading every environment of the machine is for the end."""
+        for process in list(self._known):
+            try:
+                self._known.update(process.children(recursive=True))
+            except psutil.Error:
+                continue
+
+    def kill(self) -> int:
+        killed: set[int] = set()
+        if self._agent is not None and self._agent.poll() is None:
+            os.kill(self._agent.pid, signal.SIGSTOP)  # frozen, it starts no process while we look
+        deadline = time.monotonic() + _GONE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            self.observe()
+            self._known.update(process for process in psutil.process_iter() if _mark_of(process) == self.mark)
+            alive = [process for process in self._known if process.pid != os.getpid() and _is_alive(process)]
+            for process in alive:
+                killed.add(process.pid)
+                try:
+                    process.kill()
+                except psutil.Error:
+                    pass
+            if self._agent is not None:
+                self._agent.poll()
+            if not alive:
+                break
+            time.sleep(0.02)
+        return len(killed)
+
+    def close(self) -> None:
+        self._known.clear()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def kill_leftovers() -> int:
+    """See `reaper.kill_leftovers`."""
+    from loaderscope.sweep.reaper import owner_is_gone
+
+    killed = 0
+    for process in psutil.process_iter():
+        mark = None if process.pid == os.getpid() else _mark_of(process)
+        if mark is not None and owner_is_gone(mark):
+            try:
+                process.kill()
+                killed += 1
+            except psutil.Error:
+                pass
+    return killed

@@ -1,0 +1,109 @@
+"""The thread in the app's process that samples the processes and GPUs while a trial runs."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from loaderscope.telemetry.nvml import Gpu, Nvml
+from loaderscope.telemetry.processes import ProcessSampler
+from loaderscope.telemetry.samples import Sample
+
+INTERVAL_S = 0.2
+PROCESS_INTERVAL_S = 0.25
+"""For up to 8 processes; more are looked at less often, so that the app's own cost stays the same."""
+PROCESSES_AT_FULL_RATE = 8
+SLOW_INTERVAL_S = 1.0
+
+NamedPids = Callable[[], list[tuple[str, int]]]
+
+
+class Sampler:
+    """Samples until it is closed; between trials it only waits.
+
+    The samples go through a queue: only the thread that owns a trace may append to it.
+    """
+
+    def __init__(self) -> None:
+        self._nvml = Nvml()
+        self._samples: queue.SimpleQueue[Sample] = queue.SimpleQueue()
+        self._condition = threading.Condition()
+        self._job: tuple[NamedPids, ProcessSampler] | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self._thread.start()
+
+    @property
+    def gpus(self) -> list[Gpu]:
+        return list(self._nvml.gpus)
+
+    def watch(self, processes: NamedPids, log_dir: Path) -> None:
+        """Begins with a trial.
+
+        Args:
+            processes: called from the sampler's thread, gives name and pid of the trial's processes so far.
+            log_dir: the trial's event logs, whose mapped pages are not the user's memory.
+        """
+        with self._condition:
+            self._drop_samples()
+            self._job = (processes, ProcessSampler(log_dir))
+            self._condition.notify()
+
+    def stop_watching(self) -> None:
+        """Ends with a trial; when this returns, no more samples of it come."""
+        with self._condition:
+            self._job = None
+
+    def drain(self) -> list[Sample]:
+        """The samples since the last call."""
+        samples = []
+        while True:
+            try:
+                samples.append(self._samples.get_nowait())
+            except queue.Empty:
+                return samples
+
+    def unavailable(self) -> dict[str, str]:
+        """Groups that cannot be measured here, with the reason."""
+        reasons = dict(self._nvml.unavailable)
+        job = self._job
+        if job is not None:
+            reasons.update(dict(job[1].unavailable))
+        return reasons
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        self._thread.join(timeout=5)
+        self._nvml.close()
+
+    def _drop_samples(self) -> None:
+        self.drain()
+
+    def _run(self) -> None:
+        next_process = next_slow = 0.0
+        with self._condition:
+            while not self._closed:
+                if self._job is None:
+                    next_process = next_slow = 0.0
+                    self._condition.wait()
+                    continue
+                now = time.monotonic()
+                self._put(self._nvml.fast(time.perf_counter_ns()))
+                if now >= next_slow:
+                    next_slow = now + SLOW_INTERVAL_S
+                    self._put(self._nvml.slow(time.perf_counter_ns()))
+                if now >= next_process:
+                    processes, sampler = self._job
+                    named = processes()
+                    next_process = now + PROCESS_INTERVAL_S * max(1.0, len(named) / PROCESSES_AT_FULL_RATE)
+                    self._put(sampler.sample(named))
+                self._condition.wait(INTERVAL_S if self._nvml.gpus else max(0.01, next_process - time.monotonic()))
+
+    def _put(self, samples: list[Sample]) -> None:
+        for sample in samples:
+            self._samples.put(sample)
