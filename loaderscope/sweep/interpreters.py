@@ -1,0 +1,181 @@
+"""The Python interpreters of this machine and what each has: Python, torch and its CUDA build, read without importing torch."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from loaderscope.sweep.agent_environment import interpreter_environment, is_frozen
+
+ASK_TIMEOUT_S = 10.0
+_LIST_TIMEOUT_S = 5.0
+_AT_ONCE = 4
+_VENV_NAMES = (".venv", "venv", "env", ".env")
+_EXECUTABLE = re.compile(r"python(3(\.\d+)?)?(\.exe)?$")
+
+_QUESTION = r"""
+import json, os, re, sys
+from importlib.machinery import PathFinder
+answer = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "prefix": sys.prefix, "torch": None, "cuda": None, "hip": None}
+spec = PathFinder.find_spec("torch")
+if spec is not None and spec.origin:
+    text = open(os.path.join(os.path.dirname(spec.origin), "version.py"), encoding="utf-8").read()
+    for key, name in (("torch", "__version__"), ("cuda", "cuda"), ("hip", "hip")):
+        found = re.search(r"^%s\s*(?::[^=\n]*)?=\s*'([^']*)'" % name, text, re.M)
+        answer[key] = found.group(1) if found else None
+print(json.dumps(answer))
+"""
+"""Runs in the interpreter asked; torch/version.py is generated with plain assignments since torch 1.0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpreter:
+    """One interpreter. `problem`: why it does not answer, in one sentence; the other facts are then unknown."""
+
+    path: str
+    source: str  # where it was found: "runs this app", "VIRTUAL_ENV", "venv near the script", "conda", "pyenv", "PATH" ...
+    python: str | None = None
+    torch: str | None = None
+    torch_cuda: str | None = None
+    prefix: str | None = None
+    problem: str | None = None
+
+    @property
+    def has_torch(self) -> bool:
+        return self.torch is not None
+
+    def describe(self) -> str:
+        """What it has, in a few words."""
+        if self.problem is not None:
+            return self.problem
+        if self.torch is None:
+            return f"Python {self.python}, no torch"
+        build = self.torch_cuda if self.torch_cuda is not None else "CPU only"
+        return f"Python {self.python}, torch {self.torch} ({build})"
+
+
+def ask(path: str, source: str = "", timeout_s: float = ASK_TIMEOUT_S) -> Interpreter:
+    """Asks one interpreter what it has; never raises."""
+    try:
+        done = subprocess.run(
+            [path, "-c", _QUESTION],
+            env=interpreter_environment(path),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        answer: dict[str, Any] = json.loads(done.stdout.decode("utf-8", errors="replace").strip().splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return Interpreter(path, source, problem=f"does not answer within {timeout_s:g} s")
+    except OSError as error:
+        return Interpreter(path, source, problem=f"cannot be started: {error.strerror or error}")
+    except (ValueError, IndexError):
+        words = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
+        return Interpreter(path, source, problem=f"is no working Python: {words[-1] if words else 'it gave no answer'}")
+    cuda = f"CUDA {answer['cuda']}" if answer["cuda"] else f"ROCm {answer['hip']}" if answer["hip"] else None
+    return Interpreter(path, source, answer["python"], answer["torch"], cuda, answer["prefix"])
+
+
+def list_interpreters(script: str | None = None, timeout_s: float = ASK_TIMEOUT_S) -> list[Interpreter]:
+    """The interpreters found, each once: with torch, without, not working; within that as near as they are.
+
+    Args:
+        script: environments near it are looked for.
+        timeout_s: how long each may take to answer; four are asked at a time.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for path, source in _candidates(script):
+        # python and python3 of one folder are one; two venvs on one base are not, though both link to it
+        key = os.path.join(os.path.dirname(os.path.abspath(path)), os.path.basename(os.path.realpath(path)))
+        found.setdefault(key, (path, source))
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = list(pool.map(lambda item: ask(item[0], item[1], timeout_s), found.values()))
+    unique: dict[tuple[str | None, str | None], Interpreter] = {}
+    for answer in answers:
+        unique.setdefault((answer.prefix or answer.path, answer.python), answer)
+    return sorted(unique.values(), key=lambda one: (one.problem is not None, not one.has_torch))
+
+
+def _candidates(script: str | None) -> Iterator[tuple[str, str]]:
+    if not is_frozen():
+        yield sys.executable, "runs this app"
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if prefix := os.environ.get(variable):
+            yield from _of_prefix(Path(prefix), variable)
+    if script is not None:
+        folder = Path(script).resolve().parent
+        for near in (folder, *list(folder.parents)[:3]):
+            for name in _VENV_NAMES:
+                yield from _of_prefix(near / name, "environment near the script")
+    for prefix in _conda_prefixes():
+        yield from _of_prefix(prefix, "conda")
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for prefix in _folders(pyenv / "versions"):
+        yield from _of_prefix(prefix, "pyenv")
+    if sys.platform == "win32":
+        yield from _of_launcher()
+    yield from _on_path()
+
+
+def _of_prefix(prefix: Path, source: str) -> Iterator[tuple[str, str]]:
+    """The interpreter of an environment, wherever its kind keeps it; nothing if the folder is no environment."""
+    names = ("Scripts/python.exe", "python.exe") if sys.platform == "win32" else ("bin/python", "bin/python3")
+    for name in names:
+        path = prefix / name
+        if path.is_file():
+            yield str(path), source
+            return
+
+
+def _conda_prefixes() -> Iterator[Path]:
+    """Environments that conda keeps a list of."""
+    try:
+        text = (Path.home() / ".conda" / "environments.txt").read_text(encoding="utf-8", errors="replace")
+    except (OSError, RuntimeError):
+        return
+    for line in text.splitlines():
+        if line.strip():
+            yield Path(line.strip())
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return sorted(folder for folder in parent.iterdir() if folder.is_dir())
+    except OSError:
+        return []
+
+
+def _of_launcher() -> Iterator[tuple[str, str]]:
+    """What Windows' `py -0p` lists: one a line, the path last, after a tag and perhaps a star."""
+    try:
+        done = subprocess.run(["py", "-0p"], capture_output=True, timeout=_LIST_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    for line in done.stdout.decode("utf-8", errors="replace").splitlines():
+        found = re.search(r"([A-Za-z]:\\.*\.exe)\s*$", line)
+        if found:
+            yield found.group(1), "py launcher"
+
+
+def _on_path() -> Iterator[tuple[str, str]]:
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if "WindowsApps" in folder or os.path.basename(folder) == "shims":
+            continue  # stubs that open the store, and pyenv's scripts, whose interpreters are listed themselves
+        try:
+            names = sorted(name for name in os.listdir(folder or ".") if _EXECUTABLE.match(name))
+        except OSError:
+            continue
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.access(path, os.X_OK) and os.path.isfile(path):
+                yield path, "PATH"
