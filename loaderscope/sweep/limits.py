@@ -1,0 +1,182 @@
+"""What a setting will need, whether this machine has it, and how long the sweep will take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.sink import PlannedTrial
+from loaderscope.sweep.system import Machine, usable_cpus
+
+__all__ = ["DataCost", "Forecast", "SweepEstimate", "estimate", "forecast", "mark_limits", "seconds_left", "usable_cpus"]
+
+MIB = 1 << 20
+
+FORKED_WORKER_BYTES = 12 * MIB
+SPAWNED_WORKER_BYTES = 145 * MIB
+"""Private memory of an idle worker with torch loaded, measured with torch 2.13 on Linux: 10-12 and 145 MiB."""
+
+MAIN_BYTES = 250 * MIB  # an interpreter with torch loaded
+FILES_PER_WORKER = 8  # pipes of the two queues, sentinel and semaphores, as the main process sees them
+FILES_OF_MAIN = 64
+
+SPAWN_SECONDS = 1.6  # a worker imports the script and torch anew; several at once share the processors
+FORK_SECONDS = 0.03
+TRIAL_OVERHEAD_SECONDS = 0.4  # between trials: the agent's answer, the last records, sampling
+FRESH_AGENT_SECONDS = 2.5  # an interpreter that imports torch and the script
+
+_SAFE_PART = 0.95  # of what is available; a forecast is no promise
+
+
+@dataclasses.dataclass(frozen=True)
+class DataCost:
+    """What one sample costs, as far as the probe could tell. `dataset_bytes`: of the pickled dataset."""
+
+    sample_bytes: int | None = None
+    sample_tensors: int = 1
+    sample_seconds: float | None = None
+    dataset_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """Peaks of one trial."""
+
+    memory_bytes: int
+    shared_memory_bytes: int
+    open_files: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepEstimate:
+    """What can be told before the start: "18 trials · ≈2 min · peak ≈3.2 GB"."""
+
+    trials: int
+    seconds: float | None
+    peak_bytes: int | None
+
+
+def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
+    """Memory, shared memory and open files that a trial of this setting will need at most.
+
+    In flight are `num_workers * prefetch_factor` batches and the one in the consumer's hands; batches of worker processes
+    lie in shared memory, one file each tensor.
+    """
+    batch_bytes = (cost.sample_bytes or 0) * (config.batch_size or 1)
+    if not config.num_workers:
+        return Forecast(MAIN_BYTES + 2 * batch_bytes, 0, FILES_OF_MAIN)
+    in_flight = config.num_workers * (config.prefetch_factor or DEFAULT_PREFETCH_FACTOR) + 1
+    if config.backend == "thread":
+        return Forecast(MAIN_BYTES + in_flight * batch_bytes, 0, FILES_OF_MAIN)
+    copies = config.start_method != "fork"  # fork shares the parent's pages until they are written to
+    worker_bytes = (SPAWNED_WORKER_BYTES if copies else FORKED_WORKER_BYTES) + (cost.dataset_bytes or 0 if copies else 0)
+    return Forecast(
+        memory_bytes=MAIN_BYTES + config.num_workers * (worker_bytes + batch_bytes) + in_flight * batch_bytes,
+        shared_memory_bytes=in_flight * batch_bytes,
+        open_files=FILES_OF_MAIN + config.num_workers * FILES_PER_WORKER + in_flight * cost.sample_tensors,
+    )
+
+
+def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str | None:
+    """Why a trial of this setting would run into a limit of the machine, or None."""
+    need = forecast(config, cost)
+    if need.memory_bytes > machine.memory_available_bytes * _SAFE_PART:
+        return (
+            f"It would need about {_gigabytes(need.memory_bytes)} of memory and {_gigabytes(machine.memory_available_bytes)} are available; "
+            "--force runs it all the same."
+        )
+    shared = machine.shared_memory_free_bytes
+    if shared is not None and need.shared_memory_bytes > shared * _SAFE_PART:
+        return (
+            f"Its batches in flight need about {_gigabytes(need.shared_memory_bytes)} in /dev/shm, which has {_gigabytes(shared)} free "
+            "(docker run --shm-size makes it larger); --force runs it all the same."
+        )
+    files = machine.open_files_limit
+    if files is not None and need.open_files > files:
+        return f"The main process would hold about {need.open_files} files open and may hold {files} (ulimit -n); --force runs it all the same."
+    return None
+
+
+def mark_limits(plan: Sequence[PlannedTrial], cost: DataCost, machine: Machine, force: bool) -> list[PlannedTrial]:
+    """The plan with the settings that would run into a limit skipped, one row a setting; with `force` nothing is skipped."""
+    if force:
+        return list(plan)
+    marked: list[PlannedTrial] = []
+    reasons: dict[TrialConfig, str] = {}
+    for trial in plan:
+        reason = None if trial.skip else reasons.get(trial.config) or limit_reason(trial.config, cost, machine)
+        if reason is None:
+            marked.append(trial)
+        elif trial.config not in reasons:
+            reasons[trial.config] = reason
+            marked.append(dataclasses.replace(trial, repeat=None, skip=("limit", reason)))
+    return [dataclasses.replace(trial, id=number) for number, trial in enumerate(marked)]
+
+
+def estimate(plan: Sequence[PlannedTrial], request: Request, cost: DataCost, machine: Machine, length: int | None = None) -> SweepEstimate:
+    """Trials, time and peak memory of a sweep that has not begun. The time is None while a sample's cost is unknown."""
+    runs = [trial for trial in plan if trial.skip is None]
+    peak = max((forecast(trial.config, cost).memory_bytes for trial in runs), default=None)
+    seconds: float | None = 0.0
+    for trial in runs:
+        one = _trial_seconds(trial.config, request, cost, machine, length)
+        seconds = None if seconds is None or one is None else seconds + one
+    if seconds is not None and request.max_seconds is not None:
+        seconds = min(seconds, request.max_seconds)
+    return SweepEstimate(len(runs), seconds, peak)
+
+
+def seconds_left(
+    plan: Sequence[PlannedTrial], finished: Sequence[TrialResult], elapsed_s: float, max_seconds: float | None
+) -> float | None:
+    """Seconds until the sweep is done, from the trials that are finished; None before the first.
+
+    A setting that ran before takes as long again; another one as long as those with as many workers, else the mean.
+    """
+    taken = [(result.config, result.seconds) for result in finished if result.seconds is not None and result.status != "skipped"]
+    if not taken:
+        return None
+    done = {result.id for result in finished}
+    total = 0.0
+    for trial in plan:
+        if trial.id in done or trial.skip is not None:
+            continue
+        alike = [seconds for config, seconds in taken if config == trial.config]
+        alike = alike or [seconds for config, seconds in taken if config.num_workers == trial.config.num_workers]
+        alike = alike or [seconds for _, seconds in taken]
+        total += sum(alike) / len(alike)
+    # What passes between trials is not part of any of them, but as much of it will come again.
+    busy = sum(seconds for _, seconds in taken)
+    total *= min(3.0, max(1.0, elapsed_s / busy)) if busy > 0 else 1.0
+    return total if max_seconds is None else max(0.0, min(total, max_seconds - elapsed_s))
+
+
+def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machine: Machine, length: int | None) -> float | None:
+    size = config.batch_size or 1
+    in_epoch = None if length is None else -(-length // size)
+    batches = in_epoch if request.batches is None else min(request.batches, in_epoch or request.batches)
+    if batches is None or cost.sample_seconds is None:
+        return None
+    step_s = (request.consumer.ms or 0.0) / 1000 if request.consumer is not None else 0.0
+    fetch_s = cost.sample_seconds * size
+    workers = config.num_workers
+    if not workers:
+        return request.epochs * batches * (fetch_s + step_s) + TRIAL_OVERHEAD_SECONDS + FRESH_AGENT_SECONDS
+    batch_s = max(fetch_s / min(workers, machine.usable_cpus), step_s)
+    if config.backend == "thread":
+        start_s = 0.0
+    elif config.start_method == "fork":
+        start_s = FORK_SECONDS * workers
+    else:
+        start_s = SPAWN_SECONDS * max(1.0, workers / machine.usable_cpus)
+    starts = 1 if config.persistent_workers else request.epochs
+    fresh_s = FRESH_AGENT_SECONDS if config.start_method == "forkserver" or config.backend == "thread" or request.isolate else 0.0
+    return starts * start_s + request.epochs * (batches * batch_s + fetch_s) + TRIAL_OVERHEAD_SECONDS + fresh_s
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

@@ -1,0 +1,118 @@
+"""The trials of a sweep: every combination of the axes, equal ones once, impossible ones skipped, repeats interleaved."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.analysis.configs import normalise
+from loaderscope.sweep.request import Axes, Request
+from loaderscope.sweep.sink import PlannedTrial
+
+DEFAULT_BATCH_SIZE = 32
+
+Skip = tuple[str, str]
+"""Why a setting is not run: kind and sentence."""
+
+PERSISTENT_WITHOUT_WORKERS = ("unsupported", "Persistent workers need at least one worker.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What must be known of machine and interpreter to lay out a sweep."""
+
+    usable_cpus: int
+    start_methods: tuple[str, ...]  # of the agent's Python on this system
+    default_start_method: str
+    accelerator: bool | None = None  # whether memory can be pinned for one; None: not known, so it is tried
+
+
+def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
+    """The schedule of a sweep, in the order in which it runs.
+
+    Settings that cannot be run are one row each, with `repeat` None and the reason.
+    """
+    settings = settings_of(request, target, facts)
+    trials: list[PlannedTrial] = []
+    for repeat in range(request.repeats):
+        for config, skip in _turned(settings, repeat, request.repeats):
+            if skip is None or repeat == 0:
+                trials.append(PlannedTrial(len(trials), None if skip else repeat, config, skip))
+    return trials
+
+
+def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[TrialConfig, Skip | None]]:
+    """All different settings of the sweep, and why some of them cannot be run."""
+    found: dict[TrialConfig, Skip | None] = {}
+    for config in _combinations(request, target, facts):
+        skip = _impossible(config, request.axes, target, facts)
+        normal = normalise(config)
+        if skip is PERSISTENT_WITHOUT_WORKERS:
+            normal = dataclasses.replace(normal, persistent_workers=True)  # the row shows what was asked for
+        found.setdefault(normal, skip)
+    return list(found.items())
+
+
+def default_workers(usable_cpus: int) -> tuple[int, ...]:
+    """0, 1, 2, 4 ... up to the usable processors, which are always among them."""
+    powers = itertools.takewhile(lambda workers: workers < usable_cpus, (1 << exponent for exponent in itertools.count()))
+    return (0, *powers, usable_cpus)
+
+
+def _combinations(request: Request, target: Target, facts: Facts) -> Iterator[TrialConfig]:
+    """Every combination, num_workers varying fastest."""
+    axes, current = request.axes, target.current
+    own_size = current.batch_size if current is not None else None
+    if target.kind == "dataset":
+        own_size = own_size or DEFAULT_BATCH_SIZE
+    own_method = current.start_method if current is not None else None
+    batch_sizes = axes.batch_size or (own_size,)
+    start_methods = axes.start_method or (own_method or facts.default_start_method,)
+    workers = axes.num_workers if axes.num_workers is not None else default_workers(facts.usable_cpus)
+    for size, backend, method, order, persistent, pin, prefetch, count in itertools.product(
+        batch_sizes, axes.backend, start_methods, axes.in_order, axes.persistent_workers, axes.pin_memory, axes.prefetch_factor, workers
+    ):
+        yield TrialConfig(
+            num_workers=count,
+            batch_size=size,
+            prefetch_factor=prefetch,
+            pin_memory=pin,
+            persistent_workers=persistent,
+            start_method=method,
+            in_order=order,
+            backend=backend,
+            forkserver_preload=request.forkserver_preload or None,
+        )
+
+
+def _impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -> Skip | None:
+    if axes.batch_size and target.kind != "dataset" and target.current is not None and target.current.batch_size is None:
+        return "unsupported", "The loader makes its batches itself (batch_sampler, or batch_size=None), so no other batch size can be set."
+    if config.pin_memory and facts.accelerator is False:
+        return "unsupported", "Memory can only be pinned for an accelerator, and torch finds none here."
+    if not config.num_workers:
+        if config.persistent_workers and False not in axes.persistent_workers:
+            return PERSISTENT_WITHOUT_WORKERS
+        return None
+    if config.backend == "thread":
+        if target.dataset_kind == "iterable":
+            return "unsupported", "Threads cannot share an iterable dataset: each would need a copy of its own."
+        return None
+    if config.start_method not in facts.start_methods:
+        have = ", ".join(facts.start_methods)
+        return "unsupported", f"This system cannot start processes by {config.start_method}; it has {have}."
+    return None
+
+
+def _turned(settings: list[tuple[TrialConfig, Skip | None]], repeat: int, repeats: int) -> list[tuple[TrialConfig, Skip | None]]:
+    """The settings in the order of one repeat.
+
+    Every second pass runs backwards, which cancels a steady drift of the machine, and every pair of passes begins elsewhere,
+    so that no setting is always first after a pause.
+    """
+    pairs = (repeats + 1) // 2
+    begin = (repeat // 2) * len(settings) // max(pairs, 1)
+    turned = settings[begin:] + settings[:begin]
+    return turned[::-1] if repeat % 2 else turned
