@@ -1,0 +1,125 @@
+"""Progress of a sweep on a terminal: a line a finished trial, and below them a bar with the time left."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import TrialResult
+from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.trace.model import Trace
+
+BAR_CELLS = 24
+REDRAW_S = 0.2
+CLEAR_LINE = "\r\x1b[K"
+
+LABELS = {
+    "num_workers": "workers",
+    "batch_size": "batch",
+    "prefetch_factor": "prefetch",
+    "pin_memory": "pin",
+    "persistent_workers": "persistent",
+    "start_method": "",
+    "in_order": "in order",
+    "backend": "",
+}
+
+
+def varying_fields(configs: list[TrialConfig]) -> list[str]:
+    """The fields in which some of the settings differ, and always the number of workers."""
+    return [name for name in LABELS if name == "num_workers" or len({getattr(config, name) for config in configs} - {None}) > 1]
+
+
+def describe(config: TrialConfig, fields: list[str]) -> str:
+    """A setting in a few words, e.g. `workers 2, spawn, pin on`."""
+    words = []
+    for name in fields:
+        value = getattr(config, name)
+        if value is None:
+            continue
+        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+        words.append(f"{LABELS[name]} {text}".strip())
+    return ", ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds, or hours and minutes, as `0:07` or `1 h 05 min`."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Console:
+    """A sink that writes to a text stream: with a bar if it is a terminal, else only a line a trial."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._is_terminal = self._stream.isatty()
+        self._fields: list[str] = ["num_workers"]
+        self._running: PlannedTrial | None = None
+        self._done, self._total, self._seconds_left = 0, 0, None  # type: int, int, float | None
+        self._told_at = self._drawn_at = time.monotonic()
+
+    def run_started(self, run: Run) -> None:
+        self._fields = varying_fields([trial.config for trial in run.plan])
+        trials = sum(trial.skip is None for trial in run.plan)
+        skipped = len(run.plan) - trials
+        self._total = len(run.plan)
+        self.say(f"{run.target.name} of {run.script}: {trials} trials" + (f", {skipped} settings skipped" if skipped else ""))
+
+    def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
+        self._running = trial
+        self._draw()
+
+    def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
+        if time.monotonic() - self._drawn_at > REDRAW_S:
+            self._draw()
+
+    def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
+        self._running = None
+        if result.status == "ok":
+            speed = result.samples_per_second
+            outcome = (
+                f"{speed.value:10.1f} samples/s" if speed else f"ok, no throughput: {result.samples_per_second_reason or 'too few batches'}"
+            )
+        else:
+            outcome = f"{result.status}: {result.error.message if result.error else 'no reason known'}"
+        self.say(f"  {describe(result.config, self._fields):<32} {outcome}")
+
+    def log_line(self, line: LogLine) -> None:
+        if line.stream == "loaderscope":
+            self.say(f"  {line.text}")
+
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        self._done, self._total, self._told_at = done, total, time.monotonic()
+        self._seconds_left = seconds_left
+        self._draw()
+
+    def run_finished(self, cancelled: bool) -> None:
+        self._total = 0
+        self._clear()
+
+    def say(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        self._clear()
+        print(text, file=self._stream, flush=True)
+        self._draw()
+
+    def _draw(self) -> None:
+        if not (self._is_terminal and self._total):
+            return
+        self._drawn_at = time.monotonic()
+        filled = BAR_CELLS * self._done // self._total
+        text = f"[{'#' * filled}{'-' * (BAR_CELLS - filled)}] {self._done}/{self._total} trials"
+        if self._seconds_left is not None:
+            text += f", {duration(max(0.0, self._seconds_left - (self._drawn_at - self._told_at)))} left"
+        if self._running is not None:
+            text += f", {describe(self._running.config, self._fields)}"
+        width = shutil.get_terminal_size().columns
+        print(CLEAR_LINE + text[: width - 1], end="", file=self._stream, flush=True)
+
+    def _clear(self) -> None:
+        if self._is_terminal:
+            print(CLEAR_LINE, end="", file=self._stream, flush=True)

@@ -1,0 +1,174 @@
+"""What a machine and an interpreter offer to a sweep, and what is likely to go wrong there."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from typing import Any
+
+from loaderscope.sweep.agent_environment import interpreter_environment
+from loaderscope.sweep.interpreters import ask, list_interpreters
+from loaderscope.sweep.system import Machine, read_machine
+from loaderscope.telemetry.nvml import Nvml
+
+IMPORT_TIMEOUT_S = 120.0
+LITTLE_SHARED_MEMORY_BYTES = 1 << 30
+FEW_OPEN_FILES = 1024
+OLDEST_TORCH = (2, 1)
+
+_QUESTION = """
+import json, multiprocessing, sys
+answer = {"start_methods": multiprocessing.get_all_start_methods(), "default_start_method": multiprocessing.get_start_method()}
+import torch, torch.multiprocessing
+answer.update(
+    cuda_available=torch.cuda.is_available(), cuda_devices=torch.cuda.device_count(), torch_threads=torch.get_num_threads(),
+    sharing_strategy=torch.multiprocessing.get_sharing_strategy(),
+)
+print(json.dumps(answer))
+"""
+
+
+def examine(python: str | None = None) -> dict[str, Any]:
+    """Looks at this machine, at one interpreter closely (None: the one that runs the app), and at the others briefly.
+
+    Returns:
+        Plain JSON values: `app`, `interpreter` (its `error` is None if trials can run in it), `interpreters`, `nvml`, `machine`, and
+        `advice`, sentences about what is likely to go wrong.
+    """
+    machine = read_machine()
+    interpreter = _interpreter(python or sys.executable)
+    nvml = Nvml()
+    try:
+        gpus = {"reason": None if nvml.gpus else nvml.unavailable.get("gpu"), "gpus": [gpu.to_json() for gpu in nvml.gpus]}
+    finally:
+        nvml.close()
+    return {
+        "app": {"python": platform.python_version(), "executable": sys.executable, "pyside6": _version("PySide6-Essentials")},
+        "interpreter": interpreter,
+        "interpreters": [dataclasses.asdict(found) for found in list_interpreters()],
+        "nvml": gpus,
+        "machine": {"platform": platform.platform(), **dataclasses.asdict(machine)},
+        "advice": _advice(interpreter, machine, bool(gpus["gpus"])),
+    }
+
+
+def format_examination(examination: dict[str, Any]) -> str:
+    """The examination as text for a terminal."""
+    app, interpreter, machine, nvml = (examination[key] for key in ("app", "interpreter", "machine", "nvml"))
+    cuda = "not available" if not interpreter["cuda_available"] else f"{interpreter['cuda_devices']} device(s)"
+    rows = [
+        ("app", f"Python {app['python']}, PySide6 {app['pyside6'] or 'not installed'}, {app['executable']}"),
+        ("interpreter", interpreter["path"]),
+        (
+            "",
+            interpreter["error"]
+            or f"Python {interpreter['python']}, torch {interpreter['torch']} ({interpreter['torch_cuda'] or 'CPU only'})",
+        ),
+    ]
+    if interpreter["error"] is None:
+        methods = ", ".join(interpreter["start_methods"])
+        rows += [
+            ("start methods", f"{methods} (default {interpreter['default_start_method']})"),
+            ("torch", f"{interpreter['torch_threads']} threads, shares tensors by {interpreter['sharing_strategy']}, CUDA {cuda}"),
+        ]
+    rows += [
+        ("system", machine["platform"]),
+        ("processors", f"{machine['usable_cpus']} usable of {machine['cpu_count']}"),
+        ("memory", f"{_size(machine['memory_available_bytes'])} free of {_size(machine['memory_total_bytes'])}"),
+        ("shared memory", f"{_size(machine['shared_memory_free_bytes'])} free"),
+        ("open files", f"{machine['open_files_limit'] or 'no limit'} a process"),
+        *[("GPU", f"{gpu['name']}, {_size(gpu['memory_bytes'])}") for gpu in nvml["gpus"]],
+    ]
+    if nvml["reason"]:
+        rows.append(("GPU", f"not available: {nvml['reason']}"))
+    rows += [
+        ("found", f"{other['path']} ({_brief(other)})") for other in examination["interpreters"] if other["path"] != interpreter["path"]
+    ]
+    lines = [f"{label:<14} {text}" for label, text in rows]
+    return "\n".join([*lines, *(f"\n! {sentence}" for sentence in examination["advice"])])
+
+
+def _interpreter(path: str) -> dict[str, Any]:
+    """What one interpreter says of itself after it has imported torch."""
+    known = ask(path)
+    facts: dict[str, Any] = {
+        "path": path,
+        "python": known.python,
+        "torch": known.torch,
+        "torch_cuda": known.torch_cuda,
+        "start_methods": [],
+        "default_start_method": None,
+        "cuda_available": None,
+        "cuda_devices": None,
+        "torch_threads": None,
+        "sharing_strategy": None,
+        "error": None,
+    }
+    if known.problem is not None:
+        return facts | {"error": f"{path} {known.problem}"}
+    if known.torch is None:
+        return facts | {"error": f"{path} has no torch: choose the interpreter of an environment that has it with --python"}
+    try:
+        done = subprocess.run(
+            [path, "-c", _QUESTION],
+            env=interpreter_environment(path),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=IMPORT_TIMEOUT_S,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        return facts | json.loads(done.stdout.decode("utf-8", errors="replace").strip().splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return facts | {"error": f"importing torch takes longer than {IMPORT_TIMEOUT_S:.0f} s in {path}"}
+    except OSError as error:
+        return facts | {"error": f"{path} cannot be started: {error.strerror or error}"}
+    except (ValueError, IndexError):
+        words = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
+        return facts | {"error": f"torch cannot be imported in {path}: {words[-1] if words else 'it gave no answer'}"}
+
+
+def _advice(interpreter: dict[str, Any], machine: Machine, has_gpu: bool) -> list[str]:
+    sentences = []
+    if interpreter["torch"] is not None and _release(interpreter["torch"]) < OLDEST_TORCH:
+        sentences.append(f"torch {interpreter['torch']} is older than {'.'.join(map(str, OLDEST_TORCH))}, the oldest that is supported.")
+    if has_gpu and interpreter["error"] is None and not interpreter["cuda_available"]:
+        build = "is a build for the CPU" if interpreter["torch_cuda"] is None else "finds no device it can use"
+        sentences.append(f"There is a GPU, but the torch of this interpreter {build}.")
+    free = machine.shared_memory_free_bytes
+    if free is not None and free < LITTLE_SHARED_MEMORY_BYTES:
+        sentences.append(
+            f"/dev/shm has only {_size(free)} free, and workers send their batches through it: a bus error is likely with large batches. "
+            "In a container, start it with --shm-size or --ipc=host."
+        )
+    if machine.usable_cpus < machine.cpu_count:
+        sentences.append(
+            f"Only {machine.usable_cpus} of {machine.cpu_count} processors may be used here; "
+            "scripts that take os.cpu_count() workers start too many."
+        )
+    if machine.open_files_limit is not None and machine.open_files_limit < FEW_OPEN_FILES:
+        sentences.append(
+            f"A process may hold only {machine.open_files_limit} open files; many workers with large prefetch need more (ulimit -n)."
+        )
+    return sentences
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.partition("+")[0].split(".")[:2] if part.isdigit())
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "unknown"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

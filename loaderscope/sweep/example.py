@@ -1,0 +1,22 @@
+"""The built-in example: a dataset of real photographs, and the sweep over it that `demo` starts."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+
+from loaderscope.sweep.request import Axes, Request
+
+TARGET = "train_loader"
+MOST_WORKERS = 4  # a demonstration should take half a minute on any machine
+
+
+def example_script(name: str = "photos.py") -> Path:
+    """Where an example script lies on disk."""
+    return Path(str(importlib.resources.files("loaderscope.resources"))) / "examples" / name
+
+
+def demo_request(usable_cpus: int) -> Request:
+    """A sweep over the number of workers that runs all batches of the example, with its own training step."""
+    workers = tuple(n for n in (0, 1, 2, 4) if n <= min(max(2, usable_cpus), MOST_WORKERS))
+    return Request(script=str(example_script()), target=TARGET, axes=Axes(num_workers=workers), batches=None)
