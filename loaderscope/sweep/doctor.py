@@ -85,9 +85,11 @@ def format_examination(examination: dict[str, Any]) -> str:
     ]
     if nvml["reason"]:
         rows.append(("GPU", f"not available: {nvml['reason']}"))
-    rows += [
-        ("found", f"{other['path']} ({_brief(other)})") for other in examination["interpreters"] if other["path"] != interpreter["path"]
-    ]
+    others = [other for other in examination["interpreters"] if other["path"] != interpreter["path"]]
+    with_torch = [other for other in others if other["torch"] is not None]
+    rows += [("also found", f"{other['path']} (Python {other['python']}, torch {other['torch']})") for other in with_torch]
+    if len(others) > len(with_torch):
+        rows.append(("also found", f"{len(others) - len(with_torch)} interpreters without torch"))
     lines = [f"{label:<14} {text}" for label, text in rows]
     return "\n".join([*lines, *(f"\n! {sentence}" for sentence in examination["advice"])])
 
