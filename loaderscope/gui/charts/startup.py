@@ -1,0 +1,148 @@
+"""What the time before the first batch is spent on: one bar a setting, or one a process of a trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
+
+from loaderscope.analysis.results import Phase, TrialResult
+from loaderscope.gui.charts.drawing import Frame, Hit, bottom_margin, draw_bottom_axis, draw_empty, draw_legend, elided, ticks
+from loaderscope.gui.palette import Palette
+from loaderscope.gui.words import config_text, duration_text
+
+EMPTY = "Where the time from iter(loader) to the first batch goes,\nphase by phase: process creation, imports, unpickling, first fetch."
+
+PHASES: dict[str, tuple[str, str]] = {
+    "server_start": ("startup_dark", "start of the fork server"),
+    "iterator": ("startup_dark", "making the iterator"),
+    "start_worker": ("startup_dark", "starting the worker"),
+    "pickle": ("startup_light", "pickling the dataset"),
+    "create": ("startup_dark", "creating the process"),
+    "boot": ("startup_dark", "Python's own start"),
+    "main_import": ("startup", "importing the script again"),
+    "unpickle": ("startup_light", "unpickling the dataset"),
+    "loop_entry": ("startup_light", "entering the worker's loop"),
+    "worker_init": ("pin", "worker_init_fn"),
+    "index_wait": ("waiting_hatch", "waiting for indices"),
+    "first_fetch": ("fetch", "first fetch"),
+    "first_collate": ("collate", "first collate"),
+    "first_send": ("send", "first send"),
+    "first_receive": ("transfer", "receiving the first batch"),
+}
+"""Colour role and plain name of each phase."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """One row: its phases on the time axis from iter(), and the time of the first batch."""
+
+    label: str
+    phases: tuple[Phase, ...]
+    first_batch_s: float | None
+    trial: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StartupData:
+    """The bars from top to bottom."""
+
+    bars: tuple[Bar, ...] = ()
+    title: str = "seconds from iter() to the first batch"
+
+
+def startup_data(results: Sequence[TrialResult], leave_out: frozenset[str] = frozenset()) -> StartupData:
+    """A bar for each setting with start-up phases: those of its first worker (of main without workers), first epoch."""
+    bars: dict[object, Bar] = {}
+    for result in results:
+        if result.status != "ok" or result.startup is None or not result.startup.phases or result.config in bars:
+            continue
+        first = [phase for phase in result.startup.phases if phase.epoch == 0]
+        chosen = [phase for phase in first if phase.process == "worker-0"] or [phase for phase in first if phase.process == "main"]
+        server = [phase for phase in first if phase.phase == "server_start"]
+        bars[result.config] = Bar(config_text(result.config, leave_out), (*server, *chosen), result.first_batch_s, result.id)
+    return StartupData(tuple(bars.values()))
+
+
+def startup_data_of_trial(result: TrialResult) -> StartupData:
+    """A bar for each process of one trial, first epoch."""
+    if result.startup is None:
+        return StartupData()
+    by_process: dict[str, list[Phase]] = {}
+    for phase in result.startup.phases:
+        if phase.epoch == 0:
+            by_process.setdefault(phase.process, []).append(phase)
+    bars = [Bar(name.replace("-", " "), tuple(phases), result.first_batch_s, result.id) for name, phases in by_process.items()]
+    return StartupData(tuple(bars), f"seconds from iter(), trial {result.id}: {config_text(result.config)}")
+
+
+def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: Palette) -> list[Hit]:
+    """Draws the bars and says where their phases are."""
+    if not data.bars:
+        draw_empty(painter, area, EMPTY, palette)
+        return []
+    used = draw_legend(painter, _legend(data, palette), area, palette)
+    metrics = QFontMetricsF(painter.font())
+    width = min(area.width() * 0.34, max(metrics.horizontalAdvance(bar.label) for bar in data.bars) + 12)
+    plot = area.adjusted(width, used, -6, -bottom_margin(painter))
+    end = max([phase.start_s + phase.seconds for bar in data.bars for phase in bar.phases] + [bar.first_batch_s or 0 for bar in data.bars])
+    frame = Frame(plot, (0.0, max(end, 1e-6) * 1.06), (0.0, 1.0))
+    unit, factor = ("ms", 1e3) if end < 0.5 else ("s", 1.0)
+    values = ticks(0, frame.x_range[1], max(2, int(plot.width() // 70)))
+    draw_bottom_axis(painter, frame, values, lambda value: f"{value * factor:g} {unit}" if value else "0", palette, title=data.title)
+    slot = plot.height() / len(data.bars)
+    height = min(slot * 0.66, 26.0)
+    hits = []
+    for index, bar in enumerate(data.bars):
+        middle = plot.top() + slot * (index + 0.5)
+        row = QRectF(area.left(), middle - height / 2, width - 8, height)
+        if slot >= metrics.height() * 0.8:
+            painter.setPen(QColor(palette.text))
+            painter.drawText(row, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, elided(painter, bar.label, row.width()))
+        hits.append(Hit(QRectF(area.left(), row.top(), area.width(), height), _bar_tip(bar), bar.trial))
+        hits += _draw_bar(painter, frame, bar, (row.top(), height), palette)
+    return hits
+
+
+def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, float], palette: Palette) -> list[Hit]:
+    top, height = span
+    hits = []
+    for phase in sorted(bar.phases, key=lambda phase: (phase.start_s, -phase.seconds)):
+        role, name = PHASES.get(phase.phase, ("own", phase.phase))
+        left, right = frame.x(phase.start_s), frame.x(phase.start_s + phase.seconds)
+        rect = QRectF(left, top, max(1.0, right - left), height)
+        painter.fillRect(rect, QColor(palette.role(role)))
+        hits.append(Hit(rect, f"{bar.label}\n{name}: {duration_text(phase.seconds)}", bar.trial))
+    if bar.first_batch_s is not None:
+        x = frame.x(bar.first_batch_s)
+        painter.setPen(QPen(QColor(palette.text), 1.5))
+        painter.drawLine(QPointF(x, top - 3), QPointF(x, top + height + 3))
+    return hits
+
+
+def _legend(data: StartupData, palette: Palette) -> list[tuple[str, str]]:
+    """Colours that occur, named for what they mean together."""
+    names = {
+        "startup_dark": "process start",
+        "startup": "importing the script",
+        "startup_light": "(un)pickling",
+        "pin": "worker_init_fn",
+        "waiting_hatch": "waiting",
+        "fetch": "first fetch",
+        "collate": "collate",
+        "send": "send",
+        "transfer": "receive",
+    }
+    total = sum(phase.seconds for bar in data.bars for phase in bar.phases) or 1.0
+    seconds: dict[str, float] = {}
+    for bar in data.bars:
+        for phase in bar.phases:
+            role = PHASES.get(phase.phase, ("own", ""))[0]
+            seconds[role] = seconds.get(role, 0.0) + phase.seconds
+    return [(palette.role(role), name) for role, name in names.items() if seconds.get(role, 0.0) > total * 0.002]
+
+
+def _bar_tip(bar: Bar) -> str:
+    return f"{bar.label}\nfirst batch after {duration_text(bar.first_batch_s)}"

@@ -1,0 +1,177 @@
+"""Samples per second over num_workers, one line for each setting of the other axes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import Recommendation, SettingResult
+from loaderscope.gui.charts.drawing import (
+    Frame,
+    Hit,
+    bottom_margin,
+    draw_bottom_axis,
+    draw_empty,
+    draw_left_axis,
+    draw_legend,
+    left_margin,
+    ticks,
+)
+from loaderscope.gui.palette import Palette
+from loaderscope.gui.words import config_text, rate_text
+
+EMPTY = "Samples per second by number of workers.\nA point appears as soon as a trial is measured."
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One setting: workers, samples a second with its 95 % interval, and the trial to show for it."""
+
+    workers: int
+    value: float
+    ci95: tuple[float, float] | None
+    config: TrialConfig
+    trial: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ThroughputData:
+    """`lines`: (name, points by workers). `marker`: the rule of thumb, in workers."""
+
+    lines: tuple[tuple[str, tuple[Point, ...]], ...] = ()
+    best: TrialConfig | None = None
+    best_label: str = ""
+    marker: int | None = None
+
+
+def throughput_data(settings: Sequence[SettingResult], recommendation: Recommendation | None) -> ThroughputData:
+    """Lines for all axes but the workers; a setting without workers begins every line it fits to."""
+    measured = [setting for setting in settings if setting.samples_per_second is not None and setting.trials]
+    groups: dict[TrialConfig, list[Point]] = {}
+    alone: list[tuple[TrialConfig, Point]] = []
+    for setting in measured:
+        estimate = setting.samples_per_second
+        assert estimate is not None
+        point = Point(setting.config.num_workers, estimate.value, estimate.ci95, setting.config, setting.trials[-1])
+        if setting.config.num_workers == 0:
+            alone.append((setting.config, point))
+        else:
+            groups.setdefault(dataclasses.replace(setting.config, num_workers=1), []).append(point)
+    for config, point in alone:
+        fitting = [key for key in groups if key.batch_size == config.batch_size and key.pin_memory == config.pin_memory]
+        for key in fitting:
+            groups[key].append(point)
+        if not fitting:
+            groups[config] = [point]
+    same = _constant_axes(list(groups))
+    lines = tuple(
+        (_name(key, same), tuple(sorted(points, key=lambda point: point.workers)))
+        for key, points in sorted(groups.items(), key=lambda item: str(item[0]))
+    )
+    if recommendation is None:
+        return ThroughputData(lines)
+    workers = recommendation.config.num_workers
+    ties = sorted({tie.num_workers for tie in recommendation.ties} - {workers})
+    label = f"{workers}: " + ("best" if recommendation.config == recommendation.fastest or not ties else "best value")
+    if ties:
+        label += ", ties with " + ", ".join(str(tie) for tie in ties)
+    return ThroughputData(lines, recommendation.config, label, recommendation.rule_of_thumb)
+
+
+def _constant_axes(configs: Sequence[TrialConfig]) -> frozenset[str]:
+    names = [field.name for field in dataclasses.fields(TrialConfig)]
+    return frozenset(name for name in names if len({getattr(config, name) for config in configs}) < 2)
+
+
+def _name(config: TrialConfig, same: frozenset[str]) -> str:
+    plain = TrialConfig()
+    told = dataclasses.replace(config, **{name: getattr(plain, name) for name in same})
+    return config_text(told, frozenset({"num_workers"})) or "all settings"
+
+
+def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, palette: Palette) -> list[Hit]:
+    """Draws the chart and says where its points are."""
+    points = [point for _, line in data.lines for point in line]
+    if not points:
+        draw_empty(painter, area, EMPTY, palette)
+        return []
+    colours = [palette.lines[index % len(palette.lines)] for index in range(len(data.lines))]
+    used = 0.0
+    if len(data.lines) > 1:
+        used = draw_legend(painter, [(colour, name) for colour, (name, _) in zip(colours, data.lines, strict=True)], area, palette)
+    top = max(max(point.value, point.ci95[1] if point.ci95 else 0) for point in points) * 1.12
+    values = ticks(0, top, max(2, int((area.height() - used) // 36)))
+    most = max(*(point.workers for point in points), data.marker or 0)
+    margin = left_margin(painter, [rate_text(value) if value else "0" for value in values])
+    plot = area.adjusted(margin, used + 14, -6, -bottom_margin(painter))
+    frame = Frame(plot, (-0.04 * max(1, most), max(1, most) * 1.06), (0.0, top))
+    painter.setPen(QColor(palette.muted))
+    painter.drawText(QPointF(area.left(), area.top() + used + QFontMetricsF(painter.font()).ascent() - 3), "samples/s")
+    draw_left_axis(painter, frame, values, lambda value: rate_text(value) if value else "0", palette)
+    whole = sorted({point.workers for point in points}) if len({point.workers for point in points}) < 9 else ticks(0, most, 8)
+    draw_bottom_axis(painter, frame, whole, lambda value: f"{value:g}", palette, title="num_workers", grid=False)
+    if data.marker is not None:
+        _draw_marker(painter, frame, data.marker, palette)
+    hits = []
+    for colour, (_, line) in zip(colours, data.lines, strict=True):
+        hits += _draw_line(painter, frame, line, colour, palette)
+    best = next((point for point in points if point.config == data.best), None)
+    if best is not None:
+        _draw_best(painter, frame, best, data.best_label, palette)
+    return hits
+
+
+def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], colour: str, palette: Palette) -> list[Hit]:
+    painter.setPen(QPen(QColor(colour), 2))
+    painter.drawPolyline(QPolygonF([frame.point(point.workers, point.value) for point in line]))
+    hits = []
+    for point in line:
+        spot = frame.point(point.workers, point.value)
+        painter.setPen(QPen(QColor(colour), 1.4))
+        text = f"{config_text(point.config)}\n{rate_text(point.value)} samples/s"
+        if point.ci95 is not None:
+            low, high = frame.y(point.ci95[0]), frame.y(point.ci95[1])
+            painter.drawLine(QPointF(spot.x(), low), QPointF(spot.x(), high))
+            for y in (low, high):
+                painter.drawLine(QPointF(spot.x() - 3, y), QPointF(spot.x() + 3, y))
+            text += f"\n95 % interval {rate_text(point.ci95[0])} to {rate_text(point.ci95[1])}"
+        painter.setPen(QPen(QColor(palette.base), 1))
+        painter.setBrush(QColor(colour))
+        painter.drawEllipse(spot, 4, 4)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        hits.append(Hit(QRectF(spot.x() - 8, spot.y() - 8, 16, 16), text, point.trial))
+    return hits
+
+
+def _draw_marker(painter: QPainter, frame: Frame, workers: int, palette: Palette) -> None:
+    x = frame.x(workers)
+    painter.setPen(QPen(QColor(palette.muted), 1, Qt.PenStyle.DotLine))
+    painter.drawLine(QPointF(x, frame.area.top()), QPointF(x, frame.area.bottom()))
+    text = "rule of thumb 4 × GPUs"
+    width = QFontMetricsF(painter.font()).horizontalAdvance(text)
+    left = x + 5 if x + 5 + width < frame.area.right() else x - 5 - width
+    painter.setPen(QColor(palette.muted))
+    painter.drawText(QPointF(left, frame.area.bottom() - 8), text)
+
+
+def _draw_best(painter: QPainter, frame: Frame, best: Point, label: str, palette: Palette) -> None:
+    spot = frame.point(best.workers, best.value)
+    painter.setPen(QPen(QColor(palette.good), 2))
+    painter.drawEllipse(spot, 7.5, 7.5)
+    metrics = QFontMetricsF(painter.font())
+    width = metrics.horizontalAdvance(label)
+    left = spot.x() + 12
+    top = spot.y() + metrics.ascent() / 2
+    if left + width > frame.area.right():
+        left = max(frame.area.left() + 2, spot.x() - width / 2)
+        left = min(left, frame.area.right() - width)
+        top = spot.y() + 12 + metrics.ascent()
+    background = QColor(palette.base)
+    background.setAlpha(200)
+    painter.fillRect(QRectF(left - 3, top - metrics.ascent(), width + 6, metrics.height()), background)
+    painter.setPen(QColor(palette.text))
+    painter.drawText(QPointF(left, top), label)

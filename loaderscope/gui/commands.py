@@ -1,0 +1,119 @@
+"""The one table of commands: menus, toolbar, shortcuts, command palette and the help page are made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenuBar, QWidget
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Something the user can do. `menu` None: only by key and palette. `keys` are portable key sequences, the first is shown."""
+
+    name: str
+    text: str
+    tip: str
+    menu: str | None = None
+    keys: tuple[str, ...] = ()
+    checkable: bool = False
+    separator: bool = False  # a line before it in its menu
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("open_script", "Open script", "Choose the Python script whose DataLoader is to be profiled", "&File", ("Ctrl+O",)),
+    Command("open_session", "Open session", "Open a saved .loaderscope session", "&File", ("Ctrl+Shift+O",)),
+    Command("open_demo", "Open the example", "Load the built-in example, a dataset of real photographs", "&File"),
+    Command("save", "Save", "Save this session to a file that can be mailed and opened again", "&File", ("Ctrl+S",), separator=True),
+    Command("report", "Save report…", "Write a self-contained HTML report with figures, table and findings", "&File", ("Ctrl+R",)),
+    Command("export", "Export figure…", "Save the timeline as a picture (PNG, SVG or PDF) with a caption", "&File", ("Ctrl+E",)),
+    Command(
+        "quit", "Quit", "Close the window; a running sweep is stopped and its processes are ended", "&File", ("Ctrl+Q",), separator=True
+    ),
+    Command("start", "Start", "Run the sweep (needs a script and a target)", "&Sweep", ("F5",)),
+    Command("stop", "Stop", "Stop the sweep; finished trials are kept", "&Sweep", ("Shift+F5",)),
+    Command("reload", "Look at the script again", "Read the script again and list its targets", "&Sweep", ("Ctrl+F5",), separator=True),
+    Command("live", "Live", "Follow the trial that is running; any pan pauses", "&View", ("Ctrl+L",), checkable=True),
+    Command("previous_trial", "Previous trial", "Show the timeline of the trial before", "&View", ("Alt+Up",)),
+    Command("next_trial", "Next trial", "Show the timeline of the trial after", "&View", ("Alt+Down",)),
+    Command("focus_setup", "Go to target and sweep", "Put the keyboard on the set-up panel", "&View", ("Alt+1",), separator=True),
+    Command("focus_timeline", "Go to the timeline", "Put the keyboard on the timeline", "&View", ("Alt+2",)),
+    Command("focus_results", "Go to the results table", "Put the keyboard on the results table", "&View", ("Alt+3",)),
+    Command("show_throughput", "Throughput", "Show samples per second by number of workers", "&View", ("Alt+4",), separator=True),
+    Command("show_startup", "Start-up", "Show what the time before the first batch is spent on", "&View", ("Alt+5",)),
+    Command("show_memory", "Memory", "Show the memory of every process over the trial", "&View", ("Alt+6",)),
+    Command("show_findings", "Findings", "Show what is wrong and what to do", "&View", ("Alt+7",)),
+    Command("show_log", "Log", "Show the output of the script", "&View", ("Alt+8",)),
+    Command("theme", "Light or dark", "Switch between the light and the dark theme", "&View", ("Ctrl+T",), separator=True),
+    Command("reset_layout", "Reset the layout", "Put all panels back where they were at first", "&View"),
+    Command("palette", "Command palette", "Find any command by its name", "&Help", ("Ctrl+Shift+P",)),
+    Command("help", "Keys and help", "Show all keys and what the colours mean", "&Help", ("F1", "?")),
+)
+
+TIMELINE_KEYS: tuple[tuple[str, str], ...] = (
+    ("W S, + −, Ctrl+wheel", "zoom at the cursor"),
+    ("A D, arrows, Shift+drag", "pan"),
+    ("drag", "measure a range; Enter zooms into it, Esc clears"),
+    ("F or double click", "focus on a span"),
+    ("0 or Home", "fit everything"),
+    ("Backspace", "back to the view before"),
+    (". and ,", "next and previous span"),
+    ("End", "follow the newest data"),
+)
+"""Keys of the timeline widget, which handles them itself; told on the help page."""
+
+
+class CommandSet:
+    """The QActions of all commands, owned by a window."""
+
+    def __init__(self, window: QWidget, handlers: Mapping[str, Callable[[], object]]) -> None:
+        """Every command of the table needs a handler, and every handler a command.
+
+        Raises:
+            ValueError: table and handlers do not match.
+        """
+        names = {command.name for command in COMMANDS}
+        if names != set(handlers):
+            raise ValueError(f"commands and handlers differ in {sorted(names ^ set(handlers))}")
+        self.actions: dict[str, QAction] = {}
+        for command in COMMANDS:
+            action = QAction(command.text, window)
+            action.setObjectName(command.name)
+            action.setShortcuts([QKeySequence(keys) for keys in command.keys])
+            keys = f"  ({QKeySequence(command.keys[0]).toString(QKeySequence.SequenceFormat.NativeText)})" if command.keys else ""
+            action.setToolTip(command.tip + keys)
+            action.setStatusTip(command.tip)
+            action.setCheckable(command.checkable)
+            action.triggered.connect(lambda _checked=False, handler=handlers[command.name]: handler())
+            window.addAction(action)  # so that its keys work without a menu
+            self.actions[command.name] = action
+
+    def __getitem__(self, name: str) -> QAction:
+        return self.actions[name]
+
+    def fill_menus(self, bar: QMenuBar) -> None:
+        """Adds every command that names a menu."""
+        menus = {}
+        for command in COMMANDS:
+            if command.menu is None:
+                continue
+            if command.menu not in menus:
+                menus[command.menu] = bar.addMenu(command.menu)
+                menus[command.menu].setToolTipsVisible(True)
+            if command.separator:
+                menus[command.menu].addSeparator()
+            menus[command.menu].addAction(self.actions[command.name])
+
+
+def matching(query: str) -> list[Command]:
+    """Commands whose text or tip holds every word of the query, best first."""
+    words = query.lower().split()
+    found = []
+    for position, command in enumerate(COMMANDS):
+        text, tip = command.text.lower(), command.tip.lower()
+        if all(word in text or word in tip for word in words):
+            rank = sum(not text.startswith(word) for word in words) + sum(word not in text for word in words)
+            found.append((rank, position, command))
+    return [command for _, _, command in sorted(found, key=lambda item: item[:2])]

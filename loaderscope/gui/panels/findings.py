@@ -1,0 +1,74 @@
+"""What is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from PySide6.QtCore import QUrl, Signal
+from PySide6.QtWidgets import QTextBrowser, QVBoxLayout, QWidget
+
+from loaderscope.analysis.results import Finding, Recommendation
+from loaderscope.gui.palette import Palette
+from loaderscope.gui.theme import current_palette
+from loaderscope.gui.words import config_text
+
+EMPTY = "What is wrong with the pipeline, and what to do about it, appears here while the sweep runs."
+NOTHING = "Nothing is wrong as far as these trials can tell."
+
+
+class FindingsPanel(QWidget):
+    """Findings, most severe first, under the recommendation. `trialChosen` when a link to a trial is followed."""
+
+    trialChosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.view = QTextBrowser()
+        self.view.setAccessibleName("Findings")
+        self.view.setOpenLinks(False)
+        self.view.setFrameShape(QTextBrowser.Shape.NoFrame)
+        self.view.document().setDocumentMargin(8)
+        self.view.anchorClicked.connect(self._clicked)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.view)
+        self._shown: object = None
+        self.set_findings((), None, False)
+
+    def set_findings(self, findings: Sequence[Finding], recommendation: Recommendation | None, has_results: bool) -> None:
+        """Shows them; nothing is redrawn when nothing changed."""
+        palette = current_palette()
+        text = findings_html(findings, recommendation, palette)
+        if not text:
+            text = f'<p style="color:{palette.muted}">{NOTHING if has_results else EMPTY}</p>'
+        if text != self._shown:
+            self._shown = text
+            position = self.view.verticalScrollBar().value()
+            self.view.setHtml(text)
+            self.view.verticalScrollBar().setValue(position)
+
+    def _clicked(self, url: QUrl) -> None:
+        self.trialChosen.emit(int(url.path()))
+
+
+def findings_html(findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True) -> str:
+    """Recommendation and findings as simple HTML, for the panel and the report."""
+    blocks = []
+    if recommendation is not None:
+        name = f'<b style="color:{palette.good}">★ use {html.escape(config_text(recommendation.config))}</b>'
+        blocks.append(f'<p style="margin:0 0 9px 0">{name}<br>{html.escape(recommendation.why)}</p>')
+    order = {"error": 0, "warning": 1, "info": 2}
+    colours = {"error": palette.error, "warning": palette.warning, "info": palette.good}
+    for finding in sorted(findings, key=lambda finding: order.get(finding.severity, 3)):
+        colour = colours.get(finding.severity, palette.muted)
+        block = f'<b style="color:{colour}">{html.escape(finding.code)}</b> · {html.escape(finding.message)}'
+        if finding.advice:
+            block += f'<br><span style="color:{palette.muted}">{html.escape(finding.advice)}</span>'
+        if finding.trials and links:
+            shown = ", ".join(f'<a style="color:{palette.accent}" href="trial:{trial}">{trial}</a>' for trial in finding.trials[:6]) + (
+                " …" if len(finding.trials) > 6 else ""
+            )
+            block += f'&nbsp; <span style="color:{palette.muted}">trial {shown}</span>'
+        blocks.append(f'<p style="margin:0 0 9px 0">{block}</p>')
+    return "".join(blocks)

@@ -1,0 +1,96 @@
+"""The output of the script and the tool's own remarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontDatabase
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+
+from loaderscope.sweep.sink import LogLine
+
+LINES_KEPT = 20_000
+LINE_LENGTH_SHOWN = 2_000
+SOURCES = (("everything", None), ("output of the script", "stdout"), ("errors of the script", "stderr"), ("Loaderscope", "loaderscope"))
+
+
+class LogPanel(QWidget):
+    """Lines with a filter; the oldest go when there are too many."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._lines: list[LogLine] = []
+        self._dropped = 0
+        self.source = QComboBox()
+        self.source.setAccessibleName("Source of the lines")
+        for text, stream in SOURCES:
+            self.source.addItem(text, stream)
+        self.source.currentIndexChanged.connect(self._refill)
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("filter")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setAccessibleName("Show only lines that hold this text")
+        self.filter.textChanged.connect(self._refill)
+        self.note = QLabel()
+        self.note.setProperty("role", "muted")
+        line = QHBoxLayout()
+        line.setContentsMargins(8, 4, 8, 0)
+        line.addWidget(self.source)
+        line.addWidget(self.filter, 1)
+        line.addWidget(self.note)
+        self.view = QPlainTextEdit()
+        self.view.setReadOnly(True)
+        self.view.setAccessibleName("Log")
+        self.view.setFrameShape(QPlainTextEdit.Shape.NoFrame)
+        self.view.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.view.setMaximumBlockCount(LINES_KEPT)
+        self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.view.setPlaceholderText("What the script prints appears here.")
+        self.view.setTabChangesFocus(True)
+        self.view.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(line)
+        layout.addWidget(self.view)
+
+    def clear(self) -> None:
+        self._lines = []
+        self._dropped = 0
+        self._refill()
+
+    def add(self, lines: Sequence[LogLine], missed: int = 0) -> None:
+        """Appends lines in one go; `missed` lines were let go before they could be shown."""
+        if not lines and not missed:
+            return
+        self._lines.extend(lines)
+        excess = max(0, len(self._lines) - LINES_KEPT)
+        self._dropped += missed + excess
+        del self._lines[:excess]
+        texts = [self._text(line) for line in lines if self._wanted(line)]
+        if texts:
+            bar = self.view.verticalScrollBar()
+            at_end = bar.value() >= bar.maximum() - 2
+            self.view.appendPlainText("\n".join(texts))
+            if at_end:
+                bar.setValue(bar.maximum())
+        self._tell()
+
+    def _wanted(self, line: LogLine) -> bool:
+        stream = self.source.currentData()
+        return (stream is None or line.stream == stream) and self.filter.text().lower() in line.text.lower()
+
+    @staticmethod
+    def _text(line: LogLine) -> str:
+        text = line.text if len(line.text) <= LINE_LENGTH_SHOWN else line.text[:LINE_LENGTH_SHOWN] + " …"
+        source = "" if line.trial is None else f"#{line.trial}"
+        return f"{source:>4}  {'· ' if line.stream == 'loaderscope' else ''}{text}"
+
+    def _refill(self) -> None:
+        self.view.setPlainText("\n".join(self._text(line) for line in self._lines if self._wanted(line)))
+        self.view.verticalScrollBar().setValue(self.view.verticalScrollBar().maximum())
+        self._tell()
+
+    def _tell(self) -> None:
+        self.note.setText(f"{self._dropped} earlier lines not kept" if self._dropped else "")

@@ -1,0 +1,302 @@
+"""The results: one row a setting, sortable, growing while the sweep runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QStackedLayout, QTableView, QWidget
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import Recommendation
+from loaderscope.gui.run_state import SettingRow
+from loaderscope.gui.theme import current_palette
+from loaderscope.gui.words import (
+    AXIS_LABELS,
+    MISSING,
+    STATUS_TEXTS,
+    bytes_text,
+    config_text,
+    duration_text,
+    rate_text,
+    share_text,
+    value_text,
+)
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column: what it sorts by (a Python scalar or None), how it reads, and what its title means."""
+
+    title: str
+    tip: str
+    value: Callable[[SettingRow], Any]
+    text: Callable[[SettingRow], str]
+    numeric: bool = True
+
+
+def _axis(name: str, tip: str) -> Column:
+    return Column(
+        AXIS_LABELS[name], tip, lambda row: getattr(row.config, name), lambda row: value_text(getattr(row.config, name)), numeric=False
+    )
+
+
+def _measured(name: str, title: str, tip: str, text: Callable[[float | None], str]) -> Column:
+    def value(row: SettingRow) -> float | None:
+        found = getattr(row.setting, name, None) if row.setting is not None else None
+        return float(found) if found is not None else None
+
+    return Column(title, tip, value, lambda row: text(value(row)))
+
+
+def _estimate(name: str) -> Callable[[SettingRow], float | None]:
+    def value(row: SettingRow) -> float | None:
+        found = getattr(row.setting, name) if row.setting is not None else None
+        return float(found.value) if found is not None else None
+
+    return value
+
+
+def _half_width(row: SettingRow) -> float | None:
+    estimate = row.setting.samples_per_second if row.setting is not None else None
+    return None if estimate is None or estimate.ci95 is None else (float(estimate.ci95[1]) - float(estimate.ci95[0])) / 2
+
+
+def _half_width_text(row: SettingRow) -> str:
+    half = _half_width(row)
+    return MISSING if half is None else f"± {rate_text(half)}"
+
+
+def _number_text(row: SettingRow) -> str:
+    count = len(row.trials)
+    return f"{row.planned_id} ×{count}" if count > 1 else str(row.planned_id)
+
+
+_rate = _estimate("samples_per_second")
+_epoch = _estimate("epoch_s")
+
+COLUMNS: tuple[Column, ...] = (
+    Column("#", "Number of the trial; × how often the setting was measured", lambda row: row.planned_id, _number_text),
+    Column(
+        "status",
+        "Whether the setting's trials ended well",
+        lambda row: row.status,
+        lambda row: STATUS_TEXTS.get(row.status, row.status),
+        False,
+    ),
+    _axis("num_workers", "num_workers: worker processes of the loader"),
+    _axis("batch_size", "Samples in a batch"),
+    _axis("prefetch_factor", "prefetch_factor: batches each worker may have ready or in work"),
+    _axis("start_method", "How worker processes are made: fork, spawn or forkserver"),
+    _axis("persistent_workers", "persistent_workers: workers live on between epochs"),
+    _axis("pin_memory", "pin_memory: batches in page-locked memory for faster copies to a GPU"),
+    _axis("in_order", "in_order: batches handed out in the sampler's order"),
+    Column("samples/s", "Steady throughput, without start-up and the end of the epoch", _rate, lambda row: rate_text(_rate(row))),
+    Column("± 95 %", "Half of the 95 % interval of the throughput; needs six blocks of batches", _half_width, _half_width_text),
+    Column(
+        "epoch",
+        "Time of one whole epoch over the full dataset: start-up, steady state and end",
+        _epoch,
+        lambda row: duration_text(_epoch(row)),
+    ),
+    _measured("wait_share", "wait", "Share of the steady state that the main process waits for a batch", share_text),
+    _measured("step_share", "step", "Share of the steady state that the consumer's step takes", share_text),
+    _measured("gpu_busy_share", "GPU busy", "Share of the steady state that the GPU works; – without a GPU", share_text),
+    _measured("first_batch_s", "first batch", "From iter(loader) to the first batch: what starting workers costs", duration_text),
+    _measured(
+        "peak_total_bytes",
+        "peak memory",
+        "Largest sum of PSS over main and workers at one time (PSS: shared pages counted by share)",
+        bytes_text,
+    ),
+)
+
+
+class ResultsModel(QAbstractTableModel):
+    """Rows of settings; sorts by itself, what is missing always last."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows: list[SettingRow] = []
+        self._best: TrialConfig | None = None
+        self._ties: tuple[TrialConfig, ...] = ()
+        self._sort: tuple[int, Qt.SortOrder] = (0, Qt.SortOrder.AscendingOrder)
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def row(self, index: int) -> SettingRow:
+        return self._rows[index]
+
+    def find(self, config: TrialConfig) -> int | None:
+        """Position of a setting."""
+        return next((i for i, row in enumerate(self._rows) if row.config == config), None)
+
+    def find_trial(self, trial_id: int) -> int | None:
+        """Position of the setting that a trial belongs to."""
+        for i, row in enumerate(self._rows):
+            if row.planned_id == trial_id or any(trial.id == trial_id for trial in row.trials):
+                return i
+        return None
+
+    def set_rows(self, rows: list[SettingRow], recommendation: Recommendation | None) -> None:
+        """Takes the rows of a run; selection survives where the settings stay the same."""
+        self._best = recommendation.config if recommendation is not None else None
+        self._ties = tuple(recommendation.ties) if recommendation is not None else ()
+        ordered = self._sorted(rows)
+        if [row.config for row in ordered] == [row.config for row in self._rows]:
+            self._rows = ordered
+            if ordered:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(ordered) - 1, len(COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self._rows = ordered
+        self.endResetModel()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        self._sort = (column, order)
+        self.layoutAboutToBeChanged.emit()
+        before = {index: self._rows[index.row()].config for index in self.persistentIndexList()}
+        self._rows = self._sorted(self._rows)
+        for index, config in before.items():
+            row = self.find(config)
+            self.changePersistentIndex(index, self.index(row, index.column()) if row is not None else QModelIndex())
+        self.layoutChanged.emit()
+
+    def _sorted(self, rows: list[SettingRow]) -> list[SettingRow]:
+        column, order = self._sort
+        value = COLUMNS[column].value
+        known = [row for row in rows if value(row) is not None]
+        known.sort(key=value, reverse=order == Qt.SortOrder.DescendingOrder)
+        return known + [row for row in rows if value(row) is None]
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section].title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return COLUMNS[section].tip
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return self._alignment(COLUMNS[section])
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        row, column = self._rows[index.row()], COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            text = column.text(row)
+            return f"★ {text}" if index.column() == 0 and row.config == self._best else text
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return self._alignment(column)
+        if role == Qt.ItemDataRole.ForegroundRole:
+            palette = current_palette()
+            if column.title == "status" and row.status not in ("ok", "running"):
+                return QColor(palette.muted if row.status in ("skipped", "cancelled") else palette.error)
+            if row.status in ("skipped", "cancelled"):
+                return QColor(palette.muted)
+            if index.column() == 0 and row.config == self._best:
+                return QColor(palette.good)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tip(row)
+        return None
+
+    def _tip(self, row: SettingRow) -> str:
+        lines = [config_text(row.config)]
+        if row.config == self._best:
+            lines.append("★ recommended")
+        elif row.config in self._ties:
+            lines.append("as fast as the recommended setting, within what can be measured")
+        if row.reason:
+            lines.append(row.reason)
+        return "\n".join(lines)
+
+    @staticmethod
+    def _alignment(column: Column) -> Qt.AlignmentFlag:
+        side = Qt.AlignmentFlag.AlignRight if column.numeric and column.title != "#" else Qt.AlignmentFlag.AlignHCenter
+        return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class ResultsPanel(QWidget):
+    """The table, or what will stand there. `trialChosen` when the user picks a row."""
+
+    trialChosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model = ResultsModel()
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        self.table.setAccessibleName("Results, one row a setting")
+        self.table.setSortingEnabled(True)
+        self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setTabKeyNavigation(False)
+        self.table.setShowGrid(False)
+        self.table.setAlternatingRowColors(True)
+        self.table.setWordWrap(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(23)
+        header = self.table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(52)
+        self._empty = QLabel("Every setting of the sweep becomes a row here as soon as it is measured.\nClick a row to see its timeline.")
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setProperty("role", "muted")
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(self.table)
+        self.table.selectionModel().currentRowChanged.connect(self._row_changed)
+
+    def set_rows(self, rows: list[SettingRow], recommendation: Recommendation | None) -> None:
+        """Shows the rows and keeps the selected setting selected."""
+        current = self.table.currentIndex()
+        config = self.model.row(current.row()).config if current.isValid() and current.row() < self.model.rowCount() else None
+        with QSignalBlocker(self.table.selectionModel()):
+            self.model.set_rows(rows, recommendation)
+            if config is not None:
+                self._select(self.model.find(config))
+        self._stack.setCurrentIndex(1 if rows else 0)
+        self._hide_idle_columns(rows)
+
+    def _hide_idle_columns(self, rows: list[SettingRow]) -> None:
+        """Axes that were not swept and figures nobody could take need no column."""
+        swept = {"workers", "batch", "start"}
+        for index, column in enumerate(COLUMNS):
+            values = {column.value(row) for row in rows}
+            if column.title in AXIS_LABELS.values():
+                hidden = column.title not in swept and len(values - {None}) < 2
+            elif column.title == "status":
+                hidden = values <= {"ok"}
+            else:
+                hidden = column.title in ("GPU busy", "step") and not any(values)
+            self.table.setColumnHidden(index, hidden)
+
+    def select_trial(self, trial_id: int) -> None:
+        """Marks the row that a trial belongs to, without telling anyone."""
+        with QSignalBlocker(self.table.selectionModel()):
+            self._select(self.model.find_trial(trial_id))
+        self.table.viewport().update()
+
+    def _select(self, row: int | None) -> None:
+        if row is None:
+            self.table.clearSelection()
+            return
+        self.table.setCurrentIndex(self.model.index(row, max(0, self.table.currentIndex().column())))
+        self.table.selectRow(row)
+
+    def _row_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        if current.isValid():
+            self.trialChosen.emit(self.model.row(current.row()).trial_id)

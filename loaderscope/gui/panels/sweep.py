@@ -1,0 +1,290 @@
+"""What is to be swept: axes, consumer, sizes and budget, with what it will cost before it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.gui.panels.chips import AxisChips
+from loaderscope.gui.panels.headings import heading
+from loaderscope.gui.words import bytes_text, count_text, rough_duration_text
+from loaderscope.sweep.request import Axes, Request
+
+BUDGETS = (
+    ("No time limit", None),
+    ("At most 1 minute", 60.0),
+    ("At most 5 minutes", 300.0),
+    ("At most 15 minutes", 900.0),
+    ("At most 1 hour", 3600.0),
+)
+
+TIPS = {
+    "workers": "num_workers: processes that load batches beside the main process; 0 loads them in the main process itself",
+    "batch size": "Samples in one batch",
+    "prefetch": "prefetch_factor: batches that each worker may have ready or in work ahead of the main process",
+    "start method": "How a worker process is made: fork copies the main process, spawn starts a new Python and imports the script again,\n"
+    "forkserver forks from a small helper process",
+    "pin memory": "pin_memory: batches are copied into page-locked memory, from which a GPU can fetch them faster (needs a GPU)",
+    "persistent": "persistent_workers: workers stay alive between epochs instead of being started again for each",
+    "in order": "in_order: batches are handed out in the sampler's order; off lets a ready batch pass a slow one",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What a sweep will take. None where it cannot be told yet."""
+
+    trials: int
+    seconds: float | None
+    peak_bytes: float | None
+    available_bytes: float | None
+    skipped: tuple[str, ...] = ()  # reasons, one for each skipped setting
+    problem: str = ""  # one sentence why it cannot start
+
+
+def default_workers(usable_cpus: int) -> tuple[int, ...]:
+    """0, 1, 2, 4 ... up to the usable cores."""
+    values, value = [0], 1
+    while value <= usable_cpus:
+        values.append(value)
+        value *= 2
+    return tuple(values)
+
+
+def usable_cpu_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class SweepPanel(QWidget):
+    """The axes as chips and the rest as small fields; `changed` when the request differs from before."""
+
+    changed = Signal()
+    startRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.workers = AxisChips("workers", TIPS["workers"], (0, 256))
+        self.batch_size = AxisChips("batch size", TIPS["batch size"], (1, 1_000_000))
+        self.prefetch = AxisChips("prefetch", TIPS["prefetch"], (1, 1024))
+        self.start_method = AxisChips("start method", TIPS["start method"])
+        self.pin_memory = AxisChips("pin memory", TIPS["pin memory"])
+        self.persistent = AxisChips("persistent", TIPS["persistent"])
+        self.in_order = AxisChips("in order", TIPS["in order"])
+        self._axes = (self.workers, self.batch_size, self.prefetch, self.start_method, self.pin_memory, self.persistent, self.in_order)
+        self._build()
+        self._quiet = True
+        defaults = default_workers(usable_cpu_count())
+        self.workers.set_values([*defaults, max(defaults[-1] * 2, 1)], defaults)
+        self.batch_size.set_values([16, 32, 64], [32])
+        self.prefetch.set_values([2, 4, 8], [2])
+        methods = multiprocessing.get_all_start_methods()
+        self.start_method.set_values(methods, [multiprocessing.get_start_method(allow_none=True) or methods[0]])
+        self.pin_memory.set_values([False, True], [False])
+        self.persistent.set_values([False, True], [False])
+        self.in_order.set_values([True, False], [True])
+        self.set_consumers(False, False)
+        self._quiet = False
+        for axis in self._axes:
+            axis.changed.connect(self._report)
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 4, 12, 8)
+        layout.setSpacing(6)
+        layout.addWidget(heading("Consumer"))
+        self.consumer = QComboBox()
+        self.consumer.setAccessibleName("Consumer of the batches")
+        self.consumer.setToolTip(
+            "Who takes the batches: without one, the loader runs as fast as it can, and nothing can be said about waiting GPUs"
+        )
+        self.consumer_ms = QDoubleSpinBox()
+        self.consumer_ms.setRange(0.1, 60_000)
+        self.consumer_ms.setDecimals(1)
+        self.consumer_ms.setValue(10)
+        self.consumer_ms.setSuffix(" ms")
+        self.consumer_ms.setAccessibleName("Milliseconds of one step")
+        self.consumer_ms.setToolTip("How long one simulated training step takes")
+        line = QHBoxLayout()
+        line.addWidget(self.consumer, 1)
+        line.addWidget(self.consumer_ms)
+        layout.addLayout(line)
+        layout.addSpacing(4)
+        layout.addWidget(heading("Sweep"))
+        for axis in self._axes:
+            layout.addWidget(axis)
+        layout.addSpacing(4)
+        layout.addWidget(heading("Each trial"))
+        self.batches = self._spin((0, 1_000_000), 100, "batches", "Batches of each epoch; below 1 means all")
+        self.batches.setSpecialValueText("all")
+        self.epochs = self._spin((1, 1000), 1, "epochs", "Epochs of each trial; two or more show what persistent workers save")
+        self.repeats = self._spin(
+            (1, 100), 1, "repeats", "How often each setting is measured; from 3 on, ties are judged by paired differences"
+        )
+        self.train_epochs = self._spin(
+            (1, 100_000), 10, "training epochs", "Epochs of your real training: its projected time is what the recommendation minimises"
+        )
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
+        for index, (text, box) in enumerate(
+            (("batches", self.batches), ("epochs", self.epochs), ("repeats", self.repeats), ("training epochs", self.train_epochs))
+        ):
+            label = QLabel(text)
+            label.setProperty("role", "muted")
+            label.setBuddy(box)
+            label.setToolTip(box.toolTip())
+            grid.addWidget(label, index // 2 * 2, index % 2)
+            grid.addWidget(box, index // 2 * 2 + 1, index % 2)
+        layout.addLayout(grid)
+        layout.addSpacing(4)
+        layout.addWidget(heading("Budget"))
+        self.budget = QComboBox()
+        self.budget.setAccessibleName("Time budget of the sweep")
+        self.budget.setToolTip("The sweep ends when this time is used up; finished trials are kept")
+        for text, seconds in BUDGETS:
+            self.budget.addItem(text, seconds)
+        layout.addWidget(self.budget)
+        self.forecast = QLabel()
+        self.forecast.setWordWrap(True)
+        self.forecast.setTextFormat(Qt.TextFormat.RichText)
+        self.forecast.setAccessibleName("What the sweep will take")
+        layout.addWidget(self.forecast)
+        self.start = QPushButton("Start")
+        self.start.setProperty("primary", True)
+        self.start.setAccessibleName("Start the sweep")
+        self.start.clicked.connect(self.startRequested)
+        layout.addWidget(self.start)
+        self.consumer.currentIndexChanged.connect(self._report)
+        self.consumer_ms.valueChanged.connect(self._report)
+        self.budget.currentIndexChanged.connect(self._report)
+
+    def _spin(self, limits: tuple[int, int], value: int, name: str, tip: str) -> QSpinBox:
+        box = QSpinBox()
+        box.setRange(*limits)
+        box.setValue(value)
+        box.setToolTip(tip)
+        box.setAccessibleName(name)
+        box.setKeyboardTracking(False)
+        box.valueChanged.connect(self._report)
+        return box
+
+    def _report(self) -> None:
+        kind = self.consumer.currentData()
+        self.consumer_ms.setVisible(kind in ("sleep", "burn", "cuda"))
+        if not self._quiet:
+            self.changed.emit()
+
+    def set_consumers(self, has_step: bool, has_gpu: bool) -> None:
+        """Offers what there is; the script's own step is chosen when it has one."""
+        kept = self.consumer.currentData()
+        self.consumer.blockSignals(True)
+        self.consumer.clear()
+        if has_step:
+            self.consumer.addItem("train_step(batch) of the script", "script")
+        self.consumer.addItem("nobody: iterate only", "none")
+        self.consumer.addItem("simulated step: sleep", "sleep")
+        self.consumer.addItem("simulated step: CPU burn", "burn")
+        if has_gpu:
+            self.consumer.addItem("synthetic CUDA load", "cuda")
+        index = self.consumer.findData(kept) if kept not in (None, "none") else 0
+        self.consumer.setCurrentIndex(max(0, index))
+        self.consumer.blockSignals(False)
+        self._report()
+
+    def set_environment(self, start_methods: Sequence[str], default: str | None, has_gpu: bool) -> None:
+        """Offers the start methods that the chosen interpreter has."""
+        if start_methods:
+            chosen = [method for method in self.start_method.values() if method in start_methods]
+            self.start_method.set_values(start_methods, chosen or [default or start_methods[0]])
+        self.pin_memory.set_unavailable("" if has_gpu else "off: there is no GPU to pin memory for")
+
+    def set_current(self, current: TrialConfig | None, own_batches: bool = False) -> None:
+        """Starts from the loader's own batch size; `own_batches`: the loader makes its batches itself, so the size is fixed."""
+        self.batch_size.set_unavailable("fixed: the loader makes its batches itself" if own_batches else "")
+        size = current.batch_size if current is not None and current.batch_size else 32
+        self.batch_size.set_values(sorted({max(1, size // 2), size, size * 2}), [size])
+
+    def consumer_choice(self) -> Consumer:
+        """Who takes the batches."""
+        kind = self.consumer.currentData() or "none"
+        return Consumer(kind, self.consumer_ms.value() if kind in ("sleep", "burn", "cuda") else None)
+
+    def apply_to(self, request: Request) -> Request:
+        """The request with everything this panel decides."""
+        axes = Axes(
+            num_workers=self.workers.values(),
+            batch_size=self.batch_size.values() if self.batch_size.available else None,
+            prefetch_factor=self.prefetch.values(),
+            pin_memory=self.pin_memory.values() if self.pin_memory.available else (False,),
+            persistent_workers=self.persistent.values(),
+            start_method=self.start_method.values(),
+            in_order=self.in_order.values(),
+        )
+        return dataclasses.replace(
+            request,
+            axes=axes,
+            consumer=self.consumer_choice(),
+            batches=self.batches.value() or None,
+            epochs=self.epochs.value(),
+            repeats=self.repeats.value(),
+            train_epochs=self.train_epochs.value(),
+            max_seconds=self.budget.currentData(),
+        )
+
+    def show_request(self, request: Request) -> None:
+        """Takes the values of a request, as those of an opened session."""
+        self._quiet = True
+        axes = request.axes
+        for chips, chosen in (
+            (self.workers, axes.num_workers),
+            (self.batch_size, axes.batch_size),
+            (self.prefetch, axes.prefetch_factor),
+            (self.start_method, axes.start_method),
+            (self.pin_memory, axes.pin_memory),
+            (self.persistent, axes.persistent_workers),
+            (self.in_order, axes.in_order),
+        ):
+            if chosen:
+                chips.set_values([value for value, _ in chips._chips], list(chosen))
+        if request.consumer is not None:
+            if request.consumer.kind == "script" and self.consumer.findData("script") < 0:
+                self.set_consumers(True, False)
+            self.consumer.setCurrentIndex(max(0, self.consumer.findData(request.consumer.kind)))
+            if request.consumer.ms:
+                self.consumer_ms.setValue(request.consumer.ms)
+        self.batches.setValue(request.batches or 0)
+        self.epochs.setValue(request.epochs)
+        self.repeats.setValue(request.repeats)
+        self.train_epochs.setValue(request.train_epochs)
+        self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
+        self._quiet = False
+        self._report()
+
+    def set_forecast(self, forecast: Forecast | None) -> None:
+        """Shows what a start would take, or nothing while that is unknown."""
+        if forecast is None:
+            self.forecast.setText("")
+            return
+        if forecast.problem:
+            self.forecast.setText(forecast.problem)
+            return
+        lines = [f"<b>{count_text(forecast.trials, 'trial')}</b>"]
+        if forecast.seconds is not None:
+            lines[0] += f" · about {rough_duration_text(forecast.seconds)}"
+        if forecast.peak_bytes is not None:
+            of = f" of {bytes_text(forecast.available_bytes)}" if forecast.available_bytes else ""
+            lines.append(f"peak memory about {bytes_text(forecast.peak_bytes)}{of}")
+        reasons = list(dict.fromkeys(forecast.skipped))
+        if len(reasons) == 1:
+            lines.append(f"{len(forecast.skipped)} skipped: {reasons[0]}")
+        elif reasons:
+            lines.append(f"{len(forecast.skipped)} skipped, hover to see why")
+        self.forecast.setText("<br>".join(lines))
+        self.forecast.setToolTip("\n".join(reasons))

@@ -1,0 +1,194 @@
+"""What the window shows: one run, live or opened from a session file, as plain data without Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import Finding, Recommendation, SettingResult, TrialResult
+from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.trace.model import Trace
+
+LOG_LINES_KEPT = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the analysis says about the trials so far."""
+
+    settings: tuple[SettingResult, ...] = ()
+    recommendation: Recommendation | None = None
+    findings: tuple[Finding, ...] = ()
+    summary: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A consistent look at a run, without its traces and its log."""
+
+    version: int
+    run: Run | None
+    results: tuple[TrialResult, ...]
+    current: PlannedTrial | None
+    done: int
+    total: int
+    seconds_left: float | None
+    finished: bool
+    cancelled: bool
+
+
+@dataclasses.dataclass
+class SettingRow:
+    """One row of the results table: a setting with all its trials. `status` is the worst of its trials, or running."""
+
+    config: TrialConfig
+    trials: list[TrialResult]
+    setting: SettingResult | None
+    status: str
+    planned_id: int
+
+    @property
+    def trial_id(self) -> int:
+        """The trial whose timeline stands for the setting: its last good one, else its last."""
+        good = [trial.id for trial in self.trials if trial.status == "ok"]
+        if good:
+            return good[-1]
+        return self.planned_id if self.status == "running" or not self.trials else self.trials[-1].id
+
+    @property
+    def reason(self) -> str:
+        """The sentence that says why the row has no figures, or what they lack."""
+        for trial in self.trials:
+            if trial.status != "ok" and trial.error is not None:
+                return trial.error.message
+        for trial in self.trials:
+            if trial.samples_per_second_reason:
+                return trial.samples_per_second_reason
+        return ""
+
+
+class RunState:
+    """A run as it grows: the pool's thread adds to it under a lock, the window polls `version` and reads."""
+
+    def __init__(self, load_trace: Callable[[int], Trace | None] | None = None) -> None:
+        """`load_trace` reads the trace of a trial that was not recorded here, from a session file."""
+        self._load_trace = load_trace
+        self._lock = threading.Lock()
+        self._version = 0
+        self._run: Run | None = None
+        self._results: list[TrialResult] = []
+        self._traces: dict[int, Trace] = {}
+        self._current: PlannedTrial | None = None
+        self._progress: tuple[int, int, float | None] = (0, 0, None)
+        self._finished = False
+        self._cancelled = False
+        self._log: deque[LogLine] = deque(maxlen=LOG_LINES_KEPT)
+        self._log_count = 0
+
+    @property
+    def version(self) -> int:
+        """Grows with every change but those inside a trace, which has a version of its own."""
+        return self._version
+
+    def snapshot(self) -> Snapshot:
+        """All but traces and log, as of now."""
+        with self._lock:
+            done, total, seconds_left = self._progress
+            return Snapshot(
+                self._version, self._run, tuple(self._results), self._current, done, total, seconds_left, self._finished, self._cancelled
+            )
+
+    def trace(self, trial_id: int) -> Trace | None:
+        """The trace of a trial, while it runs or afterwards."""
+        with self._lock:
+            trace = self._traces.get(trial_id)
+        if trace is None and self._load_trace is not None:
+            trace = self._load_trace(trial_id)
+            if trace is not None:
+                with self._lock:
+                    self._traces[trial_id] = trace
+        return trace
+
+    def log_since(self, count: int) -> tuple[int, list[LogLine]]:
+        """The lines after the first `count` ever written that are still kept, and how many were ever written."""
+        with self._lock:
+            missing = self._log_count - count
+            if missing <= 0:
+                return self._log_count, []
+            kept = len(self._log)
+            return self._log_count, [self._log[index] for index in range(max(0, kept - missing), kept)]
+
+    def begin(self, run: Run) -> None:
+        with self._lock:
+            self._run = run
+            self._progress = (0, sum(trial.skip is None for trial in run.plan), None)
+            self._version += 1
+
+    def begin_trial(self, trial: PlannedTrial, trace: Trace) -> None:
+        with self._lock:
+            self._current = trial
+            self._traces[trial.id] = trace
+            self._version += 1
+
+    def end_trial(self, result: TrialResult, trace: Trace | None) -> None:
+        with self._lock:
+            self._results.append(result)
+            if trace is not None:
+                self._traces[result.id] = trace
+            self._current = None
+            self._version += 1
+
+    def add_log(self, line: LogLine) -> None:
+        with self._lock:
+            self._log.append(line)
+            self._log_count += 1
+            self._version += 1
+
+    def set_progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        with self._lock:
+            self._progress = (done, total, seconds_left)
+            self._version += 1
+
+    def end(self, cancelled: bool) -> None:
+        with self._lock:
+            self._finished = True
+            self._cancelled = cancelled
+            self._current = None
+            self._version += 1
+
+
+def rows_of(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> list[SettingRow]:
+    """One row a setting, in the order in which the settings first came up."""
+    by_config = {setting.config: setting for setting in settings}
+    rows: dict[TrialConfig, SettingRow] = {}
+    for result in snapshot.results:
+        row = rows.setdefault(result.config, SettingRow(result.config, [], by_config.get(result.config), "ok", result.id))
+        row.trials.append(result)
+        if result.status != "ok":
+            row.status = result.status
+    if snapshot.current is not None:
+        planned = snapshot.current
+        row = rows.setdefault(planned.config, SettingRow(planned.config, [], by_config.get(planned.config), "running", planned.id))
+        row.status = "running"
+    return list(rows.values())
+
+
+def environment_text(environment: dict[str, Any]) -> str:
+    """The machine in one line for the status bar and captions."""
+    gpus = environment.get("gpus") or []
+    names = [gpu.get("name", "GPU") if isinstance(gpu, dict) else str(gpu) for gpu in gpus]
+    device = names[0] if names else "no GPU"
+    if len(names) > 1:
+        device = f"{len(names)} × {device}"
+    parts = [device]
+    if environment.get("usable_cpus"):
+        parts.append(f"{environment['usable_cpus']} CPUs")
+    if environment.get("python"):
+        parts.append(f"Python {environment['python']}")
+    if environment.get("torch"):
+        parts.append(f"torch {environment['torch']}")
+    return " · ".join(parts)

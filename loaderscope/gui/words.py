@@ -1,0 +1,138 @@
+"""Numbers and settings as the short texts the window and the report use."""
+
+from __future__ import annotations
+
+from loaderscope.agent.messages import Consumer, Target, TrialConfig
+
+MISSING = "–"
+
+AXIS_LABELS = {
+    "num_workers": "workers",
+    "batch_size": "batch",
+    "prefetch_factor": "prefetch",
+    "start_method": "start",
+    "pin_memory": "pinned",
+    "persistent_workers": "persist",
+    "in_order": "in order",
+    "backend": "backend",
+}
+"""Column titles of the axes of a setting, in the order in which they are told."""
+
+STATUS_TEXTS = {
+    "ok": "done",
+    "failed": "failed",
+    "timeout": "hung",
+    "killed": "killed",
+    "skipped": "skipped",
+    "cancelled": "stopped",
+    "running": "running",
+}
+
+
+def duration_text(seconds: float | None) -> str:
+    """A duration with the unit that keeps two or three digits: 380 µs, 12.4 ms, 5.70 s, 2 min 10 s, 3 h 05 min."""
+    if seconds is None:
+        return MISSING
+    if seconds < 0:
+        return "−" + duration_text(-seconds)
+    if seconds == 0:
+        return "0 s"
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 0.1:
+        return f"{seconds * 1e3:.1f} ms"
+    if seconds < 99.5:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+
+
+def rough_duration_text(seconds: float) -> str:
+    """A duration that is only an estimate: 40 s, 2 min 10 s, 1 h 20 min."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 600:
+        tens = round(seconds / 10) * 10
+        return f"{tens // 60} min {tens % 60:02d} s" if tens % 60 else f"{tens // 60} min"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def bytes_text(count: float | None) -> str:
+    """A size with decimal units, as system monitors print them: 588 kB, 412 MB, 3.2 GB."""
+    if count is None:
+        return MISSING
+    for limit, unit, digits in ((1e3, "B", 0), (1e6, "kB", 0), (1e9, "MB", 0), (1e12, "GB", 1)):
+        if count < limit * 0.9995:
+            return f"{count / limit * 1e3:.{digits}f} {unit}"
+    return f"{count / 1e12:.1f} TB"
+
+
+def share_text(share: float | None) -> str:
+    """A share from 0 to 1 as per cent."""
+    return MISSING if share is None else f"{share * 100:.0f} %"
+
+
+def rate_text(value: float | None) -> str:
+    """Samples a second, three digits at least."""
+    if value is None:
+        return MISSING
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+
+
+def value_text(value: object) -> str:
+    """One value of an axis: on, off, a number or a name."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def count_text(count: int, noun: str) -> str:
+    """1 trial, 14 trials, 12 000 samples."""
+    return f"{count:,}".replace(",", "\u202f") + f" {noun}" + ("" if count == 1 else "s")
+
+
+def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) -> str:
+    """A setting in one line: 4 workers · spawn · batch 64 · persistent. `leave_out` names axes that need no telling."""
+    parts = [] if "num_workers" in leave_out else [count_text(config.num_workers, "worker")]
+    if config.backend == "thread":
+        parts.append("threads")
+    if config.start_method and "start_method" not in leave_out:
+        parts.append(config.start_method + (" + preload" if config.forkserver_preload else ""))
+    if config.batch_size is not None and "batch_size" not in leave_out:
+        parts.append(f"batch {config.batch_size}")
+    if config.prefetch_factor not in (None, 2) and "prefetch_factor" not in leave_out:
+        parts.append(f"prefetch {config.prefetch_factor}")
+    if config.persistent_workers:
+        parts.append("persistent")
+    if config.pin_memory:
+        parts.append("pinned")
+    if config.in_order is False:
+        parts.append("any order")
+    return " · ".join(parts)
+
+
+def consumer_text(consumer: Consumer | None) -> str:
+    """Who takes the batches."""
+    if consumer is None or consumer.kind == "none":
+        return "nobody (iterate only)"
+    if consumer.kind == "script":
+        return "train_step of the script"
+    milliseconds = f" {consumer.ms:g} ms" if consumer.ms is not None else ""
+    return {"sleep": "sleep", "burn": "CPU burn", "cuda": "CUDA load"}.get(consumer.kind, consumer.kind) + milliseconds
+
+
+def target_text(target: Target) -> str:
+    """A target with what is known of it: train_set   Dataset · 12 000 samples."""
+    what = target.type_name or target.kind
+    parts = [what]
+    if target.length is not None:
+        parts.append(count_text(target.length, "sample"))
+    elif target.dataset_kind == "iterable":
+        parts.append("iterable")
+    if target.origin in ("function", "class"):
+        parts.append(target.origin)
+    return f"{target.name}   {' · '.join(parts)}"
