@@ -119,7 +119,7 @@ class AgentProcess:
             self._send({"type": "welcome", "protocol": messages.PROTOCOL})
             self.clock = self._check_clock(tick)
         except BaseException:
-            self.close()
+            self.close(at_once=True)
             raise
 
     @property
@@ -161,19 +161,24 @@ class AgentProcess:
         if hasattr(self, "_process"):
             self._process.wait(timeout=_EXIT_TIMEOUT_S * 10)
 
-    def close(self) -> None:
-        """Asks the agent to end, then ends whatever is left; no process remains. Output can still be drained afterwards."""
+    def close(self, at_once: bool = False) -> None:
+        """Asks the agent to end, then ends whatever is left; no process remains. Output can still be drained afterwards.
+
+        Args:
+            at_once: do not ask, as the agent is busy or not to be trusted.
+        """
         if self._closed:
             return
         self._closed = True
-        if self._connection is not None:
+        if self._connection is not None and not at_once:
             try:
                 self._connection.sendall(messages.encode({"type": "exit"}))
                 self._process.wait(timeout=_EXIT_TIMEOUT_S)
             except (OSError, subprocess.TimeoutExpired):
                 pass
-            self._connection.close()
         self.kill_tree()
+        if self._connection is not None:
+            self._connection.close()
         self.reaper.close()
         for reader in getattr(self, "_output", ()):
             reader.join(_LAST_OUTPUT_S)

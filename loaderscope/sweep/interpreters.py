@@ -24,7 +24,8 @@ _EXECUTABLE = re.compile(r"python(3(\.\d+)?)?(\.exe)?$")
 _QUESTION = r"""
 import json, os, re, sys
 from importlib.machinery import PathFinder
-answer = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "prefix": sys.prefix, "torch": None, "cuda": None, "hip": None}
+answer = dict.fromkeys(("torch", "cuda", "hip"))
+answer.update(python="%d.%d.%d" % sys.version_info[:3], executable=sys.executable, prefix=sys.prefix)
 spec = PathFinder.find_spec("torch")
 if spec is not None and spec.origin:
     text = open(os.path.join(os.path.dirname(spec.origin), "version.py"), encoding="utf-8").read()
@@ -110,8 +111,8 @@ def _candidates(script: str | None) -> Iterator[tuple[str, str]]:
     if not is_frozen():
         yield sys.executable, "runs this app"
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if prefix := os.environ.get(variable):
-            yield from _of_prefix(Path(prefix), variable)
+        if active := os.environ.get(variable):
+            yield from _of_prefix(Path(active), variable)
     if script is not None:
         folder = Path(script).resolve().parent
         for near in (folder, *list(folder.parents)[:3]):

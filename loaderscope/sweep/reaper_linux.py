@@ -14,6 +14,9 @@ from loaderscope.agent.messages import MARK_VARIABLE
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _GONE_TIMEOUT_S = 10.0
+_CLEANERS = (b"multiprocessing.resource_tracker", b"multiprocessing/resource_tracker", b"torch_shm_manager")
+"""They give shared memory and semaphores back to the system and end by themselves, once their last client has ended."""
+_CLEANERS_TIMEOUT_S = 1.0
 
 _subreaper_lock = threading.Lock()
 _subreaper_users = 0
@@ -62,6 +65,16 @@ def mark_of(pid: int) -> str | None:
         if item.startswith(prefix):
             return item[len(prefix) :].decode("utf-8", errors="replace")
     return None
+
+
+def is_cleaner(pid: int) -> bool:
+    """Whether the process is one that cleans up after others."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read()
+    except OSError:
+        return False
+    return any(cleaner in command for cleaner in _CLEANERS)
 
 
 def set_child_subreaper(on: bool) -> None:
@@ -116,16 +129,17 @@ class LinuxReaper:
 
     def kill(self) -> int:
         killed: set[int] = set()
-        deadline = time.monotonic() + _GONE_TIMEOUT_S
+        began = time.monotonic()
         with self._lock:
             self._stop_agent()
             pause_s = 0.002
-            while time.monotonic() < deadline:
+            while (waited_s := time.monotonic() - began) < _GONE_TIMEOUT_S:
                 members = self._members(process_table())
                 alive = [entry for entry in members if not entry.zombie]
                 for entry in alive:
-                    killed.add(entry.pid)
-                    _signal(entry.pid, signal.SIGKILL)
+                    if waited_s > _CLEANERS_TIMEOUT_S or not is_cleaner(entry.pid):
+                        killed.add(entry.pid)
+                        _signal(entry.pid, signal.SIGKILL)
                 self._reap(members)
                 if not alive:
                     break

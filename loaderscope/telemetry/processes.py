@@ -200,16 +200,15 @@ def read_smaps_rollup(pid: int) -> dict[str, int] | None:
 
 
 def mapped_log_bytes(log_dir: Path, pid: int) -> int:
-    """Bytes of the process's own event log that are mapped and touched: only its newest segment is mapped."""
+    """Bytes that the process holds for its own event log, by how far it has written."""
     newest: tuple[int, int, Path] | None = None
     for path in log_dir.glob(f"{pid}-*{layout.SUFFIX}"):
-        _, _, rest = path.name.partition("-")
-        opened, segment, _ = rest.split(".", 2)
+        opened, segment, _ = path.name.partition("-")[2].split(".", 2)
         if newest is None or (int(opened), int(segment)) > newest[:2]:
             newest = (int(opened), int(segment), path)
     if newest is None:
         return 0
-    touched = layout.HEADER_BYTES + _records_written(newest[2]) * layout.RECORD.size
+    touched = layout.own_mapped_bytes(newest[1] * layout.SEGMENT_RECORDS + _records_written(newest[2]))
     return -(-touched // _PAGE_BYTES) * _PAGE_BYTES
 
 

@@ -1,0 +1,165 @@
+"""An agent that has loaded the script and stands ready with a target."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.sweep.agent_process import (
+    AgentDiedError,
+    AgentError,
+    AgentProcess,
+    AgentTimeoutError,
+    Tick,
+    default_python,
+)
+from loaderscope.sweep.request import Request
+
+CAPTURED = "captured:"
+
+
+class SweepError(Exception):
+    """The request or the script is wrong, so that no trial can run; `info` says what in one sentence."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message)
+        self.info = info
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What the script offers. `environment`: of the interpreter, see agent/messages.py."""
+
+    targets: list[Target]
+    has_step: bool
+    environment: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Attached:
+    """The target that trials will use. `fingerprint`: of the dataset before any trial."""
+
+    target: Target
+    length: int | None
+    current: TrialConfig | None
+    fingerprint: str | None
+    notes: list[str]
+
+
+def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
+    """An agent of the interpreter that the request names.
+
+    Raises:
+        SweepError: there is none, or it cannot be started.
+    """
+    python = request.python or default_python()
+    if python is None:
+        raise SweepError(ErrorInfo("unsupported", "This is a bundled app, which is no Python itself: choose an interpreter (--python)."))
+    try:
+        return AgentProcess(python, request.cwd, tick, request.load_timeout_s)
+    except AgentError as error:
+        raise SweepError(error_info(error)) from error
+
+
+def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loaded:
+    """Has the agent load the script.
+
+    Raises:
+        SweepError: the script raises, ends itself, or does not come to an end.
+    """
+    number = request.target.removeprefix(CAPTURED) if request.target is not None and request.target.startswith(CAPTURED) else ""
+    message = {
+        "type": "load",
+        "script": request.script,
+        "args": list(request.script_args),
+        "cwd": request.cwd,
+        "capture": int(number) if number.isdigit() else None,
+        "arguments": dict(request.arguments),
+    }
+    answer = _ask(agent, message, "loaded", request, tick, f"{request.script} was not loaded")
+    targets = [Target.from_json(target) for target in answer["targets"]]
+    return Loaded(targets, bool(answer.get("has_step")), dict(answer.get("environment") or {}))
+
+
+def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None = None) -> Attached:
+    """Has the agent make the target ready.
+
+    Raises:
+        SweepError: there is no such target, or making it raises.
+    """
+    message = {"type": "attach", "target": name, "arguments": dict(request.arguments)}
+    answer = _ask(agent, message, "attached", request, tick, f"{name} was not ready")
+    current = answer.get("current")
+    return Attached(
+        target=Target.from_json(answer["target"]),
+        length=answer.get("length"),
+        current=TrialConfig.from_json(current) if current is not None else None,
+        fingerprint=answer.get("fingerprint"),
+        notes=[str(note) for note in answer.get("notes") or ()],
+    )
+
+
+def probe(agent: AgentProcess, request: Request, tick: Tick | None = None) -> dict[str, Any]:
+    """Has the agent read one sample: its structure, and under `seconds` what reading it took. Ends the agent's reuse.
+
+    Raises:
+        SweepError: the dataset raises, or does not come to an end.
+    """
+    answer = _ask(agent, {"type": "probe"}, "probed", request, tick, "the first sample was not read")
+    return {**(answer.get("sample") or {}), "seconds": answer.get("seconds")}
+
+
+def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str, str], script: str) -> Target:
+    """The target that was asked for, or the only one that can be used.
+
+    Raises:
+        SweepError: with what there is.
+    """
+    names = ", ".join(target.name for target in targets)
+    if wanted is not None:
+        for target in targets:
+            if target.name == wanted:
+                return target
+        found = f"it has {names}" if targets else "nothing else was found in it"
+        raise SweepError(ErrorInfo("unknown-target", f"There is no target {wanted!r} in {script}; {found}."))
+    usable = [target for target in targets if set(target.needs) <= set(arguments)]
+    if len(usable) == 1:
+        return usable[0]
+    if usable:
+        names = ", ".join(target.name for target in usable)
+        raise SweepError(ErrorInfo("unknown-target", f"{script} has several targets, choose one with --target: {names}."))
+    if targets:
+        needs = "; ".join(f"{target.name} needs {', '.join(target.needs)}" for target in targets)
+        raise SweepError(ErrorInfo("no-target", f"Every target in {script} needs arguments (--arg NAME=VALUE): {needs}."))
+    sentence = (
+        f"No dataset and no DataLoader was found in {script}. One that is made inside a function or below a main guard "
+        "can be profiled as captured:0 (--target captured:0)."
+    )
+    raise SweepError(ErrorInfo("no-target", sentence))
+
+
+def error_info(error: AgentError) -> ErrorInfo:
+    """How an agent's failure is told."""
+    if isinstance(error, AgentDiedError):
+        return ErrorInfo("agent-died", f"{error}.", error.tail)
+    if isinstance(error, AgentTimeoutError):
+        return ErrorInfo("hung", f"{error}.")
+    return ErrorInfo("agent-died", f"{error}.")
+
+
+def _ask(  # noqa: PLR0917
+    agent: AgentProcess, message: dict[str, Any], expected: str, request: Request, tick: Tick | None, what: str
+) -> dict[str, Any]:
+    try:
+        answer = agent.request(message, request.load_timeout_s, tick)
+    except AgentTimeoutError as error:
+        sentence = f"{what} within {request.load_timeout_s:g} s (--load-timeout)."
+        raise SweepError(ErrorInfo("hung", sentence, agent.output_tail(), request.script)) from error
+    except AgentError as error:
+        raise SweepError(error_info(error)) from error
+    if answer["type"] == "failed":
+        raise SweepError(ErrorInfo.from_json(answer["error"]))
+    if answer["type"] != expected:
+        raise SweepError(ErrorInfo("agent-died", f"The agent answered '{answer['type']}' where '{expected}' was expected."))
+    return answer

@@ -1,0 +1,120 @@
+"""What a script offers, learnt from agents that are thrown away afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.sweep.agent_process import AgentProcess, Tick
+from loaderscope.sweep.attachment import Attached, Loaded, SweepError, attach, choose_target, load, probe, start_agent
+from loaderscope.sweep.output import OutputLine
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.system import read_machine
+from loaderscope.telemetry.nvml import Nvml
+
+__all__ = ["Inspection", "SweepError", "TargetProbe", "inspect_script", "machine_environment", "probe_target"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """The targets of a script. `environment` is the `environment` of the JSON document."""
+
+    targets: list[Target]
+    has_step: bool
+    environment: dict[str, Any]
+    log: list[OutputLine]
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetProbe:
+    """A target made ready, and one of its samples."""
+
+    target: Target
+    length: int | None  # samples
+    current: TrialConfig | None
+    sample: dict[str, Any]  # structure, see agent/samples.py; `seconds` is what reading it took
+    environment: dict[str, Any]
+    has_step: bool
+    notes: list[str]
+    log: list[OutputLine]
+
+
+def inspect_script(request: Request, tick: Tick | None = None) -> Inspection:
+    """Lists what can be attached in `request.script`.
+
+    Args:
+        request: script, its arguments and the interpreter count; the axes do not.
+        tick: called about every 0.1 s; what it raises ends the inspection at once.
+
+    Raises:
+        SweepError: the script or the interpreter is wrong.
+    """
+    with _throw_away(request, tick) as agent:
+        loaded = load(agent, request, tick)
+        agent.close()
+        return Inspection(loaded.targets, loaded.has_step, machine_environment(loaded.environment), agent.drain_output())
+
+
+def probe_target(request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None) -> TargetProbe:
+    """Makes the request's target (or the only one) ready and reads one sample of it.
+
+    Args:
+        request: as for `inspect_script`, with the target.
+        tick: as for `inspect_script`.
+        log: gets the output in case of an error as well.
+
+    Raises:
+        SweepError: the script, the target or the interpreter is wrong, or the dataset raises.
+    """
+    with _throw_away(request, tick, log) as agent:
+        loaded, attached = load_and_attach(agent, request, tick)
+        sample = probe(agent, request, tick)
+        agent.close()
+        environment = machine_environment(loaded.environment)
+        lines = agent.drain_output()
+        return TargetProbe(attached.target, attached.length, attached.current, sample, environment, loaded.has_step, attached.notes, lines)
+
+
+def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = None) -> tuple[Loaded, Attached]:
+    """Loads the script and makes the request's target, or the only one, ready.
+
+    Raises:
+        SweepError: see `load`, `choose_target` and `attach`.
+    """
+    loaded = load(agent, request, tick)
+    target = choose_target(loaded.targets, request.target, request.arguments, request.script)
+    return loaded, attach(agent, request, target.name, tick)
+
+
+def machine_environment(agent_environment: dict[str, Any]) -> dict[str, Any]:
+    """The `environment` of the JSON document: what the agent says of its interpreter, and what we see of the machine."""
+    machine = read_machine()
+    nvml = Nvml()
+    try:
+        gpus = [gpu.to_json() for gpu in nvml.gpus]
+    finally:
+        nvml.close()
+    return {
+        **agent_environment,
+        "platform": platform.platform(),
+        "cpu_count": machine.cpu_count,
+        "usable_cpus": machine.usable_cpus,
+        "memory_bytes": machine.memory_total_bytes,
+        "gpus": gpus,
+    }
+
+
+@contextmanager
+def _throw_away(request: Request, tick: Tick | None, log: Callable[[OutputLine], None] | None = None) -> Iterator[AgentProcess]:
+    agent = start_agent(request, tick)
+    try:
+        yield agent
+    finally:
+        agent.close(at_once=True)
+        if log is not None:
+            for line in agent.drain_output():
+                log(line)

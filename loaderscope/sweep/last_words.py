@@ -1,0 +1,91 @@
+"""What every process of a trial did last, in words: for trials that were killed or hang."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.trace.model import STATE_NAMES, OpenSpan, Trace, epoch_and_batch
+
+_DOING = {
+    State.WAIT: "waiting for",
+    State.FETCH: "fetching",
+    State.COLLATE: "collating",
+    State.SEND: "sending",
+    State.SERIALISE: "serialising",
+    State.STEP: "in the step of",
+    State.TRANSFER: "transferring",
+    State.INDEX_WAIT: "idle, waiting for",
+}
+
+
+def last_words(trace: Trace) -> str:
+    """One line a lane; empty where nothing was recorded."""
+    return "\n".join(f"{label}: {text}" for label, text in _by_lane(trace))
+
+
+def busiest(trace: Trace) -> str:
+    """The span of user code or main that has been open for longest, as a clause for a sentence; empty if there is none."""
+    open_spans = [span for span in trace.open_spans if span.state not in (State.EPOCH, State.INDEX_WAIT)]
+    inner = [span for span in open_spans if span.state not in (State.WAIT, State.RECEIVE)] or open_spans
+    if not inner:
+        return ""
+    span = min(inner, key=lambda one: one.start_ns)
+    return f"{_label(trace, span.lane)} was {_describe(trace, span)}"
+
+
+def _by_lane(trace: Trace) -> list[tuple[str, str]]:
+    innermost: dict[str, OpenSpan] = {}
+    for span in trace.open_spans:
+        known = innermost.get(span.lane)
+        if span.state != State.EPOCH and (known is None or span.start_ns >= known.start_ns):
+            innermost[span.lane] = span
+    lanes = sorted((lane for lane in trace.lanes.values() if lane.kind in ("main", "worker")), key=lambda lane: lane.order)
+    words = []
+    for lane in lanes:
+        if lane.key in innermost:
+            words.append((_label(trace, lane.key), _describe(trace, innermost[lane.key])))
+        elif ended := _last_ended(trace, lane.key):
+            words.append((_label(trace, lane.key), ended))
+    return words
+
+
+def _describe(trace: Trace, span: OpenSpan) -> str:
+    seconds = max(0, trace.newest_ns - span.start_ns) / 1e9
+    what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " "))
+    text = f"{what} batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else f"{what} a batch" if " " in what else what
+    sample = _last_sample(trace, span) if span.state == State.FETCH else None
+    detail = f", sample {sample}" if sample is not None else ""
+    return f"{text}{detail} (for at least {seconds:.1f} s)"
+
+
+def _last_sample(trace: Trace, span: OpenSpan) -> int | None:
+    points = trace.points.get(span.lane)
+    if points is None:
+        return None
+    view = points.view()
+    began = np.searchsorted(view["time_ns"], np.int64(span.start_ns))
+    rows = began + np.flatnonzero(view["state"][began:] == State.SAMPLE)
+    if not len(rows):
+        return None
+    index = int(view["value"][rows[-1]])
+    return index if index >= 0 else None
+
+
+def _last_ended(trace: Trace, lane: str) -> str | None:
+    newest: tuple[int, int] | None = None
+    for key, columns in list(trace.tracks.items()):
+        if key.lane == lane and key.depth >= 0 and len(columns):
+            view = columns.view()
+            end, state = int(view["end_ns"][-1]), int(view["state"][-1])
+            newest = max(newest or (end, state), (end, state))
+    if newest is None:
+        return None
+    return (
+        f"last ended {STATE_NAMES.get(newest[1], '?').replace('_', ' ')}, {max(0, trace.newest_ns - newest[0]) / 1e9:.1f} s before the end"
+    )
+
+
+def _label(trace: Trace, lane: str) -> str:
+    pids = [process.pid for process in trace.processes if process.name == lane]
+    return f"{lane} (pid {pids[-1]})" if pids else lane

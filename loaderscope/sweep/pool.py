@@ -1,0 +1,287 @@
+"""The pool: runs the trials of a sweep in agents, one at a time, and tells its sink what happens."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+import traceback
+from typing import Any
+
+from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder
+from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.trial import analyse
+from loaderscope.sweep import limits, reaper, space
+from loaderscope.sweep.agent_process import AgentProcess
+from loaderscope.sweep.attachment import Attached, SweepError, attach, load, start_agent
+from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
+from loaderscope.sweep.output import OutputLine
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.scratch import Scratch
+from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink
+from loaderscope.sweep.system import read_machine
+from loaderscope.sweep.trial_run import StoppedError, TrialEnd, TrialRun
+from loaderscope.telemetry.sampler import Sampler
+from loaderscope.trace.model import Trace
+
+__all__ = ["Pool", "SweepError"]
+
+_PROGRESS_S = 0.5
+
+
+class Pool:
+    """One sweep. `run` blocks in the thread that calls it; `cancel` may be called from any other."""
+
+    def __init__(self, request: Request, sink: Sink, app_python: str | None = None) -> None:
+        """Nothing is started yet.
+
+        Args:
+            request: what to run.
+            sink: told everything, from the thread that calls `run`.
+            app_python: interpreter used where the request names none; None: the one that runs the app.
+        """
+        self._request = dataclasses.replace(request, python=request.python or app_python)
+        self._sink = sink
+        self._cancelled = threading.Event()
+        self._agent: AgentProcess | None = None
+        self._attached: Attached | None = None
+        self._began = 0.0
+        self._progress_at = 0.0
+        self._plan: list[PlannedTrial] = []
+        self._results: list[TrialResult] = []
+        self._trial: int | None = None  # the id of the one that runs
+
+    def cancel(self) -> None:
+        """Ends the sweep within moments; finished trials stay."""
+        self._cancelled.set()
+
+    def run(self) -> None:
+        """Runs the sweep to its end. `run_finished` is told whatever happens.
+
+        Raises:
+            SweepError: the request or the script is wrong, so that no trial could be started.
+        """
+        self._began = time.monotonic()
+        cancelled = False
+        try:
+            reaper.kill_leftovers()
+            with Scratch() as scratch:
+                try:
+                    self._sweep(scratch)
+                finally:
+                    self._close_agent(at_once=True)
+        except StoppedError as stopped:
+            cancelled = stopped.info is None
+        finally:
+            self._sink.run_finished(cancelled or self._cancelled.is_set())
+
+    def _sweep(self, scratch: Scratch) -> None:
+        run, has_step, length = self._learn()
+        self._plan = run.plan
+        consumer = self._request.consumer or Consumer("script" if has_step else "none")
+        self._sink.run_started(run)
+        sampler = Sampler()
+        try:
+            for trial in run.plan:
+                self._stop_if_asked()
+                if trial.skip is not None:
+                    self._finish(_skipped(trial, *trial.skip), None)
+                elif self._budget_used():
+                    self._skip_for_budget(trial)
+                else:
+                    self._run_trial(trial, self._order(trial, consumer, run.target), scratch, sampler, length)
+                self._tell_progress()
+        finally:
+            sampler.close()
+
+    def _learn(self) -> tuple[Run, bool, int | None]:
+        """What must be known before the first trial: environment, target, one sample, and from these the plan.
+
+        The sample is read in an agent of its own: one that has touched the user's data is not used for a trial.
+        """
+        request = self._request
+        sample: dict[str, Any] | None = None
+        if request.probe:
+            learnt = probe_target(request, self._tick, self._log_output)
+            environment, target, current, sample = learnt.environment, learnt.target, learnt.current, learnt.sample
+            length, has_step, notes, lines = learnt.length, learnt.has_step, learnt.notes, learnt.log
+            for line in lines:
+                self._log_output(line)
+        else:
+            self._agent = start_agent(request, self._tick)
+            loaded, attached = load_and_attach(self._agent, request, self._tick)
+            self._attached = attached
+            environment = machine_environment(loaded.environment)
+            target, current, length, has_step, notes = attached.target, attached.current, attached.length, loaded.has_step, attached.notes
+        for note in (*environment.get("torch_assumptions", ()), *notes):
+            self._log(note)
+        target = dataclasses.replace(target, current=target.current or current, length=length if length is not None else target.length)
+        # later agents must find the same target, whatever was left open in the request
+        self._request = dataclasses.replace(request, target=target.name)
+        if length == 0:
+            raise SweepError(
+                ErrorInfo("unsupported", f"{target.name} is empty: it has no sample to load.", "", request.script, target.line)
+            )
+        facts = space.Facts(
+            usable_cpus=environment["usable_cpus"],
+            start_methods=tuple(environment["start_methods"]),
+            default_start_method=environment["default_start_method"],
+            accelerator=environment.get("accelerator"),
+        )
+        plan = limits.mark_limits(space.plan(request, target, facts), _data_cost(sample), read_machine(), request.force)
+        return Run(request, environment, target, request.script, sample, plan), has_step, length
+
+    def _order(self, trial: PlannedTrial, consumer: Consumer, target: Target) -> TrialOrder:
+        request = self._request
+        return TrialOrder(
+            trial=trial.id,
+            log_dir="",
+            config=trial.config,
+            batches=request.batches,
+            epochs=request.epochs,
+            shuffle=request.shuffle,
+            seed=request.seed,
+            consumer=consumer,
+            device=request.device,
+            h2d=request.h2d,
+            timeout_s=request.timeout_s,
+        )
+
+    def _run_trial(self, trial: PlannedTrial, order: TrialOrder, scratch: Scratch, sampler: Sampler, length: int | None) -> None:
+        trace = Trace()
+        self._trial = trial.id
+        order = dataclasses.replace(order, log_dir=str(scratch.trial_folder(trial.id)))
+        self._sink.trial_started(trial, trace)
+        try:
+            end = self._in_agent(order, trace, sampler, trial)
+            self._take_output()
+            result = self._analyse(trace, trial, order, end, length)
+            self._finish(result, trace)
+        finally:
+            self._trial = None
+            scratch.remove_trial_folder(trial.id)
+
+    def _in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> TrialEnd:
+        try:
+            agent, attached = self._ready_agent()
+        except SweepError as error:
+            self._close_agent(at_once=True)
+            return TrialEnd("killed" if error.info.kind == "agent-died" else "failed", error.info, None, 0.0, 0.0)
+        except StoppedError as stopped:
+            self._close_agent(at_once=True)
+            return TrialEnd("cancelled", stopped.info, None, 0.0, 0.0)
+
+        def tick(grew: bool) -> None:
+            if grew:
+                self._sink.trace_grew(trial, trace)
+            self._tick()
+
+        end = TrialRun(agent, order, trace, sampler).run(tick)
+        if not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
+            self._close_agent(at_once=end.status != "ok")
+        return end
+
+    def _ready_agent(self) -> tuple[AgentProcess, Attached]:
+        """The agent of the trial before, or a fresh one."""
+        if self._agent is None or self._attached is None or not self._agent.alive:
+            self._close_agent(at_once=True)
+            self._agent = start_agent(self._request, self._tick)
+            load(self._agent, self._request, self._tick)
+            self._attached = attach(self._agent, self._request, self._request.target or "", self._tick)
+        return self._agent, self._attached
+
+    def _close_agent(self, at_once: bool) -> None:
+        agent, self._agent, self._attached = self._agent, None, None
+        if agent is not None:
+            agent.close(at_once)
+            for line in agent.drain_output():
+                self._log_output(line)
+
+    def _analyse(self, trace: Trace, trial: PlannedTrial, order: TrialOrder, end: TrialEnd, length: int | None) -> TrialResult:
+        """The trial's row. A fault of the analysis costs the numbers of this trial, not the sweep."""
+        try:
+            return analyse(trace, trial, order, end.outcome, end.status, end.error, end.seconds, end.app_cpu_share, dataset_length=length)
+        except Exception as error:  # the border between what was measured and what is made of it
+            self._log(f"Trial {trial.id} could not be analysed: {error}\n{traceback.format_exc()}")
+            note = (
+                f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
+            )
+            return TrialResult(trial.id, trial.repeat, end.status, trial.config, end.error, end.seconds, notes=[note])
+
+    def _finish(self, result: TrialResult, trace: Trace | None) -> None:
+        self._results.append(result)
+        self._sink.trial_finished(result, trace)
+
+    def _skip_for_budget(self, trial: PlannedTrial) -> None:
+        """One row for a setting that never ran; further repeats of one that did are left out."""
+        if all(result.config != trial.config for result in self._results):
+            sentence = f"The budget of {self._request.max_seconds:g} s (--max-seconds) was used up before this setting's turn."
+            self._finish(_skipped(trial, "limit", sentence), None)
+
+    def _budget_used(self) -> bool:
+        budget = self._request.max_seconds
+        return budget is not None and time.monotonic() - self._began > budget
+
+    def _stop_if_asked(self) -> None:
+        if self._cancelled.is_set():
+            raise StoppedError(None)
+
+    def _tick(self) -> None:
+        """Everything that has to happen about ten times a second, whatever the pool is waiting for."""
+        self._take_output()
+        self._stop_if_asked()
+        if self._trial is not None and self._budget_used():
+            sentence = f"The budget of {self._request.max_seconds:g} s (--max-seconds) was used up during this trial."
+            raise StoppedError(ErrorInfo("limit", sentence))
+        if self._plan and time.monotonic() - self._progress_at > _PROGRESS_S:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self._progress_at = time.monotonic()
+        elapsed_s = self._progress_at - self._began
+        left_s = limits.seconds_left(self._plan, self._results, elapsed_s, self._request.max_seconds)
+        self._sink.progress(len(self._results), len(self._plan), left_s)
+
+    def _take_output(self) -> None:
+        if self._agent is not None:
+            for line in self._agent.drain_output():
+                self._log_output(line)
+
+    def _log_output(self, line: OutputLine) -> None:
+        self._sink.log_line(LogLine(line.time_ns, line.stream, line.text, self._trial))
+
+    def _log(self, sentence: str) -> None:
+        self._sink.log_line(LogLine(time.perf_counter_ns(), "loaderscope", sentence, self._trial))
+
+
+def may_be_kept(isolate: bool, order: TrialOrder, end: TrialEnd, fingerprint: str | None) -> bool:
+    """Whether the agent of this trial may run the next one: only while that cannot matter.
+
+    Not after the user's dataset or step ran inside of it (0 workers, threads, a script's step), a device was initialised,
+    a forkserver was started (it survives), the trial failed, or the dataset is no longer what it was.
+    """
+    config, outcome = order.config, end.outcome
+    if isolate or end.status != "ok" or outcome is None or outcome.ran_user_code:
+        return False
+    if not config.num_workers or config.backend == "thread" or config.start_method == "forkserver":
+        return False
+    if order.consumer.kind in ("script", "cuda") or order.device is not None or config.pin_memory:
+        return False
+    return outcome.fingerprint == fingerprint
+
+
+def _skipped(trial: PlannedTrial, kind: str, sentence: str) -> TrialResult:
+    config: TrialConfig = trial.config
+    return TrialResult(trial.id, None, "skipped", config, ErrorInfo(kind, sentence))
+
+
+def _data_cost(sample: dict[str, Any] | None) -> limits.DataCost:
+    """What the probe learnt, as far as it goes."""
+    if sample is None:
+        return limits.DataCost()
+    return limits.DataCost(
+        sample_bytes=sample.get("bytes"),
+        sample_tensors=max(1, int(sample.get("tensors") or 1)),
+        sample_seconds=sample.get("seconds"),
+        dataset_bytes=sample.get("dataset_bytes"),
+    )

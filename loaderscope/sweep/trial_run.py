@@ -1,0 +1,146 @@
+"""One trial in an agent, watched: the trace read as it grows, samples taken, and an end to whatever hangs."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from loaderscope.agent.layout import SEGMENT_BYTES
+from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
+from loaderscope.sweep.agent_process import AgentDiedError, AgentError, AgentProcess
+from loaderscope.sweep.attachment import error_info
+from loaderscope.sweep.last_words import busiest, last_words
+from loaderscope.telemetry.sampler import Sampler
+from loaderscope.telemetry.samples import append_samples
+from loaderscope.trace.model import Trace
+from loaderscope.trace.reader import TraceReader, stacks
+
+_FULL_DISK_BYTES = 4 * SEGMENT_BYTES
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialEnd:
+    """How a trial ended. `status` as in TrialResult."""
+
+    status: str
+    error: ErrorInfo | None
+    outcome: TrialOutcome | None
+    seconds: float
+    app_cpu_share: float
+
+
+class StoppedError(Exception):
+    """The trial is to end now: cancelled, or the budget is used up. `info` says why, None for cancelled by the user."""
+
+    def __init__(self, info: ErrorInfo | None) -> None:
+        super().__init__(info.message if info is not None else "cancelled")
+        self.info = info
+
+
+class _HungError(Exception):
+    pass
+
+
+class TrialRun:
+    """One trial; `run` blocks until it has ended in whatever way."""
+
+    def __init__(self, agent: AgentProcess, order: TrialOrder, trace: Trace, sampler: Sampler) -> None:
+        self._agent = agent
+        self._order = order
+        self._trace = trace
+        self._sampler = sampler
+        self._log_dir = Path(order.log_dir)
+        self._reader = TraceReader(self._log_dir, trace, order.config.num_workers)
+        self._offset_ns = agent.clock.offset_ns
+        self._began_ns = 0
+        self._hang_watch = order.record
+
+    def run(self, tick: Callable[[bool], None]) -> TrialEnd:
+        """Runs the trial to its end.
+
+        Args:
+            tick: called about every 0.1 s with whether the trace grew; may raise StoppedError.
+        """
+        trace = self._trace
+        if self._offset_ns:
+            trace.notes.append(f"The agent's clock is {self._offset_ns / 1e6:+.3f} ms from the app's; sampled values were moved by that.")
+        self._sampler.watch(self._live_processes, self._log_dir)
+        cpu_before, began = time.process_time(), time.perf_counter()
+        self._began_ns = time.perf_counter_ns() + self._offset_ns
+
+        def step() -> None:
+            grew = self._take_in()
+            self._watch()
+            tick(grew)
+
+        try:
+            status, error, outcome = self._ask(step)
+        finally:
+            seconds = time.perf_counter() - began
+            cpu_share = (time.process_time() - cpu_before) / max(seconds, 1e-9)
+            self._sampler.stop_watching()
+        self._take_in()
+        self._reader.finish()
+        trace.unavailable.update(self._sampler.unavailable())
+        trace.version += 1
+        return TrialEnd(status, error, outcome, seconds, cpu_share)
+
+    def _live_processes(self) -> list[tuple[str, int]]:
+        return [(process.name, process.pid) for process in list(self._trace.processes) if process.ended_ns is None]
+
+    def _ask(self, step: Callable[[], None]) -> tuple[str, ErrorInfo | None, TrialOutcome | None]:
+        try:
+            answer = self._agent.request({"type": "trial", "trial": self._order.to_json()}, None, step)
+        except StoppedError as stopped:
+            return "cancelled", stopped.info, None
+        except _HungError:
+            return "timeout", self._hung(), None
+        except AgentDiedError as error:
+            self._take_in()
+            return "killed", self._with_last_words(error_info(error)), None
+        except AgentError as error:
+            return "failed", self._with_last_words(error_info(error)), None
+        if answer["type"] == "trial_done":
+            return "ok", None, TrialOutcome.from_json(answer["outcome"])
+        self._take_in()
+        info = ErrorInfo.from_json(answer["error"])
+        status = {"worker-died": "killed", "agent-died": "killed", "hung": "timeout"}.get(info.kind, "failed")
+        return status, self._with_last_words(info) if status != "failed" else info, None
+
+    def _take_in(self) -> bool:
+        grew = self._reader.poll()
+        reasons = self._sampler.unavailable()
+        if reasons.keys() - self._trace.unavailable.keys():
+            self._trace.unavailable.update(reasons)
+        return append_samples(self._trace, self._sampler.drain(), self._offset_ns) or grew
+
+    def _watch(self) -> None:
+        """Ends a trial of which no process has recorded anything for too long.
+
+        Recording also ends when the disk is full, which says nothing about the trial: then only the user can tell.
+        """
+        newest_ns = max(self._trace.newest_ns, self._began_ns)
+        silent_s = (time.perf_counter_ns() + self._offset_ns - newest_ns) / 1e9
+        if not self._hang_watch or silent_s < self._order.timeout_s:
+            return
+        if shutil.disk_usage(self._log_dir).free < _FULL_DISK_BYTES:
+            self._hang_watch = False
+            self._trace.notes.append("The disk that holds the temporary folder is full, so recording stopped before the trial's end.")
+            return
+        raise _HungError
+
+    def _hung(self) -> ErrorInfo:
+        doing = busiest(self._trace)
+        sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
+        return self._with_last_words(ErrorInfo("hung", sentence, stacks(self._log_dir)))
+
+    def _with_last_words(self, info: ErrorInfo) -> ErrorInfo:
+        words = last_words(self._trace)
+        parts = [part for part in (info.traceback, words and f"Last records of the processes:\n{words}") if part]
+        tail = self._agent.output_tail()
+        if tail and tail not in info.traceback:
+            parts.append(f"Last lines of output:\n{tail}")
+        return dataclasses.replace(info, traceback="\n\n".join(parts))
