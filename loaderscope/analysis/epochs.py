@@ -51,7 +51,7 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
     device_done = _device_done(trace)
     found = []
     for index, (start_ns, end_ns) in enumerate(_bounds(trace, iterators)):
-        epoch_waits = waits.within(start_ns, end_ns)
+        epoch_waits = waits.within(start_ns, end_ns + 1)  # the last one may begin and end with the epoch
         delivered = epoch_waits.pick(epoch_waits.batch >= 0)
         stopped = epoch_waits.batch < 0
         last_done = _last_done(consumed.within(start_ns, end_ns), delivered)

@@ -7,27 +7,23 @@ import re
 from loaderscope.analysis.memory import series
 from loaderscope.trace.model import Trace
 
+MIN_BYTES = 4 << 20
+"""Below this nothing is said: imports alone read some megabytes."""
+
 
 def disk_share(trace: Trace) -> float | None:
     """Of the bytes that main and workers read, the part that came from disk and not from the page cache.
 
-    The series `io_read/NAME` (from disk) and `io_read_all/NAME` (all reads) are rates over the window of each value. None
-    where reads are not counted or nothing worth telling was read (imports alone read some megabytes).
+    The series `read_disk/NAME` and `read_cache/NAME` count bytes since the trial began. None where reads are not counted or
+    too little was read.
     """
-    disk = _read_bytes(trace, "io_read")
-    everything = _read_bytes(trace, "io_read_all")
-    if disk is None or everything is None or everything < MIN_BYTES:
+    disk, cache = _total_bytes(trace, "read_disk"), _total_bytes(trace, "read_cache")
+    if disk is None or cache is None or disk + cache < MIN_BYTES:
         return None
-    return min(1.0, disk / everything)
+    return disk / (disk + cache)
 
 
-MIN_BYTES = 4 * 1024 * 1024
-
-
-def _read_bytes(trace: Trace, kind: str) -> float | None:
-    found = [key for key in list(trace.series) if re.fullmatch(rf"{kind}/(main|worker-\d+)", key)]
-    total = 0.0
-    for key in found:
-        window_ns = trace.series[key][0].window_ns
-        total += float(series(trace, key)[1].sum()) * window_ns * 1e-9
-    return total if found else None
+def _total_bytes(trace: Trace, kind: str) -> float | None:
+    counts = [series(trace, key)[1] for key in list(trace.series) if re.fullmatch(rf"{kind}/(main|worker-\d+)", key)]
+    newest = [float(count[-1]) for count in counts if len(count)]
+    return sum(newest) if newest else None

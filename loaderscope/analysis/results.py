@@ -89,6 +89,40 @@ class OwnCost:
 
 
 @dataclasses.dataclass(frozen=True)
+class LateBatch:
+    """A batch that main waited for much longer than for others."""
+
+    epoch: int
+    batch: int
+    worker: int | None
+    wait_s: float  # how long main waited for it
+    fetch_s: float  # how long its fetch took
+    sample: int | None  # index of the sample that took longest, where samples were recorded
+    sample_s: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Signs:
+    """What findings rest on, beside the shares. Medians are over all batches of the trial.
+
+    Attributes:
+        fetch_cpu_share: CPU time over wall time of the fetches; low means that they wait (for the disk, the network, a lock).
+        deserialise_share: part of the steady state that main spends unpacking batches.
+        held_up_share: part of the steady state in which main waits for a batch while later ones lie ready.
+        late_batches: the worst of them, worst first.
+        growth_bytes_per_s: growth of the workers' private memory, all together.
+    """
+
+    fetch_s: float | None = None
+    fetch_cpu_share: float | None = None
+    collate_s: float | None = None
+    deserialise_share: float | None = None
+    held_up_share: float | None = None
+    late_batches: list[LateBatch] = dataclasses.field(default_factory=list)
+    growth_bytes_per_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TrialResult:
     """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
 
@@ -115,6 +149,7 @@ class TrialResult:
     startup: Startup | None = None
     memory: Memory | None = None
     own_cost: OwnCost | None = None
+    signs: Signs | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:

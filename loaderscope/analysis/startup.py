@@ -108,7 +108,8 @@ def _worker_intervals(trace: Trace, lane: str, process: str, epoch: EpochRun) ->
     for state, phase in FIRST_PHASES.items():
         spans = spans_of(trace, lane, state).within(epoch.start_ns, epoch.end_ns)
         if spans:
-            found.append(_Interval(process, phase, int(spans.start_ns[0]), int(spans.end_ns[0])))
+            end_ns = _sent_ns(trace, lane, int(spans.batch[0]), int(spans.end_ns[0])) if state is State.SEND else int(spans.end_ns[0])
+            found.append(_Interval(process, phase, int(spans.start_ns[0]), end_ns))
             first_fetch_ns = int(spans.start_ns[0]) if state is State.FETCH else first_fetch_ns
     if first_fetch_ns is not None:
         waits = spans_of(trace, lane, State.INDEX_WAIT)
@@ -127,7 +128,8 @@ def _receive_intervals(trace: Trace, epoch: EpochRun, process: str) -> list[_Int
     sends = spans_of(trace, process, State.SEND)
     sends = sends.pick(sends.batch == epoch.batch[0])
     delivered_ns = _first_delivery(epoch)
-    start_ns = max(int(sends.end_ns[0]) if sends else delivered_ns, int(epoch.wait_start_ns[0]))
+    sent_ns = _sent_ns(trace, process, int(epoch.batch[0]), int(sends.end_ns[0])) if sends else delivered_ns
+    start_ns = max(sent_ns, int(epoch.wait_start_ns[0]))
     taking = [spans_of(trace, lane, State.RECEIVE, State.DESERIALISE, State.PIN) for lane in (MAIN, PIN_LANE)]
     starts = np.concatenate([spans.start_ns for spans in taking])
     ends = np.concatenate([spans.end_ns for spans in taking])
@@ -139,6 +141,13 @@ def _receive_intervals(trace: Trace, epoch: EpochRun, process: str) -> list[_Int
     # A batch whose send was not recorded is only known to be under way from the moment that main unpacks it.
     start_ns = min(start_ns, int(deserialise.min())) if len(deserialise) and not sends else start_ns
     return [_Interval(MAIN, "first_receive", start_ns, delivered_ns)] if start_ns < delivered_ns else []
+
+
+def _sent_ns(trace: Trace, lane: str, batch: int, put_ns: int) -> int:
+    """When a batch had left the worker: the put may return while a thread of the queue still serialises."""
+    serialised = spans_of(trace, lane, State.SERIALISE)
+    ends = serialised.end_ns[serialised.batch == batch]
+    return max(put_ns, int(ends.max())) if len(ends) else put_ns
 
 
 def _first_delivery(epoch: EpochRun) -> int:

@@ -11,6 +11,7 @@ from loaderscope.analysis.memory import find_memory
 from loaderscope.analysis.reads import disk_share
 from loaderscope.analysis.results import EpochTimes, Estimate, OwnCost, TrialResult
 from loaderscope.analysis.shares import find_shares
+from loaderscope.analysis.signs import find_signs
 from loaderscope.analysis.startup import find_startup
 from loaderscope.analysis.steady import find_steady
 from loaderscope.analysis.throughput import (
@@ -102,6 +103,7 @@ def analyse(  # noqa: PLR0917
         startup=find_startup(trace, epochs),
         memory=find_memory(trace),
         own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share),
+        signs=find_signs(trace, epochs, steady),
         notes=notes,
     )
 

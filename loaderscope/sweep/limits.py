@@ -86,8 +86,8 @@ def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str |
     need = forecast(config, cost)
     if need.memory_bytes > machine.memory_available_bytes * _SAFE_PART:
         return (
-            f"It would need about {_gigabytes(need.memory_bytes)} of memory and {_gigabytes(machine.memory_available_bytes)} are available; "
-            "--force runs it all the same."
+            f"It would need about {_gigabytes(need.memory_bytes)} of memory, of which {_gigabytes(machine.memory_available_bytes)} "
+            "are available; --force runs it all the same."
         )
     shared = machine.shared_memory_free_bytes
     if shared is not None and need.shared_memory_bytes > shared * _SAFE_PART:

@@ -1,0 +1,186 @@
+"""Which setting to use: the one with the shortest projected training, and among ties the cheapest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.configs import describe, matching
+from loaderscope.analysis.intervals import half_width, mean
+from loaderscope.analysis.results import Recommendation, SettingResult, TrialResult
+from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, relative_half_width, train_seconds
+
+KNEE_PART = 0.95
+"""The knee is the fewest workers that reach this part of the best throughput."""
+
+NEGLIGIBLE_PART = 0.01
+"""A gain smaller than this is a tie whatever the noise: it is not worth a worker."""
+
+SINGLE_RUN_NOISE = 0.03
+"""Runs of one setting that waits differ by 1 to 5 %, which an interval within one run cannot see."""
+
+UNKNOWN_NOISE = 0.05
+
+
+def recommend(  # noqa: PLR0917
+    settings: Sequence[SettingResult],
+    trials: Sequence[TrialResult],
+    current: TrialConfig | None,
+    usable_cpus: int,
+    gpu_count: int,
+    train_epochs: int,
+) -> Recommendation | None:
+    """The recommendation, or None where no setting has a projected training time.
+
+    Args:
+        settings: what `settings.combine` gave.
+        trials: all trials of the run; repeats of different settings are compared pair by pair.
+        current: the user's own setting, if it is known.
+        usable_cpus: what torch's warning suggests as the number of workers.
+        gpu_count: for the rule of thumb of four workers a GPU.
+        train_epochs: epochs of the user's training.
+    """
+    timed = [setting for setting in settings if setting.train_s is not None]
+    if not timed:
+        return None
+    fastest = min(timed, key=lambda setting: setting.train_s or math.inf)
+    by_repeat = _seconds_by_repeat(trials, train_epochs)
+    ties = [setting for setting in timed if setting is fastest or is_tie(setting, fastest, by_repeat)]
+    chosen = min(ties, key=_cost)
+    configs = [setting.config for setting in timed]
+    own = matching(current, configs)
+    return Recommendation(
+        config=chosen.config,
+        fastest=fastest.config,
+        ties=[setting.config for setting in ties if setting is not chosen],
+        knee=find_knee(timed, fastest.config),
+        current=own or current,
+        rule_of_thumb=4 * gpu_count if gpu_count else None,
+        torch_suggested=usable_cpus,
+        why=_why(
+            chosen,
+            fastest=fastest,
+            ties=ties,
+            current=next((setting for setting in timed if setting.config == own), None),
+            timed=timed,
+            train_epochs=train_epochs,
+        ),
+    )
+
+
+def is_tie(setting: SettingResult, fastest: SettingResult, by_repeat: dict[TrialConfig, dict[int, float]]) -> bool:
+    """Whether the setting cannot be told from the fastest one, or the difference is too small to matter.
+
+    With three repeats or more of both it is the interval of the paired differences that decides; else their own intervals
+    do, widened by the noise between runs, which a single run cannot show.
+    """
+    setting_s, fastest_s = setting.train_s or 0.0, fastest.train_s or 0.0
+    if setting_s - fastest_s <= NEGLIGIBLE_PART * fastest_s:
+        return True
+    own, other = by_repeat.get(setting.config, {}), by_repeat.get(fastest.config, {})
+    differences = [own[repeat] - other[repeat] for repeat in sorted(own.keys() & other.keys())]
+    if len(differences) >= MIN_REPEATS_INTERVAL:
+        return mean(differences) <= half_width(differences)
+    noise_s = math.hypot(_noise(setting) * setting_s, _noise(fastest) * fastest_s)
+    return setting_s - fastest_s <= max(noise_s, SINGLE_RUN_NOISE * fastest_s)
+
+
+def find_knee(settings: Sequence[SettingResult], base: TrialConfig) -> TrialConfig | None:
+    """The setting with the fewest workers that reaches nearly the best throughput, all else as in `base`.
+
+    None with fewer than three numbers of workers: a curve that short has no knee.
+    """
+    curve = sorted(
+        (setting for setting in settings if _same_but_workers(setting.config, base) and setting.samples_per_second is not None),
+        key=lambda setting: setting.config.num_workers,
+    )
+    if len({setting.config.num_workers for setting in curve}) < 3:
+        return None
+    rates = [setting.samples_per_second.value for setting in curve if setting.samples_per_second is not None]
+    return next(setting.config for setting, rate in zip(curve, rates, strict=True) if rate >= KNEE_PART * max(rates))
+
+
+def _same_but_workers(config: TrialConfig, base: TrialConfig) -> bool:
+    if (config.batch_size, config.pin_memory) != (base.batch_size, base.pin_memory):
+        return False
+    if not config.num_workers or not base.num_workers:
+        return True
+    fields = ("prefetch_factor", "persistent_workers", "start_method", "in_order", "backend", "forkserver_preload")
+    return all(getattr(config, field) == getattr(base, field) for field in fields)
+
+
+def _seconds_by_repeat(trials: Sequence[TrialResult], train_epochs: int) -> dict[TrialConfig, dict[int, float]]:
+    epoch_samples = common_epoch_samples(trials)
+    found: dict[TrialConfig, dict[int, float]] = {}
+    for trial in trials:
+        seconds = train_seconds(trial, train_epochs, epoch_samples)
+        if seconds is not None and trial.repeat is not None:
+            found.setdefault(trial.config, {})[trial.repeat] = seconds
+    return found
+
+
+def _noise(setting: SettingResult) -> float:
+    noise = relative_half_width(setting.epoch_s) or relative_half_width(setting.samples_per_second)
+    return UNKNOWN_NOISE if noise is None else noise
+
+
+def _cost(setting: SettingResult) -> tuple[float, ...]:
+    memory = math.inf if setting.peak_total_bytes is None else setting.peak_total_bytes
+    in_flight = setting.config.num_workers * (setting.config.prefetch_factor or 0)
+    return setting.config.num_workers, memory, in_flight, setting.train_s or math.inf
+
+
+def _why(
+    chosen: SettingResult,
+    *,
+    fastest: SettingResult,
+    ties: Sequence[SettingResult],
+    current: SettingResult | None,
+    timed: Sequence[SettingResult],
+    train_epochs: int,
+) -> str:
+    configs = [setting.config for setting in timed] + ([current.config] if current else [])
+    name = describe(chosen.config, configs)
+    epochs = "1 epoch" if train_epochs == 1 else f"{train_epochs} epochs"
+    unit = epochs if chosen.epoch_s is not None else f"{epochs} as long as those measured"
+    verb = "finishes" if chosen.config.num_workers == 1 else "finish"
+    text = f"{name} {verb} {unit} in about {duration(chosen.train_s or 0.0)}"
+    if len(timed) == 1:
+        return f"{text}; no other setting was measured."
+    if current is not None and current is not chosen and chosen.train_s:
+        ratio = (current.train_s or 0.0) / chosen.train_s
+        theirs = describe(current.config, configs)
+        if current in ties:
+            text += f"; your current setting ({theirs}) takes about as long"
+        else:
+            digits = 1 if ratio >= 1.1 else 2
+            text += f", {ratio:.{digits}f} times as fast as your current setting ({theirs}, {duration(current.train_s or 0.0)})"
+    elif current is chosen:
+        text += ", and it is your current setting"
+    others = [setting for setting in ties if setting is not chosen and setting is not current]
+    if others:
+        names = ", ".join(describe(setting.config, configs) for setting in others[:3])
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        reason = (
+            "but use more workers"
+            if min(setting.config.num_workers for setting in others) > chosen.config.num_workers
+            else "and cost no less"
+        )
+        text += f"; {names}{more} cannot be told from it, {reason}"
+    elif len(ties) == 1 and chosen is fastest:
+        second = min((setting for setting in timed if setting is not chosen), key=lambda setting: setting.train_s or math.inf)
+        if second is not current:
+            text += f"; next comes {describe(second.config, configs)} with {duration(second.train_s or 0.0)}"
+    return text + "."
+
+
+def duration(seconds: float) -> str:
+    """A time span in words that fit its size."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
