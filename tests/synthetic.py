@@ -451,7 +451,8 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
                     begin, end_ns = begun.pop(key), record.time_ns
                 else:
                     continue
-                batch = identifier(begin.time_ns, record.a) if state in BATCH_STATES else -1
+                moment = end_ns if state == State.INDEX_WAIT else begin.time_ns
+                batch = identifier(moment, record.a) if state in BATCH_STATES else -1
                 value = record.b if state in END_B_STATES else begin.a if state in BEGIN_A_STATES else 0
                 used[lane.key] = lane
                 depth = lanes.depth_of(State(state), lane.key == "main")

@@ -29,6 +29,7 @@ DEPTHS: dict[State, int] = {
     State.WORKER_INIT: 1,
     # inside SEND, or beside it where a feeder thread does the work
     State.SERIALISE: 1,
+    State.TRANSMIT: 1,
     State.OWN: 4,
 }
 """Depths of the states that are not always outermost."""

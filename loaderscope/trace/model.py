@@ -29,17 +29,18 @@ the batch from the queue; WAITING_FOR_EARLIER from there until it is handed out,
 
 STATE_NAMES = {int(state): state.name.lower() for state in State} | {WAITING_FOR_EARLIER: "waiting for earlier", READY: "ready"}
 
-_EPOCH_SHIFT = 40
+EPOCH_SHIFT = 40
+"""Bits of a batch id below the epoch."""
 
 
 def batch_id(epoch: int, batch: int) -> int:
     """One number for a batch of a trial; ids sort by epoch, then by batch."""
-    return (epoch << _EPOCH_SHIFT) | batch
+    return (epoch << EPOCH_SHIFT) | batch
 
 
 def epoch_and_batch(identifier: int) -> tuple[int, int]:
     """The epoch and the batch within it of a batch id."""
-    return identifier >> _EPOCH_SHIFT, identifier & ((1 << _EPOCH_SHIFT) - 1)
+    return identifier >> EPOCH_SHIFT, identifier & ((1 << EPOCH_SHIFT) - 1)
 
 
 class TrackKey(NamedTuple):

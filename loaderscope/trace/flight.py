@@ -1,0 +1,182 @@
+"""Batches on their way: from the end of their SEND in a worker until main hands them out.
+
+Derived from spans and points of several logs, which are not read at one moment. So only what happened up to a horizon is
+used, by which all logs are known to have been read; the rest waits for the next call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.trace import lanes
+from loaderscope.trace.decode import Ints
+from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, SeriesInfo, Trace
+
+QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "batches ready", "batches")
+"""Batches that workers have sent and main has not handed out; a step function of time."""
+
+OUTSTANDING = SeriesInfo("outstanding", "outstanding", "batches asked for", "batches")
+"""Batches asked for and not handed out; a step function of time."""
+
+
+@dataclasses.dataclass
+class _Events:
+    """Columns of one kind of event, not yet used."""
+
+    time_ns: Ints
+    batch: Ints
+    value: Ints
+
+    @classmethod
+    def empty(cls) -> _Events:
+        return cls(*(np.empty(0, np.int64) for _ in range(3)))
+
+    def add(self, time_ns: Ints, batch: Ints, value: Ints) -> None:
+        self.time_ns = np.concatenate((self.time_ns, time_ns))
+        self.batch = np.concatenate((self.batch, batch))
+        self.value = np.concatenate((self.value, value))
+
+    def select(self, rows: Ints | np.typing.NDArray[np.bool_]) -> _Events:
+        return _Events(self.time_ns[rows], self.batch[rows], self.value[rows])
+
+    def take(self, horizon_ns: int) -> _Events:
+        """Removes and returns what happened by the horizon, in order of time."""
+        early = self.time_ns <= horizon_ns
+        taken, rest = self.select(early), self.select(~early)
+        self.time_ns, self.batch, self.value = rest.time_ns, rest.batch, rest.value
+        return taken.select(np.argsort(taken.time_ns, kind="stable"))
+
+
+class Flights:
+    """Fills a trace's in-flight lanes, and the series of queue depth and outstanding batches."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._puts, self._sends, self._arrivals, self._waits = (_Events.empty() for _ in range(4))
+        self._in_flight = _Events.empty()  # sent, not handed out
+        self._arrived = _Events.empty()  # of those in flight
+        self._busy_until: list[int] = []  # by slot
+        self._asked = 0
+        self._newest_ns = {QUEUE_DEPTH.key: 0, OUTSTANDING.key: 0}
+
+    def add_spans(self, state: Ints, end_ns: Ints, batch: Ints, value: Ints) -> None:
+        """Takes note of the SEND and WAIT spans among these."""
+        for wanted, events in ((State.SEND, self._sends), (State.WAIT, self._waits)):
+            rows = (state == wanted) & (batch >= 0)
+            if rows.any():
+                events.add(end_ns[rows], batch[rows], value[rows])
+
+    def add_points(self, state: Ints, time_ns: Ints, batch: Ints) -> None:
+        """Takes note of the INDEX_PUT and ARRIVE points among these."""
+        for wanted, events in ((State.INDEX_PUT, self._puts), (State.ARRIVE, self._arrivals)):
+            rows = (state == wanted) & (batch >= 0)
+            if rows.any():
+                events.add(time_ns[rows], batch[rows], np.zeros(int(rows.sum()), np.int64))
+
+    def advance(self, horizon_ns: int) -> None:
+        """Derives what can be told from everything that happened by the horizon."""
+        sends, waits = self._sends.take(horizon_ns), self._waits.take(horizon_ns)
+        arrivals, puts = self._arrivals.take(horizon_ns), self._puts.take(horizon_ns)
+        if not (len(sends.time_ns) or len(waits.time_ns) or len(puts.time_ns) or len(arrivals.time_ns)):
+            return
+        self._in_flight.add(sends.time_ns, sends.batch, sends.value)
+        self._arrived.add(arrivals.time_ns, arrivals.batch, arrivals.value)
+        sent, sent_known = _look_up(self._in_flight, waits.batch)
+        arrived, arrival_known = _look_up(self._arrived, waits.batch)
+        arrived = np.where(arrival_known, np.clip(arrived, sent, waits.time_ns), waits.time_ns)
+        known = np.flatnonzero(sent_known)
+        self._place(waits.batch[known], np.minimum(sent, waits.time_ns)[known], arrived[known], waits.time_ns[known])
+        self._forget(waits.batch)
+        gone_ns = np.concatenate((waits.time_ns[known], self._drop_undelivered(waits)))
+        self._write_queue_depth(sends.time_ns, gone_ns)
+        self._write_outstanding(puts, waits)
+
+    def _place(self, batch: Ints, sent_ns: Ints, arrived_ns: Ints, handed_ns: Ints) -> None:
+        """Draws batches, each in the first slot that is free when it was sent. One step a batch, not a record."""
+        slots = np.empty(len(batch), np.int64)
+        busy_until = self._busy_until
+        for i, (sent, handed) in enumerate(zip(sent_ns.tolist(), handed_ns.tolist(), strict=True)):
+            slot = next((slot for slot, until in enumerate(busy_until) if until <= sent), len(busy_until))
+            busy_until[slot : slot + 1] = [handed]
+            slots[i] = slot
+        for slot in np.unique(slots).tolist():
+            rows = slots == slot
+            self._draw(slot, batch[rows], sent_ns[rows], arrived_ns[rows], handed_ns[rows])
+
+    def _draw(self, slot: int, batch: Ints, sent_ns: Ints, arrived_ns: Ints, handed_ns: Ints) -> None:
+        held = handed_ns > arrived_ns
+        start = np.concatenate((sent_ns, arrived_ns[held]))
+        end = np.concatenate((arrived_ns, handed_ns[held]))
+        state = np.concatenate((np.full(len(batch), READY), np.full(int(held.sum()), WAITING_FOR_EARLIER)))
+        order = np.lexsort((state == WAITING_FOR_EARLIER, end, start))
+        self._trace.track(lanes.flight_lane(slot), 0).append(
+            start_ns=start[order],
+            end_ns=end[order],
+            state=state[order],
+            batch=np.concatenate((batch, batch[held]))[order],
+            value=np.zeros(len(order), np.int64),
+        )
+
+    def _forget(self, batch: Ints) -> None:
+        self._in_flight = self._in_flight.select(~np.isin(self._in_flight.batch, batch))
+        self._arrived = self._arrived.select(~np.isin(self._arrived.batch, batch))
+
+    def _drop_undelivered(self, waits: _Events) -> Ints:
+        """Forgets messages that reached main and hold no batch (a worker's end of an iterable dataset); returns when each is known.
+
+        Such a message has arrived, and a later batch was handed out after that.
+        """
+        dropped, times = [], []
+        for batch, arrived_ns in zip(self._arrived.batch.tolist(), self._arrived.time_ns.tolist(), strict=True):
+            later = np.flatnonzero((waits.batch > batch) & (waits.time_ns >= arrived_ns))
+            if len(later):
+                dropped.append(batch)
+                if (self._in_flight.batch == batch).any():
+                    times.append(int(waits.time_ns[later[0]]))
+        if dropped:
+            self._forget(np.array(dropped, np.int64))
+        return np.array(times, np.int64)
+
+    def _write_queue_depth(self, sent_ns: Ints, gone_ns: Ints) -> None:
+        time_ns = np.concatenate((sent_ns, gone_ns))
+        if not len(time_ns):
+            return
+        step = np.concatenate((np.ones(len(sent_ns)), np.full(len(gone_ns), -1.0)))
+        order = np.argsort(time_ns, kind="stable")
+        columns = self._trace.series_of(QUEUE_DEPTH)
+        before = columns.view()["value"][-1] if len(columns) else 0.0
+        self._append(QUEUE_DEPTH, time_ns[order], before + np.cumsum(step[order]))
+
+    def _write_outstanding(self, puts: _Events, waits: _Events) -> None:
+        """Counts what is put, and takes torch's own count at each end of a WAIT."""
+        time_ns = np.concatenate((puts.time_ns, waits.time_ns))
+        if not len(puts.time_ns) and OUTSTANDING.key not in self._trace.series:  # 0 workers
+            return
+        order = np.argsort(time_ns, kind="stable")
+        is_wait = (np.arange(len(time_ns)) >= len(puts.time_ns))[order]
+        told = np.concatenate((puts.value, waits.value))[order]
+        asked = np.cumsum(~is_wait)
+        last_wait = np.maximum.accumulate(np.where(is_wait, np.arange(len(order)), -1))
+        value = np.where(last_wait >= 0, told[last_wait] - asked[last_wait], self._asked) + asked
+        if len(value):
+            self._asked = int(value[-1])
+        self._append(OUTSTANDING, time_ns[order], value.astype(np.float64))
+
+    def _append(self, info: SeriesInfo, time_ns: Ints, value: np.typing.NDArray[np.float64]) -> None:
+        if len(time_ns):
+            time_ns = np.maximum(time_ns, self._newest_ns[info.key])  # a record that came later than its time tells
+            self._newest_ns[info.key] = int(time_ns[-1])
+            self._trace.series_of(info).append(time_ns=time_ns, value=value)
+
+
+def _look_up(events: _Events, batch: Ints) -> tuple[Ints, np.typing.NDArray[np.bool_]]:
+    """The time of the event of each batch, and whether there is one."""
+    if not len(events.batch):
+        return np.zeros(len(batch), np.int64), np.zeros(len(batch), np.bool_)
+    order = np.argsort(events.batch, kind="stable")
+    known = events.batch[order]
+    place = np.minimum(np.searchsorted(known, batch), len(known) - 1)
+    return events.time_ns[order][place], known[place] == batch

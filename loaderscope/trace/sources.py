@@ -1,0 +1,203 @@
+"""The processes of a trial: finds their logs, tells which lane each belongs to, and reads all of them in one go."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from loaderscope.agent import layout
+from loaderscope.agent.layout import BEGIN, COMPLETE, END, PIN_THREAD, THREAD_WORKER_BASE, Header, Role, State
+from loaderscope.trace import lanes
+from loaderscope.trace.decode import Batch, Bools, Ints
+from loaderscope.trace.model import Lane, ProcessInfo
+from loaderscope.trace.segments import Chain, Records
+
+MAIN_NUMBER = 0
+"""The main lane's number; lanes go by numbers while records are decoded."""
+
+_FIXED_LANES = [lanes.MAIN_LANE, lanes.PIN_LANE, lanes.DEVICE_STEP_LANE, lanes.DEVICE_TRANSFER_LANE, lanes.SERVER_LANE]
+_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _SERVER = range(1, 5)
+_WORKERS = 16  # number of worker 0's lane
+_NAMELESS = 1 << 20  # number of the first lane of a process whose worker number never became known
+
+_QUIET_POLLS = 20
+"""After so many polls without news the log of a worker that has been replaced is closed."""
+
+
+@dataclasses.dataclass
+class Source:
+    """A process of the trial.
+
+    Attributes:
+        lane: number of its lane; None while a worker's number is not known.
+        newest_ns: time of its newest record.
+        replaced: another process has taken over its worker number, so this one has ended.
+    """
+
+    number: int
+    chain: Chain
+    lane: int | None = None
+    worker: int | None = None
+    name: str = ""
+    newest_ns: int = 0
+    replaced: bool = False
+    held: list[Records] = dataclasses.field(default_factory=list)  # read before the lane was known
+    quiet_polls: int = 0
+    closed: bool = False
+
+    @property
+    def is_main(self) -> bool:
+        return self.chain.header.get(Header.ROLE) == Role.MAIN
+
+    def info(self, ended: bool) -> ProcessInfo:
+        """The process for the trace."""
+        return ProcessInfo(
+            self.name, self.header_number(Header.PID), self.header_number(Header.OPENED_NS), self.newest_ns if ended else None
+        )
+
+    def header_number(self, key: str) -> int:
+        value = self.chain.header.get(key)
+        return value if isinstance(value, int) else 0
+
+
+class Sources:
+    """All processes that have logged so far, in the order in which they were found."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._stems: set[str] = set()
+        self._all: list[Source] = []
+        self._worker_of_pid: dict[int, int] = {}
+        self._extra_lanes: dict[int, Lane] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __getitem__(self, number: int) -> Source:
+        return self._all[number]
+
+    def read(self, final: bool) -> Batch:
+        """New records of the processes whose lane is known.
+
+        Workers are read before main, so what main did to cause a worker's record is always there too.
+        """
+        self._find()
+        for source in sorted(self._all, key=lambda source: source.is_main):
+            if final or not source.closed:
+                self._read_one(source, final)
+        for source in self._all:
+            if source.is_main:
+                self._learn_pids(source.held)
+        parts = []
+        for source in self._all:
+            if source.lane is None and (source.held or final):
+                self._identify(source, final)
+            if source.lane is not None:
+                parts += [(source.number, records) for records in source.held]
+                source.held = []
+        batch = Batch.of(parts)
+        self._note_times(batch)
+        return batch
+
+    def close(self) -> None:
+        """Lets go of all files."""
+        for source in self._all:
+            source.chain.close()
+
+    def from_main(self, batch: Batch) -> Batch:
+        """The records of the main process among these."""
+        return batch.select(np.array([source.is_main for source in self._all], np.bool_)[batch.source])
+
+    def replaced(self) -> tuple[Bools, Ints]:
+        """For each process, whether another has taken over, and the time of its newest record."""
+        return np.array([s.replaced for s in self._all], np.bool_), np.array([s.newest_ns for s in self._all], np.int64)
+
+    def processes(self, ended: bool) -> list[ProcessInfo]:
+        """The processes for the trace, main first, then by start; with `ended` all of them have ended."""
+        known = [source.info(ended or source.replaced) for source in self._all if source.lane is not None]
+        return sorted(known, key=lambda process: (process.name != Role.MAIN, process.started_ns))
+
+    def holes(self) -> int:
+        """Records that were begun and never finished."""
+        return sum(source.chain.holes for source in self._all)
+
+    def lane_numbers(self, source: Ints, thread: Ints, state: Ints) -> Ints:
+        """The number of the lane that each span or point belongs to."""
+        lane_of_source = np.array([-1 if source.lane is None else source.lane for source in self._all], np.int64)
+        lane = lane_of_source[source]
+        in_main = lane == MAIN_NUMBER
+        lane = np.where(in_main & (thread == PIN_THREAD), _PIN, lane)
+        lane = np.where(in_main & (thread >= THREAD_WORKER_BASE), thread - THREAD_WORKER_BASE + _WORKERS, lane)
+        lane = np.where(state == State.DEVICE_STEP, _DEVICE_STEP, lane)
+        return np.where(state == State.DEVICE_TRANSFER, _DEVICE_TRANSFER, lane)
+
+    def lane(self, number: int) -> Lane:
+        """The lane of a number."""
+        if number < len(_FIXED_LANES):
+            return _FIXED_LANES[number]
+        return self._extra_lanes.get(number) or lanes.worker_lane(number - _WORKERS)
+
+    def _find(self) -> None:
+        first = f".0000{layout.SUFFIX}"
+        try:
+            stems = sorted(path.name[: -len(first)] for path in self._folder.iterdir() if path.name.endswith(first))
+        except FileNotFoundError:
+            return
+        for stem in stems:
+            if stem not in self._stems:
+                chain = Chain(self._folder, stem)
+                if chain.read_header() and chain.header.get(Header.VERSION) == layout.LAYOUT_VERSION:
+                    self._stems.add(stem)
+                    self._all.append(Source(len(self._all), chain))
+                else:
+                    chain.close()
+
+    def _read_one(self, source: Source, final: bool) -> None:
+        records = source.chain.read(final)
+        source.held += records
+        source.quiet_polls = 0 if records else source.quiet_polls + 1
+        if source.replaced and source.quiet_polls > _QUIET_POLLS:
+            source.closed = True
+            source.chain.close()
+
+    def _learn_pids(self, read: list[Records]) -> None:
+        started = State.START_WORKER << layout.FORM_BITS | END
+        for records in read:
+            rows = records[records["kind"] == started]
+            self._worker_of_pid.update(zip(rows["b"].tolist(), rows["a"].tolist(), strict=True))
+
+    def _identify(self, source: Source, final: bool) -> None:
+        """Finds the lane of a process, if it can be told by now."""
+        role = source.chain.header.get(Header.ROLE)
+        if role in (Role.MAIN, Role.SERVER):
+            source.lane, source.name = (MAIN_NUMBER if role == Role.MAIN else _SERVER), str(role)
+            return
+        worker = self._worker_number(source)
+        if worker is not None:
+            for other in self._all:
+                if other.worker == worker:
+                    other.replaced = True
+            source.worker, source.lane, source.name = worker, _WORKERS + worker, f"worker-{worker}"
+        elif final:
+            source.lane, source.name = _NAMELESS + source.number, f"process-{source.header_number(Header.PID)}"
+            self._extra_lanes[source.lane] = Lane(source.name, "worker", source.name.replace("-", " "), 5_000 + source.number)
+
+    def _worker_number(self, source: Source) -> int | None:
+        source.chain.read_header()  # written again when the number became known
+        number = source.chain.header.get(Header.WORKER)
+        if not isinstance(number, int):
+            number = self._worker_of_pid.get(source.header_number(Header.PID))
+        for records in source.held:
+            begun = records[records["kind"] == (State.WORKER_INIT << layout.FORM_BITS | BEGIN)]
+            if number is None and len(begun):
+                number = int(begun["a"][0])
+        return number if number is not None and 0 <= number < _NAMELESS - _WORKERS else None
+
+    def _note_times(self, batch: Batch) -> None:
+        newest = np.zeros(len(self._all), np.int64)
+        records = batch.records
+        np.maximum.at(newest, batch.source, records["time_ns"] + np.where(batch.form == COMPLETE, np.maximum(records["b"], 0), 0))
+        for source in self._all:
+            source.newest_ns = max(source.newest_ns, int(newest[source.number]), source.header_number(Header.OPENED_NS))
