@@ -97,7 +97,10 @@ def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str |
         )
     files = machine.open_files_limit
     if files is not None and need.open_files > files:
-        return f"The main process would hold about {need.open_files} files open and may hold {files} (ulimit -n); --force runs it all the same."
+        return (
+            f"The main process would hold about {need.open_files} files open and may hold {files} (ulimit -n); "
+            "--force runs it all the same."
+        )
     return None
 
 
@@ -148,10 +151,7 @@ def seconds_left(
         alike = [seconds for config, seconds in taken if config == trial.config]
         alike = alike or [seconds for config, seconds in taken if config.num_workers == trial.config.num_workers]
         alike = alike or [seconds for _, seconds in taken]
-        total += sum(alike) / len(alike)
-    # What passes between trials is not part of any of them, but as much of it will come again.
-    busy = sum(seconds for _, seconds in taken)
-    total *= min(3.0, max(1.0, elapsed_s / busy)) if busy > 0 else 1.0
+        total += sum(alike) / len(alike) + TRIAL_OVERHEAD_SECONDS
     return total if max_seconds is None else max(0.0, min(total, max_seconds - elapsed_s))
 
 

@@ -1,0 +1,61 @@
+"""What findings look at, and whom a finding about a setting concerns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.analysis.configs import describe, matching
+from loaderscope.analysis.results import Recommendation, SettingResult, TrialResult
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """A finished (or still growing) run.
+
+    Attributes:
+        current: the user's own setting, if it is known.
+        consumer: what took the batches; None: whatever the trials show.
+    """
+
+    trials: list[TrialResult]
+    settings: list[SettingResult]
+    recommendation: Recommendation | None
+    current: TrialConfig | None
+    consumer: Consumer | None
+    train_epochs: int
+
+    @property
+    def good(self) -> list[TrialResult]:
+        return [trial for trial in self.trials if trial.status == "ok"]
+
+    @property
+    def has_consumer(self) -> bool:
+        """Whether something took time with the batches: without it there is no verdict on who waits for whom."""
+        if self.consumer is not None:
+            return self.consumer.kind != "none"
+        return any(trial.step_share for trial in self.good)
+
+    @property
+    def subject(self) -> SettingResult | None:
+        """The setting that warnings are about: the user's own, else the only one of the run, else the recommended one."""
+        by_config = {setting.config: setting for setting in self.settings}
+        own = matching(self.current, list(by_config))
+        if own is not None:
+            return by_config[own]
+        if len(self.settings) == 1:
+            return self.settings[0]
+        return by_config.get(self.recommendation.config) if self.recommendation is not None else None
+
+    def severity_of(self, setting: SettingResult) -> str:
+        """`warning` for the subject, `info` for every other setting."""
+        subject = self.subject
+        return "warning" if subject is not None and setting.config == subject.config else "info"
+
+    def name_of(self, config: TrialConfig) -> str:
+        """The setting in words, with what tells it from the others of the run."""
+        return describe(config, [setting.config for setting in self.settings] or [trial.config for trial in self.trials])
+
+    def trials_of(self, setting: SettingResult) -> list[TrialResult]:
+        """The trials of a setting that went well."""
+        return [trial for trial in self.good if trial.config == setting.config]

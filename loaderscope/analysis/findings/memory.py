@@ -1,0 +1,88 @@
+"""Memory that grows over the epoch, and memory that every worker holds again."""
+
+from __future__ import annotations
+
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.results import Finding, SettingResult, TrialResult
+
+MIB = 1 << 20
+MIN_GROWTH_BYTES_PER_S = 2 * MIB
+MIN_GROWTH_BYTES = 32 * MIB
+LARGE_WORKER_BYTES = 400 * MIB
+"""Private memory of one worker from which its copy of the data, not the interpreter with torch (about 145 MiB), is what counts."""
+
+
+def find(context: Context) -> list[Finding]:
+    """Growth is a fault of the dataset; multiplication belongs to a setting."""
+    found = []
+    growing = [trial for trial in context.good if _growth_bytes(trial) is not None]
+    if growing:
+        found.append(_about_growth(context, max(growing, key=lambda trial: _growth_bytes(trial) or 0.0), growing))
+    heavy = [setting for setting in context.settings if (_worker_bytes(context, setting) or 0) >= LARGE_WORKER_BYTES]
+    subject = context.subject
+    if subject in heavy:
+        found.append(_about_copies(context, subject))
+    others = [setting for setting in heavy if setting is not subject]
+    if others:
+        found.append(_about_copies(context, max(others, key=lambda setting: setting.peak_total_bytes or 0)))
+    return found
+
+
+def _growth_bytes(trial: TrialResult) -> float | None:
+    """Growth over the trial, where it is worth a word."""
+    rate = trial.signs.growth_bytes_per_s if trial.signs else None
+    if rate is None or rate < MIN_GROWTH_BYTES_PER_S or not trial.epochs:
+        return None
+    seconds = sum(times.steady_s or 0.0 for times in trial.epochs)
+    return rate * seconds if rate * seconds >= MIN_GROWTH_BYTES else None
+
+
+def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResult]) -> Finding:
+    rate = (worst.signs.growth_bytes_per_s if worst.signs else None) or 0.0
+    advice = "Look for a list or cache in the dataset that gets longer with every sample."
+    if worst.config.start_method == "fork":
+        advice = (
+            "With fork, reading Python objects changes their reference counts, and their pages are copied to every worker: keep "
+            "long lists of strings or objects as NumPy arrays or one bytes object. If it is no such list, look for a cache that grows."
+        )
+    return Finding(
+        code="memory-growth",
+        severity="warning",
+        trials=[trial.id for trial in growing],
+        message=(
+            f"Private memory of the workers grows by {rate / MIB:.0f} MiB a second with {context.name_of(worst.config)}: "
+            f"{(_growth_bytes(worst) or 0.0) / MIB:,.0f} MiB during the trial."
+        ),
+        evidence={"growth_bytes_per_s": rate},
+        advice=advice,
+    )
+
+
+def _worker_bytes(context: Context, setting: SettingResult) -> int | None:
+    """The largest private memory of one worker, with at least two workers."""
+    if setting.config.num_workers < 2:
+        return None
+    peaks = [
+        worker.peak_uss_bytes
+        for trial in context.trials_of(setting)
+        if trial.memory is not None
+        for worker in trial.memory.workers
+        if worker.peak_uss_bytes is not None
+    ]
+    return max(peaks, default=None)
+
+
+def _about_copies(context: Context, setting: SettingResult) -> Finding:
+    worker_bytes = _worker_bytes(context, setting) or 0
+    total = f", {setting.peak_total_bytes / MIB:,.0f} MiB in all" if setting.peak_total_bytes is not None else ""
+    return Finding(
+        code="memory-multiplied",
+        severity=context.severity_of(setting),
+        trials=setting.trials,
+        message=f"With {context.name_of(setting.config)} every worker holds up to {worker_bytes / MIB:,.0f} MiB of its own{total}.",
+        evidence={"worker_bytes": worker_bytes, "peak_total_bytes": setting.peak_total_bytes},
+        advice=(
+            "Each further worker costs as much again: use fewer workers or a smaller prefetch_factor, or keep the data in a "
+            "memory-mapped file (numpy.load with mmap_mode='r'), which all workers share."
+        ),
+    )

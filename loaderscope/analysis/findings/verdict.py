@@ -1,0 +1,110 @@
+"""Who waits for whom: is the input the bottleneck, or the step?
+
+Thresholds are those of TensorFlow's input-pipeline analyzer: below 5 % of the step time the input is no problem, from 20 %
+on it is the bottleneck.
+"""
+
+from __future__ import annotations
+
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.results import Finding, SettingResult
+
+COMPUTE_BOUND = 0.05
+INPUT_BOUND = 0.20
+
+
+def find(context: Context) -> list[Finding]:
+    """A verdict on the subject, and one line on the other settings for each verdict."""
+    if not context.has_consumer:
+        return []
+    subject = context.subject
+    found: list[Finding] = []
+    others: dict[str, list[SettingResult]] = {}
+    for setting in context.settings:
+        code = verdict_of(setting)
+        if code is None:
+            continue
+        if setting is subject:
+            found.append(_about_subject(context, setting, code))
+        else:
+            others.setdefault(code, []).append(setting)
+    return found + [_about_others(context, settings, code) for code, settings in others.items()]
+
+
+def verdict_of(setting: SettingResult) -> str | None:
+    """`input-bound`, `partly-input-bound` or `compute-bound`; None where it was not measured."""
+    stalled = stalled_share(setting)
+    if stalled is None:
+        return None
+    if stalled >= INPUT_BOUND:
+        return "input-bound"
+    return "compute-bound" if stalled < COMPUTE_BOUND else "partly-input-bound"
+
+
+def stalled_share(setting: SettingResult) -> float | None:
+    """The part of the time lost to the input: the device idle while main waits, or main waiting where no device was seen."""
+    return setting.data_stall_share if setting.data_stall_share is not None else setting.wait_share
+
+
+def _about_subject(context: Context, setting: SettingResult, code: str) -> Finding:
+    share, name = stalled_share(setting) or 0.0, context.name_of(setting.config)
+    lost = _lost(setting, share)
+    advice = "The loader keeps up; a faster step is what would shorten the training."
+    message = f"With {name} the step is the bottleneck: {lost}."
+    severity = "info"
+    if code != "compute-bound":
+        degree = "the input is the bottleneck" if code == "input-bound" else "the input costs some time"
+        message = f"With {name} {degree}: {lost}."
+        severity = context.severity_of(setting)
+        advice = _advice(context, setting)
+    return Finding(code, severity, setting.trials, message, _evidence(setting), advice)
+
+
+def _about_others(context: Context, settings: list[SettingResult], code: str) -> Finding:
+    shares = [stalled_share(setting) or 0.0 for setting in settings]
+    names = ", ".join(context.name_of(setting.config) for setting in settings)
+    what = {
+        "input-bound": "the input is the bottleneck",
+        "partly-input-bound": "the input costs some time",
+        "compute-bound": "the step is the bottleneck",
+    }[code]
+    span = f"{min(shares):.0%}" if len(shares) == 1 else f"{min(shares):.0%} to {max(shares):.0%}"
+    idle = "the GPU idles for want of data" if settings[0].data_stall_share is not None else "the main process waits for data"
+    message = f"With {names} {what}: {idle} {span} of the time."
+    trials = [trial for setting in settings for trial in setting.trials]
+    return Finding(code, "info", trials, message, {"stalled_share": [round(share, 4) for share in shares]}, "")
+
+
+def _lost(setting: SettingResult, share: float) -> str:
+    if setting.data_stall_share is not None:
+        busy = f", and is busy {setting.gpu_busy_share:.0%} of it" if setting.gpu_busy_share is not None else ""
+        return f"the GPU idles for want of data {share:.0%} of the time{busy}"
+    return f"the main process waits for data {share:.0%} of the time"
+
+
+def _evidence(setting: SettingResult) -> dict[str, float | None]:
+    return {
+        "wait_share": setting.wait_share,
+        "step_share": setting.step_share,
+        "data_stall_share": setting.data_stall_share,
+        "gpu_busy_share": setting.gpu_busy_share,
+    }
+
+
+def _advice(context: Context, setting: SettingResult) -> str:
+    best = context.recommendation
+    if best is not None and best.config != setting.config:
+        faster = next((other for other in context.settings if other.config == best.config), None)
+        if faster is not None and faster.samples_per_second is not None and setting.samples_per_second is not None:
+            gain = faster.samples_per_second.value / setting.samples_per_second.value
+            if gain > 1.05:
+                return f"Use {context.name_of(best.config)}: {gain:.1f} times the throughput."
+    shares = [
+        trial.signs.fetch_cpu_share for trial in context.trials_of(setting) if trial.signs and trial.signs.fetch_cpu_share is not None
+    ]
+    if shares and min(shares) < 0.5:
+        return (
+            f"No measured setting is much faster. The dataset waits rather than computes (CPU time is {min(shares):.0%} of its time): "
+            "try more workers than processors, or faster storage."
+        )
+    return "No measured setting is much faster: make the dataset itself cheaper (decode less, resize beforehand, cache), or add processors."

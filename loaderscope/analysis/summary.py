@@ -1,0 +1,32 @@
+"""The run in one or two sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loaderscope.analysis.results import Finding, Recommendation, TrialResult
+
+
+def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:
+    """What to do, and the gravest finding; what went wrong where there is nothing to recommend."""
+    grave = next((finding for finding in findings if finding.severity in ("error", "warning")), None)
+    if recommendation is not None:
+        why = recommendation.why[:1].upper() + recommendation.why[1:]
+        return why if grave is None else f"{why} {_first_sentence(grave.message)}"
+    run = [trial for trial in trials if trial.status != "skipped"]
+    if not run:
+        reason = next((trial.error.message for trial in trials if trial.error is not None), "")
+        return f"No trial was run. {reason}".strip()
+    good = [trial for trial in run if trial.status == "ok"]
+    if not good:
+        count = "The only trial" if len(run) == 1 else f"All {len(run)} trials"
+        cancelled = "was cancelled" if len(run) == 1 else "were cancelled"
+        ended = cancelled if all(trial.status == "cancelled" for trial in run) else "failed"
+        return f"{count} {ended}. {_first_sentence(grave.message)}" if grave is not None else f"{count} {ended}."
+    missing = next((trial.samples_per_second_reason for trial in good if trial.samples_per_second_reason), None)
+    return f"There is nothing to recommend: {missing}" if missing else "There is nothing to recommend yet."
+
+
+def _first_sentence(text: str) -> str:
+    head, dot, _ = text.partition(". ")
+    return head + "." if dot else text
