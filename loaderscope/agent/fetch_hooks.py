@@ -1,0 +1,150 @@
+"""What happens inside a fetch: dataset access, each sample, collate. In a worker, and in main with 0 workers.
+
+The fetcher that torch makes gets a subclass of its own class, so torch's body runs unchanged, and the user's dataset and
+collate_fn are the user's own. Samples are seen by handing that body a list of indices which notes when the next is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, Iterator, List
+
+from . import recorder
+from .layout import THREAD_CPU_UNKNOWN, State
+from .patches import Patches, hide_frame
+from .torch_internals import CREATE_FETCHER, ITERABLE_FETCH, MAP_FETCH, find
+
+_FETCH_BEGIN, _FETCH_END = recorder.kinds(State.FETCH)
+_COLLATE_BEGIN, _COLLATE_END = recorder.kinds(State.COLLATE)
+_SAMPLE = recorder.instant_kind(State.SAMPLE)
+
+THIN_BELOW_NS = 100_000
+"""Samples that take less are recorded in some batches only: a record each would cost about 1 % of a 50 µs sample."""
+_MAX_SKIPPED_BATCHES = 200
+
+
+def _no_thread_clock() -> int:
+    return THREAD_CPU_UNKNOWN
+
+
+_thread_time_ns: Callable[[], int] = getattr(time, "thread_time_ns", _no_thread_clock)
+
+
+class _Indices(List[Any]):
+    """The indices of a batch; taking one means that its sample's access begins."""
+
+    def __iter__(self) -> Iterator[Any]:
+        write, batch = recorder.write, recorder.batch
+        for index in list.__iter__(self):
+            write(_SAMPLE, index if type(index) is int else -1, batch)
+            yield index
+
+
+class _FetchNotes:
+    """What the hooks know about one fetcher."""
+
+    __slots__ = ("batch", "begin_cpu_ns", "begin_ns", "in_batch", "open", "samples", "skip_batches")
+
+    def __init__(self) -> None:
+        self.skip_batches = 0  # batches left whose samples are not recorded
+        self.in_batch = False
+        self.open = False
+
+    def begin(self, samples: int) -> None:
+        self.batch, self.samples = recorder.batch, samples
+        self.in_batch = self.open = True
+        recorder.write(_FETCH_BEGIN, self.batch, samples)
+        self.begin_ns = time.perf_counter_ns()
+        self.begin_cpu_ns = _thread_time_ns()
+
+    def end(self) -> None:
+        cpu_ns = _thread_time_ns()
+        if cpu_ns != THREAD_CPU_UNKNOWN:
+            cpu_ns -= self.begin_cpu_ns
+        recorder.write(_FETCH_END, self.batch, cpu_ns)
+        self.open = False
+        if recorder.plan is not None and recorder.plan.thin_samples:
+            if self.skip_batches > 0:
+                self.skip_batches -= 1
+                return
+            sample_ns = (time.perf_counter_ns() - self.begin_ns) // max(self.samples, 1)
+            if sample_ns < THIN_BELOW_NS:
+                self.skip_batches = min(2 * THIN_BELOW_NS // max(sample_ns, 1), _MAX_SKIPPED_BATCHES)
+
+
+def install(patches: Patches) -> None:
+    """Makes torch's factory of fetchers return observed ones; torch.utils.data must be imported."""
+    place = find(CREATE_FETCHER)
+    if place is None:
+        return
+    bodies_known = find(MAP_FETCH) is not None and find(ITERABLE_FETCH) is not None
+
+    def make_wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+        def create_fetcher(*args: Any, **kwargs: Any) -> Any:
+            fetcher = original(*args, **kwargs)
+            if recorder.log is not None:
+                _observe(fetcher, bodies_known)
+            return fetcher
+
+        return create_fetcher
+
+    patches.wrap(place.owner, place.name, make_wrapper)
+
+
+_observed_classes: Dict[type, type] = {}
+
+
+def _observe(fetcher: Any, bodies_known: bool) -> None:
+    """Turns a fetcher into an observed one; where its body is not known only the whole fetch is told, collate included."""
+    base = type(fetcher)
+    if base not in _observed_classes:
+        _observed_classes[base] = _observed_class(base, bodies_known)
+    fetcher._loaderscope = _FetchNotes()
+    if bodies_known:
+        fetcher.collate_fn = _observed_collate(fetcher.collate_fn, fetcher._loaderscope)
+    fetcher.__class__ = _observed_classes[base]
+
+
+def _observed_class(base: Any, bodies_known: bool) -> type:
+    base_fetch = base.fetch
+
+    def fetch(self: Any, possibly_batched_index: Any) -> Any:
+        if recorder.fetching or recorder.log is None:  # a loader used inside a dataset
+            return base_fetch(self, possibly_batched_index)
+        notes = self._loaderscope
+        indices, samples = possibly_batched_index, 1
+        if bodies_known and self.auto_collation and type(indices) is list:
+            samples = len(indices)
+            if notes.skip_batches == 0 and not getattr(self.dataset, "__getitems__", None):
+                indices = _Indices(indices)
+        recorder.fetching = True
+        notes.begin(samples)
+        try:
+            return base_fetch(self, indices)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            if notes.open:
+                notes.end()
+            notes.in_batch = False
+            recorder.fetching = False
+
+    return type(base.__name__, (base,), {"fetch": fetch, "__module__": base.__module__, "__qualname__": base.__qualname__})
+
+
+def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> Callable[[Any], Any]:
+    def collate(data: Any) -> Any:
+        if not notes.in_batch:
+            return collate_fn(data)
+        notes.end()
+        recorder.write(_COLLATE_BEGIN, notes.batch)
+        try:
+            return collate_fn(data)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            recorder.write(_COLLATE_END, notes.batch)
+
+    return collate

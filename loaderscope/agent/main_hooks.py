@@ -1,0 +1,265 @@
+"""What the main process does with a loader: making the iterator, waiting in next, handing out indices, shutdown, pinning."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from . import recorder
+from . import torch_internals as internals
+from .layout import PIN_THREAD, State
+from .patches import Patches, hide_frame
+
+_ITERATOR_BEGIN, _ITERATOR_END = recorder.kinds(State.ITERATOR)
+_WAIT_BEGIN, _WAIT_END = recorder.kinds(State.WAIT)
+_RECEIVE_BEGIN, _RECEIVE_END = recorder.kinds(State.RECEIVE)
+_DESERIALISE_BEGIN, _DESERIALISE_END = recorder.kinds(State.DESERIALISE)
+_SHUTDOWN_BEGIN, _SHUTDOWN_END = recorder.kinds(State.SHUTDOWN)
+_PIN_BEGIN, _PIN_END = recorder.kinds(State.PIN)
+_INDEX_PUT = recorder.instant_kind(State.INDEX_PUT)
+_ARRIVE = recorder.instant_kind(State.ARRIVE)
+
+Function = Callable[..., Any]
+
+
+class _IteratorNotes:
+    """What the hooks know about one of torch's iterators. It never refers to the iterator, whose end must come as always."""
+
+    __slots__ = ("building", "deserialising", "epoch", "last_arrived", "receiving", "watched")
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.last_arrived = -1
+        self.building = False  # inside __init__ or _reset
+        self.receiving = False  # RECEIVE is open
+        self.deserialising = False  # DESERIALISE is open
+        self.watched = False  # the result queue tells when bytes are there
+
+
+def _notes(iterator: Any) -> _IteratorNotes:
+    """The notes of an iterator; one that was made before recording began belongs to the newest epoch."""
+    notes = iterator.__dict__.get("_loaderscope")
+    if notes is None:
+        notes = iterator.__dict__["_loaderscope"] = _IteratorNotes(max(recorder.epoch, 0))
+    return notes  # type: ignore[no-any-return]
+
+
+def install(patches: Patches) -> None:
+    """Hooks torch's iterators and its pin thread; torch.utils.data must be imported."""
+    for point, make_wrapper in (
+        (internals.NEXT, _wrap_next),
+        (internals.SINGLE_INIT, _wrap_init),
+        (internals.SINGLE_NEXT, _wrap_single_next_data),
+        (internals.PIN_LOOP, _wrap_pin_loop),
+    ):
+        place = internals.find(point)
+        if place is not None:
+            patches.wrap(place.owner, place.name, make_wrapper)
+    for point, make_wrapper in (
+        (internals.MULTI_INIT, _wrap_init),
+        (internals.MULTI_RESET, _wrap_reset),
+        (internals.GET_DATA, _wrap_get_data),
+        (internals.PUT_INDEX, _wrap_try_put_index),
+        (internals.SHUTDOWN, _wrap_shutdown),
+    ):
+        place = internals.find(point)
+        if place is not None:
+            patches.wrap(place.owner, place.name, make_wrapper)
+
+
+def install_stateful(patches: Patches, module: Any) -> None:
+    """Hooks torchdata's iterator, a class of its own beside torch's with methods of the same names."""
+    iterator = getattr(module, internals.STATEFUL_ITERATOR, None)
+    if iterator is None:
+        return
+    for name, make_wrapper in (
+        ("__init__", _wrap_init),
+        ("_reset", _wrap_reset),
+        ("_get_data", _wrap_get_data),
+        ("_try_put_index", _wrap_try_put_index),
+        ("_shutdown_workers", _wrap_shutdown),
+    ):
+        if name in iterator.__dict__:
+            patches.wrap(iterator, name, make_wrapper)
+
+
+def _wrap_init(original: Function) -> Function:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - takes that method's place
+        if not recorder.in_main():
+            return original(self, *args, **kwargs)  # type: ignore[no-any-return]
+        return _iterator_span(self, lambda: original(self, *args, **kwargs))
+
+    return __init__
+
+
+def _wrap_reset(original: Function) -> Function:
+    def _reset(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not recorder.in_main():
+            return original(self, *args, **kwargs)
+        _watch_result_queue(self)
+        if _notes(self).building:
+            return original(self, *args, **kwargs)
+        return _iterator_span(self, lambda: original(self, *args, **kwargs))  # persistent workers start another epoch
+
+    return _reset
+
+
+def _iterator_span(iterator: Any, make: Callable[[], Any]) -> Any:
+    """Runs what makes or restarts an iterator, as a new epoch."""
+    recorder.epoch += 1
+    notes = _notes(iterator)
+    notes.epoch, notes.building = recorder.epoch, True
+    recorder.write(_ITERATOR_BEGIN, notes.epoch)
+    try:
+        return make()
+    except BaseException as error:
+        hide_frame(error)
+        raise
+    finally:
+        notes.building = False
+        recorder.write(_ITERATOR_END, notes.epoch)
+
+
+def _watch_result_queue(iterator: Any) -> None:
+    """Lets the queue of this iterator tell when a message's bytes are there, so that waiting and deserialising come apart.
+
+    Done once the workers have started: they get the queue without this (pickling leaves it out, a fork resets it). With a
+    pin thread it is that thread that reads the queue.
+    """
+    notes = _notes(iterator)
+    queue = getattr(iterator, "_worker_result_queue", None)
+    recv_bytes = getattr(queue, "_recv_bytes", None)
+    if notes.watched or recv_bytes is None or internals.pins_in_thread(iterator):
+        return
+    notes.watched = True
+
+    def watched_recv_bytes(*args: Any, **kwargs: Any) -> Any:
+        data = recv_bytes(*args, **kwargs)
+        if notes.receiving:
+            notes.receiving, notes.deserialising = False, True
+            recorder.write(_RECEIVE_END, -1, len(data))
+            recorder.write(_DESERIALISE_BEGIN)
+        return data
+
+    queue._recv_bytes = watched_recv_bytes  # type: ignore[union-attr]
+
+
+def _wrap_get_data(original: Function) -> Function:
+    def _get_data(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not recorder.in_main():
+            return original(self, *args, **kwargs)
+        notes = _notes(self)
+        notes.receiving = True
+        recorder.write(_RECEIVE_BEGIN)
+        number = -1
+        try:
+            message = original(self, *args, **kwargs)
+            number, is_batch = _read_message(message)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            if notes.receiving:
+                recorder.write(_RECEIVE_END, -1, 0)
+            if notes.deserialising:
+                recorder.write(_DESERIALISE_END, number)
+            notes.receiving = notes.deserialising = False
+        if is_batch:
+            notes.last_arrived = number
+            recorder.write(_ARRIVE, number, internals.worker_of_batch(self, number))
+        return message
+
+    return _get_data
+
+
+def _read_message(message: Any) -> "tuple[int, bool]":
+    """The batch number in a worker's message (-1: none), and whether it is a batch, not the end of an iterable's part."""
+    if type(message) is tuple and len(message) >= 2 and type(message[0]) is int:
+        return message[0], not internals.is_end_of_iterable(message[1])
+    return -1, False
+
+
+def _wrap_next(original: Function) -> Function:
+    def __next__(self: Any) -> Any:  # noqa: N807 - takes that method's place
+        if not recorder.in_main():
+            return original(self)
+        notes = _notes(self)
+        recorder.write(_WAIT_BEGIN, notes.epoch)
+        number = -1
+        try:
+            data = original(self)
+            number = internals.delivered_batch(self, notes.last_arrived)
+            return data
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            recorder.write(_WAIT_END, number, internals.outstanding_batches(self))
+
+    return __next__
+
+
+def _wrap_single_next_data(original: Function) -> Function:
+    def _next_data(self: Any) -> Any:
+        if recorder.in_main():
+            recorder.batch = self._num_yielded
+        return original(self)
+
+    return _next_data
+
+
+def _wrap_try_put_index(original: Function) -> Function:
+    def _try_put_index(self: Any, *args: Any, **kwargs: Any) -> Any:
+        number = getattr(self, "_send_idx", -1)
+        result = original(self, *args, **kwargs)
+        if recorder.in_main() and getattr(self, "_send_idx", -1) != number:
+            recorder.write(_INDEX_PUT, number, internals.worker_of_batch(self, number))
+        return result
+
+    return _try_put_index
+
+
+def _wrap_shutdown(original: Function) -> Function:
+    def _shutdown_workers(self: Any) -> Any:
+        # Called from __del__ too, perhaps while the interpreter takes its modules apart.
+        if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True):
+            return original(self)
+        epoch = _notes(self).epoch
+        recorder.write(_SHUTDOWN_BEGIN, epoch)
+        try:
+            return original(self)
+        finally:
+            recorder.write(_SHUTDOWN_END, epoch)
+
+    return _shutdown_workers
+
+
+class _PinQueue:
+    """One of the pin thread's two queues: what comes in begins a PIN span, what goes out ends it."""
+
+    def __init__(self, queue: Any, open_batches: "list[int]") -> None:
+        self._queue = queue
+        self._open_batches = open_batches
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        message = self._queue.get(*args, **kwargs)
+        number, is_batch = _read_message(message)
+        if is_batch:
+            self._open_batches.append(number)
+            recorder.write(_PIN_BEGIN, number, 0, PIN_THREAD)
+        return message
+
+    def put(self, *args: Any, **kwargs: Any) -> Any:
+        if self._open_batches:  # a put that found the queue full is tried again: the first try ends the span
+            recorder.write(_PIN_END, self._open_batches.pop(), 0, PIN_THREAD)
+        return self._queue.put(*args, **kwargs)
+
+
+def _wrap_pin_loop(original: Function) -> Function:
+    def _pin_memory_loop(in_queue: Any, out_queue: Any, *args: Any, **kwargs: Any) -> Any:
+        open_batches: "list[int]" = []
+        return original(_PinQueue(in_queue, open_batches), _PinQueue(out_queue, open_batches), *args, **kwargs)
+
+    return _pin_memory_loop

@@ -1,0 +1,172 @@
+"""How the main process starts workers: the start call, pickling, the forkserver, and how a new process gets its hooks.
+
+A forked worker inherits them. A spawned one, or one from the forkserver, gets a probe in front of its preparation data (see
+`spawn_probe`). Only the start of a loader's worker is touched; other processes of the user start as they always do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import warnings
+from typing import Any, Callable, Iterator, Optional
+
+from . import recorder, worker_hooks
+from . import torch_internals as internals
+from .layout import State
+from .patches import Patches, hide_frame
+from .spawn_probe import PREPARATION_KEY, SpawnProbe, stamp_statement
+
+Function = Callable[..., Any]
+
+own_thread_count = 0
+"""Threads that this tool started in main, the timer of the stacks not counted; set by whoever starts them."""
+
+
+class _Start:
+    """The start of a worker that is going on."""
+
+    def __init__(self, worker: int) -> None:
+        self.worker = worker
+        self.requested_ns = time.perf_counter_ns()
+        self.server_started = False
+
+
+_start: Optional[_Start] = None
+
+
+def install(patches: Patches) -> None:
+    """Hooks multiprocessing in the main process."""
+    import multiprocessing
+    import multiprocessing.process
+    import multiprocessing.reduction
+    import multiprocessing.spawn
+
+    patches.wrap(multiprocessing.process.BaseProcess, "start", _wrap_start)
+    patches.wrap(multiprocessing.process.BaseProcess, "_bootstrap", _wrap_bootstrap)
+    patches.wrap(multiprocessing.reduction, "dump", _wrap_dump)
+    patches.wrap(multiprocessing.spawn, "get_command_line", _wrap_get_command_line)
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        import multiprocessing.forkserver
+
+        patches.wrap(multiprocessing.forkserver.ForkServer, "ensure_running", _wrap_ensure_running)
+    worker_hooks.install(patches, torch_comes_later=False)
+
+
+def _wrap_start(original: Function) -> Function:
+    def start(self: Any) -> Any:
+        global _start
+        if not recorder.in_main() or not internals.is_worker_loop(getattr(self, "_target", None)):
+            return original(self)
+        _start = _Start(internals.worker_number(self))
+        recorder.begin(State.START_WORKER, _start.worker)
+        try:
+            with _no_warning_for_our_threads(self):
+                return original(self)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            if _start.server_started:
+                recorder.end(State.SERVER_START)
+            recorder.end(State.START_WORKER, _start.worker, self.pid or 0)
+            _start = None
+
+    return start
+
+
+@contextlib.contextmanager
+def _no_warning_for_our_threads(process: Any) -> Iterator[None]:
+    """Python 3.12 and later warn about a fork in a process with threads: not where all of these are ours."""
+    method = getattr(process, "_start_method", None)
+    if method is None:
+        import multiprocessing
+
+        method = multiprocessing.get_start_method()
+    if sys.version_info < (3, 12) or method != "fork" or own_thread_count == 0 or _thread_count() > 1 + own_thread_count:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+        yield
+
+
+def _thread_count() -> int:
+    """Threads of this process, those that C libraries started included where the system tells."""
+    if recorder.stacks is not None:
+        recorder.stacks.disarm()  # as the fork is going to do anyway
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        import threading
+
+        return threading.active_count() + own_thread_count
+
+
+def _wrap_bootstrap(original: Function) -> Function:
+    def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
+        global _start
+        if _start is not None and recorder.forked_ns and internals.is_worker_loop(getattr(self, "_target", None)):
+            requested_ns, _start = _start.requested_ns, None
+            worker_hooks.enter_forked(self, requested_ns)
+        return original(self, *args, **kwargs)
+
+    return _bootstrap
+
+
+def _wrap_dump(original: Function) -> Function:
+    def dump(obj: Any, file: Any, *args: Any, **kwargs: Any) -> Any:
+        from multiprocessing.process import BaseProcess
+
+        if _start is None or recorder.plan is None:
+            return original(obj, file, *args, **kwargs)
+        if type(obj) is dict and "authkey" in obj:
+            return original({PREPARATION_KEY: SpawnProbe(recorder.plan, _start.worker), **obj}, file, *args, **kwargs)
+        if not isinstance(obj, BaseProcess):
+            return original(obj, file, *args, **kwargs)
+        size = -1
+        recorder.begin(State.PICKLE, _start.worker)
+        try:
+            before = _position(file)
+            result = original(obj, file, *args, **kwargs)
+            size = _position(file) - before
+            return result
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            recorder.end(State.PICKLE, _start.worker, size)
+
+    return dump
+
+
+def _position(file: Any) -> int:
+    """Bytes written so far; 0 for the pipe into which Windows pickles."""
+    try:
+        return int(file.tell())
+    except (OSError, AttributeError, ValueError):
+        return 0
+
+
+def _wrap_get_command_line(original: Function) -> Function:
+    def get_command_line(**kwargs: Any) -> Any:
+        command = original(**kwargs)
+        if _start is not None and "-c" in command[:-1]:  # a frozen program has none
+            position = command.index("-c") + 1
+            command[position] = stamp_statement() + command[position]
+        return command
+
+    return get_command_line
+
+
+def _wrap_ensure_running(original: Function) -> Function:
+    def ensure_running(self: Any) -> Any:
+        if _start is not None and getattr(self, "_forkserver_pid", None) is None:
+            # Its start is over when it has answered with the pid of its first child: at the end of this start call.
+            _start.server_started = True
+            recorder.begin(State.SERVER_START)
+        return original(self)
+
+    return ensure_running

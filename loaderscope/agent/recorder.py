@@ -1,0 +1,158 @@
+"""What this process records right now: the state that all hooks share, and the two functions through which they write.
+
+Hooks call `recorder.write(...)` through the module, so that starting and stopping takes effect everywhere at once and costs
+nothing while nothing is recorded. A forked child never writes into its parent's log: it starts out detached.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Optional
+
+from .eventlog import EventLog, Write, drop_record
+from .layout import BEGIN, COMPLETE, END, FORM_BITS, INSTANT, Role, State
+from .stackdump import StackDump
+
+
+class Plan:
+    """What a process needs to know to record, and hands on to its workers."""
+
+    def __init__(self, log_dir: str, timeout_s: float, thin_samples: bool) -> None:
+        self.log_dir = log_dir
+        self.timeout_s = timeout_s
+        self.thin_samples = thin_samples
+
+
+write: Write = drop_record
+"""write(kind, a=0, b=0, thread=0)"""
+write_at: Write = drop_record
+"""write_at(time_ns, kind, a=0, b=0, thread=0)"""
+
+plan: Optional[Plan] = None
+"""Set while this process records, and in a forked child whose parent did."""
+log: Optional[EventLog] = None
+role: Optional[str] = None
+stacks: Optional[StackDump] = None
+
+epoch = -1
+"""Number of the newest iterator over a loader, counted from 0 since recording began."""
+batch = -1
+"""The batch that this process fetches now, or fetched last."""
+fetching = False
+"""Whether a fetch is being recorded: a loader inside a dataset must not be taken for the one that is measured."""
+forked_ns = 0
+"""When this process was forked; 0 if it was not."""
+
+
+def in_main() -> bool:
+    """Whether the loader that main iterates now is the one that is recorded."""
+    return role == Role.MAIN and log is not None and not fetching
+
+
+def kinds(state: State) -> "tuple[int, int]":
+    """The `kind` words of a span's begin and end, for hooks that write many."""
+    return (state << FORM_BITS) | BEGIN, (state << FORM_BITS) | END
+
+
+def instant_kind(state: State) -> int:
+    """The `kind` word of a point."""
+    return (state << FORM_BITS) | INSTANT
+
+
+def complete_kind(state: State) -> int:
+    """The `kind` word of a span in one record."""
+    return (state << FORM_BITS) | COMPLETE
+
+
+def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> None:
+    """Starts recording in this process; a failure (a full disk) is told on stderr and leaves the process as it was.
+
+    Raises:
+        OSError: in main, where the caller can answer.
+    """
+    global plan, log, role, stacks, write, write_at, epoch, batch, fetching
+    _watch_forks()
+    plan, role, epoch, batch, fetching = new_plan, new_role, -1, -1, False
+    dump = StackDump(new_plan.timeout_s)
+    try:
+        log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm)
+    except OSError as error:
+        log = None
+        if new_role == Role.MAIN:
+            plan = role = None
+            raise
+        sys.stderr.write("loaderscope: worker %s is not recorded: %s\n" % (worker, error))
+        return
+    dump.open(log.stacks_path)
+    stacks, write, write_at = dump, log.write, log.write_at
+
+
+def close_log() -> int:
+    """Stops recording in this process and returns the number of its records."""
+    global plan, log, role, stacks
+    _silence()
+    record_count = 0 if log is None else log.close()
+    if stacks is not None:
+        stacks.close()
+    plan = log = role = stacks = None
+    return record_count
+
+
+def _silence() -> None:
+    global write, write_at
+    write = write_at = drop_record
+
+
+_forks_watched = False
+
+
+def _watch_forks() -> None:
+    """Registers what must happen around a fork, once; a process cannot take it back, so the handlers look what is on."""
+    global _forks_watched
+    if _forks_watched or not hasattr(os, "register_at_fork"):
+        return
+    _forks_watched = True
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def _before_fork() -> None:
+    # A child would inherit a timer whose thread it lacks, and hang at the first attempt to set it anew. And a thread of ours
+    # must not be the reason for Python's warning about a fork with threads.
+    if stacks is not None:
+        stacks.disarm()
+
+
+def _after_fork_in_parent() -> None:
+    if log is not None:
+        log.progress_due()
+
+
+def _after_fork_in_child() -> None:
+    global log, stacks, forked_ns
+    forked_ns = time.perf_counter_ns()
+    _silence()
+    if stacks is not None:
+        stacks.abandon()
+    log = stacks = None
+
+
+def begin(state: State, a: int = 0, b: int = 0) -> None:
+    """Opens a span in the main thread of this process; does nothing while nothing is recorded."""
+    write((state << FORM_BITS) | BEGIN, a, b)
+
+
+def end(state: State, a: int = 0, b: int = 0) -> None:
+    """Closes the span that `begin` opened."""
+    write((state << FORM_BITS) | END, a, b)
+
+
+def instant(state: State, a: int = 0, b: int = 0) -> None:
+    """Marks a point in time."""
+    write((state << FORM_BITS) | INSTANT, a, b)
+
+
+def complete(state: State, start_ns: int, duration_ns: int, a: int = 0) -> None:
+    """Adds a whole span that lies in the past."""
+    write_at(start_ns, (state << FORM_BITS) | COMPLETE, a, duration_ns)

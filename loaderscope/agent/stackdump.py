@@ -1,0 +1,58 @@
+"""Stacks of a process that makes no progress: a timer that writes them to a file, put back as long as records are written.
+
+`faulthandler` dumps from a C thread, so it works while C code holds the GIL, and on Windows. One process has one such timer;
+a script that uses `faulthandler.dump_traceback_later` itself loses its own while it is recorded.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+from typing import IO, Optional
+
+_SHARE_OF_TIMEOUT = 0.7
+"""The dump must be on disk before the trial is given up."""
+_REARM_EVERY_NS = 1_000_000_000
+"""Setting the timer takes about 50 µs (it starts a thread), so at most once a second."""
+
+
+class StackDump:
+    """The timer of this process."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._after_s = _SHARE_OF_TIMEOUT * timeout_s
+        self._file: Optional[IO[bytes]] = None
+        self._armed = False
+
+    def open(self, path: str) -> None:
+        """Names the file; without one (a full disk) nothing will be dumped."""
+        try:
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - it stays open for the timer
+        except OSError:
+            self._file = None
+
+    def rearm(self, now_ns: int) -> int:
+        """Puts the timer back and returns when that is due again."""
+        if self._file is not None:
+            faulthandler.dump_traceback_later(self._after_s, exit=False, file=self._file)  # type: ignore[arg-type]
+            self._armed = True
+        return now_ns + _REARM_EVERY_NS
+
+    def disarm(self) -> None:
+        """Stops the timer until `rearm`."""
+        if self._armed:
+            self._armed = False
+            faulthandler.cancel_dump_traceback_later()
+
+    def close(self) -> None:
+        """Stops the timer for good."""
+        self.disarm()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def abandon(self) -> None:
+        """In a forked child: lets go of the parent's file. `disarm` came before the fork, so no timer was inherited."""
+        self._armed = False
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,230 @@
+"""All knowledge of torch's loader internals: where to hook, what must be there, and against which versions it was checked.
+
+Run with torch 2.13.0 (every function below, by its source). The sources of 2.1 to 2.15 were read: the names used here are
+in all of them, except `_in_order` (new in 2.6). In 2.14 the dataset argument of the worker's loop became a list of one
+element; nothing here looks at that argument, arguments are found by parameter name or by type.
+
+A function whose source is not the checked one is hooked only if it still uses the names that its hook relies on; either
+way a sentence says so. The fingerprint is of the source without comments and blank lines, because code objects differ
+between Python versions.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+LOADER_MODULE = "torch.utils.data.dataloader"
+STATEFUL_MODULE = "torchdata.stateful_dataloader.stateful_dataloader"
+STATEFUL_ITERATOR = "_StatefulMultiProcessingDataLoaderIter"
+
+CHECKED_VERSIONS = ("2.13.0",)
+
+
+class HookPoint(NamedTuple):
+    """A function that is hooked, or whose body a hook relies on."""
+
+    module: str
+    path: str
+    needs: Tuple[str, ...] = ()
+    """Names that its body must use for the hook to be right."""
+    what: str = ""
+    """What is not recorded without it, for the user."""
+
+    @property
+    def key(self) -> str:
+        return self.module.rpartition(".")[2] + "." + self.path
+
+
+_UTILS = "torch.utils.data._utils."
+CREATE_FETCHER = HookPoint(LOADER_MODULE, "_DatasetKind.create_fetcher", (), "fetch and collate")
+MAP_FETCH = HookPoint(_UTILS + "fetch", "_MapDatasetFetcher.fetch", ("dataset", "collate_fn", "auto_collation"), "samples and collate")
+ITERABLE_FETCH = HookPoint(_UTILS + "fetch", "_IterableDatasetFetcher.fetch", ("dataset_iter", "collate_fn"), "samples and collate")
+NEXT = HookPoint(LOADER_MODULE, "_BaseDataLoaderIter.__next__", ("_next_data", "_num_yielded"), "waiting of the main process")
+SINGLE_INIT = HookPoint(LOADER_MODULE, "_SingleProcessDataLoaderIter.__init__", (), "the start of an iterator with 0 workers")
+SINGLE_NEXT = HookPoint(LOADER_MODULE, "_SingleProcessDataLoaderIter._next_data", (), "batch numbers with 0 workers")
+MULTI_INIT = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter.__init__", (), "the start of an iterator")
+MULTI_RESET = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._reset", (), "the restart of persistent workers")
+GET_DATA = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._get_data", ("_try_get_data",), "receiving and deserialising")
+NEXT_DATA = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._next_data", ("_rcvd_idx", "_task_info", "_get_data"), "batch numbers")
+PUT_INDEX = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._try_put_index", ("_send_idx", "_task_info"), "handing out of indices")
+SHUTDOWN = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._shutdown_workers", ("_shutdown",), "the shutdown of workers")
+PIN_LOOP = HookPoint(_UTILS + "pin_memory", "_pin_memory_loop", ("in_queue", "out_queue"), "pinning")
+WORKER_LOOP = HookPoint(_UTILS + "worker", "_worker_loop", ("index_queue", "data_queue", "fetch"), "the phases of a worker")
+
+HOOK_POINTS = (
+    CREATE_FETCHER, MAP_FETCH, ITERABLE_FETCH, NEXT, SINGLE_INIT, SINGLE_NEXT, MULTI_INIT, MULTI_RESET, GET_DATA, NEXT_DATA,
+    PUT_INDEX, SHUTDOWN, PIN_LOOP, WORKER_LOOP,
+)  # fmt: skip
+
+CHECKED_SOURCES: Dict[str, Dict[str, str]] = {
+    "dataloader._DatasetKind.create_fetcher": {"2.13.0": "f7ce573e0ce3d789"},
+    "fetch._MapDatasetFetcher.fetch": {"2.13.0": "869f7ef94de8231b"},
+    "fetch._IterableDatasetFetcher.fetch": {"2.13.0": "12866c469355424c"},
+    "dataloader._BaseDataLoaderIter.__next__": {"2.13.0": "6e242e666e666f75"},
+    "dataloader._SingleProcessDataLoaderIter.__init__": {"2.13.0": "f365a4d9db8a872d"},
+    "dataloader._SingleProcessDataLoaderIter._next_data": {"2.13.0": "86f7ec4c47a82cef"},
+    "dataloader._MultiProcessingDataLoaderIter.__init__": {"2.13.0": "c2ea8643a08e0ddc"},
+    "dataloader._MultiProcessingDataLoaderIter._reset": {"2.13.0": "3901884c8f082037"},
+    "dataloader._MultiProcessingDataLoaderIter._get_data": {"2.13.0": "4a267a57a77125fd"},
+    "dataloader._MultiProcessingDataLoaderIter._next_data": {"2.13.0": "f71684e7a86fc82d"},
+    "dataloader._MultiProcessingDataLoaderIter._try_put_index": {"2.13.0": "a7baffbe0aff1645"},
+    "dataloader._MultiProcessingDataLoaderIter._shutdown_workers": {"2.13.0": "b9c565fa2cb3a129"},
+    "pin_memory._pin_memory_loop": {"2.13.0": "7a24344a73bea6d7"},
+    "worker._worker_loop": {"2.13.0": "37b27ae058bb5cdf"},
+}
+"""Fingerprints of function sources by hook point and torch version."""
+
+
+class Place(NamedTuple):
+    """Where a hook point is: the object that holds the function, and under which name."""
+
+    owner: Any
+    name: str
+
+
+def imported(module: str) -> Optional[Any]:
+    """The module if the user's code has imported it (whole, not half way), else None: nothing is imported early."""
+    found = sys.modules.get(module)
+    if found is None or getattr(getattr(found, "__spec__", None), "_initializing", False):
+        return None
+    return found
+
+
+def find(point: HookPoint) -> Optional[Place]:
+    """Where the hook point is in this torch; None if it is not there or no longer does what its hook relies on."""
+    try:
+        owner: Any = importlib.import_module(point.module)
+        *holders, name = point.path.split(".")
+        for holder in holders:
+            owner = getattr(owner, holder)
+        function = getattr(owner, name)
+    except (ImportError, AttributeError):
+        return None
+    used = _names_of(function)
+    if used is not None and not set(point.needs) <= used:
+        return None
+    return Place(owner, name)
+
+
+def _plain_function(function: Any) -> Any:
+    """The function behind our own hook or a decorator."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
+
+
+def _names_of(function: Any) -> Optional["set[str]"]:
+    """Every name that a function's body uses, nested functions included; None where it has no code object."""
+    code = getattr(_plain_function(function), "__code__", None)
+    if code is None:
+        return None
+    names, codes = set(), [code]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        codes.extend(constant for constant in code.co_consts if isinstance(constant, type(code)))
+    return names
+
+
+def fingerprint(function: Any) -> Optional[str]:
+    """A hash of a function's source without comments and blank lines; None where there is no source."""
+    import hashlib
+    import inspect
+
+    try:
+        source = inspect.getsource(_plain_function(function))
+    except (OSError, TypeError):
+        return None
+    lines = [line.strip() for line in source.splitlines()]
+    kept = "\n".join(line for line in lines if line and not line.startswith("#"))
+    return hashlib.sha256(kept.encode("utf-8")).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=1)
+def assumption_notes() -> Tuple[str, ...]:
+    """Sentences about what is unknown or missing in the imported torch; none for a version that was checked."""
+    import torch
+
+    version = torch.__version__.partition("+")[0]
+    unknown: "list[str]" = []
+    notes: "list[str]" = []
+    for point in HOOK_POINTS:
+        place = find(point)
+        if place is None:
+            notes.append("torch %s has no %s of the kind that is known, so %s cannot be recorded." % (version, point.key, point.what))
+        elif fingerprint(getattr(place.owner, place.name)) not in CHECKED_SOURCES.get(point.key, {}).values():
+            unknown.append(point.key)
+    if unknown:
+        notes.append(
+            "In torch %s %d of %d functions that are observed differ from the ones that were checked (torch %s): %s. What is recorded"
+            " from them may be incomplete." % (version, len(unknown), len(HOOK_POINTS), ", ".join(CHECKED_VERSIONS), ", ".join(unknown))
+        )
+    return tuple(notes)
+
+
+def is_worker_loop(target: Any) -> bool:
+    """Whether a process's target is the loop of a loader's worker (torch's, or torchdata's own)."""
+    module = getattr(target, "__module__", None) or ""
+    return getattr(target, "__name__", "") in ("_worker_loop", "_process_worker_loop") and (
+        module.startswith("torch.utils.data.") or module.startswith("torchdata.")
+    )
+
+
+def parameter_index(target: Any, name: str) -> Optional[int]:
+    """The position of one of the worker loop's parameters."""
+    code = getattr(target, "__code__", None)
+    if code is None:
+        return None
+    parameters = code.co_varnames[: code.co_argcount]
+    return parameters.index(name) if name in parameters else None
+
+
+def worker_number(process: Any) -> int:
+    """The number of the worker that a multiprocessing process is to run; -1 if the loop no longer takes it by that name."""
+    index = parameter_index(process._target, "worker_id")
+    if index is None or index >= len(process._args):
+        return -1
+    number = process._args[index]
+    return number if isinstance(number, int) else -1
+
+
+INIT_FUNCTION = "init_fn"
+"""Name of the worker loop's parameter for the user's worker_init_fn."""
+
+
+def is_end_of_iterable(data: Any) -> bool:
+    """Whether a worker's message says that its part of an iterable dataset is exhausted."""
+    return type(data).__name__ == "_IterableDatasetStopIteration"
+
+
+def delivered_batch(iterator: Any, last_arrived: int) -> int:
+    """The number of the batch that `next` has just returned.
+
+    With `in_order` (always before 2.6) batches leave in the order of `_rcvd_idx`, which was moved on just before; without it
+    a batch leaves as it arrives. An iterator without `_rcvd_idx` has no workers.
+    """
+    received = getattr(iterator, "_rcvd_idx", None)
+    if received is None:
+        return int(iterator._num_yielded) - 1
+    if getattr(iterator, "_in_order", True):
+        return int(received) - 1
+    return last_arrived
+
+
+def outstanding_batches(iterator: Any) -> int:
+    """Batches that workers were asked for and that have not arrived."""
+    return int(getattr(iterator, "_tasks_outstanding", 0))
+
+
+def worker_of_batch(iterator: Any, number: int) -> int:
+    """The worker that was asked for a batch which has not been handed out yet; -1 if unknown."""
+    info = getattr(iterator, "_task_info", {}).get(number)
+    return info[0] if info else -1
+
+
+def pins_in_thread(iterator: Any) -> bool:
+    """Whether a thread takes the batches from the workers' queue to pin them."""
+    return bool(getattr(iterator, "_pin_memory", False))

@@ -1,0 +1,65 @@
+"""The start of a spawned worker, and of one from the forkserver: called by the probe before the main module is imported."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Callable
+
+from . import recorder, worker_hooks
+from . import torch_internals as internals
+from .layout import Role, State
+from .patches import Patches, hide_frame
+from .spawn_probe import PREPARATION_KEY, STAMPS
+
+Function = Callable[..., Any]
+
+
+def boot(plan: "tuple[str, float, bool]", worker: int, requested_ns: int, probe_ns: int) -> None:
+    """Opens this worker's log and hooks what comes next.
+
+    Args:
+        plan: the fields of `recorder.Plan`.
+        worker: number of the worker.
+        requested_ns: when main pickled the probe.
+        probe_ns: when the child unpickled it.
+    """
+    import multiprocessing.spawn
+    from multiprocessing.process import BaseProcess
+
+    recorder.open_log(recorder.Plan(*plan), Role.WORKER, worker)
+    # A child of the forkserver has no stamps: its interpreter was there, its creation ends with the probe.
+    created_ns, first_ns = sys.__dict__.pop(STAMPS, (requested_ns, probe_ns))
+    recorder.complete(State.CREATE, created_ns, first_ns - created_ns)
+    recorder.complete(State.BOOT, first_ns, probe_ns - first_ns)
+    patches = Patches()
+    patches.wrap(multiprocessing.spawn, "prepare", _wrap_prepare)
+    patches.wrap(BaseProcess, "_bootstrap", _wrap_bootstrap)
+    worker_hooks.install(patches, torch_comes_later=True)
+    recorder.complete(State.OWN, probe_ns, time.perf_counter_ns() - probe_ns)
+
+
+def _wrap_prepare(original: Function) -> Function:
+    def prepare(data: Any) -> Any:
+        data.pop(PREPARATION_KEY, None)
+        recorder.begin(State.MAIN_IMPORT)
+        try:
+            result = original(data)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            recorder.end(State.MAIN_IMPORT)
+        recorder.begin(State.UNPICKLE)
+        return result
+
+    return prepare
+
+
+def _wrap_bootstrap(original: Function) -> Function:
+    def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if internals.is_worker_loop(getattr(self, "_target", None)):
+            recorder.end(State.UNPICKLE)
+        return original(self, *args, **kwargs)
+
+    return _bootstrap

@@ -1,0 +1,175 @@
+"""What a worker does: its start-up phases, waiting for indices, sending batches. Fetch and collate are in `fetch_hooks`.
+
+Hooked on the worker's own copies of the loop's arguments, in `Process.run`: under fork the queues are reset after
+`_bootstrap` began, and whatever was set on them before is lost.
+"""
+
+from __future__ import annotations
+
+import _thread
+import time
+from typing import Any, Callable, Optional
+
+from . import fetch_hooks, recorder
+from . import torch_internals as internals
+from .layout import FEEDER_THREAD, Role, State
+from .patches import Patches, hide_frame
+
+_LOOP_BEGIN, _LOOP_END = recorder.kinds(State.LOOP_ENTRY)
+_INIT_BEGIN, _INIT_END = recorder.kinds(State.WORKER_INIT)
+_INDEX_BEGIN, _INDEX_END = recorder.kinds(State.INDEX_WAIT)
+_SEND_BEGIN, _SEND_END = recorder.kinds(State.SEND)
+_SERIALISE_BEGIN, _SERIALISE_END = recorder.kinds(State.SERIALISE)
+_TRANSMIT_BEGIN, _TRANSMIT_END = recorder.kinds(State.TRANSMIT)
+
+Function = Callable[..., Any]
+
+_torch_patches: Optional[Patches] = None
+
+
+def install(patches: Patches, torch_comes_later: bool) -> None:
+    """Hooks `Process.run`: in main for workers that will be forked, in a spawned worker for itself.
+
+    Args:
+        patches: where the hook is noted.
+        torch_comes_later: fetchers are hooked when the loop is entered (a spawned worker has no torch before).
+    """
+    global _torch_patches
+    from multiprocessing.process import BaseProcess
+
+    _torch_patches = patches if torch_comes_later else None
+    patches.wrap(BaseProcess, "run", _wrap_run)
+
+
+def enter_forked(process: Any, requested_ns: int) -> None:
+    """In a forked worker, before anything else: its own log, and how long the fork took."""
+    if recorder.plan is None:
+        return
+    recorder.open_log(recorder.plan, Role.WORKER, internals.worker_number(process))
+    recorder.complete(State.CREATE, requested_ns, recorder.forked_ns - requested_ns)
+
+
+def _wrap_run(original: Function) -> Function:
+    def run(self: Any) -> Any:
+        if recorder.log is None or recorder.role != Role.WORKER or not internals.is_worker_loop(getattr(self, "_target", None)):
+            return original(self)
+        _observe_loop(self)
+        try:
+            return original(self)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+
+    return run
+
+
+def _observe_loop(process: Any) -> None:
+    """Hooks the queues and the init function that this worker's loop gets."""
+    if recorder.forked_ns:  # what the interpreter and torch do in a fresh child
+        recorder.complete(State.BOOT, recorder.forked_ns, time.perf_counter_ns() - recorder.forked_ns)
+    recorder.write(_LOOP_BEGIN)
+    if _torch_patches is not None:
+        fetch_hooks.install(_torch_patches)
+    arguments = list(process._args)
+    index_queue, data_queue = _queues(process._target, arguments)
+    if index_queue is not None:
+        _observe_index_queue(index_queue)
+    if data_queue is not None:
+        _observe_data_queue(data_queue)
+    position = internals.parameter_index(process._target, internals.INIT_FUNCTION)
+    if position is not None and position < len(arguments) and arguments[position] is not None:
+        arguments[position] = _observed_init(arguments[position])
+        process._args = tuple(arguments)
+
+
+def _queues(target: Any, arguments: "list[Any]") -> "tuple[Any, Any]":
+    """The queue of indices and the queue of batches: the first two queues among the arguments."""
+    from multiprocessing.queues import Queue
+
+    queues = [argument for argument in arguments if isinstance(argument, Queue)]
+    return (queues[0], queues[1]) if len(queues) >= 2 else (None, None)
+
+
+def _batch_number(message: Any) -> int:
+    return message[0] if type(message) is tuple and message and type(message[0]) is int else -1
+
+
+def _observe_index_queue(queue: Any) -> None:
+    plain_get = queue.get
+    entered = waiting = False
+
+    def get(*args: Any, **kwargs: Any) -> Any:
+        nonlocal entered, waiting
+        if not entered:
+            entered = True
+            recorder.write(_LOOP_END)
+        if not waiting:  # the loop asks again every few seconds while there is nothing: one wait all the same
+            waiting = True
+            recorder.write(_INDEX_BEGIN)
+        message = plain_get(*args, **kwargs)
+        waiting = False
+        number = _batch_number(message)
+        if number >= 0:
+            recorder.batch = number
+        recorder.write(_INDEX_END, number)
+        return message
+
+    queue.get = get
+
+
+def _observe_data_queue(queue: Any) -> None:
+    """Hooks the put of batches, and the queue's feeder thread where it serialises and where it writes."""
+    from multiprocessing import queues
+
+    plain_put, plain_send_bytes, plain_pickler = queue.put, queue._send_bytes, queues._ForkingPickler  # type: ignore[attr-defined]
+    sending = -1  # the batch that the feeder thread has in hand
+
+    def put(message: Any, *args: Any, **kwargs: Any) -> Any:
+        number = _batch_number(message)
+        recorder.write(_SEND_BEGIN, number)
+        try:
+            return plain_put(message, *args, **kwargs)
+        finally:
+            recorder.write(_SEND_END, number)
+
+    class Pickler(plain_pickler):  # type: ignore[misc, valid-type]
+        @classmethod
+        def dumps(cls, obj: Any, protocol: Any = None) -> Any:
+            nonlocal sending
+            feeder = queue._thread
+            if feeder is None or feeder.ident != _thread.get_ident():  # a queue of the user's
+                return plain_pickler.dumps(obj, protocol)
+            sending, size = _batch_number(obj), 0
+            recorder.write(_SERIALISE_BEGIN, sending, 0, FEEDER_THREAD)
+            try:
+                data = plain_pickler.dumps(obj, protocol)
+                size = len(data)
+                return data
+            finally:
+                recorder.write(_SERIALISE_END, sending, size, FEEDER_THREAD)
+
+    def send_bytes(data: Any) -> None:
+        recorder.write(_TRANSMIT_BEGIN, sending, 0, FEEDER_THREAD)
+        try:
+            plain_send_bytes(data)
+        finally:
+            recorder.write(_TRANSMIT_END, sending, len(data), FEEDER_THREAD)
+
+    queue.put, queue._send_bytes = put, send_bytes
+    queues._ForkingPickler = Pickler  # type: ignore[attr-defined]
+
+
+def _observed_init(init_fn: Function) -> Function:
+    def observed_init_fn(worker_id: int) -> Any:
+        recorder.write(_LOOP_END)
+        recorder.write(_INIT_BEGIN, worker_id)
+        try:
+            return init_fn(worker_id)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        finally:
+            recorder.write(_INIT_END, worker_id)
+            recorder.write(_LOOP_BEGIN)
+
+    return observed_init_fn
