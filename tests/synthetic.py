@@ -44,6 +44,11 @@ class Record:
     form: int
     thread: int = MAIN_THREAD
 
+    @property
+    def written_ns(self) -> int:
+        """When it is written: a COMPLETE record at its end."""
+        return self.time_ns + self.b if self.form == COMPLETE else self.time_ns
+
 
 @dataclasses.dataclass
 class Process:
@@ -149,7 +154,7 @@ def simulate(**parameters: object) -> Simulation:
         for worker in workers:
             worker.stop(now)
     for process in simulation.processes:
-        process.records.sort(key=lambda record: record.time_ns)  # stable: threads of one process interleave
+        process.records.sort(key=lambda record: record.written_ns)  # stable: threads of one process interleave
     return simulation
 
 
@@ -410,7 +415,7 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
     if not records:
         return trace
     trace.origin_ns = min(record.time_ns for _, record in records)
-    trace.newest_ns = max(record.time_ns + (record.b if record.form == COMPLETE else 0) for _, record in records)
+    trace.newest_ns = max(record.written_ns for _, record in records)
     trace.record_count, trace.version = len(records), 1
     epochs = sorted((r.time_ns, r.a) for _, r in records if r.state == State.EPOCH and r.form == BEGIN)
     epochs = epochs or sorted((r.time_ns, r.a) for _, r in records if r.state == State.ITERATOR and r.form == BEGIN)
@@ -428,7 +433,7 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
     open_spans = []
     for process in simulation.processes:
         imports = []
-        last_ns = max((r.time_ns + (r.b if r.form == COMPLETE else 0) for r in process.records), default=process.opened_ns)
+        last_ns = max((r.written_ns for r in process.records), default=process.opened_ns)
         trace.processes.append(ProcessInfo(_process_name(process), process.pid, process.opened_ns, last_ns if finish else None))
         begun: dict[tuple[int, int], Record] = {}
         for record in process.records:

@@ -80,8 +80,8 @@ class Batch:
 
     def then(self, other: Batch) -> Batch:
         """These records and behind them those of `other`."""
-        if not len(self):
-            return other
+        if not len(self) or not len(other):
+            return other if len(other) else self
         return Batch(np.concatenate((self.source, other.source)), np.concatenate((self.records, other.records)))
 
     @property
@@ -111,6 +111,8 @@ class Spans:
         return len(self.source)
 
     def then(self, other: Spans) -> Spans:
+        if not len(other):
+            return self
         fields = (field.name for field in dataclasses.fields(Spans))
         return Spans(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in fields))
 
@@ -168,11 +170,7 @@ class Matcher:
         form = batch.form
         known = _KNOWN[batch.state]
         pairs = self._match_brackets(batch.select(known & ((form == BEGIN) | (form == END))))
-        whole = batch.select(known & (form == COMPLETE)).records
-        if not len(whole):
-            return pairs
-        source = batch.source[known & (form == COMPLETE)]
-        return pairs.then(_spans(source, whole, whole, whole["time_ns"] + np.maximum(whole["b"], 0)))
+        return pairs.then(whole_spans(batch.select(known & (form == COMPLETE))))
 
     def close(self, which: Bools, end_ns: Ints) -> Spans:
         """Ends these of the open spans at the given times (one for each)."""
@@ -199,6 +197,12 @@ class Matcher:
         self.open = batch.select(order[~followed & (form == BEGIN)])
         begins, ends = order[first], order[first + 1]
         return _spans(batch.source[begins], batch.records[begins], batch.records[ends], batch.records["time_ns"][ends])
+
+
+def whole_spans(batch: Batch) -> Spans:
+    """The spans of COMPLETE records."""
+    rows = batch.records
+    return _spans(batch.source, rows, rows, rows["time_ns"] + np.maximum(rows["b"], 0))
 
 
 def _spans(source: Ints, begins: Records, ends: Records, end_ns: Ints) -> Spans:

@@ -6,11 +6,10 @@ import numpy as np
 
 from loaderscope.agent.layout import COMPLETE, FORM_BITS, State
 from loaderscope.trace import lanes
-from loaderscope.trace.decode import Batch, groups
-from loaderscope.trace.model import Lane, Trace
+from loaderscope.trace.decode import Batch, Ints, Spans, groups, whole_spans
+from loaderscope.trace.model import Trace
 from loaderscope.trace.segments import Records
 from loaderscope.trace.sources import Source, Sources
-from loaderscope.trace.tracks import append_spans
 
 
 class Imports:
@@ -24,42 +23,36 @@ class Imports:
         self._held: dict[int, list[Records]] = {}
         self._numbers: dict[str, int] = {}  # of names in trace.names
 
-    def take(self, batch: Batch, final: bool) -> Batch:
-        """Takes the IMPORT records out of these, adds the spans that are known by now, and returns the other records."""
+    def take_out(self, batch: Batch) -> Batch:
+        """Takes the IMPORT records out of these and returns the others."""
         is_import = batch.records["kind"] == (State.IMPORT << FORM_BITS | COMPLETE)
-        if not self._held and not is_import.any():
-            return batch
-        imports, others = batch.select(is_import), batch.select(~is_import)
-        for number, rows in groups(imports.source):
-            self._held.setdefault(number, []).append(imports.records[rows])
-        followed = set(np.unique(others.source).tolist())
-        for number in [number for number in self._held if final or number in followed]:
-            self._add(self._sources[number], np.concatenate(self._held.pop(number)))
-        return others
+        if is_import.any():
+            imports = batch.select(is_import)
+            for number, rows in groups(imports.source):
+                self._held.setdefault(number, []).append(imports.records[rows])
+        return batch.select(~is_import)
 
-    def _add(self, source: Source, rows: Records) -> None:
-        names = source.chain.names()
-        start_ns, end_ns = rows["time_ns"], rows["time_ns"] + np.maximum(rows["b"], 0)
-        depths = nesting_depths(start_ns.tolist(), end_ns.tolist())
-        value = np.array([self._name_number(names, line) for line in rows["a"].tolist()], np.int64)
-        assert source.lane is not None
-        lane = self._sources.lane(source.lane)
-        for depth, inside in groups(np.array(depths, np.int64), start_ns):
-            self._append(lane, lanes.IMPORT_DEPTH + depth, rows[inside], end_ns[inside], value[inside])
+    def ended(self, others: Batch, final: bool) -> tuple[Spans, Ints, Ints]:
+        """The imports that are known to have ended now that these records follow: spans, depths, and numbers of their names."""
+        spans, depths, values = whole_spans(Batch.empty()), [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        followed = set(np.unique(others.source).tolist()) if self._held else set()
+        for number in [n for n in self._held if final or n in followed or self._sources[n].replaced]:
+            added = whole_spans(Batch.of([(number, records) for records in self._held.pop(number)]))
+            spans = spans.then(added)
+            depths.append(lanes.IMPORT_DEPTH + np.array(nesting_depths(added.start_ns.tolist(), added.end_ns.tolist()), np.int64))
+            values.append(self._name_numbers(self._sources[number], added.a))
+        return spans, np.concatenate(depths), np.concatenate(values)
 
-    def _append(
-        self, lane: Lane, depth: int, rows: Records, end_ns: np.typing.NDArray[np.int64], value: np.typing.NDArray[np.int64]
-    ) -> None:
-        state, batch = np.full(len(rows), int(State.IMPORT)), np.full(len(rows), -1)
-        append_spans(self._trace.track(lane, depth), rows["time_ns"], end_ns, state=state, batch=batch, value=value)
-
-    def _name_number(self, names: list[str], line: int) -> int:
-        """The trace's number of the name on a line, or -1."""
-        if not 0 <= line < len(names):
-            return -1
-        number = self._numbers.setdefault(names[line], len(self._numbers))
-        self._trace.names.setdefault(number, names[line])
-        return number
+    def _name_numbers(self, source: Source, lines: Ints) -> Ints:
+        """The trace's numbers of the names on these lines of a process's names; -1 where there is none."""
+        names, found = source.chain.names(), []
+        for line in lines.tolist():
+            name = names[line] if 0 <= line < len(names) else None
+            number = -1 if name is None else self._numbers.setdefault(name, len(self._numbers))
+            if name is not None:
+                self._trace.names.setdefault(number, name)
+            found.append(number)
+        return np.array(found, np.int64)
 
 
 def nesting_depths(start_ns: list[int], end_ns: list[int]) -> list[int]:

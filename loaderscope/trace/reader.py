@@ -8,7 +8,7 @@ import numpy as np
 
 from loaderscope.agent.layout import COMPLETE, State
 from loaderscope.trace import lanes
-from loaderscope.trace.decode import Batch, Epochs, Matcher, Spans, depth, groups, points
+from loaderscope.trace.decode import Batch, Epochs, Ints, Matcher, Spans, depth, groups, points
 from loaderscope.trace.flight import Flights
 from loaderscope.trace.imports import Imports
 from loaderscope.trace.model import OpenSpan, Trace
@@ -65,9 +65,9 @@ class TraceReader:
         if len(batch):
             self._note_times(batch)
             self._epochs.learn(sources.from_main(batch))
-        others = self._imports.take(batch, final)
+        others = self._imports.take_out(batch)
         spans = self._matcher.match(others)
-        self._add_spans(spans.then(self._close_open(final)))
+        self._add_spans(spans.then(self._close_open(final)), *self._imports.ended(others, final))
         self._add_points(others)
         self._flights.advance(_END_OF_TIME if final else read_until_ns)
         self._publish_open()
@@ -91,10 +91,15 @@ class TraceReader:
         which = replaced[number] | final
         return self._matcher.close(which, end_ns[which])
 
-    def _add_spans(self, spans: Spans) -> None:
-        batch, value = spans.batch(self._epochs), spans.value()
+    def _add_spans(self, spans: Spans, imports: Spans, import_depths: Ints, import_names: Ints) -> None:
+        value = np.concatenate((spans.value(), import_names))
+        plain = len(spans)
+        spans = spans.then(imports)
+        batch = spans.batch(self._epochs)
         lane = self._sources.lane_numbers(spans.source, spans.thread, spans.state)
-        track = lane * _DEPTHS + depth(spans.state, lane == MAIN_NUMBER) - lanes.BRACKET_DEPTH
+        depths = depth(spans.state, lane == MAIN_NUMBER)
+        depths[plain:] = import_depths
+        track = lane * _DEPTHS + depths - lanes.BRACKET_DEPTH
         columns = {"start_ns": spans.start_ns, "end_ns": spans.end_ns, "state": spans.state, "batch": batch, "value": value}
         for number, rows in groups(track, spans.start_ns, spans.end_ns):
             target = self._trace.track(self._sources.lane(number // _DEPTHS), number % _DEPTHS + lanes.BRACKET_DEPTH)

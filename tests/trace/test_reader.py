@@ -49,10 +49,10 @@ def test_logs_that_grow_give_the_same_trace(log_dir, scenario):
     reader = TraceReader(log_dir, trace)
     assert reader.poll() is False
     writers, written = {}, 0
-    times = sorted(record.time_ns for process in simulation.processes for record in process.records)
+    times = sorted({record.written_ns for process in simulation.processes for record in process.records})
     for limit_ns in times[5 :: len(times) // 23] + times[-1:]:
         for process in simulation.processes:
-            due = [record for record in process.records if record.time_ns <= limit_ns]
+            due = [record for record in process.records if record.written_ns <= limit_ns]
             done = writers[process.pid][1] if process.pid in writers else 0
             if len(due) > done:
                 if process.pid not in writers:
