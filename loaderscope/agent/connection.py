@@ -1,0 +1,101 @@
+"""The agent's end of the connection, and the watcher that ends the agent when the connection ends."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import platform
+import socket
+import sys
+import time
+from _queue import SimpleQueue  # the C type: the module `queue` need not be loaded before the user's code
+from typing import Any, Callable, Dict
+
+from .messages import ADDRESS_VARIABLE, MAX_LINE_BYTES, PROTOCOL, TOKEN_VARIABLE, ProtocolError, decode, encode
+
+_RECEIVE_BYTES = 65536
+
+
+class Connection:
+    """A line-wise connection to the app.
+
+    A thread of its own reads, so that the end of the connection is noticed while the main thread runs a script or a
+    trial. Only the main thread sends.
+    """
+
+    def __init__(self, host: str, port: int, on_end: Callable[[], None]) -> None:
+        """Dials the app; `on_end` is called from the reading thread when the connection ends, for whatever reason."""
+        self._socket = socket.create_connection((host, port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._messages: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
+        self._on_end = on_end
+        self._pid = os.getpid()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._close_in_child)
+
+    def start(self) -> None:
+        """Starts to read."""
+        _thread.start_new_thread(self._read, ())
+
+    def send(self, message: Dict[str, Any]) -> None:
+        """Sends one message."""
+        self._socket.sendall(encode(message))
+
+    def receive(self) -> Dict[str, Any]:
+        """The next message, waited for."""
+        return self._messages.get()
+
+    def _read(self) -> None:
+        try:
+            pending = b""
+            while True:
+                data = self._socket.recv(_RECEIVE_BYTES)
+                if not data:
+                    break
+                *lines, pending = (pending + data).split(b"\n")
+                if len(pending) > MAX_LINE_BYTES:
+                    break
+                for line in lines:
+                    self._messages.put(decode(line))
+        except (OSError, ProtocolError):
+            pass  # a connection that broke or talks nonsense ends the agent like one that was closed
+        finally:
+            self._on_end()
+
+    def _close_in_child(self) -> None:
+        """A forked worker must not hold the connection open after the agent died."""
+        try:
+            os.close(self._socket.detach())
+        except OSError:
+            pass
+
+
+def dial(on_end: Callable[[], None]) -> Connection:
+    """The connection to the app that started this process, greeted with the one-time token.
+
+    Token and address are taken out of the environment, so that the user's code and its children never see them.
+
+    Raises:
+        ProtocolError: the environment names no app.
+        OSError: the app does not answer.
+    """
+    address = os.environ.pop(ADDRESS_VARIABLE, "")
+    token = os.environ.pop(TOKEN_VARIABLE, "")
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdigit():
+        raise ProtocolError("%s must hold host:port of the app that starts the agent" % ADDRESS_VARIABLE)
+    connection = Connection(host, int(port), on_end)
+    connection.send(
+        {
+            "type": "hello",
+            "token": token,
+            "protocol": PROTOCOL,
+            "pid": os.getpid(),
+            "python": platform.python_version(),
+            "executable": sys.executable,
+            "platform": sys.platform,
+            "clock_ns": time.perf_counter_ns(),
+        }
+    )
+    connection.start()
+    return connection

@@ -1,0 +1,275 @@
+"""Builds the loader of a trial: the user's own with only the swept settings changed."""
+
+from __future__ import annotations
+
+import inspect
+import multiprocessing
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .errors import UNSUPPORTED, AgentError
+from .made_loaders import Making, making_of
+from .messages import TrialConfig
+from .sampling import CountingSampler
+
+DEFAULT_BATCH_SIZE = 32
+
+_ATTRIBUTES = (
+    "dataset",
+    "batch_size",
+    "num_workers",
+    "collate_fn",
+    "pin_memory",
+    "timeout",
+    "worker_init_fn",
+    "multiprocessing_context",
+    "generator",
+    "prefetch_factor",
+    "persistent_workers",
+    "pin_memory_device",
+    "in_order",
+)
+"""Arguments of DataLoader that it keeps under their own names; its samplers are told in `_own_arguments`."""
+
+
+def dataset_kind(dataset: Any) -> str:
+    """How a loader reads a dataset: `map` or `iterable`."""
+    return kind_of_class(type(dataset))
+
+
+def kind_of_class(cls: type) -> str:
+    """`map` or `iterable`, for a class of datasets."""
+    from torch.utils.data import IterableDataset
+
+    return "iterable" if issubclass(cls, IterableDataset) else "map"
+
+
+def is_loader(feed: Any) -> bool:
+    """Whether a target is a DataLoader, not a dataset."""
+    from torch.utils.data import DataLoader
+
+    return isinstance(feed, DataLoader)
+
+
+def length_of(feed: Any) -> Optional[int]:
+    """Samples an epoch of a dataset or loader has, where that can be told without reading it."""
+    if is_loader(feed) and dataset_kind(feed.dataset) == "map" and feed.batch_size is not None:
+        source = feed.sampler
+    else:
+        source = feed.dataset if is_loader(feed) else feed
+    try:
+        return len(source)
+    except Exception:  # no __len__, or one of the user's that raises: unknown either way
+        return None
+
+
+def current_config(loader: Any) -> TrialConfig:
+    """The settings that the user's loader was made with."""
+    workers = int(loader.num_workers)
+    batch_size = getattr(loader, "batch_size", None)
+    if not workers:
+        return TrialConfig(0, batch_size, pin_memory=bool(loader.pin_memory))
+    context = loader.multiprocessing_context
+    return TrialConfig(
+        workers,
+        batch_size,
+        prefetch_factor=loader.prefetch_factor,
+        pin_memory=bool(loader.pin_memory),
+        persistent_workers=bool(loader.persistent_workers),
+        start_method=default_start_method() if context is None else context.get_start_method(),
+        in_order=bool(getattr(loader, "in_order", True)),
+        backend="process",
+    )
+
+
+def default_start_method() -> str:
+    """What workers are started with unless told otherwise; asking does not fix it, as get_start_method() would."""
+    return multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+
+
+def generators_of(feed: Any) -> List[Any]:
+    """The generators that a loader and its samplers draw from, each once."""
+    if not is_loader(feed):
+        return []
+    batch_sampler = getattr(feed, "batch_sampler", None)
+    owners = [feed, feed.sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
+    found: List[Any] = []
+    for owner in owners:
+        generator = getattr(owner, "generator", None)
+        if hasattr(generator, "get_state") and all(generator is not known for known in found):
+            found.append(generator)
+    return found
+
+
+def build(
+    feed: Any,
+    config: TrialConfig,
+    shuffle: Optional[bool],
+    extras: Dict[str, Callable[..., Any]],
+    batches: Optional[int],
+) -> Tuple[Any, CountingSampler, List[str]]:
+    """The loader of a trial, the sampler that limits and counts its batches, and notes on what differs from the user's.
+
+    Args:
+        feed: the user's Dataset or DataLoader.
+        config: the settings of the trial.
+        shuffle: None keeps the loader's own order (off for a dataset).
+        extras: `collate_fn` and `worker_init_fn` of the script, used for a bare dataset.
+        batches: limit per epoch; None for all.
+
+    Raises:
+        AgentError: the setting is impossible for this loader.
+    """
+    settings = _settings(config)
+    notes: List[str] = []
+    own = is_loader(feed)
+    loader = _rebuild(feed, settings, config, shuffle, notes) if own else _from_dataset(feed, settings, config, shuffle, extras)
+    return loader, _limit(loader, batches), notes
+
+
+def _settings(config: TrialConfig) -> Dict[str, Any]:
+    """A trial's settings as arguments of DataLoader, without the batch size."""
+    if config.backend == "thread":
+        raise AgentError(UNSUPPORTED, "threads instead of worker processes cannot be run by this version")
+    settings: Dict[str, Any] = {"num_workers": config.num_workers, "pin_memory": config.pin_memory}
+    if not config.num_workers:
+        # What torch refuses without workers, whatever the user's loader had.
+        settings.update(prefetch_factor=None, persistent_workers=False, multiprocessing_context=None, timeout=0)
+        return settings
+    if config.prefetch_factor is not None:
+        settings["prefetch_factor"] = config.prefetch_factor
+    if config.persistent_workers is not None:
+        settings["persistent_workers"] = config.persistent_workers
+    if config.start_method is not None:
+        if config.start_method not in multiprocessing.get_all_start_methods():
+            raise AgentError(UNSUPPORTED, "this system cannot start workers with %s" % config.start_method)
+        settings["multiprocessing_context"] = config.start_method
+    if config.in_order is not None:
+        from torch.utils.data import DataLoader
+
+        if "in_order" in inspect.signature(DataLoader.__init__).parameters:
+            settings["in_order"] = config.in_order
+        elif not config.in_order:
+            raise AgentError(UNSUPPORTED, "in_order=False needs torch 2.6 or newer")
+    return settings
+
+
+def _from_dataset(
+    dataset: Any, settings: Dict[str, Any], config: TrialConfig, shuffle: Optional[bool], extras: Dict[str, Callable[..., Any]]
+) -> Any:
+    from torch.utils.data import DataLoader
+
+    arguments = dict(settings)
+    if dataset_kind(dataset) == "map":
+        arguments["shuffle"] = bool(shuffle)
+    elif shuffle:
+        raise AgentError(UNSUPPORTED, "an iterable dataset gives its own order and cannot be shuffled by the loader")
+    arguments.update(extras)
+    return DataLoader(dataset, batch_size=config.batch_size or DEFAULT_BATCH_SIZE, **arguments)
+
+
+def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle: Optional[bool], notes: List[str]) -> Any:
+    """A loader of the same class: made by the same call where its class takes the settings, else as a copy of it."""
+    changes = {name: value for name, value in settings.items() if _value(loader, name) != value}
+    own_order = loader.batch_size is None
+    if config.batch_size is not None and config.batch_size != loader.batch_size:
+        if own_order:
+            what = "a batch_sampler of its own" if loader.batch_sampler is not None else "batch_size=None"
+            raise AgentError(UNSUPPORTED, "the loader has %s, so its batch size cannot be set" % what)
+        changes["batch_size"] = config.batch_size
+    if shuffle is not None and _shuffles(loader) is not shuffle:
+        if dataset_kind(loader.dataset) == "iterable":
+            if shuffle:
+                raise AgentError(UNSUPPORTED, "an iterable dataset gives its own order and cannot be shuffled by the loader")
+        elif own_order and loader.batch_sampler is not None:
+            raise AgentError(UNSUPPORTED, "the loader has a batch_sampler of its own, so --shuffle cannot be set")
+        else:
+            if _shuffles(loader) is None:
+                notes.append("the loader's own %s was replaced because --shuffle was given" % type(loader.sampler).__name__)
+            changes.update(shuffle=shuffle, sampler=None)
+    making = making_of(loader)
+    if making is not None:
+        made = _call_again(making, changes)
+        if made is not None and all(_value(made, name) == value for name, value in {**settings, **changes}.items() if name in _ATTRIBUTES):
+            return made
+    return _copy(loader, {**settings, **changes})
+
+
+def _value(loader: Any, name: str) -> Any:
+    """A loader's setting in the form in which it is asked for."""
+    value = getattr(loader, name, None)
+    return value.get_start_method() if name == "multiprocessing_context" and value is not None else value
+
+
+def _shuffles(loader: Any) -> Optional[bool]:
+    """Whether torch's own sampler shuffles this loader; None for a sampler of the user's."""
+    from torch.utils.data import RandomSampler, SequentialSampler
+
+    if type(loader.sampler) is RandomSampler:
+        return True
+    return False if type(loader.sampler) is SequentialSampler else None
+
+
+def _call_again(making: Making, changes: Dict[str, Any]) -> Any:
+    """The call that made the loader, with the changes; None where that class does not take them."""
+    try:
+        signature = inspect.signature(making.cls)
+        bound = signature.bind(*making.args, **making.kwargs)
+    except (TypeError, ValueError):
+        return None
+    keywords = next((name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD), None)
+    for name, value in changes.items():
+        if name in signature.parameters:
+            bound.arguments[name] = value
+        elif keywords is not None:
+            bound.arguments.setdefault(keywords, {})
+            bound.arguments[keywords] = {**bound.arguments[keywords], name: value}
+        else:
+            return None
+    from torch.utils.data import DataLoader
+
+    try:
+        return making.cls(*bound.args, **bound.kwargs)
+    except Exception:
+        if making.cls.__init__ is DataLoader.__init__:  # type: ignore[misc]
+            raise  # torch's own refusal, which is the answer
+        return None  # a subclass that passes on a fixed value of its own: its copy is made instead
+
+
+def _copy(loader: Any, changes: Dict[str, Any]) -> Any:
+    """A loader of the same class whose DataLoader part is made anew, with all else that its class added."""
+    from torch.utils.data import DataLoader
+
+    copy = object.__new__(type(loader))
+    arguments = {**_own_arguments(loader), **changes}
+    if arguments.get("num_workers") and arguments.get("prefetch_factor") is None:
+        arguments.pop("prefetch_factor", None)
+    if arguments.get("shuffle") is not None and arguments.get("sampler") is None:
+        arguments.pop("sampler", None)
+    DataLoader.__init__(copy, **arguments)
+    for name, value in vars(loader).items():
+        vars(copy).setdefault(name, value)
+    return copy
+
+
+def _own_arguments(loader: Any) -> Dict[str, Any]:
+    from torch.utils.data import DataLoader
+
+    known = inspect.signature(DataLoader.__init__).parameters
+    arguments = {name: getattr(loader, name) for name in _ATTRIBUTES if name in known and hasattr(loader, name)}
+    if loader.batch_size is None and loader.batch_sampler is not None:
+        del arguments["batch_size"]
+        arguments["batch_sampler"] = loader.batch_sampler
+    else:
+        arguments["drop_last"] = loader.drop_last
+        if dataset_kind(loader.dataset) == "map":
+            arguments["sampler"] = loader.sampler
+    return arguments
+
+
+def _limit(loader: Any, batches: Optional[int]) -> CountingSampler:
+    """Puts the limit before the loader's index sampler; past `DataLoader.__setattr__`, which refuses that by principle."""
+    in_batches = loader.batch_sampler is not None
+    name = "batch_sampler" if in_batches else "sampler"
+    sampler = CountingSampler(vars(loader)[name], batches, in_batches)
+    vars(loader)[name] = sampler
+    return sampler

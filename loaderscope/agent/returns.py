@@ -1,0 +1,177 @@
+"""What a function returns, told without calling it: by its annotation, else by the look of its return statements."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sys
+import types
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+
+_DEPTH = 3  # calls of the user's own functions that are followed
+
+
+class Feeds(NamedTuple):
+    """Base classes to recognise; None where torch.utils.data is not loaded."""
+
+    dataset: type
+    loader: type
+
+
+class Returned(NamedTuple):
+    """`kind` is "dataset" or "loader"."""
+
+    kind: str
+    type_name: str
+
+
+def returned(function: types.FunctionType, feeds: Feeds, depth: int = _DEPTH) -> Optional[Returned]:
+    """What a function returns if that is a Dataset or DataLoader, else None."""
+    annotated = _annotation(function)
+    if annotated is not None:
+        found = _by_class(annotated, feeds) if isinstance(annotated, type) else None
+        if found is not None or annotated is not Any:
+            return found
+    node = _definition(function)
+    if node is None or isinstance(node, ast.AsyncFunctionDef) or inspect.isgeneratorfunction(function):
+        return None
+    local_names = _local_names(node)
+    assigned = _assignments(node)
+    for statement in _own_nodes(node):
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            value: ast.expr = statement.value
+            if isinstance(value, ast.Name) and value.id in assigned:
+                value = assigned[value.id]
+            found = _by_expression(value, function, local_names, feeds, depth)
+            if found is not None:
+                return found
+    return None
+
+
+def _annotation(function: types.FunctionType) -> Any:
+    """The class that the function is annotated to return; Any where it says nothing that can be told, None without."""
+    try:
+        annotation = function.__annotations__.get("return")
+    except Exception:  # 3.14 evaluates it here: any error of the user's expression
+        return Any
+    origin = getattr(annotation, "__origin__", None)  # DataLoader[int]
+    if isinstance(origin, type):
+        return origin
+    if isinstance(annotation, str):
+        found = _resolve(ast.parse(annotation, mode="eval").body, function.__globals__, {}) if _is_expression(annotation) else None
+        return found if isinstance(found, type) else Any
+    return annotation if annotation is None or isinstance(annotation, type) else Any
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _by_class(cls: type, feeds: Feeds) -> Optional[Returned]:
+    if issubclass(cls, feeds.loader):
+        return Returned("loader", cls.__name__)
+    if issubclass(cls, feeds.dataset):
+        return Returned("dataset", cls.__name__)
+    return None
+
+
+def _by_expression(
+    value: ast.expr, function: types.FunctionType, local_names: Dict[str, Any], feeds: Feeds, depth: int
+) -> Optional[Returned]:
+    if isinstance(value, ast.IfExp):
+        return _by_expression(value.body, function, local_names, feeds, depth) or _by_expression(
+            value.orelse, function, local_names, feeds, depth
+        )
+    if isinstance(value, ast.Name):
+        known = function.__globals__.get(value.id)
+        return _by_class(type(known), feeds) if known is not None else None
+    if not isinstance(value, ast.Call):
+        return None
+    called = _resolve(value.func, function.__globals__, local_names)
+    if isinstance(called, type):
+        return _by_class(called, feeds)
+    if isinstance(called, types.FunctionType):
+        return returned(called, feeds, depth - 1) if depth > 0 else None
+    if called is None:  # a local import of something not loaded yet: its name must do
+        name = value.func.attr if isinstance(value.func, ast.Attribute) else getattr(value.func, "id", "")
+        if name.endswith("DataLoader"):
+            return Returned("loader", name)
+        if name.endswith("Dataset"):
+            return Returned("dataset", name)
+    return None
+
+
+def _resolve(node: ast.expr, names: Dict[str, Any], local_names: Dict[str, Any]) -> Any:
+    """The object that a dotted name leads to, looked up and never computed; None if it is not there."""
+    if isinstance(node, ast.Subscript):
+        return _resolve(node.value, names, local_names)
+    if isinstance(node, ast.Name):
+        return local_names.get(node.id, names.get(node.id))
+    if isinstance(node, ast.Attribute):
+        owner = _resolve(node.value, names, local_names)
+        if isinstance(owner, (types.ModuleType, type)):
+            return vars(owner).get(node.attr)
+    return None
+
+
+def _local_names(node: ast.AST) -> Dict[str, Any]:
+    """What the function's own imports bind, as far as those modules are loaded."""
+    found: Dict[str, Any] = {}
+    for statement in _own_nodes(node):
+        if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+            module = sys.modules.get(statement.module)
+            for alias in statement.names:
+                found[alias.asname or alias.name] = vars(module).get(alias.name) if module is not None else None
+        elif isinstance(statement, ast.Import):
+            for alias in statement.names:
+                name = alias.name if alias.asname else alias.name.partition(".")[0]
+                found[alias.asname or name] = sys.modules.get(name)
+    return found
+
+
+def _assignments(node: ast.AST) -> Dict[str, ast.expr]:
+    found: Dict[str, ast.expr] = {}
+    for statement in _own_nodes(node):
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+            found[statement.targets[0].id] = statement.value
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value is not None:
+            found[statement.target.id] = statement.value
+    return found
+
+
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a function in source order, without those of functions and classes inside it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            yield child
+            yield from _own_nodes(child)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(file: str) -> Optional[ast.Module]:
+    try:
+        with open(file, "rb") as source:
+            return ast.parse(source.read(), file)
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _definition(function: types.FunctionType) -> Optional[ast.AST]:
+    code = function.__code__
+    tree = _parsed(code.co_filename)
+    if tree is None:
+        return None
+    candidates: List[ast.AST] = [
+        node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name
+    ]
+    # co_firstlineno is that of the first decorator, where there is one.
+    return next((node for node in candidates if _first_line(node) == code.co_firstlineno), None)
+
+
+def _first_line(node: Any) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])

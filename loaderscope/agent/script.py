@@ -1,0 +1,149 @@
+"""Loads the user's script so that its classes pickle under every start method.
+
+As a module: named `__mp_main__` as in multiprocessing's spawn children, so that its main block does not run. As the main
+program: named `__main__`. Either way both names of `sys.modules` lead to it, because spawn children look for both.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import types
+from typing import AbstractSet, Any, Dict, Optional, Sequence
+
+from .errors import AgentError, describe, system_exit
+
+AS_MODULE = "__mp_main__"
+AS_PROGRAM = "__main__"
+
+
+class Script:
+    """The user's script: its file, its syntax tree and, once `run` was called, its module.
+
+    Attributes:
+        path: absolute path of the file.
+        tree: the parsed source.
+        module: the module, there from the moment on when its code starts to run.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Reads and compiles the script; nothing of it is run.
+
+        Raises:
+            AgentError: there is no such file, it cannot be read, or it is no Python.
+        """
+        self.path = os.path.abspath(path)
+        self.name = os.path.basename(self.path)
+        if not os.path.exists(self.path):
+            raise AgentError("FileNotFoundError", "there is no file %s" % self.path, self.path)
+        if os.path.isdir(self.path):
+            raise AgentError("IsADirectoryError", "%s is a folder, not a Python script" % self.path, self.path)
+        try:
+            with open(self.path, "rb") as file:
+                source = file.read()
+        except OSError as error:
+            raise AgentError(type(error).__name__, "%s cannot be read: %s" % (self.path, error.strerror), self.path) from error
+        try:
+            # From bytes, so that a coding line is respected; from the tree, so that it is parsed only once.
+            self.tree: ast.Module = ast.parse(source, self.path)
+            self._code = compile(self.tree, self.path, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise _syntax_error(self, error, source) from None
+        except (ValueError, RecursionError) as error:
+            raise AgentError(type(error).__name__, "%s is no Python script: %s" % (self.name, error), self.path, 1) from None
+        self.module: Optional[types.ModuleType] = None
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.path)
+
+    @property
+    def namespace(self) -> Dict[str, Any]:
+        """The names that the script has defined so far."""
+        return {} if self.module is None else vars(self.module)
+
+    def enter(self, args: Sequence[str], cwd: Optional[str], loaded_at_start: AbstractSet[str]) -> None:
+        """Makes this process look as if Python had been started with the script.
+
+        Args:
+            args: the script's own arguments.
+            cwd: working directory of the caller; None leaves it.
+            loaded_at_start: modules that any interpreter has loaded before it runs a script.
+
+        Raises:
+            AgentError: the working directory does not exist.
+        """
+        if cwd is not None:
+            try:
+                os.chdir(cwd)
+            except OSError as error:
+                raise AgentError(type(error).__name__, "the working directory %s cannot be entered: %s" % (cwd, error.strerror)) from None
+        sys.argv[:] = [self.path, *args]
+        sys.path.insert(0, self.folder)
+        _forget_shadowed(self.folder, loaded_at_start)
+
+    def run(self, run_name: str, before: str) -> None:
+        """Runs the script's code in its module.
+
+        Args:
+            run_name: `AS_MODULE` or `AS_PROGRAM`.
+            before: what was waited for, for the sentence when the script ends itself ("before ...").
+
+        Raises:
+            AgentError: the script raised, or ended itself.
+        """
+        module = types.ModuleType(run_name)
+        module.__file__ = self.path
+        module.__spec__ = None
+        module.__dict__["__cached__"] = None
+        self._replaced = sys.modules.get(AS_PROGRAM)  # kept alive: the frames below us still use its globals
+        self.module = sys.modules[AS_PROGRAM] = sys.modules[AS_MODULE] = module
+        try:
+            exec(self._code, module.__dict__)
+        except SystemExit as error:
+            info = system_exit(error, before)
+        except KeyboardInterrupt as error:
+            info = describe(error)
+        except BaseException as error:  # the border to the user's code: whatever it raises is reported
+            info = describe(error)
+        else:
+            return
+        failure = AgentError(info.kind, info.message, info.file, info.line)
+        failure.info = info
+        raise failure
+
+
+def _syntax_error(script: Script, error: SyntaxError, source: bytes) -> AgentError:
+    line = error.lineno or _undecodable_line(source) or 1
+    return AgentError(type(error).__name__, "%s, line %d: %s" % (script.name, line, error.msg), script.path, line)
+
+
+def _undecodable_line(source: bytes) -> Optional[int]:
+    """The first line that is not UTF-8; Python's own error does not always tell it."""
+    for number, line in enumerate(source.split(b"\n"), 1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            return number
+    return None
+
+
+def _forget_shadowed(folder: str, loaded_at_start: AbstractSet[str]) -> None:
+    """Drops standard modules that only the agent loaded and that a file beside the script shadows.
+
+    Started by hand, the script would import its own file; ours keep working with what they have imported.
+    """
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return
+    names = set()
+    for entry in entries:
+        stem, extension = os.path.splitext(entry)
+        if extension == ".py" or (not extension and os.path.isfile(os.path.join(folder, entry, "__init__.py"))):
+            names.add(stem)
+    for name in list(sys.modules):
+        top = name.partition(".")[0]
+        if top in names and top not in loaded_at_start and not top.startswith("_loaderscope"):
+            del sys.modules[name]

@@ -1,0 +1,260 @@
+"""Finds what in the script can feed a loader, and turns the one that was chosen into a Dataset or DataLoader."""
+
+from __future__ import annotations
+
+import ast
+import collections.abc
+import enum
+import functools
+import inspect
+import types
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+from . import arguments, loaders
+from .capture import Captured, is_main_guard
+from .errors import UNSUPPORTED, AgentError, is_user_file
+from .messages import Target
+from .returns import Feeds, returned
+from .script import Script
+
+CAPTURED_PREFIX = "captured:"
+_NOT_TARGETS = ("train_step", "make_train_step", "collate_fn", "worker_init_fn")
+
+
+def torch_feeds() -> Feeds:
+    """The base classes of torch.
+
+    Raises:
+        AgentError: this interpreter has no torch, or it cannot be imported.
+    """
+    try:
+        from torch.utils.data import DataLoader, Dataset
+    except ImportError as error:
+        raise AgentError(UNSUPPORTED, "this interpreter cannot import torch: %s" % error) from error
+    return Feeds(Dataset, DataLoader)
+
+
+def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
+    """The targets of a loaded script, the most telling first; none of the script's functions is called.
+
+    Args:
+        script: loaded, or standing still inside an iter().
+        captured: that iter(), if it is so.
+    """
+    feeds = torch_feeds()
+    found: List[Target] = []
+    if captured is not None:
+        found.append(captured_target(script, captured))
+    named = [(name, value) for name, value in script.namespace.items() if not name.startswith("_") and name not in _NOT_TARGETS]
+    lines = _definition_lines(script.tree)
+    for wanted in ("loader", "dataset"):
+        for name, value in named:
+            if _kind_of(value, feeds, script) == wanted:
+                found.append(object_target(name, value, wanted, lines.get(name)))
+        for name, value in named:
+            if isinstance(value, types.FunctionType) and is_user_file(value.__code__.co_filename) and not arguments.required(value):
+                answer = returned(value, feeds)
+                if answer is not None and answer.kind == wanted:
+                    found.append(Target(name, wanted, answer.type_name, "function", line=value.__code__.co_firstlineno))
+    if captured is None:
+        hint = _captured_hint(script.tree)
+        if hint is not None:
+            found.append(hint)
+    found.extend(_class_targets(named, feeds, script, {target.type_name for target in found}, lines))
+    return found
+
+
+def captured_target(script: Script, captured: Captured) -> Target:
+    """The target for the loader at whose iter() the script stands."""
+    note = ""
+    if captured.unguarded_line is not None:
+        note = (
+            '%s, line %d, iterates this DataLoader outside of `if __name__ == "__main__":`; '
+            "the script stands still there, and what follows is not seen" % (script.name, captured.unguarded_line)
+        )
+    loader = captured.loader
+    return Target(
+        "%s%d" % (CAPTURED_PREFIX, captured.number),
+        "captured",
+        type(loader).__name__,
+        "captured",
+        dataset_kind=loaders.dataset_kind(loader.dataset),
+        length=loaders.length_of(loader),
+        current=loaders.current_config(loader),
+        line=captured.line,
+        note=note,
+    )
+
+
+def resolve(script: Script, captured: Optional[Captured], name: str, given: Mapping[str, str]) -> Any:
+    """The Dataset or DataLoader of a target.
+
+    Args:
+        script: the loaded script.
+        captured: the iter() at which it stands, if it does.
+        name: the target's name; dotted names lead into modules and objects.
+        given: the user's arguments, as text.
+
+    Raises:
+        AgentError: there is no such target, or it gives something else.
+    """
+    feeds = torch_feeds()
+    if name.startswith(CAPTURED_PREFIX):
+        if captured is None or name != "%s%d" % (CAPTURED_PREFIX, captured.number):
+            raise AgentError(UNSUPPORTED, "%s was not reached; the script must be loaded for it" % name)
+        return captured.loader
+    value = _look_up(script, name)
+    if isinstance(value, types.ModuleType):
+        raise AgentError(UNSUPPORTED, "%s is a module, not a Dataset, DataLoader or function" % name, script.path)
+    if isinstance(value, type) or (callable(value) and _kind_of(value, feeds, script) is None):
+        made = arguments.call(value, given, name)
+        what = "%s() gives" % name
+    else:
+        if given:
+            raise AgentError(UNSUPPORTED, "%s is an object and takes no arguments (%s)" % (name, ", ".join(given)))
+        made, what = value, "%s is" % name
+    if _kind_of(made, feeds, script) is None and not _is_duck(made):
+        article = "a %s" % type(made).__name__
+        raise AgentError(UNSUPPORTED, "%s %s, which is neither a Dataset nor a DataLoader" % (what, article), script.path)
+    return made
+
+
+def _look_up(script: Script, name: str) -> Any:
+    first, *rest = name.split(".")
+    if first not in script.namespace:
+        raise AgentError(UNSUPPORTED, "%s has no target %s" % (script.name, name), script.path)
+    value = script.namespace[first]
+    for attribute in rest:
+        try:
+            value = getattr(value, attribute)
+        except AttributeError:
+            raise AgentError(UNSUPPORTED, "%s has no target %s" % (script.name, name), script.path) from None
+    return value
+
+
+def _kind_of(value: Any, feeds: Feeds, script: Script) -> Optional[str]:
+    if isinstance(value, type):
+        return None
+    if isinstance(value, feeds.loader):
+        return "loader"
+    if isinstance(value, feeds.dataset):
+        return "dataset"
+    return "dataset" if _is_duck(value) and _is_clearly_meant(type(value), script) else None
+
+
+def _is_duck(value: Any) -> bool:
+    """Whether a map-style dataset could be this; containers are data, not datasets."""
+    cls = type(value)
+    if isinstance(value, (str, bytes, bytearray, memoryview, list, tuple, range, collections.abc.Mapping, types.ModuleType, enum.Enum)):
+        return False
+    return hasattr(cls, "__getitem__") and hasattr(cls, "__len__")
+
+
+def _is_clearly_meant(cls: type, script: Script) -> bool:
+    """A class of the user's own without a container or model among its bases, or one that is called a dataset."""
+    bases = cls.__mro__[:-1]
+    if any(base.__name__.endswith("Dataset") for base in bases):
+        return True
+    return all(_is_user_class(base, script) for base in bases if base.__module__ not in ("typing", "abc"))
+
+
+def _is_user_class(cls: type, script: Script) -> bool:
+    if script.module is not None and cls.__module__ == script.module.__name__:
+        return True
+    try:
+        return is_user_file(inspect.getfile(cls))
+    except (TypeError, OSError):
+        return False
+
+
+def object_target(name: str, value: Any, kind: str, line: Optional[int], origin: str = "variable") -> Target:
+    """The target for a Dataset or DataLoader that is there."""
+    if kind == "loader":
+        dataset = value.dataset
+        current = loaders.current_config(value)
+    else:
+        dataset, current = value, None
+    return Target(
+        name,
+        kind,
+        type(value).__name__,
+        origin,
+        dataset_kind=loaders.dataset_kind(dataset),
+        length=loaders.length_of(value),
+        current=current,
+        line=line,
+    )
+
+
+def _class_targets(named: List[Any], feeds: Feeds, script: Script, type_names: Any, lines: Dict[str, int]) -> Iterator[Target]:
+    """Dataset classes of the script that nothing found so far is made of and that no other class of it derives from."""
+    own = [
+        (name, value)
+        for name, value in named
+        if isinstance(value, type)
+        and script.module is not None
+        and value.__module__ == script.module.__name__
+        and issubclass(value, feeds.dataset)
+        and not inspect.isabstract(value)
+    ]
+    for name, cls in own:
+        derived = any(other is not cls and issubclass(other, cls) for _, other in own)
+        if cls.__name__ in type_names or derived:
+            continue
+        needs = arguments.required(cls)
+        note = "needs %s" % " ".join("--arg %s=VALUE" % need for need in needs) if needs else ""
+        yield Target(
+            name,
+            "dataset",
+            cls.__name__,
+            "class",
+            dataset_kind=loaders.kind_of_class(cls),
+            needs=needs,
+            line=lines.get(name),
+            note=note,
+        )
+
+
+def _captured_hint(tree: ast.Module) -> Optional[Target]:
+    """`captured:0`, if running the script's main block probably comes to a DataLoader."""
+    guard = next((statement for statement in tree.body if is_main_guard(statement)), None)
+    if guard is None:
+        return None
+    places = [guard, *(node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))]
+    for place in places:
+        for node in ast.walk(place):
+            line = _loader_line(node)
+            if line is not None:
+                where = "its main block" if place is guard else "%s()" % place.name  # type: ignore[attr-defined]
+                note = "runs the script up to its first iteration of a DataLoader (one is seen in %s, line %d)" % (where, line)
+                return Target(CAPTURED_PREFIX + "0", "captured", "DataLoader", "captured", line=line, note=note)
+    return None
+
+
+def _loader_line(node: ast.AST) -> Optional[int]:
+    """The line of a call that makes a loader, or of a loop over one, by their names."""
+    if isinstance(node, ast.Call) and _last_name(node.func).endswith("Loader"):
+        return node.lineno
+    if isinstance(node, ast.For) and any("loader" in _last_name(part).lower() for part in ast.walk(node.iter)):
+        return node.lineno
+    return None
+
+
+def _last_name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+@functools.lru_cache(maxsize=1)
+def _definition_lines(tree: ast.Module) -> Dict[str, int]:
+    """The line where each name of the top level was bound last."""
+    lines: Dict[str, int] = {}
+    for statement in tree.body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            lines[statement.name] = statement.lineno
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            for target in targets:
+                for node in ast.walk(target):
+                    if isinstance(node, ast.Name):
+                        lines[node.id] = statement.lineno
+    return lines

@@ -1,0 +1,201 @@
+"""Runs one trial: the loader of a setting, its epochs, the consumer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import sys
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+
+from . import consumers, instrument, loaders, samples
+from .consumers import Step
+from .device import DeviceClock, device_clock
+from .errors import UNSUPPORTED, AgentError
+from .layout import State
+from .messages import TrialOrder, TrialOutcome
+from .sampling import CountingSampler
+from .transfer import to_device
+
+
+class Feed:
+    """The attached Dataset or DataLoader, and the states that each trial starts from.
+
+    Attributes:
+        source: the user's object.
+        extras: `collate_fn` and `worker_init_fn` of the script, for a bare dataset.
+    """
+
+    def __init__(self, source: Any, namespace: Mapping[str, Any]) -> None:
+        self.source = source
+        self.namespace = namespace
+        self.extras: Dict[str, Callable[..., Any]] = {}
+        if not loaders.is_loader(source):
+            names = ("collate_fn", "worker_init_fn")
+            self.extras = {name: namespace[name] for name in names if callable(namespace.get(name))}
+        self._generators = [(generator, generator.get_state()) for generator in loaders.generators_of(source)]
+
+    @property
+    def dataset(self) -> Any:
+        return self.source.dataset if loaders.is_loader(self.source) else self.source
+
+    def reset(self, seed: int) -> None:
+        """Puts all random generators where every trial begins: the user's own to their first state, the global ones to `seed`."""
+        import torch
+
+        for generator, state in self._generators:
+            generator.set_state(state)
+        torch.manual_seed(seed)
+        random.seed(seed)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            numpy.random.seed(seed % 2**32)
+
+
+class _Loop(NamedTuple):
+    """What the measured loop needs."""
+
+    step: Optional[Step]
+    device: Optional[str]
+    non_blocking: bool
+    clock: Optional[DeviceClock]
+    counts_lengths: bool
+
+
+class _Epoch(NamedTuple):
+    batches: int
+    samples: Optional[int]
+    pinned: bool
+
+
+def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
+    """Runs a trial to its end; what the user's code raises is passed on.
+
+    Raises:
+        AgentError: the setting, consumer or device cannot be had here.
+    """
+    _check_device(order.device)
+    feed.reset(order.seed)
+    _preload_forkserver(order)
+    loader, sampler, notes = loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
+    step = consumers.make_step(order.consumer, feed.namespace, order.device)
+    feed.reset(order.seed)  # a model that make_train_step() has built drew random numbers
+    event_seconds: Optional[float] = None
+    if order.record:
+        instrument.install()
+        instrument.start_recording(order.log_dir, order.timeout_s)
+    else:
+        instrument.uninstall()
+    try:
+        uses_device = order.device is not None or order.consumer.kind in ("script", "cuda")
+        clock, reason = device_clock(order.device, uses_device and order.record)
+        if reason:
+            notes.append(reason)
+        by_length = loaders.dataset_kind(feed.dataset) == "iterable"
+        loop = _Loop(step, order.device, order.h2d == "non_blocking", clock, by_length and loader.batch_sampler is not None)
+        start_ns = time.perf_counter_ns()
+        epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
+        _close(loader)
+        seconds = (time.perf_counter_ns() - start_ns) / 1e9
+        if clock is not None:
+            clock.finish()
+    finally:
+        if order.record:
+            event_seconds = instrument.stop_recording().seconds_estimate
+    return TrialOutcome(
+        seconds=seconds,
+        batches=sum(epoch.batches for epoch in epochs),
+        samples=_count_samples(epochs, sampler, by_length),
+        epoch_batches=[epoch.batches for epoch in epochs],
+        pinned=any(epoch.pinned for epoch in epochs),
+        ran_user_code=order.config.num_workers == 0 or order.consumer.kind == "script",
+        fingerprint=samples.fingerprint(feed.dataset),
+        event_seconds=event_seconds,
+        notes=notes,
+    )
+
+
+def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
+    """One epoch as a training loop runs it. Everything in here is measured: no waiting for the device, no needless work."""
+    step, device, clock = loop.step, loop.device, loop.clock
+    begin, end = instrument.begin, instrument.end
+    wait_for_device, step_state, transfer = not loop.non_blocking, State.STEP, State.TRANSFER
+    batches = 0
+    samples_seen: Optional[int] = 0 if loop.counts_lengths else None
+    pinned = False
+    begin(State.EPOCH, epoch)
+    iterator = iter(loader)
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            break
+        if batches == 0:
+            pinned = _is_pinned(batch)
+        if samples_seen is not None:
+            length = samples.batch_length(batch)
+            samples_seen = None if length is None else samples_seen + length
+        start = clock.mark() if clock is not None else None
+        if device is not None:
+            begin(transfer, batches)
+            batch = to_device(batch, device, not wait_for_device)
+            end(transfer, batches)
+        between = clock.mark() if clock is not None else None
+        if step is not None:
+            begin(step_state, batches)
+            step(batch)
+            end(step_state, batches)
+        if clock is not None:
+            clock.add(batches, start, between, clock.mark())
+            clock.poll()
+        batches += 1
+    del iterator
+    end(State.EPOCH, epoch, batches)
+    return _Epoch(batches, samples_seen, pinned)
+
+
+def _count_samples(epochs: List[_Epoch], sampler: CountingSampler, by_length: bool) -> Optional[int]:
+    """Samples that the consumer received: of a map-style dataset those whose indices were given out."""
+    if not by_length:
+        return sampler.samples
+    counts = [epoch.samples for epoch in epochs]
+    return sum(count for count in counts if count is not None) if None not in counts else None
+
+
+def _is_pinned(batch: Any) -> bool:
+    """Whether the first tensor of a batch lies in pinned memory."""
+    torch = sys.modules["torch"]
+    if isinstance(batch, torch.Tensor):
+        return torch.cuda.is_available() and bool(batch.is_pinned())
+    if isinstance(batch, Mapping):
+        return any(_is_pinned(part) for part in batch.values())
+    return isinstance(batch, (list, tuple)) and any(_is_pinned(part) for part in batch)
+
+
+def _close(loader: Any) -> None:
+    """Ends persistent workers, which otherwise live as long as the loader's iterator."""
+    iterator = vars(loader).get("_iterator")
+    if iterator is None:
+        return
+    vars(loader)["_iterator"] = None
+    shut_down = getattr(iterator, "_shutdown_workers", None)  # as torch's own __del__ does
+    if shut_down is not None:
+        shut_down()
+
+
+def _preload_forkserver(order: TrialOrder) -> None:
+    """Must come before the server starts; the pool gives every forkserver trial an agent of its own."""
+    config = order.config
+    if config.forkserver_preload and config.start_method == "forkserver" and config.num_workers:
+        multiprocessing.set_forkserver_preload(list(config.forkserver_preload))
+
+
+def _check_device(device: Optional[str]) -> None:
+    if device is None:
+        return
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say that there is none
+        raise AgentError(UNSUPPORTED, "batches cannot be moved to %s: %s" % (device, str(error).splitlines()[0])) from error
