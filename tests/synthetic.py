@@ -21,7 +21,7 @@ import pathlib
 from collections.abc import Callable, Iterable
 
 from loaderscope.agent import layout
-from loaderscope.agent.layout import BEGIN, COMPLETE, END, INSTANT, MAIN_THREAD, PIN_THREAD, Role, State
+from loaderscope.agent.layout import BEGIN, COMPLETE, END, FEEDER_THREAD, INSTANT, MAIN_THREAD, PIN_THREAD, Role, State
 from loaderscope.trace import lanes
 from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Lane, OpenSpan, ProcessInfo, SeriesInfo, Trace, batch_id
 
@@ -173,12 +173,11 @@ def make_trace(**parameters: object) -> Trace:
 class LogWriter:
     """Writes one process's event log with `struct` alone; records are there for readers as soon as `write` returns."""
 
-    def __init__(self, folder: pathlib.Path, process: Process, worker_known: bool = True) -> None:
+    def __init__(self, folder: pathlib.Path, process: Process) -> None:
         self._folder, self._process = folder, process
         self._stem = f"{process.pid}-{process.opened_ns}"
         self._position = 0
         self._file = None
-        self._worker_known = worker_known
         (folder / (self._stem + layout.NAMES_SUFFIX)).write_text("".join(json.dumps(name) + "\n" for name in process.names), "utf-8")
         self._open_segment()
 
@@ -201,18 +200,18 @@ class LogWriter:
         self._file.write(layout.RECORD.pack(record.time_ns, record.a, record.b, kind, record.thread, position + 1))
         self._file.flush()
 
-    def write_header(self, worker_known: bool = True) -> None:
+    def write_header(self, **changes: object) -> None:
         """Writes the newest segment's header again."""
-        self._worker_known = worker_known
         process = self._process
         header = {
             layout.Header.VERSION: layout.LAYOUT_VERSION,
             layout.Header.PID: process.pid,
             layout.Header.PARENT_PID: MAIN_PID if process.role != Role.MAIN else 1,
             layout.Header.ROLE: process.role,
-            layout.Header.WORKER: process.worker if worker_known else None,
+            layout.Header.WORKER: process.worker,
             layout.Header.OPENED_NS: process.opened_ns,
             layout.Header.FIRST: self._segment * layout.SEGMENT_RECORDS,
+            **changes,
         }
         self._file.seek(0)
         self._file.write(json.dumps(header).encode().ljust(layout.HEADER_BYTES, b"\0"))
@@ -235,7 +234,7 @@ class LogWriter:
         path = self._folder / f"{self._stem}.{self._segment:04d}{layout.SUFFIX}"
         path.write_bytes(b"\0" * layout.SEGMENT_BYTES)
         self._file = path.open("r+b")
-        self.write_header(self._worker_known)
+        self.write_header()
 
     def _seek(self, position: int) -> None:
         if position // layout.SEGMENT_RECORDS > self._segment:
@@ -258,9 +257,9 @@ class _Worker:
         process.end(start, State.INDEX_WAIT, batch)
         end = _fetch_and_collate(scenario, process, batch, start)
         process.begin(end, State.SEND, batch)
-        process.begin(end, State.SERIALISE, batch)
-        process.end(end + scenario.send_ns // 2, State.SERIALISE, batch, 4096)
-        self.free_ns = end + scenario.send_ns
+        half, self.free_ns = end + scenario.send_ns // 2, end + scenario.send_ns
+        process.span(end, half, State.SERIALISE, batch, 4096, thread=FEEDER_THREAD)
+        process.span(half, self.free_ns, State.TRANSMIT, batch, 4096, thread=FEEDER_THREAD)
         process.end(self.free_ns, State.SEND, batch)
         return self.free_ns
 
@@ -402,9 +401,9 @@ class _Epoch:
 
 BATCH_STATES = {
     State.WAIT, State.DESERIALISE, State.TRANSFER, State.STEP, State.INDEX_WAIT, State.FETCH, State.COLLATE,
-    State.SEND, State.SERIALISE, State.PIN, State.DEVICE_STEP, State.DEVICE_TRANSFER,
+    State.SEND, State.SERIALISE, State.TRANSMIT, State.PIN, State.DEVICE_STEP, State.DEVICE_TRANSFER,
 }  # fmt: skip
-END_B_STATES = {State.FETCH, State.SERIALISE, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH}
+END_B_STATES = {State.FETCH, State.SERIALISE, State.TRANSMIT, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH}
 BEGIN_A_STATES = {State.ITERATOR, State.SHUTDOWN}
 
 

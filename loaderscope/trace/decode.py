@@ -25,12 +25,13 @@ _BATCH_STATES = (
     State.COLLATE,
     State.SEND,
     State.SERIALISE,
+    State.TRANSMIT,
     State.PIN,
     State.DEVICE_STEP,
     State.DEVICE_TRANSFER,
 )
 _BATCH_AT_BEGIN = tuple(state for state in _BATCH_STATES if state not in (State.WAIT, State.INDEX_WAIT, State.DESERIALISE))
-_VALUE_AT_END = (State.FETCH, State.SERIALISE, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH)
+_VALUE_AT_END = (State.FETCH, State.SERIALISE, State.TRANSMIT, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH)
 _VALUE_AT_BEGIN = (State.ITERATOR, State.SHUTDOWN)  # their epoch
 
 _STATES = 1 << (16 - FORM_BITS)

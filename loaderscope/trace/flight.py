@@ -1,4 +1,4 @@
-"""Batches on their way: from the end of their SEND in a worker until main hands them out.
+"""Batches on their way: from when a worker has sent them until main hands them out.
 
 Derived from spans and points of several logs, which are not read at one moment. So only what happened up to a horizon is
 used, by which all logs are known to have been read; the rest waits for the next call.
@@ -55,7 +55,8 @@ class Flights:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._puts, self._sends, self._arrivals, self._waits = (_Events.empty() for _ in range(4))
+        self._puts, self._sends, self._transmits, self._arrivals, self._waits = (_Events.empty() for _ in range(5))
+        self._sent: _Events | None = None  # transmits, or sends where nothing tells of transmits
         self._in_flight = _Events.empty()  # sent, not handed out
         self._arrived = _Events.empty()  # of those in flight
         self._busy_until: list[int] = []  # by slot
@@ -63,8 +64,8 @@ class Flights:
         self._newest_ns = {QUEUE_DEPTH.key: 0, OUTSTANDING.key: 0}
 
     def add_spans(self, state: Ints, end_ns: Ints, batch: Ints, value: Ints) -> None:
-        """Takes note of the SEND and WAIT spans among these."""
-        for wanted, events in ((State.SEND, self._sends), (State.WAIT, self._waits)):
+        """Takes note of the SEND, TRANSMIT and WAIT spans among these."""
+        for wanted, events in ((State.SEND, self._sends), (State.TRANSMIT, self._transmits), (State.WAIT, self._waits)):
             rows = (state == wanted) & (batch >= 0)
             if rows.any():
                 events.add(end_ns[rows], batch[rows], value[rows])
@@ -78,7 +79,8 @@ class Flights:
 
     def advance(self, horizon_ns: int) -> None:
         """Derives what can be told from everything that happened by the horizon."""
-        sends, waits = self._sends.take(horizon_ns), self._waits.take(horizon_ns)
+        waits = self._waits.take(horizon_ns)
+        sends = self._choose_sent(waits).take(horizon_ns)
         arrivals, puts = self._arrivals.take(horizon_ns), self._puts.take(horizon_ns)
         if not (len(sends.time_ns) or len(waits.time_ns) or len(puts.time_ns) or len(arrivals.time_ns)):
             return
@@ -93,6 +95,16 @@ class Flights:
         gone_ns = np.concatenate((waits.time_ns[known], self._drop_undelivered(waits)))
         self._write_queue_depth(sends.time_ns, gone_ns)
         self._write_outstanding(puts, waits)
+
+    def _choose_sent(self, waits: _Events) -> _Events:
+        """The events that tell when batches were sent; none before the first batch was handed out, as only then it is clear."""
+        if self._sent is None and len(waits.time_ns):
+            self._sent = self._transmits if len(self._transmits.time_ns) else self._sends
+        if self._sent is None:
+            return _Events.empty()
+        if self._sent is self._transmits:
+            self._sends = _Events.empty()
+        return self._sent
 
     def _place(self, batch: Ints, sent_ns: Ints, arrived_ns: Ints, handed_ns: Ints) -> None:
         """Draws batches, each in the first slot that is free when it was sent. One step a batch, not a record."""

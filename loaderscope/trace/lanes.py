@@ -25,10 +25,9 @@ DEPTHS: dict[State, int] = {
     State.RECEIVE: 1,
     State.DESERIALISE: 1,
     State.SHUTDOWN: 1,
-    # inside LOOP_ENTRY or beside it
-    State.WORKER_INIT: 1,
-    # inside SEND, or beside it where a feeder thread does the work
+    # beside the worker's own work: by the feeder thread of its result queue
     State.SERIALISE: 1,
+    State.TRANSMIT: 1,
     State.TRANSMIT: 1,
     State.OWN: 4,
 }

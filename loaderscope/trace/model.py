@@ -14,8 +14,8 @@ from loaderscope.trace.columns import Columns
 
 SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """`batch` is a batch id (see `batch_id`) or -1. `value` depends on the state: FETCH thread CPU ns (-1 unknown);
-SERIALISE, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; START_WORKER the child's pid; EPOCH batches; IMPORT name;
-ITERATOR and SHUTDOWN the epoch; else 0."""
+SERIALISE, TRANSMIT, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; START_WORKER the child's pid; EPOCH batches; IMPORT name;
+ITERATOR and SHUTDOWN the epoch; else 0. Spans that were still open when the trial ended have -1 where the end would tell."""
 
 POINT_COLUMNS = {"time_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """SAMPLE: value = sample index; INDEX_PUT and ARRIVE: value = worker; DEVICE_ANCHOR: value = error bound in ns."""
@@ -24,8 +24,8 @@ SERIES_COLUMNS = {"time_ns": "i8", "value": "f8"}
 
 WAITING_FOR_EARLIER = 100
 READY = 101
-"""States of the derived in-flight lanes, beside those of `State`: READY from the end of SEND in the worker until main takes
-the batch from the queue; WAITING_FOR_EARLIER from there until it is handed out, where that was held up by an earlier batch."""
+"""States of the derived in-flight lanes, beside those of `State`: READY from the end of TRANSMIT (else of SEND) in the worker until
+main takes the batch from the queue; WAITING_FOR_EARLIER from there until it is handed out, where that was held up by an earlier batch."""
 
 STATE_NAMES = {int(state): state.name.lower() for state in State} | {WAITING_FOR_EARLIER: "waiting for earlier", READY: "ready"}
 

@@ -52,6 +52,7 @@ class TraceReader:
         """Takes in the rest, ends open spans at the newest record, and lets go of the files. Nothing may write any more."""
         self._advance(final=True)
         self._sources.close()
+        self._trace.notes += self._sources.stopped()
         holes = self._sources.holes()
         if holes:
             self._trace.notes.append(f"{holes} records were begun and not finished by threads that died; they are left out.")

@@ -70,6 +70,15 @@ class Chain:
             self.header = header
         return bool(self.header)
 
+    def stopped(self) -> str | None:
+        """Why recording ended early, one sentence; None where it did not. It is written into the first segment's header."""
+        try:
+            text = self._path(0).open("rb").read(layout.HEADER_BYTES).rstrip(b"\0")
+            reason = json.loads(text).get(layout.Header.STOPPED)
+            return reason if isinstance(reason, str) else None
+        except (OSError, ValueError, AttributeError):
+            return None
+
     def names(self) -> list[str]:
         """The texts that belong to the log, by line; an unfinished last line is left out."""
         try:

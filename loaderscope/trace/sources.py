@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from loaderscope.agent import layout
-from loaderscope.agent.layout import BEGIN, COMPLETE, END, PIN_THREAD, THREAD_WORKER_BASE, Header, Role, State
+from loaderscope.agent.layout import COMPLETE, PIN_THREAD, THREAD_WORKER_BASE, Header, Role, State
 from loaderscope.trace import lanes
 from loaderscope.trace.decode import Batch, Bools, Ints
 from loaderscope.trace.model import Lane, ProcessInfo
@@ -20,7 +20,7 @@ MAIN_NUMBER = 0
 _FIXED_LANES = [lanes.MAIN_LANE, lanes.PIN_LANE, lanes.DEVICE_STEP_LANE, lanes.DEVICE_TRANSFER_LANE, lanes.SERVER_LANE]
 _PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _SERVER = range(1, 5)
 _WORKERS = 16  # number of worker 0's lane
-_NAMELESS = 1 << 20  # number of the first lane of a process whose worker number never became known
+_NAMELESS = 1 << 20  # number of the first lane of a process whose log does not say which worker it is
 
 _QUIET_POLLS = 20
 """After so many polls without news the log of a worker that has been replaced is closed."""
@@ -31,19 +31,17 @@ class Source:
     """A process of the trial.
 
     Attributes:
-        lane: number of its lane; None while a worker's number is not known.
+        lane: number of its lane.
         newest_ns: time of its newest record.
         replaced: another process has taken over its worker number, so this one has ended.
     """
 
     number: int
     chain: Chain
-    lane: int | None = None
-    worker: int | None = None
-    name: str = ""
+    lane: int
+    name: str
     newest_ns: int = 0
     replaced: bool = False
-    held: list[Records] = dataclasses.field(default_factory=list)  # read before the lane was known
     quiet_polls: int = 0
     closed: bool = False
 
@@ -69,7 +67,6 @@ class Sources:
         self._folder = folder
         self._stems: set[str] = set()
         self._all: list[Source] = []
-        self._worker_of_pid: dict[int, int] = {}
         self._extra_lanes: dict[int, Lane] = {}
 
     def __len__(self) -> int:
@@ -79,24 +76,15 @@ class Sources:
         return self._all[number]
 
     def read(self, final: bool) -> Batch:
-        """New records of the processes whose lane is known.
+        """New records of all processes.
 
         Workers are read before main, so what main did to cause a worker's record is always there too.
         """
         self._find()
+        parts = []
         for source in sorted(self._all, key=lambda source: source.is_main):
             if final or not source.closed:
-                self._read_one(source, final)
-        for source in self._all:
-            if source.is_main:
-                self._learn_pids(source.held)
-        parts = []
-        for source in self._all:
-            if source.lane is None and (source.held or final):
-                self._identify(source, final)
-            if source.lane is not None:
-                parts += [(source.number, records) for records in source.held]
-                source.held = []
+                parts += [(source.number, records) for records in self._read_one(source, final)]
         batch = Batch.of(parts)
         self._note_times(batch)
         return batch
@@ -116,8 +104,13 @@ class Sources:
 
     def processes(self, ended: bool) -> list[ProcessInfo]:
         """The processes for the trace, main first, then by start; with `ended` all of them have ended."""
-        known = [source.info(ended or source.replaced) for source in self._all if source.lane is not None]
+        known = [source.info(ended or source.replaced) for source in self._all]
         return sorted(known, key=lambda process: (process.name != Role.MAIN, process.started_ns))
+
+    def stopped(self) -> list[str]:
+        """Why processes ended their recording early, where they did."""
+        reasons = {str(source.chain.stopped()) for source in self._all if source.chain.stopped() is not None}
+        return sorted(reasons)
 
     def holes(self) -> int:
         """Records that were begun and never finished."""
@@ -125,7 +118,7 @@ class Sources:
 
     def lane_numbers(self, source: Ints, thread: Ints, state: Ints) -> Ints:
         """The number of the lane that each span or point belongs to."""
-        lane_of_source = np.array([-1 if source.lane is None else source.lane for source in self._all], np.int64)
+        lane_of_source = np.array([source.lane for source in self._all], np.int64)
         lane = lane_of_source[source]
         in_main = lane == MAIN_NUMBER
         lane = np.where(in_main & (thread == PIN_THREAD), _PIN, lane)
@@ -150,50 +143,32 @@ class Sources:
                 chain = Chain(self._folder, stem)
                 if chain.read_header() and chain.header.get(Header.VERSION) == layout.LAYOUT_VERSION:
                     self._stems.add(stem)
-                    self._all.append(Source(len(self._all), chain))
+                    self._all.append(self._introduce(chain))
                 else:
                     chain.close()
 
-    def _read_one(self, source: Source, final: bool) -> None:
+    def _read_one(self, source: Source, final: bool) -> list[Records]:
         records = source.chain.read(final)
-        source.held += records
         source.quiet_polls = 0 if records else source.quiet_polls + 1
         if source.replaced and source.quiet_polls > _QUIET_POLLS:
             source.closed = True
             source.chain.close()
+        return records
 
-    def _learn_pids(self, read: list[Records]) -> None:
-        started = State.START_WORKER << layout.FORM_BITS | END
-        for records in read:
-            rows = records[records["kind"] == started]
-            self._worker_of_pid.update(zip(rows["b"].tolist(), rows["a"].tolist(), strict=True))
-
-    def _identify(self, source: Source, final: bool) -> None:
-        """Finds the lane of a process, if it can be told by now."""
-        role = source.chain.header.get(Header.ROLE)
-        if role in (Role.MAIN, Role.SERVER):
-            source.lane, source.name = (MAIN_NUMBER if role == Role.MAIN else _SERVER), str(role)
-            return
-        worker = self._worker_number(source)
-        if worker is not None:
+    def _introduce(self, chain: Chain) -> Source:
+        """A process that has not been seen before, with its lane."""
+        number, role, worker = len(self._all), chain.header.get(Header.ROLE), chain.header.get(Header.WORKER)
+        if role == Role.MAIN:
+            return Source(number, chain, MAIN_NUMBER, Role.MAIN)
+        if role == Role.SERVER:
+            return Source(number, chain, _SERVER, Role.SERVER)
+        if isinstance(worker, int) and 0 <= worker < _NAMELESS - _WORKERS:
             for other in self._all:
-                if other.worker == worker:
-                    other.replaced = True
-            source.worker, source.lane, source.name = worker, _WORKERS + worker, f"worker-{worker}"
-        elif final:
-            source.lane, source.name = _NAMELESS + source.number, f"process-{source.header_number(Header.PID)}"
-            self._extra_lanes[source.lane] = Lane(source.name, "worker", source.name.replace("-", " "), 5_000 + source.number)
-
-    def _worker_number(self, source: Source) -> int | None:
-        source.chain.read_header()  # written again when the number became known
-        number = source.chain.header.get(Header.WORKER)
-        if not isinstance(number, int):
-            number = self._worker_of_pid.get(source.header_number(Header.PID))
-        for records in source.held:
-            begun = records[records["kind"] == (State.WORKER_INIT << layout.FORM_BITS | BEGIN)]
-            if number is None and len(begun):
-                number = int(begun["a"][0])
-        return number if number is not None and 0 <= number < _NAMELESS - _WORKERS else None
+                other.replaced |= other.lane == _WORKERS + worker
+            return Source(number, chain, _WORKERS + worker, f"worker-{worker}")
+        name = f"process-{chain.header.get(Header.PID)}"
+        self._extra_lanes[_NAMELESS + number] = Lane(name, "worker", name.replace("-", " "), 5_000 + number)
+        return Source(number, chain, _NAMELESS + number, name)
 
     def _note_times(self, batch: Batch) -> None:
         newest = np.zeros(len(self._all), np.int64)

@@ -1,14 +1,11 @@
 """The reader against the slow reference of `synthetic`, for whole logs and for logs that grow."""
 
-import numpy as np
 import pytest
 from support_traces import assert_same_trace
 from synthetic import MS, US, LogWriter, reference_trace, simulate, write_logs
 
-from loaderscope.agent import layout
-from loaderscope.agent.layout import Role, State
-from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Trace, TrackKey, batch_id
-from loaderscope.trace.reader import TraceReader, stacks
+from loaderscope.trace.model import Trace, TrackKey
+from loaderscope.trace.reader import TraceReader
 
 SCENARIOS = {
     "no workers": {"num_workers": 0, "sample_events": True},
