@@ -74,7 +74,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     parser = argparse.ArgumentParser(
         prog="loaderscope",
         description="Finds out which DataLoader settings suit your dataset, and what holds it up. Your script is not edited.",
-        epilog="With no command, `loaderscope [SCRIPT | SESSION]` opens the window. `loaderscope COMMAND --help` tells a command's options.",
+        epilog="With no command, `loaderscope [SCRIPT | SESSION]` opens the window. `loaderscope COMMAND --help` tells its options.",
     )
     parser.add_argument("--version", action="version", version=f"loaderscope {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -137,7 +137,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _targets(options: argparse.Namespace) -> int:
-    from loaderscope.sweep.inspect import inspect_script
+    from loaderscope.sweep.inspect import SweepError, inspect_script
     from loaderscope.sweep.request import Request
 
     script = _script(options.script)
@@ -149,16 +149,17 @@ def _targets(options: argparse.Namespace) -> int:
         cwd=os.getcwd(),
         load_timeout_s=options.load_timeout,
     )
-    found = inspect_script(request)
-    if found.error is not None:
-        raise UsageError(found.error.message)
+    try:
+        found = inspect_script(request)
+    except SweepError as error:
+        raise UsageError(str(error)) from error
     if options.json:
         targets = [target.to_json() for target in found.targets]
         _print_json({"loaderscope": __version__, "schema": 1, "script": str(script), "environment": found.environment, "targets": targets})
         return OK
     if not found.targets:
         raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
-    from loaderscope.session.table import format_targets
+    from loaderscope.session.console import format_targets
 
     print(format_targets(found.targets))
     return OK
@@ -265,7 +266,8 @@ def _sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, 
     from loaderscope.session.document import build_document
     from loaderscope.session.file import SessionError, SessionWriter
     from loaderscope.session.recording import Recording
-    from loaderscope.sweep.pool import Pool, SweepError
+    from loaderscope.sweep.attachment import SweepError
+    from loaderscope.sweep.pool import Pool
 
     if output.exists() and not force:
         raise UsageError(f"{output} exists already; --force overwrites it")
@@ -278,7 +280,7 @@ def _sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, 
         with _cancelled_by_signals(pool):
             pool.run()
     except SweepError as error:
-        raise UsageError(error.info.message) from error
+        raise UsageError(str(error)) from error
     finally:
         recording.close()
         if recording.run is None:  # nothing was measured: leave no empty session behind
