@@ -334,3 +334,31 @@ def _print_document(document: dict[str, Any], as_json: bool) -> None:
 
 def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def _start_window(path: Path | None = None, demo: Request | None = None, python: str | None = None, script_args: Sequence[str] = ()) -> int:
+    from loaderscope.gui.display import has_display
+
+    _need_qt(visible=has_display())
+    if not has_display() and not os.environ.get("QT_QPA_PLATFORM"):
+        raise UsageError("there is no display here for a window; `run`, `show` and `report` need none")
+    with _qt_errors():
+        from loaderscope.gui.app import start
+    return start(None if path is None else str(path), demo, python=python, script_args=script_args)
+
+
+def _need_qt(visible: bool) -> None:
+    """Says which packages are missing before Qt finds out, which ends the process where its window system cannot be loaded."""
+    from loaderscope.gui.display import missing_packages, missing_sentence
+
+    packages = missing_packages(visible)
+    if packages:
+        raise UsageError(missing_sentence(packages, "open a window" if visible else "draw"))
+
+
+@contextmanager
+def _qt_errors() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"Qt cannot be loaded: {error}") from error
