@@ -179,8 +179,10 @@ def duration(seconds: float) -> str:
     """A time span in words that fit its size."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 120:
+    if seconds < 10:
         return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
     if seconds < 7200:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,174 @@
+"""Findings: what they say, of which setting, and what they must not say."""
+
+import dataclasses
+import json
+
+import pytest
+from rows import config_of, failed, made_up, measure
+from synthetic import MS
+
+from loaderscope.agent.messages import Consumer
+from loaderscope.analysis.findings import Context, find_all
+from loaderscope.analysis.recommend import recommend
+from loaderscope.analysis.results import Culprit, Memory, Phase, Signs, Startup, WorkerMemory
+from loaderscope.analysis.settings import combine
+from loaderscope.analysis.summary import summarise
+
+MIB = 1 << 20
+
+
+def context_of(trials, current=None, consumer=None, train_epochs=10):
+    settings = combine(trials, train_epochs)
+    return Context(trials, settings, recommend(settings, trials, current, 4, 0, train_epochs), current, consumer, train_epochs)
+
+
+def find(trials, **context):
+    return find_all(context_of(trials, **context))
+
+
+def words(findings):
+    return json.dumps([dataclasses.asdict(finding) for finding in findings])
+
+
+def waiting(number, workers, wait, rate=1000.0, **fields):
+    return made_up(number, config_of(workers), rate, wait_share=wait, step_share=1 - wait, other_share=0.0, **fields)
+
+
+def test_without_a_consumer_there_is_no_verdict():
+    findings = find([measure(100, num_workers=workers, step_ns=None, length=32_000) for workers in (0, 1, 2)], consumer=Consumer("none"))
+    assert not [finding for finding in findings if "bound" in finding.code]
+    assert "GPU" not in words(findings)
+    assert not find([measure(100, num_workers=2, step_ns=None, length=32_000)])
+
+
+@pytest.mark.parametrize(("wait", "code"), [(0.5, "input-bound"), (0.1, "partly-input-bound"), (0.01, "compute-bound")])
+def test_the_verdict_follows_the_share_of_waiting(wait, code):
+    (finding,) = find([waiting(0, 2, wait)])
+    assert finding.code == code
+    assert f"{wait:.0%} of the time" in finding.message
+
+
+def test_no_sentence_names_a_gpu_that_was_not_seen():
+    findings = find([waiting(0, 0, 0.6), waiting(1, 2, 0.01, 4000)])
+    assert findings
+    assert "GPU" not in words(findings)
+
+
+def test_with_a_device_the_verdict_rests_on_its_idle_time_and_not_on_waiting():
+    findings = find([waiting(0, 2, 0.9, gpu_busy_share=0.98, data_stall_share=0.01)])
+    assert findings[0].code == "compute-bound"
+    assert "the GPU idles" in findings[0].message
+
+
+def test_warnings_are_about_the_current_setting():
+    trials = [waiting(0, 0, 0.8), waiting(1, 2, 0.5, 2000), waiting(2, 4, 0.3, 4000)]
+    (warning,) = [finding for finding in find(trials, current=config_of(2)) if finding.severity == "warning"]
+    assert warning.trials == [1]
+    assert "4 workers: 2.0 times the throughput" in warning.advice
+
+
+def test_without_a_current_setting_warnings_are_about_the_recommended_one():
+    trials = [waiting(0, 0, 0.8), waiting(1, 2, 0.5, 2000), waiting(2, 4, 0.3, 4000)]
+    findings = find(trials)
+    assert [finding.trials for finding in findings if finding.severity == "warning"] == [[2]]
+    assert [finding.trials for finding in findings if finding.severity == "info"] == [[0, 1]]
+
+
+def spawned(number, **fields):
+    culprit = Culprit("main_import", "worker-0 imports the script again; torch takes 2.00 s of it", 2.5)
+    startup = Startup(0.99, culprit, [Phase(0, "worker-0", "first_fetch", 2.9, 0.05)])
+    return made_up(number, config_of(2, start_method="spawn"), 3200, first_batch_s=3.0, startup=startup, **fields)
+
+
+def test_start_up_that_is_paid_every_epoch_names_culprit_and_saving():
+    (finding,) = find([spawned(0)])
+    assert finding.code == "start-up-every-epoch"
+    assert finding.severity == "warning"
+    assert "torch takes 2.00 s" in finding.message
+    assert finding.evidence["saved_s"] == pytest.approx(9 * 2.9)
+    assert "persistent_workers=True" in finding.advice
+
+
+def test_start_up_of_another_setting_than_the_users_is_information():
+    findings = find([made_up(0, config_of(2), 3200), spawned(1)], current=config_of(2))
+    assert [(finding.code, finding.severity) for finding in findings] == [("start-up-every-epoch", "info")]
+
+
+def test_cheap_or_persistent_start_up_is_no_finding():
+    assert not find([spawned(0)], train_epochs=1)
+    assert not find([dataclasses.replace(spawned(0), config=config_of(2, persistent_workers=True))])
+    assert not find([measure(100, length=32_000, step_ns=None)])
+
+
+def test_failures_are_told_once_a_kind_with_their_remedy():
+    trials = [
+        failed(0, config_of(1), "not-picklable", "a lambda"),
+        failed(1, config_of(2), "not-picklable", "a lambda"),
+        made_up(2, config_of(0), 10),
+    ]
+    (finding,) = find(trials)
+    assert (finding.code, finding.severity, finding.trials) == ("not-picklable", "error", [0, 1])
+    assert "1 worker, 2 workers" in finding.message
+    assert "top level" in finding.advice
+
+
+def test_a_full_shared_memory_is_told_from_a_lack_of_memory():
+    (finding,) = find([failed(0, config_of(4), "worker-died", "DataLoader worker is killed by signal: Bus error.", "killed")])
+    assert "--shm-size" in finding.advice
+    (finding,) = find([failed(0, config_of(4), "worker-died", "DataLoader worker is killed by signal: Killed.", "killed")])
+    assert "ran out of memory" in finding.advice
+
+
+def test_an_exception_of_the_user_keeps_its_own_words():
+    (finding,) = find([failed(0, config_of(0), "ValueError", "data.py, line 7: bad sample (sample 17)")])
+    assert finding.code == "trial-failed"
+    assert "bad sample (sample 17)" in finding.message
+
+
+def test_growing_memory_is_a_finding_about_the_dataset():
+    signs = Signs(growth_bytes_per_s=20 * MIB)
+    (finding,) = find([made_up(0, config_of(0), 3200), made_up(1, config_of(2), 3200, signs=signs)])
+    assert (finding.code, finding.severity, finding.trials) == ("memory-growth", "warning", [1])
+    assert "NumPy" in finding.advice  # forked workers copy pages by counting references
+
+
+def test_large_copies_in_every_worker_are_told():
+    memory = Memory(3000 * MIB, [WorkerMemory(worker, 900 * MIB, None, None) for worker in range(2)])
+    (finding,) = find([made_up(0, config_of(2, start_method="spawn"), 3200, memory=memory)])
+    assert finding.code == "memory-multiplied"
+    assert "900 MiB" in finding.message
+
+
+def test_a_slow_sample_is_named():
+    slow = measure(100, sample_events=True, length=32_000, fetch_ns=lambda batch: 300 * MS if batch == 41 else 5 * MS)
+    (finding,) = [finding for finding in find([slow]) if finding.code == "slow-sample"]
+    assert "Batch 41 of epoch 0 in worker 1" in finding.message
+    assert finding.evidence["sample"] in range(41 * 32, 42 * 32)
+
+
+def test_cold_and_warm_trials_are_told_apart():
+    cold, warm = made_up(0, config_of(0), 100, disk_share=0.8), made_up(1, config_of(2), 3200, disk_share=0.01)
+    (finding,) = find([cold, warm])
+    assert (finding.code, finding.trials) == ("cold-cache", [0])
+    assert not find([warm])
+
+
+def test_the_summary_is_the_recommendation_and_the_gravest_finding():
+    context = context_of([spawned(0)])
+    text = summarise(context.trials, context.recommendation, find_all(context))
+    assert text.startswith("2 workers finish 10 epochs in about")
+    assert "every epoch begins with" in text
+
+
+def test_the_summary_says_when_nothing_worked():
+    context = context_of([failed(0, config_of(0), "ValueError", "data.py, line 7: bad sample")])
+    assert (
+        summarise(context.trials, None, find_all(context))
+        == "The only trial failed. The trial failed in every trial: data.py, line 7: bad sample"
+    )
+    assert summarise([], None, []) == "No trial was run."
+
+
+def test_the_summary_says_why_there_is_nothing_to_recommend():
+    row = measure(10, num_workers=4)
+    assert "40 batches an epoch are enough" in summarise([row], None, [])
