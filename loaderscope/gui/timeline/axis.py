@@ -1,0 +1,122 @@
+"""Ticks of the time axis and the words for durations and sizes. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+UNITS = (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9))
+_THIN = "\u2009"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tick:
+    """A labelled place on the axis, in nanoseconds since the origin."""
+
+    time: float
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Ticks:
+    """The ticks of a range. `base` is the moment that the labels count from where they are relative ("+2 µs")."""
+
+    major: tuple[Tick, ...]
+    minor: tuple[float, ...]
+    base: Tick | None = None
+
+
+def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) -> Ticks:
+    """Ticks at round times, at least `least_px` apart.
+
+    Args:
+        start: left edge, nanoseconds since the origin.
+        span: nanoseconds across.
+        width_px: pixels across.
+        least_px: room that a label needs.
+    """
+    step, parts = _step(span / max(width_px, 1.0) * least_px)
+    first = math.ceil(start / step - 1e-9)
+    last = math.floor((start + span) / step + 1e-9)
+    magnitude = max(abs(start), abs(start + span), step)
+    name, unit = _unit(magnitude)
+    decimals = max(0, round(-math.log10(step / unit) + 0.499))
+    base = None
+    if decimals > 3:
+        # far into the trace and zoomed in: one full time, and what is added to it
+        base_time = math.floor(start / (step * 1000)) * step * 1000
+        base = Tick(base_time, _plain(base_time))
+        name, unit = _unit(step * 10)
+        decimals = max(0, round(-math.log10(step / unit) + 0.499))
+    major = []
+    for number in range(first, last + 1):
+        time = number * step
+        shown = time - base.time if base else time
+        label = "0" if abs(shown) < step / 2 else f"{shown / unit:.{decimals}f} {name}"
+        major.append(Tick(time, f"+{label}" if base else label))
+    small = step / parts
+    minor = tuple(
+        number * small
+        for number in range(math.ceil(start / small), math.floor((start + span) / small) + 1)
+        if number % parts and span / small < width_px / 5
+    )
+    return Ticks(tuple(major), minor, base)
+
+
+def duration(nanoseconds: float) -> str:
+    """A duration in words with three or four digits, e.g. `262.4 ms`."""
+    size = abs(nanoseconds)
+    if size >= 600e9:
+        minutes, seconds = divmod(round(size / 1e9), 60)
+        return f"{'-' if nanoseconds < 0 else ''}{minutes} min {seconds:02d} s"
+    name, unit = _unit(size)
+    value = nanoseconds / unit
+    if name == "ns":
+        return f"{value:.0f} ns"
+    return f"{value:.{2 if abs(value) < 100 else 1}f} {name}"
+
+
+def share(value: float) -> str:
+    """A share in per cent without decimals, but never rounded to 0 or 100 unless it is."""
+    if 0 < value < 0.005:
+        return "<1 %"
+    if 0.995 <= value < 1:
+        return ">99 %"
+    return f"{value * 100:.0f} %"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A sampled value with its unit; bytes in binary steps."""
+    if unit in ("bytes", "bytes/s"):
+        suffix = "/s" if unit.endswith("/s") else ""
+        for name in ("B", "KiB", "MiB", "GiB"):
+            if abs(value) < 1024 or name == "GiB":
+                return f"{value:.{0 if name == 'B' or abs(value) >= 100 else 1}f} {name}{suffix}"
+            value /= 1024
+    return f"{value:,.{0 if abs(value) >= 100 or value == int(value) else 1}f} {unit}".replace(",", _THIN).rstrip()
+
+
+def _step(least: float) -> tuple[float, int]:
+    """The smallest round step of at least `least` nanoseconds, and into how many parts it divides."""
+    if least > 30e9:
+        for seconds, parts in ((60, 6), (120, 4), (300, 5), (600, 5), (1800, 6), (3600, 6), (7200, 4), (21600, 6)):
+            if least <= seconds * 1e9:
+                return seconds * 1e9, parts
+    power = 10.0 ** math.floor(math.log10(max(least, 1.0)))
+    for factor, parts in ((1, 5), (2, 4), (5, 5), (10, 5)):
+        if power * factor >= least * (1 - 1e-9):
+            return max(power * factor, 1.0), parts
+    return power * 10, 5
+
+
+def _unit(size: float) -> tuple[str, float]:
+    name, unit = UNITS[0]
+    for candidate, value in UNITS:
+        if size >= value:
+            name, unit = candidate, value
+    return name, unit
+
+
+def _plain(time: float) -> str:
+    name, unit = _unit(abs(time))
+    return f"{time / unit:.9f}".rstrip("0").rstrip(".") + f" {name}"

@@ -1,0 +1,219 @@
+"""The one function that paints a timeline, for the screen, PNG, SVG and PDF alike."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QPainter
+
+from loaderscope.gui.palette import Palette
+from loaderscope.gui.timeline import axis, lanes, plots
+from loaderscope.gui.timeline.canvas import Canvas, colour
+from loaderscope.gui.timeline.layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
+from loaderscope.gui.timeline.scene import Scene, busy_share
+from loaderscope.gui.timeline.states import busy_states
+from loaderscope.gui.timeline.viewport import Viewport, fitted
+
+EMPTY_TITLE = "No trial yet"
+EMPTY_TEXT = "Open a script and press Start: every worker, the main process and the GPU then appear here while they run."
+WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
+
+
+def paint(painter: QPainter, scene: Scene | None, viewport: Viewport, layout: Layout, palette: Palette, *, scroll_y: int = 0) -> None:
+    """Paints a whole timeline.
+
+    Args:
+        painter: open on any device; its font sets the family.
+        scene: what to show; None for no trial.
+        viewport: the visible range.
+        layout: where rows stand.
+        palette: colours.
+        scroll_y: how far the rows are scrolled.
+    """
+    painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
+    if scene is None or scene.is_empty:
+        _paint_empty(painter, scene, layout, palette)
+        return
+    canvas = Canvas(painter, scene, viewport, layout, palette, scroll_y)
+    _paint_title(canvas)
+    _paint_minimap(canvas)
+    paint_plot_area(canvas)
+    paint_labels(canvas)
+
+
+def paint_plot_area(canvas: Canvas) -> None:
+    """The axis and the rows between the columns x0 and x1 of a canvas, everything that moves when the view is panned."""
+    painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
+    painter.save()
+    left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
+    painter.setClipRect(QRectF(left, layout.axis_y, width, layout.height - layout.axis_y))
+    canvas.fill(left, layout.axis_y, width, layout.height - layout.axis_y, palette.base)
+    marks = axis.ticks(canvas.viewport.start, canvas.viewport.span, layout.plot_width)
+    _paint_axis(canvas, marks)
+    painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
+    for tick in marks.major:
+        x = canvas.left + canvas.viewport.x_of(tick.time, layout.plot_width)
+        canvas.line(round(x), layout.header_height, round(x), layout.height, palette.grid)
+    for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
+        canvas.line(x, layout.header_height, x, layout.height, palette.border)
+    for y in layout.rules:
+        canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
+    visible = _visible_rows(canvas)
+    # what every lane may cost, so that the sum of them fits into a frame; a part of the width costs its part
+    exact_spans = max(lanes.EXACT_SPANS // max(sum(len(placed.row.lanes) for placed in visible), 1), 60)
+    exact_spans = max(exact_spans * width // layout.plot_width, 1)
+    for placed in visible:
+        if placed.row.kind == "lane":
+            lanes.paint_lane(canvas, placed, exact_spans)
+        elif placed.row.kind == "flight":
+            lanes.paint_flight(canvas, placed, exact_spans)
+        elif placed.row.kind == "plot":
+            plots.paint_plot(canvas, placed)
+        else:
+            _paint_reason(canvas, placed)
+    painter.restore()
+
+
+def paint_labels(canvas: Canvas) -> None:
+    """The label column, which stays where it is."""
+    painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
+    painter.save()
+    painter.setClipRect(QRectF(0, layout.header_height, canvas.left, layout.height - layout.header_height))
+    canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, palette.base)
+    for y in layout.rules:
+        canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
+    for placed in _visible_rows(canvas):
+        second = second_line(canvas, placed)
+        y = canvas.top + placed.y
+        width = canvas.left - 18.0
+        if placed.two_lines and second:
+            middle = y + placed.height / 2
+            canvas.text(QRectF(10, middle - 14, width, 14), placed.row.label, palette.text, canvas.label_font)
+            canvas.text(QRectF(10, middle - 1, width, 13), second, palette.muted, canvas.small_font)
+        else:
+            canvas.text(QRectF(10, y, width, placed.height), placed.row.label, palette.text, canvas.label_font)
+            taken = canvas.label_metrics.horizontalAdvance(placed.row.label) + 6
+            short = second.rpartition(" ")[0].rpartition(" ")[2] + " %" if second.endswith("%") else second
+            if second and width - taken > 20:
+                right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                canvas.text(QRectF(10 + taken, y, width - taken, placed.height), short, palette.muted, canvas.small_font, right)
+    painter.restore()
+
+
+def second_line(canvas: Canvas, placed: PlacedRow) -> str:
+    """What a label says below the name, of the visible range."""
+    row = placed.row
+    if row.kind == "plot":
+        return plots.summary(canvas, placed)
+    if row.kind == "flight":
+        return f"{len(row.lanes)} slots" if len(row.lanes) > 1 else "1 slot"
+    if row.kind == "reason":
+        return ""
+    word, states = busy_states(row.lane_kind)
+    start, end = canvas.view_ns
+    end = min(end, canvas.scene.trace.end_ns)
+    start = max(start, canvas.scene.origin_ns)
+    return f"{word} {axis.share(busy_share(canvas.scene, row.lanes[0], states, start, end))}" if end > start else ""
+
+
+def _visible_rows(canvas: Canvas) -> list[PlacedRow]:
+    low, high = canvas.scroll_y, canvas.scroll_y + canvas.layout.height - canvas.layout.header_height
+    return [placed for placed in canvas.layout.rows if placed.y + placed.height > low and placed.y < high]
+
+
+def _paint_title(canvas: Canvas) -> None:
+    """The title on the left and the legend on the right."""
+    palette, painter = canvas.palette, canvas.painter
+    x = float(canvas.layout.width - 10)
+    entries = canvas.scene.legend()
+    title_px = canvas.label_metrics.horizontalAdvance(canvas.scene.title) + 30
+    for word, role, hatched in reversed(entries):
+        advance = canvas.label_metrics.horizontalAdvance(word)
+        if x - advance - 34 < title_px:
+            break
+        x -= advance
+        canvas.text(QRectF(x, 0, advance + 2, TITLE_PX), word, palette.muted, canvas.label_font)
+        x -= 16
+        box = QRectF(x, TITLE_PX / 2 - 5, 10, 10)
+        painter.fillRect(box, colour(palette.role(role)))
+        if hatched:
+            painter.save()
+            painter.setClipRect(box)
+            full = Canvas(painter, canvas.scene, canvas.viewport, canvas.layout, palette)
+            full.x0 = -canvas.left
+            full.hatch([box], palette.waiting_hatch)
+            painter.restore()
+        x -= 14
+    canvas.text(QRectF(10, 0, max(x - 10, 0), TITLE_PX), canvas.scene.title, palette.text, canvas.label_font)
+
+
+def _paint_minimap(canvas: Canvas) -> None:
+    """How busy the workers were over the whole trial."""
+    palette, layout = canvas.palette, canvas.layout
+    canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), "whole trial", palette.muted, canvas.small_font)
+    bars = canvas.scene.overview(max(layout.plot_width // 2, 1), stale_share=0.02)
+    width = layout.plot_width / len(bars)
+    bottom = layout.minimap_y + MINIMAP_PX - 3
+    boxes = [
+        QRectF(canvas.left + number * width, bottom - max(value * (MINIMAP_PX - 6), 0.5), width, max(value * (MINIMAP_PX - 6), 0.5))
+        for number, value in enumerate(bars.tolist())
+        if value > 0
+    ]
+    canvas.painter.setPen(Qt.PenStyle.NoPen)
+    canvas.painter.setBrush(colour(palette.fetch))
+    canvas.painter.setOpacity(0.6)
+    canvas.painter.drawRects(boxes)
+    canvas.painter.setOpacity(1.0)
+    canvas.line(canvas.left, bottom, canvas.left + layout.plot_width, bottom, palette.border)
+
+
+def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
+    palette, layout = canvas.palette, canvas.layout
+    bottom = layout.header_height
+    if marks.base is not None:
+        canvas.text(QRectF(10, layout.axis_y, canvas.left - 14, bottom - layout.axis_y), marks.base.label, palette.muted, canvas.small_font)
+    width = layout.plot_width
+    for time in marks.minor:
+        x = canvas.left + round(canvas.viewport.x_of(time, width))
+        canvas.line(x, bottom - 3, x, bottom, palette.border)
+    for tick in marks.major:
+        x = canvas.left + round(canvas.viewport.x_of(tick.time, width))
+        canvas.line(x, bottom - 5, x, bottom, palette.muted)
+        advance = canvas.small_metrics.horizontalAdvance(tick.label) + 2
+        at = min(max(x - advance / 2, canvas.left - 1.0), canvas.left + width + 8.0 - advance)
+        canvas.set_text(palette.muted, canvas.small_font)
+        box = QRectF(at, layout.axis_y, advance, bottom - layout.axis_y - 5)
+        canvas.painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextSingleLine), tick.label)
+
+
+def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:
+    box = QRectF(canvas.left + 2, canvas.top + placed.y, canvas.layout.plot_width - 4, placed.height)
+    text = placed.row.text if placed.row.text.lower().startswith("not available") else f"not available – {placed.row.text}"
+    canvas.text(box, text, canvas.palette.muted, canvas.label_font)
+
+
+def _paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette: Palette) -> None:
+    font = painter.font()
+    font.setPixelSize(15)
+    font.setBold(True)
+    painter.setFont(font)
+    painter.setPen(colour(palette.text))
+    middle = layout.height / 2
+    centre = int(Qt.AlignmentFlag.AlignHCenter)
+    painter.drawText(QRectF(20, middle - 44, layout.width - 40, 24), centre, EMPTY_TITLE if scene is None else scene.title or "Starting")
+    font.setPixelSize(12)
+    font.setBold(False)
+    painter.setFont(font)
+    painter.setPen(colour(palette.muted))
+    box = QRectF(max(layout.width / 2 - 260, 20), middle - 12, min(520, layout.width - 40), 60)
+    painter.drawText(box, centre | int(Qt.TextFlag.TextWordWrap), EMPTY_TEXT if scene is None else WAITING_TEXT)
+
+
+def viewport_of(scene: Scene | None, start_ns: int | None = None, end_ns: int | None = None) -> Viewport:
+    """A viewport for a range of absolute times, or for the whole trial."""
+    if scene is None or scene.is_empty:
+        return Viewport(0.0, 1e9)
+    if start_ns is None or end_ns is None:
+        return fitted(0.0, max(scene.total_ns, 1e6))
+    origin = np.int64(scene.origin_ns)
+    return Viewport(float(start_ns - origin), float(max(end_ns - start_ns, 1)))

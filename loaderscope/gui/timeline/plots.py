@@ -1,0 +1,199 @@
+"""Painting of sampled series: one plot for a group, with the lines of all processes on one scale."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
+
+from loaderscope.gui.timeline import axis
+from loaderscope.gui.timeline.canvas import Canvas, colour
+from loaderscope.gui.timeline.layout import PlacedRow
+from loaderscope.gui.timeline.lod import Floats, Ints
+
+_MANY_LINES = 6
+
+
+def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
+    """All series of a group."""
+    top, height = canvas.top + placed.bar_y, placed.bar_height
+    scale = plot_scale(canvas, placed)
+    canvas.line(canvas.left + canvas.x0, top + height - 1, canvas.left + canvas.x1, top + height - 1, canvas.palette.grid)
+    for number, key in enumerate(placed.row.series):
+        info = canvas.scene.info(key)
+        value = line_colour(canvas, info.process, number)
+        times, values = _visible(canvas, *canvas.scene.values(key), info.window_ns)
+        if not len(times):
+            continue
+        y = top + height - 1 - np.clip(values / scale, 0.0, 1.0) * (height - 3)
+        if info.group == "queue_depth":
+            _paint_steps(canvas, times, y, top + height - 1, canvas.palette.ready)
+        elif info.window_ns and len(placed.row.series) > 1:
+            _paint_window_line(canvas, times, y, info.window_ns, value)
+        elif info.window_ns:
+            _paint_windows(canvas, times, y, info.window_ns, value)
+        else:
+            _paint_line(canvas, times, y, value, len(placed.row.series) > _MANY_LINES)
+
+
+def plot_scale(canvas: Canvas, placed: PlacedRow) -> float:
+    """What the top of a plot stands for: the largest value of the whole trial, rounded up, so that it stays put in zooming."""
+    peak = max((canvas.scene.peak(key) for key in placed.row.series), default=0.0)
+    if placed.row.unit == "%":
+        return max(peak, 100.0)
+    if placed.row.unit == "°C":
+        return max(peak, 100.0)
+    return peak * 1.08 or 1.0
+
+
+def line_colour(canvas: Canvas, process: str | None, number: int) -> str:
+    """Main has the colour of its step; workers and devices go through the line colours."""
+    palette = canvas.palette
+    if process == "main":
+        return palette.step
+    return palette.lines[number % len(palette.lines)]
+
+
+def summary(canvas: Canvas, placed: PlacedRow) -> str:
+    """The second line of a plot's label, over the visible range."""
+    row = placed.row
+    first, last = canvas.view_ns
+    means, lasts = [], []
+    for key in row.series:
+        times, values = canvas.scene.values(key)
+        low, high = int(np.searchsorted(times, np.int64(first))), int(np.searchsorted(times, np.int64(last), "right"))
+        inside = values[max(low - 1, 0) : high]
+        inside = inside[np.isfinite(inside)]
+        if len(inside):
+            means.append(float(inside.mean()))
+            lasts.append(float(inside[-1]))
+    if not means:
+        return ""
+    if row.key == "cpu":
+        return f"{sum(means) / 100:.1f} cores"
+    if row.key == "queue_depth":
+        return f"mean {means[0]:.1f}"
+    if row.unit == "bytes":
+        return f"{axis.quantity(sum(lasts), row.unit)} in all" if len(lasts) > 1 else axis.quantity(lasts[0], row.unit)
+    return f"mean {axis.quantity(round(sum(means) / len(means), 1), row.unit)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Readings:
+    """The values of a plot at one moment: dots as colour and y, and all of it in words."""
+
+    dots: tuple[tuple[str, float], ...]
+    text: str
+
+
+def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | None:
+    """What the lines of a plot say at a moment; None where nothing was sampled yet."""
+    top, height = canvas.top + placed.bar_y, placed.bar_height
+    scale = plot_scale(canvas, placed)
+    dots, values = [], []
+    for number, key in enumerate(placed.row.series):
+        info = canvas.scene.info(key)
+        times, column = canvas.scene.values(key)
+        # a value that averages over a window holds for the time before its stamp
+        moment = np.int64(moment_ns)
+        at = int(np.searchsorted(times, moment)) if info.window_ns else int(np.searchsorted(times, moment, "right")) - 1
+        if not 0 <= at < len(column) or not np.isfinite(column[at]):
+            continue
+        value = float(column[at])
+        values.append((info.process or info.label, value))
+        y = top + height - 1 - min(max(value / scale, 0.0), 1.0) * (height - 3)
+        dots.append((line_colour(canvas, info.process, number), y))
+    if not values:
+        return None
+    unit = placed.row.unit
+    if len(values) == 1:
+        return Readings(tuple(dots), axis.quantity(round(values[0][1], 1), unit))
+    if len(values) <= 5:
+        return Readings(tuple(dots), "   ".join(f"{name} {axis.quantity(round(value, 1), unit)}" for name, value in values))
+    most = max(values, key=lambda pair: pair[1])
+    total = axis.quantity(round(sum(value for _, value in values), 1), unit)
+    return Readings(tuple(dots), f"{total} in all   most: {most[0]} {axis.quantity(round(most[1], 1), unit)}")
+
+
+def _visible(canvas: Canvas, times: Ints, values: Floats, window_ns: int) -> tuple[Ints, Floats]:
+    """Rows that touch what is painted, one more on either side, thinned to the extremes of each pixel."""
+    first, last = canvas.part_ns
+    low = max(int(np.searchsorted(times, np.int64(first))) - 1, 0)
+    high = int(np.searchsorted(times, np.int64(last + window_ns), "right")) + 1
+    times, values = times[low:high], np.nan_to_num(values[low:high])
+    columns = max(canvas.x1 - canvas.x0, 1)
+    if len(times) <= 4 * columns:
+        return times, values
+    # least and largest of each bucket, in the order they came
+    buckets = np.linspace(0, len(times), 2 * columns + 1).astype(np.int64)[:-1]
+    least, most = np.minimum.reduceat(values, buckets), np.maximum.reduceat(values, buckets)
+    return np.repeat(times[buckets], 2), np.stack([least, most], axis=1).reshape(-1)
+
+
+def _points(x: Floats, y: Floats) -> QPolygonF:
+    polygon = QPolygonF()
+    for pair in zip(x.tolist(), y.tolist(), strict=True):
+        polygon.append(QPointF(*pair))
+    return polygon
+
+
+def _limited(canvas: Canvas, x: Floats) -> Floats:
+    return np.clip(x, canvas.left + canvas.x0 - 4000.0, canvas.left + canvas.x1 + 4000.0)
+
+
+def _steps(canvas: Canvas, times: Ints, y: Floats) -> tuple[Floats, Floats]:
+    """A value holds until the next one; the last until the newest record."""
+    x = _limited(
+        canvas, np.append(canvas.x_of(times), canvas.x_of(np.array([max(canvas.scene.trace.newest_ns, int(times[-1]))], np.int64)))
+    )
+    return np.repeat(x, 2)[1:-1], np.repeat(y, 2)
+
+
+def _paint_steps(canvas: Canvas, times: Ints, y: Floats, bottom: float, value: str) -> None:
+    x, y = _steps(canvas, times, canvas.snap(y))
+    polygon = _points(np.concatenate(([x[0]], x, [x[-1]])), np.concatenate(([bottom], y, [bottom])))
+    canvas.painter.setPen(Qt.PenStyle.NoPen)
+    canvas.painter.setBrush(colour(value))
+    canvas.painter.drawPolygon(polygon)
+
+
+def _paint_window_line(canvas: Canvas, times: Ints, y: Floats, window_ns: int, value: str) -> None:
+    """Windows of several processes in one plot: each value level over its window, joined to the next."""
+    right = _limited(canvas, canvas.x_of(times))
+    first = _limited(canvas, canvas.x_of(times[:1] - np.int64(window_ns)))
+    x = np.repeat(np.concatenate((first, right)), 2)[1:-1]
+    canvas.painter.save()
+    canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    canvas.painter.setPen(QPen(colour(value), 1.2))
+    canvas.painter.drawPolyline(_points(x, np.repeat(y, 2)))
+    canvas.painter.restore()
+
+
+def _paint_line(canvas: Canvas, times: Ints, y: Floats, value: str, thin: bool) -> None:
+    canvas.painter.save()
+    canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    canvas.painter.setPen(QPen(colour(value), 1.0 if thin else 1.4))
+    if len(times) == 1:
+        x = _limited(canvas, canvas.x_of(times))[0]
+        canvas.painter.drawLine(QPointF(x - 2, y[0]), QPointF(x + 2, y[0]))
+    else:
+        canvas.painter.drawPolyline(_points(_limited(canvas, canvas.x_of(times)), y))
+    canvas.painter.restore()
+
+
+def _paint_windows(canvas: Canvas, times: Ints, y: Floats, window_ns: int, value: str) -> None:
+    """A value that averages over a window is drawn over that window, never as a point."""
+    right = _limited(canvas, canvas.x_of(times))
+    left = _limited(canvas, canvas.x_of(times - np.int64(window_ns)))
+    # overlapping windows are cut where the next value begins to tell
+    left = np.maximum(left, np.concatenate(([left[0]], right[:-1])))
+    glow = QColor(colour(value))
+    glow.setAlphaF(0.25)
+    boxes = [(x, top, max(end - x, 1.0)) for x, top, end in zip(left.tolist(), y.tolist(), right.tolist(), strict=True)]
+    canvas.painter.setPen(Qt.PenStyle.NoPen)
+    canvas.painter.setBrush(glow)
+    canvas.painter.drawRects([QRectF(x, top - 2, width, 4) for x, top, width in boxes])
+    canvas.painter.setBrush(colour(value))
+    canvas.painter.drawRects([QRectF(x, top - 0.75, width, 1.5) for x, top, width in boxes])

@@ -1,0 +1,276 @@
+"""What the timeline shows of a trace: which rows in which order, and the searchable spans behind them. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from loaderscope.agent.layout import State
+from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
+from loaderscope.gui.timeline.states import LEGEND_ORDER, STYLES, level_in
+from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace
+
+_KIND_ORDER = {"device": 0, "main": 1, "worker": 2, "pin": 3}
+_SECTION = {"device": 0, "main": 0, "worker": 1, "pin": 2}
+
+GROUPS: dict[str, str] = {
+    "queue_depth": "ready batches",
+    "gpu_utilisation": "GPU (NVML)",
+    "gpu_memory": "GPU memory",
+    "gpu_power": "GPU power",
+    "gpu_temperature": "GPU temperature",
+    "gpu_clock": "GPU clocks",
+    "gpu_pcie": "PCIe",
+    "gpu_throttle": "GPU throttling",
+    "cpu": "CPU",
+    "memory": "memory",
+    "reads": "bytes read",
+}
+"""Plots in the order they stand in, with their labels; groups that are not named here follow by name."""
+
+_LEFT_OUT = frozenset(("outstanding", "threads", "context_switches", "affinity", "memory_shared"))
+"""Groups that say little over time."""
+
+_ONLY_WHEN_SEEN = frozenset(("gpu_throttle", "gpu_pcie"))
+"""Groups that are worth a row only once a value above zero was seen."""
+
+_MEMORY_KINDS = ("pss", "private", "uss", "rss")
+"""Of several figures of one process's memory the first is drawn: what shared pages cost is counted once in it."""
+
+GPU_PREFIX = "gpu"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of the timeline.
+
+    Attributes:
+        kind: `lane` (one lane), `flight` (all queue slots, compact), `plot` (the series of a group) or `reason` (text).
+        lanes: lane keys, for `lane` and `flight`.
+        series: series keys, for `plot`.
+        section: rows of one section stand together; a rule is drawn between sections.
+        text: the reason, for `reason`.
+    """
+
+    kind: str
+    key: str
+    label: str
+    section: int
+    lane_kind: str = ""
+    lanes: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    unit: str = ""
+    text: str = ""
+
+
+class Scene:
+    """A trace as rows, following it while it grows. Use from one thread; the trace may be filled by another."""
+
+    def __init__(self, trace: Trace, title: str = "") -> None:
+        self.trace = trace
+        self.title = title
+        self.rows: tuple[Row, ...] = ()
+        self.version = -1
+        self._indexes: dict[tuple[str, int], TrackIndex] = {}
+        self._fresh: set[tuple[str, int]] = set()
+        self._overview: tuple[tuple[int, int], Floats] | None = None
+        self._peaks: dict[str, tuple[int, float]] = {}
+        self.update()
+
+    @property
+    def origin_ns(self) -> int:
+        """Absolute time of the axis' zero."""
+        return self.trace.origin_ns or 0
+
+    @property
+    def total_ns(self) -> float:
+        """Length of the time axis."""
+        return float(max(self.trace.end_ns - self.origin_ns, 0))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was recorded yet."""
+        return self.trace.origin_ns is None
+
+    def update(self) -> bool:
+        """Takes in what is new; returns whether anything was."""
+        version = self.trace.version
+        if version == self.version:
+            return False
+        self.version = version
+        self._fresh.clear()
+        self.rows = _rows(self.trace)
+        return True
+
+    def tracks(self, lane: str) -> list[TrackIndex]:
+        """The spans of a lane, outermost first."""
+        found = []
+        for key in sorted(key for key in list(self.trace.tracks) if key.lane == lane):
+            pair = (key.lane, key.depth)
+            index = self._indexes.get(pair)
+            if index is None:
+                index = self._indexes[pair] = TrackIndex(self.trace.tracks[key])
+            elif pair not in self._fresh:
+                index.update()
+            self._fresh.add(pair)
+            found.append(index)
+        return found
+
+    def lane(self, key: str) -> Lane | None:
+        """A lane by its key."""
+        return self.trace.lanes.get(key)
+
+    def open_spans(self, lane: str) -> list[OpenSpan]:
+        """Spans of a lane that have not ended."""
+        return [span for span in self.trace.open_spans if span.lane == lane]
+
+    def epoch_starts_ns(self) -> Ints:
+        """Starts of the epochs after the first, absolute."""
+        for index in self.tracks("main"):
+            rows = index.rows_of(State.EPOCH)
+            if len(rows) > 1:
+                return index.start_ns[rows[1:]]
+        return np.empty(0, np.int64)
+
+    def info(self, series: str) -> SeriesInfo:
+        """What a series is about."""
+        return self.trace.series[series][0]
+
+    def values(self, series: str) -> tuple[Ints, Floats]:
+        """Times and values of a series so far."""
+        view = self.trace.series[series][1].view()
+        return np.asarray(view["time_ns"], np.int64), np.asarray(view["value"], np.float64)
+
+    def peak(self, series: str) -> float:
+        """The largest finite value of a series, 0 where there is none."""
+        _, values = self.values(series)
+        known = self._peaks.get(series, (0, 0.0))
+        if len(values) > known[0]:
+            added = values[known[0] :]
+            finite = added[np.isfinite(added)]
+            known = (len(values), max(known[1], float(finite.max()) if len(finite) else 0.0))
+            self._peaks[series] = known
+        return known[1]
+
+    def legend(self) -> list[tuple[str, str, bool]]:
+        """Entries for the states that occur: word, colour role, hatched."""
+        found: dict[str, tuple[str, bool]] = {}
+        for row in self.rows:
+            for lane in row.lanes:
+                for index in self.tracks(lane):
+                    for state in index.states:
+                        style = STYLES.get(state)
+                        if style and style.legend not in found:
+                            role = "startup" if style.legend == "start-up" else style.role
+                            found[style.legend] = (role, style.hatched)
+        return [(word, *found[word]) for word in LEGEND_ORDER if word in found]
+
+    def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
+        """Share of each of `columns` equal parts of the whole trial in which workers (or main) fetch and collate.
+
+        Args:
+            columns: how many parts.
+            stale_share: an earlier answer will do while the trial has grown by less than this share since.
+        """
+        newest_ns = self.trace.newest_ns
+        if self._overview is not None:
+            (known_columns, known_ns), known = self._overview
+            if known_columns == columns and newest_ns - known_ns <= stale_share * (known_ns - self.origin_ns):
+                return known
+        edges = self.origin_ns + np.linspace(0.0, self.total_ns, columns + 1).astype(np.int64)
+        workers = [row.lanes[0] for row in self.rows if row.lane_kind == "worker"] or ["main"]
+        busy: Floats = np.zeros(columns)
+        for lane in workers:
+            for index in self.tracks(lane):
+                for value in index.busy_ns(edges, (State.FETCH, State.COLLATE)).values():
+                    busy += value
+        result = np.clip(busy / np.maximum(np.diff(edges), 1) / len(workers), 0.0, 1.0)
+        self._overview = ((columns, newest_ns), result)
+        return result
+
+
+def drawn_states(index: TrackIndex, lane_kind: str, level: int) -> list[int]:
+    """The states of a track that a lane draws at a level, in the order they are stacked."""
+    order = list(STYLES)
+    return sorted((state for state in index.states if level_in(lane_kind, state) == level), key=order.index)
+
+
+def levels(indexes: list[TrackIndex], lane_kind: str) -> list[int]:
+    """The levels at which a lane draws anything."""
+    found = {level_in(lane_kind, state) for index in indexes for state in index.states}
+    return sorted(level for level in found if level is not None)
+
+
+def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, end_ns: int) -> float:
+    """Share of a range that a lane spends in states."""
+    edges: npt.NDArray[np.int64] = np.array([start_ns, max(end_ns, start_ns + 1)], np.int64)
+    total = sum(int(value[0]) for index in scene.tracks(lane) for value in index.busy_ns(edges, states).values())
+    return min(total / float(edges[1] - edges[0]), 1.0)
+
+
+def _rows(trace: Trace) -> tuple[Row, ...]:
+    if trace.origin_ns is None and not trace.lanes:
+        return ()
+    lanes = sorted(trace.lanes.values(), key=lambda lane: (_KIND_ORDER.get(lane.kind, 3), lane.order, lane.key))
+    rows = [
+        Row("lane", lane.key, lane.label, _SECTION.get(lane.kind, 2), lane.kind, (lane.key,)) for lane in lanes if lane.kind != "flight"
+    ]
+    flight = tuple(lane.key for lane in lanes if lane.kind == "flight")
+    if flight:
+        rows.append(Row("flight", "flight", "in flight", 3, "flight", flight))
+    series: dict[str, list[SeriesInfo]] = {}
+    for info in _worth_a_plot(trace):
+        series.setdefault(info.group, []).append(info)
+    known = list(GROUPS)
+    for group in sorted(series, key=lambda name: (known.index(name) if name in known else len(known), name)):
+        infos = series[group]
+        label = GROUPS.get(group, group.replace("_", " "))
+        if group == "memory":
+            label = f"memory ({_kind_of(infos[0]).upper() if _kind_of(infos[0]) != 'private' else 'private'})"
+        section = 3 if group == "queue_depth" else 4
+        rows.append(Row("plot", group, label, section, series=tuple(info.key for info in infos), unit=infos[0].unit))
+    reasons = _reasons(trace, series)
+    has_device = any(lane.kind == "device" for lane in lanes)
+    at_top = [row for row in reasons if row.key == GPU_PREFIX and not has_device]
+    below = [row for row in reasons if row not in at_top]
+    return (*at_top, *rows, *below)
+
+
+def _kind_of(info: SeriesInfo) -> str:
+    return info.key.partition("/")[0]
+
+
+def _worth_a_plot(trace: Trace) -> list[SeriesInfo]:
+    """The series that are drawn, in the order they appeared, main before the workers by number."""
+    entries = list(trace.series.values())
+    memory_kinds = {_kind_of(info) for info, _ in entries if info.group == "memory"}
+    memory_kind = next((kind for kind in _MEMORY_KINDS if kind in memory_kinds), None)
+    result = []
+    for info, columns in entries:
+        if info.group in _LEFT_OUT or (info.group == "memory" and memory_kind and _kind_of(info) != memory_kind):
+            continue
+        if info.group in _ONLY_WHEN_SEEN and not np.any(np.asarray(columns.view()["value"], np.float64) > 0):
+            continue
+        result.append(info)
+    return sorted(result, key=lambda info: (info.process != "main", _number(info.process)))
+
+
+def _number(process: str | None) -> int:
+    _, _, number = (process or "").rpartition("-")
+    return int(number) if number.isdigit() else -1
+
+
+def _reasons(trace: Trace, series: dict[str, list[SeriesInfo]]) -> list[Row]:
+    """One row for each reason why something could not be measured; what belongs to the GPU shares one."""
+    texts: dict[str, str] = {}
+    for group, reason in list(trace.unavailable.items()):
+        if group in series:
+            continue
+        is_gpu = group.startswith(GPU_PREFIX) and not any(name.startswith(GPU_PREFIX) for name in series)
+        texts.setdefault(GPU_PREFIX if is_gpu else group, reason)
+    return [
+        Row("reason", key, "GPU" if key == GPU_PREFIX else GROUPS.get(key, key.replace("_", " ")), 0 if key == GPU_PREFIX else 4, text=text)
+        for key, text in texts.items()
+    ]
