@@ -1,21 +1,16 @@
-"""Attaches a target: resolves it, tells what is known of it, reads one sample of it, and explains its failures."""
+"""Attaches a target: resolves it, tells what is known of it, and reads one sample of it."""
 
 from __future__ import annotations
 
-import itertools
-import pickle
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from . import loaders, samples, targets
 from .capture import Captured
-from .errors import NOT_PICKLABLE, UNSUPPORTED, AgentError, describe
-from .messages import ErrorInfo, Target
+from .errors import UNSUPPORTED, AgentError
+from .messages import Target
 from .script import Script
 from .trials import Feed
-
-_CULPRIT_DEPTH = 5
-_CULPRIT_NODES = 300
 
 
 def attach(script: Script, captured: Optional[Captured], name: str, given: Mapping[str, str]) -> Tuple[Target, Feed]:
@@ -80,94 +75,9 @@ def _first_index(feed: Feed) -> Any:
         return 0
     source = feed.source
     own_batches = source.batch_size is None and source.batch_sampler is not None
-    indices = next(iter(source.batch_sampler if own_batches else source.sampler), 0)
+    sampler: Any = source.batch_sampler if own_batches else source.sampler
+    indices = next(iter(sampler), 0)
     feed.reset(0)  # a sampler draws from the user's generators
     if own_batches:
-        return next(iter(indices), 0)
+        return next(iter(indices), 0) if hasattr(indices, "__iter__") else indices
     return indices
-
-
-def describe_failure(error: BaseException, feed: Feed, sample: Optional[int] = None) -> ErrorInfo:
-    """What went wrong with an attached target; names the attribute that cannot be pickled."""
-    info = describe(error, sample)
-    if not _failed_in_pickling(error):
-        return info
-    own_text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    culprit = _culprit(feed, error)
-    if culprit is None:
-        message = "the dataset cannot be sent to a worker: %s" % own_text
-    else:
-        path, value = culprit
-        message = "%s cannot be sent to a worker: it holds a %s (%s)" % (path, type(value).__name__, own_text)
-    return ErrorInfo(NOT_PICKLABLE, message, info.traceback, info.file, info.line)
-
-
-def _failed_in_pickling(error: BaseException) -> bool:
-    """Whether the error came out of multiprocessing's dump of a worker's process object."""
-    if not isinstance(error, (TypeError, AttributeError, ValueError, RuntimeError, pickle.PicklingError, RecursionError)):
-        return False
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_name == "dump" and code.co_filename.replace("\\", "/").endswith("multiprocessing/reduction.py"):
-            return True
-        trace = trace.tb_next
-    return False
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, data: Any) -> int:
-        return len(data)
-
-
-def _fails_alike(value: Any, error: BaseException) -> bool:
-    from multiprocessing.reduction import ForkingPickler
-
-    try:
-        ForkingPickler(_Nowhere(), pickle.HIGHEST_PROTOCOL).dump(value)  # type: ignore[arg-type]
-    except Exception as again:  # whatever a __reduce__ of the user's raises
-        return type(again) is type(error)
-    return False
-
-
-def _culprit(feed: Feed, error: BaseException) -> Optional[Tuple[str, Any]]:
-    """The deepest attribute whose pickling fails in the same way, with its path."""
-    loader = feed.source if loaders.is_loader(feed.source) else None
-    roots: List[Tuple[str, Any]] = [("the dataset", feed.dataset)]
-    for name in ("collate_fn", "worker_init_fn"):
-        value = getattr(loader, name, None) if loader is not None else feed.extras.get(name)
-        if value is not None:
-            roots.append((name, value))
-    budget = _CULPRIT_NODES
-    for path, value in roots:
-        if not _fails_alike(value, error):
-            continue
-        found: Tuple[str, Any] = (path, value)
-        for _ in range(_CULPRIT_DEPTH):
-            parts = list(itertools.islice(_parts(*found), budget))
-            budget -= len(parts)
-            deeper = next((part for part in parts if _fails_alike(part[1], error)), None)
-            if deeper is None:
-                break
-            found = deeper
-        return found
-    return None
-
-
-def _parts(path: str, value: Any) -> Iterator[Tuple[str, Any]]:
-    shown = "dataset" if path == "the dataset" else path
-    if isinstance(value, dict):
-        for key, item in list(value.items())[:_CULPRIT_NODES]:
-            yield "%s[%r]" % (shown, key), item
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value[:_CULPRIT_NODES]):
-            yield "%s[%d]" % (shown, index), item
-    elif (
-        isinstance(getattr(value, "__dict__", None), dict)
-        and not isinstance(value, type)
-        and not callable(getattr(value, "__code__", None))
-    ):
-        for name, item in list(vars(value).items()):
-            yield "%s.%s" % (shown, name), item

@@ -38,8 +38,11 @@ class Connection:
         _thread.start_new_thread(self._read, ())
 
     def send(self, message: Dict[str, Any]) -> None:
-        """Sends one message."""
-        self._socket.sendall(encode(message))
+        """Sends one message; does not come back from a connection that has ended."""
+        try:
+            self._socket.sendall(encode(message))
+        except OSError:
+            self._on_end()
 
     def receive(self) -> Dict[str, Any]:
         """The next message, waited for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
-from typing import Any, Deque, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, NamedTuple, Optional, Tuple
 
 from . import instrument
 from .layout import State
@@ -31,8 +31,8 @@ class DeviceClock:
         """Anchors the clock; waits for the device, so not to be called in the measured path."""
         import torch
 
-        self._make = lambda: torch.Event(device, enable_timing=True)
-        self._synchronize = lambda: torch.accelerator.synchronize(device)
+        self._make: Callable[[], Any] = lambda: torch.Event(device, enable_timing=True)
+        self._synchronize: Callable[[], Any] = lambda: torch.accelerator.synchronize(device)
         self._pending: Deque[_Batch] = collections.deque()
         self._synchronize()
         before_ns = time.perf_counter_ns()

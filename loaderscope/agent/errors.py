@@ -24,6 +24,13 @@ class AgentError(Exception):
         super().__init__(message)
         self.info = ErrorInfo(kind, message, "", file, line)
 
+    @classmethod
+    def of(cls, info: ErrorInfo) -> AgentError:
+        """The error that carries `info`."""
+        error = cls(info.kind, info.message)
+        error.info = info
+        return error
+
 
 class Place(NamedTuple):
     """Where in the user's code something happened."""

@@ -58,7 +58,7 @@ def _patch(module: types.ModuleType) -> None:
     import inspect
 
     def new(klass: type, *args: Any, **kwargs: Any) -> Any:
-        loader = object.__new__(klass)
+        loader: Any = object.__new__(klass)
         if args or kwargs:
             _remember(loader, Making(klass, args, kwargs))
         _wrap_overrides(klass, cls)

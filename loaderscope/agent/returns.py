@@ -174,4 +174,5 @@ def _definition(function: types.FunctionType) -> Optional[ast.AST]:
 
 
 def _first_line(node: Any) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    first: int = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return first

@@ -109,9 +109,7 @@ class Script:
             info = describe(error)
         else:
             return
-        failure = AgentError(info.kind, info.message, info.file, info.line)
-        failure.info = info
-        raise failure
+        raise AgentError.of(info)
 
 
 def _syntax_error(script: Script, error: SyntaxError, source: bytes) -> AgentError:

@@ -6,9 +6,9 @@ import multiprocessing
 import os
 import sys
 import time
-from typing import AbstractSet, Any, Callable, Dict, Optional
+from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional
 
-from . import attach, capture, consumers, guard, instrument, loaders, made_loaders, targets, trials
+from . import attach, capture, consumers, failures, guard, instrument, loaders, made_loaders, targets, trials
 from .connection import Connection, dial
 from .errors import UNSUPPORTED, AgentError, describe
 from .messages import TrialOrder
@@ -29,7 +29,7 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
     agent.serve()
 
 
-def _end_with_tree(status: int = 1) -> None:
+def _end_with_tree(status: int = 1) -> NoReturn:
     """Ends the tree, then this process, at once: no atexit handler, no finalizer, nothing of the script runs on."""
     try:
         guard.kill_tree()
@@ -57,7 +57,10 @@ class Agent:
             "trial": self._trial,
         }
         while True:
-            message = self._connection.receive()
+            try:
+                message = self._connection.receive()
+            except KeyboardInterrupt:  # Ctrl-C reaches every process of a terminal; nothing of the script may run on
+                _end_with_tree(130)
             kind = message["type"]
             if kind == "welcome":
                 continue
@@ -70,14 +73,9 @@ class Agent:
                     raise AgentError(UNSUPPORTED, "the agent knows no request called %s" % kind)
                 answer = handler(message)
             except BaseException as error:  # the border to the user's code: all that it raises becomes an answer
-                answer = {"type": "failed", "error": self._describe(error).to_json()}
+                answer = {"type": "failed", "error": describe(error).to_json()}
             _flush()
             self._connection.send(answer)
-
-    def _describe(self, error: BaseException) -> Any:
-        if self._feed is not None:
-            return attach.describe_failure(error, self._feed)
-        return describe(error)
 
     def _load(self, message: Message) -> Message:
         script = self._script = Script(message["script"])
@@ -97,20 +95,13 @@ class Agent:
         try:
             answer = self._loaded(self._script)
         except Exception as error:
-            answer = {"type": "failed", "error": self._describe(error).to_json()}
+            answer = {"type": "failed", "error": describe(error).to_json()}
         _flush()
         self._connection.send(answer)
         self.serve()
 
     def _loaded(self, script: Script) -> Message:
         found = targets.discover(script, self._captured)
-        if not found:
-            raise AgentError(
-                UNSUPPORTED,
-                "%s offers nothing to profile: no Dataset, no DataLoader, no function without required arguments that returns one"
-                % script.name,
-                script.path,
-            )
         return {
             "type": "loaded",
             "targets": [target.to_json() for target in found],
@@ -136,7 +127,10 @@ class Agent:
             method = config.start_method or loaders.default_start_method()
             if method != "fork":
                 raise capture.main_guard_error(self._script, self._captured.unguarded_line, method)
-        outcome = trials.run_trial(order, feed)
+        try:
+            outcome = trials.run_trial(order, feed)
+        except Exception as error:
+            raise AgentError.of(failures.explain(error, feed, order)) from error
         return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
 
     def _attached(self) -> trials.Feed:

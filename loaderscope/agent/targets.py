@@ -8,7 +8,7 @@ import enum
 import functools
 import inspect
 import types
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from . import arguments, loaders
 from .capture import Captured, is_main_guard
@@ -45,7 +45,7 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
     found: List[Target] = []
     if captured is not None:
         found.append(captured_target(script, captured))
-    named = [(name, value) for name, value in script.namespace.items() if not name.startswith("_") and name not in _NOT_TARGETS]
+    named = _named(script)
     lines = _definition_lines(script.tree)
     for wanted in ("loader", "dataset"):
         for name, value in named:
@@ -62,6 +62,16 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
             found.append(hint)
     found.extend(_class_targets(named, feeds, script, {target.type_name for target in found}, lines))
     return found
+
+
+def _named(script: Script) -> List[Tuple[str, Any]]:
+    """The script's public names, each object under the first of its names only."""
+    seen: Dict[int, str] = {}
+    named = []
+    for name, value in script.namespace.items():
+        if not name.startswith("_") and name not in _NOT_TARGETS and seen.setdefault(id(value), name) == name:
+            named.append((name, value))
+    return named
 
 
 def captured_target(script: Script, captured: Captured) -> Target:

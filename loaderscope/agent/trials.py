@@ -23,6 +23,7 @@ class Feed:
 
     Attributes:
         source: the user's object.
+        failed_batch: the batch (within its epoch) at which the newest trial failed, if it was the loader that raised.
         extras: `collate_fn` and `worker_init_fn` of the script, for a bare dataset.
     """
 
@@ -33,6 +34,7 @@ class Feed:
         if not loaders.is_loader(source):
             names = ("collate_fn", "worker_init_fn")
             self.extras = {name: namespace[name] for name in names if callable(namespace.get(name))}
+        self.failed_batch: Optional[int] = None
         self._generators = [(generator, generator.get_state()) for generator in loaders.generators_of(source)]
 
     @property
@@ -58,6 +60,7 @@ class _Loop(NamedTuple):
     step: Optional[Step]
     device: Optional[str]
     non_blocking: bool
+    feed: Feed
     clock: Optional[DeviceClock]
     counts_lengths: bool
 
@@ -75,6 +78,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         AgentError: the setting, consumer or device cannot be had here.
     """
     _check_device(order.device)
+    feed.failed_batch = None
     feed.reset(order.seed)
     _preload_forkserver(order)
     loader, sampler, notes = loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
@@ -92,7 +96,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         if reason:
             notes.append(reason)
         by_length = loaders.dataset_kind(feed.dataset) == "iterable"
-        loop = _Loop(step, order.device, order.h2d == "non_blocking", clock, by_length and loader.batch_sampler is not None)
+        loop = _Loop(step, order.device, order.h2d == "non_blocking", feed, clock, by_length and loader.batch_sampler is not None)
         start_ns = time.perf_counter_ns()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
         _close(loader)
@@ -130,6 +134,9 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
             batch = next(iterator)
         except StopIteration:
             break
+        except BaseException:
+            loop.feed.failed_batch = batches
+            raise
         if batches == 0:
             pinned = _is_pinned(batch)
         if samples_seen is not None:
