@@ -32,6 +32,15 @@ class TrialEnd:
     app_cpu_share: float
 
 
+def step_label(order: TrialOrder) -> str | None:
+    """Name of the lane that stands for the device where none tells its busy periods: what it really is."""
+    if order.consumer.kind in ("sleep", "burn"):
+        return "simulated step"
+    if order.consumer.kind == "script" and order.device in (None, "cpu"):
+        return "step (CPU)"
+    return None
+
+
 class StoppedError(Exception):
     """The trial is to end now: cancelled, or the budget is used up. `info` says why, None for cancelled by the user."""
 
@@ -53,7 +62,7 @@ class TrialRun:
         self._trace = trace
         self._sampler = sampler
         self._log_dir = Path(order.log_dir)
-        self._reader = TraceReader(self._log_dir, trace, order.config.num_workers)
+        self._reader = TraceReader(self._log_dir, trace, order.config.num_workers, step_label(order))
         self._offset_ns = agent.clock.offset_ns
         self._began_ns = 0
         self._hang_watch = order.record

@@ -1,0 +1,299 @@
+"""Whole sweeps over small scripts: real agents, real workers."""
+
+import dataclasses
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import pytest
+from running import CollectingSink, nothing_left_of, request, run_pool, until, write_script
+
+from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
+from loaderscope.sweep import scratch
+from loaderscope.sweep.pool import Pool, SweepError, may_be_kept
+from loaderscope.sweep.trial_run import TrialEnd
+
+WAITING = """
+import time
+import torch
+from torch.utils.data import Dataset
+class Waiting(Dataset):
+    def __len__(self):
+        return 4000
+    def __getitem__(self, index):
+        time.sleep(0.005)
+        return torch.tensor(index)
+dataset = Waiting()
+"""
+
+PLAIN = """
+import os
+import torch
+from torch.utils.data import Dataset
+print("loaded in", os.getpid())
+class Plain(Dataset):
+    def __len__(self):
+        return 64
+    def __getitem__(self, index):
+        return torch.tensor(index)
+dataset = Plain()
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    yield
+    assert nothing_left_of(os.getpid())
+
+
+def agents_of(sink: CollectingSink) -> list[int]:
+    """The pid of main in each trial."""
+    return [next(p.pid for p in sink.traces[i].processes if p.name == "main") for i in sorted(sink.traces)]
+
+
+def test_a_sweep_tells_everything_in_order(tmp_path):
+    script = write_script(tmp_path, PLAIN)
+    grown = []
+    sink = CollectingSink()
+    sink.on_grew = lambda trial, trace: grown.append((trial.id, trace.version))
+    run_pool(request(script, (0, 1), probe=True, batch_size=(8,)), sink)
+    assert sink.run.target.name == "dataset"
+    assert sink.run.target.length == 64
+    assert sink.run.sample["type"] == "Tensor"
+    assert sink.run.environment["usable_cpus"] >= 1
+    assert [trial.id for trial in sink.started] == [0, 1]
+    assert sink.statuses == ["ok", "ok"]
+    assert [(result.batches, result.samples) for result in sink.results] == [(4, 32), (4, 32)]
+    assert {trial for trial, _ in grown} <= {0, 1}
+    assert sink.progressed[-1][:2] == (2, 2)
+    assert "loaded in" in sink.output
+    trace = sink.traces[1]
+    assert {process.name for process in trace.processes} == {"main", "worker-0"}
+    assert "gpu" in trace.unavailable or any(key.startswith("gpu-0/") for key in trace.series)
+    assert all(result.own_cost.app_cpu_share is not None for result in sink.results)
+
+
+def test_waiting_gives_the_throughput_that_follows(tmp_path):
+    """5 ms a sample, 10 a batch: 50 ms a batch from one process, 25 ms from two; waiting is all that main does."""
+    script = write_script(tmp_path, WAITING)
+    sink = run_pool(request(script, (0, 1, 2), batches=30, batch_size=(10,)))
+    rates = [result.samples_per_second.value for result in sink.results]
+    for rate, expected in zip(rates, (200, 200, 400), strict=True):
+        assert expected * 0.85 < rate < expected * 1.02
+    for result in sink.results:
+        assert result.wait_share > 0.95
+        shares = [result.wait_share, result.transfer_share, result.step_share, result.other_share]
+        assert sum(shares) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_simulated_step_takes_the_share_that_follows(tmp_path):
+    """Alone: 50 ms of waiting and 30 ms of step. With two workers 25 ms of loading hide behind the 30 ms of step."""
+    script = write_script(tmp_path, WAITING)
+    sink = run_pool(request(script, (0, 2), batches=30, batch_size=(10,), consumer=Consumer("sleep", 30.0)))
+    alone, hidden = sink.results
+    assert alone.samples_per_second.value == pytest.approx(10 / 0.080, rel=0.12)
+    assert alone.step_share == pytest.approx(30 / 80, abs=0.04)
+    assert alone.wait_share == pytest.approx(50 / 80, abs=0.04)
+    assert hidden.samples_per_second.value == pytest.approx(10 / 0.030, rel=0.12)
+    assert hidden.step_share > 0.85
+    assert "step" in sink.traces[0].lanes
+    assert sink.traces[0].lanes["step"].label == "simulated step"
+
+
+LAZY = """
+import os
+import torch
+from torch.utils.data import Dataset
+class Lazy(Dataset):
+    def __init__(self):
+        self.file = None
+    def __len__(self):
+        return 64
+    def __getitem__(self, index):
+        if self.file is None:
+            self.file = open(__file__, "rb")
+        self.file.seek(0)
+        return torch.tensor(len(self.file.read(index + 1)))
+dataset = Lazy()
+"""
+
+
+@pytest.mark.parametrize("workers", [(0, 1), (1, 0)])
+def test_a_lazily_opened_file_gives_the_same_in_any_order(tmp_path, workers):
+    """After 0 workers the dataset of that agent holds an open file, which cannot be pickled: spawn needs a fresh agent."""
+    sink = run_pool(request(write_script(tmp_path, LAZY), workers, "spawn", batch_size=(8,)))
+    assert {(result.config.num_workers, result.status) for result in sink.results} == {(0, "ok"), (1, "ok")}
+
+
+def test_the_probe_does_not_touch_the_dataset_of_a_trial(tmp_path):
+    sink = run_pool(request(write_script(tmp_path, LAZY), (1,), "spawn", batch_size=(8,), probe=True))
+    assert sink.statuses == ["ok"]
+
+
+def test_an_agent_is_kept_only_after_trials_in_worker_processes(tmp_path):
+    script = write_script(tmp_path, PLAIN)
+    first, second, third = agents_of(run_pool(request(script, (1, 2, 0), batch_size=(8,))))
+    assert first == second == third
+    zero, one, two = agents_of(run_pool(request(script, (0, 1, 2), batch_size=(8,))))
+    assert zero != one
+    assert one == two
+
+
+def test_isolated_trials_get_an_agent_each(tmp_path):
+    agents = agents_of(run_pool(request(write_script(tmp_path, PLAIN), (1, 2), batch_size=(8,), isolate=True)))
+    assert len(set(agents)) == 2
+
+
+ORDER = TrialOrder(0, "", TrialConfig(1, start_method="fork", backend="process", pin_memory=False))
+END = TrialEnd("ok", None, TrialOutcome(1.0, 4, 32, [4], False, False, "same"), 1.0, 0.0)
+
+
+def _with(value, **changes):
+    return dataclasses.replace(value, **changes)
+
+
+def test_an_agent_is_kept_after_a_plain_worker_trial():
+    assert may_be_kept(False, ORDER, END, "same")
+
+
+@pytest.mark.parametrize(
+    ("order", "end"),
+    [
+        (_with(ORDER, config=TrialConfig(0)), END),
+        (_with(ORDER, config=TrialConfig(1, start_method="forkserver", backend="process")), END),
+        (_with(ORDER, config=TrialConfig(1, backend="thread")), END),
+        (_with(ORDER, consumer=Consumer("script")), END),
+        (_with(ORDER, device="cuda"), END),
+        (ORDER, _with(END, status="failed")),
+        (ORDER, _with(END, outcome=_with(END.outcome, ran_user_code=True))),
+        (ORDER, _with(END, outcome=_with(END.outcome, fingerprint="other"))),
+    ],
+    ids=["0 workers", "forkserver", "threads", "script step", "device", "failed", "user code", "changed dataset"],
+)
+def test_an_agent_is_not_kept_where_it_could_matter(order, end):
+    assert not may_be_kept(False, order, end, "same")
+
+
+def test_cancelling_keeps_what_is_finished(tmp_path):
+    script = write_script(tmp_path, WAITING)
+    sink = CollectingSink()
+    pool = Pool(request(script, (1, 2), batches=None, batch_size=(10,)), sink)
+    sink.on_grew = lambda trial, trace: pool.cancel()
+    pool.run()
+    assert sink.finished == [True]
+    assert sink.statuses == ["cancelled"]
+    assert sink.results[0].error is None
+
+
+def test_a_sweep_that_is_cancelled_before_it_begins_starts_no_trial(tmp_path):
+    sink = CollectingSink()
+    pool = Pool(request(write_script(tmp_path, WAITING)), sink)
+    pool.cancel()
+    pool.run()
+    assert (sink.finished, sink.started) == ([True], [])
+
+
+def test_a_budget_ends_the_sweep_and_says_so(tmp_path):
+    script = write_script(tmp_path, WAITING)
+    sink = run_pool(request(script, (0, 1), batches=None, batch_size=(10,), max_seconds=4.0))
+    assert sink.statuses == ["cancelled", "skipped"]
+    assert [result.error.kind for result in sink.results] == ["limit", "limit"]
+    assert "--max-seconds" in sink.results[0].error.message
+
+
+def test_repeats_are_interleaved(tmp_path):
+    sink = run_pool(request(write_script(tmp_path, PLAIN), (1, 2), batch_size=(8,), repeats=2))
+    assert [result.repeat for result in sink.results] == [0, 0, 1, 1]
+    assert sorted(result.config.num_workers for result in sink.results[:2]) == [1, 2]
+
+
+def test_the_run_leaves_no_folder_and_clears_those_of_crashed_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    crashed = "import sys; from loaderscope.sweep.scratch import Scratch; from pathlib import Path; Scratch(Path(sys.argv[1])).__enter__()"
+    subprocess.run([sys.executable, "-c", crashed, str(tmp_path)], check=True)
+    (tmp_path / "loaderscope-run-of-someone-else").mkdir()
+    assert len(list(tmp_path.glob(scratch.PREFIX + "*"))) == 2
+    run_pool(request(write_script(tmp_path / "code", PLAIN), (1,), batch_size=(8,)))
+    assert [path.name for path in tmp_path.glob(scratch.PREFIX + "*")] == ["loaderscope-run-of-someone-else"]
+
+
+def test_logs_do_not_go_to_shared_memory(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/dev/shm/tmp")
+    assert not scratch.base_folder().is_relative_to("/dev/shm")
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "words"),
+    [
+        (PLAIN, "nowhere", "nowhere"),
+        (PLAIN + "\nother = Plain()\n", None, "--target"),
+        ("x = 1\n", None, "script.py"),
+        ("import torch\nfrom torch.utils.data import TensorDataset\nempty = TensorDataset(torch.zeros(0, 2))\n", None, "empty"),
+    ],
+    ids=["unknown target", "several targets", "no target", "empty dataset"],
+)
+def test_a_wrong_request_is_one_sentence(tmp_path, text, target, words):
+    sink = CollectingSink()
+    with pytest.raises(SweepError, match=words) as caught:
+        Pool(request(write_script(tmp_path, text), target=target), sink).run()
+    assert "\n" not in str(caught.value)
+    assert sink.finished == [False]
+    assert sink.started == []
+
+
+def test_a_missing_script_is_one_sentence(tmp_path):
+    with pytest.raises(SweepError, match=r"absent\.py"):
+        Pool(request(tmp_path / "absent.py"), CollectingSink()).run()
+
+
+NEEDED = ("torch", "torchgen", "functorch", "numpy", "typing_extensions", "sympy", "mpmath", "filelock", "jinja2", "markupsafe")
+NEEDED += ("networkx", "fsspec")
+
+
+@pytest.fixture(scope="module")
+def other_python(tmp_path_factory) -> pathlib.Path:
+    """A virtual environment that has torch and nothing of ours: no loaderscope, no Qt, no psutil."""
+    torch = pytest.importorskip("torch")
+    installed = pathlib.Path(torch.__file__).parent.parent
+    folder = tmp_path_factory.mktemp("other")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    asked = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, check=True, text=True
+    )
+    packages = pathlib.Path(asked.stdout.strip())
+    for path in installed.iterdir():
+        name = path.name.split(".")[0].split("-")[0]
+        if name in NEEDED or (name.startswith(("torch", "numpy")) and path.name.endswith((".dist-info", ".libs"))):
+            try:
+                (packages / path.name).symlink_to(path)
+            except OSError:
+                pytest.skip("this system does not let us make links")
+    return python
+
+
+def test_the_agent_runs_under_an_interpreter_that_has_only_torch(tmp_path, other_python):
+    names = ("loaderscope", "PySide6", "psutil", "pyqtgraph", "pynvml")
+    found = f"import importlib.util as u, torch; print([name for name in {names} if u.find_spec(name)])"
+    there = subprocess.run([other_python, "-c", found], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == "[]"
+    script = write_script(tmp_path, PLAIN + "\nimport sys\nprint('prefix', sys.prefix)\n")
+    sink = run_pool(request(script, (0, 1), ("spawn", "fork"), batch_size=(8,), python=str(other_python), probe=True))
+    assert sink.statuses == ["ok"] * 3
+    assert f"prefix {other_python.parent.parent}" in sink.output
+
+
+def test_the_app_takes_little_of_the_processor_while_a_trial_runs(tmp_path):
+    """The budget is 5 % of a core; the margin is for machines on which everything else runs at the same time."""
+    script = write_script(tmp_path, WAITING)
+    sink = run_pool(request(script, (2,), batches=120, batch_size=(10,)))
+    assert statistics.fmean(result.own_cost.app_cpu_share for result in sink.results) < 0.15
+
+
+def test_progress_counts_trials_and_learns_the_time_left(tmp_path):
+    sink = run_pool(request(write_script(tmp_path, PLAIN), (1, 2), batch_size=(8,)))
+    assert sink.progressed[0][2] is None
+    assert sink.progressed[-1] == (2, 2, 0.0)
+    assert until(lambda: all(left is None or left >= 0 for _, _, left in sink.progressed))
