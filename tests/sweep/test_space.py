@@ -1,0 +1,120 @@
+"""The schedule of a sweep."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.sweep.request import Axes, Request
+from loaderscope.sweep.space import Facts, default_workers, plan
+
+FACTS = Facts(usable_cpus=4, start_methods=("fork", "spawn", "forkserver"), default_start_method="fork", accelerator=False)
+DATASET = Target("data", "dataset", "Data", "variable", dataset_kind="map", length=1000)
+LOADER_CONFIG = TrialConfig(2, 16, 2, False, False, "fork", True, "process")
+
+
+def loader(**changes):
+    values = {"dataset_kind": "map", "length": 1000, "current": LOADER_CONFIG} | changes
+    return Target("loader", "loader", "DataLoader", "variable", **values)
+
+
+def lay_out(target=DATASET, facts=FACTS, repeats=1, forkserver_preload=(), **axes):
+    return plan(Request("script.py", axes=Axes(**axes), repeats=repeats, forkserver_preload=forkserver_preload), target, facts)
+
+
+def runs(trials):
+    return [trial for trial in trials if trial.skip is None]
+
+
+def test_the_defaults_sweep_workers_up_to_the_usable_processors():
+    trials = lay_out()
+    assert [trial.config.num_workers for trial in trials] == [0, 1, 2, 4]
+    assert [trial.id for trial in trials] == [0, 1, 2, 3]
+    assert trials[2].config == TrialConfig(2, 32, 2, False, False, "fork", True, "process")
+    assert [default_workers(count) for count in (1, 2, 3, 6)] == [(0, 1), (0, 1, 2), (0, 1, 2, 3), (0, 1, 2, 4, 6)]
+
+
+def test_a_loader_keeps_its_own_batch_size_unless_asked():
+    assert {trial.config.batch_size for trial in lay_out(loader())} == {16}
+    assert {trial.config.batch_size for trial in lay_out(loader(), batch_size=(8, 64))} == {8, 64}
+
+
+def test_what_means_nothing_without_workers_is_null_and_equal_settings_are_one_trial():
+    trials = lay_out(
+        num_workers=(0, 2), prefetch_factor=(2, 4), persistent_workers=(True, False), start_method=("fork", "spawn"), in_order=(True, False)
+    )
+    without = [trial.config for trial in trials if trial.config.num_workers == 0]
+    assert without == [TrialConfig(num_workers=0, batch_size=32)]
+    assert len(trials) == 1 + 2 * 2 * 2 * 2
+    assert len({trial.config for trial in trials}) == len(trials)
+
+
+def test_persistent_workers_alone_are_impossible_without_workers():
+    trials = lay_out(num_workers=(0, 1), persistent_workers=(True,))
+    (skipped,) = [trial for trial in trials if trial.skip]
+    assert (skipped.config.num_workers, skipped.config.persistent_workers, skipped.repeat) == (0, True, None)
+    assert skipped.skip[0] == "unsupported"
+
+
+def test_a_start_method_that_the_system_lacks_is_skipped_with_the_reason():
+    facts = Facts(2, ("spawn",), "spawn", None)
+    trials = lay_out(facts=facts, num_workers=(0, 2), start_method=("fork", "spawn"))
+    assert [trial.config.start_method for trial in runs(trials)] == [None, "spawn"]
+    (skipped,) = [trial for trial in trials if trial.skip]
+    assert "fork" in skipped.skip[1]
+
+
+def test_the_default_start_method_is_the_systems():
+    assert lay_out(facts=Facts(1, ("spawn",), "spawn"))[1].config.start_method == "spawn"
+
+
+def test_pinning_is_skipped_only_where_there_is_surely_no_accelerator():
+    axes = {"num_workers": (0, 1), "pin_memory": (False, True)}
+    assert [trial.config.pin_memory for trial in lay_out(**axes) if trial.skip] == [True, True]
+    for accelerator in (True, None):
+        assert not [trial for trial in lay_out(facts=Facts(1, ("fork",), "fork", accelerator), **axes) if trial.skip]
+
+
+def test_threads_have_no_start_method_and_take_no_iterable_dataset():
+    trials = lay_out(num_workers=(2,), backend=("process", "thread"), start_method=("fork", "spawn"))
+    assert [(trial.config.backend, trial.config.start_method) for trial in trials] == [
+        ("process", "fork"), ("process", "spawn"), ("thread", None),
+    ]  # fmt: skip
+    iterable = Target("stream", "dataset", "Stream", "variable", dataset_kind="iterable")
+    (trial,) = lay_out(iterable, num_workers=(2,), backend=("thread",))
+    assert trial.skip[0] == "unsupported"
+
+
+def test_a_loader_that_batches_itself_rules_out_a_batch_size():
+    own = loader(current=TrialConfig(num_workers=0, batch_size=None))
+    assert {trial.config.batch_size for trial in runs(lay_out(own))} == {None}
+    assert all(trial.skip[0] == "unsupported" for trial in lay_out(own, batch_size=(8,)))
+
+
+def test_a_preload_belongs_to_the_forkserver_alone():
+    trials = lay_out(num_workers=(0, 1), start_method=("fork", "forkserver"), forkserver_preload=("torch",))
+    assert [trial.config.forkserver_preload for trial in trials] == [None, None, ("torch",)]
+
+
+def test_repeats_are_interleaved_and_skipped_settings_come_once():
+    trials = lay_out(num_workers=(0, 1, 2), persistent_workers=(True,), repeats=3)
+    assert len([trial for trial in trials if trial.skip]) == 1
+    for repeat in range(3):
+        one_pass = [trial.config.num_workers for trial in runs(trials)[repeat * 2 : repeat * 2 + 2]]
+        assert sorted(one_pass) == [1, 2]
+    assert [trial.repeat for trial in runs(trials)] == [0, 0, 1, 1, 2, 2]
+
+
+@given(settings=st.integers(1, 9), pairs=st.integers(1, 4))
+def test_a_steady_drift_favours_no_setting(settings, pairs):
+    trials = runs(lay_out(num_workers=tuple(range(settings)), repeats=2 * pairs))
+    positions = {}
+    for position, trial in enumerate(trials):
+        positions.setdefault(trial.config, []).append(position)
+    sums = {sum(found) for found in positions.values()}
+    assert len(positions) == settings
+    assert len(sums) == 1
+
+
+def test_the_schedule_is_the_same_every_time():
+    axes = {"num_workers": (0, 1, 2), "batch_size": (8, 16), "repeats": 4}
+    assert lay_out(**axes) == lay_out(**axes)
