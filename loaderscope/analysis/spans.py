@@ -58,6 +58,21 @@ def spans_of(trace: Trace, lane: str, *states: State) -> Spans:
     return Spans(*(column[order] for column in columns_joined))
 
 
+class SpanLookup:
+    """`spans_of` of one finished trace, each answer worked out once."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._found: dict[tuple[str, tuple[State, ...]], Spans] = {}
+
+    def __call__(self, lane: str, *states: State) -> Spans:
+        """Spans of a lane with any of the states."""
+        key = (lane, states)
+        if key not in self._found:
+            self._found[key] = spans_of(self.trace, lane, *states)
+        return self._found[key]
+
+
 def worker_lanes(trace: Trace) -> dict[int, str]:
     """Lane keys of the workers by worker number, in order."""
     found = {int(match[1]): key for key in list(trace.lanes) if (match := _WORKER_LANE.fullmatch(key))}

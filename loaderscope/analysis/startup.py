@@ -16,7 +16,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN, EpochRun
 from loaderscope.analysis.results import Culprit, Phase, Startup
-from loaderscope.analysis.spans import Spans, spans_of, worker_lanes
+from loaderscope.analysis.spans import SpanLookup, Spans, worker_lanes
 from loaderscope.trace.model import Trace
 
 NS = 1e-9
@@ -65,12 +65,13 @@ def find_startup(trace: Trace, epochs: list[EpochRun]) -> Startup | None:
     phases: list[Phase] = []
     explained: float | None = None
     culprit: Culprit | None = None
+    look = SpanLookup(trace)
     for epoch in epochs:
-        intervals = _main_intervals(trace, epoch)
-        for number, lane in worker_lanes(trace).items():
-            intervals += _worker_intervals(trace, lane, f"worker-{number}", epoch)
-        critical = _first_batch_process(trace, epoch)
-        intervals += _receive_intervals(trace, epoch, critical)
+        intervals = _main_intervals(look, epoch)
+        for number, lane in worker_lanes(look.trace).items():
+            intervals += _worker_intervals(look, lane, f"worker-{number}", epoch)
+        critical = _first_batch_process(look, epoch)
+        intervals += _receive_intervals(look, epoch, critical)
         intervals.sort(key=lambda interval: (interval.start_ns, interval.process))
         phases += [
             Phase(epoch.index, item.process, item.phase, (item.start_ns - epoch.start_ns) * NS, (item.end_ns - item.start_ns) * NS)
@@ -81,38 +82,38 @@ def find_startup(trace: Trace, epochs: list[EpochRun]) -> Startup | None:
             charged = _charge(path, epoch.start_ns, int(epoch.wait_end_ns[0]), epoch.iterator_end_ns)
             total_ns = int(epoch.wait_end_ns[0]) - epoch.start_ns
             explained = sum(charged.values()) / total_ns if total_ns > 0 else None
-            culprit = _culprit(trace, epoch, charged, critical)
+            culprit = _culprit(look, epoch, charged, critical)
     return Startup(explained, culprit, phases)
 
 
-def _main_intervals(trace: Trace, epoch: EpochRun) -> list[_Interval]:
-    spans = spans_of(trace, MAIN, *MAIN_PHASES).within(epoch.start_ns, _first_delivery(epoch))
+def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
+    spans = look(MAIN, *MAIN_PHASES).within(epoch.start_ns, _first_delivery(epoch))
     found = [
         _Interval(MAIN, MAIN_PHASES[State(state)], start, end)
         for state, start, end in zip(spans.state.tolist(), spans.start_ns.tolist(), spans.end_ns.tolist(), strict=True)
     ]
     for state, phase in ((State.FETCH, "first_fetch"), (State.COLLATE, "first_collate")):  # with 0 workers
-        work = spans_of(trace, MAIN, state).within(epoch.start_ns, _first_delivery(epoch))
+        work = look(MAIN, state).within(epoch.start_ns, _first_delivery(epoch))
         if work:
             found.append(_Interval(MAIN, phase, int(work.start_ns[0]), int(work.end_ns[0])))
     return found
 
 
-def _worker_intervals(trace: Trace, lane: str, process: str, epoch: EpochRun) -> list[_Interval]:
-    once = spans_of(trace, lane, *ONCE_PHASES).within(epoch.start_ns, epoch.end_ns)
+def _worker_intervals(look: SpanLookup, lane: str, process: str, epoch: EpochRun) -> list[_Interval]:
+    once = look(lane, *ONCE_PHASES).within(epoch.start_ns, epoch.end_ns)
     found = [
         _Interval(process, ONCE_PHASES[State(state)], start, end)
         for state, start, end in zip(once.state.tolist(), once.start_ns.tolist(), once.end_ns.tolist(), strict=True)
     ]
     first_fetch_ns: int | None = None
     for state, phase in FIRST_PHASES.items():
-        spans = spans_of(trace, lane, state).within(epoch.start_ns, epoch.end_ns)
+        spans = look(lane, state).within(epoch.start_ns, epoch.end_ns)
         if spans:
-            end_ns = _sent_ns(trace, lane, int(spans.batch[0]), int(spans.end_ns[0])) if state is State.SEND else int(spans.end_ns[0])
+            end_ns = _sent_ns(look, lane, int(spans.batch[0]), int(spans.end_ns[0])) if state is State.SEND else int(spans.end_ns[0])
             found.append(_Interval(process, phase, int(spans.start_ns[0]), end_ns))
             first_fetch_ns = int(spans.start_ns[0]) if state is State.FETCH else first_fetch_ns
     if first_fetch_ns is not None:
-        waits = spans_of(trace, lane, State.INDEX_WAIT)
+        waits = look(lane, State.INDEX_WAIT)
         waits = waits.pick((waits.end_ns > epoch.start_ns) & (waits.start_ns < first_fetch_ns))
         found += [
             _Interval(process, "index_wait", max(start, epoch.start_ns), end)
@@ -121,16 +122,16 @@ def _worker_intervals(trace: Trace, lane: str, process: str, epoch: EpochRun) ->
     return found
 
 
-def _receive_intervals(trace: Trace, epoch: EpochRun, process: str) -> list[_Interval]:
+def _receive_intervals(look: SpanLookup, epoch: EpochRun, process: str) -> list[_Interval]:
     """From the end of the worker's send, or main's first look into the queue if that is later, to the batch in hand."""
     if process == MAIN or not epoch.batches:
         return []
-    sends = spans_of(trace, process, State.SEND)
+    sends = look(process, State.SEND)
     sends = sends.pick(sends.batch == epoch.batch[0])
     delivered_ns = _first_delivery(epoch)
-    sent_ns = _sent_ns(trace, process, int(epoch.batch[0]), int(sends.end_ns[0])) if sends else delivered_ns
+    sent_ns = _sent_ns(look, process, int(epoch.batch[0]), int(sends.end_ns[0])) if sends else delivered_ns
     start_ns = max(sent_ns, int(epoch.wait_start_ns[0]))
-    taking = [spans_of(trace, lane, State.RECEIVE, State.DESERIALISE, State.PIN) for lane in (MAIN, PIN_LANE)]
+    taking = [look(lane, State.RECEIVE, State.DESERIALISE, State.PIN) for lane in (MAIN, PIN_LANE)]
     starts = np.concatenate([spans.start_ns for spans in taking])
     ends = np.concatenate([spans.end_ns for spans in taking])
     relevant = (ends > epoch.start_ns) & (starts < delivered_ns)
@@ -143,9 +144,9 @@ def _receive_intervals(trace: Trace, epoch: EpochRun, process: str) -> list[_Int
     return [_Interval(MAIN, "first_receive", start_ns, delivered_ns)] if start_ns < delivered_ns else []
 
 
-def _sent_ns(trace: Trace, lane: str, batch: int, put_ns: int) -> int:
+def _sent_ns(look: SpanLookup, lane: str, batch: int, put_ns: int) -> int:
     """When a batch had left the worker: the put may return while a thread of the queue still serialises."""
-    serialised = spans_of(trace, lane, State.SERIALISE)
+    serialised = look(lane, State.SERIALISE)
     ends = serialised.end_ns[serialised.batch == batch]
     return max(put_ns, int(ends.max())) if len(ends) else put_ns
 
@@ -154,14 +155,14 @@ def _first_delivery(epoch: EpochRun) -> int:
     return int(epoch.wait_end_ns[0]) if epoch.batches else epoch.end_ns
 
 
-def _first_batch_process(trace: Trace, epoch: EpochRun) -> str:
+def _first_batch_process(look: SpanLookup, epoch: EpochRun) -> str:
     """The lane of the worker that made the first batch; main with 0 workers; worker-0 where it cannot be told (torch asks it first)."""
-    lanes = list(worker_lanes(trace).values())
+    lanes = list(worker_lanes(look.trace).values())
     if epoch.batches:
         for lane in lanes:
-            if (spans_of(trace, lane, State.FETCH, State.SEND).batch == epoch.batch[0]).any():
+            if (look(lane, State.FETCH, State.SEND).batch == epoch.batch[0]).any():
                 return lane
-    return lanes[0] if lanes and not spans_of(trace, MAIN, State.FETCH) else MAIN
+    return lanes[0] if lanes and not look(MAIN, State.FETCH) else MAIN
 
 
 def _charge(path: list[_Interval], low_ns: int, high_ns: int, iterator_end_ns: int) -> dict[str, int]:
@@ -185,25 +186,25 @@ def _charge(path: list[_Interval], low_ns: int, high_ns: int, iterator_end_ns: i
     return charged
 
 
-def _culprit(trace: Trace, epoch: EpochRun, charged: dict[str, int], process: str) -> Culprit | None:
+def _culprit(look: SpanLookup, epoch: EpochRun, charged: dict[str, int], process: str) -> Culprit | None:
     if not charged:
         return None
     phase = max(charged, key=lambda name: charged[name])
-    return Culprit(phase, _detail(trace, epoch, phase, process), charged[phase] * NS)
+    return Culprit(phase, _detail(look, epoch, phase, process), charged[phase] * NS)
 
 
-def _detail(trace: Trace, epoch: EpochRun, phase: str, process: str) -> str:
+def _detail(look: SpanLookup, epoch: EpochRun, phase: str, process: str) -> str:
     """What is known about the culprit, in a few words."""
     delivered_ns = _first_delivery(epoch)
     if phase == "start_worker":
-        starts = spans_of(trace, MAIN, State.START_WORKER).within(epoch.start_ns, delivered_ns)
+        starts = look(MAIN, State.START_WORKER).within(epoch.start_ns, delivered_ns)
         longest = float((starts.end_ns - starts.start_ns).max()) * NS
         text = f"{starts.size} worker{'s' if starts.size != 1 else ''} started one after another, up to {longest:.2f} s each"
-        return text + _pickled(trace, epoch)
+        return text + _pickled(look, epoch)
     if phase == "pickle":
-        return "the process objects are pickled" + _pickled(trace, epoch)
+        return "the process objects are pickled" + _pickled(look, epoch)
     if phase == "main_import":
-        heaviest = _heaviest_import(trace, epoch, process)
+        heaviest = _heaviest_import(look, epoch, process)
         return f"{process} imports the script again" + (f"; {heaviest}" if heaviest else "")
     details = {
         "iterator": "making the loader's iterator in the main process",
@@ -222,16 +223,16 @@ def _detail(trace: Trace, epoch: EpochRun, phase: str, process: str) -> str:
     return details[phase]
 
 
-def _pickled(trace: Trace, epoch: EpochRun) -> str:
-    pickles = spans_of(trace, MAIN, State.PICKLE).within(epoch.start_ns, _first_delivery(epoch))
+def _pickled(look: SpanLookup, epoch: EpochRun) -> str:
+    pickles = look(MAIN, State.PICKLE).within(epoch.start_ns, _first_delivery(epoch))
     return f"; {pickles.value.max() / 1024:,.0f} KiB pickled for each" if pickles else ""
 
 
-def _heaviest_import(trace: Trace, epoch: EpochRun, lane: str) -> str:
-    imports: Spans = spans_of(trace, lane, State.IMPORT).within(epoch.start_ns, _first_delivery(epoch))
+def _heaviest_import(look: SpanLookup, epoch: EpochRun, lane: str) -> str:
+    imports: Spans = look(lane, State.IMPORT).within(epoch.start_ns, _first_delivery(epoch))
     if not imports:
         return ""
     seconds = (imports.end_ns - imports.start_ns) * NS
     row = int(np.argmax(seconds))
-    name = trace.names.get(int(imports.value[row]))
+    name = look.trace.names.get(int(imports.value[row]))
     return f"{name} takes {seconds[row]:.2f} s of it" if name else ""
