@@ -1,0 +1,90 @@
+"""Runs the command line as a user does, in a process of its own, and tells which modules it imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+# As the installed entry point, but at the end the names of all imported packages go to the file named first.
+WRAPPER = """
+import sys
+from loaderscope.cli import main
+report = sys.argv.pop(1)
+try:
+    status = main()
+except SystemExit as ended:
+    status = ended.code
+with open(report, "w") as file:
+    file.write(" ".join({name.partition(".")[0] for name in sys.modules}))
+sys.exit(status)
+"""
+
+SMALL = """
+    import time
+    from torch.utils.data import DataLoader, Dataset
+
+    class Numbers(Dataset):
+        def __len__(self):
+            return 48
+        def __getitem__(self, index):
+            time.sleep(0.001)
+            return index
+
+    numbers = Numbers()
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+    packages: set[str]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Standard output, which must be one JSON document."""
+        found: dict[str, Any] = json.loads(self.stdout, parse_constant=_no_constant)
+        return found
+
+
+def _no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def command(folder: pathlib.Path, *arguments: str) -> list[str]:
+    """The command to start, which leaves its list of packages in `folder`."""
+    return [sys.executable, "-c", WRAPPER, str(folder / "packages.txt"), *arguments]
+
+
+def loaderscope(folder: pathlib.Path, *arguments: str, **environment: str) -> Done:
+    """Runs one command with `folder` as the current one."""
+    done = subprocess.run(
+        command(folder, *arguments),
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=110,
+        check=False,
+    )
+    report = folder / "packages.txt"
+    packages = set(report.read_text().split()) if report.exists() else set()
+    report.unlink(missing_ok=True)
+    return Done(done.returncode, done.stdout, done.stderr, packages)
+
+
+def write_script(folder: pathlib.Path, text: str, name: str = "script.py") -> pathlib.Path:
+    """A script in `folder`."""
+    path = folder / name
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return path

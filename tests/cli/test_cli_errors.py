@@ -1,0 +1,109 @@
+"""Bad input gets one clear sentence on standard error, status 2, and leaves nothing behind."""
+
+import pathlib
+
+import pytest
+from command_line import SMALL, Done, loaderscope, write_script
+
+
+def sentence(done: Done) -> str:
+    """What was said, which must be one line without a traceback."""
+    assert done.status == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith(" ")]
+    assert line.startswith("loaderscope: ")
+    return line
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
+    assert "no file missing.py" in sentence(loaderscope(tmp_path, "run", "missing.py"))
+    assert "no file missing.py" in sentence(loaderscope(tmp_path, "targets", "missing.py"))
+    assert "no file missing.loaderscope" in sentence(loaderscope(tmp_path, "show", "missing.loaderscope"))
+    assert "missing" in sentence(loaderscope(tmp_path, "missing"))
+
+
+def test_a_folder_is_no_script(tmp_path: pathlib.Path) -> None:
+    assert "is a folder" in sentence(loaderscope(tmp_path, "targets", str(tmp_path)))
+
+
+def test_a_syntax_error_is_told_with_file_and_line(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, "import torch\n\nx = = 1\n")
+    said = sentence(loaderscope(tmp_path, "run", "script.py", "-o", "out.loaderscope"))
+    assert "script.py" in said
+    assert "line 3" in said
+    assert not (tmp_path / "out.loaderscope").exists()
+
+
+def test_a_script_without_targets_says_how_loaders_in_functions_are_reached(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, "import torch\n")
+    assert "captured:0" in sentence(loaderscope(tmp_path, "run", "script.py"))
+    assert "nothing to profile" in sentence(loaderscope(tmp_path, "targets", "script.py"))
+
+
+def test_an_unknown_target_is_answered_with_those_there_are(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, SMALL)
+    said = sentence(loaderscope(tmp_path, "run", "script.py", "--target", "letters"))
+    assert "'letters'" in said
+    assert "numbers" in said
+
+
+def test_an_empty_dataset_is_refused(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, SMALL.replace("return 48", "return 0"))
+    assert "empty" in sentence(loaderscope(tmp_path, "run", "script.py", "--target", "numbers"))
+
+
+def test_a_script_that_ends_itself_is_told(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, "import sys\nsys.exit(3)\n")
+    assert "3" in sentence(loaderscope(tmp_path, "targets", "script.py"))
+
+
+def test_a_script_that_never_ends_loading_is_given_up(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, "while True:\n    pass\n")
+    assert "--load-timeout" in sentence(loaderscope(tmp_path, "targets", "script.py", "--load-timeout", "4"))
+
+
+def test_a_file_that_is_no_session_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "foreign.loaderscope").write_bytes(b"PK\x03\x04" + bytes(5000))
+    assert "foreign.loaderscope" in sentence(loaderscope(tmp_path, "show", "foreign.loaderscope"))
+
+
+def test_an_existing_output_is_not_overwritten(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, SMALL)
+    (tmp_path / "out.loaderscope").write_text("precious")
+    assert "--force" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "out.loaderscope"))
+    assert (tmp_path / "out.loaderscope").read_text() == "precious"
+
+
+def test_only_a_session_name_is_written_so_that_no_script_is_overwritten(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, SMALL)
+    assert ".loaderscope" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "script.py", "--force"))
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, SMALL)
+    assert "no-python" in sentence(loaderscope(tmp_path, "targets", "script.py", "--python", str(tmp_path / "no-python")))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--num-workers", "2,x", "'x' is not a whole number"),
+        ("--num-workers", "-1", "too small"),
+        ("--pin-memory", "yes", "'yes' is none of on, off"),
+        ("--start-method", "vfork", "'vfork' is none of fork, spawn, forkserver"),
+        ("--step", "sleep", "sleep:20"),
+        ("--batches", "0", "too small"),
+        ("--timeout", "nan", "not a number of seconds"),
+        ("--current", "workers=2", "num_workers"),
+        ("--arg", "root", "NAME=VALUE"),
+    ],
+)
+def test_a_wrong_option_says_what_is_wrong(
+    option: str, value: str, words: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from loaderscope.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "script.py", f"{option}={value}"])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err

@@ -1,0 +1,67 @@
+"""What the terminal shows of a sweep."""
+
+import io
+
+from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.analysis.results import Estimate, TrialResult
+from loaderscope.session.console import Console, duration, format_targets
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.trace.model import Trace
+
+CONFIGS = [TrialConfig(0), TrialConfig(2, start_method="fork"), TrialConfig(2, start_method="spawn")]
+TARGET = Target("numbers", "dataset", "Numbers", "variable", "map", 48)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def play(stream: io.StringIO) -> None:
+    """A sweep of three settings of which the second fails."""
+    console = Console(stream)
+    plan = [PlannedTrial(number, 0, config) for number, config in enumerate(CONFIGS)]
+    console.run_started(Run(Request("a.py"), {}, TARGET, "a.py", None, plan))
+    for trial in plan:
+        console.progress(trial.id, len(plan), 75.0)
+        console.trial_started(trial, Trace())
+        console.log_line(LogLine(0, "stdout", "chatter of the script", trial.id))
+        if trial.id == 1:
+            result = TrialResult(1, 0, "failed", trial.config, error=ErrorInfo("ValueError", "bad sample 17"))
+        else:
+            result = TrialResult(trial.id, 0, "ok", trial.config, samples_per_second=Estimate(123.4))
+        console.trial_finished(result, None)
+    console.run_finished(False)
+
+
+def test_without_a_terminal_there_is_a_plain_line_a_trial() -> None:
+    stream = io.StringIO()
+    play(stream)
+    head, *lines = stream.getvalue().splitlines()
+    assert head == "numbers of a.py: 3 trials"
+    assert [line.split() for line in lines] == [
+        ["workers", "0", "123.4", "samples/s"],
+        ["workers", "2,", "fork", "failed:", "bad", "sample", "17"],
+        ["workers", "2,", "spawn", "123.4", "samples/s"],
+    ]
+
+
+def test_a_terminal_has_a_bar_with_the_time_left_that_is_gone_at_the_end() -> None:
+    stream = Terminal()
+    play(stream)
+    assert "1/3 trials, 1:15 left, workers 2, fork" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_durations_read_as_clocks() -> None:
+    assert [duration(seconds) for seconds in (6.6, 75, 3900)] == ["0:07", "1:15", "1 h 05 min"]
+
+
+def test_targets_are_listed_with_what_is_known_of_them() -> None:
+    loader = Target("loader", "loader", "DataLoader", "variable", "map", 48, current=CONFIGS[1], line=7, note="iterated at top level")
+    assert format_targets([TARGET, loader]).splitlines() == [
+        "numbers  Numbers, map, 48 samples",
+        "loader   DataLoader, map, 48 samples, workers 2, pin off, fork  line 7",
+        "    iterated at top level",
+    ]
