@@ -80,7 +80,7 @@ def share(value: float) -> str:
     """A share in per cent without decimals, but never rounded to 0 or 100 unless it is."""
     if 0 < value < 0.005:
         return "<1 %"
-    if 0.995 <= value < 1:
+    if 0.995 <= value < 0.9995:
         return ">99 %"
     return f"{value * 100:.0f} %"
 

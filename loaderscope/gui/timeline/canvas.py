@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPaintEngine, QPainter, 
 
 from loaderscope.gui.palette import Palette, text_on
 from loaderscope.gui.timeline.layout import Layout
-from loaderscope.gui.timeline.lod import Floats
+from loaderscope.gui.timeline.lod import Floats, Ints
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.viewport import Viewport
 
@@ -56,6 +56,7 @@ class Canvas:
         self.is_raster = self.painter.paintEngine().type() == QPaintEngine.Type.Raster
         # vector formats get a grid of quarters of a pixel, which no printer or screen resolves
         self.ratio = device.devicePixelRatioF() * self.painter.transform().m11() if self.is_raster else 4.0
+        self._edges: Ints | None = None
         self.label_font = self._font(LABEL_FONT_PX)
         self.small_font = self._font(SMALL_FONT_PX)
         self.label_metrics = QFontMetricsF(self.label_font)
@@ -87,6 +88,13 @@ class Canvas:
         origin = self.scene.origin_ns
         first, last = self.viewport.time_at(self.x0, width), self.viewport.time_at(self.x1, width)
         return origin + int(np.floor(first)), origin + int(np.ceil(last))
+
+    def edges(self, columns: int) -> Ints:
+        """Edges of equal columns over what is painted, absolute."""
+        if self._edges is None or len(self._edges) != columns + 1:
+            first, last = (self.viewport.time_at(x, self.layout.plot_width) for x in (self.x0, self.x1))
+            self._edges = Viewport(first, last - first).edges_ns(columns, self.scene.origin_ns)
+        return self._edges
 
     def x_of(self, times_ns: np.ndarray) -> Floats:
         """Widget x of absolute times, on whole device pixels."""

@@ -12,16 +12,13 @@ from loaderscope.gui.timeline.layout import PlacedRow, slot_px
 from loaderscope.gui.timeline.lod import Ints, TrackIndex, stack_heights
 from loaderscope.gui.timeline.scene import drawn_states, levels
 from loaderscope.gui.timeline.states import STYLES, level_in, word
-from loaderscope.trace.model import READY, epoch_and_batch
+from loaderscope.trace.model import epoch_and_batch
 
 EXACT_SPANS = 8_000
 """About as many rectangles fit into a frame."""
 
 _LEVEL_PART = (1.0, 0.58, 0.3)
 """Part of the bar's height that each nesting level takes, from the bottom."""
-
-_OUTLIER = 8.0
-"""A span this many times longer than the median of its state is marked where columns hide it."""
 
 _NAMED = frozenset((State.FETCH, State.STEP, State.DEVICE_STEP))
 """States that carry their batch as text; the others carry their word where it fits."""
@@ -168,7 +165,7 @@ def _paint_columns(canvas: Canvas, index: TrackIndex, states: list[int], y: floa
     ratio = canvas.ratio if canvas.is_raster else 1.0
     columns = max(round((canvas.x1 - canvas.x0) * ratio), 1)
     tall = max(round(height * ratio), 1)
-    edges = _edges(canvas, columns)
+    edges = canvas.edges(columns)
     busy = index.busy_ns(edges, states)
     if not busy:
         return
@@ -182,29 +179,20 @@ def _paint_columns(canvas: Canvas, index: TrackIndex, states: list[int], y: floa
         _stack_rectangles(canvas, list(busy), heights, y + height)
 
 
-def _edges(canvas: Canvas, columns: int) -> Ints:
-    per_pixel = canvas.viewport.span / canvas.layout.plot_width
-    start = canvas.viewport.start + canvas.x0 * per_pixel
-    offsets = np.rint(start + np.arange(columns + 1) * ((canvas.x1 - canvas.x0) * per_pixel / columns)).astype(np.int64)
-    edges: Ints = offsets + np.int64(canvas.scene.origin_ns)
-    return edges
-
-
 def _stack_image(canvas: Canvas, states: list[int], heights: Ints, tall: int, first_column: int) -> QImage:
     columns = heights.shape[1]
-    pixels = np.zeros((tall, columns), np.uint32)
     from_bottom = np.arange(tall)[::-1, None]
-    low = np.zeros(columns, np.int64)
-    for state, part in zip(states, heights, strict=True):
-        high = low + part
-        inside = (from_bottom >= low) & (from_bottom < high)
-        style = STYLES[state]
-        pixels[inside] = colour(canvas.palette.role(style.role)).rgba()
-        if style.hatched:
-            pitch = round(HATCH_PX * canvas.ratio)
-            across = (np.arange(columns)[None, :] + first_column + np.arange(tall)[:, None]) % pitch
-            pixels[inside & (across < max(round(canvas.ratio), 1))] = colour(canvas.palette.waiting_hatch).rgba()
-        low = high
+    which = np.zeros((tall, columns), np.uint8)
+    for top in np.cumsum(heights, axis=0):
+        which += from_bottom >= top
+    styles = [STYLES[state] for state in states]
+    fills = [colour(canvas.palette.role(style.role)).rgba() for style in styles]
+    pixels = np.array([*fills, 0], np.uint32)[which]
+    if any(style.hatched for style in styles):
+        lines = [colour(canvas.palette.waiting_hatch).rgba() if style.hatched else fill for style, fill in zip(styles, fills, strict=True)]
+        pitch = round(HATCH_PX * canvas.ratio)
+        across = (np.arange(columns)[None, :] + first_column + np.arange(tall)[:, None]) % pitch < max(round(canvas.ratio), 1)
+        pixels[across] = np.array([*lines, 0], np.uint32)[which[across]]
     image = QImage(pixels.data, columns, tall, columns * 4, QImage.Format.Format_ARGB32_Premultiplied).copy()
     image.setDevicePixelRatio(canvas.ratio)
     return image
@@ -235,20 +223,13 @@ def _stack_rectangles(canvas: Canvas, states: list[int], heights: Ints, bottom: 
 
 def _mark_outliers(canvas: Canvas, index: TrackIndex, states: list[int], y: float) -> None:
     """A notch above each column that hides a span much longer than its state usually takes."""
-    columns = max(canvas.x1 - canvas.x0, 1)
-    rows = index.longest(_edges(canvas, columns))
-    column = np.flatnonzero(rows >= 0)
-    rows = rows[column]
-    duration = index.end_ns[rows] - index.start_ns[rows]
-    # what is wide enough to be seen by itself needs no mark
-    hidden = duration < 3 * canvas.viewport.span / canvas.layout.plot_width
+    start_ns, end_ns = canvas.part_ns
     boxes = []
     for state in states:
-        if state in (State.ITERATOR, READY):
-            continue
-        median = index.median_ns(state)
-        found = hidden & (index.state[rows] == state) & (duration > _OUTLIER * (median or 0))
-        boxes += [QRectF(canvas.left + canvas.x0 + at, y - 2, 2, 3) for at in column[found].tolist()]
+        rows = index.outliers(state, start_ns, end_ns, most=canvas.x1 - canvas.x0)
+        # what is wide enough to be seen by itself needs no mark
+        hidden = index.end_ns[rows] - index.start_ns[rows] < 3 * canvas.viewport.span / canvas.layout.plot_width
+        boxes += [QRectF(x, y - 2, 2, 3) for x in np.unique(canvas.x_of(index.start_ns[rows[hidden]])).tolist()]
     if boxes:
         canvas.painter.setPen(Qt.PenStyle.NoPen)
         canvas.painter.setBrush(colour(canvas.palette.text))

@@ -18,8 +18,8 @@ from loaderscope.trace.columns import Columns
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-BLOCK_ROWS = 64
-"""Rows whose longest span is remembered together."""
+OUTLIER = 8.0
+"""A span this many times longer than the median of its state is an outlier."""
 
 _MEDIAN_SAMPLE = 20_001
 
@@ -47,10 +47,11 @@ class _Growing:
 
 @dataclasses.dataclass
 class _StateSums:
-    """Rows of one state and their cumulative duration: `total_ns[i]` is the time of its first i+1 spans."""
+    """Rows of one state, their cumulative duration (`total_ns[i]` is the time of its first i+1 spans), and the long ones."""
 
     rows: _Growing = dataclasses.field(default_factory=lambda: _Growing(np.int32))
     total_ns: _Growing = dataclasses.field(default_factory=lambda: _Growing(np.int64))
+    long_rows: _Growing = dataclasses.field(default_factory=lambda: _Growing(np.int32))
 
 
 class TrackIndex:
@@ -63,7 +64,6 @@ class TrackIndex:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._sums: dict[int, _StateSums] = {}
-        self._longest = _Growing(np.int32)  # row of the longest span of each full block
         self._length = 0
         self._medians: dict[int, tuple[int, float]] = {}
         self._take(columns.view(), 0)
@@ -109,7 +109,9 @@ class TrackIndex:
         if not wanted or not self._length:
             return {}
         edges_ns = np.ascontiguousarray(edges_ns, np.int64)
-        count = np.searchsorted(self.start_ns, edges_ns, "right")
+        # searching only what lies between the outermost edges keeps the search in the cache
+        low, high = np.searchsorted(self.start_ns, edges_ns[[0, -1]], "right")
+        count = np.searchsorted(self.start_ns[low:high], edges_ns, "right") + low
         last = np.maximum(count - 1, 0)
         # the last span that began before an edge may reach over it
         over_ns = np.where(count > 0, np.maximum(self.end_ns[last] - edges_ns, 0), 0)
@@ -118,10 +120,13 @@ class TrackIndex:
         result = {}
         for state in wanted:
             sums = self._sums[state]
-            rank = np.searchsorted(sums.rows.array, keys, "left")
+            begin, end = np.searchsorted(sums.rows.array, keys[[0, -1]], "left")
+            rank = np.searchsorted(sums.rows.array[begin:end], keys, "left") + begin
             total_ns = sums.total_ns.array
-            before = np.where(rank > 0, total_ns[np.maximum(rank - 1, 0)], 0) - np.where(last_state == state, over_ns, 0)
-            result[state] = np.diff(before)
+            before = total_ns[np.maximum(rank - 1, 0)]
+            before[rank == 0] = 0
+            before -= over_ns * (last_state == state)
+            result[state] = before[1:] - before[:-1]
         return result
 
     def count_between(self, start_ns: int, end_ns: int) -> int:
@@ -129,35 +134,24 @@ class TrackIndex:
         first, last = self.rows_between(start_ns, end_ns)
         return last - first
 
-    def longest(self, edges_ns: Ints) -> Ints:
-        """The row of the longest span that begins in each column, -1 where none does.
+    def outliers(self, state: int, start_ns: int, end_ns: int, most: int) -> Ints:
+        """Rows of a state that begin in [start_ns, end_ns) and are much longer than its median.
 
-        With far more spans than columns only the longest of each block of `BLOCK_ROWS` is looked at, so a column's
-        second longest can stand in for its longest where one block reaches over a column's edge.
+        Where there are more than `most` of them they are the rule and no exception, and the answer is empty.
         """
-        columns = len(edges_ns) - 1
-        result = np.full(columns, -1, np.int64)
-        bounds = np.searchsorted(self.start_ns, edges_ns, "left")
-        first, last = int(bounds[0]), int(bounds[-1])
-        if last - first > 4 * BLOCK_ROWS * columns:
-            rows = self._longest.array[first // BLOCK_ROWS : -(-last // BLOCK_ROWS)].astype(np.int64)
-            rows = rows[(rows >= first) & (rows < last)]
-            bounds = np.searchsorted(rows, bounds)
-        else:
-            rows = np.arange(first, last)
-            bounds = bounds - first
-        if not len(rows):
-            return result
-        duration = self.end_ns[rows] - self.start_ns[rows]
-        filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-        if not len(filled):
-            return result
-        most = np.maximum.reduceat(duration, bounds[filled])
-        owner = np.repeat(np.arange(len(filled)), np.diff(bounds)[filled])
-        best = np.flatnonzero(duration == most[owner])
-        _, at = np.unique(owner[best], return_index=True)
-        result[filled] = rows[best[at]]
-        return result
+        sums, median_ns = self._sums.get(state), self.median_ns(state)
+        if sums is None or median_ns is None:
+            return np.empty(0, np.int64)
+        rows = sums.long_rows.array.astype(np.int64)
+        if len(rows) > most:
+            first, last = np.searchsorted(self.start_ns, np.array([start_ns, end_ns], np.int64))
+            rows = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)]
+            if len(rows) > most:
+                return np.empty(0, np.int64)
+        begin = self.start_ns[rows]
+        keep = (begin >= start_ns) & (begin < end_ns) & (self.end_ns[rows] - begin > OUTLIER * median_ns)
+        found: Ints = rows[keep]
+        return found
 
     def median_ns(self, state: int) -> float | None:
         """Median duration of a state's spans; of evenly spread ones where there are more than 20,001."""
@@ -193,16 +187,8 @@ class TrackIndex:
             past = sums.total_ns.array
             sums.rows.append((at + known).astype(np.int32))
             sums.total_ns.append(np.cumsum(duration[at]) + (past[-1] if len(past) else 0))
-        self._take_blocks()
-
-    def _take_blocks(self) -> None:
-        done = len(self._longest.array)
-        full = self._length // BLOCK_ROWS
-        if full <= done:
-            return
-        rows = slice(done * BLOCK_ROWS, full * BLOCK_ROWS)
-        duration = (self.end_ns[rows] - self.start_ns[rows]).reshape(-1, BLOCK_ROWS)
-        self._longest.append((duration.argmax(axis=1) + np.arange(done, full) * BLOCK_ROWS).astype(np.int32))
+            long = duration[at] > OUTLIER * (self.median_ns(int(number)) or 0.0)
+            sums.long_rows.append((at[long] + known).astype(np.int32))
 
 
 def stack_heights(shares: Floats, height_px: int, least_share: float = 0.002) -> Ints:

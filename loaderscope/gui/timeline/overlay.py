@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
@@ -11,23 +9,13 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from loaderscope.gui.timeline import axis, plots
 from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import MINIMAP_PX, PlacedRow, slot_px
+from loaderscope.gui.timeline.pointer import Pointer
 from loaderscope.gui.timeline.query import Card, SpanRef
 from loaderscope.gui.timeline.states import busy_states
 from loaderscope.gui.timeline.statistics import RangeStatistics
 
 _PAD = 10.0
 _LINE_PX = 17.0
-
-
-@dataclasses.dataclass
-class Pointer:
-    """Where the mouse is and what it found there."""
-
-    x: float
-    y: float
-    span: SpanRef | None = None
-    lit: tuple[SpanRef, ...] = ()
-    card: Card | None = None
 
 
 def paint_overlay(

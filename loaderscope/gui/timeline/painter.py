@@ -47,7 +47,6 @@ def paint_plot_area(canvas: Canvas) -> None:
     painter.save()
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     painter.setClipRect(QRectF(left, layout.axis_y, width, layout.height - layout.axis_y))
-    canvas.fill(left, layout.axis_y, width, layout.height - layout.axis_y, palette.base)
     marks = axis.ticks(canvas.viewport.start, canvas.viewport.span, layout.plot_width)
     _paint_axis(canvas, marks)
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
@@ -79,7 +78,6 @@ def paint_labels(canvas: Canvas) -> None:
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     painter.setClipRect(QRectF(0, layout.header_height, canvas.left, layout.height - layout.header_height))
-    canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, palette.base)
     for y in layout.rules:
         canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
     for placed in _visible_rows(canvas):
@@ -151,7 +149,7 @@ def _paint_minimap(canvas: Canvas) -> None:
     """How busy the workers were over the whole trial."""
     palette, layout = canvas.palette, canvas.layout
     canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), "whole trial", palette.muted, canvas.small_font)
-    bars = canvas.scene.overview(max(layout.plot_width // 2, 1), stale_share=0.02)
+    bars = canvas.scene.overview(max(layout.plot_width // 3, 1), stale_share=0.02)
     width = layout.plot_width / len(bars)
     bottom = layout.minimap_y + MINIMAP_PX - 3
     boxes = [

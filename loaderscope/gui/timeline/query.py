@@ -100,6 +100,12 @@ def first_after(scene: Scene, lane: str, time_ns: int) -> SpanRef | None:
     return None
 
 
+def first_in_sight(scene: Scene, time_ns: int) -> SpanRef | None:
+    """The first outermost span after a moment, of the uppermost lane that has one."""
+    found = (first_after(scene, row.lanes[0], time_ns) for row in scene.rows if row.kind == "lane")
+    return next((span for span in found if span is not None), None)
+
+
 def spans_of_batch(scene: Scene, batch: int, near_ns: int) -> list[SpanRef]:
     """The drawn spans of a batch in every lane, looked for around a moment."""
     found: list[SpanRef] = []

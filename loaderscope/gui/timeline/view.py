@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRect, Qt, QTimer, Signal
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QNativeGestureEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
 
-from loaderscope.gui.palette import Palette
 from loaderscope.gui.theme import current_palette
 from loaderscope.gui.timeline import query, statistics
+from loaderscope.gui.timeline.backing import Backing
 from loaderscope.gui.timeline.canvas import Canvas
 from loaderscope.gui.timeline.controls import IGNORED_MODIFIERS, METHODS, PAN_SHARE, ZOOM_STEP
 from loaderscope.gui.timeline.layout import RIGHT_PX, Layout, place
+from loaderscope.gui.timeline.mouse import Mouse
 from loaderscope.gui.timeline.navigation import Navigator
-from loaderscope.gui.timeline.overlay import Pointer, paint_overlay, span_box
-from loaderscope.gui.timeline.painter import paint, paint_labels, paint_plot_area
+from loaderscope.gui.timeline.overlay import paint_overlay, span_box
+from loaderscope.gui.timeline.pointer import Pointer, point, span_under
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.statistics import RangeStatistics
@@ -22,8 +25,6 @@ from loaderscope.gui.timeline.viewport import Viewport
 from loaderscope.trace.model import Trace
 
 _SETTLE_MS = 120
-_CLICK_PX = 3
-_HIT_PX = 2.0
 
 
 class TimelineWidget(QWidget):
@@ -50,15 +51,10 @@ class TimelineWidget(QWidget):
         self.measured: RangeStatistics | None = None
         self.selected: SpanRef | None = None
         self.pointer: Pointer | None = None
-        self.content_paints = 0  # full paintings of the pixmap, for tests and benchmarks
+        self.backing = Backing()
         self._live = False
         self._layout = place((), 1, 1)
-        self._backing: QPixmap | None = None
-        self._backing_key: tuple[object, ...] = ()
-        self._backing_view = self.navigator.viewport
-        self._drag: str | None = None  # pan | measure | minimap
-        self._drag_from = (0.0, 0.0, 0.0)  # x, y, time at press
-        self._moved = False
+        self._mouse = Mouse(self)
         self._scroll_bar = QScrollBar(Qt.Orientation.Vertical, self)
         self._scroll_bar.valueChanged.connect(lambda _: self.update())
         self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
@@ -157,16 +153,16 @@ class TimelineWidget(QWidget):
         self._navigate(lambda: self.navigator.zoom(1 / ZOOM_STEP, self._anchor()))
 
     def pan_left(self) -> None:
-        self._pan_px(-round(self._layout.plot_width * PAN_SHARE))
+        self.pan_px(-round(self._layout.plot_width * PAN_SHARE))
 
     def pan_right(self) -> None:
-        self._pan_px(round(self._layout.plot_width * PAN_SHARE))
+        self.pan_px(round(self._layout.plot_width * PAN_SHARE))
 
     def scroll_up(self) -> None:
-        self._scroll_bar.setValue(self._scroll_bar.value() - self._scroll_bar.pageStep() // 2)
+        self.scroll_by(-self._scroll_bar.pageStep() // 2)
 
     def scroll_down(self) -> None:
-        self._scroll_bar.setValue(self._scroll_bar.value() + self._scroll_bar.pageStep() // 2)
+        self.scroll_by(self._scroll_bar.pageStep() // 2)
 
     def zoom_to_selection(self) -> None:
         if self.measured is not None:
@@ -213,9 +209,63 @@ class TimelineWidget(QWidget):
         self._select(span)
         self._navigate(lambda: self.navigator.reveal(float(span.start_ns - origin), float(span.end_ns - origin)))
         self._show_row_of(span)
-        box = span_box(self._canvas(QPainter(self._pixmap())), span)
+        painter = QPainter(self._pixmap())
+        box = span_box(self._canvas(painter), span)
+        painter.end()
         if box is not None:
-            self.pointer = self._pointer_on(span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
+            self.pointer = point(self.scene, span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
+
+    # what the mouse does
+
+    def time_at(self, x: float) -> float:
+        """Nanoseconds since the origin at a place of the widget."""
+        return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
+
+    def pan_px(self, pixels: int) -> None:
+        """Pans to later by whole pixels."""
+        if pixels:
+            self._navigate(lambda: self.navigator.pan(pixels * self.viewport.span / self._layout.plot_width))
+
+    def zoom_at(self, factor: float, x: float) -> None:
+        """Zooms with what is at a place of the widget staying there."""
+        self._navigate(lambda: self.navigator.zoom(factor, self.time_at(x)))
+
+    def scroll_by(self, pixels: int) -> None:
+        self._scroll_bar.setValue(self._scroll_bar.value() + pixels)
+
+    def go_on_minimap(self, x: float) -> None:
+        """Centres the view on a place of the minimap."""
+        if self.scene is not None:
+            share = min(max((x - self._layout.label_width) / self._layout.plot_width, 0.0), 1.0)
+            total = self.scene.total_ns
+            self._navigate(lambda: self.navigator.centre(share * total))
+
+    def measure(self, first: float, second: float) -> None:
+        """Measures between two moments since the origin."""
+        if self.scene is None:
+            return
+        low, high = max(min(first, second), 0.0), min(max(first, second), self.scene.total_ns)
+        if high > low:
+            origin = self.scene.origin_ns
+            self._set_measured(statistics.measure(self.scene, origin + round(low), origin + round(high)))
+
+    def click(self, x: float, y: float) -> None:
+        """Selects what is under the mouse."""
+        self._set_measured(None)
+        self.hover(x, y)
+        self._select(self.pointer.span if self.pointer else None)
+
+    def hover(self, x: float, y: float) -> None:
+        """Moves the crosshair, and lights the batch under it."""
+        before = self.pointer.span if self.pointer else None
+        span = span_under(self.scene, self.viewport, self._layout, self.scroll_y, (x, y)) if self.scene is not None else None
+        if span is not None and span == before and self.pointer is not None:
+            self.pointer.x, self.pointer.y = x, y
+        else:
+            self.pointer = point(self.scene, span, x, y)
+        if span != before:
+            self.spanHovered.emit(span)
+        self.update()
 
     # events
 
@@ -237,7 +287,7 @@ class TimelineWidget(QWidget):
                 pointer=self.pointer,
                 selected=self.selected,
                 measured=self.measured,
-                dragging=self._drag is not None and self._moved,
+                dragging=self._mouse.dragging,
                 focused=self.hasFocus(),
             )
         painter.end()
@@ -251,68 +301,28 @@ class TimelineWidget(QWidget):
         event.accept()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        angle, pixels = event.angleDelta(), event.pixelDelta()
-        modifiers = event.modifiers()
-        vertical = angle.y() or angle.x()
-        if modifiers & Qt.KeyboardModifier.ControlModifier:
-            at = self._time_at(event.position().x())
-            self._navigate(lambda: self.navigator.zoom(ZOOM_STEP ** (vertical / 120), at))
-        elif modifiers & Qt.KeyboardModifier.ShiftModifier or abs(angle.x()) > abs(angle.y()):
-            by = -(pixels.x() or pixels.y()) if not pixels.isNull() else -round((angle.x() or angle.y()) / 120 * 60)
-            self._pan_px(by)
-        else:
-            self._scroll_bar.setValue(self._scroll_bar.value() - (pixels.y() if not pixels.isNull() else round(angle.y() / 120 * 48)))
-        event.accept()
+        self._mouse.wheel(event)
 
     def event(self, event: QEvent) -> bool:
         if isinstance(event, QNativeGestureEvent) and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
-            at = self._time_at(event.position().x())
-            self._navigate(lambda: self.navigator.zoom(1 / max(1 + event.value(), 0.1), at))
+            self.zoom_at(1 / max(1 + event.value(), 0.1), event.position().x())
             return True
         return super().event(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        if self.scene is None:
-            return
-        x, y = event.position().x(), event.position().y()
-        middle = event.button() == Qt.MouseButton.MiddleButton
-        if event.button() != Qt.MouseButton.LeftButton and not middle:
-            return
-        self._moved = False
-        self._drag_from = (x, y, self._time_at(x))
-        if middle or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            self._drag = "pan"
-        elif self._layout.minimap_y <= y < self._layout.axis_y:
-            self._drag = "minimap"
-            self._go_on_minimap(x)
-        elif x >= self._layout.label_width:
-            self._drag = "measure"
+        if self.scene is not None:
+            self._mouse.press(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        x, y = event.position().x(), event.position().y()
-        if self._drag is not None:
-            self._moved = self._moved or abs(x - self._drag_from[0]) > _CLICK_PX
-            if self._drag == "pan":
-                self._pan_px(round(self._drag_from[0] - x))
-                self._drag_from = (self._drag_from[0] - round(self._drag_from[0] - x), y, self._drag_from[2])
-            elif self._drag == "minimap":
-                self._go_on_minimap(x)
-            elif self._moved:
-                self._measure(self._drag_from[2], self._time_at(x))
-        self._hover(x, y)
+        self._mouse.move(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        drag, self._drag = self._drag, None
-        if drag == "measure" and not self._moved:
-            self._set_measured(None)
-            self._hover(event.position().x(), event.position().y())
-            self._select(self.pointer.span if self.pointer else None)
-        self.update()
+        self._mouse.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         if self.scene is None or event.button() != Qt.MouseButton.LeftButton:
             return
-        self._hover(event.position().x(), event.position().y())
+        self.hover(event.position().x(), event.position().y())
         span = self.pointer.span if self.pointer else None
         self._select(span)
         if span is None:
@@ -329,54 +339,19 @@ class TimelineWidget(QWidget):
     # inside
 
     def _pixmap(self) -> QPixmap:
-        """The painted timeline; painted again only where the view, the data, the size or the theme changed."""
-        palette, ratio = current_palette(), self.devicePixelRatioF()
-        version = self.scene.version if self.scene else -1
-        key = (id(self.scene), version, self.size().toTuple(), ratio, palette.name, self.scroll_y, self.font().key())
-        view = self.viewport
-        if self._backing is not None and key == self._backing_key:
-            if view == self._backing_view:
-                return self._backing
-            if self._shift(self._backing, view, palette, ratio):
-                return self._backing
-        if self._backing is None or self._backing_key[2:4] != key[2:4]:
-            self._backing = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
-            self._backing.setDevicePixelRatio(ratio)
-        painter = QPainter(self._backing)
-        painter.setFont(self.font())
-        paint(painter, self.scene, view, self._layout, palette, scroll_y=self.scroll_y)
-        painter.end()
-        self.content_paints += 1
-        self._backing_key, self._backing_view = key, view
-        return self._backing
-
-    def _shift(self, backing: QPixmap, view: Viewport, palette: Palette, ratio: float) -> bool:
-        """Pans by whole pixels: moves what is there and paints only the columns that came into view."""
-        old, layout = self._backing_view, self._layout
-        if self.scene is None or self.scene.is_empty or old.span != view.span:
-            return False
-        shift = (old.start - view.start) / view.span * layout.plot_width
-        whole = round(shift)
-        device_px = whole * ratio
-        if abs(shift - whole) > 0.01 or abs(whole) >= layout.plot_width // 2 or device_px != round(device_px):
-            return False
-        area = QRect(layout.label_width, layout.axis_y, layout.plot_width, layout.height - layout.axis_y)
-        device = QRect(*(round(value * ratio) for value in (area.x(), area.y(), area.width(), area.height())))
-        backing.scroll(round(device_px), 0, device)
-        painter = QPainter(backing)
-        painter.setFont(self.font())
-        canvas = Canvas(painter, self.scene, view, layout, palette, self.scroll_y)
-        # a little more than what came into view, for what reaches over the edge
-        if whole > 0:
-            canvas.x1 = min(whole + 3, layout.plot_width)
-        else:
-            canvas.x0 = max(layout.plot_width + whole - 3, 0)
-        paint_plot_area(canvas)
-        paint_labels(canvas)
-        painter.end()
-        self._backing_view = view
-        self._settle.start()
-        return True
+        shifts = self.backing.shifts
+        pixmap = self.backing.pixmap(
+            self.scene,
+            self.viewport,
+            self._layout,
+            current_palette(),
+            scroll_y=self.scroll_y,
+            ratio=self.devicePixelRatioF(),
+            font=self.font(),
+        )
+        if self.backing.shifts != shifts:
+            self._settle.start()
+        return pixmap
 
     def _canvas(self, painter: QPainter) -> Canvas:
         assert self.scene is not None
@@ -384,7 +359,7 @@ class TimelineWidget(QWidget):
         return Canvas(painter, self.scene, self.viewport, self._layout, current_palette(), self.scroll_y)
 
     def _paint_anew(self) -> None:
-        self._backing_key = ()
+        self.backing.invalidate()
         self.update()
 
     def _place(self) -> None:
@@ -396,28 +371,21 @@ class TimelineWidget(QWidget):
         self._scroll_bar.setRange(0, self._layout.scroll_range)
         self._scroll_bar.setVisible(self._layout.scroll_range > 0)
 
-    def _time_at(self, x: float) -> float:
-        return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
-
     def _anchor(self) -> float:
         """What a zoom by keys keeps in place: the moment under the mouse, else the middle."""
         if self.pointer is not None and self._layout.label_width <= self.pointer.x:
-            return self._time_at(self.pointer.x)
+            return self.time_at(self.pointer.x)
         return self.viewport.start + self.viewport.span / 2
 
-    def _pan_px(self, pixels: int) -> None:
-        if pixels:
-            self._navigate(lambda: self.navigator.pan(pixels * self.viewport.span / self._layout.plot_width))
-
-    def _navigate(self, move: object) -> None:
+    def _navigate(self, move: Callable[[], object]) -> None:
         before, following = self.viewport, self.navigator.following
-        move()  # type: ignore[operator]
+        move()
         if self.navigator.following != following:
             self.followingChanged.emit(self.navigator.following)
         if self.viewport != before:
             self._range_changed()
             if self.pointer is not None:
-                self._hover(self.pointer.x, self.pointer.y)
+                self.hover(self.pointer.x, self.pointer.y)
             self.update()
 
     def _range_changed(self) -> None:
@@ -428,20 +396,6 @@ class TimelineWidget(QWidget):
         if self.navigator.following != following:
             self.navigator.following = following
             self.followingChanged.emit(following)
-
-    def _go_on_minimap(self, x: float) -> None:
-        if self.scene is not None:
-            share = (x - self._layout.label_width) / self._layout.plot_width
-            self._navigate(lambda: self.navigator.centre(min(max(share, 0.0), 1.0) * self.scene.total_ns))
-
-    def _measure(self, first: float, second: float) -> None:
-        if self.scene is None:
-            return
-        low, high = sorted((first, second))
-        low, high = max(low, 0.0), min(high, self.scene.total_ns)
-        if high > low:
-            origin = self.scene.origin_ns
-            self._set_measured(statistics.measure(self.scene, origin + round(low), origin + round(high)))
 
     def _set_measured(self, measured: RangeStatistics | None) -> None:
         if measured is not self.measured:
@@ -461,13 +415,10 @@ class TimelineWidget(QWidget):
         """To the neighbour of the selected span, or the first span in sight."""
         if self.scene is None:
             return
-        start_ns, _ = self.visible_range_ns()
         if self.selected is not None:
             span = query.neighbour(self.scene, self.selected, step)
         else:
-            lanes = [row.lanes[0] for row in self.scene.rows if row.kind == "lane"]
-            found = (query.first_after(self.scene, lane, start_ns) for lane in lanes)
-            span = next((span for span in found if span is not None), None)
+            span = query.first_in_sight(self.scene, self.visible_range_ns()[0])
         if span is not None:
             self.go_to(span)
 
@@ -477,33 +428,3 @@ class TimelineWidget(QWidget):
             room = self.height() - self._layout.header_height
             if placed.y < self.scroll_y or placed.y + placed.height > self.scroll_y + room:
                 self._scroll_bar.setValue(placed.y - room // 3)
-
-    def _hover(self, x: float, y: float) -> None:
-        before = self.pointer.span if self.pointer else None
-        span = self._span_under(x, y)
-        if span is not None and span == before and self.pointer is not None:
-            self.pointer.x, self.pointer.y = x, y
-        else:
-            self.pointer = self._pointer_on(span, x, y)
-        if span != before:
-            self.spanHovered.emit(span)
-        self.update()
-
-    def _pointer_on(self, span: SpanRef | None, x: float, y: float) -> Pointer:
-        if span is None or self.scene is None:
-            return Pointer(x, y)
-        lit = tuple(query.spans_of_batch(self.scene, span.batch, span.start_ns)) if span.batch >= 0 else (span,)
-        return Pointer(x, y, span, lit, query.describe(self.scene, span))
-
-    def _span_under(self, x: float, y: float) -> SpanRef | None:
-        if self.scene is None or self.scene.is_empty or not 0 <= x - self._layout.label_width <= self._layout.plot_width:
-            return None
-        placed = self._layout.row_at(y, self.scroll_y)
-        if placed is None or placed.row.kind not in ("lane", "flight"):
-            return None
-        lane = self._layout.flight_lane_at(placed, y, self.scroll_y) if placed.row.kind == "flight" else placed.row.lanes[0]
-        if lane is None:
-            return None
-        down = (y - self._layout.header_height + self.scroll_y - placed.bar_y) / placed.bar_height
-        slack = round(_HIT_PX * self.viewport.span / self._layout.plot_width)
-        return query.span_at(self.scene, lane, self.scene.origin_ns + round(self._time_at(x)), slack, down)
