@@ -118,7 +118,7 @@ class Scenario:
     send_ns: int = 100 * US
     deserialise_ns: int = 50 * US
     transfer_ns: int = 0
-    step_ns: int | None = 2 * MS
+    step_ns: Nanoseconds | None = 2 * MS
     other_ns: int = 20 * US
     pin_ns: int = 0
     device_ns: int = 0  # duration of a DEVICE_STEP that begins with each step
@@ -374,10 +374,11 @@ class _Epoch:
             main.span(now, now + scenario.transfer_ns, State.TRANSFER, batch)
             now += scenario.transfer_ns
         if scenario.step_ns is not None:
-            main.span(now, now + scenario.step_ns, State.STEP, batch)
+            step_ns = scenario.step_ns(count) if callable(scenario.step_ns) else scenario.step_ns
+            main.span(now, now + step_ns, State.STEP, batch)
             if scenario.device_ns:
                 main.complete(now, scenario.device_ns, State.DEVICE_STEP, batch)
-            now += scenario.step_ns
+            now += step_ns
         worker = batch % scenario.num_workers if scenario.num_workers else -1
         self.simulation.hand_overs.append(HandOver(self.epoch, batch, worker, sent, arrived, begin, in_hand, now))
         return now + scenario.other_ns

@@ -2,8 +2,10 @@
 
 Left out are the first prefetch window (those batches were asked for before the first was taken) and the tail in which no
 index is handed out any more and the queue only drains: `num_workers * prefetch_factor` batches each. With 0 workers it is
-the first and the last batch (lazy initialisation, a smaller batch). Where a stock of ready batches, piled up while the
-workers started, is still being eaten at the start of the window, the window starts later.
+the first and the last batch (lazy initialisation, a smaller batch).
+
+A stock of ready batches that piled up while main was busy elsewhere (a slow first step) may last longer than that. What
+main took from it during the window is told, so that the pace is the one that can be kept up.
 
 Batches arrive in bursts of `num_workers`, so what is counted are blocks whose length is a multiple of it.
 """
@@ -49,12 +51,14 @@ class Steady:
     Attributes:
         block_batches: batches in a block.
         block_ns: duration of every block of all windows.
+        drained: batches that came out of a stock which was larger when a window began than when it ended.
         reason: one sentence on why there are too few blocks for a value or an interval, or None.
     """
 
     windows: list[Window]
     block_batches: int
     block_ns: Int64Array
+    drained: int
     reason: str | None
 
     @property
@@ -85,9 +89,8 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig) -> St
     candidates = []
     for epoch in epochs:
         last = epoch.batches - (edge if epoch.complete else 0)
-        first = _after_stock(epoch, edge, last, burst, sent_ns)
-        if last - first >= burst:
-            candidates.append((epoch, first, last))
+        if last - edge >= burst:
+            candidates.append((epoch, edge, last))
     available = sum(last - first for _, first, last in candidates)
     longest = max((last - first for _, first, last in candidates), default=0)
     block = burst * max(1, min(available // (burst * TARGET_BLOCKS), longest // burst))
@@ -98,7 +101,8 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig) -> St
             windows.append(Window(epoch, first, first + count * block))
             durations.append(np.diff(epoch.done_ns[first - 1 : first + count * block : block]))
     block_ns = np.concatenate(durations) if durations else np.empty(0, np.int64)
-    return Steady(windows, block, block_ns, _reason(len(block_ns), epochs, config))
+    drained = sum(_drained(window, burst, sent_ns) for window in windows)
+    return Steady(windows, block, block_ns, drained, _reason(len(block_ns), epochs, config))
 
 
 def _sent_ns(trace: Trace) -> Int64Array:
@@ -106,15 +110,14 @@ def _sent_ns(trace: Trace) -> Int64Array:
     return np.sort(np.concatenate(ends)) if ends else np.empty(0, np.int64)
 
 
-def _after_stock(epoch: EpochRun, first: int, last: int, burst: int, sent_ns: Int64Array) -> int:
-    """The first steady batch: later than `first` while more batches lie ready than usual, but at most half way."""
-    sent = sent_ns[(sent_ns >= epoch.start_ns) & (sent_ns < epoch.end_ns)]
-    if last - first < 2 * burst or not len(sent):
-        return first
-    done_ns = epoch.host_done_ns[first - 1 : last - 1]
-    ready = np.searchsorted(sent, done_ns, side="right") - np.arange(first, last)
-    usual = ready <= np.median(ready) + burst
-    return first + min(int(np.argmax(usual)), (last - first) // 2)
+def _drained(window: Window, burst: int, sent_ns: Int64Array) -> int:
+    """How many ready batches fewer there are at the end of a window than at its begin; up to a burst it is chance."""
+    epoch = window.epoch
+    taken = np.array([window.first, window.last])
+    before = int(np.searchsorted(sent_ns, epoch.start_ns))
+    ready = np.searchsorted(sent_ns, epoch.host_done_ns[taken - 1], side="right") - before - taken
+    fewer = int(ready[0] - ready[1])
+    return fewer if len(sent_ns) and fewer > burst else 0
 
 
 def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig) -> str | None:

@@ -25,10 +25,11 @@ def samples_per_batch(config: TrialConfig, outcome: TrialOutcome | None) -> floa
 
 
 def batch_seconds(steady: Steady) -> Estimate | None:
-    """Seconds from one batch to the next in steady state."""
-    if steady.blocks < MIN_BLOCKS_VALUE:
+    """Seconds from one batch to the next in steady state, at the pace that workers and main can both keep up."""
+    if steady.blocks < MIN_BLOCKS_VALUE or steady.drained >= steady.batches:
         return None
-    seconds = [float(block) * NS / steady.block_batches for block in steady.block_ns]
+    lasting = 1 - steady.drained / steady.batches
+    seconds = [float(block) * NS / (steady.block_batches * lasting) for block in steady.block_ns]
     value = mean(seconds)
     if value <= 0:
         return None

@@ -6,6 +6,10 @@ from rows import config_of, measure, measure_trace
 from synthetic import MS
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis.epochs import read_epochs
+from loaderscope.analysis.startup import find_startup
+from loaderscope.trace import lanes
+from loaderscope.trace.model import Trace
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
@@ -70,3 +74,25 @@ def test_sending_goes_on_in_the_feeder_thread_after_the_put():
     startup = measure_trace(synthetic.reference_trace(simulation), config_of(1), 20).startup
     send = next(phase for phase in startup.phases if phase.phase == "first_send")
     assert send.seconds == pytest.approx(0.007)
+
+
+def test_until_iter_returns_its_own_work_is_the_path_and_not_what_workers_do_meanwhile():
+    trace = Trace()
+    trace.origin_ns = 0
+
+    def add(lane, depth, state, start_ms, end_ms, batch=-1):
+        columns = {"start_ns": start_ms * MS, "end_ns": end_ms * MS, "state": int(state), "batch": batch, "value": 0}
+        trace.track(lane, depth).append(**columns)
+
+    add(lanes.MAIN_LANE, lanes.BRACKET_DEPTH, State.EPOCH, 0, 100)
+    add(lanes.MAIN_LANE, 0, State.ITERATOR, 0, 60)
+    add(lanes.MAIN_LANE, 1, State.START_WORKER, 0, 10)
+    add(lanes.MAIN_LANE, 0, State.WAIT, 60, 100, batch=0)
+    worker = lanes.worker_lane(0)
+    add(worker, 0, State.MAIN_IMPORT, 10, 60)
+    add(worker, 0, State.FETCH, 60, 95, batch=0)
+    add(worker, 0, State.SEND, 95, 96, batch=0)
+    startup = find_startup(trace, read_epochs(trace))
+    assert startup.culprit.phase == "iterator"
+    assert startup.culprit.seconds == pytest.approx(0.050)
+    assert startup.explained_share == pytest.approx(0.96)  # what main did with the last 4 ms was not recorded
