@@ -51,6 +51,19 @@ class Columns:
             columns[name][length:total] = array
         self._state = (total, columns)  # one assignment publishes the new length together with its memory
 
+    def adopt(self, **columns: npt.NDArray[np.generic]) -> None:
+        """Takes these arrays for all its rows, without a copy. Only while there are none; nobody else may write to them.
+
+        Raises:
+            ValueError: there are rows, or the arrays are not one of its dtype for every column, all with the same length.
+        """
+        if len(self) or {name: array.dtype for name, array in columns.items()} != self._dtypes:
+            raise ValueError(f"an empty table of {self._dtypes} cannot take {sorted(columns)}")
+        lengths = {len(array) for array in columns.values()}
+        if len(lengths) != 1:
+            raise ValueError(f"columns of {sorted(lengths)} rows do not make a table")
+        self._state = (lengths.pop(), dict(columns))
+
     def view(self) -> View:
         """All rows so far, as arrays that share memory with the columns."""
         length, columns = self._state

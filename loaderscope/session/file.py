@@ -1,0 +1,257 @@
+"""The session file: `SessionWriter` records a run into one, `SessionFile` opens it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.analysis.results import TrialResult
+from loaderscope.session import schema
+from loaderscope.session.document import build_document
+from loaderscope.session.errors import SessionError
+from loaderscope.session.trace_store import load_trace
+from loaderscope.session.values import conforms, read_json
+from loaderscope.session.writer import SessionWriter, write_marks
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.trace.model import Trace
+
+__all__ = ["Mark", "SessionError", "SessionFile", "SessionWriter"]
+
+MAX_VALUE_BYTES = 256 << 20
+"""Of one text or blob in a file; more is taken for an attack."""
+
+_LOGS = ("-wal", "-journal")
+
+MAX_LOG_LINES = 1_000_000
+
+UNFINISHED_NOTE = "The recording ended before this trial did."
+
+
+class Mark(NamedTuple):
+    """A place in a trial's timeline that the user marked."""
+
+    time_ns: int
+    text: str
+
+
+class SessionFile:
+    """An opened session. What is read is checked; nothing in it is executed.
+
+    Attributes:
+        path: of the file.
+        run: what was asked for, and where it ran.
+        results: one row a trial that ended, and one for a trial that was running when the recording broke off.
+        complete: whether the run came to its end, and was not cancelled or broken off.
+    """
+
+    def __init__(self, path: pathlib.Path, connection: sqlite3.Connection, copied_to: pathlib.Path | None) -> None:
+        self.path = path
+        self._connection = connection
+        self._copied_to = copied_to
+        with self._readable():
+            schema.check_tables(connection)
+            self._values = dict(self._rows("SELECT key, value FROM session", str, str))
+            self.run = self._read_run()
+            self.results = self._read_results()
+        self.complete = self._values.get("ended") == "complete"
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> SessionFile:
+        """Opens a session.
+
+        A file beside which a crash has left its write-ahead log is completed from that; if that is not allowed where it
+        lies, in a copy.
+
+        Raises:
+            SessionError: it is no session, cannot be read, or is damaged; the message is one sentence for the user.
+        """
+        path = pathlib.Path(path)
+        broken_off = _broken_off(path)
+        schema.check_header(path, broken_off)
+        copied_to = None
+        connection = _connect(path, broken_off)
+        if broken_off and not _can_read(connection):
+            connection.close()
+            copied_to = _copy(path)
+            connection = _connect(copied_to / path.name, broken_off)
+        try:
+            return cls(path, connection, copied_to)
+        except BaseException:
+            _close(connection, copied_to)
+            raise
+
+    def __enter__(self) -> SessionFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file; what was read stays."""
+        _close(self._connection, self._copied_to)
+
+    def trace(self, trial: int) -> Trace:
+        """What was recorded of a trial; an empty trace for one that was never started.
+
+        Raises:
+            SessionError: it is damaged.
+        """
+        with self._readable():
+            return load_trace(self._connection, trial)
+
+    def log_lines(self) -> list[LogLine]:
+        """The output of the script and what the tool said, oldest first.
+
+        Raises:
+            SessionError: it is damaged.
+        """
+        query = f"SELECT time_ns, stream, text, trial FROM log_line ORDER BY id LIMIT {MAX_LOG_LINES}"
+        with self._readable():
+            return [LogLine(*row) for row in self._rows(query, int, str, str, int | None)]
+
+    def marks(self, trial: int) -> list[Mark]:
+        """The marks of a trial, in order of time.
+
+        Raises:
+            SessionError: they are damaged.
+        """
+        with self._readable():
+            return [
+                Mark(*row)
+                for row in self._rows("SELECT time_ns, text FROM mark WHERE trial = ? ORDER BY time_ns", int, str, values=(trial,))
+            ]
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial, in the file.
+
+        Raises:
+            SessionError: the file cannot be written.
+        """
+        try:
+            connection = sqlite3.connect(self.path, isolation_level=None)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                write_marks(connection, trial, [(mark.time_ns, mark.text) for mark in marks])
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+            self._connection.close()
+            self._connection = _connect(self.path, _broken_off(self.path))
+        except sqlite3.Error as error:
+            raise SessionError(f"{self.path.name} cannot be changed: {error}.") from None
+
+    def document(self) -> dict[str, Any]:
+        """The session as the JSON document of `show`."""
+        return build_document(self.run, self.results)
+
+    def _read_run(self) -> Run:
+        texts = {}
+        for table in ("environment", "request", "target"):
+            rows = self._rows(f"SELECT json FROM {table} LIMIT 1", str)
+            if not rows:
+                raise SessionError(f"{self.path.name} holds no run: it was ended before the first trial.")
+            texts[table] = rows[0][0]
+        plan = [self._read_planned(text) for (text,) in self._rows("SELECT planned FROM trial ORDER BY id", str)]
+        environment: dict[str, Any] = read_json(dict, texts["environment"])
+        try:
+            sample = json.loads(self._values.get("sample", "null"))
+        except (ValueError, RecursionError):
+            raise SessionError("The session file is damaged: the structure of a sample cannot be read.") from None
+        if not conforms(sample, dict[str, Any] | None):
+            raise SessionError("The session file is damaged: the structure of a sample is none.")
+        target, request = read_json(Target, texts["target"]), read_json(Request, texts["request"])
+        return Run(request, environment, target, self._values.get("script", request.script), sample, plan)
+
+    def _read_planned(self, text: str) -> PlannedTrial:
+        data: dict[str, Any] = read_json(dict, text)
+        try:
+            config = TrialConfig.from_json(data["config"])
+            planned = PlannedTrial(data["id"], data["repeat"], config, tuple(data["skip"]) if data["skip"] is not None else None)
+        except (KeyError, TypeError, AttributeError):
+            planned = None
+        if planned is None or not conforms(planned, PlannedTrial):
+            raise SessionError("The session file is damaged: a trial of its plan cannot be read.")
+        return planned
+
+    def _read_results(self) -> list[TrialResult]:
+        planned = {trial.id: trial for trial in self.run.plan}
+        results = []
+        for number, text, started in self._rows("SELECT id, result, trace IS NOT NULL FROM trial ORDER BY id", int, str | None, int):
+            if text is not None:
+                results.append(read_json(TrialResult, text))
+            elif started and number in planned:
+                trial = planned[number]
+                results.append(TrialResult(trial.id, trial.repeat, "cancelled", trial.config, notes=[UNFINISHED_NOTE]))
+        return results
+
+    def _rows(self, query: str, *types: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        rows = self._connection.execute(query, values).fetchall()
+        for row in rows:
+            if any(not isinstance(value, type_) for value, type_ in zip(row, types, strict=True)):
+                raise SessionError("The session file is damaged: a table holds values of another type than it should.")
+        return rows
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OverflowError, MemoryError) as error:
+            raise SessionError(f"{self.path.name} is damaged: {error}.") from None
+
+
+def _broken_off(path: pathlib.Path) -> bool:
+    """Whether a log lies beside the file, with which SQLite must complete it or take back what was half done."""
+    logs = (path.with_name(path.name + suffix) for suffix in _LOGS)
+    return any(log.exists() and log.stat().st_size > 0 for log in logs)
+
+
+def _connect(path: pathlib.Path, broken_off: bool) -> sqlite3.Connection:
+    """A connection that only reads; to a file with a log beside it one that may take that in."""
+    mode = "mode=rw" if broken_off else "mode=ro&immutable=1"
+    uri = path.absolute().as_uri()
+    if not uri.startswith("file:///"):  # \\server\share: SQLite wants an empty authority before it
+        uri = uri.replace("file://", "file:////", 1)
+    try:
+        connection = sqlite3.connect(f"{uri}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise SessionError(f"{path.name} cannot be opened: {error}.") from None
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA mmap_size = 0")  # a file cut off under a mapping would be a bus error
+    if hasattr(connection, "setlimit"):  # since Python 3.11
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    return connection
+
+
+def _can_read(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _copy(path: pathlib.Path) -> pathlib.Path:
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="loaderscope-"))
+    try:
+        for source in (path, *(path.with_name(path.name + suffix) for suffix in _LOGS)):
+            if source.exists():
+                shutil.copyfile(source, folder / source.name)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SessionError(f"{path.name} cannot be read: {error.strerror or error}.") from None
+    return folder
+
+
+def _close(connection: sqlite3.Connection, copied_to: pathlib.Path | None) -> None:
+    connection.close()
+    if copied_to is not None:
+        shutil.rmtree(copied_to, ignore_errors=True)

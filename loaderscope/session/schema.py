@@ -1,0 +1,94 @@
+"""The tables of a session file, and what must hold before one is trusted."""
+
+from __future__ import annotations
+
+import pathlib
+import sqlite3
+import struct
+
+from loaderscope.session.errors import SessionError
+
+APPLICATION_ID = 0x4C444353
+""""LDCS": written into the file's header, by which it is told from other SQLite files."""
+
+VERSION = 1
+"""Of the tables; a newer program that changes them counts it up."""
+
+TABLES = (
+    "CREATE TABLE session (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE environment (json TEXT NOT NULL)",
+    "CREATE TABLE request (json TEXT NOT NULL)",
+    "CREATE TABLE target (json TEXT NOT NULL)",
+    "CREATE TABLE trial (id INTEGER PRIMARY KEY, planned TEXT NOT NULL, result TEXT, trace TEXT)",
+    "CREATE TABLE process (trial INTEGER NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, pid INTEGER NOT NULL,"
+    " started_ns INTEGER NOT NULL, ended_ns INTEGER, PRIMARY KEY (trial, number)) WITHOUT ROWID",
+    "CREATE TABLE lane (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, label TEXT NOT NULL,"
+    " position INTEGER NOT NULL)",
+    "CREATE TABLE series (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, json TEXT NOT NULL)",
+    "CREATE TABLE name (trial INTEGER NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (trial, number)) WITHOUT ROWID",
+    "CREATE TABLE finding (number INTEGER PRIMARY KEY, json TEXT NOT NULL)",
+    "CREATE TABLE mark (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, time_ns INTEGER NOT NULL, text TEXT NOT NULL)",
+    "CREATE TABLE log_line (id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, trial INTEGER)",
+    # kind: span | point (owner is a lane) | series (owner is a series)
+    "CREATE TABLE chunk (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, kind TEXT NOT NULL, owner INTEGER NOT NULL,"
+    " depth INTEGER NOT NULL, start_ns INTEGER NOT NULL, row_count INTEGER NOT NULL, data BLOB NOT NULL)",
+    "CREATE INDEX chunk_by_lane ON chunk (trial, kind, owner, depth, start_ns)",
+)
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Makes the tables in an empty database."""
+    connection.execute("PRAGMA page_size = 8192")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("BEGIN")
+    for statement in TABLES:
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def check_header(path: pathlib.Path, broken_off: bool) -> None:
+    """Looks at a file's first bytes, before SQLite does.
+
+    Args:
+        path: the file.
+        broken_off: whether a log lies beside it, so that the file alone may be shorter than it will be.
+
+    Raises:
+        SessionError: it is no session file, one of a newer version, or cut off.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+        size = path.stat().st_size
+    except IsADirectoryError:
+        raise SessionError(f"{path.name} is a folder, not a session file.") from None
+    except OSError as error:
+        raise SessionError(f"{path.name} cannot be read: {error.strerror or error}.") from None
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise SessionError(f"{path.name} is not a Loaderscope session." if header else f"{path.name} is empty.")
+    (version,), (application,) = struct.unpack_from(">i", header, 60), struct.unpack_from(">i", header, 68)
+    if application != APPLICATION_ID:
+        raise SessionError(f"{path.name} is a database of another program, not a Loaderscope session.")
+    if version > VERSION:
+        raise SessionError(f"{path.name} was written by a newer Loaderscope (file version {version}, this one reads up to {VERSION}).")
+    if version < 1:
+        raise SessionError(f"{path.name} is damaged: its version is {version}.")
+    (page_size,), (pages,) = struct.unpack_from(">H", header, 16), struct.unpack_from(">I", header, 28)
+    page_bytes = 65536 if page_size == 1 else page_size
+    if not broken_off and size < pages * page_bytes:
+        raise SessionError(f"{path.name} is cut off: {size} of {pages * page_bytes} bytes are there.")
+
+
+def check_tables(connection: sqlite3.Connection) -> None:
+    """Refuses a database with anything but our tables: views and triggers would run whatever their author wrote.
+
+    Raises:
+        SessionError: there is something else, or something missing.
+    """
+    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if found != set(TABLES):
+        raise SessionError("The file is damaged: its tables are not those of a Loaderscope session.")

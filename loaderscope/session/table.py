@@ -1,0 +1,185 @@
+"""Results as text for a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.session.console import LABELS, describe, varying_fields
+
+MIN_WIDTH = 40
+_GAP = "  "
+
+Row = dict[str, Any]
+
+
+def format_table(document: dict[str, Any], width: int | None = None) -> str:
+    """The results of a run, one row a setting, with what did not work, the recommendation and the findings below.
+
+    Args:
+        document: the JSON document of a run.
+        width: columns of the terminal; by default those of this one. What does not fit is left out, the least important first.
+    """
+    width = max(MIN_WIDTH, width if width is not None else shutil.get_terminal_size().columns)
+    fields = varying_fields([TrialConfig.from_json(trial["config"]) for trial in document["trials"]])
+    parts = [_heading(document)]
+    if document["results"]:
+        parts.append(_results(document, fields, width))
+    parts += [_troubles(document, fields, width), _recommendation(document, width), _findings(document, width)]
+    return _printable("\n\n".join(part for part in parts if part))
+
+
+def format_targets(targets: Sequence[Target], width: int | None = None) -> str:
+    """The targets of a script, one a line."""
+    width = max(MIN_WIDTH, width if width is not None else shutil.get_terminal_size().columns)
+    rows = []
+    for target in targets:
+        kind = " ".join(word for word in (target.dataset_kind, target.kind) if word and word != "captured") or target.kind
+        length = f"{target.length} samples" if target.length is not None else ""
+        needs = f"needs {', '.join(target.needs)}" if target.needs else ""
+        note = "; ".join(text for text in (needs, target.note) if text)
+        rows.append([target.name, kind, target.type_name, length, f"line {target.line}" if target.line is not None else "", note])
+    keep = [i for i in range(6) if any(row[i] for row in rows)]
+    header = ["target", "kind", "type", "length", "where", "note"]
+    lines = _align([[header[i] for i in keep], *([row[i] for i in keep] for row in rows)], left=set(range(len(keep))))
+    return _printable("\n".join(line[:width].rstrip() for line in lines))
+
+
+def _heading(document: dict[str, Any]) -> str:
+    environment, target = document["environment"], document["target"]
+    facts = [f"{target['name']} of {target['script']}"]
+    for key, name in (("python", "Python "), ("torch", "torch "), ("usable_cpus", "usable CPUs: ")):
+        if environment.get(key) is not None:
+            facts.append(f"{name}{environment[key]}")
+    return " · ".join(facts)
+
+
+def _results(document: dict[str, Any], fields: list[str], width: int) -> str:
+    recommendation = document["recommendation"] or {}
+    status = {trial["id"]: trial["status"] for trial in document["trials"]}
+    columns: list[tuple[str, Callable[[Row], str], int]] = [
+        ("", lambda row: ">" if row["config"] == recommendation.get("config") else " ", 0)
+    ]
+    for field in fields:
+        columns.append((LABELS[field] or field.replace("_", " "), _setting_of(field), 0))
+    columns += [
+        ("samples/s", lambda row: _number(row["samples_per_second"]), 0),
+        ("±", lambda row: _interval(row["samples_per_second"]), 3),
+        ("epoch", lambda row: _seconds((row["epoch_s"] or {}).get("value")), 2),
+        ("training", lambda row: _seconds(row["train_s"]), 1),
+        ("first batch", lambda row: _seconds(row["first_batch_s"]), 2),
+        ("wait", lambda row: _share(row["wait_share"]), 1),
+        ("step", lambda row: _share(row["step_share"]), 4),
+        ("GPU busy", lambda row: _share(row["gpu_busy_share"]), 5),
+        ("memory", lambda row: _bytes(row["peak_total_bytes"]), 3),
+        ("trials", lambda row: _statuses([status[number] for number in row["trials"]]), 2),
+    ]
+    rows = document["results"]
+    cells = {name: [show(row) for row in rows] for name, show, _ in columns}
+    shown = [(name, rank) for name, _, rank in columns if rank == 0 or any(cell not in ("", "–") for cell in cells[name])]
+    while True:
+        names = [name for name, _ in shown]
+        table = [names, *([cells[name][i] for name in names] for i in range(len(rows)))]
+        lines = _align(table, left={0, len(names) - 1} if names[-1] == "trials" else {0})
+        worst = max(rank for _, rank in shown)
+        if worst == 0 or max(map(len, lines)) <= width:
+            break
+        drop = max(i for i, (_, rank) in enumerate(shown) if rank == worst)
+        del shown[drop]
+    return "\n".join(line[:width].rstrip() for line in lines)
+
+
+def _troubles(document: dict[str, Any], fields: list[str], width: int) -> str:
+    """Every trial that did not go well, with the reason; equal ones of one setting once."""
+    lines: dict[str, None] = {}
+    for trial in document["trials"]:
+        if trial["status"] != "ok":
+            name = describe(TrialConfig.from_json(trial["config"]), fields)
+            reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
+            lines[_wrap(f"{trial['status']}: {name}" + (f": {reason}" if reason else ""), width, "  ")] = None
+    return "\n".join(lines)
+
+
+def _recommendation(document: dict[str, Any], width: int) -> str:
+    recommendation = document["recommendation"]
+    if recommendation is None:
+        return _wrap(document["summary"], width)
+    why = recommendation["why"]
+    return _wrap("Recommended: " + why, width)
+
+
+def _findings(document: dict[str, Any], width: int) -> str:
+    parts = []
+    for finding in document["findings"]:
+        advice = f" {finding['advice']}" if finding["advice"] else ""
+        parts.append(_wrap(f"{finding['severity']}: {finding['message']}{advice}", width, "  "))
+    return "\n".join(parts)
+
+
+def _align(rows: list[list[str]], left: set[int]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        _GAP.join(cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _setting_of(field: str) -> Callable[[Row], str]:
+    return lambda row: _setting(row["config"][field])
+
+
+def _setting(value: Any) -> str:
+    return "–" if value is None else {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _statuses(statuses: list[str]) -> str:
+    counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+    if list(counts) == ["ok"]:
+        return str(len(statuses)) if len(statuses) > 1 else ""
+    return ", ".join(status if count == 1 else f"{count} {status}" for status, count in counts.items())
+
+
+def _number(estimate: dict[str, Any] | None) -> str:
+    if estimate is None:
+        return "–"
+    return f"{estimate['value']:.0f}" if estimate["value"] >= 100 else f"{estimate['value']:.3g}"
+
+
+def _interval(estimate: dict[str, Any] | None) -> str:
+    if estimate is None or estimate["ci95"] is None or not estimate["value"]:
+        return ""
+    low, high = estimate["ci95"]
+    return f"{(high - low) / 2 / estimate['value'] * 100:.1f} %"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if value < 1:
+        return f"{value * 1e3:.0f} ms"
+    if value < 120:
+        return f"{value:.1f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value * 100:.0f} %"
+
+
+def _bytes(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def _printable(text: str) -> str:
+    """The text without control characters: a session from elsewhere must not steer the terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,199 @@
+"""A trace in the tables of a session file: written piece by piece while it grows, and read back whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
+from loaderscope.session.errors import SessionError
+from loaderscope.session.values import read_json, storable, to_text
+from loaderscope.trace.columns import Columns, Dtypes
+from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace
+
+SERIES_EVERY = 5
+"""Series are written at every fifth call: a handful of rows a second makes poor chunks."""
+
+MAX_ROWS = 100_000_000
+"""Most rows of one trace that are read; more is taken for an attack on the memory (it would be some 3 GB)."""
+
+_MAX_DEPTH, _MIN_DEPTH = 1 << 10, -8
+_COLUMNS: dict[str, Dtypes] = {"span": SPAN_COLUMNS, "point": POINT_COLUMNS, "series": SERIES_COLUMNS}
+
+
+class _Place(NamedTuple):
+    """What a chunk's rows belong to: spans or points to a lane, values to a series."""
+
+    kind: str
+    owner: int
+    depth: int
+
+
+class TraceWriter:
+    """Writes what has been added to one trace since the last call. Transactions are the caller's."""
+
+    def __init__(self, connection: sqlite3.Connection, trial: int, trace: Trace) -> None:
+        self.trial = trial
+        self._connection = connection
+        self.trace = trace
+        self._lanes: dict[str, int] = {}
+        self._series: dict[str, int] = {}
+        self._written: dict[_Place, int] = {}  # rows
+        self._names = 0
+        self._calls = 0
+
+    def write(self, final: bool = False) -> None:
+        """Writes everything new; the last time also the series and the state of the processes."""
+        trace, trial = self.trace, self.trial
+        self._calls += 1
+        for (key, depth), columns in list(trace.tracks.items()):
+            self._write_rows("span", self._lane(trace.lanes[key]), depth, columns)
+        for key, columns in list(trace.points.items()):
+            self._write_rows("point", self._lane(trace.lanes[key]), 0, columns)
+        if final or self._calls % SERIES_EVERY == 0:
+            for info, columns in list(trace.series.values()):
+                self._write_rows("series", self._series_number(info), 0, columns)
+        if final:
+            for lane in list(trace.lanes.values()):
+                self._lane(lane)
+        names = list(trace.names.items())[self._names :]
+        self._names += len(names)
+        self._connection.executemany("INSERT INTO name VALUES (?, ?, ?)", [(trial, number, storable(text)) for number, text in names])
+        processes = [(trial, i, p.name, p.pid, p.started_ns, p.ended_ns) for i, p in enumerate(trace.processes)]
+        self._connection.executemany("INSERT OR REPLACE INTO process VALUES (?, ?, ?, ?, ?, ?)", processes)
+        self.write_head()
+
+    def write_head(self) -> None:
+        """Writes what the trace says about itself, apart from its lanes."""
+        trace = self.trace
+        head = {
+            "origin_ns": trace.origin_ns,
+            "newest_ns": trace.newest_ns,
+            "record_count": trace.record_count,
+            "unavailable": dict(trace.unavailable),
+            "notes": list(trace.notes),
+        }
+        self._connection.execute("UPDATE trial SET trace = ? WHERE id = ?", (to_text(head), self.trial))
+
+    def _write_rows(self, kind: str, owner: int, depth: int, columns: Columns) -> None:
+        view, place = columns.view(), _Place(kind, owner, depth)
+        time_column = view["start_ns" if kind == "span" else "time_ns"]
+        begin = self._written.get(place, 0)
+        for first in range(begin, len(time_column), CHUNK_ROWS):
+            rows = {name: column[first : first + CHUNK_ROWS] for name, column in view.items()}
+            row_count = min(CHUNK_ROWS, len(time_column) - first)
+            self._connection.execute(
+                "INSERT INTO chunk (trial, kind, owner, depth, start_ns, row_count, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self.trial, kind, owner, depth, int(time_column[first]), row_count, encode(rows)),
+            )
+        self._written[place] = len(time_column)
+
+    def _lane(self, lane: Lane) -> int:
+        if lane.key not in self._lanes:
+            row = (self.trial, lane.key, lane.kind, lane.label, lane.order)
+            cursor = self._connection.execute("INSERT INTO lane (trial, key, kind, label, position) VALUES (?, ?, ?, ?, ?)", row)
+            self._lanes[lane.key] = int(cursor.lastrowid or 0)
+        return self._lanes[lane.key]
+
+    def _series_number(self, info: SeriesInfo) -> int:
+        if info.key not in self._series:
+            text = to_text(dataclasses.asdict(info))
+            cursor = self._connection.execute("INSERT INTO series (trial, json) VALUES (?, ?)", (self.trial, text))
+            self._series[info.key] = int(cursor.lastrowid or 0)
+        return self._series[info.key]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Head:
+    origin_ns: int | None = None
+    newest_ns: int = 0
+    record_count: int = 0
+    unavailable: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
+    """The trace of a trial.
+
+    Raises:
+        SessionError: it is damaged.
+    """
+    trace = Trace()
+    (text,) = connection.execute("SELECT trace FROM trial WHERE id = ?", (trial,)).fetchone() or (None,)
+    if text is None:
+        return trace
+    head = read_json(_Head, text)
+    trace.origin_ns, trace.newest_ns, trace.record_count = head.origin_ns, head.newest_ns, head.record_count
+    trace.unavailable, trace.notes = head.unavailable, head.notes
+    rows = connection.execute("SELECT name, pid, started_ns, ended_ns FROM process WHERE trial = ? ORDER BY number", (trial,))
+    trace.processes = [ProcessInfo(*_typed(row, str, int, int, int | None)) for row in rows]
+    trace.names = dict(_typed(row, int, str) for row in connection.execute("SELECT number, text FROM name WHERE trial = ?", (trial,)))
+    lanes: dict[int, Lane] = {}
+    for row in connection.execute("SELECT id, key, kind, label, position FROM lane WHERE trial = ? ORDER BY id", (trial,)):
+        number, *fields = _typed(row, int, str, str, str, int)
+        lanes[number] = trace.lanes.setdefault(fields[0], Lane(*fields))
+    series = {}
+    for row in connection.execute("SELECT id, json FROM series WHERE trial = ? ORDER BY id", (trial,)):
+        number, text = _typed(row, int, str)
+        series[number] = read_json(SeriesInfo, text)
+    _load_chunks(connection, trial, trace, lanes, series)
+    trace.version = 1
+    return trace
+
+
+def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes: dict[int, Lane], series: dict[int, SeriesInfo]) -> None:
+    total = connection.execute("SELECT sum(row_count) FROM chunk WHERE trial = ?", (trial,)).fetchone()[0] or 0
+    if not isinstance(total, int) or total > MAX_ROWS:
+        raise SessionError(f"The session file is damaged: trial {trial} claims to have {total} rows.")
+    found: dict[_Place, list[tuple[int, int]]] = {}
+    query = "SELECT kind, owner, depth, id, row_count FROM chunk WHERE trial = ? ORDER BY id"
+    for row in connection.execute(query, (trial,)):
+        kind, owner, depth, number, count = _typed(row, str, int, int, int, int)
+        if kind not in _COLUMNS or not 0 < count <= CHUNK_ROWS or not _MIN_DEPTH <= depth <= _MAX_DEPTH:
+            raise SessionError("The session file is damaged: a chunk is not one of spans, points or values.")
+        found.setdefault(_Place(kind, owner, depth), []).append((number, count))
+    filled = []
+    with ThreadPoolExecutor(max_workers=2) as pool:  # unpacking and adding up let go of the GIL
+        jobs = []
+        for place, chunks in found.items():
+            arrays = {name: np.empty(sum(count for _, count in chunks), dtype) for name, dtype in _COLUMNS[place.kind].items()}
+            jobs += _start_decoding(connection, pool, chunks, arrays)
+            filled.append((place, arrays))
+        for job in jobs:
+            job.result()
+    for place, arrays in filled:
+        time_ns = arrays["start_ns" if place.kind == "span" else "time_ns"]
+        if (time_ns[1:] < time_ns[:-1]).any() or (place.kind == "span" and (arrays["end_ns"] < time_ns).any()):
+            raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
+        try:
+            _target(trace, place, lanes, series).adopt(**arrays)
+        except (KeyError, ValueError):
+            raise SessionError("The session file is damaged: a chunk belongs to no lane, or to one that has others.") from None
+
+
+def _start_decoding(
+    connection: sqlite3.Connection, pool: ThreadPoolExecutor, chunks: list[tuple[int, int]], arrays: dict[str, Column]
+) -> list[Future[None]]:
+    jobs, first = [], 0
+    for number, count in chunks:
+        (data,) = _typed(connection.execute("SELECT data FROM chunk WHERE id = ?", (number,)).fetchone(), bytes)
+        jobs.append(pool.submit(decode, data, {name: array[first : first + count] for name, array in arrays.items()}))
+        first += count
+    return jobs
+
+
+def _target(trace: Trace, place: _Place, lanes: dict[int, Lane], series: dict[int, SeriesInfo]) -> Columns:
+    if place.kind == "span":
+        return trace.track(lanes[place.owner], place.depth)
+    return trace.points_of(lanes[place.owner]) if place.kind == "point" else trace.series_of(series[place.owner])
+
+
+def _typed(row: tuple[Any, ...], *types: Any) -> list[Any]:
+    """The row, once each value is of its type: SQLite stores anything in any column."""
+    if any(not isinstance(value, type_) for value, type_ in zip(row, types, strict=True)):
+        raise SessionError("The session file is damaged: a table holds values of another type than it should.")
+    return list(row)

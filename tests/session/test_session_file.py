@@ -1,0 +1,53 @@
+"""What goes into a session file comes out of it again."""
+
+import dataclasses
+import sqlite3
+
+import pytest
+from support_session import make_run, record
+from support_traces import assert_same_trace
+
+from loaderscope.session.document import build_document
+from loaderscope.session.file import Mark, SessionError, SessionFile, SessionWriter
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A finished session: its path, and the run, results and traces that went into it."""
+    path, run = tmp_path / "a run with ümlauts.loaderscope", make_run()
+    writer = SessionWriter(path)
+    results, traces = record(writer, run)
+    writer.close()
+    return path, run, results, traces
+
+
+def test_an_opened_session_equals_the_run(recorded):
+    path, run, results, traces = recorded
+    with SessionFile.open(path) as session:
+        assert session.complete
+        assert session.run == run
+        assert session.results == results
+        assert session.document() == build_document(run, results)
+        for trial, trace in traces.items():
+            assert_same_trace(session.trace(trial), trace)
+
+
+def test_log_lines_come_back_in_order(recorded):
+    with SessionFile.open(recorded[0]) as session:
+        lines = session.log_lines()
+    assert [(line.time_ns, line.stream, line.trial) for line in lines][:2] == [(5, "stdout", None), (7, "loaderscope", 0)]
+    assert lines[0].text == "loading … ? ä"
+
+
+def test_a_closed_session_is_one_single_file(recorded):
+    path = recorded[0]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_opening_changes_nothing(recorded):
+    path = recorded[0]
+    before = path.read_bytes()
+    with SessionFile.open(path) as session:
+        session.trace(1)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]

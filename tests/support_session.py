@@ -1,0 +1,75 @@
+"""A run with results and traces, as the pool would hand them to a sink."""
+
+import synthetic
+from synthetic import MS
+
+from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
+from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.trial import analyse
+from loaderscope.sweep.request import Axes, Request
+from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.trace.model import SeriesInfo
+
+ENVIRONMENT = {
+    "platform": "Linux",
+    "python": "3.11.9",
+    "torch": "2.13.0",
+    "cpu_count": 4,
+    "usable_cpus": 4,
+    "gpus": [],
+    "default_start_method": "fork",
+}
+
+
+def config_of(num_workers, **changes):
+    if not num_workers:
+        return TrialConfig(num_workers=0, batch_size=32)
+    values = {"prefetch_factor": 2, "persistent_workers": False, "start_method": "fork", "in_order": True, "backend": "process"}
+    return TrialConfig(num_workers=num_workers, batch_size=32, **{**values, **changes})
+
+
+def make_run(workers=(0, 1, 2), **request):
+    plan = [PlannedTrial(i, 0, config_of(count)) for i, count in enumerate(workers)]
+    plan.append(PlannedTrial(len(plan), None, config_of(1, start_method="nonsense"), ("unsupported", "This system has no nonsense.")))
+    wanted = Request("/data/träin.py", "make_dataset", axes=Axes(num_workers=tuple(workers)), consumer=Consumer("sleep", 2.0), **request)
+    target = Target("make_dataset", "dataset", "Dataset", "function", "map", 6400, current=config_of(1), line=12)
+    return Run(wanted, ENVIRONMENT, target, wanted.script, {"bytes": 1234, "structure": ["Tensor"]}, plan)
+
+
+def make_trial_trace(num_workers):
+    trace = synthetic.make_trace(num_workers=num_workers, batches=60, epochs=2, sample_events=True, start_method="spawn")
+    cpu = SeriesInfo("cpu/main", "cpu", "main", "%", process="main", window_ns=100 * MS)
+    times = [trace.origin_ns + i * 100 * MS for i in range(10)]
+    trace.series_of(cpu).append(time_ns=times, value=[i / 3 for i in range(10)])
+    trace.unavailable["gpu"] = "No NVIDIA driver is installed."
+    trace.notes.append("A note about this trial.")
+    return trace
+
+
+def result_of(trial, trace, run):
+    order = TrialOrder(trial.id, "", trial.config, batches=60, epochs=2, consumer=run.request.consumer)
+    outcome = TrialOutcome(1.5, 120, 120 * 32, [60, 60], False, False, None)
+    return analyse(trace, trial, order, outcome, "ok", None, 1.5, 0.01)
+
+
+def record(sink, run, traces=None):
+    """Tells a sink about a whole run. Returns the results and the traces by trial."""
+    traces = traces if traces is not None else {t.id: make_trial_trace(t.config.num_workers) for t in run.plan if t.skip is None}
+    results = []
+    sink.run_started(run)
+    sink.log_line(LogLine(5, "stdout", "loading … \udcff ä", None))
+    for trial in run.plan:
+        if trial.skip is not None:
+            result = TrialResult(trial.id, None, "skipped", trial.config, ErrorInfo(*trial.skip))
+            results.append(result)
+            sink.trial_finished(result, None)
+            continue
+        trace = traces[trial.id]
+        sink.trial_started(trial, trace)
+        sink.trace_grew(trial, trace)
+        result = result_of(trial, trace, run)
+        results.append(result)
+        sink.trial_finished(result, trace)
+        sink.log_line(LogLine(7, "loaderscope", "a trial is done", trial.id))
+    sink.run_finished(cancelled=False)
+    return results, traces
