@@ -50,10 +50,10 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
     consumed = spans_of(trace, MAIN, State.TRANSFER, State.STEP)
     device_done = _device_done(trace)
     found = []
-    for index, (start_ns, end_ns) in enumerate(_bounds(trace, iterators)):
+    for index, (start_ns, end_ns, ended) in enumerate(_bounds(trace, iterators)):
         epoch_waits = waits.within(start_ns, end_ns + 1)  # the last one may begin and end with the epoch
         delivered = epoch_waits.pick(epoch_waits.batch >= 0)
-        stopped = epoch_waits.batch < 0
+        stopped = (epoch_waits.batch < 0) & (epoch_waits.value >= 0)  # a `next` that never returned has neither
         last_done = _last_done(consumed.within(start_ns, end_ns), delivered)
         next_start = epoch_waits.start_ns[int(np.argmax(stopped))] if stopped.any() else last_done
         host_done = np.append(delivered.start_ns[1:], max(int(next_start), last_done)) if delivered else delivered.start_ns
@@ -64,7 +64,7 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
                 start_ns=int(iterator.start_ns[0]) if iterator else start_ns,
                 iterator_end_ns=int(iterator.end_ns[0]) if iterator else start_ns,
                 end_ns=end_ns,
-                complete=bool(stopped.any()),
+                complete=ended and bool(stopped.any()),
                 wait_start_ns=delivered.start_ns,
                 wait_end_ns=delivered.end_ns,
                 batch=delivered.batch,
@@ -83,13 +83,17 @@ def device_spans(trace: Trace) -> Spans | None:
     return joined if joined else None
 
 
-def _bounds(trace: Trace, iterators: Spans) -> list[tuple[int, int]]:
-    """Start and end of each epoch; an epoch whose span is not there yet runs from its iter() to the newest record."""
+def _bounds(trace: Trace, iterators: Spans) -> list[tuple[int, int, bool]]:
+    """Start and end of each epoch, and whether it came to its end.
+
+    An epoch whose span is not there (yet) runs from its iter() to the newest record.
+    """
     epochs = spans_of(trace, MAIN, State.EPOCH)
-    bounds = [(int(start), int(end)) for start, end in zip(epochs.start_ns, epochs.end_ns, strict=True)]
+    ends = zip(epochs.start_ns.tolist(), epochs.end_ns.tolist(), epochs.value.tolist(), strict=True)
+    bounds = [(start, end, batches >= 0) for start, end, batches in ends]
     last_end = bounds[-1][1] if bounds else np.iinfo(np.int64).min
-    starts = [int(start) for start in iterators.start_ns[iterators.start_ns >= last_end]]
-    return bounds + list(zip(starts, [*starts[1:], trace.end_ns + 1], strict=True)) if starts else bounds
+    starts = iterators.start_ns[iterators.start_ns >= last_end].tolist()
+    return bounds + [(start, end, False) for start, end in zip(starts, [*starts[1:], trace.end_ns + 1], strict=True)] if starts else bounds
 
 
 def _last_done(consumed: Spans, delivered: Spans) -> int:

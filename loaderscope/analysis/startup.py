@@ -145,8 +145,8 @@ def _receive_intervals(look: SpanLookup, epoch: EpochRun, process: str) -> list[
 
 
 def _sent_ns(look: SpanLookup, lane: str, batch: int, put_ns: int) -> int:
-    """When a batch had left the worker: the put may return while a thread of the queue still serialises."""
-    serialised = look(lane, State.SERIALISE)
+    """When a batch had left the worker: the put may return while a thread of the queue still serialises and writes."""
+    serialised = look(lane, State.SERIALISE, State.TRANSMIT)
     ends = serialised.end_ns[serialised.batch == batch]
     return max(put_ns, int(ends.max())) if len(ends) else put_ns
 

@@ -106,7 +106,7 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig) -> St
 
 
 def _sent_ns(trace: Trace) -> Int64Array:
-    ends = [spans_of(trace, lane, State.SEND).end_ns for lane in worker_lanes(trace).values()]
+    ends = [(spans_of(trace, lane, State.TRANSMIT) or spans_of(trace, lane, State.SEND)).end_ns for lane in worker_lanes(trace).values()]
     return np.sort(np.concatenate(ends)) if ends else np.empty(0, np.int64)
 
 

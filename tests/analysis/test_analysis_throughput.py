@@ -17,6 +17,7 @@ from loaderscope.analysis.steady import batches_for_interval, find_steady
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace.model import Trace
+from loaderscope.trace.reader import TraceReader
 
 
 @settings(max_examples=25, deadline=None)
@@ -165,14 +166,17 @@ def test_without_a_length_a_whole_epoch_is_what_it_took():
     assert row.epoch_s.value == pytest.approx(sum((row.epochs[0].first_batch_s, row.epochs[0].steady_s, row.epochs[0].end_s)))
 
 
-def test_a_trial_that_ended_half_way_keeps_what_was_measured():
+def test_a_trial_that_ended_half_way_keeps_what_was_measured(log_dir):
     simulation = synthetic.simulate(num_workers=2, batches=100)
-    cut = simulation.hand_overs[60].wait_end_ns + 10 * US
+    cut = simulation.hand_overs[61].wait_start_ns + 1 * US  # main waits for batch 61 and will never get it
     for process in simulation.processes:
         process.records = [record for record in process.records if record.time_ns <= cut]
-    trace = synthetic.reference_trace(simulation)
-    error = ErrorInfo("worker-died", "A worker was killed.")
-    config = config_of(2)
+    synthetic.write_logs(simulation, log_dir)
+    trace = Trace()
+    reader = TraceReader(log_dir, trace)
+    reader.poll()
+    reader.finish()
+    config, error = config_of(2), ErrorInfo("worker-died", "A worker was killed.")
     row = analyse(trace, PlannedTrial(3, 0, config), TrialOrder(3, "", config), None, "killed", error, 2.0, None)
     assert (row.status, row.error, row.batches, row.samples) == ("killed", error, 61, None)
     assert row.samples_per_second.value == pytest.approx(32 / 0.00255, rel=0.01)
