@@ -171,6 +171,7 @@ class AgentProcess:
             return
         self._closed = True
         if self._connection is not None and not at_once:
+            self.reaper.observe()  # whom the agent kills on its way out is handed to us, to be waited for
             try:
                 self._connection.sendall(messages.encode({"type": "exit"}))
                 self._process.wait(timeout=_EXIT_TIMEOUT_S)

@@ -19,22 +19,27 @@ _DOING = {
 }
 
 
-def last_words(trace: Trace) -> str:
-    """One line a lane; empty where nothing was recorded."""
-    return "\n".join(f"{label}: {text}" for label, text in _by_lane(trace))
+def last_words(trace: Trace, now_ns: int) -> str:
+    """One line a lane; empty where nothing was recorded.
+
+    Args:
+        trace: with the spans that are open.
+        now_ns: the moment up to which they have been, on the trace's clock.
+    """
+    return "\n".join(f"{label}: {text}" for label, text in _by_lane(trace, now_ns))
 
 
-def busiest(trace: Trace) -> str:
-    """The span of user code or main that has been open for longest, as a clause for a sentence; empty if there is none."""
+def longest(trace: Trace, now_ns: int) -> str:
+    """What has been open for longest and is no mere waiting for others, as a clause for a sentence; empty if there is none."""
     open_spans = [span for span in trace.open_spans if span.state not in (State.EPOCH, State.INDEX_WAIT)]
     inner = [span for span in open_spans if span.state not in (State.WAIT, State.RECEIVE)] or open_spans
     if not inner:
         return ""
     span = min(inner, key=lambda one: one.start_ns)
-    return f"{_label(trace, span.lane)} was {_describe(trace, span)}"
+    return f"{_label(trace, span.lane)} was {_describe(trace, span, now_ns)}"
 
 
-def _by_lane(trace: Trace) -> list[tuple[str, str]]:
+def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
     innermost: dict[str, OpenSpan] = {}
     for span in trace.open_spans:
         known = innermost.get(span.lane)
@@ -44,19 +49,19 @@ def _by_lane(trace: Trace) -> list[tuple[str, str]]:
     words = []
     for lane in lanes:
         if lane.key in innermost:
-            words.append((_label(trace, lane.key), _describe(trace, innermost[lane.key])))
-        elif ended := _last_ended(trace, lane.key):
+            words.append((_label(trace, lane.key), _describe(trace, innermost[lane.key], now_ns)))
+        elif ended := _last_ended(trace, lane.key, now_ns):
             words.append((_label(trace, lane.key), ended))
     return words
 
 
-def _describe(trace: Trace, span: OpenSpan) -> str:
-    seconds = max(0, trace.newest_ns - span.start_ns) / 1e9
+def _describe(trace: Trace, span: OpenSpan, now_ns: int) -> str:
+    seconds = max(0, now_ns - span.start_ns) / 1e9
     what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " "))
     text = f"{what} batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else f"{what} a batch" if " " in what else what
     sample = _last_sample(trace, span) if span.state == State.FETCH else None
     detail = f", sample {sample}" if sample is not None else ""
-    return f"{text}{detail} (for at least {seconds:.1f} s)"
+    return f"{text}{detail} (for {seconds:.1f} s)"
 
 
 def _last_sample(trace: Trace, span: OpenSpan) -> int | None:
@@ -72,7 +77,7 @@ def _last_sample(trace: Trace, span: OpenSpan) -> int | None:
     return index if index >= 0 else None
 
 
-def _last_ended(trace: Trace, lane: str) -> str | None:
+def _last_ended(trace: Trace, lane: str, now_ns: int) -> str | None:
     newest: tuple[int, int] | None = None
     for key, columns in list(trace.tracks.items()):
         if key.lane == lane and key.depth >= 0 and len(columns):
@@ -81,9 +86,7 @@ def _last_ended(trace: Trace, lane: str) -> str | None:
             newest = max(newest or (end, state), (end, state))
     if newest is None:
         return None
-    return (
-        f"last ended {STATE_NAMES.get(newest[1], '?').replace('_', ' ')}, {max(0, trace.newest_ns - newest[0]) / 1e9:.1f} s before the end"
-    )
+    return f"last ended {STATE_NAMES.get(newest[1], '?').replace('_', ' ')}, {max(0, now_ns - newest[0]) / 1e9:.1f} s before the end"
 
 
 def _label(trace: Trace, lane: str) -> str:

@@ -17,6 +17,7 @@ _GONE_TIMEOUT_S = 10.0
 _CLEANERS = (b"multiprocessing.resource_tracker", b"multiprocessing/resource_tracker", b"torch_shm_manager")
 """They give shared memory and semaphores back to the system and end by themselves, once their last client has ended."""
 _CLEANERS_TIMEOUT_S = 1.0
+_HANDED_OVER_TIMEOUT_S = 1.5
 
 _subreaper_lock = threading.Lock()
 _subreaper_users = 0
@@ -141,7 +142,8 @@ class LinuxReaper:
                         killed.add(entry.pid)
                         _signal(entry.pid, signal.SIGKILL)
                 self._reap(members)
-                if not alive:
+                # an ended one may stay for a moment, until it is handed to us to be waited for
+                if not members or (not alive and waited_s > _HANDED_OVER_TIMEOUT_S):
                     break
                 time.sleep(pause_s)
                 pause_s = min(0.05, pause_s * 2)

@@ -12,7 +12,7 @@ from loaderscope.agent.layout import SEGMENT_BYTES
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.sweep.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.attachment import error_info
-from loaderscope.sweep.last_words import busiest, last_words
+from loaderscope.sweep.last_words import last_words, longest
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.telemetry.samples import append_samples
 from loaderscope.trace.model import Trace
@@ -78,7 +78,7 @@ class TrialRun:
             trace.notes.append(f"The agent's clock is {self._offset_ns / 1e6:+.3f} ms from the app's; sampled values were moved by that.")
         self._sampler.watch(self._live_processes, self._log_dir)
         cpu_before, began = time.process_time(), time.perf_counter()
-        self._began_ns = time.perf_counter_ns() + self._offset_ns
+        self._began_ns = self._now_ns()
 
         def step() -> None:
             grew = self._take_in()
@@ -96,6 +96,10 @@ class TrialRun:
         trace.unavailable.update(self._sampler.unavailable())
         trace.version += 1
         return TrialEnd(status, error, outcome, seconds, cpu_share)
+
+    def _now_ns(self) -> int:
+        """Now on the agent's clock."""
+        return time.perf_counter_ns() + self._offset_ns
 
     def _live_processes(self) -> list[tuple[str, int]]:
         return [(process.name, process.pid) for process in list(self._trace.processes) if process.ended_ns is None]
@@ -132,7 +136,7 @@ class TrialRun:
         Recording also ends when the disk is full, which says nothing about the trial: then only the user can tell.
         """
         newest_ns = max(self._trace.newest_ns, self._began_ns)
-        silent_s = (time.perf_counter_ns() + self._offset_ns - newest_ns) / 1e9
+        silent_s = (self._now_ns() - newest_ns) / 1e9
         if not self._hang_watch or silent_s < self._order.timeout_s:
             return
         if shutil.disk_usage(self._log_dir).free < _FULL_DISK_BYTES:
@@ -142,12 +146,12 @@ class TrialRun:
         raise _HungError
 
     def _hung(self) -> ErrorInfo:
-        doing = busiest(self._trace)
+        doing = longest(self._trace, self._now_ns())
         sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
         return self._with_last_words(ErrorInfo("hung", sentence, stacks(self._log_dir)))
 
     def _with_last_words(self, info: ErrorInfo) -> ErrorInfo:
-        words = last_words(self._trace)
+        words = last_words(self._trace, self._now_ns())
         parts = [part for part in (info.traceback, words and f"Last records of the processes:\n{words}") if part]
         tail = self._agent.output_tail()
         if tail and tail not in info.traceback:

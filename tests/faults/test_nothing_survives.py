@@ -86,7 +86,7 @@ def test_a_cancelled_sweep_leaves_nothing(tmp_path):
     assert not thread.is_alive()
     assert sink.finished == [True]
     assert nothing_left_of(os.getpid(), *pids, timeout_s=0.5)
-    assert own_zombies() == []
+    assert not set(pids) & set(own_zombies())
 
 
 def test_a_killed_agent_leaves_nothing(tmp_path):
@@ -103,7 +103,7 @@ def test_a_killed_agent_leaves_nothing(tmp_path):
         thread.join(timeout=30)
     assert sink.statuses == ["killed"]
     assert nothing_left_of(os.getpid(), *pids, timeout_s=0.5)
-    assert own_zombies() == []
+    assert not set(pids) & set(own_zombies())
 
 
 def test_a_killed_app_leaves_no_endless_import(tmp_path):

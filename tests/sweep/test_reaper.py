@@ -21,7 +21,7 @@ def report(pid):
         file.write("%d\\n" % pid)
 report(os.getpid())
 wait = "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-wait += "open(%r, 'a').write('%%d\\n' %% os.getpid()); signal.pause()" % sys.argv[1]
+wait += "open(%r, 'a').write('%%d\\\\n' %% os.getpid()); signal.pause()" % sys.argv[1]
 how = sys.argv[2]
 if how == "child":
     subprocess.Popen([sys.executable, "-c", wait])
@@ -65,22 +65,24 @@ WAYS = ["child", "daemon", "orphan without environment", "session without enviro
 
 @pytest.mark.parametrize("how", WAYS)
 def test_a_family_is_killed_with_its_agent(agent_reaper, tmp_path, how):
+    before = own_zombies()
     process, pids = _start(agent_reaper, tmp_path / "pids", how)
     assert agent_reaper.kill() == 2
     assert nothing_left_of(os.getpid(), *pids, timeout_s=0.5)
     assert process.poll() == -9
-    assert own_zombies() == []
+    assert set(own_zombies()) <= set(before)
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_a_family_is_killed_after_its_agent_was(agent_reaper, tmp_path, how):
+    before = own_zombies()
     process, pids = _start(agent_reaper, tmp_path / "pids", how)
     agent_reaper.observe()
     process.kill()
     process.wait()
     agent_reaper.kill()
     assert nothing_left_of(os.getpid(), *pids, timeout_s=0.5)
-    assert own_zombies() == []
+    assert set(own_zombies()) <= set(before)
 
 
 def test_other_children_of_the_app_are_left_alone(agent_reaper, tmp_path):
