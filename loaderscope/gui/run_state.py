@@ -9,21 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import Finding, Recommendation, SettingResult, TrialResult
+from loaderscope.analysis.results import SettingResult, TrialResult
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 LOG_LINES_KEPT = 20_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What the analysis says about the trials so far."""
-
-    settings: tuple[SettingResult, ...] = ()
-    recommendation: Recommendation | None = None
-    findings: tuple[Finding, ...] = ()
-    summary: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

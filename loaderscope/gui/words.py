@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection
+
 from loaderscope.agent.messages import Consumer, Target, TrialConfig
 
 MISSING = "–"
@@ -113,6 +116,18 @@ def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) ->
     if config.in_order is False:
         parts.append("any order")
     return " · ".join(parts)
+
+
+def constant_axes(configs: Collection[TrialConfig]) -> frozenset[str]:
+    """Names of the axes on which these settings are all alike; the workers always count as told."""
+    names = [field.name for field in dataclasses.fields(TrialConfig)]
+    return frozenset(name for name in names if name != "num_workers" and len({getattr(one, name) for one in configs} - {None}) < 2)
+
+
+def short_config_text(config: TrialConfig, configs: Collection[TrialConfig]) -> str:
+    """A setting with only what tells it from the others."""
+    plain = TrialConfig()
+    return config_text(dataclasses.replace(config, **{name: getattr(plain, name) for name in constant_axes(configs)}))
 
 
 def consumer_text(consumer: Consumer | None) -> str:

@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 from loaderscope.analysis.results import Phase, TrialResult
 from loaderscope.gui.charts.drawing import Frame, Hit, bottom_margin, draw_bottom_axis, draw_empty, draw_legend, elided, ticks
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import config_text, duration_text
+from loaderscope.gui.words import config_text, duration_text, short_config_text
 
 EMPTY = "Where the time from iter(loader) to the first batch goes,\nphase by phase: process creation, imports, unpickling, first fetch."
 
@@ -53,16 +53,17 @@ class StartupData:
     title: str = "seconds from iter() to the first batch"
 
 
-def startup_data(results: Sequence[TrialResult], leave_out: frozenset[str] = frozenset()) -> StartupData:
+def startup_data(results: Sequence[TrialResult]) -> StartupData:
     """A bar for each setting with start-up phases: those of its first worker (of main without workers), first epoch."""
     bars: dict[object, Bar] = {}
+    configs = [result.config for result in results]
     for result in results:
         if result.status != "ok" or result.startup is None or not result.startup.phases or result.config in bars:
             continue
         first = [phase for phase in result.startup.phases if phase.epoch == 0]
         chosen = [phase for phase in first if phase.process == "worker-0"] or [phase for phase in first if phase.process == "main"]
         server = [phase for phase in first if phase.phase == "server_start"]
-        bars[result.config] = Bar(config_text(result.config, leave_out), (*server, *chosen), result.first_batch_s, result.id)
+        bars[result.config] = Bar(short_config_text(result.config, configs), (*server, *chosen), result.first_batch_s, result.id)
     return StartupData(tuple(bars.values()))
 
 

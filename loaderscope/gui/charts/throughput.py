@@ -22,7 +22,7 @@ from loaderscope.gui.charts.drawing import (
     ticks,
 )
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import config_text, rate_text
+from loaderscope.gui.words import config_text, constant_axes, rate_text
 
 EMPTY = "Samples per second by number of workers.\nA point appears as soon as a trial is measured."
 
@@ -67,7 +67,7 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
             groups[key].append(point)
         if not fitting:
             groups[config] = [point]
-    same = _constant_axes(list(groups))
+    same = constant_axes(groups)
     lines = tuple(
         (_name(key, same), tuple(sorted(points, key=lambda point: point.workers)))
         for key, points in sorted(groups.items(), key=lambda item: str(item[0]))
@@ -80,11 +80,6 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
     if ties:
         label += ", ties with " + ", ".join(str(tie) for tie in ties)
     return ThroughputData(lines, recommendation.config, label, recommendation.rule_of_thumb)
-
-
-def _constant_axes(configs: Sequence[TrialConfig]) -> frozenset[str]:
-    names = [field.name for field in dataclasses.fields(TrialConfig)]
-    return frozenset(name for name in names if len({getattr(config, name) for config in configs}) < 2)
 
 
 def _name(config: TrialConfig, same: frozenset[str]) -> str:

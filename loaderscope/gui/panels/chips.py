@@ -16,6 +16,7 @@ class AxisChips(QWidget):
     """One axis of the sweep. At least one value stays on while the axis is enabled."""
 
     changed = Signal()
+    edited = Signal()  # by the user
 
     def __init__(self, label: str, tip: str, limits: tuple[int, int] | None = None, parent: QWidget | None = None) -> None:
         """`limits` of the numbers the user may add; None where the values are fixed."""
@@ -58,6 +59,10 @@ class AxisChips(QWidget):
     def values(self) -> tuple:
         """The values that are on, in their order."""
         return tuple(value for value, chip in self._chips if chip.isChecked())
+
+    def offered(self) -> list:
+        """All values, on or off."""
+        return [value for value, _ in self._chips]
 
     def set_values(self, offered: Sequence[object], chosen: Sequence[object]) -> None:
         """Replaces the chips; numbers are sorted, and chosen values that are not offered are added."""
@@ -123,6 +128,7 @@ class AxisChips(QWidget):
     def _toggled(self, chip: QPushButton) -> None:
         if not self.values():
             chip.setChecked(True)  # a sweep needs a value on every axis
+        self.edited.emit()
         self.changed.emit()
 
     def _ask(self) -> None:
@@ -135,6 +141,7 @@ class AxisChips(QWidget):
     def _add_typed(self) -> None:
         if self._edit.hasAcceptableInput():
             self.add_value(int(self._edit.text()))
+            self.edited.emit()
         self._close_edit()
 
     def _close_edit(self) -> None:

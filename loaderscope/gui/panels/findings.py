@@ -27,7 +27,7 @@ class FindingsPanel(QWidget):
         self.view = QTextBrowser()
         self.view.setAccessibleName("Findings")
         self.view.setOpenLinks(False)
-        self.view.setFrameShape(QTextBrowser.Shape.NoFrame)
+        self.view.setStyleSheet("border: 0")
         self.view.document().setDocumentMargin(8)
         self.view.anchorClicked.connect(self._clicked)
         layout = QVBoxLayout(self)

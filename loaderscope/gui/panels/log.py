@@ -42,7 +42,7 @@ class LogPanel(QWidget):
         self.view = QPlainTextEdit()
         self.view.setReadOnly(True)
         self.view.setAccessibleName("Log")
-        self.view.setFrameShape(QPlainTextEdit.Shape.NoFrame)
+        self.view.setStyleSheet("border: 0")
         self.view.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.view.setMaximumBlockCount(LINES_KEPT)
         self.view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)

@@ -117,6 +117,25 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+ALWAYS_SHOWN_AXES = {"workers", "batch", "start"}
+
+
+def visible_columns(rows: list[SettingRow]) -> set[int]:
+    """Indexes of the columns that say something: axes that were not swept and figures nobody could take need none."""
+    shown = set()
+    for index, column in enumerate(COLUMNS):
+        values = {column.value(row) for row in rows}
+        if column.title in AXIS_LABELS.values():
+            wanted = column.title in ALWAYS_SHOWN_AXES or len(values - {None}) > 1
+        elif column.title == "status":
+            wanted = not values <= {"ok"}
+        else:
+            wanted = column.title not in ("GPU busy", "step") or any(values)
+        if wanted:
+            shown.add(index)
+    return shown
+
+
 class ResultsModel(QAbstractTableModel):
     """Rows of settings; sorts by itself, what is missing always last."""
 
@@ -272,17 +291,10 @@ class ResultsPanel(QWidget):
         self._hide_idle_columns(rows)
 
     def _hide_idle_columns(self, rows: list[SettingRow]) -> None:
-        """Axes that were not swept and figures nobody could take need no column."""
-        swept = {"workers", "batch", "start"}
-        for index, column in enumerate(COLUMNS):
-            values = {column.value(row) for row in rows}
-            if column.title in AXIS_LABELS.values():
-                hidden = column.title not in swept and len(values - {None}) < 2
-            elif column.title == "status":
-                hidden = values <= {"ok"}
-            else:
-                hidden = column.title in ("GPU busy", "step") and not any(values)
-            self.table.setColumnHidden(index, hidden)
+        shown = visible_columns(rows)
+        for index in range(len(COLUMNS)):
+            if self.table.isColumnHidden(index) != (index not in shown):
+                self.table.setColumnHidden(index, index not in shown)
 
     def select_trial(self, trial_id: int) -> None:
         """Marks the row that a trial belongs to, without telling anyone."""

@@ -90,9 +90,11 @@ class SweepPanel(QWidget):
         self.persistent.set_values([False, True], [False])
         self.in_order.set_values([True, False], [True])
         self.set_consumers(False, False)
+        self._own_batch_size = True
         self._quiet = False
         for axis in self._axes:
             axis.changed.connect(self._report)
+        self.batch_size.edited.connect(self._keep_batch_size)
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
@@ -175,6 +177,9 @@ class SweepPanel(QWidget):
         box.valueChanged.connect(self._report)
         return box
 
+    def _keep_batch_size(self) -> None:
+        self._own_batch_size = False
+
     def _report(self) -> None:
         kind = self.consumer.currentData()
         self.consumer_ms.setVisible(kind in ("sleep", "burn", "cuda"))
@@ -206,10 +211,11 @@ class SweepPanel(QWidget):
         self.pin_memory.set_unavailable("" if has_gpu else "off: there is no GPU to pin memory for")
 
     def set_current(self, current: TrialConfig | None, own_batches: bool = False) -> None:
-        """Starts from the loader's own batch size; `own_batches`: the loader makes its batches itself, so the size is fixed."""
+        """Shows the loader's own batch size unless the user chose another; `own_batches`: the loader makes its batches itself."""
         self.batch_size.set_unavailable("fixed: the loader makes its batches itself" if own_batches else "")
         size = current.batch_size if current is not None and current.batch_size else 32
-        self.batch_size.set_values(sorted({max(1, size // 2), size, size * 2}), [size])
+        if self._own_batch_size:
+            self.batch_size.set_values(sorted({max(1, size // 2), size, size * 2}), [size])
 
     def consumer_choice(self) -> Consumer:
         """Who takes the batches."""
@@ -220,7 +226,7 @@ class SweepPanel(QWidget):
         """The request with everything this panel decides."""
         axes = Axes(
             num_workers=self.workers.values(),
-            batch_size=self.batch_size.values() if self.batch_size.available else None,
+            batch_size=None if self._own_batch_size or not self.batch_size.available else self.batch_size.values(),
             prefetch_factor=self.prefetch.values(),
             pin_memory=self.pin_memory.values() if self.pin_memory.available else (False,),
             persistent_workers=self.persistent.values(),
@@ -252,7 +258,8 @@ class SweepPanel(QWidget):
             (self.in_order, axes.in_order),
         ):
             if chosen:
-                chips.set_values([value for value, _ in chips._chips], list(chosen))
+                chips.set_values(chips.offered(), list(chosen))
+        self._own_batch_size = axes.batch_size is None
         if request.consumer is not None:
             if request.consumer.kind == "script" and self.consumer.findData("script") < 0:
                 self.set_consumers(True, False)

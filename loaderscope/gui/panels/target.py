@@ -11,7 +11,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
-from loaderscope.gui.panels.headings import heading
 from loaderscope.gui.words import bytes_text, duration_text, target_text
 
 HINT = "Drop a Python script here, or choose one. It is not edited: Loaderscope finds the datasets and loaders in it."
@@ -30,9 +29,8 @@ class TargetPanel(QWidget):
         self._targets: list[Target] = []
         self._argument_edits: dict[str, QLineEdit] = {}
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 10, 12, 4)
+        layout.setContentsMargins(12, 2, 12, 4)
         layout.setSpacing(6)
-        layout.addWidget(heading("Target"))
         self.script = QLineEdit()
         self.script.setPlaceholderText("script.py")
         self.script.setAccessibleName("Path of the script")
@@ -216,12 +214,30 @@ def advice_for(error: ErrorInfo) -> str:
 
 
 def sample_text(sample: dict[str, Any] | None) -> str:
-    """One line on a probed sample."""
+    """One line on a probed sample: its structure, its size and how long reading it took."""
     if not sample:
         return ""
-    parts = [f"sample: {sample.get('text', '')}"]
+    parts = [f"sample: {structure_text(sample)}"]
     if sample.get("bytes") is not None:
         parts.append(bytes_text(sample["bytes"]))
     if sample.get("seconds") is not None:
         parts.append(duration_text(sample["seconds"]))
     return "   ".join(parts)
+
+
+def structure_text(value: dict[str, Any], depth: int = 3) -> str:
+    """What agent/samples.py told of a value, as (float32 3×224×224, int) or {image: uint8 64×64, label: int}."""
+    if value.get("shape") is not None:
+        shape = "×".join(str(size) for size in value["shape"])
+        return f"{str(value.get('dtype', '')).removeprefix('torch.')} {shape or 'scalar'}".strip()
+    items = value.get("items")
+    if items is None:
+        return str(value.get("type", "?"))
+    if depth == 0:
+        return "…"
+    named = any(isinstance(item.get("key"), str) for item in items)
+    texts = [(f"{item['key']}: " if named else "") + structure_text(item, depth - 1) for item in items[:6]]
+    if value.get("length", len(items)) > 6:
+        texts.append(f"… {value['length']} in all")
+    opening, closing = {"tuple": "()", "list": "[]"}.get(str(value.get("type")), "{}" if named else "()")
+    return f"{opening}{', '.join(texts)}{closing}"

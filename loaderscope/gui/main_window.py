@@ -1,0 +1,443 @@
+"""The window: shows one run, live or from a session file, and starts new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
+from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
+
+from loaderscope.gui.charts.memory import memory_data
+from loaderscope.gui.charts.startup import startup_data
+from loaderscope.gui.charts.throughput import throughput_data
+from loaderscope.gui.command_palette import CommandPalette
+from loaderscope.gui.commands import CommandSet
+from loaderscope.gui.help_overlay import HelpOverlay
+from loaderscope.gui.live_run import LiveRun
+from loaderscope.gui.opened_session import OpenedSession, SessionError
+from loaderscope.gui.run_state import RunState, Snapshot, rows_of
+from loaderscope.gui.saving import (
+    FIGURE_FILTER,
+    REPORT_FILTER,
+    SESSION_FILTER,
+    SESSION_SUFFIX,
+    Dialogs,
+    SaveError,
+    copy_session,
+    save_figure,
+    save_report,
+)
+from loaderscope.gui.setup import Setup
+from loaderscope.gui.theme import apply_theme, current_palette
+from loaderscope.gui.verdict import Verdict, judge
+from loaderscope.gui.views import Views
+from loaderscope.sweep.example import demo_request
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.sink import LogLine
+from loaderscope.sweep.system import usable_cpus
+
+LAYOUT_VERSION = 1
+HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
+
+
+class MainWindow(QMainWindow):
+    """One run at a time: the one that runs, or an opened session."""
+
+    def __init__(self, settings: QSettings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._state = RunState()
+        self._session: OpenedSession | None = None
+        self._seen_version = -1
+        self._seen_results: object = None
+        self._log_count = 0
+        self._verdict = Verdict()
+        self._shown_trial: int | None = None
+        self._follow = True  # go on to the next trial when it starts
+        self._switching = False
+        self._unsaved = False
+        self._start_soon = False
+        self.dialogs = Dialogs(self, settings)
+        self.setup = Setup(self)
+        self.live = LiveRun(self)
+        self.views = Views(self, self.setup)
+        self.help = HelpOverlay(self)
+        self.commands = CommandSet(self, self._handlers())
+        self.palette_box = CommandPalette(self.commands, self)
+        self.views.add_commands(self.commands)
+        self.setAcceptDrops(True)
+        self.setWindowTitle("Loaderscope")
+        self.resize(1440, 900)
+        self._connect()
+        self._restore_layout()
+        self._show_progress()
+        self.views.timeline.setFocus()
+
+    @property
+    def state(self) -> RunState:
+        """The run that is shown."""
+        return self._state
+
+    @property
+    def shown_trial(self) -> int | None:
+        """The trial whose timeline is shown."""
+        return self._shown_trial
+
+    def _handlers(self) -> dict[str, Callable[[], object]]:
+        docks = self.views.docks
+        return {
+            "open_script": lambda: self._open_chosen(self.dialogs.script()),
+            "open_session": lambda: self._open_chosen(self.dialogs.session()),
+            "open_demo": lambda: self.open_request(demo_request(usable_cpus())),
+            "save": self.save,
+            "report": self._save_report,
+            "export": self._export_figure,
+            "quit": self.close,
+            "start": self.start,
+            "stop": self.live.cancel,
+            "reload": self.setup.reload,
+            "live": lambda: self._set_follow(self.commands["live"].isChecked()),
+            "previous_trial": lambda: self._step_trial(-1),
+            "next_trial": lambda: self._step_trial(1),
+            "focus_setup": docks["setup"].bring_up,
+            "focus_timeline": self.views.timeline.setFocus,
+            "focus_results": docks["results"].bring_up,
+            "show_throughput": docks["throughput"].bring_up,
+            "show_startup": docks["startup"].bring_up,
+            "show_memory": docks["memory"].bring_up,
+            "show_findings": docks["findings"].bring_up,
+            "show_log": docks["log"].bring_up,
+            "theme": self.switch_theme,
+            "reset_layout": self.views.reset_layout,
+            "palette": lambda: self.palette_box.open_over(self),
+            "help": self.help.toggle,
+        }
+
+    def _connect(self) -> None:
+        views = self.views
+        self.setup.changed.connect(self._setup_changed)
+        self.setup.outputRead.connect(lambda lines: views.log.add([LogLine(line.time_ns, line.stream, line.text) for line in lines]))
+        self.setup.sweep_panel.startRequested.connect(self.start)
+        self.live.ticked.connect(self._tick)
+        self.live.ended.connect(self._run_ended)
+        for source in (views.results, views.findings, views.throughput, views.startup):
+            source.trialChosen.connect(self.choose_trial)
+        views.trials.activated.connect(lambda _index: self.choose_trial(views.trials.currentData()))
+        views.timeline.followingChanged.connect(self._following_changed)
+
+    # Opening
+
+    def open_path(self, path: str, request: Request | None = None) -> None:
+        """Opens a session file, or looks at a script; `request` gives options for a script."""
+        if Path(path).suffix == SESSION_SUFFIX:
+            self.open_session(path)
+        elif request is not None:
+            self.open_request(request)
+        else:
+            self.setup.open_script(path)
+
+    def open_request(self, request: Request, start: bool = False) -> None:
+        """Looks at the script of a request and takes its options; `start`: runs it as soon as that is possible."""
+        self._start_soon = start
+        self.setup.open_request(request)
+
+    def open_session(self, path: str) -> None:
+        """Shows a saved session in place of what is shown."""
+        if not self._may_leave_run():
+            return
+        try:
+            opened = OpenedSession(path)
+        except SessionError as error:
+            self._tell_problem(str(error))
+            return
+        self._close_session()
+        self._session = opened
+        self._show_state(opened.state, Path(path).name)
+        run = opened.state.snapshot().run
+        if run is not None:
+            self.setup.show_run(run)
+
+    def _open_chosen(self, path: str) -> None:
+        if path:
+            self.open_path(path)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if _dropped(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = _dropped(event)
+        if path is not None:
+            event.acceptProposedAction()
+            QTimer.singleShot(0, lambda: self.open_path(path))  # a question to the user must not hold up whoever dropped
+
+    # Running
+
+    def start(self) -> None:
+        """Runs the sweep that the panels describe."""
+        if self.setup.problem:
+            self._tell_problem(self.setup.problem)
+            return
+        if self.live.running or not self._may_leave_run():
+            return
+        request = self.setup.request()
+        self._close_session()
+        self._follow = True
+        self._show_state(self.live.start(request), Path(request.script).name)
+
+    def _setup_changed(self) -> None:
+        self._update_commands()
+        if self._start_soon and not self.setup.problem:
+            self._start_soon = False
+            self.start()
+
+    def _tick(self) -> None:
+        if self._state.version != self._seen_version:
+            self._show_progress()
+        if self._shown_trial is not None:
+            self.views.timeline.refresh()
+            self.views.refresh_memory()
+
+    def _run_ended(self) -> None:
+        self._unsaved = bool(self._state.snapshot().results)
+        self._follow = False
+        self._seen_results = None
+        self._show_progress()
+        if self._shown_trial is not None:
+            self.views.timeline.refresh()
+            self._show_trace(self._shown_trial)
+        if self.live.error is not None:
+            self._tell_problem(self.live.error.message)
+
+    # Showing
+
+    def _show_state(self, state: RunState, title: str) -> None:
+        self._state = state
+        self._unsaved = False
+        self._seen_results = None
+        self._log_count = 0
+        self._shown_trial = None
+        self.setWindowTitle(f"{title} – Loaderscope")
+        self.views.clear()
+        self.setup.target_panel.show_problem("")
+        self._show_progress()
+        results = state.snapshot().results
+        if results:
+            best = self._verdict.recommendation
+            row = self.views.results.model.find(best.config) if best is not None else 0
+            self.choose_trial(self.views.results.model.row(row or 0).trial_id)
+
+    def _show_progress(self) -> None:
+        """Everything but the timeline, as far as it differs from what was shown before."""
+        snapshot = self._state.snapshot()
+        self._seen_version = snapshot.version
+        count, lines = self._state.log_since(self._log_count)
+        self.views.log.add(lines, max(0, count - self._log_count - len(lines)))
+        self._log_count = count
+        self.views.show_progress(snapshot, self.live.running)
+        current = snapshot.current.id if snapshot.current is not None else None
+        seen = (snapshot.run is None, current, len(snapshot.results))
+        if seen != self._seen_results:
+            self._seen_results = seen
+            self._verdict = judge(snapshot.run, snapshot.results)
+            self._show_results(snapshot)
+        if self._follow and current is not None and current != self._shown_trial:
+            self._show_trace(current)
+
+    def _show_results(self, snapshot: Snapshot) -> None:
+        verdict, views = self._verdict, self.views
+        views.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
+        views.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
+        views.startup.set_data(startup_data(snapshot.results))
+        views.findings.set_findings(verdict.findings, verdict.recommendation, bool(snapshot.results))
+        views.show_trials(snapshot, self._shown_trial)
+        views.show_headline(verdict.summary or ("" if self.live.running else HINT))
+        if self._shown_trial is not None:
+            views.results.select_trial(self._shown_trial)
+        self._update_commands()
+
+    def choose_trial(self, trial_id: int) -> None:
+        """Shows the timeline of a trial, and stays with it."""
+        current = self._state.snapshot().current
+        self._follow = current is not None and current.id == trial_id
+        self._show_trace(trial_id)
+
+    def _show_trace(self, trial_id: int) -> None:
+        snapshot = self._state.snapshot()
+        self._shown_trial = trial_id
+        try:
+            trace = self._state.trace(trial_id)
+        except SessionError as error:
+            self._tell_problem(str(error))
+            trace = None
+        if trace is not None and trace.origin_ns is None and not self.live.running:
+            trace = None  # a trial that was never started
+        result = next((result for result in snapshot.results if result.id == trial_id), None)
+        running = snapshot.current is not None and snapshot.current.id == trial_id
+        self._switching = True
+        self.views.show_trace(trace, trial_id, snapshot, result)
+        self.views.timeline.set_live(running)
+        self._switching = False
+        self.views.memory.set_data(memory_data(trace))
+        self.views.results.select_trial(trial_id)
+        self._update_commands()
+
+    def _step_trial(self, step: int) -> None:
+        combo = self.views.trials
+        index = combo.currentIndex() + step
+        if 0 <= index < combo.count():
+            self.choose_trial(combo.itemData(index))
+
+    def _set_follow(self, follow: bool) -> None:
+        current = self._state.snapshot().current
+        self._follow = follow and self.live.running
+        if self._follow and current is not None:
+            if current.id != self._shown_trial:
+                self._show_trace(current.id)
+            self.views.timeline.follow_live()
+        self.commands["live"].setChecked(self._follow)
+
+    def _following_changed(self, following: bool) -> None:
+        """The user moved the timeline by hand, or returned to its end."""
+        if not self._switching:
+            self._follow = following and self.live.running
+            self.commands["live"].setChecked(self._follow)
+
+    def _update_commands(self) -> None:
+        running = self.live.running
+        commands, startable = self.commands, not running and not self.setup.problem
+        savable = not running and self._source() is not None and bool(self._state.snapshot().results)
+        commands["start"].setEnabled(startable)
+        self.setup.sweep_panel.start.setEnabled(startable)
+        commands["stop"].setEnabled(running)
+        commands["live"].setEnabled(running)
+        commands["live"].setChecked(running and self._follow)
+        commands["save"].setEnabled(savable)
+        commands["report"].setEnabled(savable)
+        commands["export"].setEnabled(self._shown_trial is not None)
+        self.views.show_environment(self._state.snapshot().run, self.setup.environment)
+
+    def _tell_problem(self, sentence: str) -> None:
+        """One sentence where the user looks."""
+        self.setup.target_panel.show_problem(sentence)
+        self.views.show_headline(sentence)
+
+    # Saving
+
+    def _source(self) -> Path | None:
+        """The complete session file of what is shown."""
+        return self._session.path if self._session is not None else self.live.session_path
+
+    def save(self) -> bool:
+        """Asks for a name and saves the session there; False if nothing was saved."""
+        source = self._source()
+        if source is None or self.live.running:
+            return False
+        path = self.dialogs.save("Save session", source.name, SESSION_FILTER)
+        return bool(path) and self.save_as(path)
+
+    def save_as(self, path: str) -> bool:
+        """Copies the session to a file; False, with a sentence told, if that failed."""
+        source = self._source()
+        target = self._written(lambda: copy_session(source, path), "Saved as") if source is not None else None
+        if target is None:
+            return False
+        self._unsaved = False
+        self.setWindowTitle(f"{target.name} – Loaderscope")
+        return True
+
+    def _save_report(self) -> None:
+        source = self._source()
+        path = self.dialogs.save("Save report", f"{source.stem}.html", REPORT_FILTER) if source is not None else ""
+        if source is not None and path:
+            self._written(lambda: save_report(source, path), "Report written to")
+
+    def _export_figure(self) -> None:
+        trace = self._state.trace(self._shown_trial) if self._shown_trial is not None else None
+        path = self.dialogs.save("Export figure", f"trial-{self._shown_trial}.png", FIGURE_FILTER) if trace is not None else ""
+        if trace is not None and path:
+            title, run, view = self.views.trials.currentText(), self._state.snapshot().run, self.views.timeline.visible_range_ns()
+            self._written(lambda: save_figure(trace, path, title, run, view), "Figure written to")
+
+    def _written(self, write: Callable[[], Path], done: str) -> Path | None:
+        """Writes a file and tells where; None, with a sentence told, if that failed."""
+        try:
+            target = write()
+        except SaveError as error:
+            self._tell_problem(str(error))
+            return None
+        self.views.show_message(f"{done} {target}")
+        return target
+
+    # Closing
+
+    def _may_leave_run(self) -> bool:
+        """Whether what is shown may be given up; asks, stops and saves as the user wants."""
+        if not (self._unsaved or self.live.running):
+            return True
+        answer = self.dialogs.unsaved(self.live.running)
+        if answer == "cancel":
+            return False
+        if self.live.running:
+            self.live.stop()
+            self._run_ended()
+        if answer == "save" and self._unsaved and not self.save():
+            return False
+        self._unsaved = False
+        return True
+
+    def discard_and_close(self) -> None:
+        """Closes without a question; what is not saved is lost, and no process stays."""
+        self.live.stop()
+        self._unsaved = False
+        self.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if not self._may_leave_run():
+            event.ignore()
+            return
+        self.live.close()
+        self.setup.close()
+        self._close_session()
+        self._settings.setValue("geometry", self.saveGeometry())
+        self._settings.setValue("layout", self.saveState(LAYOUT_VERSION))
+        event.accept()
+
+    def _close_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    # Look
+
+    def switch_theme(self) -> None:
+        """Light to dark and back."""
+        name = "light" if current_palette().name == "dark" else "dark"
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            apply_theme(application, name)
+        self._settings.setValue("theme", name)
+        self._show_results(self._state.snapshot())
+        for widget in self.findChildren(QWidget):
+            widget.update()
+
+    def _restore_layout(self) -> None:
+        geometry, layout = self._settings.value("geometry"), self._settings.value("layout")
+        if geometry is not None:
+            self.restoreGeometry(geometry)
+        if layout is None or not self.restoreState(layout, LAYOUT_VERSION):
+            self.views.reset_layout()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._settings.value("layout") is None:  # sizes of docks only hold once the window has its own
+            QTimer.singleShot(0, self.views.reset_layout)
+
+
+def _dropped(event: QDropEvent) -> str | None:
+    """The script or session that is being dropped, if it is one."""
+    paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+    fitting = [path for path in paths if Path(path).suffix in (".py", SESSION_SUFFIX)]
+    return fitting[0] if len(fitting) == 1 else None

@@ -1,0 +1,40 @@
+"""A session file as a run that the window can show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loaderscope.gui.run_state import RunState
+from loaderscope.session.file import SessionError, SessionFile
+
+__all__ = ["OpenedSession", "SessionError"]
+
+
+class OpenedSession:
+    """Holds the file open, because traces are read when they are first looked at."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Reads everything but the traces.
+
+        Raises:
+            SessionError: the file is no session, or cannot be read.
+        """
+        self.path = Path(path).resolve()
+        if not self.path.is_file():
+            raise SessionError(f"There is no file {self.path}.")
+        self._file = SessionFile.open(self.path)
+        self.state = RunState(self._file.trace)
+        self.state.begin(self._file.run)
+        for result in self._file.results:
+            self.state.end_trial(result, None)
+        try:
+            for line in self._file.log_lines():
+                self.state.add_log(line)
+        except SessionError:
+            self._file.close()
+            raise
+        self.state.set_progress(len(self._file.results), len(self._file.results), None)
+        self.state.end(not self._file.complete)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,112 @@
+"""The thread that drives a sweep, and the sink through which the window sees it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QThread
+
+from loaderscope.agent.messages import ErrorInfo
+from loaderscope.analysis.results import TrialResult
+from loaderscope.gui.run_state import RunState
+from loaderscope.session.file import SessionError, SessionWriter
+from loaderscope.sweep.pool import Pool, SweepError
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.trace.model import Trace
+
+
+class LiveSink:
+    """Hands what the pool reports to the live state and to a session file.
+
+    When the session file cannot be written (a full disk), the sweep and the live view go on; the log says so once.
+    """
+
+    def __init__(self, state: RunState, writer: SessionWriter | None) -> None:
+        self._state = state
+        self._writer = writer
+        self.write_error: str | None = None
+
+    def run_started(self, run: Run) -> None:
+        self._state.begin(run)
+        self._write(lambda writer: writer.run_started(run))
+
+    def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
+        self._state.begin_trial(trial, trace)
+        self._write(lambda writer: writer.trial_started(trial, trace))
+
+    def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
+        self._write(lambda writer: writer.trace_grew(trial, trace))
+
+    def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
+        self._state.end_trial(result, trace)
+        self._write(lambda writer: writer.trial_finished(result, trace))
+
+    def log_line(self, line: LogLine) -> None:
+        self._state.add_log(line)
+        self._write(lambda writer: writer.log_line(line))
+
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        self._state.set_progress(done, total, seconds_left)
+        self._write(lambda writer: writer.progress(done, total, seconds_left))
+
+    def run_finished(self, cancelled: bool) -> None:
+        self._write(lambda writer: writer.run_finished(cancelled))
+        self._state.end(cancelled)
+
+    def close(self) -> None:
+        """Makes the session one complete file."""
+        self._write(lambda writer: writer.close())
+
+    def _write(self, action: Callable[[SessionWriter], object]) -> None:
+        if self._writer is None:
+            return
+        try:
+            action(self._writer)
+        except (OSError, SessionError) as error:
+            self._writer = None
+            self.write_error = f"The session can no longer be written to disk, so it cannot be saved: {error}"
+            self._state.add_log(LogLine(time.perf_counter_ns(), "loaderscope", self.write_error))
+
+
+class RunThread(QThread):
+    """One sweep. Nothing is signalled while it runs but `finished`; the window polls `state.version`."""
+
+    def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
+        super().__init__(parent)  # type: ignore[arg-type]
+        self.request = request
+        self.session_path = session_path
+        self.state = RunState()
+        self.error: ErrorInfo | None = None
+        self._sink: LiveSink | None = None
+        self._pool: Pool | None = None
+        self._cancelled = False
+
+    @property
+    def write_error(self) -> str | None:
+        """Why the session file is incomplete, or None."""
+        return self._sink.write_error if self._sink is not None else None
+
+    def cancel(self) -> None:
+        """Ends the sweep soon; finished trials stay. Returns at once."""
+        self._cancelled = True
+        if self._pool is not None:
+            self._pool.cancel()
+
+    def run(self) -> None:
+        self._sink = LiveSink(self.state, SessionWriter(self.session_path, force=True))
+        try:
+            self._pool = Pool(self.request, self._sink)
+            if self._cancelled:  # asked for before there was a pool to tell
+                self._pool.cancel()
+            self._pool.run()
+        except SweepError as error:
+            self.error = error.info
+        except Exception as error:  # a thread's border: whatever went wrong must reach the user
+            self.error = ErrorInfo(type(error).__name__, f"The sweep ended by a fault of Loaderscope: {error}", traceback.format_exc())
+        finally:
+            self._sink.close()
+            self.state.end(self._cancelled)

@@ -1,0 +1,121 @@
+"""What asks the user for a file name or a decision: saving sessions, reports and figures."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from loaderscope.session.file import SessionError
+from loaderscope.sweep.sink import Run
+from loaderscope.trace.model import Trace
+
+SESSION_SUFFIX = ".loaderscope"
+SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"
+REPORT_FILTER = "Reports (*.html);;PDF documents (*.pdf);;Pictures (*.png *.svg)"
+FIGURE_FILTER = "PNG pictures (*.png);;SVG drawings (*.svg);;PDF documents (*.pdf)"
+SCRIPT_FILTER = "Python scripts (*.py);;All files (*)"
+
+
+class SaveError(Exception):
+    """A file could not be written; the text is one sentence for the user."""
+
+
+class Dialogs:
+    """The questions of a window. The folder used last is remembered."""
+
+    def __init__(self, window: QWidget, settings: QSettings) -> None:
+        self._window = window
+        self._settings = settings
+
+    def script(self) -> str:
+        """A script to open; empty: none was chosen."""
+        return self._open("Open script", SCRIPT_FILTER)
+
+    def session(self) -> str:
+        """A session to open; empty: none was chosen."""
+        return self._open("Open session", SESSION_FILTER)
+
+    def save(self, title: str, name: str, file_filter: str) -> str:
+        """A file to write; empty: none was chosen."""
+        path, _ = QFileDialog.getSaveFileName(self._window, title, str(Path(self._folder()) / name), file_filter)
+        self._remember(path)
+        return path
+
+    def unsaved(self, running: bool) -> str:
+        """What to do with results that are not saved: `save`, `discard` or `cancel`."""
+        box = QMessageBox(self._window)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Loaderscope")
+        box.setText("The sweep is still running. Stop it?" if running else "This session is not saved.")
+        box.setInformativeText(
+            "Its finished trials are lost unless you save them." if running else "Its results are lost unless you save them."
+        )
+        buttons = QMessageBox.StandardButton
+        box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
+        box.setDefaultButton(buttons.Save)
+        return {buttons.Save: "save", buttons.Discard: "discard"}.get(buttons(box.exec()), "cancel")
+
+    def _open(self, title: str, file_filter: str) -> str:
+        path, _ = QFileDialog.getOpenFileName(self._window, title, self._folder(), file_filter)
+        self._remember(path)
+        return path
+
+    def _folder(self) -> str:
+        return str(self._settings.value("folder", ""))
+
+    def _remember(self, path: str) -> None:
+        if path:
+            self._settings.setValue("folder", str(Path(path).parent))
+
+
+def copy_session(source: Path, path: str) -> Path:
+    """Copies a complete session file; the copy's name ends as sessions do.
+
+    Raises:
+        SaveError: it could not be written.
+    """
+    target = Path(path)
+    if target.suffix != SESSION_SUFFIX:
+        target = target.with_name(target.name + SESSION_SUFFIX)
+    part = target.with_name(target.name + ".part")
+    try:
+        if target.resolve() != source.resolve():
+            shutil.copyfile(source, part)
+            part.replace(target)  # whole or not at all: an older file stays until the new one is complete
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SaveError(f"The session could not be saved: {error.strerror or error}.") from error
+    return target
+
+
+def save_report(source: Path, path: str) -> Path:
+    """Writes the report of a session file; the kind follows from the name.
+
+    Raises:
+        SaveError: it could not be written.
+    """
+    from loaderscope.gui.report import write_report  # rarely needed, so not before the window shows
+
+    try:
+        write_report(source, [Path(path)])
+    except (OSError, ValueError, SessionError) as error:
+        raise SaveError(f"The report could not be written: {error}.") from error
+    return Path(path)
+
+
+def save_figure(trace: Trace, path: str, title: str, run: Run | None, view_ns: tuple[int, int]) -> Path:
+    """Writes the visible part of a timeline as a picture with a caption.
+
+    Raises:
+        SaveError: it could not be written.
+    """
+    from loaderscope.gui.figures import caption_of, save_timeline  # as above
+
+    try:
+        save_timeline(trace, Path(path), title, caption_of(run), view_ns)
+    except (OSError, ValueError) as error:
+        raise SaveError(f"The figure could not be written: {error}.") from error
+    return Path(path)

@@ -1,0 +1,287 @@
+"""The set-up side of the window: script, target, interpreter and axes become a request and a forecast."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.gui.inspect_thread import Fault, Jobs
+from loaderscope.gui.panels.sweep import Forecast, SweepPanel
+from loaderscope.gui.panels.target import TargetPanel, advice_for
+from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep.forecast import forecast_sweep
+from loaderscope.sweep.inspect import Inspection, TargetProbe, inspect_script, probe_target
+from loaderscope.sweep.interpreters import Interpreter, list_interpreters
+from loaderscope.sweep.output import OutputLine
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.sink import Run
+from loaderscope.sweep.system import read_machine
+
+FORECAST_DELAY_MS = 120
+
+
+class _UnwantedError(Exception):
+    """Nobody waits for this look at a script any more."""
+
+
+class Setup(QObject):
+    """Owns the two panels and what is known about the script. `changed` when `problem` may differ."""
+
+    changed = Signal()
+    outputRead = Signal(list)  # of OutputLine, printed while the script was looked at
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.target_panel = TargetPanel()
+        self.sweep_panel = SweepPanel()
+        self._jobs = Jobs(self)
+        self._jobs.answered.connect(self._answered)
+        self._cancel = threading.Event()
+        self._base: Request | None = None  # the request last given; its options without a field in the panels are kept
+        self._wanted_target: str | None = None
+        self._inspection: Inspection | None = None
+        self._probe: TargetProbe | None = None
+        self._listed = False
+        self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
+        self._timer.timeout.connect(self._update_forecast)
+        panel = self.target_panel
+        panel.scriptChosen.connect(self.open_script)
+        panel.targetChosen.connect(lambda _target: self._look_at_target())
+        panel.interpreterChosen.connect(self._set_python)
+        panel.argumentsChanged.connect(self._look_at_target)
+        self.sweep_panel.changed.connect(self._timer.start)
+        self._update_forecast()
+
+    def widget(self) -> QWidget:
+        """Both panels in one scrolling column."""
+        column = QWidget()
+        layout = QVBoxLayout(column)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.target_panel)
+        layout.addWidget(self.sweep_panel)
+        layout.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(column)
+        area.setMinimumWidth(262)
+        area.setFocusProxy(self.target_panel.script)
+        return area
+
+    @property
+    def script(self) -> str:
+        return self._base.script if self._base is not None else ""
+
+    @property
+    def environment(self) -> dict[str, Any] | None:
+        """Of the interpreter that was looked at last."""
+        return self._inspection.environment if self._inspection is not None else None
+
+    def open_script(self, path: str) -> None:
+        """Reads a script and lists its targets."""
+        script = os.path.abspath(os.path.expanduser(path))
+        base = self._base if self._base is not None and self._base.script == script else Request(script=script)
+        self.open_request(dataclasses.replace(base, python=self._base.python if self._base is not None else base.python))
+
+    def open_request(self, request: Request) -> None:
+        """Takes over a whole request, as of a session or of the example, and looks at its script."""
+        if self._base is None or request.script != self._base.script:
+            self.target_panel.script_args.setText(" ".join(request.script_args))
+        self._base = request
+        self._wanted_target = request.target
+        self.reload()
+        if request.axes.num_workers is not None:
+            self.sweep_panel.show_request(request)
+
+    def show_run(self, run: Run) -> None:
+        """Shows what a saved session was about. Its script is only looked at again when it still lies where it was."""
+        if Path(run.script).is_file():
+            self.open_request(dataclasses.replace(run.request, script=run.script))
+            return
+        self._forget()
+        self._base = None
+        self.target_panel.show_looking(run.script)
+        self.target_panel.show_targets([run.target])
+        self.target_panel.show_sample(run.sample, f"{Path(run.script).name} is not on this machine, so it cannot be measured again here.")
+        self.sweep_panel.show_request(run.request)
+        self._update_forecast()
+
+    def reload(self) -> None:
+        """Reads the script again."""
+        if self._base is None:
+            return
+        self._forget()
+        self.target_panel.show_looking(self._base.script)
+        if not Path(self._base.script).is_file():
+            self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {self._base.script}."))
+            return
+        request = dataclasses.replace(self._base, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
+        self._base = request
+        tick = self._new_tick()
+        self._jobs.start("inspect", lambda: _told(lambda: inspect_script(request, tick)))
+        if not self._listed:
+            self._listed = True
+            self._jobs.start("interpreters", lambda: list_interpreters(request.script))
+        self._update_forecast()
+
+    def request(self) -> Request:
+        """What Start would run.
+
+        Raises:
+            ValueError: there is a `problem`.
+        """
+        if self._base is None or self.problem:
+            raise ValueError(self.problem)
+        target = self.target_panel.current_target
+        request = dataclasses.replace(
+            self._base, target=target.name if target is not None else None, arguments=self.target_panel.arguments()
+        )
+        return self.sweep_panel.apply_to(request)
+
+    @property
+    def problem(self) -> str:
+        """Why a sweep cannot start now, in one sentence; empty: it can."""
+        if self._base is None:
+            return "Choose a script first."
+        if self._jobs.is_busy("inspect"):
+            return "The script is being read."
+        if self.target_panel.current_target is None:
+            return "There is no target to profile yet."
+        missing = self.target_panel.missing_arguments()
+        if missing:
+            return f"Give the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {self.target_panel.current_target.name}."
+        return ""
+
+    def close(self) -> None:
+        """Ends every look at a script, with the processes it started."""
+        self._cancel.set()
+        self._timer.stop()
+        self._jobs.wait_all(15_000)
+
+    def _forget(self) -> None:
+        self._cancel.set()
+        for name in ("inspect", "probe"):
+            self._jobs.drop(name)
+        self._inspection = None
+        self._probe = None
+
+    def _new_tick(self) -> Any:
+        """A callback that ends the look which it is given to as soon as another begins."""
+        self._cancel = cancel = threading.Event()
+
+        def tick() -> None:
+            if cancel.is_set():
+                raise _UnwantedError
+
+        return tick
+
+    def _set_python(self, python: str | None) -> None:
+        if self._base is not None:
+            self._base = dataclasses.replace(self._base, python=python)
+            self.reload()
+
+    def _look_at_target(self) -> None:
+        """Reads one sample of the chosen target."""
+        self._cancel.set()
+        self._jobs.drop("probe")
+        self._probe = None
+        target = self.target_panel.current_target
+        if target is None or self._base is None or self.problem:
+            self.target_panel.show_sample(None, target.note if target is not None else "")
+            self._update_forecast()
+            return
+        self.target_panel.show_problem("")
+        self.target_panel.show_sample(None, "Reading one sample …")
+        request = dataclasses.replace(self._base, target=target.name, arguments=self.target_panel.arguments())
+        tick = self._new_tick()
+        lines: list[OutputLine] = []
+        self._jobs.start("probe", lambda: _told(lambda: probe_target(request, tick, lines.append)))
+        self._update_forecast()
+
+    def _answered(self, name: str, answer: object) -> None:
+        if isinstance(answer, Fault):
+            self._show_error(ErrorInfo("Fault", f"Loaderscope failed to look at this: {answer.message}", answer.traceback))
+        elif isinstance(answer, ErrorInfo):
+            self._show_error(answer)
+        elif isinstance(answer, Inspection):
+            self._show_inspection(answer)
+        elif isinstance(answer, TargetProbe):
+            self._show_probe(answer)
+        elif name == "interpreters" and isinstance(answer, list):
+            self._show_interpreters(answer)
+        self._update_forecast()
+
+    def _show_error(self, error: ErrorInfo) -> None:
+        self.target_panel.show_sample(None)
+        self.target_panel.show_problem(error.message, advice_for(error))
+        self._update_forecast()
+
+    def _show_inspection(self, inspection: Inspection) -> None:
+        self._inspection = inspection
+        environment = inspection.environment
+        has_gpu = bool(environment.get("gpus"))
+        self.sweep_panel.set_consumers(inspection.has_step, has_gpu)
+        self.sweep_panel.set_environment(
+            environment.get("start_methods") or (), environment.get("default_start_method"), environment.get("accelerator") is not False
+        )
+        self.target_panel.show_targets(inspection.targets, self._wanted_target)
+        self.outputRead.emit(inspection.log)
+        if not inspection.targets:
+            self.target_panel.show_problem(
+                f"{Path(self.script).name} offers nothing to profile.",
+                "Loaderscope looks for a Dataset or DataLoader, a function that returns one, or a loader that the script iterates.",
+            )
+        self._look_at_target()
+
+    def _show_probe(self, probe: TargetProbe) -> None:
+        self._probe = probe
+        self.target_panel.show_sample(probe.sample, " ".join(probe.notes))
+        self.outputRead.emit(probe.log)
+        own_batches = probe.target.kind != "dataset" and probe.current is not None and probe.current.batch_size is None
+        self.sweep_panel.set_current(probe.current, own_batches)
+
+    def _show_interpreters(self, found: Sequence[Interpreter]) -> None:
+        listed = [(one.path, f"{_short(one.prefix or one.path)}   {one.describe()}") for one in found]
+        self.target_panel.set_interpreters(listed, self._base.python if self._base is not None else None)
+
+    def _update_forecast(self) -> None:
+        problem = self.problem
+        target: Target | None = self.target_panel.current_target
+        environment = self._probe.environment if self._probe is not None else self.environment
+        if problem or target is None or environment is None:
+            self.sweep_panel.set_forecast(Forecast(0, None, None, None, problem=problem))
+        else:
+            sample = None
+            if self._probe is not None:
+                sample = self._probe.sample
+                current = self._probe.target.current or self._probe.current
+                target = dataclasses.replace(self._probe.target, current=current, length=self._probe.length)
+            found = forecast_sweep(self.request(), target, environment, sample, read_machine())
+            estimate = found.estimate
+            self.sweep_panel.set_forecast(
+                Forecast(estimate.trials, estimate.seconds, estimate.peak_bytes, found.available_bytes, tuple(found.skipped))
+            )
+        self.changed.emit()
+
+
+def _told(look: Any) -> object:
+    """What a look at a script gives; an error that the user can do something about is an answer like any other."""
+    try:
+        return look()
+    except SweepError as error:
+        return error.info
+    except _UnwantedError:
+        return None
+
+
+def _short(path: str) -> str:
+    home = str(Path.home())
+    return "~" + path[len(home) :] if path.startswith(home + os.sep) else path

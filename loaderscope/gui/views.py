@@ -1,0 +1,303 @@
+"""Everything that shows a run: the widgets, where they stand in the window, and how the state is put into them."""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import Any
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QProgressBar,
+    QSizePolicy,
+    QStatusBar,
+    QTabWidget,
+    QToolBar,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from loaderscope.analysis.results import TrialResult
+from loaderscope.gui.charts.chart import Chart
+from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
+from loaderscope.gui.charts.startup import StartupData, paint_startup
+from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput
+from loaderscope.gui.commands import CommandSet
+from loaderscope.gui.dock import Dock
+from loaderscope.gui.panels.findings import FindingsPanel
+from loaderscope.gui.panels.log import LogPanel
+from loaderscope.gui.panels.results import ResultsPanel
+from loaderscope.gui.run_state import Snapshot, environment_text
+from loaderscope.gui.setup import Setup
+from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, rough_duration_text, share_text
+from loaderscope.sweep.sink import Run
+from loaderscope.trace.model import Trace
+
+MEMORY_EVERY_S = 0.5
+MESSAGE_MS = 8000
+
+
+class Headline(QLabel):
+    """The run in a sentence or two: takes the room there is, and two lines where it needs them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.setAccessibleName("What the run shows")
+
+    def sizeHint(self) -> QSize:
+        return QSize(400, 2 * self.fontMetrics().height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(60, self.fontMetrics().height())
+
+
+class Views:
+    """The parts of the window that show something. They hold no state of the run beyond what they paint."""
+
+    def __init__(self, window: QMainWindow, setup: Setup) -> None:
+        self._window = window
+        self._memory_at = 0.0
+        self._trace: Trace | None = None
+        self.timeline = TimelineWidget()
+        self.throughput: Chart[ThroughputData] = Chart(paint_throughput, ThroughputData(), "Throughput by number of workers")
+        self.startup: Chart[StartupData] = Chart(paint_startup, StartupData(), "Start-up phases of each setting")
+        self.memory: Chart[MemoryData] = Chart(paint_memory, MemoryData(), "Memory of each process")
+        self.findings = FindingsPanel()
+        self.log = LogPanel()
+        self.results = ResultsPanel()
+        self.results.setFocusProxy(self.results.table)
+        self.findings.setFocusProxy(self.findings.view)
+        self.log.setFocusProxy(self.log.filter)
+        self.trials = QComboBox()
+        self.trials.setAccessibleName("Trial whose timeline is shown")
+        self.trials.setToolTip("Trial whose timeline is shown (Alt+Up, Alt+Down)")
+        self.trials.setMinimumContentsLength(34)
+        self.trials.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.trial_note = QLabel()
+        self.trial_note.setProperty("role", "muted")
+        self.trial_note.setTextFormat(Qt.TextFormat.PlainText)
+        self.headline = Headline()
+        self._build_central()
+        self._build_status()
+        self.docks = self._build_docks(setup)
+
+    def _build_central(self) -> None:
+        line = QHBoxLayout()
+        line.setContentsMargins(10, 6, 10, 4)
+        line.setSpacing(10)
+        line.addWidget(self.trials)
+        line.addWidget(self.trial_note, 1)
+        central = QWidget()
+        layout = QVBoxLayout(central)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(line)
+        layout.addWidget(self.timeline, 1)
+        self._window.setCentralWidget(central)
+
+    def add_commands(self, commands: CommandSet) -> None:
+        """Fills menus and toolbar."""
+        commands.fill_menus(self._window.menuBar())
+        bar = QToolBar("Toolbar")
+        bar.setObjectName("toolbar")
+        bar.setMovable(False)
+        bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        for name in ("open_script", "open_session", "save"):
+            bar.addAction(commands[name])
+        bar.addSeparator()
+        for name, text in (("start", "▶  Start"), ("stop", "■  Stop"), ("live", "●  Live")):
+            commands[name].setIconText(text)
+            bar.addAction(commands[name])
+        bar.addSeparator()
+        bar.addWidget(self.headline)
+        bar.addAction(commands["export"])
+        for button in bar.findChildren(QToolButton):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._window.addToolBar(bar)
+
+    def _build_status(self) -> None:
+        bar = QStatusBar()
+        bar.setSizeGripEnabled(False)
+        bar.setContentsMargins(8, 2, 10, 2)
+        self.progress = QProgressBar()
+        self.progress.setFixedWidth(260)
+        self.progress.setAccessibleName("Progress of the sweep")
+        self.progress.hide()
+        self.time_left = QLabel()
+        self.environment = QLabel()
+        self.environment.setToolTip("Where the trials run, and what recording them costs")
+        bar.addWidget(self.progress)
+        bar.addWidget(self.time_left)
+        bar.addPermanentWidget(self.environment)
+        self._window.setStatusBar(bar)
+
+    def _build_docks(self, setup: Setup) -> dict[str, Dock]:
+        window = self._window
+        window.setDockOptions(
+            QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks | QMainWindow.DockOption.AnimatedDocks
+        )
+        window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        contents = (
+            ("setup", "Target", setup.widget()),
+            ("throughput", "Throughput", self.throughput),
+            ("startup", "Start-up", self.startup),
+            ("memory", "Memory", self.memory),
+            ("findings", "Findings", self.findings),
+            ("log", "Log", self.log),
+            ("results", "Results", self.results),
+        )
+        docks = {name: Dock(name, title, content, window) for name, title, content in contents}
+        for name, dock in docks.items():
+            left = name == "setup"
+            window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea if left else Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+            dock.visibilityChanged.connect(self._update_titles)
+            dock.dockLocationChanged.connect(self._update_titles)
+            dock.topLevelChanged.connect(self._update_titles)
+        return docks
+
+    def _update_titles(self) -> None:
+        for dock in self.docks.values():
+            dock.update_title()
+
+    def reset_layout(self) -> None:
+        """Puts the docks where they are at first: set-up left, three groups of charts over the table below the timeline."""
+        window, docks = self._window, self.docks
+        bottom = Qt.DockWidgetArea.BottomDockWidgetArea
+        for dock in docks.values():
+            dock.setFloating(False)
+            window.removeDockWidget(dock)
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, docks["setup"])
+        window.addDockWidget(bottom, docks["throughput"])
+        window.splitDockWidget(docks["throughput"], docks["results"], Qt.Orientation.Vertical)
+        window.splitDockWidget(docks["throughput"], docks["startup"], Qt.Orientation.Horizontal)
+        window.splitDockWidget(docks["startup"], docks["findings"], Qt.Orientation.Horizontal)
+        window.tabifyDockWidget(docks["startup"], docks["memory"])
+        window.tabifyDockWidget(docks["findings"], docks["log"])
+        for dock in docks.values():
+            dock.show()
+        docks["startup"].raise_()
+        docks["findings"].raise_()
+        width, height = window.width() - 290, window.height()
+        window.resizeDocks([docks["setup"]], [290], Qt.Orientation.Horizontal)
+        window.resizeDocks(
+            [docks["throughput"], docks["startup"], docks["findings"]],
+            [width // 3, width // 3, width - 2 * (width // 3)],
+            Qt.Orientation.Horizontal,
+        )
+        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.27), int(height * 0.18)], Qt.Orientation.Vertical)
+        self._update_titles()
+
+    # Showing
+
+    def clear(self) -> None:
+        """Nothing is shown any more."""
+        self._trace = None
+        self.log.clear()
+        self.timeline.set_trace(None, "")
+        self.trial_note.setText("")
+        self.memory.set_data(MemoryData())
+
+    def show_progress(self, snapshot: Snapshot, running: bool) -> None:
+        """The bar, the time left and what is being done."""
+        self.progress.setVisible(running)
+        total = max(1, snapshot.total)
+        self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
+        self.progress.setValue(min(snapshot.done, total))
+        number = min(snapshot.done + 1, total)
+        self.progress.setFormat(f"trial {number} of {total}" if snapshot.run is not None else "")
+        if not running:
+            self.time_left.setText(_outcome(snapshot))
+        elif snapshot.run is None:
+            self.time_left.setText("loading the script …")
+        elif snapshot.seconds_left is not None:
+            self.time_left.setText(f"about {rough_duration_text(snapshot.seconds_left)} left")
+        else:
+            self.time_left.setText("")
+
+    def show_headline(self, sentence: str) -> None:
+        """The run in a sentence, its first part bold."""
+        head, dot, rest = sentence.partition(". ")
+        text = f"<b>{html.escape(head + dot.strip())}</b> {html.escape(rest)}" if sentence else ""
+        if text != self.headline.text():
+            self.headline.setText(text)
+            self.headline.setToolTip(sentence)
+
+    def show_message(self, sentence: str) -> None:
+        """Something that went well, for a moment."""
+        self._window.statusBar().showMessage(sentence, MESSAGE_MS)
+
+    def show_environment(self, run: Run | None, environment: dict[str, Any] | None) -> None:
+        """Machine and interpreter of the run, or of the script that was looked at."""
+        known = run.environment if run is not None else environment
+        self.environment.setText(environment_text(known) if known is not None else "")
+
+    def show_trials(self, snapshot: Snapshot, shown: int | None) -> None:
+        """The list of trials above the timeline."""
+        entries = [(result.id, _trial_text(result.id, config_text(result.config), result.status)) for result in snapshot.results]
+        if snapshot.current is not None:
+            entries.append((snapshot.current.id, _trial_text(snapshot.current.id, config_text(snapshot.current.config), "running")))
+        if entries != [(self.trials.itemData(index), self.trials.itemText(index)) for index in range(self.trials.count())]:
+            self.trials.clear()
+            for trial_id, text in entries:
+                self.trials.addItem(text, trial_id)
+        self.trials.setCurrentIndex(self.trials.findData(shown) if shown is not None else -1)
+        self.trials.setEnabled(bool(entries))
+
+    def show_trace(self, trace: Trace | None, trial_id: int, snapshot: Snapshot, result: TrialResult | None) -> None:
+        """The timeline of a trial, and what became of it."""
+        self._trace = trace
+        self.show_trials(snapshot, trial_id)
+        self.timeline.set_trace(trace)
+        self.trial_note.setText(_note(trace, result))
+        self.trial_note.setToolTip(self.trial_note.text())
+
+    def refresh_memory(self) -> None:
+        """The memory chart of a trial that runs, at a pace that costs nothing."""
+        now = time.monotonic()
+        if self.memory.isVisible() and now - self._memory_at > MEMORY_EVERY_S:
+            self._memory_at = now
+            self.memory.set_data(memory_data(self._trace))
+
+
+def _trial_text(trial_id: int, config: str, status: str) -> str:
+    ended = "" if status == "ok" else f"  ({STATUS_TEXTS.get(status, status)})"
+    return f"trial {trial_id} · {config}{ended}"
+
+
+def _note(trace: Trace | None, result: TrialResult | None) -> str:
+    """What to tell beside the name of the trial."""
+    if result is None:
+        return ""
+    if result.error is not None:
+        return result.error.message
+    if trace is None:
+        return "No timeline was recorded."
+    parts = []
+    if result.wait_share is not None:
+        parts.append(f"main waits {share_text(result.wait_share)}")
+    if result.disk_share is not None:
+        parts.append(f"{share_text(result.disk_share)} of the bytes came from disk")
+    cost = result.own_cost
+    if cost is not None and cost.event_seconds is not None and result.seconds:
+        parts.append(f"recording cost {cost.event_seconds / result.seconds * 100:.2g} %")
+    return " · ".join(parts)
+
+
+def _outcome(snapshot: Snapshot) -> str:
+    """How a run ended, in a few words."""
+    if snapshot.run is None or not snapshot.results:
+        return ""
+    count = {status: sum(result.status == status for result in snapshot.results) for status in STATUS_TEXTS}
+    parts = [f"{number} {STATUS_TEXTS[status]}" for status, number in count.items() if number]
+    return ("stopped: " if snapshot.cancelled else "") + ", ".join(parts) if parts else MISSING

@@ -1,0 +1,58 @@
+"""What a sweep will be before it starts: its trials, their time and memory, from what a look at the script told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from loaderscope.agent.messages import Target
+from loaderscope.sweep.limits import DataCost, SweepEstimate, estimate, mark_limits
+from loaderscope.sweep.request import Request
+from loaderscope.sweep.sink import PlannedTrial
+from loaderscope.sweep.space import Facts, plan
+from loaderscope.sweep.system import Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepForecast:
+    """The schedule as it would run now, and what it is expected to take."""
+
+    plan: list[PlannedTrial]
+    estimate: SweepEstimate
+    available_bytes: int
+
+    @property
+    def skipped(self) -> list[str]:
+        """The reasons of the settings that would be skipped, one each."""
+        return [trial.skip[1] for trial in self.plan if trial.skip is not None]
+
+
+def facts_of(environment: dict[str, Any]) -> Facts:
+    """What the plan needs to know, from the `environment` of the JSON document."""
+    return Facts(
+        usable_cpus=environment["usable_cpus"],
+        start_methods=tuple(environment["start_methods"]),
+        default_start_method=environment["default_start_method"],
+        accelerator=environment.get("accelerator"),
+    )
+
+
+def data_cost(sample: dict[str, Any] | None) -> DataCost:
+    """What the probe of a sample learnt, as far as it goes."""
+    if sample is None:
+        return DataCost()
+    return DataCost(
+        sample_bytes=sample.get("bytes"),
+        sample_tensors=max(1, int(sample.get("tensors") or 1)),
+        sample_seconds=sample.get("seconds"),
+        dataset_bytes=sample.get("dataset_bytes"),
+    )
+
+
+def forecast_sweep(
+    request: Request, target: Target, environment: dict[str, Any], sample: dict[str, Any] | None, machine: Machine
+) -> SweepForecast:
+    """Lays out the sweep as the pool would and adds up what it will take."""
+    cost = data_cost(sample)
+    trials = mark_limits(plan(request, target, facts_of(environment)), cost, machine, request.force)
+    return SweepForecast(trials, estimate(trials, request, cost, machine, target.length), machine.memory_available_bytes)
