@@ -199,8 +199,7 @@ def _report(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() not in FIGURE_SUFFIXES:
         raise UsageError(f"the name of the report must end in one of {', '.join(FIGURE_SUFFIXES)}, {output} does not")
-    if output.exists() and not options.force:
-        raise UsageError(f"{output} exists already; --force overwrites it")
+    _may_write(output, options.force)
     _write_report(Path(options.session), [output])
     return OK
 
@@ -251,6 +250,15 @@ def _script(name: str) -> Path:
     return path.absolute()
 
 
+def _may_write(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already; --force overwrites it")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"the folder {path.parent} cannot be written to")
+
+
 def _free_name(path: Path) -> Path:
     """The path itself, or with a number if it, or the report beside it, is taken."""
     candidate, number = path, 1
@@ -264,27 +272,23 @@ def _sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, 
     """Runs a sweep into a session file. Gives the exit status and the JSON document, which is None if no trial was reached."""
     from loaderscope.session.console import Console
     from loaderscope.session.document import build_document
-    from loaderscope.session.file import SessionError, SessionWriter
+    from loaderscope.session.file import SessionError
     from loaderscope.session.recording import Recording
     from loaderscope.sweep.attachment import SweepError
     from loaderscope.sweep.pool import Pool
 
-    if output.exists() and not force:
-        raise UsageError(f"{output} exists already; --force overwrites it")
-    try:
-        recording = Recording(SessionWriter(output, force=force), Console())
-    except (SessionError, OSError) as error:
-        raise UsageError(f"cannot write {output}: {error}") from error
+    _may_write(output, force)
+    recording = Recording(output, force, Console())
     try:
         pool = Pool(request, recording)
         with _cancelled_by_signals(pool):
             pool.run()
-    except SweepError as error:
+    except (SweepError, SessionError) as error:
         raise UsageError(str(error)) from error
     finally:
         recording.close()
-        if recording.run is None:  # nothing was measured: leave no empty session behind
-            output.unlink(missing_ok=True)
+    if recording.write_error is not None:
+        print(f"loaderscope: {recording.write_error}", file=sys.stderr)
     if recording.run is None:
         return INTERRUPTED, None
     document = build_document(recording.run, recording.results)
@@ -318,7 +322,8 @@ def _document(session: Path) -> dict[str, Any]:
         raise UsageError(f"there is no file {session}")
     try:
         with SessionFile.open(session) as opened:
-            return opened.document()
+            document: dict[str, Any] = opened.document()
+            return document
     except SessionError as error:
         raise UsageError(str(error)) from error
 
@@ -334,6 +339,22 @@ def _print_document(document: dict[str, Any], as_json: bool) -> None:
 
 def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def _write_report(session: Path, outputs: Sequence[Path]) -> None:
+    from loaderscope.gui.display import has_display
+    from loaderscope.session.file import SessionError
+
+    _document(session)  # what is wrong with the session is told before what is wrong with Qt
+    _need_qt(visible=False)
+    if not has_display():
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    with _qt_errors():
+        from loaderscope.gui.report import write_report
+    try:
+        write_report(session, outputs)
+    except (SessionError, ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _start_window(path: Path | None = None, demo: Request | None = None, python: str | None = None, script_args: Sequence[str] = ()) -> int:

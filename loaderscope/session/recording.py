@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from loaderscope.analysis.results import TrialResult
 from loaderscope.session.console import Console
@@ -12,7 +13,9 @@ from loaderscope.trace.model import Trace
 
 
 class Recording:
-    """When the file can no longer be written (a full disk), the sweep goes on: its results are still told at the end.
+    """The file is made when the run starts, so that a script that does not load costs no older session of that name.
+
+    When it can no longer be written (a full disk), the sweep goes on: its results are still told at the end.
 
     Attributes:
         run: what was known when the first trial was about to start; None until then.
@@ -21,8 +24,12 @@ class Recording:
         write_error: why the session file is incomplete, or None.
     """
 
-    def __init__(self, writer: SessionWriter, console: Console) -> None:
-        self._writer: SessionWriter | None = writer
+    def __init__(self, path: Path, force: bool, console: Console) -> None:
+        """`force`: whether a file that is there already is overwritten."""
+        self._path = path
+        self._force = force
+        self._writer: SessionWriter | None = None
+        self._early: list[LogLine] = []
         self._console = console
         self.run: Run | None = None
         self.results: list[TrialResult] = []
@@ -30,8 +37,16 @@ class Recording:
         self.write_error: str | None = None
 
     def run_started(self, run: Run) -> None:
+        """Makes the file.
+
+        Raises:
+            SessionError: that is not possible.
+        """
+        self._writer = SessionWriter(self._path, self._force)
         self.run = run
         self._write(lambda writer: writer.run_started(run))
+        for line in self._early:
+            self.log_line(line)
         self._console.run_started(run)
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
@@ -48,6 +63,9 @@ class Recording:
         self._console.trial_finished(result, trace)
 
     def log_line(self, line: LogLine) -> None:
+        if self.run is None:
+            self._early.append(line)
+            return
         self._write(lambda writer: writer.log_line(line))
         self._console.log_line(line)
 
@@ -63,6 +81,8 @@ class Recording:
     def close(self) -> None:
         """Makes the session one complete file."""
         self._write(lambda writer: writer.close())
+        if self._writer is not None and self.write_error is None:
+            self.write_error = self._writer.problem
 
     def _write(self, action: Callable[[SessionWriter], object]) -> None:
         if self._writer is None:
@@ -71,5 +91,5 @@ class Recording:
             action(self._writer)
         except (OSError, SessionError) as error:
             self._writer = None
-            self.write_error = f"the session is incomplete because it could not be written: {error}"
+            self.write_error = f"The session is incomplete because it could not be written: {error}"
             self._console.say(f"  {self.write_error}")

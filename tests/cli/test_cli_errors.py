@@ -49,7 +49,7 @@ def test_an_unknown_target_is_answered_with_those_there_are(tmp_path: pathlib.Pa
 
 def test_an_empty_dataset_is_refused(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL.replace("return 48", "return 0"))
-    assert "empty" in sentence(loaderscope(tmp_path, "run", "script.py", "--target", "numbers"))
+    assert "no samples" in sentence(loaderscope(tmp_path, "run", "script.py", "--target", "numbers"))
 
 
 def test_a_script_that_ends_itself_is_told(tmp_path: pathlib.Path) -> None:
@@ -72,6 +72,18 @@ def test_an_existing_output_is_not_overwritten(tmp_path: pathlib.Path) -> None:
     (tmp_path / "out.loaderscope").write_text("precious")
     assert "--force" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "out.loaderscope"))
     assert (tmp_path / "out.loaderscope").read_text() == "precious"
+
+
+def test_a_script_that_does_not_load_costs_no_older_session(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, "raise ValueError('not today')\n")
+    (tmp_path / "out.loaderscope").write_text("precious")
+    assert "not today" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "out.loaderscope", "--force"))
+    assert (tmp_path / "out.loaderscope").read_text() == "precious"
+
+
+def test_an_output_in_a_folder_that_is_not_there_is_refused_at_once(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, SMALL)
+    assert "no folder nowhere" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "nowhere/out.loaderscope"))
 
 
 def test_only_a_session_name_is_written_so_that_no_script_is_overwritten(tmp_path: pathlib.Path) -> None:
