@@ -204,7 +204,7 @@ class SessionFile:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OverflowError, MemoryError) as error:
+        except (sqlite3.Error, UnicodeError, OverflowError, MemoryError) as error:
             raise SessionError(f"{self.path.name} is damaged: {error}.") from None
 
 

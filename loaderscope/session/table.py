@@ -27,7 +27,7 @@ def format_table(document: dict[str, Any], width: int | None = None) -> str:
     fields = varying_fields([TrialConfig.from_json(trial["config"]) for trial in document["trials"]])
     parts = [_heading(document)]
     if document["results"]:
-        parts.append(_results(document, fields, width))
+        parts.append(_results(document, width))
     parts += [_troubles(document, fields, width), _recommendation(document, width), _findings(document, width)]
     return _printable("\n\n".join(part for part in parts if part))
 
@@ -57,7 +57,8 @@ def _heading(document: dict[str, Any]) -> str:
     return " · ".join(facts)
 
 
-def _results(document: dict[str, Any], fields: list[str], width: int) -> str:
+def _results(document: dict[str, Any], width: int) -> str:
+    fields = varying_fields([TrialConfig.from_json(row["config"]) for row in document["results"]])
     recommendation = document["recommendation"] or {}
     status = {trial["id"]: trial["status"] for trial in document["trials"]}
     columns: list[tuple[str, Callable[[Row], str], int]] = [
