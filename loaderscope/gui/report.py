@@ -17,11 +17,12 @@ from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.charts.memory import memory_data, paint_memory
 from loaderscope.gui.charts.startup import paint_startup, startup_data
 from loaderscope.gui.charts.throughput import paint_throughput, throughput_data
-from loaderscope.gui.figures import caption_of, chart_drawing, ensure_application, image_of, png_bytes, save_timeline, timeline_drawing
+from loaderscope.gui.figures import caption_of, chart_image, png_bytes
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.findings import findings_html
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.run_state import SettingRow, Snapshot, rows_of
+from loaderscope.gui.timeline.figure import FigureError, ensure_application, render, render_image
 from loaderscope.gui.verdict import Verdict, judge
 from loaderscope.gui.words import AXIS_LABELS, config_text, consumer_text, count_text, value_text
 from loaderscope.session.file import SessionFile
@@ -29,6 +30,7 @@ from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
 CHART_SIZE = (760, 340)
+FIGURE_WIDTH = 960  # in the PDF; a browser goes by the style sheet
 
 _STYLE = f"""
 body {{ font: 15px/1.5 system-ui, "Segoe UI", sans-serif; color: {LIGHT.text}; background: {LIGHT.window}; margin: 0; }}
@@ -84,7 +86,10 @@ def write_report(session: Path, outputs: Sequence[Path]) -> None:
         elif content.trace is None:
             raise ValueError("no trial of this session has a timeline")
         else:
-            save_timeline(content.trace, output, content.shown_title, caption_of(content.run))
+            try:
+                render(content.trace, output, title=content.shown_title, caption=caption_of(content.run))
+            except FigureError as error:
+                raise OSError(str(error)) from error
 
 
 def _content(session: SessionFile) -> _Content:
@@ -119,22 +124,21 @@ def _html(content: _Content, source: Callable[[str, QImage], str]) -> str:
         _table(rows, verdict),
     ]
     if content.trace is not None:
-        size, draw = timeline_drawing(content.trace, content.shown_title, caption_of(run))
-        parts += ["<h2>Timeline</h2>", _figure(source("timeline", image_of(size, draw)), content.shown_title, size[0])]
+        image = render_image(content.trace, title=content.shown_title, caption=caption_of(run))
+        parts += ["<h2>Timeline</h2>", _figure(source("timeline", image), content.shown_title)]
     parts += ["<h2>Figures</h2>", "<div class='pair'>"]
-    charts = (
+    verdict_data = throughput_data(verdict.settings, verdict.recommendation)
+    startup, memory = startup_data(content.results), memory_data(content.trace)
+    images = (
         (
             "throughput",
             "Steady throughput by number of workers, with 95 % intervals",
-            paint_throughput,
-            throughput_data(verdict.settings, verdict.recommendation),
+            chart_image(paint_throughput, verdict_data, CHART_SIZE),
         ),
-        ("startup", "Time from iter() to the first batch, by phase", paint_startup, startup_data(content.results)),
-        ("memory", f"Memory of each process, {content.shown_title}", paint_memory, memory_data(content.trace)),
+        ("startup", "Time from iter() to the first batch, by phase", chart_image(paint_startup, startup, CHART_SIZE)),
+        ("memory", f"Memory of each process, {content.shown_title}", chart_image(paint_memory, memory, CHART_SIZE)),
     )
-    for key, caption, paint, data in charts:
-        image = image_of(CHART_SIZE, chart_drawing(paint, data, CHART_SIZE))  # type: ignore[arg-type]
-        parts.append(_figure(source(key, image), caption, CHART_SIZE[0]))
+    parts += [_figure(source(key, image), caption) for key, caption, image in images]
     parts += ["</div>", "<h2>How it was measured</h2>", _facts(run)]
     parts.append(f"<p class='muted'>Made by Loaderscope {__version__}.</p>")
     body = "\n".join(parts)
@@ -142,10 +146,9 @@ def _html(content: _Content, source: Callable[[str, QImage], str]) -> str:
     return f"<!doctype html><html lang='en'><head>{head}</head><body><main>{body}</main></body></html>"
 
 
-def _figure(source: str, caption: str, width: int) -> str:
-    return (
-        f"<figure><img src='{source}' width='{width}' alt='{html.escape(caption)}'><figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
+def _figure(source: str, caption: str) -> str:
+    text = html.escape(caption)
+    return f"<figure><img src='{source}' width='{FIGURE_WIDTH}' alt='{text}'><figcaption>{text}</figcaption></figure>"
 
 
 def _table(rows: list[SettingRow], verdict: Verdict) -> str:

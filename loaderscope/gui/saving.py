@@ -112,10 +112,10 @@ def save_figure(trace: Trace, path: str, title: str, run: Run | None, view_ns: t
     Raises:
         SaveError: it could not be written.
     """
-    from loaderscope.gui.figures import caption_of, save_timeline  # as above
+    from loaderscope.gui.figures import caption_of  # as above
+    from loaderscope.gui.timeline.figure import FigureError, render
 
     try:
-        save_timeline(trace, Path(path), title, caption_of(run), view_ns)
-    except (OSError, ValueError) as error:
-        raise SaveError(f"The figure could not be written: {error}.") from error
-    return Path(path)
+        return render(trace, path, title=title, caption=caption_of(run), range_ns=view_ns)
+    except FigureError as error:
+        raise SaveError(str(error)) from error

@@ -290,7 +290,8 @@ def _note(trace: Trace | None, result: TrialResult | None) -> str:
         parts.append(f"{share_text(result.disk_share)} of the bytes came from disk")
     cost = result.own_cost
     if cost is not None and cost.event_seconds is not None and result.seconds:
-        parts.append(f"recording cost {cost.event_seconds / result.seconds * 100:.2g} %")
+        percent = cost.event_seconds / result.seconds * 100
+        parts.append(f"recording cost {percent:.2f} %" if percent >= 0.01 else "recording cost less than 0.01 %")
     return " · ".join(parts)
 
 

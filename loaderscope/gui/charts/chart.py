@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
@@ -14,7 +14,7 @@ from loaderscope.gui.palette import Palette
 from loaderscope.gui.theme import current_palette
 
 Data = TypeVar("Data")
-Paint = Callable[[QPainter, QRectF, Data, Palette], list[Hit]]
+Paint: TypeAlias = Callable[[QPainter, QRectF, Data, Palette], list[Hit]]
 
 
 class Chart(QWidget, Generic[Data]):
@@ -22,7 +22,7 @@ class Chart(QWidget, Generic[Data]):
 
     trialChosen = Signal(int)
 
-    def __init__(self, paint: Paint, data: Data, name: str, parent: QWidget | None = None) -> None:
+    def __init__(self, paint: Paint[Data], data: Data, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._paint = paint
         self._data = data
@@ -70,7 +70,7 @@ class Chart(QWidget, Generic[Data]):
             self.trialChosen.emit(hit.trial)
 
 
-def paint_chart(painter: QPainter, area: QRectF, paint: Paint, data: Data, palette: Palette) -> list[Hit]:
+def paint_chart(painter: QPainter, area: QRectF, paint: Paint[Data], data: Data, palette: Palette) -> list[Hit]:
     """Background, antialiasing and small text around a paint function; for screen and report."""
     painter.fillRect(area, QColor(palette.base))
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -70,7 +70,7 @@ def memory_data(trace: Trace | None) -> MemoryData:
 
 def _line(trace: Trace, key: str, kind: str, process: str) -> Line | None:
     view = trace.series[key][1].view()
-    times, values = view["time_ns"], view["value"]
+    times, values = view["time_ns"].astype(np.int64, copy=False), view["value"]
     if not len(times):
         return None
     step = max(1, len(times) // MOST_POINTS)

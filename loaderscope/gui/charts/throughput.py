@@ -101,12 +101,12 @@ def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, pale
     top = max(max(point.value, point.ci95[1] if point.ci95 else 0) for point in points) * 1.12
     values = ticks(0, top, max(2, int((area.height() - used) // 36)))
     most = max(*(point.workers for point in points), data.marker or 0)
-    margin = left_margin(painter, [rate_text(value) if value else "0" for value in values])
+    margin = left_margin(painter, [_tick_text(value) for value in values])
     plot = area.adjusted(margin, used + 14, -6, -bottom_margin(painter))
     frame = Frame(plot, (-0.04 * max(1, most), max(1, most) * 1.06), (0.0, top))
     painter.setPen(QColor(palette.muted))
     painter.drawText(QPointF(area.left(), area.top() + used + QFontMetricsF(painter.font()).ascent() - 3), "samples/s")
-    draw_left_axis(painter, frame, values, lambda value: rate_text(value) if value else "0", palette)
+    draw_left_axis(painter, frame, values, _tick_text, palette)
     whole = sorted({point.workers for point in points}) if len({point.workers for point in points}) < 9 else ticks(0, most, 8)
     draw_bottom_axis(painter, frame, whole, lambda value: f"{value:g}", palette, title="num_workers", grid=False)
     if data.marker is not None:
@@ -118,6 +118,10 @@ def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, pale
     if best is not None:
         _draw_best(painter, frame, best, data.best_label, palette)
     return hits
+
+
+def _tick_text(value: float) -> str:
+    return f"{value:g}" if value < 10_000 else f"{value / 1000:g}k"
 
 
 def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], colour: str, palette: Palette) -> list[Hit]:
@@ -159,12 +163,9 @@ def _draw_best(painter: QPainter, frame: Frame, best: Point, label: str, palette
     painter.drawEllipse(spot, 7.5, 7.5)
     metrics = QFontMetricsF(painter.font())
     width = metrics.horizontalAdvance(label)
-    left = spot.x() + 12
-    top = spot.y() + metrics.ascent() / 2
-    if left + width > frame.area.right():
-        left = max(frame.area.left() + 2, spot.x() - width / 2)
-        left = min(left, frame.area.right() - width)
-        top = spot.y() + 12 + metrics.ascent()
+    left = min(max(frame.area.left() + 2, spot.x() - width / 2), frame.area.right() - width)
+    below = spot.y() + 13 + metrics.ascent()
+    top = below if below + 4 < frame.area.bottom() else spot.y() - 14  # beside the point it would lie on the line
     background = QColor(palette.base)
     background.setAlpha(200)
     painter.fillRect(QRectF(left - 3, top - metrics.ascent(), width + 6, metrics.height()), background)

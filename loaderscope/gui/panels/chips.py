@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QIntValidator
@@ -23,7 +24,7 @@ class AxisChips(QWidget):
         super().__init__(parent)
         self._name = label
         self._tip = tip
-        self._chips: list[tuple[object, QPushButton]] = []
+        self._chips: list[tuple[Any, QPushButton]] = []
         self._label = QLabel(label)
         self._label.setToolTip(tip)
         self._label.setProperty("role", "muted")
@@ -56,19 +57,19 @@ class AxisChips(QWidget):
             self._flow.addWidget(self._add_button)
             self._flow.addWidget(self._edit)
 
-    def values(self) -> tuple:
+    def values(self) -> tuple[Any, ...]:
         """The values that are on, in their order."""
         return tuple(value for value, chip in self._chips if chip.isChecked())
 
-    def offered(self) -> list:
+    def offered(self) -> list[Any]:
         """All values, on or off."""
         return [value for value, _ in self._chips]
 
     def set_values(self, offered: Sequence[object], chosen: Sequence[object]) -> None:
         """Replaces the chips; numbers are sorted, and chosen values that are not offered are added."""
-        everything = [*offered, *(value for value in chosen if value not in offered)]
+        everything: list[Any] = [*offered, *(value for value in chosen if value not in offered)]
         if self._limits is not None:
-            everything.sort(key=int)  # type: ignore[call-overload]
+            everything.sort()
         for _, chip in self._chips:
             self._flow.removeWidget(chip)
             chip.setParent(None)
@@ -110,7 +111,7 @@ class AxisChips(QWidget):
             self._holder.updateGeometry()
         self.changed.emit()
 
-    def _insert(self, value: object, checked: bool) -> None:
+    def _insert(self, value: Any, checked: bool) -> None:
         chip = QPushButton(value_text(value))
         chip.setCheckable(True)
         chip.setChecked(checked)
@@ -121,7 +122,7 @@ class AxisChips(QWidget):
         chip.clicked.connect(lambda _checked=False, chip=chip: self._toggled(chip))
         index = len(self._chips)
         if self._limits is not None:
-            index = sum(int(known) < int(value) for known, _ in self._chips)  # type: ignore[call-overload]
+            index = sum(known < value for known, _ in self._chips)
         self._chips.insert(index, (value, chip))
         self._flow.insert_widget(index, chip)
 

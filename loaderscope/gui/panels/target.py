@@ -239,5 +239,5 @@ def structure_text(value: dict[str, Any], depth: int = 3) -> str:
     texts = [(f"{item['key']}: " if named else "") + structure_text(item, depth - 1) for item in items[:6]]
     if value.get("length", len(items)) > 6:
         texts.append(f"… {value['length']} in all")
-    opening, closing = {"tuple": "()", "list": "[]"}.get(str(value.get("type")), "{}" if named else "()")
-    return f"{opening}{', '.join(texts)}{closing}"
+    brackets = {"tuple": "()", "list": "[]"}.get(str(value.get("type")), "{}" if named else "()")
+    return f"{brackets[0]}{', '.join(texts)}{brackets[1]}"
