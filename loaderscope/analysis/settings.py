@@ -82,7 +82,7 @@ def _combine_one(config: TrialConfig, members: list[TrialResult], train_epochs: 
         epoch_s=_estimate([trial.epoch_s for trial in good]),
         train_s=average(lambda trial: train_seconds(trial, train_epochs, epoch_samples)),
         first_batch_s=average(lambda trial: trial.first_batch_s),
-        end_s=average(lambda trial: trial.epochs[-1].end_s if trial.epochs else None),
+        end_s=average(_mean_end),
         wait_share=average(lambda trial: trial.wait_share),
         transfer_share=average(lambda trial: trial.transfer_share),
         step_share=average(lambda trial: trial.step_share),
@@ -91,6 +91,11 @@ def _combine_one(config: TrialConfig, members: list[TrialResult], train_epochs: 
         data_stall_share=average(lambda trial: trial.data_stall_share),
         peak_total_bytes=max(peaks, default=None),
     )
+
+
+def _mean_end(trial: TrialResult) -> float | None:
+    known = [times.end_s for times in trial.epochs if times.end_s is not None]
+    return mean(known) if known else None
 
 
 def _estimate(repeats: list[Estimate | None]) -> Estimate | None:

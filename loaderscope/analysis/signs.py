@@ -107,16 +107,22 @@ def _with_sample(trace: Trace, late: LateBatch, fetches: dict[str, Spans]) -> La
 
 
 def _growth(trace: Trace, epochs: list[EpochRun]) -> float | None:
-    """The sum over workers of the slope of their private memory after the first batch, by least squares."""
-    if not epochs or not epochs[0].batches:
-        return None
-    from_ns = int(epochs[0].wait_end_ns[0])
-    slopes = []
-    for lane in worker_lanes(trace).values():
-        for kind in ("uss", "private"):
-            time_ns, value = series(trace, f"{kind}/{lane}")
-            time_ns, value = time_ns[time_ns >= from_ns], value[time_ns >= from_ns]
-            if len(time_ns) >= MIN_GROWTH_SAMPLES and (time_ns[-1] - time_ns[0]) * NS >= MIN_GROWTH_SECONDS:
-                slopes.append(float(np.polyfit((time_ns - time_ns[0]) * NS, value, 1)[0]))
-                break
+    """The sum over workers of the slope of their private memory, by least squares.
+
+    Only from the first batch of an epoch to its last: before that every worker grows by what it imports.
+    """
+    bounds = [(int(epoch.wait_end_ns[0]), int(epoch.done_ns[-1])) for epoch in epochs if epoch.batches]
+    slopes = [slope for lane in worker_lanes(trace).values() if (slope := _slope(trace, lane, bounds)) is not None]
     return sum(slopes) if slopes else None
+
+
+def _slope(trace: Trace, lane: str, bounds: list[tuple[int, int]]) -> float | None:
+    """The slope in the longest of the epochs."""
+    low_ns, high_ns = max(bounds, key=lambda pair: pair[1] - pair[0], default=(0, 0))
+    for kind in ("uss", "private"):
+        time_ns, value = series(trace, f"{kind}/{lane}")
+        inside = (time_ns >= low_ns) & (time_ns <= high_ns)
+        time_ns, value = time_ns[inside], value[inside]
+        if len(time_ns) >= MIN_GROWTH_SAMPLES and (time_ns[-1] - time_ns[0]) * NS >= MIN_GROWTH_SECONDS:
+            return float(np.polyfit((time_ns - time_ns[0]) * NS, value, 1)[0])
+    return None

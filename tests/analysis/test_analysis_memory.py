@@ -72,3 +72,12 @@ def test_growth_is_the_slope_of_the_workers_private_memory():
         times = [begin_s + second for second in range(1, 11)]
         add(trace, f"uss/worker-{worker}", times, [(50 + 3 * second) * MIB for second in range(10)])
     assert measure_trace(trace, config_of(2), 1000).signs.growth_bytes_per_s == pytest.approx(6 * MIB)
+
+
+def test_what_workers_import_at_the_begin_of_every_epoch_is_no_growth():
+    trace = synthetic.make_trace(num_workers=1, batches=1000, epochs=2, startup_ns=8 * SECOND, step_ns=10 * MS, start_method="spawn")
+    begin_s = trace.origin_ns / SECOND
+    seconds = list(range(36))
+    sizes = [min(150, 20 * (second % 18)) * MIB for second in seconds]  # 8 s of imports, then 10 s at one level, twice
+    add(trace, "uss/worker-0", [begin_s + second + 0.5 for second in seconds], sizes)
+    assert measure_trace(trace, config_of(1), 1000, 2).signs.growth_bytes_per_s == pytest.approx(0, abs=1)

@@ -29,11 +29,11 @@ def find(context: Context) -> list[Finding]:
 
 
 def _growth_bytes(trial: TrialResult) -> float | None:
-    """Growth over the trial, where it is worth a word."""
+    """Growth over one epoch, where it is worth a word."""
     rate = trial.signs.growth_bytes_per_s if trial.signs else None
     if rate is None or rate < MIN_GROWTH_BYTES_PER_S or not trial.epochs:
         return None
-    seconds = sum(times.steady_s or 0.0 for times in trial.epochs)
+    seconds = max(times.steady_s or 0.0 for times in trial.epochs)
     return rate * seconds if rate * seconds >= MIN_GROWTH_BYTES else None
 
 
@@ -51,7 +51,7 @@ def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResul
         trials=[trial.id for trial in growing],
         message=(
             f"Private memory of the workers grows by {rate / MIB:.0f} MiB a second with {context.name_of(worst.config)}: "
-            f"{(_growth_bytes(worst) or 0.0) / MIB:,.0f} MiB during the trial."
+            f"{(_growth_bytes(worst) or 0.0) / MIB:,.0f} MiB in one epoch of the trial."
         ),
         evidence={"growth_bytes_per_s": rate},
         advice=advice,

@@ -9,6 +9,7 @@ from loaderscope.analysis.results import Culprit, Finding, SettingResult
 
 MIN_FIRST_BATCH_S = 1.0
 MIN_TRAIN_PART = 0.05
+MIN_END_S = 0.2
 NEW_INTERPRETERS = ("spawn", "forkserver")
 
 
@@ -22,13 +23,15 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     if not config.num_workers or config.persistent_workers or first_batch_s is None or not train_s:
         return None
     persistent_s = _first_batch_when_persistent(context, setting)
-    paid_s = context.train_epochs * first_batch_s
-    saved_s = (context.train_epochs - 1) * max(0.0, first_batch_s - persistent_s + (setting.end_s or 0.0))
+    end_s = setting.end_s or 0.0
+    paid_s = context.train_epochs * (first_batch_s + end_s)
+    saved_s = (context.train_epochs - 1) * max(0.0, first_batch_s - persistent_s + end_s)
     if first_batch_s < MIN_FIRST_BATCH_S or saved_s < MIN_TRAIN_PART * train_s:
         return None
     culprit = _culprit(context, setting)
+    ends = f" and ends with {duration(end_s)} until its workers are gone" if end_s >= MIN_END_S else ""
     message = (
-        f"With {context.name_of(config)} every epoch begins with {duration(first_batch_s)} until its first batch, "
+        f"With {context.name_of(config)} every epoch begins with {duration(first_batch_s)} until its first batch{ends}, "
         f"{duration(paid_s)} of {context.train_epochs} epochs ({min(1.0, paid_s / train_s):.0%} of the training)."
     )
     if culprit is not None:
@@ -45,6 +48,7 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
         message=message,
         evidence={
             "first_batch_s": first_batch_s,
+            "end_s": setting.end_s,
             "saved_s": saved_s,
             "culprit_phase": culprit.phase if culprit else None,
             "culprit_s": culprit.seconds if culprit else None,
