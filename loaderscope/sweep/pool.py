@@ -80,6 +80,8 @@ class Pool:
         self._plan = run.plan
         consumer = self._request.consumer or Consumer("script" if has_step else "none")
         self._sink.run_started(run)
+        import numpy.ma  # noqa: F401  np.unique imports it at its first call, which must not be within a trial
+
         sampler = Sampler()
         try:
             for trial in run.plan:
