@@ -96,7 +96,7 @@ def describe(error: BaseException, sample: Optional[int] = None) -> ErrorInfo:
         message = "%s, line %d: %s" % (os.path.basename(error.filename), line, error.msg)
         return ErrorInfo(type(error).__name__, message, text, os.path.abspath(error.filename), line)
     own_text = _text_of(error)
-    died = _DIED.search(own_text)
+    died = _DIED.search(text) if _DIED.search(own_text) else None  # what caused it tells more: the exit code, the signal
     if died:
         return ErrorInfo(WORKER_DIED, _death_sentence(died), text)
     if _BOOTSTRAPPING in own_text:
