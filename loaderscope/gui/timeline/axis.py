@@ -44,7 +44,8 @@ def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) ->
     base = None
     if decimals > 3:
         # far into the trace and zoomed in: one full time, and what is added to it
-        base_time = math.floor(start / (step * 1000)) * step * 1000
+        coarse = 10.0 ** (math.floor(math.log10(step) + 1e-9) + 3)
+        base_time = math.floor(start / coarse) * coarse
         base = Tick(base_time, _plain(base_time))
         name, unit = _unit(step * 10)
         decimals = max(0, round(-math.log10(step / unit) + 0.499))

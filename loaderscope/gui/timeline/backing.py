@@ -51,9 +51,8 @@ class Backing:
         """
         key = (scene, scene.version if scene else -1, layout, ratio, palette.name, scroll_y, font.key())
         if self._pixmap is not None and key == self._key:
-            if view == self._view or (
-                scene is not None and self._shift(scene, view, layout, palette, scroll_y=scroll_y, ratio=ratio, font=font)
-            ):
+            unchanged = view == self._view
+            if unchanged or (scene and self._shift(scene, view, layout, palette, scroll_y=scroll_y, ratio=ratio, font=font)):
                 return self._pixmap
         width, height = round(layout.width * ratio), round(layout.height * ratio)
         if self._pixmap is None or (self._pixmap.width(), self._pixmap.height()) != (width, height):

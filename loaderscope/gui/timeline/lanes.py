@@ -14,7 +14,7 @@ from loaderscope.gui.timeline.scene import drawn_states, levels
 from loaderscope.gui.timeline.states import STYLES, level_in, word
 from loaderscope.trace.model import epoch_and_batch
 
-EXACT_SPANS = 8_000
+EXACT_SPANS = 5_000
 """About as many rectangles fit into a frame."""
 
 _LEVEL_PART = (1.0, 0.58, 0.3)
@@ -85,10 +85,11 @@ def _paint_track(canvas: Canvas, index: TrackIndex, states: list[int], *, y: flo
 
 def _paint_exact(canvas: Canvas, index: TrackIndex, rows: Ints, y: float, height: float) -> None:
     left = canvas.x_of(index.start_ns[rows])
-    right = np.minimum(canvas.x_of(index.end_ns[rows]), canvas.left + canvas.x1 + 64.0)
-    # the raster engine counts in 16 bits, and hatching goes on where it would be
-    low = canvas.left + canvas.x0 - 64.0
-    left = np.where(left < low, low - (low - left) % HATCH_PX, left)
+    # the raster engine counts in 16 bits; hatching goes on where it would be; the SVG generator does not clip
+    beyond = 64.0 if canvas.is_raster else 0.0
+    right = np.minimum(canvas.x_of(index.end_ns[rows]), canvas.left + canvas.x1 + beyond)
+    low = canvas.left + canvas.x0 - beyond
+    left = np.where(left < low, low - ((low - left) % HATCH_PX if canvas.is_raster else 0.0), left)
     width = np.maximum(right - left, 1 / canvas.ratio)
     width = np.where(width > 5, width - 1, width)  # a gap of one pixel tells neighbours apart
     states = index.state[rows]

@@ -77,6 +77,11 @@ def paint_labels(canvas: Canvas) -> None:
     """The label column, which stays where it is."""
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
+    if not canvas.is_raster:
+        # the SVG generator does not clip: lines of plots that come from outside are covered instead
+        canvas.fill(0, layout.axis_y, canvas.left, layout.height - layout.axis_y, palette.base)
+        right = canvas.left + layout.plot_width
+        canvas.fill(right, layout.header_height, layout.width - right, layout.height - layout.header_height, palette.base)
     painter.setClipRect(QRectF(0, layout.header_height, canvas.left, layout.height - layout.header_height))
     for y in layout.rules:
         canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
@@ -150,10 +155,13 @@ def _paint_minimap(canvas: Canvas) -> None:
     palette, layout = canvas.palette, canvas.layout
     canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), "whole trial", palette.muted, canvas.small_font)
     bars = canvas.scene.overview(max(layout.plot_width // 3, 1), stale_share=0.02)
+    # with many idle workers the shape is what tells, so the fullest part sets the scale
+    tall = (MINIMAP_PX - 6) / max(float(bars.max()), 0.05)
     width = layout.plot_width / len(bars)
+    overlap = 0.0 if canvas.is_raster else 0.4
     bottom = layout.minimap_y + MINIMAP_PX - 3
     boxes = [
-        QRectF(canvas.left + number * width, bottom - max(value * (MINIMAP_PX - 6), 0.5), width, max(value * (MINIMAP_PX - 6), 0.5))
+        QRectF(canvas.left + number * width, bottom - max(value * tall, 0.5), width + overlap, max(value * tall, 0.5))
         for number, value in enumerate(bars.tolist())
         if value > 0
     ]

@@ -13,7 +13,8 @@ from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import PlacedRow
 from loaderscope.gui.timeline.lod import Floats, Ints
 
-_MANY_LINES = 6
+_MANY_LINES = 9
+"""With more processes than this, the workers' lines are drawn pale and in one colour."""
 
 
 def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
@@ -23,7 +24,9 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
     canvas.line(canvas.left + canvas.x0, top + height - 1, canvas.left + canvas.x1, top + height - 1, canvas.palette.grid)
     for number, key in enumerate(placed.row.series):
         info = canvas.scene.info(key)
-        value = line_colour(canvas, info.process, number)
+        crowded = len(placed.row.series) > _MANY_LINES and info.process != "main"
+        value = line_colour(canvas, info.process, number, crowded)
+        canvas.painter.setOpacity(0.4 if crowded else 1.0)
         times, values = _visible(canvas, *canvas.scene.values(key), info.window_ns)
         if not len(times):
             continue
@@ -35,7 +38,8 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
         elif info.window_ns:
             _paint_windows(canvas, times, y, info.window_ns, value)
         else:
-            _paint_line(canvas, times, y, value, len(placed.row.series) > _MANY_LINES)
+            _paint_line(canvas, times, y, value)
+    canvas.painter.setOpacity(1.0)
 
 
 def plot_scale(canvas: Canvas, placed: PlacedRow) -> float:
@@ -48,12 +52,12 @@ def plot_scale(canvas: Canvas, placed: PlacedRow) -> float:
     return peak * 1.08 or 1.0
 
 
-def line_colour(canvas: Canvas, process: str | None, number: int) -> str:
+def line_colour(canvas: Canvas, process: str | None, number: int, crowded: bool = False) -> str:
     """Main has the colour of its step; workers and devices go through the line colours."""
     palette = canvas.palette
     if process == "main":
         return palette.step
-    return palette.lines[number % len(palette.lines)]
+    return palette.fetch if crowded else palette.lines[number % len(palette.lines)]
 
 
 def summary(canvas: Canvas, placed: PlacedRow) -> str:
@@ -171,10 +175,10 @@ def _paint_window_line(canvas: Canvas, times: Ints, y: Floats, window_ns: int, v
     canvas.painter.restore()
 
 
-def _paint_line(canvas: Canvas, times: Ints, y: Floats, value: str, thin: bool) -> None:
+def _paint_line(canvas: Canvas, times: Ints, y: Floats, value: str) -> None:
     canvas.painter.save()
     canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    canvas.painter.setPen(QPen(colour(value), 1.0 if thin else 1.4))
+    canvas.painter.setPen(QPen(colour(value), 1.4))
     if len(times) == 1:
         x = _limited(canvas, canvas.x_of(times))[0]
         canvas.painter.drawLine(QPointF(x - 2, y[0]), QPointF(x + 2, y[0]))

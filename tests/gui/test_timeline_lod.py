@@ -1,0 +1,136 @@
+"""Shares per column against a slow reference that looks at every span."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loaderscope.gui.timeline.lod import OUTLIER, TrackIndex, stack_heights
+from loaderscope.trace.columns import Columns
+from loaderscope.trace.model import SPAN_COLUMNS
+
+ORIGIN = 1_700_000_000_000_000_000  # as large as epoch nanoseconds: doubles would be off by hundreds
+STATES = (28, 30, 31)
+
+
+def columns_of(spans):
+    columns = Columns(SPAN_COLUMNS)
+    append(columns, spans)
+    return columns
+
+
+def append(columns, spans):
+    if spans:
+        start, end, state = (list(values) for values in zip(*spans, strict=True))
+        columns.append(start_ns=start, end_ns=end, state=state, batch=[0] * len(spans), value=[0] * len(spans))
+
+
+def reference_busy(spans, edges, state):
+    return [
+        sum(max(0, min(end, high) - max(start, low)) for start, end, kind in spans if kind == state)
+        for low, high in itertools.pairwise(edges)
+    ]
+
+
+@st.composite
+def span_lists(draw, longest=40):
+    parts = draw(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 400), st.sampled_from(STATES)), max_size=longest))
+    spans, now = [], ORIGIN
+    for gap, length, state in parts:
+        now += gap
+        spans.append((now, now + length, state))
+        now += length
+    return spans
+
+
+@st.composite
+def edge_lists(draw):
+    steps = draw(st.lists(st.integers(0, 300), min_size=1, max_size=30))
+    return np.cumsum([ORIGIN + draw(st.integers(-500, 5000)), *steps], dtype=np.int64)
+
+
+@given(span_lists(), edge_lists())
+@settings(max_examples=250, deadline=None)
+def test_busy_time_of_every_column_is_exact(spans, edges):
+    index = TrackIndex(columns_of(spans))
+    busy = index.busy_ns(edges, STATES)
+    for state in STATES:
+        expected = reference_busy(spans, edges.tolist(), state)
+        assert busy.get(state, np.zeros(len(expected))).tolist() == expected
+
+
+@given(st.lists(span_lists(12), min_size=2, max_size=5), edge_lists())
+@settings(max_examples=80, deadline=None)
+def test_a_track_that_grew_answers_like_one_that_was_whole(parts, edges):
+    spans, shift = [], 0
+    columns = Columns(SPAN_COLUMNS)
+    index = TrackIndex(columns)
+    for part in parts:
+        moved = [(start + shift, end + shift, state) for start, end, state in part]
+        append(columns, moved)
+        assert index.update() == bool(moved)
+        spans += moved
+        shift = max([shift, *(end - ORIGIN for _, end, _ in spans)])
+    whole = TrackIndex(columns_of(spans))
+    for state in STATES:
+        zeros = np.zeros(len(edges) - 1, np.int64)
+        assert np.array_equal(index.busy_ns(edges, STATES).get(state, zeros), whole.busy_ns(edges, STATES).get(state, zeros))
+    assert index.update() is False
+
+
+@given(span_lists(), st.integers(0, 3000), st.integers(0, 3000))
+@settings(max_examples=150, deadline=None)
+def test_rows_between_are_those_that_touch_the_range(spans, first, second):
+    low, high = ORIGIN + min(first, second), ORIGIN + max(first, second) + 1
+    index = TrackIndex(columns_of(spans))
+    begin, end = index.rows_between(low, high)
+    found = {row for row in range(begin, end) if spans[row][1] > spans[row][0]}
+    assert found == {row for row, (a, b, _) in enumerate(spans) if b > a and b > low and a < high}
+
+
+@given(st.integers(1, 6), st.integers(1, 30), st.data())
+@settings(max_examples=200, deadline=None)
+def test_stacked_heights_fit_and_show_every_state_that_is_there(count, height, data):
+    raw = np.array(data.draw(st.lists(st.lists(st.floats(0, 1), min_size=8, max_size=8), min_size=count, max_size=count)))
+    shares = raw / np.maximum(raw.sum(axis=0), 1.0)
+    heights = stack_heights(shares, height)
+    assert heights.shape == shares.shape
+    assert heights.min() >= 0
+    assert heights.sum(axis=0).max() <= height
+    if count <= height:
+        assert (heights[shares >= 0.002] >= 1).all()
+
+
+def test_full_columns_are_filled_to_the_top():
+    assert stack_heights(np.array([[0.5, 1.0], [0.5, 0.0]]), 20).tolist() == [[10, 20], [10, 0]]
+
+
+def test_one_long_stall_among_many_is_found():
+    spans = [(ORIGIN + i * 100, ORIGIN + i * 100 + 90, 28) for i in range(5000)]
+    stall = (spans[-1][1], spans[-1][1] + 90 * int(OUTLIER + 1), 28)
+    after = [(stall[1] + i * 100, stall[1] + i * 100 + 90, 28) for i in range(5000)]
+    index = TrackIndex(columns_of([*spans, stall, *after]))
+    assert index.outliers(28, ORIGIN, after[-1][1], most=100).tolist() == [5000]
+    assert index.outliers(28, ORIGIN, spans[-1][0], most=100).tolist() == []
+    assert index.outliers(30, ORIGIN, after[-1][1], most=100).tolist() == []
+
+
+def test_long_spans_that_are_the_rule_are_no_outliers():
+    spans = [(ORIGIN + i * 1000, ORIGIN + i * 1000 + (900 if i % 3 == 0 else 10), 28) for i in range(3000)]
+    assert TrackIndex(columns_of(spans)).outliers(28, ORIGIN, spans[-1][1], most=500).tolist() == []
+
+
+def test_the_median_is_that_of_the_state():
+    index = TrackIndex(columns_of([(0, 10, 28), (10, 30, 28), (30, 1000, 30), (1000, 1070, 28)]))
+    assert index.median_ns(28) == 20
+    assert index.median_ns(31) is None
+
+
+def test_searching_does_not_cast_the_columns():
+    """A float key would make NumPy copy the whole column for each search."""
+    index = TrackIndex(columns_of([(0, 10, 28)]))
+    assert index.start_ns.dtype == np.int64
+    with pytest.raises(TypeError):
+        index.busy_ns(None, (28,))
