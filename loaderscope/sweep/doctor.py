@@ -124,7 +124,8 @@ def _interpreter(path: str) -> dict[str, Any]:
             check=False,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        return facts | json.loads(done.stdout.decode("utf-8", errors="replace").strip().splitlines()[-1])
+        facts.update(json.loads(done.stdout.decode("utf-8", errors="replace").strip().splitlines()[-1]))
+        return facts
     except subprocess.TimeoutExpired:
         return facts | {"error": f"importing torch takes longer than {IMPORT_TIMEOUT_S:.0f} s in {path}"}
     except OSError as error:
