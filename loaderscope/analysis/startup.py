@@ -199,7 +199,7 @@ def _detail(look: SpanLookup, epoch: EpochRun, phase: str, process: str) -> str:
     if phase == "start_worker":
         starts = look(MAIN, State.START_WORKER).within(epoch.start_ns, delivered_ns)
         longest = float((starts.end_ns - starts.start_ns).max()) * NS
-        text = f"{starts.size} worker{'s' if starts.size != 1 else ''} started one after another, up to {longest:.2f} s each"
+        text = f"starting {starts.size} workers one after another, up to {longest:.2f} s each" if starts.size > 1 else "starting the worker"
         return text + _pickled(look, epoch)
     if phase == "pickle":
         return "the process objects are pickled" + _pickled(look, epoch)

@@ -19,9 +19,11 @@ def samples_per_batch(config: TrialConfig, outcome: TrialOutcome | None) -> floa
     size = config.batch_size
     if size is None or mean_size is None:
         return size or mean_size
-    # A last, smaller batch per epoch pulls the mean down; more than that means that the size is not what was asked for.
-    short = size * outcome.batches - (outcome.samples or 0) if outcome else 0
-    return size if 0 <= short < size * max(1, len(outcome.epoch_batches) if outcome else 1) else mean_size
+    # Each epoch may end with a smaller batch, an iterable dataset's with one a worker. Where more is missing, the size is
+    # not what was asked for.
+    smaller = max(1, len(outcome.epoch_batches) if outcome else 1) * max(1, config.num_workers)
+    missing = size * outcome.batches - (outcome.samples or 0) if outcome else 0
+    return size if 0 <= missing < size * smaller else mean_size
 
 
 def batch_seconds(steady: Steady) -> Estimate | None:

@@ -11,9 +11,10 @@ from rows import config_of, measure, measure_trace
 from synthetic import MS, US
 
 from loaderscope.agent.layout import State
-from loaderscope.agent.messages import ErrorInfo, TrialOrder
+from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.epochs import read_epochs
 from loaderscope.analysis.steady import batches_for_interval, find_steady
+from loaderscope.analysis.throughput import samples_per_batch
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace.model import Trace
@@ -196,3 +197,15 @@ def test_rows_survive_json():
     assert row.signs.late_batches
     assert type(row).from_json(row.to_json()) == row
     assert dataclasses.asdict(row) == row.to_json()
+
+
+@pytest.mark.parametrize(("samples", "size"), [(3200, 32), (3199, 32), (3169, 32), (3120, 32), (1600, 16)])
+def test_smaller_last_batches_do_not_change_the_size_of_a_batch(samples, size):
+    outcome = TrialOutcome(1.0, 100, samples, [100], False, False, None)
+    assert samples_per_batch(config_of(4), outcome) == size
+
+
+def test_a_loader_with_batches_of_its_own_has_their_mean():
+    outcome = TrialOutcome(1.0, 100, 1234, [100], False, False, None)
+    assert samples_per_batch(config_of(2, batch_size=None), outcome) == pytest.approx(12.34)
+    assert samples_per_batch(config_of(2, batch_size=None), None) is None
