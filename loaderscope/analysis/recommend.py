@@ -33,6 +33,8 @@ def recommend(  # noqa: PLR0917
 ) -> Recommendation | None:
     """The recommendation, or None where no setting has a projected training time.
 
+    A setting that failed in any of its repeats is not recommended.
+
     Args:
         settings: what `settings.combine` gave.
         trials: all trials of the run; repeats of different settings are compared pair by pair.
@@ -41,7 +43,8 @@ def recommend(  # noqa: PLR0917
         gpu_count: for the rule of thumb of four workers a GPU.
         train_epochs: epochs of the user's training.
     """
-    timed = [setting for setting in settings if setting.train_s is not None]
+    unreliable = {trial.config for trial in trials if trial.status in ("failed", "timeout", "killed")}
+    timed = [setting for setting in settings if setting.train_s is not None and setting.config not in unreliable]
     if not timed:
         return None
     fastest = min(timed, key=lambda setting: setting.train_s or math.inf)

@@ -145,6 +145,11 @@ def test_a_current_setting_that_was_not_run_is_still_told():
     assert advise([made_up(0, config_of(0), 500)], current=current).current == current
 
 
+def test_a_setting_that_failed_once_is_not_recommended():
+    trials = [made_up(0, config_of(0), 500), made_up(1, config_of(2), 2000), failed(2, config_of(2), "worker-died", status="killed")]
+    assert advise(trials).config == config_of(0)
+
+
 def test_nothing_measured_gives_no_recommendation():
     assert advise([failed(0, config_of(0), "ValueError")]) is None
     assert advise([]) is None
