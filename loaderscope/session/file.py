@@ -205,7 +205,10 @@ class SessionFile:
         try:
             yield
         except (sqlite3.Error, UnicodeError, OverflowError, MemoryError) as error:
-            raise SessionError(f"{self.path.name} is damaged: {error}.") from None
+            what = (
+                str(error) if isinstance(error, sqlite3.Error) and not str(error).startswith("Could not decode") else type(error).__name__
+            )
+            raise SessionError(f"{self.path.name} is damaged: {what}.") from None
 
 
 def _broken_off(path: pathlib.Path) -> bool:

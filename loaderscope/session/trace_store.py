@@ -108,7 +108,9 @@ class TraceWriter:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Head:
+class TraceHead:
+    """What a trace says about itself, apart from its lanes."""
+
     origin_ns: int | None = None
     newest_ns: int = 0
     record_count: int = 0
@@ -126,7 +128,7 @@ def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
     (text,) = connection.execute("SELECT trace FROM trial WHERE id = ?", (trial,)).fetchone() or (None,)
     if text is None:
         return trace
-    head = read_json(_Head, text)
+    head = read_json(TraceHead, text)
     trace.origin_ns, trace.newest_ns, trace.record_count = head.origin_ns, head.newest_ns, head.record_count
     trace.unavailable, trace.notes = head.unavailable, head.notes
     rows = connection.execute("SELECT name, pid, started_ns, ended_ns FROM process WHERE trial = ? ORDER BY number", (trial,))

@@ -1,0 +1,112 @@
+"""Results as text, and the JSON document that they come from."""
+
+import json
+
+import pytest
+from support_session import make_run, record
+
+from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.analysis.results import Estimate, TrialResult
+from loaderscope.session.document import build_document
+from loaderscope.session.table import format_table, format_targets
+from loaderscope.sweep.sink import Sink
+
+
+class Deaf(Sink):
+    """A sink that keeps nothing."""
+
+
+@pytest.fixture(scope="module")
+def document():
+    run = make_run()
+    return build_document(run, record(Deaf(), run)[0])
+
+
+TRIAL_KEYS = {
+    "id", "repeat",
+    "status", "error", "config", "seconds", "batches", "samples", "samples_per_second", "epoch_s", "epochs", "first_batch_s",
+    "wait_share", "transfer_share", "step_share", "other_share", "gpu_busy_share", "data_stall_share", "startup", "memory", "own_cost",
+}  # fmt: skip
+
+
+def test_the_document_has_the_agreed_keys(document):
+    agreed = {"loaderscope", "schema", "summary", "environment", "request", "target", "trials", "results", "recommendation", "findings"}
+    assert set(document) >= agreed
+    assert document["schema"] == 1
+    assert set(document["target"]) >= {"script", "name", "kind", "dataset_kind", "length"}
+    for trial in document["trials"]:
+        assert set(trial) >= TRIAL_KEYS
+    assert set(document["trials"][0]["config"]) >= set(TrialConfig().to_json())
+    assert set(document["recommendation"]) >= {"config", "fastest", "ties", "knee", "current", "rule_of_thumb", "torch_suggested", "why"}
+    for finding in document["findings"]:
+        assert set(finding) >= {"code", "severity", "trials", "message", "evidence", "advice"}
+
+
+def test_a_skipped_setting_is_a_row_without_a_repeat(document):
+    skipped = document["trials"][-1]
+    assert (skipped["status"], skipped["repeat"], skipped["error"]["kind"]) == ("skipped", None, "unsupported")
+    assert skipped["samples_per_second"] is None
+
+
+def test_the_document_is_strict_json_even_where_numbers_are_none():
+    run = make_run(workers=(1,))
+    odd = TrialResult(
+        0, 0, "ok", run.plan[0].config, seconds=float("inf"), samples_per_second=Estimate(float("nan")), wait_share=float("nan")
+    )
+    text = json.dumps(build_document(run, [odd]), allow_nan=False)
+    assert json.loads(text)["trials"][0]["wait_share"] is None
+
+
+def test_a_run_without_any_result_is_told():
+    run = make_run(workers=())
+    document = build_document(run, [])
+    assert document["recommendation"] is None
+    assert document["summary"] in format_table(document, 80).replace("\n", " ")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_no_line_is_wider_than_the_terminal(document, width):
+    lines = format_table(document, width).splitlines()
+    assert max(map(len, lines[1:])) <= width
+
+
+def test_the_table_tells_every_setting_and_marks_the_recommended_one(document):
+    lines = format_table(document, 120).splitlines()
+    header = next(line for line in lines if "samples/s" in line)
+    rows = lines[lines.index(header) + 1 : lines.index(header) + 4]
+    assert [line[1:].split()[0] for line in rows] == ["0", "1", "2"]
+    assert [line.startswith(">") for line in rows] == [row["config"] == document["recommendation"]["config"] for row in document["results"]]
+
+
+def test_a_narrow_table_keeps_workers_and_throughput(document):
+    header = next(line for line in format_table(document, 40).splitlines() if "samples/s" in line)
+    assert "workers" in header
+    assert "first batch" not in header
+
+
+def test_trials_that_went_wrong_are_told_with_their_reason():
+    run = make_run(workers=(1, 2))
+    failed = TrialResult(0, 0, "killed", run.plan[0].config, ErrorInfo("worker-died", "Worker 0 was killed by signal 9."))
+    text = format_table(build_document(run, [failed]), 120)
+    assert "killed: workers 1" in text
+    assert "Worker 0 was killed by signal 9." in text
+
+
+def test_control_characters_never_reach_the_terminal():
+    run = make_run(workers=(1,))
+    failed = TrialResult(0, 0, "failed", run.plan[0].config, ErrorInfo("Nasty", "\x1b]0;owned\x07 done"))
+    text = format_table(build_document(run, [failed]), 120)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
+def test_targets_are_told_one_a_line():
+    targets = [
+        Target("train_set", "dataset", "Photos", "variable", "map", 120, line=7),
+        Target("make", "dataset", "", "function", needs=["root"], note="Give it with --arg."),
+        Target("captured:0", "captured", "DataLoader", "captured"),
+    ]
+    lines = format_targets(targets, 120).splitlines()
+    assert len(lines) == 4
+    assert "train_set" in lines[1] and "120 samples" in lines[1] and "line 7" in lines[1]
+    assert "needs root" in lines[2]
