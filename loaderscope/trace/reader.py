@@ -48,6 +48,10 @@ class TraceReader:
         """Takes in what was written since the last call; says whether there was anything."""
         return self._advance(final=False)
 
+    def stopped(self) -> list[str]:
+        """Why processes ended their recording early (a full disk), where they did; their silence says nothing any more."""
+        return self._sources.stopped()
+
     def finish(self) -> None:
         """Takes in the rest, ends open spans at the newest record, and lets go of the files. Nothing may write any more."""
         self._advance(final=True)

@@ -168,6 +168,24 @@ def test_a_script_that_stops_loading_between_trials_fails_the_rest_one_by_one(tm
     assert "only once" in sink.results[1].error.message
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of file sizes stands for the full disk")
+def test_a_full_disk_ends_the_recording_and_not_the_trial(tmp_path):
+    """Silence after recording has stopped is no hang, even for longer than the timeout."""
+    limit = """
+if index == 100:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+if index >= 8000:
+    time.sleep(0.02)
+"""
+    script = write_script(tmp_path, dataset(limit, 8200))
+    sink = run_pool(request(script, (0,), batch_size=(1,), batches=None, timeout_s=2.0))
+    (result,) = sink.results
+    assert (result.status, result.batches) == ("ok", 8200)
+    assert result.seconds > 4
+    assert any("ecording" in note and "stopped" in note for note in result.notes)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="fork")
 def test_grandchildren_of_a_trial_end_with_it(tmp_path):
     pids = tmp_path / "pids"
