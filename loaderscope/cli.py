@@ -212,7 +212,7 @@ def _demo(options: argparse.Namespace) -> int:
     request = demo_request(usable_cpus())
     if has_display():
         return _start_window(demo=request)
-    print("There is no display here, so the demo runs in the terminal. It takes about half a minute.", file=sys.stderr)
+    print("There is no display here, so the demo runs in the terminal. It takes about half a minute on an idle machine.", file=sys.stderr)
     output = _free_name(Path("loaderscope-demo" + SESSION_SUFFIX))
     status, document = _sweep(request, output, force=False)
     if document is None:

@@ -100,12 +100,22 @@ def machine_environment(agent_environment: dict[str, Any]) -> dict[str, Any]:
         nvml.close()
     return {
         **agent_environment,
+        "accelerator": _accelerator(agent_environment, bool(gpus)),
         "platform": platform.platform(),
         "cpu_count": machine.cpu_count,
         "usable_cpus": machine.usable_cpus,
         "memory_bytes": machine.memory_total_bytes,
         "gpus": gpus,
     }
+
+
+def _accelerator(agent_environment: dict[str, Any], has_gpu: bool) -> bool | None:
+    """Whether torch has an accelerator; None where only torch itself could tell, which is not asked: that would start CUDA."""
+    if str(agent_environment.get("torch", "")).endswith("+cpu"):
+        return False
+    if agent_environment.get("torch_cuda") is not None:
+        return has_gpu or (None if platform.machine() == "aarch64" else False)  # Jetson's older drivers lack NVML
+    return None
 
 
 @contextmanager

@@ -76,9 +76,9 @@ class Pool:
             self._sink.run_finished(cancelled or self._cancelled.is_set())
 
     def _sweep(self, scratch: Scratch) -> None:
-        run, has_step, length = self._learn()
+        run, length = self._learn()
         self._plan = run.plan
-        consumer = self._request.consumer or Consumer("script" if has_step else "none")
+        consumer = run.request.consumer or Consumer("none")
         self._sink.run_started(run)
         import numpy.ma  # noqa: F401  np.unique imports it at its first call, which must not be within a trial
 
@@ -96,7 +96,7 @@ class Pool:
         finally:
             sampler.close()
 
-    def _learn(self) -> tuple[Run, bool, int | None]:
+    def _learn(self) -> tuple[Run, int | None]:
         """What must be known before the first trial: environment, target, one sample, and from these the plan.
 
         The sample is read in an agent of its own: one that has touched the user's data is not used for a trial.
@@ -131,7 +131,8 @@ class Pool:
             accelerator=environment.get("accelerator"),
         )
         plan = limits.mark_limits(space.plan(request, target, facts), _data_cost(sample), read_machine(), request.force)
-        return Run(request, environment, target, request.script, sample, plan), has_step, length
+        request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
+        return Run(request, environment, target, request.script, sample, plan), length
 
     def _order(self, trial: PlannedTrial, consumer: Consumer, target: Target) -> TrialOrder:
         request = self._request
