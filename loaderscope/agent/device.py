@@ -92,6 +92,8 @@ def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[Dev
     chosen = torch.device(device) if device is not None else accelerator.current_accelerator()
     if chosen is None or chosen.type == "cpu":
         return None, "device times are not available: the step runs on the CPU"
+    if device is None and chosen.type == "cuda" and not torch.cuda.is_initialized():
+        return None, "device times are not available: the script had not used the device before its first step"
     try:
         return DeviceClock(chosen), ""
     except (RuntimeError, NotImplementedError) as error:  # a backend without timed events

@@ -51,7 +51,7 @@ _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<functi
 _FROM_WORKER = re.compile(r"^'?\"?Caught (?P<kind>\S+) in (?:DataLoader worker process (?P<worker>\d+)|pin memory thread)")
 _DIED = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pids>[\d, ]+)\) "
-    r"(?:is killed by signal: (?P<signal>.+?)\.?(?: It is possible.*)?$|exited unexpectedly(?: with exit code (?P<code>-?\d+))?)",
+    r"(?:is killed by signal: (?P<signal>[^.\n]+)|exited unexpectedly(?: with exit code (?P<code>-?\d+))?)",
     re.MULTILINE,
 )
 _LIMITS = (
@@ -64,6 +64,11 @@ _LIMITS = (
     ("DefaultCPUAllocator: can't allocate memory", "the system has no memory left"),
     ("WinError 1455", "the paging file is too small for another worker"),
 )
+_SIGNAL_HINTS = {
+    "Killed": "the system does that when memory runs out",
+    "Bus error": "that is what happens when shared memory (/dev/shm) is full",
+    "Segmentation fault": "that is a crash in native code",
+}
 _BOOTSTRAPPING = "before the current process has finished its bootstrapping phase"
 
 
@@ -99,7 +104,7 @@ def describe(error: BaseException, sample: Optional[int] = None) -> ErrorInfo:
     died = _DIED.search(text) if _DIED.search(own_text) else None  # what caused it tells more: the exit code, the signal
     if died:
         return ErrorInfo(WORKER_DIED, _death_sentence(died), text)
-    if _BOOTSTRAPPING in own_text:
+    if _BOOTSTRAPPING in " ".join(own_text.split()):  # its lines are broken in the midst
         return _with_place(MAIN_GUARD, "the script starts workers while it is imported, outside of a main guard", text, error)
     for sign, reason in _LIMITS:
         if sign in own_text:
@@ -141,7 +146,8 @@ def _with_place(kind: str, message: str, text: str, error: BaseException) -> Err
 def _death_sentence(died: "re.Match[str]") -> str:
     who = "DataLoader worker (pid %s)" % died.group("pids").strip()
     if died.group("signal"):
-        return "%s was killed by signal %s; look for its last words in the log" % (who, died.group("signal"))
+        hint = _SIGNAL_HINTS.get(died.group("signal").strip(), "look for its last words in the log")
+        return "%s was killed by signal %s; %s" % (who, died.group("signal").strip(), hint)
     if died.group("code"):
         return "%s ended with exit code %s; look for its last words in the log" % (who, died.group("code"))
     return "%s ended unexpectedly; look for its last words in the log" % who

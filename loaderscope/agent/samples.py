@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import zlib
 from typing import Any, Dict, List, Mapping, Optional
 
 _SHOWN_ITEMS = 16
+_COUNTED_ITEMS = 10_000
 _DEPTH = 6
 _FINGERPRINT_NODES = 400
 _FINGERPRINT_DEPTH = 4
 _FINGERPRINT_BYTES = 32
+_FINGERPRINT_ITEMS = 32
 
 
 def describe(value: Any, depth: int = _DEPTH) -> Dict[str, Any]:
@@ -54,7 +57,7 @@ def _describe_children(told: Dict[str, Any], children: Dict[Any, Any], depth: in
     if len(shown) == len(children):
         sizes = [item.get("bytes") for item in told["items"]]
         told["bytes"] = sum(size for size in sizes if size is not None)
-    else:
+    elif len(children) <= _COUNTED_ITEMS:
         told["bytes"] = sum(describe(item, depth - 1).get("bytes") or 0 for item in children.values())
 
 
@@ -123,8 +126,8 @@ def _collect(value: Any, depth: int, parts: List[str], seen: Any) -> None:
         elif isinstance(value, (list, tuple, set, frozenset, dict)):
             parts.append(str(len(value)))
             if depth > 0:
-                items: List[Any] = list(value.values()) if isinstance(value, dict) else list(value) if len(value) <= 64 else []
-                for item in items[:64]:
+                items = value.values() if isinstance(value, dict) else value
+                for item in itertools.islice(items, _FINGERPRINT_ITEMS):
                     _collect(item, depth - 1, parts, seen)
         elif depth > 0 and not isinstance(value, type):
             attributes = getattr(value, "__dict__", None)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
-from typing import Any, Deque, Iterator, Optional, Tuple
-
-_REMEMBERED = 4096  # batches whose indices are kept, more than are ever in flight
+from typing import Any, Iterator, Optional
 
 
 class CountingSampler:
@@ -17,20 +14,18 @@ class CountingSampler:
     """
 
     def __init__(self, inner: Any, limit: Optional[int], in_batches: bool) -> None:
-        """Wraps `inner`, which gives lists of indices if `in_batches`, else single ones."""
+        """Wraps `inner`, which gives lists of indices if `in_batches`, else single ones; `samples` counts them."""
         self._inner = inner
         self._limit = limit
         self._in_batches = in_batches
         self.samples = 0
-        self._recent: Deque[Tuple[int, Any]] = collections.deque(maxlen=_REMEMBERED)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch, indices in enumerate(itertools.islice(iter(self._inner), self._limit)):
+        for indices in itertools.islice(iter(self._inner), self._limit):
             try:
                 self.samples += len(indices) if self._in_batches else 1
             except TypeError:  # a batch sampler may give anything that its dataset understands
                 self.samples += 1
-            self._recent.append((batch, indices))
             yield indices
 
     def __len__(self) -> int:
@@ -41,7 +36,3 @@ class CountingSampler:
         if name.startswith("__"):  # copying and pickling ask before there is an inner sampler
             raise AttributeError(name)
         return getattr(self._inner, name)
-
-    def indices_of(self, batch: int) -> Any:
-        """The indices of a recent batch of the newest epoch, or None."""
-        return next((indices for number, indices in reversed(self._recent) if number == batch), None)

@@ -143,13 +143,16 @@ def _look_up(script: Script, name: str) -> Any:
 
 
 def _kind_of(value: Any, feeds: Feeds, script: Script) -> Optional[str]:
-    if isinstance(value, type):
+    try:
+        if isinstance(value, type):
+            return None
+        if isinstance(value, feeds.loader):
+            return "loader"
+        if isinstance(value, feeds.dataset):
+            return "dataset"
+        return "dataset" if _is_duck(value) and _is_clearly_meant(type(value), script) else None
+    except Exception:  # a proxy of somebody's that raises when it is asked what it is: no target
         return None
-    if isinstance(value, feeds.loader):
-        return "loader"
-    if isinstance(value, feeds.dataset):
-        return "dataset"
-    return "dataset" if _is_duck(value) and _is_clearly_meant(type(value), script) else None
 
 
 def _is_duck(value: Any) -> bool:

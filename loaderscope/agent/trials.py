@@ -105,7 +105,10 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
             clock.finish()
     finally:
         if order.record:
-            event_seconds = instrument.stop_recording().seconds_estimate
+            recorded = instrument.stop_recording()
+            event_seconds = recorded.seconds_estimate
+            if recorded.stopped is not None:
+                notes.append(recorded.stopped)
     return TrialOutcome(
         seconds=seconds,
         batches=sum(epoch.batches for epoch in epochs),

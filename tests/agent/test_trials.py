@@ -11,7 +11,7 @@ from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 
 METHODS = multiprocessing.get_all_start_methods()
 FORK = "fork" if "fork" in METHODS else METHODS[0]
-FETCH_S, STEP_MS = 0.01, 20.0
+FETCH_S = 0.01
 
 SCRIPT = """
     import os, threading, time
@@ -106,28 +106,68 @@ def batches_of(agent, config, **order):
     return [[int(number) for number in line[7:-1].split(",")] for line in printed]
 
 
-@pytest.mark.parametrize("record", [False, True])
-def test_a_trial_takes_the_time_that_its_waits_add_up_to(agent, record):
-    """15 batches of 4 samples at 10 ms and a step of 20 ms, two epochs. Other load on the machine can only add to it."""
-    attach(agent, "slow")
-    expected_s = 120 * FETCH_S + 30 * STEP_MS / 1000
-    for _ in range(4):
-        outcome = agent.trial(TrialConfig(0, 4), Consumer("sleep", STEP_MS), batches=15, epochs=2, record=record)
+TIMED = """
+    import time, torch
+    spent_s = 0.0
+
+    def wait(seconds):
+        global spent_s
+        start_s = time.perf_counter()
+        time.sleep(seconds)
+        spent_s += time.perf_counter() - start_s
+
+    class Timed(torch.utils.data.Dataset):
+        def __len__(self):
+            return 400
+        def __getitem__(self, index):
+            wait(0.01)
+            return index
+
+    timed = Timed()
+
+    def train_step(batch):
+        wait(0.02)
+        print("spent", spent_s, flush=True)
+"""
+
+
+def test_a_trial_takes_the_time_that_its_waits_add_up_to(start_agent, write):
+    """15 batches of 4 samples at 10 ms and a step of 20 ms, two epochs; the script tells how long its sleeps really took."""
+    agent = start_agent()
+    agent.load(write(TIMED))
+    attach(agent, "timed")
+    spent_before_s = 0.0
+    for record in (False, True):
+        outcome = agent.trial(TrialConfig(0, 4), Consumer("script"), batches=15, epochs=2, record=record)
         assert (outcome.batches, outcome.samples, outcome.epoch_batches) == (30, 120, [15, 15])
-        assert outcome.seconds >= expected_s
+        printed = []
+        while len(printed) < 30:
+            printed += [line for line in agent.output() if line.startswith("spent")]
+        spent_s = float(printed[-1].split()[1])
+        assert spent_s - spent_before_s >= 30 * (4 * 0.01 + 0.02)
+        assert 0 <= outcome.seconds - (spent_s - spent_before_s) < 0.04 * outcome.seconds + 0.05
         assert (outcome.event_seconds is not None) == record
-        if outcome.seconds < expected_s * 1.04:
-            return
-    assert outcome.seconds == pytest.approx(expected_s, rel=0.04)
+        spent_before_s = spent_s
+
+
+def test_a_simulated_step_takes_its_milliseconds(agent):
+    attach(agent, "fast")
+    for kind in ("sleep", "burn"):
+        outcome = agent.trial(TrialConfig(0, 4), Consumer(kind, 20.0), batches=5)
+        assert 0.1 <= outcome.seconds < 1.0
 
 
 def test_workers_share_the_waiting(agent):
     """Two workers take half the time of the fetches, and a burning step of 5 ms hides behind them."""
     attach(agent, "slow")
-    outcome = agent.trial(TrialConfig(2, 4, 2, start_method=FORK), Consumer("burn", 5.0), batches=24)
     fetch_s = 24 * 4 * FETCH_S / 2
-    assert (outcome.batches, outcome.ran_user_code) == (60, False)
-    assert fetch_s <= outcome.seconds <= fetch_s * 1.5 + (0.5 if FORK == "fork" else 10)
+    for _ in range(3):  # a busy machine may need another try
+        outcome = agent.trial(TrialConfig(2, 4, 2, start_method=FORK), Consumer("burn", 5.0), batches=24)
+        assert (outcome.batches, outcome.ran_user_code) == (24, False)
+        assert fetch_s <= outcome.seconds
+        if FORK != "fork" or outcome.seconds < fetch_s * 1.6:  # one worker would take twice as long
+            return
+    pytest.fail(f"{outcome.seconds} s for fetches of {fetch_s} s in each of two workers")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -247,6 +287,28 @@ def test_the_fingerprint_changes_when_the_dataset_was_read_here_and_only_then(ag
     read_here = agent.trial(TrialConfig(0, 4), batches=2)
     assert read_here.fingerprint != before
     assert read_here.ran_user_code
+
+
+def test_a_device_gets_the_batches_whatever_they_are_nested_in(agent):
+    """On the CPU, where a transfer changes nothing; it is drawn all the same, and device times are said to be missing."""
+    attach(agent, "fast")
+    outcome = agent.trial(TrialConfig(0, 4), Consumer("sleep", 0.0), device="cpu", h2d="non_blocking", record=True)
+    assert outcome.batches == 6
+    assert any("device times are not available" in note for note in outcome.notes)
+    assert not outcome.pinned
+
+
+def test_a_forkserver_imports_what_it_is_told_to_before_the_workers_start(start_agent, write):
+    if "forkserver" not in METHODS:
+        pytest.skip("this system has no forkserver")
+    write("import os\nprint('preloaded in', os.getpid(), flush=True)\n", "heavy.py")
+    agent = start_agent()
+    agent.load(write("import torch\nsquares = torch.utils.data.TensorDataset(torch.arange(8))\n"))
+    attach(agent, "squares")
+    config = TrialConfig(2, 4, 2, start_method="forkserver", forkserver_preload=("torch", "heavy"))
+    outcome = agent.trial(config)
+    assert not isinstance(outcome, ErrorInfo), outcome.message
+    assert len([line for line in agent.close() if line.startswith("preloaded")]) == 1
 
 
 def test_a_step_is_made_once_and_in_the_agent_only(start_agent, write):
