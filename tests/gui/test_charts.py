@@ -1,0 +1,166 @@
+"""What the charts and the report are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+import support_session
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QColor, QImage, QPainter
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
+from loaderscope.gui.charts.chart import paint_chart
+from loaderscope.gui.charts.drawing import ticks
+from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
+from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data
+from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput, throughput_data
+from loaderscope.gui.palette import DARK, LIGHT
+from loaderscope.gui.report import write_report
+from loaderscope.session.file import SessionWriter
+from loaderscope.trace.model import SeriesInfo, Trace
+
+
+pytestmark = pytest.mark.usefixtures("qapp")
+
+
+def setting(workers, value, **changes):
+    config = TrialConfig(workers, 32) if not workers else TrialConfig(workers, 32, 2, False, False, "fork", True, "process")
+    config = dataclasses.replace(config, **changes)
+    return SettingResult(config, [workers], Estimate(value, (value - 5, value + 5)), *[None] * 11)
+
+
+def painted(paint, data, palette=LIGHT, size=(500, 300)):
+    image = QImage(*size, QImage.Format.Format_RGB32)
+    painter = QPainter(image)
+    hits = paint_chart(painter, QRectF(0, 0, *size), paint, data, palette)
+    painter.end()
+    return image, hits
+
+
+def colours_of(image):
+    return {image.pixelColor(x, y).name() for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)}
+
+
+def test_throughput_has_a_line_for_each_start_method_that_begins_without_workers():
+    settings = [
+        setting(0, 50),
+        setting(1, 60),
+        setting(2, 110),
+        setting(1, 55, start_method="spawn"),
+        setting(2, 100, start_method="spawn"),
+    ]
+    data = throughput_data(settings, None)
+    lines = {name: [point.workers for point in points] for name, points in data.lines}
+    assert lines == {"fork": [0, 1, 2], "spawn": [0, 1, 2]}
+
+
+def test_the_best_setting_and_its_ties_are_named():
+    settings = [setting(0, 50), setting(2, 110), setting(4, 112)]
+    best = settings[1].config
+    recommendation = Recommendation(best, settings[2].config, [settings[2].config], None, None, 4, 8, "because")
+    data = throughput_data(settings, recommendation)
+    assert data.best_label == "2: best value, ties with 4"
+    assert data.marker == 4
+    image, hits = painted(paint_throughput, data)
+    assert [hit.trial for hit in hits] == [0, 2, 4]
+    assert LIGHT.lines[0] in colours_of(image)
+
+
+def test_startup_phases_stand_where_they_happened():
+    config = setting(1, 1).config
+    phases = [
+        Phase(0, "worker-0", "main_import", 0.5, 1.0),
+        Phase(0, "worker-0", "first_fetch", 1.5, 0.5),
+        Phase(0, "main", "iterator", 0, 0.1),
+    ]
+    result = TrialResult(3, 0, "ok", config, first_batch_s=2.1, startup=Startup(1.0, None, phases))
+    data = startup_data([result])
+    assert [phase.phase for phase in data.bars[0].phases] == ["main_import", "first_fetch"]
+    image, hits = painted(paint_startup, data)
+    bars = [hit for hit in hits if "import" in hit.text or "fetch" in hit.text]
+    assert bars[0].area.width() == pytest.approx(2 * bars[1].area.width(), rel=0.01)
+    assert bars[1].area.left() == pytest.approx(bars[0].area.right(), abs=0.6)
+    assert {LIGHT.startup, LIGHT.fetch} <= colours_of(image)
+
+
+def test_memory_shows_every_process_and_says_why_it_cannot():
+    trace = Trace()
+    trace.origin_ns = 1000
+    for process, size in (("main", 3e8), ("worker-0", 2e8)):
+        info = SeriesInfo(f"pss/{process}", "memory", process, "bytes", process)
+        trace.series_of(info).append(time_ns=[1000, 10**9], value=[size / 2, size])
+    data = memory_data(trace)
+    assert [line.process for line in data.lines] == ["main", "worker-0"]
+    assert data.lines[0].bytes == (1.5e8, 3e8)
+    assert {DARK.lines[0], DARK.lines[1]} <= colours_of(painted(paint_memory, data, DARK)[0])
+    empty = Trace()
+    empty.unavailable["memory"] = "The system forbids it."
+    assert memory_data(empty).reason == "The system forbids it."
+
+
+@pytest.mark.parametrize(
+    ("paint", "data"), [(paint_throughput, ThroughputData()), (paint_startup, StartupData()), (paint_memory, MemoryData())]
+)
+def test_an_empty_chart_explains_itself(paint, data):
+    image, hits = painted(paint, data)
+    assert hits == [] and QColor(LIGHT.muted).name() in colours_of(image)
+
+
+@pytest.mark.parametrize("size", [(60, 40), (160, 110), (3000, 1200)])
+def test_charts_can_be_painted_at_any_size(size):
+    painted(paint_throughput, throughput_data([setting(0, 50), setting(2, 110)], None), size=size)
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(0, 100, 5) == [0, 20, 40, 60, 80, 100]
+    assert ticks(0, 0.7, 3) == [0, 0.5]
+    assert ticks(3, 3, 5) == [3]
+
+
+@pytest.fixture
+def session(tmp_path):
+    path = tmp_path / "run.loaderscope"
+    writer = SessionWriter(path)
+    support_session.record(writer, support_session.make_run())
+    writer.close()
+    return path
+
+
+def test_the_report_is_one_file_with_table_findings_and_figures(session, tmp_path):
+    outputs = [tmp_path / name for name in ("r.html", "r.pdf", "r.png", "r.svg")]
+    write_report(session, outputs)
+    page = outputs[0].read_text("utf-8")
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page and "src='/" not in page
+    assert "make_dataset" in page and "träin.py" in page and "This system has no nonsense." in page and "★" in page
+    assert outputs[1].read_bytes().startswith(b"%PDF")
+    assert QImage(str(outputs[2])).width() > 1000
+    assert "<svg" in outputs[3].read_text("utf-8")
+
+
+def test_a_report_is_written_without_a_display_and_without_torch(session, tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from loaderscope.gui.report import write_report
+write_report(Path({str(session)!r}), [Path({str(tmp_path / "x.html")!r})])
+print("torch" in sys.modules)
+"""
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.stdout.strip() == "False", done.stderr
+    assert (tmp_path / "x.html").stat().st_size > 10_000
+
+
+def test_a_report_that_cannot_be_written_raises(session, tmp_path):
+    with pytest.raises(OSError, match="no such folder"):
+        write_report(session, [tmp_path / "no such folder" / "r.html"])
+    with pytest.raises(OSError, match="no such folder"):
+        write_report(session, [tmp_path / "no such folder" / "r.pdf"])
+    with pytest.raises(OSError, match="no such folder"):
+        write_report(session, [tmp_path / "no such folder" / "r.png"])

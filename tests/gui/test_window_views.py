@@ -1,0 +1,235 @@
+"""The window around a run: what it shows of a session, and how it is driven by keys and mouse."""
+
+from __future__ import annotations
+
+import pytest
+import support_session
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QSpinBox, QWidget
+
+from loaderscope.agent.messages import ErrorInfo
+from loaderscope.gui.commands import COMMANDS, matching
+from loaderscope.gui.panels.results import COLUMNS
+from loaderscope.gui.run_state import RunState
+from loaderscope.gui.run_thread import LiveSink
+from loaderscope.gui.theme import apply_theme, current_palette
+from loaderscope.session.file import SessionError, SessionWriter
+from loaderscope.sweep.sink import LogLine
+
+
+@pytest.fixture
+def session(tmp_path):
+    """A saved run of three settings and one that was skipped."""
+    path = tmp_path / "three.loaderscope"
+    writer = SessionWriter(path)
+    support_session.record(writer, support_session.make_run())
+    writer.close()
+    return path
+
+
+def test_an_opened_session_fills_every_view(window, session):
+    window.open_path(str(session))
+    model = window.views.results.model
+    assert model.rowCount() == 4
+    statuses = [row.status for row in (model.row(index) for index in range(4))]
+    assert statuses == ["ok", "ok", "ok", "skipped"]
+    assert [len(points) for _, points in window.views.throughput.data.lines] == [3]
+    assert len(window.views.startup.data.bars) == 3
+    assert window.views.trials.count() == 4
+    assert "three.loaderscope" in window.windowTitle()
+    assert "träin.py is not on this machine" in window.setup.target_panel.sample.text()
+    best = next(index for index in range(4) if model.data(model.index(index, 0)).startswith("★"))
+    assert model.row(best).trial_id == window.shown_trial  # the recommended setting is what is shown first
+
+
+def test_arrow_keys_in_the_table_change_the_timeline(qtbot, window, session):
+    window.open_path(str(session))
+    table = window.views.results.table
+    table.selectRow(0)
+    first = window.views.timeline.scene.trace
+    table.setFocus()
+    qtbot.keyClick(table, Qt.Key.Key_Down)
+    assert window.shown_trial == window.views.results.model.row(1).trial_id
+    assert window.views.timeline.scene.trace is not first
+    assert window.views.trials.currentData() == window.shown_trial
+    window.commands["previous_trial"].trigger()
+    assert window.views.timeline.scene.trace is first
+
+
+def test_a_skipped_setting_says_why_and_has_no_timeline(window, session):
+    window.open_path(str(session))
+    window.choose_trial(3)
+    assert window.views.trial_note.text() == "This system has no nonsense."
+    assert window.views.timeline.scene is None
+
+
+def test_a_point_of_the_chart_leads_to_its_trial(qtbot, window, session):
+    window.open_path(str(session))
+    window.views.throughput.grab()
+    for hit in window.views.throughput._hits:
+        qtbot.mouseClick(window.views.throughput, Qt.MouseButton.LeftButton, pos=hit.area.center().toPoint())
+        assert window.shown_trial == hit.trial
+
+
+def test_the_palette_finds_and_runs_a_command(qtbot, window):
+    window.commands["palette"].trigger()
+    qtbot.keyClicks(window.palette_box.field, "light dark")
+    assert window.palette_box.list.count() == 1
+    qtbot.keyClick(window.palette_box.field, Qt.Key.Key_Return)
+    assert not window.palette_box.isVisible()
+    assert current_palette().name == "light"
+    apply_theme(QApplication.instance(), "dark")
+
+
+def test_commands_have_keys_of_their_own_and_stand_on_the_help_page(window):
+    keys = [key for command in COMMANDS for key in command.keys]
+    assert len(keys) == len(set(keys))
+    assert {command.name for command in matching("stop")} >= {"stop"}
+    window.commands["help"].trigger()
+    page = window.help.view.toPlainText()
+    assert all(command.tip in page for command in COMMANDS if command.keys)
+    window.commands["help"].trigger()
+    assert not window.help.isVisible()
+
+
+def test_what_cannot_be_done_yet_is_disabled(window):
+    enabled = {name for name, action in window.commands.actions.items() if action.isEnabled()}
+    assert not enabled & {"start", "stop", "live", "save", "report", "export"}
+    assert window.setup.sweep_panel.forecast.text() == "Choose a script first."
+    window.start()
+    assert window.setup.target_panel.problem.text() == "Choose a script first."
+
+
+def test_everything_can_be_reached_with_tab_and_has_a_name(window):
+    nameless = []
+    for widget in window.findChildren(QWidget):
+        if (
+            isinstance(widget, QAbstractButton | QComboBox | QLineEdit | QSpinBox)
+            and widget.isVisible()
+            and widget.objectName()[:3] != "qt_"
+        ):
+            named = widget.accessibleName() or (isinstance(widget, QAbstractButton) and widget.text())
+            inner = isinstance(widget.parent(), QSpinBox | QComboBox) or type(widget.parent()).__name__ == "QDoubleSpinBox"
+            if not named and not inner:
+                nameless.append(widget)
+            if not inner:
+                assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus or not widget.isEnabled(), widget.accessibleName()
+    assert nameless == []
+
+
+def test_the_layout_is_remembered_and_can_be_reset(qtbot, settings, window):
+    from loaderscope.gui.main_window import MainWindow
+
+    window.views.docks["findings"].setFloating(True)
+    window.close()
+    again = MainWindow(settings)
+    qtbot.addWidget(again)
+    assert again.views.docks["findings"].isFloating()
+    again.commands["reset_layout"].trigger()
+    assert not again.views.docks["findings"].isFloating()
+
+
+def test_switching_the_theme_repaints_charts_and_is_remembered(window, settings, session):
+    window.open_path(str(session))
+    dark = window.views.throughput.grab().toImage().pixelColor(2, 2)
+    window.commands["theme"].trigger()
+    light = window.views.throughput.grab().toImage().pixelColor(2, 2)
+    assert dark == QColor("#16181d") and light == QColor("#ffffff")
+    assert settings.value("theme") == "light"
+
+
+def test_an_idle_window_paints_nothing(qtbot, window, session):
+    window.open_path(str(session))
+    window.views.timeline.setFocus()  # a cursor in a field would blink
+    counter = _PaintCounter()
+    settled = QTimer(singleShot=True, interval=600)
+    with qtbot.waitSignal(settled.timeout):
+        settled.start()
+    QApplication.instance().installEventFilter(counter)
+    idle = QTimer(singleShot=True, interval=700)
+    with qtbot.waitSignal(idle.timeout):
+        idle.start()
+    QApplication.instance().removeEventFilter(counter)
+    assert counter.painted == []
+
+
+class _PaintCounter(QObject):
+    def __init__(self):
+        super().__init__()
+        self.painted = []
+
+    def eventFilter(self, watched, event):  # noqa: N802  Qt's name
+        if event.type() == QEvent.Type.Paint:
+            self.painted.append(type(watched).__name__)
+        return False
+
+
+def test_closing_asks_about_what_is_not_saved_and_can_be_called_off(window):
+    answers = ["cancel", "discard"]
+    asked = []
+    window.dialogs.unsaved = lambda running: asked.append(running) or answers.pop(0)
+    window._unsaved = True
+    assert not window.close() and window.isVisible()
+    assert window.close()
+    assert asked == [False, False]
+
+
+class _FullDisk:
+    """A session writer whose disk is full from the second trial on."""
+
+    def __init__(self):
+        self.trials = 0
+
+    def __getattr__(self, name):
+        return lambda *arguments: None
+
+    def trial_finished(self, result, trace):
+        self.trials += 1
+        if self.trials == 2:
+            raise SessionError("No space left on device.")
+
+
+def test_a_full_disk_costs_the_file_and_not_the_view():
+    state, writer = RunState(), _FullDisk()
+    sink = LiveSink(state, writer)
+    results, _ = support_session.record(sink, support_session.make_run())
+    sink.close()
+    assert state.snapshot().results == tuple(results)
+    assert "No space left" in sink.write_error
+    _, lines = state.log_since(0)
+    assert sum("No space left" in line.text for line in lines) == 1
+    assert writer.trials == 2  # nobody writes to it any more
+
+
+def test_a_session_that_cannot_be_copied_is_told(window, session, tmp_path):
+    window.open_path(str(session))
+    assert not window.save_as(str(tmp_path / "no such folder" / "x"))
+    assert "could not be saved" in window.setup.target_panel.problem.text()
+
+
+def test_the_log_keeps_up_with_a_flood_and_says_what_it_dropped(window):
+    state = RunState()
+    for number in range(30_000):
+        state.add_log(LogLine(number, "stdout", f"line {number}", None))
+    count, lines = state.log_since(0)
+    log = window.views.log
+    log.add(lines, count - len(lines))
+    assert log.view.blockCount() <= 20_000 and "line 29999" in log.view.toPlainText()
+    assert log.note.text().startswith("10000 ")
+    log.filter.setText("line 29998")
+    assert log.view.toPlainText().strip().endswith("line 29998")
+    assert log.view.blockCount() == 1
+
+
+def test_columns_that_say_nothing_are_hidden(window, session):
+    window.open_path(str(session))
+    shown = {column.title for index, column in enumerate(COLUMNS) if not window.views.results.table.isColumnHidden(index)}
+    assert {"#", "workers", "samples/s", "wait", "epoch"} <= shown
+    assert not shown & {"GPU busy", "pinned", "in order"}
+
+
+def test_errors_come_with_advice(window):
+    window.setup._show_error(ErrorInfo("ModuleNotFoundError", "No module named 'timm' (train.py, line 3)."))
+    text = window.setup.target_panel.problem.text()
+    assert "line 3" in text and "interpreter" in text
