@@ -13,7 +13,7 @@ from loaderscope.gui.theme import apply_theme
 from loaderscope.gui.timeline.controls import CONTROLS
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.trace import lanes
-from loaderscope.trace.model import Trace
+from loaderscope.trace.model import OpenSpan, SeriesInfo, Trace
 
 WIDTH, HEIGHT = 1000, 480
 UP, NO_PIXELS = QPoint(0, 120), QPoint()
@@ -304,10 +304,10 @@ def test_panning_paints_only_what_came_into_view_and_looks_the_same(widget, trac
     for _ in range(5):
         press(widget, Key.Key_W)
     widget.repaint()
-    paints, shifts = widget.backing.paints, widget.backing.shifts
+    paints, parts = widget.backing.paints, widget.backing.parts
     widget.pan_px(37)
     widget.repaint()
-    assert (widget.backing.paints, widget.backing.shifts) == (paints, shifts + 1)
+    assert (widget.backing.paints, widget.backing.parts) == (paints, parts + 1)
     plot = (widget.lane_layout.label_width + 60, widget.lane_layout.header_height, 700, HEIGHT - widget.lane_layout.header_height)
     moved = widget.grab().toImage().copy(*plot)
     widget.backing.invalidate()
@@ -394,12 +394,40 @@ def test_new_data_is_painted_once_per_refresh(live):
     grow(trace, 0, 10**15 + 500 * MS)
     timeline.refresh()
     timeline.repaint()
-    paints = timeline.backing.paints
+    paints, parts = timeline.backing.paints, timeline.backing.parts
     grow(trace, 1, 10**15 + 600 * MS)
     timeline.refresh()
     timeline.repaint()
     timeline.repaint()
-    assert timeline.backing.paints == paints + 1
+    assert timeline.backing.paints + timeline.backing.parts == paints + parts + 1
+
+
+def test_what_is_painted_of_new_data_looks_like_all_of_it_painted_anew(live):
+    """Late, long and open spans included: each step is compared with a full painting."""
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    info = SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main", 100 * MS)
+    now_ns, parts = 10**15 + 12_000 * MS, 0
+    for number in range(12):
+        grow(trace, number, now_ns)
+        if number % 4 == 3:
+            begin = now_ns - 2_500 * MS
+            trace.track(lanes.MAIN_LANE, 0).append(start_ns=begin, end_ns=now_ns - MS, state=State.WAIT, batch=number, value=0)
+        trace.open_spans = (OpenSpan("worker-0", 0, State.COLLATE, now_ns, number),)
+        trace.series_of(info).append(time_ns=now_ns, value=50.0 + number)
+        timeline.refresh()
+        timeline.repaint()
+        partly = timeline.backing.pixmap_now().toImage()
+        timeline.backing.invalidate()
+        timeline.repaint()
+        whole = timeline.backing.pixmap_now().toImage()
+        top = timeline.lane_layout.header_height
+        rows, columns = range(top, HEIGHT, 3), range(0, WIDTH - 12, 2)
+        different = [(x, y) for x in columns for y in rows if partly.pixel(x, y) != whole.pixel(x, y)]
+        assert len(different) < 20, different[:10]
+        parts = timeline.backing.parts
+        now_ns += 300 * MS
+    assert parts > 5
 
 
 def test_the_end_of_a_trial_shows_all_of_it(live):

@@ -1,19 +1,27 @@
-"""The painted timeline between frames: painted again only when something changed, moved when the view was panned."""
+"""The painted timeline between frames: only what changed is painted again, and panning moves what is there."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
+import numpy as np
 from PySide6.QtCore import QRect
 from PySide6.QtGui import QFont, QPainter, QPixmap
 
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline.canvas import Canvas
 from loaderscope.gui.timeline.layout import Layout
-from loaderscope.gui.timeline.painter import paint, paint_plot_area
+from loaderscope.gui.timeline.painter import OVERVIEW_STALE_SHARE, overview_columns, paint, paint_header, paint_labels, paint_plot_area
 from loaderscope.gui.timeline.scene import Scene
+from loaderscope.gui.timeline.states import STYLES
 from loaderscope.gui.timeline.viewport import Viewport
 
 _OVERLAP_PX = 3
-"""Painted again beside what came into view, for what reaches over its edge."""
+"""Painted again beside what changed, for what reaches over its edge."""
+
+_PARTS_IN_A_ROW = 40
+"""After so many partial paintings of a running trial all of it is painted once, so that nothing can stay stale."""
 
 
 class Backing:
@@ -21,19 +29,28 @@ class Backing:
 
     Attributes:
         paints: how often all of it was painted.
-        shifts: how often it was moved instead.
+        parts: how often it was moved, or only the columns with new data were painted, instead.
     """
 
     def __init__(self) -> None:
         self.paints = 0
-        self.shifts = 0
+        self.parts = 0
         self._pixmap: QPixmap | None = None
         self._key: tuple[object, ...] = ()
         self._view = Viewport(0.0, 1.0)
+        self._version = -1
+        self._in_a_row = 0
+        self._known: dict[object, int] = {}  # rows of each visible track and series that are painted
+        self._open_ns: list[int] = []
+        self._overview: object = None
 
     def invalidate(self) -> None:
         """Paints all of it the next time."""
         self._key = ()
+
+    def pixmap_now(self) -> QPixmap:
+        """What is painted at the moment, a null pixmap where nothing is."""
+        return self._pixmap or QPixmap()
 
     def pixmap(
         self, scene: Scene | None, view: Viewport, layout: Layout, palette: Palette, *, scroll_y: int, ratio: float, font: QFont
@@ -49,10 +66,13 @@ class Backing:
             ratio: device pixels in a logical one.
             font: sets the family.
         """
-        key = (scene, scene.version if scene else -1, layout, ratio, palette.name, scroll_y, font.key())
+        version = scene.version if scene else -1
+        scales = tuple(scene.plot_scale(placed.row) for placed in layout.rows if placed.row.kind == "plot") if scene else ()
+        key = (scene, layout, ratio, palette.name, scroll_y, font.key(), scales, scene is None or scene.is_empty)
         if self._pixmap is not None and key == self._key:
-            unchanged = view == self._view
-            if unchanged or (scene and self._shift(scene, view, layout, palette, scroll_y=scroll_y, ratio=ratio, font=font)):
+            if view == self._view and version == self._version:
+                return self._pixmap
+            if scene is not None and not scene.is_empty and self._paint_parts(scene, view, layout, palette, scroll_y=scroll_y, font=font):
                 return self._pixmap
         width, height = round(layout.width * ratio), round(layout.height * ratio)
         if self._pixmap is None or (self._pixmap.width(), self._pixmap.height()) != (width, height):
@@ -63,32 +83,86 @@ class Backing:
         paint(painter, scene, view, layout, palette, scroll_y=scroll_y)
         painter.end()
         self.paints += 1
-        self._key, self._view = key, view
+        self._in_a_row = 0
+        self._key, self._view, self._version = key, view, version
+        if scene is not None:
+            self._remember(scene, layout)
+            self._overview = scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
         return self._pixmap
 
-    def _shift(self, scene: Scene, view: Viewport, layout: Layout, palette: Palette, *, scroll_y: int, ratio: float, font: QFont) -> bool:
-        """Pans by whole pixels: moves what is there and paints only the columns that came into view.
+    def _paint_parts(self, scene: Scene, view: Viewport, layout: Layout, palette: Palette, *, scroll_y: int, font: QFont) -> bool:
+        """Moves what is there by whole pixels and paints the columns that came into view or have new data.
 
-        The shares in the labels are left as they are; the owner paints all of it again when the view has settled.
+        A mere pan leaves the shares in the labels as they are; the owner has all of it painted when the view has settled.
         """
-        if self._pixmap is None or scene.is_empty or self._view.span != view.span:
-            return False
-        exact = (self._view.start - view.start) / view.span * layout.plot_width
+        assert self._pixmap is not None
+        width, ratio = layout.plot_width, self._pixmap.devicePixelRatio()
+        exact = (self._view.start - view.start) / view.span * width
         pixels = round(exact)
-        if abs(exact - pixels) > 0.01 or abs(pixels) >= layout.plot_width // 2 or (pixels * ratio) % 1:
+        grown = scene.version != self._version
+        if self._view.span != view.span or abs(exact - pixels) > 0.01 or abs(pixels) >= width // 2 or (pixels * ratio) % 1:
             return False
-        area = (layout.label_width, layout.axis_y, layout.plot_width, layout.height - layout.axis_y)
-        self._pixmap.scroll(round(pixels * ratio), 0, QRect(*(round(value * ratio) for value in area)))
+        if grown and self._in_a_row >= _PARTS_IN_A_ROW:
+            return False
+        parts = [(0, pixels + _OVERLAP_PX)] if pixels > 0 else [(width + pixels - _OVERLAP_PX, width)] if pixels < 0 else []
+        if grown:
+            changed_ns = self._changed_from(scene, layout)
+            x = view.x_of(changed_ns - scene.origin_ns, width) if changed_ns is not None else math.inf
+            if x < width:
+                parts = [part for part in parts if part[0] < x] + [(max(math.floor(x) - _OVERLAP_PX, 0), width)]
+        if sum(high - low for low, high in parts) > 0.8 * width:
+            return False
+        if pixels:
+            area = (layout.label_width, layout.axis_y, width, layout.height - layout.axis_y)
+            self._pixmap.scroll(round(pixels * ratio), 0, QRect(*(round(value * ratio) for value in area)))
         painter = QPainter(self._pixmap)
         painter.setFont(font)
-        canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
-        if pixels > 0:
-            canvas.x1 = min(pixels + _OVERLAP_PX, layout.plot_width)
-        else:
-            canvas.x0 = max(layout.plot_width + pixels - _OVERLAP_PX, 0)
-        canvas.fill(canvas.left + canvas.x0, layout.axis_y, canvas.x1 - canvas.x0, layout.height - layout.axis_y, palette.base)
-        paint_plot_area(canvas)
+        for low, high in parts:
+            canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
+            canvas.x0, canvas.x1 = max(low, 0), min(high, width)
+            canvas.fill(canvas.left + canvas.x0, layout.axis_y, canvas.x1 - canvas.x0, layout.height - layout.axis_y, palette.base)
+            paint_plot_area(canvas)
+        if grown:
+            self._paint_frame(Canvas(painter, scene, view, layout, palette, scroll_y))
         painter.end()
-        self.shifts += 1
-        self._view = view
+        self.parts += 1
+        self._in_a_row += grown
+        self._view, self._version = view, scene.version
         return True
+
+    def _paint_frame(self, canvas: Canvas) -> None:
+        """The labels, whose shares follow the data, and the minimap where it has grown visibly."""
+        layout = canvas.layout
+        canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, canvas.palette.base)
+        paint_labels(canvas)
+        overview = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
+        if overview is not self._overview:
+            self._overview = overview
+            canvas.fill(0, 0, layout.width, layout.axis_y, canvas.palette.base)
+            paint_header(canvas)
+
+    def _changed_from(self, scene: Scene, layout: Layout) -> int | None:
+        """The earliest moment at which anything looks different than when it was painted last."""
+        earliest = list(self._open_ns)
+        for key, times in _columns(scene, layout):
+            known = self._known.get(key, 0)
+            if len(times) > known:
+                # a sampled line goes on from its last value
+                earliest.append(int(times[max(known - 1, 0) if isinstance(key, str) else known]))
+        earliest += self._remember(scene, layout)
+        return min(earliest, default=None)
+
+    def _remember(self, scene: Scene, layout: Layout) -> list[int]:
+        self._known = {key: len(times) for key, times in _columns(scene, layout)}
+        self._open_ns = [span.start_ns for span in scene.trace.open_spans if span.state in STYLES]
+        return self._open_ns
+
+
+def _columns(scene: Scene, layout: Layout) -> Iterable[tuple[object, np.ndarray]]:
+    """Every track and series that has a row, with its times."""
+    for placed in layout.rows:
+        for lane in placed.row.lanes:
+            for number, index in enumerate(scene.tracks(lane)):
+                yield (lane, number), index.start_ns
+        for series in placed.row.series:
+            yield series, scene.values(series)[0]

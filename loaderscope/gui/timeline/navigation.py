@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -38,8 +39,11 @@ class Navigator:
         self._total = total
         self.viewport = fitted(0.0, max(total, 1e6))
 
-    def grow(self, total: float) -> bool:
-        """The trace has this length now; returns whether the view moved."""
+    def grow(self, total: float, width_px: int = 1000) -> bool:
+        """The trace has this length now; returns whether the view moved.
+
+        Follows in whole pixels of a view this wide, so that what is painted can be moved along.
+        """
         self._total = total
         if not self.following:
             return False
@@ -49,7 +53,10 @@ class Navigator:
             # grown in steps, so that not every new record changes the scale
             self.viewport = fitted(0.0, max(_step_up(total), 1e8))
         else:
-            self.viewport = Viewport(total - span * 0.97, span)
+            pixel = span / width_px
+            behind = total - span * 0.97 - before.start
+            start = before.start + math.ceil(behind / pixel) * pixel if before.span == span and 0 <= behind < span else total - span * 0.97
+            self.viewport = Viewport(start, span)
         return self.viewport != before
 
     def follow(self) -> None:

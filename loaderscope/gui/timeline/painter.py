@@ -14,6 +14,9 @@ from loaderscope.gui.timeline.scene import Scene, busy_share
 from loaderscope.gui.timeline.states import busy_states
 from loaderscope.gui.timeline.viewport import Viewport, fitted
 
+OVERVIEW_STALE_SHARE = 0.1
+"""While a trial grows, its minimap is made anew each time it has grown by this share."""
+
 EMPTY_TITLE = "No trial yet"
 EMPTY_TEXT = "Open a script and press Start: every worker, the main process and the GPU then appear here while they run."
 WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
@@ -35,10 +38,20 @@ def paint(painter: QPainter, scene: Scene | None, viewport: Viewport, layout: La
         _paint_empty(painter, scene, layout, palette)
         return
     canvas = Canvas(painter, scene, viewport, layout, palette, scroll_y)
-    _paint_title(canvas)
-    _paint_minimap(canvas)
+    paint_header(canvas)
     paint_plot_area(canvas)
     paint_labels(canvas)
+
+
+def paint_header(canvas: Canvas) -> None:
+    """Title, legend and minimap."""
+    _paint_title(canvas)
+    _paint_minimap(canvas)
+
+
+def overview_columns(layout: Layout) -> int:
+    """Into how many parts the minimap divides the trial."""
+    return max(layout.plot_width // 3, 1)
 
 
 def paint_plot_area(canvas: Canvas) -> None:
@@ -154,7 +167,7 @@ def _paint_minimap(canvas: Canvas) -> None:
     """How busy the workers were over the whole trial."""
     palette, layout = canvas.palette, canvas.layout
     canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), "whole trial", palette.muted, canvas.small_font)
-    bars = canvas.scene.overview(max(layout.plot_width // 3, 1), stale_share=0.02)
+    bars = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
     # with many idle workers the shape is what tells, so the fullest part sets the scale
     tall = (MINIMAP_PX - 6) / max(float(bars.max()), 0.05)
     width = layout.plot_width / len(bars)

@@ -20,7 +20,7 @@ _MANY_LINES = 9
 def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
     """All series of a group."""
     top, height = canvas.top + placed.bar_y, placed.bar_height
-    scale = plot_scale(canvas, placed)
+    scale = canvas.scene.plot_scale(placed.row)
     canvas.line(canvas.left + canvas.x0, top + height - 1, canvas.left + canvas.x1, top + height - 1, canvas.palette.grid)
     for number, key in enumerate(placed.row.series):
         info = canvas.scene.info(key)
@@ -40,16 +40,6 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
         else:
             _paint_line(canvas, times, y, value)
     canvas.painter.setOpacity(1.0)
-
-
-def plot_scale(canvas: Canvas, placed: PlacedRow) -> float:
-    """What the top of a plot stands for: the largest value of the whole trial, rounded up, so that it stays put in zooming."""
-    peak = max((canvas.scene.peak(key) for key in placed.row.series), default=0.0)
-    if placed.row.unit == "%":
-        return max(peak, 100.0)
-    if placed.row.unit == "°C":
-        return max(peak, 100.0)
-    return peak * 1.08 or 1.0
 
 
 def line_colour(canvas: Canvas, process: str | None, number: int, crowded: bool = False) -> str:
@@ -95,7 +85,7 @@ class Readings:
 def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | None:
     """What the lines of a plot say at a moment; None where nothing was sampled yet."""
     top, height = canvas.top + placed.bar_y, placed.bar_height
-    scale = plot_scale(canvas, placed)
+    scale = canvas.scene.plot_scale(placed.row)
     dots, values = [], []
     for number, key in enumerate(placed.row.series):
         info = canvas.scene.info(key)

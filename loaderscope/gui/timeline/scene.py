@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.states import LEGEND_ORDER, STYLES, level_in
-from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace
+from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
 
 _KIND_ORDER = {"device": 0, "main": 1, "worker": 2, "pin": 3}
 _SECTION = {"device": 0, "main": 0, "worker": 1, "pin": 2}
@@ -73,8 +74,10 @@ class Scene:
         self.title = title
         self.rows: tuple[Row, ...] = ()
         self.version = -1
-        self._indexes: dict[tuple[str, int], TrackIndex] = {}
-        self._fresh: set[tuple[str, int]] = set()
+        self._indexes: dict[TrackKey, TrackIndex] = {}
+        self._fresh: set[TrackKey] = set()  # those that took in what this version has
+        self._tracks_of: dict[str, list[TrackKey]] = {}
+        self._legend: list[tuple[str, str, bool]] | None = None
         self._overview: tuple[tuple[int, int], Floats] | None = None
         self._peaks: dict[str, tuple[int, float]] = {}
         self.update()
@@ -101,17 +104,20 @@ class Scene:
             return False
         self.version = version
         self._fresh.clear()
+        self._legend = None
+        self._tracks_of.clear()
+        for key in sorted(self.trace.tracks):
+            self._tracks_of.setdefault(key.lane, []).append(key)
         self.rows = _rows(self.trace)
         return True
 
     def tracks(self, lane: str) -> list[TrackIndex]:
         """The spans of a lane, outermost first."""
         found = []
-        for key in sorted(key for key in list(self.trace.tracks) if key.lane == lane):
-            pair = (key.lane, key.depth)
+        for pair in self._tracks_of.get(lane, ()):
             index = self._indexes.get(pair)
             if index is None:
-                index = self._indexes[pair] = TrackIndex(self.trace.tracks[key])
+                index = self._indexes[pair] = TrackIndex(self.trace.tracks[pair])
             elif pair not in self._fresh:
                 index.update()
             self._fresh.add(pair)
@@ -154,8 +160,17 @@ class Scene:
             self._peaks[series] = known
         return known[1]
 
+    def plot_scale(self, row: Row) -> float:
+        """What the top of a plot stands for: a round number above the largest value of the whole trial, so it stays put."""
+        peak = max((self.peak(key) for key in row.series), default=0.0)
+        if row.unit in ("%", "°C"):
+            return max(_round_up(peak), 100.0)
+        return _round_up(peak * 1.02) or 1.0
+
     def legend(self) -> list[tuple[str, str, bool]]:
         """Entries for the states that occur: word, colour role, hatched."""
+        if self._legend is not None:
+            return self._legend
         found: dict[str, tuple[str, bool]] = {}
         for row in self.rows:
             for lane in row.lanes:
@@ -165,7 +180,8 @@ class Scene:
                         if style and style.legend not in found:
                             role = "startup" if style.legend == "start-up" else style.role
                             found[style.legend] = (role, style.hatched)
-        return [(word, *found[word]) for word in LEGEND_ORDER if word in found]
+        self._legend = [(word, *found[word]) for word in LEGEND_ORDER if word in found]
+        return self._legend
 
     def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
         """Share of each of `columns` equal parts of the whole trial in which workers (or main) fetch and collate.
@@ -189,6 +205,15 @@ class Scene:
         result = np.clip(busy / np.maximum(np.diff(edges), 1) / len(workers), 0.0, 1.0)
         self._overview = ((columns, newest_ns), result)
         return result
+
+
+def _round_up(value: float) -> float:
+    if value <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(
+        power * factor for factor in (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0) if value <= power * factor * (1 + 1e-9)
+    )
 
 
 def drawn_states(index: TrackIndex, lane_kind: str, level: int) -> list[int]:

@@ -95,7 +95,7 @@ class TimelineWidget(QWidget):
             return
         if was_empty and not self.scene.is_empty and not self.navigator.following:
             self.navigator.reset(self.scene.total_ns)
-        moved = self.navigator.grow(self.scene.total_ns)
+        moved = self.navigator.grow(self.scene.total_ns, self._layout.plot_width)
         if self.scene.rows != rows:
             self._place()
         self.update()
@@ -339,7 +339,7 @@ class TimelineWidget(QWidget):
     # inside
 
     def _pixmap(self) -> QPixmap:
-        shifts = self.backing.shifts
+        parts = self.backing.parts
         pixmap = self.backing.pixmap(
             self.scene,
             self.viewport,
@@ -349,7 +349,7 @@ class TimelineWidget(QWidget):
             ratio=self.devicePixelRatioF(),
             font=self.font(),
         )
-        if self.backing.shifts != shifts:
+        if self.backing.parts != parts:
             self._settle.start()
         return pixmap
 
