@@ -20,8 +20,12 @@ from loaderscope.gui.timeline.viewport import Viewport
 _OVERLAP_PX = 3
 """Painted again beside what changed, for what reaches over its edge."""
 
-_PARTS_IN_A_ROW = 40
+_PARTS_IN_A_ROW = 50
 """After so many partial paintings of a running trial all of it is painted once, so that nothing can stay stale."""
+
+
+_LABEL_TURNS = 5
+"""With many lanes each label is painted anew in every fifth painting; it takes as long to read one."""
 
 
 class Backing:
@@ -133,8 +137,7 @@ class Backing:
     def _paint_frame(self, canvas: Canvas) -> None:
         """The labels, whose shares follow the data, and the minimap where it has grown visibly."""
         layout = canvas.layout
-        canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, canvas.palette.base)
-        paint_labels(canvas)
+        paint_labels(canvas, self._in_a_row, _LABEL_TURNS if len(layout.rows) > 2 * _LABEL_TURNS else 1)
         overview = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
         if overview is not self._overview:
             self._overview = overview

@@ -228,6 +228,8 @@ def _mark_outliers(canvas: Canvas, index: TrackIndex, states: list[int], y: floa
     boxes = []
     for state in states:
         rows = index.outliers(state, start_ns, end_ns, most=canvas.x1 - canvas.x0)
+        if not len(rows):
+            continue
         # what is wide enough to be seen by itself needs no mark
         hidden = index.end_ns[rows] - index.start_ns[rows] < 3 * canvas.viewport.span / canvas.layout.plot_width
         boxes += [QRectF(x, y - 2, 2, 3) for x in np.unique(canvas.x_of(index.start_ns[rows[hidden]])).tolist()]

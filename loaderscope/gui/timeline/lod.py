@@ -139,9 +139,10 @@ class TrackIndex:
 
         Where there are more than `most` of them they are the rule and no exception, and the answer is empty.
         """
-        sums, median_ns = self._sums.get(state), self.median_ns(state)
-        if sums is None or median_ns is None:
+        sums = self._sums.get(state)
+        if sums is None or not len(sums.long_rows.array) or self.start_ns[sums.long_rows.array[-1]] < start_ns:
             return np.empty(0, np.int64)
+        median_ns = self.median_ns(state) or 0.0
         rows = sums.long_rows.array.astype(np.int64)
         if len(rows) > most:
             first, last = np.searchsorted(self.start_ns, np.array([start_ns, end_ns], np.int64))

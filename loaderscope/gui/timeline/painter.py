@@ -86,8 +86,8 @@ def paint_plot_area(canvas: Canvas) -> None:
     painter.restore()
 
 
-def paint_labels(canvas: Canvas) -> None:
-    """The label column, which stays where it is."""
+def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
+    """The label column, which stays where it is; with several turns only the rows whose turn it is."""
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     if not canvas.is_raster:
@@ -98,9 +98,10 @@ def paint_labels(canvas: Canvas) -> None:
     painter.setClipRect(QRectF(0, layout.header_height, canvas.left, layout.height - layout.header_height))
     for y in layout.rules:
         canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
-    for placed in _visible_rows(canvas):
+    for placed in _visible_rows(canvas)[turn % turns :: turns]:
         second = second_line(canvas, placed)
         y = canvas.top + placed.y
+        canvas.fill(0, y, canvas.left, placed.height, palette.base)
         width = canvas.left - 18.0
         if placed.two_lines and second:
             middle = y + placed.height / 2
