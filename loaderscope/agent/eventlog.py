@@ -13,7 +13,7 @@ import mmap
 import os
 import struct
 import time
-from typing import Callable, List, Optional
+from typing import Any, Callable, List, Optional
 
 from .layout import HEADER_BYTES, KEPT_SEGMENTS, LAYOUT_VERSION, NAMES_SUFFIX, RECORD, SEGMENT_BYTES, SEGMENT_RECORDS, STACKS_SUFFIX, SUFFIX
 
@@ -118,7 +118,9 @@ class EventLog:
 
     def _bind(self) -> "tuple[Write, Write]":
         """The two hot functions, with everything that they touch in local cells."""
-        next_slot, segments, pack, clock = self._next_slot, self._segments, RECORD.pack_into, time.perf_counter_ns
+        next_slot, clock = self._next_slot, time.perf_counter_ns
+        pack: Any = RECORD.pack_into
+        segments = self._segments
 
         def write(kind: int, a: int = 0, b: int = 0, thread: int = 0) -> None:
             time_ns = clock()

@@ -81,7 +81,11 @@ def install(patches: Patches) -> None:
 
     def make_wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
         def create_fetcher(*args: Any, **kwargs: Any) -> Any:
-            fetcher = original(*args, **kwargs)
+            try:
+                fetcher = original(*args, **kwargs)
+            except BaseException as error:  # iter() of the user's dataset
+                hide_frame(error)
+                raise
             if recorder.log is not None:
                 _observe(fetcher, bodies_known)
             return fetcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable
 
 from . import recorder
@@ -85,8 +86,14 @@ def install_stateful(patches: Patches, module: Any) -> None:
 def _wrap_init(original: Function) -> Function:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - takes that method's place
         if not recorder.in_main():
-            return original(self, *args, **kwargs)  # type: ignore[no-any-return]
-        return _iterator_span(self, lambda: original(self, *args, **kwargs))
+            original(self, *args, **kwargs)
+            return
+        with _iterator_span(self):
+            try:
+                original(self, *args, **kwargs)
+            except BaseException as error:
+                hide_frame(error)
+                raise
 
     return __init__
 
@@ -96,27 +103,31 @@ def _wrap_reset(original: Function) -> Function:
         if not recorder.in_main():
             return original(self, *args, **kwargs)
         _watch_result_queue(self)
-        if _notes(self).building:
-            return original(self, *args, **kwargs)
-        return _iterator_span(self, lambda: original(self, *args, **kwargs))  # persistent workers start another epoch
+        restarts = not _notes(self).building  # persistent workers start another epoch
+        with _iterator_span(self) if restarts else contextlib.nullcontext():
+            try:
+                return original(self, *args, **kwargs)
+            except BaseException as error:
+                hide_frame(error)
+                raise
 
     return _reset
 
 
-def _iterator_span(iterator: Any, make: Callable[[], Any]) -> Any:
-    """Runs what makes or restarts an iterator, as a new epoch."""
-    recorder.epoch += 1
-    notes = _notes(iterator)
-    notes.epoch, notes.building = recorder.epoch, True
-    recorder.write(_ITERATOR_BEGIN, notes.epoch)
-    try:
-        return make()
-    except BaseException as error:
-        hide_frame(error)
-        raise
-    finally:
-        notes.building = False
-        recorder.write(_ITERATOR_END, notes.epoch)
+class _iterator_span:  # noqa: N801 - used like a function
+    """Around what makes or restarts an iterator: a new epoch."""
+
+    def __init__(self, iterator: Any) -> None:
+        recorder.epoch += 1
+        self._notes = _notes(iterator)
+        self._notes.epoch, self._notes.building = recorder.epoch, True
+
+    def __enter__(self) -> None:
+        recorder.write(_ITERATOR_BEGIN, self._notes.epoch)
+
+    def __exit__(self, *_error: Any) -> None:
+        self._notes.building = False
+        recorder.write(_ITERATOR_END, self._notes.epoch)
 
 
 def _watch_result_queue(iterator: Any) -> None:
@@ -202,7 +213,11 @@ def _wrap_single_next_data(original: Function) -> Function:
     def _next_data(self: Any) -> Any:
         if recorder.in_main():
             recorder.batch = self._num_yielded
-        return original(self)
+        try:
+            return original(self)
+        except BaseException as error:
+            hide_frame(error)
+            raise
 
     return _next_data
 
@@ -210,7 +225,11 @@ def _wrap_single_next_data(original: Function) -> Function:
 def _wrap_try_put_index(original: Function) -> Function:
     def _try_put_index(self: Any, *args: Any, **kwargs: Any) -> Any:
         number = getattr(self, "_send_idx", -1)
-        result = original(self, *args, **kwargs)
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException as error:
+            hide_frame(error)
+            raise
         if recorder.in_main() and getattr(self, "_send_idx", -1) != number:
             recorder.write(_INDEX_PUT, number, internals.worker_of_batch(self, number))
         return result

@@ -60,8 +60,9 @@ def _wrap_start(original: Function) -> Function:
         global _start
         if not recorder.in_main() or not internals.is_worker_loop(getattr(self, "_target", None)):
             return original(self)
-        _start = _Start(internals.worker_number(self))
-        recorder.begin(State.START_WORKER, _start.worker)
+        number = internals.worker_number(self)
+        recorder.begin(State.START_WORKER, number)
+        _start = _Start(number)
         try:
             with _no_warning_for_our_threads(self):
                 return original(self)
@@ -71,7 +72,7 @@ def _wrap_start(original: Function) -> Function:
         finally:
             if _start.server_started:
                 recorder.end(State.SERVER_START)
-            recorder.end(State.START_WORKER, _start.worker, self.pid or 0)
+            recorder.end(State.START_WORKER, number, self.pid or 0)
             _start = None
 
     return start

@@ -33,7 +33,7 @@ class StackDump:
     def rearm(self, now_ns: int) -> int:
         """Puts the timer back and returns when that is due again."""
         if self._file is not None:
-            faulthandler.dump_traceback_later(self._after_s, exit=False, file=self._file)  # type: ignore[arg-type]
+            faulthandler.dump_traceback_later(self._after_s, exit=False, file=self._file)
             self._armed = True
         return now_ns + _REARM_EVERY_NS
 

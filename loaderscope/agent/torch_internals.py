@@ -121,7 +121,8 @@ def _names_of(function: Any) -> Optional["set[str]"]:
     code = getattr(_plain_function(function), "__code__", None)
     if code is None:
         return None
-    names, codes = set(), [code]
+    names: "set[str]" = set()
+    codes = [code]
     while codes:
         code = codes.pop()
         names.update(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
