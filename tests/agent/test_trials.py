@@ -67,6 +67,9 @@ SCRIPT = """
         def __init__(self, source):
             super().__init__(source, batch_size=4, num_workers=1, collate_fn=list, shuffle=False)
             self.extra = "kept"
+        def __iter__(self):
+            assert self.extra == "kept"
+            return super().__iter__()
 
     slow, fast, stream, bad, deadly, lazy, unpicklable = Slow(), Slow(23, 0.0), Stream(), Bad(), Deadly(), Lazy(), Unpicklable()
     plain = DataLoader(fast, 5, True, generator=torch.Generator().manual_seed(3), drop_last=True)
