@@ -6,6 +6,7 @@ What each system covers, and what it does not:
   its session, and whoever was once seen among those; orphans come back to the app, which is a child subreaper. Uncovered:
   a process that gives up its environment and its session and loses its parent, between two looks, while the agent is dead.
   One that did so and has ended stays in the process table until the app ends: it cannot be told from the app's own children.
+  An agent whose native code never gives up the GIL does not notice that the app was killed: the next app ends it, by its mark.
 * macOS: the mark and the walk of the tree. Uncovered: a process that gives up its environment and whose parent has ended.
 * Windows: a job object that dies with its last handle, so even a killed app leaves nothing. Uncovered: a process that was
   started by a service on behalf of the script (Task Scheduler, WMI), which Windows puts outside of every job.
