@@ -232,8 +232,8 @@ class LogWriter:
         self.close()
         self._segment = self._position // layout.SEGMENT_RECORDS
         path = self._folder / f"{self._stem}.{self._segment:04d}{layout.SUFFIX}"
-        path.write_bytes(b"\0" * layout.SEGMENT_BYTES)
-        self._file = path.open("r+b")
+        self._file = path.open("w+b")
+        self._file.truncate(layout.SEGMENT_BYTES)
         self.write_header()
 
     def _seek(self, position: int) -> None:
@@ -527,16 +527,20 @@ def _add_flights(simulation: Simulation, spans: dict, used: dict[str, Lane]) -> 
 
 
 def _add_series(simulation: Simulation, trace: Trace) -> None:
-    handed = [(batch.wait_end_ns, -1) for batch in simulation.hand_overs]
-    sent = [(batch.sent_ns, 1) for batch in simulation.hand_overs if batch.sent_ns is not None]
-    asked = [(r.time_ns, 1) for r in simulation.main.records if r.state == State.INDEX_PUT]
-    if not sent:
+    steps = [(batch.wait_end_ns, -1) for batch in simulation.hand_overs]
+    steps += [(batch.sent_ns, 1) for batch in simulation.hand_overs if batch.sent_ns is not None]
+    if not simulation.num_workers:
         return
-    for info, steps in ((QUEUE_DEPTH, sent + handed), (OUTSTANDING, asked + handed)):
-        total, columns = 0, trace.series_of(info)
-        for time_ns, step in sorted(steps, key=lambda pair: pair[0]):
-            total += step
-            columns.append(time_ns=time_ns, value=total)
+    total, depth = 0, trace.series_of(QUEUE_DEPTH)
+    for time_ns, step in sorted(steps, key=lambda pair: (pair[0], -pair[1])):
+        total += step
+        depth.append(time_ns=time_ns, value=total)
+    asked, outstanding = 0, trace.series_of(OUTSTANDING)
+    for record in simulation.main.records:
+        asked += record.state == State.INDEX_PUT
+        if record.form == END and (record.state == State.ITERATOR or (record.state == State.WAIT and record.a >= 0)):
+            outstanding.append(time_ns=record.time_ns, value=asked if record.state == State.ITERATOR else record.b)
+            asked = 0
 
 
 QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "batches ready", "batches")

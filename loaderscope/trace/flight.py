@@ -19,7 +19,7 @@ QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "batches ready", "batches
 """Batches that workers have sent and main has not handed out; a step function of time."""
 
 OUTSTANDING = SeriesInfo("outstanding", "outstanding", "batches asked for", "batches")
-"""Batches asked for and not handed out; a step function of time."""
+"""Batches asked for and not handed out, after each time that main touched them; a step function of time."""
 
 
 @dataclasses.dataclass
@@ -55,18 +55,19 @@ class Flights:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._puts, self._sends, self._transmits, self._arrivals, self._waits = (_Events.empty() for _ in range(5))
+        self._puts, self._sends, self._transmits, self._arrivals = (_Events.empty() for _ in range(4))
+        self._waits, self._iterators = _Events.empty(), _Events.empty()
         self._sent: _Events | None = None  # transmits, or sends where nothing tells of transmits
         self._in_flight = _Events.empty()  # sent, not handed out
         self._arrived = _Events.empty()  # of those in flight
         self._busy_until: list[int] = []  # by slot
-        self._asked = 0
         self._newest_ns = {QUEUE_DEPTH.key: 0, OUTSTANDING.key: 0}
 
     def add_spans(self, state: Ints, end_ns: Ints, batch: Ints, value: Ints) -> None:
-        """Takes note of the SEND, TRANSMIT and WAIT spans among these."""
-        for wanted, events in ((State.SEND, self._sends), (State.TRANSMIT, self._transmits), (State.WAIT, self._waits)):
-            rows = (state == wanted) & (batch >= 0)
+        """Takes note of the spans among these that tell where batches are."""
+        found = {State.SEND: self._sends, State.TRANSMIT: self._transmits, State.WAIT: self._waits, State.ITERATOR: self._iterators}
+        for wanted, events in found.items():
+            rows = (state == wanted) & ((batch >= 0) | (wanted == State.ITERATOR))
             if rows.any():
                 events.add(end_ns[rows], batch[rows], value[rows])
 
@@ -81,8 +82,8 @@ class Flights:
         """Derives what can be told from everything that happened by the horizon."""
         waits = self._waits.take(horizon_ns)
         sends = self._choose_sent(waits).take(horizon_ns)
-        arrivals, puts = self._arrivals.take(horizon_ns), self._puts.take(horizon_ns)
-        if not (len(sends.time_ns) or len(waits.time_ns) or len(puts.time_ns) or len(arrivals.time_ns)):
+        arrivals, iterators = self._arrivals.take(horizon_ns), self._iterators.take(horizon_ns)
+        if not any(len(events.time_ns) for events in (sends, waits, arrivals, iterators)):
             return
         self._in_flight.add(sends.time_ns, sends.batch, sends.value)
         self._arrived.add(arrivals.time_ns, arrivals.batch, arrivals.value)
@@ -94,7 +95,7 @@ class Flights:
         self._forget(waits.batch)
         gone_ns = np.concatenate((waits.time_ns[known], self._drop_undelivered(waits)))
         self._write_queue_depth(sends.time_ns, gone_ns)
-        self._write_outstanding(puts, waits)
+        self._write_outstanding(iterators, waits)
 
     def _choose_sent(self, waits: _Events) -> _Events:
         """The events that tell when batches were sent; none before the first batch was handed out, as only then it is clear."""
@@ -162,19 +163,19 @@ class Flights:
         before = columns.view()["value"][-1] if len(columns) else 0.0
         self._append(QUEUE_DEPTH, time_ns[order], before + np.cumsum(step[order]))
 
-    def _write_outstanding(self, puts: _Events, waits: _Events) -> None:
-        """Counts what is put, and takes torch's own count at each end of a WAIT."""
-        time_ns = np.concatenate((puts.time_ns, waits.time_ns))
-        if not len(puts.time_ns) and OUTSTANDING.key not in self._trace.series:  # 0 workers
+    def _write_outstanding(self, iterators: _Events, waits: _Events) -> None:
+        """Counts what was put until an iterator was ready, and then takes torch's own count at each end of a WAIT."""
+        time_ns = np.concatenate((iterators.time_ns, waits.time_ns))
+        if not len(time_ns):
+            return
+        puts = self._puts.take(int(time_ns.max())).time_ns
+        if not len(puts) and OUTSTANDING.key not in self._trace.series:  # 0 workers
             return
         order = np.argsort(time_ns, kind="stable")
-        is_wait = (np.arange(len(time_ns)) >= len(puts.time_ns))[order]
-        told = np.concatenate((puts.value, waits.value))[order]
-        asked = np.cumsum(~is_wait)
-        last_wait = np.maximum.accumulate(np.where(is_wait, np.arange(len(order)), -1))
-        value = np.where(last_wait >= 0, told[last_wait] - asked[last_wait], self._asked) + asked
-        if len(value):
-            self._asked = int(value[-1])
+        put_by_then = np.searchsorted(puts, time_ns[order], side="right")
+        put_since = np.diff(put_by_then, prepend=0)
+        is_wait = (np.arange(len(time_ns)) >= len(iterators.time_ns))[order]
+        value = np.where(is_wait, np.concatenate((iterators.value, waits.value))[order], put_since)
         self._append(OUTSTANDING, time_ns[order], value.astype(np.float64))
 
     def _append(self, info: SeriesInfo, time_ns: Ints, value: np.typing.NDArray[np.float64]) -> None:

@@ -1,11 +1,14 @@
 """The reader against the slow reference of `synthetic`, for whole logs and for logs that grow."""
 
+import numpy as np
 import pytest
-from support_traces import assert_same_trace
+from support_traces import assert_same_trace, in_order
 from synthetic import MS, US, LogWriter, reference_trace, simulate, write_logs
 
-from loaderscope.trace.model import Trace, TrackKey
-from loaderscope.trace.reader import TraceReader
+from loaderscope.agent import layout
+from loaderscope.agent.layout import State
+from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Trace, TrackKey, batch_id
+from loaderscope.trace.reader import TraceReader, stacks
 
 SCENARIOS = {
     "no workers": {"num_workers": 0, "sample_events": True},
@@ -66,3 +69,156 @@ def test_logs_that_grow_give_the_same_trace(log_dir, scenario):
     for writer, _ in writers.values():
         writer.close()
     assert_same_trace(trace, reference_trace(simulation), but=("lanes",))
+
+
+def test_spans_lie_where_their_state_belongs(log_dir):
+    write_logs(simulate(start_method="spawn"), log_dir)
+    trace = read_at_once(log_dir)
+    assert len(span_rows(trace, "main", -1, State.EPOCH)["start_ns"]) == 1
+    assert len(span_rows(trace, "main", 0, State.STEP)["start_ns"]) == 20
+    assert len(span_rows(trace, "main", 1, State.START_WORKER)["start_ns"]) == 2
+    assert span_rows(trace, "main", 1, State.START_WORKER)["value"].tolist() == [2000, 2001]
+    assert span_rows(trace, "worker-0", 0, State.FETCH)["batch"].tolist() == [batch_id(0, i) for i in range(0, 20, 2)]
+    assert (span_rows(trace, "worker-0", 0, State.FETCH)["value"] == 2 * MS).all()
+
+
+def test_imports_nest_by_depth_and_carry_their_name(log_dir):
+    write_logs(simulate(start_method="spawn"), log_dir)
+    trace = read_at_once(log_dir)
+    for lane in ("worker-0", "worker-1"):
+        outer, inner = span_rows(trace, lane, 1, State.IMPORT), span_rows(trace, lane, 2, State.IMPORT)
+        assert [trace.names[value] for value in outer["value"].tolist()] == ["torch"]
+        assert [trace.names[value] for value in inner["value"].tolist()] == ["numpy"]
+        assert outer["start_ns"][0] <= inner["start_ns"][0] <= inner["end_ns"][0] <= outer["end_ns"][0]
+
+
+def test_a_batch_that_is_held_up_waits_for_the_earlier_one(log_dir):
+    write_logs(simulate(num_workers=2, batches=6, fetch_ns=lambda batch: 100 * MS if batch == 2 else 1 * MS, step_ns=0), log_dir)
+    trace = read_at_once(log_dir)
+    rows = [view for key, columns in trace.tracks.items() if key.lane.startswith("flight-") for view in [columns.view()]]
+    held = {
+        int(b): int(e - s)
+        for v in rows
+        for b, s, e, state in zip(v["batch"], v["start_ns"], v["end_ns"], v["state"], strict=True)
+        if state == WAITING_FOR_EARLIER
+    }
+    ready = {int(b) for view in rows for b, state in zip(view["batch"], view["state"], strict=True) if state == READY}
+    assert ready == {batch_id(0, i) for i in range(6)}
+    assert set(held) == {batch_id(0, 3), batch_id(0, 5)}
+    assert held[batch_id(0, 3)] > 90 * MS
+
+
+def test_queue_depth_and_outstanding_follow_the_prefetch_window(log_dir):
+    write_logs(simulate(num_workers=2, batches=12, step_ns=100 * MS), log_dir)
+    trace = read_at_once(log_dir)
+    outstanding = trace.series["outstanding"][1].view()["value"]
+    assert (outstanding.max(), outstanding[-1]) == (4, 0)
+    depth = trace.series["queue_depth"][1].view()["value"]
+    assert (depth.max(), depth.min(), depth[-1]) == (4, 0, 0)
+
+
+def test_no_workers_have_neither_flights_nor_queue(log_dir):
+    write_logs(simulate(num_workers=0), log_dir)
+    trace = read_at_once(log_dir)
+    assert not [key for key in trace.lanes if key.startswith("flight")]
+    assert not trace.series
+
+
+def test_an_epoch_that_follows_has_processes_of_its_own_on_the_same_lane(log_dir):
+    write_logs(simulate(epochs=3), log_dir)
+    trace = read_at_once(log_dir)
+    assert [process.name for process in trace.processes] == ["main"] + ["worker-0", "worker-1"] * 3
+    assert all(process.ended_ns is not None for process in trace.processes)
+    fetches = span_rows(trace, "worker-1", 0, State.FETCH)
+    assert fetches["batch"].tolist() == [batch_id(epoch, i) for epoch in range(3) for i in range(1, 20, 2)]
+    assert (np.diff(fetches["start_ns"]) > 0).all()
+
+
+def test_workers_of_the_thread_backend_have_lanes_of_their_own(log_dir):
+    simulation = simulate(num_workers=0, batches=0)
+    for worker in range(2):
+        simulation.main.span(10**13, 10**13 + 5, State.FETCH, worker, 3, thread=layout.THREAD_WORKER_BASE + worker)
+    write_logs(simulation, log_dir)
+    trace = read_at_once(log_dir)
+    for worker in range(2):
+        assert span_rows(trace, f"worker-{worker}", 0, State.FETCH)["batch"].tolist() == [batch_id(0, worker)]
+
+
+def test_worker_lanes_are_there_before_the_workers(log_dir):
+    trace = Trace()
+    TraceReader(log_dir / "not made yet", trace, num_workers=2).poll()
+    assert list(trace.lanes) == ["worker-0", "worker-1"]
+
+
+def test_steps_are_repeated_on_a_lane_with_the_given_name(log_dir):
+    write_logs(simulate(), log_dir)
+    trace = read_at_once(log_dir, step_label="simulated step")
+    assert trace.lanes["step"].label == "simulated step"
+    expected = span_rows(trace, "main", 0, State.STEP)
+    for name, column in trace.tracks[TrackKey("step", 0)].view().items():
+        np.testing.assert_array_equal(column, expected[name])
+
+
+def test_what_is_open_is_told_and_closed_at_the_end(log_dir):
+    simulation = simulate(batches=4)
+    stop_ns = next(r.time_ns for r in simulation.processes[1].records if r.state == State.COLLATE)
+    for process in simulation.processes:
+        process.records = [record for record in process.records if record.written_ns <= stop_ns]
+    write_logs(simulation, log_dir)
+    trace = Trace()
+    reader = TraceReader(log_dir, trace)
+    reader.poll()
+    expected = reference_trace(simulation, finish=False)
+    assert sorted(trace.open_spans, key=in_order) == sorted(expected.open_spans, key=in_order)
+    assert {span.state for span in trace.open_spans} >= {State.EPOCH, State.WAIT, State.COLLATE}
+    reader.finish()
+    assert trace.open_spans == ()
+    collate = span_rows(trace, "worker-0", 0, State.COLLATE)
+    assert (collate["end_ns"][-1], collate["batch"][-1]) == (trace.newest_ns, batch_id(0, 0))
+    assert span_rows(trace, "main", 0, State.WAIT)["batch"].tolist() == [-1]
+
+
+def test_a_killed_worker_ends_where_the_next_one_begins(log_dir):
+    simulation = simulate(num_workers=1, epochs=2)
+    victim = simulation.processes[1]
+    victim.records = victim.records[: next(i for i, r in enumerate(victim.records) if r.state == State.FETCH) + 1]
+    write_logs(simulation, log_dir)
+    trace = read_at_once(log_dir)
+    fetch = span_rows(trace, "worker-0", 0, State.FETCH)
+    assert fetch["end_ns"][0] == victim.records[-1].time_ns
+    assert len(fetch["start_ns"]) == 21
+    assert trace.processes[1].ended_ns == victim.records[-1].time_ns
+
+
+def test_a_process_that_does_not_say_which_worker_it_is_gets_a_lane(log_dir):
+    simulation = simulate(num_workers=1)
+    simulation.processes[1].worker = None
+    write_logs(simulation, log_dir)
+    trace = read_at_once(log_dir)
+    assert trace.lanes["process-2000"].kind == "worker"
+
+
+def test_why_recording_stopped_is_noted(log_dir):
+    simulation = simulate()
+    write_logs(simulation, log_dir)
+    with LogWriter(log_dir, simulation.main) as writer:
+        writer.write(simulation.main.records)
+        writer.write_header(**{layout.Header.STOPPED: "The disk is full."})
+    assert read_at_once(log_dir).notes == ["The disk is full."]
+
+
+def test_logs_of_another_layout_are_left_alone(log_dir):
+    simulation = simulate(num_workers=0)
+    with LogWriter(log_dir, simulation.main) as writer:
+        writer.write(simulation.main.records)
+        writer.write_header(**{layout.Header.VERSION: layout.LAYOUT_VERSION + 1})
+    assert read_at_once(log_dir).record_count == 0
+
+
+def test_stacks_are_told_with_the_name_of_their_process(log_dir):
+    simulation = simulate(num_workers=1)
+    write_logs(simulation, log_dir)
+    assert stacks(log_dir) == ""
+    for process, text in zip(simulation.processes, ("  File a\n", "  File \xff b\n"), strict=True):
+        (log_dir / f"{process.pid}-{process.opened_ns}{layout.STACKS_SUFFIX}").write_bytes(text.encode("latin-1"))
+    assert stacks(log_dir) == "main (pid 1000):\nFile a\n\nworker-0 (pid 2000):\nFile \N{REPLACEMENT CHARACTER} b"
