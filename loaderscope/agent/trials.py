@@ -63,6 +63,7 @@ class _Loop(NamedTuple):
     feed: Feed
     clock: Optional[DeviceClock]
     counts_lengths: bool
+    asks_pinned: bool
 
 
 class _Epoch(NamedTuple):
@@ -96,7 +97,9 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         if reason:
             notes.append(reason)
         by_length = loaders.dataset_kind(feed.dataset) == "iterable"
-        loop = _Loop(step, order.device, order.h2d == "non_blocking", feed, clock, by_length and loader.batch_sampler is not None)
+        loop = _Loop(
+            step, order.device, order.h2d == "non_blocking", feed, clock, by_length and loader.batch_sampler is not None, _can_pin(order)
+        )
         start_ns = time.perf_counter_ns()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
         _close(loader)
@@ -140,7 +143,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
         except BaseException:
             loop.feed.failed_batch = batches
             raise
-        if batches == 0:
+        if batches == 0 and loop.asks_pinned:
             pinned = _is_pinned(batch)
         if samples_seen is not None:
             length = samples.batch_length(batch)
@@ -172,11 +175,21 @@ def _count_samples(epochs: List[_Epoch], sampler: CountingSampler, by_length: bo
     return sum(count for count in counts if count is not None) if None not in counts else None
 
 
+def _can_pin(order: TrialOrder) -> bool:
+    """Whether batches of this trial may be pinned: torch pins nothing where it has no accelerator."""
+    if not order.config.pin_memory:
+        return False
+    import torch
+
+    accelerator = getattr(torch, "accelerator", None)
+    return bool(torch.cuda.is_available() or (accelerator is not None and accelerator.is_available()))
+
+
 def _is_pinned(batch: Any) -> bool:
     """Whether the first tensor of a batch lies in pinned memory."""
     torch = sys.modules["torch"]
     if isinstance(batch, torch.Tensor):
-        return torch.cuda.is_available() and bool(batch.is_pinned())
+        return bool(batch.is_pinned())
     if isinstance(batch, Mapping):
         return any(_is_pinned(part) for part in batch.values())
     return isinstance(batch, (list, tuple)) and any(_is_pinned(part) for part in batch)

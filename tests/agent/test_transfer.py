@@ -1,0 +1,39 @@
+"""Batches on their way to a device. Torch's meta device stands in for one: moving to it is real, its memory is not."""
+
+import collections
+import types
+
+import torch
+
+from loaderscope.agent.transfer import to_device
+
+Pair = collections.namedtuple("Pair", "image label")
+
+
+def test_every_nested_tensor_is_moved_and_every_container_keeps_its_type():
+    batch = {
+        "pair": Pair(torch.zeros(2), [torch.ones(1), "text"]),
+        "ordered": collections.OrderedDict(a=torch.zeros(1)),
+        "tuple": (torch.zeros(1), None, 3),
+    }
+    moved = to_device(batch, "meta", non_blocking=True)
+    assert type(moved["pair"]) is Pair
+    assert moved["pair"].image.device.type == moved["pair"].label[0].device.type == "meta"
+    assert moved["pair"].label[1] == "text"
+    assert type(moved["ordered"]) is collections.OrderedDict and moved["ordered"]["a"].device.type == "meta"
+    assert moved["tuple"][0].device.type == "meta" and moved["tuple"][1:] == (None, 3)
+    assert batch["tuple"][0].device.type == "cpu"
+
+
+def test_an_object_that_moves_itself_is_asked_to():
+    class Graph:
+        def to(self, device, non_blocking):
+            return ("moved", device, non_blocking)
+
+    class Encoding:
+        def to(self, device):
+            return ("moved", device)
+
+    assert to_device([Graph(), Encoding()], "meta", True) == [("moved", "meta", True), ("moved", "meta")]
+    plain = types.SimpleNamespace(x=1)
+    assert to_device(plain, "meta", True) is plain
