@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from . import recorder, worker_hooks
 from . import torch_internals as internals
+from .import_timer import ImportTimer
 from .layout import Role, State
 from .patches import Patches, hide_frame
 from .spawn_probe import PREPARATION_KEY, STAMPS
@@ -44,7 +45,8 @@ def _wrap_prepare(original: Function) -> Function:
         data.pop(PREPARATION_KEY, None)
         recorder.begin(State.MAIN_IMPORT)
         try:
-            result = original(data)
+            with ImportTimer():
+                result = original(data)
         except BaseException as error:
             hide_frame(error)
             raise

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import queue
 import signal
 import subprocess
 import sys
@@ -140,6 +141,17 @@ def test_main_tells_what_starting_takes(run, method):
         assert [begin.a for begin, _ in pickles] == [0, 1]
         assert all(end.b > 200 for _, end in pickles), "bytes"
     assert len(logs.spans(seen.main, State.SERVER_START)) == (1 if method == "forkserver" else 0)
+
+
+def test_a_spawned_worker_tells_its_heavy_imports(run):
+    seen = run("persistent", "spawn")
+    for worker in seen.workers:
+        (names_file,) = seen.log_dir.glob(f"{worker.header['pid']}-*{layout.NAMES_SUFFIX}")
+        names = [json.loads(line) for line in names_file.read_text().splitlines()]
+        imports = {names[begin.a]: begin.b for begin, _ in logs.spans(worker, State.IMPORT)}
+        ((begin, end),) = logs.spans(worker, State.MAIN_IMPORT)
+        assert max(imports, key=imports.get) == "torch"
+        assert 0.5 * (end.time_ns - begin.time_ns) < imports["torch"] <= end.time_ns - begin.time_ns
 
 
 def test_without_workers_main_fetches_inside_its_wait(run):
@@ -300,3 +312,31 @@ def test_an_unknown_body_gives_a_sentence_and_keeps_what_is_sure(monkeypatch):
     assert "handing out of indices cannot be recorded" in missing
     assert "1 of 14 functions" in unknown
     assert "_get_data" in unknown
+
+
+def test_the_pin_thread_tells_what_it_pins(log_dir, monkeypatch):
+    """Torch's own loop, with the two calls that need a device left out."""
+    agent_package.load()
+    import torch
+    from _loaderscope_agent import instrument
+    from torch.utils.data._utils import pin_memory
+
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: None)
+    monkeypatch.setattr(pin_memory, "pin_memory", lambda data, device=None: data)
+    coming, pinned, done = queue.Queue(), queue.Queue(), threading.Event()
+    instrument.start_recording(str(log_dir), 60.0)
+    try:
+        thread = threading.Thread(target=pin_memory._pin_memory_loop, args=(coming, pinned, 0, done, "cuda"))
+        thread.start()
+        for number in range(3):
+            coming.put((number, torch.zeros(2)))
+        assert [pinned.get(timeout=30)[0] for _ in range(3)] == [0, 1, 2]
+        done.set()
+        coming.put((None, None))
+        thread.join(30)
+    finally:
+        instrument.stop_recording()
+        instrument.uninstall()
+    (log,) = logs.read_logs(log_dir)
+    pins = logs.spans(log, State.PIN)
+    assert [(begin.a, end.a, begin.thread) for begin, end in pins] == [(number, number, layout.PIN_THREAD) for number in range(3)]
