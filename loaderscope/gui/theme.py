@@ -66,6 +66,7 @@ QLineEdit, QPlainTextEdit, QTextEdit, QTextBrowser {
 QPlainTextEdit, QTextEdit, QTextBrowser { padding: 2px; }
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QTextBrowser:focus { border-color: $accent; }
 QLineEdit:disabled { color: $muted; background: $window; }
+QCheckBox::indicator:unchecked { border: 1px solid $muted; border-radius: 2px; background: $base; width: 11px; height: 11px; }
 QComboBox { min-height: 20px; } QSpinBox, QDoubleSpinBox { min-height: 20px; }
 
 QLabel[role="heading"] { color: $muted; font-weight: 700; font-size: 11px; letter-spacing: 1px; }

@@ -402,19 +402,22 @@ def test_new_data_is_painted_once_per_refresh(live):
     assert timeline.backing.paints + timeline.backing.parts == paints + parts + 1
 
 
-def test_what_is_painted_of_new_data_looks_like_all_of_it_painted_anew(live):
+@pytest.mark.parametrize("sampled", [True, False])
+def test_what_is_painted_of_new_data_looks_like_all_of_it_painted_anew(live, sampled):
     """Late, long and open spans included: each step is compared with a full painting."""
     timeline, trace = live
     trace.origin_ns = 10**15
     info = SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main", 100 * MS)
     now_ns, parts = 10**15 + 12_000 * MS, 0
+    trace.track(lanes.worker_lane(1), 0)
     for number in range(12):
         grow(trace, number, now_ns)
         if number % 4 == 3:
             begin = now_ns - 2_500 * MS
             trace.track(lanes.MAIN_LANE, 0).append(start_ns=begin, end_ns=now_ns - MS, state=State.WAIT, batch=number, value=0)
-        trace.open_spans = (OpenSpan("worker-0", 0, State.COLLATE, now_ns, number),)
-        trace.series_of(info).append(time_ns=now_ns, value=50.0 + number)
+        trace.open_spans = (OpenSpan("worker-1", 0, State.COLLATE, now_ns - 120 * MS, number),)
+        if sampled:
+            trace.series_of(info).append(time_ns=now_ns, value=50.0 + number)
         timeline.refresh()
         timeline.repaint()
         partly = timeline.backing.pixmap_now().toImage()

@@ -123,6 +123,8 @@ def _paint_names(
     low, high = float(canvas.left), float(canvas.left + canvas.layout.plot_width)
     left = np.maximum(canvas.x_of(index.start_ns[rows]), low)
     room = np.minimum(canvas.x_of(index.end_ns[rows]), high) - left - 1
+    # a bare number is shown where the longest one in sight would fit, so that they do not come and go along a lane
+    digits = len(str(epoch_and_batch(max(int(index.batch[rows].max()), 0))[1]))
     for at in np.flatnonzero(room >= 9).tolist():
         row = int(rows[at])
         state = int(index.state[row])
@@ -134,7 +136,8 @@ def _paint_names(
         font, metrics = (canvas.small_font, canvas.small_metrics) if height < 16 else (canvas.label_font, canvas.label_metrics)
         for text in _names(index, row, state, canvas.scene.trace.names):
             advance = metrics.horizontalAdvance(text)
-            if advance + (3 if text.isdigit() else 8) <= room[at]:
+            needed = metrics.horizontalAdvance("0") * max(digits, len(text)) + 3 if text.isdigit() else advance + 8
+            if needed <= room[at]:
                 break
         else:
             continue

@@ -17,6 +17,9 @@ _MANY_LINES = 9
 """With more processes than this, the workers' lines are drawn pale and in one colour."""
 
 
+_DEVICE_ROLES = {"gpu_utilisation": "step", "gpu_memory": "send", "gpu_power": "collate", "gpu_temperature": "error"}
+
+
 def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
     """All series of a group."""
     top, height = canvas.top + placed.bar_y, placed.bar_height
@@ -25,7 +28,7 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
     for number, key in enumerate(placed.row.series):
         info = canvas.scene.info(key)
         crowded = len(placed.row.series) > _MANY_LINES and info.process != "main"
-        value = line_colour(canvas, info.process, number, crowded)
+        value = line_colour(canvas, info.group, info.process, number, crowded=crowded)
         canvas.painter.setOpacity(0.4 if crowded else 1.0)
         times, values = _visible(canvas, *canvas.scene.values(key), info.window_ns)
         if not len(times):
@@ -42,9 +45,11 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
     canvas.painter.setOpacity(1.0)
 
 
-def line_colour(canvas: Canvas, process: str | None, number: int, crowded: bool = False) -> str:
-    """Main has the colour of its step; workers and devices go through the line colours."""
+def line_colour(canvas: Canvas, group: str, process: str | None, number: int, *, crowded: bool = False) -> str:
+    """Main has the colour of its step, the first device one for each quantity; all others go through the line colours."""
     palette = canvas.palette
+    if group in _DEVICE_ROLES and number == 0:
+        return palette.role(_DEVICE_ROLES[group])
     if process == "main":
         return palette.step
     return palette.fetch if crowded else palette.lines[number % len(palette.lines)]
@@ -98,7 +103,7 @@ def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | No
         value = float(column[at])
         values.append((info.process or info.label, value))
         y = top + height - 1 - min(max(value / scale, 0.0), 1.0) * (height - 3)
-        dots.append((line_colour(canvas, info.process, number), y))
+        dots.append((line_colour(canvas, info.group, info.process, number), y))
     if not values:
         return None
     unit = placed.row.unit
