@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
@@ -18,25 +17,14 @@ from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.opened_session import OpenedSession, SessionError
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
-from loaderscope.gui.saving import (
-    FIGURE_FILTER,
-    REPORT_FILTER,
-    SESSION_FILTER,
-    SESSION_SUFFIX,
-    Dialogs,
-    SaveError,
-    copy_session,
-    save_figure,
-    save_report,
-)
+from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.verdict import Verdict, judge
 from loaderscope.gui.views import Views
-from loaderscope.sweep.example import demo_request
+from loaderscope.gui.window_commands import handlers_of
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
-from loaderscope.sweep.system import usable_cpus
 
 LAYOUT_VERSION = 1
 HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
@@ -63,8 +51,9 @@ class MainWindow(QMainWindow):
         self.setup = Setup(self)
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
+        self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
         self.help = HelpOverlay(self)
-        self.commands = CommandSet(self, self._handlers())
+        self.commands = CommandSet(self, handlers_of(self))
         self.palette_box = CommandPalette(self.commands, self)
         self.views.add_commands(self.commands)
         self.setAcceptDrops(True)
@@ -84,36 +73,6 @@ class MainWindow(QMainWindow):
     def shown_trial(self) -> int | None:
         """The trial whose timeline is shown."""
         return self._shown_trial
-
-    def _handlers(self) -> dict[str, Callable[[], object]]:
-        docks = self.views.docks
-        return {
-            "open_script": lambda: self._open_chosen(self.dialogs.script()),
-            "open_session": lambda: self._open_chosen(self.dialogs.session()),
-            "open_demo": lambda: self.open_request(demo_request(usable_cpus())),
-            "save": self.save,
-            "report": self._save_report,
-            "export": self._export_figure,
-            "quit": self.close,
-            "start": self.start,
-            "stop": self.live.cancel,
-            "reload": self.setup.reload,
-            "live": lambda: self._set_follow(self.commands["live"].isChecked()),
-            "previous_trial": lambda: self._step_trial(-1),
-            "next_trial": lambda: self._step_trial(1),
-            "focus_setup": docks["setup"].bring_up,
-            "focus_timeline": self.views.timeline.setFocus,
-            "focus_results": docks["results"].bring_up,
-            "show_throughput": docks["throughput"].bring_up,
-            "show_startup": docks["startup"].bring_up,
-            "show_memory": docks["memory"].bring_up,
-            "show_findings": docks["findings"].bring_up,
-            "show_log": docks["log"].bring_up,
-            "theme": self.switch_theme,
-            "reset_layout": self.views.reset_layout,
-            "palette": lambda: self.palette_box.open_over(self),
-            "help": self.help.toggle,
-        }
 
     def _connect(self) -> None:
         views = self.views
@@ -159,10 +118,6 @@ class MainWindow(QMainWindow):
         if run is not None:
             self.setup.show_run(run)
 
-    def _open_chosen(self, path: str) -> None:
-        if path:
-            self.open_path(path)
-
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if _dropped(event) is not None:
             event.acceptProposedAction()
@@ -189,6 +144,8 @@ class MainWindow(QMainWindow):
 
     def _setup_changed(self) -> None:
         self._update_commands()
+        if not self._verdict.summary:
+            self._show_headline()
         if self._start_soon and not self.setup.problem:
             self._start_soon = False
             self.start()
@@ -253,10 +210,23 @@ class MainWindow(QMainWindow):
         views.startup.set_data(startup_data(snapshot.results))
         views.findings.set_findings(verdict.findings, verdict.recommendation, bool(snapshot.results))
         views.show_trials(snapshot, self._shown_trial)
-        views.show_headline(verdict.summary or ("" if self.live.running else HINT))
+        self._show_headline()
         if self._shown_trial is not None:
             views.results.select_trial(self._shown_trial)
         self._update_commands()
+
+    def _show_headline(self) -> None:
+        """What the run shows; before there is one, what to do next."""
+        target = self.setup.target_panel.current_target
+        if self._verdict.summary:
+            sentence = self._verdict.summary
+        elif self.live.running:
+            sentence = "Measuring. The first setting appears as soon as its trial is done."
+        elif target is not None and not self.setup.problem:
+            sentence = f"Ready. Choose what to sweep at the left, then press Start to measure {target.name}."
+        else:
+            sentence = HINT
+        self.views.show_headline(sentence)
 
     def choose_trial(self, trial_id: int) -> None:
         """Shows the timeline of a trial, and stays with it."""
@@ -284,13 +254,15 @@ class MainWindow(QMainWindow):
         self.views.results.select_trial(trial_id)
         self._update_commands()
 
-    def _step_trial(self, step: int) -> None:
+    def step_trial(self, step: int) -> None:
+        """Shows the timeline of the trial before or after."""
         combo = self.views.trials
         index = combo.currentIndex() + step
         if 0 <= index < combo.count():
             self.choose_trial(combo.itemData(index))
 
-    def _set_follow(self, follow: bool) -> None:
+    def set_follow(self, follow: bool) -> None:
+        """Follows the trial that runs, and its newest data."""
         current = self._state.snapshot().current
         self._follow = follow and self.live.running
         if self._follow and current is not None:
@@ -330,46 +302,28 @@ class MainWindow(QMainWindow):
         """The complete session file of what is shown."""
         return self._session.path if self._session is not None else self.live.session_path
 
-    def save(self) -> bool:
-        """Asks for a name and saves the session there; False if nothing was saved."""
+    def save(self, path: str | None = None) -> bool:
+        """Saves the session, under a name that is asked for unless it is given; False if nothing was saved."""
         source = self._source()
-        if source is None or self.live.running:
-            return False
-        path = self.dialogs.save("Save session", source.name, SESSION_FILTER)
-        return bool(path) and self.save_as(path)
-
-    def save_as(self, path: str) -> bool:
-        """Copies the session to a file; False, with a sentence told, if that failed."""
-        source = self._source()
-        target = self._written(lambda: copy_session(source, path), "Saved as") if source is not None else None
+        target = self._saving.session(source, path) if source is not None and not self.live.running else None
         if target is None:
             return False
         self._unsaved = False
         self.setWindowTitle(f"{target.name} – Loaderscope")
         return True
 
-    def _save_report(self) -> None:
+    def save_report(self) -> None:
+        """Writes a report of what is shown."""
         source = self._source()
-        path = self.dialogs.save("Save report", f"{source.stem}.html", REPORT_FILTER) if source is not None else ""
-        if source is not None and path:
-            self._written(lambda: save_report(source, path), "Report written to")
+        if source is not None:
+            self._saving.report(source)
 
-    def _export_figure(self) -> None:
+    def export_figure(self) -> None:
+        """Writes the visible part of the timeline."""
         trace = self._state.trace(self._shown_trial) if self._shown_trial is not None else None
-        path = self.dialogs.save("Export figure", f"trial-{self._shown_trial}.png", FIGURE_FILTER) if trace is not None else ""
-        if trace is not None and path:
-            title, run, view = self.views.trials.currentText(), self._state.snapshot().run, self.views.timeline.visible_range_ns()
-            self._written(lambda: save_figure(trace, path, title, run, view), "Figure written to")
-
-    def _written(self, write: Callable[[], Path], done: str) -> Path | None:
-        """Writes a file and tells where; None, with a sentence told, if that failed."""
-        try:
-            target = write()
-        except SaveError as error:
-            self._tell_problem(str(error))
-            return None
-        self.views.show_message(f"{done} {target}")
-        return target
+        if trace is not None:
+            views = self.views
+            self._saving.figure(trace, views.trials.currentText(), self._state.snapshot().run, views.timeline.visible_range_ns())
 
     # Closing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings
@@ -71,6 +72,39 @@ class Dialogs:
             self._settings.setValue("folder", str(Path(path).parent))
 
 
+class Saving:
+    """Writes what the window shows, and says how that went."""
+
+    def __init__(self, dialogs: Dialogs, tell_done: Callable[[str], object], tell_problem: Callable[[str], object]) -> None:
+        self._dialogs = dialogs
+        self._tell_done = tell_done
+        self._tell_problem = tell_problem
+
+    def session(self, source: Path, path: str | None = None) -> Path | None:
+        """Copies a complete session file to a path, or to one that is asked for; None if nothing was saved."""
+        path = path or self._dialogs.save("Save session", source.name, SESSION_FILTER)
+        return self._write(lambda: copy_session(source, path), "Saved as") if path else None
+
+    def report(self, source: Path) -> Path | None:
+        """Writes the report of a session file; the kind follows from the name."""
+        path = self._dialogs.save("Save report", f"{source.stem}.html", REPORT_FILTER)
+        return self._write(lambda: write_report_of(source, path), "Report written to") if path else None
+
+    def figure(self, trace: Trace, title: str, run: Run | None, view_ns: tuple[int, int]) -> Path | None:
+        """Writes the visible part of a timeline as a picture with a caption."""
+        path = self._dialogs.save("Export figure", "timeline.png", FIGURE_FILTER)
+        return self._write(lambda: write_figure(trace, path, title, run, view_ns), "Figure written to") if path else None
+
+    def _write(self, write: Callable[[], Path], done: str) -> Path | None:
+        try:
+            target = write()
+        except SaveError as error:
+            self._tell_problem(str(error))
+            return None
+        self._tell_done(f"{done} {target}")
+        return target
+
+
 def copy_session(source: Path, path: str) -> Path:
     """Copies a complete session file; the copy's name ends as sessions do.
 
@@ -91,7 +125,7 @@ def copy_session(source: Path, path: str) -> Path:
     return target
 
 
-def save_report(source: Path, path: str) -> Path:
+def write_report_of(source: Path, path: str) -> Path:
     """Writes the report of a session file; the kind follows from the name.
 
     Raises:
@@ -106,7 +140,7 @@ def save_report(source: Path, path: str) -> Path:
     return Path(path)
 
 
-def save_figure(trace: Trace, path: str, title: str, run: Run | None, view_ns: tuple[int, int]) -> Path:
+def write_figure(trace: Trace, path: str, title: str, run: Run | None, view_ns: tuple[int, int]) -> Path:
     """Writes the visible part of a timeline as a picture with a caption.
 
     Raises:

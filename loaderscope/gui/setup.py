@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
@@ -50,6 +51,7 @@ class Setup(QObject):
         self._inspection: Inspection | None = None
         self._probe: TargetProbe | None = None
         self._listed = False
+        self._from_session = False  # what is shown comes from a file; nothing was run for it
         self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
         self._timer.timeout.connect(self._update_forecast)
         panel = self.target_panel
@@ -61,7 +63,7 @@ class Setup(QObject):
         self._update_forecast()
 
     def widget(self) -> QWidget:
-        """Both panels in one scrolling column."""
+        """Both panels in a scrolling column, over what a start would take."""
         column = QWidget()
         layout = QVBoxLayout(column)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -71,10 +73,18 @@ class Setup(QObject):
         layout.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidget(column)
-        area.setMinimumWidth(262)
-        area.setFocusProxy(self.target_panel.script)
-        return area
+        whole = QWidget()
+        layout = QVBoxLayout(whole)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(area, 1)
+        layout.addWidget(self.sweep_panel.footer)
+        whole.setMinimumWidth(268)
+        whole.setFocusProxy(self.target_panel.script)
+        return whole
 
     @property
     def script(self) -> str:
@@ -85,6 +95,11 @@ class Setup(QObject):
         """Of the interpreter that was looked at last."""
         return self._inspection.environment if self._inspection is not None else None
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether a script or one of its targets is being looked at."""
+        return self._jobs.is_busy("inspect") or self._jobs.is_busy("probe")
+
     def open_script(self, path: str) -> None:
         """Reads a script and lists its targets."""
         script = os.path.abspath(os.path.expanduser(path))
@@ -94,7 +109,7 @@ class Setup(QObject):
     def open_request(self, request: Request) -> None:
         """Takes over a whole request, as of a session or of the example, and looks at its script."""
         if self._base is None or request.script != self._base.script:
-            self.target_panel.script_args.setText(" ".join(request.script_args))
+            self.target_panel.script_args.setText(shlex.join(request.script_args))
         self._base = request
         self._wanted_target = request.target
         self.reload()
@@ -102,16 +117,23 @@ class Setup(QObject):
             self.sweep_panel.show_request(request)
 
     def show_run(self, run: Run) -> None:
-        """Shows what a saved session was about. Its script is only looked at again when it still lies where it was."""
-        if Path(run.script).is_file():
-            self.open_request(dataclasses.replace(run.request, script=run.script))
-            return
+        """Shows what a saved session was about. Its script is not run: a file that somebody sent must not start anything.
+
+        The user may have it read again, by the interpreter chosen here.
+        """
         self._forget()
-        self._base = None
+        exists = Path(run.script).is_file()
+        self._base = dataclasses.replace(run.request, script=run.script, python=None, cwd=None) if exists else None
+        self._wanted_target = run.target.name
+        self._from_session = True
         self.target_panel.show_looking(run.script)
+        self.target_panel.script_args.setText(shlex.join(run.request.script_args))
         self.target_panel.show_targets([run.target])
-        self.target_panel.show_sample(run.sample, f"{Path(run.script).name} is not on this machine, so it cannot be measured again here.")
+        name = Path(run.script).name
+        note = f"{name} was not read again." if exists else f"{name} is not on this machine, so it cannot be measured again here."
+        self.target_panel.show_sample(run.sample, note)
         self.sweep_panel.show_request(run.request)
+        self.sweep_panel.set_current(run.target.current)
         self._update_forecast()
 
     def reload(self) -> None:
@@ -119,6 +141,7 @@ class Setup(QObject):
         if self._base is None:
             return
         self._forget()
+        self._from_session = False
         self.target_panel.show_looking(self._base.script)
         if not Path(self._base.script).is_file():
             self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {self._base.script}."))
@@ -151,6 +174,8 @@ class Setup(QObject):
         """Why a sweep cannot start now, in one sentence; empty: it can."""
         if self._base is None:
             return "Choose a script first."
+        if self._from_session:
+            return f"Read {Path(self._base.script).name} again (Ctrl+F5) to measure it here."
         if self._jobs.is_busy("inspect"):
             return "The script is being read."
         if self.target_panel.current_target is None:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QResizeEvent, QTextDocument
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -48,17 +49,50 @@ class Headline(QLabel):
 
     def __init__(self) -> None:
         super().__init__()
+        self._sentence = ""
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setWordWrap(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.setAccessibleName("What the run shows")
 
+    def tell(self, sentence: str) -> None:
+        """Shows the text, its first sentence bold; what has no room is in the tool tip."""
+        if sentence != self._sentence:
+            self._sentence = sentence
+            self.setToolTip(sentence)
+            self._fit()
+
+    def _fit(self) -> None:
+        """The longest beginning of the text that fits."""
+        words = self._sentence.split(" ")
+        fitting = next((count for count in range(len(words), 0, -1) if self._fits(_headline_html(words, count))), 0)
+        self.setText(_headline_html(words, fitting))
+
+    def _fits(self, text: str) -> bool:
+        document = QTextDocument()
+        document.setDefaultFont(self.font())
+        document.setDocumentMargin(0)
+        document.setHtml(text)
+        document.setTextWidth(max(self.width() - 8, 1))
+        return document.size().height() <= 2.2 * self.fontMetrics().lineSpacing()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
     def sizeHint(self) -> QSize:
-        return QSize(400, 2 * self.fontMetrics().height())
+        return QSize(400, 2 * self.fontMetrics().lineSpacing())
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(60, self.fontMetrics().height())
+        return QSize(60, self.fontMetrics().lineSpacing())
+
+
+def _headline_html(words: list[str], count: int) -> str:
+    """The first words, with an ellipsis where some are left out; bold up to the end of the first sentence."""
+    text = " ".join(words[:count]) + (" …" if count < len(words) else "")
+    head, dot, rest = text.partition(". ")
+    return f"<b>{html.escape(head + dot.strip())}</b> {html.escape(rest)}" if text else ""
 
 
 class Views:
@@ -81,6 +115,7 @@ class Views:
         self.trials = QComboBox()
         self.trials.setAccessibleName("Trial whose timeline is shown")
         self.trials.setToolTip("Trial whose timeline is shown (Alt+Up, Alt+Down)")
+        self.trials.setPlaceholderText("no trial yet")
         self.trials.setMinimumContentsLength(34)
         self.trials.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.trial_note = QLabel()
@@ -226,12 +261,8 @@ class Views:
             self.time_left.setText("")
 
     def show_headline(self, sentence: str) -> None:
-        """The run in a sentence, its first part bold."""
-        head, dot, rest = sentence.partition(". ")
-        text = f"<b>{html.escape(head + dot.strip())}</b> {html.escape(rest)}" if sentence else ""
-        if text != self.headline.text():
-            self.headline.setText(text)
-            self.headline.setToolTip(sentence)
+        """The run in a sentence or two."""
+        self.headline.tell(sentence)
 
     def show_message(self, sentence: str) -> None:
         """Something that went well, for a moment."""

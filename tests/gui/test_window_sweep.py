@@ -85,7 +85,7 @@ def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, scrip
     assert "worker-0" not in seen[0].lanes and "worker-0" in seen[1].lanes
 
     before, headline = table_texts(window), window.views.headline.text()
-    assert window.save_as(str(tmp_path / "kept"))
+    assert window.save(str(tmp_path / "kept"))
     session = tmp_path / "kept.loaderscope"
     assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob("*-wal"))
     window.open_path(str(session))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import support_session
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
@@ -41,6 +43,21 @@ def test_an_opened_session_fills_every_view(window, session):
     assert "träin.py is not on this machine" in window.setup.target_panel.sample.text()
     best = next(index for index in range(4) if model.data(model.index(index, 0)).startswith("★"))
     assert model.row(best).trial_id == window.shown_trial  # the recommended setting is what is shown first
+
+
+def test_opening_a_session_runs_nothing(window, tmp_path):
+    script, witness = tmp_path / "named.py", tmp_path / "it ran"
+    script.write_text(f"open({str(witness)!r}, 'w')")
+    run = support_session.make_run()
+    run = dataclasses.replace(run, script=str(script), request=dataclasses.replace(run.request, script=str(script), python="/bin/false"))
+    writer = SessionWriter(tmp_path / "sent.loaderscope")
+    support_session.record(writer, run)
+    writer.close()
+    window.open_path(str(tmp_path / "sent.loaderscope"))
+    assert not window.setup.is_looking
+    assert "Ctrl+F5" in window.setup.problem
+    assert not window.commands["start"].isEnabled()
+    assert not witness.exists()
 
 
 def test_arrow_keys_in_the_table_change_the_timeline(qtbot, window, session):
@@ -204,7 +221,7 @@ def test_a_full_disk_costs_the_file_and_not_the_view():
 
 def test_a_session_that_cannot_be_copied_is_told(window, session, tmp_path):
     window.open_path(str(session))
-    assert not window.save_as(str(tmp_path / "no such folder" / "x"))
+    assert not window.save(str(tmp_path / "no such folder" / "x"))
     assert "could not be saved" in window.setup.target_panel.problem.text()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QStackedLayout, QTableView, QWidget
 
 from loaderscope.agent.messages import TrialConfig
@@ -110,7 +110,7 @@ COLUMNS: tuple[Column, ...] = (
     _measured("first_batch_s", "first batch", "From iter(loader) to the first batch: what starting workers costs", duration_text),
     _measured(
         "peak_total_bytes",
-        "peak memory",
+        "memory",
         "Largest sum of PSS over main and workers at one time (PSS: shared pages counted by share)",
         bytes_text,
     ),
@@ -270,10 +270,12 @@ class ResultsPanel(QWidget):
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(52)
+        header.setMinimumSectionSize(74)
         self._empty = QLabel("Every setting of the sweep becomes a row here as soon as it is measured.\nClick a row to see its timeline.")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setProperty("role", "muted")
+        self._empty.setBackgroundRole(QPalette.ColorRole.Base)
+        self._empty.setAutoFillBackground(True)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self.table)

@@ -79,6 +79,7 @@ class SweepPanel(QWidget):
         self.in_order = AxisChips("in order", TIPS["in order"])
         self._axes = (self.workers, self.batch_size, self.prefetch, self.start_method, self.pin_memory, self.persistent, self.in_order)
         self._build()
+        self.footer = self._build_footer()
         self._quiet = True
         defaults = default_workers(usable_cpu_count())
         self.workers.set_values([*defaults, max(defaults[-1] * 2, 1)], defaults)
@@ -103,6 +104,8 @@ class SweepPanel(QWidget):
         layout.addWidget(heading("Consumer"))
         self.consumer = QComboBox()
         self.consumer.setAccessibleName("Consumer of the batches")
+        self.consumer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.consumer.setMinimumContentsLength(8)
         self.consumer.setToolTip(
             "Who takes the batches: without one, the loader runs as fast as it can, and nothing can be said about waiting GPUs"
         )
@@ -111,11 +114,12 @@ class SweepPanel(QWidget):
         self.consumer_ms.setDecimals(1)
         self.consumer_ms.setValue(10)
         self.consumer_ms.setSuffix(" ms")
+        self.consumer_ms.setMinimumWidth(84)
         self.consumer_ms.setAccessibleName("Milliseconds of one step")
         self.consumer_ms.setToolTip("How long one simulated training step takes")
         line = QHBoxLayout()
-        line.addWidget(self.consumer, 1)
-        line.addWidget(self.consumer_ms)
+        line.addWidget(self.consumer, 3)
+        line.addWidget(self.consumer_ms, 1)
         layout.addLayout(line)
         layout.addSpacing(4)
         layout.addWidget(heading("Sweep"))
@@ -153,19 +157,27 @@ class SweepPanel(QWidget):
         for text, seconds in BUDGETS:
             self.budget.addItem(text, seconds)
         layout.addWidget(self.budget)
+        self.consumer.currentIndexChanged.connect(self._report)
+        self.consumer_ms.valueChanged.connect(self._report)
+        self.budget.currentIndexChanged.connect(self._report)
+
+    def _build_footer(self) -> QWidget:
+        """What a start would take, and the button; stands below the panel even when that is scrolled."""
         self.forecast = QLabel()
         self.forecast.setWordWrap(True)
         self.forecast.setTextFormat(Qt.TextFormat.RichText)
         self.forecast.setAccessibleName("What the sweep will take")
-        layout.addWidget(self.forecast)
         self.start = QPushButton("Start")
         self.start.setProperty("primary", True)
         self.start.setAccessibleName("Start the sweep")
         self.start.clicked.connect(self.startRequested)
+        footer = QWidget()
+        layout = QVBoxLayout(footer)
+        layout.setContentsMargins(12, 6, 12, 10)
+        layout.setSpacing(6)
+        layout.addWidget(self.forecast)
         layout.addWidget(self.start)
-        self.consumer.currentIndexChanged.connect(self._report)
-        self.consumer_ms.valueChanged.connect(self._report)
-        self.budget.currentIndexChanged.connect(self._report)
+        return footer
 
     def _spin(self, limits: tuple[int, int], value: int, name: str, tip: str) -> QSpinBox:
         box = QSpinBox()
@@ -194,10 +206,10 @@ class SweepPanel(QWidget):
         if has_step:
             self.consumer.addItem("train_step(batch) of the script", "script")
         self.consumer.addItem("nobody: iterate only", "none")
-        self.consumer.addItem("simulated step: sleep", "sleep")
-        self.consumer.addItem("simulated step: CPU burn", "burn")
+        self.consumer.addItem("sleep for a step", "sleep")
+        self.consumer.addItem("burn CPU for a step", "burn")
         if has_gpu:
-            self.consumer.addItem("synthetic CUDA load", "cuda")
+            self.consumer.addItem("CUDA load for a step", "cuda")
         index = self.consumer.findData(kept) if kept not in (None, "none") else 0
         self.consumer.setCurrentIndex(max(0, index))
         self.consumer.blockSignals(False)

@@ -1,0 +1,49 @@
+"""What each command does to the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from loaderscope.sweep.example import demo_request
+from loaderscope.sweep.system import usable_cpus
+
+if TYPE_CHECKING:
+    from loaderscope.gui.main_window import MainWindow
+
+
+def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
+    """A function for every command of the table in gui/commands.py."""
+    docks, dialogs = window.views.docks, window.dialogs
+
+    def open_chosen(path: str) -> None:
+        if path:
+            window.open_path(path)
+
+    return {
+        "open_script": lambda: open_chosen(dialogs.script()),
+        "open_session": lambda: open_chosen(dialogs.session()),
+        "open_demo": lambda: window.open_request(demo_request(usable_cpus())),
+        "save": window.save,
+        "report": window.save_report,
+        "export": window.export_figure,
+        "quit": window.close,
+        "start": window.start,
+        "stop": window.live.cancel,
+        "reload": window.setup.reload,
+        "live": lambda: window.set_follow(window.commands["live"].isChecked()),
+        "previous_trial": lambda: window.step_trial(-1),
+        "next_trial": lambda: window.step_trial(1),
+        "focus_setup": docks["setup"].bring_up,
+        "focus_timeline": window.views.timeline.setFocus,
+        "focus_results": docks["results"].bring_up,
+        "show_throughput": docks["throughput"].bring_up,
+        "show_startup": docks["startup"].bring_up,
+        "show_memory": docks["memory"].bring_up,
+        "show_findings": docks["findings"].bring_up,
+        "show_log": docks["log"].bring_up,
+        "theme": window.switch_theme,
+        "reset_layout": window.views.reset_layout,
+        "palette": lambda: window.palette_box.open_over(window),
+        "help": window.help.toggle,
+    }
