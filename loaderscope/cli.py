@@ -185,9 +185,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from loaderscope.gui.display import window_problem
     from loaderscope.sweep.doctor import examine, format_examination
 
-    examination = examine(options.python)
+    examination = examine(options.python, window_problem())
     if options.json:
         _print_json({"loaderscope": __version__, "schema": 1, **examination})
     else:

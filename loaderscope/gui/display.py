@@ -44,6 +44,14 @@ def has_display(environ: Mapping[str, str] | None = None) -> bool:
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
+def window_problem() -> str | None:
+    """Why no window can be opened here, in one sentence; None: one can."""
+    packages = missing_packages(visible=True)
+    if packages:
+        return missing_sentence(packages, "open a window")
+    return None if has_display() else "there is no display here for a window"
+
+
 def missing_packages(visible: bool) -> list[str]:
     """The system packages that Qt lacks, for a window on X11 (`visible`) or only for drawing. Empty outside Linux."""
     if not sys.platform.startswith("linux"):

@@ -32,8 +32,12 @@ print(json.dumps(answer))
 """
 
 
-def examine(python: str | None = None) -> dict[str, Any]:
-    """Looks at this machine, at one interpreter closely (None: the one that runs the app), and at the others briefly.
+def examine(python: str | None = None, window_problem: str | None = None) -> dict[str, Any]:
+    """Looks at this machine, at one interpreter closely, and at the others briefly.
+
+    Args:
+        python: the interpreter; None: the one that runs the app.
+        window_problem: why no window can be opened here, as only the layer above can tell; None: one can.
 
     Returns:
         Plain JSON values: `app`, `interpreter` (its `error` is None if trials can run in it), `interpreters`, `nvml`, `machine`, and
@@ -47,7 +51,12 @@ def examine(python: str | None = None) -> dict[str, Any]:
     finally:
         nvml.close()
     return {
-        "app": {"python": platform.python_version(), "executable": sys.executable, "pyside6": _version("PySide6-Essentials")},
+        "app": {
+            "python": platform.python_version(),
+            "executable": sys.executable,
+            "pyside6": _version("PySide6-Essentials"),
+            "window_problem": window_problem,
+        },
         "interpreter": interpreter,
         "interpreters": [dataclasses.asdict(found) for found in list_interpreters()],
         "nvml": gpus,
@@ -62,6 +71,7 @@ def format_examination(examination: dict[str, Any]) -> str:
     cuda = "not available" if not interpreter["cuda_available"] else f"{interpreter['cuda_devices']} device(s)"
     rows = [
         ("app", f"Python {app['python']}, PySide6 {app['pyside6'] or 'not installed'}, {app['executable']}"),
+        ("window", app["window_problem"] or "can be opened"),
         ("interpreter", interpreter["path"]),
         (
             "",

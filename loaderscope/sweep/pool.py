@@ -124,6 +124,9 @@ class Pool:
             raise SweepError(
                 ErrorInfo("unsupported", f"{target.name} is empty: it has no sample to load.", "", request.script, target.line)
             )
+        if request.consumer is not None and request.consumer.kind == "script" and not has_step:
+            sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
+            raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
         facts = space.Facts(
             usable_cpus=environment["usable_cpus"],
             start_methods=tuple(environment["start_methods"]),

@@ -52,6 +52,11 @@ def test_an_empty_dataset_is_refused(tmp_path: pathlib.Path) -> None:
     assert "no samples" in sentence(loaderscope(tmp_path, "run", "script.py", "--target", "numbers"))
 
 
+def test_a_step_of_the_script_that_is_not_there_is_refused(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, SMALL)
+    assert "train_step" in sentence(loaderscope(tmp_path, "run", "script.py", "--target", "numbers", "--step", "script"))
+
+
 def test_a_script_that_ends_itself_is_told(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, "import sys\nsys.exit(3)\n")
     assert "3" in sentence(loaderscope(tmp_path, "targets", "script.py"))
