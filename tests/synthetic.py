@@ -510,12 +510,14 @@ def _lane_of(process: Process, record: Record) -> Lane:
 
 
 def _add_flights(simulation: Simulation, spans: dict, used: dict[str, Lane]) -> None:
-    """READY and WAITING_FOR_EARLIER of every batch, each batch in the first slot that is free when it was sent."""
+    """READY and WAITING_FOR_EARLIER of every batch, each batch in the slot that has been free longest when it was sent."""
     busy_until: list[int] = []
     for batch in simulation.hand_overs:
         if batch.sent_ns is None or batch.arrived_ns is None:
             continue
-        slot = next((i for i, until in enumerate(busy_until) if until <= batch.sent_ns), len(busy_until))
+        slot = min(range(len(busy_until)), key=busy_until.__getitem__, default=0)
+        if busy_until and busy_until[slot] > batch.sent_ns:
+            slot = len(busy_until)
         busy_until[slot : slot + 1] = [batch.wait_end_ns]
         lane = lanes.flight_lane(slot)
         used[lane.key] = lane

@@ -31,7 +31,7 @@ class Columns:
 
     def append(self, **rows: npt.ArrayLike) -> None:
         """Adds rows; every column must be given, all with the same length."""
-        arrays = {name: np.atleast_1d(np.asarray(rows[name], dtype)) for name, dtype in self._dtypes.items()}
+        arrays = {name: np.asarray(rows[name], dtype).reshape(-1) for name, dtype in self._dtypes.items()}
         lengths = {len(array) for array in arrays.values()}
         if len(lengths) != 1 or len(rows) != len(arrays):
             raise ValueError(f"rows must give {sorted(arrays)} in one length, not {sorted(rows)} in {sorted(lengths)}")

@@ -71,7 +71,7 @@ class Batch:
         if not parts:
             return cls.empty()
         source = np.repeat(np.array([part[0] for part in parts], np.int64), [len(part[1]) for part in parts])
-        return cls(source, np.concatenate([part[1] for part in parts]))
+        return cls(source, _join([part[1] for part in parts]))
 
     def __len__(self) -> int:
         return len(self.source)
@@ -83,7 +83,7 @@ class Batch:
         """These records and behind them those of `other`."""
         if not len(self) or not len(other):
             return other if len(other) else self
-        return Batch(np.concatenate((self.source, other.source)), np.concatenate((self.records, other.records)))
+        return Batch(np.concatenate((self.source, other.source)), _join([self.records, other.records]))
 
     @property
     def state(self) -> Ints:
@@ -143,7 +143,7 @@ class Epochs:
         self._begins: dict[State, tuple[Ints, Ints]] = {}
 
     def learn(self, batch: Batch) -> None:
-        """Takes note of the epochs that begin in these records of main."""
+        """Takes note of the epochs that begin in these records; only main writes such."""
         for state in (State.EPOCH, State.ITERATOR):
             rows = batch.records[batch.records["kind"] == (state << FORM_BITS | BEGIN)]
             if len(rows):
@@ -170,8 +170,9 @@ class Matcher:
         """The spans that end in these records; what begins and does not end is kept in `open`."""
         form = batch.form
         known = _KNOWN[batch.state]
-        pairs = self._match_brackets(batch.select(known & ((form == BEGIN) | (form == END))))
-        return pairs.then(whole_spans(batch.select(known & (form == COMPLETE))))
+        pairs = self._match_brackets(batch.select(known & (form <= END)))
+        whole = known & (form == COMPLETE)
+        return pairs.then(whole_spans(batch.select(whole))) if whole.any() else pairs
 
     def close(self, which: Bools, end_ns: Ints) -> Spans:
         """Ends these of the open spans at the given times (one for each)."""
@@ -198,6 +199,12 @@ class Matcher:
         self.open = batch.select(order[~followed & (form == BEGIN)])
         begins, ends = order[first], order[first + 1]
         return _spans(batch.source[begins], batch.records[begins], batch.records[ends], batch.records["time_ns"][ends])
+
+
+def _join(parts: list[Records]) -> Records:
+    """The records one after another, as plain bytes: NumPy is slow at joining structured arrays."""
+    joined: Records = np.concatenate([part.view(f"V{RECORD_DTYPE.itemsize}") for part in parts]).view(RECORD_DTYPE)
+    return joined
 
 
 def whole_spans(batch: Batch) -> Spans:

@@ -7,12 +7,13 @@ used, by which all logs are known to have been read; the rest waits for the next
 from __future__ import annotations
 
 import dataclasses
+import heapq
 
 import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.trace import lanes
-from loaderscope.trace.decode import Ints
+from loaderscope.trace.decode import Ints, groups
 from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, SeriesInfo, Trace
 
 QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "batches ready", "batches")
@@ -60,7 +61,7 @@ class Flights:
         self._sent: _Events | None = None  # transmits, or sends where nothing tells of transmits
         self._in_flight = _Events.empty()  # sent, not handed out
         self._arrived = _Events.empty()  # of those in flight
-        self._busy_until: list[int] = []  # by slot
+        self._busy: list[tuple[int, int]] = []  # a heap of (until, slot)
         self._newest_ns = {QUEUE_DEPTH.key: 0, OUTSTANDING.key: 0}
 
     def add_spans(self, state: Ints, end_ns: Ints, batch: Ints, value: Ints) -> None:
@@ -108,30 +109,26 @@ class Flights:
         return self._sent
 
     def _place(self, batch: Ints, sent_ns: Ints, arrived_ns: Ints, handed_ns: Ints) -> None:
-        """Draws batches, each in the first slot that is free when it was sent. One step a batch, not a record."""
-        slots = np.empty(len(batch), np.int64)
-        busy_until = self._busy_until
+        """Draws batches, each in the slot that has been free longest when it was sent. One step a batch, not a record."""
+        slots, busy = np.empty(len(batch), np.int64), self._busy
         for i, (sent, handed) in enumerate(zip(sent_ns.tolist(), handed_ns.tolist(), strict=True)):
-            slot = next((slot for slot, until in enumerate(busy_until) if until <= sent), len(busy_until))
-            busy_until[slot : slot + 1] = [handed]
-            slots[i] = slot
-        for slot in np.unique(slots).tolist():
-            rows = slots == slot
-            self._draw(slot, batch[rows], sent_ns[rows], arrived_ns[rows], handed_ns[rows])
-
-    def _draw(self, slot: int, batch: Ints, sent_ns: Ints, arrived_ns: Ints, handed_ns: Ints) -> None:
+            if busy and busy[0][0] <= sent:
+                slots[i] = slot = busy[0][1]
+                heapq.heapreplace(busy, (handed, slot))
+            else:
+                slots[i] = len(busy)
+                heapq.heappush(busy, (handed, len(busy)))
         held = handed_ns > arrived_ns
-        start = np.concatenate((sent_ns, arrived_ns[held]))
-        end = np.concatenate((arrived_ns, handed_ns[held]))
-        state = np.concatenate((np.full(len(batch), READY), np.full(int(held.sum()), WAITING_FOR_EARLIER)))
-        order = np.lexsort((state == WAITING_FOR_EARLIER, end, start))
-        self._trace.track(lanes.flight_lane(slot), 0).append(
-            start_ns=start[order],
-            end_ns=end[order],
-            state=state[order],
-            batch=np.concatenate((batch, batch[held]))[order],
-            value=np.zeros(len(order), np.int64),
-        )
+        state = np.concatenate((np.full(len(batch), READY), np.full(len(batch[held]), WAITING_FOR_EARLIER)))
+        columns = {
+            "start_ns": np.concatenate((sent_ns, arrived_ns[held])),
+            "end_ns": np.concatenate((arrived_ns, handed_ns[held])),
+            "state": state,
+            "batch": np.concatenate((batch, batch[held])),
+            "value": np.zeros(len(state), np.int64),
+        }
+        for slot, rows in groups(np.concatenate((slots, slots[held])), columns["start_ns"], columns["end_ns"]):
+            self._trace.track(lanes.flight_lane(slot), 0).append(**{name: column[rows] for name, column in columns.items()})
 
     def _forget(self, batch: Ints) -> None:
         self._in_flight = self._in_flight.select(~np.isin(self._in_flight.batch, batch))

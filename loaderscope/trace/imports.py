@@ -26,16 +26,19 @@ class Imports:
     def take_out(self, batch: Batch) -> Batch:
         """Takes the IMPORT records out of these and returns the others."""
         is_import = batch.records["kind"] == (State.IMPORT << FORM_BITS | COMPLETE)
-        if is_import.any():
-            imports = batch.select(is_import)
-            for number, rows in groups(imports.source):
-                self._held.setdefault(number, []).append(imports.records[rows])
+        if not is_import.any():
+            return batch
+        imports = batch.select(is_import)
+        for number, rows in groups(imports.source):
+            self._held.setdefault(number, []).append(imports.records[rows])
         return batch.select(~is_import)
 
     def ended(self, others: Batch, final: bool) -> tuple[Spans, Ints, Ints]:
         """The imports that are known to have ended now that these records follow: spans, depths, and numbers of their names."""
+        if not self._held:
+            return whole_spans(Batch.empty()), np.empty(0, np.int64), np.empty(0, np.int64)
         spans, depths, values = whole_spans(Batch.empty()), [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        followed = set(np.unique(others.source).tolist()) if self._held else set()
+        followed = set(np.unique(others.source).tolist())
         for number in [n for n in self._held if final or n in followed or self._sources[n].replaced]:
             added = whole_spans(Batch.of([(number, records) for records in self._held.pop(number)]))
             spans = spans.then(added)

@@ -6,6 +6,8 @@ same states in every trace, and a lost record cannot shift what comes after it.
 
 from __future__ import annotations
 
+import functools
+
 from loaderscope.agent.layout import State
 from loaderscope.trace.model import Lane
 
@@ -49,11 +51,13 @@ def step_lane(label: str) -> Lane:
     return Lane("step", "device", label, 2)
 
 
+@functools.cache
 def flight_lane(slot: int) -> Lane:
     """Batches between a worker and the consumer, one lane a queue slot."""
     return Lane(f"flight-{slot}", "flight", f"in flight {slot}", 10_000 + slot)
 
 
+@functools.cache
 def worker_lane(worker: int) -> Lane:
     """A worker, process or thread, over all epochs."""
     return Lane(f"worker-{worker}", "worker", f"worker {worker}", 100 + worker)

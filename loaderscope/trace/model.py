@@ -127,17 +127,24 @@ class Trace:
 
     def track(self, lane: Lane, depth: int) -> Columns:
         """The spans of a lane at a depth; both are made when they are new."""
-        self.lanes.setdefault(lane.key, lane)
-        return self.tracks.setdefault(TrackKey(lane.key, depth), Columns(SPAN_COLUMNS))
+        key = TrackKey(lane.key, depth)
+        if key not in self.tracks:
+            self.lanes.setdefault(lane.key, lane)
+            self.tracks[key] = Columns(SPAN_COLUMNS)
+        return self.tracks[key]
 
     def points_of(self, lane: Lane) -> Columns:
         """The points on a lane, which is made when it is new."""
-        self.lanes.setdefault(lane.key, lane)
-        return self.points.setdefault(lane.key, Columns(POINT_COLUMNS))
+        if lane.key not in self.points:
+            self.lanes.setdefault(lane.key, lane)
+            self.points[lane.key] = Columns(POINT_COLUMNS)
+        return self.points[lane.key]
 
     def series_of(self, info: SeriesInfo) -> Columns:
         """The values of a series, which is made when it is new."""
-        return self.series.setdefault(info.key, (info, Columns(SERIES_COLUMNS)))[1]
+        if info.key not in self.series:
+            self.series[info.key] = (info, Columns(SERIES_COLUMNS))
+        return self.series[info.key][1]
 
     @property
     def span_count(self) -> int:

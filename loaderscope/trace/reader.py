@@ -69,7 +69,7 @@ class TraceReader:
             return False
         if len(batch):
             self._note_times(batch)
-            self._epochs.learn(sources.from_main(batch))
+            self._epochs.learn(batch)
         others = self._imports.take_out(batch)
         spans = self._matcher.match(others)
         self._add_spans(spans.then(self._close_open(final)), *self._imports.ended(others, final))

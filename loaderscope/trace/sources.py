@@ -94,10 +94,6 @@ class Sources:
         for source in self._all:
             source.chain.close()
 
-    def from_main(self, batch: Batch) -> Batch:
-        """The records of the main process among these."""
-        return batch.select(np.array([source.is_main for source in self._all], np.bool_)[batch.source])
-
     def replaced(self) -> tuple[Bools, Ints]:
         """For each process, whether another has taken over, and the time of its newest record."""
         return np.array([s.replaced for s in self._all], np.bool_), np.array([s.newest_ns for s in self._all], np.int64)
