@@ -82,16 +82,24 @@ class Backing:
         if self._pixmap is None or (self._pixmap.width(), self._pixmap.height()) != (width, height):
             self._pixmap = QPixmap(width, height)
         self._pixmap.setDevicePixelRatio(ratio)
+        overview = scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE) if scene is not None and not scene.is_empty else None
         painter = QPainter(self._pixmap)
         painter.setFont(font)
-        paint(painter, scene, view, layout, palette, scroll_y=scroll_y)
+        if scene is not None and overview is not None and overview is self._overview and key == self._key:
+            # zoomed: title, legend and minimap are as they were
+            canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
+            canvas.fill(0, layout.axis_y, layout.width, layout.height - layout.axis_y, palette.base)
+            paint_plot_area(canvas)
+            paint_labels(canvas)
+        else:
+            paint(painter, scene, view, layout, palette, scroll_y=scroll_y)
         painter.end()
         self.paints += 1
         self._in_a_row = 0
         self._key, self._view, self._version = key, view, version
         if scene is not None:
             self._remember(scene, layout)
-            self._overview = scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
+        self._overview = overview
         return self._pixmap
 
     def _paint_parts(self, scene: Scene, view: Viewport, layout: Layout, palette: Palette, *, scroll_y: int, font: QFont) -> bool:
