@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QMarginsF, QUrl
-from PySide6.QtGui import QImage, QPageLayout, QPageSize, QPdfWriter, QTextDocument
+from PySide6.QtGui import QFont, QImage, QPageLayout, QPageSize, QPdfWriter, QTextDocument
 
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
@@ -30,7 +30,7 @@ from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
 CHART_SIZE = (760, 340)
-FIGURE_WIDTH = 960  # in the PDF; a browser goes by the style sheet
+PRINT_WIDTH_PX = 690  # of an A4 page, at 96 to the inch
 
 _STYLE = f"""
 body {{ font: 15px/1.5 system-ui, "Segoe UI", sans-serif; color: {LIGHT.text}; background: {LIGHT.window}; margin: 0; }}
@@ -44,6 +44,11 @@ table {{ border-collapse: collapse; background: {LIGHT.base}; font-variant-numer
 th, td {{ padding: 4px 10px; border-bottom: 1px solid {LIGHT.grid}; text-align: right; white-space: nowrap; }}
 th {{ border-bottom: 1px solid {LIGHT.border}; }} tr.best td {{ background: #e3f0f9; font-weight: 600; }}
 table.facts td {{ text-align: left; white-space: normal; }} .scroll {{ overflow-x: auto; }}
+"""
+
+_PRINT_STYLE = f"""
+h1 {{ font-size: 18pt; }} h2 {{ font-size: 12pt; }} p.lead {{ font-size: 11pt; }}
+.muted {{ color: {LIGHT.muted}; }} th, td {{ padding: 1px 4px; font-size: 8pt; white-space: nowrap; }} tr.best td {{ font-weight: 600; }}
 """
 
 
@@ -80,7 +85,7 @@ def write_report(session: Path, outputs: Sequence[Path]) -> None:
     for output in outputs:
         suffix = output.suffix.lower()
         if suffix == ".html":
-            output.write_text(_html(content, _data_uri), encoding="utf-8")
+            output.write_text(_html(content), encoding="utf-8")
         elif suffix == ".pdf":
             _write_pdf(content, output)
         elif content.trace is None:
@@ -108,8 +113,15 @@ def _shown_trial(results: Sequence[TrialResult], best: TrialConfig | None) -> Tr
     return next(iter(of_best or good[-1:] or run[-1:]), None)
 
 
-def _html(content: _Content, source: Callable[[str, QImage], str]) -> str:
-    """The whole report. `source` gives what stands in an image's src."""
+def _html(content: _Content) -> str:
+    """The whole report as a page that needs nothing else."""
+    title = html.escape(f"{content.run.target.name} of {Path(content.run.script).name} – Loaderscope")
+    head = f"<meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html lang='en'><head>{head}</head><body><main>{_body(content, _data_uri)}</main></body></html>"
+
+
+def _body(content: _Content, source: Callable[[str, QImage], str]) -> str:
+    """Everything that is told. `source` gives what stands in an image's src."""
     run, verdict = content.run, content.verdict
     name = Path(run.script).name
     snapshot = Snapshot(0, run, tuple(content.results), None, 0, 0, None, True, False)
@@ -141,14 +153,12 @@ def _html(content: _Content, source: Callable[[str, QImage], str]) -> str:
     parts += [_figure(source(key, image), caption) for key, caption, image in images]
     parts += ["</div>", "<h2>How it was measured</h2>", _facts(run)]
     parts.append(f"<p class='muted'>Made by Loaderscope {__version__}.</p>")
-    body = "\n".join(parts)
-    head = f"<meta charset='utf-8'><title>{html.escape(name)} – Loaderscope</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body><main>{body}</main></body></html>"
+    return "\n".join(parts)
 
 
 def _figure(source: str, caption: str) -> str:
     text = html.escape(caption)
-    return f"<figure><img src='{source}' width='{FIGURE_WIDTH}' alt='{text}'><figcaption>{text}</figcaption></figure>"
+    return f"<figure><img src='{source}' alt='{text}'><figcaption>{text}</figcaption></figure>"
 
 
 def _table(rows: list[SettingRow], verdict: Verdict) -> str:
@@ -206,6 +216,8 @@ def _write_pdf(content: _Content, path: Path) -> None:
     """The same page through Qt's text layout, which knows less of CSS but needs no browser."""
     path.open("wb").close()  # Qt says nothing where it may not write: this raises the reason
     document = QTextDocument()
+    document.setDefaultFont(QFont("sans-serif", 9))
+    document.setDefaultStyleSheet(_PRINT_STYLE)
 
     def add(name: str, image: QImage) -> str:
         image.setDevicePixelRatio(1.0)
@@ -213,14 +225,11 @@ def _write_pdf(content: _Content, path: Path) -> None:
         return name
 
     writer = QPdfWriter(str(path))
-    writer.setPageLayout(QPageLayout(QPageSize(QPageSize.PageSizeId.A4), QPageLayout.Orientation.Landscape, QMarginsF(12, 12, 12, 12)))
+    writer.setPageLayout(QPageLayout(QPageSize(QPageSize.PageSizeId.A4), QPageLayout.Orientation.Portrait, QMarginsF(12, 12, 12, 12)))
     writer.setTitle("Loaderscope")
-    text = (
-        _html(content, add)
-        .replace("<figure>", "<p>")
-        .replace("</figure>", "</p>")
-        .replace("<figcaption>", "<br>")
-        .replace("</figcaption>", "")
-    )
-    document.setHtml(text)
+    text = _body(content, add)
+    for tag, plain in (("<figure>", "<p>"), ("<figcaption>", "<br>"), ("</figcaption>", ""), ("</figure>", "</p>")):
+        text = text.replace(tag, plain)
+    text = text.replace("<img ", f"<img width='{PRINT_WIDTH_PX}' ")
+    document.setHtml(f"<html><body>{text}</body></html>")
     document.print_(writer)

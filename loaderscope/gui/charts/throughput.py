@@ -167,7 +167,7 @@ def _draw_best(painter: QPainter, frame: Frame, best: Point, label: str, palette
     below = spot.y() + 13 + metrics.ascent()
     top = below if below + 4 < frame.area.bottom() else spot.y() - 14  # beside the point it would lie on the line
     background = QColor(palette.base)
-    background.setAlpha(200)
+    background.setAlpha(225)
     painter.fillRect(QRectF(left - 3, top - metrics.ascent(), width + 6, metrics.height()), background)
     painter.setPen(QColor(palette.text))
     painter.drawText(QPointF(left, top), label)
