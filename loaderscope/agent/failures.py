@@ -6,6 +6,7 @@ import glob
 import itertools
 import os
 import pickle
+import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import layout, loaders
@@ -16,6 +17,7 @@ from .trials import Feed
 _CULPRIT_DEPTH = 5
 _CULPRIT_NODES = 300
 _NEWEST_SEGMENTS = 2
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SAMPLE_KIND = layout.kind_of(layout.State.SAMPLE, layout.INSTANT)
 
 
@@ -52,7 +54,8 @@ def _failing_sample(log_dir: str, batch: int) -> Optional[int]:
 
 def _not_picklable(error: BaseException, feed: Feed) -> ErrorInfo:
     info = describe(error)
-    own_text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = _ADDRESS.sub("", str(error)).strip().splitlines()
+    own_text = lines[0] if lines else type(error).__name__
     culprit = _culprit(feed, error)
     if culprit is None:
         message = "the dataset cannot be sent to a worker: %s" % own_text

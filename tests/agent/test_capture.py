@@ -74,7 +74,7 @@ def test_the_script_runs_to_the_wanted_iteration_and_no_further(agent, write):
     assert (captured.name, captured.type_name, captured.length, captured.note) == ("captured:1", "DataLoader", 23, "")
     assert (captured.current.num_workers, captured.current.batch_size, captured.current.persistent_workers) == (2, 5, True)
     agent.attach("captured:1")
-    for config in (TrialConfig(0, 5), TrialConfig(2, 4, 2, start_method="spawn" if HAS_SPAWN else None)):
+    for config in (TrialConfig(0, 5), TrialConfig(1, 4, 2, start_method="spawn" if HAS_SPAWN else None)):
         outcome = agent.trial(config)
         assert not isinstance(outcome, ErrorInfo), outcome.message
         assert (outcome.samples, outcome.batches) == (23, 23 // config.batch_size + 1)

@@ -78,6 +78,13 @@ SCRIPT = """
     unbatched = DataLoader(stream, batch_size=None)
     own_sampler = DataLoader(fast, batch_size=5, sampler=RandomSampler(fast, num_samples=11, generator=torch.Generator()))
 
+    with_lambda = DataLoader(fast, collate_fn=lambda samples: samples)
+
+    def local():
+        class Local(Slow):
+            pass
+        return Local()
+
     def train_step(batch):
         print("batch", batch if isinstance(batch, list) else batch.tolist(), flush=True)
 """
@@ -276,11 +283,19 @@ def test_a_worker_that_ends_is_told_as_such_and_at_once(start_agent, write):
     assert FORK != "fork" or ("exit code 5" in failure.message and time.monotonic() - start_s < 4)
 
 
-def test_what_cannot_be_pickled_is_named_by_its_attribute(agent):
-    attach(agent, "unpicklable")
-    failure = agent.trial(TrialConfig(1, 4, 2, start_method="spawn"))
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("unpicklable", "dataset.parts['tools'].lock cannot be sent to a worker: it is a lock"),
+        ("with_lambda", "collate_fn cannot be sent to a worker: it is a function (Can't pickle <function <lambda>>"),
+        ("local", "the dataset cannot be sent to a worker: it is a Local"),
+    ],
+)
+def test_what_cannot_be_pickled_is_named_by_its_attribute(agent, target, words):
+    attach(agent, target)
+    failure = agent.trial(TrialConfig(1, None if target == "with_lambda" else 4, 2, start_method="spawn"))
     assert failure.kind == "not-picklable"
-    assert "dataset.parts['tools'].lock cannot be sent to a worker: it is a lock" in failure.message
+    assert words in failure.message
 
 
 def test_the_fingerprint_changes_when_the_dataset_was_read_here_and_only_then(agent):
