@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from loaderscope.agent import instrument
 
 BATCH_SIZE = 32
-SECONDS_A_RUN = 1.0
-PAIRS = 15
+SECONDS_A_RUN = 0.4
+PAIRS = {50: 25, 1000: 25, 10_000: 5}
+"""By microseconds a sample; a run has at least 12 batches."""
 BUDGETS = {50: 0.02, 1000: 0.01, 10_000: 0.01}
 """Share of throughput that may be lost, by microseconds a sample."""
 
@@ -75,7 +76,7 @@ def test_throughput_kept(sample_us, workers, tmp_path):
 
     rate(False)
     ratios = []
-    for _ in range(PAIRS if sample_us < 10_000 else PAIRS // 2):
+    for _ in range(PAIRS[sample_us]):
         first = order.random() < 0.5
         rates = {recorded: rate(recorded) for recorded in (first, not first)}
         ratios.append(rates[True] / rates[False])
@@ -84,4 +85,4 @@ def test_throughput_kept(sample_us, workers, tmp_path):
     budget = 1 - BUDGETS[sample_us]
     kept = f"{median:.4f} of the plain throughput [{low:.3f}, {high:.3f}]"
     print(f"\n{sample_us:6d} µs a sample, {workers} workers: {kept} (budget {budget:.2f})")
-    assert median > budget - 0.1, "far beyond the budget: broken, not just a busy machine"
+    assert high > budget - 0.1, "far beyond the budget: broken, not just a busy machine"
