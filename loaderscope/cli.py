@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OK, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 SESSION_SUFFIX = ".loaderscope"
+UNLIMITED_COLUMNS = 10_000  # into a pipe or file nothing is cut off
 FIGURE_SUFFIXES = (".html", ".pdf", ".png", ".svg")
 
 
@@ -159,9 +160,9 @@ def _targets(options: argparse.Namespace) -> int:
         return OK
     if not found.targets:
         raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
-    from loaderscope.session.console import format_targets
+    from loaderscope.session.table import format_targets
 
-    print(format_targets(found.targets))
+    print(format_targets(found.targets, None if sys.stdout.isatty() else UNLIMITED_COLUMNS))
     return OK
 
 

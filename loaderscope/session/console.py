@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TextIO
 
-from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
@@ -49,25 +49,6 @@ def duration(seconds: float) -> str:
     """Minutes and seconds, or hours and minutes, as `0:07` or `1 h 05 min`."""
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def format_targets(targets: list[Target]) -> str:
-    """What a script offers, a line each, with what is known of it."""
-    rows = []
-    for target in targets:
-        what = target.type_name or target.kind
-        if target.dataset_kind is not None:
-            what += f", {target.dataset_kind}"
-        if target.length is not None:
-            what += f", {target.length} samples"
-        if target.current is not None:
-            what += f", {describe(target.current, list(LABELS))}"
-        rows.append((target.name, what, f"line {target.line}" if target.line is not None else "", target.note))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    lines = [
-        f"{name:<{widths[0]}}  {what:<{widths[1]}}  {line}".rstrip() + (f"\n    {note}" if note else "") for name, what, line, note in rows
-    ]
-    return "\n".join(lines)
 
 
 class Console:

@@ -4,7 +4,7 @@ import io
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.analysis.results import Estimate, TrialResult
-from loaderscope.session.console import Console, duration, format_targets
+from loaderscope.session.console import Console, duration
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
@@ -56,12 +56,3 @@ def test_a_terminal_has_a_bar_with_the_time_left_that_is_gone_at_the_end() -> No
 
 def test_durations_read_as_clocks() -> None:
     assert [duration(seconds) for seconds in (6.6, 75, 3900)] == ["0:07", "1:15", "1 h 05 min"]
-
-
-def test_targets_are_listed_with_what_is_known_of_them() -> None:
-    loader = Target("loader", "loader", "DataLoader", "variable", "map", 48, current=CONFIGS[1], line=7, note="iterated at top level")
-    assert format_targets([TARGET, loader]).splitlines() == [
-        "numbers  Numbers, map, 48 samples",
-        "loader   DataLoader, map, 48 samples, workers 2, pin off, fork  line 7",
-        "    iterated at top level",
-    ]
