@@ -291,6 +291,8 @@ def _sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, 
         recording.close()
     if recording.write_error is not None:
         print(f"loaderscope: {recording.write_error}", file=sys.stderr)
+    if recording.cancelled:
+        print(f"loaderscope: interrupted{'' if recording.run is None else '; finished trials are saved'}", file=sys.stderr)
     if recording.run is None:
         return INTERRUPTED, None
     document = build_document(recording.run, recording.results)

@@ -51,6 +51,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Console:
     """A sink that writes to a text stream: with a bar if it is a terminal, else only a line a trial."""
 
@@ -67,7 +71,9 @@ class Console:
         trials = sum(trial.skip is None for trial in run.plan)
         skipped = len(run.plan) - trials
         self._total = len(run.plan)
-        self.say(f"{run.target.name} of {run.script}: {trials} trials" + (f", {skipped} settings skipped" if skipped else ""))
+        self.say(
+            f"{run.target.name} of {run.script}: {_count(trials, 'trial')}" + (f", {_count(skipped, 'setting')} skipped" if skipped else "")
+        )
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
         self._running = trial

@@ -281,6 +281,7 @@ def test_ctrl_c_ends_with_130_saves_finished_trials_and_leaves_no_process(tmp_pa
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
+    assert "finished trials are saved" in stderr
     trials = loaderscope(tmp_path, "show", "out.loaderscope", "--json").document["trials"]
     assert [trial["status"] for trial in trials if trial["config"]["num_workers"] == 0] == ["ok"]
     assert [trial["status"] for trial in trials if trial["config"]["num_workers"] == 1] in ([], ["cancelled"])
