@@ -1,9 +1,12 @@
 """Columns as bytes: what a chunk of a session file holds.
 
-Each column becomes differences that fit into few bytes (a start from the one before, an end from its start), the bytes are
-sorted by significance, and the whole is compressed at zlib's quickest level. A chunk is
+Each column becomes differences that fit into few bytes (a start from the one before, an end from its start). The bytes are
+sorted by significance into planes, the lowest of each value, then the next ones. Planes that look like noise (the low bytes of
+durations) are kept as they are, since trying to compress them is what would take most of the time; the others are
+compressed at zlib's quickest level. A chunk is
 
-    count of columns u8, then for each: coding u8, width u8, first value i64; then the zlib stream of all columns' bytes
+    count of columns u8, then for each: coding u8, width u8, first value i64; a u64 whose bit i says that plane i is kept as
+    it is; these planes; the zlib stream of the others
 
 in the order of the columns' names in the model. Reading trusts nothing: sizes are checked before memory is taken.
 """
@@ -24,8 +27,14 @@ CHUNK_ROWS = 1 << 16
 """Most rows of one chunk."""
 
 Column = npt.NDArray[Any]
+Plane = npt.NDArray[np.uint8]
 
+NOISE_BITS = 7.2
+"""Entropy of a byte in a plane from which on compression would save less than a tenth."""
+
+_SAMPLE_BYTES = 8192
 _COUNT = struct.Struct("<B")
+_KEPT = struct.Struct("<Q")
 _COLUMN = struct.Struct("<BBq")
 _CONSTANT, _DIFFERENCES, _OFFSETS, _FLOATS = range(4)
 _WIDTHS = (1, 2, 4, 8)
@@ -37,11 +46,11 @@ def encode(columns: Mapping[str, Column]) -> bytes:
     Args:
         columns: equal lengths, from 1 to `CHUNK_ROWS`; floats, or integers that fit int64. `end_ns` is coded by `start_ns`.
     """
-    heads, bodies = [], []
+    heads, planes = [], []
     for name, column in columns.items():
         if column.dtype.kind == "f":
             heads.append(_COLUMN.pack(_FLOATS, 8, 0))
-            bodies.append(_by_significance(column.astype("<f8")))
+            planes += _planes(column.astype("<f8"))
             continue
         values = column.astype(np.int64)
         if name == "end_ns":
@@ -49,10 +58,12 @@ def encode(columns: Mapping[str, Column]) -> bytes:
         coding, first, coded = _code(values, differences=name in ("start_ns", "time_ns", "batch", "value"))
         heads.append(_COLUMN.pack(coding, coded.dtype.itemsize if coding != _CONSTANT else 0, first))
         if coding != _CONSTANT:
-            bodies.append(_by_significance(coded))
-    compressor = zlib.compressobj(1)
-    packed = [compressor.compress(body) for body in bodies]
-    return b"".join([_COUNT.pack(len(heads)), *heads, *packed, compressor.flush()])
+            planes += _planes(coded)
+    is_noise = [_entropy_bits(plane) > NOISE_BITS for plane in planes]
+    kept = [plane.tobytes() for plane, noise in zip(planes, is_noise, strict=True) if noise]
+    packed = zlib.compress(b"".join([plane.tobytes() for plane, noise in zip(planes, is_noise, strict=True) if not noise]), 1)
+    mask = sum(1 << i for i, noise in enumerate(is_noise) if noise)
+    return b"".join([_COUNT.pack(len(heads)), *heads, _KEPT.pack(mask), *kept, packed])
 
 
 def decode(data: bytes, into: Mapping[str, Column]) -> None:
@@ -67,18 +78,18 @@ def decode(data: bytes, into: Mapping[str, Column]) -> None:
     """
     try:
         heads = [_COLUMN.unpack_from(data, _COUNT.size + i * _COLUMN.size) for i in range(_COUNT.unpack_from(data)[0])]
+        body_at = _COUNT.size + len(heads) * _COLUMN.size + _KEPT.size
+        (mask,) = _KEPT.unpack_from(data, body_at - _KEPT.size)
     except struct.error:
         raise SessionError("The session file is damaged: a chunk has no beginning.") from None
     if len(heads) != len(into) or any(not _is_possible(*head) for head in heads):
         raise SessionError("The session file is damaged: a chunk holds other columns than it should.")
-    rows = len(next(iter(into.values())))
-    body = _decompress(data[_COUNT.size + len(heads) * _COLUMN.size :], rows * sum(width for _, width, _ in heads))
-    offset = 0
+    planes = _read_planes(memoryview(data)[body_at:], mask, sum(width for _, width, _ in heads), len(next(iter(into.values()))))
     for (name, column), (coding, width, first) in zip(into.items(), heads, strict=True):
-        _decode_column(column, coding, width, first, body[offset : offset + rows * width])
+        _decode_column(column, coding, first, planes[:width])
+        del planes[:width]
         if name == "end_ns":
             np.add(column, into["start_ns"], out=column)
-        offset += rows * width
 
 
 def _code(values: npt.NDArray[np.int64], differences: bool) -> tuple[int, int, Column]:
@@ -103,22 +114,41 @@ def _narrow(values: npt.NDArray[np.int64]) -> Column:
     raise AssertionError("int64 holds every int64")
 
 
-def _by_significance(values: Column) -> bytes:
+def _planes(values: Column) -> list[Plane]:
     """The lowest bytes of all values, then the next ones: high bytes are nearly always equal and then cost nothing."""
-    width = values.dtype.itemsize
-    return values.view(np.uint8).reshape(-1, width).T.tobytes() if width > 1 else values.tobytes()
+    return list(np.ascontiguousarray(values.view(np.uint8).reshape(len(values), -1).T))
 
 
-def _decode_column(column: Column, coding: int, width: int, first: int, body: memoryview) -> None:
+def _entropy_bits(plane: Plane) -> float:
+    """Shannon's entropy of the bytes, in bits a byte, from a sample of them."""
+    sample = plane[:: max(1, len(plane) // _SAMPLE_BYTES)]
+    counts = np.bincount(sample, minlength=256)
+    counts = counts[counts > 0]
+    return float(np.log2(len(sample)) - (counts * np.log2(counts)).sum() / len(sample))
+
+
+def _read_planes(data: memoryview, mask: int, count: int, rows: int) -> list[Plane]:
+    kept = [bool(mask >> i & 1) for i in range(count)]
+    kept_bytes = sum(kept) * rows
+    if len(data) < kept_bytes or mask >> count:
+        raise SessionError("The session file is damaged: a chunk is not as long as it should be.")
+    unpacked = _decompress(data[kept_bytes:], (count - sum(kept)) * rows)
+    sources = {True: iter(range(0, kept_bytes, rows)), False: iter(range(0, len(unpacked), rows))}
+    return [np.frombuffer(data if is_kept else unpacked, np.uint8, rows, next(sources[is_kept])) for is_kept in kept]
+
+
+def _decode_column(column: Column, coding: int, first: int, planes: list[Plane]) -> None:
     if coding == _CONSTANT:
         column[:] = np.int64(first).astype(column.dtype)
         return
-    planes = np.frombuffer(body, np.uint8).reshape(width, -1)
-    coded = np.ascontiguousarray(planes.T).view(f"<{'f' if coding == _FLOATS else 'i'}{width}").ravel()
+    together = np.empty((len(column), len(planes)), np.uint8)
+    for i, plane in enumerate(planes):
+        together[:, i] = plane
+    coded = together.view(f"<{'f' if coding == _FLOATS else 'i'}{len(planes)}").ravel()
     if coding == _DIFFERENCES:
         np.copyto(column, coded, casting="unsafe")
+        column[0] = first
         np.cumsum(column, out=column)
-        np.add(column, np.int64(first), out=column, casting="unsafe")
     elif coding == _OFFSETS:
         np.add(coded, np.int64(first), out=column, casting="unsafe")
     else:
@@ -129,7 +159,7 @@ def _is_possible(coding: int, width: int, first: int) -> bool:
     return coding <= _FLOATS and width in ((0,) if coding == _CONSTANT else (8,) if coding == _FLOATS else _WIDTHS)
 
 
-def _decompress(data: bytes, size: int) -> memoryview:
+def _decompress(data: memoryview, size: int) -> memoryview:
     decompressor = zlib.decompressobj()
     try:
         body = decompressor.decompress(data, size + 1)
