@@ -212,6 +212,7 @@ def test_a_killed_worker_loses_nothing(run):
 
 def test_a_process_that_the_dataset_forks_writes_nothing_into_the_worker_s_log(run):
     seen = run("fork-inside", "fork")
+    assert seen.told["error"] is None
     assert len(seen.workers) == 2
     for log in (seen.main, *seen.workers):
         assert logs.assert_nested(log) == []
