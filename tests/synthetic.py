@@ -512,7 +512,9 @@ def _lane_of(process: Process, record: Record) -> Lane:
 def _add_flights(simulation: Simulation, spans: dict, used: dict[str, Lane]) -> None:
     """READY and WAITING_FOR_EARLIER of every batch, each batch in the slot that has been free longest when it was sent."""
     busy_until: list[int] = []
+    handed_ns = 0
     for batch in simulation.hand_overs:
+        handed_before_ns, handed_ns = handed_ns, batch.wait_end_ns
         if batch.sent_ns is None or batch.arrived_ns is None:
             continue
         slot = min(range(len(busy_until)), key=busy_until.__getitem__, default=0)
@@ -523,8 +525,9 @@ def _add_flights(simulation: Simulation, spans: dict, used: dict[str, Lane]) -> 
         used[lane.key] = lane
         rows = spans.setdefault((lane.key, 0), [])
         identifier = batch_id(batch.epoch, batch.batch)
-        rows.append((batch.sent_ns, batch.arrived_ns, READY, identifier, 0))
-        if batch.wait_end_ns > batch.arrived_ns:
+        held_up = batch.arrived_ns < handed_before_ns
+        rows.append((batch.sent_ns, batch.arrived_ns if held_up else batch.wait_end_ns, READY, identifier, 0))
+        if held_up:
             rows.append((batch.arrived_ns, batch.wait_end_ns, WAITING_FOR_EARLIER, identifier, 0))
 
 

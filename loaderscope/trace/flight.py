@@ -61,6 +61,7 @@ class Flights:
         self._sent: _Events | None = None  # transmits, or sends where nothing tells of transmits
         self._in_flight = _Events.empty()  # sent, not handed out
         self._arrived = _Events.empty()  # of those in flight
+        self._handed_ns = 0  # when the last batch was handed out
         self._busy: list[tuple[int, int]] = []  # a heap of (until, slot)
         self._newest_ns = {QUEUE_DEPTH.key: 0, OUTSTANDING.key: 0}
 
@@ -91,6 +92,9 @@ class Flights:
         sent, sent_known = _look_up(self._in_flight, waits.batch)
         arrived, arrival_known = _look_up(self._arrived, waits.batch)
         arrived = np.where(arrival_known, np.clip(arrived, sent, waits.time_ns), waits.time_ns)
+        handed_before_ns = np.concatenate((np.array([self._handed_ns], np.int64), waits.time_ns))[: len(waits.time_ns)]
+        arrived = np.where(arrived < handed_before_ns, arrived, waits.time_ns)  # not held up: it was handed out as it came
+        self._handed_ns = int(waits.time_ns[-1]) if len(waits.time_ns) else self._handed_ns
         known = np.flatnonzero(sent_known)
         self._place(waits.batch[known], np.minimum(sent, waits.time_ns)[known], arrived[known], waits.time_ns[known])
         self._forget(waits.batch)

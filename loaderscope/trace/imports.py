@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loaderscope.agent.layout import COMPLETE, FORM_BITS, State
+from loaderscope.agent.layout import COMPLETE, END, FORM_BITS, MAIN_THREAD, State
 from loaderscope.trace import lanes
 from loaderscope.trace.decode import Batch, Ints, Spans, groups, whole_spans
 from loaderscope.trace.model import Trace
@@ -13,7 +13,7 @@ from loaderscope.trace.sources import Source, Sources
 
 
 class Imports:
-    """Holds IMPORT records back until a record of another kind follows them: then their outermost import has ended.
+    """Holds IMPORT records back until a span begins or ends behind them: then their outermost import has ended.
 
     There are at most some hundreds in a process, so these are handled one by one.
     """
@@ -38,13 +38,18 @@ class Imports:
         if not self._held:
             return whole_spans(Batch.empty()), np.empty(0, np.int64), np.empty(0, np.int64)
         spans, depths, values = whole_spans(Batch.empty()), [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        followed = set(np.unique(others.source).tolist())
-        for number in [n for n in self._held if final or n in followed or self._sources[n].replaced]:
+        for number in [n for n in self._held if final or self._sources[n].replaced or self._is_followed(n, others)]:
             added = whole_spans(Batch.of([(number, records) for records in self._held.pop(number)]))
             spans = spans.then(added)
             depths.append(lanes.IMPORT_DEPTH + np.array(nesting_depths(added.start_ns.tolist(), added.end_ns.tolist()), np.int64))
             values.append(self._name_numbers(self._sources[number], added.a))
         return spans, np.concatenate(depths), np.concatenate(values)
+
+    def _is_followed(self, number: int, others: Batch) -> bool:
+        """Whether a span of the importing thread begins or ends behind the last held import: none does within an import."""
+        brackets = (others.source == number) & (others.form <= END) & (others.records["thread"] == MAIN_THREAD)
+        last = max(int(records["sequence"][-1]) for records in self._held[number])
+        return bool((others.records["sequence"][brackets] > last).any())
 
     def _name_numbers(self, source: Source, lines: Ints) -> Ints:
         """The trace's numbers of the names on these lines of a process's names; -1 where there is none."""

@@ -14,6 +14,9 @@ from loaderscope.trace.model import Lane
 BRACKET_DEPTH = -1
 """Depth of EPOCH spans: they span everything else on the main lane, so timelines that draw depths from 0 leave them out."""
 
+LOWEST_DEPTH = -2
+"""Depth of OWN spans, which overlap the others."""
+
 IMPORT_DEPTH = 1
 """Depth of the outermost IMPORT; imports made by an import lie deeper, one by one."""
 
@@ -31,7 +34,7 @@ DEPTHS: dict[State, int] = {
     State.SERIALISE: 1,
     State.TRANSMIT: 1,
     State.TRANSMIT: 1,
-    State.OWN: 4,
+    State.OWN: LOWEST_DEPTH,
 }
 """Depths of the states that are not always outermost."""
 

@@ -24,8 +24,9 @@ SERIES_COLUMNS = {"time_ns": "i8", "value": "f8"}
 
 WAITING_FOR_EARLIER = 100
 READY = 101
-"""States of the derived in-flight lanes, beside those of `State`: READY from the end of TRANSMIT (else of SEND) in the worker until
-main takes the batch from the queue; WAITING_FOR_EARLIER from there until it is handed out, where that was held up by an earlier batch."""
+"""States of the derived in-flight lanes, beside those of `State`: READY from the end of TRANSMIT (else of SEND) in the
+worker until main hands the batch out; where an earlier batch held it up, only until main took it from the queue, and
+WAITING_FOR_EARLIER from there on."""
 
 STATE_NAMES = {int(state): state.name.lower() for state in State} | {WAITING_FOR_EARLIER: "waiting for earlier", READY: "ready"}
 

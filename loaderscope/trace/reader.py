@@ -104,10 +104,10 @@ class TraceReader:
         lane = self._sources.lane_numbers(spans.source, spans.thread, spans.state)
         depths = depth(spans.state, lane == MAIN_NUMBER)
         depths[plain:] = import_depths
-        track = lane * _DEPTHS + depths - lanes.BRACKET_DEPTH
+        track = lane * _DEPTHS + depths - lanes.LOWEST_DEPTH
         columns = {"start_ns": spans.start_ns, "end_ns": spans.end_ns, "state": spans.state, "batch": batch, "value": value}
         for number, rows in groups(track, spans.start_ns, spans.end_ns):
-            target = self._trace.track(self._sources.lane(number // _DEPTHS), number % _DEPTHS + lanes.BRACKET_DEPTH)
+            target = self._trace.track(self._sources.lane(number // _DEPTHS), number % _DEPTHS + lanes.LOWEST_DEPTH)
             append_spans(target, **{name: column[rows] for name, column in columns.items()})
         if self._step_lane:
             steps = (spans.state == State.STEP) & (lane == MAIN_NUMBER)

@@ -92,6 +92,28 @@ def test_imports_nest_by_depth_and_carry_their_name(log_dir):
         assert outer["start_ns"][0] <= inner["start_ns"][0] <= inner["end_ns"][0] <= outer["end_ns"][0]
 
 
+def test_imports_nest_alike_however_they_are_read(log_dir):
+    simulation = simulate(num_workers=1, start_method="spawn", batches=1)
+    trace = Trace()
+    reader = TraceReader(log_dir, trace)
+    with LogWriter(log_dir, simulation.processes[1]) as writer:
+        for record in simulation.processes[1].records:
+            writer.write([record])
+            reader.poll()
+    reader.finish()
+    assert [len(trace.tracks[TrackKey("worker-0", depth)].view()["state"] == State.IMPORT) for depth in (1, 2)] == [3, 1]
+    assert trace.names[int(span_rows(trace, "worker-0", 2, State.IMPORT)["value"][0])] == "numpy"
+
+
+def test_a_batch_that_comes_in_its_turn_is_not_held_up(log_dir):
+    write_logs(simulate(num_workers=2, batches=10), log_dir)
+    trace = read_at_once(log_dir)
+    states = {
+        state for key, columns in trace.tracks.items() if key.lane.startswith("flight-") for state in columns.view()["state"].tolist()
+    }
+    assert states == {READY}
+
+
 def test_a_batch_that_is_held_up_waits_for_the_earlier_one(log_dir):
     write_logs(simulate(num_workers=2, batches=6, fetch_ns=lambda batch: 100 * MS if batch == 2 else 1 * MS, step_ns=0), log_dir)
     trace = read_at_once(log_dir)
