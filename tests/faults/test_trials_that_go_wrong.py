@@ -66,7 +66,7 @@ def test_a_killed_worker_is_told_with_its_last_words_and_the_sweep_goes_on(tmp_p
 
 def test_a_hang_ends_after_the_timeout_with_the_stack_of_every_process(tmp_path):
     script = write_script(tmp_path, dataset(IN_ONE_WORKER + "time.sleep(600)  # the line that hangs"))
-    sink = run_pool(request(script, (1, 2), batch_size=(8,), timeout_s=3.0))
+    sink = run_pool(request(script, (1, 2), batch_size=(8,), timeout_s=2.0))
     hung, fine = sink.results
     assert (hung.status, fine.status) == ("timeout", "ok")
     assert hung.error.kind == "hung"
@@ -74,8 +74,8 @@ def test_a_hang_ends_after_the_timeout_with_the_stack_of_every_process(tmp_path)
     line = next(number for number, text in enumerate(script.read_text().splitlines(), 1) if "the line that hangs" in text)
     assert f'script.py", line {line} in __getitem__' in hung.error.traceback
     assert "_get_data" in hung.error.traceback or "_try_get_data" in hung.error.traceback  # main's stack, too
-    assert re.search(r"sample 17 \(for [3-9]\.\d s\)", hung.error.message)
-    assert 3.0 <= hung.seconds < 15
+    assert re.search(r"sample 17 \(for [2-9]\.\d s\)", hung.error.message)
+    assert 2.0 <= hung.seconds < 15
 
 
 def test_an_agent_that_is_killed_is_a_killed_trial(tmp_path):
@@ -130,8 +130,8 @@ if index == 0:
 def test_a_path_with_spaces_and_umlauts_is_a_path(tmp_path):
     folder = tmp_path / "Größe mit Leerzeichen é 数据"
     script = write_script(folder, dataset("assert os.getcwd() == os.path.dirname(os.path.abspath(__file__))"), "mein skript ß.py")
-    sink = run_pool(request(script, (0, 1), ("fork", "spawn"), batch_size=(8,)))
-    assert sink.statuses == ["ok"] * 3
+    sink = run_pool(request(script, (0, 1), "spawn", batch_size=(8,)))
+    assert sink.statuses == ["ok"] * 2
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,11 @@ if index == 100:
 if index >= 8000:
     time.sleep(0.02)
 """
-    script = write_script(tmp_path, dataset(limit, 8200))
-    sink = run_pool(request(script, (0,), batch_size=(1,), batches=None, timeout_s=2.0))
+    script = write_script(tmp_path, dataset(limit, 8150))
+    sink = run_pool(request(script, (0,), batch_size=(1,), batches=None, timeout_s=1.0))
     (result,) = sink.results
-    assert (result.status, result.batches) == ("ok", 8200)
-    assert result.seconds > 4
+    assert (result.status, result.batches) == ("ok", 8150)
+    assert result.seconds > 3
     assert any("ecording" in note and "stopped" in note for note in result.notes)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from running import CollectingSink, nothing_left_of, request, run_pool, until, write_script
+from running import CollectingSink, nothing_left_of, request, run_pool, write_script
 
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.sweep import scratch
@@ -19,11 +19,15 @@ WAITING = """
 import time
 import torch
 from torch.utils.data import Dataset
+late_s = 0.0  # a busy machine wakes us late: the next wait is shorter by that, so that the mean is known
 class Waiting(Dataset):
     def __len__(self):
         return 4000
     def __getitem__(self, index):
-        time.sleep(0.005)
+        global late_s
+        began = time.perf_counter()
+        time.sleep(max(0.0, 0.015 - late_s))
+        late_s += time.perf_counter() - began - 0.015
         return torch.tensor(index)
 dataset = Waiting()
 """
@@ -67,7 +71,8 @@ def test_a_sweep_tells_everything_in_order(tmp_path):
     assert sink.statuses == ["ok", "ok"]
     assert [(result.batches, result.samples) for result in sink.results] == [(4, 32), (4, 32)]
     assert {trial for trial, _ in grown} <= {0, 1}
-    assert sink.progressed[-1][:2] == (2, 2)
+    assert sink.progressed[0][2] is None
+    assert sink.progressed[-1] == (2, 2, 0.0)
     assert "loaded in" in sink.output
     trace = sink.traces[1]
     assert {process.name for process in trace.processes} == {"main", "worker-0"}
@@ -76,27 +81,29 @@ def test_a_sweep_tells_everything_in_order(tmp_path):
 
 
 def test_waiting_gives_the_throughput_that_follows(tmp_path):
-    """5 ms a sample, 10 a batch: 50 ms a batch from one process, 25 ms from two; waiting is all that main does."""
+    """15 ms a sample, 4 a batch: 60 ms a batch from one process, 30 ms from two; waiting is all that main does."""
     script = write_script(tmp_path, WAITING)
-    sink = run_pool(request(script, (0, 1, 2), batches=30, batch_size=(10,)))
+    sink = run_pool(request(script, (0, 1, 2), batches=24, batch_size=(4,)))
     rates = [result.samples_per_second.value for result in sink.results]
-    for rate, expected in zip(rates, (200, 200, 400), strict=True):
-        assert expected * 0.85 < rate < expected * 1.02
+    for rate, expected in zip(rates, (4 / 0.060, 4 / 0.060, 4 / 0.030), strict=True):
+        assert expected * 0.88 < rate < expected * 1.05
     for result in sink.results:
         assert result.wait_share > 0.95
         shares = [result.wait_share, result.transfer_share, result.step_share, result.other_share]
         assert sum(shares) == pytest.approx(1, abs=1e-6)
+    # the budget is 5 % of a core; the margin is for machines on which everything else runs at the same time
+    assert statistics.fmean(result.own_cost.app_cpu_share for result in sink.results) < 0.15
 
 
 def test_a_simulated_step_takes_the_share_that_follows(tmp_path):
-    """Alone: 50 ms of waiting and 30 ms of step. With two workers 25 ms of loading hide behind the 30 ms of step."""
+    """Alone: 60 ms of waiting and 40 ms of step. With two workers 30 ms of loading hide behind the 40 ms of step."""
     script = write_script(tmp_path, WAITING)
-    sink = run_pool(request(script, (0, 2), batches=30, batch_size=(10,), consumer=Consumer("sleep", 30.0)))
+    sink = run_pool(request(script, (0, 2), batches=24, batch_size=(4,), consumer=Consumer("sleep", 40.0)))
     alone, hidden = sink.results
-    assert alone.samples_per_second.value == pytest.approx(10 / 0.080, rel=0.12)
-    assert alone.step_share == pytest.approx(30 / 80, abs=0.04)
-    assert alone.wait_share == pytest.approx(50 / 80, abs=0.04)
-    assert hidden.samples_per_second.value == pytest.approx(10 / 0.030, rel=0.12)
+    assert alone.samples_per_second.value == pytest.approx(4 / 0.100, rel=0.12)
+    assert alone.step_share == pytest.approx(40 / 100, abs=0.05)
+    assert alone.wait_share == pytest.approx(60 / 100, abs=0.05)
+    assert hidden.samples_per_second.value == pytest.approx(4 / 0.040, rel=0.12)
     assert hidden.step_share > 0.85
     assert "step" in sink.traces[0].lanes
     assert sink.traces[0].lanes["step"].label == "simulated step"
@@ -120,22 +127,18 @@ dataset = Lazy()
 """
 
 
-@pytest.mark.parametrize("workers", [(0, 1), (1, 0)])
-def test_a_lazily_opened_file_gives_the_same_in_any_order(tmp_path, workers):
-    """After 0 workers the dataset of that agent holds an open file, which cannot be pickled: spawn needs a fresh agent."""
-    sink = run_pool(request(write_script(tmp_path, LAZY), workers, "spawn", batch_size=(8,)))
+@pytest.mark.parametrize(("workers", "probe"), [((0, 1), False), ((1, 0), True)])
+def test_a_lazily_opened_file_gives_the_same_in_any_order(tmp_path, workers, probe):
+    """After 0 workers, or the probe, the dataset of that agent holds an open file, which spawn cannot pickle: it needs a fresh one."""
+    sink = run_pool(request(write_script(tmp_path, LAZY), workers, "spawn", batch_size=(8,), probe=probe))
     assert {(result.config.num_workers, result.status) for result in sink.results} == {(0, "ok"), (1, "ok")}
-
-
-def test_the_probe_does_not_touch_the_dataset_of_a_trial(tmp_path):
-    sink = run_pool(request(write_script(tmp_path, LAZY), (1,), "spawn", batch_size=(8,), probe=True))
-    assert sink.statuses == ["ok"]
 
 
 def test_an_agent_is_kept_only_after_trials_in_worker_processes(tmp_path):
     script = write_script(tmp_path, PLAIN)
-    first, second, third = agents_of(run_pool(request(script, (1, 2, 0), batch_size=(8,))))
-    assert first == second == third
+    sink = run_pool(request(script, (1, 2), batch_size=(8,), repeats=2))
+    assert len(set(agents_of(sink))) == 1
+    assert [result.repeat for result in sink.results] == [0, 0, 1, 1]  # repeats of different settings are interleaved
     zero, one, two = agents_of(run_pool(request(script, (0, 1, 2), batch_size=(8,))))
     assert zero != one
     assert one == two
@@ -197,16 +200,17 @@ def test_a_sweep_that_is_cancelled_before_it_begins_starts_no_trial(tmp_path):
 
 def test_a_budget_ends_the_sweep_and_says_so(tmp_path):
     script = write_script(tmp_path, WAITING)
-    sink = run_pool(request(script, (0, 1), batches=None, batch_size=(10,), max_seconds=4.0))
+    sink = CollectingSink()
+    pool = Pool(request(script, (0, 1), batches=None, batch_size=(10,), max_seconds=500.0), sink)
+
+    def long_ago(trial, trace):
+        pool._began -= 500.0
+
+    sink.on_grew = long_ago
+    pool.run()
     assert sink.statuses == ["cancelled", "skipped"]
     assert [result.error.kind for result in sink.results] == ["limit", "limit"]
     assert "--max-seconds" in sink.results[0].error.message
-
-
-def test_repeats_are_interleaved(tmp_path):
-    sink = run_pool(request(write_script(tmp_path, PLAIN), (1, 2), batch_size=(8,), repeats=2))
-    assert [result.repeat for result in sink.results] == [0, 0, 1, 1]
-    assert sorted(result.config.num_workers for result in sink.results[:2]) == [1, 2]
 
 
 def test_the_run_leaves_no_folder_and_clears_those_of_crashed_ones(tmp_path, monkeypatch):
@@ -283,17 +287,3 @@ def test_the_agent_runs_under_an_interpreter_that_has_only_torch(tmp_path, other
     sink = run_pool(request(script, (0, 1), ("spawn", "fork"), batch_size=(8,), python=str(other_python), probe=True))
     assert sink.statuses == ["ok"] * 3
     assert f"prefix {other_python.parent.parent}" in sink.output
-
-
-def test_the_app_takes_little_of_the_processor_while_a_trial_runs(tmp_path):
-    """The budget is 5 % of a core; the margin is for machines on which everything else runs at the same time."""
-    script = write_script(tmp_path, WAITING)
-    sink = run_pool(request(script, (2,), batches=120, batch_size=(10,)))
-    assert statistics.fmean(result.own_cost.app_cpu_share for result in sink.results) < 0.15
-
-
-def test_progress_counts_trials_and_learns_the_time_left(tmp_path):
-    sink = run_pool(request(write_script(tmp_path, PLAIN), (1, 2), batch_size=(8,)))
-    assert sink.progressed[0][2] is None
-    assert sink.progressed[-1] == (2, 2, 0.0)
-    assert until(lambda: all(left is None or left >= 0 for _, _, left in sink.progressed))
