@@ -1,14 +1,11 @@
 """What goes into a session file comes out of it again."""
 
-import dataclasses
-import sqlite3
-
 import pytest
 from support_session import make_run, record
 from support_traces import assert_same_trace
 
 from loaderscope.session.document import build_document
-from loaderscope.session.file import Mark, SessionError, SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 
 
 @pytest.fixture
