@@ -20,9 +20,9 @@ from loaderscope.gui.run_state import RunState, Snapshot, rows_of
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.verdict import Verdict, judge
 from loaderscope.gui.views import Views
 from loaderscope.gui.window_commands import handlers_of
+from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
 
@@ -198,7 +198,7 @@ class MainWindow(QMainWindow):
         seen = (snapshot.run is None, current, len(snapshot.results))
         if seen != self._seen_results:
             self._seen_results = seen
-            self._verdict = judge(snapshot.run, snapshot.results)
+            self._verdict = judge(snapshot.run, snapshot.results) if snapshot.run is not None else Verdict()
             self._show_results(snapshot)
         if self._follow and current is not None and current != self._shown_trial:
             self._show_trace(current)

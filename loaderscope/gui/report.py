@@ -23,9 +23,9 @@ from loaderscope.gui.panels.findings import findings_html
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.run_state import SettingRow, Snapshot, rows_of
 from loaderscope.gui.timeline.figure import FigureError, ensure_application, render, render_image
-from loaderscope.gui.verdict import Verdict, judge
 from loaderscope.gui.words import AXIS_LABELS, config_text, consumer_text, count_text, value_text
 from loaderscope.session.file import SessionFile
+from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from loaderscope import __version__
-from loaderscope.analysis.findings import Context, find_all
-from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.results import TrialResult
-from loaderscope.analysis.settings import combine
-from loaderscope.analysis.summary import summarise
 from loaderscope.session.values import plain
+from loaderscope.session.verdict import judge
 from loaderscope.sweep.sink import Run
 
 SCHEMA = 1
@@ -28,20 +25,13 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
     Returns:
         plain JSON values; what is not known is None.
     """
-    request, environment = run.request, run.environment
-    trials = sorted(results, key=lambda trial: trial.id)
-    current = request.current or run.target.current
-    settings = combine(trials, request.train_epochs)
-    gpus = environment.get("gpus") or []
-    usable_cpus = environment.get("usable_cpus") or environment.get("cpu_count") or 1
-    recommendation = recommend(settings, trials, current, usable_cpus, len(gpus), request.train_epochs)
-    findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs))
+    verdict = judge(run, results)
     document = {
         "loaderscope": __version__,
         "schema": SCHEMA,
-        "summary": summarise(trials, recommendation, findings),
-        "environment": environment,
-        "request": request.to_json(),
+        "summary": verdict.summary,
+        "environment": run.environment,
+        "request": run.request.to_json(),
         "target": {
             "script": run.script,
             "name": run.target.name,
@@ -49,10 +39,10 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "dataset_kind": run.target.dataset_kind,
             "length": run.target.length,
         },
-        "trials": [trial.to_json() for trial in trials],
-        "results": [dataclasses.asdict(setting) for setting in settings],
-        "recommendation": dataclasses.asdict(recommendation) if recommendation is not None else None,
-        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "trials": [trial.to_json() for trial in sorted(results, key=lambda trial: trial.id)],
+        "results": [dataclasses.asdict(setting) for setting in verdict.settings],
+        "recommendation": dataclasses.asdict(verdict.recommendation) if verdict.recommendation is not None else None,
+        "findings": [dataclasses.asdict(finding) for finding in verdict.findings],
     }
     whole: dict[str, Any] = plain(document)
     return whole

@@ -111,7 +111,9 @@ def probe(agent: AgentProcess, request: Request, tick: Tick | None = None) -> di
 
 
 def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str, str], script: str) -> Target:
-    """The target that was asked for, or the only one that can be used.
+    """The target that was asked for, or the only one of the most telling kind that the script has.
+
+    A loader says more than its dataset, and both say more than the chance that running the script meets a loader.
 
     Raises:
         SweepError: with what there is.
@@ -124,8 +126,12 @@ def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str
         found = f"it has {names}" if targets else "nothing else was found in it"
         raise SweepError(ErrorInfo("unknown-target", f"There is no target {wanted!r} in {script}; {found}."))
     usable = [target for target in targets if set(target.needs) <= set(arguments)]
-    if len(usable) == 1:
-        return usable[0]
+    for kind in ("loader", "dataset", "captured"):
+        of_kind = [target for target in usable if target.kind == kind]
+        if len(of_kind) == 1:
+            return of_kind[0]
+        if of_kind:
+            break
     if usable:
         names = ", ".join(target.name for target in usable)
         raise SweepError(ErrorInfo("unknown-target", f"{script} has several targets, choose one with --target: {names}."))

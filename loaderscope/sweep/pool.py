@@ -14,6 +14,7 @@ from loaderscope.analysis.trial import analyse
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess
 from loaderscope.sweep.attachment import Attached, SweepError, attach, load, start_agent
+from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
@@ -127,13 +128,7 @@ class Pool:
         if request.consumer is not None and request.consumer.kind == "script" and not has_step:
             sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
             raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
-        facts = space.Facts(
-            usable_cpus=environment["usable_cpus"],
-            start_methods=tuple(environment["start_methods"]),
-            default_start_method=environment["default_start_method"],
-            accelerator=environment.get("accelerator"),
-        )
-        plan = limits.mark_limits(space.plan(request, target, facts), _data_cost(sample), read_machine(), request.force)
+        plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), data_cost(sample), read_machine(), request.force)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
         return Run(request, environment, target, request.script, sample, plan), length
 
@@ -279,15 +274,3 @@ def may_be_kept(isolate: bool, order: TrialOrder, end: TrialEnd, fingerprint: st
 def _skipped(trial: PlannedTrial, kind: str, sentence: str) -> TrialResult:
     config: TrialConfig = trial.config
     return TrialResult(trial.id, None, "skipped", config, ErrorInfo(kind, sentence))
-
-
-def _data_cost(sample: dict[str, Any] | None) -> limits.DataCost:
-    """What the probe learnt, as far as it goes."""
-    if sample is None:
-        return limits.DataCost()
-    return limits.DataCost(
-        sample_bytes=sample.get("bytes"),
-        sample_tensors=max(1, int(sample.get("tensors") or 1)),
-        sample_seconds=sample.get("seconds"),
-        dataset_bytes=sample.get("dataset_bytes"),
-    )

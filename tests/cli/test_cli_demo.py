@@ -12,8 +12,8 @@ from loaderscope.sweep.request import Axes, Request
 
 
 @pytest.fixture
-def short_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo's sweep with fewer trials of fewer batches."""
+def short_demo(monkeypatch: pytest.MonkeyPatch, qapp: object) -> None:
+    """The demo's sweep with fewer trials of fewer batches; `qapp`, as widgets of later tests need more than a figure does."""
     whole = example.demo_request(2)
 
     def shortened(usable_cpus: int) -> Request:

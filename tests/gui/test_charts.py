@@ -24,7 +24,6 @@ from loaderscope.gui.report import write_report
 from loaderscope.session.file import SessionWriter
 from loaderscope.trace.model import SeriesInfo, Trace
 
-
 pytestmark = pytest.mark.usefixtures("qapp")
 
 

@@ -67,6 +67,7 @@ def test_a_theme_reaches_every_widget(qtbot, qapp):
     for name, palette in (("light", LIGHT), ("dark", DARK)):
         assert apply_theme(QApplication.instance(), name) is palette
         assert current_palette() is palette
+        button.ensurePolished()  # a style sheet takes effect when a widget is polished
         assert button.palette().color(QPalette.ColorRole.ButtonText).name() == palette.text
     set_variant(button, "primary")
     button.resize(80, 30)

@@ -12,6 +12,8 @@ from running import CollectingSink, nothing_left_of, request, run_pool, write_sc
 
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.sweep import scratch
+from loaderscope.sweep.attachment import choose_target
+from loaderscope.sweep.inspect import inspect_script
 from loaderscope.sweep.pool import Pool, SweepError, may_be_kept
 from loaderscope.sweep.trial_run import TrialEnd
 
@@ -226,6 +228,16 @@ def test_the_run_leaves_no_folder_and_clears_those_of_crashed_ones(tmp_path, mon
 def test_logs_do_not_go_to_shared_memory(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/dev/shm/tmp")
     assert not scratch.base_folder().is_relative_to("/dev/shm")
+
+
+def test_a_loader_is_taken_before_its_dataset_and_the_main_block(tmp_path):
+    text = (
+        PLAIN
+        + "\nfrom torch.utils.data import DataLoader\nloader = DataLoader(dataset)\nif __name__ == '__main__':\n    list(DataLoader(dataset))\n"
+    )
+    inspection = inspect_script(request(write_script(tmp_path, text)))
+    assert {target.kind for target in inspection.targets} == {"loader", "dataset", "captured"}
+    assert choose_target(inspection.targets, None, {}, "script.py").name == "loader"
 
 
 @pytest.mark.parametrize(

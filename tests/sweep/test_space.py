@@ -81,7 +81,7 @@ def test_threads_have_no_start_method_and_take_no_iterable_dataset():
     ]  # fmt: skip
     iterable = Target("stream", "dataset", "Stream", "variable", dataset_kind="iterable")
     (trial,) = lay_out(iterable, num_workers=(2,), backend=("thread",))
-    assert trial.skip[0] == "unsupported"
+    assert "iterable" in trial.skip[1]
 
 
 def test_a_loader_that_batches_itself_rules_out_a_batch_size():

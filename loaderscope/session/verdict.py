@@ -1,10 +1,11 @@
-"""What the analysis says about the trials so far, for the views."""
+"""What the analysis says about the trials of a run, finished or not: for the document and for the views."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
+from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.results import Finding, Recommendation, SettingResult, TrialResult
@@ -23,16 +24,18 @@ class Verdict:
     summary: str = ""
 
 
-def judge(run: Run | None, results: Sequence[TrialResult]) -> Verdict:
-    """The verdict on a run that is over or still grows."""
-    if run is None or not results:
-        return Verdict()
-    trials = list(results)
-    request, environment = run.request, run.environment
-    current = request.current or run.target.current
+def current_setting(run: Run) -> TrialConfig | None:
+    """What the user trains with today: as they said, else the loader's own."""
+    return run.request.current or run.target.current
+
+
+def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
+    """The verdict on a run that is over or still grows; `results` in any order."""
+    trials = sorted(results, key=lambda trial: trial.id)
+    request, environment, current = run.request, run.environment, current_setting(run)
     settings = combine(trials, request.train_epochs)
-    recommendation = recommend(
-        settings, trials, current, environment.get("usable_cpus") or 1, len(environment.get("gpus") or ()), request.train_epochs
-    )
+    usable_cpus = environment.get("usable_cpus") or environment.get("cpu_count") or 1
+    gpu_count = len(environment.get("gpus") or ())
+    recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
     findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs))
     return Verdict(tuple(settings), recommendation, tuple(findings), summarise(trials, recommendation, findings))
