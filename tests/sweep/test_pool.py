@@ -231,10 +231,8 @@ def test_logs_do_not_go_to_shared_memory(monkeypatch):
 
 
 def test_a_loader_is_taken_before_its_dataset_and_the_main_block(tmp_path):
-    text = (
-        PLAIN
-        + "\nfrom torch.utils.data import DataLoader\nloader = DataLoader(dataset)\nif __name__ == '__main__':\n    list(DataLoader(dataset))\n"
-    )
+    text = PLAIN + "\nfrom torch.utils.data import DataLoader\nloader = DataLoader(dataset)\n"
+    text += "if __name__ == '__main__':\n    list(DataLoader(dataset))\n"
     inspection = inspect_script(request(write_script(tmp_path, text)))
     assert {target.kind for target in inspection.targets} == {"loader", "dataset", "captured"}
     assert choose_target(inspection.targets, None, {}, "script.py").name == "loader"
