@@ -119,13 +119,13 @@ def own_zombies() -> list[int]:
     return [child.pid for child in psutil.Process(os.getpid()).children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
-def until(condition: Callable[[], object], timeout_s: float = 10.0) -> bool:
+def until(condition: Callable[[], object], timeout_s: float = 10.0, every_s: float = 0.02) -> bool:
     """Whether the condition comes true within the time."""
-    return any(condition() for _ in _looks(timeout_s))
+    return any(condition() for _ in _looks(timeout_s, every_s))
 
 
-def _looks(timeout_s: float) -> Iterator[None]:
+def _looks(timeout_s: float, every_s: float) -> Iterator[None]:
     never, deadline = threading.Event(), time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         yield
-        never.wait(0.02)
+        never.wait(every_s)
