@@ -27,6 +27,14 @@ class SweepError(Exception):
         self.info = info
 
 
+class NotReachedError(Exception):
+    """The target is a loader that is met by running the script, which takes an agent that does so; `request` asks for that."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.target)
+        self.request = request
+
+
 @dataclasses.dataclass(frozen=True)
 class Loaded:
     """What the script offers. `environment`: of the interpreter, see agent/messages.py."""

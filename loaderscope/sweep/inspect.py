@@ -10,13 +10,24 @@ from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.sweep.agent_process import AgentProcess, Tick
-from loaderscope.sweep.attachment import Attached, Loaded, SweepError, attach, choose_target, load, probe, start_agent
+from loaderscope.sweep.attachment import (
+    CAPTURED,
+    Attached,
+    Loaded,
+    NotReachedError,
+    SweepError,
+    attach,
+    choose_target,
+    load,
+    probe,
+    start_agent,
+)
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.system import read_machine
 from loaderscope.telemetry.nvml import Nvml
 
-__all__ = ["Inspection", "SweepError", "TargetProbe", "inspect_script", "machine_environment", "probe_target"]
+__all__ = ["Inspection", "NotReachedError", "SweepError", "TargetProbe", "inspect_script", "machine_environment", "probe_target"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,23 +81,29 @@ def probe_target(request: Request, tick: Tick | None = None, log: Callable[[Outp
     Raises:
         SweepError: the script, the target or the interpreter is wrong, or the dataset raises.
     """
-    with _throw_away(request, tick, log) as agent:
-        loaded, attached = load_and_attach(agent, request, tick)
-        sample = probe(agent, request, tick)
-        agent.close()
-        environment = machine_environment(loaded.environment)
-        lines = agent.drain_output()
-        return TargetProbe(attached.target, attached.length, attached.current, sample, environment, loaded.has_step, attached.notes, lines)
+    try:
+        with _throw_away(request, tick, log) as agent:
+            loaded, attached = load_and_attach(agent, request, tick)
+            sample = probe(agent, request, tick)
+            agent.close()
+            environment = machine_environment(loaded.environment)
+            lines = agent.drain_output()
+    except NotReachedError as unreached:
+        return probe_target(unreached.request, tick, log)
+    return TargetProbe(attached.target, attached.length, attached.current, sample, environment, loaded.has_step, attached.notes, lines)
 
 
 def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = None) -> tuple[Loaded, Attached]:
     """Loads the script and makes the request's target, or the only one, ready.
 
     Raises:
+        NotReachedError: the only target is met by running the script, and this agent has only loaded it.
         SweepError: see `load`, `choose_target` and `attach`.
     """
     loaded = load(agent, request, tick)
     target = choose_target(loaded.targets, request.target, request.arguments, request.script)
+    if request.target is None and target.name.startswith(CAPTURED) and target.dataset_kind is None:  # seen in the source only
+        raise NotReachedError(dataclasses.replace(request, target=target.name))
     return loaded, attach(agent, request, target.name, tick)
 
 

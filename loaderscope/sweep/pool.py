@@ -13,7 +13,7 @@ from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess
-from loaderscope.sweep.attachment import Attached, SweepError, attach, load, start_agent
+from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, SweepError, attach, load, start_agent
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
 from loaderscope.sweep.output import OutputLine
@@ -111,9 +111,7 @@ class Pool:
             for line in lines:
                 self._log_output(line)
         else:
-            self._agent = start_agent(request, self._tick)
-            loaded, attached = load_and_attach(self._agent, request, self._tick)
-            self._attached = attached
+            loaded, attached = self._load_and_keep(request)
             environment = machine_environment(loaded.environment)
             target, current, length, has_step, notes = attached.target, attached.current, attached.length, loaded.has_step, attached.notes
         for note in (*environment.get("torch_assumptions", ()), *notes):
@@ -131,6 +129,16 @@ class Pool:
         plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), data_cost(sample), read_machine(), request.force)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
         return Run(request, environment, target, request.script, sample, plan), length
+
+    def _load_and_keep(self, request: Request) -> tuple[Loaded, Attached]:
+        """Loads the script in the agent that the first trial will use."""
+        self._agent = start_agent(request, self._tick)
+        try:
+            loaded, self._attached = load_and_attach(self._agent, request, self._tick)
+        except NotReachedError as unreached:
+            self._close_agent(at_once=False)
+            return self._load_and_keep(unreached.request)
+        return loaded, self._attached
 
     def _order(self, trial: PlannedTrial, consumer: Consumer, target: Target) -> TrialOrder:
         request = self._request

@@ -297,3 +297,23 @@ def test_the_agent_runs_under_an_interpreter_that_has_only_torch(tmp_path, other
     sink = run_pool(request(script, (0, 1), ("spawn", "fork"), batch_size=(8,), python=str(other_python), probe=True))
     assert sink.statuses == ["ok"] * 3
     assert f"prefix {other_python.parent.parent}" in sink.output
+
+
+IN_MAIN = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+def main():
+    for batch in DataLoader(TensorDataset(torch.arange(24)), batch_size=4):
+        raise SystemExit("the training must not run")
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_a_loader_in_main_is_found_without_being_named(tmp_path, probe):
+    script = write_script(tmp_path, IN_MAIN)
+    sink = run_pool(request(script, (1,), probe=probe))
+    assert sink.run.target.name == "captured:0"
+    assert sink.run.target.length == 24
+    assert sink.statuses == ["ok"]
