@@ -22,6 +22,10 @@ SINGLE_RUN_NOISE = 0.03
 
 UNKNOWN_NOISE = 0.05
 
+CHEAP_PART = 0.25
+"""How much longer a tie may take than the fastest and still be chosen for its cost. Beyond that the noise hides a difference
+that would matter: the shorter time is the better guess."""
+
 
 def recommend(  # noqa: PLR0917
     settings: Sequence[SettingResult],
@@ -50,7 +54,7 @@ def recommend(  # noqa: PLR0917
     fastest = min(timed, key=lambda setting: setting.train_s or math.inf)
     by_repeat = _seconds_by_repeat(trials, train_epochs)
     ties = [setting for setting in timed if setting is fastest or is_tie(setting, fastest, by_repeat)]
-    chosen = min(ties, key=_cost)
+    chosen = min((tie for tie in ties if (tie.train_s or 0.0) <= (1 + CHEAP_PART) * (fastest.train_s or 0.0)), key=_cost)
     configs = [setting.config for setting in timed]
     own = matching(current, configs)
     return Recommendation(
@@ -155,27 +159,38 @@ def _why(
         ratio = (current.train_s or 0.0) / chosen.train_s
         theirs = describe(current.config, configs)
         if current in ties:
-            text += f"; your current setting ({theirs}) takes about as long"
+            text += f"; your current setting ({theirs}{_seconds_of(current, chosen)}) cannot be told from it"
         else:
-            digits = 1 if ratio >= 1.1 else 2
+            digits = 0 if ratio >= 10 else 1 if ratio >= 1.1 else 2
             text += f", {ratio:.{digits}f} times as fast as your current setting ({theirs}, {duration(current.train_s or 0.0)})"
     elif current is chosen:
         text += ", and it is your current setting"
     others = [setting for setting in ties if setting is not chosen and setting is not current]
     if others:
-        names = ", ".join(describe(setting.config, configs) for setting in others[:3])
+        names = ", ".join(f"{describe(setting.config, configs)}{_seconds_of(setting, chosen, ' in ')}" for setting in others[:3])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        reason = (
-            "but use more workers"
-            if min(setting.config.num_workers for setting in others) > chosen.config.num_workers
-            else "and cost no less"
-        )
-        text += f"; {names}{more} cannot be told from it, {reason}"
+        text += f"; {names}{more} cannot be told from it{_costlier(chosen, others)}"
     elif len(ties) == 1 and chosen is fastest:
         second = min((setting for setting in timed if setting is not chosen), key=lambda setting: setting.train_s or math.inf)
         if second is not current:
-            text += f"; next comes {describe(second.config, configs)} with {duration(second.train_s or 0.0)}"
-    return text + "."
+            text += f"; the next best is {describe(second.config, configs)} with {duration(second.train_s or 0.0)}"
+    unsure = any((setting.train_s or 0.0) > (1 + CHEAP_PART) * (fastest.train_s or 0.0) for setting in ties)
+    return text + (". The times vary much: --repeats 3 would tell more." if unsure else ".")
+
+
+def _seconds_of(setting: SettingResult, chosen: SettingResult, before: str = ", ") -> str:
+    """The setting's time where it is so far from the chosen one's that a reader would wonder; else nothing."""
+    far = (setting.train_s or 0.0) > (1 + CHEAP_PART) * (chosen.train_s or 0.0)
+    return f"{before}{duration(setting.train_s or 0.0)}" if far else ""
+
+
+def _costlier(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
+    """Why the chosen one of several ties was taken, as a clause; empty where the others cost less and look slower."""
+    if min(setting.config.num_workers for setting in others) > chosen.config.num_workers:
+        return " and would use more workers" if len(others) == 1 else " and would all use more workers"
+    if all(_cost(setting) > _cost(chosen) for setting in others):
+        return " and would cost no less"
+    return ""
 
 
 def duration(seconds: float) -> str:

@@ -235,4 +235,4 @@ def _heaviest_import(look: SpanLookup, epoch: EpochRun, lane: str) -> str:
     seconds = (imports.end_ns - imports.start_ns) * NS
     row = int(np.argmax(seconds))
     name = look.trace.names.get(int(imports.value[row]))
-    return f"{name} takes {seconds[row]:.2f} s of it" if name else ""
+    return f"the import of {name} takes {seconds[row]:.2f} s of it" if name else ""

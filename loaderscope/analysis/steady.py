@@ -128,5 +128,5 @@ def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig) -> str | N
     workers = "1 worker" if config.num_workers == 1 else f"{config.num_workers} workers"
     left_out = "the first and the last batch" if not config.num_workers else f"the first and last {edge} batches of an epoch ({workers})"
     missing = "no throughput" if blocks < MIN_BLOCKS_VALUE else "no interval"
-    have = f"{received} batches leave {blocks} block{'' if blocks == 1 else 's'} in steady state"
+    have = f"{received} batch{' leaves' if received == 1 else 'es leave'} {blocks} block{'' if blocks == 1 else 's'} in steady state"
     return f"{missing}: {have} after {left_out}; {batches_for_interval(config)} batches an epoch are enough."

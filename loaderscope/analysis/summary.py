@@ -22,7 +22,10 @@ def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | No
         count = "The only trial" if len(run) == 1 else f"All {len(run)} trials"
         cancelled = "was cancelled" if len(run) == 1 else "were cancelled"
         ended = cancelled if all(trial.status == "cancelled" for trial in run) else "failed"
-        return f"{count} {ended}. {_first_sentence(grave.message)}" if grave is not None else f"{count} {ended}."
+        reasons = list(dict.fromkeys(trial.error.message.rstrip(".") for trial in run if trial.status != "cancelled" and trial.error))
+        if not reasons:
+            return f"{count} {ended}."
+        return f"{count} {ended}: {reasons[0]}." if len(reasons) == 1 else f"{count} {ended}, the first of them so: {reasons[0]}."
     missing = next((trial.samples_per_second_reason for trial in good if trial.samples_per_second_reason), None)
     return f"There is nothing to recommend: {missing}" if missing else "There is nothing to recommend yet."
 

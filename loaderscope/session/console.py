@@ -87,11 +87,10 @@ class Console:
         self._running = None
         if result.status == "ok":
             speed = result.samples_per_second
-            outcome = (
-                f"{speed.value:10.1f} samples/s" if speed else f"ok, no throughput: {result.samples_per_second_reason or 'too few batches'}"
-            )
+            reason = result.samples_per_second_reason or "no throughput: too few batches."
+            outcome = f"{speed.value:10.1f} samples/s" if speed else f"ok, {reason}"
         else:
-            outcome = f"{result.status}: {result.error.message if result.error else 'no reason known'}"
+            outcome = result.status + (f": {result.error.message}" if result.error else "")
         self.say(f"  {describe(result.config, self._fields):<32} {outcome}")
 
     def log_line(self, line: LogLine) -> None:

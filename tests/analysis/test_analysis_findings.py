@@ -75,7 +75,7 @@ def test_without_a_current_setting_warnings_are_about_the_recommended_one():
 
 
 def spawned(number, **fields):
-    culprit = Culprit("main_import", "worker-0 imports the script again; torch takes 2.00 s of it", 2.5)
+    culprit = Culprit("main_import", "worker-0 imports the script again; the import of torch takes 2.00 s of it", 2.5)
     startup = Startup(0.99, culprit, [Phase(0, "worker-0", "first_fetch", 2.9, 0.05)])
     return made_up(number, config_of(2, start_method="spawn"), 3200, first_batch_s=3.0, startup=startup, **fields)
 
@@ -108,7 +108,7 @@ def test_failures_are_told_once_a_kind_with_their_remedy():
     ]
     (finding,) = find(trials)
     assert (finding.code, finding.severity, finding.trials) == ("not-picklable", "error", [0, 1])
-    assert "1 worker, 2 workers" in finding.message
+    assert finding.message.endswith("with 1 worker and 2 workers: a lambda.")
     assert "top level" in finding.advice
 
 
@@ -117,6 +117,25 @@ def test_a_full_shared_memory_is_told_from_a_lack_of_memory():
     assert "--shm-size" in finding.advice
     (finding,) = find([failed(0, config_of(4), "worker-died", "DataLoader worker is killed by signal: Killed.", "killed")])
     assert "ran out of memory" in finding.advice
+
+
+def test_every_death_gets_the_advice_that_fits_it():
+    def advice(kind: str, message: str) -> str:
+        (finding,) = find([failed(0, config_of(4), kind, message, "killed")])
+        return finding.advice
+
+    assert "native code" in advice("worker-died", "DataLoader worker (pid 7) was killed by signal Segmentation fault")
+    assert "native code" in advice("agent-died", "The process was killed by SIGSEGV.")
+    assert "ran out of memory" in advice("agent-died", "The process was killed by SIGKILL.")
+    assert "memory" not in advice("worker-died", "DataLoader worker (pid 7) ended with exit code 3")
+    assert "TMPDIR" in advice("limit", "the disk is full: [Errno 28] No space left on device")
+
+
+def test_the_start_of_the_fork_server_is_paid_once():
+    phases = [Phase(0, "main", "server_start", 0.0, 2.8), Phase(0, "worker-0", "first_fetch", 2.95, 0.01)]
+    startup = Startup(1.0, Culprit("server_start", "the forkserver starts, once", 2.8), phases)
+    config = config_of(1, start_method="forkserver", forkserver_preload=("torch",))
+    assert not find([made_up(0, config, 3200, first_batch_s=3.0, startup=startup)])
 
 
 def test_an_exception_of_the_user_keeps_its_own_words():
@@ -162,10 +181,9 @@ def test_the_summary_is_the_recommendation_and_the_gravest_finding():
 
 def test_the_summary_says_when_nothing_worked():
     context = context_of([failed(0, config_of(0), "ValueError", "data.py, line 7: bad sample")])
-    assert (
-        summarise(context.trials, None, find_all(context))
-        == "The only trial failed. The trial failed in every trial: data.py, line 7: bad sample"
-    )
+    assert summarise(context.trials, None, find_all(context)) == "The only trial failed: data.py, line 7: bad sample."
+    two = [failed(0, config_of(0), "ValueError", "bad sample"), failed(1, config_of(1), "worker-died", "Killed.")]
+    assert summarise(two, None, find_all(context_of(two))) == "All 2 trials failed, the first of them so: bad sample."
     assert summarise([], None, []) == "No trial was run."
 
 

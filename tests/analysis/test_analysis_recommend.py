@@ -91,6 +91,16 @@ def test_among_ties_the_one_with_fewer_workers_wins():
     assert "cannot be told from it" in found.why
 
 
+def test_a_cheap_setting_that_looks_far_slower_is_not_chosen_for_its_noise():
+    found = advise([made_up(0, config_of(0), 1000, 990), made_up(1, config_of(1), 2000, 60)], current=config_of(0))
+    assert found.config == found.fastest == config_of(1)
+    assert found.ties == [config_of(0)]
+    assert found.why == (
+        "1 worker finishes 10 epochs in about 2.7 min; your current setting (0 workers, 5.3 min) cannot be told from it"
+        ". The times vary much: --repeats 3 would tell more."
+    )
+
+
 def test_among_ties_with_equal_workers_the_one_with_less_memory_wins():
     spawned = config_of(2, start_method="spawn")
     found = advise([made_up(0, spawned, 2000, 50, peak_bytes=900), made_up(1, config_of(2), 1999, 50, peak_bytes=300)])
@@ -136,7 +146,7 @@ def test_why_compares_with_the_current_setting():
     assert found.current == config_of(0)
     assert found.why == (
         "2 workers finish 10 epochs in about 107 s, 3.0 times as fast as your current setting (0 workers, 5.3 min)"
-        "; next comes 1 worker with 2.7 min."
+        "; the next best is 1 worker with 2.7 min."
     )
 
 

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.results import Finding, TrialResult
 
 ADVICE = {
-    "worker-died": (
-        "A worker that is killed by the system most often ran out of memory: use fewer workers or a smaller prefetch_factor. If it "
-        "died of a segmentation fault, the last words of the trial name the sample that it was on."
-    ),
-    "agent-died": "The last words of the trial name what it was doing; memory that runs out is the most frequent cause.",
+    "worker-died": "Its last words are in the error of the trial (show --json).",
+    "agent-died": "Its last words are in the error of the trial (show --json).",
     "hung": (
-        "Look at the stacks of the trial: they show what every process was waiting for. Locks and thread pools that exist before "
+        "The stacks of all processes are in the error of the trial (show --json). Locks and thread pools that exist before "
         "a fork are a frequent cause; spawn avoids it. If the data is just slow, give more time with --timeout."
     ),
     "not-picklable": (
-        "spawn and forkserver send the dataset to the workers by pickle: define its classes and functions at the top level of the "
-        "script (no lambdas, no local classes) and open files in the worker, not in __init__."
+        "spawn and forkserver send dataset, collate_fn and worker_init_fn to the workers by pickle: define classes and functions "
+        "at the top level of the script (no lambdas, no local classes), and open files in the worker, not in __init__."
     ),
     "main-guard": 'Put what the script runs under `if __name__ == "__main__":`, since every spawned worker imports the script again.',
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
-SHARED_MEMORY_ADVICE = "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers."
-OTHER_ADVICE = "The traceback of the trial names the line."
+DEATHS = (
+    (
+        ("bus error", "shared memory"),
+        "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
+    ),
+    (
+        ("killed by signal killed", "killed by signal: killed", "sigkill"),
+        "The system kills a process that ran out of memory: use fewer workers or a smaller prefetch_factor.",
+    ),
+    (
+        ("segmentation fault", "sigsegv", "sigabrt", "aborted"),
+        "A crash in native code is a fault of a library that the dataset uses, or of its use after a fork; try spawn.",
+    ),
+    (("disk is full",), "Make room, or let TMPDIR name a folder on a disk that has some."),
+    (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
+)
+"""Signs in the message of a process that died or of a limit, and the remedy for it."""
+OTHER_ADVICE = "The traceback is in the error of the trial (show --json)."
 MESSAGES = {
     "worker-died": "A worker died",
     "agent-died": "The interpreter that ran the trial died",
     "hung": "Nothing happened any more",
-    "not-picklable": "The dataset cannot be sent to the workers",
-    "main-guard": "The script has no main guard",
+    "not-picklable": "The workers cannot be given what they need",
+    "main-guard": "Workers cannot import the script",
     "limit": "A limit of the system was reached",
 }
 
@@ -46,14 +60,18 @@ def find(context: Context) -> list[Finding]:
 
 def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
     text = trials[0].error.message if trials[0].error is not None else ""
+    text = text if text.endswith((".", "!", "?")) else f"{text}."
     names = list(dict.fromkeys(context.name_of(trial.config) for trial in trials))
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shown = enumerated(names)
     everywhere = len(trials) == sum(trial.status not in ("skipped", "cancelled") for trial in context.trials)
     where = "in every trial" if everywhere else f"with {shown}"
-    message = f"{MESSAGES[kind]} {where}: {text}" if kind in MESSAGES else f"The trial failed {where}: {text}"
+    if kind in MESSAGES:
+        message = f"{MESSAGES[kind]} {where}: {text}"
+    else:
+        message = f"Every trial failed: {text}" if everywhere else f"The trial failed {where}: {text}"
     advice = ADVICE.get(kind, OTHER_ADVICE)
-    if kind in ("worker-died", "limit") and any(sign in text.lower() for sign in ("bus error", "shared memory", "/dev/shm")):
-        advice = SHARED_MEMORY_ADVICE
+    if kind in ("worker-died", "agent-died", "limit"):
+        advice = next((remedy for signs, remedy in DEATHS if any(sign in text.lower() for sign in signs)), advice)
     return Finding(
         code=kind if kind in MESSAGES else "trial-failed",
         severity="error",

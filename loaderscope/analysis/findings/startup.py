@@ -24,6 +24,8 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
         return None
     persistent_s = _first_batch_when_persistent(context, setting)
     end_s = setting.end_s or 0.0
+    once_s = _paid_once(context, setting)
+    first_batch_s -= once_s
     paid_s = context.train_epochs * (first_batch_s + end_s)
     saved_s = (context.train_epochs - 1) * max(0.0, first_batch_s - persistent_s + end_s)
     if first_batch_s < MIN_FIRST_BATCH_S or saved_s < MIN_TRAIN_PART * train_s:
@@ -47,7 +49,7 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
         trials=setting.trials,
         message=message,
         evidence={
-            "first_batch_s": first_batch_s,
+            "first_batch_s": setting.first_batch_s,
             "end_s": setting.end_s,
             "saved_s": saved_s,
             "culprit_phase": culprit.phase if culprit else None,
@@ -69,6 +71,17 @@ def _first_batch_when_persistent(context: Context, setting: SettingResult) -> fl
     return mean(waits) if waits else 0.0
 
 
+def _paid_once(context: Context, setting: SettingResult) -> float:
+    """Seconds of the first start-up that later epochs do not pay: the start of the fork server."""
+    startups = [trial.startup for trial in context.trials_of(setting) if trial.startup is not None]
+    servers = [sum(phase.seconds for phase in startup.phases if phase.phase == "server_start" and phase.epoch == 0) for startup in startups]
+    return mean(servers) if servers else 0.0
+
+
 def _culprit(context: Context, setting: SettingResult) -> Culprit | None:
-    culprits = [trial.startup.culprit for trial in context.trials_of(setting) if trial.startup and trial.startup.culprit]
+    culprits = [
+        trial.startup.culprit
+        for trial in context.trials_of(setting)
+        if trial.startup and trial.startup.culprit and trial.startup.culprit.phase != "server_start"
+    ]
     return max(culprits, key=lambda culprit: culprit.seconds, default=None)
