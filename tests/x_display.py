@@ -124,8 +124,8 @@ class XDisplay:
         self._x.XCloseDisplay(self._display)
 
     def environment(self, home: pathlib.Path) -> dict[str, str]:
-        """For a program that shows its windows here and keeps its settings in `home`."""
-        own = {"DISPLAY": self.name, "QT_QPA_PLATFORM": "xcb", "XDG_CONFIG_HOME": str(home), "QT_SCALE_FACTOR": "1"}
+        """For a program that shows its windows here and keeps its settings below `home`."""
+        own = {"DISPLAY": self.name, "QT_QPA_PLATFORM": "xcb", "XDG_CONFIG_HOME": str(home / "config"), "QT_SCALE_FACTOR": "1"}
         return {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"} | own
 
     def windows(self) -> list[int]:
@@ -153,13 +153,13 @@ class XDisplay:
         self._x.XGetWindowAttributes(self._display, ctypes.c_ulong(window), ctypes.byref(attributes))
         return attributes
 
-    def picture(self) -> np.ndarray:
-        """The screen as an array of height × width numbers 0xRRGGBB."""
+    def picture(self, height: int = HEIGHT) -> np.ndarray:
+        """The screen, or only its upper part, as an array of height × width numbers 0xRRGGBB."""
         all_planes = ctypes.c_ulong(0xFFFFFFFF)
-        image = self._x.XGetImage(self._display, self._root, 0, 0, WIDTH, HEIGHT, all_planes, _Z_PIXMAP)
+        image = self._x.XGetImage(self._display, self._root, 0, 0, WIDTH, height, all_planes, _Z_PIXMAP)
         assert image, "the X server gave no picture"
         assert (image.contents.bits_per_pixel, image.contents.bytes_per_line) == (32, WIDTH * 4)
-        pixels = np.frombuffer(ctypes.string_at(image.contents.data, HEIGHT * WIDTH * 4), np.uint32).reshape(HEIGHT, WIDTH)
+        pixels = np.frombuffer(ctypes.string_at(image.contents.data, height * WIDTH * 4), np.uint32).reshape(height, WIDTH)
         self._x.XDestroyImage(image)
         return pixels & 0xFFFFFF
 
