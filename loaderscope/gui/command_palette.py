@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtGui import QColor, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from loaderscope.gui.commands import CommandSet, matching
+from loaderscope.gui.theme import current_palette
 
 
 class CommandPalette(QDialog):
@@ -21,9 +22,17 @@ class CommandPalette(QDialog):
         self.field.setAccessibleName("Name of a command")
         self.field.textChanged.connect(self._fill)
         self.field.installEventFilter(self)
-        self.list = QListWidget()
+        self.list = QTreeWidget()
         self.list.setAccessibleName("Matching commands")
-        self.list.setUniformItemSizes(True)
+        self.list.setColumnCount(3)  # name, what it does, keys
+        self.list.setHeaderHidden(True)
+        self.list.setRootIsDecorated(False)
+        self.list.setUniformRowHeights(True)
+        self.list.setAllColumnsShowFocus(True)
+        header = self.list.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.list.itemActivated.connect(lambda _item: self._run())
         self.list.itemClicked.connect(lambda _item: self._run())
         layout = QVBoxLayout(self)
@@ -31,7 +40,7 @@ class CommandPalette(QDialog):
         layout.setSpacing(6)
         layout.addWidget(self.field)
         layout.addWidget(self.list)
-        self.setFixedSize(560, 380)
+        self.setFixedSize(720, 420)
 
     def open_over(self, window: QWidget) -> None:
         """Shows the palette at the top middle of a window."""
@@ -47,26 +56,33 @@ class CommandPalette(QDialog):
         for command in matching(query):
             action = self._commands[command.name]
             keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            item = QListWidgetItem(f"{command.text.rstrip('…')}   –   {command.tip}" + (f"   ({keys})" if keys else ""))
-            item.setToolTip(command.tip)
-            item.setData(Qt.ItemDataRole.UserRole, command.name)
+            item = QTreeWidgetItem([command.text.rstrip("…"), command.tip, keys])
+            item.setForeground(1, QColor(current_palette().muted))
+            item.setToolTip(1, command.tip)
+            item.setData(0, Qt.ItemDataRole.UserRole, command.name)
             if not action.isEnabled():
-                item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEnabled)
-            self.list.addItem(item)
-        self.list.setCurrentRow(0)
+                item.setDisabled(True)
+                item.setForeground(0, QColor(current_palette().muted))
+            self.list.addTopLevelItem(item)
+        self._choose(0)
+
+    def _choose(self, row: int) -> None:
+        item = self.list.topLevelItem(row % max(1, self.list.topLevelItemCount()))
+        if item is not None:
+            self.list.setCurrentItem(item)
 
     def _run(self) -> None:
         item = self.list.currentItem()
-        if item is None or not item.flags() & Qt.ItemFlag.ItemIsEnabled:
+        if item is None or item.isDisabled():
             return
         self.close()
-        self._commands[item.data(Qt.ItemDataRole.UserRole)].trigger()
+        self._commands[item.data(0, Qt.ItemDataRole.UserRole)].trigger()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.field and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
-            if step is not None and self.list.count():
-                self.list.setCurrentRow((self.list.currentRow() + step) % self.list.count())
+            if step is not None:
+                self._choose(self.list.indexOfTopLevelItem(self.list.currentItem()) + step)
                 return True
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
                 self._run()

@@ -52,18 +52,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("help", "Keys and help", "Show all keys and what the colours mean", "&Help", ("F1", "?")),
 )
 
-TIMELINE_KEYS: tuple[tuple[str, str], ...] = (
-    ("W S, + −, Ctrl+wheel", "zoom at the cursor"),
-    ("A D, arrows, Shift+drag", "pan"),
-    ("drag", "measure a range; Enter zooms into it, Esc clears"),
-    ("F or double click", "focus on a span"),
-    ("0 or Home", "fit everything"),
-    ("Backspace", "back to the view before"),
-    (". and ,", "next and previous span"),
-    ("End", "follow the newest data"),
-)
-"""Keys of the timeline widget, which handles them itself; told on the help page."""
-
 
 class CommandSet:
     """The QActions of all commands, owned by a window."""

@@ -8,9 +8,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QTextBrowser, QVBoxLayout, QWidget
 
-from loaderscope.gui.commands import COMMANDS, TIMELINE_KEYS
+from loaderscope.gui.commands import COMMANDS
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.theme import current_palette
+from loaderscope.gui.timeline.controls import CONTROLS, MOUSE
 
 COLOURS = (
     ("fetch", "fetch: the dataset reads and transforms the samples of a batch"),
@@ -21,6 +22,9 @@ COLOURS = (
     ("waiting_hatch", "waiting (hatched): the main process has no batch"),
     ("startup", "start-up: a worker starts, imports the script and unpickles the dataset"),
     ("ready", "ready: a batch is finished and not yet taken"),
+    ("waiting_for_earlier", "waits for earlier: a batch is finished, but an earlier one is not, and order is kept"),
+    ("pin", "pin: a thread copies the batch into page-locked memory; worker_init_fn at start-up"),
+    ("own", "own cost: what recording itself took"),
 )
 
 WORDS = (
@@ -89,7 +93,10 @@ def help_html(palette: Palette) -> str:
     colours = [(f'<span style="color:{palette.role(role)}">&#9632;&#9632;</span>', html.escape(text)) for role, text in COLOURS]
     return (
         "<h3>Timeline</h3>"
-        + table([(key(keys), html.escape(text)) for keys, text in TIMELINE_KEYS])
+        + table(
+            [(key(control.shown_keys), html.escape(control.words)) for control in CONTROLS]
+            + [(key(action), html.escape(text)) for action, text in MOUSE]
+        )
         + "<h3>Colours</h3>"
         + table(colours)
         + "<h3>Words</h3>"

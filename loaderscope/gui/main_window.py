@@ -9,7 +9,6 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 
 from loaderscope.gui.charts.memory import memory_data
-from loaderscope.gui.charts.startup import startup_data
 from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
@@ -159,10 +158,13 @@ class MainWindow(QMainWindow):
 
     def _run_ended(self) -> None:
         self._unsaved = bool(self._state.snapshot().results)
-        self._follow = False
+        followed, self._follow = self._follow, False
         self._seen_results = None
         self._show_progress()
-        if self._shown_trial is not None:
+        best = self._best_trial()
+        if followed and best is not None:
+            self.choose_trial(best)
+        elif self._shown_trial is not None:
             self.views.timeline.refresh()
             self._show_trace(self._shown_trial)
         if self.live.error is not None:
@@ -180,11 +182,15 @@ class MainWindow(QMainWindow):
         self.views.clear()
         self.setup.target_panel.show_problem("")
         self._show_progress()
-        results = state.snapshot().results
-        if results:
-            best = self._verdict.recommendation
-            row = self.views.results.model.find(best.config) if best is not None else 0
-            self.choose_trial(self.views.results.model.row(row or 0).trial_id)
+        if state.snapshot().results:
+            best = self._best_trial()
+            self.choose_trial(best if best is not None else self.views.results.model.row(0).trial_id)
+
+    def _best_trial(self) -> int | None:
+        """The trial that stands for the recommended setting."""
+        best = self._verdict.recommendation
+        row = self.views.results.model.find(best.config) if best is not None else None
+        return self.views.results.model.row(row).trial_id if row is not None else None
 
     def _show_progress(self) -> None:
         """Everything but the timeline, as far as it differs from what was shown before."""
@@ -207,7 +213,7 @@ class MainWindow(QMainWindow):
         verdict, views = self._verdict, self.views
         views.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
         views.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
-        views.startup.set_data(startup_data(snapshot.results))
+        views.startup.show_results(snapshot.results, self._shown_trial)
         views.findings.set_findings(verdict.findings, verdict.recommendation, bool(snapshot.results))
         views.show_trials(snapshot, self._shown_trial)
         self._show_headline()
@@ -217,11 +223,13 @@ class MainWindow(QMainWindow):
 
     def _show_headline(self) -> None:
         """What the run shows; before there is one, what to do next."""
-        target = self.setup.target_panel.current_target
-        if self._verdict.summary:
+        target, problem = self.setup.target_panel.current_target, self.setup.target_panel.problem.text().partition("\n")[0]
+        if self._verdict.recommendation is not None or (self._verdict.summary and not self.live.running):
             sentence = self._verdict.summary
         elif self.live.running:
             sentence = "Measuring. The first setting appears as soon as its trial is done."
+        elif self.setup.script and (problem or self.setup.problem):
+            sentence = problem or self.setup.problem
         elif target is not None and not self.setup.problem:
             sentence = f"Ready. Choose what to sweep at the left, then press Start to measure {target.name}."
         else:
@@ -251,6 +259,7 @@ class MainWindow(QMainWindow):
         self.views.timeline.set_live(running)
         self._switching = False
         self.views.memory.set_data(memory_data(trace))
+        self.views.startup.show_trial(trial_id)
         self.views.results.select_trial(trial_id)
         self._update_commands()
 

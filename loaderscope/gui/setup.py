@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -220,7 +221,8 @@ class Setup(QObject):
         self._probe = None
         target = self.target_panel.current_target
         if target is None or self._base is None or self.problem:
-            self.target_panel.show_sample(None, target.note if target is not None else "")
+            # what a class needs is asked for in the fields above the note
+            self.target_panel.show_sample(None, target.note if target is not None and not target.needs else "")
             self._update_forecast()
             return
         self.target_panel.show_problem("")
@@ -274,8 +276,10 @@ class Setup(QObject):
         self.sweep_panel.set_current(probe.current, own_batches)
 
     def _show_interpreters(self, found: Sequence[Interpreter]) -> None:
-        listed = [(one.path, f"{_short(one.prefix or one.path)}   {one.describe()}") for one in found]
-        self.target_panel.set_interpreters(listed, self._base.python if self._base is not None else None)
+        own = next((one for one in found if one.path == sys.executable), None)
+        listed = [(one.path, f"{_short(one.prefix or one.path)}   {one.describe()}") for one in found if one is not own]
+        chosen = self._base.python if self._base is not None else None
+        self.target_panel.set_interpreters(listed, chosen, own.describe() if own is not None else "")
 
     def _update_forecast(self) -> None:
         problem = self.problem

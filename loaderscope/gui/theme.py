@@ -10,7 +10,9 @@ Widgets ask for a variant with a dynamic property, so that no panel carries colo
 
 from __future__ import annotations
 
+import importlib.resources
 import string
+from pathlib import Path
 
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
@@ -25,7 +27,7 @@ QMainWindow::separator { background: $border; width: 1px; height: 1px; }
 QMainWindow::separator:hover { background: $accent; }
 QSplitter::handle { background: $border; }
 QSplitter::handle:horizontal { width: 1px; } QSplitter::handle:vertical { height: 1px; }
-QToolBar { background: $window; border: 0; border-bottom: 1px solid $border; spacing: 6px; padding: 5px 8px; }
+QToolBar { background: $window; border: 0; border-bottom: 1px solid $border; spacing: 6px; padding: 4px 8px; }
 QToolBar::separator { background: $border; width: 1px; margin: 3px 4px; }
 QStatusBar { background: $window; border-top: 1px solid $border; color: $muted; }
 QStatusBar::item { border: 0; }
@@ -45,7 +47,7 @@ QPushButton:pressed, QToolButton:pressed { background: $border; }
 QPushButton:focus, QToolButton:focus { border-color: $accent; }
 QPushButton:checked, QToolButton:checked { border-color: $accent; color: $accent; }
 QPushButton:disabled, QToolButton:disabled { color: $muted; background: $window; }
-QToolBar QToolButton { min-height: 18px; }
+QToolBar QToolButton { min-height: 16px; padding: 3px 10px; }
 QPushButton[primary="true"], QToolButton[primary="true"] {
   background: $accent; color: $accent_text; border-color: $accent; font-weight: 600; }
 QPushButton[primary="true"]:hover, QToolButton[primary="true"]:hover { background: $accent_hover; border-color: $accent_hover; }
@@ -67,7 +69,21 @@ QPlainTextEdit, QTextEdit, QTextBrowser { padding: 2px; }
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QTextBrowser:focus { border-color: $accent; }
 QLineEdit:disabled { color: $muted; background: $window; }
 QCheckBox::indicator:unchecked { border: 1px solid $muted; border-radius: 2px; background: $base; width: 11px; height: 11px; }
-QComboBox { min-height: 20px; } QSpinBox, QDoubleSpinBox { min-height: 20px; }
+QComboBox, QAbstractSpinBox {
+  background: $raised; color: $text; border: 1px solid $border; border-radius: 3px; padding: 1px 6px; min-height: 19px;
+  selection-background-color: $accent; selection-color: $accent_text; }
+QAbstractSpinBox { background: $base; }
+QComboBox:hover { background: $hover; }
+QComboBox:focus, QAbstractSpinBox:focus { border-color: $accent; }
+QComboBox:disabled, QAbstractSpinBox:disabled { color: $muted; background: $window; }
+QComboBox::drop-down { border: 0; width: 20px; }
+QComboBox::down-arrow { image: url($icons/down.svg); width: 10px; height: 10px; }
+QComboBox QAbstractItemView { background: $card; border: 1px solid $border; padding: 2px; }
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { background: transparent; border: 0; width: 16px; }
+QAbstractSpinBox::up-button:hover, QAbstractSpinBox::down-button:hover { background: $hover; }
+QAbstractSpinBox::up-arrow { image: url($icons/up.svg); width: 8px; height: 8px; }
+QAbstractSpinBox::down-arrow { image: url($icons/down.svg); width: 8px; height: 8px; }
+QAbstractSpinBox::up-arrow:off, QAbstractSpinBox::down-arrow:off { image: none; }
 
 QLabel[role="heading"] { color: $muted; font-weight: 700; font-size: 11px; letter-spacing: 1px; }
 QLabel[role="muted"] { color: $muted; } QLabel[role="error"] { color: $error; }
@@ -169,8 +185,12 @@ def qt_palette(palette: Palette) -> QPalette:
 def style_sheet(palette: Palette) -> str:
     """The style sheet for a palette."""
     roles = {key: value for key, value in vars(palette).items() if isinstance(value, str)}
+    icons = Path(str(importlib.resources.files("loaderscope.resources"))) / "icons"
     return _STYLE.substitute(
-        roles, alternate=_mix(palette.base, palette.window, 0.6), accent_hover=_mix(palette.accent, palette.text, 0.15)
+        roles,
+        icons=icons.as_posix(),
+        alternate=_mix(palette.base, palette.window, 0.6),
+        accent_hover=_mix(palette.accent, palette.text, 0.15),
     )
 
 

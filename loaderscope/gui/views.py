@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import html
+import itertools
 import time
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QResizeEvent, QTextDocument
+from PySide6.QtGui import QPalette, QResizeEvent, QTextDocument
 from PySide6.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QMainWindow,
     QProgressBar,
     QSizePolicy,
+    QStackedWidget,
     QStatusBar,
     QTabWidget,
     QToolBar,
@@ -26,17 +27,18 @@ from PySide6.QtWidgets import (
 from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
-from loaderscope.gui.charts.startup import StartupData, paint_startup
 from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.dock import Dock
+from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.findings import FindingsPanel
 from loaderscope.gui.panels.log import LogPanel
 from loaderscope.gui.panels.results import ResultsPanel
+from loaderscope.gui.panels.startup import StartupPanel
 from loaderscope.gui.run_state import Snapshot, environment_text
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, rough_duration_text, share_text
+from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, count_text, rough_duration_text, share_text
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
@@ -104,7 +106,7 @@ class Views:
         self._trace: Trace | None = None
         self.timeline = TimelineWidget()
         self.throughput: Chart[ThroughputData] = Chart(paint_throughput, ThroughputData(), "Throughput by number of workers")
-        self.startup: Chart[StartupData] = Chart(paint_startup, StartupData(), "Start-up phases of each setting")
+        self.startup = StartupPanel()
         self.memory: Chart[MemoryData] = Chart(paint_memory, MemoryData(), "Memory of each process")
         self.findings = FindingsPanel()
         self.log = LogPanel()
@@ -112,12 +114,11 @@ class Views:
         self.results.setFocusProxy(self.results.table)
         self.findings.setFocusProxy(self.findings.view)
         self.log.setFocusProxy(self.log.filter)
-        self.trials = QComboBox()
+        self.trials = Choice()
         self.trials.setAccessibleName("Trial whose timeline is shown")
         self.trials.setToolTip("Trial whose timeline is shown (Alt+Up, Alt+Down)")
         self.trials.setPlaceholderText("no trial yet")
         self.trials.setMinimumContentsLength(34)
-        self.trials.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.trial_note = QLabel()
         self.trial_note.setProperty("role", "muted")
         self.trial_note.setTextFormat(Qt.TextFormat.PlainText)
@@ -137,7 +138,17 @@ class Views:
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(line)
-        layout.addWidget(self.timeline, 1)
+        self.notice = QLabel()  # in the timeline's place for a trial without one
+        self.notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.notice.setTextFormat(Qt.TextFormat.RichText)
+        self.notice.setWordWrap(True)
+        self.notice.setMargin(60)
+        self.notice.setBackgroundRole(QPalette.ColorRole.Base)
+        self.notice.setAutoFillBackground(True)
+        self._place = QStackedWidget()
+        self._place.addWidget(self.timeline)
+        self._place.addWidget(self.notice)
+        layout.addWidget(self._place, 1)
         self._window.setCentralWidget(central)
 
     def add_commands(self, commands: CommandSet) -> None:
@@ -199,7 +210,14 @@ class Views:
             dock.visibilityChanged.connect(self._update_titles)
             dock.dockLocationChanged.connect(self._update_titles)
             dock.topLevelChanged.connect(self._update_titles)
+        self._order_keyboard(setup)
         return docks
+
+    def _order_keyboard(self, setup: Setup) -> None:
+        """Tab goes from the set-up side to the timeline, the charts and the table, as they are read."""
+        stops = (self.trials, self.timeline, self.startup.view, self.findings.view, self.log.source, self.log.filter, self.log.view)
+        for first, second in itertools.pairwise((setup.sweep_panel.start, *stops, self.results.table)):
+            QWidget.setTabOrder(first, second)
 
     def _update_titles(self) -> None:
         for dock in self.docks.values():
@@ -230,7 +248,7 @@ class Views:
             [width // 3, width // 3, width - 2 * (width // 3)],
             Qt.Orientation.Horizontal,
         )
-        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.27), int(height * 0.18)], Qt.Orientation.Vertical)
+        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.25), int(height * 0.18)], Qt.Orientation.Vertical)
         self._update_titles()
 
     # Showing
@@ -240,6 +258,7 @@ class Views:
         self._trace = None
         self.log.clear()
         self.timeline.set_trace(None, "")
+        self._place.setCurrentWidget(self.timeline)
         self.trial_note.setText("")
         self.memory.set_data(MemoryData())
 
@@ -249,8 +268,8 @@ class Views:
         total = max(1, snapshot.total)
         self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
         self.progress.setValue(min(snapshot.done, total))
-        number = min(snapshot.done + 1, total)
-        self.progress.setFormat(f"trial {number} of {total}" if snapshot.run is not None else "")
+        done = f"{min(snapshot.done, total)} of {count_text(total, 'trial')} done"
+        self.progress.setFormat(done if snapshot.run is not None else "")
         if not running:
             self.time_left.setText(_outcome(snapshot))
         elif snapshot.run is None:
@@ -290,8 +309,13 @@ class Views:
         self._trace = trace
         self.show_trials(snapshot, trial_id)
         self.timeline.set_trace(trace)
-        self.trial_note.setText(_note(trace, result))
-        self.trial_note.setToolTip(self.trial_note.text())
+        note = _note(result)
+        self.trial_note.setText(note)
+        self.trial_note.setToolTip(note)
+        if trace is None and result is not None:
+            what = html.escape(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}")
+            self.notice.setText(f'<p style="font-size:15px"><b>{what}</b></p><p>{html.escape(note)}</p>')
+        self._place.setCurrentWidget(self.timeline if trace is not None or result is None else self.notice)
 
     def refresh_memory(self) -> None:
         """The memory chart of a trial that runs, at a pace that costs nothing."""
@@ -306,17 +330,18 @@ def _trial_text(trial_id: int, config: str, status: str) -> str:
     return f"trial {trial_id} · {config}{ended}"
 
 
-def _note(trace: Trace | None, result: TrialResult | None) -> str:
+_WITHOUT_TIMELINE = {"skipped": "was skipped", "cancelled": "was stopped before it began"}
+
+
+def _note(result: TrialResult | None) -> str:
     """What to tell beside the name of the trial."""
     if result is None:
         return ""
     if result.error is not None:
         return result.error.message
-    if trace is None:
-        return "No timeline was recorded."
     parts = []
     if result.wait_share is not None:
-        parts.append(f"main waits {share_text(result.wait_share)}")
+        parts.append(f"steady state: main waits {share_text(result.wait_share)}")
     if result.disk_share is not None:
         parts.append(f"{share_text(result.disk_share)} of the bytes came from disk")
     cost = result.own_cost

@@ -135,7 +135,7 @@ def consumer_text(consumer: Consumer | None) -> str:
     if consumer is None or consumer.kind == "none":
         return "nobody (iterate only)"
     if consumer.kind == "script":
-        return "train_step of the script"
+        return "training step of the script"
     milliseconds = f" {consumer.ms:g} ms" if consumer.ms is not None else ""
     return {"sleep": "sleep", "burn": "CPU burn", "cuda": "CUDA load"}.get(consumer.kind, consumer.kind) + milliseconds
 

@@ -228,3 +228,26 @@ def test_a_sample_is_described_to_its_leaves(agent, write):
     assert (text["type"], text["length"], text["bytes"]) == ("str", 4, 5)
     assert (parts["length"], parts["bytes"]) == (2, 16)
     assert none["type"] == "NoneType"
+
+
+def test_the_cost_of_a_sample_leaves_out_what_only_the_first_one_pays(agent, write):
+    script = write(
+        """
+        import time
+        import torch
+
+        class Lazy(torch.utils.data.Dataset):
+            opened = False
+            def __len__(self):
+                return 8
+            def __getitem__(self, index):
+                if not self.opened:
+                    time.sleep(0.4)
+                    self.opened = True
+                return torch.zeros(3)
+        lazy = Lazy()
+        """
+    )
+    agent.load(script)
+    agent.attach("lazy")
+    assert agent.ask("probe")["seconds"] < 0.2

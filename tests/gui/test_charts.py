@@ -9,16 +9,16 @@ import sys
 
 import pytest
 import support_session
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
 from loaderscope.gui.charts.chart import paint_chart
-from loaderscope.gui.charts.drawing import ticks
+from loaderscope.gui.charts.drawing import Frame, ticks
 from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
 from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data
-from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput, throughput_data
+from loaderscope.gui.charts.throughput import ThroughputData, label_box, paint_throughput, throughput_data
 from loaderscope.gui.palette import DARK, LIGHT
 from loaderscope.gui.report import write_report
 from loaderscope.session.file import SessionWriter
@@ -66,8 +66,19 @@ def test_the_best_setting_and_its_ties_are_named():
     assert data.best_label == "2: best value, ties with 4"
     assert data.marker == 4
     image, hits = painted(paint_throughput, data)
-    assert [hit.trial for hit in hits] == [0, 2, 4]
+    assert [hit.trial for hit in hits if hit.trial is not None] == [0, 2, 4]
     assert LIGHT.lines[0] in colours_of(image)
+
+
+def test_a_label_lies_beside_the_lines_where_there_is_room():
+    frame = Frame(QRectF(0, 0, 400, 200), (0, 4), (0, 100))
+    spot = frame.point(2, 50)
+    steep = [QLineF(frame.point(1, 0), spot), QLineF(spot, frame.point(3, 100))]
+    for strokes in ([], steep, [QLineF(frame.point(0, 30), frame.point(4, 30))]):
+        box = label_box(frame, spot, (80, 14), strokes)
+        assert frame.area.contains(box) and not box.contains(spot)
+        for stroke in strokes:
+            assert not any(box.contains(stroke.pointAt(step / 100)) for step in range(101))
 
 
 def test_startup_phases_stand_where_they_happened():

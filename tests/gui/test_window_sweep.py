@@ -70,6 +70,8 @@ def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, scrip
     qtbot.waitUntil(lambda: "2 trials" in window.setup.sweep_panel.forecast.text())
     run_to_end(qtbot, window)
     assert [row[COLUMN["status"]] for row in table_texts(window)] == ["done", "done"]
+    best = next(row for row in range(2) if window.views.results.model.data(window.views.results.model.index(row, 0)).startswith("★"))
+    assert window.shown_trial == window.views.results.model.row(best).trial_id  # whoever watched to the end sees what is recommended
     rates = [row[COLUMN["samples/s"]] for row in table_texts(window)]
     assert all(float(rate) > 100 for rate in rates)
     assert "the script was loaded" in window.views.log.view.toPlainText()

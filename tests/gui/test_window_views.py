@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 import support_session
@@ -13,10 +14,12 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdi
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.gui.commands import COMMANDS, matching
 from loaderscope.gui.panels.results import COLUMNS
+from loaderscope.gui.panels.target import sample_text
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.session.file import SessionError, SessionWriter
+from loaderscope.sweep.interpreters import Interpreter
 from loaderscope.sweep.sink import LogLine
 
 
@@ -78,13 +81,41 @@ def test_a_skipped_setting_says_why_and_has_no_timeline(window, session):
     window.open_path(str(session))
     window.choose_trial(3)
     assert window.views.trial_note.text() == "This system has no nonsense."
-    assert window.views.timeline.scene is None
+    assert window.views.timeline.scene is None and not window.views.timeline.isVisible()
+    notice = window.views.notice
+    assert notice.isVisible() and "skipped" in notice.text() and "no nonsense" in notice.text()
+    window.choose_trial(0)
+    assert window.views.timeline.isVisible() and not notice.isVisible()
+
+
+def test_the_startup_chart_can_show_the_processes_of_the_trial(window, session):
+    window.open_path(str(session))
+    panel = window.views.startup
+    assert panel.view.isVisibleTo(panel)
+    panel.view.setCurrentIndex(1)
+    for trial in (1, 2):
+        window.choose_trial(trial)
+        assert [bar.trial for bar in panel.data.bars] == [trial] * len(panel.data.bars) and panel.data.bars
+    window.choose_trial(3)  # was skipped
+    assert panel.data.bars == ()
+
+
+def test_a_run_without_a_finished_trial_is_not_called_a_failure(window, monkeypatch):
+    run = support_session.make_run()
+    window._show_state(RunState(), "x")
+    window.state.begin(run)
+    monkeypatch.setattr(type(window.live), "running", property(lambda live: True))
+    window._show_progress()
+    assert "Measuring." in window.views.headline.text()
+    assert window.views.progress.format().startswith("0 of ")
 
 
 def test_a_point_of_the_chart_leads_to_its_trial(qtbot, window, session):
     window.open_path(str(session))
     window.views.throughput.grab()
-    for hit in window.views.throughput._hits:
+    points = [hit for hit in window.views.throughput._hits if hit.trial is not None]
+    assert len(points) == 3
+    for hit in points:
         qtbot.mouseClick(window.views.throughput, Qt.MouseButton.LeftButton, pos=hit.area.center().toPoint())
         assert window.shown_trial == hit.trial
 
@@ -92,7 +123,7 @@ def test_a_point_of_the_chart_leads_to_its_trial(qtbot, window, session):
 def test_the_palette_finds_and_runs_a_command(qtbot, window):
     window.commands["palette"].trigger()
     qtbot.keyClicks(window.palette_box.field, "light dark")
-    assert window.palette_box.list.count() == 1
+    assert window.palette_box.list.topLevelItemCount() == 1
     qtbot.keyClick(window.palette_box.field, Qt.Key.Key_Return)
     assert not window.palette_box.isVisible()
     assert current_palette().name == "light"
@@ -133,6 +164,28 @@ def test_everything_can_be_reached_with_tab_and_has_a_name(window):
             if not inner:
                 assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus or not widget.isEnabled(), widget.accessibleName()
     assert nameless == []
+
+
+def test_tab_goes_through_the_window_as_it_is_read(window):
+    panel = window.setup.sweep_panel
+    panel.workers.set_values([0, 1, 2, 8], [0, 8])  # new chips, made after everything else
+    order, widget = [], panel.consumer.nextInFocusChain()
+    while widget is not panel.consumer:
+        order.append(widget)
+        widget = widget.nextInFocusChain()
+    wanted = [
+        *(panel.workers.chip(value) for value in (0, 1, 2, 8)),
+        *(panel.batch_size.chip(value) for value in panel.batch_size.offered()),
+        panel.in_order.chip(True),
+        panel.batches,
+        panel.budget,
+        panel.start,
+        window.views.trials,
+        window.views.timeline,
+        window.views.results.table,
+    ]
+    places = [order.index(one) for one in wanted]
+    assert places == sorted(places)
 
 
 def test_the_layout_is_remembered_and_can_be_reset(qtbot, settings, window):
@@ -244,6 +297,35 @@ def test_columns_that_say_nothing_are_hidden(window, session):
     shown = {column.title for index, column in enumerate(COLUMNS) if not window.views.results.table.isColumnHidden(index)}
     assert {"#", "workers", "samples/s", "wait", "epoch"} <= shown
     assert not shown & {"GPU busy", "pinned", "in order"}
+
+
+def test_a_sample_of_names_has_a_line_for_each():
+    sample = {
+        "type": "dict",
+        "length": 2,
+        "bytes": 49_000,
+        "seconds": 0.0023,
+        "items": [{"key": "image", "shape": [3, 64, 64], "dtype": "torch.float32"}, {"key": "label", "type": "int"}],
+    }
+    assert sample_text(sample).splitlines() == [
+        "sample: dict with",
+        "    image: float32 3×64×64",
+        "    label: int",
+        "49 kB, read in 2.3 ms",
+    ]
+
+
+def test_the_list_of_interpreters_says_what_each_has(window):
+    found = [
+        Interpreter(sys.executable, "runs this app", "3.11.7", "2.13.0", None, "/a"),
+        Interpreter("/b/bin/python", "conda", "3.12.1", "2.9.1", "CUDA 12.8", "/b"),
+        Interpreter("/c/bin/python", "PATH", "3.13.0", None, None, "/c"),
+    ]
+    window.setup._show_interpreters(found)
+    combo = window.setup.target_panel.interpreter
+    texts = [combo.itemText(index) for index in range(combo.count())]
+    assert texts[0] == "Python 3.11.7, torch 2.13.0 (CPU only), of Loaderscope" and combo.itemData(0) is None
+    assert "torch 2.9.1 (CUDA 12.8)" in texts[1] and "no torch" in texts[2] and len(texts) == 4
 
 
 def test_errors_come_with_advice(window):

@@ -6,6 +6,7 @@ on it is the bottleneck.
 
 from __future__ import annotations
 
+from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.results import Finding, SettingResult
 
@@ -62,7 +63,7 @@ def _about_subject(context: Context, setting: SettingResult, code: str) -> Findi
 
 def _about_others(context: Context, settings: list[SettingResult], code: str) -> Finding:
     shares = [stalled_share(setting) or 0.0 for setting in settings]
-    names = ", ".join(context.name_of(setting.config) for setting in settings)
+    names = enumerated([context.name_of(setting.config) for setting in settings])
     what = {
         "input-bound": "the input is the bottleneck",
         "partly-input-bound": "the input costs some time",

@@ -102,7 +102,16 @@ def draw_bottom_axis(
         painter.setPen(QColor(palette.muted))
         painter.drawText(QPointF(x - width / 2, frame.area.bottom() + metrics.ascent() + 4), label)
     box = QRectF(frame.area.left(), frame.area.bottom() + metrics.height() + 5, frame.area.width(), metrics.height())
-    painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter, title)
+    painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter, elided(painter, title, box.width()))
+
+
+def axis_hits(frame: Frame, left: str, bottom: str) -> list[Hit]:
+    """What the axes are, for the mouse over their values and titles."""
+    area = frame.area
+    return [
+        Hit(QRectF(0, area.top() - 16, area.left(), area.height() + 16), left),
+        Hit(QRectF(area.left(), area.bottom(), area.width(), 40), bottom),
+    ]
 
 
 def bottom_margin(painter: QPainter) -> float:

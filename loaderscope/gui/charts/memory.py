@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
+    axis_hits,
     bottom_margin,
     draw_bottom_axis,
     draw_empty,
@@ -24,6 +25,11 @@ from loaderscope.gui.words import bytes_text
 from loaderscope.trace.model import Trace
 
 EMPTY = "Memory of the main process and of each worker over the trial.\nPSS counts shared pages by share, USS only a process's own pages."
+SIZE_TIP = (
+    "PSS: memory of a process with shared pages counted by share, so that processes can be added up.\n"
+    "USS: pages that belong to this process alone, what ending it would free."
+)
+TIME_TIP = "Time since the trial began"
 MOST_POINTS = 800
 KINDS = ("pss", "private", "uss", "rss")
 """Prefixes of series keys in the order in which they are preferred for the solid lines."""
@@ -102,7 +108,7 @@ def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Pal
     draw_bottom_axis(
         painter, frame, ticks(*frame.x_range, max(2, int(plot.width() // 70))), lambda value: f"{value:g}", palette, title=title
     )
-    hits = []
+    hits = axis_hits(frame, SIZE_TIP, TIME_TIP)
     for line, style in [(line, Qt.PenStyle.DashLine) for line in data.dashed] + [(line, Qt.PenStyle.SolidLine) for line in data.lines]:
         colour = QColor(colours.get(line.process, palette.muted))
         painter.setPen(QPen(colour, 1.8 if style == Qt.PenStyle.SolidLine else 1.1, style))

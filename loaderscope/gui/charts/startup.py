@@ -9,11 +9,16 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.analysis.results import Phase, TrialResult
-from loaderscope.gui.charts.drawing import Frame, Hit, bottom_margin, draw_bottom_axis, draw_empty, draw_legend, elided, ticks
+from loaderscope.gui.charts.drawing import Frame, Hit, axis_hits, bottom_margin, draw_bottom_axis, draw_empty, draw_legend, elided, ticks
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import config_text, duration_text, short_config_text
+from loaderscope.gui.words import duration_text, short_config_text
 
 EMPTY = "Where the time from iter(loader) to the first batch goes,\nphase by phase: process creation, imports, unpickling, first fetch."
+
+TIME_TIP = (
+    "Time since the loop asked the loader for its iterator, iter(loader).\n"
+    "The upright line is the moment when the training loop has its first batch."
+)
 
 PHASES: dict[str, tuple[str, str]] = {
     "server_start": ("startup_dark", "start of the fork server"),
@@ -50,7 +55,7 @@ class StartupData:
     """The bars from top to bottom."""
 
     bars: tuple[Bar, ...] = ()
-    title: str = "seconds from iter() to the first batch"
+    title: str = "time from iter() to the first batch"
 
 
 def startup_data(results: Sequence[TrialResult]) -> StartupData:
@@ -76,7 +81,7 @@ def startup_data_of_trial(result: TrialResult) -> StartupData:
         if phase.epoch == 0:
             by_process.setdefault(phase.process, []).append(phase)
     bars = [Bar(name.replace("-", " "), tuple(phases), result.first_batch_s, result.id) for name, phases in by_process.items()]
-    return StartupData(tuple(bars), f"seconds from iter(), trial {result.id}: {config_text(result.config)}")
+    return StartupData(tuple(bars), f"time from iter(), trial {result.id}")
 
 
 def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: Palette) -> list[Hit]:
@@ -95,7 +100,7 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     draw_bottom_axis(painter, frame, values, lambda value: f"{value * factor:g} {unit}" if value else "0", palette, title=data.title)
     slot = plot.height() / len(data.bars)
     height = min(slot * 0.66, 26.0)
-    hits = []
+    hits = axis_hits(frame, "", TIME_TIP)[1:]
     for index, bar in enumerate(data.bars):
         middle = plot.top() + slot * (index + 0.5)
         row = QRectF(area.left(), middle - height / 2, width - 8, height)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.agent.messages import TrialConfig
@@ -13,6 +14,7 @@ from loaderscope.analysis.results import Recommendation, SettingResult
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
+    axis_hits,
     bottom_margin,
     draw_bottom_axis,
     draw_empty,
@@ -24,6 +26,11 @@ from loaderscope.gui.charts.drawing import (
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.words import config_text, constant_axes, rate_text
 
+VALUE_TIP = (
+    "Steady throughput in samples a second: without start-up, the first prefetched batches and the end of the epoch.\n"
+    "The upright bars are 95 % intervals."
+)
+WORKERS_TIP = "num_workers: worker processes of the loader; with 0 the main process loads the batches itself"
 EMPTY = "Samples per second by number of workers.\nA point appears as soon as a trial is measured."
 
 
@@ -111,12 +118,12 @@ def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, pale
     draw_bottom_axis(painter, frame, whole, lambda value: f"{value:g}", palette, title="num_workers", grid=False)
     if data.marker is not None:
         _draw_marker(painter, frame, data.marker, palette)
-    hits = []
+    hits = axis_hits(frame, VALUE_TIP, WORKERS_TIP)
     for colour, (_, line) in zip(colours, data.lines, strict=True):
         hits += _draw_line(painter, frame, line, colour, palette)
     best = next((point for point in points if point.config == data.best), None)
     if best is not None:
-        _draw_best(painter, frame, best, data.best_label, palette)
+        _draw_best(painter, frame, best, data, palette)
     return hits
 
 
@@ -157,17 +164,49 @@ def _draw_marker(painter: QPainter, frame: Frame, workers: int, palette: Palette
     painter.drawText(QPointF(left, frame.area.bottom() - 8), text)
 
 
-def _draw_best(painter: QPainter, frame: Frame, best: Point, label: str, palette: Palette) -> None:
+def _draw_best(painter: QPainter, frame: Frame, best: Point, data: ThroughputData, palette: Palette) -> None:
     spot = frame.point(best.workers, best.value)
     painter.setPen(QPen(QColor(palette.good), 2))
     painter.drawEllipse(spot, 7.5, 7.5)
     metrics = QFontMetricsF(painter.font())
-    width = metrics.horizontalAdvance(label)
-    left = min(max(frame.area.left() + 2, spot.x() - width / 2), frame.area.right() - width)
-    below = spot.y() + 13 + metrics.ascent()
-    top = below if below + 4 < frame.area.bottom() else spot.y() - 14  # beside the point it would lie on the line
+    box = label_box(frame, spot, (metrics.horizontalAdvance(data.best_label) + 6, metrics.height()), _strokes(frame, data))
     background = QColor(palette.base)
     background.setAlpha(225)
-    painter.fillRect(QRectF(left - 3, top - metrics.ascent(), width + 6, metrics.height()), background)
+    painter.fillRect(box, background)
     painter.setPen(QColor(palette.text))
-    painter.drawText(QPointF(left, top), label)
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, data.best_label)
+
+
+def _strokes(frame: Frame, data: ThroughputData) -> list[QLineF]:
+    """The lines and intervals of the chart."""
+    strokes = []
+    for _, line in data.lines:
+        spots = [frame.point(point.workers, point.value) for point in line]
+        strokes += [QLineF(first, second) for first, second in itertools.pairwise(spots)]
+        for point in line:
+            if point.ci95 is not None:
+                x = frame.x(point.workers)
+                strokes.append(QLineF(x, frame.y(point.ci95[0]), x, frame.y(point.ci95[1])))
+    return strokes
+
+
+def label_box(frame: Frame, spot: QPointF, size: tuple[float, float], strokes: Sequence[QLineF]) -> QRectF:
+    """Where a label of this size near a spot lies inside the frame and over as few strokes as can be; the first such place wins."""
+    width, height = size
+    area = frame.area
+    places = []
+    for dx, dy in ((0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 2), (-1, -2), (-1, 2), (1, -2)):
+        x = spot.x() + dx * (width / 2 + 12) - width / 2
+        y = spot.y() + dy * (height / 2 + 11) - height / 2
+        x = min(max(x, area.left() + 2), area.right() - width)
+        y = min(max(y, area.top() - height), area.bottom() - height - 2)
+        places.append(QRectF(x, y, width, height))
+    ring = QRectF(spot.x() - 8, spot.y() - 8, 16, 16)
+    return min(places, key=lambda place: sum(_crosses(place, stroke) for stroke in strokes) + 2 * place.intersects(ring))
+
+
+def _crosses(box: QRectF, stroke: QLineF) -> bool:
+    corners = [box.topLeft(), box.topRight(), box.bottomRight(), box.bottomLeft()]
+    sides = [QLineF(first, second) for first, second in zip(corners, corners[1:] + corners[:1], strict=True)]
+    inside = box.contains(stroke.p1()) or box.contains(stroke.p2())
+    return inside or any(stroke.intersects(side)[0] == QLineF.IntersectionType.BoundedIntersection for side in sides)

@@ -101,6 +101,11 @@ class AxisChips(QWidget):
                 return chip
         raise KeyError(value)
 
+    def focus_order(self) -> list[QWidget]:
+        """The widgets that take the keyboard, in the order in which they stand."""
+        chips: list[QWidget] = [chip for _, chip in self._chips]
+        return [*chips, self._add_button, self._edit] if self._limits is not None else chips
+
     def add_value(self, value: int) -> None:
         """Switches a value on, and adds its chip when it is new."""
         known = [known for known, _ in self._chips]

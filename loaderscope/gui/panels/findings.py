@@ -59,7 +59,7 @@ def findings_html(findings: Sequence[Finding], recommendation: Recommendation | 
         name = f'<b style="color:{palette.good}">★ use {html.escape(config_text(recommendation.config))}</b>'
         blocks.append(f'<p style="margin:0 0 9px 0">{name}<br>{html.escape(recommendation.why)}</p>')
     order = {"error": 0, "warning": 1, "info": 2}
-    colours = {"error": palette.error, "warning": palette.warning, "info": palette.good}
+    colours = {"error": palette.error, "warning": palette.warning, "info": palette.accent}
     for finding in sorted(findings, key=lambda finding: order.get(finding.severity, 3)):
         colour = colours.get(finding.severity, palette.muted)
         block = f'<b style="color:{colour}">{html.escape(finding.code)}</b> · {html.escape(finding.message)}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QHBoxLayou
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.gui.panels.chips import AxisChips
+from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.headings import heading
 from loaderscope.gui.words import bytes_text, count_text, rough_duration_text
 from loaderscope.sweep.request import Axes, Request
@@ -95,6 +97,8 @@ class SweepPanel(QWidget):
         self._quiet = False
         for axis in self._axes:
             axis.changed.connect(self._report)
+            axis.changed.connect(self._order_keyboard)
+        self._order_keyboard()
         self.batch_size.edited.connect(self._keep_batch_size)
 
     def _build(self) -> None:
@@ -102,12 +106,12 @@ class SweepPanel(QWidget):
         layout.setContentsMargins(12, 4, 12, 8)
         layout.setSpacing(6)
         layout.addWidget(heading("Consumer"))
-        self.consumer = QComboBox()
+        self.consumer = Choice()
         self.consumer.setAccessibleName("Consumer of the batches")
-        self.consumer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.consumer.setMinimumContentsLength(8)
         self.consumer.setToolTip(
-            "Who takes the batches: without one, the loader runs as fast as it can, and nothing can be said about waiting GPUs"
+            "Who takes the batches: the script's train_step(batch), or the function that its make_train_step() returns,\n"
+            "or a simulated step. Without one the loader runs as fast as it can, and nothing can be said about waiting GPUs"
         )
         self.consumer_ms = QDoubleSpinBox()
         self.consumer_ms.setRange(0.1, 60_000)
@@ -189,6 +193,13 @@ class SweepPanel(QWidget):
         box.valueChanged.connect(self._report)
         return box
 
+    def _order_keyboard(self) -> None:
+        """Tab goes through the panel as it is read; chips that came later would otherwise be last of the whole window."""
+        chips = [widget for axis in self._axes for widget in axis.focus_order()]
+        sizes = (self.batches, self.epochs, self.repeats, self.train_epochs)
+        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.start)):
+            QWidget.setTabOrder(first, second)
+
     def _keep_batch_size(self) -> None:
         self._own_batch_size = False
 
@@ -204,7 +215,9 @@ class SweepPanel(QWidget):
         self.consumer.blockSignals(True)
         self.consumer.clear()
         if has_step:
-            self.consumer.addItem("train_step(batch) of the script", "script")
+            self.consumer.addItem("training step of the script", "script")
+            tip = "Its function train_step(batch), or the one that its make_train_step() returns"
+            self.consumer.setItemData(0, tip, Qt.ItemDataRole.ToolTipRole)
         self.consumer.addItem("nobody: iterate only", "none")
         self.consumer.addItem("sleep for a step", "sleep")
         self.consumer.addItem("burn CPU for a step", "burn")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.words import bytes_text, duration_text, target_text
 
+MOST_NAMES = 8
 HINT = "Drop a Python script here, or choose one. It is not edited: Loaderscope finds the datasets and loaders in it."
 
 
@@ -54,13 +57,12 @@ class TargetPanel(QWidget):
         )
         self.script_args.returnPressed.connect(self._script_entered)
         layout.addWidget(self.script_args)
-        self.target = QComboBox()
+        self.target = Choice()
         self.target.setAccessibleName("Target")
         self.target.setToolTip(
             "What feeds the loader: a Dataset or DataLoader of the script, a function that returns one, a Dataset class,\n"
             "or captured:N, the N-th loader that the script iterates when it runs"
         )
-        self.target.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.target.currentIndexChanged.connect(self._target_changed)
         layout.addWidget(self.target)
         self._arguments = QFrame()
@@ -83,10 +85,9 @@ class TargetPanel(QWidget):
         self.problem.setAccessibleName("What is wrong")
         self.problem.hide()
         layout.addWidget(self.problem)
-        self.interpreter = QComboBox()
+        self.interpreter = Choice()
         self.interpreter.setAccessibleName("Python interpreter")
         self.interpreter.setToolTip("The Python that runs your script; it needs torch, and nothing of Loaderscope")
-        self.interpreter.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.interpreter.addItem("Python of Loaderscope", None)
         self.interpreter.activated.connect(self._interpreter_activated)
         layout.addWidget(self.interpreter)
@@ -111,10 +112,11 @@ class TargetPanel(QWidget):
             self.interpreter.setCurrentIndex(index)
         self.interpreterChosen.emit(self.interpreter.currentData())
 
-    def set_interpreters(self, found: Sequence[tuple[str, str]], chosen: str | None) -> None:
-        """Lists interpreters as (path, what it has)."""
+    def set_interpreters(self, found: Sequence[tuple[str, str]], chosen: str | None, own: str = "") -> None:
+        """Lists interpreters as (path, what it has); `own`: what the one that runs this window has."""
         self.interpreter.clear()
-        self.interpreter.addItem("Python of Loaderscope", None)
+        self.interpreter.addItem(f"{own or 'Python'}, of Loaderscope", None)
+        self.interpreter.setItemData(0, f"{sys.executable}, which runs this window", Qt.ItemDataRole.ToolTipRole)
         for path, text in found:
             self.interpreter.addItem(text, path)
             self.interpreter.setItemData(self.interpreter.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
@@ -128,14 +130,14 @@ class TargetPanel(QWidget):
         self.script.setToolTip(script)
         self._fill([], None)
         self.show_problem("")
-        self.sample.setText(f"Reading {Path(script).name} …")
+        self._tell(f"Reading {Path(script).name} …")
 
     def show_targets(self, targets: Sequence[Target], chosen: str | None = None) -> None:
         """Lists what was found and chooses one: the named one, else the first that needs no arguments."""
         self.show_problem("")
         self._fill(list(targets), chosen)
         if not targets:
-            self.sample.setText("")
+            self._tell("")
 
     def _fill(self, targets: list[Target], chosen: str | None) -> None:
         self._targets = targets
@@ -193,7 +195,11 @@ class TargetPanel(QWidget):
 
     def show_sample(self, sample: dict[str, Any] | None, note: str = "") -> None:
         """Structure of one sample, with its size and how long it took."""
-        self.sample.setText("\n".join(part for part in (sample_text(sample), note) if part))
+        self._tell("\n".join(part for part in (sample_text(sample), note) if part))
+
+    def _tell(self, text: str) -> None:
+        self.sample.setText(text)
+        self.sample.setVisible(bool(text))
 
     def show_problem(self, sentence: str, advice: str = "") -> None:
         """One clear sentence, and what to do; empty: all is well."""
@@ -214,15 +220,19 @@ def advice_for(error: ErrorInfo) -> str:
 
 
 def sample_text(sample: dict[str, Any] | None) -> str:
-    """One line on a probed sample: its structure, its size and how long reading it took."""
+    """A probed sample: its structure, with a line for each name, and below it its size and how long reading it took."""
     if not sample:
         return ""
-    parts = [f"sample: {structure_text(sample)}"]
-    if sample.get("bytes") is not None:
-        parts.append(bytes_text(sample["bytes"]))
-    if sample.get("seconds") is not None:
-        parts.append(duration_text(sample["seconds"]))
-    return "   ".join(parts)
+    items = sample.get("items") or []
+    if items and all(isinstance(item.get("key"), str) for item in items):
+        told = [f"    {item['key']}: {structure_text(item, 2)}" for item in items[:MOST_NAMES]]
+        more = sample.get("length", len(items)) - len(told)
+        lines = [f"sample: {sample.get('type')} with", *told, *([f"    and {more} more"] if more > 0 else [])]
+    else:
+        lines = [f"sample: {structure_text(sample)}"]
+    size = bytes_text(sample["bytes"]) if sample.get("bytes") is not None else ""
+    time = f"read in {duration_text(sample['seconds'])}" if sample.get("seconds") is not None else ""
+    return "\n".join([*lines, *filter(None, [", ".join(filter(None, (size, time)))])])
 
 
 def structure_text(value: dict[str, Any], depth: int = 3) -> str:
