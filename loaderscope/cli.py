@@ -24,8 +24,15 @@ UNLIMITED_COLUMNS = 10_000  # into a pipe or file nothing is cut off
 FIGURE_SUFFIXES = (".html", ".pdf", ".png", ".svg")
 
 
+LAST_LINES = 6
+
+
 class UsageError(Exception):
-    """The request or the script is wrong; the text is one sentence for the user."""
+    """The request or the script is wrong; the text is one sentence for the user, `output` what the script printed last."""
+
+    def __init__(self, sentence: str, output: str = "") -> None:
+        super().__init__(sentence)
+        self.output = output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UsageError as error:
         print(f"loaderscope: {error}", file=sys.stderr)
+        for line in error.output.splitlines()[-LAST_LINES:]:
+            print(f"  | {line}", file=sys.stderr)
         return WRONG_REQUEST
     except KeyboardInterrupt:
         print("loaderscope: interrupted", file=sys.stderr)
@@ -153,7 +162,7 @@ def _targets(options: argparse.Namespace) -> int:
     try:
         found = inspect_script(request)
     except SweepError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), error.output) from error
     if options.json:
         targets = [target.to_json() for target in found.targets]
         _print_json({"loaderscope": __version__, "schema": 1, "script": str(script), "environment": found.environment, "targets": targets})
@@ -286,7 +295,7 @@ def _sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, 
         with _cancelled_by_signals(pool):
             pool.run()
     except (SweepError, SessionError) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), getattr(error, "output", "")) from error
     finally:
         recording.close()
     if recording.write_error is not None:

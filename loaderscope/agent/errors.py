@@ -15,6 +15,7 @@ NOT_PICKLABLE = "not-picklable"
 MAIN_GUARD = "main-guard"
 LIMIT = "limit"
 UNSUPPORTED = "unsupported"
+UNEXPECTED = "ended unexpectedly"
 
 
 class AgentError(Exception):
@@ -58,8 +59,9 @@ _LIMITS = (
     ("Too many open files", "the process ran out of file descriptors"),
     ("received 0 items of ancdata", "the process ran out of file descriptors"),
     ("unable to allocate shared memory", "shared memory (/dev/shm) is full"),
+    ("torch_shm_manager", "shared memory (/dev/shm) is full"),
     ("unable to mmap", "memory could not be mapped"),
-    ("No space left on device", "a disk or /dev/shm is full"),
+    ("No space left on device", "the disk is full"),
     ("Cannot allocate memory", "the system has no memory left"),
     ("DefaultCPUAllocator: can't allocate memory", "the system has no memory left"),
     ("WinError 1455", "the paging file is too small for another worker"),
@@ -69,6 +71,12 @@ _SIGNAL_HINTS = {
     "Bus error": "that is what happens when shared memory (/dev/shm) is full",
     "Segmentation fault": "that is a crash in native code",
 }
+_RECEIVING = re.compile(r"[\\/]multiprocessing[\\/](resource_sharer|reduction|connection)\.py$")
+_COLLATING = re.compile(r"[\\/]torch[\\/]utils[\\/]data[\\/]_utils[\\/]collate\.py$")
+_GONE = (
+    "a DataLoader worker ended while a batch of it was on its way to the main process (%s); "
+    "a dataset that raises SystemExit or KeyboardInterrupt ends its worker so"
+)
 _BOOTSTRAPPING = "before the current process has finished its bootstrapping phase"
 
 
@@ -109,14 +117,17 @@ def describe(error: BaseException, sample: Optional[int] = None) -> ErrorInfo:
     for sign, reason in _LIMITS:
         if sign in own_text:
             return _with_place(LIMIT, "%s: %s" % (reason, _first_line(own_text)), text, error)
-    if isinstance(error, MemoryError):
-        return _with_place(LIMIT, "the system has no memory left (MemoryError)", text, error)
     wrapped = _FROM_WORKER.match(own_text)
+    if isinstance(error, MemoryError) and not wrapped:
+        return _with_place(LIMIT, "there was no memory left (MemoryError)", text, error)
     if wrapped:
         return _describe_wrapped(wrapped, own_text, text, sample)
     kind = type(error).__name__
     place = user_place(error.__traceback__)
-    return _sentence(kind, own_text, place, _at_sample(sample), text)
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    if place is None and isinstance(error, (OSError, EOFError)) and any(_RECEIVING.search(file) for file in frames):
+        return ErrorInfo(WORKER_DIED, _GONE % kind, text)
+    return _sentence(kind, own_text, place, _at_sample(sample) + _in_collate(place, frames), text)
 
 
 def _describe_wrapped(match: "re.Match[str]", own_text: str, text: str, sample: Optional[int]) -> ErrorInfo:
@@ -126,7 +137,16 @@ def _describe_wrapped(match: "re.Match[str]", own_text: str, text: str, sample: 
     last = [line for line in own_text.splitlines() if line.strip()][-1].strip()
     message = last.partition(": ")[2] if last.partition(":")[0].rpartition(".")[2] == kind else ""
     where = "" if match.group("worker") is None else ", worker %s" % match.group("worker")
-    return _sentence(kind, message, _innermost(frames), _at_sample(sample) + where, text)
+    place = _innermost(frames)
+    info = _sentence(kind, message, place, _at_sample(sample) + where + _in_collate(place, [frame.file for frame in frames]), text)
+    if kind == "MemoryError":
+        return ErrorInfo(LIMIT, "there was no memory left: %s" % info.message, text, info.file, info.line)
+    return info
+
+
+def _in_collate(place: Optional[Place], files: List[str]) -> str:
+    """That samples which differ were to become one batch: torch's own words for it name neither samples nor code of the user."""
+    return ", when the samples of a batch were put together" if place is None and any(_COLLATING.search(file) for file in files) else ""
 
 
 def _sentence(kind: str, message: str, place: Optional[Place], extra: str, text: str) -> ErrorInfo:
@@ -146,11 +166,16 @@ def _with_place(kind: str, message: str, text: str, error: BaseException) -> Err
 def _death_sentence(died: "re.Match[str]") -> str:
     who = "DataLoader worker (pid %s)" % died.group("pids").strip()
     if died.group("signal"):
-        hint = _SIGNAL_HINTS.get(died.group("signal").strip(), "look for its last words in the log")
-        return "%s was killed by signal %s; %s" % (who, died.group("signal").strip(), hint)
+        hint = _SIGNAL_HINTS.get(died.group("signal").strip())
+        return "%s was killed by signal %s%s" % (who, died.group("signal").strip(), " (%s)" % hint if hint else "")
     if died.group("code"):
-        return "%s ended with exit code %s; look for its last words in the log" % (who, died.group("code"))
-    return "%s ended unexpectedly; look for its last words in the log" % who
+        return "%s %s" % (who, with_code(int(died.group("code"))))
+    return "%s %s" % (who, UNEXPECTED)
+
+
+def with_code(code: int) -> str:
+    """How a process ended, as the end of a sentence."""
+    return "was killed by signal %d" % -code if code < 0 else "ended with exit code %d" % code
 
 
 def _innermost(frames: List[Place]) -> Optional[Place]:

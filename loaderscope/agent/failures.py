@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import itertools
 import os
@@ -10,8 +11,9 @@ import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import layout, loaders
-from .errors import NOT_PICKLABLE, AgentError, describe
+from .errors import NOT_PICKLABLE, UNEXPECTED, WORKER_DIED, AgentError, describe, with_code
 from .messages import ErrorInfo, TrialOrder
+from .torch_internals import FAILED_WORKERS
 from .trials import Feed
 
 _CULPRIT_DEPTH = 5
@@ -19,6 +21,7 @@ _CULPRIT_NODES = 300
 _NEWEST_SEGMENTS = 2
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SAMPLE_KIND = layout.kind_of(layout.State.SAMPLE, layout.INSTANT)
+_COLLATE_KIND = layout.kind_of(layout.State.COLLATE, layout.BEGIN)
 
 
 def explain(error: BaseException, feed: Feed, order: TrialOrder) -> ErrorInfo:
@@ -30,15 +33,27 @@ def explain(error: BaseException, feed: Feed, order: TrialOrder) -> ErrorInfo:
     sample = None
     if feed.failed_batch is not None and order.record and order.config.in_order is not False:
         sample = _failing_sample(order.log_dir, feed.failed_batch)
-    return describe(error, sample)
+    info = describe(error, sample)
+    codes = _exit_codes(error) if info.kind == WORKER_DIED and info.message.endswith(UNEXPECTED) else []
+    return dataclasses.replace(info, message=info.message[: -len(UNEXPECTED)] + with_code(codes[0])) if codes else info
+
+
+def _exit_codes(error: BaseException) -> List[int]:
+    """Exit codes of the workers that torch found dead by itself, when their end had not been told by the system yet."""
+    trace, codes = error.__traceback__, []
+    while trace is not None:
+        codes += [getattr(worker, "exitcode", None) for worker in trace.tb_frame.f_locals.get(FAILED_WORKERS) or ()]
+        trace = trace.tb_next
+    return [code for code in codes if code is not None]
 
 
 def _failing_sample(log_dir: str, batch: int) -> Optional[int]:
-    """The sample whose access began last in a batch, from the event logs; None where samples were not recorded."""
+    """The sample whose access began last in a batch, from the event logs; None where samples were not recorded, or all were read."""
     chains: Dict[str, List[str]] = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(log_dir), "*" + layout.SUFFIX))):
         chains.setdefault(os.path.basename(path).split(".")[0], []).append(path)
     newest: Tuple[int, int] = (0, -1)
+    collated_ns = 0
     for path in itertools.chain.from_iterable(paths[-_NEWEST_SEGMENTS:] for paths in chains.values()):
         try:
             with open(path, "rb") as file:
@@ -49,7 +64,9 @@ def _failing_sample(log_dir: str, batch: int) -> Optional[int]:
         for time_ns, index, number, kind, _, sequence in layout.RECORD.iter_unpack(data[:whole]):
             if kind == _SAMPLE_KIND and number == batch and sequence:
                 newest = max(newest, (time_ns, index))
-    return newest[1] if newest[1] >= 0 else None
+            elif kind == _COLLATE_KIND and index == batch and sequence:
+                collated_ns = max(collated_ns, time_ns)
+    return newest[1] if newest[1] >= 0 and collated_ns < newest[0] else None
 
 
 def _not_picklable(error: BaseException, feed: Feed) -> ErrorInfo:
@@ -61,7 +78,8 @@ def _not_picklable(error: BaseException, feed: Feed) -> ErrorInfo:
         message = "the dataset cannot be sent to a worker: %s" % own_text
     else:
         path, value = culprit
-        message = "%s cannot be sent to a worker: it is a %s (%s)" % (path, type(value).__name__, own_text)
+        what = "lambda" if getattr(value, "__name__", "") == "<lambda>" else type(value).__name__
+        message = "%s cannot be sent to a worker: it is a %s (%s)" % (path, what, own_text)
     return ErrorInfo(NOT_PICKLABLE, message, info.traceback, info.file, info.line)
 
 

@@ -96,6 +96,13 @@ def _wrap_iter(cls: Any) -> None:
     cls.__iter__ = watched_iter
 
 
+def iterates_its_own_way(loader: Any) -> bool:
+    """Whether the loader's class has an `__iter__` of its own, which may give other batches than torch's."""
+    from torch.utils.data import DataLoader
+
+    return next(cls for cls in type(loader).__mro__ if "__iter__" in vars(cls)) is not DataLoader
+
+
 class IterationCounter:
     """Counts the different loaders that a script iterates, each at its first iter()."""
 

@@ -14,14 +14,20 @@ class CountingSampler:
     """
 
     def __init__(self, inner: Any, limit: Optional[int], in_batches: bool) -> None:
-        """Wraps `inner`, which gives lists of indices if `in_batches`, else single ones; `samples` counts them."""
+        """Wraps `inner`, which gives lists of indices if `in_batches`, else single ones.
+
+        `samples` counts what was handed out in all epochs, `given` the batches (or single indices) of the newest one.
+        """
         self._inner = inner
         self._limit = limit
         self._in_batches = in_batches
         self.samples = 0
+        self.given = 0
 
     def __iter__(self) -> Iterator[Any]:
+        self.given = 0
         for indices in itertools.islice(iter(self._inner), self._limit):
+            self.given += 1
             try:
                 self.samples += len(indices) if self._in_batches else 1
             except TypeError:  # a batch sampler may give anything that its dataset understands

@@ -22,6 +22,9 @@ STATEFUL_ITERATOR = "_StatefulMultiProcessingDataLoaderIter"
 
 CHECKED_VERSIONS = ("2.13.0",)
 
+FAILED_WORKERS = "failed_workers"
+"""The local variable of `_try_get_data` that holds the dead workers' process objects when it raises."""
+
 
 class HookPoint(NamedTuple):
     """A function that is hooked, or whose body a hook relies on."""

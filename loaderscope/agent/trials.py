@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
+import os
 import random
 import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
-from . import consumers, instrument, loaders, samples
+from . import consumers, instrument, loaders, made_loaders, samples
 from .consumers import Step
 from .device import DeviceClock, device_clock
-from .errors import UNSUPPORTED, AgentError
+from .errors import UNSUPPORTED, AgentError, describe
 from .layout import State
-from .messages import TrialOrder, TrialOutcome
+from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .sampling import CountingSampler
 from .transfer import to_device
 
@@ -64,6 +66,7 @@ class _Loop(NamedTuple):
     clock: Optional[DeviceClock]
     counts_lengths: bool
     asks_pinned: bool
+    sampler: Optional[CountingSampler]  # where a batch comes of everything that it hands out
 
 
 class _Epoch(NamedTuple):
@@ -98,7 +101,14 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
             notes.append(reason)
         by_length = loaders.dataset_kind(feed.dataset) == "iterable"
         loop = _Loop(
-            step, order.device, order.h2d == "non_blocking", feed, clock, by_length and loader.batch_sampler is not None, _can_pin(order)
+            step,
+            order.device,
+            order.h2d == "non_blocking",
+            feed,
+            clock,
+            by_length and loader.batch_sampler is not None,
+            _can_pin(order),
+            None if by_length or made_loaders.iterates_its_own_way(loader) else sampler,
         )
         start_ns = time.perf_counter_ns()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
@@ -138,7 +148,8 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
     while True:
         try:
             batch = next(iterator)
-        except StopIteration:
+        except StopIteration as ended:
+            _check_end(ended, batches, loop)
             break
         except BaseException:
             loop.feed.failed_batch = batches
@@ -165,6 +176,17 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
     del iterator
     end(State.EPOCH, epoch, batches)
     return _Epoch(batches, samples_seen, pinned)
+
+
+def _check_end(ended: StopIteration, batches: int, loop: _Loop) -> None:
+    """Raises what a loop cannot tell from the end of an epoch: a StopIteration of the user's dataset or collate_fn."""
+    if loop.sampler is None or batches >= loop.sampler.given:
+        return
+    loop.feed.failed_batch = batches
+    info = describe(ended)
+    place = "%s, line %d" % (os.path.basename(info.file), info.line or 0) if info.file else "the dataset or collate_fn"
+    message = "%s raised StopIteration, which ends an epoch after %d of its batches as if it were complete" % (place, batches)
+    raise AgentError.of(ErrorInfo("StopIteration", message, info.traceback, info.file, info.line)) from ended
 
 
 def _count_samples(epochs: List[_Epoch], sampler: CountingSampler, by_length: bool) -> Optional[int]:
@@ -210,6 +232,10 @@ def _preload_forkserver(order: TrialOrder) -> None:
     """Must come before the server starts; the pool gives every forkserver trial an agent of its own."""
     config = order.config
     if config.forkserver_preload and config.start_method == "forkserver" and config.num_workers:
+        for name in config.forkserver_preload:
+            top = name.partition(".")[0]
+            if top not in sys.modules and importlib.util.find_spec(top) is None:  # the server ignores what it cannot import
+                raise AgentError(UNSUPPORTED, "the fork server cannot preload %s: there is no such module" % name)
         multiprocessing.set_forkserver_preload(list(config.forkserver_preload))
 
 

@@ -44,7 +44,13 @@ def format_targets(targets: Sequence[Target], width: int | None = None) -> str:
         rows.append([target.name, kind, target.type_name, length, f"line {target.line}" if target.line is not None else "", note])
     keep = [i for i in range(6) if any(row[i] for row in rows)]
     header = ["target", "kind", "type", "length", "where", "note"]
-    lines = _align([[header[i] for i in keep], *([row[i] for i in keep] for row in rows)], left=set(range(len(keep))))
+    shown = [[header[i] for i in keep], *([row[i] for i in keep] for row in rows)]
+    lines = _align(shown, left=set(range(len(keep))))
+    if max(map(len, lines)) > width and 5 in keep:  # the note does not fit beside the rest: it goes below
+        lines = _align([row[:-1] for row in shown], left=set(range(len(keep) - 1)))
+        below = ["", *(textwrap.fill(row[-1], width, initial_indent="    ", subsequent_indent="    ") for row in shown[1:])]
+        lines = [part for pair in zip((line[:width].rstrip() for line in lines), below, strict=True) for part in pair if part]
+        return _printable("\n".join(lines))
     return _printable("\n".join(line[:width].rstrip() for line in lines))
 
 
@@ -107,6 +113,9 @@ def _troubles(document: dict[str, Any], fields: list[str], width: int) -> str:
 def _recommendation(document: dict[str, Any], width: int) -> str:
     recommendation = document["recommendation"]
     if recommendation is None:
+        statuses = {trial["status"] for trial in document["trials"]}
+        if "ok" not in statuses and statuses - {"skipped", "cancelled"}:
+            return ""  # why nothing worked stands above
         return _wrap(document["summary"], width)
     why = recommendation["why"]
     return _wrap("Recommended: " + why, width)

@@ -32,6 +32,13 @@ _LAST_OUTPUT_S = 0.5
 _CLOCK_ROUNDS = 5
 _OBSERVE_S = 1.0
 
+_DURING = {
+    "load": "while it loaded the script",
+    "attach": "while it made the target ready",
+    "probe": "while it read the first sample",
+    "trial": "during the trial",
+}
+
 Tick = Callable[[], None]
 
 
@@ -101,6 +108,7 @@ class AgentProcess:
         Raises:
             AgentError: see its kinds.
         """
+        self._python = python
         self._buffer = b""
         self._connection: socket.socket | None = None
         self._closed = False
@@ -241,7 +249,7 @@ class AgentProcess:
                             connection.close()
                     if tick is not None:
                         tick()
-                    self._check_alive("before it had greeted")
+                    self._check_alive("at once")
                     if time.monotonic() > deadline:
                         raise AgentStartError("the interpreter was started but did not report within the time allowed")
             finally:
@@ -282,7 +290,7 @@ class AgentProcess:
             except OSError:
                 chunk = b""
             if chunk == b"":
-                raise self._death(f"while it was asked to '{asked}'")
+                raise self._death(_DURING.get(asked, f"while it was asked to '{asked}'"))
             self._buffer += chunk or b""
             if chunk is None or tick is not None:
                 self._wait_step(deadline, tick, asked)
@@ -299,7 +307,12 @@ class AgentProcess:
 
     def _check_alive(self, when: str) -> None:
         if self._process.poll() is not None:
-            raise self._death(when)
+            code = self._process.wait()
+            for reader in self._output:
+                reader.join(_LAST_OUTPUT_S)
+            tail = self.output_tail()
+            said = f": {tail.splitlines()[-1]}" if tail and code else ""
+            raise AgentDiedError(f"{self._python} is no working Python: it {exit_in_words(code)} {when}{said}", tail)
 
     def _death(self, when: str) -> AgentDiedError:
         """The error that tells how the agent ended; a hung-up agent that still runs is given a moment to end."""
@@ -309,7 +322,7 @@ class AgentProcess:
             status = "closed its connection"
         for reader in self._output:
             reader.join(_LAST_OUTPUT_S)
-        return AgentDiedError(f"the agent (pid {self._process.pid}) {status} {when}", self.output_tail())
+        return AgentDiedError(f"the script's process (pid {self._process.pid}) {status} {when}", self.output_tail())
 
     def _check_clock(self, tick: Tick | None) -> ClockCheck:
         """Compares the clocks by the narrowest of a few rounds; an agent's stamp inside the bracket means one clock."""

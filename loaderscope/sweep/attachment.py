@@ -20,11 +20,15 @@ CAPTURED = "captured:"
 
 
 class SweepError(Exception):
-    """The request or the script is wrong, so that no trial can run; `info` says what in one sentence."""
+    """The request or the script is wrong, so that no trial can run; `info` says what in one sentence.
 
-    def __init__(self, info: ErrorInfo) -> None:
+    `output`: the last lines that the script printed before, where they may tell why.
+    """
+
+    def __init__(self, info: ErrorInfo, output: str = "") -> None:
         super().__init__(info.message)
         self.info = info
+        self.output = output
 
 
 class NotReachedError(Exception):
@@ -169,11 +173,12 @@ def _ask(  # noqa: PLR0917
         answer = agent.request(message, request.load_timeout_s, tick)
     except AgentTimeoutError as error:
         sentence = f"{what} within {request.load_timeout_s:g} s (--load-timeout)."
-        raise SweepError(ErrorInfo("hung", sentence, agent.output_tail(), request.script)) from error
+        raise SweepError(ErrorInfo("hung", sentence, agent.output_tail(), request.script), agent.output_tail()) from error
     except AgentError as error:
-        raise SweepError(error_info(error)) from error
+        raise SweepError(error_info(error), agent.output_tail()) from error
     if answer["type"] == "failed":
-        raise SweepError(ErrorInfo.from_json(answer["error"]))
+        info = ErrorInfo.from_json(answer["error"])
+        raise SweepError(info, agent.output_tail() if info.kind == "SystemExit" else "")
     if answer["type"] != expected:
         raise SweepError(ErrorInfo("agent-died", f"The agent answered '{answer['type']}' where '{expected}' was expected."))
     return answer

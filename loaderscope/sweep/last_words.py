@@ -39,6 +39,13 @@ def longest(trace: Trace, now_ns: int) -> str:
     return f"{_label(trace, span.lane)} was {_describe(trace, span, now_ns)}"
 
 
+def of_dead(trace: Trace, pids: set[int]) -> str:
+    """What the newest of these processes was doing when it died, as a clause for a sentence; empty where that is not known."""
+    names = [process.name for process in trace.processes if process.pid in pids]
+    spans = [span for span in trace.open_spans if span.lane in names[-1:] and span.state in (State.FETCH, State.COLLATE, State.STEP)]
+    return f"it was {_describe(trace, max(spans, key=lambda one: one.start_ns))}" if spans else ""
+
+
 def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
     innermost: dict[str, OpenSpan] = {}
     for span in trace.open_spans:
@@ -55,13 +62,13 @@ def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
     return words
 
 
-def _describe(trace: Trace, span: OpenSpan, now_ns: int) -> str:
-    seconds = max(0, now_ns - span.start_ns) / 1e9
+def _describe(trace: Trace, span: OpenSpan, now_ns: int | None = None) -> str:
     what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " "))
     text = f"{what} batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else f"{what} a batch" if " " in what else what
     sample = _last_sample(trace, span) if span.state == State.FETCH else None
     detail = f", sample {sample}" if sample is not None else ""
-    return f"{text}{detail} (for {seconds:.1f} s)"
+    since = "" if now_ns is None else f" (for {max(0, now_ns - span.start_ns) / 1e9:.1f} s)"
+    return f"{text}{detail}{since}"
 
 
 def _last_sample(trace: Trace, span: OpenSpan) -> int | None:

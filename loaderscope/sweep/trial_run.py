@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,14 @@ from pathlib import Path
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.sweep.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.attachment import error_info
-from loaderscope.sweep.last_words import last_words, longest
+from loaderscope.sweep.last_words import last_words, longest, of_dead
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.telemetry.samples import append_samples
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader, stacks
+
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
+"""The last line of a traceback."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +113,7 @@ class TrialRun:
             return "timeout", self._hung(), None
         except AgentDiedError as error:
             self._take_in()
-            return "killed", self._with_last_words(error_info(error)), None
+            return "killed", self._with_last_words(self._with_doing(error_info(error), {self._agent.pid})), None
         except AgentError as error:
             return "failed", self._with_last_words(error_info(error)), None
         if answer["type"] == "trial_done":
@@ -117,7 +121,10 @@ class TrialRun:
         self._take_in()
         info = ErrorInfo.from_json(answer["error"])
         status = {"worker-died": "killed", "agent-died": "killed", "hung": "timeout"}.get(info.kind, "failed")
-        return status, self._with_last_words(info) if status != "failed" else info, None
+        if status == "failed":
+            return status, info, None
+        pids = {int(pid) for pid in re.findall(r"\d+", (re.search(r"\(pid ([\d, ]+)\)", info.message) or [""])[0])}
+        return status, self._with_last_words(self._with_doing(info, pids)), None
 
     def _take_in(self) -> bool:
         grew = self._reader.poll()
@@ -145,6 +152,13 @@ class TrialRun:
         doing = longest(self._trace, self._now_ns())
         sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
         return self._with_last_words(ErrorInfo("hung", sentence, stacks(self._log_dir)))
+
+    def _with_doing(self, info: ErrorInfo, pids: set[int]) -> ErrorInfo:
+        """The error with what the dead process was doing, and with the exception that it died of where it printed one."""
+        doing = of_dead(self._trace, pids)
+        last = (self._agent.output_tail().splitlines() or [""])[-1].strip()
+        clauses = [clause for clause in (doing, f"its last line of output: {last}" if _EXCEPTION.match(last) else "") if clause]
+        return dataclasses.replace(info, message="; ".join([info.message.rstrip("."), *clauses]) + ".")
 
     def _with_last_words(self, info: ErrorInfo) -> ErrorInfo:
         words = last_words(self._trace, self._now_ns())

@@ -11,7 +11,7 @@ from loaderscope.agent.errors import describe, is_user_file
         (
             RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
             "worker-died",
-            ["(pid 12)", "was killed by signal Killed;", "memory runs out"],
+            ["(pid 12)", "was killed by signal Killed (", "memory runs out"],
         ),
         (
             RuntimeError(

@@ -287,7 +287,7 @@ def test_a_worker_that_ends_is_told_as_such_and_at_once(start_agent, write):
     ("target", "words"),
     [
         ("unpicklable", "dataset.parts['tools'].lock cannot be sent to a worker: it is a lock"),
-        ("with_lambda", "collate_fn cannot be sent to a worker: it is a function (Can't pickle <function <lambda>>"),
+        ("with_lambda", "collate_fn cannot be sent to a worker: it is a lambda (Can't pickle <function <lambda>>"),
         ("local", "the dataset cannot be sent to a worker: it is a Local"),
     ],
 )
@@ -346,3 +346,68 @@ def test_a_step_is_made_once_and_in_the_agent_only(start_agent, write):
     outcome = agent.trial(TrialConfig(1, 4, 2, start_method=METHODS[-1]), Consumer("script"))
     assert not isinstance(outcome, ErrorInfo), outcome.message
     assert agent.close() == [f"made in {agent.process.pid}", "step 6", "step 22"]
+
+
+ENDS_EARLY = """
+import torch
+from torch.utils.data import DataLoader, Dataset
+class Ends(Dataset):
+    def __len__(self):
+        return 64
+    def __getitem__(self, index):
+        if index == 17:
+            next(iter(()))
+        return torch.tensor(index)
+class Halves(DataLoader):
+    def __iter__(self):
+        for number, batch in enumerate(super().__iter__()):
+            if number % 2:
+                yield batch
+class Leaves(Ends):
+    def __getitem__(self, index):
+        if index == 17:
+            raise SystemExit
+        return torch.tensor(index)
+class Ragged(Ends):
+    def __getitem__(self, index):
+        return torch.zeros(index % 2 + 1)
+ends, ragged, leaves = Ends(), Ragged(), Leaves()
+halves = Halves([torch.zeros(1)] * 64, batch_size=4)
+"""
+
+
+@pytest.mark.parametrize("config", [TrialConfig(0, 4), TrialConfig(2, 4, 2, start_method=FORK)])
+def test_a_stop_iteration_of_the_dataset_does_not_pass_for_the_end_of_an_epoch(start_agent, write, config):
+    agent = start_agent()
+    agent.load(write(ENDS_EARLY))
+    attach(agent, "ends")
+    failure = agent.trial(config)
+    assert failure.kind == "StopIteration"
+    assert "after 4 of its batches" in failure.message
+    attach(agent, "halves")
+    assert agent.trial(config).batches == 8  # a loader that leaves out batches on purpose
+
+
+@pytest.mark.parametrize("config", [TrialConfig(0, 4), TrialConfig(2, 4, 2, start_method=FORK)])
+def test_samples_that_differ_are_told_without_blaming_the_last_one(start_agent, write, config):
+    agent = start_agent()
+    agent.load(write(ENDS_EARLY))
+    attach(agent, "ragged")
+    failure = agent.trial(config, record=True)
+    assert "when the samples of a batch were put together" in failure.message
+    assert "sample 3" not in failure.message
+
+
+def test_a_worker_that_leaves_has_died(start_agent, write):
+    agent = start_agent()
+    agent.load(write(ENDS_EARLY))
+    attach(agent, "leaves")
+    assert agent.trial(TrialConfig(2, 4, 2, start_method=FORK)).kind == "worker-died"
+
+
+def test_a_module_that_cannot_be_preloaded_is_told(start_agent, write):
+    agent = start_agent()
+    agent.load(write(ENDS_EARLY))
+    attach(agent, "ragged")
+    failure = agent.trial(TrialConfig(1, 4, 2, start_method="forkserver", forkserver_preload=("no_such_module",)))
+    assert "no_such_module" in failure.message
