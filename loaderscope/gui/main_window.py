@@ -46,6 +46,7 @@ class MainWindow(QMainWindow):
         self._switching = False
         self._unsaved = False
         self._start_soon = False
+        self._expected_s: float | None = None
         self.dialogs = Dialogs(self, settings)
         self.setup = Setup(self)
         self.live = LiveRun(self)
@@ -139,6 +140,7 @@ class MainWindow(QMainWindow):
         request = self.setup.request()
         self._close_session()
         self._follow = True
+        self._expected_s = self.setup.sweep_panel.expected_s
         self._show_state(self.live.start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
@@ -199,7 +201,7 @@ class MainWindow(QMainWindow):
         count, lines = self._state.log_since(self._log_count)
         self.views.log.add(lines, max(0, count - self._log_count - len(lines)))
         self._log_count = count
-        self.views.show_progress(snapshot, self.live.running)
+        self.views.show_progress(snapshot, self.live.running, self._expected_s)
         current = snapshot.current.id if snapshot.current is not None else None
         seen = (snapshot.run is None, current, len(snapshot.results))
         if seen != self._seen_results:

@@ -167,7 +167,10 @@ def _table(rows: list[SettingRow], verdict: Verdict) -> str:
     head = "".join(f"<th title='{html.escape(column.tip)}'>{html.escape(column.title)}</th>" for column in columns)
     lines = []
     for row in rows:
-        cells = "".join(f"<td>{html.escape(column.text(row))}</td>" for column in columns)
+        texts = [column.text(row) for column in columns]
+        if row.config == best:
+            texts[0] = f"★ {texts[0]}"
+        cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
         reason = (
             f"<tr><td colspan='{len(columns)}' class='muted' style='text-align:left'>{html.escape(row.reason)}</td></tr>"
             if row.status != "ok" and row.reason
@@ -203,7 +206,9 @@ def _facts(run: Run) -> str:
         ("Python, torch", f"{environment.get('python')}, {environment.get('torch')}"),
     ]
     lines = "".join(
-        f"<tr><td class='muted'>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>" for name, value in facts if value
+        f"<tr><td class='muted'>{html.escape(name)}</td><td style='white-space: normal'>{html.escape(str(value))}</td></tr>"
+        for name, value in facts
+        if value
     )
     return f"<table class='facts'>{lines}</table>"
 
@@ -231,5 +236,7 @@ def _write_pdf(content: _Content, path: Path) -> None:
     for tag, plain in (("<figure>", "<p>"), ("<figcaption>", "<br>"), ("</figcaption>", ""), ("</figure>", "</p>")):
         text = text.replace(tag, plain)
     text = text.replace("<img ", f"<img width='{PRINT_WIDTH_PX}' ")
+    # the picture seldom has room below the table, and its heading must not stay behind
+    text = text.replace("<h2>Timeline", "<h2 style='page-break-before: always'>Timeline")
     document.setHtml(f"<html><body>{text}</body></html>")
     document.print_(writer)

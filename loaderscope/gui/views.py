@@ -215,8 +215,9 @@ class Views:
 
     def _order_keyboard(self, setup: Setup) -> None:
         """Tab goes from the set-up side to the timeline, the charts and the table, as they are read."""
+        panel = setup.sweep_panel
         stops = (self.trials, self.timeline, self.startup.view, self.findings.view, self.log.source, self.log.filter, self.log.view)
-        for first, second in itertools.pairwise((setup.sweep_panel.start, *stops, self.results.table)):
+        for first, second in itertools.pairwise((panel.budget, panel.start, *stops, self.results.table)):
             QWidget.setTabOrder(first, second)
 
     def _update_titles(self) -> None:
@@ -262,8 +263,8 @@ class Views:
         self.trial_note.setText("")
         self.memory.set_data(MemoryData())
 
-    def show_progress(self, snapshot: Snapshot, running: bool) -> None:
-        """The bar, the time left and what is being done."""
+    def show_progress(self, snapshot: Snapshot, running: bool, expected_s: float | None = None) -> None:
+        """The bar, the time left and what is being done; `expected_s`: what all was forecast to take."""
         self.progress.setVisible(running)
         total = max(1, snapshot.total)
         self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
@@ -277,7 +278,7 @@ class Views:
         elif snapshot.seconds_left is not None:
             self.time_left.setText(f"about {rough_duration_text(snapshot.seconds_left)} left")
         else:
-            self.time_left.setText("")
+            self.time_left.setText("" if expected_s is None else f"about {rough_duration_text(expected_s)} in all")
 
     def show_headline(self, sentence: str) -> None:
         """The run in a sentence or two."""

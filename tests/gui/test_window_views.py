@@ -105,9 +105,11 @@ def test_a_run_without_a_finished_trial_is_not_called_a_failure(window, monkeypa
     window._show_state(RunState(), "x")
     window.state.begin(run)
     monkeypatch.setattr(type(window.live), "running", property(lambda live: True))
+    window._expected_s = 41.0
     window._show_progress()
     assert "Measuring." in window.views.headline.text()
     assert window.views.progress.format().startswith("0 of ")
+    assert window.views.time_left.text() == "about 41 s in all"
 
 
 def test_a_point_of_the_chart_leads_to_its_trial(qtbot, window, session):

@@ -82,6 +82,7 @@ class SweepPanel(QWidget):
         self._axes = (self.workers, self.batch_size, self.prefetch, self.start_method, self.pin_memory, self.persistent, self.in_order)
         self._build()
         self.footer = self._build_footer()
+        self.expected_s: float | None = None  # what the sweep will take as it is set now
         self._quiet = True
         defaults = default_workers(usable_cpu_count())
         self.workers.set_values([*defaults, max(defaults[-1] * 2, 1)], defaults)
@@ -197,7 +198,7 @@ class SweepPanel(QWidget):
         """Tab goes through the panel as it is read; chips that came later would otherwise be last of the whole window."""
         chips = [widget for axis in self._axes for widget in axis.focus_order()]
         sizes = (self.batches, self.epochs, self.repeats, self.train_epochs)
-        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.start)):
+        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget)):
             QWidget.setTabOrder(first, second)
 
     def _keep_batch_size(self) -> None:
@@ -301,6 +302,7 @@ class SweepPanel(QWidget):
 
     def set_forecast(self, forecast: Forecast | None) -> None:
         """Shows what a start would take, or nothing while that is unknown."""
+        self.expected_s = forecast.seconds if forecast is not None and not forecast.problem else None
         if forecast is None:
             self.forecast.setText("")
             return
