@@ -31,7 +31,7 @@ def test_every_other_option_arrives() -> None:
     made = request(
         *("--target", "data", "--batches", "all", "--epochs", "2", "--repeats", "3", "--shuffle", "off", "--seed", "7"),
         *("--train-epochs", "90", "--step", "burn:2.5", "--device", "cuda:1", "--h2d", "non_blocking", "--max-seconds", "60"),
-        *("--timeout", "5", "--load-timeout", "9", "--no-probe", "--force", "--isolate", "--python", "/opt/python"),
+        *("--timeout", "5", "--load-timeout", "9", "--no-probe", "--force", "--isolate", "--python", "/usr/bin/python3"),
         *("--arg", "root=a=b", "--arg", "size=3", "--forkserver-preload", "torch,torch.utils.data"),
         script_args=("--epochs", "1"),
     )
@@ -54,7 +54,7 @@ def test_every_other_option_arrives() -> None:
         probe=False,
         force=True,
         isolate=True,
-        python="/opt/python",
+        python="/usr/bin/python3",
         arguments={"root": "a=b", "size": "3"},
         forkserver_preload=("torch", "torch.utils.data"),
         script_args=("--epochs", "1"),
