@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaderscope.gui.timeline.lod import OUTLIER, TrackIndex, stack_heights
+from loaderscope.gui.timeline.lod import TrackIndex, stack_heights
+from loaderscope.gui.timeline.outliers import OUTLIER
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS
 
@@ -103,8 +104,52 @@ def test_stacked_heights_fit_and_show_every_state_that_is_there(count, height, d
         assert (heights[shares >= 0.002] >= 1).all()
 
 
+def test_several_stacks_at_once_are_each_as_high_as_their_own():
+    random = np.random.default_rng(3)
+    shares = random.dirichlet([0.05, 1, 1, 1], (5, 40)).transpose(2, 0, 1)[:3]
+    tall = np.array([[3], [30], [11], [30], [7]])
+    together = stack_heights(shares, tall)
+    for number in range(5):
+        assert np.array_equal(together[:, number], stack_heights(shares[:, number], int(tall[number, 0])))
+
+
 def test_full_columns_are_filled_to_the_top():
     assert stack_heights(np.array([[0.5, 1.0], [0.5, 0.0]]), 20).tolist() == [[10, 20], [10, 0]]
+
+
+@pytest.mark.parametrize("count", [500, 30_000, 400_000])
+def test_busy_time_is_exact_on_long_tracks_and_while_they_grow(count):
+    """Frequent and rare states, few and many rows between two edges: each is summed in its own way."""
+    random = np.random.default_rng(count)
+    lengths, gaps = random.integers(0, 5000, (2, count))
+    end = ORIGIN + np.cumsum(lengths + gaps)
+    state = random.choice([28, 30, 31, 7], count, p=[0.5, 0.3, 0.199, 0.001])
+    columns = Columns(SPAN_COLUMNS)
+    index = TrackIndex(columns)
+    zeros = np.zeros(count, np.int64)
+    for part in np.array_split(np.arange(count), 3):
+        columns.append(start_ns=(end - lengths)[part], end_ns=end[part], state=state[part], batch=zeros[part], value=zeros[part])
+        index.update()
+        known = slice(0, part[-1] + 1)
+        for low, high, steps in (
+            (ORIGIN - 9, end[-1] + 9, 1000),
+            (end[count // 5], end[count // 5 + 20], 50),
+            (end[count // 4], end[-1], 1),
+        ):
+            edges = np.linspace(low, high, steps + 1).astype(np.int64)
+            busy = index.busy_ns(edges, (28, 30, 31, 7, 99))
+            for number in (28, 30, 31, 7):
+                mine = state[known] == number
+                if not mine.any():
+                    assert number not in busy
+                    continue
+                starts, ends = (end - lengths)[known][mine], end[known][mine]
+                # the time before t is that of all spans that began before it, less what of the last one lies behind it
+                began = np.searchsorted(starts, edges, "right")
+                before = np.concatenate(([0], np.cumsum(ends - starts)))[began]
+                before -= np.where(began > 0, np.maximum(ends[np.maximum(began - 1, 0)] - edges, 0), 0)
+                assert np.array_equal(busy.get(number, np.zeros(steps)), np.diff(before))
+            assert 99 not in busy
 
 
 def test_one_long_stall_among_many_is_found():
@@ -112,14 +157,37 @@ def test_one_long_stall_among_many_is_found():
     stall = (spans[-1][1], spans[-1][1] + 90 * int(OUTLIER + 1), 28)
     after = [(stall[1] + i * 100, stall[1] + i * 100 + 90, 28) for i in range(5000)]
     index = TrackIndex(columns_of([*spans, stall, *after]))
-    assert index.outliers(28, ORIGIN, after[-1][1], most=100).tolist() == [5000]
-    assert index.outliers(28, ORIGIN, spans[-1][0], most=100).tolist() == []
-    assert index.outliers(30, ORIGIN, after[-1][1], most=100).tolist() == []
+    whole = (ORIGIN, after[-1][1])
+    assert index.outliers((28,), *whole).tolist() == [5000]
+    assert index.outliers((28,), ORIGIN, spans[-1][0]).tolist() == []
+    assert index.outliers((30,), *whole).tolist() == []
+    assert index.outliers((28,), *whole, longer_than_ns=90 * OUTLIER + 90).tolist() == []
+    assert index.outliers((28,), *whole, most_ns=90 * OUTLIER).tolist() == []
+
+
+def test_a_stall_that_comes_later_is_found_too():
+    columns = columns_of([(ORIGIN + i * 100, ORIGIN + i * 100 + 90, 28) for i in range(1000)])
+    index = TrackIndex(columns)
+    assert index.outliers((28,), ORIGIN, ORIGIN + 10**6).tolist() == []
+    append(columns, [(ORIGIN + 100_000, ORIGIN + 101_000, 28)])
+    index.update()
+    assert index.outliers((28,), ORIGIN, ORIGIN + 10**6).tolist() == [1000]
 
 
 def test_long_spans_that_are_the_rule_are_no_outliers():
     spans = [(ORIGIN + i * 1000, ORIGIN + i * 1000 + (900 if i % 3 == 0 else 10), 28) for i in range(3000)]
-    assert TrackIndex(columns_of(spans)).outliers(28, ORIGIN, spans[-1][1], most=500).tolist() == []
+    assert TrackIndex(columns_of(spans)).outliers((28,), ORIGIN, spans[-1][1]).tolist() == []
+
+
+def test_of_many_outliers_the_longest_are_told_apart():
+    """One in 200 is long, each of them a little longer than the one before."""
+    spans = [(ORIGIN + i * 1000, ORIGIN + i * 1000 + (200 + i // 200 if i % 200 == 0 else 10), 28) for i in range(20_000)]
+    index = TrackIndex(columns_of(spans))
+    rare_ns = index.rare_ns((28,), every_ns=2_000_000)
+    found = index.outliers((28,), ORIGIN, spans[-1][1], longer_than_ns=rare_ns)
+    assert 5 <= len(found) <= 12
+    assert found.min() > 17_000
+    assert index.rare_ns((30,), every_ns=2_000_000) == 0
 
 
 def test_the_median_is_that_of_the_state():

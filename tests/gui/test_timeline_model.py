@@ -19,7 +19,8 @@ from loaderscope.gui.timeline.statistics import measure
 from loaderscope.gui.timeline.viewport import LEAST_SPAN_NS, Viewport, fitted
 from loaderscope.trace.model import SeriesInfo, Trace, batch_id
 
-MODULES = ("states", "lod", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation", "pointer")
+MODULES = ("states", "growing", "outliers", "lod", "strips", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation")
+MODULES += ("pointer",)
 
 
 def scene(**parameters):

@@ -1,24 +1,28 @@
-"""Painting of spans: exact rectangles with names while few are visible, stacks of exact shares when many are."""
+"""Painting of lanes: exact rectangles with names while few spans are visible, stacks of exact shares when many are."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QImage
+import numpy.typing as npt
+from PySide6.QtCore import QRectF, Qt
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline.canvas import HATCH_PX, Canvas, colour, ink
-from loaderscope.gui.timeline.layout import PlacedRow, slot_px
-from loaderscope.gui.timeline.lod import Ints, TrackIndex, stack_heights
-from loaderscope.gui.timeline.scene import drawn_states, levels
+from loaderscope.gui.timeline.canvas import Canvas, colour, ink
+from loaderscope.gui.timeline.columns import paint_columns
+from loaderscope.gui.timeline.layout import PlacedRow
+from loaderscope.gui.timeline.lod import Ints
 from loaderscope.gui.timeline.states import STYLES, level_in, word
+from loaderscope.gui.timeline.strips import Strip, level_px, strips
 from loaderscope.trace.model import epoch_and_batch
 
 EXACT_SPANS = 5_000
 """About as many rectangles fit into a frame."""
 
-_LEVEL_PART = (1.0, 0.58, 0.3)
-"""Part of the bar's height that each nesting level takes, from the bottom."""
+_LEAST_EXACT = 60
+"""Each strip may have so many rectangles, however many strips there are."""
 
 _NAMED = frozenset((State.FETCH, State.STEP, State.DEVICE_STEP))
 """States that carry their batch as text; the others carry their word where it fits."""
@@ -26,234 +30,139 @@ _NAMED = frozenset((State.FETCH, State.STEP, State.DEVICE_STEP))
 _HOLDS_OTHERS = frozenset((State.WAIT, State.ITERATOR, State.MAIN_IMPORT, State.LOOP_ENTRY))
 """States with spans nested in them, which keep their name above those."""
 
-
-def paint_lane(canvas: Canvas, placed: PlacedRow, exact_spans: int) -> None:
-    """One lane; `exact_spans` is how many rectangles it may cost."""
-    kind, lane = placed.row.lane_kind, placed.row.lanes[0]
-    indexes = canvas.scene.tracks(lane)
-    y, height = canvas.top + placed.bar_y, placed.bar_height
-    found = levels(indexes, kind)
-    tracks = [(level, index, drawn_states(index, kind, level)) for level in found for index in indexes]
-    for level, index, states in tracks:
-        if states:
-            part = _part_px(height, level)
-            _paint_track(canvas, index, states, y=y + height - part, height=part, exact_spans=exact_spans, marked=level == 0)
-    _paint_open(canvas, lane, kind, y, height)
-    for level, index, states in tracks:
-        # names come last: what is nested in a span would cover them
-        if states and level < 2:
-            nested = level + 1 in found
-            free = height - _part_px(height, 1) if level == 0 else _part_px(height, 1)
-            _paint_names(canvas, index, states, lane=(y, height), free=free, level=level, nested=nested, exact_spans=exact_spans)
+_BEYOND_PX = 64.0
+"""The raster engine counts in 16 bits: what reaches further out of sight is cut."""
 
 
-def paint_flight(canvas: Canvas, placed: PlacedRow, exact_spans: int) -> None:
-    """All queue slots of the batches in flight, compact."""
-    pitch = slot_px(placed)
-    for slot, lane in enumerate(placed.row.lanes):
-        y = canvas.top + placed.bar_y + slot * pitch
-        for index in canvas.scene.tracks(lane):
-            states = drawn_states(index, "flight", 0)
-            if states:
-                _paint_track(canvas, index, states, y=y, height=max(pitch - 1, 1), exact_spans=exact_spans, marked=False)
+def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> None:
+    """The spans of all lanes and queue slots among rows, in one pass for each nesting level."""
+    view_ns, part_ns = canvas.view_ns, canvas.part_ns
+    # what every strip may cost, so that the sum of them fits into a frame; decided by the whole view, so that a part looks as all does
+    most = max(EXACT_SPANS // max(sum(len(placed.row.lanes) for placed in rows), 1), _LEAST_EXACT)
+    levels: dict[int, tuple[list[tuple[Strip, Ints]], list[Strip]]] = {}
+    for strip in strips(canvas.scene, rows, canvas.top):
+        exact, many = levels.setdefault(strip.level, ([], []))
+        first, last = strip.index.rows_between(*view_ns)
+        if last - first > most:
+            many.append(strip)
+        else:
+            exact.append((strip, _drawn_rows(strip, *part_ns)))
+    for exact, many in levels.values():
+        if many:
+            paint_columns(canvas, many)
+        if exact:
+            _paint_exact(canvas, exact)
+    for placed in rows:
+        if placed.row.kind == "lane":
+            _paint_open(canvas, placed)
+    # names come last: what is nested in a span would cover them
+    for exact, _ in levels.values():
+        for strip, drawn in exact:
+            if strip.is_named and len(drawn):
+                _paint_names(canvas, strip, drawn)
 
 
-def _part_px(height: float, level: int) -> int:
-    return max(round(height * _LEVEL_PART[min(level, len(_LEVEL_PART) - 1)]), 3)
+@functools.lru_cache(maxsize=256)
+def _mask(states: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """True for the numbers of states."""
+    mask = np.zeros(max(STYLES) + 1, bool)
+    mask[list(states)] = True
+    return mask
 
 
-def _exact_rows(canvas: Canvas, index: TrackIndex, states: list[int], exact_spans: int) -> Ints | None:
-    """The rows to draw as rectangles, or None where there are too many."""
-    first, last = index.rows_between(*canvas.part_ns)
-    if last - first > exact_spans:
-        return None
+def _drawn_rows(strip: Strip, start_ns: int, end_ns: int) -> Ints:
+    first, last = strip.index.rows_between(start_ns, end_ns)
     rows = np.arange(first, last)
-    if len(states) < len(index.states):
-        rows = rows[np.isin(index.state[first:last], states)]
+    if len(strip.states) < len(strip.index.states):
+        rows = rows[_mask(strip.states).take(strip.index.state[first:last], mode="clip")]
     return rows
 
 
-def _paint_track(canvas: Canvas, index: TrackIndex, states: list[int], *, y: float, height: float, exact_spans: int, marked: bool) -> None:
-    rows = _exact_rows(canvas, index, states, exact_spans)
-    if rows is not None:
-        _paint_exact(canvas, index, rows, y, height)
-        return
-    _paint_columns(canvas, index, states, y, height)
-    if marked:
-        _mark_outliers(canvas, index, states, y)
-
-
-def _paint_exact(canvas: Canvas, index: TrackIndex, rows: Ints, y: float, height: float) -> None:
-    left = canvas.x_of(index.start_ns[rows])
-    # the raster engine counts in 16 bits; hatching goes on where it would be; the SVG generator does not clip
-    beyond = 64.0 if canvas.is_raster else 0.0
-    right = np.minimum(canvas.x_of(index.end_ns[rows]), canvas.left + canvas.x1 + beyond)
-    low = canvas.left + canvas.x0 - beyond
-    left = np.where(left < low, low - ((low - left) % HATCH_PX if canvas.is_raster else 0.0), left)
+def _paint_exact(canvas: Canvas, exact: Sequence[tuple[Strip, Ints]]) -> None:
+    """Rectangles of all strips, batched by colour."""
+    counts = [len(rows) for _, rows in exact]
+    start_ns, end_ns, states = (
+        np.concatenate([getattr(strip.index, name)[rows] for strip, rows in exact]) for name in ("start_ns", "end_ns", "state")
+    )
+    y = np.repeat([float(strip.y) for strip, _ in exact], counts)
+    height = np.repeat([float(strip.height) for strip, _ in exact], counts)
+    # the SVG generator does not clip
+    beyond = _BEYOND_PX if canvas.is_raster else 0.0
+    left = np.maximum(canvas.x_of(start_ns), canvas.left + canvas.x0 - beyond)
+    right = np.minimum(canvas.x_of(end_ns), canvas.left + canvas.x1 + beyond)
     width = np.maximum(right - left, 1 / canvas.ratio)
-    width = np.where(width > 5, width - 1, width)  # a gap of one pixel tells neighbours apart
-    states = index.state[rows]
-    painter = canvas.painter
-    for state in np.unique(states).tolist():
+    width[width > 5] -= 1  # a gap of one pixel tells neighbours apart
+    for state in np.flatnonzero(np.bincount(states)).tolist():
         style = STYLES[state]
         mine = np.flatnonzero(states == state)
-        boxes = [QRectF(x, y, w, height) for x, w in zip(left[mine].tolist(), width[mine].tolist(), strict=True)]
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour(canvas.palette.role(style.role)))
-        painter.drawRects(boxes)
-        if style.hatched:
-            canvas.hatch([box for box in boxes if box.width() >= 2], canvas.palette.waiting_hatch)
-
-
-def _paint_names(
-    canvas: Canvas,
-    index: TrackIndex,
-    states: list[int],
-    *,
-    lane: tuple[float, float],
-    free: float,
-    level: int,
-    nested: bool,
-    exact_spans: int,
-) -> None:
-    """Names inside the spans that have room, in the part of the bar that nothing nested covers."""
-    rows = _exact_rows(canvas, index, states, exact_spans)
-    if rows is None or not len(rows):
-        return
-    low, high = float(canvas.left), float(canvas.left + canvas.layout.plot_width)
-    left = np.maximum(canvas.x_of(index.start_ns[rows]), low)
-    room = np.minimum(canvas.x_of(index.end_ns[rows]), high) - left - 1
-    # a bare number is shown where the longest one in sight would fit, so that they do not come and go along a lane
-    digits = len(str(epoch_and_batch(max(int(index.batch[rows].max()), 0))[1]))
-    for at in np.flatnonzero(room >= 9).tolist():
-        row = int(rows[at])
-        state = int(index.state[row])
-        covered = level == 0 and nested and state in _HOLDS_OTHERS
-        height = free if covered or level else lane[1]
-        y = lane[0] + (lane[1] - height if level else 0)
-        if height < 11:
-            continue
-        font, metrics = (canvas.small_font, canvas.small_metrics) if height < 16 else (canvas.label_font, canvas.label_metrics)
-        for text in _names(index, row, state, canvas.scene.trace.names):
-            advance = metrics.horizontalAdvance(text)
-            needed = metrics.horizontalAdvance("0") * max(digits, len(text)) + 3 if text.isdigit() else advance + 8
-            if needed <= room[at]:
-                break
-        else:
-            continue
-        style = STYLES[state]
-        fill = canvas.palette.role(style.role)
-        indent = min((room[at] - advance) / 2, 5.0)
-        if style.hatched:
-            # a hatched bar needs a quiet ground under its name
-            tall = min(13.0, height)
-            canvas.painter.fillRect(QRectF(left[at] + indent - 3, y + (height - tall) / 2, advance + 6, tall), colour(fill))
-        canvas.painter.setFont(font)
-        canvas.painter.setPen(colour(canvas.palette.text) if style.hatched else ink(fill))
-        box = QRectF(left[at] + indent, y, advance + 2, height)
-        canvas.painter.drawText(box, int(Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextSingleLine), text)
-
-
-def _names(index: TrackIndex, row: int, state: int, names: dict[int, str]) -> tuple[str, ...]:
-    """What a span can be called, longest first."""
-    batch = int(index.batch[row])
-    if state in _NAMED and batch >= 0:
-        number = epoch_and_batch(batch)[1]
-        return (f"batch {number}", f"{number}")
-    if state == State.IMPORT:
-        return (names.get(int(index.value[row]), word(state)),)
-    return (word(state),)
-
-
-def _paint_columns(canvas: Canvas, index: TrackIndex, states: list[int], y: float, height: float) -> None:
-    ratio = canvas.ratio if canvas.is_raster else 1.0
-    columns = max(round((canvas.x1 - canvas.x0) * ratio), 1)
-    tall = max(round(height * ratio), 1)
-    edges = canvas.edges(columns)
-    busy = index.busy_ns(edges, states)
-    if not busy:
-        return
-    shares = np.stack([busy[state] for state in busy]) / np.maximum(np.diff(edges), 1)
-    heights = stack_heights(shares, tall)
-    if canvas.is_raster:
-        first_column = round((canvas.viewport.start / canvas.viewport.span * canvas.layout.plot_width + canvas.x0) * ratio)
-        image = _stack_image(canvas, list(busy), heights, tall, first_column)
-        canvas.painter.drawImage(QPointF(canvas.left + canvas.x0, y), image)
-    else:
-        _stack_rectangles(canvas, list(busy), heights, y + height)
-
-
-def _stack_image(canvas: Canvas, states: list[int], heights: Ints, tall: int, first_column: int) -> QImage:
-    columns = heights.shape[1]
-    from_bottom = np.arange(tall)[::-1, None]
-    which = np.zeros((tall, columns), np.uint8)
-    for top in np.cumsum(heights, axis=0):
-        which += from_bottom >= top
-    styles = [STYLES[state] for state in states]
-    fills = [colour(canvas.palette.role(style.role)).rgba() for style in styles]
-    pixels = np.array([*fills, 0], np.uint32)[which]
-    if any(style.hatched for style in styles):
-        lines = [colour(canvas.palette.waiting_hatch).rgba() if style.hatched else fill for style, fill in zip(styles, fills, strict=True)]
-        pitch = round(HATCH_PX * canvas.ratio)
-        across = (np.arange(columns)[None, :] + first_column + np.arange(tall)[:, None]) % pitch < max(round(canvas.ratio), 1)
-        pixels[across] = np.array([*lines, 0], np.uint32)[which[across]]
-    image = QImage(pixels.data, columns, tall, columns * 4, QImage.Format.Format_ARGB32_Premultiplied).copy()
-    image.setDevicePixelRatio(canvas.ratio)
-    return image
-
-
-def _stack_rectangles(canvas: Canvas, states: list[int], heights: Ints, bottom: float) -> None:
-    """For vector formats: neighbouring columns of equal height become one rectangle."""
-    low = np.zeros(heights.shape[1], np.int64)
-    x = canvas.left + canvas.x0
-    for state, part in zip(states, heights, strict=True):
-        high = low + part
-        changes = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
-        starts = np.concatenate(([0], changes))
-        ends = np.concatenate((changes, [len(low)]))
-        style = STYLES[state]
-        boxes = [
-            QRectF(x + start, bottom - high[start], end - start, part[start])
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-            if part[start]
-        ]
+        boxes = list(map(QRectF, left[mine].tolist(), y[mine].tolist(), width[mine].tolist(), height[mine].tolist()))
         canvas.painter.setPen(Qt.PenStyle.NoPen)
         canvas.painter.setBrush(colour(canvas.palette.role(style.role)))
         canvas.painter.drawRects(boxes)
         if style.hatched:
-            canvas.hatch([box for box in boxes if box.width() >= 2], canvas.palette.waiting_hatch)
-        low = high
+            canvas.hatch([boxes[at] for at in np.flatnonzero(width[mine] >= 2).tolist()], canvas.palette.waiting_hatch)
 
 
-def _mark_outliers(canvas: Canvas, index: TrackIndex, states: list[int], y: float) -> None:
-    """A notch above each column that hides a span much longer than its state usually takes."""
-    start_ns, end_ns = canvas.part_ns
-    boxes = []
-    for state in states:
-        rows = index.outliers(state, start_ns, end_ns, most=canvas.x1 - canvas.x0)
-        if not len(rows):
+def _paint_names(canvas: Canvas, strip: Strip, rows: Ints) -> None:
+    """Names inside the spans that have room, in the part of the bar that nothing nested covers."""
+    index = strip.index
+    low, high = float(canvas.left), float(canvas.left + canvas.layout.plot_width)
+    left = np.maximum(canvas.x_of(index.start_ns[rows]), low)
+    room = np.minimum(canvas.x_of(index.end_ns[rows]), high) - left - 1
+    wide = np.flatnonzero(room >= 9)
+    if not len(wide):
+        return
+    states, batches = index.state[rows], index.batch[rows]
+    # a bare number is shown where the longest one in sight would fit, so that they do not come and go along a lane
+    digits = len(str(epoch_and_batch(max(int(batches.max()), 0))[1]))
+    inner = level_px(strip.lane_height, 1)
+    for state in np.flatnonzero(np.bincount(states[wide])).tolist():
+        covered = strip.level == 0 and strip.holds_others and state in _HOLDS_OTHERS
+        height = strip.lane_height - inner if covered else inner if strip.level else strip.lane_height
+        y = strip.lane_y + (strip.lane_height - height if strip.level else 0)
+        if height < 11:
             continue
-        # what is wide enough to be seen by itself needs no mark
-        hidden = index.end_ns[rows] - index.start_ns[rows] < 3 * canvas.viewport.span / canvas.layout.plot_width
-        boxes += [QRectF(x, y - 2, 2, 3) for x in np.unique(canvas.x_of(index.start_ns[rows[hidden]])).tolist()]
-    if boxes:
-        canvas.painter.setPen(Qt.PenStyle.NoPen)
-        canvas.painter.setBrush(colour(canvas.palette.text))
-        canvas.painter.drawRects(boxes)
+        font = canvas.small_font if height < 16 else canvas.label_font
+        number_px = font.digit_advance * digits + 3
+        least_px = number_px if state in _NAMED else 9.0 if state == State.IMPORT else font.advance(word(state)) + 8
+        style = STYLES[state]
+        fill = canvas.palette.role(style.role)
+        canvas.painter.setFont(font.font)
+        canvas.painter.setPen(colour(canvas.palette.text) if style.hatched else ink(fill))
+        for at in wide[(states[wide] == state) & (room[wide] >= min(least_px, font.advance(word(state)) + 8))].tolist():
+            batch = int(batches[at])
+            text = word(state)
+            if state in _NAMED and batch >= 0:
+                number = epoch_and_batch(batch)[1]
+                text = f"batch {number}"
+                if font.advance(text) + 8 > room[at]:
+                    text = str(number)
+            elif state == State.IMPORT:
+                text = canvas.scene.trace.names.get(int(index.value[rows[at]]), text)
+            advance = font.advance(text)
+            if (number_px if text.isdigit() else advance + 8) > room[at]:
+                continue
+            x = left[at] + min((room[at] - advance) / 2, 5.0)
+            if style.hatched:
+                # a hatched bar needs a quiet ground under its name
+                tall = min(13.0, height)
+                canvas.painter.fillRect(QRectF(x - 3, y + (height - tall) / 2, advance + 6, tall), colour(fill))
+            canvas.write(x, y, height, text, font)
 
 
-def _paint_open(canvas: Canvas, lane: str, kind: str, y: float, height: float) -> None:
-    """Spans that have not ended, up to the newest record; their right edge is left ragged by a lighter end."""
+def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:
+    """Spans that have not ended, up to the newest record; they are paler, because their end is not known."""
     newest = canvas.scene.trace.newest_ns
-    for span in canvas.scene.open_spans(lane):
-        level = level_in(kind, span.state)
+    y, height = canvas.top + placed.bar_y, placed.bar_height
+    for span in canvas.scene.open_spans(placed.row.lanes[0]):
+        level = level_in(placed.row.lane_kind, span.state)
         if level is None:
             continue
         low, high = canvas.x_of(np.array([span.start_ns, max(newest, span.start_ns)], np.int64)).tolist()
         low, high = max(low, canvas.left - 20.0), min(high, canvas.left + canvas.layout.plot_width + 20.0)
         if high - low < 1 / canvas.ratio:
             continue
-        part = max(round(height * _LEVEL_PART[min(level, len(_LEVEL_PART) - 1)]), 3)
+        part = level_px(height, level)
         box = QRectF(low, y + height - part, high - low, part)
         style = STYLES[span.state]
         canvas.painter.setOpacity(0.55)

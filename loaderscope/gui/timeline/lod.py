@@ -7,51 +7,83 @@ any zoom costs O(columns * log spans), and nothing that was recorded is left out
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
 
+from loaderscope.gui.timeline.growing import Growing
+from loaderscope.gui.timeline.outliers import Outliers
 from loaderscope.trace.columns import Columns
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-OUTLIER = 8.0
-"""A span this many times longer than the median of its state is an outlier."""
+_DENSE_SHARE = 1 / 16
+"""A state with at least this share of a track's rows keeps its sum at every row: 8 bytes a row instead of a second search."""
+
+_DENSE_LEAST = 64
 
 _MEDIAN_SAMPLE = 20_001
 
-
-class _Growing:
-    """An array that grows at the end."""
-
-    def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._data = np.empty(0, dtype)
-        self._length = 0
-
-    def append(self, values: npt.NDArray[np.generic]) -> None:
-        total = self._length + len(values)
-        if total > len(self._data):
-            grown = np.empty(max(total, len(self._data) * 2, 64), self._data.dtype)
-            grown[: self._length] = self._data[: self._length]
-            self._data = grown
-        self._data[self._length : total] = values
-        self._length = total
-
-    @property
-    def array(self) -> npt.NDArray[np.generic]:
-        return self._data[: self._length]
+_STRIDE = 64
+_STRIDED_SEARCH = 128
+"""With more rows than this for each moment, every 64th row is searched first: a search over megabytes waits for memory at each
+step, where the last six steps taken for all moments together wait for it together."""
 
 
-@dataclasses.dataclass
-class _StateSums:
-    """Rows of one state, their cumulative duration (`total_ns[i]` is the time of its first i+1 spans), and the long ones."""
+class _RareTime:
+    """Time that a state which occurs rarely fills in the first rows of a track."""
 
-    rows: _Growing = dataclasses.field(default_factory=lambda: _Growing(np.int32))
-    total_ns: _Growing = dataclasses.field(default_factory=lambda: _Growing(np.int64))
-    long_rows: _Growing = dataclasses.field(default_factory=lambda: _Growing(np.int32))
+    def __init__(self) -> None:
+        self._known = 0
+        self._rows = Growing(np.int32)
+        self._total_ns = Growing(np.int64, [0])  # over the first i of its rows
+
+    def take(self, index: TrackIndex, state: int) -> None:
+        """Takes in the rows that the track has now."""
+        known, self._known = self._known, len(index)
+        at = np.flatnonzero(index.state[known:] == state)
+        if len(at):
+            self._rows.append((at + known).astype(np.int32))
+            added_ns = (index.end_ns[known:] - index.start_ns[known:])[at]
+            self._total_ns.append(np.cumsum(added_ns) + self._total_ns.array[-1])
+
+    def before(self, count: Ints) -> Ints | None:
+        """Its time in the first `count` rows for each of ascending counts; None where none of it lies between them."""
+        rows = self._rows.array
+        # the row before the first count may reach over the first edge
+        begin, end = rows.searchsorted(np.array([count[0] - 1, count[-1]], np.int32)).tolist()
+        if begin == end:
+            return None
+        totals: Ints = self._total_ns.array.take(rows[begin:end].searchsorted(count.astype(np.int32)) + begin)
+        return totals
+
+
+class _FrequentTimes:
+    """Time that each of the frequent states fills in the first rows of a track."""
+
+    def __init__(self, states: tuple[int, ...] = ()) -> None:
+        self.states = states
+        self.column = np.array(states, np.uint16)[:, None]
+        self._known = 0
+        self._total_ns: Ints = np.zeros((len(states), 64), np.int64)  # over the first i rows of the track
+
+    def take(self, index: TrackIndex) -> None:
+        """Takes in the rows that the track has now."""
+        known, self._known = self._known, len(index)
+        if self._known + 1 > self._total_ns.shape[1]:
+            grown = np.empty((len(self.states), max(self._known + 1, 2 * self._total_ns.shape[1])), np.int64)
+            grown[:, : known + 1] = self._total_ns[:, : known + 1]
+            self._total_ns = grown
+        new = self._total_ns[:, known + 1 : self._known + 1]
+        np.multiply(index.state[known:] == self.column, index.end_ns[known:] - index.start_ns[known:], out=new)
+        np.cumsum(new, axis=1, out=new)
+        new += self._total_ns[:, known, None]
+
+    def before(self, count: Ints) -> Ints:
+        """The time of each state in the first `count` rows, (states, counts)."""
+        return self._total_ns.take(count, axis=1)
 
 
 class TrackIndex:
@@ -63,36 +95,44 @@ class TrackIndex:
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._sums: dict[int, _StateSums] = {}
-        self._length = 0
+        self._counts: Ints = np.zeros(0, np.int64)  # rows of each state
+        self._frequent = _FrequentTimes()
+        self._rare: dict[int, _RareTime] = {}
+        self._followed: tuple[int, list[int]] = (-1, [])
         self._medians: dict[int, tuple[int, float]] = {}
-        self._take(columns.view(), 0)
+        self._strided_ns = Growing(np.int64)
+        self._outliers = Outliers(self)
+        self._take(0)
 
     def __len__(self) -> int:
-        return self._length
+        return len(self.start_ns)
 
     @property
     def states(self) -> tuple[int, ...]:
-        """The states that occur."""
-        return tuple(self._sums)
+        """The states that occur, ascending."""
+        return self._states
+
+    def count_of(self, state: int) -> int:
+        """How many rows are of a state."""
+        return int(self._counts[state]) if state < len(self._counts) else 0
 
     def update(self) -> bool:
         """Takes in rows that were added since; returns whether there were any. Costs only what the new rows cost."""
-        known = self._length
+        known = len(self)
         if len(self._columns) == known:
             return False
-        self._take(self._columns.view(), known)
+        self._take(known)
         return True
 
     def rows_between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
         """First row and one past the last row that touch [start_ns, end_ns)."""
-        first = int(np.searchsorted(self.end_ns, np.int64(start_ns), "right"))
-        last = int(np.searchsorted(self.start_ns, np.int64(end_ns), "left"))
+        first = int(self.end_ns.searchsorted(np.int64(start_ns), "right"))
+        last = int(self.start_ns.searchsorted(np.int64(end_ns), "left"))
         return first, max(first, last)
 
     def row_at(self, time_ns: int) -> int | None:
         """The row that covers a moment."""
-        row = int(np.searchsorted(self.start_ns, np.int64(time_ns), "right")) - 1
+        row = int(self.start_ns.searchsorted(np.int64(time_ns), "right")) - 1
         return row if row >= 0 and self.end_ns[row] > time_ns else None
 
     def busy_ns(self, edges_ns: Ints, states: Collection[int]) -> dict[int, Ints]:
@@ -100,119 +140,141 @@ class TrackIndex:
 
         Args:
             edges_ns: int64, ascending, n + 1 values.
-            states: which states; those that do not occur are left out of the result.
+            states: which states.
 
         Returns:
-            n values for each state.
+            n values for each state; states that fill nothing between the outermost edges are left out.
         """
-        wanted = [state for state in states if state in self._sums]
-        if not wanted or not self._length:
+        wanted = [state for state in states if self.count_of(state)]
+        if not wanted:
             return {}
+        self._follow(wanted)
         edges_ns = np.ascontiguousarray(edges_ns, np.int64)
-        # searching only what lies between the outermost edges keeps the search in the cache
-        low, high = np.searchsorted(self.start_ns, edges_ns[[0, -1]], "right")
-        count = np.searchsorted(self.start_ns[low:high], edges_ns, "right") + low
+        count = self._begun_by(edges_ns)
+        if not count[-1]:
+            return {}
         last = np.maximum(count - 1, 0)
         # the last span that began before an edge may reach over it
-        over_ns = np.where(count > 0, np.maximum(self.end_ns[last] - edges_ns, 0), 0)
-        last_state = self.state[last]
-        keys = count.astype(np.int32)
-        result = {}
+        over_ns = np.maximum(self.end_ns.take(last) - edges_ns, 0)
+        over_ns *= count > 0
+        last_state = self.state.take(last)
+        before = self._frequent.before(count)
+        before -= over_ns * (last_state == self._frequent.column)
+        busy = dict(zip(self._frequent.states, before[:, 1:] - before[:, :-1], strict=True))
         for state in wanted:
-            sums = self._sums[state]
-            begin, end = np.searchsorted(sums.rows.array, keys[[0, -1]], "left")
-            rank = np.searchsorted(sums.rows.array[begin:end], keys, "left") + begin
-            total_ns = sums.total_ns.array
-            before = total_ns[np.maximum(rank - 1, 0)]
-            before[rank == 0] = 0
-            before -= over_ns * (last_state == state)
-            result[state] = before[1:] - before[:-1]
-        return result
+            if state not in busy and (rare := self._rare[state].before(count)) is not None:
+                rare -= over_ns * (last_state == state)
+                busy[state] = rare[1:] - rare[:-1]
+        return {state: busy[state] for state in wanted if state in busy}
 
-    def count_between(self, start_ns: int, end_ns: int) -> int:
-        """Number of spans that touch a range."""
-        first, last = self.rows_between(start_ns, end_ns)
-        return last - first
+    def _follow(self, states: list[int]) -> None:
+        """Brings the cumulative times of states up to the rows that there are."""
+        if self._followed == (len(self), states):
+            return
+        known = self._frequent.states
+        least = max(_DENSE_SHARE * len(self), _DENSE_LEAST)
+        found = tuple(state for state in states if state not in known and self.count_of(state) >= least)
+        if found:
+            self._frequent = _FrequentTimes(known + found)
+        self._frequent.take(self)
+        for state in states:
+            if state not in self._frequent.states:
+                self._rare.setdefault(state, _RareTime()).take(self, state)
+        self._followed = (len(self), states)
 
-    def outliers(self, state: int, start_ns: int, end_ns: int, most: int) -> Ints:
-        """Rows of a state that begin in [start_ns, end_ns) and are much longer than its median.
+    def outliers(
+        self, states: Collection[int], start_ns: int, end_ns: int, *, longer_than_ns: float = 0.0, most_ns: float = np.inf
+    ) -> Ints:
+        """Rows that begin in [start_ns, end_ns) and are much longer than the median of their state; see `Outliers`."""
+        return self._outliers.between(states, start_ns, end_ns, longer_than_ns, most_ns)
 
-        Where there are more than `most` of them they are the rule and no exception, and the answer is empty.
-        """
-        sums = self._sums.get(state)
-        if sums is None or not len(sums.long_rows.array) or self.start_ns[sums.long_rows.array[-1]] < start_ns:
-            return np.empty(0, np.int64)
-        median_ns = self.median_ns(state) or 0.0
-        rows = sums.long_rows.array.astype(np.int64)
-        if len(rows) > most:
-            first, last = np.searchsorted(self.start_ns, np.array([start_ns, end_ns], np.int64))
-            rows = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)]
-            if len(rows) > most:
-                return np.empty(0, np.int64)
-        begin = self.start_ns[rows]
-        keep = (begin >= start_ns) & (begin < end_ns) & (self.end_ns[rows] - begin > OUTLIER * median_ns)
-        found: Ints = rows[keep]
-        return found
+    def rare_ns(self, states: Collection[int], every_ns: float) -> float:
+        """The duration that outliers of states exceed no more often than once in `every_ns`, on average."""
+        return self._outliers.rare_ns(states, every_ns)
 
     def median_ns(self, state: int) -> float | None:
-        """Median duration of a state's spans; of evenly spread ones where there are more than 20,001."""
-        sums = self._sums.get(state)
-        if sums is None:
+        """Median duration of a state's spans; of evenly spread ones where there are many. It may be that of a fifth fewer rows."""
+        count = self.count_of(state)
+        if not count:
             return None
-        total_ns = sums.total_ns.array
         known = self._medians.get(state)
-        if known is None or len(total_ns) > 1.2 * known[0] + 8:
-            stride = max(1, len(total_ns) // _MEDIAN_SAMPLE)
-            rows = sums.rows.array[::stride]
-            known = (len(total_ns), float(np.median(self.end_ns[rows] - self.start_ns[rows])))
-            self._medians[state] = known
+        if known is None or count > 1.2 * known[0] + 8:
+            rows = self.rows_of(state)
+            rows = rows[:: max(1, count // _MEDIAN_SAMPLE)]
+            known = self._medians[state] = (count, float(np.median(self.end_ns[rows] - self.start_ns[rows])))
         return known[1]
 
-    def rows_of(self, state: int) -> npt.NDArray[np.int32]:
-        """All rows of a state, ascending."""
-        sums = self._sums.get(state)
-        return np.asarray(sums.rows.array, np.int32) if sums else np.empty(0, np.int32)
+    def rows_of(self, state: int) -> Ints:
+        """All rows of a state, ascending; looks through all of the track."""
+        return np.flatnonzero(self.state == state) if self.count_of(state) else np.empty(0, np.int64)
 
-    def _take(self, view: dict[str, npt.NDArray[np.generic]], known: int) -> None:
+    def _begun_by(self, times_ns: Ints) -> Ints:
+        """How many spans began at or before each of ascending times."""
+        # searching only what lies between the outermost times keeps the search in the cache
+        low, high = self.start_ns.searchsorted(times_ns[[0, -1]], "right").tolist()
+        if high - low <= _STRIDED_SEARCH * len(times_ns):
+            found: Ints = self.start_ns[low:high].searchsorted(times_ns, "right")
+            found += low
+            return found
+        # the last row that begins at or before a time is at `row` or up to 63 after it
+        row = (self._strided_ns.array.searchsorted(times_ns, "right") - 1) * _STRIDE
+        np.maximum(row, 0, out=row)
+        step = _STRIDE
+        while step > 1:
+            step >>= 1
+            row += step * (self.start_ns.take(row + step, mode="clip") <= times_ns)
+        np.minimum(row, len(self) - 1, out=row)
+        row += self.start_ns.take(row) <= times_ns
+        return row
+
+    def _take(self, known: int) -> None:
+        view = self._columns.view()
         self.start_ns: Ints = np.asarray(view["start_ns"], np.int64)
         self.end_ns: Ints = np.asarray(view["end_ns"], np.int64)
         self.state: npt.NDArray[np.uint16] = np.asarray(view["state"], np.uint16)
         self.batch: Ints = np.asarray(view["batch"], np.int64)
         self.value: Ints = np.asarray(view["value"], np.int64)
-        self._length = len(self.start_ns)
-        state = self.state[known:]
-        duration = self.end_ns[known:] - self.start_ns[known:]
-        for number in np.flatnonzero(np.bincount(state)) if len(state) else ():
-            at = np.flatnonzero(state == number)
-            sums = self._sums.setdefault(int(number), _StateSums())
-            past = sums.total_ns.array
-            sums.rows.append((at + known).astype(np.int32))
-            sums.total_ns.append(np.cumsum(duration[at]) + (past[-1] if len(past) else 0))
-            long = duration[at] > OUTLIER * (self.median_ns(int(number)) or 0.0)
-            sums.long_rows.append((at[long] + known).astype(np.int32))
+        added = np.bincount(self.state[known:], minlength=len(self._counts))
+        added[: len(self._counts)] += self._counts
+        if np.count_nonzero(added) != np.count_nonzero(self._counts) or not known:
+            self._states = tuple(np.flatnonzero(added).tolist())
+        self._counts = added
+        first = -(-known // _STRIDE) * _STRIDE
+        self._strided_ns.append(self.start_ns[first::_STRIDE])
 
 
-def stack_heights(shares: Floats, height_px: int, least_share: float = 0.002) -> Ints:
+def stack_heights(
+    shares: npt.NDArray[np.floating], height_px: int | npt.NDArray[np.integer], least_share: float = 0.002
+) -> npt.NDArray[np.int32]:
     """Whole pixels for the shares of each column, stacked.
 
     A share of at least `least_share` gets one pixel at the least, so that a state that is there is seen; what that adds
     is taken from the largest of the column.
 
     Args:
-        shares: (states, columns), each column summing to at most 1.
-        height_px: height of the stack.
+        shares: (states, ..., columns), each column summing to at most 1.
+        height_px: height of the stack, or of each of several stacks, (..., 1).
         least_share: what is worth a pixel.
 
     Returns:
-        (states, columns) heights, each column summing to at most `height_px`.
+        Heights in the shape of `shares`, each column summing to at most `height_px`.
     """
-    edges = np.rint(np.cumsum(np.clip(shares, 0.0, 1.0), axis=0) * height_px).astype(np.int64)
-    heights = np.diff(np.minimum(edges, height_px), axis=0, prepend=0)
+    heights = np.empty(shares.shape, np.int32)
+    top_share = np.zeros(shares.shape[1:], shares.dtype)
+    below = np.zeros(shares.shape[1:], np.int32)
+    for share, height in zip(shares, heights, strict=True):
+        top_share += share
+        top = np.minimum(np.rint(top_share * height_px).astype(np.int32), height_px)
+        np.subtract(top, below, out=height)
+        below = top
     small = (heights == 0) & (shares >= least_share)
     if small.any():
         heights[small] = 1
-        excess = heights.sum(axis=0) - height_px
-        for column in np.flatnonzero(excess > 0):
-            for _ in range(int(excess[column])):
-                heights[heights[:, column].argmax(), column] -= 1
+        columns = heights.reshape(len(heights), -1)
+        excess = columns.sum(axis=0) - np.broadcast_to(height_px, shares.shape[1:]).reshape(-1)
+        crowded = np.flatnonzero(excess > 0)
+        while len(crowded):
+            columns[columns[:, crowded].argmax(axis=0), crowded] -= 1
+            excess[crowded] -= 1
+            crowded = crowded[excess[crowded] > 0]
     return heights

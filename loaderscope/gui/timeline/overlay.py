@@ -122,7 +122,7 @@ def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) ->
         painter.setBrush(colour(value))
         painter.drawEllipse(QPointF(x, y), 2.6, 2.6)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-    advance = canvas.small_metrics.horizontalAdvance(readings.text) + 8
+    advance = canvas.small_font.advance(readings.text) + 8
     at = x + 7 if x + 7 + advance < canvas.left + canvas.layout.plot_width else x - 7 - advance
     box = QRectF(at, canvas.top + placed.bar_y + 1, advance, 14)
     ground = QColor(colour(palette.card))
@@ -133,7 +133,7 @@ def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) ->
 
 def _tag(canvas: Canvas, text: str, x: float, y: float) -> None:
     """A small label on the axis."""
-    advance = canvas.small_metrics.horizontalAdvance(text) + 10
+    advance = canvas.small_font.advance(text) + 10
     left = min(max(x - advance / 2, canvas.left), canvas.left + canvas.layout.plot_width - advance)
     box = QRectF(left, y, advance, 15)
     canvas.painter.setPen(Qt.PenStyle.NoPen)
@@ -141,7 +141,7 @@ def _tag(canvas: Canvas, text: str, x: float, y: float) -> None:
     canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     canvas.painter.drawRoundedRect(box, 3, 3)
     canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-    canvas.text(box, text, canvas.palette.accent_text, canvas.small_font, Qt.AlignmentFlag.AlignCenter)
+    canvas.text(box, text, canvas.palette.accent_text, canvas.small_font, Qt.AlignmentFlag.AlignHCenter)
 
 
 def _paint_measured(canvas: Canvas, measured: RangeStatistics) -> None:
@@ -183,11 +183,11 @@ def _paint_measured_card(canvas: Canvas, measured: RangeStatistics) -> None:
 def _paint_card(canvas: Canvas, card: Card, x: float, y: float) -> None:
     """A box beside a place, kept inside the widget."""
     painter, palette, layout = canvas.painter, canvas.palette, canvas.layout
-    metrics = canvas.label_metrics
-    names = max((metrics.horizontalAdvance(line[0]) for line in card.lines), default=0.0) + 16
-    values = max((metrics.horizontalAdvance(line[1] + ("   " + line[2] if line[2] else "")) for line in card.lines), default=0.0)
+    label = canvas.label_font
+    names = max((label.advance(line[0]) for line in card.lines), default=0.0) + 16
+    values = max((label.advance(line[1] + ("   " + line[2] if line[2] else "")) for line in card.lines), default=0.0)
     bold = canvas.bold_font
-    width = max(names + values, canvas.bold_metrics.horizontalAdvance(card.title)) + 2 * _PAD + 4
+    width = max(names + values, bold.advance(card.title)) + 2 * _PAD + 4
     width = min(width, layout.width - 16.0)
     height = (len(card.lines) + 1) * _LINE_PX + 2 * _PAD - 1
     left = x + 16 if x + 16 + width < layout.width - 4 else max(x - 16 - width, 4.0)
@@ -209,6 +209,6 @@ def _paint_card(canvas: Canvas, card: Card, x: float, y: float) -> None:
         canvas.text(QRectF(inner.left(), y, names, _LINE_PX), name, palette.muted, canvas.label_font)
         at = inner.left() + names
         canvas.text(QRectF(at, y, inner.right() - at, _LINE_PX), value, palette.error if alarm else palette.text, canvas.label_font)
-        at += metrics.horizontalAdvance(value + "   ")
+        at += label.advance(value + "   ")
         if remark and at < inner.right():
             canvas.text(QRectF(at, y, inner.right() - at, _LINE_PX), remark, palette.muted, canvas.label_font)

@@ -71,17 +71,11 @@ def paint_plot_area(canvas: Canvas) -> None:
     for y in layout.rules:
         canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
     visible = _visible_rows(canvas)
-    # what every lane may cost, so that the sum of them fits into a frame; a part of the width costs its part
-    exact_spans = max(lanes.EXACT_SPANS // max(sum(len(placed.row.lanes) for placed in visible), 1), 60)
-    exact_spans = max(exact_spans * width // layout.plot_width, 1)
+    lanes.paint_spans(canvas, [placed for placed in visible if placed.row.kind in ("lane", "flight")])
     for placed in visible:
-        if placed.row.kind == "lane":
-            lanes.paint_lane(canvas, placed, exact_spans)
-        elif placed.row.kind == "flight":
-            lanes.paint_flight(canvas, placed, exact_spans)
-        elif placed.row.kind == "plot":
+        if placed.row.kind == "plot":
             plots.paint_plot(canvas, placed)
-        else:
+        elif placed.row.kind == "reason":
             _paint_reason(canvas, placed)
     painter.restore()
 
@@ -109,11 +103,11 @@ def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
             canvas.text(QRectF(10, middle - 1, width, 13), second, palette.muted, canvas.small_font)
         else:
             canvas.text(QRectF(10, y, width, placed.height), placed.row.label, palette.text, canvas.label_font)
-            taken = canvas.label_metrics.horizontalAdvance(placed.row.label) + 6
+            taken = canvas.label_font.advance(placed.row.label) + 6
             short = second.rpartition(" ")[0].rpartition(" ")[2] + " %" if second.endswith("%") else second
             if second and width - taken > 20:
-                right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                canvas.text(QRectF(10 + taken, y, width - taken, placed.height), short, palette.muted, canvas.small_font, right)
+                box = QRectF(10 + taken, y, width - taken, placed.height)
+                canvas.text(box, short, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignRight)
     painter.restore()
 
 
@@ -143,9 +137,9 @@ def _paint_title(canvas: Canvas) -> None:
     palette, painter = canvas.palette, canvas.painter
     x = float(canvas.layout.width - 10)
     entries = canvas.scene.legend()
-    title_px = canvas.label_metrics.horizontalAdvance(canvas.scene.title) + 30
+    title_px = canvas.label_font.advance(canvas.scene.title) + 30
     for word, role, hatched in reversed(entries):
-        advance = canvas.label_metrics.horizontalAdvance(word)
+        advance = canvas.label_font.advance(word)
         if x - advance - 34 < title_px:
             break
         x -= advance
@@ -199,11 +193,10 @@ def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
     for tick in marks.major:
         x = canvas.left + round(canvas.viewport.x_of(tick.time, width))
         canvas.line(x, bottom - 5, x, bottom, palette.muted)
-        advance = canvas.small_metrics.horizontalAdvance(tick.label) + 2
+        advance = canvas.small_font.advance(tick.label) + 2
         at = min(max(x - advance / 2, canvas.left - 1.0), canvas.left + width + 8.0 - advance)
-        canvas.set_text(palette.muted, canvas.small_font)
         box = QRectF(at, layout.axis_y, advance, bottom - layout.axis_y - 5)
-        canvas.painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextSingleLine), tick.label)
+        canvas.text(box, tick.label, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignHCenter)
 
 
 def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:

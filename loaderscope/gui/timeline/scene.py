@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -135,9 +136,8 @@ class Scene:
     def epoch_starts_ns(self) -> Ints:
         """Starts of the epochs after the first, absolute."""
         for index in self.tracks("main"):
-            rows = index.rows_of(State.EPOCH)
-            if len(rows) > 1:
-                return index.start_ns[rows[1:]]
+            if index.count_of(State.EPOCH) > 1:
+                return index.start_ns[index.rows_of(State.EPOCH)[1:]]
         return np.empty(0, np.int64)
 
     def info(self, series: str) -> SeriesInfo:
@@ -216,16 +216,11 @@ def _round_up(value: float) -> float:
     )
 
 
-def drawn_states(index: TrackIndex, lane_kind: str, level: int) -> list[int]:
-    """The states of a track that a lane draws at a level, in the order they are stacked."""
+@functools.lru_cache(maxsize=1024)
+def drawn_states(states: tuple[int, ...], lane_kind: str, level: int) -> tuple[int, ...]:
+    """Which of states a lane draws at a level, in the order they are stacked."""
     order = list(STYLES)
-    return sorted((state for state in index.states if level_in(lane_kind, state) == level), key=order.index)
-
-
-def levels(indexes: list[TrackIndex], lane_kind: str) -> list[int]:
-    """The levels at which a lane draws anything."""
-    found = {level_in(lane_kind, state) for index in indexes for state in index.states}
-    return sorted(level for level in found if level is not None)
+    return tuple(sorted((state for state in states if level_in(lane_kind, state) == level), key=order.index))
 
 
 def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, end_ns: int) -> float:

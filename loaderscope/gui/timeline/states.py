@@ -72,6 +72,9 @@ LEGEND_ORDER = (
     "own cost",
 )
 
+LEVEL_PARTS = (1.0, 0.58, 0.3)
+"""Part of the bar's height that each nesting level takes, from the bottom."""
+
 _INSIDE_WAIT = frozenset((State.FETCH, State.COLLATE))
 _WORKING = frozenset((State.FETCH, State.COLLATE, State.SEND))
 

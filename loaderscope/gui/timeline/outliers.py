@@ -1,0 +1,91 @@
+"""Spans that are much longer than others of their state, so that one stall among millions of spans can be pointed out. No Qt."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from loaderscope.gui.timeline.growing import Growing
+
+if typing.TYPE_CHECKING:
+    from loaderscope.gui.timeline.lod import TrackIndex
+
+Ints = npt.NDArray[np.int64]
+
+OUTLIER = 8.0
+"""A span this many times longer than the median of its state is an outlier."""
+
+_RULE_SHARE = 0.01
+"""A state with a larger share of long spans than this has none that stand out: they are the rule."""
+
+
+class Outliers:
+    """The long rows of a track, following it while it grows."""
+
+    def __init__(self, index: TrackIndex) -> None:
+        self._index = index
+        self._known = 0
+        self._judged = 0  # rows when medians were taken
+        self._states: tuple[int, ...] = ()
+        self._limits_ns: npt.NDArray[np.float64] = np.zeros(0)  # from which duration on a span of each state is an outlier
+        self._row = Growing(np.int64)
+        self._start_ns = Growing(np.int64)
+        self._duration_ns = Growing(np.int64)
+        self._counts: Ints = np.zeros(0, np.int64)  # long rows of each state
+        self._sorted: dict[tuple[int, ...], tuple[int, Ints]] = {}  # durations by states, and of how many rows
+
+    def between(self, states: Collection[int], start_ns: int, end_ns: int, longer_than_ns: float, most_ns: float) -> Ints:
+        """Rows of states that begin in [start_ns, end_ns), outliers by now, longer than one duration but not than another."""
+        self._take()
+        low, high = self._start_ns.array.searchsorted(np.array([start_ns, end_ns], np.int64)).tolist()
+        duration_ns = self._duration_ns.array[low:high]
+        rows: Ints = self._row.array[low:high][(duration_ns > longer_than_ns) & (duration_ns <= most_ns)]
+        return rows[self._stands_out(rows, states)] if len(rows) else rows
+
+    def rare_ns(self, states: Collection[int], every_ns: float) -> float:
+        """The duration that no more than one outlier in every so many nanoseconds of the track exceeds, on average."""
+        self._take()
+        index, rows, key = self._index, self._row.array, tuple(states)
+        known, durations = self._sorted.get(key, (-1, None))
+        if durations is None or len(rows) > 1.1 * known + 8:
+            durations = np.sort(self._duration_ns.array[self._stands_out(rows, states)])
+            self._sorted[key] = (len(rows), durations)
+        if not len(durations):
+            return 0.0
+        allowed = int(float(index.end_ns[-1] - index.start_ns[0]) / every_ns) + 1
+        return float(durations[-allowed - 1]) if allowed < len(durations) else 0.0
+
+    def _stands_out(self, rows: Ints, states: Collection[int]) -> npt.NDArray[np.bool_]:
+        """Which long rows are outliers of states by the medians of now."""
+        index = self._index
+        limits_ns = self._limits_ns.copy()
+        for state in index.states:
+            if state not in states or (state < len(self._counts) and self._counts[state] > _RULE_SHARE * index.count_of(state) + 1):
+                limits_ns[state] = np.inf
+        found: npt.NDArray[np.bool_] = index.end_ns[rows] - index.start_ns[rows] > limits_ns[index.state[rows]]
+        return found
+
+    def _take(self) -> None:
+        """Looks through the rows that are new; medians are taken anew each time the track has doubled."""
+        index, known = self._index, self._known
+        self._known = len(index)
+        if known == self._known:
+            return
+        if self._known >= 2 * self._judged or index.states != self._states:
+            self._judged, self._states = self._known, index.states
+            self._limits_ns = np.full(index.states[-1] + 1, np.inf)
+            for state in index.states:
+                self._limits_ns[state] = OUTLIER * (index.median_ns(state) or 0.0)
+        states = index.state[known:]
+        durations = index.end_ns[known:] - index.start_ns[known:]
+        at = np.flatnonzero(durations > self._limits_ns[states])
+        if len(at):
+            self._row.append(at + known)
+            self._start_ns.append(index.start_ns[known:][at])
+            self._duration_ns.append(durations[at])
+            counts = np.bincount(states[at], minlength=len(self._counts))
+            counts[: len(self._counts)] += self._counts
+            self._counts = counts

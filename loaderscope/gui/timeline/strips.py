@@ -1,0 +1,76 @@
+"""Which spans stand where: every lane is one or several strips, one for each track and nesting level. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from loaderscope.gui.timeline.layout import PlacedRow, slot_px
+from loaderscope.gui.timeline.lod import TrackIndex
+from loaderscope.gui.timeline.scene import Scene, drawn_states
+from loaderscope.gui.timeline.states import LEVEL_PARTS
+
+
+@dataclasses.dataclass(slots=True)
+class Strip:
+    """The spans of one track that a lane draws at one nesting level.
+
+    Attributes:
+        states: those that are drawn, in the order they are stacked.
+        y, height: where they stand, logical pixels.
+        level: 0 fills the lane, each further level only its lower part.
+        lane_y, lane_height: the bar of the lane.
+        holds_others: something is drawn inside spans of this level.
+        is_marked: whether columns that hide a long span get a mark.
+        is_named: whether there is room for names.
+    """
+
+    index: TrackIndex
+    states: tuple[int, ...]
+    y: float
+    height: float
+    level: int
+    lane_y: float
+    lane_height: float
+    holds_others: bool = False
+    is_marked: bool = False
+    is_named: bool = True
+
+
+def level_px(height: float, level: int) -> int:
+    """Height of a nesting level in a bar of a height."""
+    return max(round(height * LEVEL_PARTS[min(level, len(LEVEL_PARTS) - 1)]), 3)
+
+
+def strips(scene: Scene, rows: Sequence[PlacedRow], top: float) -> list[Strip]:
+    """All strips of rows, the outermost levels first.
+
+    Args:
+        scene: what to show.
+        rows: lanes and the compact row of batches in flight.
+        top: where y = 0 of the rows is.
+    """
+    found = [strip for placed in rows for strip in (_of_lane if placed.row.kind == "lane" else _of_flight)(scene, placed, top)]
+    return sorted(found, key=lambda strip: strip.level)
+
+
+def _of_lane(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
+    kind, indexes = placed.row.lane_kind, scene.tracks(placed.row.lanes[0])
+    y, height = top + placed.bar_y, placed.bar_height
+    drawn = [[drawn_states(index.states, kind, level) for index in indexes] for level in range(len(LEVEL_PARTS))]
+    for level, states_of in enumerate(drawn):
+        part = level_px(height, level)
+        holds_others = level + 1 < len(drawn) and any(drawn[level + 1])
+        for index, states in zip(indexes, states_of, strict=True):
+            if states:
+                yield Strip(index, states, y + height - part, part, level, y, height, holds_others, level == 0, level < 2)
+
+
+def _of_flight(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
+    pitch = slot_px(placed)
+    height = max(pitch - 1, 1)
+    for slot, lane in enumerate(placed.row.lanes):
+        y = top + placed.bar_y + slot * pitch
+        for index in scene.tracks(lane):
+            if states := drawn_states(index.states, "flight", 0):
+                yield Strip(index, states, y, height, 0, y, height, is_named=False)
