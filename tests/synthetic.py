@@ -74,8 +74,8 @@ class Process:
     def instant(self, time_ns: int, state: int, a: int = 0, b: int = 0, thread: int = MAIN_THREAD) -> None:
         self.records.append(Record(time_ns, a, b, state, INSTANT, thread))
 
-    def complete(self, start_ns: int, duration_ns: int, state: int, a: int = 0) -> None:
-        self.records.append(Record(start_ns, a, duration_ns, state, COMPLETE))
+    def complete(self, start_ns: int, duration_ns: int, state: int, a: int = 0, thread: int = MAIN_THREAD) -> None:
+        self.records.append(Record(start_ns, a, duration_ns, state, COMPLETE, thread))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,11 +256,10 @@ class _Worker:
         process.begin(self.free_ns, State.INDEX_WAIT)
         process.end(start, State.INDEX_WAIT, batch)
         end = _fetch_and_collate(scenario, process, batch, start)
-        process.begin(end, State.SEND, batch)
         half, self.free_ns = end + scenario.send_ns // 2, end + scenario.send_ns
-        process.span(end, half, State.SERIALISE, batch, 4096, thread=FEEDER_THREAD)
-        process.span(half, self.free_ns, State.TRANSMIT, batch, 4096, thread=FEEDER_THREAD)
-        process.end(self.free_ns, State.SEND, batch)
+        process.complete(end, scenario.send_ns, State.SEND, batch)
+        process.complete(end, half - end, State.SERIALISE, layout.batch_and_bytes(batch, 4096), FEEDER_THREAD)
+        process.complete(half, self.free_ns - half, State.TRANSMIT, layout.batch_and_bytes(batch, 4096), FEEDER_THREAD)
         return self.free_ns
 
     def stop(self, time_ns: int) -> None:
@@ -388,12 +387,11 @@ class _Epoch:
             if self.scenario.in_order and wanted in self.arrived:
                 return wanted, now
             ready, sent, batch = self._pop_message()
-            self.main.begin(now, State.RECEIVE)
-            now = max(now, ready)
-            self.main.end(now, State.RECEIVE, -1, 4096)
-            self.main.begin(now, State.DESERIALISE)
+            waited_ns = max(ready - now, 0)
+            self.main.complete(now, waited_ns, State.RECEIVE, layout.batch_and_bytes(-1, 4096))
+            now += waited_ns
+            self.main.complete(now, self.scenario.deserialise_ns, State.DESERIALISE, batch)
             now += self.scenario.deserialise_ns
-            self.main.end(now, State.DESERIALISE, batch)
             self.main.instant(now, State.ARRIVE, batch, batch % self.scenario.num_workers)
             self.arrived[batch] = (sent, now)
             if not self.scenario.in_order:
@@ -450,15 +448,19 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
             elif record.form == COMPLETE and state == State.IMPORT:
                 imports.append((lane, record))
             else:
+                number, size = record.a, record.b
                 if record.form == COMPLETE:
                     begin, end_ns = record, record.time_ns + record.b
+                    if state in layout.SIZED_STATES:
+                        size, number = divmod(record.a, 1 << 32)
+                        number = -1 if number == (1 << 32) - 1 else number
                 elif key in begun:
                     begin, end_ns = begun.pop(key), record.time_ns
                 else:
                     continue
                 moment = end_ns if state == State.INDEX_WAIT else begin.time_ns
-                batch = identifier(moment, record.a) if state in BATCH_STATES else -1
-                value = record.b if state in END_B_STATES else begin.a if state in BEGIN_A_STATES else 0
+                batch = identifier(moment, number) if state in BATCH_STATES else -1
+                value = size if state in END_B_STATES else begin.a if state in BEGIN_A_STATES else 0
                 used[lane.key] = lane
                 depth = lanes.depth_of(State(state), lane.key == "main")
                 spans.setdefault((lane.key, depth), []).append((begin.time_ns, end_ns, state, batch, value))

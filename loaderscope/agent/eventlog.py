@@ -49,6 +49,7 @@ class EventLog:
     Attributes:
         write: `write(kind, a=0, b=0, thread=0)` adds a record of now.
         write_at: `write_at(time_ns, kind, a=0, b=0, thread=0)` adds a record of another time.
+        write_since: `write_since(start_ns, kind, a=0, thread=0)` adds a COMPLETE record of a span that ends now.
         stopped: why recording ended early, in one sentence; None while it goes on. Afterwards records are dropped.
     """
 
@@ -79,7 +80,7 @@ class EventLog:
         self._names_lock = _thread.allocate_lock()
         self._name_count = 0
         self._segments.append(self._make_segment(0))
-        self.write, self.write_at = self._bind()
+        self.write, self.write_at, self.write_since = self._bind()
 
     @property
     def stacks_path(self) -> str:
@@ -112,12 +113,12 @@ class EventLog:
         self._on_progress = None
         self._ended = True
         record_count = self._next_slot()
-        self.write = self.write_at = drop_record
+        self.write = self.write_at = self.write_since = drop_record
         self._segments[:] = [None] * len(self._segments)  # in place: a thread may still hold the old `write`
         return record_count
 
-    def _bind(self) -> "tuple[Write, Write]":
-        """The two hot functions, with everything that they touch in local cells."""
+    def _bind(self) -> "tuple[Write, Write, Write]":
+        """The hot functions, with everything that they touch in local cells."""
         next_slot, clock = self._next_slot, time.perf_counter_ns
         pack: Any = RECORD.pack_into
         segments = self._segments
@@ -141,7 +142,16 @@ class EventLog:
             except (IndexError, TypeError, ValueError, struct.error):
                 self._write_slowly(slot, (time_ns, a, b, kind, thread))
 
-        return write, write_at
+        def write_since(start_ns: int, kind: int, a: int = 0, thread: int = 0) -> None:
+            duration_ns = clock() - start_ns
+            slot = next_slot()
+            offset = HEADER_BYTES + ((slot & _SLOT_MASK) << _RECORD_SHIFT)
+            try:
+                pack(segments[slot >> _SLOT_SHIFT], offset, start_ns, a, duration_ns, kind, thread, (slot + 1) & _SEQUENCE_MASK)
+            except (IndexError, TypeError, ValueError, struct.error):
+                self._write_slowly(slot, (start_ns, a, duration_ns, kind, thread))
+
+        return write, write_at, write_since
 
     def _progress(self, time_ns: int) -> None:
         on_progress = self._on_progress
@@ -211,7 +221,7 @@ class EventLog:
                 file.write(header)
         except OSError:
             pass  # then only `stopped` tells
-        self.write = self.write_at = drop_record
+        self.write = self.write_at = self.write_since = drop_record
 
 
 def drop_record(*_ignored: int) -> None:

@@ -19,7 +19,9 @@ _COLLATE_BEGIN, _COLLATE_END = recorder.kinds(State.COLLATE)
 _SAMPLE = recorder.instant_kind(State.SAMPLE)
 
 THIN_BELOW_NS = 100_000
-"""Samples that take less are recorded in some batches only: a record each would cost about 1 % of a 50 µs sample."""
+"""Samples that take less are recorded in some batches only: a record each would cost more than 1 % of a 50 µs sample."""
+_THIN_TO_NS = 4 * THIN_BELOW_NS
+"""They are thinned out to about one sample recorded in so much of a fetch's time."""
 _MAX_SKIPPED_BATCHES = 200
 
 
@@ -43,33 +45,27 @@ class _Indices(List[Any]):
 class _FetchNotes:
     """What the hooks know about one fetcher."""
 
-    __slots__ = ("batch", "begin_cpu_ns", "begin_ns", "in_batch", "open", "samples", "skip_batches")
+    __slots__ = ("batch", "begin_cpu_ns", "begin_ns", "open", "samples", "skip_batches")
 
     def __init__(self) -> None:
         self.skip_batches = 0  # batches left whose samples are not recorded
-        self.in_batch = False
-        self.open = False
-
-    def begin(self, samples: int) -> None:
-        self.batch, self.samples = recorder.batch, samples
-        self.in_batch = self.open = True
-        recorder.write(_FETCH_BEGIN, self.batch, samples)
-        self.begin_ns = time.perf_counter_ns()
-        self.begin_cpu_ns = _thread_time_ns()
+        self.open = False  # FETCH is open; the rest is about that span
+        self.batch, self.samples = -1, 1
+        self.begin_ns = self.begin_cpu_ns = 0
 
     def end(self) -> None:
+        """FETCH is over: called by the first of collate and the fetcher's return."""
         cpu_ns = _thread_time_ns()
         if cpu_ns != THREAD_CPU_UNKNOWN:
             cpu_ns -= self.begin_cpu_ns
         recorder.write(_FETCH_END, self.batch, cpu_ns)
         self.open = False
-        if recorder.plan is not None and recorder.plan.thin_samples:
-            if self.skip_batches > 0:
-                self.skip_batches -= 1
-                return
+        if self.skip_batches:
+            self.skip_batches -= 1
+        elif recorder.plan is not None and recorder.plan.thin_samples:
             sample_ns = (time.perf_counter_ns() - self.begin_ns) // max(self.samples, 1)
             if sample_ns < THIN_BELOW_NS:
-                self.skip_batches = min(2 * THIN_BELOW_NS // max(sample_ns, 1), _MAX_SKIPPED_BATCHES)
+                self.skip_batches = min(_THIN_TO_NS // max(sample_ns, 1), _MAX_SKIPPED_BATCHES)
 
 
 def install(patches: Patches) -> None:
@@ -121,8 +117,12 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
             samples = len(indices)
             if notes.skip_batches == 0 and not getattr(self.dataset, "__getitems__", None):
                 indices = _Indices(indices)
-        recorder.fetching = True
-        notes.begin(samples)
+        recorder.fetching = notes.open = True
+        notes.batch, notes.samples = recorder.batch, samples
+        recorder.write(_FETCH_BEGIN, notes.batch, samples)
+        if notes.skip_batches == 0:
+            notes.begin_ns = time.perf_counter_ns()
+        notes.begin_cpu_ns = _thread_time_ns()
         try:
             return base_fetch(self, indices)
         except BaseException as error:
@@ -131,7 +131,6 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
         finally:
             if notes.open:
                 notes.end()
-            notes.in_batch = False
             recorder.fetching = False
 
     return type(base.__name__, (base,), {"fetch": fetch, "__module__": base.__module__, "__qualname__": base.__qualname__})
@@ -139,7 +138,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
 
 def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> Callable[[Any], Any]:
     def collate(data: Any) -> Any:
-        if not notes.in_batch:
+        if not notes.open:
             return collate_fn(data)
         notes.end()
         recorder.write(_COLLATE_BEGIN, notes.batch)

@@ -17,7 +17,8 @@ A record is one of four forms, told by the low two bits of `kind`; the other bit
 * BEGIN and END bracket a span. Spans of one thread nest strictly; spans of the same state do not nest in each other.
 * INSTANT marks a point in time.
 * COMPLETE is a whole span in one record: `time_ns` is its start, `b` its duration in nanoseconds. It is used where the
-  start lies in the past (an import, a device period).
+  start lies in the past (an import, a device period), and where one record instead of two is worth more than knowing that
+  a span is open: what a process that hangs or dies was at (waiting, fetching, collating) is told by a BEGIN.
 
 What `a` and `b` mean for each state is said at the state. All times are `time.perf_counter_ns()`.
 """
@@ -79,8 +80,8 @@ class State(enum.IntEnum):
     START_WORKER = 3  # Process.start() of one worker; begin a=worker; end a=worker, b=child pid
     PICKLE = 4  # pickling of one worker's process object, inside START_WORKER; begin a=worker; end a=worker, b=bytes
     WAIT = 5  # the whole of next(iterator); begin a=epoch; end a=batch (-1: StopIteration), b=batches outstanding
-    RECEIVE = 6  # blocked in the result queue until a message's bytes are there, inside WAIT; end a=-1, b=bytes
-    DESERIALISE = 7  # from those bytes to the batch in hand; end a=batch
+    RECEIVE = 6  # complete: blocked in the result queue until a message's bytes are there, inside WAIT; a=batch_and_bytes(-1, bytes)
+    DESERIALISE = 7  # complete: from those bytes to the batch in hand; a=batch
     TRANSFER = 8  # copy to the device as the host sees it; begin, end a=batch
     STEP = 9  # the consumer's step as the host sees it; begin, end a=batch
     SHUTDOWN = 10  # end of epoch: workers joined; begin a=epoch
@@ -100,9 +101,9 @@ class State(enum.IntEnum):
     FETCH = 28  # dataset access for one batch, without collate; begin a=batch, b=samples; end a=batch, b=thread CPU ns
     SAMPLE = 29  # instant: one sample's access begins (it ends at the next record of the thread); a=index or -1, b=batch
     COLLATE = 30  # begin, end a=batch
-    SEND = 31  # the put of a batch into the result queue's buffer; begin a=batch; end a=batch (-1: no batch, but an answer)
-    SERIALISE = 32  # by FEEDER_THREAD, after SEND began: batch to bytes; begin a=batch; end a=batch, b=bytes
-    TRANSMIT = 34  # by FEEDER_THREAD: bytes into the pipe, blocked while it is full; end a=batch, b=bytes. From its end main can read
+    SEND = 31  # complete: the put of a batch into the result queue's buffer; a=batch (-1: no batch, but an answer)
+    SERIALISE = 32  # complete, by FEEDER_THREAD, after SEND began: batch to bytes; a=batch_and_bytes
+    TRANSMIT = 34  # complete, by FEEDER_THREAD: bytes into the pipe, blocked while it is full; a=batch_and_bytes; then main can read
     SERVER_START = 33  # start of the forkserver, in main; begin, end
 
     # pin thread, in main
@@ -115,6 +116,16 @@ class State(enum.IntEnum):
 
     # the tool itself
     OWN = 60  # complete: time that our hooks took, where it is worth telling
+
+
+SIZED_STATES = (State.RECEIVE, State.SERIALISE, State.TRANSMIT)
+"""COMPLETE records of these hold `batch_and_bytes` in `a`, because `b` is their duration."""
+BYTES_SHIFT = 32
+
+
+def batch_and_bytes(batch: int, size: int) -> int:
+    """A batch (-1: unknown) in the low 32 bits and a size in bytes, at most 2 GiB, above it; both signed."""
+    return (min(size, 0x7FFFFFFF) << BYTES_SHIFT) | (batch & 0xFFFFFFFF)
 
 
 THREAD_CPU_UNKNOWN = -1

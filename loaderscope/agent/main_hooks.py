@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any, Callable
 
 from . import recorder
 from . import torch_internals as internals
-from .layout import PIN_THREAD, State
+from .layout import PIN_THREAD, State, batch_and_bytes
 from .patches import Patches, hide_frame
 
 _ITERATOR_BEGIN, _ITERATOR_END = recorder.kinds(State.ITERATOR)
 _WAIT_BEGIN, _WAIT_END = recorder.kinds(State.WAIT)
-_RECEIVE_BEGIN, _RECEIVE_END = recorder.kinds(State.RECEIVE)
-_DESERIALISE_BEGIN, _DESERIALISE_END = recorder.kinds(State.DESERIALISE)
+_RECEIVE = recorder.complete_kind(State.RECEIVE)
+_DESERIALISE = recorder.complete_kind(State.DESERIALISE)
 _SHUTDOWN_BEGIN, _SHUTDOWN_END = recorder.kinds(State.SHUTDOWN)
 _PIN_BEGIN, _PIN_END = recorder.kinds(State.PIN)
 _INDEX_PUT = recorder.instant_kind(State.INDEX_PUT)
@@ -25,14 +26,14 @@ Function = Callable[..., Any]
 class _IteratorNotes:
     """What the hooks know about one of torch's iterators. It never refers to the iterator, whose end must come as always."""
 
-    __slots__ = ("building", "deserialising", "epoch", "last_arrived", "receiving", "watched")
+    __slots__ = ("building", "bytes_ns", "epoch", "last_arrived", "receive_ns", "watched")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.last_arrived = -1
         self.building = False  # inside __init__ or _reset
-        self.receiving = False  # RECEIVE is open
-        self.deserialising = False  # DESERIALISE is open
+        self.receive_ns = 0  # when main began to wait for a message; 0 if it does not
+        self.bytes_ns = 0  # when that message's bytes were there; 0 until then
         self.watched = False  # the result queue tells when bytes are there
 
 
@@ -142,25 +143,27 @@ def _watch_result_queue(iterator: Any) -> None:
     if notes.watched or recv_bytes is None or internals.pins_in_thread(iterator):
         return
     notes.watched = True
+    clock = time.perf_counter_ns
 
     def watched_recv_bytes(*args: Any, **kwargs: Any) -> Any:
         data = recv_bytes(*args, **kwargs)
-        if notes.receiving:
-            notes.receiving, notes.deserialising = False, True
-            recorder.write(_RECEIVE_END, -1, len(data))
-            recorder.write(_DESERIALISE_BEGIN)
+        receive_ns = notes.receive_ns
+        if receive_ns and not notes.bytes_ns:
+            notes.bytes_ns = bytes_ns = clock()
+            recorder.write_at(receive_ns, _RECEIVE, batch_and_bytes(-1, len(data)), bytes_ns - receive_ns)
         return data
 
     queue._recv_bytes = watched_recv_bytes  # type: ignore[union-attr]
 
 
 def _wrap_get_data(original: Function) -> Function:
+    clock = time.perf_counter_ns
+
     def _get_data(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not recorder.in_main():
             return original(self, *args, **kwargs)
         notes = _notes(self)
-        notes.receiving = True
-        recorder.write(_RECEIVE_BEGIN)
+        notes.receive_ns, notes.bytes_ns = clock(), 0
         number = -1
         try:
             message = original(self, *args, **kwargs)
@@ -169,11 +172,11 @@ def _wrap_get_data(original: Function) -> Function:
             hide_frame(error)
             raise
         finally:
-            if notes.receiving:
-                recorder.write(_RECEIVE_END, -1, 0)
-            if notes.deserialising:
-                recorder.write(_DESERIALISE_END, number)
-            notes.receiving = notes.deserialising = False
+            if notes.bytes_ns:
+                recorder.write_since(notes.bytes_ns, _DESERIALISE, number)
+            else:
+                recorder.write_since(notes.receive_ns, _RECEIVE, batch_and_bytes(-1, 0))
+            notes.receive_ns = 0
         if is_batch:
             notes.last_arrived = number
             recorder.write(_ARRIVE, number, internals.worker_of_batch(self, number))

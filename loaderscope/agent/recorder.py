@@ -30,6 +30,9 @@ write: Write = drop_record
 write_at: Write = drop_record
 """write_at(time_ns, kind, a=0, b=0, thread=0)"""
 
+write_since: Write = drop_record
+"""write_since(start_ns, kind, a=0, thread=0)"""
+
 plan: Optional[Plan] = None
 """Set while this process records, and in a forked child whose parent did."""
 log: Optional[EventLog] = None
@@ -72,7 +75,7 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     Raises:
         OSError: in main, where the caller can answer.
     """
-    global plan, log, role, stacks, write, write_at, epoch, batch, fetching
+    global plan, log, role, stacks, write, write_at, write_since, epoch, batch, fetching
     _watch_forks()
     plan, role, epoch, batch, fetching = new_plan, new_role, -1, -1, False
     dump = StackDump(new_plan.timeout_s)
@@ -86,7 +89,7 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
         sys.stderr.write("loaderscope: worker %s is not recorded: %s\n" % (worker, error))
         return
     dump.open(log.stacks_path)
-    stacks, write, write_at = dump, log.write, log.write_at
+    stacks, write, write_at, write_since = dump, log.write, log.write_at, log.write_since
 
 
 def close_log() -> int:
@@ -101,8 +104,8 @@ def close_log() -> int:
 
 
 def _silence() -> None:
-    global write, write_at
-    write = write_at = drop_record
+    global write, write_at, write_since
+    write = write_at = write_since = drop_record
 
 
 _forks_watched = False

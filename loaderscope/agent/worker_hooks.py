@@ -12,15 +12,15 @@ from typing import Any, Callable, Optional
 
 from . import fetch_hooks, recorder
 from . import torch_internals as internals
-from .layout import FEEDER_THREAD, Role, State
+from .layout import FEEDER_THREAD, Role, State, batch_and_bytes
 from .patches import Patches, hide_frame
 
 _LOOP_BEGIN, _LOOP_END = recorder.kinds(State.LOOP_ENTRY)
 _INIT_BEGIN, _INIT_END = recorder.kinds(State.WORKER_INIT)
 _INDEX_BEGIN, _INDEX_END = recorder.kinds(State.INDEX_WAIT)
-_SEND_BEGIN, _SEND_END = recorder.kinds(State.SEND)
-_SERIALISE_BEGIN, _SERIALISE_END = recorder.kinds(State.SERIALISE)
-_TRANSMIT_BEGIN, _TRANSMIT_END = recorder.kinds(State.TRANSMIT)
+_SEND = recorder.complete_kind(State.SEND)
+_SERIALISE = recorder.complete_kind(State.SERIALISE)
+_TRANSMIT = recorder.complete_kind(State.TRANSMIT)
 
 Function = Callable[..., Any]
 
@@ -122,38 +122,40 @@ def _observe_data_queue(queue: Any) -> None:
     from multiprocessing import queues
 
     plain_put, plain_send_bytes, plain_pickler = queue.put, queue._send_bytes, queues._ForkingPickler  # type: ignore[attr-defined]
-    sending = -1  # the batch that the feeder thread has in hand
+    clock, get_ident = time.perf_counter_ns, _thread.get_ident
+    feeder = 0  # the queue's thread, once it is known
+    sending = -1  # the batch that it has in hand
 
     def put(message: Any, *args: Any, **kwargs: Any) -> Any:
-        number = _batch_number(message)
-        recorder.write(_SEND_BEGIN, number)
+        start_ns = clock()
         try:
             return plain_put(message, *args, **kwargs)
         finally:
-            recorder.write(_SEND_END, number)
+            recorder.write_since(start_ns, _SEND, _batch_number(message))
 
     class Pickler(plain_pickler):  # type: ignore[misc, valid-type]
         @classmethod
         def dumps(cls, obj: Any, protocol: Any = None) -> Any:
-            nonlocal sending
-            feeder = queue._thread
-            if feeder is None or feeder.ident != _thread.get_ident():  # a queue of the user's
-                return plain_pickler.dumps(obj, protocol)
+            nonlocal feeder, sending
+            if get_ident() != feeder:
+                if queue._thread is None or queue._thread.ident != get_ident():  # a queue of the user's
+                    return plain_pickler.dumps(obj, protocol)
+                feeder = get_ident()
+            start_ns = clock()
             sending, size = _batch_number(obj), 0
-            recorder.write(_SERIALISE_BEGIN, sending, 0, FEEDER_THREAD)
             try:
                 data = plain_pickler.dumps(obj, protocol)
                 size = len(data)
                 return data
             finally:
-                recorder.write(_SERIALISE_END, sending, size, FEEDER_THREAD)
+                recorder.write_since(start_ns, _SERIALISE, batch_and_bytes(sending, size), FEEDER_THREAD)
 
     def send_bytes(data: Any) -> None:
-        recorder.write(_TRANSMIT_BEGIN, sending, 0, FEEDER_THREAD)
+        start_ns = clock()
         try:
             plain_send_bytes(data)
         finally:
-            recorder.write(_TRANSMIT_END, sending, len(data), FEEDER_THREAD)
+            recorder.write_since(start_ns, _TRANSMIT, batch_and_bytes(sending, len(data)), FEEDER_THREAD)
 
     queue.put, queue._send_bytes = put, send_bytes
     queues._ForkingPickler = Pickler  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from loaderscope.agent.layout import BEGIN, COMPLETE, END, FORM_BITS, FORM_MASK, INSTANT, State
+from loaderscope.agent.layout import BEGIN, BYTES_SHIFT, COMPLETE, END, FORM_BITS, FORM_MASK, INSTANT, SIZED_STATES, State
 from loaderscope.trace import lanes
 from loaderscope.trace.model import EPOCH_SHIFT
 from loaderscope.trace.segments import RECORD_DTYPE, Records
@@ -48,6 +48,7 @@ _KNOWN = _table(State)
 _HAS_BATCH = _table(_BATCH_STATES)
 _HAS_BATCH_AT_BEGIN = _table(_BATCH_AT_BEGIN)
 _HAS_VALUE_AT_END = _table(_VALUE_AT_END)
+_SIZED = _table(SIZED_STATES)
 _HAS_VALUE_AT_BEGIN = _table(_VALUE_AT_BEGIN)
 _DEPTH = np.zeros((2, _STATES), np.int64)  # not in main, in main
 for _state in State:
@@ -97,7 +98,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Spans:
-    """Finished spans; `a` and `b` are those of the record that ended each."""
+    """Finished spans; `a` and `b` are those of the record that ended each, of `SIZED_STATES` the batch and the bytes."""
 
     source: Ints
     thread: Ints
@@ -210,7 +211,10 @@ def _join(parts: list[Records]) -> Records:
 def whole_spans(batch: Batch) -> Spans:
     """The spans of COMPLETE records."""
     rows = batch.records
-    return _spans(batch.source, rows, rows, rows["time_ns"] + np.maximum(rows["b"], 0))
+    spans = _spans(batch.source, rows, rows, rows["time_ns"] + np.maximum(rows["b"], 0))
+    sized = _SIZED[spans.state]
+    number = np.where(sized, spans.a.astype(np.int32), spans.a)  # the low half with its sign
+    return dataclasses.replace(spans, a=number, b=np.where(sized, spans.a >> BYTES_SHIFT, spans.b))
 
 
 def _spans(source: Ints, begins: Records, ends: Records, end_ns: Ints) -> Spans:

@@ -40,7 +40,11 @@ def read_logs(log_dir) -> "list[Log]":
 
 
 def spans(log, state) -> "list[tuple[Record, Record]]":
-    """Begin and end records of a state, paired; a span that was never ended has None as its end."""
+    """Begin and end records of a state, paired; a span that was never ended has None as its end.
+
+    A COMPLETE record stands for both: as the begin it is itself (but for `a`, which is the batch alone), as the end it has the
+    end's time, and its size in bytes in `b` where it tells one.
+    """
     pairs, open_at = [], {}
     for record in log.records:
         if record.state != state:
@@ -53,8 +57,16 @@ def spans(log, state) -> "list[tuple[Record, Record]]":
             index = open_at.pop(record.thread)
             pairs[index] = (pairs[index][0], record)
         else:
-            pairs.append((record, record))
+            pairs.append(both_ends(record))
     return pairs
+
+
+def both_ends(record) -> "tuple[Record, Record]":
+    end_ns = record.time_ns + record.b
+    if record.state not in layout.SIZED_STATES:
+        return record, record._replace(time_ns=end_ns)
+    batch = int.from_bytes((record.a & 0xFFFFFFFF).to_bytes(4, "little"), "little", signed=True)
+    return record._replace(a=batch), record._replace(time_ns=end_ns, a=batch, b=record.a >> 32)
 
 
 def assert_nested(log) -> "list[Record]":

@@ -89,6 +89,9 @@ def test_every_batch_is_followed_through_all_processes(run, method):
     for state in (State.INDEX_WAIT, State.SEND, State.SERIALISE, State.TRANSMIT):
         assert sorted(end.a for _, end in all_spans(seen, state) if end.a >= 0) == expected
     assert sorted(end.a for _, end in logs.spans(seen.main, State.DESERIALISE) if end.a >= 0) == expected
+    sizes = [sorted(end.b for _, end in found) for found in (all_spans(seen, State.TRANSMIT), logs.spans(seen.main, State.RECEIVE))]
+    assert sizes[0] == sizes[1] == sorted(end.b for _, end in all_spans(seen, State.SERIALISE))
+    assert sizes[0][0] > 0, "bytes"
     for state in (State.INDEX_PUT, State.ARRIVE):
         points = [record for record in seen.main.records if record.state == state]
         assert sorted(point.a for point in points) == expected
