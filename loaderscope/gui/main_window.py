@@ -147,7 +147,10 @@ class MainWindow(QMainWindow):
         self._update_commands()
         if not self._verdict.summary:
             self._show_headline()
-        if self._start_soon and not self.setup.problem:
+        if self.live.running and self._expected_s is None:  # started before the sample was read
+            self._expected_s = self.setup.sweep_panel.expected_s
+            self._show_progress()
+        if self._start_soon and not self.setup.problem and not self.setup.is_looking:  # a look would take from what is measured
             self._start_soon = False
             self.start()
 

@@ -312,7 +312,8 @@ class Views:
         self.timeline.set_trace(trace)
         note = _note(result)
         self.trial_note.setText(note)
-        self.trial_note.setToolTip(note)
+        traceback = result.error.traceback if result is not None and result.error is not None else None
+        self.trial_note.setToolTip("\n\n".join(part for part in (note, traceback) if part))
         if trace is None and result is not None:
             what = html.escape(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}")
             self.notice.setText(f'<p style="font-size:15px"><b>{what}</b></p><p>{html.escape(note)}</p>')
