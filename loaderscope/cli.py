@@ -262,6 +262,8 @@ def _script(name: str) -> Path:
 
 
 def _may_write(path: Path, force: bool) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder")
     if path.exists() and not force:
         raise UsageError(f"{path} exists already; --force overwrites it")
     if not path.parent.is_dir():

@@ -116,7 +116,8 @@ def describe(error: BaseException, sample: Optional[int] = None) -> ErrorInfo:
         return _with_place(MAIN_GUARD, "the script starts workers while it is imported, outside of a main guard", text, error)
     for sign, reason in _LIMITS:
         if sign in own_text:
-            return _with_place(LIMIT, "%s: %s" % (reason, _first_line(own_text)), text, error)
+            told = next((part for part in own_text.splitlines() if sign in part), own_text)  # a worker's stands last of many
+            return _with_place(LIMIT, "%s: %s" % (reason, _first_line(told)), text, error)
     wrapped = _FROM_WORKER.match(own_text)
     if isinstance(error, MemoryError) and not wrapped:
         return _with_place(LIMIT, "there was no memory left (MemoryError)", text, error)

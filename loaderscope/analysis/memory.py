@@ -37,7 +37,11 @@ def find_memory(trace: Trace) -> Memory | None:
 
 
 def peak_total_bytes(trace: Trace) -> int | None:
-    """The largest sum over main and workers at one time; every process keeps its newest value until it is stale."""
+    """The largest sum over main and workers at one time; every process keeps its newest value until it is stale.
+
+    None where a worker was gone before its memory was read: a sum without it would look like a setting that needs less.
+    """
+    workers = {process.name for process in trace.processes if process.name.startswith("worker-")}
     for kind in TOTAL_KINDS:
         processes = [
             samples
@@ -45,6 +49,8 @@ def peak_total_bytes(trace: Trace) -> int | None:
             if re.fullmatch(rf"{kind}/(main|worker-\d+)", key) and len((samples := series(trace, key))[0])
         ]
         if processes:
+            if not all(f"{kind}/{worker}" in trace.series for worker in workers):
+                return None
             times = np.unique(np.concatenate([time_ns for time_ns, _ in processes]))
             return int(sum(_held(samples, times) for samples in processes).max())  # type: ignore[union-attr]
     return None

@@ -72,6 +72,7 @@ def recommend(  # noqa: PLR0917
             current=next((setting for setting in timed if setting.config == own), None),
             timed=timed,
             train_epochs=train_epochs,
+            alone=len(settings) == 1,
         ),
     )
 
@@ -146,6 +147,7 @@ def _why(
     current: SettingResult | None,
     timed: Sequence[SettingResult],
     train_epochs: int,
+    alone: bool,
 ) -> str:
     configs = [setting.config for setting in timed] + ([current.config] if current else [])
     name = describe(chosen.config, configs)
@@ -154,7 +156,7 @@ def _why(
     verb = "finishes" if chosen.config.num_workers == 1 else "finish"
     text = f"{name} {verb} {unit} in about {duration(chosen.train_s or 0.0)}"
     if len(timed) == 1:
-        return f"{text}; no other setting was measured."
+        return f"{text}; no other setting {'was measured' if alone else 'gave a time'}."
     if current is not None and current is not chosen and chosen.train_s:
         ratio = (current.train_s or 0.0) / chosen.train_s
         theirs = describe(current.config, configs)

@@ -102,7 +102,8 @@ class TrialRun:
         return time.perf_counter_ns() + self._offset_ns
 
     def _live_processes(self) -> list[tuple[str, int]]:
-        return [(process.name, process.pid) for process in list(self._trace.processes) if process.ended_ns is None]
+        named = [(process.name, process.pid) for process in list(self._trace.processes) if process.ended_ns is None]
+        return named or [("main", self._agent.pid)]
 
     def _ask(self, step: Callable[[], None]) -> tuple[str, ErrorInfo | None, TrialOutcome | None]:
         try:

@@ -48,11 +48,12 @@ class ProcessSampler:
         self._baselines: dict[str, tuple[int, int]] = {}
         self.unavailable: dict[str, str] = {}
 
-    def sample(self, processes: list[tuple[str, int]]) -> list[Sample]:
+    def sample(self, processes: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
         """Samples of the named processes that are alive; a dead one gives none.
 
         Args:
             processes: (name, pid) of the trial's processes so far.
+            memory_now: read memory even if it was read a moment ago.
         """
         samples: list[Sample] = []
         for key in [key for key in self._watched if key not in processes]:
@@ -64,7 +65,7 @@ class ProcessSampler:
                     self._sample_cpu(samples, name, watched)
                     self._sample_counts(samples, name, watched)
                     self._sample_reads(samples, name, watched)
-                if time.monotonic() >= watched.next_memory_s:
+                if memory_now or time.monotonic() >= watched.next_memory_s:
                     self._sample_memory(samples, name, watched)
             except (psutil.NoSuchProcess, ProcessLookupError):
                 self._forget((name, pid))

@@ -17,6 +17,10 @@ PROCESS_INTERVAL_S = 0.25
 """For up to 8 processes; more are looked at less often, so that the app's own cost stays the same."""
 PROCESSES_AT_FULL_RATE = 8
 SLOW_INTERVAL_S = 1.0
+SHORT_TRIAL_S = 1.0
+"""A trial may be over before its memory was looked at: in its first second new processes are looked for more often ..."""
+LOOK_S = 0.05
+"""... namely so often."""
 
 NamedPids = Callable[[], list[tuple[str, int]]]
 
@@ -33,6 +37,7 @@ class Sampler:
         self._condition = threading.Condition()
         self._job: tuple[NamedPids, ProcessSampler] | None = None
         self._closed = False
+        self._watching_since = 0.0
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
 
@@ -50,11 +55,15 @@ class Sampler:
         with self._condition:
             self._drop_samples()
             self._job = (processes, ProcessSampler(log_dir))
+            self._watching_since = time.monotonic()
             self._condition.notify()
 
     def stop_watching(self) -> None:
-        """Ends with a trial; when this returns, no more samples of it come."""
+        """Ends with a trial; when this returns, no more samples of it come. A trial that was short is looked at once more."""
         with self._condition:
+            if self._job is not None and time.monotonic() - self._watching_since < SHORT_TRIAL_S:
+                processes, sampler = self._job
+                self._put(sampler.sample(processes(), memory_now=True))
             self._job = None
 
     def drain(self) -> list[Sample]:
@@ -86,6 +95,7 @@ class Sampler:
 
     def _run(self) -> None:
         next_process = next_slow = 0.0
+        known: list[tuple[str, int]] = []
         with self._condition:
             while not self._closed:
                 if self._job is None:
@@ -97,12 +107,15 @@ class Sampler:
                 if now >= next_slow:
                     next_slow = now + SLOW_INTERVAL_S
                     self._put(self._nvml.slow(time.perf_counter_ns()))
-                if now >= next_process:
-                    processes, sampler = self._job
-                    named = processes()
+                processes, sampler = self._job
+                named = processes()
+                if now >= next_process or named != known:
+                    known = named
                     next_process = now + PROCESS_INTERVAL_S * max(1.0, len(named) / PROCESSES_AT_FULL_RATE)
                     self._put(sampler.sample(named))
-                self._condition.wait(INTERVAL_S if self._nvml.gpus else max(0.01, next_process - time.monotonic()))
+                pause_s = INTERVAL_S if self._nvml.gpus else max(0.01, next_process - time.monotonic())
+                # processes that have just appeared may soon be gone
+                self._condition.wait(min(pause_s, LOOK_S) if now - self._watching_since < SHORT_TRIAL_S else pause_s)
 
     def _put(self, samples: list[Sample]) -> None:
         for sample in samples:

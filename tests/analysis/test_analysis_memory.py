@@ -7,7 +7,7 @@ from synthetic import MS, SECOND
 
 from loaderscope.analysis.memory import find_memory
 from loaderscope.analysis.reads import disk_share
-from loaderscope.trace.model import SeriesInfo, Trace
+from loaderscope.trace.model import ProcessInfo, SeriesInfo, Trace
 
 MIB = 1 << 20
 
@@ -33,6 +33,15 @@ def test_a_process_that_is_gone_counts_no_more():
     add(trace, "pss/main", list(range(12)), [100] * 11 + [200])
     add(trace, "pss/worker-0", [0, 1, 2], [150, 150, 150])
     assert find_memory(trace).peak_total_bytes == 250
+
+
+def test_there_is_no_total_without_a_worker_that_was_gone_too_soon():
+    trace = Trace()
+    trace.processes += [ProcessInfo("main", 1, 0), ProcessInfo("worker-0", 2, 0)]
+    add(trace, "pss/main", [0, 1], [100, 120])
+    assert find_memory(trace) is None
+    add(trace, "pss/worker-0", [0.5], [30])
+    assert find_memory(trace).peak_total_bytes == 150
 
 
 def test_private_bytes_stand_in_where_there_is_no_pss():

@@ -310,6 +310,12 @@ if __name__ == "__main__":
 """
 
 
+def test_the_memory_of_a_trial_of_milliseconds_is_known(tmp_path):
+    (result,) = run_pool(request(write_script(tmp_path, PLAIN), (0,), batch_size=(8,))).results
+    assert result.seconds < 0.25
+    assert result.memory.peak_total_bytes > 1e7
+
+
 @pytest.mark.parametrize("probe", [True, False])
 def test_a_loader_in_main_is_found_without_being_named(tmp_path, probe):
     script = write_script(tmp_path, IN_MAIN)
