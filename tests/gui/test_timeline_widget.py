@@ -1,5 +1,6 @@
 """The timeline widget: every key and mouse action, live data, and that nothing is painted when nothing changed."""
 
+import numpy as np
 import pytest
 import synthetic
 from PySide6.QtCore import QPoint, QPointF, Qt
@@ -9,7 +10,7 @@ from PySide6.QtWidgets import QApplication
 from synthetic import MS
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.theme import apply_theme
+from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.controls import CONTROLS
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.trace import lanes
@@ -314,6 +315,56 @@ def test_panning_paints_only_what_came_into_view_and_looks_the_same(widget, trac
     anew = widget.grab().toImage().copy(*plot)
     different = sum(moved.pixel(x, y) != anew.pixel(x, y) for x in range(0, moved.width(), 3) for y in range(0, moved.height(), 3))
     assert different < 0.002 * moved.width() * moved.height() / 9  # names that were cut at the old edge
+
+
+def many_spans(count=60_000):
+    """A main lane that mostly waits and a worker, with far more spans than pixels, and one stall of each."""
+    trace = Trace()
+    trace.origin_ns = 10**15
+    random = np.random.default_rng(5)
+    for lane, states in ((lanes.MAIN_LANE, (State.WAIT, State.STEP)), (lanes.worker_lane(0), (State.FETCH, State.COLLATE))):
+        durations = random.integers(50_000, 150_000, count)
+        durations[count // 2] = 5 * MS
+        end = trace.origin_ns + np.cumsum(durations + random.integers(0, 30_000, count))
+        state = np.resize(np.array(states), count)
+        trace.track(lane, 0).append(start_ns=end - durations, end_ns=end, state=state, batch=np.arange(count), value=np.zeros(count))
+        trace.newest_ns = max(trace.newest_ns, int(end[-1]))
+    trace.version = 1
+    return trace
+
+
+@pytest.mark.parametrize("pixels", [1, 37, -120])
+def test_panning_over_columns_looks_like_all_of_it_painted_anew(widget, pixels):
+    """Heights, hatching and marks: every pixel is the same."""
+    widget.set_trace(many_spans(), "many")
+    widget.repaint()
+    widget.zoom_in()
+    widget.repaint()
+    parts = widget.backing.parts
+    widget.pan_px(pixels)
+    widget.repaint()
+    assert widget.backing.parts == parts + 1
+    layout = widget.lane_layout
+    plot = (layout.label_width, layout.header_height, layout.plot_width, HEIGHT - layout.header_height)
+    moved = widget.backing.pixmap_now().toImage().copy(*plot)
+    widget.backing.invalidate()
+    widget.repaint()
+    assert moved == widget.backing.pixmap_now().toImage().copy(*plot)
+
+
+def test_one_long_span_among_thousands_is_marked(widget):
+    trace = many_spans()
+    widget.set_trace(trace, "many")
+    widget.repaint()
+    image, layout = widget.backing.pixmap_now().toImage(), widget.lane_layout
+    ink = current_palette().text
+    for placed in layout.rows[:2]:
+        y = layout.header_height + placed.bar_y - 1
+        marked = [x for x in range(layout.label_width, WIDTH - 12) if image.pixelColor(x, y).name() == ink]
+        index = widget.scene.tracks(placed.row.lanes[0])[0]
+        start_ns = int(index.start_ns[(index.end_ns - index.start_ns).argmax()])
+        expected = layout.label_width + widget.viewport.x_of(start_ns - trace.origin_ns, layout.plot_width)
+        assert marked == pytest.approx([expected, expected + 1], abs=1)
 
 
 def test_a_view_that_was_panned_is_painted_anew_when_it_has_settled(widget, qtbot):

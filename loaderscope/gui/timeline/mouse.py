@@ -19,11 +19,7 @@ _SCROLL_PX = 48
 
 
 class Mouse:
-    """Turns mouse and wheel events into the widget's actions.
-
-    Attributes:
-        dragging: whether a button is held and the mouse has moved since.
-    """
+    """Turns mouse and wheel events into the widget's actions."""
 
     def __init__(self, widget: TimelineWidget) -> None:
         self._widget = widget
@@ -31,10 +27,6 @@ class Mouse:
         self._from_x = 0.0
         self._from_time = 0.0
         self._moved = False
-
-    @property
-    def dragging(self) -> bool:
-        return self._drag is not None and self._moved
 
     def press(self, event: QMouseEvent) -> None:
         widget, layout = self._widget, self._widget.lane_layout
@@ -57,6 +49,7 @@ class Mouse:
         x, y = event.position().x(), event.position().y()
         if self._drag is not None:
             self._moved = self._moved or abs(x - self._from_x) > _CLICK_PX
+            self._widget.dragging = self._moved
             if self._drag == "pan":
                 pixels = round(self._from_x - x)
                 self._from_x -= pixels
@@ -69,6 +62,7 @@ class Mouse:
 
     def release(self, event: QMouseEvent) -> None:
         drag, self._drag = self._drag, None
+        self._widget.dragging = False
         self._widget.unsetCursor()
         if drag == "measure" and not self._moved:
             self._widget.click(event.position().x(), event.position().y())

@@ -120,10 +120,10 @@ class Navigator:
 
 
 def _step_up(total: float) -> float:
-    """The next of 1, 1.5, 2, 3, 5, 7 times a power of ten seconds that holds a length."""
+    """The next of 1, 2, 5 times a power of ten that holds a length: few steps, because at each of them all moves and is painted anew."""
     power = 1e8
     while True:
-        for factor in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0):
+        for factor in (1.0, 2.0, 5.0):
             if total <= power * factor:
                 return power * factor
         power *= 10

@@ -14,8 +14,11 @@ from loaderscope.gui.timeline.scene import Scene, busy_share
 from loaderscope.gui.timeline.states import busy_states
 from loaderscope.gui.timeline.viewport import Viewport, fitted
 
-OVERVIEW_STALE_SHARE = 0.1
+OVERVIEW_STALE_SHARE = 0.2
 """While a trial grows, its minimap is made anew each time it has grown by this share."""
+
+_TICK_PX = 100
+"""How far the label of a tick may reach to either side."""
 
 EMPTY_TITLE = "No trial yet"
 EMPTY_TEXT = "Open a script and press Start: every worker, the main process and the GPU then appear here while they run."
@@ -150,7 +153,7 @@ def _paint_title(canvas: Canvas) -> None:
         if hatched:
             painter.save()
             painter.setClipRect(box)
-            full = Canvas(painter, canvas.scene, canvas.viewport, canvas.layout, palette)
+            full = Canvas(painter, canvas.scene, Viewport(0.0, 1.0), canvas.layout, palette)
             full.x0 = -canvas.left
             full.hatch([box], palette.waiting_hatch)
             painter.restore()
@@ -187,11 +190,15 @@ def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
     if marks.base is not None:
         canvas.text(QRectF(10, layout.axis_y, canvas.left - 14, bottom - layout.axis_y), marks.base.label, palette.muted, canvas.small_font)
     width = layout.plot_width
+    low, high = canvas.left + canvas.x0, canvas.left + canvas.x1
     for time in marks.minor:
         x = canvas.left + round(canvas.viewport.x_of(time, width))
-        canvas.line(x, bottom - 3, x, bottom, palette.border)
+        if low <= x < high:
+            canvas.line(x, bottom - 3, x, bottom, palette.border)
     for tick in marks.major:
         x = canvas.left + round(canvas.viewport.x_of(tick.time, width))
+        if not low - _TICK_PX < x < high + _TICK_PX:
+            continue
         canvas.line(x, bottom - 5, x, bottom, palette.muted)
         advance = canvas.small_font.advance(tick.label) + 2
         at = min(max(x - advance / 2, canvas.left - 1.0), canvas.left + width + 8.0 - advance)

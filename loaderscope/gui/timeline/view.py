@@ -1,33 +1,26 @@
-"""The timeline widget: a painted pixmap that is renewed only when something changed, and an overlay that follows the mouse."""
+"""The timeline widget: what a trace, keys and the mouse do to what is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QNativeGestureEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
-from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QNativeGestureEvent, QPainter, QWheelEvent
+from PySide6.QtWidgets import QWidget
 
-from loaderscope.gui.theme import current_palette
 from loaderscope.gui.timeline import query, statistics
-from loaderscope.gui.timeline.backing import Backing
-from loaderscope.gui.timeline.canvas import Canvas
 from loaderscope.gui.timeline.controls import IGNORED_MODIFIERS, METHODS, PAN_SHARE, ZOOM_STEP
-from loaderscope.gui.timeline.layout import RIGHT_PX, Layout, place
 from loaderscope.gui.timeline.mouse import Mouse
-from loaderscope.gui.timeline.navigation import Navigator
-from loaderscope.gui.timeline.overlay import paint_overlay, span_box
-from loaderscope.gui.timeline.pointer import Pointer, point, span_under
+from loaderscope.gui.timeline.overlay import span_box
+from loaderscope.gui.timeline.pointer import point, span_under
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.statistics import RangeStatistics
-from loaderscope.gui.timeline.viewport import Viewport
+from loaderscope.gui.timeline.surface import TimelineSurface
 from loaderscope.trace.model import Trace
 
-_SETTLE_MS = 120
 
-
-class TimelineWidget(QWidget):
+class TimelineWidget(TimelineSurface):
     """Shows one trace. The owner polls `refresh` with a timer while a trial runs; nothing is painted where nothing changed.
 
     Signals:
@@ -46,24 +39,10 @@ class TimelineWidget(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.scene: Scene | None = None
-        self.navigator = Navigator()
-        self.measured: RangeStatistics | None = None
-        self.selected: SpanRef | None = None
-        self.pointer: Pointer | None = None
-        self.backing = Backing()
         self._live = False
-        self._layout = place((), 1, 1)
         self._mouse = Mouse(self)
-        self._scroll_bar = QScrollBar(Qt.Orientation.Vertical, self)
-        self._scroll_bar.valueChanged.connect(lambda _: self.update())
-        self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settle.timeout.connect(self._paint_anew)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(360, 160)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName("Timeline")
         self.setAccessibleDescription("No trial yet")
 
@@ -119,24 +98,6 @@ class TimelineWidget(QWidget):
     @property
     def is_following(self) -> bool:
         return self.navigator.following
-
-    @property
-    def viewport(self) -> Viewport:
-        return self.navigator.viewport
-
-    @property
-    def scroll_y(self) -> int:
-        return self._scroll_bar.value()
-
-    @property
-    def lane_layout(self) -> Layout:
-        """Where the rows stand."""
-        return self._layout
-
-    def visible_range_ns(self) -> tuple[int, int]:
-        """The visible range in absolute time."""
-        origin = self.scene.origin_ns if self.scene else 0
-        return origin + round(self.viewport.start), origin + round(self.viewport.end)
 
     def show_range(self, start_ns: int, end_ns: int) -> None:
         """Shows a range of absolute time."""
@@ -217,10 +178,6 @@ class TimelineWidget(QWidget):
 
     # what the mouse does
 
-    def time_at(self, x: float) -> float:
-        """Nanoseconds since the origin at a place of the widget."""
-        return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
-
     def pan_px(self, pixels: int) -> None:
         """Pans to later by whole pixels."""
         if pixels:
@@ -269,29 +226,6 @@ class TimelineWidget(QWidget):
 
     # events
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        self._place()
-        super().resizeEvent(event)
-
-    def changeEvent(self, event: QEvent) -> None:
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.FontChange):
-            self._paint_anew()
-        super().changeEvent(event)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._pixmap())
-        if self.scene is not None and not self.scene.is_empty:
-            paint_overlay(
-                self._canvas(painter),
-                pointer=self.pointer,
-                selected=self.selected,
-                measured=self.measured,
-                dragging=self._mouse.dragging,
-                focused=self.hasFocus(),
-            )
-        painter.end()
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         method = METHODS.get(event.key())
         if method is None or event.modifiers() & ~IGNORED_MODIFIERS:
@@ -337,39 +271,6 @@ class TimelineWidget(QWidget):
         self.update()
 
     # inside
-
-    def _pixmap(self) -> QPixmap:
-        parts = self.backing.parts
-        pixmap = self.backing.pixmap(
-            self.scene,
-            self.viewport,
-            self._layout,
-            current_palette(),
-            scroll_y=self.scroll_y,
-            ratio=self.devicePixelRatioF(),
-            font=self.font(),
-        )
-        if self.backing.parts != parts:
-            self._settle.start()
-        return pixmap
-
-    def _canvas(self, painter: QPainter) -> Canvas:
-        assert self.scene is not None
-        painter.setFont(self.font())
-        return Canvas(painter, self.scene, self.viewport, self._layout, current_palette(), self.scroll_y)
-
-    def _paint_anew(self) -> None:
-        self.backing.invalidate()
-        self.update()
-
-    def _place(self) -> None:
-        rows = self.scene.rows if self.scene else ()
-        self._layout = place(rows, self.width(), self.height())
-        header = self._layout.header_height
-        self._scroll_bar.setGeometry(self.width() - RIGHT_PX, header, RIGHT_PX, max(self.height() - header, 0))
-        self._scroll_bar.setPageStep(max(self.height() - header, 1))
-        self._scroll_bar.setRange(0, self._layout.scroll_range)
-        self._scroll_bar.setVisible(self._layout.scroll_range > 0)
 
     def _anchor(self) -> float:
         """What a zoom by keys keeps in place: the moment under the mouse, else the middle."""
