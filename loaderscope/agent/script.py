@@ -7,10 +7,11 @@ program: named `__main__`. Either way both names of `sys.modules` lead to it, be
 from __future__ import annotations
 
 import ast
+import dataclasses
 import os
 import sys
 import types
-from typing import AbstractSet, Any, Dict, Optional, Sequence
+from typing import AbstractSet, Any, Dict, Optional, Sequence, Set
 
 from .errors import AgentError, describe, system_exit
 
@@ -107,9 +108,22 @@ class Script:
             info = describe(error)
         except BaseException as error:  # the border to the user's code: whatever it raises is reported
             info = describe(error)
+            hint = self._import_hint(info.message) if isinstance(error, (ImportError, AttributeError)) else ""
+            info = dataclasses.replace(info, message=info.message + hint)
         else:
             return
         raise AgentError.of(info)
+
+    def _import_hint(self, message: str) -> str:
+        """What to do about an import that fails because of where the script stands."""
+        if "attempted relative import" in message:
+            return "; it is part of a package: give a script outside of it that imports it"
+        if "partially initialized module" in message:
+            standard: AbstractSet[str] = getattr(sys, "stdlib_module_names", frozenset())  # new in Python 3.10
+            shadowing = sorted(_modules_in(self.folder) & standard)
+            if shadowing:
+                return "; %s.py beside the script stands before Python's own module %s: rename it" % (shadowing[0], shadowing[0])
+        return ""
 
 
 def _syntax_error(script: Script, error: SyntaxError, source: bytes) -> AgentError:
@@ -132,16 +146,22 @@ def _forget_shadowed(folder: str, loaded_at_start: AbstractSet[str]) -> None:
 
     Started by hand, the script would import its own file; ours keep working with what they have imported.
     """
+    names = _modules_in(folder)
+    for name in list(sys.modules):
+        top = name.partition(".")[0]
+        if top in names and top not in loaded_at_start and not top.startswith("_loaderscope"):
+            del sys.modules[name]
+
+
+def _modules_in(folder: str) -> Set[str]:
+    """Names of the modules and packages that a folder has."""
     try:
         entries = os.listdir(folder)
     except OSError:
-        return
+        return set()
     names = set()
     for entry in entries:
         stem, extension = os.path.splitext(entry)
         if extension == ".py" or (not extension and os.path.isfile(os.path.join(folder, entry, "__init__.py"))):
             names.add(stem)
-    for name in list(sys.modules):
-        top = name.partition(".")[0]
-        if top in names and top not in loaded_at_start and not top.startswith("_loaderscope"):
-            del sys.modules[name]
+    return names

@@ -44,6 +44,12 @@ def test_each_way_to_fail_is_one_sentence_with_file_and_line(agent, write, sourc
         assert word in failure.message
 
 
+def test_an_import_that_fails_because_of_where_the_script_stands_is_explained(agent, write):
+    assert "a script outside of it" in agent.load(write("from .data import dataset\n")).message
+    write("import colorsys\nfrom colorsys import rgb_to_hsv\n", "colorsys.py")
+    assert "colorsys.py beside the script stands before Python's own" in agent.load(write("import colorsys\n")).message
+
+
 def test_a_missing_file_and_a_folder_are_told_and_the_agent_goes_on(agent, write, tmp_path):
     failure = agent.load(tmp_path / "nowhere.py")
     assert failure.kind == "FileNotFoundError"
