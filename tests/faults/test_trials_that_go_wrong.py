@@ -60,8 +60,16 @@ def test_a_killed_worker_is_told_with_its_last_words_and_the_sweep_goes_on(tmp_p
     killed, fine = sink.results
     assert (killed.status, fine.status) == ("killed", "ok")
     assert killed.error.kind == "worker-died"
+    assert killed.error.message.endswith("; it was fetching batch 2, sample 17.")
     assert re.search(r"worker-0 \(pid \d+\): fetching batch 2, sample 17", killed.error.traceback)
     assert len(sink.traces[killed.id].tracks) > 2  # what it had recorded is there
+
+
+def test_a_worker_that_cannot_import_the_script_is_told_with_its_exception(tmp_path):
+    text = "import multiprocessing\nmultiprocessing.set_start_method('spawn')\n" + dataset("pass")
+    (killed,) = run_pool(request(write_script(tmp_path, text), (1,), "spawn", batch_size=(8,))).results
+    assert (killed.status, killed.error.kind) == ("killed", "worker-died")
+    assert "RuntimeError: context has already been set" in killed.error.message
 
 
 def test_a_hang_ends_after_the_timeout_with_the_stack_of_every_process(tmp_path):
