@@ -1,8 +1,11 @@
-"""Throughput lost to recording: `pytest -m benchmark tests/benchmarks/bench_overhead.py -s`.
+"""Throughput lost to recording: `pytest -m benchmark tests/benchmarks/bench_overhead.py -s` (about 4 minutes).
 
-Plain and recorded epochs of one and the same dataset alternate in one process, in an order that is drawn for each pair, and
-each pair gives one ratio. Printed is the median ratio of throughputs with a 95 % interval (order statistics) beside its
-budget. On a busy machine single ratios swing by tens of percent; the interval says how far the median can be trusted.
+A plain and a recorded iterator over the same kind of dataset live side by side, each with workers of its own. They take turns:
+one is iterated for some tens of milliseconds while the workers of the other have filled their queue and sleep; which one goes
+first is drawn for each pair, and each pair gives one ratio. Turns that short see the same other load, so hundreds of them say
+more than a few long runs. Printed is the median ratio of throughputs with a 95 % interval (order statistics) beside its budget.
+
+A sample is a fixed amount of computing. Waiting, or computing until a given time, would hide what recording costs.
 """
 
 import random
@@ -16,34 +19,52 @@ from torch.utils.data import DataLoader, Dataset
 from loaderscope.agent import instrument
 
 BATCH_SIZE = 32
-SECONDS_A_RUN = 0.4
-PAIRS = {50: 25, 1000: 25, 10_000: 5}
-"""By microseconds a sample; a run has at least 12 batches."""
+PREFETCH_FACTOR = 2
+SECONDS = {50: 32, 1000: 32, 10_000: 14}
+"""How long pairs are collected, by microseconds a sample."""
+TURN_BATCHES = {50: 24, 1000: 4, 10_000: 1}
+"""Batches of a worker (of main without workers) that are measured in one turn."""
 BUDGETS = {50: 0.02, 1000: 0.01, 10_000: 0.01}
 """Share of throughput that may be lost, by microseconds a sample."""
+PIECE_US = 25
+"""Samples compute in pieces so long; in between threads can take turns, as in any Python code."""
+
+
+def calibrated_zeros() -> "list[int]":
+    """A list that takes `PIECE_US` to add up: work that neither allocates nor lets another thread in."""
+    zeros = [0] * 10_000
+    took_ns = []
+    for _ in range(200):
+        begin_ns = time.perf_counter_ns()
+        sum(zeros)
+        took_ns.append(time.perf_counter_ns() - begin_ns)
+    return [0] * int(len(zeros) * PIECE_US * 1000 / min(took_ns))
 
 
 class Computing(Dataset):
-    """Computes for a known time a sample; waiting would hide what recording costs."""
+    """Computes for a known time a sample, and never ends."""
 
-    def __init__(self, sample_us: int, length: int) -> None:
-        self.sample_ns = sample_us * 1000
-        self.length = length
+    def __init__(self, sample_us: int, zeros: "list[int]") -> None:
+        self.pieces = sample_us // PIECE_US
+        self.zeros = zeros
 
     def __len__(self) -> int:
-        return self.length
+        return 1 << 24
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        end_ns = time.perf_counter_ns() + self.sample_ns
-        while time.perf_counter_ns() < end_ns:
-            pass
+        for _ in range(self.pieces):
+            sum(self.zeros)
         return torch.zeros(16)
 
 
-def steady_rate(loader: DataLoader) -> float:
-    """Batches a second between the second batch and the last; start-up is not what is asked for here."""
-    times = [time.perf_counter() for _ in loader]
-    return (len(times) - 2) / (times[-1] - times[1])
+def turn_s(iterator, settle: int, measured: int) -> float:
+    """Seconds for this many batches, once what waited in the queue is used up and the other's workers have filled theirs."""
+    for _ in range(settle):
+        next(iterator)
+    begin = time.perf_counter()
+    for _ in range(measured):
+        next(iterator)
+    return time.perf_counter() - begin
 
 
 def median_with_interval(ratios: "list[float]") -> "tuple[float, float, float]":
@@ -59,30 +80,34 @@ def median_with_interval(ratios: "list[float]") -> "tuple[float, float, float]":
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("sample_us", list(BUDGETS))
 def test_throughput_kept(sample_us, workers, tmp_path):
-    batches = max(12, int(SECONDS_A_RUN * 1e6 / (sample_us * BATCH_SIZE)) * max(workers, 1))
-    dataset = Computing(sample_us, batches * BATCH_SIZE)
+    dataset = Computing(sample_us, calibrated_zeros())
+    options = {"num_workers": workers, **({"prefetch_factor": PREFETCH_FACTOR} if workers else {})}
+    measured = TURN_BATCHES[sample_us] * max(workers, 1)
+    settle = 2 * PREFETCH_FACTOR * workers + 1
     order = random.Random(0)
 
-    def rate(recorded: bool) -> float:
-        if not recorded:
-            instrument.uninstall()
-            return steady_rate(DataLoader(dataset, BATCH_SIZE, num_workers=workers))
-        instrument.install()
-        instrument.start_recording(str(tmp_path), 60.0)
-        try:
-            return steady_rate(DataLoader(dataset, BATCH_SIZE, num_workers=workers))
-        finally:
-            instrument.stop_recording()
+    def turn(recorded: bool) -> float:
+        instrument.install() if recorded else instrument.uninstall()
+        return turn_s(iterators[recorded], settle, measured)
 
-    rate(False)
-    ratios = []
-    for _ in range(PAIRS[sample_us]):
-        first = order.random() < 0.5
-        rates = {recorded: rate(recorded) for recorded in (first, not first)}
-        ratios.append(rates[True] / rates[False])
-    instrument.uninstall()
+    iterators = {False: iter(DataLoader(dataset, BATCH_SIZE, **options))}
+    instrument.install()
+    instrument.start_recording(str(tmp_path), 60.0)
+    try:
+        iterators[True] = iter(DataLoader(dataset, BATCH_SIZE, **options))
+        turn(False), turn(True)
+        ratios, until = [], time.monotonic() + SECONDS[sample_us]
+        while time.monotonic() < until:
+            first = order.random() < 0.5
+            seconds = {recorded: turn(recorded) for recorded in (first, not first)}
+            ratios.append(seconds[False] / seconds[True])
+    finally:
+        iterators.clear()
+        summary = instrument.stop_recording()
+        instrument.uninstall()
     median, low, high = median_with_interval(ratios)
     budget = 1 - BUDGETS[sample_us]
-    kept = f"{median:.4f} of the plain throughput [{low:.3f}, {high:.3f}]"
+    kept = f"{median:.4f} of the plain throughput [{low:.4f}, {high:.4f}] in {len(ratios)} pairs"
     print(f"\n{sample_us:6d} µs a sample, {workers} workers: {kept} (budget {budget:.2f})")
+    assert summary.records > len(ratios) * measured, "the recorded turns were not recorded"
     assert high > budget - 0.1, "far beyond the budget: broken, not just a busy machine"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support_traces import assert_same_trace
 from synthetic import MAIN_PID, START_NS, LogWriter, Process, Simulation, reference_trace
 
-from loaderscope.agent.layout import FEEDER_THREAD, PIN_THREAD, Role, State
+from loaderscope.agent.layout import FEEDER_THREAD, MAIN_THREAD, PIN_THREAD, SIZED_STATES, Role, State, batch_and_bytes
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
 
@@ -22,7 +22,7 @@ OTHER = {Role.MAIN: (PIN_THREAD, State.PIN), Role.WORKER: (FEEDER_THREAD, State.
 
 @st.composite
 def processes(draw, role, number):
-    """A process with random spans on two threads, some begun and never ended, some ended and never begun."""
+    """A process with random spans on two threads, some begun and never ended, some ended and never begun, some in one record."""
     process = Process(MAIN_PID + number, role, None if role == Role.MAIN else number - 1, START_NS + number)
     now, begun = START_NS, set()
     if role == Role.MAIN:
@@ -47,7 +47,7 @@ def processes(draw, role, number):
                 if inner == State.SAMPLE:
                     process.instant(now, inner, 3, batch)
                 else:
-                    process.span(now, now + 5, inner, batch, draw(st.integers(0, 1000)))
+                    add_span(process, now, 5, inner, draw(st.integers(-1, 5)), draw(st.integers(0, 2**33)), whole=draw(st.booleans()))
                     now += 5
             now += draw(st.integers(1, 1000))
         if what in ("span", "end"):
@@ -55,9 +55,18 @@ def processes(draw, role, number):
             begun.discard(state)
         if draw(st.booleans()):
             thread, other = OTHER[role]
-            process.span(now, now + 1, other, batch, 7, thread=thread)
+            add_span(process, now, 1, other, batch, 7, thread=thread, whole=draw(st.booleans()))
             now += 1
     return process
+
+
+def add_span(process, start_ns, duration_ns, state, batch, size, thread=MAIN_THREAD, whole=False):
+    """A span in two records, or in one."""
+    if whole:
+        a = batch_and_bytes(batch, size) if state in SIZED_STATES else batch
+        process.complete(start_ns, duration_ns, state, a, thread)
+    else:
+        process.span(start_ns, start_ns + duration_ns, state, batch, size, thread)
 
 
 @settings(max_examples=80, deadline=None)
