@@ -22,7 +22,7 @@ SPAWNED_WORKER_BYTES = 145 * MIB
 
 MAIN_BYTES = 250 * MIB  # an interpreter with torch loaded
 FILES_PER_WORKER = 8  # pipes of the two queues, sentinel and semaphores, as the main process sees them
-FILES_OF_MAIN = 64
+FILES_OF_MAIN = 16  # 6 of Python with torch, and what recording and the connection to the app take
 
 SPAWN_SECONDS = 1.6  # a worker imports the script and torch anew; several at once share the processors
 FORK_SECONDS = 0.03
