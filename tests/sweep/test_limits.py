@@ -52,7 +52,7 @@ def test_settings_that_fit_are_left_alone():
     [
         (Machine(8, 8, GIB, 600 * MIB, None, None), "memory"),
         (Machine(8, 8, 64 * GIB, 64 * GIB, 64 * MIB, None), "/dev/shm"),
-        (Machine(8, 8, 64 * GIB, 64 * GIB, None, 80), "files"),
+        (Machine(8, 8, 64 * GIB, 64 * GIB, None, 40), "files"),
     ],
 )
 def test_a_setting_that_would_hit_a_limit_is_skipped_once_with_the_reason(machine, word):
