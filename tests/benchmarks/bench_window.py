@@ -175,8 +175,9 @@ def run_headless(script, session):
 
 
 def run_live(display, script, session):
-    environment = display.environment(session.parent)
-    subprocess.run([sys.executable, "-c", LIVE, str(script), str(session)], env=environment, capture_output=True, check=True)
+    folder = session.parent  # in the source tree Python would find the package there, without its resources
+    command = [sys.executable, "-c", LIVE, str(script), str(session)]
+    subprocess.run(command, cwd=folder, env=display.environment(folder), capture_output=True, check=True)
 
 
 def trials_of(session: pathlib.Path):
