@@ -12,7 +12,15 @@ from PySide6.QtGui import QFont, QPainter, QPixmap
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline.canvas import Canvas
 from loaderscope.gui.timeline.layout import Layout
-from loaderscope.gui.timeline.painter import OVERVIEW_STALE_SHARE, overview_columns, paint, paint_header, paint_labels, paint_plot_area
+from loaderscope.gui.timeline.painter import (
+    OVERVIEW_STALE_SHARE,
+    overview_columns,
+    paint,
+    paint_header,
+    paint_labels,
+    paint_plot_area,
+    paint_reasons,
+)
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import STYLES
 from loaderscope.gui.timeline.viewport import Viewport
@@ -134,6 +142,8 @@ class Backing:
             canvas.x0, canvas.x1 = max(low, 0), min(high, width)
             canvas.fill(canvas.left + canvas.x0, layout.axis_y, canvas.x1 - canvas.x0, layout.height - layout.axis_y, palette.base)
             paint_plot_area(canvas)
+        if pixels:
+            paint_reasons(Canvas(painter, scene, view, layout, palette, scroll_y))  # they were moved with the rest
         if grown:
             self._paint_frame(Canvas(painter, scene, view, layout, palette, scroll_y))
         painter.end()

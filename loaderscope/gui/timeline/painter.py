@@ -78,9 +78,20 @@ def paint_plot_area(canvas: Canvas) -> None:
     for placed in visible:
         if placed.row.kind == "plot":
             plots.paint_plot(canvas, placed)
-        elif placed.row.kind == "reason":
-            _paint_reason(canvas, placed)
+    paint_reasons(canvas)
     painter.restore()
+
+
+def paint_reasons(canvas: Canvas) -> None:
+    """The rows that say why there is nothing to draw: between the columns of the canvas, in a place that panning does not move."""
+    layout, width = canvas.layout, canvas.x1 - canvas.x0
+    canvas.painter.save()
+    canvas.painter.setClipRect(QRectF(canvas.left + canvas.x0, layout.header_height, width, layout.height - layout.header_height))
+    for placed in _visible_rows(canvas):
+        if placed.row.kind == "reason":
+            canvas.fill(canvas.left + canvas.x0, canvas.top + placed.y + 1, width, placed.height - 1, canvas.palette.base)
+            _paint_reason(canvas, placed)
+    canvas.painter.restore()
 
 
 def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
