@@ -149,6 +149,9 @@ def test_busy_time_is_exact_on_long_tracks_and_while_they_grow(count):
                 before = np.concatenate(([0], np.cumsum(ends - starts)))[began]
                 before -= np.where(began > 0, np.maximum(ends[np.maximum(began - 1, 0)] - edges, 0), 0)
                 assert np.array_equal(busy.get(number, np.zeros(steps)), np.diff(before))
+                assert index.busy_between_ns(int(edges[1]), int(edges[-1]), (number,)) == before[-1] - before[1]
+            both = sum(int(busy[number].sum()) for number in (28, 30) if number in busy)
+            assert index.busy_between_ns(int(edges[0]), int(edges[-1]), (28, 30)) == both
             assert 99 not in busy
 
 

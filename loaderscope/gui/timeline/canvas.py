@@ -29,6 +29,12 @@ def colour(value: str) -> QColor:
 
 
 @functools.lru_cache(maxsize=256)
+def pixel_of(value: str) -> int:
+    """A colour as a pixel of an image."""
+    return colour(value).rgba()
+
+
+@functools.lru_cache(maxsize=256)
 def ink(value: str) -> QColor:
     """The colour of text on a colour."""
     return QColor(text_on(value))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QPointF, QRectF, Qt
 
-from loaderscope.gui.timeline.canvas import Canvas, colour, indexed_image
+from loaderscope.gui.timeline.canvas import Canvas, colour, indexed_image, pixel_of
 from loaderscope.gui.timeline.lod import stack_heights
 from loaderscope.gui.timeline.states import STYLES
 from loaderscope.gui.timeline.strips import Strip
@@ -67,19 +67,17 @@ def _paint_pixels(canvas: Canvas, found: Sequence[tuple[Strip, tuple[int, ...]]]
     from_bottom = np.arange(tall, dtype=np.int16)[::-1, None]
     for top in np.cumsum(heights, axis=0, dtype=np.int16):
         stacks += (from_bottom >= top[:, None]).view(np.uint8)
-    line, notch = colour(canvas.palette.waiting_hatch).rgba(), colour(canvas.palette.text).rgba()
+    line, notch = pixel_of(canvas.palette.waiting_hatch), pixel_of(canvas.palette.text)
     for (strip, states), picture, stack in zip(found, pixels, stacks, strict=True):
-        styles = [STYLES[state] for state in states]
-        is_hatched = np.zeros(nothing + 1, bool)
-        is_hatched[: len(styles)] = [style.hatched for style in styles]
-        if is_hatched.any():
+        if any(STYLES[state].hatched for state in states):
+            is_hatched = np.array([STYLES[state].hatched for state in states] + [False] * (nothing + 1 - len(states)))
             stack[:] += (canvas.hatching(columns, tall) & is_hatched[stack]).view(np.uint8) * np.uint8(nothing + 1)
         notches = _notches(canvas, strip)
         if len(notches):
             first = np.rint((notches - canvas.left - canvas.x0) * canvas.ratio).astype(np.int64)
             for at in range(round(_NOTCH_WIDTH * canvas.ratio)):
                 picture[: above + inside, (first + at)[(first + at >= 0) & (first + at < columns)]] = 2 * (nothing + 1)
-        fills = [colour(canvas.palette.role(style.role)).rgba() for style in styles]
+        fills = [pixel_of(canvas.palette.role(STYLES[state].role)) for state in states]
         table = [*fills, *[0] * (nothing + 1 - len(fills)), *[line] * (nothing + 1), notch]
         canvas.painter.drawImage(
             QPointF(canvas.left + canvas.x0, strip.y - above / canvas.ratio), indexed_image(picture, table, canvas.ratio)

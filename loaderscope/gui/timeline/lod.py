@@ -59,6 +59,10 @@ class _RareTime:
         totals: Ints = self._total_ns.array.take(rows[begin:end].searchsorted(count.astype(np.int32)) + begin)
         return totals
 
+    def time_of(self, count: int) -> int:
+        """Its time in the first `count` rows."""
+        return int(self._total_ns.array[self._rows.array.searchsorted(np.int32(count))])
+
 
 class _FrequentTimes:
     """Time that each of the frequent states fills in the first rows of a track."""
@@ -84,6 +88,10 @@ class _FrequentTimes:
     def before(self, count: Ints) -> Ints:
         """The time of each state in the first `count` rows, (states, counts)."""
         return self._total_ns.take(count, axis=1)
+
+    def time_of(self, state: int, count: int) -> int:
+        """The time of one state in the first `count` rows."""
+        return int(self._total_ns[self.states.index(state), count])
 
 
 class TrackIndex:
@@ -166,6 +174,22 @@ class TrackIndex:
                 rare -= over_ns * (last_state == state)
                 busy[state] = rare[1:] - rare[:-1]
         return {state: busy[state] for state in wanted if state in busy}
+
+    def busy_between_ns(self, start_ns: int, end_ns: int, states: Collection[int]) -> int:
+        """Time that states fill together between two moments: what `busy_ns` says of them, at a fraction of its cost."""
+        wanted = [state for state in states if self.count_of(state)]
+        if not wanted:
+            return 0
+        self._follow(wanted)
+        return self._filled_by(end_ns, wanted) - self._filled_by(start_ns, wanted)
+
+    def _filled_by(self, time_ns: int, states: list[int]) -> int:
+        count = int(self.start_ns.searchsorted(np.int64(time_ns), "right"))
+        if not count:
+            return 0
+        frequent = self._frequent
+        total = sum(frequent.time_of(state, count) if state in frequent.states else self._rare[state].time_of(count) for state in states)
+        return total - (max(int(self.end_ns[count - 1]) - time_ns, 0) if int(self.state[count - 1]) in states else 0)
 
     def _follow(self, states: list[int]) -> None:
         """Brings the cumulative times of states up to the rows that there are."""

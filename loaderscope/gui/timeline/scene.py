@@ -7,7 +7,6 @@ import functools
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
@@ -225,9 +224,9 @@ def drawn_states(states: tuple[int, ...], lane_kind: str, level: int) -> tuple[i
 
 def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, end_ns: int) -> float:
     """Share of a range that a lane spends in states."""
-    edges: npt.NDArray[np.int64] = np.array([start_ns, max(end_ns, start_ns + 1)], np.int64)
-    total = sum(int(value[0]) for index in scene.tracks(lane) for value in index.busy_ns(edges, states).values())
-    return min(total / float(edges[1] - edges[0]), 1.0)
+    end_ns = max(end_ns, start_ns + 1)
+    total = sum(index.busy_between_ns(start_ns, end_ns, states) for index in scene.tracks(lane))
+    return min(total / (end_ns - start_ns), 1.0)
 
 
 def _rows(trace: Trace) -> tuple[Row, ...]:
