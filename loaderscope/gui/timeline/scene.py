@@ -28,6 +28,8 @@ GROUPS: dict[str, str] = {
     "cpu": "CPU",
     "memory": "memory",
     "reads": "bytes read",
+    "read_disk": "read from disk",
+    "read_cache": "from page cache",
 }
 """Plots in the order they stand in, with their labels; groups that are not named here follow by name."""
 
