@@ -17,7 +17,7 @@ from .patches import Patches
 from .recorder import begin, complete, end, instant
 
 __all__ = [
-    "RecordingSummary", "begin", "complete", "declare_own_threads", "end", "install", "instant", "start_recording", "stop_recording",
+    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant", "start_recording", "stop_recording",
     "uninstall",
 ]  # fmt: skip
 
@@ -83,6 +83,11 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True) -
         recorder.close_log()
     os.makedirs(log_dir, exist_ok=True)
     recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples), Role.MAIN)
+
+
+def delivered_batch() -> int:
+    """Number within its epoch of the batch that `next` handed out last, as torch counts it; -1 while nothing is recorded."""
+    return recorder.delivered
 
 
 def stop_recording() -> RecordingSummary:

@@ -201,7 +201,7 @@ def _wrap_next(original: Function) -> Function:
         number = -1
         try:
             data = original(self)
-            number = internals.delivered_batch(self, notes.last_arrived)
+            recorder.delivered = number = internals.delivered_batch(self, notes.last_arrived)
             return data
         except BaseException as error:
             hide_frame(error)

@@ -45,6 +45,8 @@ batch = -1
 """The batch that this process fetches now, or fetched last."""
 fetching = False
 """Whether a fetch is being recorded: a loader inside a dataset must not be taken for the one that is measured."""
+delivered = -1
+"""The batch that `next` handed out last; with `in_order=False` that is not the number of batches before it."""
 forked_ns = 0
 """When this process was forked; 0 if it was not."""
 
@@ -75,9 +77,9 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     Raises:
         OSError: in main, where the caller can answer.
     """
-    global plan, log, role, stacks, write, write_at, write_since, epoch, batch, fetching
+    global plan, log, role, stacks, write, write_at, write_since, epoch, batch, delivered, fetching
     _watch_forks()
-    plan, role, epoch, batch, fetching = new_plan, new_role, -1, -1, False
+    plan, role, epoch, batch, delivered, fetching = new_plan, new_role, -1, -1, -1, False
     dump = StackDump(new_plan.timeout_s)
     try:
         log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm)

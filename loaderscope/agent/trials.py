@@ -138,7 +138,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
 def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
     """One epoch as a training loop runs it. Everything in here is measured: no waiting for the device, no needless work."""
     step, device, clock = loop.step, loop.device, loop.clock
-    begin, end = instrument.begin, instrument.end
+    begin, end, delivered_batch = instrument.begin, instrument.end, instrument.delivered_batch
     wait_for_device, step_state, transfer = not loop.non_blocking, State.STEP, State.TRANSFER
     batches = 0
     samples_seen: Optional[int] = 0 if loop.counts_lengths else None
@@ -159,18 +159,19 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
         if samples_seen is not None:
             length = samples.batch_length(batch)
             samples_seen = None if length is None else samples_seen + length
+        number = delivered_batch()
         start = clock.mark() if clock is not None else None
         if device is not None:
-            begin(transfer, batches)
+            begin(transfer, number)
             batch = to_device(batch, device, not wait_for_device)
-            end(transfer, batches)
+            end(transfer, number)
         between = clock.mark() if clock is not None else None
         if step is not None:
-            begin(step_state, batches)
+            begin(step_state, number)
             step(batch)
-            end(step_state, batches)
+            end(step_state, number)
         if clock is not None:
-            clock.add(batches, start, between, clock.mark())
+            clock.add(number, start, between, clock.mark())
             clock.poll()
         batches += 1
     del iterator

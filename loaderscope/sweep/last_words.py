@@ -11,8 +11,6 @@ _DOING = {
     State.WAIT: "waiting for",
     State.FETCH: "fetching",
     State.COLLATE: "collating",
-    State.SEND: "sending",
-    State.SERIALISE: "serialising",
     State.STEP: "in the step of",
     State.TRANSFER: "transferring",
     State.INDEX_WAIT: "idle, waiting for",
@@ -32,7 +30,7 @@ def last_words(trace: Trace, now_ns: int) -> str:
 def longest(trace: Trace, now_ns: int) -> str:
     """What has been open for longest and is no mere waiting for others, as a clause for a sentence; empty if there is none."""
     open_spans = [span for span in trace.open_spans if span.state not in (State.EPOCH, State.INDEX_WAIT)]
-    inner = [span for span in open_spans if span.state not in (State.WAIT, State.RECEIVE)] or open_spans
+    inner = [span for span in open_spans if span.state != State.WAIT] or open_spans
     if not inner:
         return ""
     span = min(inner, key=lambda one: one.start_ns)

@@ -14,7 +14,7 @@ from command_line import SMALL, Done, command, loaderscope, write_script
 import loaderscope as package
 from loaderscope.sweep.request import Axes, Request
 
-FORBIDDEN = {"PySide6", "shiboken6", "pyqtgraph", "torch"}
+FORBIDDEN = {"PySide6", "shiboken6", "torch"}
 
 DOCUMENT = {"loaderscope", "schema", "summary", "environment", "request", "target", "trials", "results", "recommendation", "findings"}
 ENVIRONMENT = {"platform", "python", "torch", "cpu_count", "usable_cpus", "gpus", "default_start_method"}

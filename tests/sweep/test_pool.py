@@ -10,7 +10,9 @@ import sys
 import pytest
 from running import CollectingSink, nothing_left_of, request, run_pool, write_script
 
+from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
+from loaderscope.analysis.spans import spans_of
 from loaderscope.sweep import scratch
 from loaderscope.sweep.attachment import choose_target
 from loaderscope.sweep.inspect import inspect_script
@@ -109,6 +111,19 @@ def test_a_simulated_step_takes_the_share_that_follows(tmp_path):
     assert hidden.step_share > 0.85
     assert "step" in sink.traces[0].lanes
     assert sink.traces[0].lanes["step"].label == "simulated step"
+
+
+def spans_of_main(trace, state):
+    return spans_of(trace, "main", state).batch.tolist()
+
+
+def test_a_step_is_told_with_the_batch_that_it_took_even_out_of_order(tmp_path):
+    slow_first = WAITING.replace("time.sleep(", "time.sleep(0.4 if index == 0 else ")
+    script = write_script(tmp_path, slow_first)
+    sink = run_pool(request(script, (2,), batches=8, batch_size=(1,), in_order=(False,), consumer=Consumer("sleep", 1.0)))
+    handed_out = [batch for batch in spans_of_main(sink.traces[0], State.WAIT) if batch >= 0]
+    assert handed_out != sorted(handed_out)
+    assert spans_of_main(sink.traces[0], State.STEP) == handed_out
 
 
 LAZY = """
@@ -289,7 +304,7 @@ def other_python(tmp_path_factory) -> pathlib.Path:
 
 
 def test_the_agent_runs_under_an_interpreter_that_has_only_torch(tmp_path, other_python):
-    names = ("loaderscope", "PySide6", "psutil", "pyqtgraph", "pynvml")
+    names = ("loaderscope", "PySide6", "psutil", "pynvml")
     found = f"import importlib.util as u, torch; print([name for name in {names} if u.find_spec(name)])"
     there = subprocess.run([other_python, "-c", found], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert there.stdout.strip() == "[]"
