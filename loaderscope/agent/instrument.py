@@ -17,8 +17,8 @@ from .patches import Patches
 from .recorder import begin, complete, end, instant
 
 __all__ = [
-    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant", "start_recording", "stop_recording",
-    "uninstall",
+    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant",
+    "start_recording", "stop_recording", "uninstall",
 ]  # fmt: skip
 
 
