@@ -177,7 +177,7 @@ def _why(
         if second is not current:
             text += f"; the next best is {describe(second.config, configs)} with {duration(second.train_s or 0.0)}"
     unsure = any((setting.train_s or 0.0) > (1 + CHEAP_PART) * (fastest.train_s or 0.0) for setting in ties)
-    return text + (". The times vary much: --repeats 3 would tell more." if unsure else ".")
+    return text + (". The times vary much; more repeats would tell more." if unsure else ".")
 
 
 def _seconds_of(setting: SettingResult, chosen: SettingResult, before: str = ", ") -> str:

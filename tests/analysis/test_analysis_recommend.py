@@ -97,7 +97,7 @@ def test_a_cheap_setting_that_looks_far_slower_is_not_chosen_for_its_noise():
     assert found.ties == [config_of(0)]
     assert found.why == (
         "1 worker finishes 10 epochs in about 2.7 min; your current setting (0 workers, 5.3 min) cannot be told from it"
-        ". The times vary much: --repeats 3 would tell more."
+        ". The times vary much; more repeats would tell more."
     )
 
 

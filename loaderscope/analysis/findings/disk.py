@@ -29,6 +29,6 @@ def find(context: Context) -> list[Finding]:
                 "look slower than it is."
             ),
             evidence={"disk_shares": {str(trial.id): round(share, 4) for trial, share in known}},
-            advice="Run the sweep again, now that the data is cached, or with --repeats 3, where the first pass warms the cache.",
+            advice="Run the sweep again, now that the data is cached.",
         )
     ]
