@@ -206,7 +206,9 @@ def test_the_end_of_an_iterable_is_no_batch(run):
 
 def test_a_killed_worker_loses_nothing(run):
     seen = run("killed", "fork")
-    assert "killed by signal" in seen.told["error"] or "exited unexpectedly" in seen.told["error"]
+    # torch notices by the signal, by asking, or by a batch whose memory can no longer be had from the dead worker
+    words = ("killed by signal", "exited unexpectedly", "ConnectionResetError", "ConnectionRefusedError", "FileNotFoundError", "EOFError")
+    assert any(word in seen.told["error"] for word in words)
     (log,) = [worker for worker in seen.workers if logs.assert_nested(worker)]
     assert log.records[-1].state == State.SAMPLE
     assert log.records[-1].a == 13, "the last record names the sample at which the worker died"

