@@ -4,7 +4,7 @@ import synthetic
 from synthetic import MS
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
@@ -20,6 +20,11 @@ ENVIRONMENT = {
     "default_start_method": "fork",
 }
 
+SENT = [
+    SentPart("dataset", "dataset.paths", "list", 52_000_000, 1.5, 0.75, None),
+    SentPart("collate_fn", "collate_fn", "function", 0, 0.0, None, "It cannot be pickled: it is a lambda."),
+]
+
 
 def config_of(num_workers, **changes):
     if not num_workers:
@@ -33,7 +38,7 @@ def make_run(workers=(0, 1, 2), **request):
     plan.append(PlannedTrial(len(plan), None, config_of(1, start_method="nonsense"), ("unsupported", "This system has no nonsense.")))
     wanted = Request("/data/träin.py", "make_dataset", axes=Axes(num_workers=tuple(workers)), consumer=Consumer("sleep", 2.0), **request)
     target = Target("make_dataset", "dataset", "Dataset", "function", "map", 6400, current=config_of(1), line=12)
-    return Run(wanted, ENVIRONMENT, target, wanted.script, {"bytes": 1234, "structure": ["Tensor"]}, plan)
+    return Run(wanted, ENVIRONMENT, target, wanted.script, {"bytes": 1234, "structure": ["Tensor"]}, plan, SENT)
 
 
 def make_trial_trace(num_workers):

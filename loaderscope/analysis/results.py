@@ -53,12 +53,69 @@ class Culprit:
 
 
 @dataclasses.dataclass(frozen=True)
+class ImportCost:
+    """One module that a worker imported while it imported the script again.
+
+    `own_s` is without the modules that it imports itself, as far as these took long enough to be recorded.
+    """
+
+    name: str
+    own_s: float
+    total_s: float
+    parent: str | None  # the module that imported it first
+    first_start_s: float  # from the epoch's iter()
+
+
+@dataclasses.dataclass(frozen=True)
+class LineCost:
+    """A line of the script's own top level, and the time that a worker spent on it while it imported the script again."""
+
+    line: int
+    text: str
+    seconds: float  # imports on that line included
+
+
+@dataclasses.dataclass(frozen=True)
+class SentPart:
+    """A part of what each worker is sent when it starts."""
+
+    owner: str  # dataset | sampler | collate_fn | worker_init_fn | other
+    attribute: str  # dataset.samples
+    type_name: str
+    bytes: int
+    pickle_s: float
+    unpickle_s: float | None
+    error: str | None  # why it cannot be pickled, or was not weighed to its end
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SentPart:
+        """The part from plain JSON values; unknown keys are ignored.
+
+        Raises:
+            TypeError: the data is no part.
+        """
+        part: SentPart = _build(cls, data)
+        return part
+
+
+@dataclasses.dataclass(frozen=True)
 class Startup:
-    """The time from iter() to the first batch, by phase; `explained_share` is what the critical path of batch 0 covers."""
+    """The time from iter() to the first batch, by phase; `explained_share` is what the critical path of batch 0 covers.
+
+    Attributes:
+        imports: what the worker that made batch 0 of the first epoch imported, heaviest by own time first; with their ancestors.
+        lines: what the script's own top level cost that worker.
+        own_s: this tool's own part of the time to the first batch, as far as it was measured.
+        serial_starts: whether workers started one after another, because what each is sent exceeds the pipe's size.
+    """
 
     explained_share: float | None
     culprit: Culprit | None
     phases: list[Phase]
+    imports: list[ImportCost] = dataclasses.field(default_factory=list)
+    lines: list[LineCost] = dataclasses.field(default_factory=list)
+    own_s: float | None = None
+    serial_starts: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)

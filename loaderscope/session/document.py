@@ -39,6 +39,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "dataset_kind": run.target.dataset_kind,
             "length": run.target.length,
         },
+        "sent": None if run.sent is None else [dataclasses.asdict(part) for part in run.sent],
         "trials": [trial.to_json() for trial in sorted(results, key=lambda trial: trial.id)],
         "results": [dataclasses.asdict(setting) for setting in verdict.settings],
         "recommendation": dataclasses.asdict(verdict.recommendation) if verdict.recommendation is not None else None,

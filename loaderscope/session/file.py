@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
@@ -162,14 +162,20 @@ class SessionFile:
             texts[table] = rows[0][0]
         plan = [self._read_planned(text) for (text,) in self._rows("SELECT planned FROM trial ORDER BY id", str)]
         environment: dict[str, Any] = read_json(dict, texts["environment"])
-        try:
-            sample = json.loads(self._values.get("sample", "null"))
-        except (ValueError, RecursionError):
-            raise SessionError("The session file is damaged: the structure of a sample cannot be read.") from None
-        if not conforms(sample, dict[str, Any] | None):
-            raise SessionError("The session file is damaged: the structure of a sample is none.")
+        sample = self._read_value("sample", dict[str, Any] | None)
+        sent = self._read_value("sent", list[dict[str, Any]] | None)
+        parts = None if sent is None else [read_json(SentPart, json.dumps(part)) for part in sent]
         target, request = read_json(Target, texts["target"]), read_json(Request, texts["request"])
-        return Run(request, environment, target, self._values.get("script", request.script), sample, plan)
+        return Run(request, environment, target, self._values.get("script", request.script), sample, plan, parts)
+
+    def _read_value(self, key: str, hint: Any) -> Any:
+        try:
+            value = json.loads(self._values.get(key, "null"))
+        except (ValueError, RecursionError):
+            raise SessionError(f"The session file is damaged: its '{key}' cannot be read.") from None
+        if not conforms(value, hint):
+            raise SessionError(f"The session file is damaged: its '{key}' is of another type than it should be.")
+        return value
 
     def _read_planned(self, text: str) -> PlannedTrial:
         data: dict[str, Any] = read_json(dict, text)

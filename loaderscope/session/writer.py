@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -81,6 +82,7 @@ class SessionWriter:
                 self._connection.execute(f"INSERT INTO {table} VALUES (?)", (to_text(value),))
             self._put("script", run.script)
             self._put("sample", to_text(run.sample))
+            self._put("sent", to_text(None if run.sent is None else [dataclasses.asdict(part) for part in run.sent]))
             for trial in run.plan:
                 self._plan(trial)
 

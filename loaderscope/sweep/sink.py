@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Protocol
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.sweep.request import Request
 from loaderscope.trace.model import Trace
 
@@ -31,6 +31,7 @@ class Run:
     script: str
     sample: dict[str, Any] | None  # structure of one sample, see agent/samples.py; None without a probe
     plan: list[PlannedTrial]
+    sent: list[SentPart] | None = None  # what each worker is sent, measured once before the trials; None without a probe
 
 
 @dataclasses.dataclass(frozen=True)

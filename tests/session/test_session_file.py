@@ -29,6 +29,11 @@ def test_an_opened_session_equals_the_run(recorded):
             assert_same_trace(session.trace(trial), trace)
 
 
+def test_the_document_says_what_each_worker_is_sent(recorded):
+    heaviest = build_document(recorded[1], recorded[2])["sent"][0]
+    assert (heaviest["attribute"], heaviest["bytes"], heaviest["unpickle_s"]) == ("dataset.paths", 52_000_000, 0.75)
+
+
 def test_log_lines_come_back_in_order(recorded):
     with SessionFile.open(recorded[0]) as session:
         lines = session.log_lines()
