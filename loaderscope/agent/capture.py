@@ -5,25 +5,31 @@ Nothing is unwound: the script's stack, its models and contexts stay alive below
 
 from __future__ import annotations
 
+import _thread
 import ast
+import os
 import sys
-from typing import Any, Callable, NamedTuple, Optional
+from types import FrameType
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
 
 from . import made_loaders
-from .errors import MAIN_GUARD, AgentError
+from .errors import MAIN_GUARD, AgentError, Place, is_user_file
 from .script import AS_MODULE, AS_PROGRAM, Script
+
+_MAIN_THREAD = _thread.get_ident()
 
 
 class Captured(NamedTuple):
     """The iter() at which the script stands still.
 
-    `unguarded_line`: line of the script's top level that leads here, if it stands outside of a main guard.
+    `unguarded`: the line of a top level, the script's or that of a module that it imports, which leads here outside of a
+    main guard.
     """
 
     loader: Any
     number: int
     line: Optional[int]
-    unguarded_line: Optional[int]
+    unguarded: Optional[Place]
 
 
 def run_program(script: Script, number: int, serve: Callable[[Captured], None]) -> None:
@@ -70,26 +76,27 @@ def run_module(script: Script, serve: Callable[[Captured], None]) -> None:
         made_loaders.on_iteration(None)
 
 
-def main_guard_error(script: Script, line: int, start_method: str) -> AgentError:
+def main_guard_error(script: Script, place: Place, start_method: str) -> AgentError:
     """Why workers of a start method that imports the script anew cannot be used."""
+    imported = "" if place.file == script.path else " (%s imports it)" % script.name
     return AgentError(
         MAIN_GUARD,
-        '%s, line %d, iterates a DataLoader outside of `if __name__ == "__main__":`, so every %s worker would run it again; '
-        "put it below such a guard" % (script.name, line, start_method),
-        script.path,
-        line,
+        '%s, line %d%s, iterates a DataLoader outside of `if __name__ == "__main__":`, so every %s worker would run it again: '
+        "put that line below such a guard" % (os.path.basename(place.file), place.line, imported, start_method),
+        place.file,
+        place.line,
     )
 
 
-def is_main_guard(node: ast.stmt) -> bool:
+def is_main_guard(node: ast.AST) -> bool:
     """Whether a statement is `if __name__ == "__main__":`, whichever side the name stands on."""
-    return isinstance(node, ast.If) and _asks_for_main(node.test)
+    return isinstance(node, ast.If) and _asks_for_main(node.test, ast.Eq)
 
 
-def _asks_for_main(test: ast.expr) -> bool:
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        return any(_asks_for_main(value) for value in test.values)
-    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
+def _asks_for_main(test: ast.expr, operator: type) -> bool:
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and operator is ast.Eq:
+        return any(_asks_for_main(value, operator) for value in test.values)
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], operator):
         return False
     sides = [test.left, *test.comparators]
     return any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides) and any(
@@ -98,23 +105,35 @@ def _asks_for_main(test: ast.expr) -> bool:
 
 
 def _captured(script: Script, loader: Any, number: int) -> Captured:
-    innermost: Optional[int] = None
-    top: Optional[int] = None
-    frame = sys._getframe(1)
+    frames = list(_frames(sys._getframe(1)))
+    lines = [frame.f_lineno for frame in frames if frame.f_code.co_filename == script.path]
+    if _thread.get_ident() != _MAIN_THREAD:  # which line started the thread is not known; where the main thread is now comes close
+        frames = list(_frames(sys._current_frames().get(_MAIN_THREAD)))
+    return Captured(loader, number, lines[0] if lines else None, _unguarded(script, frames))
+
+
+def _frames(frame: Optional[FrameType]) -> Iterator[FrameType]:
     while frame is not None:
-        if frame.f_code.co_filename == script.path:
-            innermost = innermost or frame.f_lineno
-            if frame.f_code.co_name == "<module>" and frame.f_globals is script.namespace:
-                top = frame.f_lineno
-        frame = frame.f_back  # type: ignore[assignment]
-    unguarded = top if top is not None and not _is_guarded(script.tree, top) else None
-    return Captured(loader, number, innermost, unguarded)
+        yield frame
+        frame = frame.f_back
+
+
+def _unguarded(script: Script, frames: Sequence[FrameType]) -> Optional[Place]:
+    """The innermost line of a module's top level, if all of the script's lines that lead there stand outside of a main guard."""
+    tops = [frame for frame in frames if frame.f_code.co_name == "<module>" and is_user_file(frame.f_code.co_filename)]
+    if not any(frame.f_globals is script.namespace for frame in tops):
+        return None
+    if any(_is_guarded(script.tree, frame.f_lineno) for frame in frames if frame.f_code.co_filename == script.path):
+        return None
+    return Place(os.path.abspath(tops[0].f_code.co_filename), tops[0].f_lineno, "<module>")
 
 
 def _is_guarded(tree: ast.Module, line: int) -> bool:
-    for statement in tree.body:
-        if statement.lineno <= line <= (statement.end_lineno or statement.lineno):
-            return is_main_guard(statement)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If):
+            only_main = node.body if _asks_for_main(node.test, ast.Eq) else node.orelse if _asks_for_main(node.test, ast.NotEq) else []
+            if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for statement in only_main):
+                return True
     return False
 
 

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import AbstractSet, Any, Dict, Optional, Sequence, Set
 
-from .errors import AgentError, describe, system_exit
+from .errors import UNSUPPORTED, AgentError, describe, system_exit
 
 AS_MODULE = "__mp_main__"
 AS_PROGRAM = "__main__"
@@ -38,6 +38,9 @@ class Script:
         self.name = os.path.basename(self.path)
         if not os.path.exists(self.path):
             raise AgentError("FileNotFoundError", "there is no file %s" % self.path, self.path)
+        if self.name.endswith(".ipynb"):
+            words = "%s is a notebook: export it (jupyter nbconvert --to script) and give the .py file" % self.name
+            raise AgentError(UNSUPPORTED, words, self.path)
         if os.path.isdir(self.path):
             raise AgentError("IsADirectoryError", "%s is a folder, not a Python script" % self.path, self.path)
         try:
@@ -108,14 +111,16 @@ class Script:
             info = describe(error)
         except BaseException as error:  # the border to the user's code: whatever it raises is reported
             info = describe(error)
-            hint = self._import_hint(info.message) if isinstance(error, (ImportError, AttributeError)) else ""
+            hint = self._hint(info.message) if isinstance(error, (ImportError, AttributeError, NameError)) else ""
             info = dataclasses.replace(info, message=info.message + hint)
         else:
             return
         raise AgentError.of(info)
 
-    def _import_hint(self, message: str) -> str:
-        """What to do about an import that fails because of where the script stands."""
+    def _hint(self, message: str) -> str:
+        """What to do about a script that fails because of where it stands or where it comes from."""
+        if "'get_ipython'" in message:
+            return "; the script was exported from a notebook: take out the lines that call get_ipython()"
         if "attempted relative import" in message:
             return "; it is part of a package: give a script outside of it that imports it"
         if "partially initialized module" in message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import multiprocessing
 import os
 import sys
@@ -35,6 +36,16 @@ def _end_with_tree(status: int = 1) -> NoReturn:
         guard.kill_tree()
     finally:
         os._exit(status)
+
+
+def _wait_for_ever() -> NoReturn:
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    while True:
+        try:
+            lock.acquire()
+        except KeyboardInterrupt:
+            _end_with_tree(130)
 
 
 class Agent:
@@ -82,10 +93,14 @@ class Agent:
         script.enter(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
         made_loaders.install()
         number = message.get("capture")
-        if number is None:
-            capture.run_module(script, self._serve_inside)
-        else:
-            capture.run_program(script, int(number), self._serve_inside)
+        try:
+            if number is None:
+                capture.run_module(script, self._serve_inside)
+            else:
+                capture.run_program(script, int(number), self._serve_inside)
+        finally:
+            if self._captured is not None:  # a thread of the script came to the loader, and the requests are served from there
+                _wait_for_ever()
         return self._loaded(script)
 
     def _serve_inside(self, captured: capture.Captured) -> None:
@@ -123,10 +138,10 @@ class Agent:
         order = TrialOrder.from_json(message["trial"])
         feed = self._attached()
         config = order.config
-        if self._captured is not None and self._captured.unguarded_line is not None and config.num_workers and self._script is not None:
+        if self._captured is not None and self._captured.unguarded is not None and config.num_workers and self._script is not None:
             method = config.start_method or loaders.default_start_method()
             if method != "fork":
-                raise capture.main_guard_error(self._script, self._captured.unguarded_line, method)
+                raise capture.main_guard_error(self._script, self._captured.unguarded, method)
         try:
             outcome = trials.run_trial(order, feed)
         except Exception as error:

@@ -7,6 +7,7 @@ import collections.abc
 import enum
 import functools
 import inspect
+import os
 import types
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -77,10 +78,11 @@ def _named(script: Script) -> List[Tuple[str, Any]]:
 def captured_target(script: Script, captured: Captured) -> Target:
     """The target for the loader at whose iter() the script stands."""
     note = ""
-    if captured.unguarded_line is not None:
+    if captured.unguarded is not None:
         note = (
             '%s, line %d, iterates this DataLoader outside of `if __name__ == "__main__":`; '
-            "the script stands still there, and what follows is not seen" % (script.name, captured.unguarded_line)
+            "the script stands still there, and what follows is not seen"
+            % (os.path.basename(captured.unguarded.file), captured.unguarded.line)
         )
     loader = captured.loader
     return Target(

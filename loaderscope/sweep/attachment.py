@@ -136,6 +136,8 @@ def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str
             if target.name == wanted:
                 return target
         found = f"it has {names}" if targets else "nothing else was found in it"
+        reached = [target.note for target in targets if target.name.startswith(CAPTURED) and target.dataset_kind is not None]
+        found = "; ".join([found, *filter(None, reached)])
         raise SweepError(ErrorInfo("unknown-target", f"There is no target {wanted!r} in {script}; {found}."))
     usable = [target for target in targets if set(target.needs) <= set(arguments)]
     for kind in ("loader", "dataset", "captured"):

@@ -1,6 +1,7 @@
 """Loaders that only exist while the script runs: inside main(), behind argparse, in a loop without a guard."""
 
 import multiprocessing
+import textwrap
 
 import pytest
 
@@ -127,6 +128,52 @@ def test_a_subclass_with_an_iter_of_its_own_is_captured_too(agent, write):
     agent.attach("captured:0")
     assert agent.trial(TrialConfig(0, 2)).batches == 3
     assert agent.close() == []
+
+
+WRAPPED = {
+    "swallowed": "try:\n    list(loader)\nexcept:\n    pass",
+    "class body": "class Batches:\n    first = next(iter(loader))",
+    "else of the guard": 'if __name__ == "__main__":\n    pass\nelse:\n    list(loader)',
+    "thread that is waited for": "import threading\nthread = threading.Thread(target=list, args=(loader,))\nthread.start()\nthread.join()",
+    "thread": "import threading\nthread = threading.Thread(target=list, args=(loader,), daemon=True)\nthread.start()\nthread.join(0.3)",
+}
+
+
+@pytest.mark.skipif(not HAS_SPAWN, reason="no start method imports the script again")
+@pytest.mark.parametrize("way", WRAPPED)
+def test_a_loop_without_a_guard_is_found_in_whatever_it_is_wrapped(agent, write, way):
+    script = write(textwrap.dedent(DATA) + "loader = DataLoader(Numbers(8), batch_size=2)\n" + WRAPPED[way] + "\n")
+    targets = agent.load(script)
+    assert [target.name for target in targets][:2] == ["captured:0", "loader"]
+    assert "the script stands still there" in targets[0].note
+    agent.attach("captured:0")
+    failure = agent.trial(TrialConfig(1, 2, start_method="spawn"))
+    assert (failure.kind, failure.file) == ("main-guard", str(script))
+    assert failure.line > script.read_text().splitlines().index("loader = DataLoader(Numbers(8), batch_size=2)") + 1
+
+
+@pytest.mark.skipif(not HAS_SPAWN, reason="no start method imports the script again")
+def test_a_loop_in_an_imported_module_is_named_there(agent, write):
+    helper = write(textwrap.dedent(DATA) + "loader = DataLoader(Numbers(8), batch_size=2)\nlist(loader)\n", "helper.py")
+    agent.load(write("import torch\nfrom helper import loader\n"))
+    agent.attach("captured:0")
+    failure = agent.trial(TrialConfig(1, 2, start_method="spawn"))
+    line = helper.read_text().splitlines().index("list(loader)") + 1
+    assert (failure.file, failure.line) == (str(helper), line)
+    assert f"helper.py, line {line} (train.py imports it)" in failure.message
+
+
+@pytest.mark.skipif(not HAS_SPAWN, reason="no start method imports the script again")
+def test_an_inverted_guard_is_a_guard(agent, write):
+    text = textwrap.dedent(DATA) + 'if __name__ != "__main__":\n    pass\nelse:\n    list(DataLoader(Numbers(8), batch_size=2))\n'
+    agent.load(write(text), capture=0)
+    agent.attach("captured:0")
+    assert agent.trial(TrialConfig(1, 2, start_method="spawn")).batches == 4
+
+
+def test_a_notebook_is_told_what_to_do_with_it(agent, write):
+    assert "jupyter nbconvert" in agent.load(write('{"cells": []}', "lesson.ipynb")).message
+    assert "exported from a notebook" in agent.load(write("get_ipython().run_line_magic('time', '')\n")).message
 
 
 @pytest.mark.parametrize("guard", ['if "__main__" == __name__:', 'if __name__ == "__main__" and True:', "if __name__ == '__main__':"])

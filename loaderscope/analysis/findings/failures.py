@@ -17,7 +17,10 @@ ADVICE = {
         "spawn and forkserver send dataset, collate_fn and worker_init_fn to the workers by pickle: define classes and functions "
         "at the top level of the script (no lambdas, no local classes), and open files in the worker, not in __init__."
     ),
-    "main-guard": 'Put what the script runs under `if __name__ == "__main__":`, since every spawned worker imports the script again.',
+    "main-guard": (
+        "Workers that are spawned or come from a fork server import the script again and run all that stands at its top level: "
+        "all workers on Windows and macOS, and on Linux since Python 3.14. 0 workers, and fork where there is one, run as it is."
+    ),
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
 DEATHS = (
