@@ -156,6 +156,11 @@ class LateBatch:
     fetch_s: float  # how long its fetch took
     sample: int | None  # index of the sample that took longest, where samples were recorded
     sample_s: float | None
+    start_s: float | None = None  # when the wait began, on the trial's time axis
+    cause: str | None = None  # what most of the wait is charged to: a name of `late_batches.Cause` in small letters
+    charged_s: dict[str, float] = dataclasses.field(default_factory=dict)  # by such names; together the wait
+    held_up: int | None = None  # later batches that lay ready behind it when it came
+    held_up_s: float | None = None  # how much of the wait there were any
 
 
 @dataclasses.dataclass(frozen=True)

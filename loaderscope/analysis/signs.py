@@ -6,11 +6,12 @@ import numpy as np
 
 from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, State
 from loaderscope.analysis.epochs import MAIN, EpochRun
+from loaderscope.analysis.late_batches import NO_WORKER, Cause, Waits, find_waits, lane_of, slowest_sample
 from loaderscope.analysis.memory import series
 from loaderscope.analysis.results import LateBatch, Signs
-from loaderscope.analysis.spans import Int64Array, Spans, covered_ns, intersection, spans_of, worker_lanes
+from loaderscope.analysis.spans import Int64Array, Spans, covered_ns, spans_of, worker_lanes
 from loaderscope.analysis.steady import Steady
-from loaderscope.trace.model import WAITING_FOR_EARLIER, Trace, epoch_and_batch
+from loaderscope.trace.model import Trace, epoch_and_batch
 
 NS = 1e-9
 
@@ -29,13 +30,14 @@ def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
     durations = np.concatenate([spans.end_ns - spans.start_ns for spans in fetches.values()])
     collates = np.concatenate([spans.end_ns - spans.start_ns for spans in (spans_of(trace, lane, State.COLLATE) for lane in lanes)])
     deserialising = spans_of(trace, MAIN, State.DESERIALISE)
+    waits = find_waits(trace)
     return Signs(
         fetch_s=float(np.median(durations)) * NS if len(durations) else None,
         fetch_cpu_share=_cpu_share(fetches),
         collate_s=float(np.median(collates)) * NS if len(collates) else None,
         deserialise_share=_steady_share(steady, deserialising.start_ns, deserialising.end_ns),
-        held_up_share=_held_up_share(trace, steady),
-        late_batches=_late_batches(trace, epochs, fetches, float(np.median(durations))) if len(durations) else [],
+        held_up_share=_held_up_share(waits, steady),
+        late_batches=_late_batches(trace, epochs, waits, float(np.median(durations))) if len(durations) else [],
         growth_bytes_per_s=_growth(trace, epochs),
     )
 
@@ -55,55 +57,37 @@ def _steady_share(steady: Steady, start_ns: Int64Array, end_ns: Int64Array) -> f
     return sum(covered_ns(start_ns, end_ns, low, high) for low, high in bounds) / total_ns if total_ns > 0 else None
 
 
-def _held_up_share(trace: Trace, steady: Steady) -> float | None:
-    tracks = [columns.view() for key, columns in list(trace.tracks.items()) if key.lane.startswith("flight-")]
-    if not tracks:
-        return None
-    rows = [view["state"] == WAITING_FOR_EARLIER for view in tracks]
-    start_ns = np.concatenate([view["start_ns"][row] for view, row in zip(tracks, rows, strict=True)]).astype(np.int64)
-    end_ns = np.concatenate([view["end_ns"][row] for view, row in zip(tracks, rows, strict=True)]).astype(np.int64)
-    waits = spans_of(trace, MAIN, State.WAIT)
-    return _steady_share(steady, *intersection((start_ns, end_ns), (waits.start_ns, waits.end_ns)))
+def _held_up_share(waits: Waits, steady: Steady) -> float | None:
+    return _steady_share(steady, waits.end_ns - waits.held_up_ns, waits.end_ns) if (waits.worker != NO_WORKER).any() else None
 
 
-def _late_batches(trace: Trace, epochs: list[EpochRun], fetches: dict[str, Spans], median_ns: float) -> list[LateBatch]:
+def _late_batches(trace: Trace, epochs: list[EpochRun], waits: Waits, median_ns: float) -> list[LateBatch]:
     """The batches after the first of an epoch with the slowest fetches that main had to wait for as well."""
-    waited = {
-        int(batch): int(wait)
-        for epoch in epochs
-        for batch, wait in zip(epoch.batch[1:], (epoch.wait_end_ns - epoch.wait_start_ns)[1:], strict=True)
-        if wait > median_ns
-    }
-    found: list[LateBatch] = []
-    for lane, spans in fetches.items():
-        durations = spans.end_ns - spans.start_ns
-        for row in np.flatnonzero(durations > LATE_FACTOR * median_ns):
-            batch = int(spans.batch[row])
-            if batch not in waited:
-                continue
-            epoch, number = epoch_and_batch(batch)
-            worker = int(lane.partition("-")[2]) if lane != MAIN else None
-            found.append(LateBatch(epoch, number, worker, waited[batch] * NS, int(durations[row]) * NS, None, None))
-    found.sort(key=lambda late: (-late.wait_s, late.epoch, late.batch))
-    return [_with_sample(trace, late, fetches) for late in found[:MAX_LATE_BATCHES]]
+    fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
+    late = (fetch_ns > LATE_FACTOR * median_ns) & (waits.duration_ns > median_ns)
+    late &= ~np.isin(waits.batch, np.array([epoch.batch[0] for epoch in epochs if epoch.batches], np.int64))
+    waits = waits.pick(np.flatnonzero(late))
+    return [_late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]
 
 
-def _with_sample(trace: Trace, late: LateBatch, fetches: dict[str, Spans]) -> LateBatch:
-    lane = MAIN if late.worker is None else f"worker-{late.worker}"
-    if lane not in trace.points:
-        return late
-    spans = fetches[lane]
-    row = next(i for i, batch in enumerate(spans.batch.tolist()) if epoch_and_batch(batch) == (late.epoch, late.batch))
-    low, high = spans.start_ns[row], spans.end_ns[row]
-    points = trace.points[lane].view()
-    inside = (points["state"] == int(State.SAMPLE)) & (points["time_ns"] >= low) & (points["time_ns"] < high)
-    times, samples = points["time_ns"][inside].astype(np.int64), points["value"][inside]
-    if not len(times):
-        return late
-    took = np.diff(np.append(times, high))
-    slowest = int(np.argmax(took))
-    sample = int(samples[slowest]) if samples[slowest] >= 0 else None
-    return LateBatch(late.epoch, late.batch, late.worker, late.wait_s, late.fetch_s, sample, int(took[slowest]) * NS)
+def _late_batch(trace: Trace, waits: Waits, row: int) -> LateBatch:
+    epoch, batch = epoch_and_batch(int(waits.batch[row]))
+    worker, fetch = int(waits.worker[row]), (int(waits.fetch_start_ns[row]), int(waits.fetch_end_ns[row]))
+    sample, sample_ns = slowest_sample(trace, lane_of(worker), *fetch) or (None, None)
+    return LateBatch(
+        epoch=epoch,
+        batch=batch,
+        worker=worker if worker != NO_WORKER else None,
+        wait_s=int(waits.duration_ns[row]) * NS,
+        fetch_s=(fetch[1] - fetch[0]) * NS,
+        sample=sample,
+        sample_s=sample_ns * NS if sample_ns is not None else None,
+        start_s=(int(waits.start_ns[row]) - (trace.origin_ns or 0)) * NS,
+        cause=Cause(waits.cause[row]).name.lower(),
+        charged_s={cause.name.lower(): int(ns) * NS for cause, ns in zip(Cause, waits.charged_ns[row], strict=True) if ns},
+        held_up=int(waits.held_up[row]),
+        held_up_s=int(waits.held_up_ns[row]) * NS,
+    )
 
 
 def _growth(trace: Trace, epochs: list[EpochRun]) -> float | None:
