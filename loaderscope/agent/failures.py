@@ -8,16 +8,14 @@ import itertools
 import os
 import pickle
 import re
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
-from . import layout, loaders
+from . import layout, loaders, unpicklable
 from .errors import NOT_PICKLABLE, UNEXPECTED, WORKER_DIED, AgentError, describe, with_code
 from .messages import ErrorInfo, TrialOrder
 from .torch_internals import FAILED_WORKERS
 from .trials import Feed
 
-_CULPRIT_DEPTH = 5
-_CULPRIT_NODES = 300
 _NEWEST_SEGMENTS = 2
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SAMPLE_KIND = layout.kind_of(layout.State.SAMPLE, layout.INSTANT)
@@ -71,16 +69,22 @@ def _failing_sample(log_dir: str, batch: int) -> Optional[int]:
 
 def _not_picklable(error: BaseException, feed: Feed) -> ErrorInfo:
     info = describe(error)
-    lines = _ADDRESS.sub("", str(error)).strip().splitlines()
-    own_text = lines[0] if lines else type(error).__name__
-    culprit = _culprit(feed, error)
-    if culprit is None:
-        message = "the dataset cannot be sent to a worker: %s" % own_text
-    else:
-        path, value = culprit
-        what = "lambda" if getattr(value, "__name__", "") == "<lambda>" else type(value).__name__
-        message = "%s cannot be sent to a worker: it is a %s (%s)" % (path, what, own_text)
-    return ErrorInfo(NOT_PICKLABLE, message, info.traceback, info.file, info.line)
+    told = (unpicklable.explain(part, error) for part in _sent(feed))
+    sentence = next((sentence for sentence in told if sentence is not None), None)
+    if sentence is None:
+        lines = _ADDRESS.sub("", str(error)).strip().splitlines()
+        sentence = "the dataset cannot be sent to a worker: %s" % (lines[0] if lines else type(error).__name__)
+    return ErrorInfo(NOT_PICKLABLE, sentence, info.traceback, info.file, info.line)
+
+
+def _sent(feed: Feed) -> Iterator[unpicklable.Part]:
+    """What torch sends to each worker of the user's objects, in its order."""
+    loader = feed.source if loaders.is_loader(feed.source) else None
+    yield unpicklable.Part("the dataset", feed.dataset)
+    for name in ("collate_fn", "worker_init_fn"):
+        value = getattr(loader, name, None) if loader is not None else feed.extras.get(name)
+        if value is not None:
+            yield unpicklable.Part(name, value)
 
 
 def _failed_in_pickling(error: BaseException) -> bool:
@@ -94,61 +98,3 @@ def _failed_in_pickling(error: BaseException) -> bool:
             return True
         trace = trace.tb_next
     return False
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, data: Any) -> int:
-        return len(data)
-
-
-def _fails_alike(value: Any, error: BaseException) -> bool:
-    from multiprocessing.reduction import ForkingPickler
-
-    try:
-        ForkingPickler(_Nowhere(), pickle.HIGHEST_PROTOCOL).dump(value)
-    except Exception as again:  # whatever a __reduce__ of the user's raises
-        return type(again) is type(error)
-    return False
-
-
-def _culprit(feed: Feed, error: BaseException) -> Optional[Tuple[str, Any]]:
-    """The deepest attribute whose pickling fails in the same way, with its path."""
-    loader = feed.source if loaders.is_loader(feed.source) else None
-    roots: List[Tuple[str, Any]] = [("the dataset", feed.dataset)]
-    for name in ("collate_fn", "worker_init_fn"):
-        value = getattr(loader, name, None) if loader is not None else feed.extras.get(name)
-        if value is not None:
-            roots.append((name, value))
-    budget = _CULPRIT_NODES
-    for path, value in roots:
-        if not _fails_alike(value, error):
-            continue
-        found: Tuple[str, Any] = (path, value)
-        for _ in range(_CULPRIT_DEPTH):
-            parts = list(itertools.islice(_parts(*found), budget))
-            budget -= len(parts)
-            deeper = next((part for part in parts if _fails_alike(part[1], error)), None)
-            if deeper is None:
-                break
-            found = deeper
-        return found
-    return None
-
-
-def _parts(path: str, value: Any) -> Iterator[Tuple[str, Any]]:
-    shown = "dataset" if path == "the dataset" else path
-    if isinstance(value, dict):
-        for key, item in list(value.items())[:_CULPRIT_NODES]:
-            yield "%s[%r]" % (shown, key), item
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value[:_CULPRIT_NODES]):
-            yield "%s[%d]" % (shown, index), item
-    elif (
-        isinstance(getattr(value, "__dict__", None), dict)
-        and not isinstance(value, type)
-        and not callable(getattr(value, "__code__", None))
-    ):
-        for name, item in list(vars(value).items()):
-            yield "%s.%s" % (shown, name), item

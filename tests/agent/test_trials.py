@@ -284,9 +284,9 @@ def test_a_worker_that_ends_is_told_as_such(start_agent, write):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("unpicklable", "dataset.parts['tools'].lock cannot be sent to a worker: it is a lock"),
-        ("with_lambda", "collate_fn cannot be sent to a worker: it is a lambda (Can't pickle <function <lambda>>"),
-        ("local", "the dataset cannot be sent to a worker: it is a Local"),
+        ("unpicklable", "dataset.parts['tools'].lock is a lock, which cannot be sent to a worker: make it in the worker"),
+        ("with_lambda", "collate_fn is a lambda (train.py, line"),
+        ("local", "the dataset is an object of the class Local that is defined inside"),
     ],
 )
 def test_what_cannot_be_pickled_is_named_by_its_attribute(agent, target, words):
