@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
@@ -165,8 +166,9 @@ class SessionFile:
         sample = self._read_value("sample", dict[str, Any] | None)
         sent = self._read_value("sent", list[dict[str, Any]] | None)
         parts = None if sent is None else [read_json(SentPart, json.dumps(part)) for part in sent]
+        controls = [read_json(Control, json.dumps(row)) for row in self._read_value("controls", list[dict[str, Any]] | None) or ()]
         target, request = read_json(Target, texts["target"]), read_json(Request, texts["request"])
-        return Run(request, environment, target, self._values.get("script", request.script), sample, plan, parts)
+        return Run(request, environment, target, self._values.get("script", request.script), sample, plan, parts, controls)
 
     def _read_value(self, key: str, hint: Any) -> Any:
         try:

@@ -45,8 +45,8 @@ class Recording:
         self._writer = SessionWriter(self._path, self._force)
         self.run = run
         self._write(lambda writer: writer.run_started(run))
-        for line in self._early:
-            self.log_line(line)
+        early, self._early = self._early, []
+        self._write(lambda writer: [writer.log_line(line) for line in early])
         self._console.run_started(run)
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
@@ -65,8 +65,8 @@ class Recording:
     def log_line(self, line: LogLine) -> None:
         if self.run is None:
             self._early.append(line)
-            return
-        self._write(lambda writer: writer.log_line(line))
+        else:
+            self._write(lambda writer: writer.log_line(line))
         self._console.log_line(line)
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:

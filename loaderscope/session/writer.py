@@ -83,6 +83,7 @@ class SessionWriter:
             self._put("script", run.script)
             self._put("sample", to_text(run.sample))
             self._put("sent", to_text(None if run.sent is None else [dataclasses.asdict(part) for part in run.sent]))
+            self._put("controls", to_text([dataclasses.asdict(control) for control in run.controls]))
             for trial in run.plan:
                 self._plan(trial)
 

@@ -10,6 +10,7 @@ from loaderscope.sweep.limits import DataCost, SweepEstimate, estimate, mark_lim
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.space import Facts, plan
+from loaderscope.sweep.startup_plan import as_experiment
 from loaderscope.sweep.system import Machine
 
 
@@ -34,6 +35,8 @@ def facts_of(environment: dict[str, Any]) -> Facts:
         start_methods=tuple(environment["start_methods"]),
         default_start_method=environment["default_start_method"],
         accelerator=environment.get("accelerator"),
+        script_imports=tuple((item["name"], item["seconds"]) for item in environment.get("script_imports") or ()),
+        python=environment.get("python"),
     )
 
 
@@ -52,7 +55,12 @@ def data_cost(sample: dict[str, Any] | None) -> DataCost:
 def forecast_sweep(
     request: Request, target: Target, environment: dict[str, Any], sample: dict[str, Any] | None, machine: Machine
 ) -> SweepForecast:
-    """Lays out the sweep as the pool would and adds up what it will take."""
+    """Lays out the sweep as the pool would and adds up what it will take.
+
+    Raises:
+        SweepError: see `as_experiment`.
+    """
+    request = as_experiment(request) if request.startup else request
     cost = data_cost(sample)
     trials = mark_limits(plan(request, target, facts_of(environment)), cost, machine, request.force)
     return SweepForecast(trials, estimate(trials, request, cost, machine, target.length), machine.memory_available_bytes)

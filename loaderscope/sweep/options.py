@@ -151,6 +151,15 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+STARTUP_HELP = (
+    "the start-up experiment: where do the seconds before the first batch go, and what would save them? Runs every start method "
+    "of the system with 0, 1, 2 and 4 workers, persistent workers on and off, 3 epochs of 2 batches a worker, and a fork server that "
+    "has preloaded the script's heavy imports (or --forkserver-preload); before them, as controls, a bare interpreter and the imports "
+    "of numpy and torch, read from disk where the system lets one drop them from its cache, and again. "
+    "--num-workers, --start-method, --epochs and --batches narrow or change it"
+)
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """All options of `run` that make the request."""
     add_script_options(parser)
@@ -172,6 +181,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     axes.add_argument("--in-order", metavar="on,off", type=on_off, default=(True,), help="hand batches out in the sampler's order (on)")
     axes.add_argument("--backend", metavar="NAME,…", type=several(one_of(BACKENDS)), default=("process",), help="process, thread (process)")
+
+    parser.add_argument("--startup", action="store_true", help=STARTUP_HELP)
 
     work = parser.add_argument_group("work of a trial")
     work.add_argument("--batches", metavar="N", type=batches, default=100, help="batches per epoch, or all (100)")
@@ -257,4 +268,5 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         probe=options.probe,
         force=options.force,
         isolate=options.isolate,
+        startup=options.startup,
     )

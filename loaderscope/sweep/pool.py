@@ -9,17 +9,20 @@ import traceback
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder
+from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep import limits, reaper, space
-from loaderscope.sweep.agent_process import AgentProcess
+from loaderscope.sweep.agent_process import AgentProcess, default_python
 from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, SweepError, attach, load, start_agent
+from loaderscope.sweep.controls import measure_controls
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.scratch import Scratch
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink
+from loaderscope.sweep.startup_plan import as_experiment
 from loaderscope.sweep.system import read_machine
 from loaderscope.sweep.trial_run import StoppedError, TrialEnd, TrialRun
 from loaderscope.telemetry.sampler import Sampler
@@ -102,7 +105,7 @@ class Pool:
 
         The sample is read in an agent of its own: one that has touched the user's data is not used for a trial.
         """
-        request = self._request
+        self._request = request = as_experiment(self._request) if self._request.startup else self._request
         sample: dict[str, Any] | None = None
         if request.probe:
             learnt = probe_target(request, self._tick, self._log_output)
@@ -128,7 +131,13 @@ class Pool:
             raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
         plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), data_cost(sample), read_machine(), request.force)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
-        return Run(request, environment, target, request.script, sample, plan), length
+        controls = self._measure_controls() if request.startup else []
+        return Run(request, environment, target, request.script, sample, plan, controls=controls), length
+
+    def _measure_controls(self) -> list[Control]:
+        self._log("Controls: a bare interpreter and the imports of numpy and torch, each a few times.")
+        python = self._request.python or default_python()
+        return [] if python is None else measure_controls(python, self._request.load_timeout_s, self._tick)
 
     def _load_and_keep(self, request: Request) -> tuple[Loaded, Attached]:
         """Loads the script in the agent that the first trial will use."""

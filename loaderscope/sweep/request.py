@@ -51,6 +51,7 @@ class Request:
     probe: bool = True
     force: bool = False
     isolate: bool = False
+    startup: bool = False  # the start-up experiment, see sweep/startup_plan.py
 
     def to_json(self) -> dict[str, Any]:
         """The `request` of the JSON document."""

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Protocol
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.sweep.request import Request
 from loaderscope.trace.model import Trace
@@ -32,6 +33,7 @@ class Run:
     sample: dict[str, Any] | None  # structure of one sample, see agent/samples.py; None without a probe
     plan: list[PlannedTrial]
     sent: list[SentPart] | None = None  # what each worker is sent, measured once before the trials; None without a probe
+    controls: list[Control] = dataclasses.field(default_factory=list)  # of a start-up experiment, measured before the trials
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.configs import normalise
+from loaderscope.sweep import startup_plan
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import PlannedTrial
 
@@ -27,6 +28,8 @@ class Facts:
     start_methods: tuple[str, ...]  # of the agent's Python on this system
     default_start_method: str
     accelerator: bool | None = None  # whether memory can be pinned for one; None: not known, so it is tried
+    script_imports: tuple[tuple[str, float], ...] = ()  # heaviest modules that loading the script imported, with their seconds
+    python: str | None = None  # the interpreter's version
 
 
 def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
@@ -34,7 +37,7 @@ def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
 
     Settings that cannot be run are one row each, with `repeat` None and the reason.
     """
-    settings = settings_of(request, target, facts)
+    settings = _experiment_settings(request, target, facts) if request.startup else settings_of(request, target, facts)
     trials: list[PlannedTrial] = []
     for repeat in range(request.repeats):
         for config, skip in _turned(settings, repeat, request.repeats):
@@ -53,6 +56,12 @@ def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[Tr
             normal = dataclasses.replace(normal, persistent_workers=True)  # the row shows what was asked for
         found.setdefault(normal, skip)
     return list(found.items())
+
+
+def _experiment_settings(request: Request, target: Target, facts: Facts) -> list[tuple[TrialConfig, Skip | None]]:
+    preload = startup_plan.heavy_modules(request, facts.script_imports, facts.python)
+    parts = startup_plan.parts(request, facts.start_methods, preload)
+    return [setting for part in parts for setting in settings_of(part, target, facts)]
 
 
 def default_workers(usable_cpus: int) -> tuple[int, ...]:

@@ -1,0 +1,102 @@
+"""What the start-up experiment runs: start methods x workers x persistent on and off, and a fork server with heavy modules preloaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from loaderscope.agent.messages import Consumer, ErrorInfo
+from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep.request import Axes, Request
+
+WORKERS = (0, 1, 2, 4)
+EPOCHS = 3
+BATCHES_PER_WORKER = 2
+LEAST_BATCHES = 4
+HEAVY_IMPORT_S = 0.05
+"""A module that takes less is not worth preloading."""
+
+SERVER_KNOWS_PATH_SINCE = (3, 13, 8)
+"""Before, a fork server looks for what it preloads in its working directory and what is installed, not beside the script."""
+
+ALWAYS_IMPORTED = "torch"  # by every script with a loader, and heavier than most
+
+_FIXED_AXES = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "backend")
+
+
+def as_experiment(request: Request) -> Request:
+    """The request as a start-up experiment: few batches, several epochs, and nothing that consumes them.
+
+    Workers and start methods stay narrowed to what the request names; so do epochs and batches that are not the defaults.
+
+    Raises:
+        SweepError: other axes have several values, or there is a step, a device, threads, or no worker to start.
+    """
+    axes, plain = request.axes, Request(request.script)
+    for name in _FIXED_AXES:
+        if len(getattr(axes, name) or ()) > 1:
+            raise _refusal(f"varies workers, start methods and persistent workers; give one value of --{name.replace('_', '-')}")
+    if axes.persistent_workers == (True,):
+        raise _refusal("compares persistent workers with others, so --persistent-workers cannot be on alone")
+    if "thread" in axes.backend:
+        raise _refusal("measures the start of worker processes; threads (--backend thread) have none")
+    if request.device is not None or (request.consumer is not None and request.consumer.kind != "none"):
+        raise _refusal("measures the way to the first batch alone, so it takes neither --step nor --device")
+    if axes.num_workers is not None and not any(axes.num_workers):
+        raise _refusal("measures how workers start, so --num-workers must name a number above 0")
+    batches = max(LEAST_BATCHES, BATCHES_PER_WORKER * max(axes.num_workers or WORKERS))
+    return dataclasses.replace(
+        request,
+        epochs=request.epochs if request.epochs != plain.epochs else EPOCHS,
+        batches=request.batches if request.batches != plain.batches else batches,
+        consumer=Consumer("none"),
+    )
+
+
+def _refusal(sentence: str) -> SweepError:
+    return SweepError(ErrorInfo("unsupported", f"The start-up experiment (--startup) {sentence}."))
+
+
+def parts(request: Request, start_methods: Sequence[str], preload: tuple[str, ...]) -> list[Request]:
+    """The sweeps that make up the experiment: the one without preloading, and the one with it where there is a fork server.
+
+    Args:
+        request: the experiment; its axes narrow it.
+        start_methods: what the system has.
+        preload: the modules that a fork server is to import beforehand.
+    """
+    methods = request.axes.start_method or tuple(start_methods)
+    workers = request.axes.num_workers or WORKERS
+    axes = dataclasses.replace(request.axes, num_workers=workers, start_method=methods, persistent_workers=(False, True))
+    found = [dataclasses.replace(request, axes=axes, forkserver_preload=())]
+    with_workers = tuple(count for count in workers if count)
+    if "forkserver" in methods and "forkserver" in start_methods and preload and with_workers:
+        server: Axes = dataclasses.replace(axes, num_workers=with_workers, start_method=("forkserver",), persistent_workers=(False,))
+        found.append(dataclasses.replace(request, axes=server, forkserver_preload=preload))
+    return found
+
+
+def heavy_modules(request: Request, script_imports: Sequence[tuple[str, float]], python: str | None) -> tuple[str, ...]:
+    """The modules worth preloading: the user's choice, else the heavy ones of those that the script imports.
+
+    Args:
+        request: names the script and maybe the user's choice.
+        script_imports: top-level modules that loading the script imported, with their seconds.
+        python: version of the interpreter; decides whether a server finds modules beside the script.
+    """
+    if request.forkserver_preload:
+        return request.forkserver_preload
+    heavy = tuple(name for name, seconds in script_imports if seconds >= HEAVY_IMPORT_S and _server_finds(name, request, python))
+    return heavy or (ALWAYS_IMPORTED,)
+
+
+def _server_finds(name: str, request: Request, python: str | None) -> bool:
+    folder = Path(request.script).parent
+    beside = (folder / f"{name}.py").exists() or (folder / name).is_dir()
+    return not beside or _version(python) >= SERVER_KNOWS_PATH_SINCE or Path(request.cwd or os.getcwd()).resolve() == folder.resolve()
+
+
+def _version(python: str | None) -> tuple[int, ...]:
+    return tuple(int(part) for part in (python or "").split(".")[:3] if part.isdigit())

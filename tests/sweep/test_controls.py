@@ -1,0 +1,82 @@
+"""Controls of the start-up experiment, in interpreters that work and in some that do not."""
+
+import os
+import pathlib
+import stat
+import sys
+
+import psutil
+import pytest
+
+from loaderscope.sweep import controls
+from loaderscope.sweep.controls import measure_controls
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake interpreters are shell scripts")
+
+
+def interpreter(folder: pathlib.Path, text: str) -> str:
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(controls, "CONTROLS", names)
+
+
+def test_an_interpreter_and_an_import_are_timed_from_disk_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "python", "numpy")
+    bare, numpy = measure_controls(sys.executable, 30.0)
+    assert bare.error is None and numpy.error is None
+    assert 0 < bare.again_s < numpy.again_s  # type: ignore[operator]
+    assert bare.again_cpu_s > 0  # type: ignore[operator]
+    assert numpy.cache_was_dropped == (sys.platform == "linux")
+    assert numpy.first_from_disk_share is None or 0 <= numpy.first_from_disk_share <= 1
+
+
+def test_an_interpreter_without_the_module_says_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "torch")
+    (control,) = measure_controls(interpreter(tmp_path, f'exec {sys.executable} -S "$@"'), 30.0)
+    assert control.error == "This interpreter has no torch."
+    assert control.first_s is None
+
+
+def test_an_interpreter_that_fails_tells_its_last_line(tmp_path: pathlib.Path) -> None:
+    for control in measure_controls(interpreter(tmp_path, "echo broken on purpose >&2; exit 3"), 30.0):
+        assert control.error == "The interpreter ended by itself with exit status 3: broken on purpose."
+
+
+def test_an_interpreter_that_is_not_there_is_told(tmp_path: pathlib.Path) -> None:
+    assert "cannot be started" in (measure_controls(str(tmp_path / "nothing"), 30.0)[0].error or "")
+
+
+def test_one_that_hangs_is_given_up_and_leaves_no_process(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "python")
+    pid_file = tmp_path / "pid"
+    (control,) = measure_controls(interpreter(tmp_path, f"echo $$ > {pid_file}; sleep 60 & wait"), 0.3)
+    assert control.error == "It did not end within 0.3 s (--load-timeout)."
+    assert not psutil.pid_exists(int(pid_file.read_text()))
+
+
+def test_cancelling_ends_the_process_at_once(tmp_path: pathlib.Path) -> None:
+    pid_file = tmp_path / "pid"
+
+    class StopError(Exception):
+        pass
+
+    def tick() -> None:
+        if pid_file.exists() and pid_file.read_text().strip():
+            raise StopError
+
+    with pytest.raises(StopError):
+        measure_controls(interpreter(tmp_path, f"echo $$ > {pid_file}; exec sleep 60"), 30.0, tick)
+    assert not psutil.pid_exists(int(pid_file.read_text()))
+
+
+def test_dropping_files_from_the_cache_changes_nothing_in_them(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(os.urandom(10_000))
+    before = path.read_bytes()
+    assert controls.drop_from_cache([str(path), str(tmp_path), str(tmp_path / "nothing")]) == (sys.platform == "linux")
+    assert path.read_bytes() == before

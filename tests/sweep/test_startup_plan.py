@@ -1,0 +1,87 @@
+"""What the start-up experiment runs, and what it refuses."""
+
+import dataclasses
+
+import pytest
+
+from loaderscope.agent.messages import Consumer, Target
+from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep.request import Axes, Request
+from loaderscope.sweep.space import Facts, plan
+from loaderscope.sweep.startup_plan import as_experiment, heavy_modules
+
+FACTS = Facts(4, ("fork", "spawn", "forkserver"), "fork", False, (("torch", 1.2), ("numpy", 0.1), ("json", 0.02)), "3.11.7")
+DATASET = Target("data", "dataset", "Data", "variable", dataset_kind="map", length=1000)
+
+
+def lay_out(facts=FACTS, **options):
+    axes = {name: options.pop(name) for name in list(options) if name in Axes.__dataclass_fields__}
+    request = as_experiment(Request("/nowhere/script.py", startup=True, axes=Axes(**axes), **options))
+    return [trial.config for trial in plan(request, DATASET, facts) if trial.skip is None]
+
+
+def kinds(configs):
+    return {(c.start_method, c.num_workers, c.persistent_workers, c.forkserver_preload) for c in configs}
+
+
+def test_every_start_method_with_1_2_and_4_workers_persistent_or_not_and_a_server_with_heavy_modules():
+    configs = lay_out()
+    expected = {(None, 0, None, None)}
+    expected |= {(m, n, p, None) for m in ("fork", "spawn", "forkserver") for n in (1, 2, 4) for p in (False, True)}
+    expected |= {("forkserver", n, False, ("torch", "numpy")) for n in (1, 2, 4)}
+    assert kinds(configs) == expected
+    assert len(configs) == 22
+
+
+def test_named_workers_and_start_methods_narrow_it():
+    assert kinds(lay_out(num_workers=(1,), start_method=("spawn",))) == {("spawn", 1, False, None), ("spawn", 1, True, None)}
+
+
+def test_a_system_without_fork_server_preloads_nothing():
+    configs = lay_out(dataclasses.replace(FACTS, start_methods=("spawn",), default_start_method="spawn"))
+    assert {config.start_method for config in configs} == {None, "spawn"}
+    assert {config.forkserver_preload for config in configs} == {None}
+
+
+def test_the_users_modules_are_preloaded_instead_and_only_where_that_is_the_remedy():
+    configs = lay_out(forkserver_preload=("heavy",), num_workers=(1,), start_method=("forkserver",))
+    assert [config.forkserver_preload for config in configs] == [None, None, ("heavy",)]
+
+
+def test_repeats_are_interleaved():
+    configs = lay_out(num_workers=(1,), start_method=("spawn",), repeats=2)
+    assert [config.persistent_workers for config in configs] == [False, True, True, False]
+
+
+def test_few_batches_and_several_epochs_unless_asked_for_others():
+    made = as_experiment(Request("a.py", startup=True))
+    assert (made.batches, made.epochs, made.consumer) == (8, 3, Consumer("none"))
+    made = as_experiment(Request("a.py", startup=True, batches=5, epochs=6))
+    assert (made.batches, made.epochs) == (5, 6)
+    assert as_experiment(made) == made
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"axes": Axes(prefetch_factor=(2, 4))},
+        {"axes": Axes(persistent_workers=(True,))},
+        {"axes": Axes(backend=("thread",))},
+        {"axes": Axes(num_workers=(0,))},
+        {"consumer": Consumer("sleep", 5.0)},
+        {"device": "cuda:0"},
+    ],
+)
+def test_what_it_does_not_vary_is_refused(options):
+    with pytest.raises(SweepError, match="--startup"):
+        as_experiment(Request("a.py", startup=True, **options))
+
+
+def test_a_module_beside_the_script_is_preloaded_only_where_the_server_finds_it(tmp_path):
+    (tmp_path / "mine.py").touch()
+    request = Request(str(tmp_path / "script.py"), cwd="/")
+    imports = [("torch", 1.0), ("mine", 0.5)]
+    assert heavy_modules(request, imports, "3.11.7") == ("torch",)
+    assert heavy_modules(request, imports, "3.14.1") == ("torch", "mine")
+    assert heavy_modules(dataclasses.replace(request, cwd=str(tmp_path)), imports, "3.11.7") == ("torch", "mine")
+    assert heavy_modules(request, [], None) == ("torch",)
