@@ -52,7 +52,7 @@ def paint_overlay(
 def span_box(canvas: Canvas, span: SpanRef) -> QRectF | None:
     """Where a span is drawn, or None where its lane has no row."""
     for placed in canvas.layout.rows:
-        if span.lane not in placed.row.lanes:
+        if span.lane not in placed.row.lanes or canvas.layout.is_covered(placed, canvas.scroll_y):
             continue
         left, right = canvas.x_of(np.array([span.start_ns, span.end_ns], np.int64)).tolist()
         left, right = max(left, canvas.left - 50.0), min(right, canvas.left + canvas.layout.plot_width + 50.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
 
 from loaderscope.gui.palette import Palette
@@ -49,7 +49,8 @@ def paint(painter: QPainter, scene: Scene | None, viewport: Viewport, layout: La
 def paint_header(canvas: Canvas) -> None:
     """Title, legend and minimap."""
     _paint_title(canvas)
-    _paint_minimap(canvas)
+    if canvas.layout.minimap_px:
+        _paint_minimap(canvas)
 
 
 def overview_columns(layout: Layout) -> int:
@@ -64,33 +65,36 @@ def paint_plot_area(canvas: Canvas) -> None:
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     painter.setClipRect(QRectF(left, layout.axis_y, width, layout.height - layout.axis_y))
     marks = axis.ticks(canvas.viewport.start, canvas.viewport.span, layout.plot_width)
-    _paint_axis(canvas, marks)
+    if layout.axis_px:
+        _paint_axis(canvas, marks)
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
     for tick in marks.major:
         x = canvas.left + canvas.viewport.x_of(tick.time, layout.plot_width)
         canvas.line(round(x), layout.header_height, round(x), layout.height, palette.grid)
     for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
         canvas.line(x, layout.header_height, x, layout.height, palette.border)
-    for y in layout.rules:
-        canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
-    visible = _visible_rows(canvas)
-    lanes.paint_spans(canvas, [placed for placed in visible if placed.row.kind in ("lane", "flight")])
-    for placed in visible:
-        if placed.row.kind == "plot":
-            plots.paint_plot(canvas, placed)
+    for band, visible in _bands(canvas, left, width):
+        painter.setClipRect(band)
+        for y in layout.rules:
+            canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
+        lanes.paint_spans(canvas, [placed for placed in visible if placed.row.kind in ("lane", "group", "flight")])
+        for placed in visible:
+            if placed.row.kind == "plot":
+                plots.paint_plot(canvas, placed)
     paint_reasons(canvas)
     painter.restore()
 
 
 def paint_reasons(canvas: Canvas) -> None:
     """The rows that say why there is nothing to draw: between the columns of the canvas, in a place that panning does not move."""
-    layout, width = canvas.layout, canvas.x1 - canvas.x0
+    left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     canvas.painter.save()
-    canvas.painter.setClipRect(QRectF(canvas.left + canvas.x0, layout.header_height, width, layout.height - layout.header_height))
-    for placed in _visible_rows(canvas):
-        if placed.row.kind == "reason":
-            canvas.fill(canvas.left + canvas.x0, canvas.top + placed.y + 1, width, placed.height - 1, canvas.palette.base)
-            _paint_reason(canvas, placed)
+    for band, visible in _bands(canvas, left, width):
+        canvas.painter.setClipRect(band)
+        for placed in visible:
+            if placed.row.kind == "reason":
+                canvas.fill(left, canvas.top + placed.y + 1, width, placed.height - 1, canvas.palette.base)
+                _paint_reason(canvas, placed)
     canvas.painter.restore()
 
 
@@ -103,25 +107,44 @@ def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
         canvas.fill(0, layout.axis_y, canvas.left, layout.height - layout.axis_y, palette.base)
         right = canvas.left + layout.plot_width
         canvas.fill(right, layout.header_height, layout.width - right, layout.height - layout.header_height, palette.base)
-    painter.setClipRect(QRectF(0, layout.header_height, canvas.left, layout.height - layout.header_height))
-    for y in layout.rules:
-        canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
-    for placed in _visible_rows(canvas)[turn % turns :: turns]:
-        second = second_line(canvas, placed)
-        y = canvas.top + placed.y
-        canvas.fill(0, y, canvas.left, placed.height, palette.base)
-        width = canvas.left - 18.0
-        if placed.two_lines and second:
-            middle = y + placed.height / 2
-            canvas.text(QRectF(10, middle - 14, width, 14), placed.row.label, palette.text, canvas.label_font)
-            canvas.text(QRectF(10, middle - 1, width, 13), second, palette.muted, canvas.small_font)
-        else:
-            canvas.text(QRectF(10, y, width, placed.height), placed.row.label, palette.text, canvas.label_font)
-            taken = canvas.label_font.advance(placed.row.label) + 6
-            short = second.rpartition(" ")[0].rpartition(" ")[2] + " %" if second.endswith("%") else second
-            if second and width - taken > 20:
-                box = QRectF(10 + taken, y, width - taken, placed.height)
-                canvas.text(box, short, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignRight)
+    for band, visible in _bands(canvas, 0, canvas.left):
+        painter.setClipRect(band)
+        for y in layout.rules:
+            canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
+        for placed in visible[turn % turns :: turns]:
+            _paint_label(canvas, placed)
+    painter.restore()
+
+
+def _paint_label(canvas: Canvas, placed: PlacedRow) -> None:
+    palette, second = canvas.palette, second_line(canvas, placed)
+    y = canvas.top + placed.y
+    canvas.fill(0, y, canvas.left, placed.height, palette.base)
+    width = canvas.left - 18.0
+    middle = y + placed.height / 2
+    if placed.chevron:
+        _paint_chevron(canvas, placed.chevron, middle - (7 if placed.two_lines and second else 0))
+    if placed.two_lines and second:
+        canvas.text(QRectF(10, middle - 14, width, 14), placed.row.label, palette.text, canvas.label_font)
+        canvas.text(QRectF(10, middle - 1, width, 13), second, palette.muted, canvas.small_font)
+        return
+    canvas.text(QRectF(10, y, width, placed.height), placed.row.label, palette.text, canvas.label_font)
+    taken = canvas.label_font.advance(placed.row.label) + 6
+    short = second.rpartition(" ")[0].rpartition(" ")[2] + " %" if second.endswith("%") else second
+    if second and width - taken > 20:
+        box = QRectF(10 + taken, y, width - taken, placed.height)
+        canvas.text(box, short, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignRight)
+
+
+def _paint_chevron(canvas: Canvas, chevron: str, middle: float) -> None:
+    """Points down while lanes stand below it, and to the right where they are shown as one."""
+    places = ((2, -1.5), (8, -1.5), (5, 2.5)) if chevron == "open" else ((3, -3), (7, 0), (3, 3))
+    painter = canvas.painter
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour(canvas.palette.muted))
+    painter.drawPolygon([QPointF(x, middle + y) for x, y in places])
     painter.restore()
 
 
@@ -138,7 +161,9 @@ def second_line(canvas: Canvas, placed: PlacedRow) -> str:
     start, end = canvas.view_ns
     end = min(end, canvas.scene.trace.end_ns)
     start = max(start, canvas.scene.origin_ns)
-    return f"{word} {axis.share(busy_share(canvas.scene, row.lanes[0], states, start, end))}" if end > start else ""
+    if end <= start:
+        return ""
+    return f"{word} {axis.share(sum(busy_share(canvas.scene, lane, states, start, end) for lane in row.lanes) / len(row.lanes))}"
 
 
 def _visible_rows(canvas: Canvas) -> list[PlacedRow]:
@@ -146,12 +171,23 @@ def _visible_rows(canvas: Canvas) -> list[PlacedRow]:
     return [placed for placed in canvas.layout.rows if placed.y + placed.height > low and placed.y < high]
 
 
+def _bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:
+    """What scrolls and what is frozen above it, each with its part of the widget between two columns and its visible rows."""
+    layout, visible = canvas.layout, _visible_rows(canvas)
+    top = layout.header_height + layout.frozen_height
+    bands = [(QRectF(left, top, width, layout.height - top), [placed for placed in visible if not placed.is_frozen])]
+    if layout.frozen_height:
+        frozen = QRectF(left, layout.header_height, width, layout.frozen_height)
+        bands.append((frozen, [placed for placed in visible if placed.is_frozen]))
+    return bands
+
+
 def _paint_title(canvas: Canvas) -> None:
     """The title on the left and the legend on the right."""
     palette, painter = canvas.palette, canvas.painter
     x = float(canvas.layout.width - 10)
     entries = canvas.scene.legend()
-    title_px = canvas.label_font.advance(canvas.scene.title) + 30
+    title_px = canvas.label_font.advance(canvas.scene.title) + 30 + canvas.layout.notice_px
     for word, role, hatched in reversed(entries):
         advance = canvas.label_font.advance(word)
         if x - advance - 34 < title_px:

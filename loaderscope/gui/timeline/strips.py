@@ -9,6 +9,7 @@ from loaderscope.gui.timeline.layout import PlacedRow, slot_px
 from loaderscope.gui.timeline.lod import TrackIndex
 from loaderscope.gui.timeline.scene import Scene, drawn_states
 from loaderscope.gui.timeline.states import LEVEL_PARTS
+from loaderscope.gui.timeline.summed import summed
 
 
 @dataclasses.dataclass(slots=True)
@@ -47,10 +48,11 @@ def strips(scene: Scene, rows: Sequence[PlacedRow], top: float) -> list[Strip]:
 
     Args:
         scene: what to show.
-        rows: lanes and the compact row of batches in flight.
+        rows: lanes, groups of lanes and the compact row of batches in flight.
         top: where y = 0 of the rows is.
     """
-    found = [strip for placed in rows for strip in (_of_lane if placed.row.kind == "lane" else _of_flight)(scene, placed, top)]
+    of_kind = {"lane": _of_lane, "group": _of_group, "flight": _of_flight}
+    found = [strip for placed in rows for strip in of_kind[placed.row.kind](scene, placed, top)]
     return sorted(found, key=lambda strip: strip.level)
 
 
@@ -64,6 +66,15 @@ def _of_lane(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
         for index, states in zip(indexes, states_of, strict=True):
             if states:
                 yield Strip(index, states, y + height - part, part, level, y, height, holds_others, level == 0, level < 2)
+
+
+def _of_group(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
+    y, height = top + placed.bar_y, placed.bar_height
+    for level in range(len(LEVEL_PARTS)):
+        tracks, states = summed(scene, placed.row.lanes, placed.row.lane_kind, level)
+        part = level_px(height, level)
+        if states:
+            yield Strip(tracks, states, y + height - part, part, level, y, height, is_named=False)
 
 
 def _of_flight(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:

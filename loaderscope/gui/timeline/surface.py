@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt, QTimer
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
 
 from loaderscope.gui.theme import current_palette
+from loaderscope.gui.timeline.arrangement import Arranged, Arrangement, arrange
 from loaderscope.gui.timeline.backing import Backing
 from loaderscope.gui.timeline.canvas import Canvas
-from loaderscope.gui.timeline.layout import RIGHT_PX, Layout, place
+from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place
 from loaderscope.gui.timeline.navigation import Navigator
+from loaderscope.gui.timeline.notices import LaneNotices
 from loaderscope.gui.timeline.overlay import paint_overlay
 from loaderscope.gui.timeline.pointer import Pointer
 from loaderscope.gui.timeline.query import SpanRef
@@ -26,7 +28,12 @@ class TimelineSurface(QWidget):
 
     Attributes:
         dragging: whether the mouse is moving with a button held, which hides the hover card.
+
+    Signals:
+        arrangementChanged: the user arranged the rows differently.
     """
+
+    arrangementChanged = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -37,9 +44,16 @@ class TimelineSurface(QWidget):
         self.pointer: Pointer | None = None
         self.dragging = False
         self.backing = Backing()
-        self._layout = place((), 1, 1)
+        self._arrangement = Arrangement()
+        self._arranged = Arranged()
+        self._is_part = False
+        self._has_axis = True
+        self._placed = self._layout = place((), 1, 1)
+        self._notices = LaneNotices(self)
+        self._notices.showRequested.connect(self.show_hidden_lanes)
+        self._notices.collapseRequested.connect(self.collapse_workers)
         self._scroll_bar = QScrollBar(Qt.Orientation.Vertical, self)
-        self._scroll_bar.valueChanged.connect(lambda _: self.update())
+        self._scroll_bar.valueChanged.connect(self._scrolled)
         self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
         self._settle.timeout.connect(self._paint_anew)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -56,8 +70,55 @@ class TimelineSurface(QWidget):
 
     @property
     def lane_layout(self) -> Layout:
-        """Where the rows stand."""
+        """Where the rows stand, as they are scrolled."""
         return self._layout
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """How the user arranged the rows."""
+        return self._arrangement
+
+    @property
+    def arranged(self) -> Arranged:
+        """The rows as they are shown."""
+        return self._arranged
+
+    def set_arrangement(self, arrangement: Arrangement) -> None:
+        """Arranges the rows."""
+        if arrangement != self._arrangement:
+            self._arrangement = arrangement
+            self._place()
+            self.update()
+            self.arrangementChanged.emit()
+
+    def show_hidden_lanes(self) -> None:
+        self.set_arrangement(self._arrangement.show(self._arrangement.hidden))
+
+    def collapse_workers(self) -> None:
+        """Shows all workers as one row, or each again."""
+        self.set_arrangement(self._arrangement.collapse("worker", "worker" not in self._arrangement.collapsed))
+
+    def reset_lanes(self) -> None:
+        """Shows all rows where and as tall as they are by themselves."""
+        self.set_arrangement(Arrangement())
+
+    def show_as_part(self, is_part: bool, has_axis: bool = True) -> None:
+        """As one of several timelines on one axis: low lanes alone, without minimap, and with the axis on only one of them."""
+        self._is_part, self._has_axis = is_part, has_axis
+        self._place()
+        self._paint_anew()
+
+    def bring_row_up(self, lane: str) -> None:
+        """Scrolls so that a lane is seen; one that was hidden is shown again."""
+        if any(lane in row.lanes for row in self._arranged.hidden):
+            self.set_arrangement(self._arrangement.show(row.key for row in self._arranged.hidden if lane in row.lanes))
+        layout = self._placed
+        placed = next((placed for placed in layout.rows if lane in placed.row.lanes), None)
+        if placed is None or placed.is_frozen:
+            return
+        low, high = self.scroll_y + layout.frozen_height, self.scroll_y + self.height() - layout.header_height
+        if placed.y < low or placed.y + placed.height > high:
+            self._scroll_bar.setValue(placed.y - layout.frozen_height - (high - low) // 3)
 
     def visible_range_ns(self) -> tuple[int, int]:
         """The visible range in absolute time."""
@@ -116,11 +177,30 @@ class TimelineSurface(QWidget):
         self.backing.invalidate()
         self.update()
 
+    def _scrolled(self) -> None:
+        self._layout = self._placed.scrolled(self.scroll_y)
+        self.update()
+
     def _place(self) -> None:
         rows = self.scene.rows if self.scene else ()
-        self._layout = place(rows, self.width(), self.height())
-        header = self._layout.header_height
+        if self._is_part:
+            rows = tuple(row for row in rows if row.kind in ("lane", "flight"))
+        self._arranged = arrange(rows, self._arrangement)
+        title_px = self.fontMetrics().horizontalAdvance(self.scene.title) + 14 if self.scene and self.scene.title else 0
+        self._placed = place(
+            self._arranged.rows,
+            self.width(),
+            self.height(),
+            pinned=self._arranged.pinned,
+            heights=self._arranged.heights,
+            dense=self._is_part,
+            minimap_px=0 if self._is_part else MINIMAP_PX,
+            axis_px=AXIS_PX if self._has_axis else 0,
+            notice_px=self._notices.tell(self._arranged, 10 + title_px),
+        )
+        header = self._placed.header_height
         self._scroll_bar.setGeometry(self.width() - RIGHT_PX, header, RIGHT_PX, max(self.height() - header, 0))
         self._scroll_bar.setPageStep(max(self.height() - header, 1))
-        self._scroll_bar.setRange(0, self._layout.scroll_range)
-        self._scroll_bar.setVisible(self._layout.scroll_range > 0)
+        self._scroll_bar.setRange(0, self._placed.scroll_range)
+        self._scroll_bar.setVisible(self._placed.scroll_range > 0)
+        self._layout = self._placed.scrolled(self.scroll_y)

@@ -169,7 +169,7 @@ class TimelineWidget(TimelineSurface):
         origin = self.scene.origin_ns
         self._select(span)
         self._navigate(lambda: self.navigator.reveal(float(span.start_ns - origin), float(span.end_ns - origin)))
-        self._show_row_of(span)
+        self.bring_row_up(span.lane)
         painter = QPainter(self._pixmap())
         box = span_box(self._canvas(painter), span)
         painter.end()
@@ -322,10 +322,3 @@ class TimelineWidget(TimelineSurface):
             span = query.first_in_sight(self.scene, self.visible_range_ns()[0])
         if span is not None:
             self.go_to(span)
-
-    def _show_row_of(self, span: SpanRef) -> None:
-        placed = next((placed for placed in self._layout.rows if span.lane in placed.row.lanes), None)
-        if placed is not None:
-            room = self.height() - self._layout.header_height
-            if placed.y < self.scroll_y or placed.y + placed.height > self.scroll_y + room:
-                self._scroll_bar.setValue(placed.y - room // 3)
