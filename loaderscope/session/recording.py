@@ -45,8 +45,8 @@ class Recording:
         self._writer = SessionWriter(self._path, self._force)
         self.run = run
         self._write(lambda writer: writer.run_started(run))
-        early, self._early = self._early, []
-        self._write(lambda writer: [writer.log_line(line) for line in early])
+        for line in self._early:
+            self._record_line(line)
         self._console.run_started(run)
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
@@ -66,7 +66,7 @@ class Recording:
         if self.run is None:
             self._early.append(line)
         else:
-            self._write(lambda writer: writer.log_line(line))
+            self._record_line(line)
         self._console.log_line(line)
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
@@ -83,6 +83,9 @@ class Recording:
         self._write(lambda writer: writer.close())
         if self._writer is not None and self.write_error is None:
             self.write_error = self._writer.problem
+
+    def _record_line(self, line: LogLine) -> None:
+        self._write(lambda writer: writer.log_line(line))
 
     def _write(self, action: Callable[[SessionWriter], object]) -> None:
         if self._writer is None:
