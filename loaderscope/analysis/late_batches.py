@@ -143,6 +143,15 @@ def explain(trace: Trace, waits: Spans) -> Waits:
     )
 
 
+def ready_at(trace: Trace, wait: Spans) -> Int64Array:
+    """The batches that lay ready when a single wait ended, in the order in which they come."""
+    join = _Join(wait)
+    arrivals = _arrivals(trace, join)
+    end_ns = int(wait.end_ns[0])
+    ready: Int64Array = np.sort(arrivals.batch[(arrivals.time_ns <= end_ns) & (_gone_ns(trace, join, arrivals) > end_ns)])
+    return ready
+
+
 def lane_of(worker: int) -> str:
     """The lane on which the batches of a worker are made; main's for `NO_WORKER`."""
     return MAIN if worker == NO_WORKER else f"worker-{worker}"
@@ -279,14 +288,7 @@ def _find_held_up(trace: Trace, waits: Spans, join: _Join, arrivals: _Arrivals, 
     """How many batches lay ready at the end of each wait, and how long in it there were any."""
     if not waits or not len(arrivals.time_ns):
         return np.zeros(waits.size, np.int64), np.zeros(waits.size, np.int64)
-    handed = _near(trace, MAIN, join, State.WAIT)
-    handed = handed.pick(handed.batch >= 0)
-    # what is left over when an epoch is broken off goes with the first wait of the next one
-    following = (handed.batch >> EPOCH_SHIFT).searchsorted(arrivals.batch >> EPOCH_SHIFT, "right")
-    gone_ns = np.append(handed.start_ns, np.iinfo(np.int64).max)[following]
-    row = _match(arrivals.batch, handed.batch)
-    gone_ns[row >= 0] = handed.end_ns[row[row >= 0]]
-    gone_ns.sort()
+    gone_ns = np.sort(_gone_ns(trace, join, arrivals))
 
     def ready(time_ns: Int64Array) -> Int64Array:
         return arrivals.time_ns.searchsorted(time_ns, "right") - gone_ns.searchsorted(time_ns, "right")
@@ -297,6 +299,18 @@ def _find_held_up(trace: Trace, waits: Spans, join: _Join, arrivals: _Arrivals, 
     since_ns = np.where(already, waits.start_ns, np.maximum(arrivals.time_ns[first], waits.start_ns))
     held = (count > 0) & (arrived_ns > waits.start_ns)
     return count, np.where(held, np.maximum(waits.end_ns - since_ns, 0), 0)
+
+
+def _gone_ns(trace: Trace, join: _Join, arrivals: _Arrivals) -> Int64Array:
+    """When each of the batches that arrived was handed out, the far future where it was not (yet)."""
+    handed = _near(trace, MAIN, join, State.WAIT)
+    handed = handed.pick(handed.batch >= 0)
+    # what is left over when an epoch is broken off goes with the first wait of the next one
+    following = (handed.batch >> EPOCH_SHIFT).searchsorted(arrivals.batch >> EPOCH_SHIFT, "right")
+    gone_ns = np.append(handed.start_ns, np.iinfo(np.int64).max)[following]
+    row = _match(arrivals.batch, handed.batch)
+    gone_ns[row >= 0] = handed.end_ns[row[row >= 0]]
+    return gone_ns
 
 
 def _covered_ns(spans: Spans, time_ns: Int64Array) -> Int64Array:

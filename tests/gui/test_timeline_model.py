@@ -17,7 +17,7 @@ from loaderscope.gui.timeline.navigation import FOLLOW_SPAN_NS, Navigator
 from loaderscope.gui.timeline.scene import Scene, busy_share
 from loaderscope.gui.timeline.statistics import measure
 from loaderscope.gui.timeline.viewport import LEAST_SPAN_NS, Viewport, fitted
-from loaderscope.trace.model import SeriesInfo, Trace, batch_id
+from loaderscope.trace.model import WAITING_FOR_EARLIER, SeriesInfo, Trace, batch_id
 
 MODULES = ("states", "growing", "outliers", "lod", "strips", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation")
 MODULES += ("pointer",)
@@ -293,7 +293,18 @@ def test_the_card_of_a_wait_names_the_worker_that_ended_it():
     made = slow_scene()
     wait = next(span for span in query.spans_of_batch(made, batch_id(0, 5), made.origin_ns) if span.state == State.WAIT)
     lines = {name: value for name, value, _, _ in query.describe(made, wait).lines}
-    assert lines["waited for"] == "worker 1, fetch"
+    assert lines["waited for"].startswith("worker 1 fetched 86.8")
+    assert lines["slowest sample"] == "index 20"
+    assert lines["held up"].startswith("batches 6")
+
+
+def test_the_card_of_a_batch_that_is_ready_tells_for_which_it_waits():
+    made = slow_scene()
+    held = next(span for span in query.spans_of_batch(made, batch_id(0, 6), made.origin_ns) if span.state == WAITING_FOR_EARLIER)
+    lines = {name: (value, remark) for name, value, remark, _ in query.describe(made, held).lines}
+    assert lines["waits for"][0] == "batch 5"
+    assert lines["waits for"][1].startswith("worker 1 fetched 86.8")
+    assert lines["ready for"][0] == axis.duration(held.duration_ns)
 
 
 def test_a_quick_fetch_is_not_said_to_hold_anyone_up():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
 
 import numpy as np
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis import late_batches
+from loaderscope.analysis.late_batches import Cause
+from loaderscope.analysis.spans import Spans
+from loaderscope.gui.causes import cause_text
 from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.lod import TrackIndex
 from loaderscope.gui.timeline.scene import Scene
@@ -125,11 +128,14 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     label = info.label if info else span.lane
     parts += [label if info is None or info.kind != "flight" else "in flight", _state_word(scene, span)]
     median = _median(scene, span)
-    lines = [("duration", axis.duration(span.duration_ns), f"median {axis.duration(median)}" if median else "", False)]
+    name = "ready for" if span.state == WAITING_FOR_EARLIER else "duration"
+    lines = [(name, axis.duration(span.duration_ns), f"median {axis.duration(median)}" if median else "", False)]
     lines += _fetch_lines(scene, span)
-    lines += _held_up(scene, span)
+    lines += _held_up_lines(scene, span)
     if span.state == State.WAIT and span.batch >= 0:
-        lines += _waited_for(scene, span)
+        lines += _wait_lines(scene, span)
+    if span.state == WAITING_FOR_EARLIER:
+        lines += _ready_span_lines(scene, span)
     lines.append(("starts at", axis.duration(span.start_ns - scene.origin_ns), "", False))
     return Card(" · ".join(parts), tuple(lines))
 
@@ -162,64 +168,89 @@ def _fetch_lines(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]
     if span.value >= 0 and span.duration_ns:
         waits = span.value < _WAITING_CPU_SHARE * span.duration_ns
         lines.append(("CPU time", axis.duration(span.value), "→ waiting, not computing" if waits else "", False))
-    slowest = slowest_sample(scene, span)
+    slowest = late_batches.slowest_sample(scene.trace, span.lane, span.start_ns, span.end_ns)
     if slowest:
-        lines.append(("slowest sample", f"index {slowest[0]}", axis.duration(slowest[1]), False))
+        lines.append(_sample_line(slowest))
     return lines
 
 
-def slowest_sample(scene: Scene, span: SpanRef) -> tuple[int, int] | None:
-    """Index and duration of the slowest sample of a fetch; a sample ends where the next begins, or with the fetch."""
-    points = scene.trace.points.get(span.lane)
-    if points is None:
-        return None
-    view = points.view()
-    times = np.asarray(view["time_ns"], np.int64)
-    low, high = np.searchsorted(times, np.int64(span.start_ns)), np.searchsorted(times, np.int64(span.end_ns))
-    rows = np.arange(low, high)
-    rows = rows[np.asarray(view["state"])[rows] == State.SAMPLE]
-    if not len(rows):
-        return None
-    durations = np.diff(np.append(times[rows], np.int64(span.end_ns)))
-    at = int(durations.argmax())
-    return int(np.asarray(view["value"])[rows[at]]), int(durations[at])
+def explain_wait(scene: Scene, wait: SpanRef) -> late_batches.Waits:
+    """What one WAIT span of main that brought a batch was spent on; a single row."""
+    return late_batches.explain(scene.trace, _row_of(wait))
 
 
-def _held_up(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]]:
-    """Batches that were there but had to wait for this one, where it was this one that the consumer wanted next."""
-    if span.state not in (State.FETCH, State.COLLATE, State.SEND) or span.batch < 0:
+def wait_for(scene: Scene, batch: int, near_ns: int) -> SpanRef | None:
+    """Main's wait for a batch, looked for around a moment."""
+    return next((span for span in _batch_rows(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
+
+
+def _row_of(wait: SpanRef) -> Spans:
+    row = (wait.start_ns, wait.end_ns, wait.state, wait.batch, wait.value)
+    return Spans(*(np.array([value], np.int64) for value in row))
+
+
+_CAUSES = {State.FETCH: Cause.FETCH, State.COLLATE: Cause.COLLATE, State.SEND: Cause.SEND}
+
+
+def _held_up_lines(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]]:
+    """How long main waited for what a worker did here, and which batches lay ready meanwhile."""
+    cause = _CAUSES.get(State(span.state)) if span.batch >= 0 and span.state in _CAUSES else None
+    wait = wait_for(scene, span.batch, span.end_ns) if cause is not None else None
+    if cause is None or wait is None:
         return []
-    wait = next((other for other in _batch_rows(scene, "main", span.batch, span.end_ns) if other.state == State.WAIT), None)
-    if wait is None:
+    waited_ns = int(explain_wait(scene, wait).charged_ns[0, cause])
+    if not waited_ns:
         return []
-    start, end = max(wait.start_ns, span.start_ns), min(wait.end_ns, span.end_ns)
-    if end <= start:
-        return []
-    held = set()
-    for row in scene.rows:
-        for lane in row.lanes if row.kind == "flight" else ():
-            for index in scene.tracks(lane):
-                first, last = index.rows_between(start, end)
-                for at in range(first, min(last, first + 64)):
-                    if index.state[at] == WAITING_FOR_EARLIER and index.batch[at] > span.batch:
-                        held.add(epoch_and_batch(int(index.batch[at]))[1])
-    lines = [("main waited", f"{axis.duration(end - start)} for it", "", True)]
-    if held:
-        names = ", ".join(map(str, heapq.nsmallest(4, held))) + (" …" if len(held) > 4 else "")
-        lines.append(("held up", f"{'batch' if len(held) == 1 else 'batches'} {names}", "ready, but after it in order", True))
-    return lines
+    return [("main waited", f"{axis.duration(waited_ns)} for it", "", True), *_ready_lines(scene, wait, "ready, but after it in order")]
 
 
-def _waited_for(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]]:
-    """Which lane was still at work on the batch that main waited for."""
-    for row in scene.rows:
-        if row.lane_kind != "worker":
-            continue
-        spans = [other for other in _batch_rows(scene, row.lanes[0], span.batch, span.end_ns) if other.end_ns > span.start_ns]
-        if spans:
-            longest = max(spans, key=lambda other: min(other.end_ns, span.end_ns) - max(other.start_ns, span.start_ns))
-            return [("waited for", f"{row.label}, {word(longest.state)}", axis.duration(longest.duration_ns), False)]
-    return []
+def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[tuple[str, str, str, bool]]:
+    """The batches that lay ready when a wait ended."""
+    ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(scene.trace, _row_of(wait)).tolist()]
+    if not ready:
+        return []
+    names = ", ".join(map(str, ready[:4])) + (" …" if len(ready) > 4 else "")
+    return [("held up", f"{'batch' if len(ready) == 1 else 'batches'} {names}", remark, True)]
+
+
+def _wait_lines(scene: Scene, wait: SpanRef) -> list[tuple[str, str, str, bool]]:
+    """Who was still at work on the batch that main waited for, and what lay ready meanwhile."""
+    explained = explain_wait(scene, wait)
+    worker, cause = int(explained.worker[0]), Cause(explained.cause[0])
+    charged_ns = int(explained.charged_ns[0, cause])
+    if not charged_ns:
+        return []
+    lines = [("waited for", cause_text(worker, cause, axis.duration(charged_ns)), "", False)]
+    fetch = int(explained.fetch_start_ns[0]), int(explained.fetch_end_ns[0])
+    if cause == Cause.FETCH and (slowest := late_batches.slowest_sample(scene.trace, late_batches.lane_of(worker), *fetch)):
+        lines.append(_sample_line(slowest))
+    held_ns = int(explained.held_up_ns[0])
+    return lines + (_ready_lines(scene, wait, f"ready for up to {axis.duration(held_ns)}") if held_ns else [])
+
+
+def _ready_span_lines(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]]:
+    """For which earlier batch one that is ready waits: the one that main waited for longest meanwhile."""
+    longest: tuple[int, SpanRef] | None = None
+    for number, index in enumerate(scene.tracks("main")):
+        first, last = index.rows_between(span.start_ns, span.end_ns)
+        rows = np.flatnonzero((index.state[first:last] == State.WAIT) & (index.batch[first:last] < span.batch)) + first
+        rows = rows[index.batch[rows] >= 0]
+        if len(rows):
+            inside_ns = np.minimum(index.end_ns[rows], span.end_ns) - np.maximum(index.start_ns[rows], span.start_ns)
+            at = int(inside_ns.argmax())
+            if longest is None or inside_ns[at] > longest[0]:
+                longest = int(inside_ns[at]), reference("main", number, index, int(rows[at]))
+    if longest is None:
+        return []
+    explained = explain_wait(scene, longest[1])
+    cause = Cause(explained.cause[0])
+    why = cause_text(int(explained.worker[0]), cause, axis.duration(int(explained.charged_ns[0, cause])))
+    return [("waits for", f"batch {epoch_and_batch(longest[1].batch)[1]}", why, True)]
+
+
+def _sample_line(slowest: tuple[int | None, int]) -> tuple[str, str, str, bool]:
+    sample, took_ns = slowest
+    return ("slowest sample", f"index {sample}" if sample is not None else "not a number", axis.duration(took_ns), False)
 
 
 def _batch_rows(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:
