@@ -49,7 +49,7 @@ _STANDARD_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _AGENT_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _INSTALLED = re.compile(r"[\\/](site-packages|dist-packages)[\\/]")
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
-_FROM_WORKER = re.compile(r"^'?\"?Caught (?P<kind>\S+) in (?:DataLoader worker process (?P<worker>\d+)|pin memory thread)")
+_FROM_WORKER = re.compile(r"^'?\"?Caught (?P<kind>\S+) in (?:DataLoader worker (?:process|thread) (?P<worker>\d+)|pin memory thread)")
 _DIED = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pids>[\d, ]+)\) "
     r"(?:is killed by signal: (?P<signal>[^.\n]+)|exited unexpectedly(?: with exit code (?P<code>-?\d+))?)",

@@ -36,29 +36,29 @@ class _Indices(List[Any]):
     """The indices of a batch; taking one means that its sample's access begins."""
 
     def __iter__(self) -> Iterator[Any]:
-        write, batch = recorder.write, recorder.batch
+        write, batch, thread = recorder.write, recorder.here.batch, recorder.here.thread
         for index in list.__iter__(self):
-            write(_SAMPLE, index if type(index) is int else -1, batch)
+            write(_SAMPLE, index if type(index) is int else -1, batch, thread)
             yield index
 
 
 class _FetchNotes:
     """What the hooks know about one fetcher."""
 
-    __slots__ = ("batch", "begin_cpu_ns", "begin_ns", "open", "samples", "skip_batches")
+    __slots__ = ("batch", "begin_cpu_ns", "begin_ns", "open", "samples", "skip_batches", "thread")
 
     def __init__(self) -> None:
         self.skip_batches = 0  # batches left whose samples are not recorded
         self.open = False  # FETCH is open; the rest is about that span
         self.batch, self.samples = -1, 1
-        self.begin_ns = self.begin_cpu_ns = 0
+        self.begin_ns = self.begin_cpu_ns = self.thread = 0
 
     def end(self) -> None:
         """FETCH is over: called by the first of collate and the fetcher's return."""
         cpu_ns = _thread_time_ns()
         if cpu_ns != THREAD_CPU_UNKNOWN:
             cpu_ns -= self.begin_cpu_ns
-        recorder.write(_FETCH_END, self.batch, cpu_ns)
+        recorder.write(_FETCH_END, self.batch, cpu_ns, self.thread)
         self.open = False
         if self.skip_batches:
             self.skip_batches -= 1
@@ -109,7 +109,8 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
     base_fetch = base.fetch
 
     def fetch(self: Any, possibly_batched_index: Any) -> Any:
-        if recorder.fetching or recorder.log is None:  # a loader used inside a dataset
+        here = recorder.here
+        if here.fetching or recorder.log is None:  # a loader used inside a dataset
             return base_fetch(self, possibly_batched_index)
         notes = self._loaderscope
         indices, samples = possibly_batched_index, 1
@@ -117,9 +118,9 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
             samples = len(indices)
             if notes.skip_batches == 0 and not getattr(self.dataset, "__getitems__", None):
                 indices = _Indices(indices)
-        recorder.fetching = notes.open = True
-        notes.batch, notes.samples = recorder.batch, samples
-        recorder.write(_FETCH_BEGIN, notes.batch, samples)
+        here.fetching = notes.open = True
+        notes.batch, notes.samples, notes.thread = here.batch, samples, here.thread
+        recorder.write(_FETCH_BEGIN, notes.batch, samples, notes.thread)
         if notes.skip_batches == 0:
             notes.begin_ns = time.perf_counter_ns()
         notes.begin_cpu_ns = _thread_time_ns()
@@ -131,7 +132,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
         finally:
             if notes.open:
                 notes.end()
-            recorder.fetching = False
+            here.fetching = False
 
     return type(base.__name__, (base,), {"fetch": fetch, "__module__": base.__module__, "__qualname__": base.__qualname__})
 
@@ -141,13 +142,13 @@ def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> C
         if not notes.open:
             return collate_fn(data)
         notes.end()
-        recorder.write(_COLLATE_BEGIN, notes.batch)
+        recorder.write(_COLLATE_BEGIN, notes.batch, 0, notes.thread)
         try:
             return collate_fn(data)
         except BaseException as error:
             hide_frame(error)
             raise
         finally:
-            recorder.write(_COLLATE_END, notes.batch)
+            recorder.write(_COLLATE_END, notes.batch, 0, notes.thread)
 
     return collate

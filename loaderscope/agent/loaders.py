@@ -123,13 +123,17 @@ def build(
     notes: List[str] = []
     own = is_loader(feed)
     loader = _rebuild(feed, settings, config, shuffle, notes) if own else _from_dataset(feed, settings, config, shuffle, extras)
+    if config.backend == "thread" and config.num_workers:
+        if dataset_kind(loader.dataset) == "iterable":
+            raise AgentError(UNSUPPORTED, "threads cannot share an iterable dataset: each would need a copy of its own")
+        from . import thread_loader
+
+        notes += thread_loader.use_threads(loader)
     return loader, _limit(loader, batches), notes
 
 
 def _settings(config: TrialConfig) -> Dict[str, Any]:
     """A trial's settings as arguments of DataLoader, without the batch size."""
-    if config.backend == "thread":
-        raise AgentError(UNSUPPORTED, "threads instead of worker processes cannot be run by this version")
     settings: Dict[str, Any] = {"num_workers": config.num_workers, "pin_memory": config.pin_memory}
     if not config.num_workers:
         # What torch refuses without workers, whatever the user's loader had.

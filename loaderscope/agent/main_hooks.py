@@ -215,7 +215,7 @@ def _wrap_next(original: Function) -> Function:
 def _wrap_single_next_data(original: Function) -> Function:
     def _next_data(self: Any) -> Any:
         if recorder.in_main():
-            recorder.batch = self._num_yielded
+            recorder.here.batch = self._num_yielded
         try:
             return original(self)
         except BaseException as error:

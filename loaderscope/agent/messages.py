@@ -135,6 +135,7 @@ class TrialOutcome(_Json):
     ran_user_code: bool
     fingerprint: Optional[str]  # of the dataset after the trial, compared with the one before
     event_seconds: Optional[float] = None  # estimated time of the main process spent in recording
+    shared_generators: Optional[List[str]] = None  # random, numpy, torch: what threads draw from together; None where not looked at
     notes: List[str] = dataclasses.field(default_factory=list)
 
 

@@ -60,7 +60,7 @@ def _wrap_start(original: Function) -> Function:
         global _start
         if not recorder.in_main() or not internals.is_worker_loop(getattr(self, "_target", None)):
             return original(self)
-        number = internals.worker_number(self)
+        number = internals.worker_number(self._target, self._args)
         recorder.begin(State.START_WORKER, number)
         _start = _Start(number)
         try:

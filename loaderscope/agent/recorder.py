@@ -6,13 +6,14 @@ nothing while nothing is recorded. A forked child never writes into its parent's
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 import time
 from typing import Optional
 
 from .eventlog import EventLog, Write, drop_record
-from .layout import BEGIN, COMPLETE, END, FORM_BITS, INSTANT, Role, State
+from .layout import BEGIN, COMPLETE, END, FORM_BITS, INSTANT, MAIN_THREAD, Role, State
 from .stackdump import StackDump
 
 
@@ -41,19 +42,34 @@ stacks: Optional[StackDump] = None
 
 epoch = -1
 """Number of the newest iterator over a loader, counted from 0 since recording began."""
-batch = -1
-"""The batch that this process fetches now, or fetched last."""
-fetching = False
-"""Whether a fetch is being recorded: a loader inside a dataset must not be taken for the one that is measured."""
 delivered = -1
 """The batch that `next` handed out last; with `in_order=False` that is not the number of batches before it."""
 forked_ns = 0
 """When this process was forked; 0 if it was not."""
+_recording_thread = 0
+"""The thread that opened the log: it alone iterates the loader that is measured."""
+
+
+class _Here(_thread._local):
+    """What the thread that asks is at: main, a worker process's only one, or a worker that is a thread itself.
+
+    Attributes:
+        thread: the value of its records' `thread`.
+        batch: the batch that it fetches now, or fetched last.
+        fetching: whether its fetch is being recorded: a loader inside a dataset must not be taken for the measured one.
+    """
+
+    thread = MAIN_THREAD
+    batch = -1
+    fetching = False
+
+
+here = _Here()
 
 
 def in_main() -> bool:
     """Whether the loader that main iterates now is the one that is recorded."""
-    return role == Role.MAIN and log is not None and not fetching
+    return role == Role.MAIN and log is not None and not here.fetching and _thread.get_ident() == _recording_thread
 
 
 def kinds(state: State) -> "tuple[int, int]":
@@ -77,9 +93,10 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     Raises:
         OSError: in main, where the caller can answer.
     """
-    global plan, log, role, stacks, write, write_at, write_since, epoch, batch, delivered, fetching
+    global plan, log, role, stacks, write, write_at, write_since, epoch, delivered, _recording_thread
     _watch_forks()
-    plan, role, epoch, batch, delivered, fetching = new_plan, new_role, -1, -1, -1, False
+    plan, role, epoch, delivered = new_plan, new_role, -1, -1
+    here.batch, here.fetching, _recording_thread = -1, False, _thread.get_ident()
     dump = StackDump(new_plan.timeout_s)
     try:
         log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm)

@@ -12,7 +12,7 @@ from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional
 from . import attach, capture, consumers, failures, guard, instrument, loaders, made_loaders, targets, trials
 from .connection import Connection, dial
 from .errors import UNSUPPORTED, AgentError, describe
-from .messages import TrialOrder
+from .messages import TrialConfig, TrialOrder
 from .script import Script
 
 Message = Dict[str, Any]
@@ -138,7 +138,7 @@ class Agent:
         order = TrialOrder.from_json(message["trial"])
         feed = self._attached()
         config = order.config
-        if self._captured is not None and self._captured.unguarded is not None and config.num_workers and self._script is not None:
+        if self._captured is not None and self._captured.unguarded is not None and _starts_processes(config) and self._script is not None:
             method = config.start_method or loaders.default_start_method()
             if method != "fork":
                 raise capture.main_guard_error(self._script, self._captured.unguarded, method)
@@ -167,6 +167,10 @@ def _environment(assumptions: Any) -> Dict[str, Any]:
         "free_threaded": gil is not None and not gil(),
         "torch_assumptions": list(assumptions),
     }
+
+
+def _starts_processes(config: TrialConfig) -> bool:
+    return config.num_workers > 0 and config.backend != "thread"
 
 
 def _flush() -> None:

@@ -14,13 +14,16 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 LOADER_MODULE = "torch.utils.data.dataloader"
 STATEFUL_MODULE = "torchdata.stateful_dataloader.stateful_dataloader"
 STATEFUL_ITERATOR = "_StatefulMultiProcessingDataLoaderIter"
 
 CHECKED_VERSIONS = ("2.13.0",)
+
+CONTEXT_ATTRIBUTE = "_DataLoader__multiprocessing_context"
+"""Where a loader keeps its multiprocessing context; its setter takes only those of Python's own."""
 
 FAILED_WORKERS = "failed_workers"
 """The local variable of `_try_get_data` that holds the dead workers' process objects when it raises."""
@@ -55,7 +58,7 @@ NEXT_DATA = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._next_data"
 PUT_INDEX = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._try_put_index", ("_send_idx", "_task_info"), "handing out of indices")
 SHUTDOWN = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._shutdown_workers", ("_shutdown",), "the shutdown of workers")
 PIN_LOOP = HookPoint(_UTILS + "pin_memory", "_pin_memory_loop", ("in_queue", "out_queue"), "pinning")
-WORKER_LOOP = HookPoint(_UTILS + "worker", "_worker_loop", ("index_queue", "data_queue", "fetch"), "the phases of a worker")
+WORKER_LOOP = HookPoint(_UTILS + "worker", "_worker_loop", ("index_queue", "data_queue", "done_event", "fetch"), "the phases of a worker")
 
 HOOK_POINTS = (
     CREATE_FETCHER, MAP_FETCH, ITERABLE_FETCH, NEXT, SINGLE_INIT, SINGLE_NEXT, MULTI_INIT, MULTI_RESET, GET_DATA, NEXT_DATA,
@@ -186,12 +189,15 @@ def parameter_index(target: Any, name: str) -> Optional[int]:
     return parameters.index(name) if name in parameters else None
 
 
-def worker_number(process: Any) -> int:
-    """The number of the worker that a multiprocessing process is to run; -1 if the loop no longer takes it by that name."""
-    index = parameter_index(process._target, "worker_id")
-    if index is None or index >= len(process._args):
-        return -1
-    number = process._args[index]
+def loop_argument(target: Any, arguments: Sequence[Any], name: str) -> Any:
+    """One of the arguments that the worker loop is called with; None if it no longer takes it by that name."""
+    index = parameter_index(target, name)
+    return arguments[index] if index is not None and index < len(arguments) else None
+
+
+def worker_number(target: Any, arguments: Sequence[Any]) -> int:
+    """The number of the worker that a loop with these arguments runs; -1 if it cannot be told."""
+    number = loop_argument(target, arguments, "worker_id")
     return number if isinstance(number, int) else -1
 
 

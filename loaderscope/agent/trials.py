@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
-from . import consumers, instrument, loaders, made_loaders, samples
+from . import consumers, global_random, instrument, loaders, made_loaders, samples
 from .consumers import Step
 from .device import DeviceClock, device_clock
 from .errors import UNSUPPORTED, AgentError, describe
@@ -18,6 +18,8 @@ from .layout import State
 from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .sampling import CountingSampler
 from .transfer import to_device
+
+_GENERATORS = {"random": "Python's random module", "numpy": "NumPy's global generator", "torch": "torch's default generator"}
 
 
 class Feed:
@@ -122,15 +124,24 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
             event_seconds = recorded.seconds_estimate
             if recorded.stopped is not None:
                 notes.append(recorded.stopped)
+    sample_count = _count_samples(epochs, sampler, by_length)
+    in_threads = order.config.backend == "thread" and order.config.num_workers > 0
+    shared = global_random.drawn_from(loader) if in_threads else None
+    if shared:
+        notes.append(
+            "Not comparable with worker processes: the dataset draws random numbers from %s, which all threads share, so its "
+            "batches depend on which thread comes first." % " and ".join(_GENERATORS[name] for name in shared)
+        )
     return TrialOutcome(
         seconds=seconds,
         batches=sum(epoch.batches for epoch in epochs),
-        samples=_count_samples(epochs, sampler, by_length),
+        samples=sample_count,
         epoch_batches=[epoch.batches for epoch in epochs],
         pinned=any(epoch.pinned for epoch in epochs),
-        ran_user_code=order.config.num_workers == 0 or order.consumer.kind == "script",
+        ran_user_code=order.config.num_workers == 0 or in_threads or order.consumer.kind == "script",
         fingerprint=samples.fingerprint(feed.dataset),
         event_seconds=event_seconds,
+        shared_generators=shared,
         notes=notes,
     )
 

@@ -45,7 +45,7 @@ def enter_forked(process: Any, requested_ns: int) -> None:
     """In a forked worker, before anything else: its own log, and how long the fork took."""
     if recorder.plan is None:
         return
-    recorder.open_log(recorder.plan, Role.WORKER, internals.worker_number(process))
+    recorder.open_log(recorder.plan, Role.WORKER, internals.worker_number(process._target, process._args))
     recorder.complete(State.CREATE, requested_ns, recorder.forked_ns - requested_ns)
 
 
@@ -110,7 +110,7 @@ def _observe_index_queue(queue: Any) -> None:
         waiting = False
         number = _batch_number(message)
         if number >= 0:
-            recorder.batch = number
+            recorder.here.batch = number
         recorder.write(_INDEX_END, number)
         return message
 

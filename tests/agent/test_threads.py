@@ -1,0 +1,284 @@
+"""Workers that are threads: the batches of worker processes, torch's window and order, and an end that leaves no thread."""
+
+import multiprocessing
+import threading
+
+import logs
+import pytest
+import torch
+from agents import write_into
+from torch.utils.data import DataLoader, Dataset
+
+from loaderscope.agent import thread_loader
+from loaderscope.agent.layout import THREAD_WORKER_BASE, Role, State
+from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
+
+METHODS = multiprocessing.get_all_start_methods()
+FORK = "fork" if "fork" in METHODS else METHODS[0]
+
+SCRIPT = """
+    import threading, time
+    import torch
+    from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler, get_worker_info
+
+    class Numbers(Dataset):
+        def __len__(self):
+            return 23
+        def __getitem__(self, index):
+            return index
+
+    class Bad(Numbers):
+        def __getitem__(self, index):
+            time.sleep(0.001)  # samples that take less are not all recorded
+            if index == 17:
+                raise KeyError("no label")
+            return index
+
+    class Ending(Numbers):
+        def __getitem__(self, index):
+            if index == 9:
+                raise SystemExit(3)
+            return index
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(range(10))
+
+    class Random(Numbers):
+        def __getitem__(self, index):
+            return index if torch.rand(()) < 2 else -1
+
+    class Seen(Numbers):
+        def __getitem__(self, index):
+            return [torch.get_num_threads(), int(get_worker_info() is None), int(threading.current_thread() is threading.main_thread())]
+
+    class Nested(Numbers):
+        def __getitem__(self, index):
+            return sum(int(part) for part in DataLoader([torch.tensor(index), torch.tensor(100)], batch_size=None))
+
+    class OwnIterator(DataLoader):
+        def __iter__(self):
+            for batch in super().__iter__():
+                yield batch + 1000
+
+    asked = []
+
+    class Asked(Numbers):
+        def __len__(self):
+            return 40
+        def __getitem__(self, index):
+            asked.append(index)
+            return index
+
+    def reverse(samples):
+        return torch.tensor(samples[::-1])
+
+    numbers, bad, ending, stream, random_numbers, seen, nested, window = (
+        Numbers(), Bad(), Ending(), Stream(), Random(), Seen(), Nested(), Asked())
+    plain = DataLoader(numbers, 5, drop_last=True)
+    shuffled = DataLoader(numbers, 5, shuffle=True, generator=torch.Generator().manual_seed(3))
+    shuffled_globally = DataLoader(numbers, 5, shuffle=True)
+    own_batches = DataLoader(numbers, batch_sampler=BatchSampler(SequentialSampler(numbers), 7, False))
+    unbatched = DataLoader(numbers, batch_size=None)
+    collated = DataLoader(numbers, 4, collate_fn=reverse)
+    with_init = DataLoader(numbers, 4, num_workers=2, worker_init_fn=print, timeout=30)
+    subclass = OwnIterator(numbers, 4)
+
+    def train_step(batch):
+        if asked:
+            print("asked", len(asked), flush=True)
+        print("batch", batch.tolist() if isinstance(batch, torch.Tensor) else batch, flush=True)
+"""
+
+TARGETS = ("numbers", "plain", "shuffled", "shuffled_globally", "own_batches", "unbatched", "collated", "subclass", "nested")
+SETTINGS = [
+    {"num_workers": 1},
+    {"num_workers": 2, "prefetch_factor": 1},
+    {"num_workers": 4, "prefetch_factor": 3},
+    {"num_workers": 2, "persistent_workers": True},
+]
+
+
+@pytest.fixture(scope="module")
+def agent(start_shared_agent):
+    agent = start_shared_agent()
+    targets = agent.load(write_into(agent.folder, SCRIPT))
+    assert not isinstance(targets, ErrorInfo), targets.message
+    return agent
+
+
+def config_of(backend="thread", **settings):
+    more = {"start_method": FORK} if backend == "process" else {}
+    return TrialConfig(**{"prefetch_factor": 2, "persistent_workers": False, "in_order": True, **settings, **more}, backend=backend)
+
+
+def attach(agent, target):
+    answer = agent.attach(target)
+    assert not isinstance(answer, ErrorInfo), answer.message
+
+
+def batches_of(agent, config, **order):
+    """What the script's step saw of the attached target; every trial begins with its generators as they were attached."""
+    outcome = agent.trial(config, Consumer("script"), epochs=2, **order)
+    assert not isinstance(outcome, ErrorInfo), outcome.message
+    printed = []
+    while len(printed) < outcome.batches:
+        printed += [line for line in agent.output() if line.startswith("batch")]
+    return printed
+
+
+def failure(agent, target, config, **order):
+    attach(agent, target)
+    info = agent.trial(config, **order)
+    assert isinstance(info, ErrorInfo)
+    return info
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_threads_give_the_batches_of_worker_processes_in_their_order(agent, target):
+    attach(agent, target)
+    in_processes = {kept: batches_of(agent, config_of("process", num_workers=2, persistent_workers=kept)) for kept in (False, True)}
+    assert all(in_processes.values())
+    for number, settings in enumerate(SETTINGS):
+        expected = in_processes[settings.get("persistent_workers", False)]
+        assert batches_of(agent, config_of("thread", **settings), record=number % 2 == 0) == expected, settings
+
+
+@pytest.mark.parametrize("target", ["shuffled", "own_batches"])
+def test_out_of_order_threads_give_the_same_batches(agent, target):
+    attach(agent, target)
+    in_threads, in_processes = (batches_of(agent, config_of(backend, num_workers=2, in_order=False)) for backend in ("thread", "process"))
+    assert sorted(in_threads) == sorted(in_processes)
+
+
+def test_a_thread_computes_with_one_thread_and_has_no_worker_info(agent):
+    attach(agent, "seen")
+    rows = batches_of(agent, config_of(num_workers=2, batch_size=1), batches=3)
+    assert len(rows) == 6
+    assert all("tensor([1]), tensor([1]), tensor([0])" in row for row in rows), rows
+
+
+def test_threads_never_work_beyond_the_prefetch_window(agent):
+    """Before its k-th batch is stepped on, at most k batches and the window have been asked for: 2 workers by 3."""
+    attach(agent, "window")
+    outcome = agent.trial(config_of(num_workers=2, prefetch_factor=3, batch_size=1), Consumer("script"), batches=40)
+    printed = []
+    while not any(line == "batch [39]" for line in printed):
+        printed += agent.output()
+    asked = [int(line.split()[1]) for line in printed if line.startswith("asked")]
+    assert (outcome.batches, len(asked)) == (40, 40)
+    assert all(count <= min(number + 1 + 6, 40) for number, count in enumerate(asked)), asked
+
+
+def test_an_exception_is_told_as_that_of_a_worker_process_is(agent):
+    in_threads, in_processes = (failure(agent, "bad", config_of(backend, num_workers=2, batch_size=4)) for backend in ("thread", "process"))
+    assert (in_threads.kind, in_threads.line) == ("KeyError", in_processes.line)
+    assert in_threads.message == in_processes.message
+
+
+def test_the_sample_that_raised_is_named(agent):
+    info = failure(agent, "bad", config_of(num_workers=2, batch_size=4), record=True)
+    assert "sample 17" in info.message
+
+
+def test_what_would_end_a_process_ends_the_trial_and_not_the_agent(agent):
+    info = failure(agent, "ending", config_of(num_workers=2, batch_size=4))
+    assert info.kind == "SystemExit"
+    attach(agent, "numbers")
+    assert batches_of(agent, config_of(num_workers=1))
+
+
+def test_an_iterable_dataset_is_refused(agent):
+    assert failure(agent, "stream", config_of(num_workers=2)).kind == "unsupported"
+
+
+def test_the_init_function_is_not_called_and_the_row_says_so(agent):
+    attach(agent, "with_init")
+    outcome = agent.trial(config_of(num_workers=2))
+    assert any("worker_init_fn was not called" in note for note in outcome.notes)
+    assert outcome.ran_user_code
+
+
+@pytest.mark.parametrize(("target", "drawn"), [("random_numbers", ["torch"]), ("shuffled_globally", []), ("numbers", [])])
+def test_a_dataset_that_draws_from_process_wide_generators_is_not_comparable(agent, target, drawn):
+    """The sampler and torch's own seed draw from the same generator: they do not count."""
+    attach(agent, target)
+    outcome = agent.trial(config_of(num_workers=2, batch_size=4))
+    assert outcome.shared_generators == drawn
+    assert any("Not comparable" in note for note in outcome.notes) == bool(drawn)
+    assert agent.trial(config_of("process", num_workers=1)).shared_generators is None
+
+
+def test_each_thread_is_recorded_under_its_number(agent):
+    attach(agent, "plain")
+    outcome = agent.trial(config_of(num_workers=2), Consumer("none"), epochs=2, record=True)
+    assert outcome.batches == 8
+    (log,) = logs.read_logs(max(agent.folder.glob(f"log-{agent.process.pid}-*"), key=lambda path: int(path.name.rpartition("-")[2])))
+    assert log.header["role"] == Role.MAIN
+    assert logs.assert_nested(log) == []
+    for state in (State.FETCH, State.COLLATE, State.SEND):
+        by_thread = {}
+        for begin, _ in logs.spans(log, state):
+            by_thread.setdefault(begin.thread - THREAD_WORKER_BASE, []).append(begin.a)
+        assert by_thread == {0: [0, 2, 0, 2], 1: [1, 3, 1, 3]}, state.name
+    for state in (State.CREATE, State.LOOP_ENTRY):
+        assert sorted(begin.thread - THREAD_WORKER_BASE for begin, _ in logs.spans(log, state)) == [0, 0, 1, 1], state.name
+    assert [end.a for _, end in logs.spans(log, State.WAIT)] == [0, 1, 2, 3, -1] * 2
+    sent = {begin.a: end.time_ns for begin, end in logs.spans(log, State.SEND)}
+    arrived = {record.a: record.time_ns for record in log.records if record.state == State.ARRIVE}
+    assert all(sent[batch] <= arrived[batch] for batch in sent)
+
+
+class Held(Dataset):
+    """Sample 3 is read only once it is let go."""
+
+    def __init__(self):
+        self.go = threading.Event()
+
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        if index >= 3:
+            self.go.wait(30)
+        return index
+
+
+def worker_threads():
+    return {thread for thread in threading.enumerate() if isinstance(thread, thread_loader._Worker)}
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_leaving_an_epoch_early_joins_the_threads(persistent):
+    dataset = Held()
+    loader = DataLoader(dataset, 1, num_workers=2, persistent_workers=persistent)
+    thread_loader.use_threads(loader)
+    iterator = iter(loader)
+    assert [next(iterator).item() for _ in range(3)] == [0, 1, 2]
+    assert len(worker_threads()) == 2
+    assert all(thread.daemon for thread in worker_threads()), "a dataset that hangs must not keep the process alive"
+    dataset.go.set()
+    if persistent:
+        loader._iterator = None
+    del iterator
+    assert not worker_threads()
+
+
+def test_persistent_threads_live_from_one_epoch_to_the_next():
+    loader = DataLoader(list(range(8)), 2, num_workers=2, persistent_workers=True)
+    thread_loader.use_threads(loader)
+    first = [batch.tolist() for batch in loader]
+    threads = worker_threads()
+    assert [batch.tolist() for batch in loader] == first
+    assert worker_threads() == threads
+    assert len(threads) == 2
+    loader._iterator = None
+    assert not worker_threads()
+
+
+def test_main_keeps_its_own_number_of_threads():
+    before = torch.get_num_threads()
+    loader = DataLoader(list(range(8)), 2, num_workers=2)
+    thread_loader.use_threads(loader)
+    assert len(list(loader)) == 4
+    assert torch.get_num_threads() == before
