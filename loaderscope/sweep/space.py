@@ -108,7 +108,7 @@ def _impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -
     if config.backend == "thread":
         if target.dataset_kind == "iterable":
             return "unsupported", "Threads cannot share an iterable dataset: each would need a copy of its own."
-        return "unsupported", "This version of Loaderscope runs workers as processes only."
+        return None
     if config.start_method not in facts.start_methods:
         have = ", ".join(facts.start_methods)
         return "unsupported", f"This system cannot start processes by {config.start_method}; it has {have}."
