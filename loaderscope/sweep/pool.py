@@ -194,7 +194,7 @@ class Pool:
                 self._sink.trace_grew(trial, trace)
             self._tick()
 
-        end = TrialRun(agent, order, trace, sampler).run(tick)
+        end = TrialRun(agent, order, trace, sampler, self._request.script).run(tick)
         if not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
             self._close_agent(at_once=end.status != "ok")
         return end

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
+from loaderscope.sweep import worker_output
 from loaderscope.sweep.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.attachment import error_info
 from loaderscope.sweep.last_words import last_words, longest, of_dead
@@ -56,8 +57,9 @@ class _HungError(Exception):
 class TrialRun:
     """One trial; `run` blocks until it has ended in whatever way."""
 
-    def __init__(self, agent: AgentProcess, order: TrialOrder, trace: Trace, sampler: Sampler) -> None:
+    def __init__(self, agent: AgentProcess, order: TrialOrder, trace: Trace, sampler: Sampler, script: str) -> None:
         self._agent = agent
+        self._script = script
         self._order = order
         self._trace = trace
         self._sampler = sampler
@@ -124,6 +126,8 @@ class TrialRun:
         status = {"worker-died": "killed", "agent-died": "killed", "hung": "timeout"}.get(info.kind, "failed")
         if status == "failed":
             return status, info, None
+        if status == "killed" and (told := worker_output.explain(self._agent.output_tail(), self._script)) is not None:
+            return "failed", self._with_last_words(told), None
         pids = {int(pid) for pid in re.findall(r"\d+", (re.search(r"\(pid ([\d, ]+)\)", info.message) or [""])[0])}
         return status, self._with_last_words(self._with_doing(info, pids)), None
 

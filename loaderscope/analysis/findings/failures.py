@@ -37,6 +37,11 @@ DEATHS = (
         "A crash in native code is a fault of a library that the dataset uses, or of its use after a fork; try spawn.",
     ),
     (("disk is full",), "Make room, or let TMPDIR name a folder on a disk that has some."),
+    (
+        ("paging file",),
+        "Every worker that loads torch charges the paging file, with CUDA's libraries by a GB and more: use fewer workers, or let Windows "
+        "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory).",
+    ),
     (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
 )
 """Signs in the message of a process that died or of a limit, and the remedy for it."""

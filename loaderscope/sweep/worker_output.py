@@ -1,0 +1,72 @@
+"""What the traceback of a worker that ended while it started means, in one sentence.
+
+Torch only tells that a worker is gone; why stands in what the worker printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from loaderscope.agent.messages import ErrorInfo
+
+_FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
+_BOOTSTRAPPING = re.compile(r"before the\s+current process has finished its bootstrapping phase")
+_NO_ATTRIBUTE = re.compile(
+    r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'(?: from '(?P<file>[^']+)'| \(built-in\))?"
+)
+_NO_COMMIT = re.compile(r"\[WinError 1455\][^\n]*")
+_BROKEN_OFF = re.compile(
+    r"pickle\.load\(from_parent\)[^\n]*\n(?:[^\n]*\^[^\n]*\n)?(?:EOFError: Ran out of input|_pickle\.UnpicklingError: [^\n]*)"
+)
+_MAIN = ("__main__", "__mp_main__")
+
+
+def explain(output: str, script: str) -> ErrorInfo | None:
+    """The error that a worker's last lines tell; None if they tell none that is known.
+
+    Args:
+        output: the last lines that the workers printed to stderr.
+        script: path of the user's script.
+    """
+    if found := _NO_COMMIT.search(output):
+        sentence = "Windows could promise no more memory to another worker: use fewer workers or enlarge the paging file"
+        return ErrorInfo("limit", f"{sentence} ({found.group()})", output)
+    if found := _BOOTSTRAPPING.search(output):
+        return _no_guard(output, found.start(), script)
+    if found := _NO_ATTRIBUTE.search(output):
+        return _not_found(found, output, script)
+    if _BROKEN_OFF.search(output):
+        sentence = (
+            "The main process broke off while it sent a worker the dataset; its own error, printed before, tells what cannot be pickled."
+        )
+        return ErrorInfo("not-picklable", sentence, output)
+    return None
+
+
+def _no_guard(output: str, end: int, script: str) -> ErrorInfo:
+    frames = [frame for frame in _FRAME.finditer(output[:end]) if frame["function"] == "<module>"]
+    own = [frame for frame in frames if _same(frame["file"], script)]
+    what = 'starts processes outside of `if __name__ == "__main__":`, so every worker that imports the script would start them again'
+    if not own:
+        return ErrorInfo("main-guard", f"{os.path.basename(script)} {what}: put what starts them below such a guard.", output, script)
+    line = int(own[-1]["line"])
+    return ErrorInfo("main-guard", f"{os.path.basename(script)}, line {line}, {what}: put it below such a guard.", output, script, line)
+
+
+def _not_found(found: re.Match[str], output: str, script: str) -> ErrorInfo:
+    name, module = found["name"], found["module"]
+    if module not in _MAIN:
+        sentence = f"A worker finds no {name} in its module {module}: it must stand at the top level there, under that name."
+    elif found["file"] is None:
+        sentence = f"{name} was defined in a notebook or a console, where workers cannot find it: put it into a .py file and import it."
+    else:
+        where = "below the main guard or inside a function"
+        sentence = (
+            f"Workers find no {name} in {os.path.basename(script)}, which they import again: it is made {where}; move it to the top level."
+        )
+    return ErrorInfo("not-picklable", sentence, output, script if module in _MAIN else None)
+
+
+def _same(file: str, script: str) -> bool:
+    return os.path.normcase(os.path.abspath(file)) == os.path.normcase(os.path.abspath(script))
