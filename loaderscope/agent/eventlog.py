@@ -13,7 +13,7 @@ import mmap
 import os
 import struct
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Sequence
 
 from .layout import HEADER_BYTES, KEPT_SEGMENTS, LAYOUT_VERSION, NAMES_SUFFIX, RECORD, SEGMENT_BYTES, SEGMENT_RECORDS, STACKS_SUFFIX, SUFFIX
 
@@ -91,18 +91,24 @@ class EventLog:
         if self._on_progress is not None:
             self._progress_at_ns = 0
 
-    def add_name(self, text: str) -> int:
-        """Stores a text beside the log and returns its line number, to be used as a record's `a`; -1 if that fails."""
-        import json
+    def add_names(self, texts: Sequence[str]) -> int:
+        """Stores texts beside the log, a line each, and returns the line number of the first; -1 if that fails.
+
+        A record tells its name by that number, in `a`.
+        """
+        try:
+            from _json import encode_basestring_ascii as quoted  # json itself would come before the user's own imports
+        except ImportError:
+            from json.encoder import py_encode_basestring_ascii as quoted  # type: ignore[attr-defined, no-redef]
 
         with self._names_lock:
             try:
                 with open(self.stem + NAMES_SUFFIX, "a", encoding="ascii") as file:
-                    file.write(json.dumps(text) + "\n")
+                    file.write("".join(quoted(text) + "\n" for text in texts))
             except OSError:
                 return -1
-            self._name_count += 1
-            return self._name_count - 1
+            first, self._name_count = self._name_count, self._name_count + len(texts)
+            return first
 
     def close(self) -> int:
         """Ends the log; later records are dropped.

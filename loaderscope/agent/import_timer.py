@@ -1,62 +1,103 @@
-"""Times what a spawned worker imports while it imports the user's main module again.
+"""Times what a process imports, as a tree: of every module when it began to be looked for and when it was there.
 
-A finder in front of the others asks them as the import system would, and times the loader that they name. It is there for
-the main import only, and for top-level packages only: `torch` with all that it imports is one entry, `numpy` inside it
-another.
+A finder in front of the others asks them as the import system would, and times from that moment until the loader that they
+name has executed the module. That covers the search and, for an extension module, the load of its library. Built-in and
+frozen modules take no time worth telling and are not timed.
 """
 
 from __future__ import annotations
 
+import _thread
 import sys
 import time
-from typing import Any
+from typing import Any, List, NamedTuple
 
-from . import recorder
-from .layout import State
+from .patches import hide_frame
 
-_WORTH_TELLING_NS = 1_000_000
+WORTH_TELLING_NS = 1_000_000
+
+
+class Import(NamedTuple):
+    """A module that was imported; those that it imported itself lie within its time."""
+
+    name: str
+    start_ns: int
+    duration_ns: int
 
 
 class ImportTimer:
-    """A meta path finder; use as a context."""
+    """A meta path finder; use as a context. Only imports of the thread that enters it are timed.
 
-    def __enter__(self) -> None:
+    Attributes:
+        finished: imports of at least `WORTH_TELLING_NS`, in the order of their ends: inner ones before those around them.
+        own_ns: what the timing itself took, the calls into its functions not counted.
+        depth: how many imports go on, one inside the other.
+    """
+
+    def __init__(self) -> None:
+        self.finished: List[Import] = []
+        self.own_ns = 0
+        self.depth = 0
+        self._thread = 0
+        self._searching = False
+
+    def __enter__(self) -> "ImportTimer":
+        self._thread = _thread.get_ident()
         sys.meta_path.insert(0, self)
+        return self
 
     def __exit__(self, *_error: Any) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the timing; may be called twice."""
+        self._thread = 0
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """What the other finders find; its loader tells how long it took."""
-        if "." in name:
+        if self._searching or _thread.get_ident() != self._thread:  # another finder of our kind asks all others, too
             return None
-        for finder in list(sys.meta_path):
-            if finder is self or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                _time_loader(spec.loader, name)
-                return spec
+        start_ns = time.perf_counter_ns()
+        self._searching = True
+        try:
+            for finder in list(sys.meta_path):
+                if finder is self or not hasattr(finder, "find_spec"):
+                    continue
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    found_ns = time.perf_counter_ns()
+                    self._time_loader(spec.loader, name, start_ns)
+                    self.own_ns += time.perf_counter_ns() - found_ns
+                    return spec
+        finally:
+            self._searching = False
         return None
 
+    def _time_loader(self, loader: Any, name: str, start_ns: int) -> None:
+        if isinstance(loader, type) or not hasattr(loader, "exec_module"):
+            return  # built-in and frozen modules have a class shared by all as their loader
+        # a loader for several modules may still carry the timing of one that was looked for and never executed
+        plain_exec_module = getattr(loader.exec_module, "plain", loader.exec_module)
 
-def _time_loader(loader: Any, name: str) -> None:
-    if isinstance(loader, type) or not hasattr(loader, "exec_module"):
-        return  # built-in and frozen modules have a class shared by all as their loader, and take no time
-    plain_exec_module = loader.exec_module
+        def exec_module(module: Any) -> Any:
+            loader.__dict__.pop("exec_module", None)
+            self.depth += 1
+            try:
+                return plain_exec_module(module)
+            except BaseException as error:
+                hide_frame(error)
+                raise
+            finally:
+                self.depth -= 1
+                end_ns = time.perf_counter_ns()
+                if end_ns - start_ns >= WORTH_TELLING_NS and self._thread:
+                    self.finished.append(Import(name, start_ns, end_ns - start_ns))
+                self.own_ns += time.perf_counter_ns() - end_ns
 
-    def exec_module(module: Any) -> Any:
-        loader.__dict__.pop("exec_module", None)
-        begin_ns = time.perf_counter_ns()
+        exec_module.plain = plain_exec_module  # type: ignore[attr-defined]
         try:
-            return plain_exec_module(module)
-        finally:
-            duration_ns = time.perf_counter_ns() - begin_ns
-            if duration_ns >= _WORTH_TELLING_NS and recorder.log is not None:
-                recorder.complete(State.IMPORT, begin_ns, duration_ns, recorder.log.add_name(name))
-
-    try:
-        loader.exec_module = exec_module
-    except AttributeError:
-        pass  # a loader that takes no attributes is not timed
+            loader.exec_module = exec_module
+        except AttributeError:
+            pass  # a loader that takes no attributes is not timed

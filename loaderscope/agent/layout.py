@@ -93,7 +93,7 @@ class State(enum.IntEnum):
     CREATE = 20  # complete: process creation until the child's first Python statement
     BOOT = 21  # complete: first Python statement until the preparation data is read
     MAIN_IMPORT = 22  # re-import of the user's main module under spawn and forkserver
-    IMPORT = 23  # complete: one imported module; a=index into the log's names (see NAMES_SUFFIX), b=duration
+    IMPORT = 23  # complete: one imported module, told after MAIN_IMPORT; a=index into the log's names (see NAMES_SUFFIX), b=duration
     UNPICKLE = 24  # of the process object (dataset, sampler ...)
     LOOP_ENTRY = 25  # from Process.run until the worker's loop asks for its first index, without WORKER_INIT: two spans around that
     WORKER_INIT = 26  # the user's worker_init_fn; begin a=worker
@@ -105,6 +105,10 @@ class State(enum.IntEnum):
     SERIALISE = 32  # complete, by FEEDER_THREAD, after SEND began: batch to bytes; a=batch_and_bytes
     TRANSMIT = 34  # complete, by FEEDER_THREAD: bytes into the pipe, blocked while it is full; a=batch_and_bytes; then main can read
     SERVER_START = 33  # start of the forkserver, in main; begin, end
+    # Two sums for each line of the script's own top level that took long within MAIN_IMPORT, told after it; a=index into the log's
+    # names ("12 model = Model()"), b=the sum. Their starts mean nothing: they are laid out one after another.
+    LINE = 35  # complete: time outside of imports
+    LINE_IMPORTS = 36  # complete: time in imports
 
     # pin thread, in main
     PIN = 40  # begin, end a=batch
@@ -122,6 +126,9 @@ SIZED_STATES = (State.RECEIVE, State.SERIALISE, State.TRANSMIT)
 """COMPLETE records of these hold `batch_and_bytes` in `a`, because `b` is their duration."""
 BYTES_SHIFT = 32
 
+NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS)
+"""COMPLETE records of these hold the number of a name in `a`."""
+
 
 def batch_and_bytes(batch: int, size: int) -> int:
     """A batch (-1: unknown) in the low 32 bits and a size in bytes, at most 2 GiB, above it; both signed."""
@@ -132,7 +139,7 @@ THREAD_CPU_UNKNOWN = -1
 """`b` of a FETCH end where the platform has no thread CPU clock."""
 
 NAMES_SUFFIX = ".names"
-"""Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; IMPORT's `a` is a line number."""
+"""Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; `a` of `NAMED_STATES` is a line number."""
 
 STACKS_SUFFIX = ".stacks"
 """Python stacks of a process that stopped making progress (faulthandler's text), in {pid}-{opened_ns}.stacks."""

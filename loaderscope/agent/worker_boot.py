@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Callable
+from typing import Any, Callable, List
 
 from . import recorder, worker_hooks
 from . import torch_internals as internals
-from .import_timer import ImportTimer
+from .import_timer import Import, ImportTimer
 from .layout import Role, State
+from .line_sampler import Line, LineSampler
 from .patches import Patches, hide_frame
 from .spawn_probe import PREPARATION_KEY, STAMPS
 
 Function = Callable[..., Any]
+
+MAIN_MODULE = "__mp_main__"
+"""What multiprocessing names the user's main module in a worker."""
 
 
 def boot(plan: "tuple[str, float, bool]", worker: int, requested_ns: int, probe_ns: int) -> None:
@@ -43,19 +47,41 @@ def boot(plan: "tuple[str, float, bool]", worker: int, requested_ns: int, probe_
 def _wrap_prepare(original: Function) -> Function:
     def prepare(data: Any) -> Any:
         data.pop(PREPARATION_KEY, None)
+        imports = ImportTimer()
+        lines = LineSampler(MAIN_MODULE, imports)
+        start_ns = time.perf_counter_ns()
         recorder.begin(State.MAIN_IMPORT)
         try:
-            with ImportTimer():
+            with imports, lines:
                 result = original(data)
         except BaseException as error:
             hide_frame(error)
             raise
         finally:
+            end_ns = time.perf_counter_ns()
             recorder.end(State.MAIN_IMPORT)
+            recorder.complete(State.OWN, start_ns, imports.own_ns + lines.own_ns)
+            _tell(imports.finished, lines.lines(), start_ns)
+            recorder.complete(State.OWN, end_ns, time.perf_counter_ns() - end_ns)
         recorder.begin(State.UNPICKLE)
         return result
 
     return prepare
+
+
+def _tell(imports: List[Import], lines: List[Line], start_ns: int) -> None:
+    """Records what the main module's import consisted of."""
+    if recorder.log is None or not (imports or lines):
+        return
+    first = recorder.log.add_names([item.name for item in imports] + ["%d %s" % (line.number, line.text) for line in lines])
+    if first < 0:
+        return
+    for number, item in enumerate(imports, first):
+        recorder.complete(State.IMPORT, item.start_ns, item.duration_ns, number)
+    for number, line in enumerate(lines, first + len(imports)):
+        for state, duration_ns in ((State.LINE, line.plain_ns), (State.LINE_IMPORTS, line.import_ns)):
+            recorder.complete(state, start_ns, duration_ns, number)
+            start_ns += duration_ns
 
 
 def _wrap_bootstrap(original: Function) -> Function:

@@ -1,19 +1,22 @@
-"""Imports within start-up: the only spans that nest in spans of their own kind, and that carry a name."""
+"""What carries a name: imports, the only spans that nest in spans of their own kind, and lines of the script's top level."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from loaderscope.agent.layout import COMPLETE, END, FORM_BITS, MAIN_THREAD, State
+from loaderscope.agent.layout import COMPLETE, END, FORM_BITS, MAIN_THREAD, NAMED_STATES, State
 from loaderscope.trace import lanes
 from loaderscope.trace.decode import Batch, Ints, Spans, groups, whole_spans
+from loaderscope.trace.decode import depth as decoded_depth
 from loaderscope.trace.model import Trace
 from loaderscope.trace.segments import Records
 from loaderscope.trace.sources import Source, Sources
 
+_KINDS = [state << FORM_BITS | COMPLETE for state in NAMED_STATES]
+
 
 class Imports:
-    """Holds IMPORT records back until a span begins or ends behind them: then their outermost import has ended.
+    """Holds the records of `NAMED_STATES` back until a span begins or ends behind them: then all of a process are there.
 
     There are at most some hundreds in a process, so these are handled one by one.
     """
@@ -24,29 +27,29 @@ class Imports:
         self._numbers: dict[str, int] = {}  # of names in trace.names
 
     def take_out(self, batch: Batch) -> Batch:
-        """Takes the IMPORT records out of these and returns the others."""
-        is_import = batch.records["kind"] == (State.IMPORT << FORM_BITS | COMPLETE)
-        if not is_import.any():
+        """Takes the named records out of these and returns the others."""
+        is_named = np.isin(batch.records["kind"], _KINDS)
+        if not is_named.any():
             return batch
-        imports = batch.select(is_import)
-        for number, rows in groups(imports.source):
-            self._held.setdefault(number, []).append(imports.records[rows])
-        return batch.select(~is_import)
+        named = batch.select(is_named)
+        for number, rows in groups(named.source):
+            self._held.setdefault(number, []).append(named.records[rows])
+        return batch.select(~is_named)
 
     def ended(self, others: Batch, final: bool) -> tuple[Spans, Ints, Ints]:
-        """The imports that are known to have ended now that these records follow: spans, depths, and numbers of their names."""
+        """The spans that are known to be complete now that these records follow, their depths, and the numbers of their names."""
         if not self._held:
             return whole_spans(Batch.empty()), np.empty(0, np.int64), np.empty(0, np.int64)
         spans, depths, values = whole_spans(Batch.empty()), [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for number in [n for n in self._held if final or self._sources[n].replaced or self._is_followed(n, others)]:
             added = whole_spans(Batch.of([(number, records) for records in self._held.pop(number)]))
             spans = spans.then(added)
-            depths.append(lanes.IMPORT_DEPTH + np.array(nesting_depths(added.start_ns.tolist(), added.end_ns.tolist()), np.int64))
+            depths.append(_depths(added))
             values.append(self._name_numbers(self._sources[number], added.a))
         return spans, np.concatenate(depths), np.concatenate(values)
 
     def _is_followed(self, number: int, others: Batch) -> bool:
-        """Whether a span of the importing thread begins or ends behind the last held import: none does within an import."""
+        """Whether a span of the importing thread begins or ends behind the last held record."""
         brackets = (others.source == number) & (others.form <= END) & (others.records["thread"] == MAIN_THREAD)
         last = max(int(records["sequence"][-1]) for records in self._held[number])
         return bool((others.records["sequence"][brackets] > last).any())
@@ -61,6 +64,15 @@ class Imports:
                 self._trace.names.setdefault(number, name)
             found.append(number)
         return np.array(found, np.int64)
+
+
+def _depths(spans: Spans) -> Ints:
+    depths = decoded_depth(spans.state, np.zeros(len(spans), np.bool_))
+    imports = np.flatnonzero(spans.state == State.IMPORT)
+    depths[imports] = lanes.IMPORT_DEPTH + np.array(
+        nesting_depths(spans.start_ns[imports].tolist(), spans.end_ns[imports].tolist()), np.int64
+    )
+    return depths
 
 
 def nesting_depths(start_ns: list[int], end_ns: list[int]) -> list[int]:

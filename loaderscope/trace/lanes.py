@@ -14,8 +14,11 @@ from loaderscope.trace.model import Lane
 BRACKET_DEPTH = -1
 """Depth of EPOCH spans: they span everything else on the main lane, so timelines that draw depths from 0 leave them out."""
 
-LOWEST_DEPTH = -2
+OWN_DEPTH = -2
 """Depth of OWN spans, which overlap the others."""
+
+LINE_DEPTH = LOWEST_DEPTH = -3
+"""Depth of the sums for lines of the script, whose starts mean nothing."""
 
 IMPORT_DEPTH = 1
 """Depth of the outermost IMPORT; imports made by an import lie deeper, one by one."""
@@ -34,7 +37,9 @@ DEPTHS: dict[State, int] = {
     State.SERIALISE: 1,
     State.TRANSMIT: 1,
     State.TRANSMIT: 1,
-    State.OWN: LOWEST_DEPTH,
+    State.OWN: OWN_DEPTH,
+    State.LINE: LINE_DEPTH,
+    State.LINE_IMPORTS: LINE_DEPTH,
 }
 """Depths of the states that are not always outermost."""
 

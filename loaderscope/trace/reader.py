@@ -18,7 +18,7 @@ from loaderscope.trace.tracks import append_spans
 
 __all__ = ["TraceReader", "stacks"]
 
-_DEPTHS = 64  # room for the depths of one lane in a track's number
+_DEPTHS = 1 << 10  # room for the depths of one lane in a track's number; imports nest at most as deep as Python's recursion
 _END_OF_TIME = int(np.iinfo(np.int64).max)
 
 

@@ -1,5 +1,6 @@
 """The event log: what is written is readable from outside at once, whatever happens to the process."""
 
+import json
 import os
 import signal
 import subprocess
@@ -153,9 +154,9 @@ def test_a_file_system_that_cannot_allocate_ahead_gets_zeros(log_dir, monkeypatc
 
 def test_names_are_told_by_line_number(log_dir):
     log = eventlog.EventLog(str(log_dir), Role.MAIN)
-    assert [log.add_name("torch"), log.add_name("line\nbreak")] == [0, 1]
+    assert [log.add_names(["torch", "numpy"]), log.add_names(["line\nbreak \u00e4\U0001f600"])] == [0, 2]
     (file,) = log_dir.glob("*" + layout.NAMES_SUFFIX)
-    assert file.read_text() == '"torch"\n"line\\nbreak"\n'
+    assert [json.loads(line) for line in file.read_text().splitlines()] == ["torch", "numpy", "line\nbreak \u00e4\U0001f600"]
 
 
 def test_closing_drops_later_records(log_dir):

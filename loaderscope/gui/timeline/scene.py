@@ -11,6 +11,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.states import LEGEND_ORDER, STYLES, level_in
+from loaderscope.trace.lanes import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
 
 _KIND_ORDER = {"device": 0, "main": 1, "worker": 2, "pin": 3}
@@ -109,7 +110,8 @@ class Scene:
         self._legend = None
         self._tracks_of.clear()
         for key in sorted(self.trace.tracks):
-            self._tracks_of.setdefault(key.lane, []).append(key)
+            if _is_drawn(key):
+                self._tracks_of.setdefault(key.lane, []).append(key)
         self.rows = _rows(self.trace)
         return True
 
@@ -229,6 +231,11 @@ def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, e
     end_ns = max(end_ns, start_ns + 1)
     total = sum(index.busy_between_ns(start_ns, end_ns, states) for index in scene.tracks(lane))
     return min(total / (end_ns - start_ns), 1.0)
+
+
+def _is_drawn(key: TrackKey) -> bool:
+    """Whether the spans of a track have a place in the timeline: imports within imports and sums for lines have none."""
+    return key.depth > LINE_DEPTH and (key.depth <= IMPORT_DEPTH or key.lane == MAIN_LANE.key)
 
 
 def _rows(trace: Trace) -> tuple[Row, ...]:

@@ -1,0 +1,1 @@
+from .kernels import TABLE as TABLE
