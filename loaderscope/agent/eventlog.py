@@ -99,7 +99,7 @@ class EventLog:
         try:
             from _json import encode_basestring_ascii as quoted  # json itself would come before the user's own imports
         except ImportError:
-            from json.encoder import py_encode_basestring_ascii as quoted  # type: ignore[attr-defined, no-redef]
+            from json.encoder import py_encode_basestring_ascii as quoted
 
         with self._names_lock:
             try:

@@ -1,1 +1,3 @@
-from .kernels import TABLE as TABLE
+from .kernels import TABLE
+
+__all__ = ["TABLE"]
