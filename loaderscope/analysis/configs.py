@@ -40,15 +40,15 @@ def matching(wanted: TrialConfig | None, configs: list[TrialConfig]) -> TrialCon
 
 def describe(config: TrialConfig, among: list[TrialConfig]) -> str:
     """The setting in words: its workers, and of the rest what differs among the settings in question."""
-    words = ["1 worker" if config.num_workers == 1 else f"{config.num_workers} workers"]
 
     def differs(field: str) -> bool:
         return len({getattr(other, field) for other in among if getattr(other, field) is not None}) > 1
 
+    kind = "worker thread" if config.backend == "thread" else "worker process" if config.backend and differs("backend") else "worker"
+    plural = "es" if kind.endswith("ss") else "s"
+    words = [f"{config.num_workers} {kind}" + ("" if config.num_workers == 1 else plural)]
     if config.start_method is not None and differs("start_method"):
         words.append(config.start_method + (" with preload" if config.forkserver_preload else ""))
-    if config.backend is not None and differs("backend"):
-        words.append("threads" if config.backend == "thread" else "processes")
     if config.persistent_workers is not None and differs("persistent_workers"):
         words.append("persistent" if config.persistent_workers else "not persistent")
     if config.batch_size is not None and differs("batch_size"):

@@ -22,6 +22,8 @@ SINGLE_RUN_NOISE = 0.03
 
 UNKNOWN_NOISE = 0.05
 
+THREADS_LEFT_OUT = " Threads are left out of this: DataLoader has no setting for them."
+
 CHEAP_PART = 0.25
 """How much longer a tie may take than the fastest and still be chosen for its cost. Beyond that the noise hides a difference
 that would matter: the shorter time is the better guess."""
@@ -37,7 +39,7 @@ def recommend(  # noqa: PLR0917
 ) -> Recommendation | None:
     """The recommendation, or None where no setting has a projected training time.
 
-    A setting that failed in any of its repeats is not recommended.
+    A setting that failed in any of its repeats is not recommended, nor are threads: DataLoader has no setting for them.
 
     Args:
         settings: what `settings.combine` gave.
@@ -48,7 +50,8 @@ def recommend(  # noqa: PLR0917
         train_epochs: epochs of the user's training.
     """
     unreliable = {trial.config for trial in trials if trial.status in ("failed", "timeout", "killed")}
-    timed = [setting for setting in settings if setting.train_s is not None and setting.config not in unreliable]
+    candidates = [setting for setting in settings if setting.config.backend != "thread"]
+    timed = [setting for setting in candidates if setting.train_s is not None and setting.config not in unreliable]
     if not timed:
         return None
     fastest = min(timed, key=lambda setting: setting.train_s or math.inf)
@@ -72,8 +75,9 @@ def recommend(  # noqa: PLR0917
             current=next((setting for setting in timed if setting.config == own), None),
             timed=timed,
             train_epochs=train_epochs,
-            alone=len(settings) == 1,
-        ),
+            alone=len(candidates) == 1,
+        )
+        + (THREADS_LEFT_OUT if len(candidates) < len(settings) else ""),
     )
 
 

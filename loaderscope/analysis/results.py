@@ -212,6 +212,7 @@ class TrialResult:
     memory: Memory | None = None
     own_cost: OwnCost | None = None
     signs: Signs | None = None
+    shared_generators: list[str] | None = None  # random, numpy, torch: what threads draw from together; None where not looked at
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:

@@ -26,6 +26,8 @@ def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | No
         if not reasons:
             return f"{count} {ended}."
         return f"{count} {ended}: {reasons[0]}." if len(reasons) == 1 else f"{count} {ended}, the first of them so: {reasons[0]}."
+    if all(trial.config.backend == "thread" for trial in good):
+        return "There is nothing to recommend: DataLoader has no setting for threads, and no worker processes were measured."
     missing = next((trial.samples_per_second_reason for trial in good if trial.samples_per_second_reason), None)
     return f"There is nothing to recommend: {missing}" if missing else "There is nothing to recommend yet."
 

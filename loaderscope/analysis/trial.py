@@ -104,6 +104,7 @@ def analyse(  # noqa: PLR0917
         memory=find_memory(trace),
         own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share),
         signs=find_signs(trace, epochs, steady),
+        shared_generators=outcome.shared_generators if outcome else None,
         notes=notes,
     )
 

@@ -37,5 +37,6 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     usable_cpus = environment.get("usable_cpus") or environment.get("cpu_count") or 1
     gpu_count = len(environment.get("gpus") or ())
     recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
-    findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs))
+    free_threaded = environment.get("free_threaded")
+    findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded))
     return Verdict(tuple(settings), recommendation, tuple(findings), summarise(trials, recommendation, findings))

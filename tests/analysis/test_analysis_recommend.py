@@ -163,3 +163,12 @@ def test_a_setting_that_failed_once_is_not_recommended():
 def test_nothing_measured_gives_no_recommendation():
     assert advise([failed(0, config_of(0), "ValueError")]) is None
     assert advise([]) is None
+
+
+def test_threads_are_never_recommended_and_that_is_said():
+    threads = config_of(2, backend="thread", start_method=None)
+    found = advise([made_up(0, config_of(0), 500), made_up(1, config_of(2), 1000), made_up(2, threads, 2000)])
+    assert (found.config, found.fastest, found.ties) == (config_of(2), config_of(2), [])
+    assert found.why.endswith("DataLoader has no setting for them.")
+    assert "Threads" not in advise([made_up(0, config_of(0), 500)]).why
+    assert advise([made_up(0, threads, 2000)]) is None

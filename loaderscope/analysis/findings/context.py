@@ -16,6 +16,7 @@ class Context:
     Attributes:
         current: the user's own setting, if it is known.
         consumer: what took the batches; None: whatever the trials show.
+        free_threaded: whether the interpreter runs without the GIL, if that is known.
     """
 
     trials: list[TrialResult]
@@ -24,6 +25,7 @@ class Context:
     current: TrialConfig | None
     consumer: Consumer | None
     train_epochs: int
+    free_threaded: bool | None = None
 
     @property
     def good(self) -> list[TrialResult]:

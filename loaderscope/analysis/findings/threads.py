@@ -1,0 +1,155 @@
+"""What threads instead of worker processes give, what the interpreter's lock (GIL) costs, and what its absence would gain.
+
+CPU time over wall time inside a fetch tells the two apart: it is near 1 while a fetch computes undisturbed, falls when the
+threads take turns at the lock, and is low whatever runs beside it when the fetch waits for a disk or the network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from loaderscope.analysis.configs import normalise
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.results import Finding, SettingResult
+
+FOUGHT_OVER = 0.80
+"""The lock is fought over when a fetch has less than this part of the processor time that it has elsewhere."""
+
+WAITING = 0.30
+"""A fetch that computes less than this part of its time waits, whatever its workers are."""
+
+AS_FAST = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """A setting with threads and what it is compared with; shares are CPU time over wall time of the fetches."""
+
+    threads: SettingResult
+    other: SettingResult
+    ratio: float
+    threads_share: float | None
+    other_share: float | None
+
+    @property
+    def fought_over(self) -> bool:
+        if self.threads_share is None or self.other_share is None or self.threads.config.num_workers < 2:
+            return False
+        return self.other_share > WAITING and self.threads_share < FOUGHT_OVER * self.other_share
+
+
+def find(context: Context) -> list[Finding]:
+    """One finding on the most threads that were compared with processes, else with fewer threads or none."""
+    pairs = [pair for setting in context.settings if (pair := _pair(context, setting)) is not None]
+    if not pairs:
+        return []
+    pair = max(pairs, key=lambda pair: (pair.other.config.backend == "process", pair.threads.config.num_workers, -pair.ratio))
+    generators = _shared_generators(context)
+    message = " ".join(part for part in (_rates(context, pair), _lock(pair, context.free_threaded), _comparable(generators)) if part)
+    return [
+        Finding(
+            code="threads",
+            severity="info",
+            trials=[*pair.threads.trials, *pair.other.trials],
+            message=message,
+            evidence={
+                "throughput_ratio": round(pair.ratio, 4),
+                "fetch_cpu_share_threads": pair.threads_share,
+                "fetch_cpu_share_compared": pair.other_share,
+                "compared_with": dataclasses.asdict(pair.other.config),
+                "free_threaded": context.free_threaded,
+                "shared_generators": generators,
+            },
+            advice=_advice(context, pair),
+        )
+    ]
+
+
+def _pair(context: Context, setting: SettingResult) -> _Pair | None:
+    rate = setting.samples_per_second
+    if setting.config.backend != "thread" or rate is None:
+        return None
+    other = _counterpart(context, setting)
+    if other is None or other.samples_per_second is None or not other.samples_per_second.value:
+        return None
+    return _Pair(setting, other, rate.value / other.samples_per_second.value, _cpu_share(context, setting), _cpu_share(context, other))
+
+
+def _counterpart(context: Context, setting: SettingResult) -> SettingResult | None:
+    """The same setting with processes, the fastest of several start methods; else with the fewest threads, or none."""
+    timed = [other for other in context.settings if other.samples_per_second is not None and other is not setting]
+    processes = [other for other in timed if _in_threads(other) == setting.config and other.config.backend == "process"]
+    if processes:
+        return max(processes, key=lambda other: other.samples_per_second.value if other.samples_per_second else 0.0)
+    fewer = [
+        other
+        for other in timed
+        if other.config.backend in (None, "thread")
+        and other.config.num_workers < min(setting.config.num_workers, 2)
+        and other.config.batch_size == setting.config.batch_size
+    ]
+    return min(fewer, key=lambda other: -other.config.num_workers, default=None)
+
+
+def _in_threads(setting: SettingResult) -> object:
+    return normalise(dataclasses.replace(setting.config, backend="thread"))
+
+
+def _cpu_share(context: Context, setting: SettingResult) -> float | None:
+    signs = [trial.signs for trial in context.trials_of(setting) if trial.signs is not None]
+    known = [found.fetch_cpu_share for found in signs if found.fetch_cpu_share is not None]
+    return mean(known) if known else None
+
+
+def _shared_generators(context: Context) -> list[str]:
+    return sorted({name for trial in context.good for name in trial.shared_generators or ()})
+
+
+def _rates(context: Context, pair: _Pair) -> str:
+    threads, other = pair.threads.samples_per_second, pair.other.samples_per_second
+    assert threads is not None
+    assert other is not None
+    give = "gives" if pair.other.config.num_workers == 1 else "give"
+    return (
+        f"With {context.name_of(pair.threads.config)} the loader gives {threads.value:,.0f} samples/s, {pair.ratio:.2f} times the "
+        f"{other.value:,.0f} that {context.name_of(pair.other.config)} {give}."
+    )
+
+
+def _lock(pair: _Pair, free_threaded: bool | None) -> str:
+    threads, other = pair.threads_share, pair.other_share
+    if threads is None or other is None:
+        return ""
+    shares = f"a fetch has a processor {threads:.0%} of its time in a thread, and {other:.0%} {_where(pair)}"
+    if free_threaded:
+        return f"This interpreter runs without the GIL: {shares}."
+    if pair.fought_over:
+        return (
+            f"The threads take turns at the interpreter's lock (GIL): {shares}; so it waits for the lock about "
+            f"{1 - threads / other:.0%} of its time."
+        )
+    if other <= WAITING:
+        return f"A fetch computes only {other:.0%} of its time and waits for the rest, when others can run: the GIL costs little."
+    return f"The GIL costs little: {shares}."
+
+
+def _where(pair: _Pair) -> str:
+    return "in a worker process" if pair.other.config.backend == "process" else "when it is alone"
+
+
+def _comparable(generators: list[str]) -> str:
+    if not generators:
+        return ""
+    return f"The batches are not comparable: the dataset draws from process-wide generators ({', '.join(generators)}), which threads share."
+
+
+def _advice(context: Context, pair: _Pair) -> str:
+    none_such = "DataLoader itself has no setting for threads."
+    if context.free_threaded:
+        return f"{none_such} This figure tells what it could gain from one here."
+    if pair.fought_over:
+        reach = "as fast as processes" if pair.other.config.backend == "process" else "faster with every thread"
+        return f"In a free-threaded Python (3.13t and newer) there is no such lock: threads could be {reach}. {none_such}"
+    gain = "gains little" if pair.ratio >= AS_FAST else "does not make up for the difference"
+    return f"A free-threaded Python {gain} here. {none_such}"
