@@ -17,9 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis.results import LateBatch
 from loaderscope.analysis.spans import Int64Array, Spans, spans_of, worker_lanes
 from loaderscope.analysis.startup import ONCE_PHASES, PIN_LANE
-from loaderscope.trace.model import EPOCH_SHIFT, SPAN_COLUMNS, Trace
+from loaderscope.trace.model import EPOCH_SHIFT, SPAN_COLUMNS, Trace, epoch_and_batch
+
+NS = 1e-9
 
 MAIN = "main"
 
@@ -150,6 +153,27 @@ def ready_at(trace: Trace, wait: Spans) -> Int64Array:
     end_ns = int(wait.end_ns[0])
     ready: Int64Array = np.sort(arrivals.batch[(arrivals.time_ns <= end_ns) & (_gone_ns(trace, join, arrivals) > end_ns)])
     return ready
+
+
+def late_batch(trace: Trace, waits: Waits, row: int) -> LateBatch:
+    """One wait in plain values, with the slowest sample of its fetch."""
+    epoch, batch = epoch_and_batch(int(waits.batch[row]))
+    worker, fetch_ns = int(waits.worker[row]), (int(waits.fetch_start_ns[row]), int(waits.fetch_end_ns[row]))
+    sample, sample_ns = slowest_sample(trace, lane_of(worker), *fetch_ns) or (None, None)
+    return LateBatch(
+        epoch=epoch,
+        batch=batch,
+        worker=worker if worker != NO_WORKER else None,
+        wait_s=int(waits.end_ns[row] - waits.start_ns[row]) * NS,
+        fetch_s=(fetch_ns[1] - fetch_ns[0]) * NS,
+        sample=sample,
+        sample_s=sample_ns * NS if sample_ns is not None else None,
+        start_s=(int(waits.start_ns[row]) - (trace.origin_ns or 0)) * NS,
+        cause=Cause(waits.cause[row]).name.lower(),
+        charged_s={cause.name.lower(): int(ns) * NS for cause, ns in zip(Cause, waits.charged_ns[row], strict=True) if ns},
+        held_up=int(waits.held_up[row]),
+        held_up_s=int(waits.held_up_ns[row]) * NS,
+    )
 
 
 def lane_of(worker: int) -> str:

@@ -6,12 +6,12 @@ import numpy as np
 
 from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, State
 from loaderscope.analysis.epochs import MAIN, EpochRun
-from loaderscope.analysis.late_batches import NO_WORKER, Cause, Waits, find_waits, lane_of, slowest_sample
+from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch
 from loaderscope.analysis.memory import series
 from loaderscope.analysis.results import LateBatch, Signs
 from loaderscope.analysis.spans import Int64Array, Spans, covered_ns, spans_of, worker_lanes
 from loaderscope.analysis.steady import Steady
-from loaderscope.trace.model import Trace, epoch_and_batch
+from loaderscope.trace.model import Trace
 
 NS = 1e-9
 
@@ -67,27 +67,7 @@ def _late_batches(trace: Trace, epochs: list[EpochRun], waits: Waits, median_ns:
     late = (fetch_ns > LATE_FACTOR * median_ns) & (waits.duration_ns > median_ns)
     late &= ~np.isin(waits.batch, np.array([epoch.batch[0] for epoch in epochs if epoch.batches], np.int64))
     waits = waits.pick(np.flatnonzero(late))
-    return [_late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]
-
-
-def _late_batch(trace: Trace, waits: Waits, row: int) -> LateBatch:
-    epoch, batch = epoch_and_batch(int(waits.batch[row]))
-    worker, fetch = int(waits.worker[row]), (int(waits.fetch_start_ns[row]), int(waits.fetch_end_ns[row]))
-    sample, sample_ns = slowest_sample(trace, lane_of(worker), *fetch) or (None, None)
-    return LateBatch(
-        epoch=epoch,
-        batch=batch,
-        worker=worker if worker != NO_WORKER else None,
-        wait_s=int(waits.duration_ns[row]) * NS,
-        fetch_s=(fetch[1] - fetch[0]) * NS,
-        sample=sample,
-        sample_s=sample_ns * NS if sample_ns is not None else None,
-        start_s=(int(waits.start_ns[row]) - (trace.origin_ns or 0)) * NS,
-        cause=Cause(waits.cause[row]).name.lower(),
-        charged_s={cause.name.lower(): int(ns) * NS for cause, ns in zip(Cause, waits.charged_ns[row], strict=True) if ns},
-        held_up=int(waits.held_up[row]),
-        held_up_s=int(waits.held_up_ns[row]) * NS,
-    )
+    return [late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]
 
 
 def _growth(trace: Trace, epochs: list[EpochRun]) -> float | None:

@@ -41,3 +41,8 @@ def worker_text(worker: int) -> str:
 def cause_text(worker: int, cause: Cause, time: str) -> str:
     """What so much time of a wait was spent on: worker 2 fetched 310 ms."""
     return (_BY_WORKER.get(cause) or _BY_MAIN[cause]).format(worker=worker_text(worker), time=time)
+
+
+def batches_text(count: int) -> str:
+    """1 batch, 12 batches."""
+    return f"{count} {'batch' if count == 1 else 'batches'}"
