@@ -93,9 +93,14 @@ def value_text(value: object) -> str:
     return str(value)
 
 
+def grouped_text(count: int) -> str:
+    """A number with its thousands apart: 12 000."""
+    return f"{count:,}".replace(",", "\u202f")
+
+
 def count_text(count: int, noun: str) -> str:
     """1 trial, 14 trials, 12 000 samples."""
-    return f"{count:,}".replace(",", "\u202f") + f" {noun}" + ("" if count == 1 else "s")
+    return f"{grouped_text(count)} {noun}" + ("" if count == 1 else "s")
 
 
 def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) -> str:

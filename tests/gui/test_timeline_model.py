@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from synthetic import MS, SECOND
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline import axis, query
+from loaderscope.gui.timeline import axis, cards, query
 from loaderscope.gui.timeline.layout import HEADER_PX, place
 from loaderscope.gui.timeline.navigation import FOLLOW_SPAN_NS, Navigator
 from loaderscope.gui.timeline.scene import Scene, busy_share
-from loaderscope.gui.timeline.statistics import measure
+from loaderscope.gui.timeline.statistics import survey
 from loaderscope.gui.timeline.viewport import LEAST_SPAN_NS, Viewport, fitted
 from loaderscope.trace.model import WAITING_FOR_EARLIER, SeriesInfo, Trace, batch_id
 
 MODULES = ("states", "growing", "outliers", "lod", "strips", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation")
-MODULES += ("pointer",)
+MODULES += ("pointer", "cards", "wanted", "search", "listing")
 
 
 def scene(**parameters):
@@ -279,7 +279,7 @@ def slow_scene():
 def test_the_card_of_a_slow_fetch_tells_why_and_whom_it_held_up():
     made = slow_scene()
     fetch = next(span for span in query.spans_of_batch(made, batch_id(0, 5), made.origin_ns) if span.state == State.FETCH)
-    card = query.describe(made, fetch)
+    card = cards.describe(made, fetch)
     assert card.title == "batch 5 · worker 1 · fetch"
     lines = {name: (value, remark) for name, value, remark, _ in card.lines}
     assert lines["duration"] == ("100.0 ms", "median 10.00 ms")
@@ -292,7 +292,7 @@ def test_the_card_of_a_slow_fetch_tells_why_and_whom_it_held_up():
 def test_the_card_of_a_wait_names_the_worker_that_ended_it():
     made = slow_scene()
     wait = next(span for span in query.spans_of_batch(made, batch_id(0, 5), made.origin_ns) if span.state == State.WAIT)
-    lines = {name: value for name, value, _, _ in query.describe(made, wait).lines}
+    lines = {name: value for name, value, _, _ in cards.describe(made, wait).lines}
     assert lines["waited for"].startswith("worker 1 fetched 86.8")
     assert lines["slowest sample"] == "index 20"
     assert lines["held up"].startswith("batches 6")
@@ -301,7 +301,7 @@ def test_the_card_of_a_wait_names_the_worker_that_ended_it():
 def test_the_card_of_a_batch_that_is_ready_tells_for_which_it_waits():
     made = slow_scene()
     held = next(span for span in query.spans_of_batch(made, batch_id(0, 6), made.origin_ns) if span.state == WAITING_FOR_EARLIER)
-    lines = {name: (value, remark) for name, value, remark, _ in query.describe(made, held).lines}
+    lines = {name: (value, remark) for name, value, remark, _ in cards.describe(made, held).lines}
     assert lines["waits for"][0] == "batch 5"
     assert lines["waits for"][1].startswith("worker 1 fetched 86.8")
     assert lines["ready for"][0] == axis.duration(held.duration_ns)
@@ -310,7 +310,7 @@ def test_the_card_of_a_batch_that_is_ready_tells_for_which_it_waits():
 def test_a_quick_fetch_is_not_said_to_hold_anyone_up():
     made = scene(num_workers=2, batches=16, fetch_ns=1 * MS, collate_ns=0, step_ns=10 * MS)
     fetch = next(span for span in query.spans_of_batch(made, batch_id(0, 12), made.origin_ns) if span.state == State.FETCH)
-    assert not {"held up", "main waited"} & {name for name, _, _, _ in query.describe(made, fetch).lines}
+    assert not {"held up", "main waited"} & {name for name, _, _, _ in cards.describe(made, fetch).lines}
 
 
 # statistics of a range
@@ -321,13 +321,13 @@ def test_statistics_count_whole_spans_but_cut_shares_at_the_edges():
     fetches = [span for number in range(10) for span in query.spans_of_batch(made, batch_id(0, number), made.origin_ns)]
     fetches = [span for span in fetches if span.state == State.FETCH]
     begin, end = fetches[2].start_ns + 4 * MS, fetches[4].end_ns
-    measured = measure(made, begin, end)
-    fetch = next(item for item in measured.states if item.lane == "worker-0" and item.state == State.FETCH)
+    found = survey(made, begin, end).statistics()
+    fetch = next(item for item in found if item.filled.lane == "worker-0" and item.filled.state == State.FETCH)
     assert fetch.count == 3
-    assert fetch.total_ns == 20 * MS
+    assert fetch.filled.total_ns == 20 * MS
     assert fetch.mean_ns == fetch.p95_ns == 8 * MS
     assert fetch.longest.duration_ns == 8 * MS
-    assert fetch.share == pytest.approx(20 * MS / (end - begin))
+    assert fetch.filled.share == pytest.approx(20 * MS / (end - begin))
 
 
 def test_busy_shares_of_main_follow_from_the_times():

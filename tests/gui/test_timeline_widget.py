@@ -1,9 +1,11 @@
 """The timeline widget: every key and mouse action, live data, and that nothing is painted when nothing changed."""
 
+import operator
+
 import numpy as np
 import pytest
 import synthetic
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QKeyCombination, QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -41,6 +43,8 @@ def widget(qtbot, trace):
 
 
 def press(widget, key, modifier=Modifier.NoModifier):
+    if isinstance(key, QKeyCombination):
+        key, modifier = key.key(), key.keyboardModifiers()
     QTest.keyClick(widget, key, modifier)
 
 
@@ -179,7 +183,7 @@ def test_up_and_down_scroll_the_lanes(widget):
 def test_every_control_of_the_table_is_a_method_and_no_key_is_taken_twice(widget):
     keys = [key for control in CONTROLS for key in control.keys]
     assert len(keys) == len(set(keys))
-    assert all(callable(getattr(widget, control.method)) for control in CONTROLS)
+    assert all(callable(operator.attrgetter(control.method)(widget)) for control in CONTROLS)
     assert all(control.shown_keys for control in CONTROLS)
 
 

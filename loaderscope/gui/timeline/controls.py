@@ -1,11 +1,11 @@
-"""Keys and wheel of the timeline, as data: the window builds its help from the same table that the widget obeys."""
+"""Keys and mouse of the timeline, as data: help and the command palette are made from the same table that the widget obeys."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence
+from PySide6.QtCore import QKeyCombination, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence
 
 ZOOM_STEP = 0.7
 """Part of the span that is left after one step in."""
@@ -13,22 +13,29 @@ ZOOM_STEP = 0.7
 PAN_SHARE = 0.15
 """Part of the width that one step pans."""
 
+Key = Qt.Key | QKeyCombination
 
 _Key = Qt.Key
+_SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """An action of the timeline: the method of the widget, its keys, and what help says."""
+    """An action of the timeline: the widget's method by its dotted name, its keys, and what help says."""
 
     method: str
-    keys: tuple[Qt.Key, ...]
+    keys: tuple[Key, ...]
     words: str
 
     @property
     def shown_keys(self) -> str:
         """The keys as help shows them."""
-        return ", ".join(QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in self.keys)
+        return ", ".join(map(shown, self.keys))
+
+
+def shown(key: Key) -> str:
+    """A key as help shows it."""
+    return QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
 
 
 CONTROLS = (
@@ -43,22 +50,41 @@ CONTROLS = (
     Control("focus_span", (_Key.Key_F,), "fit the selected span"),
     Control("fit_all", (_Key.Key_0, _Key.Key_Home), "show the whole trial"),
     Control("go_back", (_Key.Key_Backspace,), "back to the view before"),
+    Control("go_forward", (QKeyCombination(_SHIFT, _Key.Key_Backspace),), "forward to the view that was left by going back"),
     Control("next_span", (_Key.Key_Period,), "next span"),
     Control("previous_span", (_Key.Key_Comma,), "previous span"),
     Control("follow_live", (_Key.Key_End,), "follow the newest data"),
+    Control("finder.next_hit", (_Key.Key_F3,), "next span that was searched for"),
+    Control("finder.previous_hit", (QKeyCombination(_SHIFT, _Key.Key_F3),), "previous span that was searched for"),
+    Control("marking.put", (_Key.Key_M,), "set a mark at the crosshair"),
+    Control("marking.write", (QKeyCombination(_SHIFT, _Key.Key_M),), "set a mark with a text, or change the text of the one that is there"),
+    Control("marking.next_mark", (_Key.Key_BracketRight,), "next mark"),
+    Control("marking.previous_mark", (_Key.Key_BracketLeft,), "previous mark"),
+    Control("marking.remove", (_Key.Key_Delete,), "remove the mark that was gone to, or that is at the crosshair"),
+    Control("marking.undo", (QKeyCombination(_CONTROL, _Key.Key_Z),), "take back what was last done to a mark"),
 )
 
 MOUSE = (
-    ("Ctrl + wheel", "zoom at the cursor"),
-    ("wheel", "scroll lanes"),
+    ("Ctrl + wheel, pinch", "zoom at the cursor"),
+    ("wheel, two fingers", "scroll lanes, pan"),
     ("Shift + wheel, Shift + drag, middle drag", "pan"),
-    ("drag", "measure a range"),
-    ("double click", "fit a span"),
-    ("click", "select a span"),
+    ("drag", "measure a range; drag an edge of it to change it"),
+    ("double click", "fit a span; on nothing: show the whole trial"),
+    ("click", "select a span, go to a mark"),
+    ("right click", "marks, figure"),
 )
 
 
-METHODS = {key.value: control.method for control in CONTROLS for key in control.keys}
-"""Method by key code; keypad and Shift (for + on most keyboards) make no difference."""
+METHODS = {QKeySequence(key)[0].toCombined(): control.method for control in CONTROLS for key in control.keys}
+"""Method by key and modifiers."""
 
-IGNORED_MODIFIERS = Qt.KeyboardModifier.KeypadModifier | Qt.KeyboardModifier.ShiftModifier
+
+def method_of(event: QKeyEvent) -> str | None:
+    """What a key does: with Shift what it does without, unless it has a meaning of its own; the keypad makes no difference."""
+    key = Qt.Key(event.key())
+    modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+    for tried in (modifiers, modifiers & ~_SHIFT):
+        method = METHODS.get(QKeyCombination(tried, key).toCombined())
+        if method is not None:
+            return method
+    return None

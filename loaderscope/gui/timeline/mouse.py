@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QMouseEvent, QWheelEvent
 
 from loaderscope.gui.timeline.controls import ZOOM_STEP
+from loaderscope.session.file import Mark
 
 if typing.TYPE_CHECKING:
     from loaderscope.gui.timeline.view import TimelineWidget
@@ -16,6 +17,8 @@ _CLICK_PX = 3
 _NOTCH = 120
 _PAN_PX = 60
 _SCROLL_PX = 48
+_EDGE_PX = 4.0
+"""An edge of the measured range can be caught this far beside it."""
 
 
 class Mouse:
@@ -24,8 +27,9 @@ class Mouse:
     def __init__(self, widget: TimelineWidget) -> None:
         self._widget = widget
         self._drag: str | None = None  # pan | measure | minimap
+        self._mark: Mark | None = None  # whose flag was pressed
         self._from_x = 0.0
-        self._from_time = 0.0
+        self._from_time = 0.0  # where the measured range begins
         self._moved = False
 
     def press(self, event: QMouseEvent) -> None:
@@ -36,14 +40,29 @@ class Mouse:
             return
         self._moved = False
         self._from_x, self._from_time = x, widget.time_at(x)
+        self._mark = widget.marking.at(x, y)
+        edge = self._edge_opposite(x, y)
         if middle or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             self._drag = "pan"
             widget.setCursor(Qt.CursorShape.ClosedHandCursor)
         elif layout.minimap_y <= y < layout.axis_y:
             self._drag = "minimap"
             widget.go_on_minimap(x)
-        elif x >= layout.label_width:
+        elif edge is not None:
+            self._drag, self._from_time = "measure", edge
+        elif x >= layout.label_width and self._mark is None:
             self._drag = "measure"
+
+    def _edge_opposite(self, x: float, y: float) -> float | None:
+        """The moment of the edge of the measured range that stays, where the mouse is on the other one."""
+        widget, measured = self._widget, self._widget.measured
+        if measured is None or widget.scene is None or y < widget.lane_layout.axis_y:
+            return None
+        origin = widget.scene.origin_ns
+        for edge_ns, other_ns in ((measured.start_ns, measured.end_ns), (measured.end_ns, measured.start_ns)):
+            if abs(widget.place_of(edge_ns) - x) <= _EDGE_PX:
+                return float(other_ns - origin)
+        return None
 
     def move(self, event: QMouseEvent) -> None:
         x, y = event.position().x(), event.position().y()
@@ -58,19 +77,51 @@ class Mouse:
                 self._widget.go_on_minimap(x)
             elif self._moved:
                 self._widget.measure(self._from_time, self._widget.time_at(x))
+        elif self._edge_opposite(x, y) is not None:
+            self._widget.setCursor(Qt.CursorShape.SplitHCursor)
+        elif self._widget.marking.at(x, y) is not None:
+            self._widget.setCursor(Qt.CursorShape.PointingHandCursor)
+        else:
+            self._widget.unsetCursor()
         self._widget.hover(x, y)
 
     def release(self, event: QMouseEvent) -> None:
         drag, self._drag = self._drag, None
+        mark, self._mark = self._mark, None
         self._widget.dragging = False
         self._widget.unsetCursor()
         if drag == "measure" and not self._moved:
             self._widget.click(event.position().x(), event.position().y())
+        elif mark is not None and drag is None:
+            self._widget.marking.go_to(mark)
         self._widget.update()
+
+    def double_click(self, event: QMouseEvent) -> None:
+        """Fits a span, or all where there is none; on a flag asks for its text."""
+        widget, x, y = self._widget, event.position().x(), event.position().y()
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        mark = widget.marking.at(x, y)
+        if mark is not None:
+            widget.marking.edit(mark)
+            return
+        widget.click(x, y)
+        if widget.selected is None:
+            widget.fit_all()
+        else:
+            widget.focus_span()
 
     def wheel(self, event: QWheelEvent) -> None:
         widget, modifiers = self._widget, event.modifiers()
         angle, pixels = event.angleDelta(), event.pixelDelta()
+        if event.modifiers() == Qt.KeyboardModifier.NoModifier and not pixels.isNull():
+            # two fingers on a trackpad; what is not meant is the smaller part
+            if abs(pixels.x()) > abs(pixels.y()):
+                widget.pan_px(-pixels.x())
+            else:
+                widget.scroll_by(-pixels.y())
+            event.accept()
+            return
         # with Shift or Alt some systems report a vertical turn as a horizontal one
         turn = (angle.y() or angle.x()) / _NOTCH
         if modifiers & Qt.KeyboardModifier.ControlModifier:
@@ -78,5 +129,5 @@ class Mouse:
         elif modifiers & Qt.KeyboardModifier.ShiftModifier or abs(angle.x()) > abs(angle.y()):
             widget.pan_px(-(pixels.x() or pixels.y()) if not pixels.isNull() else -round(turn * _PAN_PX))
         else:
-            widget.scroll_by(-pixels.y() if not pixels.isNull() else -round(turn * _SCROLL_PX))
+            widget.scroll_by(-round(turn * _SCROLL_PX))
         event.accept()

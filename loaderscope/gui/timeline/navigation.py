@@ -29,12 +29,14 @@ class Navigator:
         self._total = 0.0
         self._follow_span: float | None = None
         self._history: list[Viewport] = []
+        self._undone: list[Viewport] = []  # views that `back` has left
         self._gesture: tuple[str, float] = ("", 0.0)
         self._clock = clock
 
     def reset(self, total: float) -> None:
         """Another trace of this length: shows all of it and forgets the history."""
         self._history.clear()
+        self._undone.clear()
         self._follow_span = None
         self._total = total
         self.viewport = fitted(0.0, max(total, 1e6))
@@ -98,11 +100,19 @@ class Navigator:
 
     def back(self) -> bool:
         """To the view before; returns whether there was one."""
-        if not self._history:
+        return self._exchange(self._history, self._undone)
+
+    def forward(self) -> bool:
+        """To the view that `back` left; returns whether there was one."""
+        return self._exchange(self._undone, self._history)
+
+    def _exchange(self, source: list[Viewport], target: list[Viewport]) -> bool:
+        if not source:
             return False
         self.following = False
         self._gesture = ("", 0.0)
-        self.viewport = self._history.pop()
+        target.append(self.viewport)
+        self.viewport = source.pop()
         return True
 
     def _move(self, gesture: str, target: Viewport) -> None:
@@ -115,6 +125,7 @@ class Navigator:
         if not gesture or gesture != name or now - at > _SAME_GESTURE_S:
             self._history.append(self.viewport)
             del self._history[:-_HISTORY]
+            self._undone.clear()
         self._gesture = (gesture, now)
         self.viewport = target
 

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from loaderscope.gui.timeline import axis, plots
+from loaderscope.gui.timeline.annotations import paint_hits, paint_marks
+from loaderscope.gui.timeline.boxes import span_box
 from loaderscope.gui.timeline.canvas import Canvas, colour
-from loaderscope.gui.timeline.layout import MINIMAP_PX, PlacedRow, slot_px
+from loaderscope.gui.timeline.cards import Card
+from loaderscope.gui.timeline.layout import MINIMAP_PX, PlacedRow
 from loaderscope.gui.timeline.pointer import Pointer
-from loaderscope.gui.timeline.query import Card, SpanRef
+from loaderscope.gui.timeline.query import SpanRef
+from loaderscope.gui.timeline.search import Search
 from loaderscope.gui.timeline.states import busy_states
-from loaderscope.gui.timeline.statistics import RangeStatistics
+from loaderscope.gui.timeline.statistics import RangeSurvey
+from loaderscope.session.file import Mark
 
 _PAD = 10.0
 _LINE_PX = 17.0
+_BESIDE_PX = 16.0
 
 
-def paint_overlay(
-    canvas: Canvas, *, pointer: Pointer | None, selected: SpanRef | None, measured: RangeStatistics | None, dragging: bool, focused: bool
-) -> None:
+@dataclasses.dataclass
+class Over:
+    """What lies over a timeline.
+
+    Attributes:
+        dragging: the mouse moves with a button held, which hides the hover card.
+        current_mark: the mark that was set or gone to last.
+        search: what is searched for.
+    """
+
+    pointer: Pointer | None = None
+    selected: SpanRef | None = None
+    measured: RangeSurvey | None = None
+    dragging: bool = False
+    marks: tuple[Mark, ...] = ()
+    current_mark: Mark | None = None
+    search: Search | None = None
+
+
+def paint_overlay(canvas: Canvas, over: Over, *, focused: bool) -> None:
     """Paints all of it, over a timeline that was painted with the same scene, viewport and layout."""
+    pointer, measured, dragging = over.pointer, over.measured, over.dragging
     painter, layout = canvas.painter, canvas.layout
     painter.save()
     _paint_window_on_minimap(canvas)
@@ -29,39 +55,29 @@ def paint_overlay(
     painter.setClipRect(area)
     if measured is not None:
         _paint_measured(canvas, measured)
+    paint_marks(canvas, over.marks, over.current_mark)
     painter.setClipRect(area.adjusted(0, layout.header_height - layout.axis_y, 0, 0))
+    if over.search is not None:
+        paint_hits(canvas, over.search)
     if pointer is not None and pointer.lit:
         for span in pointer.lit:
             _outline(canvas, span, canvas.palette.text, 1.6)
-    if selected is not None:
-        _outline(canvas, selected, canvas.palette.accent, 2.0)
+    if over.selected is not None:
+        _outline(canvas, over.selected, canvas.palette.accent, 2.0)
     painter.setClipping(False)
     if pointer is not None and not dragging and pointer.y >= layout.axis_y:
         _paint_crosshair(canvas, pointer)
     if measured is not None and not (pointer is not None and pointer.card and not dragging):
         _paint_measured_card(canvas, measured)
     elif pointer is not None and pointer.card is not None and not dragging:
-        _paint_card(canvas, pointer.card, pointer.x, pointer.y)
+        width = _card_size(canvas, pointer.card)[0]
+        left = pointer.x + _BESIDE_PX
+        _paint_card(canvas, pointer.card, left if left + width < layout.width - 4 else max(pointer.x - 16 - width, 4.0), pointer.y)
     if focused:
         painter.setPen(QPen(colour(canvas.palette.accent), 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(QRectF(0.5, 0.5, layout.width - 1, layout.height - 1))
     painter.restore()
-
-
-def span_box(canvas: Canvas, span: SpanRef) -> QRectF | None:
-    """Where a span is drawn, or None where its lane has no row."""
-    for placed in canvas.layout.rows:
-        if span.lane not in placed.row.lanes or canvas.layout.is_covered(placed, canvas.scroll_y):
-            continue
-        left, right = canvas.x_of(np.array([span.start_ns, span.end_ns], np.int64)).tolist()
-        left, right = max(left, canvas.left - 50.0), min(right, canvas.left + canvas.layout.plot_width + 50.0)
-        top, height = float(canvas.top + placed.bar_y), float(placed.bar_height)
-        if placed.row.kind == "flight":
-            height = slot_px(placed)
-            top += placed.row.lanes.index(span.lane) * height
-        return QRectF(left, top, right - left, height) if right >= left else None
-    return None
 
 
 def _outline(canvas: Canvas, span: SpanRef, value: str, width: float) -> None:
@@ -101,7 +117,8 @@ def _paint_crosshair(canvas: Canvas, pointer: Pointer) -> None:
     painter.setPen(QPen(colour(palette.crosshair), 1, Qt.PenStyle.DashLine))
     painter.drawLine(QPointF(x, layout.header_height), QPointF(x, layout.height))
     time = canvas.viewport.time_at(pointer.x - canvas.left, layout.plot_width)
-    _tag(canvas, axis.duration(time), x, layout.header_height - 17.0)
+    if layout.axis_px:
+        _tag(canvas, axis.duration(time - (canvas.scene.axis_zero or 0.0)), x, layout.header_height - 17.0)
     moment = canvas.scene.origin_ns + round(time)
     painter.setClipRect(QRectF(canvas.left, layout.header_height, layout.plot_width, layout.height - layout.header_height))
     for placed in layout.rows:
@@ -144,7 +161,7 @@ def _tag(canvas: Canvas, text: str, x: float, y: float) -> None:
     canvas.text(box, text, canvas.palette.accent_text, canvas.small_font, Qt.AlignmentFlag.AlignHCenter)
 
 
-def _paint_measured(canvas: Canvas, measured: RangeStatistics) -> None:
+def _paint_measured(canvas: Canvas, measured: RangeSurvey) -> None:
     left, right = canvas.x_of(np.array([measured.start_ns, measured.end_ns], np.int64)).tolist()
     left, right = max(left, canvas.left - 10.0), min(right, canvas.left + canvas.layout.plot_width + 10.0)
     if right < left:
@@ -155,11 +172,9 @@ def _paint_measured(canvas: Canvas, measured: RangeStatistics) -> None:
     canvas.painter.fillRect(QRectF(left, top, right - left, height), fill)
     for x in (left, right):
         canvas.fill(x, top, 1, height, canvas.palette.accent)
-    if right - left > 40:
-        _tag(canvas, axis.duration(measured.duration_ns), (left + right) / 2, top + 1)
 
 
-def _paint_measured_card(canvas: Canvas, measured: RangeStatistics) -> None:
+def _paint_measured_card(canvas: Canvas, measured: RangeSurvey) -> None:
     """Busy share of each lane in the measured range."""
     lines = []
     for placed in canvas.layout.rows:
@@ -174,24 +189,34 @@ def _paint_measured_card(canvas: Canvas, measured: RangeStatistics) -> None:
     if len(lines) > 14:
         lines = [*lines[:13], (f"and {len(lines) - 13} more", "", "", False)]
     title = f"{axis.duration(measured.duration_ns)} measured"
-    right = float(canvas.x_of(np.array([measured.end_ns], np.int64))[0])
-    _paint_card(
-        canvas, Card(title, tuple(lines)), min(max(right, canvas.left), canvas.layout.width - 40.0), canvas.layout.header_height + 4.0
-    )
+    card = Card(title, tuple(lines))
+    layout = canvas.layout
+    left, right = canvas.x_of(np.array([measured.start_ns, measured.end_ns], np.int64)).tolist()
+    width = _card_size(canvas, card)[0] + _BESIDE_PX
+    if right + width <= layout.width:
+        _paint_card(canvas, card, max(right, float(canvas.left)) + _BESIDE_PX)
+    elif left - width >= 4:
+        _paint_card(canvas, card, min(left, float(layout.width)) - width)
+    else:
+        # nothing may lie over what is measured, so only its duration is told; the Selection tab has the rest
+        _tag(canvas, title, min(max((left + right) / 2, canvas.left), layout.width), layout.axis_y + 1)
 
 
-def _paint_card(canvas: Canvas, card: Card, x: float, y: float) -> None:
-    """A box beside a place, kept inside the widget."""
-    painter, palette, layout = canvas.painter, canvas.palette, canvas.layout
+def _card_size(canvas: Canvas, card: Card) -> tuple[float, float, float]:
+    """Width and height of a card, and the width of its names."""
     label = canvas.label_font
     names = max((label.advance(line[0]) for line in card.lines), default=0.0) + 16
     values = max((label.advance(line[1] + ("   " + line[2] if line[2] else "")) for line in card.lines), default=0.0)
-    bold = canvas.bold_font
-    width = max(names + values, bold.advance(card.title)) + 2 * _PAD + 4
-    width = min(width, layout.width - 16.0)
-    height = (len(card.lines) + 1) * _LINE_PX + 2 * _PAD - 1
-    left = x + 16 if x + 16 + width < layout.width - 4 else max(x - 16 - width, 4.0)
-    top = min(max(y + 14, layout.header_height + 2.0), max(layout.height - height - 4, 2.0))
+    width = max(names + values, canvas.bold_font.advance(card.title)) + 2 * _PAD + 4
+    return min(width, canvas.layout.width - 16.0), (len(card.lines) + 1) * _LINE_PX + 2 * _PAD - 1, names
+
+
+def _paint_card(canvas: Canvas, card: Card, left: float, y: float = 0.0) -> None:
+    """A box whose left edge is at a place, below another, kept inside the widget."""
+    painter, palette, layout = canvas.painter, canvas.palette, canvas.layout
+    label, bold = canvas.label_font, canvas.bold_font
+    width, height, names = _card_size(canvas, card)
+    top = min(max(y + 14, layout.header_height + 4.0), max(layout.height - height - 4, 2.0))
     box = QRectF(round(left) + 0.5, round(top) + 0.5, width, height)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     shadow = QColor(0, 0, 0, 40)

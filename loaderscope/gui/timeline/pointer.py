@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from loaderscope.gui.timeline import query
+from loaderscope.gui.timeline import cards, query
+from loaderscope.gui.timeline.cards import Card
 from loaderscope.gui.timeline.layout import Layout
-from loaderscope.gui.timeline.query import Card, SpanRef
+from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.viewport import Viewport
 
@@ -30,7 +31,7 @@ def point(scene: Scene | None, span: SpanRef | None, x: float, y: float) -> Poin
     if span is None or scene is None:
         return Pointer(x, y)
     lit = tuple(query.spans_of_batch(scene, span.batch, span.start_ns)) if span.batch >= 0 else (span,)
-    return Pointer(x, y, span, lit, query.describe(scene, span))
+    return Pointer(x, y, span, lit, cards.describe(scene, span))
 
 
 def span_under(scene: Scene, view: Viewport, layout: Layout, scroll_y: int, at: tuple[float, float]) -> SpanRef | None:

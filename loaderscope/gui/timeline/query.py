@@ -1,27 +1,23 @@
-"""Questions about single spans: what lies under the mouse, what comes next, what a batch did, what to say about it. No Qt."""
+"""Questions about single spans: what lies under the mouse, what comes next, what a batch did. No Qt."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis import late_batches
-from loaderscope.analysis.late_batches import Cause
 from loaderscope.analysis.spans import Spans
-from loaderscope.gui.causes import cause_text
-from loaderscope.gui.timeline import axis
-from loaderscope.gui.timeline.lod import TrackIndex
+from loaderscope.gui.timeline.lod import Ints, TrackIndex
 from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.states import level_in, word
-from loaderscope.trace.model import WAITING_FOR_EARLIER, epoch_and_batch
+from loaderscope.gui.timeline.states import level_in
 
 _NEAR_ROWS = 40_000
 """How far around a moment the other spans of a batch are looked for; a batch never takes longer than a few prefetches."""
 
-_WAITING_CPU_SHARE = 0.4
-"""Below this share of CPU time a fetch is said to wait rather than to compute."""
+_MOST_INSIDE = 4_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +36,6 @@ class SpanRef:
     @property
     def duration_ns(self) -> int:
         return self.end_ns - self.start_ns
-
-
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """What the hover card says. A line is a name, a value and a remark; `alarm` marks a line that needs attention."""
-
-    title: str
-    lines: tuple[tuple[str, str, str, bool], ...]
 
 
 def span_at(scene: Scene, lane: str, time_ns: int, slack_ns: int = 0, depth_share: float = 1.0) -> SpanRef | None:
@@ -114,146 +102,28 @@ def spans_of_batch(scene: Scene, batch: int, near_ns: int) -> list[SpanRef]:
     found: list[SpanRef] = []
     for row in scene.rows:
         for lane in row.lanes:
-            found += _batch_rows(scene, lane, batch, near_ns)
+            found += batch_rows(scene, lane, batch, near_ns)
     return found
-
-
-def describe(scene: Scene, span: SpanRef) -> Card:
-    """What there is to say about a span."""
-    info = scene.lane(span.lane)
-    parts = []
-    if span.batch >= 0:
-        epoch, number = epoch_and_batch(span.batch)
-        parts.append(f"batch {number}" + (f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns()) else ""))
-    label = info.label if info else span.lane
-    parts += [label if info is None or info.kind != "flight" else "in flight", _state_word(scene, span)]
-    median = _median(scene, span)
-    name = "ready for" if span.state == WAITING_FOR_EARLIER else "duration"
-    lines = [(name, axis.duration(span.duration_ns), f"median {axis.duration(median)}" if median else "", False)]
-    lines += _fetch_lines(scene, span)
-    lines += _held_up_lines(scene, span)
-    if span.state == State.WAIT and span.batch >= 0:
-        lines += _wait_lines(scene, span)
-    if span.state == WAITING_FOR_EARLIER:
-        lines += _ready_span_lines(scene, span)
-    lines.append(("starts at", axis.duration(span.start_ns - scene.origin_ns), "", False))
-    return Card(" · ".join(parts), tuple(lines))
-
-
-def _state_word(scene: Scene, span: SpanRef) -> str:
-    if span.state == State.IMPORT and span.value in scene.trace.names:
-        return f"import {scene.trace.names[span.value]}"
-    return word(span.state)
-
-
-def _median(scene: Scene, span: SpanRef) -> float | None:
-    """Median of the span's state over the lanes of its kind."""
-    info = scene.lane(span.lane)
-    medians = []
-    for row in scene.rows:
-        if info is None or row.lane_kind != info.kind:
-            continue
-        for lane in row.lanes[:64]:
-            for index in scene.tracks(lane):
-                value = index.median_ns(span.state)
-                if value is not None:
-                    medians.append(value)
-    return float(np.median(medians)) if medians else None
-
-
-def _fetch_lines(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]]:
-    if span.state != State.FETCH:
-        return []
-    lines = []
-    if span.value >= 0 and span.duration_ns:
-        waits = span.value < _WAITING_CPU_SHARE * span.duration_ns
-        lines.append(("CPU time", axis.duration(span.value), "→ waiting, not computing" if waits else "", False))
-    slowest = late_batches.slowest_sample(scene.trace, span.lane, span.start_ns, span.end_ns)
-    if slowest:
-        lines.append(_sample_line(slowest))
-    return lines
 
 
 def explain_wait(scene: Scene, wait: SpanRef) -> late_batches.Waits:
     """What one WAIT span of main that brought a batch was spent on; a single row."""
-    return late_batches.explain(scene.trace, _row_of(wait))
+    return late_batches.explain(scene.trace, row_of(wait))
 
 
 def wait_for(scene: Scene, batch: int, near_ns: int) -> SpanRef | None:
     """Main's wait for a batch, looked for around a moment."""
-    return next((span for span in _batch_rows(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
+    return next((span for span in batch_rows(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
 
 
-def _row_of(wait: SpanRef) -> Spans:
+def row_of(wait: SpanRef) -> Spans:
+    """A span as the single row that `analysis` takes."""
     row = (wait.start_ns, wait.end_ns, wait.state, wait.batch, wait.value)
     return Spans(*(np.array([value], np.int64) for value in row))
 
 
-_CAUSES = {State.FETCH: Cause.FETCH, State.COLLATE: Cause.COLLATE, State.SEND: Cause.SEND}
-
-
-def _held_up_lines(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]]:
-    """How long main waited for what a worker did here, and which batches lay ready meanwhile."""
-    cause = _CAUSES.get(State(span.state)) if span.batch >= 0 and span.state in _CAUSES else None
-    wait = wait_for(scene, span.batch, span.end_ns) if cause is not None else None
-    if cause is None or wait is None:
-        return []
-    waited_ns = int(explain_wait(scene, wait).charged_ns[0, cause])
-    if not waited_ns:
-        return []
-    return [("main waited", f"{axis.duration(waited_ns)} for it", "", True), *_ready_lines(scene, wait, "ready, but after it in order")]
-
-
-def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[tuple[str, str, str, bool]]:
-    """The batches that lay ready when a wait ended."""
-    ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(scene.trace, _row_of(wait)).tolist()]
-    if not ready:
-        return []
-    names = ", ".join(map(str, ready[:4])) + (" …" if len(ready) > 4 else "")
-    return [("held up", f"{'batch' if len(ready) == 1 else 'batches'} {names}", remark, True)]
-
-
-def _wait_lines(scene: Scene, wait: SpanRef) -> list[tuple[str, str, str, bool]]:
-    """Who was still at work on the batch that main waited for, and what lay ready meanwhile."""
-    explained = explain_wait(scene, wait)
-    worker, cause = int(explained.worker[0]), Cause(explained.cause[0])
-    charged_ns = int(explained.charged_ns[0, cause])
-    if not charged_ns:
-        return []
-    lines = [("waited for", cause_text(worker, cause, axis.duration(charged_ns)), "", False)]
-    fetch = int(explained.fetch_start_ns[0]), int(explained.fetch_end_ns[0])
-    if cause == Cause.FETCH and (slowest := late_batches.slowest_sample(scene.trace, late_batches.lane_of(worker), *fetch)):
-        lines.append(_sample_line(slowest))
-    held_ns = int(explained.held_up_ns[0])
-    return lines + (_ready_lines(scene, wait, f"ready for up to {axis.duration(held_ns)}") if held_ns else [])
-
-
-def _ready_span_lines(scene: Scene, span: SpanRef) -> list[tuple[str, str, str, bool]]:
-    """For which earlier batch one that is ready waits: the one that main waited for longest meanwhile."""
-    longest: tuple[int, SpanRef] | None = None
-    for number, index in enumerate(scene.tracks("main")):
-        first, last = index.rows_between(span.start_ns, span.end_ns)
-        rows = np.flatnonzero((index.state[first:last] == State.WAIT) & (index.batch[first:last] < span.batch)) + first
-        rows = rows[index.batch[rows] >= 0]
-        if len(rows):
-            inside_ns = np.minimum(index.end_ns[rows], span.end_ns) - np.maximum(index.start_ns[rows], span.start_ns)
-            at = int(inside_ns.argmax())
-            if longest is None or inside_ns[at] > longest[0]:
-                longest = int(inside_ns[at]), reference("main", number, index, int(rows[at]))
-    if longest is None:
-        return []
-    explained = explain_wait(scene, longest[1])
-    cause = Cause(explained.cause[0])
-    why = cause_text(int(explained.worker[0]), cause, axis.duration(int(explained.charged_ns[0, cause])))
-    return [("waits for", f"batch {epoch_and_batch(longest[1].batch)[1]}", why, True)]
-
-
-def _sample_line(slowest: tuple[int | None, int]) -> tuple[str, str, str, bool]:
-    sample, took_ns = slowest
-    return ("slowest sample", f"index {sample}" if sample is not None else "not a number", axis.duration(took_ns), False)
-
-
-def _batch_rows(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:
+def batch_rows(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:
+    """The drawn spans of a batch on one lane, looked for around a moment."""
     info = scene.lane(lane)
     found = []
     for number, index in enumerate(scene.tracks(lane) if info else ()):
@@ -269,3 +139,26 @@ def reference(lane: str, number: int, index: TrackIndex, row: int) -> SpanRef:
     """A row of a lane's track as a span of its own."""
     start_ns, end_ns = int(index.start_ns[row]), int(index.end_ns[row])
     return SpanRef(lane, number, row, start_ns, end_ns, int(index.state[row]), int(index.batch[row]), int(index.value[row]))
+
+
+def samples_of(scene: Scene, fetch: SpanRef) -> Ints:
+    """Indices of the samples that a fetch read, in their order; -1 for those without one. Empty where they were not recorded."""
+    points = scene.trace.points.get(fetch.lane)
+    if points is None or fetch.state != State.FETCH:
+        return np.empty(0, np.int64)
+    view = points.view()
+    begin, end = np.asarray(view["time_ns"], np.int64).searchsorted(np.array([fetch.start_ns, fetch.end_ns], np.int64)).tolist()
+    mine = (view["state"][begin:end] == State.SAMPLE) & (view["batch"][begin:end] == fetch.batch)
+    found: Ints = np.asarray(view["value"][begin:end], np.int64)[mine]
+    return found
+
+
+def rows_inside(scene: Scene, span: SpanRef, states: Collection[int]) -> list[SpanRef]:
+    """The first spans of some states, drawn or not, that touch a span on its lane."""
+    found = []
+    for number, index in enumerate(scene.tracks(span.lane)):
+        if any(index.count_of(state) for state in states):
+            first, last = index.rows_between(span.start_ns, span.end_ns)
+            rows = range(first, min(last, first + _MOST_INSIDE))
+            found += [reference(span.lane, number, index, row) for row in rows if int(index.state[row]) in states]
+    return found

@@ -13,11 +13,11 @@ from loaderscope.gui.timeline.canvas import Canvas
 from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place
 from loaderscope.gui.timeline.navigation import Navigator
 from loaderscope.gui.timeline.notices import LaneNotices
-from loaderscope.gui.timeline.overlay import paint_overlay
+from loaderscope.gui.timeline.overlay import Over, paint_overlay
 from loaderscope.gui.timeline.pointer import Pointer
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.statistics import RangeStatistics
+from loaderscope.gui.timeline.statistics import RangeSurvey
 from loaderscope.gui.timeline.viewport import Viewport
 
 _SETTLE_MS = 120
@@ -39,7 +39,7 @@ class TimelineSurface(QWidget):
         super().__init__(parent)
         self.scene: Scene | None = None
         self.navigator = Navigator()
-        self.measured: RangeStatistics | None = None
+        self.measured: RangeSurvey | None = None
         self.selected: SpanRef | None = None
         self.pointer: Pointer | None = None
         self.dragging = False
@@ -142,15 +142,12 @@ class TimelineSurface(QWidget):
         painter = QPainter(self)
         painter.drawPixmap(0, 0, self._pixmap())
         if self.scene is not None and not self.scene.is_empty:
-            paint_overlay(
-                self._canvas(painter),
-                pointer=self.pointer,
-                selected=self.selected,
-                measured=self.measured,
-                dragging=self.dragging,
-                focused=self.hasFocus(),
-            )
+            paint_overlay(self._canvas(painter), self._over(), focused=self.hasFocus())
         painter.end()
+
+    def _over(self) -> Over:
+        """What lies over the painted timeline now."""
+        return Over(self.pointer, self.selected, self.measured, self.dragging)
 
     def _pixmap(self) -> QPixmap:
         parts = self.backing.parts

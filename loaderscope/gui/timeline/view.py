@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QNativeGestureEvent, QPainter, QWheelEvent
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QPainter, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
-from loaderscope.gui.timeline import query, statistics
-from loaderscope.gui.timeline.controls import IGNORED_MODIFIERS, METHODS, PAN_SHARE, ZOOM_STEP
+from loaderscope.gui.timeline import cards, query, statistics
+from loaderscope.gui.timeline.boxes import span_box
+from loaderscope.gui.timeline.canvas import Canvas
+from loaderscope.gui.timeline.controls import PAN_SHARE, ZOOM_STEP, method_of
+from loaderscope.gui.timeline.finder import Finder
+from loaderscope.gui.timeline.marking import Marking
 from loaderscope.gui.timeline.mouse import Mouse
-from loaderscope.gui.timeline.overlay import span_box
+from loaderscope.gui.timeline.overlay import Over
 from loaderscope.gui.timeline.pointer import point, span_under
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.statistics import RangeStatistics
+from loaderscope.gui.timeline.statistics import RangeSurvey
 from loaderscope.gui.timeline.surface import TimelineSurface
+from loaderscope.gui.timeline.viewport import Viewport
 from loaderscope.trace.model import Trace
 
 
@@ -24,13 +32,17 @@ class TimelineWidget(TimelineSurface):
     """Shows one trace. The owner polls `refresh` with a timer while a trial runs; nothing is painted where nothing changed.
 
     Signals:
+        traceShown: another trace is shown, or none.
+        traceGrew: something was recorded since.
         rangeChanged: start and end of the visible range, absolute nanoseconds.
-        rangeMeasured: `RangeStatistics` of the range that was dragged, or None when it was cleared.
+        rangeMeasured: `RangeSurvey` of the range that was dragged, or None when it was cleared.
         spanHovered: `SpanRef` under the mouse, or None.
         spanSelected: `SpanRef` that was clicked or stepped to, or None.
         followingChanged: whether the view follows the newest data.
     """
 
+    traceShown = Signal()
+    traceGrew = Signal()
     rangeChanged = Signal(object, object)
     rangeMeasured = Signal(object)
     spanHovered = Signal(object)
@@ -40,6 +52,8 @@ class TimelineWidget(TimelineSurface):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._live = False
+        self.finder = Finder(self)
+        self.marking = Marking(self)
         self._mouse = Mouse(self)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -60,6 +74,9 @@ class TimelineWidget(TimelineSurface):
         self.setAccessibleDescription(title or "No trial yet")
         self._place()
         self._paint_anew()
+        self.marking.show(())
+        self.finder.scene_changed()
+        self.traceShown.emit()
         self.rangeMeasured.emit(None)
         self.spanSelected.emit(None)
         self._range_changed()
@@ -78,8 +95,10 @@ class TimelineWidget(TimelineSurface):
         if self.scene.rows != rows:
             self._place()
         self.update()
+        self.finder.scene_grew()
         if moved:
             self._range_changed()
+        self.traceGrew.emit()
 
     def set_live(self, live: bool) -> None:
         """Whether a trial is running: its newest data is followed until the view is moved by hand."""
@@ -105,13 +124,17 @@ class TimelineWidget(TimelineSurface):
             origin = self.scene.origin_ns
             self._navigate(lambda: self.navigator.show(float(start_ns - origin), float(end_ns - origin)))
 
+    def match(self, viewport: Viewport) -> None:
+        """Shows what another timeline on the same axis shows."""
+        self._navigate(lambda: self.navigator.match(viewport))
+
     # actions, named in `controls.CONTROLS`
 
     def zoom_in(self) -> None:
-        self._navigate(lambda: self.navigator.zoom(ZOOM_STEP, self._anchor()))
+        self._navigate(lambda: self.navigator.zoom(ZOOM_STEP, self.anchor()))
 
     def zoom_out(self) -> None:
-        self._navigate(lambda: self.navigator.zoom(1 / ZOOM_STEP, self._anchor()))
+        self._navigate(lambda: self.navigator.zoom(1 / ZOOM_STEP, self.anchor()))
 
     def pan_left(self) -> None:
         self.pan_px(-round(self._layout.plot_width * PAN_SHARE))
@@ -147,6 +170,9 @@ class TimelineWidget(TimelineSurface):
     def go_back(self) -> None:
         self._navigate(self.navigator.back)
 
+    def go_forward(self) -> None:
+        self._navigate(self.navigator.forward)
+
     def next_span(self) -> None:
         self._step(1)
 
@@ -170,11 +196,34 @@ class TimelineWidget(TimelineSurface):
         self._select(span)
         self._navigate(lambda: self.navigator.reveal(float(span.start_ns - origin), float(span.end_ns - origin)))
         self.bring_row_up(span.lane)
-        painter = QPainter(self._pixmap())
-        box = span_box(self._canvas(painter), span)
-        painter.end()
+        with self.canvas() as canvas:
+            box = span_box(canvas, span)
         if box is not None:
             self.pointer = point(self.scene, span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
+
+    def show_moment(self, time_ns: int) -> None:
+        """Brings a moment of absolute time into view."""
+        if self.scene is not None:
+            time = float(time_ns - self.scene.origin_ns)
+            self._navigate(lambda: self.navigator.reveal(time, time))
+
+    def anchor(self) -> float:
+        """What a zoom by keys keeps in place, and where a mark is set: the moment under the mouse, else the middle."""
+        if self.pointer is not None and self._layout.label_width <= self.pointer.x:
+            return self.time_at(self.pointer.x)
+        return self.viewport.start + self.viewport.span / 2
+
+    def place_of(self, time_ns: int) -> float:
+        """Where a moment of absolute time is in the widget; it may lie outside."""
+        origin = self.scene.origin_ns if self.scene is not None else 0
+        return self._layout.label_width + self.viewport.x_of(float(time_ns - origin), self._layout.plot_width)
+
+    @contextmanager
+    def canvas(self) -> Iterator[Canvas]:
+        """What is painted now, to find places in it."""
+        painter = QPainter(self._pixmap())
+        yield self._canvas(painter)
+        painter.end()
 
     # what the mouse does
 
@@ -204,7 +253,7 @@ class TimelineWidget(TimelineSurface):
         low, high = max(min(first, second), 0.0), min(max(first, second), self.scene.total_ns)
         if high > low:
             origin = self.scene.origin_ns
-            self._set_measured(statistics.measure(self.scene, origin + round(low), origin + round(high)))
+            self._set_measured(statistics.survey(self.scene, origin + round(low), origin + round(high)))
 
     def click(self, x: float, y: float) -> None:
         """Selects what is under the mouse."""
@@ -227,11 +276,11 @@ class TimelineWidget(TimelineSurface):
     # events
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        method = METHODS.get(event.key())
-        if method is None or event.modifiers() & ~IGNORED_MODIFIERS:
+        method = method_of(event)
+        if method is None:
             super().keyPressEvent(event)
             return
-        getattr(self, method)()
+        operator.attrgetter(method)(self)()
         event.accept()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
@@ -254,15 +303,16 @@ class TimelineWidget(TimelineSurface):
         self._mouse.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if self.scene is None or event.button() != Qt.MouseButton.LeftButton:
-            return
-        self.hover(event.position().x(), event.position().y())
-        span = self.pointer.span if self.pointer else None
-        self._select(span)
-        if span is None:
-            self.fit_all()
-        else:
-            self.focus_span()
+        if self.scene is not None:
+            self._mouse.double_click(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if self.scene is not None and not self.scene.is_empty:
+            self.marking.menu(event.pos()).popup(event.globalPos())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.finder.place()
 
     def leaveEvent(self, event: QEvent) -> None:
         if self.pointer is not None and self.pointer.span is not None:
@@ -272,11 +322,8 @@ class TimelineWidget(TimelineSurface):
 
     # inside
 
-    def _anchor(self) -> float:
-        """What a zoom by keys keeps in place: the moment under the mouse, else the middle."""
-        if self.pointer is not None and self._layout.label_width <= self.pointer.x:
-            return self.time_at(self.pointer.x)
-        return self.viewport.start + self.viewport.span / 2
+    def _over(self) -> Over:
+        return dataclasses.replace(super()._over(), marks=self.marking.marks, current_mark=self.marking.current, search=self.finder.search)
 
     def _navigate(self, move: Callable[[], object]) -> None:
         before, following = self.viewport, self.navigator.following
@@ -298,7 +345,7 @@ class TimelineWidget(TimelineSurface):
             self.navigator.following = following
             self.followingChanged.emit(following)
 
-    def _set_measured(self, measured: RangeStatistics | None) -> None:
+    def _set_measured(self, measured: RangeSurvey | None) -> None:
         if measured is not self.measured:
             self.measured = measured
             self.rangeMeasured.emit(measured)
@@ -308,7 +355,7 @@ class TimelineWidget(TimelineSurface):
         if span != self.selected:
             self.selected = span
             if span is not None and self.scene is not None:
-                self.setAccessibleDescription(query.describe(self.scene, span).title)
+                self.setAccessibleDescription(cards.describe(self.scene, span).title)
             self.spanSelected.emit(span)
             self.update()
 
