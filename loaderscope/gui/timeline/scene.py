@@ -75,6 +75,7 @@ class Scene:
     def __init__(self, trace: Trace, title: str = "") -> None:
         self.trace = trace
         self.title = title
+        self.axis_zero: float | None = None  # what the axis counts from, since the origin, where that is not the origin
         self.rows: tuple[Row, ...] = ()
         self.version = -1
         self._indexes: dict[TrackKey, TrackIndex] = {}

@@ -1,0 +1,57 @@
+"""Work for another thread of which only the newest answer counts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+Answer = TypeVar("Answer")
+
+
+class _Doorbell(QObject):
+    """Without a parent, so that it is there for as long as a thread may ring it."""
+
+    rung = Signal(object)
+
+
+class Latest(Generic[Answer]):
+    """Does one piece of work at a time; what was asked for in the meantime is replaced by what was asked for last.
+
+    The work must look at nothing that the window's thread changes.
+    """
+
+    def __init__(self, take: Callable[[Answer], object]) -> None:
+        """`take` gets the answers, in the thread that this was made in."""
+        self._take = take
+        self._bell = _Doorbell()
+        self._bell.rung.connect(self._done, Qt.ConnectionType.QueuedConnection)
+        self._busy = False
+        self._waiting: Callable[[], Answer] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is to come."""
+        return self._busy
+
+    def ask(self, work: Callable[[], Answer]) -> None:
+        """Does this as soon as what is being done is done."""
+        if self._busy:
+            self._waiting = work
+            return
+        self._busy = True
+        bell = self._bell
+        threading.Thread(target=lambda: bell.rung.emit(work()), name="loaderscope-latest", daemon=True).start()
+
+    def forget(self) -> None:
+        """No answer is wanted any more."""
+        self._waiting = None
+
+    def _done(self, answer: Answer) -> None:
+        self._busy = False
+        work, self._waiting = self._waiting, None
+        if work is not None:
+            self.ask(work)
+        self._take(answer)
