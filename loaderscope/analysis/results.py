@@ -72,7 +72,8 @@ class LineCost:
 
     line: int
     text: str
-    seconds: float  # imports on that line included
+    seconds: float  # what it calls and imports included
+    import_s: float = 0.0  # the part of it in which an import went on
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis.culprit import StartFacts, find_culprit
 from loaderscope.analysis.epochs import MAIN, EpochRun
-from loaderscope.analysis.results import Culprit, Phase, Startup
-from loaderscope.analysis.spans import SpanLookup, Spans, worker_lanes
+from loaderscope.analysis.main_import import read_imports, read_lines
+from loaderscope.analysis.results import Culprit, Phase, SentPart, Startup
+from loaderscope.analysis.spans import SpanLookup, Spans, complement, worker_lanes
 from loaderscope.trace.model import Trace
 
 NS = 1e-9
@@ -44,7 +47,7 @@ MAIN_PHASES = {
 }
 
 _SPECIFIC = (
-    "pickle", "server_start", "start_worker", "worker_init", "unpickle", "main_import", "boot", "create", "loop_entry",
+    "own", "pickle", "server_start", "start_worker", "worker_init", "unpickle", "main_import", "boot", "create", "loop_entry",
     "first_fetch", "first_collate", "first_send", "first_receive", "iterator", "index_wait",
 )  # fmt: skip
 """Where phases overlap, time is charged to the one named first here."""
@@ -58,20 +61,28 @@ class _Interval:
     end_ns: int
 
 
-def find_startup(trace: Trace, epochs: list[EpochRun]) -> Startup | None:
-    """Start-up of a trial; the explained share and the culprit are those of the first epoch."""
+def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] | None = None) -> Startup | None:
+    """Start-up of a trial; all but its phases are those of the first epoch.
+
+    Args:
+        trace: what was recorded.
+        epochs: of the trial.
+        sent: what each worker is sent, where it was weighed.
+    """
     if not epochs:
         return None
     phases: list[Phase] = []
     explained: float | None = None
-    culprit: Culprit | None = None
     look = SpanLookup(trace)
+    facts = _facts(look, epochs[0], sent)
+    culprit: Culprit | None = None
     for epoch in epochs:
         intervals = _main_intervals(look, epoch)
         for number, lane in worker_lanes(look.trace).items():
             intervals += _worker_intervals(look, lane, f"worker-{number}", epoch)
         critical = _first_batch_process(look, epoch)
         intervals += _receive_intervals(look, epoch, critical)
+        intervals += _shutdown_intervals(look, epoch)
         intervals.sort(key=lambda interval: (interval.start_ns, interval.process))
         phases += [
             Phase(epoch.index, item.process, item.phase, (item.start_ns - epoch.start_ns) * NS, (item.end_ns - item.start_ns) * NS)
@@ -79,17 +90,51 @@ def find_startup(trace: Trace, epochs: list[EpochRun]) -> Startup | None:
         ]
         if epoch is epochs[0] and epoch.batches:
             path = [item for item in intervals if item.process in {MAIN, critical}]
+            path = _through_the_pipe(path, critical)
             charged = _charge(path, epoch.start_ns, int(epoch.wait_end_ns[0]), epoch.iterator_end_ns)
             total_ns = int(epoch.wait_end_ns[0]) - epoch.start_ns
             explained = sum(charged.values()) / total_ns if total_ns > 0 else None
-            culprit = _culprit(look, epoch, charged, critical)
-    return Startup(explained, culprit, phases)
+            culprit = find_culprit({phase: ns * NS for phase, ns in charged.items()}, facts)
+    return Startup(explained, culprit, phases, facts.imports, facts.lines, facts.own_s, facts.serial_starts)
+
+
+def _facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -> StartFacts:
+    low_ns, high_ns = epoch.start_ns, _first_delivery(epoch)
+    process = _first_batch_process(look, epoch)
+    starts = look(MAIN, State.START_WORKER).within(low_ns, high_ns)
+    pickles = look(MAIN, State.PICKLE).within(low_ns, high_ns)
+    own = look(process, State.OWN).within(low_ns, high_ns)
+    return StartFacts(
+        worker=process,
+        starts_s=((starts.end_ns - starts.start_ns) * NS).tolist(),
+        pickled_bytes=int(pickles.value.max()) if pickles else None,
+        imports=read_imports(look, process, low_ns, high_ns),
+        lines=read_lines(look, process, low_ns, high_ns),
+        own_s=float((own.end_ns - own.start_ns).sum()) * NS if own else None,
+        serial_starts=_starts_are_serial(look, epoch, starts),
+        sent=sent,
+    )
+
+
+def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: Spans) -> bool | None:
+    """Whether most starts lasted until their worker had imported the script: main writes into a full pipe until it is read.
+
+    A fork sends nothing. With one worker the question makes no sense.
+    """
+    if starts.size < 2:
+        return None
+    lane_of_pid = {process.pid: process.name for process in look.trace.processes}
+    blocked = 0
+    for pid, end_ns in zip(starts.value.tolist(), starts.end_ns.tolist(), strict=True):
+        imports = look(lane_of_pid.get(pid, ""), State.MAIN_IMPORT).within(epoch.start_ns, epoch.end_ns)
+        blocked += bool(imports) and end_ns >= int(imports.end_ns[0])
+    return blocked > starts.size / 2
 
 
 def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
     spans = look(MAIN, *MAIN_PHASES).within(epoch.start_ns, _first_delivery(epoch))
     found = [
-        _Interval(MAIN, MAIN_PHASES[State(state)], start, end)
+        _Interval(MAIN, MAIN_PHASES[State(state)], start, _server_end(look, start, end) if state == State.SERVER_START else end)
         for state, start, end in zip(spans.state.tolist(), spans.start_ns.tolist(), spans.end_ns.tolist(), strict=True)
     ]
     for state, phase in ((State.FETCH, "first_fetch"), (State.COLLATE, "first_collate")):  # with 0 workers
@@ -99,11 +144,30 @@ def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
     return found
 
 
+def _server_end(look: SpanLookup, start_ns: int, end_ns: int) -> int:
+    """When the fork server had started: its first child runs then, while main may still be writing what that one is sent."""
+    created = [spans.end_ns[spans.end_ns > start_ns] for lane in worker_lanes(look.trace).values() if (spans := look(lane, State.CREATE))]
+    return min([end_ns, *(int(ends.min()) for ends in created if len(ends))])
+
+
+def _shutdown_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
+    spans = look(MAIN, State.SHUTDOWN)
+    spans = spans.pick((spans.value == epoch.index) & (spans.start_ns >= epoch.start_ns))
+    return [_Interval(MAIN, "shutdown", start, end) for start, end in zip(spans.start_ns.tolist(), spans.end_ns.tolist(), strict=True)]
+
+
 def _worker_intervals(look: SpanLookup, lane: str, process: str, epoch: EpochRun) -> list[_Interval]:
     once = look(lane, *ONCE_PHASES).within(epoch.start_ns, epoch.end_ns)
     found = [
         _Interval(process, ONCE_PHASES[State(state)], start, end)
         for state, start, end in zip(once.state.tolist(), once.start_ns.tolist(), once.end_ns.tolist(), strict=True)
+    ]
+    imported = look(lane, State.MAIN_IMPORT)
+    own = look(lane, State.OWN).within(epoch.start_ns, epoch.end_ns)
+    found += [
+        _Interval(process, "own", start, end)
+        for start, end in zip(own.start_ns.tolist(), own.end_ns.tolist(), strict=True)
+        if not ((imported.start_ns <= start) & (start < imported.end_ns)).any()  # what is not timed apart from the script's import
     ]
     first_fetch_ns: int | None = None
     for state, phase in FIRST_PHASES.items():
@@ -165,6 +229,32 @@ def _first_batch_process(look: SpanLookup, epoch: EpochRun) -> str:
     return lanes[0] if lanes and not look(MAIN, State.FETCH) else MAIN
 
 
+def _through_the_pipe(path: list[_Interval], worker: str) -> list[_Interval]:
+    """The path where main starts a single worker and waits until that has read what it is sent.
+
+    What the worker does meanwhile is then what takes the time. With several workers it is that they start one after another.
+    """
+    starts = [item for item in path if item.phase == "start_worker"]
+    if len(starts) != 1:
+        return path
+    written_ns = max([item.end_ns for item in path if item.phase == "pickle"], default=starts[0].end_ns)
+    meanwhile = [
+        _Interval(MAIN, item.phase, max(item.start_ns, written_ns), min(item.end_ns, starts[0].end_ns))
+        for item in path
+        if item.process == worker and item.phase in ONCE_PHASES.values()
+    ]
+    covered = [item for item in meanwhile if item.end_ns > item.start_ns]
+    rest = [_Interval(MAIN, "start_worker", *piece) for piece in _without(starts[0], covered)]
+    return [item for item in path if item is not starts[0]] + covered + rest
+
+
+def _without(whole: _Interval, parts: list[_Interval]) -> list[tuple[int, int]]:
+    """What is left of an interval where none of these are."""
+    starts, ends = (np.array([getattr(part, name) for part in parts], np.int64) for name in ("start_ns", "end_ns"))
+    low, high = complement(starts, ends, whole.start_ns, whole.end_ns)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
 def _charge(path: list[_Interval], low_ns: int, high_ns: int, iterator_end_ns: int) -> dict[str, int]:
     """Nanoseconds of [low, high] by phase, every moment charged once.
 
@@ -184,55 +274,3 @@ def _charge(path: list[_Interval], low_ns: int, high_ns: int, iterator_end_ns: i
             phase = min(covering)[1]
             charged[phase] = charged.get(phase, 0) + high - low
     return charged
-
-
-def _culprit(look: SpanLookup, epoch: EpochRun, charged: dict[str, int], process: str) -> Culprit | None:
-    if not charged:
-        return None
-    phase = max(charged, key=lambda name: charged[name])
-    return Culprit(phase, _detail(look, epoch, phase, process), charged[phase] * NS)
-
-
-def _detail(look: SpanLookup, epoch: EpochRun, phase: str, process: str) -> str:
-    """What is known about the culprit, in a few words."""
-    delivered_ns = _first_delivery(epoch)
-    if phase == "start_worker":
-        starts = look(MAIN, State.START_WORKER).within(epoch.start_ns, delivered_ns)
-        longest = float((starts.end_ns - starts.start_ns).max()) * NS
-        text = f"starting {starts.size} workers one after another, up to {longest:.2f} s each" if starts.size > 1 else "starting the worker"
-        return text + _pickled(look, epoch)
-    if phase == "pickle":
-        return "the process objects are pickled" + _pickled(look, epoch)
-    if phase == "main_import":
-        heaviest = _heaviest_import(look, epoch, process)
-        return f"{process} imports the script again" + (f"; {heaviest}" if heaviest else "")
-    details = {
-        "iterator": "making the loader's iterator in the main process",
-        "server_start": "the forkserver starts, once",
-        "create": f"the operating system creates {process}",
-        "boot": f"the interpreter of {process} starts",
-        "unpickle": f"{process} unpickles the dataset and what goes with it",
-        "loop_entry": f"{process} gets from its start to its loop",
-        "worker_init": f"worker_init_fn in {process}",
-        "index_wait": f"{process} waits for the indices of its first batch",
-        "first_fetch": f"{process} reads the samples of the first batch from the dataset",
-        "first_collate": f"{process} collates the first batch",
-        "first_send": f"{process} sends the first batch",
-        "first_receive": "the first batch travels to the main process and is unpacked",
-    }
-    return details[phase]
-
-
-def _pickled(look: SpanLookup, epoch: EpochRun) -> str:
-    pickles = look(MAIN, State.PICKLE).within(epoch.start_ns, _first_delivery(epoch))
-    return f"; {pickles.value.max() / 1024:,.0f} KiB pickled for each" if pickles else ""
-
-
-def _heaviest_import(look: SpanLookup, epoch: EpochRun, lane: str) -> str:
-    imports: Spans = look(lane, State.IMPORT).within(epoch.start_ns, _first_delivery(epoch))
-    if not imports:
-        return ""
-    seconds = (imports.end_ns - imports.start_ns) * NS
-    row = int(np.argmax(seconds))
-    name = look.trace.names.get(int(imports.value[row]))
-    return f"the import of {name} takes {seconds[row]:.2f} s of it" if name else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
@@ -9,7 +10,7 @@ from loaderscope.analysis.epochs import read_epochs
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.memory import find_memory
 from loaderscope.analysis.reads import disk_share
-from loaderscope.analysis.results import EpochTimes, Estimate, OwnCost, TrialResult
+from loaderscope.analysis.results import EpochTimes, Estimate, OwnCost, SentPart, TrialResult
 from loaderscope.analysis.shares import find_shares
 from loaderscope.analysis.signs import find_signs
 from loaderscope.analysis.startup import find_startup
@@ -48,6 +49,7 @@ def analyse(  # noqa: PLR0917
     seconds: float,
     app_cpu_share: float | None,
     dataset_length: int | None = None,
+    sent: Sequence[SentPart] | None = None,
 ) -> TrialResult:
     """The row of one trial that was run, whatever became of it.
 
@@ -61,6 +63,7 @@ def analyse(  # noqa: PLR0917
         seconds: wall time of the trial.
         app_cpu_share: the app's CPU time over `seconds`, in cores.
         dataset_length: samples in the dataset, where that is known.
+        sent: what each worker is sent, where it was weighed.
     """
     config = planned.config
     epochs = read_epochs(trace)
@@ -100,7 +103,7 @@ def analyse(  # noqa: PLR0917
         gpu_busy_share=shares.gpu_busy if shares else None,
         data_stall_share=shares.data_stall if shares else None,
         disk_share=disk_share(trace),
-        startup=find_startup(trace, epochs),
+        startup=find_startup(trace, epochs, sent),
         memory=find_memory(trace),
         own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share),
         signs=find_signs(trace, epochs, steady),

@@ -1,0 +1,84 @@
+"""What a worker's import of the script consisted of: the modules as a tree, and the lines of the script's own top level."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis.results import ImportCost, LineCost
+from loaderscope.analysis.spans import SpanLookup
+
+NS = 1e-9
+MOST_IMPORTS = 40
+
+
+def read_imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[ImportCost]:
+    """The modules that the process on a lane imported in [low, high), heaviest by own time first.
+
+    Returns:
+        at most `MOST_IMPORTS` and their ancestors; `first_start_s` counts from `low_ns`.
+    """
+    spans = look(lane, State.IMPORT).within(low_ns, high_ns)
+    found: dict[str, ImportCost] = {}
+    outer: list[tuple[int, str]] = []  # end and name of the imports around
+    for row in np.lexsort((-spans.end_ns, spans.start_ns)).tolist():
+        start_ns, end_ns = int(spans.start_ns[row]), int(spans.end_ns[row])
+        name = look.trace.names.get(int(spans.value[row]))
+        if name is None:
+            continue
+        while outer and outer[-1][0] <= start_ns:
+            outer.pop()
+        parent = outer[-1][1] if outer else None
+        outer.append((end_ns, name))
+        seconds = (end_ns - start_ns) * NS
+        known = found.get(name)
+        if known is None:
+            found[name] = ImportCost(name, seconds, seconds, parent, (start_ns - low_ns) * NS)
+        elif name != parent:  # executed once more, after its first import failed or was taken back
+            found[name] = ImportCost(name, known.own_s + seconds, known.total_s + seconds, known.parent, known.first_start_s)
+        if parent in found and parent != name:
+            around = found[parent]
+            found[parent] = ImportCost(parent, around.own_s - seconds, around.total_s, around.parent, around.first_start_s)
+    return _heaviest(found)
+
+
+def _heaviest(found: dict[str, ImportCost]) -> list[ImportCost]:
+    ordered = sorted(found.values(), key=lambda cost: -cost.own_s)
+    kept: set[str] = set()
+    for cost in ordered[:MOST_IMPORTS]:
+        name: str | None = cost.name
+        while name is not None and name not in kept:
+            kept.add(name)
+            name = found[name].parent
+    return [cost for cost in ordered if cost.name in kept]
+
+
+def read_lines(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[LineCost]:
+    """The lines of the script's top level that took long in the process on a lane in [low, high), in their order."""
+    spans = look(lane, State.LINE, State.LINE_IMPORTS).within(low_ns, high_ns)
+    found: dict[int, LineCost] = {}
+    for row in range(spans.size):
+        number, _, text = look.trace.names.get(int(spans.value[row]), "").partition(" ")
+        if not number.isdecimal():
+            continue
+        seconds = int(spans.end_ns[row] - spans.start_ns[row]) * NS
+        known = found.get(int(number), LineCost(int(number), text, 0.0, 0.0))
+        import_s = seconds if spans.state[row] == State.LINE_IMPORTS else 0.0
+        found[known.line] = LineCost(known.line, text, known.seconds + seconds, known.import_s + import_s)
+    return [found[number] for number in sorted(found)]
+
+
+def heaviest_branch(imports: list[ImportCost]) -> list[ImportCost]:
+    """The outermost import that takes longest, and from there on always the one that most of it goes into."""
+    roots = [cost for cost in imports if cost.parent is None]
+    branch: list[ImportCost] = []
+    while roots:
+        branch.append(max(roots, key=lambda cost: cost.total_s))
+        inner = [cost for cost in imports if cost.parent == branch[-1].name]
+        roots = [cost for cost in inner if cost.total_s > 0.6 * branch[-1].total_s]
+    return branch
+
+
+def heaviest_line(lines: list[LineCost]) -> LineCost | None:
+    """The line that takes longest without the imports on it."""
+    return max(lines, key=lambda line: line.seconds - line.import_s, default=None)
