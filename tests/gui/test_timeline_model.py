@@ -20,7 +20,7 @@ from loaderscope.gui.timeline.viewport import LEAST_SPAN_NS, Viewport, fitted
 from loaderscope.trace.model import WAITING_FOR_EARLIER, SeriesInfo, Trace, batch_id
 
 MODULES = ("states", "growing", "outliers", "lod", "strips", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation")
-MODULES += ("pointer", "cards", "wanted", "search", "listing")
+MODULES += ("drawn", "pointer", "cards", "wanted", "search", "listing")
 
 
 def scene(**parameters):

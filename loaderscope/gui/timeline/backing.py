@@ -164,19 +164,24 @@ class Backing:
 
     def _changed_from(self, scene: Scene, layout: Layout) -> int | None:
         """The earliest moment at which anything looks different than when it was painted last."""
-        earliest = list(self._open_ns)
+        earliest = self._open_ns
+        known, self._known = self._known, {}
         for key, times in _columns(scene, layout):
-            known = self._known.get(key, 0)
-            if len(times) > known:
+            count = self._known[key] = len(times)
+            before = known.get(key, 0)
+            if count > before:
                 # a sampled line goes on from its last value
-                earliest.append(int(times[max(known - 1, 0) if isinstance(key, str) else known]))
-        earliest += self._remember(scene, layout)
-        return min(earliest, default=None)
+                earliest.append(int(times[max(before - 1, 0) if isinstance(key, str) else before]))
+        self._open_ns = _open_ns(scene)
+        return min(earliest + self._open_ns, default=None)
 
-    def _remember(self, scene: Scene, layout: Layout) -> list[int]:
+    def _remember(self, scene: Scene, layout: Layout) -> None:
         self._known = {key: len(times) for key, times in _columns(scene, layout)}
-        self._open_ns = [span.start_ns for span in scene.trace.open_spans if span.state in STYLES]
-        return self._open_ns
+        self._open_ns = _open_ns(scene)
+
+
+def _open_ns(scene: Scene) -> list[int]:
+    return [span.start_ns for span in scene.trace.open_spans if span.state in STYLES]
 
 
 def _columns(scene: Scene, layout: Layout) -> Iterable[tuple[object, np.ndarray]]:

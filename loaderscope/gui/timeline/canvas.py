@@ -126,9 +126,15 @@ class Canvas:
 
     def x_of(self, times_ns: np.ndarray) -> Floats:
         """Widget x of absolute times, on whole device pixels."""
+        return self.left + self.pixels_of(times_ns) / self.ratio
+
+    def pixels_of(self, times_ns: np.ndarray) -> Floats:
+        """Whole device pixels of absolute times from the left edge of the plot area."""
         offset = (times_ns - np.int64(self.scene.origin_ns)).astype(np.float64)
-        x = (offset - self.viewport.start) * (self.layout.plot_width / self.viewport.span)
-        return self.left + self.snap(x)
+        offset -= self.viewport.start
+        offset *= self.layout.plot_width / self.viewport.span
+        offset *= self.ratio
+        return np.rint(offset, out=offset)
 
     def snap(self, x: Floats) -> Floats:
         """The nearest device pixels."""

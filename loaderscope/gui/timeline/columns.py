@@ -1,4 +1,9 @@
-"""Painting of spans that are too many to tell apart: each pixel column as a stack of the exact shares of its states."""
+"""Painting of spans that are too many to tell apart: each pixel column as a stack of the exact shares of its states.
+
+Beside the shares, columns that hide a span that stands out are marked. Every column has a longest span, so marking each would point at
+nothing: marked are those with a span many times longer than its state usually takes, the longest first, so that one stall among
+millions of spans is seen at any zoom.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QRectF, Qt
 
-from loaderscope.gui.timeline.canvas import Canvas, colour, indexed_image, pixel_of
-from loaderscope.gui.timeline.lod import stack_heights
+from loaderscope.gui.timeline.canvas import Canvas, colour
+from loaderscope.gui.timeline.drawn import Spans, drawn_spans, filled_ns
+from loaderscope.gui.timeline.lod import Floats, Ints, stack_heights
+from loaderscope.gui.timeline.pictures import Pictures, alike, tall_px
 from loaderscope.gui.timeline.states import STYLES
 from loaderscope.gui.timeline.strips import Strip
 
@@ -22,79 +29,125 @@ _COLUMNS_A_NOTCH = 32
 _SEEN_COLUMNS = 3.0
 """A span of this many columns is seen without a mark."""
 
+_SPANS_BEYOND_COLUMNS = 1024
+"""With no more spans than columns and these, it is quicker to look at every span than to search for every column."""
+
+_NO_NOTCHES = np.empty(0)
+
+Filled = tuple[list[int], npt.NDArray[np.float32]]
+"""The levels that occur, and the time that each of them fills in each strip and column."""
+
 
 def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
     """Paints strips over the columns x0 to x1 of a canvas, all of them in one pass."""
     ratio = canvas.ratio if canvas.is_raster else 1.0
     columns = max(round((canvas.x1 - canvas.x0) * ratio), 1)
     edges_ns = canvas.edges(columns)
-    busy = [strip.index.busy_ns(edges_ns, strip.states) for strip in strips]
-    shares = np.zeros((max((len(each) for each in busy), default=0), len(strips), columns), np.float32)
-    for number, each in enumerate(busy):
-        for level, time_ns in enumerate(each.values()):
-            shares[level, number] = time_ns
-    shares /= np.maximum(np.diff(edges_ns), 1).astype(np.float32)
-    tall = np.array([max(round(strip.height * ratio), 1) for strip in strips], np.int32)
-    heights = stack_heights(shares, tall[:, None])
-    for number in range(len(strips)) if not canvas.is_raster else ():
-        _paint_rectangles(canvas, strips[number], tuple(busy[number]), heights[:, number])
-    for height in np.flatnonzero(np.bincount(tall)).tolist() if canvas.is_raster else ():
-        alike = [number for number in np.flatnonzero(tall == height).tolist() if busy[number]]
-        if alike:
-            _paint_pixels(canvas, [(strips[number], tuple(busy[number])) for number in alike], heights[:, alike], height)
-
-
-def _notches(canvas: Canvas, strip: Strip) -> npt.NDArray[np.float64]:
-    """Widget x of the columns that hide a span much longer than its state usually takes."""
-    if not strip.is_marked:
-        return np.empty(0, np.float64)
     column_ns = canvas.viewport.span / canvas.layout.plot_width
-    first_ns, last_ns = canvas.part_ns
-    first_ns -= round(2 * _NOTCH_WIDTH * column_ns)  # whose notch reaches into what is painted
+    # spans just outside may have a notch that reaches into what is painted
+    beyond_ns = 2 * _NOTCH_WIDTH * column_ns
+    first_ns, last_ns = int(edges_ns[0] - beyond_ns), int(edges_ns[-1] + beyond_ns)
+    between = [strip.index.rows_between(first_ns, last_ns) for strip in strips]
+    is_few = [last - first < columns + _SPANS_BEYOND_COLUMNS for first, last in between]
+    spans = drawn_spans(strips, [rows if few else (0, 0) for rows, few in zip(between, is_few, strict=True)])
+    many = [place for place, few in enumerate(is_few) if not few]
+    levels, filled = _filled(strips, spans, many, edges_ns)
+    marked = _outliers(strips, spans, column_ns)
+    for place in many:
+        marked[place] = _outliers_between(strips[place], first_ns, last_ns, column_ns)
+    filled /= np.maximum(np.diff(edges_ns), 1).astype(np.float32)
+    heights = stack_heights(filled, np.array([[tall_px(strip, ratio)] for strip in strips], np.int32))
+    notches = [canvas.x_of(times_ns) if len(times_ns) else _NO_NOTCHES for times_ns in marked]
+    if canvas.is_raster:
+        for pictures in alike(canvas, strips, round(_NOTCH_ABOVE * ratio)):
+            pictures.paint(canvas, _numbers(canvas, pictures, levels, heights, [notches[place] for place in pictures.places]))
+        return
+    for number, strip in enumerate(strips):
+        _paint_rectangles(canvas, strip, levels, heights[:, number], notches[number])
+
+
+def _filled(strips: Sequence[Strip], spans: Spans, many: Sequence[int], edges_ns: Ints) -> Filled:
+    """Time that strips fill: as spans say, and for those with many spans as their cumulative times do, at a cost by columns only."""
+    levels_of_spans, times = filled_ns(spans, len(strips), edges_ns)
+    busy = {place: strips[place].index.busy_ns(edges_ns, strips[place].states) for place in many}
+    levels = sorted({*levels_of_spans, *(strips[place].states.index(state) for place, found in busy.items() for state in found)})
+    filled = np.zeros((len(levels), len(strips), len(edges_ns) - 1), np.float32)
+    filled[[levels.index(level) for level in levels_of_spans]] = times
+    for place, found in busy.items():
+        for state, time_ns in found.items():
+            filled[levels.index(strips[place].states.index(state)), place] = time_ns
+    return levels, filled
+
+
+def _outliers(strips: Sequence[Strip], spans: Spans, column_ns: float) -> list[Ints]:
+    """Begins of those among spans that a column hides and that are much longer than their state usually takes, for each strip."""
+    nothing = np.empty(0, np.int64)
+    marked = [nothing] * len(strips)
+    longest_ns = spans.end_ns - spans.start_ns
+    limits_ns = np.full((len(strips), max((len(strip.states) for strip in strips), default=0)), np.inf)
+    for line, strip in zip(limits_ns, strips, strict=True):
+        if strip.is_marked:
+            line[: len(strip.states)] = strip.index.limits_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
+    found = np.flatnonzero((longest_ns <= _SEEN_COLUMNS * column_ns) & (longest_ns > limits_ns[spans.strip, spans.level]))
+    for number in np.unique(spans.strip[found]).tolist():
+        marked[number] = spans.start_ns[found[spans.strip[found] == number]]
+    return marked
+
+
+def _outliers_between(strip: Strip, first_ns: int, last_ns: int, column_ns: float) -> Ints:
+    """The same of one strip, without looking at every span."""
+    if not strip.is_marked:
+        return np.empty(0, np.int64)
     rare_ns = strip.index.rare_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
     rows = strip.index.outliers(strip.states, first_ns, last_ns, longer_than_ns=rare_ns, most_ns=_SEEN_COLUMNS * column_ns)
-    return canvas.x_of(strip.index.start_ns[rows]) if len(rows) else np.empty(0, np.float64)
+    return strip.index.start_ns[rows]
 
 
-def _paint_pixels(canvas: Canvas, found: Sequence[tuple[Strip, tuple[int, ...]]], heights: npt.NDArray[np.int32], tall: int) -> None:
-    """As one image for each strip, all of one height: numbers from the bottom up, nothing, the same hatched, the notch."""
-    nothing, _, columns = heights.shape
-    above, inside = round(_NOTCH_ABOVE * canvas.ratio), round(_NOTCH_INSIDE * canvas.ratio)
-    pixels = np.empty((len(found), above + tall, columns), np.uint8)
-    pixels[:, :above] = nothing
-    stacks = pixels[:, above:]
-    stacks[:] = 0
-    from_bottom = np.arange(tall, dtype=np.int16)[::-1, None]
-    for top in np.cumsum(heights, axis=0, dtype=np.int16):
-        stacks += (from_bottom >= top[:, None]).view(np.uint8)
-    line, notch = pixel_of(canvas.palette.waiting_hatch), pixel_of(canvas.palette.text)
-    for (strip, states), picture, stack in zip(found, pixels, stacks, strict=True):
-        if any(STYLES[state].hatched for state in states):
-            is_hatched = np.array([STYLES[state].hatched for state in states] + [False] * (nothing + 1 - len(states)))
-            stack[:] += (canvas.hatching(columns, tall) & is_hatched[stack]).view(np.uint8) * np.uint8(nothing + 1)
-        notches = _notches(canvas, strip)
-        if len(notches):
-            first = np.rint((notches - canvas.left - canvas.x0) * canvas.ratio).astype(np.int64)
+def _numbers(
+    canvas: Canvas, pictures: Pictures, levels: Sequence[int], heights: npt.NDArray[np.int32], notches: Sequence[Floats]
+) -> npt.NDArray[np.uint8]:
+    """Pixels of alike strips: states from the bottom up, then nothing, the same hatched, the notches."""
+    columns = heights.shape[2]
+    numbers = np.empty((len(pictures.places), pictures.above + pictures.tall, columns), np.uint8)
+    numbers[:, : pictures.above] = pictures.nothing
+    stacks = numbers[:, pictures.above :]
+    mine = [rank for rank, level in enumerate(levels) if level < pictures.nothing]
+    # a small type makes comparing all pixels several times quicker
+    dtype = np.uint8 if pictures.tall < 256 else np.int32
+    tops = np.cumsum(heights[np.ix_(mine, pictures.places)], axis=0).astype(dtype)
+    from_bottom = np.arange(pictures.tall, dtype=dtype)[::-1, None]
+    steps = np.diff([*(levels[rank] for rank in mine), pictures.nothing]).astype(np.uint8)
+    stacks[:] = levels[mine[0]] if mine else pictures.nothing
+    for top, step in zip(tops, steps, strict=True):
+        above = (from_bottom >= top[:, None]).view(np.uint8)
+        stacks += above if step == 1 else above * step
+    hatched = [level for level, state in enumerate(pictures.states) if STYLES[state].hatched and level in levels]
+    if hatched:
+        lines = canvas.hatching(columns, pictures.tall)
+        for level in hatched:
+            stacks += (lines & (stacks == level)).view(np.uint8) * np.uint8(pictures.hatch)
+    inside = pictures.above + round(_NOTCH_INSIDE * canvas.ratio)
+    for picture, places in zip(numbers, notches, strict=True):
+        if len(places):
+            first = np.rint((places - canvas.left - canvas.x0) * canvas.ratio).astype(np.int64)
             for at in range(round(_NOTCH_WIDTH * canvas.ratio)):
-                picture[: above + inside, (first + at)[(first + at >= 0) & (first + at < columns)]] = 2 * (nothing + 1)
-        fills = [pixel_of(canvas.palette.role(STYLES[state].role)) for state in states]
-        table = [*fills, *[0] * (nothing + 1 - len(fills)), *[line] * (nothing + 1), notch]
-        canvas.painter.drawImage(
-            QPointF(canvas.left + canvas.x0, strip.y - above / canvas.ratio), indexed_image(picture, table, canvas.ratio)
-        )
+                picture[:inside, (first + at)[(first + at >= 0) & (first + at < columns)]] = pictures.mark
+    return numbers
 
 
-def _paint_rectangles(canvas: Canvas, strip: Strip, states: tuple[int, ...], heights: npt.NDArray[np.int32]) -> None:
+def _paint_rectangles(canvas: Canvas, strip: Strip, levels: Sequence[int], heights: npt.NDArray[np.int32], notches: Floats) -> None:
     """For vector formats: neighbouring columns of equal height become one rectangle."""
     low = np.zeros(heights.shape[1], np.int64)
     x, bottom = canvas.left + canvas.x0, strip.y + strip.height
     canvas.painter.setPen(Qt.PenStyle.NoPen)
-    for state, part in zip(states, heights, strict=False):
+    for level, part in zip(levels, heights, strict=True):
+        if level >= len(strip.states):
+            continue
         high = low + part
         changes = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
         starts = np.concatenate(([0], changes))
         ends = np.concatenate((changes, [len(low)]))
-        style = STYLES[state]
+        style = STYLES[strip.states[level]]
         boxes = [
             QRectF(x + start, bottom - high[start], end - start, part[start])
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
@@ -107,5 +160,5 @@ def _paint_rectangles(canvas: Canvas, strip: Strip, states: tuple[int, ...], hei
             canvas.painter.setPen(Qt.PenStyle.NoPen)
         low = high
     canvas.painter.setBrush(colour(canvas.palette.text))
-    places = np.unique(_notches(canvas, strip)).tolist()
+    places = np.unique(notches).tolist()
     canvas.painter.drawRects([QRectF(x, strip.y - _NOTCH_ABOVE, _NOTCH_WIDTH, _NOTCH_ABOVE + _NOTCH_INSIDE) for x in places])

@@ -107,6 +107,7 @@ class TrackIndex:
         self._frequent = _FrequentTimes()
         self._rare: dict[int, _RareTime] = {}
         self._followed: tuple[int, list[int]] = (-1, [])
+        self._states: tuple[int, ...] = ()
         self._medians: dict[int, tuple[int, float]] = {}
         self._strided_ns = Growing(np.int64)
         self._outliers = Outliers(self)
@@ -216,6 +217,10 @@ class TrackIndex:
         """The duration that outliers of states exceed no more often than once in `every_ns`, on average."""
         return self._outliers.rare_ns(states, every_ns)
 
+    def limits_ns(self, states: tuple[int, ...], every_ns: float) -> Floats:
+        """The durations above which spans of each state are marked; see `Outliers`."""
+        return self._outliers.limits_ns(states, every_ns)
+
     def median_ns(self, state: int) -> float | None:
         """Median duration of a state's spans; of evenly spread ones where there are many. It may be that of a fifth fewer rows."""
         count = self.count_of(state)
@@ -260,9 +265,9 @@ class TrackIndex:
         self.value: Ints = np.asarray(view["value"], np.int64)
         added = np.bincount(self.state[known:], minlength=len(self._counts))
         added[: len(self._counts)] += self._counts
-        if np.count_nonzero(added) != np.count_nonzero(self._counts) or not known:
-            self._states = tuple(np.flatnonzero(added).tolist())
         self._counts = added
+        if not known or np.count_nonzero(added) != len(self._states):
+            self._states = tuple(np.flatnonzero(added).tolist())
         first = -(-known // _STRIDE) * _STRIDE
         self._strided_ns.append(self.start_ns[first::_STRIDE])
 

@@ -18,6 +18,8 @@ Ints = npt.NDArray[np.int64]
 OUTLIER = 8.0
 """A span this many times longer than the median of its state is an outlier."""
 
+_KEPT_LIMITS = 64
+
 _RULE_SHARE = 0.01
 """A state with a larger share of long spans than this has none that stand out: they are the rule."""
 
@@ -36,6 +38,7 @@ class Outliers:
         self._duration_ns = Growing(np.int64)
         self._counts: Ints = np.zeros(0, np.int64)  # long rows of each state
         self._sorted: dict[tuple[int, ...], tuple[int, Ints]] = {}  # durations by states, and of how many rows
+        self._limits: dict[tuple[tuple[int, ...], float], tuple[int, npt.NDArray[np.float64]]] = {}  # and of how many rows
 
     def between(self, states: Collection[int], start_ns: int, end_ns: int, longer_than_ns: float, most_ns: float) -> Ints:
         """Rows of states that begin in [start_ns, end_ns), outliers by now, longer than one duration but not than another."""
@@ -58,14 +61,33 @@ class Outliers:
         allowed = int(float(index.end_ns[-1] - index.start_ns[0]) / every_ns) + 1
         return float(durations[-allowed - 1]) if allowed < len(durations) else 0.0
 
+    def limits_ns(self, states: tuple[int, ...], every_ns: float) -> npt.NDArray[np.float64]:
+        """The durations above which spans of each state stand out and are rare enough, for `between` and `rare_ns` together.
+
+        For a track that grows they may be those of a fifth fewer rows, as its medians may.
+        """
+        count = len(self._index)
+        known = self._limits.get((states, every_ns))
+        if known is None or count > 1.2 * known[0] + 256:
+            if len(self._limits) > _KEPT_LIMITS:
+                self._limits.clear()
+            rare_ns = self.rare_ns(states, every_ns)
+            limits_ns = self._limits_of(states)
+            known = self._limits[states, every_ns] = (count, np.array([max(limits_ns[state], rare_ns) for state in states]))
+        return known[1]
+
+    def _limits_of(self, states: Collection[int]) -> npt.NDArray[np.float64]:
+        """The duration above which a span of each state stands out; infinite for other states and those that are often long."""
+        limits_ns = np.full(max([*states, *self._index.states], default=0) + 1, np.inf)
+        for state in self._index.states:
+            if state in states and not (state < len(self._counts) and self._counts[state] > _RULE_SHARE * self._index.count_of(state) + 1):
+                limits_ns[state] = self._limits_ns[state]
+        return limits_ns
+
     def _stands_out(self, rows: Ints, states: Collection[int]) -> npt.NDArray[np.bool_]:
         """Which long rows are outliers of states by the medians of now."""
         index = self._index
-        limits_ns = self._limits_ns.copy()
-        for state in index.states:
-            if state not in states or (state < len(self._counts) and self._counts[state] > _RULE_SHARE * index.count_of(state) + 1):
-                limits_ns[state] = np.inf
-        found: npt.NDArray[np.bool_] = index.end_ns[rows] - index.start_ns[rows] > limits_ns[index.state[rows]]
+        found: npt.NDArray[np.bool_] = index.end_ns[rows] - index.start_ns[rows] > self._limits_of(states)[index.state[rows]]
         return found
 
     def _take(self) -> None:
