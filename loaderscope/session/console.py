@@ -9,6 +9,7 @@ from typing import TextIO
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
+from loaderscope.session.text import seconds_in_words
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
@@ -42,6 +43,8 @@ def describe(config: TrialConfig, fields: list[str]) -> str:
             continue
         text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
         words.append(f"{LABELS[name]} {text}".strip())
+    if config.forkserver_preload:
+        words.append("preloaded")
     return ", ".join(words)
 
 
@@ -55,6 +58,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _first_batches(result: TrialResult) -> str:
+    """What an epoch waited for its first batch, epoch by epoch."""
+    waits = [seconds_in_words(epoch.first_batch_s) for epoch in result.epochs]
+    return f"first batch after {', '.join(waits)}"
+
+
 class Console:
     """A sink that writes to a text stream: with a bar if it is a terminal, else only a line a trial."""
 
@@ -62,12 +71,14 @@ class Console:
         self._stream = stream if stream is not None else sys.stderr
         self._is_terminal = self._stream.isatty()
         self._fields: list[str] = ["num_workers"]
+        self._startup = False
         self._running: PlannedTrial | None = None
         self._done, self._total, self._seconds_left = 0, 0, None  # type: int, int, float | None
         self._told_at = self._drawn_at = time.monotonic()
 
     def run_started(self, run: Run) -> None:
         self._fields = varying_fields([trial.config for trial in run.plan])
+        self._startup = run.request.startup
         trials = sum(trial.skip is None for trial in run.plan)
         skipped = len(run.plan) - trials
         self._total = len(run.plan)
@@ -85,7 +96,9 @@ class Console:
 
     def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
         self._running = None
-        if result.status == "ok":
+        if result.status == "ok" and self._startup:
+            outcome = _first_batches(result)
+        elif result.status == "ok":
             speed = result.samples_per_second
             reason = result.samples_per_second_reason or "no throughput: too few batches."
             outcome = f"{speed.value:10.1f} samples/s" if speed else f"ok, {reason}"

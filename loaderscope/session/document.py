@@ -43,6 +43,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
         "trials": [trial.to_json() for trial in sorted(results, key=lambda trial: trial.id)],
         "results": [dataclasses.asdict(setting) for setting in verdict.settings],
         "recommendation": dataclasses.asdict(verdict.recommendation) if verdict.recommendation is not None else None,
+        "startup_experiment": dataclasses.asdict(verdict.experiment) if verdict.experiment is not None else None,
         "findings": [dataclasses.asdict(finding) for finding in verdict.findings],
     }
     whole: dict[str, Any] = plain(document)

@@ -9,9 +9,10 @@ from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.session.console import LABELS, describe, varying_fields
+from loaderscope.session.startup_table import format_experiment
+from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
 
 MIN_WIDTH = 40
-_GAP = "  "
 
 Row = dict[str, Any]
 
@@ -26,9 +27,14 @@ def format_table(document: dict[str, Any], width: int | None = None) -> str:
     width = max(MIN_WIDTH, width if width is not None else shutil.get_terminal_size().columns)
     fields = varying_fields([TrialConfig.from_json(trial["config"]) for trial in document["trials"]])
     parts = [_heading(document)]
-    if document["results"]:
-        parts.append(_results(document, width))
-    parts += [_troubles(document, fields, width), _recommendation(document, width), _findings(document, width)]
+    experiment = document.get("startup_experiment")
+    if experiment is not None and experiment["costs"]:
+        parts += [format_experiment(experiment, width), _troubles(document, fields, width)]
+    else:
+        if document["results"]:
+            parts.append(_results(document, width))
+        parts += [_troubles(document, fields, width), _recommendation(document, width)]
+    parts.append(_findings(document, width))
     return _printable("\n\n".join(part for part in parts if part))
 
 
@@ -45,9 +51,9 @@ def format_targets(targets: Sequence[Target], width: int | None = None) -> str:
     keep = [i for i in range(6) if any(row[i] for row in rows)]
     header = ["target", "kind", "type", "length", "where", "note"]
     shown = [[header[i] for i in keep], *([row[i] for i in keep] for row in rows)]
-    lines = _align(shown, left=set(range(len(keep))))
+    lines = align(shown, left=set(range(len(keep))))
     if max(map(len, lines)) > width and 5 in keep:  # the note does not fit beside the rest: it goes below
-        lines = _align([row[:-1] for row in shown], left=set(range(len(keep) - 1)))
+        lines = align([row[:-1] for row in shown], left=set(range(len(keep) - 1)))
         below = ["", *(textwrap.fill(row[-1], width, initial_indent="    ", subsequent_indent="    ") for row in shown[1:])]
         lines = [part for pair in zip((line[:width].rstrip() for line in lines), below, strict=True) for part in pair if part]
         return _printable("\n".join(lines))
@@ -75,12 +81,12 @@ def _results(document: dict[str, Any], width: int) -> str:
     columns += [
         ("samples/s", lambda row: _number(row["samples_per_second"]), 0),
         ("±", lambda row: _interval(row["samples_per_second"]), 3),
-        ("epoch", lambda row: _seconds((row["epoch_s"] or {}).get("value")), 2),
-        ("training", lambda row: _seconds(row["train_s"]), 1),
-        ("first batch", lambda row: _seconds(row["first_batch_s"]), 2),
-        ("wait", lambda row: _share(row["wait_share"]), 1),
-        ("step", lambda row: _share(row["step_share"]), 4),
-        ("GPU busy", lambda row: _share(row["gpu_busy_share"]), 5),
+        ("epoch", lambda row: seconds_in_words((row["epoch_s"] or {}).get("value")), 2),
+        ("training", lambda row: seconds_in_words(row["train_s"]), 1),
+        ("first batch", lambda row: seconds_in_words(row["first_batch_s"]), 2),
+        ("wait", lambda row: share_in_words(row["wait_share"]), 1),
+        ("step", lambda row: share_in_words(row["step_share"]), 4),
+        ("GPU busy", lambda row: share_in_words(row["gpu_busy_share"]), 5),
         ("memory", lambda row: _bytes(row["peak_total_bytes"]), 3),
         ("trials", lambda row: _statuses([status[number] for number in row["trials"]]), 2),
     ]
@@ -90,7 +96,7 @@ def _results(document: dict[str, Any], width: int) -> str:
     while True:
         names = [name for name, _ in shown]
         table = [names, *([cells[name][i] for name in names] for i in range(len(rows)))]
-        lines = _align(table, left={0, len(names) - 1} if names[-1] == "trials" else {0})
+        lines = align(table, left={0, len(names) - 1} if names[-1] == "trials" else {0})
         worst = max(rank for _, rank in shown)
         if worst == 0 or max(map(len, lines)) <= width:
             break
@@ -106,7 +112,7 @@ def _troubles(document: dict[str, Any], fields: list[str], width: int) -> str:
         if trial["status"] != "ok":
             name = describe(TrialConfig.from_json(trial["config"]), fields)
             reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
-            lines[_wrap(f"{trial['status']}: {name}" + (f": {reason}" if reason else ""), width, "  ")] = None
+            lines[wrap(f"{trial['status']}: {name}" + (f": {reason}" if reason else ""), width, "  ")] = None
     return "\n".join(lines)
 
 
@@ -116,29 +122,17 @@ def _recommendation(document: dict[str, Any], width: int) -> str:
         statuses = {trial["status"] for trial in document["trials"]}
         if "ok" not in statuses and statuses - {"skipped", "cancelled"}:
             return ""  # why nothing worked stands above
-        return _wrap(document["summary"], width)
+        return wrap(document["summary"], width)
     why = recommendation["why"]
-    return _wrap("Recommended: " + why, width)
+    return wrap("Recommended: " + why, width)
 
 
 def _findings(document: dict[str, Any], width: int) -> str:
     parts = []
     for finding in document["findings"]:
         advice = f" {finding['advice']}" if finding["advice"] else ""
-        parts.append(_wrap(f"{finding['severity']}: {finding['message']}{advice}", width, "  "))
+        parts.append(wrap(f"{finding['severity']}: {finding['message']}{advice}", width, "  "))
     return "\n".join(parts)
-
-
-def _align(rows: list[list[str]], left: set[int]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        _GAP.join(cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]
-
-
-def _wrap(text: str, width: int, indent: str = "") -> str:
-    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _setting_of(field: str) -> Callable[[Row], str]:
@@ -167,21 +161,6 @@ def _interval(estimate: dict[str, Any] | None) -> str:
         return ""
     low, high = estimate["ci95"]
     return f"{(high - low) / 2 / estimate['value'] * 100:.1f} %"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value < 1:
-        return f"{value * 1e3:.0f} ms"
-    if value < 120:
-        return f"{value:.1f} s"
-    minutes = round(value / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value * 100:.0f} %"
 
 
 def _bytes(value: float | None) -> str:

@@ -10,6 +10,7 @@ from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.results import Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.analysis.settings import combine
+from loaderscope.analysis.startup_experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.summary import summarise
 from loaderscope.sweep.sink import Run
 
@@ -22,6 +23,7 @@ class Verdict:
     recommendation: Recommendation | None = None
     findings: tuple[Finding, ...] = ()
     summary: str = ""
+    experiment: StartupExperiment | None = None
 
 
 def current_setting(run: Run) -> TrialConfig | None:
@@ -36,7 +38,11 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     settings = combine(trials, request.train_epochs)
     usable_cpus = environment.get("usable_cpus") or environment.get("cpu_count") or 1
     gpu_count = len(environment.get("gpus") or ())
-    recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
+    experiment = find_experiment(trials, run.controls, request)
+    recommendation = None
+    if experiment is None:  # a recommendation rests on throughput, of which the few batches of an experiment say nothing
+        recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
     free_threaded = environment.get("free_threaded")
     findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded))
-    return Verdict(tuple(settings), recommendation, tuple(findings), summarise(trials, recommendation, findings))
+    summary = experiment.summary if experiment is not None and experiment.costs else summarise(trials, recommendation, findings)
+    return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)

@@ -61,7 +61,8 @@ def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[Tr
 def _experiment_settings(request: Request, target: Target, facts: Facts) -> list[tuple[TrialConfig, Skip | None]]:
     preload = startup_plan.heavy_modules(request, facts.script_imports, facts.python)
     parts = startup_plan.parts(request, facts.start_methods, preload)
-    return [setting for part in parts for setting in settings_of(part, target, facts)]
+    settings = [setting for part in parts for setting in settings_of(part, target, facts)]
+    return sorted(settings, key=lambda setting: startup_plan.place(setting[0]))
 
 
 def default_workers(usable_cpus: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from loaderscope.agent.messages import Consumer, ErrorInfo
+from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.request import Axes, Request
 
@@ -76,6 +76,11 @@ def parts(request: Request, start_methods: Sequence[str], preload: tuple[str, ..
         server: Axes = dataclasses.replace(axes, num_workers=with_workers, start_method=("forkserver",), persistent_workers=(False,))
         found.append(dataclasses.replace(request, axes=server, forkserver_preload=preload))
     return found
+
+
+def place(config: TrialConfig) -> tuple[str, int, bool, bool]:
+    """Where a setting stands in the order of the experiment: beside those that it is compared with, as a machine's pace drifts."""
+    return config.start_method or "", config.num_workers, config.forkserver_preload is not None, bool(config.persistent_workers)
 
 
 def heavy_modules(request: Request, script_imports: Sequence[tuple[str, float]], python: str | None) -> tuple[str, ...]:

@@ -1,0 +1,251 @@
+"""What would make starts cheaper: predicted from the trials without the remedy, then measured beside it.
+
+Predictions never look at a trial that has the remedy:
+
+* Persistent workers spare every epoch after the first the start and the shutdown; what a warm epoch still costs until its
+  first batch is one fetch while all workers fetch, which any trial shows.
+* A fork server that has preloaded modules spares each worker the time in which it imports these, while all workers import at
+  once, and takes the time of importing them once, alone, for its own start. Where little is left to do in a worker, the first
+  batch waits instead until main has started the last one.
+* Fork spares a worker its interpreter, its imports and the unpickling of what it is sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+
+from loaderscope.analysis.configs import enumerated
+from loaderscope.analysis.controls import Control, import_seconds
+from loaderscope.analysis.recommend import duration
+from loaderscope.analysis.results import ImportCost, TrialResult
+from loaderscope.analysis.startup_costs import FIRST_WORKER, Group, first_batches, median, phase_seconds, server_seconds, starts
+
+TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1
+"""A prediction agrees within this share of the larger figure, or within these seconds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A setting of the experiment, as far as its settings differ."""
+
+    start_method: str | None
+    preload: list[str]
+    num_workers: int
+    persistent_workers: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Remedy:
+    """Seconds that a change of setting saves.
+
+    Attributes:
+        name: persistent_workers, forkserver_preload or start_method.
+        config: the setting with the remedy.
+        against: the setting that it is compared with.
+        predicted_s: from trials without the remedy and the controls; None where these do not tell.
+        measured_s: from the trials of both settings; None where one of them has none.
+        text: all that in a sentence.
+        with_server: whether the fork server's own start is taken into account (of both).
+        over_epochs: epochs over which the seconds are saved: those of the experiment for persistent workers, else one start.
+        per_epoch_s: measured seconds an epoch, for persistent workers (as predicted where nothing was measured).
+        noise_s: how far the starts behind the measured figure lie apart.
+        agrees: whether prediction and measurement agree within 10 % of the larger or 0.1 s.
+    """
+
+    name: str
+    config: Setting
+    against: Setting
+    predicted_s: float | None
+    measured_s: float | None
+    text: str
+    with_server: bool = False
+    over_epochs: int = 1
+    per_epoch_s: float | None = None
+    noise_s: float | None = None
+    agrees: bool | None = None
+
+
+def agree(predicted_s: float | None, measured_s: float | None) -> bool | None:
+    """Whether two figures agree; None where one is missing."""
+    if predicted_s is None or measured_s is None:
+        return None
+    return abs(predicted_s - measured_s) <= max(TOLERANCE_S, TOLERANCE_SHARE * max(abs(predicted_s), abs(measured_s)))
+
+
+def setting_of(one: Group) -> Setting:
+    config = one.config
+    return Setting(config.start_method, list(config.forkserver_preload or ()), config.num_workers, bool(config.persistent_workers))
+
+
+def in_words(setting: Setting) -> str:
+    """The setting, e.g. `4 workers under spawn`."""
+    if not setting.num_workers:
+        return "0 workers"
+    words = f"{setting.num_workers} worker{'' if setting.num_workers == 1 else 's'} under {setting.start_method}"
+    if setting.preload:
+        words += f" with {enumerated(setting.preload)} preloaded"
+    return words
+
+
+def find_remedies(groups: Sequence[Group], controls: list[Control], train_epochs: int) -> list[Remedy]:
+    """All remedies whose settings were run, or at least the settings that they are compared with."""
+    plain = [one for one in groups if one.config.num_workers and not one.config.persistent_workers and not one.config.forkserver_preload]
+    found: list[Remedy] = []
+    for one in plain:
+        found += _persistent(one, _find(groups, one, persistent_workers=True), train_epochs)
+    for one in plain:
+        if one.config.start_method == "forkserver":
+            for other in groups:
+                if other.config.forkserver_preload and _like(other, one, forkserver_preload=other.config.forkserver_preload):
+                    found += _preload(one, other, groups, controls)
+    for one in plain:
+        fork = _find(groups, one, start_method="fork")
+        if one.config.start_method != "fork" and fork is not None:
+            found.append(_fork(one, fork))
+    return found
+
+
+def _find(groups: Sequence[Group], one: Group, **changes: object) -> Group | None:
+    return next((other for other in groups if _like(other, one, **changes)), None)
+
+
+def _like(other: Group, one: Group, **changes: object) -> bool:
+    return other.config == dataclasses.replace(one.config, **changes)  # type: ignore[arg-type]
+
+
+def warm_epoch_seconds(one: Group) -> float | None:
+    """What an epoch of workers that already run waits for its first batch: a fetch while all of them fetch."""
+    return one.median(lambda t: None if t.signs is None or t.signs.fetch_s is None else t.signs.fetch_s + (t.signs.collate_s or 0.0))
+
+
+def _persistent(one: Group, other: Group | None, train_epochs: int) -> list[Remedy]:
+    further = min(len(trial.epochs) for trial in one.trials) - 1
+    if further < 1:
+        return []
+    warm_s, without_s = warm_epoch_seconds(one), one.median(_later_epochs)
+    predicted = without_s - further * warm_s if warm_s is not None and without_s is not None else None
+    with_s = other.median(_later_epochs) if other is not None else None
+    measured = without_s - with_s if without_s is not None and with_s is not None else None
+    best = measured if measured is not None else predicted
+    per_epoch = None if best is None else best / further
+    against = setting_of(one)
+    config = dataclasses.replace(against, persistent_workers=True)
+    text = _sentence(f"Persistent workers save {in_words(against)}", predicted, measured, f"over {further + 1} epochs")
+    if per_epoch is not None and per_epoch > 0:
+        text += f" Over {train_epochs} epochs that is {duration(per_epoch * (train_epochs - 1))}."
+    row = Remedy("persistent_workers", config, against, predicted, measured, text, over_epochs=further + 1, per_epoch_s=per_epoch)
+    return [dataclasses.replace(row, noise_s=_noise(one) * further, agrees=agree(predicted, measured))]
+
+
+def _later_epochs(trial: TrialResult) -> float:
+    """What the epochs after the first wait for their first batches, and the ends before them: all that could be saved."""
+    ends = [epoch.end_s or 0.0 for epoch in trial.epochs]
+    return sum(first_batches(trial)[1:]) + sum(ends[:-1])
+
+
+def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[Control]) -> list[Remedy]:
+    modules = list(other.config.forkserver_preload or ())
+    predicted = median(_without_imports(trial, epoch, modules) for trial in one.trials for epoch in range(len(trial.epochs)))
+    alone_s = _import_alone(groups, controls, modules)
+    with_server = predicted - alone_s if predicted is not None and alone_s is not None else None
+    measured = _start(one) - _start(other)
+    server_s = (other.median(lambda t: server_seconds(t, 0)) or 0.0) - (one.median(lambda t: server_seconds(t, 0)) or 0.0)
+    against, config = setting_of(one), setting_of(other)
+    what = f"Preloading {enumerated(modules)} in the fork server saves {in_words(against)}"
+    noise = max(_noise(one), _noise(other))
+    rows = []
+    for guess, fact, counted in ((predicted, measured, False), (with_server, measured - server_s, True)):
+        when = "the first time, the server's own start counted" if counted else "each time they start"
+        text = _sentence(what, guess, fact, when)
+        row = Remedy("forkserver_preload", config, against, guess, fact, text, with_server=counted)
+        rows.append(dataclasses.replace(row, noise_s=noise, agrees=agree(guess, fact)))
+    return rows
+
+
+def _start(one: Group) -> float:
+    return statistics.median(seconds for trial in one.trials for seconds in starts(trial))
+
+
+def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
+    """Seconds that the first batch of an epoch comes earlier if the first worker need not import `modules`."""
+    imported_s = _import_seconds(trial, epoch, modules)
+    fetches = [
+        phase.start_s
+        for phase in (trial.startup.phases if trial.startup else ())
+        if (phase.epoch, phase.process, phase.phase) == (epoch, FIRST_WORKER, "first_fetch")
+    ]
+    if imported_s is None or not fetches:
+        return None
+    all_started_s = phase_seconds(trial, epoch, "main", "iterator") or 0.0
+    return fetches[0] - max(min(all_started_s, fetches[0]), fetches[0] - imported_s)
+
+
+def _import_seconds(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
+    """Seconds that the first worker spent on importing `modules`.
+
+    Single imports are told for the first epoch; in later ones they take the same share of the import of the script.
+    """
+    whole_s, first_s = (phase_seconds(trial, number, FIRST_WORKER, "main_import") for number in (epoch, 0))
+    if whole_s is None or not first_s or trial.startup is None or not trial.startup.imports:
+        return None
+    return whole_s * min(1.0, imported_seconds(trial.startup.imports, modules) / first_s)
+
+
+def imported_seconds(imports: Sequence[ImportCost], modules: Sequence[str]) -> float:
+    """Seconds of importing top-level modules with all that they import, each counted once."""
+    wanted, parents = set(modules), {row.name: row.parent for row in imports}
+
+    def inside_another(name: str) -> bool:
+        above, seen = parents.get(name), {name}
+        while above is not None and above not in seen:
+            if above.partition(".")[0] in wanted:
+                return True
+            seen.add(above)
+            above = parents.get(above)
+        return False
+
+    return sum(row.total_s for row in imports if row.name.partition(".")[0] in wanted and not inside_another(row.name))
+
+
+def _import_alone(groups: Sequence[Group], controls: list[Control], modules: list[str]) -> float | None:
+    """Seconds of importing `modules` in one process while no other imports: of a single worker, else of the controls."""
+    for method in ("forkserver", "spawn"):
+        for one in groups:
+            if one.config.num_workers == 1 and one.kind == (method, ()) and not one.config.persistent_workers:
+                alone = median(_import_seconds(trial, epoch, modules) for trial in one.trials for epoch in range(len(trial.epochs)))
+                if alone is not None:
+                    return alone
+    known = [import_seconds(controls, name) for name in modules]
+    heaviest = max((seconds for seconds in known if seconds is not None), default=None)  # torch imports numpy itself
+    return None if None in known else heaviest
+
+
+def _fork(one: Group, fork: Group) -> Remedy:
+    phases = ("create", "boot", "main_import", "unpickle")
+    predicted = median(phase_seconds(trial, epoch, FIRST_WORKER, *phases) for trial in one.trials for epoch in range(len(trial.epochs)))
+    measured = _start(one) - _start(fork)
+    against, config = setting_of(one), setting_of(fork)
+    text = _sentence(f"Fork saves {in_words(against)}", predicted, measured, "each time they start")
+    row = Remedy("start_method", config, against, predicted, measured, text)
+    return dataclasses.replace(row, noise_s=max(_noise(one), _noise(fork)), agrees=agree(predicted, measured))
+
+
+def _noise(one: Group) -> float:
+    """How far single starts of a setting lie from each other."""
+    every_start = [seconds for trial in one.trials for seconds in starts(trial)]
+    return max(every_start) - min(every_start)
+
+
+def _sentence(what: str, predicted: float | None, measured: float | None, when: str) -> str:
+    if measured is None:
+        return f"{what} {_signed(predicted)} {when}, as predicted; it was not measured." if predicted is not None else f"{what}: not known."
+    guess = "no prediction" if predicted is None else f"predicted {_signed(predicted)}"
+    return f"{what} {_signed(measured)} {when} ({guess})."
+
+
+def _signed(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return duration(seconds) if seconds >= 0 else f"minus {duration(-seconds)}"

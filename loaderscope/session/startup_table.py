@@ -1,0 +1,110 @@
+"""What a start-up experiment found, as text for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
+
+Row = dict[str, Any]
+
+_REMEDIES = {"persistent_workers": "persistent workers", "forkserver_preload": "preloading", "start_method": "fork instead"}
+_CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
+
+
+def format_experiment(experiment: Row, width: int) -> str:
+    """The summary, what starts cost, the controls, remedies predicted beside measured, and from when on workers pay.
+
+    Args:
+        experiment: the `startup_experiment` of a JSON document.
+        width: columns of the terminal.
+    """
+    parts = [wrap(experiment["summary"], width), _costs(experiment), _preloaded(experiment, width), _per_worker(experiment, width)]
+    parts += [_controls(experiment, width), _remedies(experiment, width), _break_even(experiment, width)]
+    return "\n\n".join("\n".join(line[:width].rstrip() for line in part.splitlines()) for part in parts if part)
+
+
+def _costs(experiment: Row) -> str:
+    persistent = {_start(row): row for row in experiment["costs"] if row["persistent_workers"]}
+    has_server = any(row["server_start_s"] is not None for row in experiment["costs"])
+    rows = [["start", "workers", "first batch", "later epochs", "end", "if persistent", *(["server's start"] if has_server else [])]]
+    for row in experiment["costs"]:
+        if row["persistent_workers"]:
+            continue
+        kept = persistent.get(_start(row), {})
+        cells = [row["first_batch_s"], row["later_first_batch_s"], row["epoch_end_s"], kept.get("later_first_batch_s")]
+        cells += [row["server_start_s"]] if has_server else []
+        rows.append([_method(row), str(row["num_workers"]), *(seconds_in_words(value) for value in cells)])
+    return "\n".join(align(rows, left={0}))
+
+
+def _start(row: Row) -> tuple[Any, ...]:
+    return row["start_method"], tuple(row["preload"]), row["num_workers"]
+
+
+def _method(row: Row) -> str:
+    return "no workers" if row["start_method"] is None else row["start_method"] + (", preloaded" if row["preload"] else "")
+
+
+def _preloaded(experiment: Row, width: int) -> str:
+    modules = dict.fromkeys(name for row in experiment["costs"] for name in row["preload"])
+    return wrap(f"Preloaded: {', '.join(modules)}", width, "  ") if modules else ""
+
+
+def _per_worker(experiment: Row, width: int) -> str:
+    texts = [
+        f"{_method(row)} {seconds_in_words(row['seconds_per_worker'])} (± {seconds_in_words(row['residual_s'])})"
+        for row in experiment["per_worker"]
+        if row["seconds_per_worker"] is not None
+    ]
+    return wrap("A further worker adds: " + ", ".join(texts), width, "  ") if texts else ""
+
+
+def _controls(experiment: Row, width: int) -> str:
+    rows, errors, dropped = [["control", "first", "from disk", "again"]], [], False
+    for row in experiment["controls"]:
+        name = _CONTROLS.get(row["name"], row["name"])
+        if row["error"] is not None:
+            errors.append(wrap(f"{name}: {row['error']}", width, "  "))
+            continue
+        dropped = dropped or row["cache_was_dropped"]
+        first, again = seconds_in_words(row["first_s"]), seconds_in_words(row["again_s"])
+        rows.append([name, first, share_in_words(row["first_from_disk_share"]), again])
+    if len(rows) == 1:
+        return "\n".join(errors)
+    how = "first: after their files were dropped from the system's cache" if dropped else "first: with the system's cache as it was"
+    return "\n".join([*align(rows, left={0}), *errors, wrap(f"({how})", width)])
+
+
+def _remedies(experiment: Row, width: int) -> str:
+    rows = [["remedy", "for", "predicted", "measured", "saving"]]
+    for row in experiment["remedies"]:
+        against = row["against"]
+        counted = ", with server's start" if row["with_server"] else f", {row['over_epochs']} epochs" if row["over_epochs"] > 1 else ""
+        verdict = {True: "agrees", False: "differs", None: ""}[row["agrees"]]
+        workers = f"{against['num_workers']} x {against['start_method']}{counted}"
+        figures = [seconds_in_words(row["predicted_s"]), seconds_in_words(row["measured_s"])]
+        rows.append([_REMEDIES.get(row["name"], row["name"]), workers, *figures, verdict])
+    return "\n".join(align(rows, left={0, 1, 4})) if len(rows) > 1 else ""
+
+
+def _break_even(experiment: Row, width: int) -> str:
+    """Epoch lengths from which workers are quicker than none; a line a start method."""
+    if not experiment["break_even"]:
+        return ""
+    kept = {_start(row): row for row in experiment["break_even"] if row["persistent_workers"]}
+    rows = [["break-even", "workers", "epoch of", "if persistent"]]
+    for row in experiment["break_even"]:
+        if not row["persistent_workers"]:
+            rows.append([_method(row), str(row["num_workers"]), _length(row), _length(kept.get(_start(row)))])
+    note = "(the epoch length from which these workers are quicker than none, with nothing done to the batches)"
+    return "\n".join([*align(rows, left={0}), wrap(note, width)])
+
+
+def _length(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    if row["batches"] is None:
+        return "never"
+    length = "1 batch" if row["batches"] == 1 else f"{row['batches']} batches"
+    return f"{length} ({seconds_in_words(row['epoch_s'])})"

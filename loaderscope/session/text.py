@@ -1,0 +1,39 @@
+"""Columns, times and sentences as a terminal shows them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Set
+
+GAP = "  "
+
+
+def align(rows: list[list[str]], left: Set[int]) -> list[str]:
+    """Rows of cells as lines; the columns in `left` begin at the left, numbers at the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        GAP.join(cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
+
+
+def wrap(text: str, width: int, indent: str = "") -> str:
+    """The text in lines of this width, the further ones indented."""
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def seconds_in_words(value: float | None) -> str:
+    """A time in the unit that fits its size; a dash where it is not known."""
+    if value is None:
+        return "–"
+    if abs(value) < 1:
+        return f"{value * 1e3:.0f} ms"
+    if abs(value) < 120:
+        return f"{value:.1f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if abs(minutes) < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def share_in_words(value: float | None) -> str:
+    """A share in per cent; a dash where it is not known."""
+    return "–" if value is None else f"{value * 100:.0f} %"
