@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 
 from loaderscope.gui.timeline import axis, plots
 from loaderscope.gui.timeline.annotations import paint_hits, paint_marks
+from loaderscope.gui.timeline.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.boxes import span_box
 from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.cards import Card
@@ -43,6 +44,7 @@ class Over:
     marks: tuple[Mark, ...] = ()
     current_mark: Mark | None = None
     search: Search | None = None
+    arrows: LateArrows | None = None
 
 
 def paint_overlay(canvas: Canvas, over: Over, *, focused: bool) -> None:
@@ -59,6 +61,8 @@ def paint_overlay(canvas: Canvas, over: Over, *, focused: bool) -> None:
     painter.setClipRect(area.adjusted(0, layout.header_height - layout.axis_y, 0, 0))
     if over.search is not None:
         paint_hits(canvas, over.search)
+    if over.arrows is not None:
+        paint_arrows(canvas, over.arrows, over.selected, pointer.span if pointer is not None else None)
     if pointer is not None and pointer.lit:
         for span in pointer.lit:
             _outline(canvas, span, canvas.palette.text, 1.6)
