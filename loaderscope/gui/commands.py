@@ -38,6 +38,23 @@ COMMANDS: tuple[Command, ...] = (
     Command("live", "Live", "Follow the trial that is running; any pan pauses", "&View", ("Ctrl+L",), checkable=True),
     Command("previous_trial", "Previous trial", "Show the timeline of the trial before", "&View", ("Alt+Up",)),
     Command("next_trial", "Next trial", "Show the timeline of the trial after", "&View", ("Alt+Down",)),
+    Command(
+        "compare", "Compare with another trial", "Show a second trial below, aligned at the first batch; or close it", "&View", ("Ctrl+K",)
+    ),
+    Command("lane_menu", "Lane menu", "What can be done to the selected lane, or the one under the mouse (Shift+F10)", "&Lanes"),
+    Command("pin_lane", "Pin or unpin the lane", "Keep the selected lane at the top while the others scroll", "&Lanes", separator=True),
+    Command("hide_lane", "Hide the lane", "Hide the selected lane, or the one under the mouse", "&Lanes"),
+    Command("taller_lane", "Make the lane taller", "Make the selected lane, or the one under the mouse, taller", "&Lanes"),
+    Command("shorter_lane", "Make the lane shorter", "Make the selected lane, or the one under the mouse, shorter", "&Lanes"),
+    Command(
+        "collapse_workers",
+        "Collapse or expand the workers",
+        "Show all workers as one row of their summed states, or each",
+        "&Lanes",
+        separator=True,
+    ),
+    Command("show_hidden_lanes", "Show hidden lanes", "Show all lanes that were hidden", "&Lanes"),
+    Command("reset_lanes", "Reset all lanes", "Forget what is pinned, hidden, collapsed, reordered and resized", "&Lanes"),
     Command("focus_setup", "Go to target and sweep", "Put the keyboard on the set-up panel", "&View", ("Alt+1",), separator=True),
     Command("focus_timeline", "Go to the timeline", "Put the keyboard on the timeline", "&View", ("Alt+2",)),
     Command("focus_results", "Go to the results table", "Put the keyboard on the results table", "&View", ("Alt+3",)),

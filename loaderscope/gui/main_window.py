@@ -12,6 +12,7 @@ from loaderscope.gui.charts.memory import memory_data
 from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
+from loaderscope.gui.comparison import Comparison
 from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.opened_session import OpenedSession, SessionError
@@ -19,6 +20,7 @@ from loaderscope.gui.run_state import RunState, Snapshot, rows_of
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.theme import apply_theme, current_palette
+from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.gui.views import Views
 from loaderscope.gui.window_commands import handlers_of
 from loaderscope.session.verdict import Verdict, judge
@@ -52,6 +54,7 @@ class MainWindow(QMainWindow):
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
         self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
+        self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
         self.commands = CommandSet(self, handlers_of(self))
         self.palette_box = CommandPalette(self.commands, self)
@@ -84,7 +87,10 @@ class MainWindow(QMainWindow):
         for source in (views.results, views.findings, views.throughput, views.startup):
             source.trialChosen.connect(self.choose_trial)
         views.trials.activated.connect(lambda _index: self.choose_trial(views.trials.currentData()))
+        views.results.compareRequested.connect(self.comparison.choose)
         views.timeline.followingChanged.connect(self._following_changed)
+        views.timeline.set_arrangement(Arrangement.from_text(str(self._settings.value("lanes", ""))))
+        views.timeline.arrangementChanged.connect(lambda: self._settings.setValue("lanes", views.timeline.arrangement.to_text()))
 
     # Opening
 
@@ -221,6 +227,7 @@ class MainWindow(QMainWindow):
         views.startup.show_results(snapshot.results, self._shown_trial)
         views.findings.set_findings(verdict.findings, verdict.recommendation, bool(snapshot.results))
         views.show_trials(snapshot, self._shown_trial)
+        self._update_comparison()
         self._show_headline()
         if self._shown_trial is not None:
             views.results.select_trial(self._shown_trial)
@@ -263,10 +270,15 @@ class MainWindow(QMainWindow):
         self.views.show_trace(trace, trial_id, snapshot, result)
         self.views.timeline.set_live(running)
         self._switching = False
+        self._update_comparison()
         self.views.memory.set_data(memory_data(trace))
         self.views.startup.show_trial(trial_id)
         self.views.results.select_trial(trial_id)
         self._update_commands()
+
+    def _update_comparison(self) -> None:
+        best = self._verdict.recommendation
+        self.comparison.update(self._state, self._shown_trial, best.config if best is not None else None)
 
     def step_trial(self, step: int) -> None:
         """Shows the timeline of the trial before or after."""

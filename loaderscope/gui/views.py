@@ -29,6 +29,7 @@ from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
 from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput
 from loaderscope.gui.commands import CommandSet
+from loaderscope.gui.comparison import CompareBar
 from loaderscope.gui.dock import Dock
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.findings import FindingsPanel
@@ -37,7 +38,7 @@ from loaderscope.gui.panels.results import ResultsPanel
 from loaderscope.gui.panels.startup import StartupPanel
 from loaderscope.gui.run_state import Snapshot, environment_text
 from loaderscope.gui.setup import Setup
-from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.timeline.pair import TimelinePair
 from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, count_text, rough_duration_text, share_text
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
@@ -104,7 +105,9 @@ class Views:
         self._window = window
         self._memory_at = 0.0
         self._trace: Trace | None = None
-        self.timeline = TimelineWidget()
+        self.pair = TimelinePair()
+        self.timeline = self.pair.first
+        self.compare = CompareBar()
         self.throughput: Chart[ThroughputData] = Chart(paint_throughput, ThroughputData(), "Throughput by number of workers")
         self.startup = StartupPanel()
         self.memory: Chart[MemoryData] = Chart(paint_memory, MemoryData(), "Memory of each process")
@@ -132,6 +135,7 @@ class Views:
         line.setContentsMargins(10, 6, 10, 4)
         line.setSpacing(10)
         line.addWidget(self.trials)
+        line.addWidget(self.compare)
         line.addWidget(self.trial_note, 1)
         central = QWidget()
         layout = QVBoxLayout(central)
@@ -146,7 +150,7 @@ class Views:
         self.notice.setBackgroundRole(QPalette.ColorRole.Base)
         self.notice.setAutoFillBackground(True)
         self._place = QStackedWidget()
-        self._place.addWidget(self.timeline)
+        self._place.addWidget(self.pair)
         self._place.addWidget(self.notice)
         layout.addWidget(self._place, 1)
         self._window.setCentralWidget(central)
@@ -216,7 +220,8 @@ class Views:
     def _order_keyboard(self, setup: Setup) -> None:
         """Tab goes from the set-up side to the timeline, the charts and the table, as they are read."""
         panel = setup.sweep_panel
-        stops = (self.trials, self.timeline, self.startup.view, self.findings.view, self.log.source, self.log.filter, self.log.view)
+        above = (self.trials, self.compare.choice, self.timeline, self.pair.second)
+        stops = (*above, self.startup.view, self.findings.view, self.log.source, self.log.filter, self.log.view)
         for first, second in itertools.pairwise((panel.budget, panel.start, *stops, self.results.table)):
             QWidget.setTabOrder(first, second)
 
@@ -259,7 +264,7 @@ class Views:
         self._trace = None
         self.log.clear()
         self.timeline.set_trace(None, "")
-        self._place.setCurrentWidget(self.timeline)
+        self._place.setCurrentWidget(self.pair)
         self.trial_note.setText("")
         self.memory.set_data(MemoryData())
 
@@ -317,7 +322,7 @@ class Views:
         if trace is None and result is not None:
             what = html.escape(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}")
             self.notice.setText(f'<p style="font-size:15px"><b>{what}</b></p><p>{html.escape(note)}</p>')
-        self._place.setCurrentWidget(self.timeline if trace is not None or result is None else self.notice)
+        self._place.setCurrentWidget(self.pair if trace is not None or result is None else self.notice)
 
     def refresh_memory(self) -> None:
         """The memory chart of a trial that runs, at a pace that costs nothing."""

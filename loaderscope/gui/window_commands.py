@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
     """A function for every command of the table in gui/commands.py."""
     docks, dialogs = window.views.docks, window.dialogs
+    timeline, lanes = window.views.timeline, window.views.pair.handling[window.views.timeline]
 
     def open_chosen(path: str) -> None:
         if path:
@@ -34,6 +35,15 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
         "live": lambda: window.set_follow(window.commands["live"].isChecked()),
         "previous_trial": lambda: window.step_trial(-1),
         "next_trial": lambda: window.step_trial(1),
+        "compare": window.comparison.toggle,
+        "lane_menu": lanes.open_menu,
+        "pin_lane": lanes.pin,
+        "hide_lane": lanes.hide,
+        "taller_lane": lanes.taller,
+        "shorter_lane": lanes.shorter,
+        "collapse_workers": timeline.collapse_workers,
+        "show_hidden_lanes": timeline.show_hidden_lanes,
+        "reset_lanes": timeline.reset_lanes,
         "focus_setup": docks["setup"].bring_up,
         "focus_timeline": window.views.timeline.setFocus,
         "focus_results": docks["results"].bring_up,

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPoint, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QStackedLayout, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QMenu, QStackedLayout, QTableView, QWidget
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Recommendation
@@ -246,9 +246,10 @@ class ResultsModel(QAbstractTableModel):
 
 
 class ResultsPanel(QWidget):
-    """The table, or what will stand there. `trialChosen` when the user picks a row."""
+    """The table, or what will stand there. `trialChosen` when the user picks a row, `compareRequested` to see one below the other."""
 
     trialChosen = Signal(int)
+    compareRequested = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -280,6 +281,8 @@ class ResultsPanel(QWidget):
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self.table)
         self.table.selectionModel().currentRowChanged.connect(self._row_changed)
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(lambda place: self.menu(place).popup(self.table.viewport().mapToGlobal(place)))
 
     def set_rows(self, rows: list[SettingRow], recommendation: Recommendation | None) -> None:
         """Shows the rows and keeps the selected setting selected."""
@@ -303,6 +306,17 @@ class ResultsPanel(QWidget):
         with QSignalBlocker(self.table.selectionModel()):
             self._select(self.model.find_trial(trial_id))
         self.table.viewport().update()
+
+    def menu(self, place: QPoint) -> QMenu:
+        """What can be done with the row at a place; it deletes itself. Nothing is chosen by opening it."""
+        menu = QMenu(self.table)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        index = self.table.indexAt(place)
+        row = self.model.row(index.row()) if index.isValid() else None
+        if row is not None and row.status not in ("skipped", "cancelled"):
+            menu.addAction("Show its timeline", lambda: self.trialChosen.emit(row.trial_id))
+            menu.addAction("Compare with the shown trial", lambda: self.compareRequested.emit(row.trial_id))
+        return menu
 
     def _select(self, row: int | None) -> None:
         if row is None:

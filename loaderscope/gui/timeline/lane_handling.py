@@ -96,8 +96,8 @@ class LaneHandling(QObject):
         """Makes that lane taller."""
         self._scale(self.lane, STEP)
 
-    def lower(self) -> None:
-        """Makes that lane lower."""
+    def shorter(self) -> None:
+        """Makes that lane shorter."""
         self._scale(self.lane, 1 / STEP)
 
     def open_menu(self) -> None:
@@ -188,9 +188,11 @@ class LaneHandling(QObject):
         x, y = event.position().x(), event.position().y()
         timeline, drag = self._timeline, self._drag
         if drag is None:
-            if not event.buttons():
-                self._show_cursor(x, y)
-            return False
+            placed = self._label_at(x, y) if not event.buttons() else None
+            if placed is not None:
+                timeline.hover(x, y)
+                self._show_cursor(placed, x, y)
+            return placed is not None
         drag.moved = drag.moved or abs(y - drag.from_y) > _CLICK_PX
         if drag.is_edge:
             if drag.moved:
@@ -223,11 +225,8 @@ class LaneHandling(QObject):
         below = y - layout.header_height + self._timeline.scroll_y
         return next((placed for placed in layout.rows if below < placed.y + placed.height / 2), None)
 
-    def _show_cursor(self, x: float, y: float) -> None:
-        placed = self._label_at(x, y)
-        if placed is None:
-            self._timeline.unsetCursor()
-        elif placed.chevron and x < _CHEVRON_PX:
+    def _show_cursor(self, placed: PlacedRow, x: float, y: float) -> None:
+        if placed.chevron and x < _CHEVRON_PX:
             self._timeline.setCursor(Qt.CursorShape.PointingHandCursor)
         elif self._bottom(placed) - y <= _EDGE_PX:
             self._timeline.setCursor(Qt.CursorShape.SizeVerCursor)

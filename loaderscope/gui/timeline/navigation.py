@@ -21,11 +21,13 @@ class Navigator:
     Attributes:
         viewport: what is visible.
         following: whether `follow` moves the view to the newest data.
+        bounds: begin and end of what several timelines on one axis show together; None where this one stands alone.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.viewport = Viewport(0.0, 1e9)
         self.following = False
+        self.bounds: tuple[float, float] | None = None
         self._total = 0.0
         self._follow_span: float | None = None
         self._history: list[Viewport] = []
@@ -86,7 +88,12 @@ class Navigator:
 
     def fit_all(self) -> None:
         self.following = False
-        self._move("", fitted(0.0, max(self._total, 1e6)))
+        self._move("", fitted(*(self.bounds or (0.0, max(self._total, 1e6)))))
+
+    def match(self, viewport: Viewport) -> None:
+        """Shows what another timeline on the same axis shows."""
+        self.following = False
+        self._move("match", viewport)
 
     def centre(self, time: float) -> None:
         """Pans so that a moment is in the middle."""
@@ -117,7 +124,8 @@ class Navigator:
 
     def _move(self, gesture: str, target: Viewport) -> None:
         """One entry of history for a whole gesture, such as several turns of the wheel."""
-        target = target.limited(self._total)
+        begin, end = self.bounds or (0.0, self._total)
+        target = target.limited(end, begin)
         if target == self.viewport:
             return
         now = self._clock()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
@@ -19,6 +21,9 @@ OVERVIEW_STALE_SHARE = 0.2
 
 _TICK_PX = 100
 """How far the label of a tick may reach to either side."""
+
+AXIS_WORDS = "since the first batch"
+"""What the axis counts, where it is that of several trials."""
 
 EMPTY_TITLE = "No trial yet"
 EMPTY_TEXT = "Open a script and press Start: every worker, the main process and the GPU then appear here while they run."
@@ -64,7 +69,7 @@ def paint_plot_area(canvas: Canvas) -> None:
     painter.save()
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     painter.setClipRect(QRectF(left, layout.axis_y, width, layout.height - layout.axis_y))
-    marks = axis.ticks(canvas.viewport.start, canvas.viewport.span, layout.plot_width)
+    marks = _ticks(canvas)
     if layout.axis_px:
         _paint_axis(canvas, marks)
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
@@ -73,6 +78,9 @@ def paint_plot_area(canvas: Canvas) -> None:
         canvas.line(round(x), layout.header_height, round(x), layout.height, palette.grid)
     for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
         canvas.line(x, layout.header_height, x, layout.height, palette.border)
+    if canvas.scene.axis_zero is not None:
+        x = canvas.left + round(canvas.viewport.x_of(canvas.scene.axis_zero, layout.plot_width))
+        canvas.line(x, layout.header_height, x, layout.height, palette.muted)
     for band, visible in _bands(canvas, left, width):
         painter.setClipRect(band)
         for y in layout.rules:
@@ -231,11 +239,19 @@ def _paint_minimap(canvas: Canvas) -> None:
     canvas.line(canvas.left, bottom, canvas.left + layout.plot_width, bottom, palette.border)
 
 
+def _ticks(canvas: Canvas) -> axis.Ticks:
+    """The ticks of the axis, with labels that count from its zero."""
+    zero = canvas.scene.axis_zero or 0.0
+    marks = axis.ticks(canvas.viewport.start - zero, canvas.viewport.span, canvas.layout.plot_width)
+    major = tuple(dataclasses.replace(tick, time=tick.time + zero) for tick in marks.major)
+    return dataclasses.replace(marks, major=major, minor=tuple(time + zero for time in marks.minor))
+
+
 def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
     palette, layout = canvas.palette, canvas.layout
     bottom = layout.header_height
-    if marks.base is not None:
-        canvas.text(QRectF(10, layout.axis_y, canvas.left - 14, bottom - layout.axis_y), marks.base.label, palette.muted, canvas.small_font)
+    words = marks.base.label if marks.base is not None else "" if canvas.scene.axis_zero is None else AXIS_WORDS
+    canvas.text(QRectF(10, layout.axis_y, canvas.left - 14, bottom - layout.axis_y), words, palette.muted, canvas.small_font)
     width = layout.plot_width
     low, high = canvas.left + canvas.x0, canvas.left + canvas.x1
     for time in marks.minor:

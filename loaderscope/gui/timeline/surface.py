@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
@@ -21,6 +23,23 @@ from loaderscope.gui.timeline.statistics import RangeSurvey
 from loaderscope.gui.timeline.viewport import Viewport
 
 _SETTLE_MS = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A timeline as one of several on one axis: low lanes alone, and no minimap.
+
+    Attributes:
+        title: stands above it.
+        zero: what the axis counts from, nanoseconds since the trace's origin.
+        bounds: begin and end of what all of them show, since this trace's origin.
+        has_axis: whether the axis is drawn above this one.
+    """
+
+    title: str
+    zero: float
+    bounds: tuple[float, float]
+    has_axis: bool
 
 
 class TimelineSurface(QWidget):
@@ -46,8 +65,7 @@ class TimelineSurface(QWidget):
         self.backing = Backing()
         self._arrangement = Arrangement()
         self._arranged = Arranged()
-        self._is_part = False
-        self._has_axis = True
+        self._part: Part | None = None
         self._placed = self._layout = place((), 1, 1)
         self._notices = LaneNotices(self)
         self._notices.showRequested.connect(self.show_hidden_lanes)
@@ -102,11 +120,25 @@ class TimelineSurface(QWidget):
         """Shows all rows where and as tall as they are by themselves."""
         self.set_arrangement(Arrangement())
 
-    def show_as_part(self, is_part: bool, has_axis: bool = True) -> None:
-        """As one of several timelines on one axis: low lanes alone, without minimap, and with the axis on only one of them."""
-        self._is_part, self._has_axis = is_part, has_axis
+    def show_as_part(self, part: Part | None) -> None:
+        """Shows the trace as one of several timelines on one axis, or alone again."""
+        self._part = part
+        if self.scene is not None:
+            self.scene.title = part.title if part else ""
+            self.scene.axis_zero = part.zero if part else None
+        self.navigator.bounds = part.bounds if part else None
         self._place()
         self._paint_anew()
+
+    def show_crosshair(self, x: float | None, lit: tuple[SpanRef, ...] = ()) -> None:
+        """The crosshair of another timeline on the same axis, with spans that belong to what lies under it."""
+        self.pointer = None if x is None else Pointer(x, float(self._layout.header_height), None, lit)
+        self.update()
+
+    @property
+    def needed_height(self) -> int:
+        """What all rows need."""
+        return self._placed.header_height + self._placed.content_height
 
     def bring_row_up(self, lane: str) -> None:
         """Scrolls so that a lane is seen; one that was hidden is shown again."""
@@ -180,7 +212,7 @@ class TimelineSurface(QWidget):
 
     def _place(self) -> None:
         rows = self.scene.rows if self.scene else ()
-        if self._is_part:
+        if self._part:
             rows = tuple(row for row in rows if row.kind in ("lane", "flight"))
         self._arranged = arrange(rows, self._arrangement)
         title_px = self.fontMetrics().horizontalAdvance(self.scene.title) + 14 if self.scene and self.scene.title else 0
@@ -190,9 +222,9 @@ class TimelineSurface(QWidget):
             self.height(),
             pinned=self._arranged.pinned,
             heights=self._arranged.heights,
-            dense=self._is_part,
-            minimap_px=0 if self._is_part else MINIMAP_PX,
-            axis_px=AXIS_PX if self._has_axis else 0,
+            dense=self._part is not None,
+            minimap_px=0 if self._part else MINIMAP_PX,
+            axis_px=AXIS_PX if self._part is None or self._part.has_axis else 0,
             notice_px=self._notices.tell(self._arranged, 10 + title_px),
         )
         header = self._placed.header_height

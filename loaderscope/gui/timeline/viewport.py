@@ -45,12 +45,12 @@ class Viewport:
         """The same span, later by `by`."""
         return Viewport(self.start + by, self.span)
 
-    def limited(self, total: float) -> Viewport:
-        """Kept over a trace of `total` nanoseconds: no wider than it with a margin, and never off it."""
-        total = max(total, LEAST_SPAN_NS)
-        widest = fitted(0.0, total)
+    def limited(self, total: float, begin: float = 0.0) -> Viewport:
+        """Kept over what lies between two times: no wider than it with a margin, and never off it."""
+        total = max(total, begin + LEAST_SPAN_NS)
+        widest = fitted(begin, total)
         span = min(max(self.span, LEAST_SPAN_NS), widest.span)
-        low, high = min(widest.start, -0.5 * span), max(widest.end, total + 0.5 * span)
+        low, high = min(widest.start, begin - 0.5 * span), max(widest.end, total + 0.5 * span)
         if span >= widest.span:
             return widest
         return Viewport(min(max(self.start, low), high - span), span)

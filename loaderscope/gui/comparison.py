@@ -1,0 +1,149 @@
+"""Which trial is shown below the first one: the choice beside the list of trials, and what is proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import TrialResult
+from loaderscope.gui.panels.choice import Choice
+from loaderscope.gui.run_state import RunState
+from loaderscope.gui.timeline.pair import TimelinePair
+from loaderscope.gui.words import config_text, share_text
+from loaderscope.session.file import SessionError
+
+_TIP = "Show a second trial below, both aligned at their first batch (Ctrl+K)"
+_NOT_YET = "Two trials can be compared when both are finished"
+_WITHOUT_TIMELINE = ("skipped", "cancelled")
+
+
+def pair_title(result: TrialResult) -> str:
+    """Trial, setting and the share that the main process waits."""
+    waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)}"
+    return f"trial {result.id} · {config_text(result.config)}{waits}"
+
+
+def partners_of(results: Sequence[TrialResult], shown: int | None, best: TrialConfig | None) -> list[TrialResult]:
+    """The trials that another can be compared with, the most telling first: 0 workers, else the recommended setting."""
+    if not any(result.id == shown and result.status not in _WITHOUT_TIMELINE for result in results):
+        return []
+    fitting = [result for result in results if result.id != shown and result.status not in _WITHOUT_TIMELINE]
+    good = [result for result in fitting if result.status == "ok"]
+    without_workers = [result for result in good if result.config.num_workers == 0]
+    first = next(iter(without_workers or [result for result in good if result.config == best]), None)
+    return ([first] if first is not None else []) + [result for result in fitting if result is not first]
+
+
+class CompareBar(QWidget):
+    """A list of trials to compare with and a button that ends it. `chosen` with a trial, `closed` by the button or Esc."""
+
+    chosen = Signal(int)
+    closed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choice = Choice()
+        self.choice.setAccessibleName("Trial to compare with")
+        self.choice.setPlaceholderText("Compare with …")
+        self.choice.setMinimumContentsLength(22)
+        self.choice.activated.connect(lambda _index: self.chosen.emit(self.choice.currentData()))
+        self.close_button = QToolButton()
+        self.close_button.setText("×")
+        self.close_button.setAccessibleName("Close the comparison")
+        self.close_button.setToolTip("Show one trial alone again (Esc in the list)")
+        self.close_button.clicked.connect(self.closed)
+        self.close_button.hide()
+        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.choice)
+        escape.setContext(Qt.ShortcutContext.WidgetShortcut)
+        escape.activated.connect(self.closed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.choice)
+        layout.addWidget(self.close_button)
+
+    def show_partners(self, partners: Sequence[TrialResult], partner: int | None) -> None:
+        """Fills the list, and selects the trial that is compared with."""
+        entries = [(result.id, f"trial {result.id} · {config_text(result.config)}") for result in partners]
+        if entries != [(self.choice.itemData(index), self.choice.itemText(index)) for index in range(self.choice.count())]:
+            self.choice.clear()
+            for trial_id, text in entries:
+                self.choice.addItem(text, trial_id)
+        self.choice.setCurrentIndex(-1 if partner is None else self.choice.findData(partner))
+        self.choice.setEnabled(bool(entries))
+        self.choice.setToolTip(_TIP if entries else _NOT_YET)
+        self.close_button.setVisible(partner is not None)
+
+
+class Comparison:
+    """Keeps the second timeline in step with the first, whichever trial that shows."""
+
+    def __init__(self, pair: TimelinePair, bar: CompareBar, tell: Callable[[str], object]) -> None:
+        """Takes the two timelines, the list, and what says a sentence to the user."""
+        self._pair, self._bar, self._tell = pair, bar, tell
+        self._state: RunState | None = None
+        self._shown: int | None = None
+        self._best: TrialConfig | None = None
+        self.partner: int | None = None
+        self._compared: tuple[object, ...] = ()
+        bar.chosen.connect(self.choose)
+        bar.closed.connect(self.close)
+
+    def update(self, state: RunState, shown: int | None, best: TrialConfig | None) -> None:
+        """Another trial is shown, or there are more of them to compare with."""
+        if state is not self._state:
+            self.partner = None
+        self._state, self._shown, self._best = state, shown, best
+        self._show()
+
+    def choose(self, trial_id: int) -> None:
+        """Compares the shown trial with another one."""
+        self.partner = trial_id
+        self._show()
+
+    def close(self) -> None:
+        """Shows one trial alone again."""
+        self.partner = None
+        self._show()
+
+    def toggle(self) -> None:
+        """Compares with the trial that tells most, or ends the comparison."""
+        partners = self._partners()
+        if self.partner is not None:
+            self.close()
+        elif partners:
+            self.choose(partners[0].id)
+        else:
+            self._tell(f"{_NOT_YET}.")
+
+    def _partners(self) -> list[TrialResult]:
+        return partners_of(self._state.snapshot().results, self._shown, self._best) if self._state is not None else []
+
+    def _show(self) -> None:
+        partners = self._partners()
+        other = next((result for result in partners if result.id == self.partner), None)
+        wanted = (self._pair.first.scene, self._shown, self.partner) if other is not None else ()
+        if other is None:
+            self._pair.close_second()
+        elif wanted != self._compared and not self._compare(other):
+            self.partner, wanted = None, ()
+        self._compared = wanted
+        self._bar.show_partners(partners, self.partner if other is not None else None)
+
+    def _compare(self, other: TrialResult) -> bool:
+        assert self._state is not None
+        shown = next(result for result in self._state.snapshot().results if result.id == self._shown)
+        try:
+            trace = self._state.trace(other.id)
+        except SessionError as error:
+            self._tell(str(error))
+            return False
+        if trace is not None and self._pair.compare(trace, (pair_title(shown), pair_title(other))):
+            return True
+        self._tell(f"Trials {shown.id} and {other.id} cannot be aligned: one of them never had a batch.")
+        self._pair.close_second()
+        return False

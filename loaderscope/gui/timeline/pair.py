@@ -1,0 +1,165 @@
+"""Two trials one above the other on one time axis that counts from their first batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QSplitter, QWidget
+
+from loaderscope.agent.layout import State
+from loaderscope.gui.timeline import query
+from loaderscope.gui.timeline.lane_handling import LaneHandling
+from loaderscope.gui.timeline.query import SpanRef
+from loaderscope.gui.timeline.scene import Scene
+from loaderscope.gui.timeline.surface import Part
+from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.trace.model import Trace
+
+_LEAST_HEIGHT_PX = 80
+
+
+def first_batch(scene: Scene) -> float | None:
+    """When the main process had its first batch in hand, nanoseconds since the origin; None where it never had one."""
+    for index in scene.tracks("main"):
+        rows = index.rows_of(State.WAIT)
+        if len(rows):
+            return float(index.end_ns[rows[0]] - scene.origin_ns)
+    return None
+
+
+def parts_of(scenes: Sequence[Scene], titles: Sequence[str]) -> list[Part] | None:
+    """Scenes aligned at their first batches, the axis above the first of them; None where one of them has no batch."""
+    zeros = [first_batch(scene) for scene in scenes]
+    known = [zero for zero in zeros if zero is not None]
+    if len(known) < len(scenes):
+        return None
+    begin = -max(known)
+    end = max(scene.total_ns - zero for scene, zero in zip(scenes, known, strict=True))
+    return [
+        Part(title, zero, (begin + zero, end + zero), number == 0) for number, (title, zero) in enumerate(zip(titles, known, strict=True))
+    ]
+
+
+class TimelinePair(QSplitter):
+    """A timeline, and on request a second one below it that shows the same time, crosshair and measured range.
+
+    Attributes:
+        first: the timeline that is always there.
+        second: the one below it, hidden while nothing is compared.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(Qt.Orientation.Vertical, parent)
+        self.first = TimelineWidget()
+        self.second = TimelineWidget()
+        self.second.setAccessibleName("Timeline of the trial to compare with")
+        self.second.hide()
+        self._is_linking = False
+        self._lit: dict[TimelineWidget, tuple[SpanRef, ...]] = {}
+        self.handling = {timeline: LaneHandling(timeline) for timeline in (self.first, self.second)}
+        self.setChildrenCollapsible(False)
+        self.setHandleWidth(3)
+        for timeline, other in ((self.first, self.second), (self.second, self.first)):
+            self.addWidget(timeline)
+            timeline.setMinimumHeight(_LEAST_HEIGHT_PX)
+            timeline.installEventFilter(self)
+            timeline.rangeChanged.connect(lambda *_, one=timeline, two=other: self._link(one, two))
+            timeline.rangeMeasured.connect(lambda _measured, one=timeline, two=other: self._link_measured(one, two))
+            timeline.spanHovered.connect(lambda span, one=timeline, two=other: self._light(span, one, two))
+            timeline.arrangementChanged.connect(lambda one=timeline, two=other: two.set_arrangement(one.arrangement))
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether two trials are shown."""
+        return not self.second.isHidden()
+
+    def compare(self, trace: Trace, titles: tuple[str, str]) -> bool:
+        """Shows another trial below the one that is shown; False where one of them never had a batch.
+
+        Args:
+            trace: of the other trial.
+            titles: what stands above each of them.
+        """
+        if self.first.scene is None:
+            return False
+        scenes = self.first.scene, Scene(trace)
+        parts = parts_of(scenes, titles)
+        if parts is None:
+            self.close_second()
+            return False
+        self._is_linking = True
+        self.second.set_trace(trace)
+        self.first.show_as_part(parts[0])
+        self.second.show_as_part(parts[1])
+        self._is_linking = False
+        self.second.show()
+        self.setSizes([self.first.needed_height, self.second.needed_height])
+        self.first.fit_all()
+        self._link(self.first, self.second)
+        return True
+
+    def close_second(self) -> None:
+        """Shows one trial alone again."""
+        if not self.is_compared:
+            return
+        had_focus = self.second.hasFocus()
+        self.second.hide()
+        self.second.show_as_part(None)
+        self.second.set_trace(None)
+        self.first.show_as_part(None)
+        self.first.fit_all()
+        if had_focus:
+            self.first.setFocus()
+
+    def visible_since_first_batch(self) -> tuple[float, float]:
+        """The visible range, nanoseconds since the first batch."""
+        view, zero = self.first.viewport, self._zero(self.first)
+        return view.start - zero, view.end - zero
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The crosshair goes through both."""
+        if self.is_compared and isinstance(watched, TimelineWidget):
+            other = self.first if watched is self.second else self.second
+            if event.type() == QEvent.Type.MouseMove and isinstance(event, QMouseEvent):
+                other.show_crosshair(event.position().x(), self._lit.get(other, ()))
+            elif event.type() == QEvent.Type.Leave:
+                other.show_crosshair(None)
+        return False
+
+    def _zero(self, timeline: TimelineWidget) -> float:
+        return (timeline.scene.axis_zero if timeline.scene is not None else None) or 0.0
+
+    def _link(self, moved: TimelineWidget, other: TimelineWidget) -> None:
+        if not self.is_compared or self._is_linking:
+            return
+        self._is_linking = True
+        other.match(moved.viewport.panned(self._zero(other) - self._zero(moved)))
+        self._is_linking = False
+
+    def _link_measured(self, measured: TimelineWidget, other: TimelineWidget) -> None:
+        if not self.is_compared or self._is_linking or measured.scene is None or other.scene is None:
+            return
+        self._is_linking = True
+        if measured.measured is None:
+            other.clear_selection()
+        else:
+            shift = self._zero(other) - self._zero(measured) - measured.scene.origin_ns
+            other.measure(measured.measured.start_ns + shift, measured.measured.end_ns + shift)
+        self._is_linking = False
+
+    def _light(self, span: SpanRef | None, hovered: TimelineWidget, other: TimelineWidget) -> None:
+        """The batch under the mouse is lit in the other trial too."""
+        self._lit[other] = _same_batch(other.scene, span.batch) if self.is_compared and span is not None and other.scene else ()
+        if other.pointer is not None and self.is_compared:
+            other.show_crosshair(other.pointer.x, self._lit[other])
+
+
+def _same_batch(scene: Scene, batch: int) -> tuple[SpanRef, ...]:
+    for index in scene.tracks("main") if batch >= 0 else ():
+        rows = np.flatnonzero(index.batch == batch)
+        if len(rows):
+            return tuple(query.spans_of_batch(scene, batch, int(index.end_ns[rows[0]])))
+    return ()

@@ -1,0 +1,237 @@
+"""Two trials one above the other on one axis, aligned at their first batches."""
+
+import pytest
+import support_session
+import synthetic
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from synthetic import MS
+
+from loaderscope.agent.layout import State
+from loaderscope.gui.comparison import partners_of
+from loaderscope.gui.main_window import MainWindow
+from loaderscope.gui.theme import apply_theme, current_palette
+from loaderscope.gui.timeline.pair import TimelinePair
+from loaderscope.session.file import SessionWriter
+from loaderscope.trace.model import Trace
+
+Key, Button, Modifier = Qt.Key, Qt.MouseButton, Qt.KeyboardModifier
+
+
+def make_trace(num_workers, **parameters):
+    return synthetic.make_trace(num_workers=num_workers, batches=40, fetch_ns=40 * MS, step_ns=8 * MS, start_method="spawn", **parameters)
+
+
+@pytest.fixture
+def pair(qtbot):
+    apply_theme(QApplication.instance(), "dark")
+    pair = TimelinePair()
+    qtbot.addWidget(pair)
+    pair.resize(1000, 560)
+    pair.first.set_trace(make_trace(4))
+    pair.show()
+    qtbot.waitExposed(pair)
+    assert pair.compare(make_trace(0), ("trial 2 · 4 workers", "trial 0 · 0 workers"))
+    pair.repaint()
+    return pair
+
+
+def first_batch_x(timeline):
+    """Where the end of main's first wait stands in a timeline, in pixels."""
+    index = next(index for index in timeline.scene.tracks("main") if State.WAIT in index.states)
+    end_ns = int(index.end_ns[index.rows_of(State.WAIT)[0]])
+    return timeline.viewport.x_of(end_ns - timeline.scene.origin_ns, timeline.lane_layout.plot_width)
+
+
+def since_first_batch(timeline):
+    return timeline.viewport.start - timeline.scene.axis_zero, timeline.viewport.span
+
+
+def assert_aligned(pair):
+    assert first_batch_x(pair.first) == pytest.approx(first_batch_x(pair.second), abs=1e-3)
+    assert since_first_batch(pair.first) == pytest.approx(since_first_batch(pair.second))
+
+
+def test_both_are_aligned_at_their_first_batch_and_fit(pair):
+    assert first_batch_x(pair.first) > 10  # start-up takes time before it
+    assert_aligned(pair)
+    for timeline in (pair.first, pair.second):
+        assert timeline.viewport.start <= 0 and timeline.viewport.end >= timeline.scene.total_ns
+    assert pair.first.lane_layout.scroll_range == pair.second.lane_layout.scroll_range == 0
+
+
+def test_a_line_marks_the_first_batch_in_both_at_the_same_pixel(pair):
+    for timeline in (pair.first, pair.second):
+        image, layout = timeline.grab().toImage(), timeline.lane_layout
+        y = layout.header_height + 1  # above the first bar
+        found = [x for x in range(layout.label_width, layout.width) if image.pixelColor(x, y).name() == current_palette().muted]
+        assert found == [layout.label_width + round(first_batch_x(pair.first))]
+
+
+def test_the_axis_is_drawn_once_and_counts_from_the_first_batch(pair):
+    assert pair.first.lane_layout.axis_px > 0
+    assert pair.second.lane_layout.axis_px == 0
+    assert pair.first.lane_layout.minimap_px == pair.second.lane_layout.minimap_px == 0
+
+
+@pytest.mark.parametrize("moved", ["first", "second"])
+def test_keys_in_either_move_both(pair, moved):
+    timeline = getattr(pair, moved)
+    for key in (Key.Key_W, Key.Key_W, Key.Key_D, Key.Key_S, Key.Key_W, Key.Key_A):
+        before = timeline.viewport
+        QTest.keyClick(timeline, key)
+        assert timeline.viewport != before
+        assert_aligned(pair)
+    QTest.keyClick(timeline, Key.Key_0)
+    assert_aligned(pair)
+    assert pair.first.viewport.end >= pair.first.scene.total_ns and pair.second.viewport.end >= pair.second.scene.total_ns
+
+
+@pytest.mark.parametrize("moved", ["first", "second"])
+def test_wheel_and_drag_in_either_move_both(pair, moved):
+    timeline = getattr(pair, moved)
+    place = QPointF(600, 70)
+    event = QWheelEvent(
+        place,
+        timeline.mapToGlobal(place),
+        QPoint(),
+        QPoint(0, 360),
+        Button.NoButton,
+        Modifier.ControlModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(timeline, event)
+    assert_aligned(pair)
+    before = timeline.viewport
+    QTest.mousePress(timeline, Button.MiddleButton, Modifier.NoModifier, QPoint(600, 70))
+    QTest.mouseMove(timeline, QPoint(520, 70))
+    QTest.mouseRelease(timeline, Button.MiddleButton, Modifier.NoModifier, QPoint(520, 70))
+    assert timeline.viewport.start > before.start
+    assert_aligned(pair)
+
+
+def test_the_crosshair_and_the_batch_under_it_show_in_both(pair):
+    QTest.mouseMove(pair.first, QPoint(400, 60))
+    assert pair.second.pointer.x == 400
+    index = next(index for index in pair.first.scene.tracks("main") if State.WAIT in index.states)
+    row = int(index.rows_of(State.WAIT)[3])
+    middle = (int(index.start_ns[row]) + int(index.end_ns[row])) / 2 - pair.first.scene.origin_ns
+    layout = pair.first.lane_layout
+    main = next(placed for placed in layout.rows if placed.row.key == "main")
+    QTest.mouseMove(
+        pair.first,
+        QPoint(layout.label_width + round(pair.first.viewport.x_of(middle, layout.plot_width)), layout.header_height + main.bar_y + 3),
+    )
+    batch = pair.first.pointer.span.batch
+    assert {span.batch for span in pair.second.pointer.lit} == {batch}
+    QApplication.sendEvent(pair.first, QEvent(QEvent.Type.Leave))
+    assert pair.second.pointer is None
+
+
+def test_a_measured_range_is_measured_in_both(pair):
+    pair.second.measure(0.0, 200 * MS)
+    shift = pair.first.scene.axis_zero - pair.second.scene.axis_zero
+    assert pair.first.measured.start_ns - pair.first.scene.origin_ns == pytest.approx(shift, abs=1)
+    assert pair.first.measured.duration_ns == pytest.approx(200 * MS, abs=1)
+    QTest.keyClick(pair.first, Key.Key_Escape)
+    assert pair.first.measured is None and pair.second.measured is None
+
+
+def test_lanes_are_arranged_alike(pair):
+    pair.second.set_arrangement(pair.second.arrangement.hide(["main"]))
+    assert "main" not in [row.key for row in pair.first.arranged.rows]
+
+
+def test_closing_shows_one_trial_alone_again(pair):
+    rows = [placed.row.key for placed in pair.first.lane_layout.rows]
+    pair.close_second()
+    assert not pair.second.isVisible() and pair.second.scene is None
+    assert pair.first.scene.axis_zero is None and pair.first.lane_layout.minimap_px > 0
+    assert pair.first.viewport.start <= 0 and pair.first.viewport.end >= pair.first.scene.total_ns
+    assert set(rows) <= {placed.row.key for placed in pair.first.lane_layout.rows}
+    pair.first.zoom_in()  # moves nothing but itself
+    assert pair.second.viewport != pair.first.viewport
+
+
+def test_a_trial_without_a_batch_is_not_aligned(pair):
+    assert not pair.compare(Trace(), ("", ""))
+    assert not pair.is_compared
+
+
+# in the window
+
+
+@pytest.fixture
+def opened(window, tmp_path):
+    path = tmp_path / "three.loaderscope"
+    writer = SessionWriter(path)
+    support_session.record(writer, support_session.make_run())
+    writer.close()
+    window.open_path(str(path))
+    window.choose_trial(2)
+    return window
+
+
+def test_the_trial_without_workers_is_proposed_first_and_what_never_ran_is_not(opened):
+    results = opened.state.snapshot().results
+    assert [result.id for result in partners_of(results, 2, None)] == [0, 1]
+    assert [result.id for result in partners_of(results, 0, results[2].config)] == [2, 1]
+    assert partners_of(results, 3, None) == []  # was skipped
+
+
+def test_comparing_by_command_choice_and_table_and_closing(qtbot, opened):
+    views = opened.views
+    opened.commands["compare"].trigger()
+    assert views.pair.is_compared and opened.comparison.partner == 0
+    assert "0 workers" in views.pair.second.scene.title and "main waits" in views.pair.second.scene.title
+    assert "trial 2" in views.pair.first.scene.title
+    opened.commands["compare"].trigger()
+    assert not views.pair.is_compared
+    views.compare.choice.setCurrentIndex(views.compare.choice.findData(1))
+    views.compare.choice.activated.emit(views.compare.choice.currentIndex())
+    assert "trial 1" in views.pair.second.scene.title
+    views.compare.choice.setFocus()
+    qtbot.keyClick(views.compare.choice, Key.Key_Escape)
+    assert not views.pair.is_compared and not views.compare.close_button.isVisible()
+    row = next(row for row in range(4) if views.results.model.row(row).trial_id == 0)
+    place = views.results.table.visualRect(views.results.model.index(row, 2)).center()
+    next(action for action in views.results.menu(place).actions() if "Compare" in action.text()).trigger()
+    assert opened.comparison.partner == 0 and opened.shown_trial == 2
+    qtbot.mouseClick(views.compare.close_button, Button.LeftButton)
+    assert not views.pair.is_compared
+
+
+def test_another_trial_is_compared_with_the_same_partner(opened):
+    opened.comparison.choose(0)
+    opened.choose_trial(1)
+    assert opened.views.pair.is_compared and "trial 1" in opened.views.pair.first.scene.title
+    opened.choose_trial(0)  # cannot be compared with itself
+    assert not opened.views.pair.is_compared
+
+
+def test_the_arrangement_of_lanes_is_remembered(qtbot, opened, settings):
+    opened.views.timeline.set_arrangement(opened.views.timeline.arrangement.hide(["worker-1"]).pin("main"))
+    again = MainWindow(settings)
+    qtbot.addWidget(again)
+    assert again.views.timeline.arrangement == opened.views.timeline.arrangement
+    again.commands["reset_lanes"].trigger()
+    assert MainWindow(settings).views.timeline.arrangement.hidden == frozenset()
+
+
+def test_lane_commands_act_on_the_selected_lane(opened):
+    timeline = opened.views.timeline
+    timeline.next_span()
+    lane = timeline.selected.lane
+    row = next(row for row in timeline.arranged.rows if lane in row.lanes)
+    opened.commands["pin_lane"].trigger()
+    assert timeline.arranged.rows[0].key == row.key and timeline.arranged.pinned == 1
+    opened.commands["taller_lane"].trigger()
+    assert row.key in timeline.arranged.heights
+    opened.commands["hide_lane"].trigger()
+    assert row in timeline.arranged.hidden
+    opened.commands["show_hidden_lanes"].trigger()
+    opened.commands["collapse_workers"].trigger()
+    assert any(each.kind == "group" for each in timeline.arranged.rows)
