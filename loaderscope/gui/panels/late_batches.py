@@ -1,0 +1,265 @@
+"""The costliest waits of the main process: for which batch, and what kept it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QPersistentModelIndex, QSignalBlocker, Qt
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QHeaderView, QLabel, QStackedLayout, QVBoxLayout, QWidget
+
+from loaderscope.analysis.late_batches import NO_WORKER, Cause
+from loaderscope.analysis.results import LateBatch
+from loaderscope.gui.causes import MEANINGS, batches_text, cause_text, worker_text
+from loaderscope.gui.late_search import LateSearch, LateWaits
+from loaderscope.gui.panels.data_table import DataTable
+from loaderscope.gui.timeline import query
+from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.words import MISSING, count_text, duration_text, share_text
+from loaderscope.trace.model import batch_id
+
+SUMMED_UP = 10
+
+TOLD_SHARE = 0.2
+"""Part of a fetch that its slowest sample takes at least to be told."""
+
+EMPTY = (
+    "Each time the main process waits for a batch, what kept that batch is listed here:\n"
+    "which worker, which sample, and how many batches lay ready behind it."
+)
+NOTHING = "The main process has not waited for a batch in this trial."
+
+CAUSE_COLUMN = 3
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """One column: what it sorts by and what is copied (a Python scalar or None), how it reads, and what its title means."""
+
+    title: str
+    tip: str
+    value: Callable[[LateBatch], Any]
+    text: Callable[[LateBatch], str]
+    unit: str = ""
+    is_number: bool = True
+
+
+def _cause(late: LateBatch) -> Cause:
+    return Cause[(late.cause or "unknown").upper()]
+
+
+def reason_text(late: LateBatch) -> str:
+    """What kept a batch: worker 2 fetched 310 ms, sample 4711 took 290 ms."""
+    cause = _cause(late)
+    worker = NO_WORKER if late.worker is None else late.worker
+    text = cause_text(worker, cause, duration_text(late.charged_s.get(cause.name.lower())))
+    if cause is Cause.FETCH and late.sample_s is not None and late.sample_s >= TOLD_SHARE * late.fetch_s:
+        text += f", {'one sample' if late.sample is None else f'sample {late.sample}'} took {duration_text(late.sample_s)}"
+    return text
+
+
+def _charges_text(late: LateBatch) -> str:
+    """All that a wait was spent on, a line each."""
+    lines = [f"The main process waited {duration_text(late.wait_s)} for batch {late.batch} of epoch {late.epoch}:"]
+    charged = sorted(late.charged_s.items(), key=lambda item: -item[1])
+    lines += [f"{duration_text(seconds)}: {MEANINGS[Cause[name.upper()]]}" for name, seconds in charged]
+    if late.held_up:
+        lines.append(f"{batches_text(late.held_up)} lay ready behind it, for up to {duration_text(late.held_up_s)}")
+    return "\n".join(lines)
+
+
+def _columns(total_s: float) -> tuple[_Column, ...]:
+    def share(late: LateBatch) -> float | None:
+        return late.wait_s / total_s if total_s else None
+
+    return (
+        _Column(
+            "wait", "How long the main process waited for the batch", lambda late: late.wait_s, lambda late: duration_text(late.wait_s), "s"
+        ),
+        _Column("batch", "Number of the batch within its epoch", lambda late: late.batch, lambda late: str(late.batch)),
+        _Column("epoch", "Number of the epoch", lambda late: late.epoch, lambda late: str(late.epoch)),
+        _Column("cause", "What most of the wait was spent on", reason_text, reason_text, is_number=False),
+        _Column(
+            "held up",
+            "How many later batches were ready and had to wait for this one, as batches are handed out in order",
+            lambda late: late.held_up,
+            lambda late: str(late.held_up) if late.held_up else MISSING,
+        ),
+        _Column("of all", "Part of all waiting for batches in this trial", share, lambda late: share_text(share(late))),
+        _Column(
+            "starts",
+            "Begin of the wait, from the first record of the trial",
+            lambda late: late.start_s,
+            lambda late: duration_text(late.start_s),
+            "s",
+        ),
+    )
+
+
+class LateBatchesModel(QAbstractTableModel):
+    """Waits, as they were found; sorts by itself."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows: list[LateBatch] = []
+        self._columns = _columns(0.0)
+        self._sort: tuple[int, Qt.SortOrder] = (0, Qt.SortOrder.DescendingOrder)
+
+    def set_rows(self, rows: Sequence[LateBatch], total_s: float) -> None:
+        """Shows other waits; `total_s` is all waiting of the trial."""
+        self.beginResetModel()
+        self._columns = _columns(total_s)
+        self._rows = self._sorted(rows)
+        self.endResetModel()
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles of what is copied."""
+        return [f"{column.title} ({column.unit})" if column.unit else column.title for column in self._columns]
+
+    def row(self, row: int) -> LateBatch:
+        return self._rows[row]
+
+    def find(self, late: LateBatch) -> int | None:
+        """The row of the same wait."""
+        return next((at for at, row in enumerate(self._rows) if (row.epoch, row.batch) == (late.epoch, late.batch)), None)
+
+    def copied_row(self, row: int) -> list[Any]:
+        """The values of a row, as they are copied."""
+        return [column.value(self._rows[row]) for column in self._columns]
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._columns)
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        self._sort = (column, order)
+        self.layoutAboutToBeChanged.emit()
+        before = [(index, self._rows[index.row()]) for index in self.persistentIndexList()]
+        self._rows = self._sorted(self._rows)
+        for index, late in before:
+            self.changePersistentIndex(index, self.index(self._rows.index(late), index.column()))
+        self.layoutChanged.emit()
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        column = self._columns[section]
+        values = {
+            Qt.ItemDataRole.DisplayRole: column.title,
+            Qt.ItemDataRole.ToolTipRole: column.tip,
+            Qt.ItemDataRole.TextAlignmentRole: Qt.AlignmentFlag.AlignCenter if column.is_number else _alignment(column),
+        }
+        return values.get(Qt.ItemDataRole(role))
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        late, column = self._rows[index.row()], self._columns[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.text(late)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _charges_text(late)
+        return _alignment(column) if role == Qt.ItemDataRole.TextAlignmentRole else None
+
+    def _sorted(self, rows: Sequence[LateBatch]) -> list[LateBatch]:
+        column, order = self._sort
+        value = self._columns[column].value
+        known = sorted((row for row in rows if value(row) is not None), key=value, reverse=order == Qt.SortOrder.DescendingOrder)
+        return known + [row for row in rows if value(row) is None]
+
+
+def _alignment(column: _Column) -> Qt.AlignmentFlag:
+    return (Qt.AlignmentFlag.AlignRight if column.is_number else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
+
+
+def summary_text(late: LateWaits) -> str:
+    """The costliest waits in a sentence or two."""
+    total_s = int(late.waits.duration_ns.sum()) / 1e9
+    worst = late.costliest[:SUMMED_UP]
+    if not worst or not total_s:
+        return NOTHING
+    share = share_text(sum(row.wait_s for row in worst) / total_s)
+    count = len(late.waits)
+    if count <= len(worst):
+        text = f"Main waited {duration_text(total_s)} for {batches_text(count)}"
+    else:
+        text = f"The {len(worst)} costliest of {count_text(count, 'wait')} make {share} of the waiting"
+    notes = []
+    worker, times = collections.Counter(row.worker for row in worst).most_common(1)[0]
+    if worker is not None and len(worst) > 1 and 2 * times > len(worst):
+        notes.append(f"{'all' if times == len(worst) else times} of them were {worker_text(worker)}")
+    starts = sum(_cause(row) is Cause.START for row in worst)
+    if starts:
+        notes.append(f"{starts} {'was' if starts == 1 else 'were'} for workers that had to start")
+    return text + ("; " + ", ".join(notes) if notes else "") + "."
+
+
+class LateBatchesPanel(QWidget):
+    """The table under a sentence that sums it up, or what will stand there."""
+
+    def __init__(self, timeline: TimelineWidget, search: LateSearch, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._timeline = timeline
+        self.model = LateBatchesModel()
+        self.table = DataTable("Costliest waits for batches", self.model.titles, self.model.copied_row)
+        self.table.setModel(self.model)
+        self.table.setSortingEnabled(True)
+        self.table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setSectionResizeMode(CAUSE_COLUMN, QHeaderView.ResizeMode.Stretch)
+        header.setDefaultSectionSize(78)
+        self.table.rowChosen.connect(self._go_to)
+        self.note = QLabel()
+        self.note.setTextFormat(Qt.TextFormat.PlainText)
+        self.note.setWordWrap(True)
+        self.note.setContentsMargins(10, 5, 10, 5)
+        filled = QWidget()
+        layout = QVBoxLayout(filled)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.note)
+        layout.addWidget(self.table, 1)
+        self.empty = QLabel(EMPTY)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.empty.setWordWrap(True)
+        self.empty.setProperty("role", "muted")
+        self.empty.setBackgroundRole(QPalette.ColorRole.Base)
+        self.empty.setAutoFillBackground(True)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(filled)
+        self.setFocusProxy(self.table)
+        search.found.connect(self._show)
+
+    def _show(self, late: LateWaits | None) -> None:
+        current = self.table.currentIndex()
+        kept = self.model.row(current.row()) if current.isValid() else None
+        rows = late.costliest if late is not None else ()
+        with QSignalBlocker(self.table.selectionModel()):
+            self.model.set_rows(rows, int(late.waits.duration_ns.sum()) / 1e9 if late is not None else 0.0)
+            at = self.model.find(kept) if kept is not None else None
+            if at is not None:
+                kind = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+                self.table.selectionModel().setCurrentIndex(self.model.index(at, 0), kind)
+        self.note.setText(summary_text(late) if late is not None else "")
+        self.empty.setText(EMPTY if late is None else NOTHING)
+        self._stack.setCurrentIndex(1 if rows else 0)
+
+    def _go_to(self, row: int) -> None:
+        """Shows the wait in the timeline, and selects it."""
+        scene, late = self._timeline.scene, self.model.row(row)
+        if scene is None or late.start_s is None:
+            return
+        near_ns = scene.origin_ns + round((late.start_s + late.wait_s) * 1e9)
+        span = query.wait_for(scene, batch_id(late.epoch, late.batch), near_ns)
+        if span is not None:
+            self._timeline.go_to(span)
