@@ -60,6 +60,13 @@ class SettingRow:
                 return trial.samples_per_second_reason
         return ""
 
+    @property
+    def incomparable(self) -> str:
+        """Why the batches of threads are not those of worker processes, if they are not."""
+        generators = sorted({name for trial in self.trials for name in trial.shared_generators or ()})
+        told = f"it draws random numbers from generators that all threads share ({', '.join(generators)})"
+        return f"The dataset gives other batches than in worker processes: {told}." if generators else ""
+
 
 class RunState:
     """A run as it grows: the pool's thread adds to it under a lock, the window polls `version` and reads."""

@@ -108,6 +108,8 @@ def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) ->
     parts = [] if "num_workers" in leave_out else [count_text(config.num_workers, "worker")]
     if config.backend == "thread":
         parts.append("threads")
+    elif config.backend == "process" and not config.start_method:
+        parts.append("processes")
     if config.start_method and "start_method" not in leave_out:
         parts.append(config.start_method + (" + preload" if config.forkserver_preload else ""))
     if config.batch_size is not None and "batch_size" not in leave_out:

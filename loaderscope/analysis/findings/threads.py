@@ -129,6 +129,8 @@ def _lock(pair: _Pair, free_threaded: bool | None) -> str:
             f"The threads take turns at the interpreter's lock (GIL): {shares}; so it waits for the lock about "
             f"{1 - threads / other:.0%} of its time."
         )
+    if pair.ratio < AS_FAST:
+        return shares[:1].upper() + shares[1:] + "."
     if other <= WAITING:
         return f"A fetch computes only {other:.0%} of its time and waits for the rest, when others can run: the GIL costs little."
     return f"The GIL costs little: {shares}."
@@ -151,5 +153,6 @@ def _advice(context: Context, pair: _Pair) -> str:
     if pair.fought_over:
         reach = "as fast as processes" if pair.other.config.backend == "process" else "faster with every thread"
         return f"In a free-threaded Python (3.13t and newer) there is no such lock: threads could be {reach}. {none_such}"
-    gain = "gains little" if pair.ratio >= AS_FAST else "does not make up for the difference"
-    return f"A free-threaded Python {gain} here. {none_such}"
+    if pair.ratio < AS_FAST:
+        return f"Whether a free-threaded Python would help cannot be told from these trials. {none_such}"
+    return f"A free-threaded Python gains little here. {none_such}"

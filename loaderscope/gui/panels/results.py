@@ -89,10 +89,17 @@ COLUMNS: tuple[Column, ...] = (
         lambda row: STATUS_TEXTS.get(row.status, row.status),
         False,
     ),
-    _axis("num_workers", "num_workers: worker processes of the loader"),
+    _axis("num_workers", "num_workers: workers of the loader"),
     _axis("batch_size", "Samples in a batch"),
     _axis("prefetch_factor", "prefetch_factor: batches each worker may have ready or in work"),
     _axis("start_method", "How worker processes are made: fork, spawn or forkserver"),
+    Column(
+        AXIS_LABELS["backend"],
+        "What the workers are: processes, or threads of the main process; ≠: its batches are not those of the other backend",
+        lambda row: row.config.backend,
+        lambda row: value_text(row.config.backend) + (" ≠" if row.incomparable else ""),
+        numeric=False,
+    ),
     _axis("persistent_workers", "persistent_workers: workers live on between epochs"),
     _axis("pin_memory", "pin_memory: batches in page-locked memory for faster copies to a GPU"),
     _axis("in_order", "in_order: batches handed out in the sampler's order"),
@@ -235,8 +242,7 @@ class ResultsModel(QAbstractTableModel):
             lines.append("★ recommended")
         elif row.config in self._ties:
             lines.append("as fast as the recommended setting, within what can be measured")
-        if row.reason:
-            lines.append(row.reason)
+        lines += [text for text in (row.reason, row.incomparable) if text]
         return "\n".join(lines)
 
     @staticmethod

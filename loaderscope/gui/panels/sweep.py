@@ -16,6 +16,7 @@ from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.headings import heading
 from loaderscope.gui.words import bytes_text, count_text, rough_duration_text
+from loaderscope.sweep.options import BACKENDS
 from loaderscope.sweep.request import Axes, Request
 
 BUDGETS = (
@@ -32,6 +33,8 @@ TIPS = {
     "prefetch": "prefetch_factor: batches that each worker may have ready or in work ahead of the main process",
     "start method": "How a worker process is made: fork copies the main process, spawn starts a new Python and imports the script again,\n"
     "forkserver forks from a small helper process",
+    "backend": "What workers are. process: what DataLoader does. thread: threads of the main process, with the same sampler, prefetch\n"
+    "and order; shows what Python's lock (GIL) costs. DataLoader has no setting for threads, so they are never recommended",
     "pin memory": "pin_memory: batches are copied into page-locked memory, from which a GPU can fetch them faster (needs a GPU)",
     "persistent": "persistent_workers: workers stay alive between epochs instead of being started again for each",
     "in order": "in_order: batches are handed out in the sampler's order; off lets a ready batch pass a slow one",
@@ -48,6 +51,7 @@ class Forecast:
     available_bytes: float | None
     skipped: tuple[str, ...] = ()  # reasons, one for each skipped setting
     problem: str = ""  # one sentence why it cannot start
+    commit: str | None = None  # Windows: at how many workers it refuses more
 
 
 def default_workers(usable_cpus: int) -> tuple[int, ...]:
@@ -76,10 +80,20 @@ class SweepPanel(QWidget):
         self.batch_size = AxisChips("batch size", TIPS["batch size"], (1, 1_000_000))
         self.prefetch = AxisChips("prefetch", TIPS["prefetch"], (1, 1024))
         self.start_method = AxisChips("start method", TIPS["start method"])
+        self.backend = AxisChips("backend", TIPS["backend"])
         self.pin_memory = AxisChips("pin memory", TIPS["pin memory"])
         self.persistent = AxisChips("persistent", TIPS["persistent"])
         self.in_order = AxisChips("in order", TIPS["in order"])
-        self._axes = (self.workers, self.batch_size, self.prefetch, self.start_method, self.pin_memory, self.persistent, self.in_order)
+        self._axes = (
+            self.workers,
+            self.batch_size,
+            self.prefetch,
+            self.start_method,
+            self.backend,
+            self.pin_memory,
+            self.persistent,
+            self.in_order,
+        )
         self._build()
         self.footer = self._build_footer()
         self.expected_s: float | None = None  # what the sweep will take as it is set now
@@ -90,6 +104,7 @@ class SweepPanel(QWidget):
         self.prefetch.set_values([2, 4, 8], [2])
         methods = multiprocessing.get_all_start_methods()
         self.start_method.set_values(methods, [multiprocessing.get_start_method(allow_none=True) or methods[0]])
+        self.backend.set_values(BACKENDS, ["process"])
         self.pin_memory.set_values([False, True], [False])
         self.persistent.set_values([False, True], [False])
         self.in_order.set_values([True, False], [True])
@@ -258,6 +273,7 @@ class SweepPanel(QWidget):
             persistent_workers=self.persistent.values(),
             start_method=self.start_method.values(),
             in_order=self.in_order.values(),
+            backend=self.backend.values(),
         )
         return dataclasses.replace(
             request,
@@ -282,6 +298,7 @@ class SweepPanel(QWidget):
             (self.pin_memory, axes.pin_memory),
             (self.persistent, axes.persistent_workers),
             (self.in_order, axes.in_order),
+            (self.backend, axes.backend),
         ):
             if chosen:
                 chips.set_values(chips.offered(), list(chosen))
@@ -315,6 +332,8 @@ class SweepPanel(QWidget):
         if forecast.peak_bytes is not None:
             of = f" of {bytes_text(forecast.available_bytes)}" if forecast.available_bytes else ""
             lines.append(f"peak memory about {bytes_text(forecast.peak_bytes)}{of}")
+        if forecast.commit is not None:
+            lines.append(forecast.commit)
         reasons = list(dict.fromkeys(forecast.skipped))
         if len(reasons) == 1:
             lines.append(f"{len(forecast.skipped)} skipped: {reasons[0]}")
