@@ -55,7 +55,7 @@ class CommandPalette(QDialog):
         self.list.clear()
         for command in matching(query):
             action = self._commands[command.name]
-            keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+            keys = QKeySequence(command.keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if command.keys else ""
             item = QTreeWidgetItem([command.text.rstrip("…"), command.tip, keys])
             item.setForeground(1, QColor(current_palette().muted))
             item.setToolTip(1, command.tip)

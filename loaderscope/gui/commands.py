@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable, Mapping
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenuBar, QWidget
+
+from loaderscope.gui.timeline.controls import CONTROLS
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Something the user can do. `menu` None: only by key and palette. `keys` are portable key sequences, the first is shown."""
+    """Something the user can do.
+
+    Attributes:
+        menu: None: only by key and palette.
+        keys: portable key sequences, the first is shown.
+        of_timeline: its keys are obeyed only while the timeline has the focus.
+    """
 
     name: str
     text: str
@@ -20,6 +30,7 @@ class Command:
     keys: tuple[str, ...] = ()
     checkable: bool = False
     separator: bool = False  # a line before it in its menu
+    of_timeline: bool = False
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -30,11 +41,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("report", "Save report…", "Write a self-contained HTML report with figures, table and findings", "&File", ("Ctrl+R",)),
     Command("export", "Export figure…", "Save the timeline as a picture (PNG, SVG or PDF) with a caption", "&File", ("Ctrl+E",)),
     Command(
+        "copy_figure", "Copy figure", "Copy what the timeline shows as a picture with a caption", "&File", ("Ctrl+C",), of_timeline=True
+    ),
+    Command(
         "quit", "Quit", "Close the window; a running sweep is stopped and its processes are ended", "&File", ("Ctrl+Q",), separator=True
     ),
     Command("start", "Start", "Run the sweep (needs a script and a target)", "&Sweep", ("F5",)),
     Command("stop", "Stop", "Stop the sweep; finished trials are kept", "&Sweep", ("Shift+F5",)),
     Command("reload", "Look at the script again", "Read the script again and list its targets", "&Sweep", ("Ctrl+F5",), separator=True),
+    Command("find", "Find in the timeline", "Search for a state, a batch, a sample, a module or a mark", "&View", ("Ctrl+F", "/")),
     Command("live", "Live", "Follow the trial that is running; any pan pauses", "&View", ("Ctrl+L",), checkable=True),
     Command("previous_trial", "Previous trial", "Show the timeline of the trial before", "&View", ("Alt+Up",)),
     Command("next_trial", "Next trial", "Show the timeline of the trial after", "&View", ("Alt+Down",)),
@@ -63,18 +78,26 @@ COMMANDS: tuple[Command, ...] = (
     Command("show_memory", "Memory", "Show the memory of every process over the trial", "&View", ("Alt+6",)),
     Command("show_findings", "Findings", "Show what is wrong and what to do", "&View", ("Alt+7",)),
     Command("show_log", "Log", "Show the output of the script", "&View", ("Alt+8",)),
+    Command("show_selection", "Selection", "Show what every lane did in the measured range, or in what is in sight", "&View", ("Alt+9",)),
+    Command("show_spans", "Spans", "Show the spans in sight as a table", "&View", ("Alt+0",)),
     Command("theme", "Light or dark", "Switch between the light and the dark theme", "&View", ("Ctrl+T",), separator=True),
     Command("reset_layout", "Reset the layout", "Put all panels back where they were at first", "&View"),
     Command("palette", "Command palette", "Find any command by its name", "&Help", ("Ctrl+Shift+P",)),
     Command("help", "Keys and help", "Show all keys and what the colours mean", "&Help", ("F1", "?")),
 )
 
+TIMELINE_COMMANDS: tuple[Command, ...] = tuple(
+    Command(f"timeline.{control.method}", control.words[0].upper() + control.words[1:], "In the timeline", keys=control.key_names)
+    for control in CONTROLS
+)
+"""What the timeline does by keys of its own, which it obeys itself while it has the focus."""
+
 
 class CommandSet:
     """The QActions of all commands, owned by a window."""
 
-    def __init__(self, window: QWidget, handlers: Mapping[str, Callable[[], object]]) -> None:
-        """Every command of the table needs a handler, and every handler a command.
+    def __init__(self, window: QWidget, timeline: QWidget, handlers: Mapping[str, Callable[[], object]]) -> None:
+        """Every command of the table needs a handler, and every handler a command; those of the timeline are its methods.
 
         Raises:
             ValueError: table and handlers do not match.
@@ -83,10 +106,17 @@ class CommandSet:
         if names != set(handlers):
             raise ValueError(f"commands and handlers differ in {sorted(names ^ set(handlers))}")
         self.actions: dict[str, QAction] = {}
+        for control, command in zip(CONTROLS, TIMELINE_COMMANDS, strict=True):
+            action = self.actions[command.name] = QAction(command.text, window)
+            method = operator.attrgetter(control.method)(timeline)
+            action.triggered.connect(lambda _checked=False, method=method: method())
         for command in COMMANDS:
             action = QAction(command.text, window)
             action.setObjectName(command.name)
             action.setShortcuts([QKeySequence(keys) for keys in command.keys])
+            if command.of_timeline:
+                action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+                timeline.addAction(action)
             keys = f"  ({QKeySequence(command.keys[0]).toString(QKeySequence.SequenceFormat.NativeText)})" if command.keys else ""
             action.setToolTip(command.tip + keys)
             action.setStatusTip(command.tip)
@@ -116,7 +146,7 @@ def matching(query: str) -> list[Command]:
     """Commands whose text or tip holds every word of the query, best first."""
     words = query.lower().split()
     found = []
-    for position, command in enumerate(COMMANDS):
+    for position, command in enumerate((*COMMANDS, *TIMELINE_COMMANDS)):
         text, tip = command.text.lower(), command.tip.lower()
         if all(word in text or word in tip for word in words):
             rank = sum(not text.startswith(word) for word in words) + sum(word not in text for word in words)

@@ -15,9 +15,10 @@ from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import Comparison
 from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
+from loaderscope.gui.mark_book import CompleteFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
-from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
+from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Figure, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.arrangement import Arrangement
@@ -54,9 +55,10 @@ class MainWindow(QMainWindow):
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
         self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
+        self._marks = MarkBook(self._tell_problem)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
-        self.commands = CommandSet(self, handlers_of(self))
+        self.commands = CommandSet(self, self.views.timeline, handlers_of(self))
         self.palette_box = CommandPalette(self.commands, self)
         self.views.add_commands(self.commands)
         self.setAcceptDrops(True)
@@ -89,6 +91,7 @@ class MainWindow(QMainWindow):
         views.trials.activated.connect(lambda _index: self.choose_trial(views.trials.currentData()))
         views.results.compareRequested.connect(self.comparison.choose)
         views.timeline.followingChanged.connect(self._following_changed)
+        views.timeline.marking.changed.connect(self._keep_marks)
         views.timeline.set_arrangement(Arrangement.from_text(str(self._settings.value("lanes", ""))))
         views.timeline.arrangementChanged.connect(lambda: self._settings.setValue("lanes", views.timeline.arrangement.to_text()))
 
@@ -119,6 +122,7 @@ class MainWindow(QMainWindow):
             return
         self._close_session()
         self._session = opened
+        self._marks.show(opened)
         self._show_state(opened.state, Path(path).name)
         run = opened.state.snapshot().run
         if run is not None:
@@ -147,6 +151,7 @@ class MainWindow(QMainWindow):
         self._close_session()
         self._follow = True
         self._expected_s = self.setup.sweep_panel.expected_s
+        self._marks.show(None)
         self._show_state(self.live.start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
@@ -169,6 +174,8 @@ class MainWindow(QMainWindow):
 
     def _run_ended(self) -> None:
         self._unsaved = bool(self._state.snapshot().results)
+        if self.live.session_path is not None:
+            self._marks.keep_in(CompleteFile(self.live.session_path))
         followed, self._follow = self._follow, False
         self._seen_results = None
         self._show_progress()
@@ -268,6 +275,7 @@ class MainWindow(QMainWindow):
         running = snapshot.current is not None and snapshot.current.id == trial_id
         self._switching = True
         self.views.show_trace(trace, trial_id, snapshot, result)
+        self.views.timeline.marking.show(self._marks.of(trial_id) if trace is not None else ())
         self.views.timeline.set_live(running)
         self._switching = False
         self._update_comparison()
@@ -303,6 +311,11 @@ class MainWindow(QMainWindow):
             self._follow = following and self.live.running
             self.commands["live"].setChecked(self._follow)
 
+    def _keep_marks(self) -> None:
+        if self._shown_trial is not None:
+            self._marks.put(self._shown_trial, self.views.timeline.marking.marks)
+            self._unsaved = self._unsaved or (self._session is None and not self.live.running)
+
     def _update_commands(self) -> None:
         running = self.live.running
         commands, startable = self.commands, not running and not self.setup.problem
@@ -314,7 +327,8 @@ class MainWindow(QMainWindow):
         commands["live"].setChecked(running and self._follow)
         commands["save"].setEnabled(savable)
         commands["report"].setEnabled(savable)
-        commands["export"].setEnabled(self._shown_trial is not None)
+        for name in ("export", "copy_figure"):
+            commands[name].setEnabled(self._shown_trial is not None)
         self.views.show_environment(self._state.snapshot().run, self.setup.environment)
 
     def _tell_problem(self, sentence: str) -> None:
@@ -346,10 +360,24 @@ class MainWindow(QMainWindow):
 
     def export_figure(self) -> None:
         """Writes the visible part of the timeline."""
-        trace = self._state.trace(self._shown_trial) if self._shown_trial is not None else None
-        if trace is not None:
-            views = self.views
-            self._saving.figure(trace, views.trials.currentText(), self._state.snapshot().run, views.timeline.visible_range_ns())
+        shown = self._shown_figure()
+        if shown is not None:
+            self._saving.figure(shown)
+
+    def copy_figure(self) -> None:
+        """Puts the visible part of the timeline on the clipboard, as a picture."""
+        shown = self._shown_figure()
+        if shown is not None:
+            self._saving.copy_figure(shown)
+
+    def _shown_figure(self) -> Figure | None:
+        """What the timeline shows, as a figure shows it."""
+        views, scene = self.views, self.views.timeline.scene
+        if scene is None or scene.is_empty:
+            return None
+        timeline = views.timeline
+        run = self._state.snapshot().run
+        return Figure(scene.trace, views.trials.currentText(), run, timeline.visible_range_ns(), timeline.arrangement)
 
     # Closing
 

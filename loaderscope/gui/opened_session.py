@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loaderscope.gui.run_state import RunState
-from loaderscope.session.file import SessionError, SessionFile
+from loaderscope.session.file import Mark, SessionError, SessionFile
 
 __all__ = ["OpenedSession", "SessionError"]
 
@@ -35,6 +35,22 @@ class OpenedSession:
             raise
         self.state.set_progress(len(self._file.results), len(self._file.results), None)
         self.state.end(not self._file.complete)
+
+    def marks(self, trial: int) -> list[Mark]:
+        """The marks of a trial.
+
+        Raises:
+            SessionError: they are damaged.
+        """
+        return self._file.marks(trial)
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial, in the file.
+
+        Raises:
+            SessionError: the file cannot be written.
+        """
+        self._file.set_marks(trial, marks)
 
     def close(self) -> None:
         self._file.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.session.file import SessionError
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
@@ -22,6 +25,17 @@ SCRIPT_FILTER = "Python scripts (*.py);;All files (*)"
 
 class SaveError(Exception):
     """A file could not be written; the text is one sentence for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """What a timeline shows."""
+
+    trace: Trace
+    title: str
+    run: Run | None
+    range_ns: tuple[int, int]
+    arrangement: Arrangement
 
 
 class Dialogs:
@@ -90,10 +104,21 @@ class Saving:
         path = self._dialogs.save("Save report", f"{source.stem}.html", REPORT_FILTER)
         return self._write(lambda: write_report_of(source, path), "Report written to") if path else None
 
-    def figure(self, trace: Trace, title: str, run: Run | None, view_ns: tuple[int, int]) -> Path | None:
+    def figure(self, figure: Figure) -> Path | None:
         """Writes the visible part of a timeline as a picture with a caption."""
         path = self._dialogs.save("Export figure", "timeline.png", FIGURE_FILTER)
-        return self._write(lambda: write_figure(trace, path, title, run, view_ns), "Figure written to") if path else None
+        return self._write(lambda: write_figure(figure, path), "Figure written to") if path else None
+
+    def copy_figure(self, figure: Figure) -> None:
+        """Puts it on the clipboard."""
+        from loaderscope.gui.figures import caption_of  # rarely needed, so not before the window shows
+        from loaderscope.gui.timeline.figure import render_image
+
+        image = render_image(
+            figure.trace, title=figure.title, caption=caption_of(figure.run), range_ns=figure.range_ns, arrangement=figure.arrangement
+        )
+        QGuiApplication.clipboard().setImage(image)
+        self._tell_done("What the timeline shows is on the clipboard, as a picture")
 
     def _write(self, write: Callable[[], Path], done: str) -> Path | None:
         try:
@@ -140,7 +165,7 @@ def write_report_of(source: Path, path: str) -> Path:
     return Path(path)
 
 
-def write_figure(trace: Trace, path: str, title: str, run: Run | None, view_ns: tuple[int, int]) -> Path:
+def write_figure(figure: Figure, path: str) -> Path:
     """Writes the visible part of a timeline as a picture with a caption.
 
     Raises:
@@ -150,6 +175,13 @@ def write_figure(trace: Trace, path: str, title: str, run: Run | None, view_ns: 
     from loaderscope.gui.timeline.figure import FigureError, render
 
     try:
-        return render(trace, path, title=title, caption=caption_of(run), range_ns=view_ns)
+        return render(
+            figure.trace,
+            path,
+            title=figure.title,
+            caption=caption_of(figure.run),
+            range_ns=figure.range_ns,
+            arrangement=figure.arrangement,
+        )
     except FigureError as error:
         raise SaveError(str(error)) from error

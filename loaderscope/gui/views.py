@@ -35,6 +35,8 @@ from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.findings import FindingsPanel
 from loaderscope.gui.panels.log import LogPanel
 from loaderscope.gui.panels.results import ResultsPanel
+from loaderscope.gui.panels.selection import SelectionPanel
+from loaderscope.gui.panels.spans import SpansPanel
 from loaderscope.gui.panels.startup import StartupPanel
 from loaderscope.gui.run_state import Snapshot, environment_text
 from loaderscope.gui.setup import Setup
@@ -113,10 +115,14 @@ class Views:
         self.memory: Chart[MemoryData] = Chart(paint_memory, MemoryData(), "Memory of each process")
         self.findings = FindingsPanel()
         self.log = LogPanel()
+        self.selection = SelectionPanel(self.timeline)
+        self.spans = SpansPanel(self.timeline)
         self.results = ResultsPanel()
         self.results.setFocusProxy(self.results.table)
         self.findings.setFocusProxy(self.findings.view)
         self.log.setFocusProxy(self.log.filter)
+        self.selection.setFocusProxy(self.selection.table)
+        self.spans.setFocusProxy(self.spans.table)
         self.trials = Choice()
         self.trials.setAccessibleName("Trial whose timeline is shown")
         self.trials.setToolTip("Trial whose timeline is shown (Alt+Up, Alt+Down)")
@@ -205,6 +211,8 @@ class Views:
             ("memory", "Memory", self.memory),
             ("findings", "Findings", self.findings),
             ("log", "Log", self.log),
+            ("selection", "Selection", self.selection),
+            ("spans", "Spans", self.spans),
             ("results", "Results", self.results),
         )
         docks = {name: Dock(name, title, content, window) for name, title, content in contents}
@@ -221,7 +229,17 @@ class Views:
         """Tab goes from the set-up side to the timeline, the charts and the table, as they are read."""
         panel = setup.sweep_panel
         above = (self.trials, self.compare.choice, self.timeline, self.pair.second)
-        stops = (*above, self.startup.view, self.findings.view, self.log.source, self.log.filter, self.log.view)
+        stops: tuple[QWidget, ...] = (
+            *above,
+            self.startup.view,
+            self.findings.view,
+            self.log.source,
+            self.log.filter,
+            self.log.view,
+            self.spans.lanes,
+            self.spans.table,
+            self.selection.table,
+        )
         for first, second in itertools.pairwise((panel.budget, panel.start, *stops, self.results.table)):
             QWidget.setTabOrder(first, second)
 
@@ -243,10 +261,13 @@ class Views:
         window.splitDockWidget(docks["startup"], docks["findings"], Qt.Orientation.Horizontal)
         window.tabifyDockWidget(docks["startup"], docks["memory"])
         window.tabifyDockWidget(docks["findings"], docks["log"])
+        window.tabifyDockWidget(docks["results"], docks["selection"])
+        window.tabifyDockWidget(docks["selection"], docks["spans"])
         for dock in docks.values():
             dock.show()
         docks["startup"].raise_()
         docks["findings"].raise_()
+        docks["results"].raise_()
         width, height = window.width() - 290, window.height()
         window.resizeDocks([docks["setup"]], [290], Qt.Orientation.Horizontal)
         window.resizeDocks(

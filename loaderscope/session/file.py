@@ -34,6 +34,9 @@ _LOGS = ("-wal", "-journal")
 
 MAX_LOG_LINES = 1_000_000
 
+_BUSY_S = 0.2
+"""How long a change waits for another program that writes to the file; the window waits as long."""
+
 UNFINISHED_NOTE = "The recording ended before this trial did."
 
 
@@ -138,7 +141,7 @@ class SessionFile:
             SessionError: the file cannot be written.
         """
         try:
-            connection = sqlite3.connect(self.path, isolation_level=None)
+            connection = sqlite3.connect(f"{_uri(self.path)}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_S)
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 write_marks(connection, trial, [(mark.time_ns, mark.text) for mark in marks])
@@ -228,11 +231,8 @@ def _broken_off(path: pathlib.Path) -> bool:
 def _connect(path: pathlib.Path, broken_off: bool) -> sqlite3.Connection:
     """A connection that only reads; to a file with a log beside it one that may take that in."""
     mode = "mode=rw" if broken_off else "mode=ro&immutable=1"
-    uri = path.absolute().as_uri()
-    if not uri.startswith("file:///"):  # \\server\share: SQLite wants an empty authority before it
-        uri = uri.replace("file://", "file:////", 1)
     try:
-        connection = sqlite3.connect(f"{uri}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(f"{_uri(path)}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise SessionError(f"{path.name} cannot be opened: {error}.") from None
     connection.execute("PRAGMA trusted_schema = OFF")
@@ -240,6 +240,13 @@ def _connect(path: pathlib.Path, broken_off: bool) -> sqlite3.Connection:
     if hasattr(connection, "setlimit"):  # since Python 3.11
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     return connection
+
+
+def _uri(path: pathlib.Path) -> str:
+    uri = path.absolute().as_uri()
+    if not uri.startswith("file:///"):  # \\server\share: SQLite wants an empty authority before it
+        uri = uri.replace("file://", "file:////", 1)
+    return uri
 
 
 def _can_read(connection: sqlite3.Connection) -> bool:

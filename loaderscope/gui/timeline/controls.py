@@ -28,14 +28,14 @@ class Control:
     words: str
 
     @property
+    def key_names(self) -> tuple[str, ...]:
+        """The keys as portable texts."""
+        return tuple(QKeySequence(key).toString() for key in self.keys)
+
+    @property
     def shown_keys(self) -> str:
         """The keys as help shows them."""
-        return ", ".join(map(shown, self.keys))
-
-
-def shown(key: Key) -> str:
-    """A key as help shows it."""
-    return QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
+        return ", ".join(QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in self.keys)
 
 
 CONTROLS = (

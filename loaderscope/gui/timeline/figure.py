@@ -11,6 +11,7 @@ from PySide6.QtGui import QFont, QGuiApplication, QImage, QPageLayout, QPageSize
 from PySide6.QtSvg import QSvgGenerator
 
 from loaderscope.gui.palette import LIGHT, Palette
+from loaderscope.gui.timeline.arrangement import Arrangement, arrange
 from loaderscope.gui.timeline.canvas import colour
 from loaderscope.gui.timeline.layout import HEADER_PX, Layout, place
 from loaderscope.gui.timeline.painter import paint, viewport_of
@@ -26,6 +27,8 @@ _CAPTION_PAD_PX = 12
 _LANE_PX = 4  # room that each row gets beyond the least it needs
 _DPI = 96
 _PDF_DPI = 1200
+
+NOT_ARRANGED = Arrangement()
 
 _application: QGuiApplication | None = None
 
@@ -44,6 +47,7 @@ def render(
     height: int | None = None,
     scale: float = 2.0,
     range_ns: tuple[int, int] | None = None,
+    arrangement: Arrangement = NOT_ARRANGED,
     palette: Palette = LIGHT,
 ) -> pathlib.Path:
     """Writes the timeline of a trace as a figure.
@@ -59,6 +63,7 @@ def render(
         height: logical pixels without the caption; None for what the rows need.
         scale: pixels of a PNG for each logical one.
         range_ns: absolute start and end; None for the whole trial.
+        arrangement: how the rows are arranged.
         palette: colours; light for print.
 
     Returns:
@@ -69,7 +74,8 @@ def render(
     """
     target = pathlib.Path(path)
     ensure_application()
-    figure = _Figure(Scene(trace, title), caption, width=width, height=height, range_ns=range_ns, palette=palette)
+    scene = Scene(trace, title)
+    figure = _Figure(scene, caption, width=width, height=height, range_ns=range_ns, arrangement=arrangement, palette=palette)
     suffix = target.suffix.lower()
     if suffix == ".png":
         if not figure.image(scale).save(os.fspath(target)):
@@ -83,10 +89,20 @@ def render(
     return target
 
 
-def render_image(trace: Trace, *, title: str = "", caption: str = "", width: int = WIDTH_PX, scale: float = 2.0) -> QImage:
+def render_image(
+    trace: Trace,
+    *,
+    title: str = "",
+    caption: str = "",
+    width: int = WIDTH_PX,
+    scale: float = 2.0,
+    range_ns: tuple[int, int] | None = None,
+    arrangement: Arrangement = NOT_ARRANGED,
+) -> QImage:
     """The same as an image, for the clipboard."""
     ensure_application()
-    return _Figure(Scene(trace, title), caption, width=width, height=None, range_ns=None, palette=LIGHT).image(scale)
+    scene = Scene(trace, title)
+    return _Figure(scene, caption, width=width, height=None, range_ns=range_ns, arrangement=arrangement, palette=LIGHT).image(scale)
 
 
 def ensure_application() -> None:
@@ -101,13 +117,22 @@ def ensure_application() -> None:
 
 class _Figure:
     def __init__(
-        self, scene: Scene, caption: str, *, width: int, height: int | None, range_ns: tuple[int, int] | None, palette: Palette
+        self,
+        scene: Scene,
+        caption: str,
+        *,
+        width: int,
+        height: int | None,
+        range_ns: tuple[int, int] | None,
+        arrangement: Arrangement,
+        palette: Palette,
     ) -> None:
         self._scene, self._caption, self._palette = scene, caption, palette
         self._view: Viewport = viewport_of(scene, *(range_ns or (None, None)))
-        least = place(scene.rows, width, 0)
-        natural = HEADER_PX + least.content_height + _LANE_PX * len(scene.rows) if scene.rows else 240
-        self._layout: Layout = place(scene.rows, width, height or natural)
+        arranged = arrange(scene.rows, arrangement)
+        least = place(arranged.rows, width, 0, heights=arranged.heights)
+        natural = HEADER_PX + least.content_height + _LANE_PX * len(arranged.rows) if arranged.rows else 240
+        self._layout: Layout = place(arranged.rows, width, height or natural, heights=arranged.heights)
         self._caption_height = self._measure_caption()
 
     @property

@@ -1,0 +1,76 @@
+"""The marks of all trials that the window can show, and where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from loaderscope.session.file import Mark, SessionError, SessionFile
+
+
+class Keeper(Protocol):
+    """Where marks are kept."""
+
+    def marks(self, trial: int) -> list[Mark]:
+        """The marks of a trial."""
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces them."""
+
+
+class CompleteFile:
+    """A session file that nobody has open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def marks(self, trial: int) -> list[Mark]:
+        with SessionFile.open(self._path) as file:
+            return file.marks(trial)
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        with SessionFile.open(self._path) as file:
+            file.set_marks(trial, marks)
+
+
+class MarkBook:
+    """Remembers the marks of each trial. While a sweep runs nothing else holds them: its file is being written by another thread."""
+
+    def __init__(self, tell_problem: Callable[[str], object]) -> None:
+        self._tell_problem = tell_problem
+        self._keeper: Keeper | None = None
+        self._marks: dict[int, tuple[Mark, ...]] = {}
+
+    def show(self, keeper: Keeper | None) -> None:
+        """Another run is shown; its marks are those that are kept."""
+        self._keeper = keeper
+        self._marks.clear()
+
+    def keep_in(self, keeper: Keeper) -> None:
+        """From now on there is a place for them; those set so far go there."""
+        self._keeper = keeper
+        for trial, marks in self._marks.items():
+            self._keep(trial, marks)
+
+    def of(self, trial: int) -> tuple[Mark, ...]:
+        """The marks of a trial, in order of time."""
+        if trial not in self._marks and self._keeper is not None:
+            try:
+                self._marks[trial] = tuple(self._keeper.marks(trial))
+            except SessionError as error:
+                self._tell_problem(str(error))
+        return self._marks.get(trial, ())
+
+    def put(self, trial: int, marks: Iterable[Mark]) -> None:
+        """Takes the marks of a trial as they are now."""
+        self._marks[trial] = tuple(marks)
+        self._keep(trial, self._marks[trial])
+
+    def _keep(self, trial: int, marks: tuple[Mark, ...]) -> None:
+        if self._keeper is None:
+            return
+        try:
+            self._keeper.set_marks(trial, list(marks))
+        except SessionError as error:
+            self._tell_problem(f"The marks are shown but cannot be kept. {error}")
