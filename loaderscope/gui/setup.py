@@ -296,7 +296,9 @@ class Setup(QObject):
             found = forecast_sweep(self.request(), target, environment, sample, read_machine())
             estimate = found.estimate
             self.sweep_panel.set_forecast(
-                Forecast(estimate.trials, estimate.seconds, estimate.peak_bytes, found.available_bytes, tuple(found.skipped))
+                Forecast(
+                    estimate.trials, estimate.seconds, estimate.peak_bytes, found.available_bytes, tuple(found.skipped), commit=found.commit
+                )
             )
         self.changed.emit()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.interpreters import ask, list_interpreters
+from loaderscope.sweep.limits import DataCost, commit_sentence
 from loaderscope.sweep.system import Machine, read_machine
 from loaderscope.telemetry.nvml import Nvml
 
@@ -158,6 +159,8 @@ def _advice(interpreter: dict[str, Any], machine: Machine, has_gpu: bool) -> lis
             f"/dev/shm has only {_size(free)} free, and workers send their batches through it: a bus error is likely with large batches. "
             "In a container, start it with --shm-size or --ipc=host."
         )
+    if (sentence := commit_sentence(machine, DataCost())) is not None:
+        sentences.append(sentence)
     if machine.usable_cpus < machine.cpu_count:
         sentences.append(
             f"Only {machine.usable_cpus} of {machine.cpu_count} processors may be used here; "

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from loaderscope.agent.messages import Target
-from loaderscope.sweep.limits import DataCost, SweepEstimate, estimate, mark_limits
+from loaderscope.sweep.limits import DataCost, SweepEstimate, commit_sentence, estimate, mark_limits
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.space import Facts, plan
@@ -21,6 +21,7 @@ class SweepForecast:
     plan: list[PlannedTrial]
     estimate: SweepEstimate
     available_bytes: int
+    commit: str | None  # at how many workers Windows refuses more, in one sentence
 
     @property
     def skipped(self) -> list[str]:
@@ -48,7 +49,8 @@ def data_cost(sample: dict[str, Any] | None) -> DataCost:
         sample_bytes=sample.get("bytes"),
         sample_tensors=max(1, int(sample.get("tensors") or 1)),
         sample_seconds=sample.get("seconds"),
-        dataset_bytes=sample.get("dataset_bytes"),
+        main_bytes=sample.get("main_bytes"),
+        worker_bytes=sample.get("worker_bytes"),
     )
 
 
@@ -63,4 +65,5 @@ def forecast_sweep(
     request = as_experiment(request) if request.startup else request
     cost = data_cost(sample)
     trials = mark_limits(plan(request, target, facts_of(environment)), cost, machine, request.force)
-    return SweepForecast(trials, estimate(trials, request, cost, machine, target.length), machine.memory_available_bytes)
+    expected = estimate(trials, request, cost, machine, target.length)
+    return SweepForecast(trials, expected, machine.memory_available_bytes, commit_sentence(machine, cost))

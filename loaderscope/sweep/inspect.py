@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
+
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.sweep.agent_process import AgentProcess, Tick
 from loaderscope.sweep.attachment import (
@@ -26,6 +28,7 @@ from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.system import read_machine
 from loaderscope.telemetry.nvml import Nvml
+from loaderscope.telemetry.processes import process_memory
 
 __all__ = ["Inspection", "NotReachedError", "SweepError", "TargetProbe", "inspect_script", "machine_environment", "probe_target"]
 
@@ -84,7 +87,7 @@ def probe_target(request: Request, tick: Tick | None = None, log: Callable[[Outp
     try:
         with _throw_away(request, tick, log) as agent:
             loaded, attached = load_and_attach(agent, request, tick)
-            sample = probe(agent, request, tick)
+            sample = {**probe(agent, request, tick), **_memory_of(agent, attached.target)}
             agent.close()
             environment = machine_environment(loaded.environment)
             lines = agent.drain_output()
@@ -133,6 +136,18 @@ def _accelerator(agent_environment: dict[str, Any], has_gpu: bool) -> bool | Non
     if agent_environment.get("torch_cuda") is not None:
         return has_gpu or (None if platform.machine() == "aarch64" else False)  # Jetson's older drivers lack NVML
     return None
+
+
+def _memory_of(agent: AgentProcess, target: Target) -> dict[str, int | None]:
+    """`main_bytes` and `worker_bytes` of `DataCost`, from an agent that has loaded the script and read a sample."""
+    try:
+        memory = process_memory(psutil.Process(agent.pid))
+    except (psutil.Error, OSError):  # it tells nothing: then the usual figures stand
+        return {}
+    main = memory.get("pss", memory.get("commit", memory["uss"]))
+    # a captured loader's agent has run the main block as well, with the model in it, which no worker does
+    worker = None if target.name.startswith(CAPTURED) else memory.get("commit", memory["uss"])
+    return {"main_bytes": main, "worker_bytes": worker}
 
 
 @contextmanager

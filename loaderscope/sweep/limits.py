@@ -20,7 +20,8 @@ FORKED_WORKER_BYTES = 12 * MIB
 SPAWNED_WORKER_BYTES = 145 * MIB
 """Private memory of an idle worker with torch loaded, measured with torch 2.13 on Linux: 10-12 and 145 MiB."""
 
-MAIN_BYTES = 250 * MIB  # an interpreter with torch loaded
+MAIN_BYTES = 180 * MIB  # an interpreter with torch loaded
+TRIAL_BYTES = 60 * MIB  # what a trial adds to it: torch's kernels and threads, the event log, a small step
 FILES_PER_WORKER = 8  # pipes of the two queues, sentinel and semaphores, as the main process sees them
 FILES_OF_MAIN = 16  # 6 of Python with torch, and what recording and the connection to the app take
 
@@ -34,12 +35,22 @@ _SAFE_PART = 0.95  # of what is available; a forecast is no promise
 
 @dataclasses.dataclass(frozen=True)
 class DataCost:
-    """What one sample costs, as far as the probe could tell. `dataset_bytes`: of the pickled dataset."""
+    """What one sample costs, as far as the probe could tell, and what its processes take.
+
+    Attributes:
+        main_bytes: memory of the process that has loaded the script and holds the dataset.
+        worker_bytes: what of it a worker has for itself that loads the script anew and gets a copy of the dataset.
+        forked_bytes: what a forked worker has for itself, without its batch.
+        extra_bytes: what finished trials needed beyond the forecast: the script's step, mostly.
+    """
 
     sample_bytes: int | None = None
     sample_tensors: int = 1
     sample_seconds: float | None = None
-    dataset_bytes: int | None = None
+    main_bytes: int | None = None
+    worker_bytes: int | None = None
+    forked_bytes: int | None = None
+    extra_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,17 +78,64 @@ def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
     lie in shared memory, one file each tensor.
     """
     batch_bytes = (cost.sample_bytes or 0) * (config.batch_size or 1)
-    if not config.num_workers:
-        return Forecast(MAIN_BYTES + 2 * batch_bytes, 0, FILES_OF_MAIN)
-    in_flight = config.num_workers * (config.prefetch_factor or DEFAULT_PREFETCH_FACTOR) + 1
-    if config.backend == "thread":
-        return Forecast(MAIN_BYTES + in_flight * batch_bytes, 0, FILES_OF_MAIN)
+    main_bytes = (cost.main_bytes or MAIN_BYTES) + TRIAL_BYTES + cost.extra_bytes
+    workers = config.num_workers
+    in_flight = workers * (config.prefetch_factor or DEFAULT_PREFETCH_FACTOR) + 1 if workers else 2
+    if not workers or config.backend == "thread":
+        return Forecast(main_bytes + in_flight * batch_bytes, 0, FILES_OF_MAIN)
     copies = config.start_method != "fork"  # fork shares the parent's pages until they are written to
-    worker_bytes = (SPAWNED_WORKER_BYTES if copies else FORKED_WORKER_BYTES) + (cost.dataset_bytes or 0 if copies else 0)
+    worker_bytes = (cost.worker_bytes or SPAWNED_WORKER_BYTES) if copies else (cost.forked_bytes or FORKED_WORKER_BYTES)
     return Forecast(
-        memory_bytes=MAIN_BYTES + config.num_workers * (worker_bytes + batch_bytes) + in_flight * batch_bytes,
+        memory_bytes=main_bytes + workers * (worker_bytes + batch_bytes) + in_flight * batch_bytes,
         shared_memory_bytes=in_flight * batch_bytes,
-        open_files=FILES_OF_MAIN + config.num_workers * FILES_PER_WORKER + in_flight * cost.sample_tensors,
+        open_files=FILES_OF_MAIN + workers * FILES_PER_WORKER + in_flight * cost.sample_tensors,
+    )
+
+
+def corrected(cost: DataCost, finished: Sequence[TrialResult]) -> DataCost:
+    """The cost with what finished trials have shown: the largest worker of each kind, then what a trial needed beyond the forecast."""
+    ran = [result for result in finished if result.memory is not None and result.memory.peak_total_bytes is not None]
+    forked, copied = (_largest_worker(ran, cost, forks) for forks in (True, False))
+    known = dataclasses.replace(
+        cost,
+        forked_bytes=max(forked, cost.forked_bytes or FORKED_WORKER_BYTES),
+        worker_bytes=max(copied, cost.worker_bytes or SPAWNED_WORKER_BYTES),
+        extra_bytes=0,
+    )
+    beyond = [result.memory.peak_total_bytes - forecast(result.config, known).memory_bytes for result in ran]  # type: ignore[union-attr, operator]
+    return dataclasses.replace(known, extra_bytes=max([0, *beyond]))
+
+
+def _largest_worker(ran: Sequence[TrialResult], cost: DataCost, forks: bool) -> int:
+    """Memory that a worker had for itself at most, without its batch; 0 where none was seen."""
+    return max(
+        (
+            worker.peak_uss_bytes - (cost.sample_bytes or 0) * (result.config.batch_size or 1)
+            for result in ran
+            if result.memory is not None and (result.config.start_method == "fork") == forks
+            for worker in result.memory.workers
+            if worker.peak_uss_bytes is not None
+        ),
+        default=0,
+    )
+
+
+def workers_that_fit(available_bytes: int, main_bytes: int, worker_bytes: int) -> int:
+    """How many workers can be promised memory beside the main process: (available - main) / worker, at least 0."""
+    return max(0, (available_bytes - main_bytes) // worker_bytes)
+
+
+def commit_sentence(machine: Machine, cost: DataCost) -> str | None:
+    """At how many workers Windows is expected to refuse the next one; None on other systems."""
+    available = machine.commit_available_bytes
+    if available is None or machine.commit_limit_bytes is None or machine.commit_used_bytes is None:
+        return None
+    worker = cost.worker_bytes or SPAWNED_WORKER_BYTES
+    fit = workers_that_fit(available, (cost.main_bytes or MAIN_BYTES) + TRIAL_BYTES, worker)
+    return (
+        f"Windows can promise {_gigabytes(available)} more (commit limit {_gigabytes(machine.commit_limit_bytes)}, "
+        f"{_gigabytes(machine.commit_used_bytes)} promised); a worker that loads torch anew takes about {_gigabytes(worker)}, "
+        f"so WinError 1455 is expected from {fit + 1} workers on."
     )
 
 
@@ -88,6 +146,12 @@ def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str |
         return (
             f"It would need about {_gigabytes(need.memory_bytes)} of memory, of which {_gigabytes(machine.memory_available_bytes)} "
             "are available; --force runs it all the same."
+        )
+    commit = machine.commit_available_bytes
+    if commit is not None and need.memory_bytes > commit:
+        return (
+            f"It would need about {_gigabytes(need.memory_bytes)} of commit charge, of which Windows can promise {_gigabytes(commit)} more "
+            "(WinError 1455; fewer workers or a larger paging file help); --force runs it all the same."
         )
     shared = machine.shared_memory_free_bytes
     if shared is not None and need.shared_memory_bytes > shared * _SAFE_PART:

@@ -92,8 +92,8 @@ class Pool:
                 self._stop_if_asked()
                 if trial.skip is not None:
                     self._finish(_skipped(trial, *trial.skip), None)
-                elif self._budget_used():
-                    self._skip_for_budget(trial)
+                elif (reason := self._why_not_now(trial, run)) is not None:
+                    self._skip(trial, reason)
                 else:
                     self._run_trial(trial, self._order(trial, consumer, run.target), scratch, sampler, length)
                 self._tell_progress()
@@ -129,7 +129,10 @@ class Pool:
         if request.consumer is not None and request.consumer.kind == "script" and not has_step:
             sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
             raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
-        plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), data_cost(sample), read_machine(), request.force)
+        cost, machine = data_cost(sample), read_machine()
+        plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
+        if (promise := limits.commit_sentence(machine, cost)) is not None:
+            self._log(promise)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
         controls = self._measure_controls() if request.startup else []
         return Run(request, environment, target, request.script, sample, plan, controls=controls), length
@@ -230,11 +233,18 @@ class Pool:
         self._results.append(result)
         self._sink.trial_finished(result, trace)
 
-    def _skip_for_budget(self, trial: PlannedTrial) -> None:
+    def _skip(self, trial: PlannedTrial, sentence: str) -> None:
         """One row for a setting that never ran; further repeats of one that did are left out."""
         if all(result.config != trial.config for result in self._results):
-            sentence = f"The budget of {self._request.max_seconds:g} s (--max-seconds) was used up before this setting's turn."
             self._finish(_skipped(trial, "limit", sentence), None)
+
+    def _why_not_now(self, trial: PlannedTrial, run: Run) -> str | None:
+        """Why a trial of the plan is not to be run now after all: no time is left, or the trials before taught that memory is short."""
+        if self._budget_used():
+            return f"The budget of {self._request.max_seconds:g} s (--max-seconds) was used up before this setting's turn."
+        if self._request.force or any(result.config == trial.config and result.status == "ok" for result in self._results):
+            return None
+        return limits.limit_reason(trial.config, limits.corrected(data_cost(run.sample), self._results), read_machine())
 
     def _budget_used(self) -> bool:
         budget = self._request.max_seconds

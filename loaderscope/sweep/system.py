@@ -1,7 +1,4 @@
-"""What this machine lets a process use: processors, memory, shared memory, open files.
-
-Containers are read from the cgroup file system, version 2 or 1. What cannot be told is None.
-"""
+"""What this machine lets a process use: processors, memory, shared memory, open files. What cannot be told is None."""
 
 from __future__ import annotations
 
@@ -9,16 +6,8 @@ import dataclasses
 import math
 import os
 import sys
-from pathlib import Path
 
 import psutil
-
-PROC = Path("/proc")
-CGROUP = Path("/sys/fs/cgroup")
-SHARED_MEMORY = Path("/dev/shm")
-
-_UNLIMITED_BYTES = 1 << 60
-"""cgroup 1 writes "no limit" as a number near 2**63."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,69 +20,49 @@ class Machine:
     memory_available_bytes: int  # before the system or the container runs out
     shared_memory_free_bytes: int | None  # /dev/shm, where tensors of workers travel on Linux
     open_files_limit: int | None  # of one process
+    commit_limit_bytes: int | None = None  # Windows: what it can promise to all processes together, memory and paging file
+    commit_used_bytes: int | None = None  # ... and has promised
+
+    @property
+    def commit_available_bytes(self) -> int | None:
+        """What Windows can still promise; beyond it, starting a process fails with WinError 1455."""
+        if self.commit_limit_bytes is None or self.commit_used_bytes is None:
+            return None
+        return max(0, self.commit_limit_bytes - self.commit_used_bytes)
 
 
 def read_machine() -> Machine:
     """The limits as they are now."""
     memory = psutil.virtual_memory()
-    limit, used = cgroup_memory()
-    available = memory.available if limit is None else min(memory.available, max(0, limit - (used or 0)))
-    return Machine(
-        cpu_count=os.cpu_count() or 1,
-        usable_cpus=usable_cpus(),
-        memory_total_bytes=memory.total if limit is None else min(memory.total, limit),
-        memory_available_bytes=available,
-        shared_memory_free_bytes=shared_memory_free(),
-        open_files_limit=open_files_limit(),
-    )
+    total, available = memory.total, memory.available
+    shared_free = commit_limit = commit_used = None
+    if sys.platform == "linux":
+        from loaderscope.sweep import system_linux
+
+        shared_free = system_linux.shared_memory_free()
+        limit, used = system_linux.cgroup_memory()
+        if limit is not None:
+            total, available = min(total, limit), min(available, max(0, limit - (used or 0)))
+    elif sys.platform == "win32":
+        from loaderscope.sweep import system_windows
+
+        commit_limit, commit_used = system_windows.commit()
+    return Machine(os.cpu_count() or 1, usable_cpus(), total, available, shared_free, open_files_limit(), commit_limit, commit_used)
 
 
 def usable_cpus() -> int:
     """Processors that this process and its children may run on: affinity mask and container quota, at least 1."""
-    try:
-        allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else len(psutil.Process().cpu_affinity() or ())
-    except (AttributeError, OSError, psutil.Error):  # macOS knows no affinity
-        allowed = 0
-    allowed = allowed or os.cpu_count() or 1
-    quota = cgroup_cpus()
-    return max(1, min(allowed, math.ceil(quota)) if quota is not None else allowed)
+    quota = None
+    if sys.platform == "linux":
+        from loaderscope.sweep import system_linux
 
-
-def cgroup_cpus(proc: Path = PROC, root: Path = CGROUP) -> float | None:
-    """Processors' worth of time that the container may use; the tightest of the groups this process is in."""
-    quotas = []
-    for folder in _cgroup_folders("cpu", proc, root):
-        text = _read(folder / "cpu.max")
-        if text is not None:
-            quota, _, period = text.partition(" ")
-            quotas.append(_ratio(quota, period or "100000"))
-        quotas.append(_ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")))
-    return min((quota for quota in quotas if quota is not None), default=None)
-
-
-def cgroup_memory(proc: Path = PROC, root: Path = CGROUP) -> tuple[int | None, int | None]:
-    """Limit of the container's memory and how much of it is in use, page cache that can be dropped not counted."""
-    tightest: tuple[int | None, int | None] = (None, None)
-    for folder in _cgroup_folders("memory", proc, root):
-        for limit_name, used_name in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-            limit, used = _number(_read(folder / limit_name)), _number(_read(folder / used_name))
-            if limit is None or limit >= _UNLIMITED_BYTES or (tightest[0] is not None and limit >= tightest[0]):
-                continue
-            if used is not None:
-                used = max(0, used - _inactive_file_bytes(folder))
-            tightest = (limit, used)
-    return tightest
-
-
-def shared_memory_free(folder: Path = SHARED_MEMORY) -> int | None:
-    """Free bytes of /dev/shm; None where the system has none."""
-    if sys.platform != "linux":
-        return None
-    try:
-        status = os.statvfs(folder)
-    except OSError:
-        return None
-    return status.f_bavail * status.f_frsize
+        allowed = len(os.sched_getaffinity(0))
+        quota = system_linux.cgroup_cpus()
+    elif sys.platform == "win32":
+        allowed = len(psutil.Process().cpu_affinity())
+    else:
+        allowed = os.cpu_count() or 1  # macOS knows no affinity
+    return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
 
 
 def open_files_limit() -> int | None:
@@ -104,46 +73,3 @@ def open_files_limit() -> int | None:
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
-
-
-def _cgroup_folders(controller: str, proc: Path, root: Path) -> list[Path]:
-    """The folders of this process's group and of the groups above it.
-
-    Inside a container its own group is often mounted as the root while /proc still names the path outside: both are tried.
-    """
-    if sys.platform != "linux":
-        return []
-    found = [root, root / controller]
-    for line in (_read(proc / "self" / "cgroup") or "").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and controller not in controllers.split(","):
-            continue
-        base = root / controller if controllers else root
-        parts = [part for part in path.split("/") if part not in ("", "..")]
-        found += [base.joinpath(*parts[: count + 1]) for count in range(len(parts))]
-    return list(dict.fromkeys(found))
-
-
-def _inactive_file_bytes(folder: Path) -> int:
-    for line in (_read(folder / "memory.stat") or "").splitlines():
-        name, _, value = line.partition(" ")
-        if name in ("inactive_file", "total_inactive_file"):
-            return _number(value) or 0
-    return 0
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text("ascii", "replace").strip()
-    except OSError:
-        return None
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
-
-
-def _ratio(quota: str | None, period: str | None) -> float | None:
-    numerator, denominator = _number(quota), _number(period)
-    return numerator / denominator if numerator and denominator else None

@@ -121,7 +121,7 @@ class ProcessSampler:
 
     def _sample_memory(self, samples: list[Sample], name: str, watched: _Watched) -> None:
         began = time.perf_counter()
-        values = _memory(watched.process)
+        values = process_memory(watched.process)
         cost_s = time.perf_counter() - began
         watched.next_memory_s = time.monotonic() + max(MEMORY_INTERVAL_S, MEMORY_COST_FACTOR * cost_s)
         own = mapped_log_bytes(self._log_dir, watched.process.pid)
@@ -166,7 +166,7 @@ def _read_bytes(process: psutil.Process) -> tuple[int, int] | None:
     return int(counters.read_bytes), max(0, int(counters.read_chars) - int(counters.read_bytes))
 
 
-def _memory(process: psutil.Process) -> dict[str, int]:
+def process_memory(process: psutil.Process) -> dict[str, int]:
     """Bytes by kind: pss, uss, rss on Linux; uss, rss on macOS; uss, rss, private, commit on Windows."""
     if sys.platform.startswith("linux"):
         rollup = read_smaps_rollup(process.pid)

@@ -1,14 +1,26 @@
 """Limits of the machine, forecasts and estimates of time."""
 
+import ctypes
 import os
 import sys
 
+import psutil
 import pytest
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
-from loaderscope.analysis.results import TrialResult
-from loaderscope.sweep import system
-from loaderscope.sweep.limits import DataCost, estimate, forecast, mark_limits, seconds_left
+from loaderscope.analysis.results import Memory, TrialResult, WorkerMemory
+from loaderscope.sweep import system, system_linux, system_windows
+from loaderscope.sweep.limits import (
+    TRIAL_BYTES,
+    DataCost,
+    commit_sentence,
+    corrected,
+    estimate,
+    forecast,
+    mark_limits,
+    seconds_left,
+    workers_that_fit,
+)
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine
@@ -37,7 +49,7 @@ def test_batches_in_flight_count_workers_times_prefetch_and_the_one_in_hand():
 
 
 def test_spawned_workers_copy_the_dataset_and_forked_ones_do_not():
-    cost = DataCost(dataset_bytes=GIB)
+    cost = DataCost(worker_bytes=GIB)
     assert forecast(config(4, start_method="spawn"), cost).memory_bytes > 4 * GIB
     assert forecast(config(4), cost).memory_bytes < GIB
 
@@ -64,6 +76,79 @@ def test_a_setting_that_would_hit_a_limit_is_skipped_once_with_the_reason(machin
     assert "--force" in skipped.skip[1]
     assert [trial.id for trial in marked] == list(range(4))
     assert mark_limits(plan, DataCost(sample_bytes=2 * MIB), machine, force=True) == plan
+
+
+def test_the_forecast_rests_on_the_process_that_was_probed():
+    light, heavy = DataCost(main_bytes=200 * MIB, worker_bytes=150 * MIB), DataCost(main_bytes=2200 * MIB, worker_bytes=2000 * MIB)
+    for setting, more in ((config(0), 2000), (config(2), 2000), (config(2, start_method="spawn"), 2000 + 2 * 1850)):
+        assert forecast(setting, heavy).memory_bytes - forecast(setting, light).memory_bytes == more * MIB
+
+
+def test_what_a_trial_needed_beyond_its_forecast_is_expected_of_the_others_too():
+    cost = DataCost(sample_bytes=MIB)
+    expected = forecast(config(0), cost).memory_bytes
+    finished = [TrialResult(0, 0, "ok", config(0), memory=Memory(expected + 300 * MIB, []))]
+    learnt = corrected(cost, finished)
+    for setting in (config(4), config(2, start_method="spawn")):
+        assert forecast(setting, learnt).memory_bytes == forecast(setting, cost).memory_bytes + 300 * MIB
+    assert corrected(learnt, finished) == learnt
+    less = [TrialResult(0, 0, "ok", config(0), memory=Memory(expected // 2, [])), TrialResult(1, 0, "ok", config(1))]
+    assert forecast(config(4), corrected(cost, less)) == forecast(config(4), cost)
+
+
+def test_the_largest_worker_seen_is_expected_of_the_others_of_its_kind():
+    cost = DataCost(sample_bytes=MIB)
+    seen = Memory(0, [WorkerMemory(0, 500 * MIB, None, None), WorkerMemory(1, 432 * MIB, None, None)])
+    learnt = corrected(cost, [TrialResult(0, 0, "ok", config(2, start_method="spawn"), memory=seen)])
+    assert (learnt.worker_bytes, learnt.forked_bytes) == ((500 - 32) * MIB, 12 * MIB)
+    assert forecast(config(4), learnt) == forecast(config(4), cost)
+
+
+WINDOWS = Machine(8, 8, 16 * GIB, 12 * GIB, None, None, 24 * GIB, 20 * GIB)
+
+
+def test_windows_refuses_workers_when_it_has_promised_all_its_memory():
+    assert workers_that_fit(4 * GIB, GIB, GIB) == 3
+    assert workers_that_fit(4 * GIB, GIB, 2 * GIB) == 1
+    assert workers_that_fit(GIB, 2 * GIB, GIB) == 0
+    cost = DataCost(main_bytes=GIB - TRIAL_BYTES, worker_bytes=GIB)
+    assert "WinError 1455 is expected from 4 workers on" in commit_sentence(WINDOWS, cost)
+    assert commit_sentence(ROOMY, cost) is None
+    three, four = (config(workers, start_method="spawn") for workers in (3, 4))
+    marked = mark_limits(planned(three, four), cost, WINDOWS, force=False)
+    assert marked[0].skip is None
+    assert "WinError 1455" in marked[1].skip[1]
+    assert "--force" in marked[1].skip[1]
+
+
+def test_the_commit_charge_is_read_in_pages(monkeypatch):
+    class Kernel32:
+        def K32GetPerformanceInfo(self, pointer, size):  # noqa: N802
+            information = pointer._obj
+            assert information.cb == size == ctypes.sizeof(information)
+            information.CommitLimit, information.CommitTotal, information.PageSize = 6_291_456, 5_242_880, 4096
+            return self.answer
+
+    kernel32 = Kernel32()
+    monkeypatch.setattr(system_windows, "_kernel32", lambda: kernel32)
+    kernel32.answer = 1
+    assert system_windows.commit() == (24 * GIB, 20 * GIB)
+    kernel32.answer = 0
+    assert system_windows.commit() == (None, None)
+
+
+@pytest.mark.skipif(ctypes.sizeof(ctypes.c_size_t) != 8, reason="the layout differs on 32 bits")
+def test_the_structure_that_windows_fills_has_its_documented_layout():
+    assert ctypes.sizeof(system_windows._PerformanceInformation) == 104
+    assert system_windows._PerformanceInformation.PageSize.offset == 80
+
+
+def test_on_windows_the_machine_knows_its_commit_charge(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(system_windows, "commit", lambda: (24 * GIB, 20 * GIB))
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: [0, 1, 2], raising=False)
+    machine = system.read_machine()
+    assert (machine.commit_available_bytes, machine.usable_cpus, machine.shared_memory_free_bytes) == (4 * GIB, 3, None)
 
 
 def test_the_estimate_follows_the_cost_of_a_sample():
@@ -134,8 +219,8 @@ def test_limits_of_a_container_in_version_two(tmp_path):
         "a/b/memory.stat": "anon 1\ninactive_file 100000000\n",
     }
     proc, root = container(tmp_path, "0::/a/b\n", files)
-    assert system.cgroup_cpus(proc, root) == 1.5
-    assert system.cgroup_memory(proc, root) == (1_000_000_000, 300_000_000)
+    assert system_linux.cgroup_cpus(proc, root) == 1.5
+    assert system_linux.cgroup_memory(proc, root) == (1_000_000_000, 300_000_000)
 
 
 @linux_only
@@ -149,14 +234,14 @@ def test_limits_of_a_container_in_version_one(tmp_path):
         "memory/memory.usage_in_bytes": "500000000",
     }
     proc, root = container(tmp_path, "5:cpu,cpuacct:/docker/x\n4:memory:/docker/x\n", files)
-    assert system.cgroup_cpus(proc, root) == 2.0
-    assert system.cgroup_memory(proc, root) == (2_000_000_000, 500_000_000)
+    assert system_linux.cgroup_cpus(proc, root) == 2.0
+    assert system_linux.cgroup_memory(proc, root) == (2_000_000_000, 500_000_000)
 
 
 def test_outside_of_a_container_there_are_no_limits(tmp_path):
     proc, root = container(tmp_path, "0::/\n", {})
-    assert system.cgroup_cpus(proc, root) is None
-    assert system.cgroup_memory(proc, root) == (None, None)
+    assert system_linux.cgroup_cpus(proc, root) is None
+    assert system_linux.cgroup_memory(proc, root) == (None, None)
 
 
 @linux_only
