@@ -133,6 +133,12 @@ class TrackIndex:
         self._take(known)
         return True
 
+    def prepare(self, states: tuple[int, ...]) -> None:
+        """Does now what the first question about these states would do: it looks at every span."""
+        if len(self) and states:
+            self.busy_between_ns(int(self.start_ns[0]), int(self.end_ns[-1]), states)
+            self._outliers.limits_ns(states, 1e9)
+
     def rows_between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
         """First row and one past the last row that touch [start_ns, end_ns)."""
         first = int(self.end_ns.searchsorted(np.int64(start_ns), "right"))

@@ -27,6 +27,7 @@ AXIS_WORDS = "since the first batch"
 
 EMPTY_TITLE = "No trial yet"
 EMPTY_TEXT = "Open a script and press Start: every worker, the main process and the GPU then appear here while they run."
+PREPARING_TEXT = "Every span is looked through once; the window stays usable meanwhile."
 WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
 
 
@@ -68,9 +69,10 @@ def paint_plot_area(canvas: Canvas) -> None:
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
-    painter.setClipRect(QRectF(left, layout.axis_y, width, layout.height - layout.axis_y))
     marks = _ticks(canvas)
     if layout.axis_px:
+        _paint_axis_words(canvas, marks)
+        painter.setClipRect(QRectF(left, layout.axis_y, width, layout.axis_px))
         _paint_axis(canvas, marks)
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
     for tick in marks.major:
@@ -112,7 +114,7 @@ def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
     painter.save()
     if not canvas.is_raster:
         # the SVG generator does not clip: lines of plots that come from outside are covered instead
-        canvas.fill(0, layout.axis_y, canvas.left, layout.height - layout.axis_y, palette.base)
+        canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, palette.base)
         right = canvas.left + layout.plot_width
         canvas.fill(right, layout.header_height, layout.width - right, layout.height - layout.header_height, palette.base)
     for band, visible in _bands(canvas, 0, canvas.left):
@@ -247,11 +249,17 @@ def _ticks(canvas: Canvas) -> axis.Ticks:
     return dataclasses.replace(marks, major=major, minor=tuple(time + zero for time in marks.minor))
 
 
+def _paint_axis_words(canvas: Canvas, marks: axis.Ticks) -> None:
+    """Left of the axis: the full time that its labels are added to, or what they count from."""
+    words = marks.base.label if marks.base is not None else "" if canvas.scene.axis_zero is None else AXIS_WORDS
+    box = QRectF(10, canvas.layout.axis_y, canvas.left - 14, canvas.layout.axis_px - 5)
+    canvas.fill(0, box.top(), canvas.left, canvas.layout.axis_px, canvas.palette.base)
+    canvas.text(box, words, canvas.palette.muted, canvas.small_font)
+
+
 def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
     palette, layout = canvas.palette, canvas.layout
     bottom = layout.header_height
-    words = marks.base.label if marks.base is not None else "" if canvas.scene.axis_zero is None else AXIS_WORDS
-    canvas.text(QRectF(10, layout.axis_y, canvas.left - 14, bottom - layout.axis_y), words, palette.muted, canvas.small_font)
     width = layout.plot_width
     low, high = canvas.left + canvas.x0, canvas.left + canvas.x1
     for time in marks.minor:
@@ -276,6 +284,14 @@ def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:
 
 
 def _paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette: Palette) -> None:
+    if scene is None:
+        paint_message(painter, layout, palette, EMPTY_TITLE, EMPTY_TEXT)
+    else:
+        paint_message(painter, layout, palette, scene.title or "Starting", WAITING_TEXT)
+
+
+def paint_message(painter: QPainter, layout: Layout, palette: Palette, title: str, text: str) -> None:
+    """Words in place of a timeline, on the painter's ground."""
     font = painter.font()
     font.setPixelSize(15)
     font.setBold(True)
@@ -283,13 +299,13 @@ def _paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette
     painter.setPen(colour(palette.text))
     middle = layout.height / 2
     centre = int(Qt.AlignmentFlag.AlignHCenter)
-    painter.drawText(QRectF(20, middle - 44, layout.width - 40, 24), centre, EMPTY_TITLE if scene is None else scene.title or "Starting")
+    painter.drawText(QRectF(20, middle - 44, layout.width - 40, 24), centre, title)
     font.setPixelSize(12)
     font.setBold(False)
     painter.setFont(font)
     painter.setPen(colour(palette.muted))
     box = QRectF(max(layout.width / 2 - 260, 20), middle - 12, min(520, layout.width - 40), 60)
-    painter.drawText(box, centre | int(Qt.TextFlag.TextWordWrap), EMPTY_TEXT if scene is None else WAITING_TEXT)
+    painter.drawText(box, centre | int(Qt.TextFlag.TextWordWrap), text)
 
 
 def viewport_of(scene: Scene | None, start_ns: int | None = None, end_ns: int | None = None) -> Viewport:

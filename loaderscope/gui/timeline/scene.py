@@ -10,7 +10,7 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
-from loaderscope.gui.timeline.states import LEGEND_ORDER, STYLES, level_in
+from loaderscope.gui.timeline.states import LEGEND_ORDER, LEVEL_PARTS, STYLES, level_in
 from loaderscope.trace.lanes import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
 
@@ -115,6 +115,18 @@ class Scene:
                 self._tracks_of.setdefault(key.lane, []).append(key)
         self.rows = _rows(self.trace)
         return True
+
+    def prepare(self) -> None:
+        """Looks through all spans as painting them will need; for millions not to be done in the window's thread.
+
+        Another thread may do it as long as nobody else uses the scene yet.
+        """
+        for row in self.rows:
+            for lane in row.lanes:
+                for index in self.tracks(lane):
+                    for level in range(len(LEVEL_PARTS)):
+                        index.prepare(drawn_states(index.states, row.lane_kind, level))
+        self.legend()
 
     def tracks(self, lane: str) -> list[TrackIndex]:
         """The spans of a lane, outermost first."""

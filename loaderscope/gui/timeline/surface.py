@@ -10,12 +10,14 @@ from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
 
 from loaderscope.gui.theme import current_palette
 from loaderscope.gui.timeline.arrangement import Arranged, Arrangement, arrange
+from loaderscope.gui.timeline.arrows import LateArrows
 from loaderscope.gui.timeline.backing import Backing
-from loaderscope.gui.timeline.canvas import Canvas
+from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place
 from loaderscope.gui.timeline.navigation import Navigator
 from loaderscope.gui.timeline.notices import LaneNotices
 from loaderscope.gui.timeline.overlay import Over, paint_overlay
+from loaderscope.gui.timeline.painter import PREPARING_TEXT, paint_message
 from loaderscope.gui.timeline.pointer import Pointer
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
@@ -47,6 +49,7 @@ class TimelineSurface(QWidget):
 
     Attributes:
         dragging: whether the mouse is moving with a button held, which hides the hover card.
+        preparing: what is said while a trace with many spans is looked through, empty when none is.
 
     Signals:
         arrangementChanged: the user arranged the rows differently.
@@ -62,6 +65,8 @@ class TimelineSurface(QWidget):
         self.selected: SpanRef | None = None
         self.pointer: Pointer | None = None
         self.dragging = False
+        self.preparing = ""
+        self.arrows = LateArrows()
         self.backing = Backing()
         self._arrangement = Arrangement()
         self._arranged = Arranged()
@@ -157,6 +162,11 @@ class TimelineSurface(QWidget):
         origin = self.scene.origin_ns if self.scene else 0
         return origin + round(self.viewport.start), origin + round(self.viewport.end)
 
+    def show_arrows(self, shown: bool) -> None:
+        """Whether the costliest waits in sight get arrows."""
+        self.arrows.shown = shown
+        self.update()
+
     def time_at(self, x: float) -> float:
         """Nanoseconds since the origin at a place of the widget."""
         return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
@@ -172,6 +182,11 @@ class TimelineSurface(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
+        if self.preparing:
+            painter.fillRect(self.rect(), colour(current_palette().base))
+            paint_message(painter, self._layout, current_palette(), self.preparing, PREPARING_TEXT)
+            painter.end()
+            return
         painter.drawPixmap(0, 0, self._pixmap())
         if self.scene is not None and not self.scene.is_empty:
             paint_overlay(self._canvas(painter), self._over(), focused=self.hasFocus())
@@ -179,7 +194,7 @@ class TimelineSurface(QWidget):
 
     def _over(self) -> Over:
         """What lies over the painted timeline now."""
-        return Over(self.pointer, self.selected, self.measured, self.dragging)
+        return Over(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows)
 
     def _pixmap(self) -> QPixmap:
         parts = self.backing.parts

@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QPainter, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
+from loaderscope.gui.latest import Latest
 from loaderscope.gui.timeline import cards, query, statistics
 from loaderscope.gui.timeline.boxes import span_box
 from loaderscope.gui.timeline.canvas import Canvas
@@ -19,6 +20,7 @@ from loaderscope.gui.timeline.finder import Finder
 from loaderscope.gui.timeline.marking import Marking
 from loaderscope.gui.timeline.mouse import Mouse
 from loaderscope.gui.timeline.overlay import Over
+from loaderscope.gui.timeline.painter import overview_columns
 from loaderscope.gui.timeline.pointer import point, span_under
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
@@ -26,6 +28,9 @@ from loaderscope.gui.timeline.statistics import RangeSurvey
 from loaderscope.gui.timeline.surface import TimelineSurface
 from loaderscope.gui.timeline.viewport import Viewport
 from loaderscope.trace.model import Trace
+
+SPANS_AT_ONCE = 500_000
+"""So many spans are looked through while a frame is painted; more are in a thread of their own, before the trace is shown."""
 
 
 class TimelineWidget(TimelineSurface):
@@ -52,6 +57,9 @@ class TimelineWidget(TimelineSurface):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._live = False
+        self._awaited: Trace | None = None
+        self._when_shown: Callable[[], None] | None = None
+        self._preparation: Latest[Scene] = Latest(self._show_prepared)
         self.finder = Finder(self)
         self.marking = Marking(self)
         self._mouse = Mouse(self)
@@ -63,15 +71,35 @@ class TimelineWidget(TimelineSurface):
     # what is shown
 
     def set_trace(self, trace: Trace | None, title: str = "") -> None:
-        """Shows another trace, all of it; None shows what to do to get one."""
-        self.scene = Scene(trace, title) if trace is not None else None
+        """Shows another trace, all of it; None shows what to do to get one. One with many spans appears when it has been prepared."""
+        self._awaited, self._when_shown = trace, None
+        self._preparation.forget()
+        if trace is None or trace.span_count <= SPANS_AT_ONCE:
+            self._show(Scene(trace, title) if trace is not None else None)
+            return
+        self._show(None, f"Preparing {trace.span_count:,} spans")
+        columns = overview_columns(self._layout)
+        self._preparation.ask(lambda: _prepared(trace, title, columns))
+
+    def _show_prepared(self, scene: Scene) -> None:
+        if scene.trace is not self._awaited:
+            return
+        then = self._when_shown
+        self._show(scene)
+        if then is not None:
+            then()
+
+    def _show(self, scene: Scene | None, preparing: str = "") -> None:
+        self.scene, self.preparing = scene, preparing
         self.measured = self.selected = self.pointer = None
         following = self.navigator.following
-        self.navigator.reset(self.scene.total_ns if self.scene else 0.0)
-        if following and self.scene:
+        self.navigator.reset(scene.total_ns if scene else 0.0)
+        if following and scene:
             self.navigator.follow()
         self._scroll_bar.setValue(0)
-        self.setAccessibleDescription(title or "No trial yet")
+        self.setAccessibleDescription(preparing or (scene.title if scene else "") or "No trial yet")
+        if self._part is not None:
+            self.show_as_part(self._part)
         self._place()
         self._paint_anew()
         self.marking.show(())
@@ -120,7 +148,9 @@ class TimelineWidget(TimelineSurface):
 
     def show_range(self, start_ns: int, end_ns: int) -> None:
         """Shows a range of absolute time."""
-        if self.scene is not None:
+        if self.preparing:
+            self._when_shown = lambda: self.show_range(start_ns, end_ns)
+        elif self.scene is not None:
             origin = self.scene.origin_ns
             self._navigate(lambda: self.navigator.show(float(start_ns - origin), float(end_ns - origin)))
 
@@ -190,6 +220,8 @@ class TimelineWidget(TimelineSurface):
 
     def go_to(self, span: SpanRef) -> None:
         """Selects a span and brings it into view."""
+        if self.preparing:
+            self._when_shown = lambda: self.go_to(span)
         if self.scene is None:
             return
         origin = self.scene.origin_ns
@@ -369,3 +401,10 @@ class TimelineWidget(TimelineSurface):
             span = query.first_in_sight(self.scene, self.visible_range_ns()[0])
         if span is not None:
             self.go_to(span)
+
+
+def _prepared(trace: Trace, title: str, columns: int) -> Scene:
+    scene = Scene(trace, title)
+    scene.prepare()
+    scene.overview(columns)
+    return scene
