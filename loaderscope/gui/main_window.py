@@ -65,6 +65,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Loaderscope")
         self.resize(1440, 900)
         self._connect()
+        self.show_late_arrows(bool(self._settings.value("late_arrows", True, type=bool)))
         self._restore_layout()
         self._show_progress()
         self.views.timeline.setFocus()
@@ -375,9 +376,11 @@ class MainWindow(QMainWindow):
         views, scene = self.views, self.views.timeline.scene
         if scene is None or scene.is_empty:
             return None
-        timeline = views.timeline
+        timeline, other = views.timeline, views.pair.second.scene
         run = self._state.snapshot().run
-        return Figure(scene.trace, views.trials.currentText(), run, timeline.visible_range_ns(), timeline.arrangement)
+        title = scene.title or views.trials.currentText()
+        below = (other.trace, other.title) if other is not None else None
+        return Figure(scene.trace, title, run, timeline.visible_range_ns(), timeline.arrangement, below)
 
     # Closing
 
@@ -419,6 +422,13 @@ class MainWindow(QMainWindow):
             self._session = None
 
     # Look
+
+    def show_late_arrows(self, shown: bool) -> None:
+        """Whether the longest waits in sight get arrows; remembered."""
+        for timeline in (self.views.pair.first, self.views.pair.second):
+            timeline.show_arrows(shown)
+        self.commands["late_arrows"].setChecked(shown)
+        self._settings.setValue("late_arrows", shown)
 
     def switch_theme(self) -> None:
         """Light to dark and back."""

@@ -31,8 +31,10 @@ from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import CompareBar
 from loaderscope.gui.dock import Dock
+from loaderscope.gui.late_search import LateSearch
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.findings import FindingsPanel
+from loaderscope.gui.panels.late_batches import LateBatchesPanel
 from loaderscope.gui.panels.log import LogPanel
 from loaderscope.gui.panels.results import ResultsPanel
 from loaderscope.gui.panels.selection import SelectionPanel
@@ -114,6 +116,8 @@ class Views:
         self.startup = StartupPanel()
         self.memory: Chart[MemoryData] = Chart(paint_memory, MemoryData(), "Memory of each process")
         self.findings = FindingsPanel()
+        self.late, _ = LateSearch(self.timeline), LateSearch(self.pair.second)
+        self.late_batches = LateBatchesPanel(self.timeline, self.late)
         self.log = LogPanel()
         self.selection = SelectionPanel(self.timeline)
         self.spans = SpansPanel(self.timeline)
@@ -210,6 +214,7 @@ class Views:
             ("startup", "Start-up", self.startup),
             ("memory", "Memory", self.memory),
             ("findings", "Findings", self.findings),
+            ("late_batches", "Late batches", self.late_batches),
             ("log", "Log", self.log),
             ("selection", "Selection", self.selection),
             ("spans", "Spans", self.spans),
@@ -233,6 +238,7 @@ class Views:
             *above,
             self.startup.view,
             self.findings.view,
+            self.late_batches.table,
             self.log.source,
             self.log.filter,
             self.log.view,
@@ -260,7 +266,8 @@ class Views:
         window.splitDockWidget(docks["throughput"], docks["startup"], Qt.Orientation.Horizontal)
         window.splitDockWidget(docks["startup"], docks["findings"], Qt.Orientation.Horizontal)
         window.tabifyDockWidget(docks["startup"], docks["memory"])
-        window.tabifyDockWidget(docks["findings"], docks["log"])
+        window.tabifyDockWidget(docks["findings"], docks["late_batches"])
+        window.tabifyDockWidget(docks["late_batches"], docks["log"])
         window.tabifyDockWidget(docks["results"], docks["selection"])
         window.tabifyDockWidget(docks["selection"], docks["spans"])
         for dock in docks.values():

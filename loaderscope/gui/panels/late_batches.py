@@ -32,6 +32,9 @@ EMPTY = (
 )
 NOTHING = "The main process has not waited for a batch in this trial."
 
+LEAST_SHARE = 0.02
+"""A wait that takes less of what is in sight is zoomed to."""
+
 CAUSE_COLUMN = 3
 
 Index = QModelIndex | QPersistentModelIndex
@@ -261,5 +264,9 @@ class LateBatchesPanel(QWidget):
             return
         near_ns = scene.origin_ns + round((late.start_s + late.wait_s) * 1e9)
         span = query.wait_for(scene, batch_id(late.epoch, late.batch), near_ns)
-        if span is not None:
-            self._timeline.go_to(span)
+        if span is None:
+            return
+        self._timeline.go_to(span)
+        low_ns, high_ns = self._timeline.visible_range_ns()
+        if not low_ns <= span.start_ns < span.end_ns <= high_ns or span.duration_ns < LEAST_SHARE * (high_ns - low_ns):
+            self._timeline.focus_span()
