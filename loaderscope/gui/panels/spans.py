@@ -14,6 +14,7 @@ from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.cards import state_word
 from loaderscope.gui.timeline.listing import MOST_ROWS, Listing, list_spans
+from loaderscope.gui.timeline.lod import Ints
 from loaderscope.gui.timeline.query import SpanRef, samples_of
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.view import TimelineWidget
@@ -58,7 +59,7 @@ class SpansModel(QAbstractTableModel):
         self._put_in_order()
         self.endResetModel()
 
-    def span(self, row: int) -> SpanRef | None:
+    def span_of(self, row: int) -> SpanRef | None:
         """The span of a row."""
         return self._listing.span(int(self._order[row])) if self._listing is not None else None
 
@@ -135,7 +136,12 @@ class SpansModel(QAbstractTableModel):
             self._order = np.empty(0, np.int64)
             return
         column, order = self._sort
-        keys = {LANE: listing.track, STATE: listing.state, BATCH: listing.batch & ((1 << 40) - 1), EPOCH: listing.batch >> 40}
+        keys: dict[int, Ints] = {
+            LANE: listing.track.astype(np.int64),
+            STATE: listing.state,
+            BATCH: listing.batch & ((1 << 40) - 1),
+            EPOCH: listing.batch >> 40,
+        }
         keys |= {DURATION: listing.duration_ns, CPU: listing.cpu_ns}
         key = keys.get(column, listing.start_ns)
         self._order = np.argsort(-key if order == Qt.SortOrder.DescendingOrder else key, kind="stable")
@@ -237,7 +243,7 @@ class SpansPanel(QWidget):
         self.note.setText(text)
 
     def _go_to(self, row: int) -> None:
-        span = self.model.span(row) if row >= 0 else None
+        span = self.model.span_of(row) if row >= 0 else None
         if span is not None and span != self._timeline.selected:
             self._timeline.go_to(span)
 

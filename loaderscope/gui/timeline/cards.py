@@ -199,22 +199,21 @@ def _shortened(samples: Ints) -> str:
 
 
 def _size_lines(scene: Scene, span: SpanRef) -> list[Line]:
-    """How many bytes were sent or received, and what that took."""
-    lines: list[Line] = []
+    """How many bytes were sent or received, and what that took. What lies in shared memory is not in them."""
     if span.state == State.SEND:
         # its feeder thread goes on after it
         until = dataclasses.replace(span, end_ns=span.end_ns + _FEEDER_NS)
         parts = [part for part in rows_inside(scene, until, (State.SERIALISE, State.TRANSMIT)) if part.batch == span.batch]
-        for part in parts:
-            name = "serialised" if part.state == State.SERIALISE else "sent"
-            lines.append((name, _bytes(part.value), f"in {axis.duration(part.duration_ns)}", False))
+        words = {State.SERIALISE: "serialised", State.TRANSMIT: "sent"}
+        took = ", ".join(f"{words[State(part.state)]} in {axis.duration(part.duration_ns)}" for part in parts)
+        return [("message", _bytes(max(part.value for part in parts)), took, False)] if parts else []
     if span.state in (State.WAIT, State.DESERIALISE):
         before = dataclasses.replace(span, start_ns=span.start_ns - (1 if span.state == State.DESERIALISE else 0))
         received = [part for part in rows_inside(scene, before, (State.RECEIVE,)) if part.value >= 0]
         if received:
-            count = f"in {len(received)} messages" if len(received) > 1 else ""
-            lines.append(("received", _bytes(sum(part.value for part in received)), count, False))
-    return lines
+            what = "message" if len(received) == 1 else f"{len(received)} messages"
+            return [(what, _bytes(sum(part.value for part in received)), "received; tensors come in shared memory", False)]
+    return []
 
 
 def _bytes(count: int) -> str:

@@ -64,6 +64,11 @@ CONTROLS = (
     Control("marking.undo", (QKeyCombination(_CONTROL, _Key.Key_Z),), "take back what was last done to a mark"),
 )
 
+
+def _combined(key: Key) -> int:
+    return key.toCombined() if isinstance(key, QKeyCombination) else key.value
+
+
 MOUSE = (
     ("Ctrl + wheel, pinch", "zoom at the cursor"),
     ("wheel, two fingers", "scroll lanes, pan"),
@@ -75,7 +80,7 @@ MOUSE = (
 )
 
 
-METHODS = {QKeySequence(key)[0].toCombined(): control.method for control in CONTROLS for key in control.keys}
+METHODS = {_combined(key): control.method for control in CONTROLS for key in control.keys}
 """Method by key and modifiers."""
 
 

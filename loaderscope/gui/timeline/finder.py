@@ -21,6 +21,7 @@ _SLICE_S = 0.008
 """How long one slice of a search holds up the window: less than a frame."""
 
 _FIELD_PX = 230
+_MOST_PX = 920
 
 
 class Finder(QFrame):
@@ -54,7 +55,7 @@ class Finder(QFrame):
         self._previous = self._button("‹", "Previous (Shift+Enter, Shift+F3)", self.previous_hit)
         self._next = self._button("›", "Next (Enter, F3)", self.next_hit)
         close = self._button("×", "Close the search (Esc)", self.close_bar)
-        layout = QHBoxLayout(self)
+        self._row = layout = QHBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(6)
         for part in (self.field, self.note, self._previous, self._next, close):
@@ -104,10 +105,13 @@ class Finder(QFrame):
 
     def place(self) -> None:
         """Puts the bar at the upper right of the timeline, over its heading."""
-        limit = min(self._widget.width() - 24, 760)
-        self.note.setMaximumWidth(max(limit - _FIELD_PX - 130, 60))
+        limit = min(self._widget.width() - 24, _MOST_PX)
+        # a sentence takes the room there is, so that it has few lines
+        room = max(limit - _FIELD_PX - 150, 60)
+        self.note.setMinimumWidth(min(self.note.fontMetrics().horizontalAdvance(self.note.text()) + 4, room))
+        self.note.setMaximumWidth(room)
         wide = min(self.sizeHint().width(), limit)
-        height = max(self.sizeHint().height(), self.layout().heightForWidth(wide))
+        height = max(self.sizeHint().height(), self._row.heightForWidth(wide))
         self.setGeometry(self._widget.width() - wide - 14, 4, wide, height)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

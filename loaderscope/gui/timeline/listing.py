@@ -51,11 +51,11 @@ class Listing:
 
     def label(self, at: int) -> str:
         """The name of a row's lane."""
-        return self.tracks[self.track[at]].label
+        return self.tracks[int(self.track[at])].label
 
     def span(self, at: int) -> SpanRef:
         """A row as a span."""
-        track = self.tracks[self.track[at]]
+        track = self.tracks[int(self.track[at])]
         return reference(track.lane, track.number, track.index, int(self.row[at]))
 
     def find(self, span: SpanRef) -> int | None:

@@ -175,6 +175,7 @@ class _TextField(QLineEdit):
 
     def __init__(self, parent: TimelineWidget) -> None:
         super().__init__(parent)
+        self._timeline = parent
         self.hide()
         self.setAccessibleName("Text of the mark")
         self.setPlaceholderText("what happens here")
@@ -189,7 +190,7 @@ class _TextField(QLineEdit):
         self.setText(mark.text)
         self.selectAll()
         self.resize(_FIELD_PX, self.sizeHint().height())
-        room = self.parentWidget().width() - self.width() - 4
+        room = self._timeline.width() - self.width() - 4
         self.move(round(min(max(x, 4.0), room)), round(y))
         self.show()
         self.setFocus()
@@ -198,7 +199,7 @@ class _TextField(QLineEdit):
         if event.key() == Qt.Key.Key_Escape:
             self._mark = None
             self.hide()
-            self.parentWidget().setFocus()
+            self._timeline.setFocus()
         else:
             super().keyPressEvent(event)
             event.accept()  # what a field has no use for is no key of the timeline

@@ -63,53 +63,67 @@ def parse(text: str, lanes: Mapping[str, str], names: Mapping[int, str], marks: 
         SearchError: it asks for nothing that could be there.
     """
     text = " ".join(text.lower().split())
-    rest, found = text, {}
+    rest = text
+    wanted = Wanted(text)
     for match in _LENGTH.finditer(text):
         is_longer = match[1] in ("longer than", "over") or match[1].startswith(">")
-        found["longer_ns" if is_longer else "shorter_ns"] = round(float(match[2].replace(",", ".")) * _UNIT_NS[match[3] or "ms"])
+        bound_ns = round(float(match[2].replace(",", ".")) * _UNIT_NS[match[3] or "ms"])
+        wanted = dataclasses.replace(wanted, longer_ns=bound_ns) if is_longer else dataclasses.replace(wanted, shorter_ns=bound_ns)
         rest = rest.replace(match[0], " ", 1)
     for match in _NUMBERED.finditer(rest):
-        found["sample" if match[1] == "index" else match[1]] = int(match[2])
+        number = int(match[2])
+        if match[1] == "batch":
+            wanted = dataclasses.replace(wanted, batch=number)
+        elif match[1] == "epoch":
+            wanted = dataclasses.replace(wanted, epoch=number)
+        else:
+            wanted = dataclasses.replace(wanted, sample=number)
     rest = " ".join(word for word in _NUMBERED.sub(" ", rest).split() if word != "of")
-    wanted = Wanted(text, **found)
     if not rest:
         return wanted
     if _BATCH.fullmatch(rest):
         return dataclasses.replace(wanted, batch=int(rest.lstrip("#")))
-    changes = _words(rest, {label.lower(): key for label, key in lanes.items()}, names)
-    if changes is not None:
-        return dataclasses.replace(wanted, **changes)
+    named = _words(rest, {label.lower(): key for label, key in lanes.items()}, names)
+    if named is not None:
+        return dataclasses.replace(wanted, states=named.states, names=named.names, lanes=named.lanes)
     if any(text in mark.lower() for mark in marks):
         return dataclasses.replace(wanted, spans=False)
     raise SearchError(f"Nothing here is called “{rest}”. {HELP}")
 
 
-def _words(rest: str, lanes: Mapping[str, str], names: Mapping[int, str]) -> dict[str, frozenset[int] | frozenset[str]] | None:
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    states: frozenset[int] | None = None
+    names: frozenset[int] | None = None
+    lanes: frozenset[str] | None = None
+
+
+def _words(rest: str, lanes: Mapping[str, str], names: Mapping[int, str]) -> _Named | None:
     """What is left of a text: a state, a lane, or both in either order."""
-    states = _states(rest, names)
-    if states is not None:
-        return states
+    named = _states(rest, names)
+    if named is not None:
+        return named
     # the longest label first: worker 12 begins with worker 1
     for label in sorted(lanes, key=len, reverse=True):
         match = re.search(rf"(?<!\S){re.escape(label)}(?!\S)", rest)
         if match is None:
             continue
         other = " ".join((rest[: match.start()] + rest[match.end() :]).split())
-        states = _states(other, names) if other else {}
-        if states is not None:
-            return {"lanes": frozenset((lanes[label],)), **states}
+        named = _states(other, names) if other else _Named()
+        if named is not None:
+            return dataclasses.replace(named, lanes=frozenset((lanes[label],)))
     return None
 
 
-def _states(phrase: str, names: Mapping[int, str]) -> dict[str, frozenset[int] | frozenset[str]] | None:
+def _states(phrase: str, names: Mapping[int, str]) -> _Named | None:
     """The states or modules that a phrase names: by its whole word, by the beginning of one, or by a module."""
     words = {state: {style.word.lower(), style.legend.lower()} for state, style in STYLES.items()}
     exact = frozenset(state for state, called in words.items() if phrase in called)
     if exact:
-        return {"states": exact}
+        return _Named(exact)
     module = phrase.removeprefix("import ").strip()
     modules = frozenset(number for number, name in names.items() if module in name.lower())
     beginning = frozenset(state for state, called in words.items() if any(word.startswith(phrase) for word in called))
     if beginning and not (modules and phrase != module):
-        return {"states": beginning}
-    return {"states": frozenset((int(State.IMPORT),)), "names": modules} if modules else None
+        return _Named(beginning)
+    return _Named(frozenset((int(State.IMPORT),)), modules) if modules else None
