@@ -67,7 +67,7 @@ _DETAILS = {
     "first_fetch": "{worker} reads the samples of the first batch from the dataset",
     "first_collate": "{worker} collates the first batch",
     "first_send": "{worker} sends the first batch",
-    "first_receive": "the first batch travels to the main process and is unpacked",
+    "first_receive": "the first batch gets from {worker} into the hands of the main process",
 }
 
 

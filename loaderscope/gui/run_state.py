@@ -185,7 +185,7 @@ def environment_text(environment: dict[str, Any]) -> str:
     if environment.get("usable_cpus"):
         parts.append(f"{environment['usable_cpus']} CPUs")
     if environment.get("python"):
-        parts.append(f"Python {environment['python']}")
+        parts.append(f"Python {environment['python']}" + (" without GIL" if environment.get("free_threaded") else ""))
     if environment.get("torch"):
         parts.append(f"torch {environment['torch']}")
     return " · ".join(parts)

@@ -65,7 +65,7 @@ def _heading(document: dict[str, Any]) -> str:
     facts = [f"{target['name']} of {target['script']}"]
     for key, name in (("python", "Python "), ("torch", "torch "), ("usable_cpus", "usable CPUs: ")):
         if environment.get(key) is not None:
-            facts.append(f"{name}{environment[key]}")
+            facts.append(f"{name}{environment[key]}" + (" without GIL" if key == "python" and environment.get("free_threaded") else ""))
     return " · ".join(facts)
 
 

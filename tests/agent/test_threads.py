@@ -10,6 +10,7 @@ from agents import write_into
 from torch.utils.data import DataLoader, Dataset
 
 from loaderscope.agent import thread_loader
+from loaderscope.agent.errors import AgentError
 from loaderscope.agent.layout import THREAD_WORKER_BASE, Role, State
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 
@@ -134,6 +135,10 @@ def failure(agent, target, config, **order):
     return info
 
 
+def newest_log_of(agent):
+    return max(agent.folder.glob(f"log-{agent.process.pid}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_threads_give_the_batches_of_worker_processes_in_their_order(agent, target):
     attach(agent, target)
@@ -213,7 +218,7 @@ def test_each_thread_is_recorded_under_its_number(agent):
     attach(agent, "plain")
     outcome = agent.trial(config_of(num_workers=2), Consumer("none"), epochs=2, record=True)
     assert outcome.batches == 8
-    (log,) = logs.read_logs(max(agent.folder.glob(f"log-{agent.process.pid}-*"), key=lambda path: int(path.name.rpartition("-")[2])))
+    (log,) = logs.read_logs(newest_log_of(agent))
     assert log.header["role"] == Role.MAIN
     assert logs.assert_nested(log) == []
     for state in (State.FETCH, State.COLLATE, State.SEND):
@@ -282,3 +287,41 @@ def test_main_keeps_its_own_number_of_threads():
     thread_loader.use_threads(loader)
     assert len(list(loader)) == 4
     assert torch.get_num_threads() == before
+
+
+def test_a_loader_inside_the_dataset_is_not_taken_for_the_measured_one(agent):
+    attach(agent, "nested")
+    assert agent.trial(config_of(num_workers=2, batch_size=4), record=True).batches == 6
+    (log,) = logs.read_logs(newest_log_of(agent))
+    fetches = [begin for begin, _ in logs.spans(log, State.FETCH)]
+    assert sorted(begin.a for begin in fetches) == [0, 1, 2, 3, 4, 5]
+    assert [end.a for _, end in logs.spans(log, State.WAIT)] == [0, 1, 2, 3, 4, 5, -1]
+    assert len(logs.spans(log, State.ITERATOR)) == 1
+
+
+def test_a_loader_with_a_worker_loop_of_its_own_is_refused():
+    loader = DataLoader(list(range(8)), num_workers=1)
+    context = thread_loader._Context(loader)
+    with pytest.raises(AgentError, match="a DataLoader runs a loop of its own"):
+        context.Process(target=print, args=())
+
+
+def test_batches_of_threads_can_go_through_a_pin_thread(monkeypatch):
+    """The pin thread itself needs an accelerator; here one stands in that takes from and puts into the same queues."""
+    pinned = []
+
+    def pin(in_queue, out_queue, _device, done, *_rest):
+        while not done.is_set():
+            message = in_queue.get(timeout=30)
+            if not done.is_set():
+                pinned.append(message[0])
+                out_queue.put(message)
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 0)
+    monkeypatch.setattr(torch.utils.data._utils.pin_memory, "_pin_memory_loop", pin)
+    loader = DataLoader(list(range(12)), 2, num_workers=2, pin_memory=True)
+    thread_loader.use_threads(loader)
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+    assert sorted(pinned) == [0, 1, 2, 3, 4, 5]
+    assert not worker_threads()

@@ -10,7 +10,7 @@ from loaderscope.analysis.results import Estimate, SettingResult, TrialResult
 from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.panels.results import COLUMNS, ResultsModel, visible_columns
 from loaderscope.gui.panels.sweep import SweepPanel
-from loaderscope.gui.run_state import SettingRow
+from loaderscope.gui.run_state import SettingRow, environment_text
 from loaderscope.sweep.request import Axes, Request
 
 PROCESS = TrialConfig(2, 32, 2, False, False, "fork", True, "process")
@@ -61,6 +61,11 @@ def test_batches_that_cannot_be_compared_are_marked(qapp):
     assert texts == ["process", "thread ≠", "thread"]
     tips = [model.data(model.index(number, BACKEND), Qt.ItemDataRole.ToolTipRole) for number in range(3)]
     assert ["numpy, random" in tip for tip in tips] == [False, True, False]
+
+
+def test_an_interpreter_without_the_lock_is_told():
+    assert "Python 3.14.0 without GIL" in environment_text({"python": "3.14.0", "free_threaded": True})
+    assert "GIL" not in environment_text({"python": "3.14.0", "free_threaded": False})
 
 
 def test_the_chart_has_a_line_for_each_backend():

@@ -110,3 +110,9 @@ def test_targets_are_told_one_a_line():
     assert len(lines) == 4
     assert "train_set" in lines[1] and "120 samples" in lines[1] and "line 7" in lines[1]
     assert "needs root" in lines[2]
+
+
+def test_an_interpreter_without_the_lock_is_told(document):
+    assert "GIL" not in format_table(document)
+    free = {**document, "environment": {**document["environment"], "free_threaded": True}}
+    assert " without GIL" in format_table(free).splitlines()[0]
