@@ -28,7 +28,7 @@ from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 
 

@@ -214,10 +214,10 @@ class Views:
             ("startup", "Start-up", self.startup),
             ("memory", "Memory", self.memory),
             ("findings", "Findings", self.findings),
-            ("late_batches", "Late batches", self.late_batches),
             ("log", "Log", self.log),
             ("selection", "Selection", self.selection),
             ("spans", "Spans", self.spans),
+            ("late_batches", "Late batches", self.late_batches),
             ("results", "Results", self.results),
         )
         docks = {name: Dock(name, title, content, window) for name, title, content in contents}
@@ -238,13 +238,13 @@ class Views:
             *above,
             self.startup.view,
             self.findings.view,
-            self.late_batches.table,
             self.log.source,
             self.log.filter,
             self.log.view,
             self.spans.lanes,
             self.spans.table,
             self.selection.table,
+            self.late_batches.table,
         )
         for first, second in itertools.pairwise((panel.budget, panel.start, *stops, self.results.table)):
             QWidget.setTabOrder(first, second)
@@ -266,10 +266,10 @@ class Views:
         window.splitDockWidget(docks["throughput"], docks["startup"], Qt.Orientation.Horizontal)
         window.splitDockWidget(docks["startup"], docks["findings"], Qt.Orientation.Horizontal)
         window.tabifyDockWidget(docks["startup"], docks["memory"])
-        window.tabifyDockWidget(docks["findings"], docks["late_batches"])
-        window.tabifyDockWidget(docks["late_batches"], docks["log"])
+        window.tabifyDockWidget(docks["findings"], docks["log"])
         window.tabifyDockWidget(docks["results"], docks["selection"])
         window.tabifyDockWidget(docks["selection"], docks["spans"])
+        window.tabifyDockWidget(docks["spans"], docks["late_batches"])
         for dock in docks.values():
             dock.show()
         docks["startup"].raise_()

@@ -35,7 +35,7 @@ NOTHING = "The main process has not waited for a batch in this trial."
 LEAST_SHARE = 0.02
 """A wait that takes less of what is in sight is zoomed to."""
 
-CAUSE_COLUMN = 3
+EPOCH_COLUMN, CAUSE_COLUMN = 2, 3
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -253,6 +253,7 @@ class LateBatchesPanel(QWidget):
             if at is not None:
                 kind = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
                 self.table.selectionModel().setCurrentIndex(self.model.index(at, 0), kind)
+        self.table.setColumnHidden(EPOCH_COLUMN, not any(row.epoch for row in rows))
         self.note.setText(summary_text(late) if late is not None else "")
         self.empty.setText(EMPTY if late is None else NOTHING)
         self._stack.setCurrentIndex(1 if rows else 0)
