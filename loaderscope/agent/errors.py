@@ -65,6 +65,8 @@ _LIMITS = (
     ("Cannot allocate memory", "the system has no memory left"),
     ("DefaultCPUAllocator: can't allocate memory", "the system has no memory left"),
     ("WinError 1455", "the paging file is too small for another worker"),
+    ("error code: <1455>", "the paging file is too small for a batch in shared memory"),  # torch's own file mappings on Windows
+    ("WinError 1450", "Windows has no resources left for another worker"),
 )
 _SIGNAL_HINTS = {
     "Killed": "the system does that when memory runs out",

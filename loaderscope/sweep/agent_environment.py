@@ -24,7 +24,8 @@ def clean_environment(environment: Mapping[str, str], python: str, frozen: bool,
         environment: the app's environment.
         python: the interpreter to be started.
         frozen: the app is a bundle (PyInstaller keeps the user's library path in `NAME_ORIG`).
-        windows: on Windows a conda interpreter misses its DLLs unless its prefix is activated on PATH.
+        windows: on Windows a conda interpreter misses its DLLs unless its prefix is activated on PATH, and prints to a pipe in
+            the code page, which ends a script that prints what the page lacks and a console shows.
     """
     clean = dict(environment)
     clean.pop("__PYVENV_LAUNCHER__", None)  # macOS: makes another interpreter believe that it is the app's venv
@@ -37,12 +38,27 @@ def clean_environment(environment: Mapping[str, str], python: str, frozen: bool,
             clean.pop(name, None)
             if original:
                 clean[name] = original
-    prefix = Path(python).parent
-    if windows and (prefix / "conda-meta").is_dir():
-        path = [str(prefix / folder) if folder else str(prefix) for folder in _CONDA_FOLDERS]
-        clean["PATH"] = os.pathsep.join([*path, clean.get("PATH", "")])
-        clean.setdefault("CONDA_PREFIX", str(prefix))
+    if windows:
+        clean.setdefault("PYTHONIOENCODING", "utf-8")
+        prefix = _conda_prefix(Path(python))
+        if prefix is not None:
+            path = [str(prefix / folder) if folder else str(prefix) for folder in _CONDA_FOLDERS]
+            clean["PATH"] = os.pathsep.join([*path, clean.get("PATH", "")])
+            clean.setdefault("CONDA_PREFIX", str(prefix))
     return clean
+
+
+def _conda_prefix(python: Path) -> Path | None:
+    """The conda environment that an interpreter of Windows is of, or that its venv was made from; None if there is none."""
+    prefix = python.parent
+    if not (prefix / "conda-meta").is_dir():
+        try:
+            lines = (prefix.parent / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return None
+        settings = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+        prefix = Path(settings.get("home", ""))
+    return prefix if (prefix / "conda-meta").is_dir() else None
 
 
 def interpreter_environment(python: str) -> dict[str, str]:

@@ -132,7 +132,8 @@ class AgentProcess:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        """The agent's own process: in a Windows venv `python.exe` is a launcher, whose child is the interpreter."""
+        return int(self.hello["pid"])
 
     @property
     def alive(self) -> bool:

@@ -83,6 +83,12 @@ def _kernel32() -> Any:
     return library
 
 
+def _last_error() -> OSError:
+    if sys.platform != "win32":
+        raise OSError("job objects exist on Windows only")
+    return ctypes.WinError(ctypes.get_last_error())
+
+
 class WindowsReaper:
     """See `Reaper`.
 
@@ -137,5 +143,5 @@ class WindowsReaper:
         return int(accounting.ActiveProcesses)
 
     def _check(self, result: Any) -> None:
-        if not result and sys.platform == "win32":
-            raise ctypes.WinError(ctypes.get_last_error())
+        if not result:
+            raise _last_error()

@@ -25,6 +25,12 @@ from loaderscope.agent.errors import describe, is_user_file
         (RuntimeError("received 0 items of ancdata"), "limit", ["file descriptors"]),
         (OSError(24, "Too many open files"), "limit", ["file descriptors"]),
         (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "limit", ["/dev/shm"]),
+        (
+            OSError("[WinError 1455] The paging file is too small for this operation to complete"),
+            "limit",
+            ["paging file", "another worker"],
+        ),
+        (RuntimeError("Couldn't open shared file mapping: <torch_7_1>, error code: <1455>"), "limit", ["paging file", "shared memory"]),
         (MemoryError(), "limit", ["no memory left"]),
         (
             RuntimeError(

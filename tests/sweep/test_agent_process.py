@@ -29,9 +29,9 @@ def dial():
     return socket.create_connection((host, int(port)))
 def send(connection, **message):
     connection.sendall(json.dumps(message).encode() + b"\\n")
-def greet(protocol=1, token=None):
+def greet(protocol=1, token=None, pid=None):
     connection = dial()
-    send(connection, type="hello", token=token or os.environ["LOADERSCOPE_TOKEN"], protocol=protocol, pid=os.getpid())
+    send(connection, type="hello", token=token or os.environ["LOADERSCOPE_TOKEN"], protocol=protocol, pid=pid or os.getpid())
     return connection
 def serve(connection, answer):
     for line in connection.makefile():
@@ -262,6 +262,30 @@ def test_a_conda_interpreter_on_windows_finds_its_libraries(tmp_path):
     assert folders[0] == str(tmp_path)
     assert str(tmp_path / "Library/bin") in folders
     assert folders[-1] == "old"
+
+
+def test_a_venv_made_from_conda_on_windows_finds_condas_libraries(tmp_path):
+    conda, venv = tmp_path / "my conda", tmp_path / "venv"
+    (conda / "conda-meta").mkdir(parents=True)
+    venv.mkdir()
+    (venv / "pyvenv.cfg").write_text(f"home = {conda}\ninclude-system-site-packages = false\n", encoding="utf-8")
+    python = str(venv / "Scripts" / "python.exe")
+    cleaned = clean_environment({"PATH": "old"}, python, frozen=False, windows=True)
+    assert str(conda / "Library/bin") in cleaned["PATH"].split(os.pathsep)
+    (venv / "pyvenv.cfg").write_text("home = C:\\Python312\n", encoding="utf-8")
+    assert clean_environment({"PATH": "old"}, python, frozen=False, windows=True)["PATH"] == "old"
+
+
+def test_a_script_on_windows_prints_to_the_app_what_its_console_would_show():
+    assert clean_environment({}, "python.exe", frozen=False, windows=True)["PYTHONIOENCODING"] == "utf-8"
+    own = {"PYTHONIOENCODING": "cp1252"}
+    assert clean_environment(own, "python.exe", frozen=False, windows=True) == own
+    assert clean_environment({}, "/usr/bin/python", frozen=False, windows=False) == {}
+
+
+def test_the_agents_pid_is_the_interpreters_and_not_its_launchers(play):
+    agent = play("c = greet(pid=4242)\nserve(c, lambda m: None)")
+    assert agent.pid == 4242
 
 
 def test_closing_twice_is_harmless(play):

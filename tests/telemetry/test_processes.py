@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 from running import until
 
 from loaderscope.agent import layout
-from loaderscope.telemetry.processes import ProcessSampler, mapped_log_bytes, read_smaps_rollup
+from loaderscope.telemetry.processes import ProcessSampler, mapped_log_bytes, process_memory, read_smaps_rollup
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.telemetry.samples import append_samples
 from loaderscope.trace.model import Trace
@@ -166,3 +167,10 @@ def test_samples_move_to_the_agents_clock(child, tmp_path):
     append_samples(trace, samples, clock_offset_ns=1_000)
     threads = next(sample for sample in samples if sample.info.key == "threads/main")
     assert trace.series["threads/main"][1].view()["time_ns"][0] == threads.time_ns + 1_000
+
+
+def test_on_windows_private_bytes_and_commit_are_read_beside_the_working_set(monkeypatch):
+    full = types.SimpleNamespace(rss=300, uss=100, private=250, pagefile=260)
+    process = types.SimpleNamespace(pid=1, memory_full_info=lambda: full)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert process_memory(process) == {"uss": 100, "rss": 300, "private": 250, "commit": 260}

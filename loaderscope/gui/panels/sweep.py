@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import multiprocessing
-import os
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
@@ -18,6 +17,8 @@ from loaderscope.gui.panels.headings import heading
 from loaderscope.gui.words import bytes_text, count_text, rough_duration_text
 from loaderscope.sweep.options import BACKENDS
 from loaderscope.sweep.request import Axes, Request
+from loaderscope.sweep.space import default_workers
+from loaderscope.sweep.system import usable_cpus
 
 BUDGETS = (
     ("No time limit", None),
@@ -54,20 +55,6 @@ class Forecast:
     commit: str | None = None  # Windows: at how many workers it refuses more
 
 
-def default_workers(usable_cpus: int) -> tuple[int, ...]:
-    """0, 1, 2, 4 ... up to the usable cores."""
-    values, value = [0], 1
-    while value <= usable_cpus:
-        values.append(value)
-        value *= 2
-    return tuple(values)
-
-
-def usable_cpu_count() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class SweepPanel(QWidget):
     """The axes as chips and the rest as small fields; `changed` when the request differs from before."""
 
@@ -98,7 +85,7 @@ class SweepPanel(QWidget):
         self.footer = self._build_footer()
         self.expected_s: float | None = None  # what the sweep will take as it is set now
         self._quiet = True
-        defaults = default_workers(usable_cpu_count())
+        defaults = default_workers(usable_cpus())
         self.workers.set_values([*defaults, max(defaults[-1] * 2, 1)], defaults)
         self.batch_size.set_values([16, 32, 64], [32])
         self.prefetch.set_values([2, 4, 8], [2])
