@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loaderscope.gui.timeline.drawn import drawn_spans, filled_ns
 from loaderscope.gui.timeline.lod import TrackIndex, stack_heights
 from loaderscope.gui.timeline.outliers import OUTLIER
+from loaderscope.gui.timeline.strips import Strip
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS
 
@@ -205,3 +207,59 @@ def test_searching_does_not_cast_the_columns():
     assert index.start_ns.dtype == np.int64
     with pytest.raises(TypeError):
         index.busy_ns(None, (28,))
+
+
+def strip_of(index, states, level=0):
+    return Strip(index, tuple(states), 0.0, 20.0, level, 0.0, 20.0)
+
+
+@given(st.lists(st.tuples(span_lists(), st.sets(st.sampled_from(STATES), min_size=1)), min_size=1, max_size=4), edge_lists())
+@settings(max_examples=250, deadline=None)
+def test_time_by_spans_of_several_strips_is_exact(lists, edges):
+    """With gaps, spans of no length, equal edges, edges beside all spans, and strips that draw only some of the states."""
+    strips = [strip_of(TrackIndex(columns_of(spans)), sorted(states)) for spans, states in lists]
+    between = [strip.index.rows_between(int(edges[0]), int(edges[-1])) for strip in strips]
+    levels, filled = filled_ns(drawn_spans(strips, between), len(strips), edges)
+    for number, (strip, (spans, _)) in enumerate(zip(strips, lists, strict=True)):
+        for level, state in enumerate(strip.states):
+            expected = reference_busy(spans, edges.tolist(), state)
+            found = filled[levels.index(level), number].tolist() if level in levels else [0] * len(expected)
+            assert found == expected
+
+
+@given(st.lists(span_lists(), min_size=1, max_size=3), edge_lists())
+@settings(max_examples=100, deadline=None)
+def test_nested_levels_and_both_ways_of_summing_agree(lists, edges):
+    """Two strips of one track, each with the states of its level; by spans and by the cumulative times."""
+    indexes = [TrackIndex(columns_of(spans)) for spans in lists]
+    strips = [strip_of(index, states, level) for index in indexes for level, states in enumerate((STATES[:1], STATES[1:]))]
+    between = [strip.index.rows_between(int(edges[0]), int(edges[-1])) for strip in strips]
+    levels, filled = filled_ns(drawn_spans(strips, between), len(strips), edges)
+    for number, strip in enumerate(strips):
+        busy = strip.index.busy_ns(edges, strip.states)
+        for level, state in enumerate(strip.states):
+            expected = busy.get(state, np.zeros(len(edges) - 1, np.int64))
+            found = filled[levels.index(level), number] if level in levels else np.zeros(len(edges) - 1)
+            assert np.array_equal(found, expected)
+
+
+def test_what_a_strip_does_not_draw_is_left_out():
+    strip = strip_of(TrackIndex(columns_of([(0, 10, 28), (10, 30, 30), (30, 40, 3000), (40, 50, 31)])), (30, 31))
+    spans = drawn_spans([strip, strip], [(0, 4), (3, 4)])
+    assert spans.row.tolist() == [1, 3, 3]
+    assert spans.strip.tolist() == [0, 0, 1]
+    assert spans.level.tolist() == [0, 1, 1]
+
+
+def test_the_limits_of_marks_are_those_of_the_outliers():
+    """Spans above the limits are the same that a search for outliers finds."""
+    random = np.random.default_rng(4)
+    lengths = np.where(random.random(5000) < 0.005, random.integers(2000, 9000, 5000), random.integers(50, 150, 5000))
+    end = ORIGIN + np.cumsum(lengths + 10)
+    index = TrackIndex(columns_of(list(zip((end - lengths).tolist(), end.tolist(), [28, 30] * 2500, strict=True))))
+    every_ns = 40_000.0
+    limits = index.limits_ns((28, 30), every_ns)
+    above = np.flatnonzero(lengths > np.where(index.state == 28, limits[0], limits[1]))
+    found = index.outliers((28, 30), ORIGIN, int(end[-1]) + 1, longer_than_ns=index.rare_ns((28, 30), every_ns))
+    assert above.tolist() == found.tolist()
+    assert 0 < len(above) < 25

@@ -12,10 +12,12 @@ from PySide6.QtGui import QFont, QPainter, QPixmap
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline.canvas import Canvas
 from loaderscope.gui.timeline.layout import Layout
+from loaderscope.gui.timeline.names import NAME_REACH_PX
 from loaderscope.gui.timeline.painter import (
     OVERVIEW_STALE_SHARE,
     overview_columns,
     paint,
+    paint_axis,
     paint_header,
     paint_labels,
     paint_plot_area,
@@ -55,6 +57,7 @@ class Backing:
         self._known: dict[object, int] = {}  # rows of each visible track and series that are painted
         self._open_ns: list[int] = []
         self._overview: object = None
+        self._are_exact: tuple[bool, ...] = ()  # see `paint_plot_area`
 
     def invalidate(self) -> None:
         """Paints all of it the next time."""
@@ -97,10 +100,11 @@ class Backing:
             # zoomed: title, legend and minimap are as they were
             canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
             canvas.fill(0, layout.axis_y, layout.width, layout.height - layout.axis_y, palette.base)
-            paint_plot_area(canvas)
+            paint_axis(canvas)
+            self._are_exact = paint_plot_area(canvas)
             paint_labels(canvas)
         else:
-            paint(painter, scene, view, layout, palette, scroll_y=scroll_y)
+            self._are_exact = paint(painter, scene, view, layout, palette, scroll_y=scroll_y)
         painter.end()
         self.paints += 1
         self._in_a_row = 0
@@ -116,7 +120,7 @@ class Backing:
         A mere pan leaves the shares in the labels as they are; the owner has all of it painted when the view has settled.
         """
         assert self._pixmap is not None
-        width, ratio = layout.plot_width, self._pixmap.devicePixelRatio()
+        width, top, ratio = layout.plot_width, layout.header_height, self._pixmap.devicePixelRatio()
         exact = (self._view.start - view.start) / view.span * width
         pixels = round(exact)
         grown = scene.version != self._version
@@ -124,28 +128,36 @@ class Backing:
             return False
         if grown and self._in_a_row >= _PARTS_IN_A_ROW:
             return False
-        parts = [(0, pixels + _OVERLAP_PX)] if pixels > 0 else [(width + pixels - _OVERLAP_PX, width)] if pixels < 0 else []
+        parts = _parts(pixels, width, NAME_REACH_PX if any(self._are_exact) else _OVERLAP_PX)
         if grown:
             changed_ns = self._changed_from(scene, layout)
             x = view.x_of(changed_ns - scene.origin_ns, width) if changed_ns is not None else math.inf
             if x < width:
-                parts = [part for part in parts if part[0] < x] + [(max(math.floor(x) - _OVERLAP_PX, 0), width)]
-        if sum(high - low for low, high in parts) > 0.8 * width:
+                parts = [(low, min(high, x)) for low, high in parts if low < x] + [(x - _OVERLAP_PX, width)]
+        # edges on whole device pixels, also where a logical one is not a whole number of them
+        grid = next((step for step in range(1, 9) if step * ratio % 1 == 0), 1)
+        edges = [(max(math.floor(low / grid) * grid, 0), min(math.ceil(high / grid) * grid, width)) for low, high in parts]
+        if sum(high - low for low, high in edges) > 0.8 * width:
             return False
         if pixels:
-            area = (layout.label_width, layout.axis_y, width, layout.height - layout.axis_y)
+            area = (layout.label_width, top, width, layout.height - top)
             self._pixmap.scroll(round(pixels * ratio), 0, QRect(*(round(value * ratio) for value in area)))
         painter = QPainter(self._pixmap)
         painter.setFont(font)
-        for low, high in parts:
+        for low, high in edges:
             canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
-            canvas.x0, canvas.x1 = max(low, 0), min(high, width)
-            canvas.fill(canvas.left + canvas.x0, layout.axis_y, canvas.x1 - canvas.x0, layout.height - layout.axis_y, palette.base)
-            paint_plot_area(canvas)
+            canvas.x0, canvas.x1 = low, high
+            canvas.fill(canvas.left + canvas.x0, top, canvas.x1 - canvas.x0, layout.height - top, palette.base)
+            if paint_plot_area(canvas) != self._are_exact:
+                painter.end()
+                return False
+        canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
         if pixels:
-            paint_reasons(Canvas(painter, scene, view, layout, palette, scroll_y))  # they were moved with the rest
+            canvas.fill(0, layout.axis_y, layout.width, layout.axis_px, palette.base)
+            paint_axis(canvas)
+            paint_reasons(canvas)  # they were moved with the rest
         if grown:
-            self._paint_frame(Canvas(painter, scene, view, layout, palette, scroll_y))
+            self._paint_frame(canvas)
         painter.end()
         self.parts += 1
         self._in_a_row += grown
@@ -178,6 +190,16 @@ class Backing:
     def _remember(self, scene: Scene, layout: Layout) -> None:
         self._known = {key: len(times) for key, times in _columns(scene, layout)}
         self._open_ns = _open_ns(scene)
+
+
+def _parts(pixels: int, width: int, reach: int) -> list[tuple[float, float]]:
+    """The columns that are to be painted when the others were moved; what is painted may differ so far from an edge of the view."""
+    if not pixels:
+        return []
+    left, right = (0, max(pixels, 0) + reach), (width + min(pixels, 0) - reach, width)
+    if reach > _OVERLAP_PX:
+        return [left, right]
+    return [left] if pixels > 0 else [right]
 
 
 def _open_ns(scene: Scene) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +137,10 @@ class Canvas:
         offset *= self.ratio
         return np.rint(offset, out=offset)
 
+    def pixel_at(self, time: float) -> int:
+        """Widget x of nanoseconds since the origin, on whole logical pixels; halves go the same way wherever the view is."""
+        return self.left + math.floor(self.viewport.x_of(time, self.layout.plot_width) + 0.5)
+
     def snap(self, x: Floats) -> Floats:
         """The nearest device pixels."""
         return np.rint(x * self.ratio) / self.ratio
@@ -155,6 +160,11 @@ class Canvas:
 
     def fill(self, x: float, y: float, width: float, height: float, value: str) -> None:
         self.painter.fillRect(QRectF(x, y, width, height), colour(value))
+
+    def fills(self, boxes: list[QRectF], value: str) -> None:
+        self.painter.setPen(Qt.PenStyle.NoPen)
+        self.painter.setBrush(colour(value))
+        self.painter.drawRects(boxes)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, value: str) -> None:
         """A crisp line of one logical pixel, along an axis."""

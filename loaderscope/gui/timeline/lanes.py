@@ -23,16 +23,22 @@ _LEAST_EXACT = 60
 """Each strip may have so many rectangles, however many strips there are."""
 
 
-def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> None:
-    """The spans of all lanes and queue slots among rows, in one pass for each nesting level."""
+def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
+    """The spans of all lanes and queue slots among rows, in one pass for each nesting level.
+
+    Returns:
+        For each strip whether every span was painted by itself, in an order that depends on the rows alone.
+    """
     # what every strip may cost, so that the sum of them fits into a frame; decided by the whole view, so that a part looks as all does
     most = max(EXACT_SPANS // max(sum(len(placed.row.lanes) for placed in rows), 1), _LEAST_EXACT)
     view_ns = canvas.view_ns
     exact: dict[int, list[tuple[Strip, tuple[int, int]]]] = {}
     many: dict[int, list[Strip]] = {}
+    are_exact = []
     for strip in strips(canvas.scene, rows, canvas.top):
         between = strip.index.rows_between(*view_ns)
-        if between[1] - between[0] > most:
+        are_exact.append(between[1] - between[0] <= most)
+        if not are_exact[-1]:
             many.setdefault(strip.level, []).append(strip)
         elif between[1] > between[0]:
             exact.setdefault(strip.level, []).append((strip, between))
@@ -51,6 +57,7 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> None:
     # names come last: what is nested in a span would cover them
     for mine, spans in named:
         paint_names(canvas, mine, spans)
+    return are_exact
 
 
 def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:

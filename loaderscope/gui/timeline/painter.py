@@ -19,10 +19,7 @@ from loaderscope.gui.timeline.viewport import Viewport, fitted
 OVERVIEW_STALE_SHARE = 0.2
 """While a trial grows, its minimap is made anew each time it has grown by this share."""
 
-_TICK_PX = 100
-"""How far the label of a tick may reach to either side."""
-
-AXIS_WORDS = "since the first batch"
+AXIS_WORDS = "since first batch"
 """What the axis counts, where it is that of several trials."""
 
 EMPTY_TITLE = "No trial yet"
@@ -31,8 +28,10 @@ PREPARING_TEXT = "Every span is looked through once; the window stays usable mea
 WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
 
 
-def paint(painter: QPainter, scene: Scene | None, viewport: Viewport, layout: Layout, palette: Palette, *, scroll_y: int = 0) -> None:
-    """Paints a whole timeline.
+def paint(
+    painter: QPainter, scene: Scene | None, viewport: Viewport, layout: Layout, palette: Palette, *, scroll_y: int = 0
+) -> tuple[bool, ...]:
+    """Paints a whole timeline; returns what `paint_plot_area` does.
 
     Args:
         painter: open on any device; its font sets the family.
@@ -45,11 +44,13 @@ def paint(painter: QPainter, scene: Scene | None, viewport: Viewport, layout: La
     painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
     if scene is None or scene.is_empty:
         _paint_empty(painter, scene, layout, palette)
-        return
+        return ()
     canvas = Canvas(painter, scene, viewport, layout, palette, scroll_y)
     paint_header(canvas)
-    paint_plot_area(canvas)
+    paint_axis(canvas)
+    are_exact = paint_plot_area(canvas)
     paint_labels(canvas)
+    return are_exact
 
 
 def paint_header(canvas: Canvas) -> None:
@@ -64,35 +65,50 @@ def overview_columns(layout: Layout) -> int:
     return max(layout.plot_width // 3, 1)
 
 
-def paint_plot_area(canvas: Canvas) -> None:
-    """The axis and the rows between the columns x0 and x1 of a canvas, everything that moves when the view is panned."""
+def paint_axis(canvas: Canvas) -> None:
+    """The axis, whose labels depend on all that is in sight."""
+    layout = canvas.layout
+    if not layout.axis_px:
+        return
+    marks = _ticks(canvas)
+    _paint_axis_words(canvas, marks)
+    canvas.painter.save()
+    canvas.painter.setClipRect(QRectF(canvas.left, layout.axis_y, layout.plot_width, layout.axis_px))
+    _paint_axis(canvas, marks)
+    canvas.painter.restore()
+
+
+def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
+    """The rows between the columns x0 and x1 of a canvas, everything that moves when the view is panned.
+
+    Returns:
+        For each strip of spans whether every span was painted by itself. Where that changes, all of the strip looks different.
+    """
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     marks = _ticks(canvas)
-    if layout.axis_px:
-        _paint_axis_words(canvas, marks)
-        painter.setClipRect(QRectF(left, layout.axis_y, width, layout.axis_px))
-        _paint_axis(canvas, marks)
+    are_exact: list[bool] = []
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
     for tick in marks.major:
-        x = canvas.left + canvas.viewport.x_of(tick.time, layout.plot_width)
-        canvas.line(round(x), layout.header_height, round(x), layout.height, palette.grid)
+        x = canvas.pixel_at(tick.time)
+        canvas.line(x, layout.header_height, x, layout.height, palette.grid)
     for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
         canvas.line(x, layout.header_height, x, layout.height, palette.border)
     if canvas.scene.axis_zero is not None:
-        x = canvas.left + round(canvas.viewport.x_of(canvas.scene.axis_zero, layout.plot_width))
+        x = canvas.pixel_at(canvas.scene.axis_zero)
         canvas.line(x, layout.header_height, x, layout.height, palette.muted)
     for band, visible in _bands(canvas, left, width):
         painter.setClipRect(band)
         for y in layout.rules:
             canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
-        lanes.paint_spans(canvas, [placed for placed in visible if placed.row.kind in ("lane", "group", "flight")])
+        are_exact += lanes.paint_spans(canvas, [placed for placed in visible if placed.row.kind in ("lane", "group", "flight")])
         for placed in visible:
             if placed.row.kind == "plot":
                 plots.paint_plot(canvas, placed)
     paint_reasons(canvas)
     painter.restore()
+    return tuple(are_exact)
 
 
 def paint_reasons(canvas: Canvas) -> None:
@@ -259,20 +275,14 @@ def _paint_axis_words(canvas: Canvas, marks: axis.Ticks) -> None:
 
 def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
     palette, layout = canvas.palette, canvas.layout
-    bottom = layout.header_height
-    width = layout.plot_width
-    low, high = canvas.left + canvas.x0, canvas.left + canvas.x1
-    for time in marks.minor:
-        x = canvas.left + round(canvas.viewport.x_of(time, width))
-        if low <= x < high:
-            canvas.line(x, bottom - 3, x, bottom, palette.border)
+    bottom, right = layout.header_height, canvas.left + layout.plot_width
+    minor = [canvas.pixel_at(time) for time in marks.minor]
+    canvas.fills([QRectF(x, bottom - 3, 1, 3) for x in minor if canvas.left <= x < right], palette.border)
     for tick in marks.major:
-        x = canvas.left + round(canvas.viewport.x_of(tick.time, width))
-        if not low - _TICK_PX < x < high + _TICK_PX:
-            continue
+        x = canvas.pixel_at(tick.time)
         canvas.line(x, bottom - 5, x, bottom, palette.muted)
         advance = canvas.small_font.advance(tick.label) + 2
-        at = min(max(x - advance / 2, canvas.left - 1.0), canvas.left + width + 8.0 - advance)
+        at = min(max(x - advance / 2, canvas.left - 1.0), right + 8.0 - advance)
         box = QRectF(at, layout.axis_y, advance, bottom - layout.axis_y - 5)
         canvas.text(box, tick.label, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignHCenter)
 

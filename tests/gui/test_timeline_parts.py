@@ -1,0 +1,128 @@
+"""What is painted in parts, while the view is moved and the trace grows, is pixel for pixel what painting all of it anew gives."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loaderscope.agent.layout import State
+from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.trace import lanes
+from loaderscope.trace.model import SeriesInfo, Trace
+
+ORIGIN = 1_700_000_000_000_000_000
+WIDTH, HEIGHT = 1100, 330
+MS = 1_000_000
+
+TRACKS = (
+    (lanes.MAIN_LANE, 0, (State.WAIT, State.TRANSFER, State.STEP)),
+    (lanes.worker_lane(0), 0, (State.FETCH, State.COLLATE, State.SEND)),
+    (lanes.worker_lane(1), 0, (State.FETCH, State.SEND)),
+)
+
+
+class Recording:
+    """A trace that grows by spans with gaps, slivers, nested spans and a sampled line."""
+
+    def __init__(self, seed, mean_ns):
+        self.random, self.mean_ns = np.random.default_rng(seed), mean_ns
+        self.trace = Trace()
+        self.trace.origin_ns = self.trace.newest_ns = ORIGIN
+        self.ends = dict.fromkeys(range(len(TRACKS)), ORIGIN)
+
+    def grow(self, count):
+        trace = self.trace
+        for number, (lane, depth, states) in enumerate(TRACKS):
+            lengths = np.where(self.random.random(count) < 0.2, 0, self.random.exponential(self.mean_ns, count)).astype(np.int64)
+            end = self.ends[number] + np.cumsum(lengths + self.random.integers(0, self.mean_ns, count))
+            self.ends[number] = int(end[-1])
+            state, batch = self.random.choice(states, count), np.arange(count) + len(trace.track(lane, depth))
+            trace.track(lane, depth).append(start_ns=end - lengths, end_ns=end, state=state, batch=batch, value=batch)
+            if lane is lanes.MAIN_LANE:
+                inside = (state == State.WAIT) & (lengths > 4)
+                begin, quarter = (end - lengths)[inside], lengths[inside] // 4
+                nothing = np.zeros(len(begin), np.int64)
+                trace.track(lane, 1).append(
+                    start_ns=begin + quarter, end_ns=begin + 3 * quarter, state=nothing + State.DESERIALISE, batch=nothing, value=nothing
+                )
+        trace.newest_ns = max(self.ends.values())
+        cpu = trace.series_of(SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main"))
+        cpu.append(time_ns=trace.newest_ns, value=self.random.uniform(0, 100))
+        trace.version += 1
+
+
+def widget_of(qtbot, recording, ratio):
+    widget = type("Scaled", (TimelineWidget,), {"devicePixelRatioF": lambda self: ratio})()
+    qtbot.addWidget(widget)
+    widget.resize(WIDTH, HEIGHT)
+    widget.set_trace(recording.trace)
+    widget._settle.setInterval(10**6)
+    return widget
+
+
+def picture(widget):
+    """What is painted now, without the labels, which are renewed when the view has settled."""
+    layout = widget.lane_layout
+    ratio = widget.devicePixelRatioF()
+    left = round(layout.label_width * ratio)
+    return widget._pixmap().toImage().copy(left, 0, round(layout.plot_width * ratio), round(HEIGHT * ratio))
+
+
+def different(widget):
+    """The part of the pixels that painting all of it anew would change."""
+    partly = picture(widget)
+    widget.backing.invalidate()
+    whole = picture(widget)
+    if partly == whole:
+        return 0.0
+    one, other = (np.frombuffer(bytes(image.constBits()), np.uint32) for image in (partly, whole))
+    return float((one != other).mean())
+
+
+moves = st.one_of(
+    st.tuples(st.just("pan"), st.integers(-250, 250)),
+    st.tuples(st.just("pan"), st.integers(-9, 9)),
+    st.tuples(st.just("zoom"), st.sampled_from((0.5, 0.8, 1.3, 2.0))),
+    st.tuples(st.just("grow"), st.integers(1, 60)),
+    st.tuples(st.just("scroll"), st.integers(-60, 60)),
+    st.tuples(st.just("paint"), st.just(0)),
+)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.25, 2.0])
+@given(seed=st.integers(0, 2**32), count=st.sampled_from((20, 300, 6000)), steps=st.lists(moves, min_size=1, max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_moving_and_growing_looks_like_painting_anew(qtbot, ratio, seed, count, steps):
+    recording = Recording(seed, 2 * MS)
+    recording.grow(count)
+    widget = widget_of(qtbot, recording, ratio)
+    widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
+    widget._pixmap()
+    for what, value in steps:
+        if what == "pan":
+            widget.pan_px(value)
+        elif what == "zoom":
+            widget.zoom_at(value, WIDTH * 0.6)
+        elif what == "grow":
+            recording.grow(value)
+            widget.refresh()
+        elif what == "scroll":
+            widget.scroll_by(value)
+        widget._pixmap()
+    assert different(widget) == 0
+    widget.deleteLater()
+
+
+@pytest.mark.parametrize("count", [30, 300, 6000])
+def test_panning_paints_parts_and_they_fit(qtbot, count):
+    recording = Recording(count, 2 * MS)
+    recording.grow(count)
+    widget = widget_of(qtbot, recording, 1.0)
+    widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
+    widget._pixmap()
+    parts = widget.backing.parts
+    for pixels in (1, 17, -40, 3):
+        widget.pan_px(pixels)
+        widget._pixmap()
+    assert widget.backing.parts >= parts + 3
+    assert different(widget) == 0
