@@ -110,7 +110,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
 
     def fetch(self: Any, possibly_batched_index: Any) -> Any:
         here = recorder.here
-        if here.fetching or recorder.log is None:  # a loader used inside a dataset
+        if here.fetching or here.thread == recorder.NO_THREAD or recorder.log is None:  # a loader used inside a dataset
             return base_fetch(self, possibly_batched_index)
         notes = self._loaderscope
         indices, samples = possibly_batched_index, 1

@@ -46,20 +46,21 @@ delivered = -1
 """The batch that `next` handed out last; with `in_order=False` that is not the number of batches before it."""
 forked_ns = 0
 """When this process was forked; 0 if it was not."""
-_recording_thread = 0
-"""The thread that opened the log: it alone iterates the loader that is measured."""
+
+
+NO_THREAD = -1
 
 
 class _Here(_thread._local):
-    """What the thread that asks is at: main, a worker process's only one, or a worker that is a thread itself.
+    """What the thread that asks is at: that of main, of a worker process, or a worker that is a thread itself.
 
     Attributes:
-        thread: the value of its records' `thread`.
+        thread: the value of its records' `thread`; in any other thread of the user's NO_THREAD: a loader there is not measured.
         batch: the batch that it fetches now, or fetched last.
         fetching: whether its fetch is being recorded: a loader inside a dataset must not be taken for the measured one.
     """
 
-    thread = MAIN_THREAD
+    thread = NO_THREAD
     batch = -1
     fetching = False
 
@@ -69,7 +70,7 @@ here = _Here()
 
 def in_main() -> bool:
     """Whether the loader that main iterates now is the one that is recorded."""
-    return role == Role.MAIN and log is not None and not here.fetching and _thread.get_ident() == _recording_thread
+    return role == Role.MAIN and log is not None and not here.fetching and here.thread == MAIN_THREAD
 
 
 def kinds(state: State) -> "tuple[int, int]":
@@ -93,10 +94,10 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     Raises:
         OSError: in main, where the caller can answer.
     """
-    global plan, log, role, stacks, write, write_at, write_since, epoch, delivered, _recording_thread
+    global plan, log, role, stacks, write, write_at, write_since, epoch, delivered
     _watch_forks()
     plan, role, epoch, delivered = new_plan, new_role, -1, -1
-    here.batch, here.fetching, _recording_thread = -1, False, _thread.get_ident()
+    here.thread, here.batch, here.fetching = MAIN_THREAD, -1, False
     dump = StackDump(new_plan.timeout_s)
     try:
         log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm)

@@ -89,7 +89,7 @@ class _Worker(threading.Thread):
     exitcode = None
 
     def __init__(self, number: int, make_fetcher: Callable[[], Any], index_queue: Any, data_queue: Any, done_event: Any) -> None:
-        super().__init__(name="worker-%d" % number, daemon=True)
+        super().__init__(name="worker-%d" % number)
         self.pid = os.getpid()
         self._number = number
         self._make_fetcher = make_fetcher

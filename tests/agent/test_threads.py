@@ -1,6 +1,9 @@
 """Workers that are threads: the batches of worker processes, torch's window and order, and an end that leaves no thread."""
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 
 import logs
@@ -19,6 +22,7 @@ FORK = "fork" if "fork" in METHODS else METHODS[0]
 
 SCRIPT = """
     import threading, time
+    from concurrent.futures import ThreadPoolExecutor
     import torch
     from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler, get_worker_info
 
@@ -57,6 +61,11 @@ SCRIPT = """
         def __getitem__(self, index):
             return sum(int(part) for part in DataLoader([torch.tensor(index), torch.tensor(100)], batch_size=None))
 
+    class Pooled(Numbers):
+        def __getitem__(self, index):
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(lambda: sum(len(batch) for batch in DataLoader([1, 2, 3, 4, index], 2))).result()
+
     class OwnIterator(DataLoader):
         def __iter__(self):
             for batch in super().__iter__():
@@ -74,8 +83,8 @@ SCRIPT = """
     def reverse(samples):
         return torch.tensor(samples[::-1])
 
-    numbers, bad, ending, stream, random_numbers, seen, nested, window = (
-        Numbers(), Bad(), Ending(), Stream(), Random(), Seen(), Nested(), Asked())
+    numbers, bad, ending, stream, random_numbers, seen, nested, pooled, window = (
+        Numbers(), Bad(), Ending(), Stream(), Random(), Seen(), Nested(), Pooled(), Asked())
     plain = DataLoader(numbers, 5, drop_last=True)
     shuffled = DataLoader(numbers, 5, shuffle=True, generator=torch.Generator().manual_seed(3))
     shuffled_globally = DataLoader(numbers, 5, shuffle=True)
@@ -235,15 +244,17 @@ def test_each_thread_is_recorded_under_its_number(agent):
 
 
 class Held(Dataset):
-    """Sample 3 is read only once it is let go."""
+    """Samples from 3 on are read only once they are let go."""
 
     def __init__(self):
         self.go = threading.Event()
+        self.begun = set()
 
     def __len__(self):
         return 100
 
     def __getitem__(self, index):
+        self.begun.add(index)
         if index >= 3:
             self.go.wait(30)
         return index
@@ -254,7 +265,7 @@ def worker_threads():
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_leaving_an_epoch_early_joins_the_threads(persistent):
+def test_leaving_an_epoch_early_joins_the_threads_and_drops_what_they_were_asked_for(persistent):
     dataset = Held()
     loader = DataLoader(dataset, 1, num_workers=2, persistent_workers=persistent)
     thread_loader.use_threads(loader)
@@ -262,11 +273,15 @@ def test_leaving_an_epoch_early_joins_the_threads(persistent):
     assert [next(iterator).item() for _ in range(3)] == [0, 1, 2]
     assert len(worker_threads()) == 2
     assert all(thread.daemon for thread in worker_threads()), "a dataset that hangs must not keep the process alive"
-    dataset.go.set()
+    told = iterator._workers_done_event
+    letting_go = threading.Thread(target=lambda: told.wait(30) and dataset.go.set())
+    letting_go.start()
     if persistent:
         loader._iterator = None
     del iterator
+    letting_go.join()
     assert not worker_threads()
+    assert dataset.begun == {0, 1, 2, 3, 4}, "the two in work, not those that waited"
 
 
 def test_persistent_threads_live_from_one_epoch_to_the_next():
@@ -282,16 +297,22 @@ def test_persistent_threads_live_from_one_epoch_to_the_next():
 
 
 def test_main_keeps_its_own_number_of_threads():
-    before = torch.get_num_threads()
-    loader = DataLoader(list(range(8)), 2, num_workers=2)
-    thread_loader.use_threads(loader)
-    assert len(list(loader)) == 4
-    assert torch.get_num_threads() == before
+    """In a fresh process: torch settles a thread's number when it first asks, and one that asks later gets the workers' 1."""
+    program = (
+        "from torch.utils.data import DataLoader; import torch; from loaderscope.agent import thread_loader;"
+        "loader = DataLoader(list(range(8)), 2, num_workers=2); thread_loader.use_threads(loader); list(loader);"
+        "print(torch.get_num_threads())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "3"}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.split() == ["3"]
 
 
-def test_a_loader_inside_the_dataset_is_not_taken_for_the_measured_one(agent):
-    attach(agent, "nested")
-    assert agent.trial(config_of(num_workers=2, batch_size=4), record=True).batches == 6
+@pytest.mark.parametrize("target", ["nested", "pooled"])
+@pytest.mark.parametrize("config", [config_of(num_workers=2, batch_size=4), TrialConfig(0, 4)], ids=["threads", "main"])
+def test_a_loader_inside_the_dataset_is_not_taken_for_the_measured_one(agent, target, config):
+    attach(agent, target)
+    assert agent.trial(config, record=True).batches == 6
     (log,) = logs.read_logs(newest_log_of(agent))
     fetches = [begin for begin, _ in logs.spans(log, State.FETCH)]
     assert sorted(begin.a for begin in fetches) == [0, 1, 2, 3, 4, 5]
