@@ -120,6 +120,8 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     report.add_argument("session", metavar="SESSION")
     report.add_argument("-o", "--output", metavar="FILE", required=True, help=f"its ending chooses the kind: {', '.join(FIGURE_SUFFIXES)}")
     report.add_argument("--force", action="store_true", help="overwrite the file")
+    text = "the timeline of a trial as .png, .svg or .pdf; two are drawn one above the other, aligned at their first batch"
+    report.add_argument("--trials", metavar="A[,B]", type=_trials, help=text)
 
     doctor = command("doctor", _doctor, "tell what this machine and an interpreter offer: torch, start methods, GPU, shared memory, limits")
     doctor.add_argument("--python", metavar="INTERPRETER", help="the Python to look at (this one)")
@@ -210,8 +212,10 @@ def _report(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() not in FIGURE_SUFFIXES:
         raise UsageError(f"the name of the report must end in one of {', '.join(FIGURE_SUFFIXES)}, {output} does not")
+    if options.trials and output.suffix.lower() == ".html":
+        raise UsageError("--trials draws a figure: the name must end in .png, .svg or .pdf")
     _may_write(output, options.force)
-    _write_report(Path(options.session), [output])
+    _write_report(Path(options.session), [output], options.trials)
     return OK
 
 
@@ -356,7 +360,15 @@ def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=1, allow_nan=False))
 
 
-def _write_report(session: Path, outputs: Sequence[Path]) -> None:
+def _trials(text: str) -> tuple[int, ...]:
+    """One trial number or two."""
+    parts = text.split(",")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"one trial number or two with a comma are wanted, not {text!r}")
+    return tuple(map(int, parts))
+
+
+def _write_report(session: Path, outputs: Sequence[Path], trials: Sequence[int] | None = None) -> None:
     from loaderscope.gui.display import has_display
     from loaderscope.session.file import SessionError
 
@@ -365,9 +377,12 @@ def _write_report(session: Path, outputs: Sequence[Path]) -> None:
     if not has_display():
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     with _qt_errors():
-        from loaderscope.gui.report import write_report
+        from loaderscope.gui.report import write_report, write_timeline
     try:
-        write_report(session, outputs)
+        if trials:
+            write_timeline(session, outputs[0], trials)
+        else:
+            write_report(session, outputs)
     except (SessionError, ValueError, OSError) as error:
         raise UsageError(str(error)) from error
 

@@ -13,18 +13,12 @@ from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.timeline.pair import TimelinePair
-from loaderscope.gui.words import config_text, share_text
+from loaderscope.gui.words import config_text, pair_title
 from loaderscope.session.file import SessionError
 
 _TIP = "Show a second trial below, both aligned at their first batch (Ctrl+K)"
 _NOT_YET = "Two trials can be compared when both are finished"
 _WITHOUT_TIMELINE = ("skipped", "cancelled")
-
-
-def pair_title(result: TrialResult) -> str:
-    """Trial, setting and the share that the main process waits."""
-    waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)}"
-    return f"trial {result.id} · {config_text(result.config)}{waits}"
 
 
 def partners_of(results: Sequence[TrialResult], shown: int | None, best: TrialConfig | None) -> list[TrialResult]:
@@ -53,6 +47,7 @@ class CompareBar(QWidget):
         self.choice.activated.connect(lambda _index: self.chosen.emit(self.choice.currentData()))
         self.close_button = QToolButton()
         self.close_button.setText("×")
+        self.close_button.setFixedWidth(26)
         self.close_button.setAccessibleName("Close the comparison")
         self.close_button.setToolTip("Show one trial alone again (Esc in the list)")
         self.close_button.clicked.connect(self.closed)

@@ -23,7 +23,7 @@ from loaderscope.gui.panels.findings import findings_html
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.run_state import SettingRow, Snapshot, rows_of
 from loaderscope.gui.timeline.figure import FigureError, ensure_application, render, render_image
-from loaderscope.gui.words import AXIS_LABELS, config_text, consumer_text, count_text, value_text
+from loaderscope.gui.words import AXIS_LABELS, config_text, consumer_text, count_text, pair_title, value_text
 from loaderscope.session.file import SessionFile
 from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.sink import Run
@@ -65,6 +65,35 @@ class _Content:
     @property
     def shown_title(self) -> str:
         return "" if self.shown is None else f"trial {self.shown.id} · {config_text(self.shown.config)}"
+
+
+def write_timeline(session: Path, output: Path, trials: Sequence[int]) -> None:
+    """Writes the timeline of one trial, or of two aligned at their first batch, as a figure; works without a display.
+
+    Args:
+        session: the file.
+        output: ends in `.png`, `.svg` or `.pdf`.
+        trials: numbers of one or two trials, from top to bottom.
+
+    Raises:
+        SessionError: the session cannot be read.
+        ValueError: a trial has no timeline, or two cannot be aligned.
+    """
+    ensure_application()
+    with SessionFile.open(session) as opened:
+        shown = []
+        for number in trials:
+            result = next((result for result in opened.results if result.id == number), None)
+            trace = opened.trace(number) if result is not None else None
+            if result is None or trace is None or trace.origin_ns is None:
+                raise ValueError(f"trial {number} has no timeline; `loaderscope show` lists the trials of a session")
+            shown.append((trace, pair_title(result)))
+        run = opened.run
+    (trace, title), below = shown[0], shown[1] if len(shown) > 1 else None
+    try:
+        render(trace, output, title=title, caption=caption_of(run), below=below)
+    except FigureError as error:
+        raise ValueError(str(error).rstrip(".")) from error
 
 
 def write_report(session: Path, outputs: Sequence[Path]) -> None:

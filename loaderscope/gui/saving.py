@@ -29,13 +29,14 @@ class SaveError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """What a timeline shows."""
+    """What a timeline shows; `below`: trace and title of the trial that it is compared with."""
 
     trace: Trace
     title: str
     run: Run | None
     range_ns: tuple[int, int]
     arrangement: Arrangement
+    below: tuple[Trace, str] | None = None
 
 
 class Dialogs:
@@ -115,7 +116,12 @@ class Saving:
         from loaderscope.gui.timeline.figure import render_image
 
         image = render_image(
-            figure.trace, title=figure.title, caption=caption_of(figure.run), range_ns=figure.range_ns, arrangement=figure.arrangement
+            figure.trace,
+            title=figure.title,
+            caption=caption_of(figure.run),
+            range_ns=figure.range_ns,
+            arrangement=figure.arrangement,
+            below=figure.below,
         )
         QGuiApplication.clipboard().setImage(image)
         self._tell_done("What the timeline shows is on the clipboard, as a picture")
@@ -182,6 +188,7 @@ def write_figure(figure: Figure, path: str) -> Path:
             caption=caption_of(figure.run),
             range_ns=figure.range_ns,
             arrangement=figure.arrangement,
+            below=figure.below,
         )
     except FigureError as error:
         raise SaveError(str(error)) from error

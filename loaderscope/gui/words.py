@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection
 
 from loaderscope.agent.messages import Consumer, Target, TrialConfig
+from loaderscope.analysis.results import TrialResult
 
 MISSING = "–"
 
@@ -123,6 +124,12 @@ def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) ->
     if config.in_order is False:
         parts.append("any order")
     return " · ".join(parts)
+
+
+def pair_title(result: TrialResult) -> str:
+    """A trial among others: its number, its setting and the share that its main process waits."""
+    waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)} in the steady state"
+    return f"trial {result.id} · {config_text(result.config)}{waits}"
 
 
 def constant_axes(configs: Collection[TrialConfig]) -> frozenset[str]:

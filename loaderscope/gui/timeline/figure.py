@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from PySide6.QtCore import QMarginsF, QRectF, QSize, QSizeF, Qt
 from PySide6.QtGui import QFont, QGuiApplication, QImage, QPageLayout, QPageSize, QPainter, QPdfWriter
 from PySide6.QtSvg import QSvgGenerator
 
 from loaderscope.gui.palette import LIGHT, Palette
-from loaderscope.gui.timeline.arrangement import Arrangement, arrange
+from loaderscope.gui.timeline.aligned import PART_KINDS, Part, parts_of
+from loaderscope.gui.timeline.arrangement import Arranged, Arrangement, arrange
 from loaderscope.gui.timeline.canvas import colour
-from loaderscope.gui.timeline.layout import HEADER_PX, Layout, place
+from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, Layout, place
 from loaderscope.gui.timeline.painter import paint, viewport_of
 from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.viewport import Viewport
+from loaderscope.gui.timeline.viewport import Viewport, fitted
 from loaderscope.trace.model import Trace
 
 WIDTH_PX = 1400
@@ -48,6 +51,7 @@ def render(
     scale: float = 2.0,
     range_ns: tuple[int, int] | None = None,
     arrangement: Arrangement = NOT_ARRANGED,
+    below: tuple[Trace, str] | None = None,
     palette: Palette = LIGHT,
 ) -> pathlib.Path:
     """Writes the timeline of a trace as a figure.
@@ -64,18 +68,19 @@ def render(
         scale: pixels of a PNG for each logical one.
         range_ns: absolute start and end; None for the whole trial.
         arrangement: how the rows are arranged.
+        below: another trace and its title, drawn below on the same axis, both aligned at their first batch.
         palette: colours; light for print.
 
     Returns:
         The path.
 
     Raises:
-        FigureError: the format is unknown or the file cannot be written.
+        FigureError: the format is unknown, the file cannot be written, or a trace to be aligned never had a batch.
     """
     target = pathlib.Path(path)
     ensure_application()
-    scene = Scene(trace, title)
-    figure = _Figure(scene, caption, width=width, height=height, range_ns=range_ns, arrangement=arrangement, palette=palette)
+    panels = _panels([(trace, title), *([below] if below else [])], width, height, range_ns, arrangement)
+    figure = _Figure(panels, caption, palette)
     suffix = target.suffix.lower()
     if suffix == ".png":
         if not figure.image(scale).save(os.fspath(target)):
@@ -98,11 +103,12 @@ def render_image(
     scale: float = 2.0,
     range_ns: tuple[int, int] | None = None,
     arrangement: Arrangement = NOT_ARRANGED,
+    below: tuple[Trace, str] | None = None,
 ) -> QImage:
     """The same as an image, for the clipboard."""
     ensure_application()
-    scene = Scene(trace, title)
-    return _Figure(scene, caption, width=width, height=None, range_ns=range_ns, arrangement=arrangement, palette=LIGHT).image(scale)
+    panels = _panels([(trace, title), *([below] if below else [])], width, None, range_ns, arrangement)
+    return _Figure(panels, caption, LIGHT).image(scale)
 
 
 def ensure_application() -> None:
@@ -115,29 +121,72 @@ def ensure_application() -> None:
     _application = QGuiApplication([])
 
 
+@dataclasses.dataclass(frozen=True)
+class _Panel:
+    """One timeline of a figure."""
+
+    scene: Scene
+    view: Viewport
+    layout: Layout
+    arranged: Arranged
+
+
+def _panels(
+    shown: Sequence[tuple[Trace, str]], width: int, height: int | None, range_ns: tuple[int, int] | None, arrangement: Arrangement
+) -> list[_Panel]:
+    """Traces with their titles, one below the other."""
+    scenes = [Scene(trace, title) for trace, title in shown]
+    view = viewport_of(scenes[0], *(range_ns or (None, None)))
+    if len(scenes) == 1:
+        return [_panel(scenes[0], view, _Frame(width, height, arrangement))]
+    parts = parts_of(scenes, [title for _, title in shown])
+    if parts is None:
+        raise FigureError("Trials are aligned at their first batch, and one of these never had one.")
+    if range_ns is None:
+        view = fitted(*parts[0].bounds)
+    panels = []
+    for scene, part in zip(scenes, parts, strict=True):
+        scene.axis_zero = part.zero
+        frame = _Frame(width, height and height // len(parts), arrangement, part)
+        panels.append(_panel(scene, view.panned(part.zero - parts[0].zero), frame))
+    return panels
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    """What is known of a panel before its rows are; a `height` of None is what they need."""
+
+    width: int
+    height: int | None
+    arrangement: Arrangement
+    part: Part | None = None
+
+
+def _panel(scene: Scene, view: Viewport, frame: _Frame) -> _Panel:
+    part = frame.part
+    arranged = arrange([row for row in scene.rows if part is None or row.kind in PART_KINDS], frame.arrangement)
+
+    def placed(height: int) -> Layout:
+        axis_px = AXIS_PX if part is None or part.has_axis else 0
+        minimap_px = MINIMAP_PX if part is None else 0
+        return place(arranged.rows, frame.width, height, heights=arranged.heights, minimap_px=minimap_px, axis_px=axis_px)
+
+    least = placed(0)
+    natural = least.header_height + least.content_height + _LANE_PX * len(arranged.rows) if arranged.rows else 240
+    return _Panel(scene, view, placed(frame.height or natural), arranged)
+
+
 class _Figure:
-    def __init__(
-        self,
-        scene: Scene,
-        caption: str,
-        *,
-        width: int,
-        height: int | None,
-        range_ns: tuple[int, int] | None,
-        arrangement: Arrangement,
-        palette: Palette,
-    ) -> None:
-        self._scene, self._caption, self._palette = scene, caption, palette
-        self._view: Viewport = viewport_of(scene, *(range_ns or (None, None)))
-        arranged = arrange(scene.rows, arrangement)
-        least = place(arranged.rows, width, 0, heights=arranged.heights)
-        natural = HEADER_PX + least.content_height + _LANE_PX * len(arranged.rows) if arranged.rows else 240
-        self._layout: Layout = place(arranged.rows, width, height or natural, heights=arranged.heights)
+    def __init__(self, panels: Sequence[_Panel], caption: str, palette: Palette) -> None:
+        self._panels, self._palette = panels, palette
+        hidden = max((panel.arranged.hidden_words for panel in panels), key=len)
+        self._caption = " · ".join(part for part in (caption, hidden) if part)
+        self._width, self._height = panels[0].layout.width, sum(panel.layout.height for panel in panels)
         self._caption_height = self._measure_caption()
 
     @property
     def size(self) -> QSizeF:
-        return QSizeF(self._layout.width, self._layout.height + self._caption_height)
+        return QSizeF(self._width, self._height + self._caption_height)
 
     def image(self, scale: float) -> QImage:
         size = self.size
@@ -179,9 +228,13 @@ class _Figure:
 
     def _paint(self, painter: QPainter) -> None:
         painter.setFont(QGuiApplication.font())
-        paint(painter, self._scene, self._view, self._layout, self._palette)
+        painter.save()
+        for panel in self._panels:
+            paint(painter, panel.scene, panel.view, panel.layout, self._palette)
+            painter.translate(0, panel.layout.height)
+        painter.restore()
         if self._caption:
-            painter.fillRect(QRectF(0, self._layout.height, self._layout.width, self._caption_height), colour(self._palette.base))
+            painter.fillRect(QRectF(0, self._height, self._width, self._caption_height), colour(self._palette.base))
             painter.setFont(self._caption_font())
             painter.setPen(colour(self._palette.muted))
             painter.drawText(self._caption_box(), int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap), self._caption)
@@ -193,13 +246,13 @@ class _Figure:
         painter = QPainter(image)
         painter.setFont(self._caption_font())
         flags = int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap)
-        needed = painter.boundingRect(QRectF(0, 0, self._layout.width - 20, 1000), flags, self._caption)
+        needed = painter.boundingRect(QRectF(0, 0, self._width - 20, 1000), flags, self._caption)
         painter.end()
         return round(needed.height()) + 2 * _CAPTION_PAD_PX
 
     def _caption_box(self) -> QRectF:
-        top = self._layout.height + _CAPTION_PAD_PX
-        return QRectF(10, top, self._layout.width - 20, self._caption_height - _CAPTION_PAD_PX)
+        top = self._height + _CAPTION_PAD_PX
+        return QRectF(10, top, self._width - 20, self._caption_height - _CAPTION_PAD_PX)
 
     def _caption_font(self) -> QFont:
         font = QFont(QGuiApplication.font())

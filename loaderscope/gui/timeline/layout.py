@@ -130,6 +130,7 @@ def place(
     minimap_px: int = MINIMAP_PX,
     axis_px: int = AXIS_PX,
     notice_px: int = 0,
+    can_collapse: bool = False,
 ) -> Layout:
     """Lays rows out; what is left of the height makes plots and lanes taller, up to a point.
 
@@ -143,6 +144,7 @@ def place(
         minimap_px: height of the minimap, 0 for none.
         axis_px: height of the axis, 0 for none.
         notice_px: see `Layout`.
+        can_collapse: whether labels get the chevron that collapses and expands a group of lanes.
     """
     heights = heights or {}
     free = [row for row in rows if row.key not in heights]
@@ -159,8 +161,7 @@ def place(
         plot_px = grown
     if spare > 0 and lanes:
         lane_px = min(lane_px + spare // len(lanes), 38)
-    workers = [row.key for row in rows if row.kind == "lane" and row.lane_kind == "worker"]
-    is_collapsed = any(row.kind == "group" for row in rows)
+    chevrons = _chevrons(rows) if can_collapse else {}
     placed: list[PlacedRow] = []
     rules = []
     y = 4
@@ -174,10 +175,16 @@ def place(
         frozen = number < pinned and y + row_px + _SECTION_GAP_PX < _MOST_FROZEN * (height - header_px)
         if frozen:
             frozen_height = y + row_px + _SECTION_GAP_PX // 2
-        chevron = "closed" if row.kind == "group" else "open" if len(workers) > 1 and not is_collapsed and row.key == workers[0] else ""
-        placed.append(PlacedRow(row, y, row_px, y + inset, row_px - 2 * inset, frozen, chevron))
+        placed.append(PlacedRow(row, y, row_px, y + inset, row_px - 2 * inset, frozen, chevrons.get(row.key, "")))
         y += row_px
     return Layout(width, height, tuple(placed), tuple(rules), y + 2, frozen_height, minimap_px, axis_px, notice_px)
+
+
+def _chevrons(rows: Sequence[Row]) -> dict[str, str]:
+    """The row that stands for all workers, or the first of several."""
+    groups = {row.key: "closed" for row in rows if row.kind == "group"}
+    workers = [row.key for row in rows if row.kind == "lane" and row.lane_kind == "worker"]
+    return groups or ({workers[0]: "open"} if len(workers) > 1 else {})
 
 
 def _height(row: Row, lane_px: int, plot_px: int) -> int:

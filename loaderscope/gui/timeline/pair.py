@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QSplitter, QWidget
 
-from loaderscope.agent.layout import State
 from loaderscope.gui.timeline import query
+from loaderscope.gui.timeline.aligned import parts_of
 from loaderscope.gui.timeline.lane_handling import LaneHandling
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.surface import Part
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.trace.model import Trace
 
 _LEAST_HEIGHT_PX = 80
-
-
-def first_batch(scene: Scene) -> float | None:
-    """When the main process had its first batch in hand, nanoseconds since the origin; None where it never had one."""
-    for index in scene.tracks("main"):
-        rows = index.rows_of(State.WAIT)
-        if len(rows):
-            return float(index.end_ns[rows[0]] - scene.origin_ns)
-    return None
-
-
-def parts_of(scenes: Sequence[Scene], titles: Sequence[str]) -> list[Part] | None:
-    """Scenes aligned at their first batches, the axis above the first of them; None where one of them has no batch."""
-    zeros = [first_batch(scene) for scene in scenes]
-    known = [zero for zero in zeros if zero is not None]
-    if len(known) < len(scenes):
-        return None
-    begin = -max(known)
-    end = max(scene.total_ns - zero for scene, zero in zip(scenes, known, strict=True))
-    return [
-        Part(title, zero, (begin + zero, end + zero), number == 0) for number, (title, zero) in enumerate(zip(titles, known, strict=True))
-    ]
 
 
 class TimelinePair(QSplitter):

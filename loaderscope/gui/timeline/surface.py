@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
 
 from loaderscope.gui.theme import current_palette
+from loaderscope.gui.timeline.aligned import PART_KINDS, Part
 from loaderscope.gui.timeline.arrangement import Arranged, Arrangement, arrange
 from loaderscope.gui.timeline.arrows import LateArrows
 from loaderscope.gui.timeline.backing import Backing
@@ -25,23 +24,6 @@ from loaderscope.gui.timeline.statistics import RangeSurvey
 from loaderscope.gui.timeline.viewport import Viewport
 
 _SETTLE_MS = 120
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A timeline as one of several on one axis: low lanes alone, and no minimap.
-
-    Attributes:
-        title: stands above it.
-        zero: what the axis counts from, nanoseconds since the trace's origin.
-        bounds: begin and end of what all of them show, since this trace's origin.
-        has_axis: whether the axis is drawn above this one.
-    """
-
-    title: str
-    zero: float
-    bounds: tuple[float, float]
-    has_axis: bool
 
 
 class TimelineSurface(QWidget):
@@ -228,7 +210,7 @@ class TimelineSurface(QWidget):
     def _place(self) -> None:
         rows = self.scene.rows if self.scene else ()
         if self._part:
-            rows = tuple(row for row in rows if row.kind in ("lane", "flight"))
+            rows = tuple(row for row in rows if row.kind in PART_KINDS)
         self._arranged = arrange(rows, self._arrangement)
         title_px = self.fontMetrics().horizontalAdvance(self.scene.title) + 14 if self.scene and self.scene.title else 0
         self._placed = place(
@@ -241,6 +223,7 @@ class TimelineSurface(QWidget):
             minimap_px=0 if self._part else MINIMAP_PX,
             axis_px=AXIS_PX if self._part is None or self._part.has_axis else 0,
             notice_px=self._notices.tell(self._arranged, 10 + title_px),
+            can_collapse=True,
         )
         header = self._placed.header_height
         self._scroll_bar.setGeometry(self.width() - RIGHT_PX, header, RIGHT_PX, max(self.height() - header, 0))
