@@ -10,6 +10,7 @@ from PySide6.QtGui import QPainter
 
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline import axis, lanes, plots
+from loaderscope.gui.timeline.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
 from loaderscope.gui.timeline.scene import Scene, busy_share
@@ -29,7 +30,14 @@ WAITING_TEXT = "The trial has started; its first events appear as soon as its pr
 
 
 def paint(
-    painter: QPainter, scene: Scene | None, viewport: Viewport, layout: Layout, palette: Palette, *, scroll_y: int = 0
+    painter: QPainter,
+    scene: Scene | None,
+    viewport: Viewport,
+    layout: Layout,
+    palette: Palette,
+    *,
+    scroll_y: int = 0,
+    arrows: LateArrows | None = None,
 ) -> tuple[bool, ...]:
     """Paints a whole timeline; returns what `paint_plot_area` does.
 
@@ -40,6 +48,7 @@ def paint(
         layout: where rows stand.
         palette: colours.
         scroll_y: how far the rows are scrolled.
+        arrows: to the costliest waits in sight, where they are to be painted with the rest.
     """
     painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
     if scene is None or scene.is_empty:
@@ -49,6 +58,8 @@ def paint(
     paint_header(canvas)
     paint_axis(canvas)
     are_exact = paint_plot_area(canvas)
+    if arrows is not None:
+        paint_arrows(canvas, arrows)
     paint_labels(canvas)
     return are_exact
 
