@@ -6,7 +6,8 @@ Predictions never look at a trial that has the remedy:
   first batch is one fetch while all workers fetch, which any trial shows.
 * A fork server that has preloaded modules spares each worker the time in which it imports these, while all workers import at
   once, and takes the time of importing them once, alone, for its own start. Where little is left to do in a worker, the first
-  batch waits instead until main has started the last one.
+  batch waits instead until main has started the last one. What fresh imports leave for the time after them (a pass of
+  Python's garbage collector over all that was imported falls into the first fetch or send) is what forked workers lack there.
 * Fork spares a worker its interpreter, its imports and the unpickling of what it is sent.
 """
 
@@ -148,10 +149,11 @@ def _later_epochs(trial: TrialResult) -> float:
 def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[Control]) -> list[Remedy]:
     modules = list(other.config.forkserver_preload or ())
     predicted = median(_without_imports(trial, epoch, modules) for trial in one.trials for epoch in range(len(trial.epochs)))
+    predicted = None if predicted is None else predicted + _left_by_imports(one, _find(groups, one, start_method="fork"))
     alone_s = _import_alone(groups, controls, modules)
     with_server = predicted - alone_s if predicted is not None and alone_s is not None else None
     measured = _start(one) - _start(other)
-    server_s = (other.median(lambda t: server_seconds(t, 0)) or 0.0) - (one.median(lambda t: server_seconds(t, 0)) or 0.0)
+    server_s = _server_start(groups, other) - _server_start(groups, one)
     against, config = setting_of(one), setting_of(other)
     what = f"Preloading {enumerated(modules)} in the fork server saves {in_words(against)}"
     noise = max(_noise(one), _noise(other))
@@ -168,18 +170,37 @@ def _start(one: Group) -> float:
     return statistics.median(seconds for trial in one.trials for seconds in starts(trial))
 
 
+def _server_start(groups: Sequence[Group], one: Group) -> float:
+    """The start of a fork server that preloads what this one does: it is the same whatever its number of workers will be."""
+    alike = [trial for other in groups if other.kind == one.kind for trial in other.trials]
+    return statistics.median(server_seconds(trial, 0) for trial in alike)
+
+
 def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
     """Seconds that the first batch of an epoch comes earlier if the first worker need not import `modules`."""
-    imported_s = _import_seconds(trial, epoch, modules)
-    fetches = [
-        phase.start_s
-        for phase in (trial.startup.phases if trial.startup else ())
-        if (phase.epoch, phase.process, phase.phase) == (epoch, FIRST_WORKER, "first_fetch")
-    ]
-    if imported_s is None or not fetches:
+    imported_s, fetch_s = _import_seconds(trial, epoch, modules), _first_fetch(trial, epoch)
+    if imported_s is None or fetch_s is None:
         return None
     all_started_s = phase_seconds(trial, epoch, "main", "iterator") or 0.0
-    return fetches[0] - max(min(all_started_s, fetches[0]), fetches[0] - imported_s)
+    return fetch_s - max(min(all_started_s, fetch_s), fetch_s - imported_s)
+
+
+def _first_fetch(trial: TrialResult, epoch: int) -> float | None:
+    """When the first worker began its first fetch, from the epoch's iter()."""
+    phases = trial.startup.phases if trial.startup is not None else []
+    found = [phase.start_s for phase in phases if (phase.epoch, phase.process, phase.phase) == (epoch, FIRST_WORKER, "first_fetch")]
+    return min(found, default=None)
+
+
+def _left_by_imports(one: Group, fork: Group | None) -> float:
+    """Seconds that the first batch takes longer, from its fetch on, in workers that have imported than in forked ones."""
+    own, forked = (None if other is None else median(_from_fetch_on(trial) for trial in other.trials) for other in (one, fork))
+    return 0.0 if own is None or forked is None else max(0.0, own - forked)
+
+
+def _from_fetch_on(trial: TrialResult) -> float | None:
+    begins = [_first_fetch(trial, epoch) for epoch in range(len(trial.epochs))]
+    return median(whole - begin for whole, begin in zip(first_batches(trial), begins, strict=True) if begin is not None)
 
 
 def _import_seconds(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:

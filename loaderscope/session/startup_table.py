@@ -81,11 +81,17 @@ def _remedies(experiment: Row, width: int) -> str:
     for row in experiment["remedies"]:
         against = row["against"]
         counted = ", with server's start" if row["with_server"] else f", {row['over_epochs']} epochs" if row["over_epochs"] > 1 else ""
-        verdict = {True: "agrees", False: "differs", None: ""}[row["agrees"]]
         workers = f"{against['num_workers']} x {against['start_method']}{counted}"
         figures = [seconds_in_words(row["predicted_s"]), seconds_in_words(row["measured_s"])]
-        rows.append([_REMEDIES.get(row["name"], row["name"]), workers, *figures, verdict])
+        rows.append([_REMEDIES.get(row["name"], row["name"]), workers, *figures, _verdict(row)])
     return "\n".join(align(rows, left={0, 1, 4})) if len(rows) > 1 else ""
+
+
+def _verdict(row: Row) -> str:
+    """Whether the prediction came true, as far as the machine was steady enough to tell."""
+    if row["agrees"] is None or row["agrees"]:
+        return "" if row["agrees"] is None else "agrees"
+    return "within noise" if abs(row["predicted_s"] - row["measured_s"]) <= (row["noise_s"] or 0.0) else "differs"
 
 
 def _break_even(experiment: Row, width: int) -> str:

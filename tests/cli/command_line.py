@@ -65,7 +65,7 @@ def command(folder: pathlib.Path, *arguments: str) -> list[str]:
     return [sys.executable, "-c", WRAPPER, str(folder / "packages.txt"), *arguments]
 
 
-def loaderscope(folder: pathlib.Path, *arguments: str, **environment: str) -> Done:
+def loaderscope(folder: pathlib.Path, *arguments: str, timeout_s: float = 110, **environment: str) -> Done:
     """Runs one command with `folder` as the current one."""
     done = subprocess.run(
         command(folder, *arguments),
@@ -74,7 +74,7 @@ def loaderscope(folder: pathlib.Path, *arguments: str, **environment: str) -> Do
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=110,
+        timeout=timeout_s,
         check=False,
     )
     report = folder / "packages.txt"
