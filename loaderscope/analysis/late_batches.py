@@ -45,7 +45,7 @@ class Cause(enum.IntEnum):
     SEND = 5  # serialised and written into the pipe, blocked while that is full
     QUEUE = 6  # sent, while main unpacks (or pins) other batches
     RECEIVE = 7  # under way, unpacked or pinned
-    SAMPLER = 8  # in hand; main draws indices, of this batch with 0 workers, else of a later one
+    SAMPLER = 8  # main draws indices: of this batch with 0 workers; else it has the batch, and hands out those of a later one
     UNKNOWN = 9  # not recorded
 
 

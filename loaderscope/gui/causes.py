@@ -15,7 +15,7 @@ _BY_WORKER = {
 _BY_MAIN = {
     Cause.QUEUE: "it lay behind others in the queue for {time}",
     Cause.RECEIVE: "main received it for {time}",
-    Cause.SAMPLER: "main drew indices from the sampler for {time}",
+    Cause.SAMPLER: "main drew and handed out indices for {time}",
     Cause.UNKNOWN: "what took {time} was not recorded",
 }
 
@@ -28,7 +28,7 @@ MEANINGS = {
     Cause.SEND: "the batch was serialised and written into the pipe to main",
     Cause.QUEUE: "sent, while main unpacked batches that came before it",
     Cause.RECEIVE: "under way to main, unpacked, pinned",
-    Cause.SAMPLER: "main drew the indices of a batch from the sampler",
+    Cause.SAMPLER: "main drew the indices of a batch from the sampler, and handed them to a worker",
     Cause.UNKNOWN: "nothing was recorded that tells",
 }
 
