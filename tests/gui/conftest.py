@@ -5,8 +5,11 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import synthetic
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
+from synthetic import MS
+from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.gui.theme import apply_theme
 
@@ -30,3 +33,26 @@ def window(qtbot, settings):
     with qtbot.waitExposed(window):
         window.show()
     return window
+
+
+@pytest.fixture
+def trace():
+    """A trial of 4 workers and 40 batches, with its samples."""
+    return synthetic.make_trace(num_workers=4, batches=40, fetch_ns=40 * MS, step_ns=8 * MS, transfer_ns=1 * MS, sample_events=True)
+
+
+@pytest.fixture
+def widget(qtbot, trace):
+    """A timeline that shows it, with the focus."""
+    from loaderscope.gui.timeline.view import TimelineWidget
+
+    apply_theme(QApplication.instance(), "dark")
+    timeline = TimelineWidget()
+    qtbot.addWidget(timeline)
+    timeline.resize(WIDTH, HEIGHT)
+    timeline.set_trace(trace, "trial 1")
+    timeline.show()
+    qtbot.waitExposed(timeline)
+    timeline.setFocus()
+    timeline.repaint()
+    return timeline

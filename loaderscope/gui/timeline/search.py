@@ -137,6 +137,11 @@ class Search:
         if self.wanted.sample is not None:
             return self._look_for_sample(track, self.wanted.sample)
         total, known = len(track.index), track.known
+        if self.wanted.names is not None:
+            if known < total and State.IMPORT in track.index.states:
+                self._look_for_modules(track, np.array(sorted(self.wanted.names), np.int64))
+            track.known = total
+            return True
         if known >= total or not any(track.wanted[state] for state in track.index.states if state < len(track.wanted)):
             track.known = total
             return True
@@ -157,12 +162,25 @@ class Search:
         known, track.known = track.known, min(track.known + CHUNK_ROWS, total)
         part = slice(known, track.known)
         at = np.flatnonzero((view["value"][part] == sample) & (view["state"][part] == State.SAMPLE)) + known
-        rows = np.unique(track.index.start_ns.searchsorted(times[at], "right") - 1)
-        rows = rows[(rows >= 0) & (rows > (track.rows[-1] if len(track.rows) else -1))]
-        rows = rows[track.index.state[rows] == State.FETCH]
+        self._add_rows_at(track, times[at], State.FETCH)
+        return track.known >= total
+
+    def _look_for_modules(self, track: _Track, names: Ints) -> None:
+        """An import inside another one is not drawn: the one around it is found."""
+        starts: list[Ints] = []
+        for key, columns in list(self._scene.trace.tracks.items()):
+            if key.lane == track.lane and key.depth > 0:
+                view = columns.view()
+                starts.append(np.asarray(view["start_ns"], np.int64)[(view["state"] == State.IMPORT) & np.isin(view["value"], names)])
+        self._add_rows_at(track, np.sort(np.concatenate(starts)) if starts else np.empty(0, np.int64), State.IMPORT)
+
+    def _add_rows_at(self, track: _Track, times_ns: Ints, state: int) -> None:
+        """Takes the rows of a state that were going on at ascending times, as far as they are new and wanted."""
+        rows = np.unique(track.index.start_ns.searchsorted(times_ns, "right") - 1)
+        rows = rows[rows > (track.rows[-1] if len(track.rows) else -1)]
+        rows = rows[track.index.state[rows] == state]
         if len(rows):
             track.hits.append(rows[self._fits(track, rows)])
-        return track.known >= total
 
     def _fits(self, track: _Track, rows: slice | Ints) -> npt.NDArray[np.bool_]:
         """Which of some rows are wanted."""
@@ -172,8 +190,6 @@ class Search:
             fits &= (index.batch[rows] & ((1 << EPOCH_SHIFT) - 1)) == wanted.batch
         if wanted.epoch is not None:
             fits &= (index.batch[rows] >> EPOCH_SHIFT) == wanted.epoch
-        if wanted.names is not None:
-            fits &= np.isin(index.value[rows], np.array(sorted(wanted.names), np.int64))
         if wanted.longer_ns is not None or wanted.shorter_ns is not None:
             duration_ns = index.end_ns[rows] - index.start_ns[rows]
             fits &= duration_ns >= (wanted.longer_ns or 0)

@@ -1,0 +1,118 @@
+"""A timeline that follows a trial which runs."""
+
+import pytest
+from synthetic import MS
+from timeline_actions import HEIGHT, WIDTH, Key, press
+
+from loaderscope.agent.layout import State
+from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.trace import lanes
+from loaderscope.trace.model import OpenSpan, SeriesInfo, Trace
+
+
+def grow(trace, number, now_ns):
+    """One more batch of worker 0, as the reader would add it."""
+    columns = trace.track(lanes.worker_lane(0), 0)
+    columns.append(start_ns=now_ns - 9 * MS, end_ns=now_ns, state=State.FETCH, batch=number, value=0)
+    trace.newest_ns = now_ns
+    trace.version += 1
+
+
+@pytest.fixture
+def live(qtbot):
+    trace = Trace()
+    timeline = TimelineWidget()
+    qtbot.addWidget(timeline)
+    timeline.resize(WIDTH, HEIGHT)
+    timeline.set_trace(trace, "running")
+    timeline.set_live(True)
+    timeline.show()
+    qtbot.waitExposed(timeline)
+    return timeline, trace
+
+
+def test_a_trial_that_starts_empty_is_followed_as_it_grows(live):
+    timeline, trace = live
+    timeline.repaint()
+    trace.origin_ns = 10**15
+    for number in range(1, 30):
+        grow(trace, number, 10**15 + number * 1000 * MS)
+        timeline.refresh()
+    timeline.repaint()
+    low, high = timeline.visible_range_ns()
+    assert low < trace.newest_ns <= high
+    assert high - low < 15e9
+
+
+def test_panning_pauses_following_and_end_resumes_it(live, qtbot):
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    grow(trace, 0, 10**15 + 40_000 * MS)
+    timeline.refresh()
+    with qtbot.waitSignal(timeline.followingChanged) as paused:
+        press(timeline, Key.Key_A)
+    assert paused.args == [False]
+    before = timeline.visible_range_ns()
+    grow(trace, 1, 10**15 + 60_000 * MS)
+    timeline.refresh()
+    assert timeline.visible_range_ns() == before
+    press(timeline, Key.Key_End)
+    assert timeline.is_following
+    assert timeline.visible_range_ns()[1] >= trace.newest_ns
+
+
+def test_new_data_is_painted_once_per_refresh(live):
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    grow(trace, 0, 10**15 + 500 * MS)
+    timeline.refresh()
+    timeline.repaint()
+    paints, parts = timeline.backing.paints, timeline.backing.parts
+    grow(trace, 1, 10**15 + 600 * MS)
+    timeline.refresh()
+    timeline.repaint()
+    timeline.repaint()
+    assert timeline.backing.paints + timeline.backing.parts == paints + parts + 1
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_what_is_painted_of_new_data_looks_like_all_of_it_painted_anew(live, sampled):
+    """Late, long and open spans included: each step is compared with a full painting."""
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    info = SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main", 100 * MS)
+    now_ns, parts = 10**15 + 12_000 * MS, 0
+    trace.track(lanes.worker_lane(1), 0)
+    for number in range(12):
+        grow(trace, number, now_ns)
+        if number % 4 == 3:
+            begin = now_ns - 2_500 * MS
+            trace.track(lanes.MAIN_LANE, 0).append(start_ns=begin, end_ns=now_ns - MS, state=State.WAIT, batch=number, value=0)
+        trace.open_spans = (OpenSpan("worker-1", 0, State.COLLATE, now_ns - 120 * MS, number),)
+        if sampled:
+            trace.series_of(info).append(time_ns=now_ns, value=50.0 + number)
+        timeline.refresh()
+        timeline.repaint()
+        partly = timeline.backing.pixmap_now().toImage()
+        timeline.backing.invalidate()
+        timeline.repaint()
+        whole = timeline.backing.pixmap_now().toImage()
+        top = timeline.lane_layout.header_height
+        rows, columns = range(top, HEIGHT, 3), range(0, WIDTH - 12, 2)
+        different = [(x, y) for x in columns for y in rows if partly.pixel(x, y) != whole.pixel(x, y)]
+        assert len(different) < 20, different[:10]
+        parts = timeline.backing.parts
+        now_ns += 300 * MS
+    assert parts > 5
+
+
+def test_the_end_of_a_trial_shows_all_of_it(live):
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    grow(trace, 0, 10**15 + 60_000 * MS)
+    timeline.refresh()
+    timeline.set_live(False)
+    low, high = timeline.visible_range_ns()
+    assert low <= trace.origin_ns
+    assert high >= trace.newest_ns
+    assert not timeline.is_following
