@@ -380,7 +380,8 @@ class MainWindow(QMainWindow):
         run = self._state.snapshot().run
         title = scene.title or views.trials.currentText()
         below = (other.trace, other.title) if other is not None else None
-        return Figure(scene.trace, title, run, timeline.visible_range_ns(), timeline.arrangement, below)
+        arrows = (timeline.arrows, self.views.pair.second.arrows)
+        return Figure(scene.trace, title, run, timeline.visible_range_ns(), timeline.arrangement, below, arrows)
 
     # Closing
 

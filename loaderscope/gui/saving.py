@@ -12,6 +12,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from loaderscope.gui.timeline.arrangement import Arrangement
+from loaderscope.gui.timeline.arrows import LateArrows
 from loaderscope.session.file import SessionError
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
@@ -37,6 +38,7 @@ class Figure:
     range_ns: tuple[int, int]
     arrangement: Arrangement
     below: tuple[Trace, str] | None = None
+    arrows: tuple[LateArrows, ...] = ()
 
 
 class Dialogs:
@@ -122,6 +124,7 @@ class Saving:
             range_ns=figure.range_ns,
             arrangement=figure.arrangement,
             below=figure.below,
+            arrows=figure.arrows,
         )
         QGuiApplication.clipboard().setImage(image)
         self._tell_done("What the timeline shows is on the clipboard, as a picture")
@@ -189,6 +192,7 @@ def write_figure(figure: Figure, path: str) -> Path:
             range_ns=figure.range_ns,
             arrangement=figure.arrangement,
             below=figure.below,
+            arrows=figure.arrows,
         )
     except FigureError as error:
         raise SaveError(str(error)) from error

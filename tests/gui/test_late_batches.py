@@ -16,7 +16,7 @@ from loaderscope.analysis.late_batches import Cause, find_waits
 from loaderscope.gui.late_search import MOST_LISTED, LateSearch
 from loaderscope.gui.panels.late_batches import CAUSE_COLUMN, EMPTY, NOTHING, LateBatchesPanel, summary_text
 from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.timeline import query
+from loaderscope.gui.timeline import figure, query
 from loaderscope.gui.timeline.arrows import MOST_ARROWS, Arrow, LateArrows, paint_arrows, places
 from loaderscope.gui.timeline.boxes import span_box
 from loaderscope.gui.timeline.canvas import Canvas
@@ -182,6 +182,25 @@ def test_a_hidden_lane_hides_its_arrow(timeline):
     canvas.layout = dataclasses.replace(canvas.layout, rows=rows)
     assert places(canvas, [arrow]) == []
     painter.end()
+
+
+@pytest.mark.usefixtures("qapp")
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_figures_show_the_arrows_of_the_window(tmp_path, suffix):
+    trace = made()
+    arrows = LateArrows()
+    arrows.set_waits(find_waits(trace))
+    with_arrows, without = (
+        figure.render(trace, tmp_path / f"{name}.{suffix}", arrows=shown) for name, shown in (("with", [arrows]), ("without", []))
+    )
+    if suffix == "png":
+        assert QImage(str(with_arrows)) != QImage(str(without))
+    else:
+        assert with_arrows.stat().st_size > without.stat().st_size
+    arrows.shown = False
+    hidden = figure.render(trace, tmp_path / f"hidden.{suffix}", arrows=[arrows])
+    if suffix == "svg":
+        assert hidden.read_bytes() == without.read_bytes()
 
 
 # the table

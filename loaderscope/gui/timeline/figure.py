@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import sys
@@ -15,6 +16,7 @@ from PySide6.QtSvg import QSvgGenerator
 from loaderscope.gui.palette import LIGHT, Palette
 from loaderscope.gui.timeline.aligned import PART_KINDS, Part, parts_of
 from loaderscope.gui.timeline.arrangement import Arranged, Arrangement, arrange
+from loaderscope.gui.timeline.arrows import LateArrows
 from loaderscope.gui.timeline.canvas import colour
 from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, Layout, place
 from loaderscope.gui.timeline.painter import paint, viewport_of
@@ -52,6 +54,7 @@ def render(
     range_ns: tuple[int, int] | None = None,
     arrangement: Arrangement = NOT_ARRANGED,
     below: tuple[Trace, str] | None = None,
+    arrows: Sequence[LateArrows] = (),
     palette: Palette = LIGHT,
 ) -> pathlib.Path:
     """Writes the timeline of a trace as a figure.
@@ -69,6 +72,7 @@ def render(
         range_ns: absolute start and end; None for the whole trial.
         arrangement: how the rows are arranged.
         below: another trace and its title, drawn below on the same axis, both aligned at their first batch.
+        arrows: those of the trace, and of the one below.
         palette: colours; light for print.
 
     Returns:
@@ -80,7 +84,7 @@ def render(
     target = pathlib.Path(path)
     ensure_application()
     panels = _panels([(trace, title), *([below] if below else [])], width, height, range_ns, arrangement)
-    figure = _Figure(panels, caption, palette)
+    figure = _Figure(panels, caption, palette, arrows)
     suffix = target.suffix.lower()
     if suffix == ".png":
         if not figure.image(scale).save(os.fspath(target)):
@@ -104,11 +108,12 @@ def render_image(
     range_ns: tuple[int, int] | None = None,
     arrangement: Arrangement = NOT_ARRANGED,
     below: tuple[Trace, str] | None = None,
+    arrows: Sequence[LateArrows] = (),
 ) -> QImage:
     """The same as an image, for the clipboard."""
     ensure_application()
     panels = _panels([(trace, title), *([below] if below else [])], width, None, range_ns, arrangement)
-    return _Figure(panels, caption, LIGHT).image(scale)
+    return _Figure(panels, caption, LIGHT, arrows).image(scale)
 
 
 def ensure_application() -> None:
@@ -177,8 +182,8 @@ def _panel(scene: Scene, view: Viewport, frame: _Frame) -> _Panel:
 
 
 class _Figure:
-    def __init__(self, panels: Sequence[_Panel], caption: str, palette: Palette) -> None:
-        self._panels, self._palette = panels, palette
+    def __init__(self, panels: Sequence[_Panel], caption: str, palette: Palette, arrows: Sequence[LateArrows]) -> None:
+        self._panels, self._palette, self._arrows = panels, palette, arrows
         hidden = max((panel.arranged.hidden_words for panel in panels), key=len)
         self._caption = " · ".join(part for part in (caption, hidden) if part)
         self._width, self._height = panels[0].layout.width, sum(panel.layout.height for panel in panels)
@@ -229,8 +234,8 @@ class _Figure:
     def _paint(self, painter: QPainter) -> None:
         painter.setFont(QGuiApplication.font())
         painter.save()
-        for panel in self._panels:
-            paint(painter, panel.scene, panel.view, panel.layout, self._palette)
+        for panel, arrows in itertools.zip_longest(self._panels, self._arrows[: len(self._panels)]):
+            paint(painter, panel.scene, panel.view, panel.layout, self._palette, arrows=arrows)
             painter.translate(0, panel.layout.height)
         painter.restore()
         if self._caption:
