@@ -114,7 +114,8 @@ class LaneHandling(QObject):
         menu = QMenu(timeline)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         if row is not None:
-            menu.addSection(row.label)
+            menu.addAction(row.label).setEnabled(False)
+            menu.addSeparator()
             menu.addAction("Unpin" if row.key in arrangement.pinned else "Pin to top", lambda: self._pin(row))
             menu.addAction("Hide", lambda: self._hide([row]))
             others = [other for other in members(timeline.arranged.rows, row.lane_kind) if other.key != row.key]

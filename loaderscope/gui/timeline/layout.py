@@ -161,7 +161,7 @@ def place(
         plot_px = grown
     if spare > 0 and lanes:
         lane_px = min(lane_px + spare // len(lanes), 38)
-    chevrons = _chevrons(rows) if can_collapse else {}
+    chevrons = _chevrons(rows[pinned:]) if can_collapse else {}
     placed: list[PlacedRow] = []
     rules = []
     y = 4
@@ -181,7 +181,7 @@ def place(
 
 
 def _chevrons(rows: Sequence[Row]) -> dict[str, str]:
-    """The row that stands for all workers, or the first of several."""
+    """The row that stands for all workers, or the first of several that are not pinned."""
     groups = {row.key: "closed" for row in rows if row.kind == "group"}
     workers = [row.key for row in rows if row.kind == "lane" and row.lane_kind == "worker"]
     return groups or ({workers[0]: "open"} if len(workers) > 1 else {})

@@ -35,7 +35,7 @@ class LaneNotices(QWidget):
 
     def tell(self, arranged: Arranged, x: int) -> int:
         """Says what there is to say, from a place to the right; returns the width that it takes."""
-        workers = len(members(arranged.rows, "worker"))
+        workers = len(members((*arranged.rows, *arranged.hidden), "worker"))
         self.hidden.setText(f"{arranged.hidden_words} · show" if arranged.hidden else "")
         self.many.setText(f"{workers} workers · show as one row" if workers > MANY_WORKERS else "")
         at = 0
