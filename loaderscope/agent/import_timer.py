@@ -10,11 +10,12 @@ from __future__ import annotations
 import _thread
 import sys
 import time
-from typing import Any, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Union
 
 from .patches import hide_frame
 
 WORTH_TELLING_NS = 1_000_000
+_HEAVY_S = 0.02
 
 
 class Import(NamedTuple):
@@ -54,6 +55,15 @@ class ImportTimer:
         self._thread = 0
         if self in sys.meta_path:
             sys.meta_path.remove(self)
+
+    def heavy_packages(self) -> List[Dict[str, Union[str, float]]]:
+        """Top-level modules that took long, with what they import, as {name, seconds}; the heaviest first."""
+        seconds: Dict[str, float] = {}
+        for item in self.finished:
+            if "." not in item.name:
+                seconds[item.name] = seconds.get(item.name, 0.0) + item.duration_ns / 1e9
+        ordered = sorted(seconds, key=lambda name: -seconds[name])
+        return [{"name": name, "seconds": seconds[name]} for name in ordered if seconds[name] >= _HEAVY_S]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """What the other finders find; its loader tells how long it took."""

@@ -6,17 +6,20 @@ app asks and the agent answers, one request at a time. The end of the connection
     app asks                                   agent answers
     -                                          hello {token, protocol, pid, python, executable, platform, clock_ns}
     welcome {protocol}
-    load {script, args, cwd, capture,          loaded {targets: [Target.to_json()], has_step, environment} |
-          arguments}                           failed {error}
+    load {script, args, cwd, capture,          loaded {targets: [Target.to_json()], has_step, environment,
+          arguments}                           imports: [{name, seconds}]} | failed {error}
     attach {target, arguments}                 attached {target: Target.to_json(), length, current: TrialConfig, fingerprint,
                                                notes: [sentence]} | failed {error}
     probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
+    weigh {}                                   weighed {parts: [SentPart]} | failed {error}   (pickles the user's data: likewise)
     clock {}                                   clock {clock_ns}
     trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
     exit {}                                    (ends)
 
 `environment` = {python, torch, torch_cuda, start_methods, default_start_method, free_threaded, torch_assumptions: [sentence]}.
-`error` = ErrorInfo.to_json(). With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`.
+`imports` = the top-level modules that the script's load imported, those of 20 ms and more, heaviest first.
+`SentPart`: see `analysis.results`. `error` = ErrorInfo.to_json().
+With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`.
 """
 
 from __future__ import annotations

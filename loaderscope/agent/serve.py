@@ -9,9 +9,10 @@ import sys
 import time
 from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional
 
-from . import attach, capture, consumers, failures, guard, instrument, loaders, made_loaders, targets, trials
+from . import attach, capture, consumers, failures, guard, instrument, loaders, made_loaders, targets, trials, weigh
 from .connection import Connection, dial
 from .errors import UNSUPPORTED, AgentError, describe
+from .import_timer import ImportTimer
 from .messages import TrialConfig, TrialOrder
 from .script import Script
 
@@ -57,6 +58,8 @@ class Agent:
         self._script: Optional[Script] = None
         self._captured: Optional[capture.Captured] = None
         self._feed: Optional[trials.Feed] = None
+        self._unread: Optional[weigh.Unread] = None
+        self._imports = ImportTimer()
 
     def serve(self) -> None:
         """Answers requests for ever; also called from inside an iter() of the script."""
@@ -64,6 +67,7 @@ class Agent:
             "load": self._load,
             "attach": self._attach,
             "probe": self._probe,
+            "weigh": self._weigh,
             "clock": lambda message: {"type": "clock", "clock_ns": time.perf_counter_ns()},
             "trial": self._trial,
         }
@@ -94,10 +98,11 @@ class Agent:
         made_loaders.install()
         number = message.get("capture")
         try:
-            if number is None:
-                capture.run_module(script, self._serve_inside)
-            else:
-                capture.run_program(script, int(number), self._serve_inside)
+            with self._imports:
+                if number is None:
+                    capture.run_module(script, self._serve_inside)
+                else:
+                    capture.run_program(script, int(number), self._serve_inside)
         finally:
             if self._captured is not None:  # a thread of the script came to the loader, and the requests are served from there
                 _wait_for_ever()
@@ -105,6 +110,7 @@ class Agent:
 
     def _serve_inside(self, captured: capture.Captured) -> None:
         """Goes on from inside the script's iter(); never returns."""
+        self._imports.stop()
         self._captured = captured
         assert self._script is not None
         try:
@@ -122,17 +128,23 @@ class Agent:
             "targets": [target.to_json() for target in found],
             "has_step": consumers.has_step(script.namespace),
             "environment": _environment(instrument.install()),
+            "imports": self._imports.heavy_packages(),
         }
 
     def _attach(self, message: Message) -> Message:
         if self._script is None:
             raise AgentError(UNSUPPORTED, "no script is loaded")
         target, self._feed = attach.attach(self._script, self._captured, message["target"], message.get("arguments") or {})
+        self._unread = weigh.Unread(self._feed.dataset)
         return {"type": "attached", **attach.facts(target, self._feed)}
 
     def _probe(self, message: Message) -> Message:
         sample, seconds = attach.probe(self._attached())
         return {"type": "probed", "sample": sample, "seconds": seconds}
+
+    def _weigh(self, message: Message) -> Message:
+        feed = self._attached()
+        return {"type": "weighed", "parts": weigh.weigh(feed, self._unread or weigh.Unread(feed.dataset))}
 
     def _trial(self, message: Message) -> Message:
         order = TrialOrder.from_json(message["trial"])

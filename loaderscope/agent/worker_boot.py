@@ -49,8 +49,8 @@ def _wrap_prepare(original: Function) -> Function:
         data.pop(PREPARATION_KEY, None)
         imports = ImportTimer()
         lines = LineSampler(MAIN_MODULE, imports)
-        start_ns = time.perf_counter_ns()
         recorder.begin(State.MAIN_IMPORT)
+        start_ns = time.perf_counter_ns()
         try:
             with imports, lines:
                 result = original(data)
@@ -58,8 +58,8 @@ def _wrap_prepare(original: Function) -> Function:
             hide_frame(error)
             raise
         finally:
-            end_ns = time.perf_counter_ns()
             recorder.end(State.MAIN_IMPORT)
+            end_ns = time.perf_counter_ns()
             recorder.complete(State.OWN, start_ns, imports.own_ns + lines.own_ns)
             _tell(imports.finished, lines.lines(), start_ns)
             recorder.complete(State.OWN, end_ns, time.perf_counter_ns() - end_ns)

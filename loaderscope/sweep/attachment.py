@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.analysis.results import SentPart
 from loaderscope.sweep.agent_process import (
     AgentDiedError,
     AgentError,
@@ -17,6 +18,9 @@ from loaderscope.sweep.agent_process import (
 from loaderscope.sweep.request import Request
 
 CAPTURED = "captured:"
+
+WEIGH_TIMEOUT_S = 15.0
+"""The agent itself stops weighing after some seconds, unless the user's code holds the interpreter."""
 
 
 class SweepError(Exception):
@@ -41,7 +45,11 @@ class NotReachedError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What the script offers. `environment`: of the interpreter, see agent/messages.py."""
+    """What the script offers.
+
+    Attributes:
+        environment: of the interpreter, see agent/messages.py; its `script_imports` are the modules that the script imported.
+    """
 
     targets: list[Target]
     has_step: bool
@@ -91,7 +99,8 @@ def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loa
     }
     answer = _ask(agent, message, "loaded", request, tick, f"{request.script} was not loaded")
     targets = [Target.from_json(target) for target in answer["targets"]]
-    return Loaded(targets, bool(answer.get("has_step")), dict(answer.get("environment") or {}))
+    environment = {**(answer.get("environment") or {}), "script_imports": answer.get("imports") or []}
+    return Loaded(targets, bool(answer.get("has_step")), environment)
 
 
 def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None = None) -> Attached:
@@ -120,6 +129,19 @@ def probe(agent: AgentProcess, request: Request, tick: Tick | None = None) -> di
     """
     answer = _ask(agent, {"type": "probe"}, "probed", request, tick, "the first sample was not read")
     return {**(answer.get("sample") or {}), "seconds": answer.get("seconds")}
+
+
+def weigh(agent: AgentProcess, request: Request, tick: Tick | None = None) -> list[SentPart] | None:
+    """Has the agent weigh what each worker is sent; None if that fails, which costs nothing but the knowledge.
+
+    Ends the agent's reuse.
+    """
+    patient = dataclasses.replace(request, load_timeout_s=min(request.load_timeout_s, WEIGH_TIMEOUT_S))
+    try:
+        answer = _ask(agent, {"type": "weigh"}, "weighed", patient, tick, "what workers are sent was not weighed")
+        return [SentPart.from_json(part) for part in answer.get("parts") or ()]
+    except (SweepError, TypeError):
+        return None
 
 
 def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str, str], script: str) -> Target:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.analysis.results import SentPart
 from loaderscope.sweep.agent_process import AgentProcess, Tick
 from loaderscope.sweep.attachment import (
     CAPTURED,
@@ -23,6 +24,7 @@ from loaderscope.sweep.attachment import (
     load,
     probe,
     start_agent,
+    weigh,
 )
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
@@ -55,6 +57,7 @@ class TargetProbe:
     has_step: bool
     notes: list[str]
     log: list[OutputLine]
+    sent: list[SentPart] | None = None  # what each worker is sent
 
 
 def inspect_script(request: Request, tick: Tick | None = None) -> Inspection:
@@ -73,13 +76,16 @@ def inspect_script(request: Request, tick: Tick | None = None) -> Inspection:
         return Inspection(loaded.targets, loaded.has_step, machine_environment(loaded.environment), agent.drain_output())
 
 
-def probe_target(request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None) -> TargetProbe:
+def probe_target(
+    request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None, weighs: bool = False
+) -> TargetProbe:
     """Makes the request's target (or the only one) ready and reads one sample of it.
 
     Args:
         request: as for `inspect_script`, with the target.
         tick: as for `inspect_script`.
         log: gets the output in case of an error as well.
+        weighs: whether what each worker is sent is measured, too, which takes some seconds where that is much.
 
     Raises:
         SweepError: the script, the target or the interpreter is wrong, or the dataset raises.
@@ -88,12 +94,15 @@ def probe_target(request: Request, tick: Tick | None = None, log: Callable[[Outp
         with _throw_away(request, tick, log) as agent:
             loaded, attached = load_and_attach(agent, request, tick)
             sample = {**probe(agent, request, tick), **_memory_of(agent, attached.target)}
+            sent = weigh(agent, request, tick) if weighs else None
             agent.close()
             environment = machine_environment(loaded.environment)
             lines = agent.drain_output()
     except NotReachedError as unreached:
-        return probe_target(unreached.request, tick, log)
-    return TargetProbe(attached.target, attached.length, attached.current, sample, environment, loaded.has_step, attached.notes, lines)
+        return probe_target(unreached.request, tick, log, weighs)
+    return TargetProbe(
+        attached.target, attached.length, attached.current, sample, environment, loaded.has_step, attached.notes, lines, sent
+    )
 
 
 def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = None) -> tuple[Loaded, Attached]:

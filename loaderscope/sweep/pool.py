@@ -10,7 +10,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder
 from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess, default_python
@@ -52,6 +52,7 @@ class Pool:
         self._began = 0.0
         self._progress_at = 0.0
         self._plan: list[PlannedTrial] = []
+        self._sent: list[SentPart] | None = None
         self._results: list[TrialResult] = []
         self._trial: int | None = None  # the id of the one that runs
 
@@ -81,7 +82,7 @@ class Pool:
 
     def _sweep(self, scratch: Scratch) -> None:
         run, length = self._learn()
-        self._plan = run.plan
+        self._plan, self._sent = run.plan, run.sent
         consumer = run.request.consumer or Consumer("none")
         self._sink.run_started(run)
         import numpy.ma  # noqa: F401  np.unique imports it at its first call, which must not be within a trial
@@ -107,10 +108,11 @@ class Pool:
         """
         self._request = request = as_experiment(self._request) if self._request.startup else self._request
         sample: dict[str, Any] | None = None
+        sent: list[SentPart] | None = None
         if request.probe:
-            learnt = probe_target(request, self._tick, self._log_output)
+            learnt = probe_target(request, self._tick, self._log_output, weighs=True)
             environment, target, current, sample = learnt.environment, learnt.target, learnt.current, learnt.sample
-            length, has_step, notes, lines = learnt.length, learnt.has_step, learnt.notes, learnt.log
+            length, has_step, notes, lines, sent = learnt.length, learnt.has_step, learnt.notes, learnt.log, learnt.sent
             for line in lines:
                 self._log_output(line)
         else:
@@ -134,8 +136,8 @@ class Pool:
         if (promise := limits.commit_sentence(machine, cost)) is not None:
             self._log(promise)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
-        controls = self._measure_controls() if request.startup else []
-        return Run(request, environment, target, request.script, sample, plan, controls=controls), length
+        controls = self._measure_controls() if request.startup and not self._budget_used() else []
+        return Run(request, environment, target, request.script, sample, plan, sent, controls), length
 
     def _measure_controls(self) -> list[Control]:
         self._log("Controls: a bare interpreter and the imports of numpy and torch, each a few times.")
@@ -221,7 +223,7 @@ class Pool:
     def _analyse(self, trace: Trace, trial: PlannedTrial, order: TrialOrder, end: TrialEnd, length: int | None) -> TrialResult:
         """The trial's row. A fault of the analysis costs the numbers of this trial, not the sweep."""
         try:
-            return analyse(trace, trial, order, end.outcome, end.status, end.error, end.seconds, end.app_cpu_share, dataset_length=length)
+            return analyse(trace, trial, order, end.outcome, end.status, end.error, end.seconds, end.app_cpu_share, length, self._sent)
         except Exception as error:  # the border between what was measured and what is made of it
             self._log(f"Trial {trial.id} could not be analysed: {error}\n{traceback.format_exc()}")
             note = (
