@@ -293,3 +293,13 @@ def test_scrolling_through_64_workers_paints_only_those_in_sight(many):
     last = placed_of(many, "worker-63")
     many.bring_row_up("worker-63")
     assert many.scroll_y <= last.y and last.y + last.height <= many.scroll_y + HEIGHT - layout.header_height
+
+
+def test_the_legend_gives_up_its_last_entries_to_what_is_told_of_lanes(many):
+    """Fetch stands first in the legend and stays."""
+    many.resize(760, HEIGHT)
+    many.set_arrangement(many.arrangement.hide(["worker-1"]))
+    image, notices = many.grab().toImage(), many._notices
+    fills = [image.pixelColor(x, 13).name() for x in range(notices.x() + notices.width(), 750)]
+    assert current_palette().fetch in fills
+    assert current_palette().startup not in fills

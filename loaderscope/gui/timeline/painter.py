@@ -225,12 +225,11 @@ def _paint_title(canvas: Canvas) -> None:
     x = float(canvas.layout.width - 10)
     entries = canvas.scene.legend()
     title_px = canvas.label_font.advance(canvas.scene.title) + 30 + canvas.layout.notice_px
+    while entries and x - sum(canvas.label_font.advance(word) + 30 for word, _, _ in entries) - 4 < title_px:
+        entries = entries[:-1]  # what matters most stands first
     for word, role, hatched in reversed(entries):
-        advance = canvas.label_font.advance(word)
-        if x - advance - 34 < title_px:
-            break
-        x -= advance
-        canvas.text(QRectF(x, 0, advance + 2, TITLE_PX), word, palette.muted, canvas.label_font)
+        x -= canvas.label_font.advance(word)
+        canvas.text(QRectF(x, 0, canvas.label_font.advance(word) + 2, TITLE_PX), word, palette.muted, canvas.label_font)
         x -= 16
         box = QRectF(x, TITLE_PX / 2 - 5, 10, 10)
         painter.fillRect(box, colour(palette.role(role)))
