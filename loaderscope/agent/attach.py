@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from . import loaders, samples, targets
 from .capture import Captured
@@ -24,12 +25,14 @@ def attach(script: Script, captured: Optional[Captured], name: str, given: Mappi
     source = targets.resolve(script, captured, name, given)
     feed = Feed(source, script.namespace)
     if name.startswith(targets.CAPTURED_PREFIX) and captured is not None:
-        target = targets.captured_target(script, captured)
+        target = targets.captured_target(captured)
     else:
         origin = (
             "class" if isinstance(script.namespace.get(name), type) else "variable" if source is script.namespace.get(name) else "function"
         )
         target = targets.object_target(name, source, "loader" if loaders.is_loader(source) else "dataset", None, origin)
+        if captured is not None:
+            target = dataclasses.replace(target, note=targets.standing_still(captured))
     if target.dataset_kind == "map" and target.length == 0:
         raise AgentError(UNSUPPORTED, "%s has no samples: its length is 0" % name, script.path)
     return target, feed
@@ -37,7 +40,7 @@ def attach(script: Script, captured: Optional[Captured], name: str, given: Mappi
 
 def facts(target: Target, feed: Feed) -> Dict[str, Any]:
     """What `attached` says beside its type."""
-    notes: List[str] = []
+    notes = [target.note] if target.note else []
     if loaders.is_loader(feed.source) and feed.source.batch_size is None:
         what = "has a batch_sampler of its own" if feed.source.batch_sampler is not None else "does not batch (batch_size=None)"
         notes.append("the loader %s, so batch sizes cannot be swept" % what)

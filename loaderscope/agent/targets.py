@@ -45,7 +45,7 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
     feeds = torch_feeds()
     found: List[Target] = []
     if captured is not None:
-        found.append(captured_target(script, captured))
+        found.append(captured_target(captured))
     named = _named(script)
     lines = _definition_lines(script.tree)
     for wanted in ("loader", "dataset"):
@@ -75,15 +75,8 @@ def _named(script: Script) -> List[Tuple[str, Any]]:
     return named
 
 
-def captured_target(script: Script, captured: Captured) -> Target:
+def captured_target(captured: Captured) -> Target:
     """The target for the loader at whose iter() the script stands."""
-    note = ""
-    if captured.unguarded is not None:
-        note = (
-            '%s, line %d, iterates this DataLoader outside of `if __name__ == "__main__":`; '
-            "the script stands still there, and what follows is not seen"
-            % (os.path.basename(captured.unguarded.file), captured.unguarded.line)
-        )
     loader = captured.loader
     return Target(
         "%s%d" % (CAPTURED_PREFIX, captured.number),
@@ -94,7 +87,18 @@ def captured_target(script: Script, captured: Captured) -> Target:
         length=loaders.length_of(loader),
         current=loaders.current_config(loader),
         line=captured.line,
-        note=note,
+        note=standing_still(captured),
+    )
+
+
+def standing_still(captured: Captured) -> str:
+    """What follows from a loader that is iterated while the script is only loaded; empty if it stands below a main guard."""
+    if captured.unguarded is None:
+        return ""
+    return (
+        '%s, line %d, iterates a DataLoader outside of `if __name__ == "__main__":`; the script stands still there: '
+        "what follows is not seen, and workers that import the script again (spawn, forkserver) cannot be tried"
+        % (os.path.basename(captured.unguarded.file), captured.unguarded.line)
     )
 
 

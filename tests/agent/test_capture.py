@@ -99,7 +99,8 @@ def test_a_loop_without_a_guard_stands_still_when_the_script_is_loaded(agent, wr
     assert (captured.name, captured.line, captured.length) == ("captured:0", line, 8)
     assert f"train.py, line {line}" in captured.note
     assert [target.name for target in targets] == ["captured:0", "early"]
-    agent.attach("captured:0")
+    for name in ("early", "captured:0"):
+        assert agent.attach(name)["notes"] == [captured.note]
     assert agent.trial(TrialConfig(0, 2)).batches == 4
     assert agent.trial(TrialConfig(1, 2, start_method="fork")).batches == 4 or multiprocessing.get_start_method() != "fork"
     if HAS_SPAWN:
