@@ -130,14 +130,14 @@ def test_an_arrow_leads_from_the_end_of_the_fetch_to_the_end_of_the_wait(timelin
     arrow = timeline.arrows.of_span(timeline.scene, wait)
     assert arrow == Arrow("worker-1", fetch.end_ns, wait.end_ns)
     _, painter, canvas = canvas_of(timeline)
-    ((begin, tip),) = places(canvas, [arrow])
+    ((x0, y0, x1, y1),) = places(canvas, [arrow])
     on_worker, on_main = span_box(canvas, fetch), span_box(canvas, wait)
     painter.end()
-    assert begin.x() == pytest.approx(on_worker.right())
-    assert tip.x() == pytest.approx(on_main.right())
-    assert on_worker.top() < begin.y() < on_worker.bottom()
-    assert on_main.top() < tip.y() < on_main.bottom()
-    assert tip.y() < begin.y()
+    assert x0 == pytest.approx(on_worker.right())
+    assert x1 == pytest.approx(on_main.right())
+    assert on_worker.top() < y0 < on_worker.bottom()
+    assert on_main.top() < y1 < on_main.bottom()
+    assert y1 < y0
 
 
 def test_a_span_that_is_no_wait_gets_no_arrow(timeline):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.late_batches import MAIN, Waits, lane_of
@@ -31,6 +31,9 @@ _MOST_SEARCHED = 4096
 _INSIDE_PX = 4.0
 _HEAD_PX = 6.0
 _DOT_PX = 2.0
+
+
+Place = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,21 +100,20 @@ def paint_arrows(canvas: Canvas, arrows: LateArrows, *pointed: SpanRef | None) -
     painter.save()
     painter.setClipRect(QRectF(canvas.left, layout.header_height, layout.plot_width, layout.height - layout.header_height))
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    _paint_quiet(canvas, quiet)
+    _paint_quiet(canvas, places(canvas, quiet))
     ground, ink = colour(palette.base), colour(palette.accent)
-    for begin, tip in places(canvas, strong):
-        path = _path(begin, tip)
+    for place in places(canvas, strong):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for pen in (QPen(ground, 4.2), QPen(ink, 2.0)):
             painter.setPen(pen)
-            painter.drawPath(path)
-        _paint_ends(painter, [(begin, tip)], ground, 2.2)
-        _paint_ends(painter, [(begin, tip)], ink, 1.0)
+            painter.drawPath(_path([place]))
+        _paint_ends(painter, [place], ground, 2.2)
+        _paint_ends(painter, [place], ink, 1.0)
     painter.restore()
 
 
-def places(canvas: Canvas, arrows: Sequence[Arrow]) -> list[tuple[QPointF, QPointF]]:
-    """Where arrows begin and where their tips are; those of a lane that is not shown are left out."""
+def places(canvas: Canvas, arrows: Sequence[Arrow]) -> list[Place]:
+    """Where arrows begin and where their tips are, as x, y, x, y; those of a lane that is not shown are left out."""
     rows: dict[str, PlacedRow] = {}
     for placed in canvas.layout.rows:
         if placed.row.kind == "lane" and not canvas.layout.is_covered(placed, canvas.scroll_y):
@@ -120,59 +122,60 @@ def places(canvas: Canvas, arrows: Sequence[Arrow]) -> list[tuple[QPointF, QPoin
     shown = [(arrow, rows[arrow.lane]) for arrow in arrows if arrow.lane in rows]
     if main is None or not shown:
         return []
-    x = canvas.x_of(np.array([(arrow.from_ns, arrow.to_ns) for arrow, _ in shown], np.int64).reshape(-1)).tolist()
+    x = canvas.x_of(np.array([moment for arrow, _ in shown for moment in (arrow.from_ns, arrow.to_ns)], np.int64)).tolist()
     found = []
     for (_, row), x0, x1 in zip(shown, x[::2], x[1::2], strict=True):
         upwards = main.y < row.y
         y0 = row.bar_y + (_INSIDE_PX if upwards else row.bar_height - _INSIDE_PX)
         y1 = main.bar_y + (main.bar_height - _INSIDE_PX if upwards else _INSIDE_PX)
-        found.append((QPointF(x0, canvas.top + y0), QPointF(x1, canvas.top + y1)))
+        found.append((x0, canvas.top + y0, x1, canvas.top + y1))
     return found
 
 
-def _paint_quiet(canvas: Canvas, arrows: Sequence[Arrow]) -> None:
+def _paint_quiet(canvas: Canvas, ends: Sequence[Place]) -> None:
     """Thin lines with a seam of the ground's colour, so that they can be read on any lane."""
-    painter, ends = canvas.painter, places(canvas, arrows)
+    painter, path = canvas.painter, _path(ends)
     ground, ink = QColor(colour(canvas.palette.base)), QColor(colour(canvas.palette.text))
     ground.setAlphaF(0.55)
     ink.setAlphaF(0.8)
-    paths = [_path(begin, tip) for begin, tip in ends]
     painter.setBrush(Qt.BrushStyle.NoBrush)
     # Lines of one device pixel are drawn ten times as fast as wider ones, so several stand for each.
     strands = max(round(canvas.ratio), 1) if canvas.is_raster else 1
     shifts = [(number - (strands - 1) / 2) / strands for number in range(strands)]
-    for value, offsets in ((ground, [shift + side for side in (-1.0, 1.0) for shift in shifts]), (ink, shifts)):
+    seam = (strands + 1) / 2 / strands
+    for value, offsets in ((ground, [-seam, seam]), (ink, shifts)):
         pen = QPen(value, 1.0)
         pen.setCosmetic(canvas.is_raster)
         painter.setPen(pen)
         for offset in offsets:
             painter.translate(offset, 0.0)
-            for path in paths:
-                painter.drawPath(path)
+            painter.drawPath(path)
             painter.translate(-offset, 0.0)
     _paint_ends(painter, ends, ground, 1.2)
     _paint_ends(painter, ends, ink, 0.0)
 
 
-def _path(begin: QPointF, tip: QPointF) -> QPainterPath:
-    """An upright curve to the foot of the head."""
-    foot_y = tip.y() + (_HEAD_PX if tip.y() < begin.y() else -_HEAD_PX)
-    middle = (foot_y + begin.y()) / 2
-    path = QPainterPath(begin)
-    path.cubicTo(QPointF(begin.x(), middle), QPointF(tip.x(), middle), QPointF(tip.x(), foot_y))
+def _path(ends: Sequence[Place]) -> QPainterPath:
+    """Upright curves to the feet of the heads."""
+    path = QPainterPath()
+    for x0, y0, x1, y1 in ends:
+        foot_y = y1 + (_HEAD_PX if y1 < y0 else -_HEAD_PX)
+        middle = (foot_y + y0) / 2
+        path.moveTo(x0, y0)
+        path.cubicTo(x0, middle, x1, middle, x1, foot_y)
     return path
 
 
-def _paint_ends(painter: QPainter, ends: Sequence[tuple[QPointF, QPointF]], value: QColor, wider: float) -> None:
+def _paint_ends(painter: QPainter, ends: Sequence[Place], value: QColor, wider: float) -> None:
     """A dot where each arrow begins, and its head."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(value)
     half, dot = _HEAD_PX / 2 + wider, _DOT_PX + wider
-    for begin, tip in ends:
-        foot_y = tip.y() + (_HEAD_PX + wider / 2 if tip.y() < begin.y() else -_HEAD_PX - wider / 2)
-        top_y = tip.y() + (-wider if tip.y() < begin.y() else wider)
-        painter.drawPolygon(QPolygonF([QPointF(tip.x(), top_y), QPointF(tip.x() - half, foot_y), QPointF(tip.x() + half, foot_y)]))
-        painter.drawEllipse(begin, dot, dot)
+    for x0, y0, x1, y1 in ends:
+        down = -1.0 if y1 < y0 else 1.0
+        foot_y = y1 - down * (_HEAD_PX + wider / 2)
+        painter.drawPolygon([QPointF(x1, y1 + down * wider), QPointF(x1 - half, foot_y), QPointF(x1 + half, foot_y)])
+        painter.drawEllipse(QRectF(x0 - dot, y0 - dot, 2 * dot, 2 * dot))
 
 
 def _between(waits: Waits, start_ns: int, end_ns: int) -> tuple[int, int]:
