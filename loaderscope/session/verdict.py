@@ -43,6 +43,6 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     if experiment is None:  # a recommendation rests on throughput, of which the few batches of an experiment say nothing
         recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
     free_threaded = environment.get("free_threaded")
-    findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded))
+    findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded, run.sent))
     summary = experiment.summary if experiment is not None and experiment.costs else summarise(trials, recommendation, findings)
     return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)

@@ -10,16 +10,17 @@ from synthetic import MS
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.results import Culprit, Memory, Phase, Signs, Startup, WorkerMemory
+from loaderscope.analysis.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 from loaderscope.analysis.settings import combine
 from loaderscope.analysis.summary import summarise
 
 MIB = 1 << 20
 
 
-def context_of(trials, current=None, consumer=None, train_epochs=10):
+def context_of(trials, current=None, consumer=None, train_epochs=10, sent=None):
     settings = combine(trials, train_epochs)
-    return Context(trials, settings, recommend(settings, trials, current, 4, 0, train_epochs), current, consumer, train_epochs)
+    recommendation = recommend(settings, trials, current, 4, 0, train_epochs)
+    return Context(trials, settings, recommendation, current, consumer, train_epochs, sent=sent)
 
 
 def find(trials, **context):
@@ -142,6 +143,57 @@ def test_an_exception_of_the_user_keeps_its_own_words():
     (finding,) = find([failed(0, config_of(0), "ValueError", "data.py, line 7: bad sample (sample 17)")])
     assert finding.code == "trial-failed"
     assert "bad sample (sample 17)" in finding.message
+
+
+def started(number, workers=2, method="spawn", phases=(), **parts):
+    startup = Startup(1.0, None, [Phase(0, "worker-0", *phase) for phase in phases], **parts)
+    return made_up(number, config_of(workers, start_method=method), 3200, first_batch_s=2.0, startup=startup)
+
+
+SENT_ROWS = [SentPart("dataset", "dataset.rows", "list of Row", 50_000_000, 0.9, 0.9, None)]
+
+
+def causes(trials, **context):
+    return {finding.code: finding for finding in find(trials, train_epochs=1, **context)}
+
+
+def test_an_attribute_that_dominates_what_is_sent_gets_its_remedy():
+    phases = [("pickle", 0.0, 0.8), ("unpickle", 1.0, 0.9)]
+    finding = causes([started(0, phases=phases)], sent=SENT_ROWS)["large-pickle"]
+    assert (finding.severity, finding.trials) == ("warning", [0])
+    assert "dataset.rows (a list of Row, 50.0 MB): 800 ms to pickle and 900 ms to unpickle" in finding.message
+    assert "NumPy or Arrow arrays instead of a list of Python objects" in finding.advice
+    assert not causes([started(0, phases=phases)], sent=None), "nothing was weighed"
+    assert not causes([started(0, method="fork")], sent=SENT_ROWS), "a fork sends nothing"
+
+
+@pytest.mark.parametrize(
+    ("type_name", "words"), [("ndarray", "mmap_mode"), ("list of str", "relative to a root"), ("Tokenizer", "Build it in the worker")]
+)
+def test_the_remedy_fits_what_is_sent(type_name, words):
+    part = SentPart("dataset", "dataset.x", type_name, 50_000_000, 0.9, 0.9, None)
+    assert words in causes([started(0, phases=[("pickle", 0.0, 0.8)])], sent=[part])["large-pickle"].advice
+
+
+def test_serial_starts_are_told_of_the_worst_setting_and_warned_of_where_they_are_the_users():
+    def serial(number, workers):
+        return started(number, workers, phases=[("start_worker", second, 1.0) for second in range(workers)], serial_starts=True)
+
+    trials = [serial(0, 2), serial(1, 4), made_up(2, config_of(1), 3200)]
+    assert causes(trials, current=config_of(2, start_method="spawn"))["serial-starts"].trials == [0]
+    assert causes(trials, current=config_of(1))["serial-starts"].trials == [1]
+    assert causes(trials, current=config_of(1))["serial-starts"].severity == "info"
+
+
+def test_a_line_of_the_script_and_a_heavy_import_are_told_apart():
+    torch = ImportCost("torch", 0.4, 1.3, None, 0.1)
+    lines = [LineCost(3, "import torch", 1.3, 1.3), LineCost(9, "data = Data()", 0.9, 0.1)]
+    found = causes([started(0, imports=[torch], lines=lines)])
+    assert set(found) == {"heavy-imports", "expensive-top-level"}
+    assert "--forkserver-preload torch" in found["heavy-imports"].advice
+    assert "line 9 of it, data = Data(), takes 800 ms" in found["expensive-top-level"].message
+    light = [ImportCost("numpy", 0.2, 0.2, None, 0.1)]
+    assert not causes([started(0, imports=light, lines=lines[:1])])
 
 
 def test_growing_memory_is_a_finding_about_the_dataset():

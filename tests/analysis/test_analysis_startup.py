@@ -7,9 +7,10 @@ from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import read_epochs
+from loaderscope.analysis.results import LineCost, SentPart
 from loaderscope.analysis.startup import find_startup
 from loaderscope.trace import lanes
-from loaderscope.trace.model import Trace
+from loaderscope.trace.model import ProcessInfo, Trace
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
@@ -96,3 +97,138 @@ def test_until_iter_returns_its_own_work_is_the_path_and_not_what_workers_do_mea
     assert startup.culprit.phase == "iterator"
     assert startup.culprit.seconds == pytest.approx(0.050)
     assert startup.explained_share == pytest.approx(0.96)  # what main did with the last 4 ms was not recorded
+
+
+class Made:
+    """A trace made by hand, in milliseconds."""
+
+    def __init__(self):
+        self.trace = Trace()
+        self.trace.origin_ns = 0
+
+    def add(self, lane, depth, state, start_ms, end_ms, batch=-1, value=0):
+        columns = {"start_ns": int(start_ms * MS), "end_ns": int(end_ms * MS), "state": int(state), "batch": batch, "value": value}
+        self.trace.track(lane, depth).append(**columns)
+
+    def named(self, lane, depth, state, start_ms, end_ms, name):
+        number = len(self.trace.names)
+        self.trace.names[number] = name
+        self.add(lane, depth, state, start_ms, end_ms, value=number)
+
+    def startup(self, sent=None):
+        return find_startup(self.trace, read_epochs(self.trace), sent)
+
+
+def started_by_spawn(workers=1, blocked=False):
+    """Each worker imports the script for 1000 ms; with `blocked` its start lasts as long, else 10 ms."""
+    made = Made()
+    starts = [number * 1010 if blocked else number * 10 for number in range(workers)]
+    iterated = starts[-1] + (1010 if blocked else 10)
+    first = max(iterated, 1020)
+    made.add(lanes.MAIN_LANE, lanes.BRACKET_DEPTH, State.EPOCH, 0, first + 100)
+    made.add(lanes.MAIN_LANE, 0, State.ITERATOR, 0, iterated)
+    made.add(lanes.MAIN_LANE, 0, State.WAIT, iterated, first, batch=0)
+    for number, start in enumerate(starts):
+        worker = lanes.worker_lane(number)
+        made.trace.processes.append(ProcessInfo(worker.key, 100 + number, 0))
+        made.add(lanes.MAIN_LANE, 1, State.START_WORKER, start, start + (1010 if blocked else 10), value=100 + number)
+        made.add(lanes.MAIN_LANE, 2, State.PICKLE, start, start + 2, value=80_000 if blocked else 800)
+        made.add(worker, 0, State.MAIN_IMPORT, start + 5, start + 1005)
+        made.add(worker, lanes.OWN_DEPTH, State.OWN, start + 2, start + 5)
+        made.add(worker, lanes.OWN_DEPTH, State.OWN, start + 5, start + 9)
+        made.add(worker, 0, State.FETCH, first - 5, first - 1, batch=number)
+        made.add(worker, 0, State.SEND, first - 1, first, batch=number)
+    return made
+
+
+def test_imports_are_a_tree_with_own_and_total_times():
+    made = started_by_spawn()
+    worker = lanes.worker_lane(0)
+    made.named(worker, 1, State.IMPORT, 10, 710, "torch")
+    made.named(worker, 2, State.IMPORT, 20, 330, "torch._C")
+    made.named(worker, 2, State.IMPORT, 330, 430, "numpy")
+    made.named(worker, 1, State.IMPORT, 710, 730, "json")
+    imports = made.startup().imports
+    assert [(cost.name, cost.parent) for cost in imports] == [("torch._C", "torch"), ("torch", None), ("numpy", "torch"), ("json", None)]
+    assert [cost.own_s for cost in imports] == pytest.approx([0.31, 0.29, 0.1, 0.02])
+    assert [cost.total_s for cost in imports] == pytest.approx([0.31, 0.7, 0.1, 0.02])
+    assert imports[0].first_start_s == pytest.approx(0.02)
+
+
+def test_of_many_imports_the_heaviest_are_kept_with_their_ancestors():
+    made = started_by_spawn()
+    worker = lanes.worker_lane(0)
+    made.named(worker, 1, State.IMPORT, 5, 1000, "outer")
+    for number in range(60):
+        made.named(worker, 2, State.IMPORT, 10 + 16 * number, 10 + 16 * number + 15, f"outer.part{number}")
+        made.named(worker, 3, State.IMPORT, 10 + 16 * number, 10 + 16 * number + 14, f"outer.part{number}.inner")
+    names = {cost.name for cost in made.startup().imports}
+    assert "outer" in names
+    assert len(names) < 121
+    assert all(name.removesuffix(".inner") in names for name in names)
+
+
+def test_a_line_that_takes_longer_than_any_import_is_the_culprits_detail():
+    made = started_by_spawn()
+    worker = lanes.worker_lane(0)
+    made.named(worker, 1, State.IMPORT, 10, 300, "torch")
+    made.named(worker, lanes.LINE_DEPTH, State.LINE_IMPORTS, 5, 295, "3 import torch")
+    made.named(worker, lanes.LINE_DEPTH, State.LINE, 295, 945, "17 dataset = Big(1, 2)")
+    made.named(worker, lanes.LINE_DEPTH, State.LINE_IMPORTS, 945, 995, "17 dataset = Big(1, 2)")
+    startup = made.startup()
+    assert startup.lines[0] == LineCost(3, "import torch", pytest.approx(0.29), pytest.approx(0.29))
+    assert startup.lines[1] == LineCost(17, "dataset = Big(1, 2)", pytest.approx(0.7), pytest.approx(0.05))
+    assert startup.culprit.phase == "main_import"
+    assert "line 17 of it, dataset = Big(1, 2), takes 0.65 s" in startup.culprit.detail
+
+
+def test_an_import_deep_inside_is_named_with_the_one_that_the_script_makes():
+    made = started_by_spawn()
+    worker = lanes.worker_lane(0)
+    made.named(worker, 1, State.IMPORT, 10, 910, "library")
+    made.named(worker, 2, State.IMPORT, 20, 900, "library.kernels")
+    assert "the import of library takes 0.90 s of it, 0.88 s of that library.kernels" in made.startup().culprit.detail
+
+
+def test_starts_that_wait_for_their_worker_are_serial_and_say_what_is_sent():
+    sent = [SentPart("dataset", "dataset.rows", "list of Row", 79_000, 0.1, 0.1, None)]
+    startup = started_by_spawn(workers=3, blocked=True).startup(sent)
+    assert startup.serial_starts is True
+    assert startup.culprit.phase == "start_worker"
+    assert "does not fit into the pipe" in startup.culprit.detail
+    assert "dataset.rows (a list of Row)" in startup.culprit.detail
+    assert started_by_spawn(workers=3).startup().serial_starts is False
+
+
+def test_with_one_worker_what_it_does_while_main_writes_is_what_takes_the_time():
+    startup = started_by_spawn(workers=1, blocked=True).startup()
+    assert startup.serial_starts is None
+    assert startup.culprit.phase == "main_import"
+    assert startup.culprit.seconds == pytest.approx(1.0)
+    assert startup.explained_share > 0.98
+
+
+def test_the_fork_server_has_started_when_its_first_child_runs():
+    made = started_by_spawn(workers=1, blocked=True)
+    made.add(lanes.MAIN_LANE, 2, State.SERVER_START, 2, 1010)
+    made.add(lanes.worker_lane(0), 0, State.CREATE, 2, 4)
+    startup = made.startup()
+    (server,) = [phase for phase in startup.phases if phase.phase == "server_start"]
+    assert server.seconds == pytest.approx(0.002)
+    assert startup.culprit.phase == "main_import"
+
+
+def test_the_tools_own_part_is_told_and_is_a_phase_where_nothing_else_is():
+    startup = started_by_spawn().startup()
+    assert startup.own_s == pytest.approx(0.007)
+    (own,) = [phase for phase in startup.phases if phase.phase == "own"]
+    assert (own.process, own.seconds) == ("worker-0", pytest.approx(0.003))
+    assert measure(40, start_method="fork").startup.own_s is None
+
+
+def test_the_shutdown_at_an_epochs_end_is_a_phase():
+    phases = measure(20, num_workers=2, epochs=2).startup.phases
+    shutdowns = [phase for phase in phases if phase.phase == "shutdown"]
+    assert [(phase.epoch, phase.process) for phase in shutdowns] == [(0, "main"), (1, "main")]
+    fetched = max(phase.start_s for phase in phases if phase.phase == "first_fetch")
+    assert all(phase.start_s > fetched for phase in shutdowns)

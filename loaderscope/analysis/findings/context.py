@@ -6,7 +6,7 @@ import dataclasses
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.configs import describe, matching
-from loaderscope.analysis.results import Recommendation, SettingResult, TrialResult
+from loaderscope.analysis.results import Recommendation, SentPart, SettingResult, TrialResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Context:
         current: the user's own setting, if it is known.
         consumer: what took the batches; None: whatever the trials show.
         free_threaded: whether the interpreter runs without the GIL, if that is known.
+        sent: what each worker is sent, where it was weighed.
     """
 
     trials: list[TrialResult]
@@ -26,6 +27,7 @@ class Context:
     consumer: Consumer | None
     train_epochs: int
     free_threaded: bool | None = None
+    sent: list[SentPart] | None = None
 
     @property
     def good(self) -> list[TrialResult]:

@@ -1,0 +1,112 @@
+"""What makes the start of workers slow: what they are sent, what they import, what the script's top level does, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from loaderscope.analysis.culprit import bytes_text, dominating_part
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
+from loaderscope.analysis.recommend import duration
+from loaderscope.analysis.results import Finding, SentPart, SettingResult, Startup
+
+MIN_SENT_S = 0.3
+MIN_IMPORT_S = 1.0
+MIN_IMPORT_PART = 0.4
+"""Of the time to the first batch."""
+MIN_LINE_S = 0.5
+
+Cause = Callable[[Context, SettingResult, Startup], Finding | None]
+
+
+def find(context: Context) -> list[Finding]:
+    """At most one finding for each cause: about the setting that warnings are about if it is concerned, else the worst one."""
+    found = []
+    for cause in (_large_pickle, _serial_starts, _expensive_line, _heavy_import):
+        candidates = []
+        for setting in context.settings:
+            startups = [trial.startup for trial in context.trials_of(setting) if trial.startup is not None]
+            finding = cause(context, setting, startups[0]) if startups else None
+            if finding is not None:
+                candidates.append((finding.severity == "warning", finding.evidence["seconds"], finding))
+        found += [max(candidates, key=lambda candidate: candidate[:2])[2]] if candidates else []
+    return found
+
+
+def _large_pickle(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
+    part = dominating_part(context.sent)
+    first = [phase for phase in startup.phases if phase.epoch == 0]
+    pickles = [phase.seconds for phase in first if phase.phase == "pickle"]
+    unpickles = [phase.seconds for phase in first if phase.phase == "unpickle"]
+    seconds = max(pickles, default=0.0) + max(unpickles, default=0.0)
+    if part is None or not pickles or seconds < MIN_SENT_S:
+        return None
+    message = (
+        f"With {context.name_of(setting.config)} each worker is sent {part.attribute} (a {part.type_name}, {bytes_text(part.bytes)}): "
+        f"{duration(max(pickles))} to pickle and {duration(max(unpickles, default=0.0))} to unpickle, for every worker."
+    )
+    evidence = {"attribute": part.attribute, "type_name": part.type_name, "bytes": part.bytes, "seconds": seconds}
+    return Finding("large-pickle", context.severity_of(setting), setting.trials, message, evidence, remedy(part))
+
+
+def remedy(part: SentPart) -> str:
+    """How to send less than this attribute, in a sentence."""
+    container, _, element = part.type_name.partition(" of ")
+    if container in ("ndarray", "memmap"):
+        return (
+            "Give the dataset the file's name and map it into memory in the worker, at the first access (np.load(path, mmap_mode='r')): "
+            f"a {container} is sent with all that it holds."
+        )
+    if element == "str" or element.endswith("Path"):
+        return "Keep the paths relative to a root in one NumPy or Arrow array of strings, or list them in the worker at its first access."
+    if container in ("list", "tuple", "dict", "set", "DataFrame", "OrderedDict", "defaultdict"):
+        return (
+            f"Keep it in NumPy or Arrow arrays instead of a {container} of Python objects, in a file that the workers map into memory, "
+            "or build it in the worker at its first access."
+        )
+    return "Build it in the worker at its first access, and let the dataset hold only what that takes."
+
+
+def _serial_starts(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
+    starts = [phase.seconds for phase in startup.phases if phase.epoch == 0 and phase.phase == "start_worker"]
+    if not startup.serial_starts or len(starts) < 2:
+        return None
+    part = dominating_part(context.sent)
+    message = (
+        f"With {context.name_of(setting.config)} the workers start one after another, {duration(sum(starts))} for {len(starts)} of them: "
+        "what each is sent does not fit into the pipe, so its start lasts until it has imported the script and reads."
+    )
+    advice = "Send less than the pipe holds (64 KiB on Linux), and workers start side by side." + (f" {remedy(part)}" if part else "")
+    evidence = {"starts": len(starts), "seconds": sum(starts), "attribute": part.attribute if part else None}
+    return Finding("serial-starts", context.severity_of(setting), setting.trials, message, evidence, advice)
+
+
+def _expensive_line(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
+    line = heaviest_line(startup.lines)
+    seconds = line.seconds - line.import_s if line is not None else 0.0
+    if line is None or seconds < MIN_LINE_S:
+        return None
+    message = (
+        f"With {context.name_of(setting.config)} every worker runs the script's top level again, and line {line.line} of it, "
+        f"{line.text}, takes {duration(seconds)} there, imports not counted."
+    )
+    advice = 'Move it below `if __name__ == "__main__":` or into a function, or build it in the worker when it is first needed.'
+    evidence = {"line": line.line, "text": line.text, "seconds": seconds}
+    return Finding("expensive-top-level", context.severity_of(setting), setting.trials, message, evidence, advice)
+
+
+def _heavy_import(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
+    branch = heaviest_branch(startup.imports)
+    if not branch or branch[0].total_s < max(MIN_IMPORT_S, MIN_IMPORT_PART * (setting.first_batch_s or 0.0)):
+        return None
+    root = branch[0]
+    others = [cost for cost in startup.imports if cost.parent is None and cost is not root and cost.total_s >= 0.1]
+    also = "".join(f", {cost.name} {duration(cost.total_s)}" for cost in sorted(others, key=lambda cost: -cost.total_s)[:3])
+    named = f"{root.name} {duration(root.total_s)}{also}"
+    message = f"With {context.name_of(setting.config)} every worker imports what the script imports: {named}."
+    advice = (
+        f"Preload it in the fork server (--start-method forkserver --forkserver-preload {root.name}), where the system has one; "
+        "import what only the training needs inside the functions that need it or below the main guard."
+    )
+    evidence = {"imports": {cost.name: cost.total_s for cost in [root, *others]}, "seconds": root.total_s}
+    return Finding("heavy-imports", context.severity_of(setting), setting.trials, message, evidence, advice)
