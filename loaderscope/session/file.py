@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -60,6 +61,9 @@ class SessionFile:
     def __init__(self, path: pathlib.Path, connection: sqlite3.Connection, copied_to: pathlib.Path | None) -> None:
         self.path = path
         self._connection = connection
+        self._replaced: list[sqlite3.Connection] = []  # by newer ones, while another thread may still read through them
+        self._readers = 0
+        self._lock = threading.Lock()
         self._copied_to = copied_to
         with self._readable():
             schema.check_tables(connection)
@@ -101,6 +105,7 @@ class SessionFile:
 
     def close(self) -> None:
         """Lets go of the file; what was read stays."""
+        self._close_replaced()
         _close(self._connection, self._copied_to)
 
     def trace(self, trial: int) -> Trace:
@@ -148,8 +153,11 @@ class SessionFile:
                 connection.execute("COMMIT")
             finally:
                 connection.close()
-            self._connection.close()
+            self._replaced.append(self._connection)
             self._connection = _connect(self.path, _broken_off(self.path))
+            with self._lock:
+                if not self._readers:
+                    self._close_replaced()
         except sqlite3.Error as error:
             raise SessionError(f"{self.path.name} cannot be changed: {error}.") from None
 
@@ -213,6 +221,8 @@ class SessionFile:
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
+        with self._lock:
+            self._readers += 1
         try:
             yield
         except (sqlite3.Error, UnicodeError, OverflowError, MemoryError) as error:
@@ -220,6 +230,13 @@ class SessionFile:
                 str(error) if isinstance(error, sqlite3.Error) and not str(error).startswith("Could not decode") else type(error).__name__
             )
             raise SessionError(f"{self.path.name} is damaged: {what}.") from None
+        finally:
+            with self._lock:
+                self._readers -= 1
+
+    def _close_replaced(self) -> None:
+        while self._replaced:
+            self._replaced.pop().close()
 
 
 def _broken_off(path: pathlib.Path) -> bool:

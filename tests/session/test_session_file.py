@@ -1,11 +1,15 @@
 """What goes into a session file comes out of it again."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from support_session import make_run, record
 from support_traces import assert_same_trace
 
 from loaderscope.session.document import build_document
-from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.session.trace_store import load_trace
 
 
 @pytest.fixture
@@ -53,3 +57,21 @@ def test_opening_changes_nothing(recorded):
         session.trace(1)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_marks_can_be_changed_while_another_thread_reads_a_trace(recorded, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow_load(connection, trial):
+        begun.set()
+        assert go_on.wait(10)
+        return load_trace(connection, trial)
+
+    monkeypatch.setattr("loaderscope.session.file.load_trace", slow_load)
+    with SessionFile.open(recorded[0]) as file, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(file.trace, 0)
+        assert begun.wait(10)
+        file.set_marks(0, [Mark(5, "meanwhile")])
+        go_on.set()
+        assert_same_trace(reading.result(10), recorded[3][0])
+        assert file.marks(0) == [Mark(5, "meanwhile")]

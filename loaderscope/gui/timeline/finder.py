@@ -159,9 +159,9 @@ class Finder(QFrame):
             if self._jump:
                 self._jump = False
                 self._go_to(self.search.following((self._widget.visible_range_ns()[0], -2, 0)) or self.search.following(BEFORE_ALL))
+            self._widget.update()
         if done or self.search.count != before:
             self._tell()
-            self._widget.update()
 
     def _step(self, step: int) -> None:
         if self.search is None:
