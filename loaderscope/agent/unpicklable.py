@@ -12,6 +12,8 @@ import time
 import types
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
+REFUSED = "cannot be sent to a worker"
+
 _DEPTH = 20
 _NODES = 300
 _SEARCH_S = 5.0
@@ -31,14 +33,15 @@ class Part(NamedTuple):
     value: Any
 
 
-def explain(root: Part, error: BaseException) -> Optional[str]:
+def explain(root: Part, error: BaseException, limit_s: float = _SEARCH_S) -> Optional[str]:
     """What in `root` cannot be pickled and what to do, in one sentence; None if it is not `root` that failed so.
 
     Args:
         root: what was to be sent to a worker.
         error: what pickling raised.
+        limit_s: how long to look for the part.
     """
-    deadline = time.monotonic() + _SEARCH_S
+    deadline = time.monotonic() + limit_s
     if not _fails_alike(root.value, error, deadline):
         return None
     found, left = root, _NODES
@@ -50,7 +53,7 @@ def explain(root: Part, error: BaseException) -> Optional[str]:
             break
         found = deeper
     what, remedy = _describe(found.value, error)
-    return "%s is %s, which cannot be sent to a worker: %s" % (found.path, what, remedy)
+    return "%s is %s, which %s: %s" % (found.path, what, REFUSED, remedy)
 
 
 def _fails_alike(value: Any, error: BaseException, deadline: float) -> bool:

@@ -17,7 +17,7 @@ from multiprocessing import context
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
-from . import loaders
+from . import loaders, unpicklable
 from .trials import Feed
 
 LIMIT_S = 4.0
@@ -119,7 +119,7 @@ class _Weighing:
         try:
             state = _state_of(value)
         except Exception as error:  # the user's __getstate__
-            self.parts.append(_part(owner, path, value, 0, 0.0, None, _refusal(error)))
+            self.parts.append(_part(owner, path, value, 0, 0.0, None, _refusal(path, error)))
             return
         if state is None:
             self._weigh_value(owner, path, value, process)
@@ -153,7 +153,8 @@ class _Weighing:
         except _TooLargeError as error:
             size, error_text = error.size, "It was not copied to be weighed, for its size."
         except Exception as error:  # the user's __reduce__, or what pickle says of the user's objects
-            error_text = _refusal(error)
+            left_s = self._deadline_s - time.perf_counter()
+            error_text = unpicklable.explain(unpicklable.Part(path, value), error, left_s) or _refusal(path, error)
         size, pickle_s = size + scale.size, time.perf_counter() - now_s + scale.copy_s()
         if error_text is None:
             unpickle_s = scale.unpickle()
@@ -232,9 +233,9 @@ def _type_name(value: Any) -> str:
     return name
 
 
-def _refusal(error: BaseException) -> str:
+def _refusal(path: str, error: BaseException) -> str:
     text = (str(error).splitlines() or [""])[0][:300]
-    return "It cannot be pickled: %s: %s" % (type(error).__name__, text)
+    return "%s %s: %s: %s" % (path, unpicklable.REFUSED, type(error).__name__, text)
 
 
 class _NoProcess:

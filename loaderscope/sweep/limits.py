@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
@@ -182,6 +182,16 @@ def mark_limits(plan: Sequence[PlannedTrial], cost: DataCost, machine: Machine, 
             reasons[trial.config] = reason
             marked.append(dataclasses.replace(trial, repeat=None, skip=("limit", reason)))
     return [dataclasses.replace(trial, id=number) for number, trial in enumerate(marked)]
+
+
+def cannot_be_sent(sent: Sequence[SentPart], plan: Sequence[PlannedTrial]) -> list[str]:
+    """What will fail every trial whose workers get the dataset by pickle, told before the first of them."""
+    configs = [trial.config for trial in plan if trial.skip is None and trial.config.num_workers and trial.config.backend == "process"]
+    methods = " and ".join(dict.fromkeys(config.start_method for config in configs if config.start_method not in (None, "fork")))
+    if not methods:
+        return []
+    refused = dict.fromkeys(part.error for part in sent if part.error is not None and "cannot be sent to a worker" in part.error)
+    return [f"{error}. Trials with {methods} will fail." for error in refused]
 
 
 def estimate(plan: Sequence[PlannedTrial], request: Request, cost: DataCost, machine: Machine, length: int | None = None) -> SweepEstimate:

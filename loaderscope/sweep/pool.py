@@ -135,6 +135,8 @@ class Pool:
         plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
         if (promise := limits.commit_sentence(machine, cost)) is not None:
             self._log(promise)
+        for sentence in limits.cannot_be_sent(sent or [], plan):
+            self._log(sentence)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
         controls = self._measure_controls() if request.startup and not self._budget_used() else []
         return Run(request, environment, target, request.script, sample, plan, sent, controls), length

@@ -8,11 +8,13 @@ import psutil
 import pytest
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
-from loaderscope.analysis.results import Memory, TrialResult, WorkerMemory
+from loaderscope.agent.unpicklable import REFUSED
+from loaderscope.analysis.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.sweep import system, system_linux, system_windows
 from loaderscope.sweep.limits import (
     TRIAL_BYTES,
     DataCost,
+    cannot_be_sent,
     commit_sentence,
     corrected,
     estimate,
@@ -102,6 +104,21 @@ def test_the_largest_worker_seen_is_expected_of_the_others_of_its_kind():
     learnt = corrected(cost, [TrialResult(0, 0, "ok", config(2, start_method="spawn"), memory=seen)])
     assert (learnt.worker_bytes, learnt.forked_bytes) == ((500 - 32) * MIB, 12 * MIB)
     assert forecast(config(4), learnt) == forecast(config(4), cost)
+
+
+def test_what_cannot_be_sent_is_told_before_the_sweep_where_workers_are_sent_anything():
+    refused = SentPart(
+        "dataset", "dataset.transform", "function", 0, 0.0, None, "dataset.transform is a lambda, which " + REFUSED + ": move it"
+    )
+    unknown = SentPart("dataset", "dataset.items", "list", 0, 0.0, None, "It was not weighed: the time for that was over.")
+    sent = [refused, unknown, refused]
+    spawn, server = config(2, start_method="spawn"), config(1, start_method="forkserver")
+    (sentence,) = cannot_be_sent(sent, planned(config(0), config(1), spawn, server))
+    assert sentence == f"{refused.error}. Trials with spawn and forkserver will fail."
+    threads = config(2, start_method="spawn", backend="thread")
+    skipped = PlannedTrial(9, None, spawn, ("limit", "no"))
+    assert cannot_be_sent(sent, [*planned(config(0), config(1), threads), skipped]) == []
+    assert cannot_be_sent([unknown], planned(spawn)) == []
 
 
 WINDOWS = Machine(8, 8, 16 * GIB, 12 * GIB, None, None, 24 * GIB, 20 * GIB)

@@ -14,8 +14,8 @@ ADVICE = {
         "a fork are a frequent cause; spawn avoids it. If the data is just slow, give more time with --timeout."
     ),
     "not-picklable": (
-        "spawn and forkserver send dataset, collate_fn and worker_init_fn to the workers by pickle: define classes and functions "
-        "at the top level of the script (no lambdas, no local classes), and open files in the worker, not in __init__."
+        "spawn and forkserver send dataset, collate_fn and worker_init_fn to every worker by pickle: their classes and functions must stand "
+        "at the top level of a module, and a worker opens its files itself. 0 workers, and fork where there is one, send nothing."
     ),
     "main-guard": (
         "Workers that are spawned or come from a fork server import the script again and run all that stands at its top level: "
