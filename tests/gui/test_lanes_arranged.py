@@ -14,7 +14,7 @@ from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.arrangement import LEAST_PX, Arrangement, arrange
 from loaderscope.gui.timeline.lane_handling import LaneHandling
 from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.summed import summed
+from loaderscope.gui.timeline.summed import summed, words_at
 from loaderscope.gui.timeline.view import TimelineWidget
 
 WIDTH, HEIGHT = 1000, 480
@@ -158,6 +158,10 @@ def test_reset_puts_everything_back(widget):
 
 
 def test_a_pinned_lane_stays_while_the_rest_scrolls_beneath_it(many):
+    unpinned = keys(many)
+    choose(many, "worker-40", "Pin to top")
+    choose(many, "worker-40", "Unpin")
+    assert keys(many) == unpinned
     choose(many, "worker-40", "Pin to top")
     assert keys(many)[0] == "worker-40"
     many.repaint()
@@ -222,6 +226,18 @@ def test_collapsed_workers_are_painted_as_shares_of_all_of_them(widget):
         )
         pixels = sum(image.pixelColor(round(x * ratio), round((top + y) * ratio)).name() == fetch for y in range(placed.bar_height))
         assert pixels / placed.bar_height == pytest.approx(busy / (high - low) / 4, abs=0.02)
+
+
+def test_the_crosshair_tells_how_many_of_the_collapsed_workers_do_what(widget):
+    choose(widget, None, "Collapse the workers into one row")
+    scene, row = widget.scene, placed_of(widget, "workers").row
+    for share in (0.3, 0.5, 0.7):
+        moment = scene.origin_ns + round(share * scene.total_ns)
+        fetching = sum(any(index.busy_between_ns(moment, moment + 1, [State.FETCH]) for index in scene.tracks(lane)) for lane in row.lanes)
+        words = words_at(scene, row, moment).split("   ")
+        assert fetching and f"{fetching} fetch" in words
+        assert sum(int(word.split()[0]) for word in words) == 4
+    assert words_at(scene, row, scene.trace.end_ns + 10) == ""
 
 
 def test_the_chevron_collapses_and_expands(widget):

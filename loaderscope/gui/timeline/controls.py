@@ -77,6 +77,8 @@ MOUSE = (
     ("double click", "fit a span; on nothing: show the whole trial"),
     ("click", "select a span, go to a mark"),
     ("right click", "marks, figure"),
+    ("right click on a label, Shift+F10", "pin, hide, collapse or resize a lane"),
+    ("drag a label, or its lower edge", "move a lane, make it taller or shorter"),
 )
 
 

@@ -20,6 +20,7 @@ from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.search import Search
 from loaderscope.gui.timeline.states import busy_states
 from loaderscope.gui.timeline.statistics import RangeSurvey
+from loaderscope.gui.timeline.summed import words_at
 from loaderscope.session.file import Mark
 
 _PAD = 10.0
@@ -126,14 +127,18 @@ def _paint_crosshair(canvas: Canvas, pointer: Pointer) -> None:
     moment = canvas.scene.origin_ns + round(time)
     painter.setClipRect(QRectF(canvas.left, layout.header_height, layout.plot_width, layout.height - layout.header_height))
     for placed in layout.rows:
-        if placed.row.kind == "plot":
+        if placed.row.kind in ("plot", "group"):
             _paint_readings(canvas, placed, moment, x)
     painter.setClipping(False)
 
 
 def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) -> None:
-    """The values of a plot under the crosshair, as dots on its lines and one reading."""
-    readings = plots.readings(canvas, placed, moment)
+    """The values of a plot under the crosshair, as dots on its lines and one reading; how many lanes of a group are in each state."""
+    if placed.row.kind == "group":
+        words = words_at(canvas.scene, placed.row, moment)
+        readings = plots.Readings((), words) if words else None
+    else:
+        readings = plots.readings(canvas, placed, moment)
     if not readings:
         return
     painter, palette = canvas.painter, canvas.palette

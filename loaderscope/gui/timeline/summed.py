@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from loaderscope.gui.timeline.lod import Ints, TrackIndex
-from loaderscope.gui.timeline.scene import Scene, drawn_states
+from loaderscope.gui.timeline.scene import Row, Scene, drawn_states
+from loaderscope.gui.timeline.states import STYLES
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS
 
@@ -38,3 +40,20 @@ def summed(scene: Scene, lanes: Sequence[str], kind: str, level: int) -> tuple[S
     tracks = [(index, drawn_states(index.states, kind, level)) for lane in lanes for index in scene.tracks(lane)]
     found = tuple(sorted({state for _, states in tracks for state in states}))
     return SummedTracks([pair for pair in tracks if pair[1]], max(len(lanes), 1)), drawn_states(found, kind, level)
+
+
+def words_at(scene: Scene, row: Row, moment_ns: int) -> str:
+    """How many lanes of a group are in each state at a moment, e.g. `9 fetch   1 collate   2 idle`; empty where none was recorded."""
+    found: Counter[int] = Counter()
+    for lane in row.lanes:
+        for index in scene.tracks(lane):
+            at = index.row_at(moment_ns)
+            state = -1 if at is None else int(index.state[at])
+            if state in drawn_states(index.states, row.lane_kind, 0):
+                found[state] += 1
+                break
+    if not scene.origin_ns <= moment_ns <= scene.trace.end_ns:
+        return ""
+    idle = len(row.lanes) - found.total()
+    parts = [f"{found[state]} {style.word}" for state, style in STYLES.items() if found[state]]
+    return "   ".join([*parts, *([f"{idle} idle"] if idle else [])])
