@@ -22,7 +22,7 @@ ENVIRONMENT = {
 
 SENT = [
     SentPart("dataset", "dataset.paths", "list", 52_000_000, 1.5, 0.75, None),
-    SentPart("collate_fn", "collate_fn", "function", 0, 0.0, None, "collate_fn is a lambda, which cannot be sent to a worker: make it a function."),
+    SentPart("collate_fn", "collate_fn", "function", 0, 0.0, None, "collate_fn is a lambda, which cannot be sent to a worker: move it."),
 ]
 
 

@@ -14,7 +14,7 @@ ADVICE = {
         "a fork are a frequent cause; spawn avoids it. If the data is just slow, give more time with --timeout."
     ),
     "not-picklable": (
-        "spawn and forkserver send dataset, collate_fn and worker_init_fn to every worker by pickle: their classes and functions must stand "
+        "spawn and forkserver send dataset, collate_fn and worker_init_fn to each worker by pickle: their classes and functions must stand "
         "at the top level of a module, and a worker opens its files itself. 0 workers, and fork where there is one, send nothing."
     ),
     "main-guard": (
