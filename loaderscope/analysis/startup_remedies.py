@@ -171,9 +171,12 @@ def _start(one: Group) -> float:
 
 
 def _server_start(groups: Sequence[Group], one: Group) -> float:
-    """The start of a fork server that preloads what this one does: it is the same whatever its number of workers will be."""
-    alike = [trial for other in groups if other.kind == one.kind for trial in other.trials]
-    return statistics.median(server_seconds(trial, 0) for trial in alike)
+    """The start of a fork server that preloads what this one does, whatever its number of workers will be.
+
+    The quickest that was measured: there is one a trial, nothing of the trial runs beside it, and what else runs on the machine
+    only slows it.
+    """
+    return min(server_seconds(trial, 0) for other in groups if other.kind == one.kind for trial in other.trials)
 
 
 def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
@@ -193,9 +196,13 @@ def _first_fetch(trial: TrialResult, epoch: int) -> float | None:
 
 
 def _left_by_imports(one: Group, fork: Group | None) -> float:
-    """Seconds that the first batch takes longer, from its fetch on, in workers that have imported than in forked ones."""
-    own, forked = (None if other is None else median(_from_fetch_on(trial) for trial in other.trials) for other in (one, fork))
-    return 0.0 if own is None or forked is None else max(0.0, own - forked)
+    """Seconds that the first batch takes longer, from its fetch on, in workers that have imported than in forked ones.
+
+    Where fork was not run, than in a warm epoch, which also lacks whatever else the dataset does once.
+    """
+    own = one.median(_from_fetch_on)
+    usual = fork.median(_from_fetch_on) if fork is not None else warm_epoch_seconds(one)
+    return 0.0 if own is None or usual is None else max(0.0, own - usual)
 
 
 def _from_fetch_on(trial: TrialResult) -> float | None:
@@ -231,13 +238,16 @@ def imported_seconds(imports: Sequence[ImportCost], modules: Sequence[str]) -> f
 
 
 def _import_alone(groups: Sequence[Group], controls: list[Control], modules: list[str]) -> float | None:
-    """Seconds of importing `modules` in one process while no other imports: of a single worker, else of the controls."""
-    for method in ("forkserver", "spawn"):
-        for one in groups:
-            if one.config.num_workers == 1 and one.kind == (method, ()) and not one.config.persistent_workers:
-                alone = median(_import_seconds(trial, epoch, modules) for trial in one.trials for epoch in range(len(trial.epochs)))
-                if alone is not None:
-                    return alone
+    """Seconds of importing `modules` in one process while no other imports: of a single worker, else of the controls.
+
+    The quickest, as for the server's start with which it is compared.
+    """
+    singles = [one for one in groups if one.config.num_workers == 1 and not one.config.forkserver_preload]
+    trials = [trial for one in singles if not one.config.persistent_workers for trial in one.trials]
+    every_import = [_import_seconds(trial, epoch, modules) for trial in trials for epoch in range(len(trial.epochs))]
+    alone = [seconds for seconds in every_import if seconds is not None]
+    if alone:
+        return min(alone)
     known = [import_seconds(controls, name) for name in modules]
     heaviest = max((seconds for seconds in known if seconds is not None), default=None)  # torch imports numpy itself
     return None if None in known else heaviest

@@ -128,6 +128,14 @@ def test_what_is_left_after_preloading_waits_for_the_last_worker_to_be_started()
     assert without_server.measured_s == pytest.approx(without_server.predicted_s)
 
 
+@pytest.mark.parametrize("methods", [("forkserver",), ("fork", "forkserver")])
+def test_what_imports_leave_for_the_first_fetch_is_saved_with_them(methods):
+    machine = Machine(heap_s=0.4)
+    without_server = remedies_of(machine.experiment(methods, workers=(2,)), "forkserver_preload")[0]
+    assert without_server.predicted_s == pytest.approx((machine.torch_s + machine.heap_s) * 1.5)
+    assert without_server.measured_s == pytest.approx(without_server.predicted_s)
+
+
 def test_predictions_never_look_at_trials_with_the_remedy():
     honest, other = Machine(), Machine(fetch_s=3.0, torch_s=9.0, shutdown_s=4.0, server_s=7.0)
     plain = [trial for trial in honest.experiment() if not trial.config.persistent_workers and not trial.config.forkserver_preload]
