@@ -55,7 +55,7 @@ class MainWindow(QMainWindow):
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
         self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
-        self._marks = MarkBook(self._tell_problem)
+        self._marks = MarkBook(self._tell_problem, self._marks_changed)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
         self.commands = CommandSet(self, self.views.timeline, handlers_of(self))
@@ -92,7 +92,8 @@ class MainWindow(QMainWindow):
         views.trials.activated.connect(lambda _index: self.choose_trial(views.trials.currentData()))
         views.results.compareRequested.connect(self.comparison.choose)
         views.timeline.followingChanged.connect(self._following_changed)
-        views.timeline.marking.changed.connect(self._keep_marks)
+        self._marks.follow(views.timeline, lambda: self._shown_trial)
+        self._marks.follow(views.pair.second, lambda: self.comparison.partner)
         views.timeline.set_arrangement(Arrangement.from_text(str(self._settings.value("lanes", ""))))
         views.timeline.arrangementChanged.connect(lambda: self._settings.setValue("lanes", views.timeline.arrangement.to_text()))
 
@@ -276,7 +277,6 @@ class MainWindow(QMainWindow):
         running = snapshot.current is not None and snapshot.current.id == trial_id
         self._switching = True
         self.views.show_trace(trace, trial_id, snapshot, result)
-        self.views.timeline.marking.show(self._marks.of(trial_id) if trace is not None else ())
         self.views.timeline.set_live(running)
         self._switching = False
         self._update_comparison()
@@ -312,10 +312,8 @@ class MainWindow(QMainWindow):
             self._follow = following and self.live.running
             self.commands["live"].setChecked(self._follow)
 
-    def _keep_marks(self) -> None:
-        if self._shown_trial is not None:
-            self._marks.put(self._shown_trial, self.views.timeline.marking.marks)
-            self._unsaved = self._unsaved or (self._session is None and not self.live.running)
+    def _marks_changed(self) -> None:
+        self._unsaved = self._unsaved or (self._session is None and not self.live.running)
 
     def _update_commands(self) -> None:
         running = self.live.running

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.session.file import Mark, SessionError, SessionFile
 
 
@@ -37,10 +38,26 @@ class CompleteFile:
 class MarkBook:
     """Remembers the marks of each trial. While a sweep runs nothing else holds them: its file is being written by another thread."""
 
-    def __init__(self, tell_problem: Callable[[str], object]) -> None:
-        self._tell_problem = tell_problem
+    def __init__(self, tell_problem: Callable[[str], object], changed: Callable[[], object]) -> None:
+        """`changed` is called when the user changed a mark."""
+        self._tell_problem, self._changed = tell_problem, changed
         self._keeper: Keeper | None = None
         self._marks: dict[int, tuple[Mark, ...]] = {}
+
+    def follow(self, timeline: TimelineWidget, trial: Callable[[], int | None]) -> None:
+        """Shows in a timeline the marks of its trial, and keeps those that are set in it."""
+
+        def show() -> None:
+            number = trial()
+            timeline.marking.show(self.of(number) if number is not None and timeline.scene is not None else ())
+
+        def take() -> None:
+            number = trial()
+            if number is not None:
+                self.put(number, timeline.marking.marks)
+
+        timeline.traceShown.connect(show)
+        timeline.marking.changed.connect(take)
 
     def show(self, keeper: Keeper | None) -> None:
         """Another run is shown; its marks are those that are kept."""
@@ -66,6 +83,7 @@ class MarkBook:
         """Takes the marks of a trial as they are now."""
         self._marks[trial] = tuple(marks)
         self._keep(trial, self._marks[trial])
+        self._changed()
 
     def _keep(self, trial: int, marks: tuple[Mark, ...]) -> None:
         if self._keeper is None:

@@ -99,6 +99,18 @@ def test_marks_are_kept_in_the_session_file(window, timeline, session):
     assert timeline.marking.marks == (mark,)
 
 
+def test_a_mark_in_the_trial_that_is_compared_with_belongs_to_that_trial(window, timeline, session):
+    window.commands["compare"].trigger()
+    second, partner = window.views.pair.second, window.comparison.partner
+    assert partner != window.shown_trial
+    second.setFocus()
+    press(second, Key.Key_M)
+    assert not timeline.marking.marks
+    with SessionFile.open(session) as file:
+        assert tuple(file.marks(partner)) == second.marking.marks
+        assert not file.marks(window.shown_trial)
+
+
 def test_a_file_that_cannot_be_changed_is_told_in_a_sentence_and_the_mark_stays(window, timeline, session):
     session.unlink()
     press(timeline, Key.Key_M)
@@ -111,7 +123,7 @@ def test_a_file_that_cannot_be_changed_is_told_in_a_sentence_and_the_mark_stays(
 
 def test_marks_set_while_a_sweep_runs_are_written_once_its_file_is_complete(session):
     problems = []
-    book = MarkBook(problems.append)
+    book = MarkBook(problems.append, lambda: None)
     book.put(1, [Mark(5, "early")])
     assert book.of(1) == (Mark(5, "early"),)
     book.keep_in(CompleteFile(session))
