@@ -51,7 +51,8 @@ class PerWorker:
 
     Attributes:
         seconds_per_worker, fixed_s: None where only one number of workers was run.
-        residual_s: the farthest that a measured start lies from the line; workers that import at once on few processors bend it.
+        residual_s: the farthest that a measured start lies from the line, from three on; workers that import at once on few
+            processors bend it.
         one_worker_s: the start of the fewest workers that were run.
     """
 
@@ -177,5 +178,5 @@ def _line(method: str, preload: list[str], points: dict[int, float]) -> PerWorke
     centre, height = mean(list(points)), mean(list(points.values()))
     slope = sum((n - centre) * (seconds - height) for n, seconds in points.items()) / sum((n - centre) ** 2 for n in points)
     fixed = height - slope * centre
-    residual = max(abs(fixed + slope * n - seconds) for n, seconds in points.items())
+    residual = max(abs(fixed + slope * n - seconds) for n, seconds in points.items()) if len(points) > 2 else None
     return PerWorker(method, preload, slope, fixed, residual, fewest)

@@ -8,7 +8,7 @@ from loaderscope.session.text import align, seconds_in_words, share_in_words, wr
 
 Row = dict[str, Any]
 
-_REMEDIES = {"persistent_workers": "persistent workers", "forkserver_preload": "preloading", "start_method": "fork instead"}
+_REMEDIES = {"persistent_workers": "persistent", "forkserver_preload": "preloading", "start_method": "fork instead"}
 _CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
 
 
@@ -19,15 +19,15 @@ def format_experiment(experiment: Row, width: int) -> str:
         experiment: the `startup_experiment` of a JSON document.
         width: columns of the terminal.
     """
-    parts = [wrap(experiment["summary"], width), _costs(experiment), _preloaded(experiment, width), _per_worker(experiment, width)]
+    parts = [wrap(experiment["summary"], width), _costs(experiment, width), _preloaded(experiment, width), _per_worker(experiment, width)]
     parts += [_controls(experiment, width), _remedies(experiment, width), _break_even(experiment, width)]
     return "\n\n".join("\n".join(line[:width].rstrip() for line in part.splitlines()) for part in parts if part)
 
 
-def _costs(experiment: Row) -> str:
+def _costs(experiment: Row, width: int) -> str:
     persistent = {_start(row): row for row in experiment["costs"] if row["persistent_workers"]}
     has_server = any(row["server_start_s"] is not None for row in experiment["costs"])
-    rows = [["start", "workers", "first batch", "later epochs", "end", "if persistent", *(["server's start"] if has_server else [])]]
+    rows = [["start", "workers", "first batch", "later", "end", "persistent", *(["server"] if has_server else [])]]
     for row in experiment["costs"]:
         if row["persistent_workers"]:
             continue
@@ -35,7 +35,9 @@ def _costs(experiment: Row) -> str:
         cells = [row["first_batch_s"], row["later_first_batch_s"], row["epoch_end_s"], kept.get("later_first_batch_s")]
         cells += [row["server_start_s"]] if has_server else []
         rows.append([_method(row), str(row["num_workers"]), *(seconds_in_words(value) for value in cells)])
-    return "\n".join(align(rows, left={0}))
+    notes = "(later: first batch of a later epoch; end: until the workers are gone; persistent: later, of workers that stay"
+    notes += "; server: the fork server's own start, once)" if has_server else ")"
+    return "\n".join([*align(rows, left={0}), wrap(notes, width)])
 
 
 def _start(row: Row) -> tuple[Any, ...]:
@@ -53,7 +55,8 @@ def _preloaded(experiment: Row, width: int) -> str:
 
 def _per_worker(experiment: Row, width: int) -> str:
     texts = [
-        f"{_method(row)} {seconds_in_words(row['seconds_per_worker'])} (± {seconds_in_words(row['residual_s'])})"
+        f"{_method(row)} {seconds_in_words(row['seconds_per_worker'])}"
+        + (f" (± {seconds_in_words(row['residual_s'])})" if row["residual_s"] is not None else "")
         for row in experiment["per_worker"]
         if row["seconds_per_worker"] is not None
     ]
@@ -80,7 +83,7 @@ def _remedies(experiment: Row, width: int) -> str:
     rows = [["remedy", "for", "predicted", "measured", "saving"]]
     for row in experiment["remedies"]:
         against = row["against"]
-        counted = ", with server's start" if row["with_server"] else f", {row['over_epochs']} epochs" if row["over_epochs"] > 1 else ""
+        counted = ", with server" if row["with_server"] else f", {row['over_epochs']} epochs" if row["over_epochs"] > 1 else ""
         workers = f"{against['num_workers']} x {against['start_method']}{counted}"
         figures = [seconds_in_words(row["predicted_s"]), seconds_in_words(row["measured_s"])]
         rows.append([_REMEDIES.get(row["name"], row["name"]), workers, *figures, _verdict(row)])
@@ -99,7 +102,7 @@ def _break_even(experiment: Row, width: int) -> str:
     if not experiment["break_even"]:
         return ""
     kept = {_start(row): row for row in experiment["break_even"] if row["persistent_workers"]}
-    rows = [["break-even", "workers", "epoch of", "if persistent"]]
+    rows = [["break-even", "workers", "epoch of", "persistent"]]
     for row in experiment["break_even"]:
         if not row["persistent_workers"]:
             rows.append([_method(row), str(row["num_workers"]), _length(row), _length(kept.get(_start(row)))])

@@ -94,7 +94,7 @@ def test_the_table_shows_costs_controls_remedies_and_break_even(experiment):
     assert ["spawn", "2", "2.0", "s", "2.0", "s", "100", "ms", "50", "ms"] in lines
     assert ["bare", "interpreter", "30", "ms", "100", "%", "20", "ms"] in lines
     assert "import torch: This interpreter has no torch." in text
-    assert ["persistent", "workers", "2", "x", "spawn,", "3", "epochs", "4.1", "s", "4.1", "s", "agrees"] in lines
+    assert ["persistent", "2", "x", "spawn,", "3", "epochs", "4.1", "s", "4.1", "s", "agrees"] in lines
     assert "samples/s" not in text
     assert "Under spawn 2 workers take 2.0 s to the first batch, of which 90% is importing the script again" in text.replace("\n", " ")
 
