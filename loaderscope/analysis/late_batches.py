@@ -1,10 +1,10 @@
 """What each wait of the main process was spent on: which worker made the batch, and what it was at meanwhile.
 
-A batch goes through one thing after another: its worker starts, works on other batches, waits for indices, fetches,
-collates and sends; then main receives it, and draws the indices of a later batch from the sampler before `next` returns.
-The ends of these, cut at the edges of the wait, divide it without a gap, so what is charged always adds up to the wait.
-With 0 workers main draws the indices, fetches and collates within the wait itself. The `next` that ends an epoch brings no
-batch and is not looked at here.
+A batch goes through one thing after another: its worker starts, waits for indices, fetches, collates and sends (with the
+batches before it is done, as main waits for those first); then main receives it, and draws the indices of a later batch
+from the sampler before `next` returns. The ends of these, cut at the edges of the wait, divide it without a gap, so what is
+charged always adds up to the wait. With 0 workers main draws the indices, fetches and collates within the wait itself. The
+`next` that ends an epoch brings no batch and is not looked at here.
 """
 
 from __future__ import annotations
@@ -38,15 +38,14 @@ class Cause(enum.IntEnum):
     """What a part of a wait was spent on, in the order in which a batch goes through it."""
 
     START = 0  # its worker starts
-    OTHER_BATCH = 1  # its worker works on another batch
-    INDEX = 2  # its worker has no indices yet
-    FETCH = 3
-    COLLATE = 4
-    SEND = 5  # serialised and written into the pipe, blocked while that is full
-    QUEUE = 6  # sent, while main unpacks (or pins) other batches
-    RECEIVE = 7  # under way, unpacked or pinned
-    SAMPLER = 8  # main draws indices: of this batch with 0 workers; else it has the batch, and hands out those of a later one
-    UNKNOWN = 9  # not recorded
+    INDEX = 1  # its worker has no indices yet
+    FETCH = 2
+    COLLATE = 3
+    SEND = 4  # serialised and written into the pipe, blocked while that is full
+    QUEUE = 5  # sent, while main unpacks (or pins) other batches
+    RECEIVE = 6  # under way, unpacked or pinned
+    SAMPLER = 7  # main draws indices: of this batch with 0 workers; else it has the batch, and hands out those of a later one
+    UNKNOWN = 8  # not recorded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +112,7 @@ def explain(trace: Trace, waits: Spans) -> Waits:
     made = _find_made(trace, join, np.where(row >= 0, _take(arrivals.worker, row), NO_WORKER))
     held_up, held_up_ns = _find_held_up(trace, waits, join, arrivals, arrived_ns)
     sent_ns = np.where(made.sent_ns == _NEVER, made.collated_ns, made.sent_ns)
-    edges = np.stack([made.started_ns, made.free_ns, made.fetch_start_ns, made.fetch_end_ns, made.collated_ns, sent_ns, arrived_ns])
+    edges = np.stack([made.started_ns, made.fetch_start_ns, made.fetch_end_ns, made.collated_ns, sent_ns, arrived_ns])
     clipped = np.clip(edges, waits.start_ns, waits.end_ns)
     inside = np.maximum.accumulate(np.concatenate([waits.start_ns[None], clipped, waits.end_ns[None]]))
     parts = np.diff(inside, axis=0)
@@ -233,7 +232,6 @@ class _Made:
     worker: Int64Array
     in_main: npt.NDArray[np.bool_]
     started_ns: Int64Array  # its start-up was over
-    free_ns: Int64Array  # it was done with the batch before
     fetch_start_ns: Int64Array
     fetch_end_ns: Int64Array
     collated_ns: Int64Array  # the end of the fetch where there is no collate
@@ -247,7 +245,7 @@ class _Made:
 
 def _find_made(trace: Trace, join: _Join, worker: Int64Array) -> _Made:
     """`worker`: from whom each batch came as far as main can tell."""
-    made = _Made(worker.copy(), np.zeros(len(join.batch), np.bool_), *(np.full(len(join.batch), _NEVER) for _ in range(6)))
+    made = _Made(worker.copy(), np.zeros(len(join.batch), np.bool_), *(np.full(len(join.batch), _NEVER) for _ in range(5)))
     known = set(np.unique(worker).tolist())
     lanes = {number: lane for number, lane in worker_lanes(trace).items() if NO_WORKER in known or number in known}
     for number, lane in {NO_WORKER: MAIN, **lanes}.items():
@@ -268,7 +266,6 @@ def _find_made(trace: Trace, join: _Join, worker: Int64Array) -> _Made:
         if number != NO_WORKER:
             begun_ns = made.fetch_start_ns[mine]
             made.started_ns[mine] = _last_end(spans.pick(np.isin(spans.state, np.array(list(ONCE_PHASES)))), begun_ns)
-            made.free_ns[mine] = _last_end(spans, begun_ns)
     return made
 
 

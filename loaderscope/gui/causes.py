@@ -6,7 +6,6 @@ from loaderscope.analysis.late_batches import NO_WORKER, Cause
 
 _BY_WORKER = {
     Cause.START: "{worker} was starting for {time}",
-    Cause.OTHER_BATCH: "{worker} was at another batch for {time}",
     Cause.INDEX: "{worker} had no indices for {time}",
     Cause.FETCH: "{worker} fetched {time}",
     Cause.COLLATE: "{worker} collated {time}",
@@ -21,7 +20,6 @@ _BY_MAIN = {
 
 MEANINGS = {
     Cause.START: "the worker started: its process, imports, unpickling",
-    Cause.OTHER_BATCH: "the worker was still at a batch before",
     Cause.INDEX: "the worker waited for indices",
     Cause.FETCH: "the dataset was read",
     Cause.COLLATE: "samples were put together to a batch",

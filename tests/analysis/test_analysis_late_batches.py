@@ -77,6 +77,19 @@ def test_what_an_epoch_leaves_behind_does_not_count_in_the_next():
     assert first.held_up[0] == second.held_up[0] == 6
 
 
+def test_what_a_broken_off_epoch_leaves_behind_does_not_count_in_the_next():
+    """The consumer left the first epoch after 60 batches, while some lay ready."""
+    trace = synthetic.make_trace(num_workers=4, batches=80, epochs=2, fetch_ns=slow, persistent_workers=True)
+    broken = Trace()
+    broken.points, broken.lanes = trace.points, trace.lanes
+    for key, columns in trace.tracks.items():
+        view = columns.view()
+        left_out = (view["state"] == State.WAIT) & (view["batch"] >= batch_id(0, 60)) & (view["batch"] < batch_id(1, 0))
+        broken.track(trace.lanes[key.lane], key.depth).append(**{name: column[~left_out] for name, column in view.items()})
+    assert len(find_waits(broken)) == len(find_waits(trace)) - 20
+    assert wait_for(broken, SLOW, 1).held_up[0] == wait_for(trace, SLOW, 1).held_up[0] == 6
+
+
 def test_the_first_wait_is_charged_to_the_start_of_the_worker():
     trace = synthetic.make_trace(num_workers=2, batches=10, epochs=2, start_method="spawn", startup_ns=600 * MS)
     for epoch in range(2):
@@ -127,6 +140,28 @@ def test_a_slow_sampler_is_charged_to_main():
     ends[9] += 1 * MS  # within the step that follows
     (late,) = explain(trace, waits._replace(end_ns=ends).pick(np.array([9]))).charged_ns
     assert late[Cause.SAMPLER] == 1 * MS
+
+
+def test_without_workers_the_indices_are_drawn_before_the_fetch():
+    trace = synthetic.make_trace(num_workers=0, batches=20, fetch_ns=5 * MS)
+    waits = spans_of(trace, "main", State.WAIT)
+    earlier = waits._replace(start_ns=waits.start_ns - 1 * MS).pick(np.array([9]))
+    (late,) = explain(trace, earlier).charged_ns
+    assert {Cause(cause): ns for cause, ns in enumerate(late.tolist()) if ns} == {
+        Cause.SAMPLER: 1 * MS,
+        Cause.FETCH: 5 * MS,
+        Cause.COLLATE: 1 * MS,
+    }
+
+
+def test_a_worker_without_indices_is_told():
+    """One batch is asked for at a time, and only when the one before is taken: the fetch begins with the wait."""
+    trace = synthetic.make_trace(num_workers=1, batches=20, prefetch_factor=1)
+    waits = spans_of(trace, "main", State.WAIT)
+    earlier = waits._replace(start_ns=waits.start_ns - 3 * MS).pick(np.array([9]))
+    (late,) = explain(trace, earlier).charged_ns
+    assert late[Cause.INDEX] > 0
+    assert late[Cause.START] == 0
 
 
 def test_a_batch_of_which_nothing_was_recorded_is_charged_to_nobody():
