@@ -20,5 +20,5 @@ class Indexed(Dataset):
         return torch.full((8,), float(index))
 
 
-dataset = Indexed(seconds=4.0)
+dataset = Indexed(seconds=3.0)
 loader = DataLoader(dataset, batch_size=8, num_workers=2)

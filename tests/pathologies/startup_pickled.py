@@ -13,7 +13,7 @@ class Row:
 
 class Listed(Dataset):
     def __init__(self):
-        self.rows = [Row(number) for number in range(700_000)]
+        self.rows = [Row(number) for number in range(600_000)]
         self.mean = torch.zeros(3)
 
     def __len__(self):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
-from loaderscope.analysis.results import Phase, TrialResult
+from loaderscope.analysis.results import Phase, Startup, TrialResult
 from loaderscope.gui.charts.drawing import Frame, Hit, axis_hits, bottom_margin, draw_bottom_axis, draw_empty, draw_legend, elided, ticks
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.words import duration_text, short_config_text
@@ -36,6 +36,7 @@ PHASES: dict[str, tuple[str, str]] = {
     "first_collate": ("collate", "first collate"),
     "first_send": ("send", "first send"),
     "first_receive": ("transfer", "receiving the first batch"),
+    "own": ("own", "Loaderscope's own probe"),
 }
 """Colour role and plain name of each phase."""
 
@@ -65,11 +66,16 @@ def startup_data(results: Sequence[TrialResult]) -> StartupData:
     for result in results:
         if result.status != "ok" or result.startup is None or not result.startup.phases or result.config in bars:
             continue
-        first = [phase for phase in result.startup.phases if phase.epoch == 0]
+        first = _until_first_batch(result.startup)
         chosen = [phase for phase in first if phase.process == "worker-0"] or [phase for phase in first if phase.process == "main"]
         server = [phase for phase in first if phase.phase == "server_start"]
         bars[result.config] = Bar(short_config_text(result.config, configs), (*server, *chosen), result.first_batch_s, result.id)
     return StartupData(tuple(bars.values()))
+
+
+def _until_first_batch(startup: Startup) -> list[Phase]:
+    """The phases of the first epoch, without its end."""
+    return [phase for phase in startup.phases if phase.epoch == 0 and phase.phase != "shutdown"]
 
 
 def startup_data_of_trial(result: TrialResult) -> StartupData:
@@ -77,9 +83,8 @@ def startup_data_of_trial(result: TrialResult) -> StartupData:
     if result.startup is None:
         return StartupData()
     by_process: dict[str, list[Phase]] = {}
-    for phase in result.startup.phases:
-        if phase.epoch == 0:
-            by_process.setdefault(phase.process, []).append(phase)
+    for phase in _until_first_batch(result.startup):
+        by_process.setdefault(phase.process, []).append(phase)
     bars = [Bar(name.replace("-", " "), tuple(phases), result.first_batch_s, result.id) for name, phases in by_process.items()]
     return StartupData(tuple(bars), f"time from iter(), trial {result.id}")
 
