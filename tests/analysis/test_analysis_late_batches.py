@@ -58,6 +58,17 @@ def test_a_slow_pipe_is_charged_to_sending():
     assert wait.cause_end_ns[0] == wait.end_ns[0] - 50 * US
 
 
+def test_sending_ends_when_the_batch_is_in_the_pipe_and_not_when_the_put_returns():
+    trace = synthetic.make_trace(num_workers=1, batches=20, send_ns=30 * MS, fetch_ns=1 * MS, collate_ns=0)
+    quick = Trace()
+    quick.points, quick.lanes = trace.points, trace.lanes
+    for key, columns in trace.tracks.items():
+        view = columns.view()
+        end_ns = np.where(view["state"] == State.SEND, view["start_ns"] + 10 * US, view["end_ns"])
+        quick.track(trace.lanes[key.lane], key.depth).append(**(view | {"end_ns": end_ns}))
+    assert charges(wait_for(quick, 10)) == charges(wait_for(trace, 10))
+
+
 def test_later_batches_that_lie_ready_are_counted():
     """With 4 workers and two batches each, six batches of the other three are ready long before the slow one."""
     wait = wait_for(synthetic.make_trace(num_workers=4, batches=80, fetch_ns=slow), SLOW)
