@@ -12,7 +12,7 @@ from typing import Any
 
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.interpreters import ask, list_interpreters
-from loaderscope.sweep.limits import DataCost, commit_sentence
+from loaderscope.sweep.limits import CUDA_COMMIT_BYTES, DataCost, commit_sentence
 from loaderscope.sweep.system import Machine, read_machine
 from loaderscope.telemetry.nvml import Nvml
 
@@ -159,7 +159,8 @@ def _advice(interpreter: dict[str, Any], machine: Machine, has_gpu: bool) -> lis
             f"/dev/shm has only {_size(free)} free, and workers send their batches through it: a bus error is likely with large batches. "
             "In a container, start it with --shm-size or --ipc=host."
         )
-    if (sentence := commit_sentence(machine, DataCost())) is not None:
+    process_bytes = CUDA_COMMIT_BYTES if interpreter["torch_cuda"] is not None else None
+    if (sentence := commit_sentence(machine, DataCost(main_bytes=process_bytes, worker_bytes=process_bytes))) is not None:
         sentences.append(sentence)
     if machine.usable_cpus < machine.cpu_count:
         sentences.append(

@@ -22,6 +22,7 @@ SPAWNED_WORKER_BYTES = 145 * MIB
 
 MAIN_BYTES = 180 * MIB  # an interpreter with torch loaded
 TRIAL_BYTES = 60 * MIB  # what a trial adds to it: torch's kernels and threads, the event log, a small step
+CUDA_COMMIT_BYTES = 1 << 30  # of a process that imports torch with CUDA on Windows; reports say from 0.3 to 2 GB
 FILES_PER_WORKER = 8  # pipes of the two queues, sentinel and semaphores, as the main process sees them
 FILES_OF_MAIN = 16  # 6 of Python with torch, and what recording and the connection to the app take
 
