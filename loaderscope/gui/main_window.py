@@ -22,11 +22,13 @@ from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Figure, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.arrangement import Arrangement
+from loaderscope.gui.trace_reading import ReadTrace, TraceReading
 from loaderscope.gui.views import Views
 from loaderscope.gui.window_commands import handlers_of
 from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
+from loaderscope.trace.model import Trace
 
 LAYOUT_VERSION = 2
 HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
@@ -56,6 +58,7 @@ class MainWindow(QMainWindow):
         self.views = Views(self, self.setup)
         self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
         self._marks = MarkBook(self._tell_problem, self._marks_changed)
+        self._reading = TraceReading(self._take_read)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
         self.commands = CommandSet(self, self.views.timeline, handlers_of(self))
@@ -264,13 +267,20 @@ class MainWindow(QMainWindow):
         self._show_trace(trial_id)
 
     def _show_trace(self, trial_id: int) -> None:
-        snapshot = self._state.snapshot()
         self._shown_trial = trial_id
-        try:
-            trace = self._state.trace(trial_id)
-        except SessionError as error:
-            self._tell_problem(str(error))
-            trace = None
+        if self._reading.read(self._state, trial_id):
+            self.views.timeline.show_preparing(f"Reading trial {trial_id}")
+
+    def _take_read(self, read: ReadTrace) -> None:
+        """A trace was read, perhaps for a trial or session that is not shown any more."""
+        if read.state is not self._state or read.trial_id != self._shown_trial:
+            return
+        if read.problem:
+            self._tell_problem(read.problem)
+        self._show_read(read.trial_id, read.trace)
+
+    def _show_read(self, trial_id: int, trace: Trace | None) -> None:
+        snapshot = self._state.snapshot()
         if trace is not None and trace.origin_ns is None and not self.live.running:
             trace = None  # a trial that was never started
         result = next((result for result in snapshot.results if result.id == trial_id), None)

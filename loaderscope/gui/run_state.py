@@ -71,9 +71,10 @@ class SettingRow:
 class RunState:
     """A run as it grows: the pool's thread adds to it under a lock, the window polls `version` and reads."""
 
-    def __init__(self, load_trace: Callable[[int], Trace | None] | None = None) -> None:
-        """`load_trace` reads the trace of a trial that was not recorded here, from a session file."""
+    def __init__(self, load_trace: Callable[[int], Trace | None] | None = None, row_count: Callable[[int], int] | None = None) -> None:
+        """`load_trace` reads the trace of a trial that was not recorded here, from a session file; `row_count` is what there is of it."""
         self._load_trace = load_trace
+        self._row_count = row_count
         self._lock = threading.Lock()
         self._version = 0
         self._run: Run | None = None
@@ -109,6 +110,12 @@ class RunState:
                 with self._lock:
                     self._traces[trial_id] = trace
         return trace
+
+    def rows_to_read(self, trial_id: int) -> int:
+        """How much `trace` would read from a file."""
+        with self._lock:
+            is_known = trial_id in self._traces
+        return 0 if is_known or self._row_count is None else self._row_count(trial_id)
 
     def log_since(self, count: int) -> tuple[int, list[LogLine]]:
         """The lines after the first `count` ever written that are still kept, and how many were ever written."""

@@ -117,6 +117,16 @@ class SessionFile:
         with self._readable():
             return load_trace(self._connection, trial)
 
+    def row_count(self, trial: int) -> int:
+        """How many spans, points and values were recorded of a trial.
+
+        Raises:
+            SessionError: the file is damaged.
+        """
+        with self._readable():
+            found = self._connection.execute("SELECT sum(row_count) FROM chunk WHERE trial = ?", (trial,)).fetchone()[0]
+        return found if isinstance(found, int) else 0
+
     def log_lines(self) -> list[LogLine]:
         """The output of the script and what the tool said, oldest first.
 

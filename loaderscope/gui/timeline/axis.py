@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 UNITS = (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9))
@@ -26,6 +27,7 @@ class Ticks:
     base: Tick | None = None
 
 
+@functools.lru_cache(maxsize=16)
 def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) -> Ticks:
     """Ticks at round times, at least `least_px` apart.
 

@@ -91,7 +91,6 @@ class Canvas:
         self.is_raster = self.painter.paintEngine().type() == QPaintEngine.Type.Raster
         # vector formats get a grid of quarters of a pixel, which no printer or screen resolves
         self.ratio = device.devicePixelRatioF() * self.painter.transform().m11() if self.is_raster else 4.0
-        self._edges: Ints | None = None
         self.label_font, self.small_font, self.bold_font = _fonts(self.painter.font().toString())
 
     @property
@@ -118,12 +117,15 @@ class Canvas:
         first, last = self.viewport.time_at(self.x0, width), self.viewport.time_at(self.x1, width)
         return origin + int(np.floor(first)), origin + int(np.ceil(last))
 
-    def edges(self, columns: int) -> Ints:
-        """Edges of equal columns over what is painted, absolute."""
-        if self._edges is None or len(self._edges) != columns + 1:
-            first, last = (self.viewport.time_at(x, self.layout.plot_width) for x in (self.x0, self.x1))
-            self._edges = Viewport(first, last - first).edges_ns(columns, self.scene.origin_ns)
-        return self._edges
+    @property
+    def columns(self) -> int:
+        """How many device pixels what is painted is wide; the last of them may be cut."""
+        return max(math.ceil((self.x1 - self.x0) * self.ratio), 1)
+
+    def edges(self, columns: int, ratio: float = 1.0) -> Ints:
+        """Edges of columns from x0 on, `ratio` of them to a logical pixel, absolute."""
+        pixel_ns = self.viewport.span / self.layout.plot_width
+        return Viewport(self.viewport.start + self.x0 * pixel_ns, columns / ratio * pixel_ns).edges_ns(columns, self.scene.origin_ns)
 
     def x_of(self, times_ns: np.ndarray) -> Floats:
         """Widget x of absolute times, on whole device pixels."""
@@ -190,7 +192,7 @@ class Canvas:
         return np.lib.stride_tricks.sliding_window_view(along, columns)[:tall]
 
     def _hatch_pixels(self, boxes: list[QRectF], value: str) -> None:
-        low, columns = self.left + self.x0, round((self.x1 - self.x0) * self.ratio)
+        low, columns = self.left + self.x0, self.columns
         for (top, height), mine in itertools.groupby(boxes, key=lambda box: (box.top(), box.height())):
             tall = round(height * self.ratio)
             inside = np.zeros(columns, bool)

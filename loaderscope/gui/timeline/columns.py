@@ -41,8 +41,8 @@ Filled = tuple[list[int], npt.NDArray[np.float32]]
 def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
     """Paints strips over the columns x0 to x1 of a canvas, all of them in one pass."""
     ratio = canvas.ratio if canvas.is_raster else 1.0
-    columns = max(round((canvas.x1 - canvas.x0) * ratio), 1)
-    edges_ns = canvas.edges(columns)
+    columns = canvas.columns if canvas.is_raster else canvas.x1 - canvas.x0
+    edges_ns = canvas.edges(columns, ratio)
     column_ns = canvas.viewport.span / canvas.layout.plot_width
     # spans just outside may have a notch that reaches into what is painted
     beyond_ns = 2 * _NOTCH_WIDTH * column_ns

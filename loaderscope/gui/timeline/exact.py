@@ -39,7 +39,7 @@ def _numbers(
     canvas: Canvas, pictures: Pictures, spans: Spans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.uint8]:
     """Pixels of alike strips: every row of pixels is the same, but for hatching."""
-    columns = round((canvas.x1 - canvas.x0) * canvas.ratio)
+    columns = canvas.columns
     line_of = np.full(int(spans.strip.max()) + 1, -1, np.int64)
     places = [place for place in pictures.places if place < len(line_of)]
     line_of[places] = np.arange(len(places))

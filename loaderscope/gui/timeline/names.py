@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PySide6.QtCore import QRectF
+from PySide6.QtGui import QColor
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline.canvas import Canvas, colour, ink
+from loaderscope.gui.timeline.canvas import Canvas, TextFont, colour, ink
 from loaderscope.gui.timeline.drawn import Spans
-from loaderscope.gui.timeline.lod import Floats, Ints
 from loaderscope.gui.timeline.states import STYLES, word
 from loaderscope.gui.timeline.strips import Strip, level_px
 from loaderscope.trace.model import epoch_and_batch
@@ -42,60 +42,86 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
     low, high = float(canvas.left), float(canvas.left + canvas.layout.plot_width)
     left = np.maximum(canvas.x_of(spans.start_ns), low)
     right = np.minimum(canvas.x_of(spans.end_ns), high)
-    room = right - left - 1
     is_named = np.array([strip.is_named for strip in strips], bool)
-    wide = np.flatnonzero((room >= _LEAST_ROOM_PX) & is_named[spans.strip])
-    in_part = (left < canvas.left + canvas.x1) & (right >= canvas.left + canvas.x0)
-    for number in np.unique(spans.strip[wide]).tolist():
-        mine = wide[spans.strip[wide] == number]
-        _paint_strip(canvas, strips[number], spans, mine, _Places(left, room, in_part))
+    wide = np.flatnonzero((right - left - 1 >= _LEAST_ROOM_PX) & is_named[spans.strip])
+    in_part = (left[wide] < canvas.left + canvas.x1) & (right[wide] >= canvas.left + canvas.x0)
+    if not in_part.any():
+        return
+    batch = np.empty(len(wide), np.int64)
+    strip_of = spans.strip[wide]
+    firsts = np.flatnonzero(np.diff(strip_of, prepend=-1))
+    for first, last in itertools.pairwise([*firsts.tolist(), len(wide)]):
+        batch[first:last] = strips[strip_of[first]].index.batch[spans.row[wide[first:last]]]
+    # a bare number is shown where the longest one in sight would fit, so that they do not come and go along a lane
+    longest = dict(zip(strip_of[firsts].tolist(), np.maximum.reduceat(batch, firsts).tolist(), strict=True))
+    mine = np.flatnonzero(in_part)
+    mine = mine[np.argsort(spans.state[wide[mine]], kind="stable")]
+    rows = wide[mine]
+    hands: dict[tuple[int, int], _Hand | None] = {}
+    written: _Hand | None = None
+    columns = (strip_of[mine], spans.state[rows], batch[mine], spans.row[rows], left[rows], right[rows] - left[rows] - 1)
+    for number, state, batch_id, row, x, room in zip(*(column.tolist() for column in columns), strict=True):
+        if (number, state) not in hands:
+            hands[number, state] = _hand(canvas, strips[number], state, longest[number])
+        hand = hands[number, state]
+        if hand is None or room < hand.least_px:
+            continue
+        text = hand.word
+        if hand.is_numbered and batch_id >= 0:
+            batch_number = str(epoch_and_batch(batch_id)[1])
+            text = f"batch {batch_number}"
+            if hand.font.advance(text) + 8 > room:
+                text = batch_number
+        elif state == State.IMPORT:
+            text = hand.font.fitted(canvas.scene.trace.names.get(int(strips[number].index.value[row]), text), _LONGEST_PX)
+        advance = hand.font.advance(text)
+        if (hand.number_px if text.isdigit() else advance + 8) > room:
+            continue
+        if written is None or hand.font is not written.font or hand.ink != written.ink:
+            canvas.painter.setFont(hand.font.font)
+            canvas.painter.setPen(hand.ink)
+            written = hand
+        at = x + min((room - advance) / 2, 5.0)
+        if hand.ground:
+            tall = min(13.0, hand.height)
+            canvas.painter.fillRect(QRectF(at - 3, hand.y + (hand.height - tall) / 2, advance + 6, tall), colour(hand.ground))
+        canvas.write(at, hand.y, hand.height, text, hand.font)
 
 
 @dataclasses.dataclass
-class _Places:
-    """For each span: where what is seen of it begins, its room for a name, and whether it reaches into the columns to paint."""
+class _Hand:
+    """How the names of a state are written in a strip.
 
-    left: Floats
-    room: Floats
-    in_part: npt.NDArray[np.bool_]
+    Attributes:
+        ground: the colour under a name: a hatched bar needs a quiet one.
+        least_px: with less room there is none.
+        number_px: the room that a number takes.
+    """
+
+    font: TextFont
+    ink: QColor
+    ground: str
+    y: float
+    height: float
+    word: str
+    is_numbered: bool
+    least_px: float
+    number_px: float
 
 
-def _paint_strip(canvas: Canvas, strip: Strip, spans: Spans, wide: Ints, places: _Places) -> None:
-    states, batches = spans.state[wide], strip.index.batch[spans.row[wide]]
-    left, room = places.left, places.room
-    # a bare number is shown where the longest one in sight would fit, so that they do not come and go along a lane
-    digits = len(str(epoch_and_batch(max(int(batches.max()), 0))[1]))
+def _hand(canvas: Canvas, strip: Strip, state: int, longest_batch: int) -> _Hand | None:
+    """None where the bar is too low for text."""
     inner = level_px(strip.lane_height, 1)
-    for state in np.flatnonzero(np.bincount(states)).tolist():
-        covered = strip.level == 0 and strip.holds_others and state in _HOLDS_OTHERS
-        height = strip.lane_height - inner if covered else inner if strip.level else strip.lane_height
-        if height < 11:
-            continue
-        y = strip.lane_y + (strip.lane_height - height if strip.level else 0)
-        font = canvas.small_font if height < 16 else canvas.label_font
-        number_px = font.digit_advance * digits + 3
-        word_px = font.advance(word(state)) + 8
-        least_px = number_px if state in _NAMED else float(_LEAST_ROOM_PX) if state == State.IMPORT else word_px
-        style = STYLES[state]
-        fill = canvas.palette.role(style.role)
-        canvas.painter.setFont(font.font)
-        canvas.painter.setPen(colour(canvas.palette.text) if style.hatched else ink(fill))
-        mine = np.flatnonzero(places.in_part[wide] & (states == state) & (room[wide] >= min(least_px, word_px)))
-        for at, batch in zip(wide[mine].tolist(), batches[mine].tolist(), strict=True):
-            text = word(state)
-            if state in _NAMED and batch >= 0:
-                number = epoch_and_batch(batch)[1]
-                text = f"batch {number}"
-                if font.advance(text) + 8 > room[at]:
-                    text = str(number)
-            elif state == State.IMPORT:
-                text = font.fitted(canvas.scene.trace.names.get(int(strip.index.value[spans.row[at]]), text), _LONGEST_PX)
-            advance = font.advance(text)
-            if (number_px if text.isdigit() else advance + 8) > room[at]:
-                continue
-            x = left[at] + min((room[at] - advance) / 2, 5.0)
-            if style.hatched:
-                # a hatched bar needs a quiet ground under its name
-                tall = min(13.0, height)
-                canvas.painter.fillRect(QRectF(x - 3, y + (height - tall) / 2, advance + 6, tall), colour(fill))
-            canvas.write(x, y, height, text, font)
+    covered = strip.level == 0 and strip.holds_others and state in _HOLDS_OTHERS
+    height = strip.lane_height - inner if covered else inner if strip.level else strip.lane_height
+    if height < 11:
+        return None
+    y = strip.lane_y + (strip.lane_height - height if strip.level else 0)
+    font = canvas.small_font if height < 16 else canvas.label_font
+    number_px = font.digit_advance * len(str(epoch_and_batch(max(longest_batch, 0))[1])) + 3
+    word_px = font.advance(word(state)) + 8
+    least_px = number_px if state in _NAMED else float(_LEAST_ROOM_PX) if state == State.IMPORT else word_px
+    style = STYLES[state]
+    fill = canvas.palette.role(style.role)
+    pen, ground = (colour(canvas.palette.text), fill) if style.hatched else (ink(fill), "")
+    return _Hand(font, pen, ground, y, height, word(state), state in _NAMED, min(least_px, word_px), number_px)

@@ -271,6 +271,8 @@ def _ticks(canvas: Canvas) -> axis.Ticks:
     """The ticks of the axis, with labels that count from its zero."""
     zero = canvas.scene.axis_zero or 0.0
     marks = axis.ticks(canvas.viewport.start - zero, canvas.viewport.span, canvas.layout.plot_width)
+    if not zero:
+        return marks
     major = tuple(dataclasses.replace(tick, time=tick.time + zero) for tick in marks.major)
     return dataclasses.replace(marks, major=major, minor=tuple(time + zero for time in marks.minor))
 

@@ -74,12 +74,18 @@ class TimelineWidget(TimelineSurface):
         """Shows another trace, all of it; None shows what to do to get one. One with many spans appears when it has been prepared."""
         self._awaited, self._when_shown = trace, None
         self._preparation.forget()
+        self.marking.show(())
         if trace is None or trace.span_count <= SPANS_AT_ONCE:
             self._show(Scene(trace, title) if trace is not None else None)
             return
         self._show(None, f"Preparing {trace.span_count:,} spans")
         columns = overview_columns(self._layout)
         self._preparation.ask(lambda: _prepared(trace, title, columns))
+
+    def show_preparing(self, text: str) -> None:
+        """Says what is done until another trace can be shown."""
+        self.set_trace(None)
+        self._show(None, text)
 
     def _show_prepared(self, scene: Scene) -> None:
         if scene.trace is not self._awaited:
@@ -102,7 +108,6 @@ class TimelineWidget(TimelineSurface):
             self.show_as_part(self._part)
         self._place()
         self._paint_anew()
-        self.marking.show(())
         self.finder.scene_changed()
         self.traceShown.emit()
         self.rangeMeasured.emit(None)
