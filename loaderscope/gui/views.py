@@ -33,6 +33,7 @@ from loaderscope.gui.comparison import CompareBar
 from loaderscope.gui.dock import Dock
 from loaderscope.gui.late_search import LateSearch
 from loaderscope.gui.panels.choice import Choice
+from loaderscope.gui.panels.elided import ElidedLabel
 from loaderscope.gui.panels.findings import FindingsPanel
 from loaderscope.gui.panels.late_batches import LateBatchesPanel
 from loaderscope.gui.panels.log import LogPanel
@@ -132,7 +133,7 @@ class Views:
         self.trials.setToolTip("Trial whose timeline is shown (Alt+Up, Alt+Down)")
         self.trials.setPlaceholderText("no trial yet")
         self.trials.setMinimumContentsLength(34)
-        self.trial_note = QLabel()
+        self.trial_note = ElidedLabel()
         self.trial_note.setProperty("role", "muted")
         self.trial_note.setTextFormat(Qt.TextFormat.PlainText)
         self.headline = Headline()

@@ -99,7 +99,7 @@ def _outline(canvas: Canvas, span: SpanRef, value: str, width: float) -> None:
 def _paint_window_on_minimap(canvas: Canvas) -> None:
     """The visible range on the minimap."""
     layout, total = canvas.layout, canvas.scene.total_ns
-    if total <= 0:
+    if total <= 0 or not layout.minimap_px:
         return
     low = max(canvas.viewport.start / total, 0.0) * layout.plot_width
     high = min(canvas.viewport.end / total, 1.0) * layout.plot_width
