@@ -7,6 +7,7 @@ from synthetic import MS, US, LogWriter, reference_trace, simulate, write_logs
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import State
+from loaderscope.trace import lanes
 from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Trace, TrackKey, batch_id
 from loaderscope.trace.reader import TraceReader, stacks
 
@@ -103,6 +104,40 @@ def test_imports_nest_alike_however_they_are_read(log_dir):
     reader.finish()
     assert [len(trace.tracks[TrackKey("worker-0", depth)].view()["state"] == State.IMPORT) for depth in (1, 2)] == [3, 1]
     assert trace.names[int(span_rows(trace, "worker-0", 2, State.IMPORT)["value"][0])] == "numpy"
+
+
+def test_imports_may_nest_as_deep_as_they_like(log_dir):
+    simulation = simulate(num_workers=1, start_method="spawn", batches=1)
+    worker = simulation.processes[1]
+    start_ns = next(record.time_ns for record in worker.records if record.state == State.MAIN_IMPORT)
+    worker.records = [record for record in worker.records if record.state != State.IMPORT]
+    for depth in range(150):
+        worker.names.append(f"module{depth}")
+        worker.complete(start_ns + depth, 1000 - 2 * depth, State.IMPORT, len(worker.names) - 1)
+    write_logs(simulation, log_dir)
+    trace = read_at_once(log_dir)
+    for depth in (0, 1, 149):
+        (value,) = span_rows(trace, "worker-0", lanes.IMPORT_DEPTH + depth, State.IMPORT)["value"].tolist()
+        assert trace.names[value] == f"module{depth}"
+    assert "worker-0" in trace.lanes
+    assert set(trace.lanes) == set(reference_trace(simulate(num_workers=1, start_method="spawn", batches=1)).lanes)
+
+
+def test_lines_of_the_script_carry_their_text_and_lie_apart(log_dir):
+    simulation = simulate(num_workers=1, start_method="spawn", batches=1)
+    worker = simulation.processes[1]
+    at = next(number for number, record in enumerate(worker.records) if record.state == State.MAIN_IMPORT and record.form == layout.END)
+    start_ns, later, worker.records = worker.records[at].time_ns - 10 * MS, worker.records[at + 1 :], worker.records[: at + 1]
+    worker.names.append("12 model = Model()")
+    worker.complete(start_ns, 3 * MS, State.LINE, len(worker.names) - 1)
+    worker.complete(start_ns + 3 * MS, 1 * MS, State.LINE_IMPORTS, len(worker.names) - 1)
+    worker.records += later
+    write_logs(simulation, log_dir)
+    trace = read_at_once(log_dir)
+    for state, duration_ns in ((State.LINE, 3 * MS), (State.LINE_IMPORTS, 1 * MS)):
+        rows = span_rows(trace, "worker-0", lanes.LINE_DEPTH, state)
+        assert (rows["end_ns"] - rows["start_ns"]).tolist() == [duration_ns]
+        assert trace.names[int(rows["value"][0])] == "12 model = Model()"
 
 
 def test_a_batch_that_comes_in_its_turn_is_not_held_up(log_dir):
