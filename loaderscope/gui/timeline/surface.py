@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
@@ -152,6 +155,20 @@ class TimelineSurface(QWidget):
     def time_at(self, x: float) -> float:
         """Nanoseconds since the origin at a place of the widget."""
         return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
+
+    def place_of(self, time_ns: int) -> float:
+        """Where a moment of absolute time is in the widget; it may lie outside."""
+        origin = self.scene.origin_ns if self.scene is not None else 0
+        return self._layout.label_width + self.viewport.x_of(float(time_ns - origin), self._layout.plot_width)
+
+    @contextmanager
+    def canvas(self) -> Iterator[Canvas]:
+        """What is painted now, to find places in it."""
+        painter = QPainter(self._pixmap())
+        try:
+            yield self._canvas(painter)
+        finally:
+            painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._place()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QPainter, QResizeEvent, QWheelEvent
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from loaderscope.gui.latest import Latest
 from loaderscope.gui.timeline import cards, query, statistics
 from loaderscope.gui.timeline.boxes import span_box
-from loaderscope.gui.timeline.canvas import Canvas
 from loaderscope.gui.timeline.controls import PAN_SHARE, ZOOM_STEP, method_of
 from loaderscope.gui.timeline.finder import Finder
 from loaderscope.gui.timeline.marking import Marking
@@ -249,18 +247,6 @@ class TimelineWidget(TimelineSurface):
         if self.pointer is not None and self._layout.label_width <= self.pointer.x:
             return self.time_at(self.pointer.x)
         return self.viewport.start + self.viewport.span / 2
-
-    def place_of(self, time_ns: int) -> float:
-        """Where a moment of absolute time is in the widget; it may lie outside."""
-        origin = self.scene.origin_ns if self.scene is not None else 0
-        return self._layout.label_width + self.viewport.x_of(float(time_ns - origin), self._layout.plot_width)
-
-    @contextmanager
-    def canvas(self) -> Iterator[Canvas]:
-        """What is painted now, to find places in it."""
-        painter = QPainter(self._pixmap())
-        yield self._canvas(painter)
-        painter.end()
 
     # what the mouse does
 
