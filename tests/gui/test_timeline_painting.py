@@ -261,3 +261,17 @@ def test_a_figure_needs_neither_window_nor_display(tmp_path):
     run = subprocess.run([sys.executable, "-c", code, str(target), folder], timeout=60, check=False)
     assert run.returncode == 0
     assert target.stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("qapp")
+def test_a_plot_says_what_its_top_stands_for():
+    """At its left, in a muted colour, and only where there is room."""
+    trace = one_lane([State.FETCH])
+    info = SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main")
+    trace.series_of(info).append(time_ns=[trace.origin_ns, trace.newest_ns], value=[1.0, 2.0])
+    image, _ = painted(trace)
+    layout = place(Scene(trace).rows, WIDTH, HEIGHT)
+    placed = next(one for one in layout.rows if one.row.kind == "plot")
+    top = layout.header_height + placed.bar_y
+    colours = {image.pixelColor(x, y).name() for x in range(layout.label_width + 2, layout.label_width + 40) for y in range(top, top + 14)}
+    assert DARK.muted in colours

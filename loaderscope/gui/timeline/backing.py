@@ -23,6 +23,7 @@ from loaderscope.gui.timeline.painter import (
     paint_plot_area,
     paint_reasons,
 )
+from loaderscope.gui.timeline.plots import SCALE_REACH_PX
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import STYLES
 from loaderscope.gui.timeline.viewport import Viewport
@@ -128,7 +129,9 @@ class Backing:
             return False
         if grown and self._in_a_row >= _PARTS_IN_A_ROW:
             return False
-        parts = _parts(pixels, width, NAME_REACH_PX if any(self._are_exact) else _OVERLAP_PX)
+        right = NAME_REACH_PX if any(self._are_exact) else 0
+        left = right or (SCALE_REACH_PX if any(placed.row.kind == "plot" for placed in layout.rows) else 0)
+        parts = _parts(pixels, width, left, right)
         if grown:
             changed_ns = self._changed_from(scene, layout)
             x = view.x_of(changed_ns - scene.origin_ns, width) if changed_ns is not None else math.inf
@@ -192,14 +195,14 @@ class Backing:
         self._open_ns = _open_ns(scene)
 
 
-def _parts(pixels: int, width: int, reach: int) -> list[tuple[float, float]]:
-    """The columns that are to be painted when the others were moved; what is painted may differ so far from an edge of the view."""
-    if not pixels:
-        return []
-    left, right = (0, max(pixels, 0) + reach), (width + min(pixels, 0) - reach, width)
-    if reach > _OVERLAP_PX:
-        return [left, right]
-    return [left] if pixels > 0 else [right]
+def _parts(pixels: int, width: int, left: int, right: int) -> list[tuple[float, float]]:
+    """The columns that are to be painted when the others were moved; near the edges of the view things may look different then."""
+    parts: list[tuple[float, float]] = []
+    if pixels > 0 or (pixels and left):
+        parts.append((0, max(pixels, 0) + max(left, _OVERLAP_PX)))
+    if pixels < 0 or (pixels and right):
+        parts.append((width + min(pixels, 0) - max(right, _OVERLAP_PX), width))
+    return parts
 
 
 def _open_ns(scene: Scene) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -16,6 +17,11 @@ from loaderscope.gui.timeline.lod import Floats, Ints
 _MANY_LINES = 9
 """With more processes than this, the workers' lines are drawn pale and in one colour."""
 
+_SCALE_FROM_PX = 22
+"""A lower plot has no room for its scale."""
+
+SCALE_REACH_PX = 90
+"""The scale of a plot stands so near to the left edge of the view, wherever that is panned to."""
 
 _DEVICE_ROLES = {"gpu_utilisation": "step", "gpu_memory": "send", "gpu_power": "collate", "gpu_temperature": "error"}
 
@@ -43,6 +49,20 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
         else:
             _paint_line(canvas, times, y, value)
     canvas.painter.setOpacity(1.0)
+    _paint_scale(canvas, placed, scale)
+
+
+def _paint_scale(canvas: Canvas, placed: PlacedRow, scale: float) -> None:
+    """What the top of the plot stands for, at the left, where no newest value is; a line that runs there stays readable."""
+    text = axis.quantity(round(scale, 1), placed.row.unit)
+    advance = canvas.small_font.advance(text)
+    if placed.bar_height < _SCALE_FROM_PX or canvas.x0 > advance + 8:
+        return
+    box = QRectF(canvas.left + 2, canvas.top + placed.bar_y, advance + 4, canvas.small_font.height)
+    ground = QColor(colour(canvas.palette.base))
+    ground.setAlphaF(0.7)
+    canvas.painter.fillRect(box, ground)
+    canvas.text(box.adjusted(2, 0, 0, 0), text, canvas.palette.muted, canvas.small_font)
 
 
 def line_colour(canvas: Canvas, group: str, process: str | None, number: int, *, crowded: bool = False) -> str:
@@ -121,12 +141,14 @@ def _visible(canvas: Canvas, times: Ints, values: Floats, window_ns: int) -> tup
     first, last = canvas.part_ns
     low = max(int(np.searchsorted(times, np.int64(first))) - 1, 0)
     high = int(np.searchsorted(times, np.int64(last + window_ns), "right")) + 1
+    in_sight = int(np.diff(np.searchsorted(times, np.array(canvas.view_ns, np.int64)))[0])
+    if in_sight <= 4 * canvas.layout.plot_width:
+        return times[low:high], np.nan_to_num(values[low:high])
+    # least and largest of each bucket, in the order they came; buckets that a part of the view shares with all of it
+    bucket = 1 << math.ceil(math.log2(in_sight / (2 * canvas.layout.plot_width)))
+    low, high = max(low // bucket - 1, 0) * bucket, (high // bucket + 1) * bucket
     times, values = times[low:high], np.nan_to_num(values[low:high])
-    columns = max(canvas.x1 - canvas.x0, 1)
-    if len(times) <= 4 * columns:
-        return times, values
-    # least and largest of each bucket, in the order they came
-    buckets = np.linspace(0, len(times), 2 * columns + 1).astype(np.int64)[:-1]
+    buckets = np.arange(0, len(times), bucket)
     least, most = np.minimum.reduceat(values, buckets), np.maximum.reduceat(values, buckets)
     return np.repeat(times[buckets], 2), np.stack([least, most], axis=1).reshape(-1)
 
