@@ -265,13 +265,17 @@ def test_a_figure_needs_neither_window_nor_display(tmp_path):
 
 @pytest.mark.usefixtures("qapp")
 def test_a_plot_says_what_its_top_stands_for():
-    """At its left, in a muted colour, and only where there is room."""
+    """At its left, above a line that is near the bottom."""
     trace = one_lane([State.FETCH])
     info = SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main")
     trace.series_of(info).append(time_ns=[trace.origin_ns, trace.newest_ns], value=[1.0, 2.0])
     image, _ = painted(trace)
     layout = place(Scene(trace).rows, WIDTH, HEIGHT)
     placed = next(one for one in layout.rows if one.row.kind == "plot")
-    top = layout.header_height + placed.bar_y
-    colours = {image.pixelColor(x, y).name() for x in range(layout.label_width + 2, layout.label_width + 40) for y in range(top, top + 14)}
-    assert DARK.muted in colours
+    top, left = layout.header_height + placed.bar_y, layout.label_width + 2
+
+    def inks(columns):
+        return {image.pixelColor(x, y).name() for x in columns for y in range(top, top + 14)} - {DARK.base, DARK.grid}
+
+    assert len(inks(range(left, left + 36))) > 5
+    assert not inks(range(left + 60, left + 80))
