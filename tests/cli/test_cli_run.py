@@ -16,7 +16,20 @@ from loaderscope.sweep.request import Axes, Request
 
 FORBIDDEN = {"PySide6", "shiboken6", "torch"}
 
-DOCUMENT = {"loaderscope", "schema", "summary", "environment", "request", "target", "trials", "results", "recommendation", "findings"}
+DOCUMENT = {
+    "loaderscope",
+    "schema",
+    "summary",
+    "environment",
+    "request",
+    "target",
+    "trials",
+    "results",
+    "recommendation",
+    "findings",
+    "sent",
+    "startup_experiment",
+}
 ENVIRONMENT = {"platform", "python", "torch", "cpu_count", "usable_cpus", "gpus", "default_start_method"}
 TARGET = {"script", "name", "kind", "dataset_kind", "length"}
 CONFIG = {
@@ -72,6 +85,8 @@ PHASES = {
     "first_collate",
     "first_send",
     "server_start",
+    "shutdown",
+    "own",
 }
 
 
