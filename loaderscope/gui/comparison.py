@@ -13,8 +13,8 @@ from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.timeline.pair import TimelinePair
+from loaderscope.gui.trace_reading import ReadTrace, TraceReading
 from loaderscope.gui.words import config_text, pair_title
-from loaderscope.session.file import SessionError
 
 _TIP = "Show a second trial below, both aligned at their first batch (Ctrl+K)"
 _NOT_YET = "Two trials can be compared when both are finished"
@@ -47,7 +47,7 @@ class CompareBar(QWidget):
         self.choice.activated.connect(lambda _index: self.chosen.emit(self.choice.currentData()))
         self.close_button = QToolButton()
         self.close_button.setText("×")
-        self.close_button.setFixedWidth(26)
+        self.close_button.setFixedWidth(34)
         self.close_button.setAccessibleName("Close the comparison")
         self.close_button.setToolTip("Show one trial alone again (Esc in the list)")
         self.close_button.clicked.connect(self.closed)
@@ -84,9 +84,11 @@ class Comparison:
         self._shown: int | None = None
         self._best: TrialConfig | None = None
         self.partner: int | None = None
-        self._compared: tuple[object, ...] = ()
+        self._compared: tuple[int, int] | None = None
+        self._reading = TraceReading(self._take_read)
         bar.chosen.connect(self.choose)
         bar.closed.connect(self.close)
+        pair.notAligned.connect(self._not_aligned)
 
     def update(self, state: RunState, shown: int | None, best: TrialConfig | None) -> None:
         """Another trial is shown, or there are more of them to compare with."""
@@ -121,24 +123,24 @@ class Comparison:
     def _show(self) -> None:
         partners = self._partners()
         other = next((result for result in partners if result.id == self.partner), None)
-        wanted = (self._pair.first.scene, self._shown, self.partner) if other is not None else ()
-        if other is None:
+        before, self._compared = self._compared, (self._shown, other.id) if other is not None and self._shown is not None else None
+        if self._compared is None:
             self._pair.close_second()
-        elif wanted != self._compared and not self._compare(other):
-            self.partner, wanted = None, ()
-        self._compared = wanted
+        elif self._compared != before and self._state is not None:
+            self._reading.read(self._state, self._compared[1])
         self._bar.show_partners(partners, self.partner if other is not None else None)
 
-    def _compare(self, other: TrialResult) -> bool:
-        assert self._state is not None
-        shown = next(result for result in self._state.snapshot().results if result.id == self._shown)
-        try:
-            trace = self._state.trace(other.id)
-        except SessionError as error:
-            self._tell(str(error))
-            return False
-        if trace is not None and self._pair.compare(trace, (pair_title(shown), pair_title(other))):
-            return True
-        self._tell(f"Trials {shown.id} and {other.id} cannot be aligned: one of them never had a batch.")
-        self._pair.close_second()
-        return False
+    def _take_read(self, read: ReadTrace) -> None:
+        """The trace of the partner was read, unless another is wanted by now."""
+        if read.state is not self._state or self._compared is None or self._compared[1] != read.trial_id:
+            return
+        if read.trace is None:
+            self._tell(read.problem or f"Trial {read.trial_id} has no timeline.")
+            self.close()
+            return
+        results = {result.id: result for result in read.state.snapshot().results}
+        self._pair.compare(read.trace, (pair_title(results[self._compared[0]]), pair_title(results[read.trial_id])))
+
+    def _not_aligned(self) -> None:
+        self._tell(f"Trials {self._shown} and {self.partner} cannot be aligned: one of them never had a batch.")
+        self.close()

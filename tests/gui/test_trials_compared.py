@@ -33,7 +33,7 @@ def pair(qtbot):
     pair.first.set_trace(make_trace(4))
     pair.show()
     qtbot.waitExposed(pair)
-    assert pair.compare(make_trace(0), ("trial 2 · 4 workers", "trial 0 · 0 workers"))
+    pair.compare(make_trace(0), ("trial 2 · 4 workers", "trial 0 · 0 workers"))
     pair.repaint()
     return pair
 
@@ -63,9 +63,12 @@ def test_both_are_aligned_at_their_first_batch_and_fit(pair):
 
 
 def test_a_line_marks_the_first_batch_in_both_at_the_same_pixel(pair):
+    pair.first.zoom_at(0.7, pair.first.lane_layout.label_width + first_batch_x(pair.first))
     for timeline in (pair.first, pair.second):
         image, layout = timeline.grab().toImage(), timeline.lane_layout
         y = layout.header_height + 1  # above the first bar
+        accent = [x for x in range(layout.label_width, layout.width - 2) if image.pixelColor(x, 28).name() == current_palette().accent]
+        assert not accent  # there is no minimap to mark the visible range on
         found = [x for x in range(layout.label_width, layout.width) if image.pixelColor(x, y).name() == current_palette().muted]
         assert found == [layout.label_width + round(first_batch_x(pair.first))]
 
@@ -156,9 +159,31 @@ def test_closing_shows_one_trial_alone_again(pair):
     assert pair.second.viewport != pair.first.viewport
 
 
-def test_a_trial_without_a_batch_is_not_aligned(pair):
-    assert not pair.compare(Trace(), ("", ""))
-    assert not pair.is_compared
+def test_a_trial_without_a_batch_is_not_aligned(qtbot, pair):
+    with qtbot.waitSignal(pair.notAligned):
+        pair.compare(Trace(), ("", ""))
+    assert not pair.is_compared and pair.first.scene.axis_zero is None
+
+
+def test_a_trial_that_is_shown_in_the_others_place_is_aligned_too(pair):
+    pair.second.measure(0.0, 1e9)
+    pair.first.set_trace(make_trace(2))
+    assert_aligned(pair)
+    assert pair.first.scene.axis_zero is not None and pair.first.lane_layout.minimap_px == 0
+    pair.first.set_trace(None)
+    assert pair.is_compared  # it only waits for the next one
+    pair.first.set_trace(make_trace(1))
+    assert_aligned(pair)
+
+
+def test_traces_with_many_spans_are_aligned_when_both_are_prepared(qtbot, pair, monkeypatch):
+    monkeypatch.setattr("loaderscope.gui.timeline.view.SPANS_AT_ONCE", 10)
+    pair.first.set_trace(make_trace(3))
+    pair.compare(make_trace(0), ("a", "b"))
+    assert pair.first.scene is None and pair.second.scene is None
+    qtbot.waitUntil(lambda: pair.first.scene is not None and pair.second.scene is not None)
+    assert_aligned(pair)
+    assert pair.second.scene.title == "b"
 
 
 # in the window
@@ -212,6 +237,17 @@ def test_another_trial_is_compared_with_the_same_partner(opened):
     assert not opened.views.pair.is_compared
 
 
+def test_a_figure_of_what_is_compared_holds_both(opened, tmp_path, monkeypatch):
+    alone, both = tmp_path / "alone.svg", tmp_path / "both.svg"
+    paths = iter([str(alone), str(both)])
+    monkeypatch.setattr(opened.dialogs, "save", lambda *_: next(paths))
+    opened.commands["export"].trigger()
+    opened.comparison.choose(0)
+    opened.commands["export"].trigger()
+    assert ">trial 0 · 0 workers" in both.read_text() and ">trial 2 · 2 workers" in both.read_text()
+    assert "0 workers" not in alone.read_text()
+
+
 def test_the_arrangement_of_lanes_is_remembered(qtbot, opened, settings):
     opened.views.timeline.set_arrangement(opened.views.timeline.arrangement.hide(["worker-1"]).pin("main"))
     again = MainWindow(settings)
@@ -235,3 +271,9 @@ def test_lane_commands_act_on_the_selected_lane(opened):
     opened.commands["show_hidden_lanes"].trigger()
     opened.commands["collapse_workers"].trigger()
     assert any(each.kind == "group" for each in timeline.arranged.rows)
+
+
+def test_the_window_fits_a_small_screen_while_comparing(opened):
+    opened.comparison.choose(0)
+    opened.views.trial_note.setText("a note that is longer than there is room for. " * 4)
+    assert opened.minimumSizeHint().width() <= 1280

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QSplitter, QWidget
 
@@ -24,7 +24,12 @@ class TimelinePair(QSplitter):
     Attributes:
         first: the timeline that is always there.
         second: the one below it, hidden while nothing is compared.
+
+    Signals:
+        notAligned: one of the two never had a batch, so the first one stands alone again.
     """
+
+    notAligned = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Vertical, parent)
@@ -33,6 +38,7 @@ class TimelinePair(QSplitter):
         self.second.setAccessibleName("Timeline of the trial to compare with")
         self.second.hide()
         self._is_linking = False
+        self._titles = ("", "")
         self._lit: dict[TimelineWidget, tuple[SpanRef, ...]] = {}
         self.handling = {timeline: LaneHandling(timeline) for timeline in (self.first, self.second)}
         self.setChildrenCollapsible(False)
@@ -41,6 +47,7 @@ class TimelinePair(QSplitter):
             self.addWidget(timeline)
             timeline.setMinimumHeight(_LEAST_HEIGHT_PX)
             timeline.installEventFilter(self)
+            timeline.traceShown.connect(self._align)
             timeline.rangeChanged.connect(lambda *_, one=timeline, two=other: self._link(one, two))
             timeline.rangeMeasured.connect(lambda _measured, one=timeline, two=other: self._link_measured(one, two))
             timeline.spanHovered.connect(lambda span, one=timeline, two=other: self._light(span, one, two))
@@ -51,30 +58,34 @@ class TimelinePair(QSplitter):
         """Whether two trials are shown."""
         return not self.second.isHidden()
 
-    def compare(self, trace: Trace, titles: tuple[str, str]) -> bool:
-        """Shows another trial below the one that is shown; False where one of them never had a batch.
+    def compare(self, trace: Trace, titles: tuple[str, str]) -> None:
+        """Shows another trial below the one that is shown, as soon as both are prepared.
 
         Args:
             trace: of the other trial.
             titles: what stands above each of them.
         """
-        if self.first.scene is None:
-            return False
-        scenes = self.first.scene, Scene(trace)
-        parts = parts_of(scenes, titles)
+        self._titles = titles
+        self.second.show()
+        self.second.set_trace(trace)
+
+    def _align(self) -> None:
+        """One of the two shows another trace."""
+        scenes = self.first.scene, self.second.scene
+        if not self.is_compared or self._is_linking or scenes[0] is None or scenes[1] is None:
+            return
+        parts = parts_of([scenes[0], scenes[1]], self._titles)
         if parts is None:
             self.close_second()
-            return False
+            self.notAligned.emit()
+            return
         self._is_linking = True
-        self.second.set_trace(trace)
         self.first.show_as_part(parts[0])
         self.second.show_as_part(parts[1])
         self._is_linking = False
-        self.second.show()
         self.setSizes([self.first.needed_height, self.second.needed_height])
         self.first.fit_all()
         self._link(self.first, self.second)
-        return True
 
     def close_second(self) -> None:
         """Shows one trial alone again."""
