@@ -72,6 +72,13 @@ def test_control_c_elsewhere_is_left_to_what_has_the_focus(window, timeline):
     assert QApplication.clipboard().text().startswith("lane\tstate")
 
 
+def test_control_c_copies_a_figure_only_while_the_timeline_has_the_focus(window, timeline):
+    QApplication.clipboard().setText("before")
+    window.views.results.table.setFocus()
+    press(window.views.results.table, Key.Key_C, Modifier.ControlModifier)
+    assert not QApplication.clipboard().mimeData().hasImage()
+
+
 def test_a_figure_has_the_lanes_that_are_shown(window, timeline):
     press(timeline, Key.Key_C, Modifier.ControlModifier)
     all_lanes = QApplication.clipboard().image()
