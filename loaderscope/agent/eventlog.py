@@ -13,7 +13,7 @@ import mmap
 import os
 import struct
 import time
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Optional
 
 from .layout import HEADER_BYTES, KEPT_SEGMENTS, LAYOUT_VERSION, NAMES_SUFFIX, RECORD, SEGMENT_BYTES, SEGMENT_RECORDS, STACKS_SUFFIX, SUFFIX
 
@@ -78,7 +78,9 @@ class EventLog:
         self._segments: List[Optional[mmap.mmap]] = []
         self._grow_lock = _thread.allocate_lock()
         self._names_lock = _thread.allocate_lock()
-        self._name_count = 0
+        self._names: List[str] = []  # not yet on disk
+        self._name_count = 0  # on disk
+        self._names_failed = False
         self._segments.append(self._make_segment(0))
         self.write, self.write_at, self.write_since = self._bind()
 
@@ -91,24 +93,28 @@ class EventLog:
         if self._on_progress is not None:
             self._progress_at_ns = 0
 
-    def add_names(self, texts: Sequence[str]) -> int:
-        """Stores texts beside the log, a line each, and returns the line number of the first; -1 if that fails.
+    def add_name(self, text: str) -> int:
+        """Takes a text that will lie beside the log, and returns its line number there, by which a record tells it in `a`."""
+        with self._names_lock:
+            self._names.append(text)
+            return self._name_count + len(self._names) - 1
 
-        A record tells its name by that number, in `a`.
-        """
+    def flush_names(self) -> None:
+        """Writes the names that were added; the records that tell them may be there before."""
         try:
             from _json import encode_basestring_ascii as quoted  # json itself would come before the user's own imports
         except ImportError:
             from json.encoder import py_encode_basestring_ascii as quoted
 
         with self._names_lock:
-            try:
-                with open(self.stem + NAMES_SUFFIX, "a", encoding="ascii") as file:
-                    file.write("".join(quoted(text) + "\n" for text in texts))
-            except OSError:
-                return -1
-            first, self._name_count = self._name_count, self._name_count + len(texts)
-            return first
+            text = "".join(quoted(name) + "\n" for name in self._names)
+            self._name_count, self._names = self._name_count + len(self._names), []
+            if text and not self._names_failed:
+                try:
+                    with open(self.stem + NAMES_SUFFIX, "a", encoding="ascii") as file:
+                        file.write(text)
+                except OSError:
+                    self._names_failed = True  # what came behind them would be taken for them
 
     def close(self) -> int:
         """Ends the log; later records are dropped.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import _thread
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 from .patches import hide_frame
 
@@ -35,7 +35,9 @@ class ImportTimer:
         depth: how many imports go on, one inside the other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_finished: Optional[Callable[[Import], None]] = None) -> None:
+        """Nothing is timed yet; `on_finished` is called with each of those that `finished` gets."""
+        self._on_finished = on_finished
         self.finished: List[Import] = []
         self.own_ns = 0
         self.depth = 0
@@ -104,6 +106,8 @@ class ImportTimer:
                 end_ns = time.perf_counter_ns()
                 if end_ns - start_ns >= WORTH_TELLING_NS and self._thread:
                     self.finished.append(Import(name, start_ns, end_ns - start_ns))
+                    if self._on_finished is not None:
+                        self._on_finished(self.finished[-1])
                 self.own_ns += time.perf_counter_ns() - end_ns
 
         exec_module.plain = plain_exec_module  # type: ignore[attr-defined]

@@ -93,7 +93,7 @@ class State(enum.IntEnum):
     CREATE = 20  # complete: process creation until the child's first Python statement
     BOOT = 21  # complete: first Python statement until the preparation data is read
     MAIN_IMPORT = 22  # re-import of the user's main module under spawn and forkserver
-    IMPORT = 23  # complete: one imported module, told after MAIN_IMPORT; a=index into the log's names (see NAMES_SUFFIX), b=duration
+    IMPORT = 23  # complete: one imported module; a=index into the log's names (see NAMES_SUFFIX), b=duration
     UNPICKLE = 24  # of the process object (dataset, sampler ...)
     LOOP_ENTRY = 25  # from Process.run until the worker's loop asks for its first index, without WORKER_INIT: two spans around that
     WORKER_INIT = 26  # the user's worker_init_fn; begin a=worker

@@ -47,7 +47,7 @@ def boot(plan: "tuple[str, float, bool]", worker: int, requested_ns: int, probe_
 def _wrap_prepare(original: Function) -> Function:
     def prepare(data: Any) -> Any:
         data.pop(PREPARATION_KEY, None)
-        imports = ImportTimer()
+        imports = ImportTimer(lambda item: _tell_import(item, imports.depth))
         lines = LineSampler(MAIN_MODULE, imports)
         recorder.begin(State.MAIN_IMPORT)
         start_ns = time.perf_counter_ns()
@@ -61,7 +61,7 @@ def _wrap_prepare(original: Function) -> Function:
             recorder.end(State.MAIN_IMPORT)
             end_ns = time.perf_counter_ns()
             recorder.complete(State.OWN, start_ns, imports.own_ns + lines.own_ns)
-            _tell(imports.finished, lines.lines(), start_ns)
+            _tell_lines(lines.lines(), start_ns)
             recorder.complete(State.OWN, end_ns, time.perf_counter_ns() - end_ns)
         recorder.begin(State.UNPICKLE)
         return result
@@ -69,18 +69,23 @@ def _wrap_prepare(original: Function) -> Function:
     return prepare
 
 
-def _tell(imports: List[Import], lines: List[Line], start_ns: int) -> None:
-    """Records what the main module's import consisted of."""
-    if recorder.log is None or not (imports or lines):
+def _tell_import(item: Import, depth: int) -> None:
+    """Records an import at once, as a sign of life; its name goes to disk with the outermost import's."""
+    if recorder.log is not None:
+        recorder.complete(State.IMPORT, item.start_ns, item.duration_ns, recorder.log.add_name(item.name))
+        if not depth:
+            recorder.log.flush_names()
+
+
+def _tell_lines(lines: List[Line], start_ns: int) -> None:
+    """Records what lines of the script took, laid out one after another."""
+    if recorder.log is None:
         return
-    first = recorder.log.add_names([item.name for item in imports] + ["%d %s" % (line.number, line.text) for line in lines])
-    if first < 0:
-        return
-    for number, item in enumerate(imports, first):
-        recorder.complete(State.IMPORT, item.start_ns, item.duration_ns, number)
-    for number, line in enumerate(lines, first + len(imports)):
+    names = [recorder.log.add_name("%d %s" % (line.number, line.text)) for line in lines]
+    recorder.log.flush_names()
+    for name, line in zip(names, lines):  # noqa: B905 - Python 3.9
         for state, duration_ns in ((State.LINE, line.plain_ns), (State.LINE_IMPORTS, line.import_ns)):
-            recorder.complete(state, start_ns, duration_ns, number)
+            recorder.complete(state, start_ns, duration_ns, name)
             start_ns += duration_ns
 
 

@@ -154,7 +154,11 @@ def test_a_file_system_that_cannot_allocate_ahead_gets_zeros(log_dir, monkeypatc
 
 def test_names_are_told_by_line_number(log_dir):
     log = eventlog.EventLog(str(log_dir), Role.MAIN)
-    assert [log.add_names(["torch", "numpy"]), log.add_names(["line\nbreak \u00e4\U0001f600"])] == [0, 2]
+    assert [log.add_name("torch"), log.add_name("numpy")] == [0, 1]
+    log.flush_names()
+    assert log.add_name("line\nbreak \u00e4\U0001f600") == 2
+    log.flush_names()
+    log.flush_names()
     (file,) = log_dir.glob("*" + layout.NAMES_SUFFIX)
     assert [json.loads(line) for line in file.read_text().splitlines()] == ["torch", "numpy", "line\nbreak \u00e4\U0001f600"]
 
