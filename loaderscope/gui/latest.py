@@ -42,16 +42,25 @@ class Latest(Generic[Answer]):
             self._waiting = work
             return
         self._busy = True
-        bell = self._bell
-        threading.Thread(target=lambda: bell.rung.emit(work()), name="loaderscope-latest", daemon=True).start()
+        threading.Thread(target=_work, args=(work, self._bell), name="loaderscope-latest", daemon=True).start()
 
     def forget(self) -> None:
         """No answer is wanted any more."""
         self._waiting = None
 
-    def _done(self, answer: Answer) -> None:
+    def _done(self, answers: tuple[Answer, ...]) -> None:
         self._busy = False
         work, self._waiting = self._waiting, None
         if work is not None:
             self.ask(work)
-        self._take(answer)
+        for answer in answers:
+            self._take(answer)
+
+
+def _work(work: Callable[[], object], bell: _Doorbell) -> None:
+    """Rings with the answer, or with none where the work failed, which Python then reports for the thread."""
+    answers: tuple[object, ...] = ()
+    try:
+        answers = (work(),)
+    finally:
+        bell.rung.emit(answers)
