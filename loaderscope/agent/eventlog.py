@@ -15,6 +15,11 @@ import struct
 import time
 from typing import Any, Callable, List, Optional
 
+try:
+    from _json import encode_basestring_ascii as quoted  # json itself would come before the user's own imports
+except ImportError:
+    from json.encoder import py_encode_basestring_ascii as quoted
+
 from .layout import HEADER_BYTES, KEPT_SEGMENTS, LAYOUT_VERSION, NAMES_SUFFIX, RECORD, SEGMENT_BYTES, SEGMENT_RECORDS, STACKS_SUFFIX, SUFFIX
 
 _SLOT_SHIFT = SEGMENT_RECORDS.bit_length() - 1
@@ -101,20 +106,15 @@ class EventLog:
 
     def flush_names(self) -> None:
         """Writes the names that were added; the records that tell them may be there before."""
-        try:
-            from _json import encode_basestring_ascii as quoted  # json itself would come before the user's own imports
-        except ImportError:
-            from json.encoder import py_encode_basestring_ascii as quoted
-
-        with self._names_lock:
-            text = "".join(quoted(name) + "\n" for name in self._names)
-            self._name_count, self._names = self._name_count + len(self._names), []
-            if text and not self._names_failed:
-                try:
-                    with open(self.stem + NAMES_SUFFIX, "a", encoding="ascii") as file:
-                        file.write(text)
-                except OSError:
-                    self._names_failed = True  # what came behind them would be taken for them
+        with self._names_lock:  # not around what may import something, which would come back here for its name
+            names, self._names = self._names, []
+            self._name_count += len(names)
+        if names and not self._names_failed:
+            try:
+                with open(self.stem + NAMES_SUFFIX, "ab") as file:
+                    file.write("".join(quoted(name) + "\n" for name in names).encode("ascii"))
+            except OSError:
+                self._names_failed = True  # what came behind them would be taken for them
 
     def close(self) -> int:
         """Ends the log; later records are dropped.

@@ -17,6 +17,8 @@ from .import_timer import ImportTimer
 _PERIOD_S = 0.005
 _PERIOD_PART = 0.01
 """The period grows to this part of the time that has passed: a start of ten seconds need not be looked at in milliseconds."""
+_PATIENCE_S = 1.0
+"""For the end of the thread: a child that the script's top level forks has none."""
 _WORTH_TELLING_NS = 10_000_000
 _MOST_LINES = 20
 _LONGEST_TEXT = 160
@@ -59,13 +61,16 @@ class LineSampler:
         self._stop.acquire()
         self._ended.acquire()
         self._began_ns = self._looked_ns = time.perf_counter_ns()
-        _thread.start_new_thread(self._look_again_and_again, ())
+        try:
+            _thread.start_new_thread(self._look_again_and_again, ())
+        except RuntimeError:  # a limit on threads: then lines are not told
+            self._ended.release()
         return self
 
     def __exit__(self, *_error: object) -> None:
         """Ends the thread, and waits until it has."""
         self._stop.release()
-        self._ended.acquire()
+        self._ended.acquire(timeout=_PATIENCE_S)
         self._look()  # what has passed since the last time
 
     def lines(self) -> List[Line]:

@@ -163,6 +163,22 @@ def test_names_are_told_by_line_number(log_dir):
     assert [json.loads(line) for line in file.read_text().splitlines()] == ["torch", "numpy", "line\nbreak \u00e4\U0001f600"]
 
 
+def test_a_name_may_be_added_while_names_are_written(log_dir, monkeypatch):
+    log = eventlog.EventLog(str(log_dir), Role.MAIN)
+
+    def quoted_after_an_import(text):
+        if text == "torch":
+            log.add_name("imported for the writing")
+        return json.dumps(text)
+
+    monkeypatch.setattr(eventlog, "quoted", quoted_after_an_import)
+    log.add_name("torch")
+    log.flush_names()
+    log.flush_names()
+    (file,) = log_dir.glob("*" + layout.NAMES_SUFFIX)
+    assert [json.loads(line) for line in file.read_text().splitlines()] == ["torch", "imported for the writing"]
+
+
 def test_closing_drops_later_records(log_dir):
     log = eventlog.EventLog(str(log_dir), Role.MAIN)
     write = log.write
