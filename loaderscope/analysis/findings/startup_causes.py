@@ -41,8 +41,9 @@ def _large_pickle(context: Context, setting: SettingResult, startup: Startup) ->
     seconds = max(pickles, default=0.0) + max(unpickles, default=0.0)
     if part is None or not pickles or seconds < MIN_SENT_S:
         return None
+    size = bytes_text(part.bytes) if part.error is None else f"more than {bytes_text(part.bytes)}"
     message = (
-        f"With {context.name_of(setting.config)} each worker is sent {part.attribute} (a {part.type_name}, {bytes_text(part.bytes)}): "
+        f"With {context.name_of(setting.config)} each worker is sent {part.attribute} (a {part.type_name}, {size}): "
         f"{duration(max(pickles))} to pickle and {duration(max(unpickles, default=0.0))} to unpickle, for every worker."
     )
     evidence = {"attribute": part.attribute, "type_name": part.type_name, "bytes": part.bytes, "seconds": seconds}
