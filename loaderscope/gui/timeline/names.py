@@ -53,17 +53,20 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
     for first, last in itertools.pairwise([*firsts.tolist(), len(wide)]):
         batch[first:last] = strips[strip_of[first]].index.batch[spans.row[wide[first:last]]]
     # a bare number is shown where the longest one in sight would fit, so that they do not come and go along a lane
-    longest = dict(zip(strip_of[firsts].tolist(), np.maximum.reduceat(batch, firsts).tolist(), strict=True))
+    longest = np.maximum.reduceat(batch, firsts).tolist()
+    digits = {number: len(str(epoch_and_batch(max(each, 0))[1])) for number, each in zip(strip_of[firsts].tolist(), longest, strict=True)}
     mine = np.flatnonzero(in_part)
     mine = mine[np.argsort(spans.state[wide[mine]], kind="stable")]
     rows = wide[mine]
-    hands: dict[tuple[int, int], _Hand | None] = {}
+    likes = [(strip.level, strip.holds_others, strip.lane_height) for strip in strips]
+    hands: dict[tuple[object, ...], _Hand | None] = {}
     written: _Hand | None = None
     columns = (strip_of[mine], spans.state[rows], batch[mine], spans.row[rows], left[rows], right[rows] - left[rows] - 1)
     for number, state, batch_id, row, x, room in zip(*(column.tolist() for column in columns), strict=True):
-        if (number, state) not in hands:
-            hands[number, state] = _hand(canvas, strips[number], state, longest[number])
-        hand = hands[number, state]
+        key = (likes[number], state, digits[number])
+        if key not in hands:
+            hands[key] = _hand(canvas, strips[number], state, digits[number])
+        hand = hands[key]
         if hand is None or room < hand.least_px:
             continue
         text = hand.word
@@ -81,18 +84,20 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
             canvas.painter.setFont(hand.font.font)
             canvas.painter.setPen(hand.ink)
             written = hand
+        y = strips[number].lane_y + hand.below
         at = x + min((room - advance) / 2, 5.0)
         if hand.ground:
             tall = min(13.0, hand.height)
-            canvas.painter.fillRect(QRectF(at - 3, hand.y + (hand.height - tall) / 2, advance + 6, tall), colour(hand.ground))
-        canvas.write(at, hand.y, hand.height, text, hand.font)
+            canvas.painter.fillRect(QRectF(at - 3, y + (hand.height - tall) / 2, advance + 6, tall), colour(hand.ground))
+        canvas.write(at, y, hand.height, text, hand.font)
 
 
 @dataclasses.dataclass
 class _Hand:
-    """How the names of a state are written in a strip.
+    """How the names of a state are written in strips that are alike.
 
     Attributes:
+        below: pixels from the top of the lane's bar to the part that a name has.
         ground: the colour under a name: a hatched bar needs a quiet one.
         least_px: with less room there is none.
         number_px: the room that a number takes.
@@ -101,7 +106,7 @@ class _Hand:
     font: TextFont
     ink: QColor
     ground: str
-    y: float
+    below: float
     height: float
     word: str
     is_numbered: bool
@@ -109,19 +114,19 @@ class _Hand:
     number_px: float
 
 
-def _hand(canvas: Canvas, strip: Strip, state: int, longest_batch: int) -> _Hand | None:
+def _hand(canvas: Canvas, strip: Strip, state: int, digits: int) -> _Hand | None:
     """None where the bar is too low for text."""
     inner = level_px(strip.lane_height, 1)
     covered = strip.level == 0 and strip.holds_others and state in _HOLDS_OTHERS
     height = strip.lane_height - inner if covered else inner if strip.level else strip.lane_height
     if height < 11:
         return None
-    y = strip.lane_y + (strip.lane_height - height if strip.level else 0)
+    below = strip.lane_height - height if strip.level else 0.0
     font = canvas.small_font if height < 16 else canvas.label_font
-    number_px = font.digit_advance * len(str(epoch_and_batch(max(longest_batch, 0))[1])) + 3
+    number_px = font.digit_advance * digits + 3
     word_px = font.advance(word(state)) + 8
     least_px = number_px if state in _NAMED else float(_LEAST_ROOM_PX) if state == State.IMPORT else word_px
     style = STYLES[state]
     fill = canvas.palette.role(style.role)
     pen, ground = (colour(canvas.palette.text), fill) if style.hatched else (ink(fill), "")
-    return _Hand(font, pen, ground, y, height, word(state), state in _NAMED, min(least_px, word_px), number_px)
+    return _Hand(font, pen, ground, below, height, word(state), state in _NAMED, min(least_px, word_px), number_px)
