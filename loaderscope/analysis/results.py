@@ -78,7 +78,7 @@ class LineCost:
 
 @dataclasses.dataclass(frozen=True)
 class SentPart:
-    """A part of what each worker is sent when it starts."""
+    """A part of what each worker is sent when it starts; the sampler is listed with 0 bytes, as torch keeps it in main."""
 
     owner: str  # dataset | sampler | collate_fn | worker_init_fn | other
     attribute: str  # dataset.samples
