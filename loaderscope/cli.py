@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,6 +128,10 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 
     doctor = command("doctor", _doctor, "tell what this machine and an interpreter offer: torch, start methods, GPU, shared memory, limits")
     doctor.add_argument("--python", metavar="INTERPRETER", help="the Python to look at (this one)")
+    doctor.add_argument("--selftest", action="store_true", help="measure how workers start here, in at most five minutes, to be mailed")
+    doctor.add_argument("-o", "--output", metavar="FILE", help="the session file of the self-test (none is kept)")
+    doctor.add_argument("--force", action="store_true", help="overwrite the file")
+    _add_narrowing_options(doctor)
     _add_json(doctor)
     return parser, list(commands.choices)
 
@@ -143,6 +150,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     from loaderscope.sweep.options import add_run_options
 
     add_run_options(parser)
+
+
+def _add_narrowing_options(parser: argparse.ArgumentParser) -> None:
+    from loaderscope.sweep.options import add_narrowing_options
+
+    add_narrowing_options(parser)
 
 
 # Commands
@@ -200,12 +213,40 @@ def _doctor(options: argparse.Namespace) -> int:
     from loaderscope.gui.display import window_problem
     from loaderscope.sweep.doctor import examine, format_examination
 
+    if not options.selftest and (options.output or options.num_workers or options.start_method):
+        raise UsageError("--output, --num-workers and --start-method belong to --selftest")
     examination = examine(options.python, window_problem())
+    status = OK if examination["interpreter"]["error"] is None else WRONG_REQUEST
+    found = None
+    if options.selftest and status == OK:
+        status, found = _selftest(options)
+        examination |= {"selftest": found}
     if options.json:
         _print_json({"loaderscope": __version__, "schema": 1, **examination})
-    else:
-        print(format_examination(examination))
-    return OK if examination["interpreter"]["error"] is None else WRONG_REQUEST
+        return status
+    print(f"Loaderscope {__version__}\n{format_examination(examination)}")
+    if found is not None:
+        from loaderscope.session.selftest import format_selftest
+
+        print("\n" + format_selftest(found, examination["machine"], shutil.get_terminal_size((100, 24)).columns))
+    return status
+
+
+def _selftest(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Runs the self-test. Gives the exit status and what it found."""
+    from loaderscope.session.selftest import find_selftest, selftest_request
+    from loaderscope.sweep.system import usable_cpus
+
+    request = selftest_request(options.python, usable_cpus(), options.num_workers, options.start_method)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="loaderscope-selftest-", ignore_cleanup_errors=True) as folder:
+        output = Path(options.output) if options.output else Path(folder) / ("selftest" + SESSION_SUFFIX)
+        try:
+            status, document = _sweep(request, output, options.force)
+            problem = None
+        except UsageError as error:
+            status, document, problem = WRONG_REQUEST, None, f"{error}\n{error.output}".strip()
+    return status, find_selftest(document, time.monotonic() - began, problem)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -160,6 +160,13 @@ STARTUP_HELP = (
 )
 
 
+def add_narrowing_options(parser: argparse.ArgumentParser) -> None:
+    """The options that narrow the self-test."""
+    group = parser.add_argument_group("self-test", "Each narrows it to one or more values between commas.")
+    group.add_argument("--num-workers", metavar="N,…", type=several(whole_number(0)), help="(0, 1, 2 and, with enough processors, 4)")
+    group.add_argument("--start-method", metavar="NAME,…", type=several(one_of(START_METHODS)), help="(all that the system has)")
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """All options of `run` that make the request."""
     add_script_options(parser)
