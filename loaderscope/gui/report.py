@@ -17,19 +17,18 @@ from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.charts.memory import memory_data, paint_memory
 from loaderscope.gui.charts.startup import paint_startup, startup_data
 from loaderscope.gui.charts.throughput import paint_throughput, throughput_data
-from loaderscope.gui.figures import caption_of, chart_image, png_bytes
+from loaderscope.gui.figures import FigureError, caption_of, chart_figure, ensure_application, png_bytes
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.findings import findings_html
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.run_state import SettingRow, Snapshot, rows_of
-from loaderscope.gui.timeline.figure import FigureError, ensure_application, render, render_image
+from loaderscope.gui.timeline.figure import render, timeline_figure
 from loaderscope.gui.words import AXIS_LABELS, config_text, consumer_text, count_text, pair_title, value_text
 from loaderscope.session.file import SessionFile
 from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
-CHART_SIZE = (760, 340)
 PRINT_WIDTH_PX = 690  # of an A4 page, at 96 to the inch
 
 _STYLE = f"""
@@ -165,7 +164,7 @@ def _body(content: _Content, source: Callable[[str, QImage], str]) -> str:
         _table(rows, verdict),
     ]
     if content.trace is not None:
-        image = render_image(content.trace, title=content.shown_title, caption=caption_of(run))
+        image = timeline_figure(content.trace, title=content.shown_title, caption=caption_of(run)).image()
         parts += ["<h2>Timeline</h2>", _figure(source("timeline", image), content.shown_title)]
     parts += ["<h2>Figures</h2>", "<div class='pair'>"]
     verdict_data = throughput_data(verdict.settings, verdict.recommendation)
@@ -174,10 +173,10 @@ def _body(content: _Content, source: Callable[[str, QImage], str]) -> str:
         (
             "throughput",
             "Steady throughput by number of workers, with 95 % intervals",
-            chart_image(paint_throughput, verdict_data, CHART_SIZE),
+            chart_figure(paint_throughput, verdict_data, title="").image(),
         ),
-        ("startup", "Time from iter() to the first batch, by phase", chart_image(paint_startup, startup, CHART_SIZE)),
-        ("memory", f"Memory of each process, {content.shown_title}", chart_image(paint_memory, memory, CHART_SIZE)),
+        ("startup", "Time from iter() to the first batch, by phase", chart_figure(paint_startup, startup, title="").image()),
+        ("memory", f"Memory of each process, {content.shown_title}", chart_figure(paint_memory, memory, title="").image()),
     )
     parts += [_figure(source(key, image), caption) for key, caption, image in images]
     parts += ["</div>", "<h2>How it was measured</h2>", _facts(run)]

@@ -115,9 +115,9 @@ class Saving:
     def copy_figure(self, figure: Figure) -> None:
         """Puts it on the clipboard."""
         from loaderscope.gui.figures import caption_of  # rarely needed, so not before the window shows
-        from loaderscope.gui.timeline.figure import render_image
+        from loaderscope.gui.timeline.figure import timeline_figure
 
-        image = render_image(
+        image = timeline_figure(
             figure.trace,
             title=figure.title,
             caption=caption_of(figure.run),
@@ -125,7 +125,7 @@ class Saving:
             arrangement=figure.arrangement,
             below=figure.below,
             arrows=figure.arrows,
-        )
+        ).image()
         QGuiApplication.clipboard().setImage(image)
         self._tell_done("What the timeline shows is on the clipboard, as a picture")
 
@@ -180,8 +180,8 @@ def write_figure(figure: Figure, path: str) -> Path:
     Raises:
         SaveError: it could not be written.
     """
-    from loaderscope.gui.figures import caption_of  # as above
-    from loaderscope.gui.timeline.figure import FigureError, render
+    from loaderscope.gui.figures import FigureError, caption_of  # as above
+    from loaderscope.gui.timeline.figure import render
 
     try:
         return render(

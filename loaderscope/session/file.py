@@ -189,7 +189,9 @@ class SessionFile:
         parts = None if sent is None else [read_json(SentPart, json.dumps(part)) for part in sent]
         controls = [read_json(Control, json.dumps(row)) for row in self._read_value("controls", list[dict[str, Any]] | None) or ()]
         target, request = read_json(Target, texts["target"]), read_json(Request, texts["request"])
-        return Run(request, environment, target, self._values.get("script", request.script), sample, plan, parts, controls)
+        created = self._values.get("created_unix_s", "")
+        created_unix_s = int(created) if created.isdecimal() and len(created) < 12 else None
+        return Run(request, environment, target, self._values.get("script", request.script), sample, plan, parts, controls, created_unix_s)
 
     def _read_value(self, key: str, hint: Any) -> Any:
         try:

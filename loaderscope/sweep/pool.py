@@ -139,7 +139,7 @@ class Pool:
             self._log(sentence)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
         controls = self._measure_controls() if request.startup and not self._budget_used() else []
-        return Run(request, environment, target, request.script, sample, plan, sent, controls), length
+        return Run(request, environment, target, request.script, sample, plan, sent, controls, int(time.time())), length
 
     def _measure_controls(self) -> list[Control]:
         self._log("Controls: a bare interpreter and the imports of numpy and torch, each a few times.")

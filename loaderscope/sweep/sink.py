@@ -34,6 +34,7 @@ class Run:
     plan: list[PlannedTrial]
     sent: list[SentPart] | None = None  # what each worker is sent, measured once before the trials; None without a probe
     controls: list[Control] = dataclasses.field(default_factory=list)  # of a start-up experiment, measured before the trials
+    created_unix_s: int | None = None  # when the run was planned; None where that was not recorded
 
 
 @dataclasses.dataclass(frozen=True)

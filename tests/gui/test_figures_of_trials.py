@@ -7,9 +7,10 @@ from PySide6.QtGui import QColor, QImage
 from synthetic import MS
 
 from loaderscope import cli
+from loaderscope.gui.figures import FigureError
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.timeline.arrangement import Arrangement
-from loaderscope.gui.timeline.figure import FigureError, render, render_image
+from loaderscope.gui.timeline.figure import render, timeline_figure
 from loaderscope.gui.timeline.layout import AXIS_PX, LABEL_PX, MINIMAP_PX, RIGHT_PX, TITLE_PX
 from loaderscope.session.file import SessionWriter
 from loaderscope.trace.model import Trace
@@ -38,8 +39,8 @@ def zero_line(image, top):
 
 def test_two_trials_are_aligned_to_the_pixel(qapp):
     first, second = make_trace(4), make_trace(0)
-    image = render_image(first, title="4 workers", below=(second, "0 workers"), width=WIDTH, scale=1.0)
-    alone = render_image(first, title="4 workers", width=WIDTH, scale=1.0)
+    image = timeline_figure(first, title="4 workers", below=(second, "0 workers"), width=WIDTH).image(1.0)
+    alone = timeline_figure(first, title="4 workers", width=WIDTH).image(1.0)
     found = zero_line(image, TITLE_PX + AXIS_PX)
     assert len(found) == 1
     # the title of the second one stands where the rows of the first end
@@ -49,17 +50,17 @@ def test_two_trials_are_aligned_to_the_pixel(qapp):
 
 
 def test_the_same_trials_give_the_same_picture(qapp):
-    pictures = [render_image(make_trace(2), below=(make_trace(0), "b"), title="a", caption="c", width=WIDTH) for _ in range(2)]
+    pictures = [timeline_figure(make_trace(2), below=(make_trace(0), "b"), title="a", caption="c", width=WIDTH).image() for _ in range(2)]
     assert pictures[0] == pictures[1]
 
 
 def test_the_arrangement_of_the_window_holds_for_figures_and_what_is_hidden_is_told(qapp):
     trace = make_trace(4)
-    whole = render_image(trace, width=WIDTH, scale=1.0)
-    collapsed = render_image(trace, width=WIDTH, scale=1.0, arrangement=Arrangement().collapse("worker"))
-    hidden = render_image(trace, width=WIDTH, scale=1.0, arrangement=Arrangement().hide(["worker-1"]))
+    whole = timeline_figure(trace, width=WIDTH).image(1.0)
+    collapsed = timeline_figure(trace, width=WIDTH, arrangement=Arrangement().collapse("worker")).image(1.0)
+    hidden = timeline_figure(trace, width=WIDTH, arrangement=Arrangement().hide(["worker-1"])).image(1.0)
     assert collapsed.height() < hidden.height() != whole.height()
-    with_caption = render_image(trace, caption="1 lane hidden", width=WIDTH, scale=1.0)
+    with_caption = timeline_figure(trace, caption="1 lane hidden", width=WIDTH).image(1.0)
     assert hidden.copy(0, hidden.height() - 20, WIDTH, 20) == with_caption.copy(0, with_caption.height() - 20, WIDTH, 20)
 
 

@@ -13,6 +13,7 @@ from PySide6.QtSvg import QSvgRenderer
 from synthetic import MS
 
 from loaderscope.agent.layout import State
+from loaderscope.gui.figures import FORMATS, FigureError
 from loaderscope.gui.palette import DARK, LIGHT
 from loaderscope.gui.timeline import figure
 from loaderscope.gui.timeline.layout import HEADER_PX, place
@@ -242,10 +243,10 @@ def test_a_pdf_is_one(trace, tmp_path):
 
 @pytest.mark.usefixtures("qapp")
 def test_an_unknown_format_and_an_unwritable_place_say_so(trace, tmp_path):
-    with pytest.raises(figure.FigureError, match=r"png, \.svg, \.pdf"):
+    with pytest.raises(FigureError, match=r"png, \.svg, \.pdf"):
         figure.render(trace, tmp_path / "f.gif")
-    for suffix in figure.FORMATS:
-        with pytest.raises(figure.FigureError, match="could not be written"):
+    for suffix in FORMATS:
+        with pytest.raises(FigureError, match="could not be written"):
             figure.render(trace, tmp_path / "missing" / f"f{suffix}")
 
 

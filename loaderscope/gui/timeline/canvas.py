@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -59,9 +60,9 @@ class TextFont:
         return text if self.advance(text) <= width else self._elided(text, Qt.TextElideMode.ElideRight, width)
 
 
-@functools.lru_cache(maxsize=8)
-def _fonts(key: str) -> tuple[TextFont, TextFont, TextFont]:
-    """For labels, for small text and for titles, in the family of a font's key."""
+@functools.lru_cache(maxsize=16)
+def _fonts(key: str, _thread: int) -> tuple[TextFont, TextFont, TextFont]:
+    """For labels, for small text and for titles, in the family of a font's key. A font is used by one thread at a time."""
     family = QFont()
     family.fromString(key)
     return TextFont(family, LABEL_FONT_PX), TextFont(family, SMALL_FONT_PX), TextFont(family, LABEL_FONT_PX, bold=True)
@@ -91,7 +92,7 @@ class Canvas:
         self.is_raster = self.painter.paintEngine().type() == QPaintEngine.Type.Raster
         # vector formats get a grid of quarters of a pixel, which no printer or screen resolves
         self.ratio = device.devicePixelRatioF() * self.painter.transform().m11() if self.is_raster else 4.0
-        self.label_font, self.small_font, self.bold_font = _fonts(self.painter.font().toString())
+        self.label_font, self.small_font, self.bold_font = _fonts(self.painter.font().toString(), threading.get_ident())
 
     @property
     def left(self) -> int:

@@ -6,18 +6,15 @@ import dataclasses
 import itertools
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
 
-from PySide6.QtCore import QMarginsF, QRectF, QSize, QSizeF, Qt
-from PySide6.QtGui import QFont, QGuiApplication, QImage, QPageLayout, QPageSize, QPainter, QPdfWriter
-from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtGui import QPainter
 
+from loaderscope.gui.figures import Figure, FigureError, ensure_application
 from loaderscope.gui.palette import LIGHT, Palette
 from loaderscope.gui.timeline.aligned import PART_KINDS, Part, parts_of
 from loaderscope.gui.timeline.arrangement import Arranged, Arrangement, arrange
 from loaderscope.gui.timeline.arrows import LateArrows
-from loaderscope.gui.timeline.canvas import colour
 from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, Layout, place
 from loaderscope.gui.timeline.painter import paint, viewport_of
 from loaderscope.gui.timeline.scene import Scene
@@ -25,21 +22,10 @@ from loaderscope.gui.timeline.viewport import Viewport, fitted
 from loaderscope.trace.model import Trace
 
 WIDTH_PX = 1400
-FORMATS = (".png", ".svg", ".pdf")
 
-_CAPTION_FONT_PX = 11
-_CAPTION_PAD_PX = 12
 _LANE_PX = 4  # room that each row gets beyond the least it needs
-_DPI = 96
-_PDF_DPI = 1200
 
 NOT_ARRANGED = Arrangement()
-
-_application: QGuiApplication | None = None
-
-
-class FigureError(Exception):
-    """A figure could not be written; the message is a sentence for the user."""
 
 
 def render(
@@ -81,49 +67,50 @@ def render(
     Raises:
         FigureError: the format is unknown, the file cannot be written, or a trace to be aligned never had a batch.
     """
-    target = pathlib.Path(path)
-    ensure_application()
-    panels = _panels([(trace, title), *([below] if below else [])], width, height, range_ns, arrangement)
-    figure = _Figure(panels, caption, palette, arrows)
-    suffix = target.suffix.lower()
-    if suffix == ".png":
-        if not figure.image(scale).save(os.fspath(target)):
-            raise FigureError(f"The figure could not be written to {target}.")
-    elif suffix == ".svg":
-        figure.write_svg(target, title)
-    elif suffix == ".pdf":
-        figure.write_pdf(target, title)
-    else:
-        raise FigureError(f"A figure can be written as {', '.join(FORMATS)}, not as “{suffix or target.name}”.")
-    return target
+    figure = timeline_figure(
+        trace,
+        title=title,
+        caption=caption,
+        width=width,
+        height=height,
+        range_ns=range_ns,
+        arrangement=arrangement,
+        below=below,
+        arrows=arrows,
+        palette=palette,
+    )
+    return figure.write(path, scale)
 
 
-def render_image(
+def timeline_figure(
     trace: Trace,
     *,
     title: str = "",
     caption: str = "",
     width: int = WIDTH_PX,
-    scale: float = 2.0,
+    height: int | None = None,
     range_ns: tuple[int, int] | None = None,
     arrangement: Arrangement = NOT_ARRANGED,
     below: tuple[Trace, str] | None = None,
     arrows: Sequence[LateArrows] = (),
-) -> QImage:
-    """The same as an image, for the clipboard."""
+    palette: Palette = LIGHT,
+) -> Figure:
+    """The timeline of a trace as a figure. The arguments are those of `render`.
+
+    Raises:
+        FigureError: a trace to be aligned never had a batch.
+    """
     ensure_application()
-    panels = _panels([(trace, title), *([below] if below else [])], width, None, range_ns, arrangement)
-    return _Figure(panels, caption, LIGHT, arrows).image(scale)
+    panels = _panels([(trace, title), *([below] if below else [])], width, height, range_ns, arrangement)
 
+    def paint_body(painter: QPainter) -> None:
+        for panel, shown in itertools.zip_longest(panels, arrows[: len(panels)]):
+            paint(painter, panel.scene, panel.view, panel.layout, palette, arrows=shown)
+            painter.translate(0, panel.layout.height)
 
-def ensure_application() -> None:
-    """Text needs an application object; without a display an offscreen one will do."""
-    global _application
-    if QGuiApplication.instance() is not None:
-        return
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    _application = QGuiApplication([])
+    hidden = max((panel.arranged.hidden_words for panel in panels), key=len)
+    words = " · ".join(part for part in (caption, hidden) if part)
+    return Figure(title, paint_body, width, sum(panel.layout.height for panel in panels), words, palette)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,87 +166,3 @@ def _panel(scene: Scene, view: Viewport, frame: _Frame) -> _Panel:
     least = placed(0)
     natural = least.header_height + least.content_height + _LANE_PX * len(arranged.rows) if arranged.rows else 240
     return _Panel(scene, view, placed(frame.height or natural), arranged)
-
-
-class _Figure:
-    def __init__(self, panels: Sequence[_Panel], caption: str, palette: Palette, arrows: Sequence[LateArrows]) -> None:
-        self._panels, self._palette, self._arrows = panels, palette, arrows
-        hidden = max((panel.arranged.hidden_words for panel in panels), key=len)
-        self._caption = " · ".join(part for part in (caption, hidden) if part)
-        self._width, self._height = panels[0].layout.width, sum(panel.layout.height for panel in panels)
-        self._caption_height = self._measure_caption()
-
-    @property
-    def size(self) -> QSizeF:
-        return QSizeF(self._width, self._height + self._caption_height)
-
-    def image(self, scale: float) -> QImage:
-        size = self.size
-        image = QImage(round(size.width() * scale), round(size.height() * scale), QImage.Format.Format_RGB32)
-        image.setDevicePixelRatio(scale)
-        image.setDotsPerMeterX(round(_DPI * scale / 0.0254))
-        image.setDotsPerMeterY(round(_DPI * scale / 0.0254))
-        painter = QPainter(image)
-        self._paint(painter)
-        painter.end()
-        return image
-
-    def write_svg(self, path: pathlib.Path, title: str) -> None:
-        generator = QSvgGenerator()
-        generator.setFileName(os.fspath(path))
-        generator.setSize(QSize(round(self.size.width()), round(self.size.height())))
-        generator.setViewBox(QRectF(0, 0, self.size.width(), self.size.height()))
-        generator.setResolution(_DPI)
-        generator.setTitle(title)
-        generator.setDescription(self._caption)
-        self._paint_on(generator, 1.0, path)
-
-    def write_pdf(self, path: pathlib.Path, title: str) -> None:
-        writer = QPdfWriter(os.fspath(path))
-        writer.setResolution(_PDF_DPI)
-        page = QPageSize(self.size * (72 / _DPI), QPageSize.Unit.Point, "figure", QPageSize.SizeMatchPolicy.ExactMatch)
-        writer.setPageLayout(QPageLayout(page, QPageLayout.Orientation.Portrait, QMarginsF(0, 0, 0, 0)))
-        writer.setTitle(title)
-        writer.setCreator("Loaderscope")
-        self._paint_on(writer, _PDF_DPI / _DPI, path)
-
-    def _paint_on(self, device: QSvgGenerator | QPdfWriter, scale: float, path: pathlib.Path) -> None:
-        painter = QPainter()
-        if not painter.begin(device):
-            raise FigureError(f"The figure could not be written to {path}.")
-        painter.scale(scale, scale)
-        self._paint(painter)
-        painter.end()
-
-    def _paint(self, painter: QPainter) -> None:
-        painter.setFont(QGuiApplication.font())
-        painter.save()
-        for panel, arrows in itertools.zip_longest(self._panels, self._arrows[: len(self._panels)]):
-            paint(painter, panel.scene, panel.view, panel.layout, self._palette, arrows=arrows)
-            painter.translate(0, panel.layout.height)
-        painter.restore()
-        if self._caption:
-            painter.fillRect(QRectF(0, self._height, self._width, self._caption_height), colour(self._palette.base))
-            painter.setFont(self._caption_font())
-            painter.setPen(colour(self._palette.muted))
-            painter.drawText(self._caption_box(), int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap), self._caption)
-
-    def _measure_caption(self) -> int:
-        if not self._caption:
-            return 0
-        image = QImage(1, 1, QImage.Format.Format_RGB32)
-        painter = QPainter(image)
-        painter.setFont(self._caption_font())
-        flags = int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap)
-        needed = painter.boundingRect(QRectF(0, 0, self._width - 20, 1000), flags, self._caption)
-        painter.end()
-        return round(needed.height()) + 2 * _CAPTION_PAD_PX
-
-    def _caption_box(self) -> QRectF:
-        top = self._height + _CAPTION_PAD_PX
-        return QRectF(10, top, self._width - 20, self._caption_height - _CAPTION_PAD_PX)
-
-    def _caption_font(self) -> QFont:
-        font = QFont(QGuiApplication.font())
-        font.setPixelSize(_CAPTION_FONT_PX)
-        return font
