@@ -38,7 +38,9 @@ def make_run(workers=(0, 1, 2), **request):
     plan.append(PlannedTrial(len(plan), None, config_of(1, start_method="nonsense"), ("unsupported", "This system has no nonsense.")))
     wanted = Request("/data/träin.py", "make_dataset", axes=Axes(num_workers=tuple(workers)), consumer=Consumer("sleep", 2.0), **request)
     target = Target("make_dataset", "dataset", "Dataset", "function", "map", 6400, current=config_of(1), line=12)
-    return Run(wanted, ENVIRONMENT, target, wanted.script, {"bytes": 1234, "structure": ["Tensor"]}, plan, SENT)
+    return Run(
+        wanted, ENVIRONMENT, target, wanted.script, {"bytes": 1234, "structure": ["Tensor"]}, plan, SENT, created_unix_s=1_790_000_000
+    )
 
 
 def make_trial_trace(num_workers):

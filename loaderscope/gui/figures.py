@@ -13,31 +13,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QRectF, QSize, QSizeF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QImage, QPageLayout, QPageSize, QPainter, QPdfWriter
 from PySide6.QtSvg import QSvgGenerator
 
 from loaderscope import __version__
-from loaderscope.gui.charts.chart import Paint, paint_chart
 from loaderscope.gui.palette import LIGHT, Palette
 from loaderscope.gui.run_state import environment_text
 from loaderscope.gui.words import consumer_text
 from loaderscope.sweep.sink import Run
 
 FORMATS = (".png", ".svg", ".pdf")
-CHART_SIZE = (760, 340)
 DPI = 96
 PDF_DPI = 1200
 
 _CAPTION_FONT_PX = 11
 _CAPTION_PAD_PX = 12
-_CHART_FONT_PX = 12
-_TITLE_PX = 26
 _WRAPPED = int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap)
-
-Data = TypeVar("Data")
 
 _application: QGuiApplication | None = None
 
@@ -68,7 +61,7 @@ class Figure:
         """With the caption."""
         if not self.caption:
             return QSizeF(self.width, self.height)
-        needed = QFontMetricsF(_font(_CAPTION_FONT_PX)).boundingRect(QRectF(0, 0, self.width - 20, 10_000), _WRAPPED, self.caption)
+        needed = QFontMetricsF(font_of(_CAPTION_FONT_PX)).boundingRect(QRectF(0, 0, self.width - 20, 10_000), _WRAPPED, self.caption)
         return QSizeF(self.width, self.height + round(needed.height()) + 2 * _CAPTION_PAD_PX)
 
     def paint(self, painter: QPainter) -> None:
@@ -82,7 +75,7 @@ class Figure:
         painter.save()
         below = QRectF(0, self.height, self.width, self.size.height() - self.height)
         painter.fillRect(below, QColor(self.palette.base))
-        painter.setFont(_font(_CAPTION_FONT_PX))
+        painter.setFont(font_of(_CAPTION_FONT_PX))
         painter.setPen(QColor(self.palette.muted))
         painter.drawText(below.adjusted(10, _CAPTION_PAD_PX, -10, 0), _WRAPPED, self.caption)
         painter.restore()
@@ -184,24 +177,6 @@ def begun(device: QSvgGenerator | QPdfWriter) -> QPainter:
     return painter
 
 
-def chart_figure(
-    paint: Paint[Data], data: Data, *, title: str, caption: str = "", size: tuple[int, int] = CHART_SIZE, palette: Palette = LIGHT
-) -> Figure:
-    """A chart below its title."""
-    width, height = size
-
-    def paint_body(painter: QPainter) -> None:
-        top = _TITLE_PX if title else 0
-        painter.fillRect(QRectF(0, 0, width, top + height), QColor(palette.base))
-        painter.setFont(_font(_CHART_FONT_PX))
-        painter.setPen(QColor(palette.text))
-        painter.drawText(QRectF(10, 0, width - 20, top), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, title)
-        painter.translate(0, top)
-        paint_chart(painter, QRectF(0, 0, width, height), paint, data, palette)
-
-    return Figure(title, paint_body, width, height + (_TITLE_PX if title else 0), caption, palette)
-
-
 def caption_of(run: Run | None, settings: str = "") -> str:
     """Script, settings, machine, versions and date in a line or two."""
     if run is None:
@@ -235,7 +210,8 @@ def ensure_application() -> None:
     _application = QGuiApplication([])
 
 
-def _font(pixels: int) -> QFont:
+def font_of(pixels: int) -> QFont:
+    """The application's font in a size."""
     font = QFont(QGuiApplication.font())
     font.setPixelSize(pixels)
     return font

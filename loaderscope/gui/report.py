@@ -14,10 +14,11 @@ from PySide6.QtGui import QFont, QImage, QPageLayout, QPageSize, QPdfWriter, QTe
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
+from loaderscope.gui.charts.figure import chart_figure
 from loaderscope.gui.charts.memory import memory_data, paint_memory
 from loaderscope.gui.charts.startup import paint_startup, startup_data
 from loaderscope.gui.charts.throughput import paint_throughput, throughput_data
-from loaderscope.gui.figures import FigureError, caption_of, chart_figure, ensure_application, png_bytes
+from loaderscope.gui.figures import FigureError, caption_of, ensure_application, png_bytes
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.findings import findings_html
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
@@ -173,10 +174,10 @@ def _body(content: _Content, source: Callable[[str, QImage], str]) -> str:
         (
             "throughput",
             "Steady throughput by number of workers, with 95 % intervals",
-            chart_figure(paint_throughput, verdict_data, title="").image(),
+            chart_figure(paint_throughput, verdict_data).image(),
         ),
-        ("startup", "Time from iter() to the first batch, by phase", chart_figure(paint_startup, startup, title="").image()),
-        ("memory", f"Memory of each process, {content.shown_title}", chart_figure(paint_memory, memory, title="").image()),
+        ("startup", "Time from iter() to the first batch, by phase", chart_figure(paint_startup, startup).image()),
+        ("memory", f"Memory of each process, {content.shown_title}", chart_figure(paint_memory, memory).image()),
     )
     parts += [_figure(source(key, image), caption) for key, caption, image in images]
     parts += ["</div>", "<h2>How it was measured</h2>", _facts(run)]

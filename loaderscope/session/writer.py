@@ -80,6 +80,8 @@ class SessionWriter:
         with self._transaction():
             for table, value in (("environment", run.environment), ("request", run.request.to_json()), ("target", run.target.to_json())):
                 self._connection.execute(f"INSERT INTO {table} VALUES (?)", (to_text(value),))
+            if run.created_unix_s is not None:
+                self._put("created_unix_s", str(run.created_unix_s))
             self._put("script", run.script)
             self._put("sample", to_text(run.sample))
             self._put("sent", to_text(None if run.sent is None else [dataclasses.asdict(part) for part in run.sent]))
