@@ -1,9 +1,9 @@
-"""What takes the batches of a trial: nothing, a simulated step, the script's own step, or a synthetic CUDA load."""
+"""What takes the batches of a trial: nothing, a simulated step, the script's own step, or a synthetic load of the device."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
 from .errors import UNSUPPORTED, AgentError
 from .messages import Consumer
@@ -14,7 +14,9 @@ STEP_FUNCTION = "train_step"
 STEP_MAKER = "make_train_step"
 
 _MATRIX_SIZE = 2048
-_CALIBRATION_ROUNDS = 20
+_WARM_S = 0.5  # a GPU takes a few tenths of a second to raise its clocks
+_CALIBRATION_S = 0.05
+_CALIBRATION_ROUNDS = 5
 
 
 def has_step(namespace: Mapping[str, Any]) -> bool:
@@ -22,13 +24,14 @@ def has_step(namespace: Mapping[str, Any]) -> bool:
     return callable(namespace.get(STEP_FUNCTION)) or callable(namespace.get(STEP_MAKER))
 
 
-def make_step(consumer: Consumer, namespace: Mapping[str, Any], device: Optional[str]) -> Optional[Step]:
+def make_step(consumer: Consumer, namespace: Mapping[str, Any], device: Optional[str], notes: Optional[List[str]] = None) -> Optional[Step]:
     """The step of a trial, ready to be called; None for a consumer that only iterates.
 
     Args:
         consumer: what was asked for.
         namespace: the script's names.
-        device: where a synthetic load runs; None: the current CUDA device.
+        device: where a synthetic load runs; None: the current accelerator.
+        notes: told how long a synthetic load really takes.
 
     Raises:
         AgentError: the consumer cannot be had here.
@@ -46,7 +49,7 @@ def make_step(consumer: Consumer, namespace: Mapping[str, Any], device: Optional
         return lambda batch: time.sleep(seconds)
     if consumer.kind == "burn":
         return _burn(seconds)
-    return _cuda_load(seconds, device)
+    return _device_load(seconds, device, [] if notes is None else notes)
 
 
 def _script_step(namespace: Mapping[str, Any]) -> Step:
@@ -74,27 +77,62 @@ def _burn(seconds: float) -> Step:
     return step
 
 
-def _cuda_load(seconds: float, device: Optional[str]) -> Step:
+def _device_load(seconds: float, device: Optional[str], notes: List[str]) -> Step:
     """Enqueues matrix products that take about that long on the device; calibrated here, outside of the measured path."""
     import torch
 
-    if not torch.cuda.is_available():
-        reason = "torch %s is built without CUDA" % torch.__version__ if torch.version.cuda is None else "torch sees no CUDA device"
-        raise AgentError(UNSUPPORTED, "a synthetic CUDA load cannot be run: %s" % reason)
-    where = torch.device(device or "cuda")
+    where = _load_device(device)
+    synchronize = torch.cuda.synchronize if where.type == "cuda" else torch.accelerator.synchronize
     matrix = torch.rand(_MATRIX_SIZE, _MATRIX_SIZE, device=where)
     out = torch.empty_like(matrix)
-    torch.mm(matrix, matrix, out=out)
-    torch.cuda.synchronize(where)
-    start_ns = time.perf_counter_ns()
-    for _ in range(_CALIBRATION_ROUNDS):
-        torch.mm(matrix, matrix, out=out)
-    torch.cuda.synchronize(where)
-    product_s = (time.perf_counter_ns() - start_ns) / 1e9 / _CALIBRATION_ROUNDS
-    rounds = max(1, round(seconds / product_s)) if seconds else 0
+
+    def measure(products: int) -> float:
+        synchronize(where)
+        start_ns = time.perf_counter_ns()
+        for _ in range(products):
+            torch.mm(matrix, matrix, out=out)
+        synchronize(where)
+        return (time.perf_counter_ns() - start_ns) / 1e9
+
+    product_s = _calibrate(measure)
+    products = max(1, round(seconds / product_s)) if seconds else 0
+    if products:
+        taken = sorted(measure(products) for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2]
+        notes.append(
+            "The synthetic load of %g ms takes %.3g ms a batch on %s: %d matrix products." % (seconds * 1e3, taken * 1e3, where, products)
+        )
 
     def step(batch: Any) -> None:
-        for _ in range(rounds):
+        for _ in range(products):
             torch.mm(matrix, matrix, out=out)
 
     return step
+
+
+def _calibrate(measure: Callable[[int], float]) -> float:
+    """Seconds of one product on a warm device: the middle of several rounds that are long enough to be timed."""
+    products, warm_s = 1, 0.0
+    while warm_s < _WARM_S:
+        seconds = measure(products)
+        warm_s += seconds
+        if seconds < _CALIBRATION_S:
+            products *= 2
+    return sorted(measure(products) / products for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2]
+
+
+def _load_device(device: Optional[str]) -> Any:
+    """Where a synthetic load runs: on the device that batches are moved to, else on the current accelerator."""
+    import torch
+
+    if torch.cuda.is_available():
+        fallback = torch.device("cuda")
+    else:
+        accelerator = getattr(torch, "accelerator", None)
+        current = accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
+        if current is None:
+            built_without = torch.version.cuda is None and torch.version.hip is None
+            reason = "torch %s is built without CUDA" % torch.__version__ if built_without else "torch sees no CUDA device"
+            raise AgentError(UNSUPPORTED, "a synthetic CUDA load cannot be run: %s" % reason)
+        fallback = current
+    chosen = torch.device(device) if device is not None else fallback
+    return fallback if chosen.type == "cpu" else chosen

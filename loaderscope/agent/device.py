@@ -4,73 +4,211 @@ from __future__ import annotations
 
 import collections
 import time
-from typing import Any, Callable, Deque, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple
 
 from . import instrument
 from .layout import State
 
-_REBASE_MS = 5_000.0
-"""elapsed_time is a float32 of milliseconds; from a reference this near it is exact to about a microsecond."""
+_TRY_EVERY_NS = 1_000_000_000
+"""Spans are placed between two anchors, so they are shown that much later at most while anchors come out well."""
+
+_APART_AT_MOST_NS = 10_000_000_000
+"""After so long the best of the attempts must do: elapsed_time is a float32 of milliseconds, 1 µs exact at this distance."""
+
+_LOOK_FOR_NS = 30_000
+"""So long the loop looks whether an anchor has been passed at once; after that only when it comes by again."""
+
+_GOOD_BY = 2
+"""An anchor is good whose bracket is at most that many times the narrowest of those before."""
+
+_NARROW_NS = 5_000
+"""Half of a bracket that is always good, so that one lucky anchor does not rule out all that follow."""
+
+_RESOLUTION_NS = 500
+"""Of events (CUDA Runtime API, cudaEventElapsedTime)."""
+
+_FLOAT32_STEP = 2.0**-23
+"""A float32 is rounded by half of that part of itself; a place between two anchors rests on two of them."""
+
+_WAITED_TRIES = 8
+_PLACED_A_POLL = 4
+"""Batches that one call places, so that no batch bears the cost of many."""
+
+
+class _Anchor(NamedTuple):
+    """An event whose time is known on both clocks. `since_ms`: device time since the anchor before."""
+
+    event: Any
+    host_ns: int
+    half_ns: int
+    since_ms: float = 0.0
 
 
 class _Batch(NamedTuple):
     batch: int
-    start: Any
-    between: Any
-    end: Any
+    transfer: Optional[Tuple[Any, Any]]
+    step: Optional[Tuple[Any, Any]]
 
 
 class DeviceClock:
-    """Places device work on the host's clock.
+    """Places device work on the host's clock, between anchors, so that a drift of the clocks does no harm.
 
-    The anchor is an event that is waited for before the loop starts, between two readings of the host's clock; half their
-    distance bounds the error of the alignment. Later events are measured from a reference that moves along with them.
+    An anchor is an event on a stream that has nothing else to do. It lies between a reading of the host's clock before it was
+    recorded and one after it was seen to have passed; half their distance bounds the error. The first and the last are waited
+    for, outside of the measured path; the others are looked for while the loop runs, about once a second, and only narrow ones
+    are kept.
+
+    Attributes:
+        note: what is different on this device, one sentence or "".
     """
 
     def __init__(self, device: Any) -> None:
-        """Anchors the clock; waits for the device, so not to be called in the measured path."""
+        """Sets the first anchor; waits for the device, so not to be called in the measured path."""
         import torch
 
         self._make: Callable[[], Any] = lambda: torch.Event(device, enable_timing=True)
+        self._current_stream: Callable[[], Any] = lambda: torch.accelerator.current_stream(device)
         self._synchronize: Callable[[], Any] = lambda: torch.accelerator.synchronize(device)
+        self._side = side_stream(device)
+        self.note = ""
+        if self._side is None:
+            self.note = (
+                "Device times are shown when the trial has ended: %s has no second stream, so the clocks are compared "
+                "before and after it only." % device.type
+            )
         self._pending: Deque[_Batch] = collections.deque()
-        self._synchronize()
-        before_ns = time.perf_counter_ns()
-        self._reference = self.mark()
-        self._reference.synchronize()
-        after_ns = time.perf_counter_ns()
-        self._reference_ns = (before_ns + after_ns) // 2
-        instrument.instant(State.DEVICE_ANCHOR, (after_ns - before_ns) // 2)
+        self._anchors: List[_Anchor] = []
+        self._best: Optional[_Anchor] = None  # of the attempts since the newest anchor
+        self._asked: Optional[Any] = None  # an anchor that had not been passed yet
+        self._asked_ns = 0
+        self._narrowest_ns = 1 << 62
+        self._accept(self._waited_anchor())
+        self._next_try_ns = time.perf_counter_ns() + _TRY_EVERY_NS
 
-    def mark(self) -> Any:
-        """An event recorded on the current stream now."""
+    def mark(self, stream: Optional[Any] = None) -> Any:
+        """An event recorded now, on the device's current stream unless another is given."""
         event = self._make()
-        event.record()
+        event.record(self._current_stream() if stream is None else stream)
         return event
 
-    def add(self, batch: int, start: Any, between: Any, end: Any) -> None:
-        """The three events of a batch: before the transfer, between it and the step, after the step."""
-        self._pending.append(_Batch(batch, start, between, end))
+    def add(self, batch: int, transfer: Optional[Tuple[Any, Any]], step: Optional[Tuple[Any, Any]]) -> None:
+        """The events before and after a batch's transfer and its step; the later ones of a stream are added later."""
+        if transfer is not None or step is not None:
+            self._pending.append(_Batch(batch, transfer, step))
 
     def poll(self) -> None:
-        """Records the batches that the device has finished; never waits."""
-        while self._pending and self._pending[0].end.query():
-            self._record(self._pending.popleft())
+        """Looks for a new anchor and records batches that lie before the newest; never waits for the device."""
+        self._try_anchor()
+        for _ in range(_PLACED_A_POLL):
+            if not self._place_first(False):
+                return
 
     def finish(self) -> None:
         """Waits for the device and records what is left; outside of the measured path."""
         self._synchronize()
-        self.poll()
+        self._asked = self._best = None
+        self._accept(self._waited_anchor())
+        while self._place_first(True):
+            pass
 
-    def _record(self, done: _Batch) -> None:
-        start_ms = self._reference.elapsed_time(done.start)
-        transfer_ns = round(done.start.elapsed_time(done.between) * 1e6)
-        step_ns = round(done.between.elapsed_time(done.end) * 1e6)
-        start_ns = self._reference_ns + round(start_ms * 1e6)
-        instrument.complete(State.DEVICE_TRANSFER, start_ns, transfer_ns, done.batch)
-        instrument.complete(State.DEVICE_STEP, start_ns + transfer_ns, step_ns, done.batch)
-        if start_ms > _REBASE_MS:
-            self._reference, self._reference_ns = done.start, start_ns
+    def _waited_anchor(self) -> _Anchor:
+        self._synchronize()
+        found = []
+        for _ in range(_WAITED_TRIES):
+            event = self._make()
+            before_ns = time.perf_counter_ns()
+            event.record(self._current_stream() if self._side is None else self._side)
+            event.synchronize()
+            found.append(_between(event, before_ns, time.perf_counter_ns()))
+        return min(found, key=lambda anchor: anchor.half_ns)
+
+    def _try_anchor(self) -> None:
+        """Records an anchor when it is time for one, and sees whether it has been passed."""
+        if self._side is None:
+            return
+        now_ns = time.perf_counter_ns()
+        until_ns = now_ns
+        if self._asked is None:
+            if now_ns < self._next_try_ns:
+                return
+            self._asked = self._make()
+            self._asked_ns = time.perf_counter_ns()
+            self._asked.record(self._side)
+            until_ns = self._asked_ns + _LOOK_FOR_NS
+        while not self._asked.query():
+            if time.perf_counter_ns() >= until_ns:
+                return
+        attempt = _between(self._asked, self._asked_ns, time.perf_counter_ns())
+        self._asked = None
+        self._next_try_ns = self._asked_ns + _TRY_EVERY_NS
+        if self._best is None or attempt.half_ns < self._best.half_ns:
+            self._best = attempt
+        is_late = attempt.host_ns - self._anchors[-1].host_ns >= _APART_AT_MOST_NS - _TRY_EVERY_NS
+        if is_late or self._best.half_ns <= max(_NARROW_NS, _GOOD_BY * self._narrowest_ns):
+            self._accept(self._best)
+            self._best = None
+
+    def _accept(self, anchor: _Anchor) -> None:
+        since_ms = self._anchors[-1].event.elapsed_time(anchor.event) if self._anchors else 0.0
+        self._anchors.append(anchor._replace(since_ms=since_ms))
+        self._narrowest_ns = min(self._narrowest_ns, anchor.half_ns)
+        rounded_ns = int(since_ms * 1e6 * _FLOAT32_STEP) + 1
+        instrument.instant(State.DEVICE_ANCHOR, anchor.half_ns + _RESOLUTION_NS + rounded_ns)
+
+    def _place_first(self, is_last: bool) -> bool:
+        """Records the first batch that waits for it; says whether it could. `is_last`: no later anchor will come."""
+        if not self._pending or len(self._anchors) < 2:
+            return False
+        done = self._pending[0]
+        ended = (done.step or done.transfer)[1]  # type: ignore[index]
+        if not ended.query():
+            return False
+        end_ns = self._host_ns(ended, is_last)
+        if end_ns is None:
+            return False
+        self._pending.popleft()
+        if done.step is not None:
+            start_ns = self._host_ns(done.step[0], True)
+            instrument.complete(State.DEVICE_STEP, start_ns, max(0, end_ns - start_ns), done.batch)
+        if done.transfer is not None:
+            start_ns = self._host_ns(done.transfer[0], True)
+            moved_ns = end_ns if done.step is None else self._host_ns(done.transfer[1], True)
+            instrument.complete(State.DEVICE_TRANSFER, start_ns, max(0, moved_ns - start_ns), done.batch)
+        self._forget_before(start_ns)
+        return True
+
+    def _host_ns(self, event: Any, is_last: bool) -> Any:
+        """When an event that has passed was passed, on the host's clock; None while it lies after the newest anchor.
+
+        Args:
+            event: it lies after the first anchor that is kept.
+            is_last: whether an event that seems to lie after the newest anchor lies there by rounding only.
+        """
+        for number in range(1, len(self._anchors)):
+            low, high = self._anchors[number - 1], self._anchors[number]
+            ms = low.event.elapsed_time(event)
+            if ms <= high.since_ms or (is_last and number == len(self._anchors) - 1):
+                return low.host_ns + (round(ms / high.since_ms * (high.host_ns - low.host_ns)) if high.since_ms else 0)
+        return None
+
+    def _forget_before(self, time_ns: int) -> None:
+        """Lets go of anchors that no later batch needs: batches begin one after another."""
+        while len(self._anchors) > 2 and self._anchors[1].host_ns <= time_ns:
+            del self._anchors[0]
+
+
+def _between(event: Any, before_ns: int, after_ns: int) -> _Anchor:
+    return _Anchor(event, (before_ns + after_ns) // 2, (after_ns - before_ns + 1) // 2)
+
+
+def side_stream(device: Any) -> Optional[Any]:
+    """A stream of its own on the device; None where there is but one (MPS)."""
+    import torch
+
+    if device.type == "mps":
+        return None
+    stream = torch.Stream(device)
+    return None if stream.stream_id == torch.accelerator.current_stream(device).stream_id else stream
 
 
 def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[DeviceClock], str]:
@@ -95,6 +233,7 @@ def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[Dev
     if device is None and chosen.type == "cuda" and not torch.cuda.is_initialized():
         return None, "device times are not available: the script had not used the device before its first step"
     try:
-        return DeviceClock(chosen), ""
+        clock = DeviceClock(chosen)
     except (RuntimeError, NotImplementedError) as error:  # a backend without timed events
         return None, "device times are not available: %s" % str(error).splitlines()[0]
+    return clock, clock.note

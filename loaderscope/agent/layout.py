@@ -117,6 +117,8 @@ class State(enum.IntEnum):
     DEVICE_TRANSFER = 50  # complete: a=batch, b=duration
     DEVICE_STEP = 51  # complete: a=batch, b=duration
     DEVICE_ANCHOR = 52  # instant: a=error bound of the clock alignment in ns
+    DEVICE_WORK = 53  # complete: the device at work within the exact window, by the profiler; b=duration
+    EXACT_WINDOW = 54  # instant, in main: the measured epochs have ended, what follows is profiled; b=steps wanted
 
     # the tool itself
     OWN = 60  # complete: time that our hooks took, where it is worth telling
@@ -143,6 +145,9 @@ NAMES_SUFFIX = ".names"
 
 STACKS_SUFFIX = ".stacks"
 """Python stacks of a process that stopped making progress (faulthandler's text), in {pid}-{opened_ns}.stacks."""
+
+DEVICES_FILE = "devices.json"
+"""Which devices the trial uses, in the trial's log folder, written once: see `agent/used_devices.py`."""
 
 
 def kind_of(state: State, form: int) -> int:

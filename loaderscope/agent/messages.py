@@ -95,7 +95,7 @@ class TrialConfig(_Json):
 
 @dataclasses.dataclass(frozen=True)
 class Consumer(_Json):
-    """What takes the batches: none, sleep or burn for `ms` milliseconds, the script's train_step, or a synthetic CUDA load."""
+    """What takes the batches: none, sleep or burn for `ms` milliseconds, the script's train_step, or a synthetic load of the device."""
 
     kind: str = "none"  # none | sleep | burn | script | cuda
     ms: Optional[float] = None
@@ -114,9 +114,10 @@ class TrialOrder(_Json):
     seed: int = 0
     consumer: Consumer = dataclasses.field(default_factory=Consumer)
     device: Optional[str] = None
-    h2d: str = "blocking"  # or non_blocking
+    h2d: str = "blocking"  # or non_blocking, or overlapped: on a stream of its own
     timeout_s: float = 30.0
     record: bool = True
+    gpu_window: Optional[int] = None  # steps that are profiled after the measured epochs
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "TrialOrder":
@@ -139,6 +140,7 @@ class TrialOutcome(_Json):
     fingerprint: Optional[str]  # of the dataset after the trial, compared with the one before
     event_seconds: Optional[float] = None  # estimated time of the main process spent in recording
     shared_generators: Optional[List[str]] = None  # random, numpy, torch: what threads draw from together; None where not looked at
+    gpu_window: Optional[Dict[str, Any]] = None  # see `exact_window.measure`
     notes: List[str] = dataclasses.field(default_factory=list)
 
 

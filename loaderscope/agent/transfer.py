@@ -2,7 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping, Optional
+
+from .device import side_stream
+from .errors import UNSUPPORTED, AgentError
+
+
+class Transfer:
+    """Moves batches as a training loop does.
+
+    Blocking or not, copies go to the stream that the step runs on, one after the other. Overlapped, they go to a stream of
+    their own, for which the step's stream waits: the copy of a batch runs while the device is still at the step before (the
+    pattern of prefetchers; https://pytorch.org/docs/stable/notes/cuda.html#cuda-streams).
+
+    Attributes:
+        stream: the stream of the copies; None: the current one.
+    """
+
+    def __init__(self, device: str, h2d: str) -> None:
+        """Takes how batches are moved: blocking, non_blocking or overlapped.
+
+        Raises:
+            AgentError: the device has no streams to overlap.
+        """
+        self._device = device
+        self._non_blocking = h2d != "blocking"
+        self.stream: Optional[Any] = _copy_stream(device) if h2d == "overlapped" else None
+
+    def __call__(self, batch: Any) -> Any:
+        """The batch on the device."""
+        if self.stream is None:
+            return to_device(batch, self._device, self._non_blocking)
+        import torch
+
+        stream = torch.accelerator.current_stream(self.stream.device)
+        torch.accelerator.set_stream(self.stream)
+        try:
+            moved = to_device(batch, self._device, True)
+        finally:
+            torch.accelerator.set_stream(stream)
+        stream.wait_stream(self.stream)
+        for tensor in _tensors(moved):
+            tensor.record_stream(stream)  # or its memory would be given to the next copy while the step still reads it
+        return moved
 
 
 def to_device(batch: Any, device: Any, non_blocking: bool) -> Any:
@@ -31,3 +73,33 @@ def _like(original: Any, moved: Any) -> Any:
         return type(original)(moved)
     except TypeError:
         return moved
+
+
+def _tensors(batch: Any) -> Iterator[Any]:
+    """The tensors of a batch, also those that objects hold as attributes."""
+    left, seen = [batch], set()
+    while left:
+        part = left.pop()
+        if isinstance(part, (str, bytes)) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if callable(getattr(part, "record_stream", None)):
+            yield part
+        elif isinstance(part, Mapping):
+            left.extend(part.values())
+        elif isinstance(part, (list, tuple)):
+            left.extend(part)
+        elif hasattr(part, "__dict__") and callable(getattr(part, "to", None)):
+            left.extend(vars(part).values())
+
+
+def _copy_stream(device: str) -> Any:
+    import torch
+
+    if not hasattr(torch, "accelerator"):
+        raise AgentError(UNSUPPORTED, "copies cannot overlap the step: torch %s has no torch.accelerator" % torch.__version__)
+    chosen = torch.device(device)
+    stream = side_stream(chosen) if chosen.type != "cpu" else None
+    if stream is None:
+        raise AgentError(UNSUPPORTED, "copies cannot overlap the step: %s has no second stream" % device)
+    return stream

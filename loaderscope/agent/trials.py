@@ -10,14 +10,15 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
-from . import consumers, global_random, instrument, loaders, made_loaders, samples
+from . import consumers, exact_window, global_random, instrument, loaders, made_loaders, samples
 from .consumers import Step
 from .device import DeviceClock, device_clock
 from .errors import UNSUPPORTED, AgentError, describe
+from .exact_window import AfterBatch
 from .layout import State
 from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .sampling import CountingSampler
-from .transfer import to_device
+from .transfer import Transfer
 
 _GENERATORS = {"random": "Python's random module", "numpy": "NumPy's global generator", "torch": "torch's default generator"}
 
@@ -62,8 +63,7 @@ class _Loop(NamedTuple):
     """What the measured loop needs."""
 
     step: Optional[Step]
-    device: Optional[str]
-    non_blocking: bool
+    transfer: Optional[Transfer]
     feed: Feed
     clock: Optional[DeviceClock]
     counts_lengths: bool
@@ -88,7 +88,8 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
     feed.reset(order.seed)
     _preload_forkserver(order)
     loader, sampler, notes = loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
-    step = consumers.make_step(order.consumer, feed.namespace, order.device)
+    step = consumers.make_step(order.consumer, feed.namespace, order.device, notes)
+    transfer = Transfer(order.device, order.h2d) if order.device is not None else None
     feed.reset(order.seed)  # a model that make_train_step() has built drew random numbers
     event_seconds: Optional[float] = None
     if order.record:
@@ -104,8 +105,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         by_length = loaders.dataset_kind(feed.dataset) == "iterable"
         loop = _Loop(
             step,
-            order.device,
-            order.h2d == "non_blocking",
+            transfer,
             feed,
             clock,
             by_length and loader.batch_sampler is not None,
@@ -116,6 +116,8 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
         _close(loader)
         seconds = (time.perf_counter_ns() - start_ns) / 1e9
+        sample_count = _count_samples(epochs, sampler, by_length)
+        window = _exact_window(order, loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
             clock.finish()
     finally:
@@ -124,7 +126,6 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
             event_seconds = recorded.seconds_estimate
             if recorded.stopped is not None:
                 notes.append(recorded.stopped)
-    sample_count = _count_samples(epochs, sampler, by_length)
     in_threads = order.config.backend == "thread" and order.config.num_workers > 0
     shared = global_random.drawn_from(loader) if in_threads else None
     if shared:
@@ -142,15 +143,38 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         fingerprint=samples.fingerprint(feed.dataset),
         event_seconds=event_seconds,
         shared_generators=shared,
+        gpu_window=window,
         notes=notes,
     )
 
 
-def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
-    """One epoch as a training loop runs it. Everything in here is measured: no waiting for the device, no needless work."""
-    step, device, clock = loop.step, loop.device, loop.clock
+def _exact_window(order: TrialOrder, loader: Any, loop: _Loop) -> Dict[str, Any]:
+    """An epoch more, profiled and left when the window is full; see `exact_window`."""
+    config = order.config
+    prefetched = config.num_workers * (config.prefetch_factor or 2)  # 2: torch/utils/data/dataloader.py
+    steps, warm_steps = order.gpu_window or 0, 2 * prefetched + 2
+    if order.batches is not None:
+        steps = max(1, min(steps, order.batches - 1))
+        warm_steps = max(1, min(warm_steps, order.batches - steps))
+    try:
+        return exact_window.measure(steps, warm_steps, order.device, lambda after: _run_epoch(order.epochs, loader, loop, after))
+    finally:
+        _close(loader)
+
+
+def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[AfterBatch] = None) -> _Epoch:
+    """One epoch as a training loop runs it. Everything in here is measured: no waiting for the device, no needless work.
+
+    Args:
+        epoch: its number.
+        loader: the loader.
+        loop: what happens to a batch.
+        after_batch: of an epoch that is not measured: called after each batch, and says whether to leave.
+    """
+    step, transfer, clock = loop.step, loop.transfer, loop.clock
     begin, end, delivered_batch = instrument.begin, instrument.end, instrument.delivered_batch
-    wait_for_device, step_state, transfer = not loop.non_blocking, State.STEP, State.TRANSFER
+    copies = transfer.stream if transfer is not None else None
+    moved = stepped = None
     batches = 0
     samples_seen: Optional[int] = 0 if loop.counts_lengths else None
     pinned = False
@@ -171,20 +195,24 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop) -> _Epoch:
             length = samples.batch_length(batch)
             samples_seen = None if length is None else samples_seen + length
         number = delivered_batch()
-        start = clock.mark() if clock is not None else None
-        if device is not None:
-            begin(transfer, number)
-            batch = to_device(batch, device, not wait_for_device)
-            end(transfer, number)
-        between = clock.mark() if clock is not None else None
+        if transfer is not None:
+            before = clock.mark(copies) if clock is not None else None
+            begin(State.TRANSFER, number)
+            batch = transfer(batch)
+            end(State.TRANSFER, number)
+            moved = (before, clock.mark(copies)) if clock is not None else None
         if step is not None:
-            begin(step_state, number)
+            before = None if clock is None else moved[1] if moved is not None and copies is None else clock.mark()
+            begin(State.STEP, number)
             step(batch)
-            end(step_state, number)
+            end(State.STEP, number)
+            stepped = (before, clock.mark()) if clock is not None else None
         if clock is not None:
-            clock.add(number, start, between, clock.mark())
+            clock.add(number, moved, stepped)
             clock.poll()
         batches += 1
+        if after_batch is not None and after_batch():
+            break
     del iterator
     end(State.EPOCH, epoch, batches)
     return _Epoch(batches, samples_seen, pinned)

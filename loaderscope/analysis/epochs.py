@@ -83,6 +83,19 @@ def device_spans(trace: Trace) -> Spans | None:
     return joined if joined else None
 
 
+def clock_error_s(trace: Trace) -> float | None:
+    """Bound of the error with which device times stand on the host's clock; None where there are none.
+
+    A time lies between two anchors, so none is off by more than the worse of the two (see agent/device.py).
+    """
+    points = trace.points.get(MAIN)
+    if points is None:
+        return None
+    view = points.view()
+    errors_ns = view["value"][view["state"] == int(State.DEVICE_ANCHOR)]
+    return float(errors_ns.max()) / 1e9 if len(errors_ns) else None
+
+
 def _bounds(trace: Trace, iterators: Spans) -> list[tuple[int, int, bool]]:
     """Start and end of each epoch, and whether it came to its end.
 

@@ -186,6 +186,46 @@ class Signs:
 
 
 @dataclasses.dataclass(frozen=True)
+class OperatorCost:
+    """An operator of torch in the exact window: calls, and the time that it took itself on the CPU and in kernels on the device."""
+
+    name: str
+    calls: int
+    self_cpu_s: float
+    self_device_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class GpuWindow:
+    """Some steps under torch.profiler, after the measured epochs. The profiler slows what it watches.
+
+    Attributes:
+        steps: batches in the window.
+        busy_share: part of it in which any kernel, copy or memset ran on the device.
+        reason: why there is no window or no busy share.
+        clock_error_s: bound of the error with which the device's periods stand on the host's clock.
+        operators: the heaviest on the device and on the CPU, heaviest first.
+    """
+
+    steps: int
+    seconds: float | None
+    busy_share: float | None
+    reason: str | None
+    clock_error_s: float | None
+    operators: list[OperatorCost]
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> GpuWindow:
+        """The window from plain JSON values; unknown keys are ignored.
+
+        Raises:
+            TypeError: the data is no window.
+        """
+        window: GpuWindow = _build(cls, data)
+        return window
+
+
+@dataclasses.dataclass(frozen=True)
 class TrialResult:
     """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
 
@@ -208,11 +248,15 @@ class TrialResult:
     other_share: float | None = None
     gpu_busy_share: float | None = None
     data_stall_share: float | None = None
+    gpu_other_idle_share: float | None = None  # idle while main does not wait; with the two before it adds up to 1
+    device_clock_error_s: float | None = None  # bound of the error with which device times stand on the host's clock
+    accelerator_share: float | None = None  # of an accelerator that needs the simulated step's time for a batch: busy, in steady state
     disk_share: float | None = None  # of the bytes read, those that came from disk and not from the page cache
     startup: Startup | None = None
     memory: Memory | None = None
     own_cost: OwnCost | None = None
     signs: Signs | None = None
+    gpu_window: GpuWindow | None = None
     shared_generators: list[str] | None = None  # random, numpy, torch: what threads draw from together; None where not looked at
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -249,6 +293,8 @@ class SettingResult:
     gpu_busy_share: float | None
     data_stall_share: float | None
     peak_total_bytes: int | None
+    gpu_other_idle_share: float | None = None
+    accelerator_share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from loaderscope.agent.layout import State
+from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.epochs import MAIN, device_spans
 from loaderscope.analysis.spans import complement, covered_ns, intersection, spans_of
 from loaderscope.analysis.steady import Steady
@@ -15,9 +16,10 @@ from loaderscope.trace.model import Trace
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-    """Parts of the steady state; wait + transfer + step + other = 1.
+    """Parts of the steady state; wait + transfer + step + other = 1, and so gpu_busy + data_stall + gpu_other_idle.
 
-    `gpu_busy` and `data_stall` (device idle while main waits) are None where no device reported its busy periods.
+    The latter are None where no device reported its busy periods. `data_stall`: the device idles while main waits; `gpu_busy` is
+    an upper bound, because the gaps between the kernels of a step are not seen.
     """
 
     wait: float
@@ -26,6 +28,7 @@ class Shares:
     other: float
     gpu_busy: float | None
     data_stall: float | None
+    gpu_other_idle: float | None
 
 
 def find_shares(trace: Trace, steady: Steady) -> Shares | None:
@@ -41,7 +44,7 @@ def find_shares(trace: Trace, steady: Steady) -> Shares | None:
         sum(covered_ns(spans.start_ns, spans.end_ns, low, high) for low, high in bounds) / total_ns for spans in (waits, transfers, steps)
     )
     busy = device_spans(trace)
-    gpu_busy = data_stall = None
+    gpu_busy = data_stall = other_idle = None
     if busy is not None:
         gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in bounds) / total_ns
         stalled_ns = 0
@@ -50,4 +53,17 @@ def find_shares(trace: Trace, steady: Steady) -> Shares | None:
             starts, ends = intersection(idle, (waits.start_ns, waits.end_ns))
             stalled_ns += int(np.sum(ends - starts))
         data_stall = stalled_ns / total_ns
-    return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), gpu_busy, data_stall)
+        other_idle = max(0.0, 1.0 - gpu_busy - data_stall)
+    return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), gpu_busy, data_stall, other_idle)
+
+
+def accelerator_share(steady: Steady, consumer: Consumer) -> float | None:
+    """The part of the steady state for which an accelerator that needs the simulated step's time for a batch would be busy.
+
+    This is what MLPerf Storage calls accelerator utilisation (https://mlcommons.org/benchmarks/storage/). None without a
+    simulated step.
+    """
+    total_ns = sum(high - low for low, high in (window.host_bounds_ns for window in steady.windows))
+    if consumer.kind not in ("sleep", "burn") or not consumer.ms or total_ns <= 0:
+        return None
+    return min(1.0, steady.batches * consumer.ms * 1e6 / total_ns)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.analysis.epochs import read_epochs
+from loaderscope.analysis.epochs import clock_error_s, read_epochs
 from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.measured import measured_part
 from loaderscope.analysis.memory import find_memory
 from loaderscope.analysis.reads import disk_share
-from loaderscope.analysis.results import EpochTimes, Estimate, OwnCost, SentPart, TrialResult
-from loaderscope.analysis.shares import find_shares
+from loaderscope.analysis.results import EpochTimes, Estimate, GpuWindow, OwnCost, SentPart, TrialResult
+from loaderscope.analysis.shares import accelerator_share, find_shares
 from loaderscope.analysis.signs import find_signs
 from loaderscope.analysis.startup import find_startup
 from loaderscope.analysis.steady import find_steady
@@ -66,6 +67,7 @@ def analyse(  # noqa: PLR0917
         sent: what each worker is sent, where it was weighed.
     """
     config = planned.config
+    trace = measured_part(trace)
     epochs = read_epochs(trace)
     times = [epoch_times(epoch) for epoch in epochs]
     steady = find_steady(trace, epochs, config)
@@ -102,11 +104,15 @@ def analyse(  # noqa: PLR0917
         other_share=shares.other if shares else None,
         gpu_busy_share=shares.gpu_busy if shares else None,
         data_stall_share=shares.data_stall if shares else None,
+        gpu_other_idle_share=shares.gpu_other_idle if shares else None,
+        device_clock_error_s=clock_error_s(trace),
+        accelerator_share=accelerator_share(steady, order.consumer),
         disk_share=disk_share(trace),
         startup=find_startup(trace, epochs, sent),
         memory=find_memory(trace),
         own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share),
         signs=find_signs(trace, epochs, steady),
+        gpu_window=GpuWindow.from_json(outcome.gpu_window) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,
         notes=notes,
     )

@@ -73,6 +73,7 @@ def worker_lane(worker: int) -> Lane:
 
 DEVICE_STEP_LANE = Lane("device-step", "device", "GPU step", 0)
 DEVICE_TRANSFER_LANE = Lane("device-transfer", "device", "GPU transfer", 1)
+DEVICE_EXACT_LANE = Lane("device-exact", "device", "GPU (exact window)", 3)
 MAIN_LANE = Lane("main", "main", "main", 10)
 PIN_LANE = Lane("pin", "pin", "pin memory", 11)
 SERVER_LANE = Lane("forkserver", "worker", "forkserver", 90)

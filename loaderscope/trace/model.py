@@ -19,7 +19,8 @@ SERIALISE, TRANSMIT, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; S
 have -1 where the end would tell."""
 
 POINT_COLUMNS = {"time_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
-"""SAMPLE: value = sample index; INDEX_PUT and ARRIVE: value = worker; DEVICE_ANCHOR: value = error bound in ns."""
+"""SAMPLE: value = sample index; INDEX_PUT and ARRIVE: value = worker; DEVICE_ANCHOR: value = error bound in ns;
+EXACT_WINDOW: value = steps that were asked for."""
 
 SERIES_COLUMNS = {"time_ns": "i8", "value": "f8"}
 
@@ -33,6 +34,9 @@ STATE_NAMES = {int(state): state.name.lower() for state in State} | {WAITING_FOR
 
 EPOCH_SHIFT = 40
 """Bits of a batch id below the epoch."""
+
+NO_GPU_USED = "gpu_devices"
+"""Key of `Trace.unavailable` where sampled figures of GPUs are there although the trial uses none."""
 
 
 def batch_id(epoch: int, batch: int) -> int:
@@ -59,7 +63,7 @@ class TrackKey(NamedTuple):
 class Lane:
     """One row of the timeline.
 
-    Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-transfer`, `flight-0` ... (one a queue slot), `forkserver`;
+    Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-transfer`, `device-exact`, `flight-0` ... (one a queue slot), `forkserver`;
     `step` repeats main's STEP spans as a lane of its own where no device tells its busy periods.
     """
 

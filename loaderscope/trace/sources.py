@@ -17,8 +17,15 @@ from loaderscope.trace.segments import Chain, Records
 MAIN_NUMBER = 0
 """The main lane's number; lanes go by numbers while records are decoded."""
 
-_FIXED_LANES = [lanes.MAIN_LANE, lanes.PIN_LANE, lanes.DEVICE_STEP_LANE, lanes.DEVICE_TRANSFER_LANE, lanes.SERVER_LANE]
-_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _SERVER = range(1, 5)
+_FIXED_LANES = [
+    lanes.MAIN_LANE,
+    lanes.PIN_LANE,
+    lanes.DEVICE_STEP_LANE,
+    lanes.DEVICE_TRANSFER_LANE,
+    lanes.DEVICE_EXACT_LANE,
+    lanes.SERVER_LANE,
+]
+_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER = range(1, 6)
 _WORKERS = 16  # number of worker 0's lane
 _NAMELESS = 1 << 20  # number of the first lane of a process whose log does not say which worker it is
 
@@ -120,6 +127,7 @@ class Sources:
         lane = np.where(in_main & (thread == PIN_THREAD), _PIN, lane)
         lane = np.where(in_main & (thread >= THREAD_WORKER_BASE), thread - THREAD_WORKER_BASE + _WORKERS, lane)
         lane = np.where(state == State.DEVICE_STEP, _DEVICE_STEP, lane)
+        lane = np.where(state == State.DEVICE_WORK, _DEVICE_EXACT, lane)
         return np.where(state == State.DEVICE_TRANSFER, _DEVICE_TRANSFER, lane)
 
     def lane(self, number: int) -> Lane:

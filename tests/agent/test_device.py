@@ -1,92 +1,217 @@
-"""Device times on the host's clock, with events of a device that is not there: its time is what the test says."""
+"""Device times on the host's clock, with a device that is not there: both clocks are what the test says."""
 
+import random
+import types
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from loaderscope.agent import device, instrument
 from loaderscope.agent.layout import State
 
-
-class FakeDevice:
-    """A device whose clock shows `now_ms`; events finish when the clock has passed `done_ms`."""
-
-    def __init__(self):
-        self.now_ms = 0.0
-        self.done_ms = 0.0
-        self.waited = 0
+START_NS = 7_000_000_000_000
 
 
-@pytest.fixture
-def fake(monkeypatch):
-    fake = FakeDevice()
+class FakeMachine:
+    """A host whose clock is read in steps, and a device whose clock runs at another pace and stamps events late.
+
+    Attributes:
+        stream_free_ns: when each stream has done all that was put on it.
+        device_waits: how often the host waited for the device.
+    """
+
+    def __init__(self, drift_ppm=0.0, jitter_ns=0, delay_ns=0, seed=0):
+        self.now_ns = START_NS
+        self.drift_ppm, self.jitter_ns, self.delay_ns = drift_ppm, jitter_ns, delay_ns
+        self.random = random.Random(seed)
+        self.stream_free_ns = {}
+        self.device_waits = 0
+        self.records = []
+        self.anchors = []
+
+    def perf_counter_ns(self):
+        self.now_ns += 100 + self.random.randint(0, self.jitter_ns)
+        return self.now_ns
+
+    def device_ms(self, host_ns):
+        """The device's clock at a time of the host's."""
+        return (host_ns - START_NS) / 1e6 * (1 + self.drift_ppm * 1e-6) + 123_456.0
+
+    def stamp(self, stream, busy_ns=0):
+        """When an event that is put on a stream now is passed; `busy_ns`: work before it."""
+        self.now_ns += self.random.randint(0, self.jitter_ns)
+        reached_ns = self.now_ns + self.random.randint(0, self.delay_ns)
+        self.stream_free_ns[stream] = max(reached_ns, self.stream_free_ns.get(stream, 0)) + busy_ns
+        return self.stream_free_ns[stream]
+
+
+def fake_torch(machine, patch, stream_ids=("side", "main")):
+    class Stream:
+        def __init__(self, device):
+            self.stream_id = stream_ids[0]
+
+    class Current:
+        stream_id = stream_ids[1]
 
     class Event:
         def __init__(self, device, enable_timing):
             assert enable_timing
 
-        def record(self):
-            self.at_ms = fake.now_ms
-
-        def synchronize(self):
-            fake.waited += 1
+        def record(self, stream):
+            self.at_ns = machine.stamp(stream.stream_id)
 
         def query(self):
-            return self.at_ms <= fake.done_ms
+            return self.at_ns <= machine.perf_counter_ns()
+
+        def synchronize(self):
+            machine.now_ns = max(machine.now_ns, self.at_ns)
 
         def elapsed_time(self, end):
-            return end.at_ms - self.at_ms
+            assert max(self.at_ns, end.at_ns) <= machine.now_ns, "asked for before the device was there"
+            assert self.at_ns <= end.at_ns
+            return float(np.float32(machine.device_ms(end.at_ns) - machine.device_ms(self.at_ns)))
 
-    def synchronize(device):
-        fake.waited += 1
-        fake.done_ms = max(fake.done_ms, fake.now_ms)
+    def synchronize(where):
+        machine.device_waits += 1
+        machine.now_ns = max([machine.now_ns, *machine.stream_free_ns.values()])
+
+    patch.setattr(torch, "Event", Event)
+    patch.setattr(torch, "Stream", Stream)
+    patch.setattr(torch.accelerator, "current_stream", lambda where: Current)
+    patch.setattr(torch.accelerator, "synchronize", synchronize)
+    patch.setattr(device.time, "perf_counter_ns", machine.perf_counter_ns)
+    patch.setattr(instrument, "complete", lambda state, start_ns, length_ns, a=0: machine.records.append((state, start_ns, length_ns, a)))
+    patch.setattr(instrument, "instant", lambda state, a=0, b=0: machine.anchors.append((state, a)))
+
+
+def run_steps(clock, machine, steps, host_ns, busy_ns):
+    """A loop with a step of that long on host and device; gives the true begin and end of each step."""
+    truth = []
+    for batch in range(steps):
+        before = clock.mark()
+        after = clock.mark()
+        after.at_ns = machine.stamp("main", busy_ns)
+        truth.append((before.at_ns, after.at_ns))
+        machine.now_ns += host_ns
+        clock.add(batch, None, (before, after))
+        clock.poll()
+    return truth
+
+
+def worst_error_ns(machine, truth):
+    placed = {batch: (start_ns, start_ns + length_ns) for _, start_ns, length_ns, batch in machine.records}
+    return max(abs(found - true) for batch, ends in enumerate(truth) for found, true in zip(placed[batch], ends, strict=True))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    drift_ppm=st.floats(-100, 100),
+    jitter_ns=st.integers(0, 20_000),
+    delay_ns=st.integers(0, 200_000),
+    host_ms=st.integers(1, 3_000),
+    busy_ms=st.integers(0, 500),
+    seed=st.integers(0, 99),
+)
+def test_no_time_is_further_off_than_is_stated(drift_ppm, jitter_ns, delay_ns, host_ms, busy_ms, seed):
+    machine = FakeMachine(drift_ppm, jitter_ns, delay_ns, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        fake_torch(machine, patch)
+        clock = device.DeviceClock(torch.device("cuda"))
+        truth = run_steps(clock, machine, 60, host_ms * 1_000_000, busy_ms * 1_000_000)
+        clock.finish()
+    assert len(machine.records) == 60
+    assert {state for state, _ in machine.anchors} == {State.DEVICE_ANCHOR}
+    assert worst_error_ns(machine, truth) <= max(error_ns for _, error_ns in machine.anchors)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    machine = FakeMachine(drift_ppm=50.0, jitter_ns=2_000, delay_ns=8_000)
+    fake_torch(machine, monkeypatch)
+    return machine
+
+
+def test_a_drift_of_the_clocks_is_taken_out_between_anchors(machine):
+    clock = device.DeviceClock(torch.device("cuda"))
+    truth = run_steps(clock, machine, 600, 100_000_000, 20_000_000)
+    clock.finish()
+    assert worst_error_ns(machine, truth) < 30_000  # a minute at 50 ppm would be 3 ms
+    assert 30 < len(machine.anchors) <= 62
+    assert max(error_ns for _, error_ns in machine.anchors) < 30_000
+
+
+def test_nothing_is_waited_for_within_the_loop_and_batches_are_placed_while_it_runs(machine):
+    clock = device.DeviceClock(torch.device("cuda"))
+    waits = machine.device_waits
+    run_steps(clock, machine, 100, 100_000_000, 20_000_000)
+    assert machine.device_waits == waits
+    assert 80 <= len(machine.records) < 100
+    clock.finish()
+    assert [batch for *_, batch in machine.records] == list(range(100))
+
+
+def test_wide_anchors_are_left_out_until_there_has_been_none_for_ten_seconds(machine):
+    clock = device.DeviceClock(torch.device("cuda"))
+    machine.delay_ns = 0
+    run_steps(clock, machine, 15, 100_000_000, 0)
+    narrow = len(machine.anchors)
+    late = machine.stamp("side", 3_600_000_000_000)  # something holds the side stream up
+    run_steps(clock, machine, 30, 100_000_000, 0)
+    assert len(machine.anchors) == narrow
+    machine.stream_free_ns["side"] = 0
+    clock._asked.at_ns = machine.now_ns  # passed long after it was asked for: a wide bracket
+    run_steps(clock, machine, 1, 100_000_000, 0)
+    assert len(machine.anchors) == narrow and clock._best is not None
+    assert late > machine.now_ns
+    machine.jitter_ns = 400_000  # no bracket is narrow any more
+    run_steps(clock, machine, 150, 100_000_000, 0)
+    assert narrow < len(machine.anchors) <= narrow + 3
+    assert max(error_ns for _, error_ns in machine.anchors) > 100_000
+
+
+def test_copies_on_a_stream_of_their_own_overlap_the_step_before(machine):
+    clock = device.DeviceClock(torch.device("cuda"))
+    copies = types.SimpleNamespace(stream_id="copies")
+    for batch in range(3):
+        before, after = clock.mark(copies), clock.mark(copies)
+        after.at_ns = machine.stamp("copies", 4_000_000)
+        begin, end = clock.mark(), clock.mark()
+        begin.at_ns = max(begin.at_ns, after.at_ns)
+        end.at_ns = machine.stamp("main", 10_000_000)
+        clock.add(batch, (before, after), (begin, end))
+        machine.now_ns += 5_000_000
+    clock.finish()
+    spans = {(state, batch): (start_ns, start_ns + length_ns) for state, start_ns, length_ns, batch in machine.records}
+    assert spans[State.DEVICE_TRANSFER, 1][0] < spans[State.DEVICE_STEP, 0][1]
+    assert len(spans) == 6
+
+
+def test_a_device_with_one_stream_is_compared_before_and_after_the_loop_only(monkeypatch):
+    machine = FakeMachine(drift_ppm=50.0, jitter_ns=2_000)
+    fake_torch(machine, monkeypatch, stream_ids=("only", "only"))
+    clock = device.DeviceClock(torch.device("cuda"))
+    assert "no second stream" in clock.note
+    truth = run_steps(clock, machine, 50, 1_000_000_000, 20_000_000)
+    assert len(machine.anchors) == 1 and machine.records == []
+    clock.finish()
+    assert worst_error_ns(machine, truth) <= max(error_ns for _, error_ns in machine.anchors) < 60_000
+
+
+def test_a_device_without_timed_events_says_why(monkeypatch):
+    class Event:
+        def __init__(self, device, enable_timing):
+            raise RuntimeError("fake does not support event timing")
 
     monkeypatch.setattr(torch, "Event", Event)
-    monkeypatch.setattr(torch.accelerator, "synchronize", synchronize)
-    fake.records, fake.anchors = [], []
-    monkeypatch.setattr(
-        instrument, "complete", lambda state, start_ns, duration_ns, a=0: fake.records.append((state, start_ns, duration_ns, a))
-    )
-    monkeypatch.setattr(instrument, "instant", lambda state, a=0, b=0: fake.anchors.append((state, a)))
-    return fake
-
-
-def test_batches_are_placed_when_the_device_has_finished_them_without_waiting(fake):
-    clock = device.DeviceClock("fake")
-    zero_ns = clock._reference_ns
-    assert [state for state, _ in fake.anchors] == [State.DEVICE_ANCHOR] and fake.anchors[0][1] >= 0
-    waited = fake.waited
-    for batch in range(3):
-        fake.now_ms = 100.0 * batch
-        start = clock.mark()
-        fake.now_ms += 2.0
-        between = clock.mark()
-        fake.now_ms += 5.0
-        clock.add(batch, start, between, clock.mark())
-        clock.poll()
-    assert fake.records == []
-    fake.done_ms = 110.0
-    clock.poll()
-    assert fake.waited == waited
-    assert [(state, start_ns - zero_ns, duration_ns, batch) for state, start_ns, duration_ns, batch in fake.records] == [
-        (State.DEVICE_TRANSFER, 0, 2_000_000, 0),
-        (State.DEVICE_STEP, 2_000_000, 5_000_000, 0),
-        (State.DEVICE_TRANSFER, 100_000_000, 2_000_000, 1),
-        (State.DEVICE_STEP, 102_000_000, 5_000_000, 1),
-    ]
-    clock.finish()
-    assert len(fake.records) == 6
-
-
-def test_the_reference_moves_along_so_that_float32_stays_exact(fake):
-    clock = device.DeviceClock("fake")
-    zero_ns = clock._reference_ns
-    for batch in range(200):
-        fake.now_ms = fake.done_ms = 1000.0 * batch
-        clock.add(batch, clock.mark(), clock.mark(), clock.mark())
-        clock.poll()
-        event = clock.mark()
-        assert clock._reference.elapsed_time(event) <= 6000.0
-    assert fake.records[-1][1] - zero_ns == 199_000_000_000
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda where: None)
+    monkeypatch.setattr(device, "side_stream", lambda where: None)
+    clock, reason = device.device_clock("cuda:0", uses_device=True)
+    assert clock is None
+    assert reason == "device times are not available: fake does not support event timing"
 
 
 def test_a_machine_without_an_accelerator_says_so():

@@ -3,8 +3,11 @@
 import collections
 import types
 
+import pytest
 import torch
 
+from loaderscope.agent import transfer
+from loaderscope.agent.errors import AgentError
 from loaderscope.agent.transfer import to_device
 
 Pair = collections.namedtuple("Pair", "image label")
@@ -37,3 +40,40 @@ def test_an_object_that_moves_itself_is_asked_to():
     assert to_device([Graph(), Encoding()], "meta", True) == [("moved", "meta", True), ("moved", "meta")]
     plain = types.SimpleNamespace(x=1)
     assert to_device(plain, "meta", True) is plain
+
+
+def test_overlapped_copies_are_issued_on_their_stream_and_the_step_waits_for_them(monkeypatch):
+    told = []
+
+    class Stream:
+        device = torch.device("meta")
+
+        def __init__(self, name):
+            self.name = name
+
+        def wait_stream(self, other):
+            told.append(f"{self.name} waits for {other.name}")
+
+    class Image:
+        def to(self, device, non_blocking):
+            told.append(f"copied on {current[0].name}, non_blocking={non_blocking}")
+            return self
+
+        def record_stream(self, stream):
+            told.append(f"kept for {stream.name}")
+
+    steps, copies = Stream("steps"), Stream("copies")
+    current = [steps]
+    monkeypatch.setattr(transfer, "side_stream", lambda device: copies)
+    monkeypatch.setattr(torch.accelerator, "current_stream", lambda device: current[0])
+    monkeypatch.setattr(torch.accelerator, "set_stream", lambda stream: current.__setitem__(0, stream))
+    pair = Pair(Image(), {"again": Image()})
+    assert type(transfer.Transfer("meta", "overlapped")(pair)) is Pair
+    copied = "copied on copies, non_blocking=True"
+    assert told == [copied, copied, "steps waits for copies", "kept for steps", "kept for steps"]
+    assert current == [steps]
+
+
+def test_a_device_without_a_second_stream_cannot_overlap():
+    with pytest.raises(AgentError, match="cpu has no second stream"):
+        transfer.Transfer("cpu", "overlapped")

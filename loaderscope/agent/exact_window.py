@@ -1,0 +1,233 @@
+"""A few further steps under torch.profiler: exactly when the device was busy, and which operators cost most.
+
+The profiler slows what it watches, so this comes after the epochs that are measured.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from . import instrument
+from .layout import State
+
+_OPERATORS = 20
+"""So many of the heaviest on the CPU are told, and so many of the heaviest on the device."""
+
+_DEVICE_WORK = ("kernel", "gpu_memcpy", "gpu_memset")
+"""Kineto's names of what keeps a device busy (libkineto/src/ActivityType.cpp)."""
+
+_MARK = "loaderscope: clock"
+_STEP_NAME = "ProfilerStep"  # torch/profiler/profiler.py
+
+AfterBatch = Callable[[], bool]
+"""Called after each batch; True ends the loop."""
+
+Interval = Tuple[int, int]
+
+
+class _Operator(NamedTuple):
+    name: str
+    calls: int
+    self_cpu_s: float
+    self_device_s: float
+
+
+def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[AfterBatch], Any]) -> Dict[str, Any]:
+    """Runs a loop until its window is full, and records the device's busy periods.
+
+    Args:
+        steps: length of the window in batches.
+        warm_steps: batches before it, in which the profiler starts and the queue comes into its steady state.
+        device: where the batches go, as the user named it; None for the current accelerator.
+        run: the loop; what it raises ends the window.
+
+    Returns:
+        the `gpu_window` of a trial: {steps, seconds, busy_share, reason, clock_error_s, operators}.
+    """
+    reason = _why_not()
+    if reason:
+        return _nothing(reason)
+    import torch
+
+    accelerator = _accelerator(device)
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if accelerator is not None:
+        own = getattr(torch.profiler.ProfilerActivity, accelerator.type.upper(), None)
+        activities += [own] if own is not None else []
+    plan = torch.profiler.schedule(wait=0, warmup=max(1, warm_steps), active=steps, repeat=1)
+    instrument.instant(State.EXACT_WINDOW, -1, steps)
+    try:
+        with torch.profiler.profile(activities=activities, schedule=plan) as profiler:
+            window = _Window(profiler, steps, max(1, warm_steps), accelerator)
+            run(window.after_batch)
+        if not window.steps:
+            return _nothing("the exact window is empty: the epoch ended within the %d batches before it" % max(1, warm_steps))
+        return _result(profiler, window, accelerator, len(activities) > 1)
+    except Exception as error:  # the measured part of the trial stands, whatever the script does under a profiler
+        first_line = (str(error).splitlines() or [""])[0]
+        return _nothing("the exact window failed: %s: %s" % (type(error).__name__, first_line))
+
+
+class _Window:
+    """Counts batches, tells the profiler of each, and notes the window's ends on the host's clock.
+
+    Attributes:
+        steps: batches within the window so far.
+        marks: readings of the host's clock before and after the begin of each mark, in their order.
+    """
+
+    def __init__(self, profiler: Any, steps: int, warm_steps: int, accelerator: Any) -> None:
+        self._profiler, self._wanted, self._warm_steps, self._accelerator = profiler, steps, warm_steps, accelerator
+        self._seen = 0
+        self.steps = 0
+        self.start_ns = self.end_ns = 0
+        self.marks: List[Interval] = []
+
+    def after_batch(self) -> bool:
+        self._seen += 1
+        if self._seen > self._warm_steps:
+            self.end_ns = time.perf_counter_ns()
+            self.steps += 1
+        is_last = self.steps == self._wanted
+        if is_last:
+            self._mark()
+            if self._accelerator is not None:
+                import torch
+
+                torch.accelerator.synchronize(self._accelerator)
+        self._profiler.step()
+        if self._seen == self._warm_steps:
+            self._mark()
+            self.start_ns = time.perf_counter_ns()
+        return is_last
+
+    def _mark(self) -> None:
+        """Brackets the begin of an event of the profiler between two readings of the host's clock."""
+        import torch
+
+        event = torch.profiler.record_function(_MARK)
+        before_ns = time.perf_counter_ns()
+        event.__enter__()
+        self.marks.append((before_ns, time.perf_counter_ns()))
+        event.__exit__(None, None, None)
+
+
+def _why_not() -> str:
+    """Why the profiler is not to be used now, in one sentence; "" if it may."""
+    import torch
+
+    if not torch.autograd.kineto_available():
+        return "no exact window: torch %s is built without Kineto, which torch.profiler needs" % torch.__version__
+    if torch.autograd._profiler_enabled() or getattr(torch.autograd.profiler, "_is_profiler_enabled", False):
+        return "no exact window: the script itself runs a profiler of torch, and there can be only one"
+    return ""
+
+
+def _accelerator(device: Optional[str]) -> Any:
+    import torch
+
+    accelerator = getattr(torch, "accelerator", None)
+    if accelerator is None or not accelerator.is_available():
+        return None
+    current = accelerator.current_accelerator()
+    chosen = torch.device(device) if device is not None else current
+    if chosen.type != current.type:
+        return None
+    return chosen if chosen.index is not None else torch.device(chosen.type, accelerator.current_device_index())
+
+
+def _result(profiler: Any, window: _Window, accelerator: Any, sees_device: bool) -> Dict[str, Any]:
+    import torch
+
+    events = list(profiler.profiler.kineto_results.events())
+    seconds = (window.end_ns - window.start_ns) / 1e9
+    told: Dict[str, Any] = {
+        "steps": window.steps,
+        "seconds": seconds,
+        "busy_share": None,
+        "reason": None,
+        "clock_error_s": None,
+        "operators": [operator._asdict() for operator in _heaviest(_operators(profiler))],
+    }
+    if not sees_device:
+        name = "torch sees no accelerator" if accelerator is None else "torch.profiler does not see %s" % accelerator.type
+        told["reason"] = "no busy share: %s, so only operators on the CPU were recorded" % name
+        return told
+    if not events or not hasattr(events[0], "start_ns") or not hasattr(events[0], "is_user_annotation"):
+        told["reason"] = "no busy share: the profiler of torch %s does not tell kernels from other events" % torch.__version__
+        return told
+    offset_ns, error_ns = _unix_offset(events, window.marks)
+    if offset_ns is None:
+        told["reason"] = "no busy share: the profiler's clock could not be compared with the host's"
+        return told
+    starts = [(event.start_ns() - offset_ns, event.duration_ns()) for event in events if _is_work(event, accelerator)]
+    work = [(start_ns, start_ns + length_ns) for start_ns, length_ns in starts]
+    if not work:
+        told["reason"] = "no busy share: the profiler recorded no work of %s" % accelerator
+        return told
+    busy = union(work, window.start_ns, window.end_ns)
+    for start_ns, end_ns in busy:
+        instrument.complete(State.DEVICE_WORK, start_ns, end_ns - start_ns, -1)
+    told["busy_share"] = sum(end_ns - start_ns for start_ns, end_ns in busy) / (window.end_ns - window.start_ns)
+    told["clock_error_s"] = error_ns / 1e9
+    return told
+
+
+def _is_work(event: Any, accelerator: Any) -> bool:
+    """Whether the event is a kernel, copy or memset of the device, and no range that a script named."""
+    import torch
+
+    if event.device_type() == torch.autograd.DeviceType.CPU or event.device_index() != accelerator.index:
+        return False
+    kind = getattr(event, "activity_type", None)
+    return kind() in _DEVICE_WORK if kind is not None else not event.is_user_annotation()
+
+
+def _unix_offset(events: List[Any], marks: List[Interval]) -> Tuple[Optional[int], int]:
+    """What the profiler's Unix times are ahead of the host's clock, by the narrower bracket, and the bound of its error."""
+    starts = sorted(event.start_ns() for event in events if event.name() == _MARK and event.device_type().name == "CPU")
+    if not starts or len(starts) != len(marks):
+        return None, 0
+    pairs = ((start_ns, *bracket) for start_ns, bracket in zip(starts, marks))  # noqa: B905  Python 3.9
+    width_ns, offset_ns = min((after_ns - before_ns, start_ns - (before_ns + after_ns) // 2) for start_ns, before_ns, after_ns in pairs)
+    return offset_ns, (width_ns + 1) // 2
+
+
+def union(intervals: List[Interval], low_ns: int, high_ns: int) -> List[Interval]:
+    """The part of [low, high] that any of the intervals covers, as disjoint intervals in order."""
+    merged: List[Interval] = []
+    inside = [(max(start_ns, low_ns), min(end_ns, high_ns)) for start_ns, end_ns in intervals]
+    for start_ns, end_ns in sorted(interval for interval in inside if interval[1] > interval[0]):
+        if merged and start_ns <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end_ns))
+        else:
+            merged.append((start_ns, end_ns))
+    return merged
+
+
+def _operators(profiler: Any) -> List[_Operator]:
+    """All operators of the window with the time that they took themselves, on the CPU and in the kernels that they launched."""
+    import torch
+
+    found = []
+    for row in profiler.key_averages():
+        if row.device_type != torch.autograd.DeviceType.CPU or getattr(row, "is_user_annotation", False):
+            continue
+        if row.key == _MARK or row.key.startswith(_STEP_NAME):
+            continue
+        name = "self_device_time_total" if hasattr(row, "self_device_time_total") else "self_cuda_time_total"  # before torch 2.4
+        device_us: float = getattr(row, name)
+        found.append(_Operator(row.key, row.count, row.self_cpu_time_total / 1e6, device_us / 1e6))
+    return found
+
+
+def _heaviest(operators: List[_Operator]) -> List[_Operator]:
+    by_cpu = sorted(operators, key=lambda operator: -operator.self_cpu_s)[:_OPERATORS]
+    by_device = sorted(operators, key=lambda operator: -operator.self_device_s)[:_OPERATORS]
+    kept = dict.fromkeys(by_cpu + [operator for operator in by_device if operator.self_device_s > 0])
+    return sorted(kept, key=lambda operator: (-operator.self_device_s, -operator.self_cpu_s))
+
+
+def _nothing(reason: str) -> Dict[str, Any]:
+    return {"steps": 0, "seconds": None, "busy_share": None, "reason": reason, "clock_error_s": None, "operators": []}
