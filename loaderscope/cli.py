@@ -119,7 +119,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     show.add_argument("session", metavar="SESSION")
     _add_json(show)
 
-    report = command("report", _report, "write a session as a report or figure")
+    report = command("report", _report, "write a session as a report: a page for a browser, a PDF for print, or one tall picture")
     report.add_argument("session", metavar="SESSION")
     report.add_argument("-o", "--output", metavar="FILE", required=True, help=f"its ending chooses the kind: {', '.join(FIGURE_SUFFIXES)}")
     report.add_argument("--force", action="store_true", help="overwrite the file")
@@ -277,12 +277,21 @@ def _demo(options: argparse.Namespace) -> int:
     print(f"Session:  {output}", file=sys.stderr)
     reports = [output.with_suffix(".html"), output.with_suffix(".png")]
     try:
-        _write_report(output, reports)
+        _write_report(output, reports[:1])
+        _write_report(output, reports[1:], _trials_to_compare(document))
     except UsageError as error:
         print(f"No report and no figure: {error}", file=sys.stderr)
         return status or SOME_FAILED
     print(f"Report:   {reports[0]}\nTimeline: {reports[1]}", file=sys.stderr)
     return status
+
+
+def _trials_to_compare(document: dict[str, Any]) -> list[int]:
+    """A good trial without workers and one of the recommended setting."""
+    best = (document["recommendation"] or {}).get("config")
+    good = [trial for trial in document["trials"] if trial["status"] == "ok"]
+    plain = [trial["id"] for trial in good if not trial["config"]["num_workers"]][:1]
+    return list(dict.fromkeys([*plain, *[trial["id"] for trial in good if trial["config"] == best][:1]]))
 
 
 def _open(options: argparse.Namespace) -> int:
@@ -418,7 +427,7 @@ def _write_report(session: Path, outputs: Sequence[Path], trials: Sequence[int] 
     if not has_display():
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     with _qt_errors():
-        from loaderscope.gui.report import write_report, write_timeline
+        from loaderscope.gui.report.writing import write_report, write_timeline
     try:
         if trials:
             write_timeline(session, outputs[0], trials)

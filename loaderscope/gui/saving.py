@@ -165,7 +165,7 @@ def write_report_of(source: Path, path: str) -> Path:
     Raises:
         SaveError: it could not be written.
     """
-    from loaderscope.gui.report import write_report  # rarely needed, so not before the window shows
+    from loaderscope.gui.report.writing import write_report  # rarely needed, so not before the window shows
 
     try:
         write_report(source, [Path(path)])

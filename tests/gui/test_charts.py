@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import pytest
-import support_session
 from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
@@ -20,8 +16,6 @@ from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
 from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data
 from loaderscope.gui.charts.throughput import ThroughputData, label_box, paint_throughput, throughput_data
 from loaderscope.gui.palette import DARK, LIGHT
-from loaderscope.gui.report import write_report
-from loaderscope.session.file import SessionWriter
 from loaderscope.trace.model import SeriesInfo, Trace
 
 pytestmark = pytest.mark.usefixtures("qapp")
@@ -130,47 +124,3 @@ def test_ticks_are_round_and_inside():
     assert ticks(0, 100, 5) == [0, 20, 40, 60, 80, 100]
     assert ticks(0, 0.7, 3) == [0, 0.5]
     assert ticks(3, 3, 5) == [3]
-
-
-@pytest.fixture
-def session(tmp_path):
-    path = tmp_path / "run.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    return path
-
-
-def test_the_report_is_one_file_with_table_findings_and_figures(session, tmp_path):
-    outputs = [tmp_path / name for name in ("r.html", "r.pdf", "r.png", "r.svg")]
-    write_report(session, outputs)
-    page = outputs[0].read_text("utf-8")
-    assert page.count("data:image/png;base64,") == 4
-    assert "http" not in page and "src='/" not in page
-    assert "make_dataset" in page and "träin.py" in page and "This system has no nonsense." in page and "★" in page
-    assert outputs[1].read_bytes().startswith(b"%PDF")
-    assert QImage(str(outputs[2])).width() > 1000
-    assert "<svg" in outputs[3].read_text("utf-8")
-
-
-def test_a_report_is_written_without_a_display_and_without_torch(session, tmp_path):
-    code = f"""
-import sys
-from pathlib import Path
-from loaderscope.gui.report import write_report
-write_report(Path({str(session)!r}), [Path({str(tmp_path / "x.html")!r})])
-print("torch" in sys.modules)
-"""
-    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60, env=environment)
-    assert done.stdout.strip() == "False", done.stderr
-    assert (tmp_path / "x.html").stat().st_size > 10_000
-
-
-def test_a_report_that_cannot_be_written_raises(session, tmp_path):
-    with pytest.raises(OSError, match="no such folder"):
-        write_report(session, [tmp_path / "no such folder" / "r.html"])
-    with pytest.raises(OSError, match="no such folder"):
-        write_report(session, [tmp_path / "no such folder" / "r.pdf"])
-    with pytest.raises(OSError, match="no such folder"):
-        write_report(session, [tmp_path / "no such folder" / "r.png"])

@@ -39,7 +39,8 @@ class FindingsPanel(QWidget):
     def set_findings(self, findings: Sequence[Finding], recommendation: Recommendation | None, has_results: bool) -> None:
         """Shows them; nothing is redrawn when nothing changed."""
         palette = current_palette()
-        text = findings_html(findings, recommendation, palette)
+        blocks = findings_blocks(findings, recommendation, palette)
+        text = "".join(f'<p style="margin:0 0 9px 0">{block}</p>' for block in blocks)
         if not text:
             text = f'<p style="color:{palette.muted}">{NOTHING if has_results else EMPTY}</p>'
         if text != self._shown:
@@ -52,12 +53,12 @@ class FindingsPanel(QWidget):
         self.trialChosen.emit(int(url.path()))
 
 
-def findings_html(findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True) -> str:
-    """Recommendation and findings as simple HTML, for the panel and the report."""
+def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True) -> list[str]:
+    """Recommendation and findings as paragraphs of simple HTML, for the panel and the report."""
     blocks = []
     if recommendation is not None:
         name = f'<b style="color:{palette.good}">★ use {html.escape(config_text(recommendation.config))}</b>'
-        blocks.append(f'<p style="margin:0 0 9px 0">{name}<br>{html.escape(recommendation.why)}</p>')
+        blocks.append(f"{name}<br>{html.escape(recommendation.why)}")
     order = {"error": 0, "warning": 1, "info": 2}
     colours = {"error": palette.error, "warning": palette.warning, "info": palette.accent}
     for finding in sorted(findings, key=lambda finding: order.get(finding.severity, 3)):
@@ -70,5 +71,5 @@ def findings_html(findings: Sequence[Finding], recommendation: Recommendation | 
                 " …" if len(finding.trials) > 6 else ""
             )
             block += f'&nbsp; <span style="color:{palette.muted}">trial {shown}</span>'
-        blocks.append(f'<p style="margin:0 0 9px 0">{block}</p>')
-    return "".join(blocks)
+        blocks.append(block)
+    return blocks

@@ -1,0 +1,229 @@
+"""What a report tells, whatever it is written as: sections of words, tables and pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from loaderscope import __version__
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import TrialResult
+from loaderscope.gui.charts.figure import chart_figure
+from loaderscope.gui.charts.memory import memory_data, paint_memory
+from loaderscope.gui.charts.startup import paint_startup, startup_data
+from loaderscope.gui.charts.throughput import paint_throughput, throughput_data
+from loaderscope.gui.figures import Figure, date_of
+from loaderscope.gui.palette import LIGHT
+from loaderscope.gui.panels.findings import NOTHING, findings_blocks
+from loaderscope.gui.panels.results import COLUMNS, visible_columns
+from loaderscope.gui.report.pictures import timelines_of
+from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
+from loaderscope.gui.words import AXIS_LABELS, bytes_text, config_text, consumer_text, count_text, value_text
+from loaderscope.session.file import SessionFile
+from loaderscope.session.startup_table import format_experiment
+from loaderscope.session.verdict import Verdict, current_setting, judge
+from loaderscope.sweep.sink import Run
+from loaderscope.trace.model import Trace
+
+MOST_CHARACTERS = 1500
+"""Of one message; what a failing script says can be any length."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """A paragraph of simple HTML."""
+
+    html: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """Lines of text in columns."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRow:
+    """Cells, and a sentence below them that says why some are empty."""
+
+    cells: tuple[str, ...]
+    is_best: bool = False
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Titles of columns, what each means, and rows."""
+
+    titles: tuple[str, ...]
+    tips: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Names with their values."""
+
+    entries: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure that can be painted for any width.
+
+    Attributes:
+        caption: what it shows, in a sentence.
+        figure: gives it for a width in logical pixels.
+        is_half: two of them stand side by side where there is room.
+    """
+
+    caption: str
+    figure: Callable[[int], Figure]
+    is_half: bool = False
+
+
+Block = Words | Listing | Table | Facts | Picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Blocks below a heading."""
+
+    heading: str
+    blocks: tuple[Block, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What stands in the report.
+
+    Attributes:
+        target: what was measured, and the name of its script.
+        summary: the run in a sentence or two.
+    """
+
+    target: str
+    script: str
+    summary: str
+    sections: tuple[Section, ...]
+    colophon: str
+
+
+def gather(session: SessionFile) -> Report:
+    """The report of an opened session.
+
+    Raises:
+        SessionError: it is damaged.
+    """
+    run, results = session.run, list(session.results)
+    verdict = judge(run, results)
+    best = verdict.recommendation.config if verdict.recommendation is not None else None
+    shown = shown_trial(results, best)
+    trace = session.trace(shown.id) if shown is not None else None
+    timelines = timelines_of(session, results, current_setting(run), shown, trace)
+    sections = [
+        Section("What to do", _advice(verdict, results)),
+        Section("Results", _results(run, results, verdict)),
+        Section("Timeline", tuple(Picture(timeline.caption, timeline.figure) for timeline in timelines)),
+        Section("Figures", _charts(results, verdict, trace, shown)),
+        Section("How it was measured", (_facts(run, results),)),
+    ]
+    colophon = f"Made by Loaderscope {__version__}."
+    summary = shortened(verdict.summary) or "No trial was finished."
+    return Report(run.target.name, Path(run.script).name, summary, tuple(part for part in sections if part.blocks), colophon)
+
+
+def shown_trial(results: Sequence[TrialResult], best: TrialConfig | None) -> TrialResult | None:
+    """A good trial of the recommended setting, else the last that ran."""
+    run = [result for result in results if result.status != "skipped"]
+    good = [result for result in run if result.status == "ok"]
+    of_best = [result for result in good if result.config == best]
+    return next(iter(of_best or good[-1:] or run[-1:]), None)
+
+
+def shortened(text: str) -> str:
+    """A text that is not longer than anybody reads."""
+    return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS].rstrip() + " …"
+
+
+def _advice(verdict: Verdict, results: Sequence[TrialResult]) -> tuple[Block, ...]:
+    findings = [dataclasses.replace(finding, message=shortened(finding.message)) for finding in verdict.findings]
+    blocks = findings_blocks(findings, verdict.recommendation, LIGHT, links=False)
+    if not blocks and any(result.status == "ok" for result in results):
+        blocks = [html.escape(NOTHING)]
+    return tuple(Words(block) for block in blocks)
+
+
+def _results(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    if verdict.experiment is not None and verdict.experiment.costs:
+        blocks.append(Listing(format_experiment(dataclasses.asdict(verdict.experiment), 110)))
+    rows = rows_of(Snapshot(0, run, tuple(results), None, 0, 0, None, True, False), verdict.settings)
+    if not rows:
+        return (*blocks, Words("No trial was finished."))
+    columns = [column for index, column in enumerate(COLUMNS) if index in visible_columns(rows)]
+    best = verdict.recommendation.config if verdict.recommendation is not None else None
+    table = []
+    for row in rows:
+        cells = [column.text(row) for column in columns]
+        if row.config == best:
+            cells[0] = f"★ {cells[0]}"
+        note = " ".join(part for part in (row.reason, row.incomparable) if part) if row.status != "ok" or row.incomparable else ""
+        table.append(TableRow(tuple(cells), row.config == best, shortened(note)))
+    blocks.append(Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)))
+    return tuple(blocks)
+
+
+def _charts(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | None, shown: TrialResult | None) -> tuple[Block, ...]:
+    """The charts that show something."""
+    pictures = []
+    throughput = throughput_data(verdict.settings, verdict.recommendation)
+    if throughput.lines and verdict.experiment is None:
+        caption = "Steady throughput by number of workers, with 95 % intervals"
+        pictures.append(Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), is_half=True))
+    startup = startup_data(results)
+    if startup.bars:
+        caption = "Time from iter() to the first batch, by phase"
+        pictures.append(Picture(caption, lambda width: chart_figure(paint_startup, startup, size=_chart_size(width)), is_half=True))
+    memory = memory_data(trace)
+    if memory.lines and shown is not None:
+        caption = f"Memory of each process, trial {shown.id} · {config_text(shown.config)}"
+        pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), is_half=True))
+    return tuple(pictures)
+
+
+def _chart_size(width: int) -> tuple[int, int]:
+    return width, max(round(width * 0.45), 270)
+
+
+def _facts(run: Run, results: Sequence[TrialResult]) -> Facts:
+    request, environment, target = run.request, run.environment, run.target
+    axes = [
+        f"{AXIS_LABELS[name]} {', '.join(value_text(value) for value in values)}"
+        for name, values in dataclasses.asdict(request.axes).items()
+        if values and name in AXIS_LABELS
+    ]
+    batches = "all" if request.batches is None else request.batches
+    current = current_setting(run)
+    not_run = len(run.plan) - len(results)
+    memory_bytes = environment.get("memory_bytes")
+    facts = [
+        ("script", run.script),
+        ("target", f"{target.name} ({target.type_name or target.kind})"),
+        ("samples", "" if target.length is None else count_text(target.length, "sample")),
+        ("consumer", consumer_text(request.consumer)),
+        ("axes", "; ".join(axes)),
+        ("each trial", f"{batches} batches, {count_text(request.epochs, 'epoch')}, measured {count_text(request.repeats, 'time')}"),
+        ("not run", f"{count_text(not_run, 'trial')} of {len(run.plan)}: the sweep ended before" if not_run > 0 else ""),
+        ("your setting", config_text(current) if current is not None else ""),
+        ("training assumed", count_text(request.train_epochs, "epoch")),
+        ("platform", environment.get("platform")),
+        ("processors", f"{environment.get('usable_cpus')} usable of {environment.get('cpu_count')}"),
+        ("memory", bytes_text(memory_bytes) if memory_bytes else ""),
+        ("GPU, versions", environment_text(environment)),
+        ("date", date_of(run)),
+    ]
+    return Facts(tuple((name, str(value)) for name, value in facts if value))

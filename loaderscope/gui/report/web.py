@@ -1,0 +1,102 @@
+"""The report as one HTML page that needs nothing else: no network, no script, no other file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+from collections.abc import Iterable
+
+from loaderscope.gui.figures import png_bytes
+from loaderscope.gui.palette import LIGHT
+from loaderscope.gui.report.content import Block, Facts, Listing, Picture, Report, Section, Table, TableRow, Words
+
+WIDTH_PX = 1100
+HALF_PX = 640
+
+_STYLE = f"""
+:root {{ color-scheme: light; }}
+body {{ font: 15px/1.5 system-ui, "Segoe UI", sans-serif; color: {LIGHT.text}; background: {LIGHT.window}; margin: 0; }}
+main {{ max-width: 1140px; margin: 0 auto; padding: 28px 24px 48px; overflow-wrap: anywhere; }}
+h1 {{ font-size: 26px; margin: 0 0 4px; line-height: 1.25; }} h2 {{ font-size: 17px; margin: 32px 0 8px; }}
+p {{ margin: 0 0 9px; }} p.lead {{ font-size: 17px; margin: 6px 0 0; }} .muted {{ color: {LIGHT.muted}; }}
+figure {{ margin: 12px 0; background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius: 4px; padding: 8px; }}
+figure img {{ width: 100%; display: block; }} figcaption {{ color: {LIGHT.muted}; font-size: 13px; padding: 4px 4px 0; }}
+.pair {{ display: grid; grid-template-columns: 1fr 1fr; gap: 12px; }} .pair figure {{ margin: 0; }}
+table {{ border-collapse: collapse; background: {LIGHT.base}; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 4px 10px; border-bottom: 1px solid {LIGHT.grid}; text-align: right; white-space: nowrap; }}
+th {{ border-bottom: 1px solid {LIGHT.border}; }} tr.best td {{ background: #e3f0f9; font-weight: 600; }}
+td.note {{ text-align: left; white-space: normal; color: {LIGHT.muted}; }}
+table.facts td {{ text-align: left; white-space: normal; vertical-align: top; }} .scroll {{ overflow-x: auto; }}
+pre {{ background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius: 4px; padding: 8px; overflow-x: auto; font-size: 13px; }}
+@media (max-width: 900px) {{ .pair {{ display: block; }} .pair figure {{ margin: 12px 0; }} }}
+@page {{ margin: 12mm; }}
+@media print {{
+  body {{ font-size: 9.5pt; background: none; }} main {{ max-width: none; padding: 0; }} p.lead {{ font-size: 11pt; }}
+  h1 {{ font-size: 16pt; }} h2 {{ font-size: 12pt; break-after: avoid; }}
+  figure, tr, p, td {{ break-inside: avoid; }} thead {{ display: table-header-group; }}
+  th, td {{ padding: 2px 4px; font-size: 7.5pt; }} .scroll, pre {{ overflow: visible; }} pre {{ font-size: 7pt; white-space: pre-wrap; }}
+  tr.best td {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
+}}
+"""
+
+
+def to_html(report: Report) -> str:
+    """The whole page."""
+    title = html.escape(f"{report.target} of {report.script} – Loaderscope")
+    view = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+    head = f"<meta charset='utf-8'>{view}<title>{title}</title><style>{_STYLE}</style>"
+    parts = [
+        f"<h1>{html.escape(report.target)} <span class='muted'>of {html.escape(report.script)}</span></h1>",
+        f"<p class='lead'>{html.escape(report.summary)}</p>",
+        *(_section(section) for section in report.sections),
+        f"<p class='muted'>{html.escape(report.colophon)}</p>",
+    ]
+    body = "\n".join(parts)
+    return f"<!doctype html><html lang='en'><head>{head}</head><body><main>\n{body}\n</main></body></html>\n"
+
+
+def _section(section: Section) -> str:
+    return "\n".join((f"<section><h2>{html.escape(section.heading)}</h2>", *_blocks(section.blocks), "</section>"))
+
+
+def _blocks(blocks: Iterable[Block]) -> Iterable[str]:
+    for is_half, group in itertools.groupby(blocks, lambda block: isinstance(block, Picture) and block.is_half):
+        texts = [_block(block) for block in group]
+        yield from ["<div class='pair'>", *texts, "</div>"] if is_half and len(texts) > 1 else texts
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Words(text):
+            return f"<p>{text}</p>"
+        case Listing(text):
+            return f"<pre>{html.escape(text)}</pre>"
+        case Picture():
+            return _picture(block)
+        case Facts(entries):
+            rows = (f"<tr><td class='muted'>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in entries)
+            return f"<table class='facts'>{''.join(rows)}</table>"
+        case Table():
+            return _table(block)
+
+
+def _picture(picture: Picture) -> str:
+    image = picture.figure(HALF_PX if picture.is_half else WIDTH_PX).image()
+    source = "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
+    caption = html.escape(picture.caption)
+    return f"<figure><img src='{source}' alt='{caption}'><figcaption>{caption}</figcaption></figure>"
+
+
+def _table(table: Table) -> str:
+    head = "".join(
+        f"<th scope='col' title='{html.escape(tip)}'>{html.escape(title)}</th>" for title, tip in zip(table.titles, table.tips, strict=True)
+    )
+    rows = "".join(_row(row, len(table.titles)) for row in table.rows)
+    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+
+
+def _row(row: TableRow, columns: int) -> str:
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row.cells)
+    note = f"<tr><td colspan='{columns}' class='note'>{html.escape(row.note)}</td></tr>" if row.note else ""
+    return f"<tr{' class=best' if row.is_best else ''}>{cells}</tr>{note}"

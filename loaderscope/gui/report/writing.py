@@ -1,0 +1,76 @@
+"""Writes reports of session files; works without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from loaderscope.gui.figures import FigureError, caption_of, ensure_application
+from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.sheet import tall_page, write_pdf
+from loaderscope.gui.report.web import to_html
+from loaderscope.gui.timeline.figure import render
+from loaderscope.gui.words import pair_title
+from loaderscope.session.file import SessionFile
+
+PNG_SCALE = 2.0
+MOST_PIXELS = 32_000
+"""Of a side of a picture: Qt cannot paint on larger ones, and few programs show them."""
+
+
+def write_timeline(session: Path, output: Path, trials: Sequence[int]) -> None:
+    """Writes the timeline of one trial, or of two aligned at their first batch, as a figure; works without a display.
+
+    Args:
+        session: the file.
+        output: ends in `.png`, `.svg` or `.pdf`.
+        trials: numbers of one or two trials, from top to bottom.
+
+    Raises:
+        SessionError: the session cannot be read.
+        ValueError: a trial has no timeline, or two cannot be aligned.
+    """
+    ensure_application()
+    with SessionFile.open(session) as opened:
+        shown = []
+        for number in trials:
+            result = next((result for result in opened.results if result.id == number), None)
+            trace = opened.trace(number) if result is not None else None
+            if result is None or trace is None or trace.origin_ns is None:
+                raise ValueError(f"trial {number} has no timeline; `loaderscope show` lists the trials of a session")
+            shown.append((trace, pair_title(result)))
+        run = opened.run
+    (trace, title), below = shown[0], shown[1] if len(shown) > 1 else None
+    try:
+        render(trace, output, title=title, caption=caption_of(run), below=below)
+    except FigureError as error:
+        raise ValueError(str(error).rstrip(".")) from error
+
+
+def write_report(session: Path, outputs: Sequence[Path]) -> None:
+    """Writes the whole report of a session file.
+
+    Args:
+        session: the file.
+        outputs: `.html` is a page for a browser, `.pdf` has pages for print, `.svg` and `.png` are one tall page.
+
+    Raises:
+        SessionError: the session cannot be read.
+        ValueError: an output ends otherwise.
+        OSError: an output cannot be written.
+    """
+    ensure_application()
+    with SessionFile.open(session) as opened:
+        report = gather(opened)
+    for output in outputs:
+        suffix = output.suffix.lower()
+        try:
+            if suffix == ".html":
+                output.write_text(to_html(report), encoding="utf-8")
+            elif suffix == ".pdf":
+                write_pdf(report, output)
+            else:
+                page = tall_page(report)
+                page.write(output, min(PNG_SCALE, MOST_PIXELS / page.size.height()))
+        except FigureError as error:
+            raise OSError(str(error).rstrip(".")) from error

@@ -1,0 +1,232 @@
+"""Reports: each format tells everything, nothing is cut at a page's end, and no text of the user can break them."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+import support_session
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtSvg import QSvgRenderer
+
+from loaderscope.analysis.results import TrialResult
+from loaderscope.gui.report.content import Facts, Picture, Report, Section, Table, TableRow, Words, gather
+from loaderscope.gui.report.pieces import Piece, pieces_of
+from loaderscope.gui.report.sheet import WIDTH_PX, in_pages, write_pdf
+from loaderscope.gui.report.web import to_html
+from loaderscope.gui.report.writing import write_report
+from loaderscope.session.file import SessionFile, SessionWriter
+
+pytestmark = pytest.mark.usefixtures("qapp")
+
+EVIL = "<script>alert('x')</script> & \"quoted\" " + "long_name_" * 30
+
+
+def write_session(path, run, results=None):
+    writer = SessionWriter(path)
+    if results is None:
+        support_session.record(writer, run)
+    else:
+        writer.run_started(run)
+        for result in results:
+            writer.trial_finished(result, None)
+        writer.run_finished(cancelled=True)
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def session(tmp_path):
+    return write_session(tmp_path / "run.loaderscope", support_session.make_run())
+
+
+def blank(height, **more):
+    return Piece(height, lambda painter: None, **more)
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would fetch and run, the texts, and whether every element is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.tags, self.texts, self.alts, self.open = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "action", "data"):
+                self.fetched.append(value)
+            if name == "alt":
+                self.alts.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_page_needs_nothing_else_and_tells_everything(session, tmp_path):
+    write_report(session, [tmp_path / "r.html"])
+    text = (tmp_path / "r.html").read_text("utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert all(source.startswith("data:image/png;base64,") for source in page.fetched)
+    assert not re.search(r"url\(|@import|http", text)
+    assert len(page.fetched) == len(page.alts) >= 4 and all(page.alts)
+    for told in ("make_dataset", "träin.py", "This system has no nonsense.", "★ 2", "samples/s", "What to do", "torch 2.13.0", "2026-09"):
+        assert told in "".join(page.texts), told
+    assert "aligned at their first batch" in text
+
+
+def test_texts_of_the_user_stay_texts(tmp_path):
+    run = support_session.make_run(workers=(0,))
+    run = dataclasses.replace(run, script=f"/data/{EVIL}.py", target=dataclasses.replace(run.target, name=EVIL))
+    failed = support_session.TrialResult(
+        0, 0, "failed", support_session.config_of(2), support_session.ErrorInfo("ValueError", EVIL * 200, "Traceback …")
+    )
+    path = write_session(tmp_path / "evil.loaderscope", run, [failed])
+    outputs = [tmp_path / f"r{suffix}" for suffix in (".html", ".svg", ".pdf", ".png")]
+    write_report(path, outputs)
+    text = outputs[0].read_text("utf-8")
+    page = Page(text)
+    assert "script" not in page.tags and EVIL in "".join(page.texts)
+    assert len(text) < 40_000  # the message is cut
+    drawing = xml.etree.ElementTree.parse(outputs[1])
+    assert not [element for element in drawing.iter() if element.tag.endswith("script")]
+
+
+def test_the_drawing_has_text_as_text_and_looks_like_the_picture(session, tmp_path):
+    outputs = [tmp_path / "r.png", tmp_path / "r.svg"]
+    write_report(session, outputs)
+    drawing = xml.etree.ElementTree.parse(outputs[1])
+    words = " ".join("".join(element.itertext()) for element in drawing.iter() if element.tag.endswith("text"))
+    for told in ("What to do", "samples/s", "nonsense", "How it was measured", "worker 1", "since first batch"):
+        assert told in words, told
+    image = QImage(str(outputs[0]))
+    drawn = QImage(image.size(), QImage.Format.Format_RGB32)
+    drawn.fill(QColor("#ffffff"))
+    painter = QPainter(drawn)
+    QSvgRenderer(str(outputs[1])).render(painter, QRectF(drawn.rect()))
+    painter.end()
+    small = [picture.scaled(60, 200).convertToFormat(QImage.Format.Format_Grayscale8) for picture in (image, drawn)]
+    pairs = [[small[k].pixelColor(x, y).lightness() for k in (0, 1)] for x in range(60) for y in range(200)]
+    assert sum(abs(one - other) > 60 for one, other in pairs) < 0.03 * len(pairs)
+
+
+def test_no_row_and_no_figure_is_cut_at_a_page_and_titles_of_columns_are_repeated(session):
+    with SessionFile.open(session) as opened:
+        report = gather(opened)
+    table = Table(("a", "b"), ("", ""), tuple(TableRow((str(i), "x"), note="why " * 60 if i % 7 == 0 else "") for i in range(150)))
+    report = dataclasses.replace(report, sections=(*report.sections, Section("Many", (table,))))
+    tall = 1000.0
+    pages = in_pages(pieces_of(report, WIDTH_PX, tall), tall)
+    assert len(pages) > 4
+    for placed in pages:
+        ends = [one.y + one.piece.height for one in placed]
+        assert max(ends) <= tall
+        assert all(below.y >= end for end, below in zip(ends, placed[1:], strict=False))
+        assert not placed[-1].piece.stays_with_next
+    begun = [placed for placed in pages if any(one.piece.repeated for one in placed[1:2])]
+    assert len(begun) >= 3 and all(placed[0].piece is placed[1].piece.repeated for placed in begun)
+
+
+def test_a_heading_moves_to_the_page_of_what_it_is_above():
+    pages = in_pages([blank(60), blank(20, stays_with_next=True), blank(30)], 100)
+    assert [len(placed) for placed in pages] == [1, 2]
+
+
+def test_a_figure_taller_than_a_page_is_made_smaller(make_trace):
+    from loaderscope.gui.timeline.figure import timeline_figure
+
+    trace = make_trace(num_workers=64, batches=70)
+    picture = Picture("many workers", lambda width: timeline_figure(trace, title="64 workers", width=width))
+    assert picture.figure(WIDTH_PX).size.height() > 1000
+    report = Report("t", "s.py", "x", (Section("Timeline", (picture,)),), "")
+    assert max(piece.height for piece in pieces_of(report, WIDTH_PX, 1000.0)) <= 1000
+
+
+def test_the_pdf_has_numbered_pages(session, tmp_path):
+    write_report(session, [tmp_path / "r.pdf"])
+    content = (tmp_path / "r.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", content)) >= 2
+
+
+def test_a_table_of_all_columns_fits_the_page(tmp_path):
+    titles = tuple(f"column {i}" for i in range(24))
+    table = Table(titles, titles, (TableRow(("123.4 MB",) * 24),))
+    report = Report("t", "s.py", "", (Section("Results", (table,)),), "")
+    rows = [piece for piece in pieces_of(report, WIDTH_PX, 1000.0) if piece.repeated]
+    image = QImage(WIDTH_PX + 200, 40, QImage.Format.Format_RGB32)
+    image.fill(QColor("#ffffff"))
+    painter = QPainter(image)
+    rows[0].paint(painter)
+    painter.end()
+    inked = [x for x in range(image.width()) if any(image.pixelColor(x, y) != QColor("#ffffff") for y in range(12))]
+    assert inked and WIDTH_PX - 60 < max(inked) < WIDTH_PX
+
+
+def test_a_run_without_a_finished_trial_is_reported_as_such(tmp_path):
+    run = support_session.make_run(workers=(0, 1))
+    for name, results in (("none", []), ("skipped", [TrialResult(0, None, "skipped", support_session.config_of(0))])):
+        path = write_session(tmp_path / f"{name}.loaderscope", run, results)
+        outputs = [tmp_path / f"{name}{suffix}" for suffix in (".html", ".pdf", ".svg", ".png")]
+        write_report(path, outputs)
+        assert "How it was measured" in outputs[0].read_text("utf-8")
+        assert all(output.stat().st_size > 1000 for output in outputs)
+
+
+def test_facts_stay_on_one_page():
+    report = Report("t", "s.py", "", (Section("How", (Words("x"), Facts(tuple((str(i), "v") for i in range(9))))),), "")
+    pieces = pieces_of(report, WIDTH_PX, 1000.0)
+    tall = sum(piece.above + piece.height for piece in pieces) - 60
+    pages = in_pages(pieces, tall)
+    assert len(pages) == 2 and len(pages[1]) >= 9
+
+
+def test_a_report_is_written_without_a_display_and_without_torch(session, tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from loaderscope.gui.report.writing import write_report
+write_report(Path({str(session)!r}), [Path({str(tmp_path)!r}) / name for name in ("x.html", "x.pdf", "x.svg", "x.png")])
+print("torch" in sys.modules)
+"""
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.stdout.strip() == "False", done.stderr
+    assert (tmp_path / "x.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("suffix", ["html", "pdf", "png", "svg"])
+def test_a_report_that_cannot_be_written_raises_and_leaves_nothing(session, tmp_path, suffix):
+    with pytest.raises(OSError, match="no such folder"):
+        write_report(session, [tmp_path / "no such folder" / f"r.{suffix}"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.loaderscope"]
+
+
+def test_a_pdf_is_whole_or_not_there(session, tmp_path):
+    with SessionFile.open(session) as opened:
+        report = gather(opened)
+
+    def fail(width):
+        raise OSError("disk full")
+
+    broken = dataclasses.replace(report, sections=(Section("x", (Picture("x", fail),)),))
+    target = tmp_path / "r.pdf"
+    target.write_text("what was there before")
+    with pytest.raises(Exception, match="disk full"):
+        write_pdf(broken, target)
+    assert target.read_text() == "what was there before" and len(list(tmp_path.iterdir())) == 2
+    assert "disk" not in to_html(report)
