@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
-from . import consumers, exact_window, global_random, instrument, loaders, made_loaders, samples
+from . import consumers, exact_window, global_random, instrument, loaders, made_loaders, samples, used_devices
 from .consumers import Step
 from .device import DeviceClock, device_clock
 from .errors import UNSUPPORTED, AgentError, describe
@@ -69,6 +69,7 @@ class _Loop(NamedTuple):
     counts_lengths: bool
     asks_pinned: bool
     sampler: Optional[CountingSampler]  # where a batch comes of everything that it hands out
+    after_first_step: Optional[Callable[[], None]]
 
 
 class _Epoch(NamedTuple):
@@ -102,6 +103,9 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         clock, reason = device_clock(order.device, uses_device and order.record)
         if reason:
             notes.append(reason)
+        tells_later = used_devices.may_use_device(order)  # models may come to their devices as late as in the first step
+        if order.record and not tells_later:
+            used_devices.tell(order)
         by_length = loaders.dataset_kind(feed.dataset) == "iterable"
         loop = _Loop(
             step,
@@ -111,6 +115,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
             by_length and loader.batch_sampler is not None,
             _can_pin(order),
             None if by_length or made_loaders.iterates_its_own_way(loader) else sampler,
+            (lambda: used_devices.tell(order)) if order.record and tells_later else None,
         )
         start_ns = time.perf_counter_ns()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
@@ -211,6 +216,8 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             clock.add(number, moved, stepped)
             clock.poll()
         batches += 1
+        if batches == 1 and epoch == 0 and loop.after_first_step is not None:
+            loop.after_first_step()
         if after_batch is not None and after_batch():
             break
     del iterator

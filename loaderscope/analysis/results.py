@@ -139,11 +139,20 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class OwnCost:
-    """What the tool itself cost. `app_cpu_share` is the app's CPU time over the trial's wall time, in cores."""
+    """What the tool itself cost.
+
+    Attributes:
+        event_seconds: estimated time of the main process spent in recording.
+        app_cpu_share: the app's CPU time over the trial's wall time, in cores.
+        nvml_seconds: what asking the GPUs took the app; None without a GPU.
+        processes_seconds: what looking at the processes took the app.
+    """
 
     events: int
     event_seconds: float | None
     app_cpu_share: float | None
+    nvml_seconds: float | None = None
+    processes_seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,6 +260,8 @@ class TrialResult:
     gpu_other_idle_share: float | None = None  # idle while main does not wait; with the two before it adds up to 1
     device_clock_error_s: float | None = None  # bound of the error with which device times stand on the host's clock
     accelerator_share: float | None = None  # of an accelerator that needs the simulated step's time for a batch: busy, in steady state
+    energy_per_1000_samples_j: float | None = None  # of all GPUs that the trial uses, in its steady state
+    energy_reason: str | None = None  # why the energy is missing
     disk_share: float | None = None  # of the bytes read, those that came from disk and not from the page cache
     startup: Startup | None = None
     memory: Memory | None = None
@@ -295,6 +306,7 @@ class SettingResult:
     peak_total_bytes: int | None
     gpu_other_idle_share: float | None = None
     accelerator_share: float | None = None
+    energy_per_1000_samples_j: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -90,6 +90,7 @@ def _combine_one(config: TrialConfig, members: list[TrialResult], train_epochs: 
         gpu_busy_share=average(lambda trial: trial.gpu_busy_share),
         data_stall_share=average(lambda trial: trial.data_stall_share),
         peak_total_bytes=max(peaks, default=None),
+        energy_per_1000_samples_j=average(lambda trial: trial.energy_per_1000_samples_j),
         gpu_other_idle_share=average(lambda trial: trial.gpu_other_idle_share),
         accelerator_share=average(lambda trial: trial.accelerator_share),
     )

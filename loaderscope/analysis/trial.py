@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
+from loaderscope.analysis.energy import energy_per_1000_samples_j
 from loaderscope.analysis.epochs import clock_error_s, read_epochs
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured import measured_part
@@ -51,6 +52,8 @@ def analyse(  # noqa: PLR0917
     app_cpu_share: float | None,
     dataset_length: int | None = None,
     sent: Sequence[SentPart] | None = None,
+    nvml_seconds: float | None = None,
+    processes_seconds: float | None = None,
 ) -> TrialResult:
     """The row of one trial that was run, whatever became of it.
 
@@ -65,6 +68,8 @@ def analyse(  # noqa: PLR0917
         app_cpu_share: the app's CPU time over `seconds`, in cores.
         dataset_length: samples in the dataset, where that is known.
         sent: what each worker is sent, where it was weighed.
+        nvml_seconds: what asking the GPUs took the app; None without a GPU.
+        processes_seconds: what looking at the processes took the app.
     """
     config = planned.config
     trace = measured_part(trace)
@@ -80,6 +85,7 @@ def analyse(  # noqa: PLR0917
         reason = "no throughput: the number of samples in a batch cannot be told."
     elif throughput is not None and throughput.ci95 is None and reason is None:
         reason = "no interval: the blocks differ too much."
+    energy = energy_per_1000_samples_j(trace, steady, batch_samples)
     epoch_s = _epoch_estimate(times, full_epoch_batches(dataset_length, batch_samples, times, order.batches is None), per_batch)
     notes = [*trace.notes, *(outcome.notes if outcome else [])]
     if dataset_length is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
@@ -107,10 +113,12 @@ def analyse(  # noqa: PLR0917
         gpu_other_idle_share=shares.gpu_other_idle if shares else None,
         device_clock_error_s=clock_error_s(trace),
         accelerator_share=accelerator_share(steady, order.consumer),
+        energy_per_1000_samples_j=energy.value,
+        energy_reason=energy.reason,
         disk_share=disk_share(trace),
         startup=find_startup(trace, epochs, sent),
         memory=find_memory(trace),
-        own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share),
+        own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share, nvml_seconds, processes_seconds),
         signs=find_signs(trace, epochs, steady),
         gpu_window=GpuWindow.from_json(outcome.gpu_window) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,

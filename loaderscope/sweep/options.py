@@ -203,10 +203,29 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--step",
         metavar="KIND",
         type=consumer,
-        help="what takes the batches: none, sleep:MS, burn:MS, script, cuda:MS (the script's, else none)",
+        help="what takes the batches: none, sleep:MS, burn:MS, script, cuda:MS; for sleep and burn it is told how busy an "
+        "accelerator of that step time would be; sleep leaves the cores to the workers, burn competes for them (the script's, else none)",
     )
     work.add_argument("--device", help="move each batch there before the step, e.g. cuda:0 (no transfer)")
-    work.add_argument("--h2d", choices=("blocking", "non_blocking"), default="blocking", help="how it is moved (blocking)")
+    work.add_argument(
+        "--h2d",
+        choices=("blocking", "non_blocking", "overlapped"),
+        default="blocking",
+        help="how it is moved: overlapped is non_blocking on a stream of its own, beside the step before, as prefetchers do it; "
+        "both need --pin-memory on to be more than a name (blocking)",
+    )
+    work.add_argument(
+        "--gpu-window",
+        metavar="STEPS",
+        type=whole_number(1),
+        help="after the measured epochs of each setting, profile so many further steps with torch.profiler: exactly how busy the "
+        "GPU was, and the heaviest operators; they count for no other figure (none)",
+    )
+    work.add_argument(
+        "--pcie",
+        action="store_true",
+        help="read the throughput over PCIe of each GPU of the trial every 2 seconds; NVML measures for 20 ms a direction (off)",
+    )
 
     limits = parser.add_argument_group("limits and judgement")
     limits.add_argument(
@@ -275,5 +294,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         probe=options.probe,
         force=options.force,
         isolate=options.isolate,
+        gpu_window=options.gpu_window,
+        pcie=options.pcie,
         startup=options.startup,
     )

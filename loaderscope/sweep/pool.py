@@ -87,7 +87,7 @@ class Pool:
         self._sink.run_started(run)
         import numpy.ma  # noqa: F401  np.unique imports it at its first call, which must not be within a trial
 
-        sampler = Sampler()
+        sampler = Sampler(self._request.pcie)
         try:
             for trial in run.plan:
                 self._stop_if_asked()
@@ -170,6 +170,7 @@ class Pool:
             device=request.device,
             h2d=request.h2d,
             timeout_s=request.timeout_s,
+            gpu_window=request.gpu_window if not trial.repeat else None,
         )
 
     def _run_trial(self, trial: PlannedTrial, order: TrialOrder, scratch: Scratch, sampler: Sampler, length: int | None) -> None:
@@ -225,7 +226,20 @@ class Pool:
     def _analyse(self, trace: Trace, trial: PlannedTrial, order: TrialOrder, end: TrialEnd, length: int | None) -> TrialResult:
         """The trial's row. A fault of the analysis costs the numbers of this trial, not the sweep."""
         try:
-            return analyse(trace, trial, order, end.outcome, end.status, end.error, end.seconds, end.app_cpu_share, length, self._sent)
+            return analyse(
+                trace,
+                trial,
+                order,
+                end.outcome,
+                end.status,
+                end.error,
+                end.seconds,
+                end.app_cpu_share,
+                length,
+                self._sent,
+                end.nvml_seconds,
+                end.processes_seconds,
+            )
         except Exception as error:  # the border between what was measured and what is made of it
             self._log(f"Trial {trial.id} could not be analysed: {error}\n{traceback.format_exc()}")
             note = (
@@ -289,15 +303,15 @@ class Pool:
 def may_be_kept(isolate: bool, order: TrialOrder, end: TrialEnd, fingerprint: str | None) -> bool:
     """Whether the agent of this trial may run the next one: only while that cannot matter.
 
-    Not after the user's dataset or step ran inside of it (0 workers, threads, a script's step), a device was initialised,
-    a forkserver was started (it survives), the trial failed, or the dataset is no longer what it was.
+    Not after the user's dataset or step ran inside of it (0 workers, threads, a script's step), a device or the profiler was
+    initialised, a forkserver was started (it survives), the trial failed, or the dataset is no longer what it was.
     """
     config, outcome = order.config, end.outcome
     if isolate or end.status != "ok" or outcome is None or outcome.ran_user_code:
         return False
     if not config.num_workers or config.backend == "thread" or config.start_method == "forkserver":
         return False
-    if order.consumer.kind in ("script", "cuda") or order.device is not None or config.pin_memory:
+    if order.consumer.kind in ("script", "cuda") or order.device is not None or config.pin_memory or order.gpu_window is not None:
         return False
     return outcome.fingerprint == fingerprint
 

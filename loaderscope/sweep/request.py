@@ -51,6 +51,8 @@ class Request:
     probe: bool = True
     force: bool = False
     isolate: bool = False
+    gpu_window: int | None = None  # steps that are profiled after the measured epochs of each setting's first trial
+    pcie: bool = False  # read the throughput over PCIe, 20 ms of waiting a reading in the app
     startup: bool = False  # the start-up experiment, see sweep/startup_plan.py
 
     def to_json(self) -> dict[str, Any]:

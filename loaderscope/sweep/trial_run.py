@@ -31,6 +31,8 @@ class TrialEnd:
     outcome: TrialOutcome | None
     seconds: float
     app_cpu_share: float
+    nvml_seconds: float | None = None
+    processes_seconds: float | None = None
 
 
 def step_label(order: TrialOrder) -> str | None:
@@ -92,12 +94,12 @@ class TrialRun:
         finally:
             seconds = time.perf_counter() - began
             cpu_share = (time.process_time() - cpu_before) / max(seconds, 1e-9)
-            self._sampler.stop_watching()
+            sampling = self._sampler.stop_watching()
         self._take_in()
         self._reader.finish()
         trace.unavailable.update(self._sampler.unavailable())
         trace.version += 1
-        return TrialEnd(status, error, outcome, seconds, cpu_share)
+        return TrialEnd(status, error, outcome, seconds, cpu_share, sampling.nvml_s, sampling.processes_s)
 
     def _now_ns(self) -> int:
         """Now on the agent's clock."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import pynvml
 
 from loaderscope.telemetry.samples import Sample
+from loaderscope.telemetry.throttle import ALL_REASONS
 from loaderscope.trace.model import SeriesInfo
 
 UTILISATION_WINDOW_NS = 1_000_000_000 // 6
@@ -17,13 +19,11 @@ UTILISATION_WINDOW_NS = 1_000_000_000 // 6
 POWER_WINDOW_NS = 1_000_000_000
 """Power is an average over 1 s on Ampere and newer."""
 
-_THROTTLING = {
-    0x08: "hardware slowdown",
-    0x20: "software thermal slowdown",
-    0x40: "hardware thermal slowdown",
-    0x80: "hardware power brake",
-}
-"""nvml.h, nvmlClocksEventReasons; 0x04, the software power cap, is how every busy GPU runs and is no throttling."""
+PCIE_WINDOW_NS = 20_000_000
+"""A reading of the throughput measures, and blocks, for so long (nvml.h, nvmlDeviceGetPcieThroughput)."""
+
+_GIVE_UP_AFTER = 3
+"""Readings in a row that may fail for a reason that could pass."""
 
 
 class _Metric(NamedTuple):
@@ -32,20 +32,47 @@ class _Metric(NamedTuple):
     unit: str
     read: Callable[[Any], float]
     window_ns: int = 0
+    of_part: bool = False  # told for a part of a GPU (MIG), too
 
 
 _FAST = (
     _Metric("utilisation", "gpu_utilisation", "%", lambda gpu: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu, UTILISATION_WINDOW_NS),
-    _Metric("memory", "gpu_memory", "bytes", lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used),
+    _Metric("memory", "gpu_memory", "bytes", lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used, of_part=True),
 )
 _SLOW = (
     _Metric("power", "gpu_power", "W", lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000, POWER_WINDOW_NS),
+    _Metric("power_limit", "gpu_power", "W", lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000),
     _Metric("temperature", "gpu_temperature", "°C", lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
     _Metric("sm_clock", "gpu_clock", "MHz", lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)),
     _Metric("memory_clock", "gpu_clock", "MHz", lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM)),
     # the older of the two names of one call, which every driver has
-    _Metric("throttle", "gpu_throttle", "reasons", lambda gpu: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu) & sum(_THROTTLING)),
+    _Metric("throttle", "gpu_throttle", "", lambda gpu: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu) & ALL_REASONS),
+    _Metric("energy", "gpu_energy", "J", lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000),
 )
+_PCIE = (  # directions as the GPU sees them, in KB/s
+    _Metric(
+        "pcie_received",
+        "gpu_pcie",
+        "bytes/s",
+        lambda gpu: pynvml.nvmlDeviceGetPcieThroughput(gpu, pynvml.NVML_PCIE_UTIL_RX_BYTES) * 1000,
+        PCIE_WINDOW_NS,
+    ),
+    _Metric(
+        "pcie_sent",
+        "gpu_pcie",
+        "bytes/s",
+        lambda gpu: pynvml.nvmlDeviceGetPcieThroughput(gpu, pynvml.NVML_PCIE_UTIL_TX_BYTES) * 1000,
+        PCIE_WINDOW_NS,
+    ),
+)
+
+_LABELS = {"utilisation": "utilisation", "memory": "memory in use (all processes)", "power_limit": "enforced power limit"} | {
+    "sm_clock": "SM clock",
+    "throttle": "throttling",
+    "energy": "energy counter",
+    "pcie_received": "received over PCIe by",
+    "pcie_sent": "sent over PCIe by",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,38 +89,68 @@ class Gpu:
         return dataclasses.asdict(self)
 
 
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What can be watched: a GPU, or a part of one (a MIG instance), of which NVML tells less.
+
+    Attributes:
+        key: beginning of the keys of its series.
+        whole: the GPU's handle.
+        part: the instance's own handle; None for a whole GPU.
+        is_partitioned: the GPU is divided into instances.
+    """
+
+    key: str
+    label: str
+    uuid: str
+    name: str
+    whole: Any
+    part: Any | None = None
+    is_partitioned: bool = False
+
+
 class Nvml:
     """NVML while it is in use.
 
     Attributes:
         gpus: what was found.
-        unavailable: group -> reason for what cannot be measured; `gpu` when there is nothing at all.
+        devices: the GPUs, in the order of their index, then the instances into which some are divided.
+        unavailable: key -> reason for what cannot be measured: `gpu` when there is nothing at all, `gpu-0` for a GPU,
+            `gpu-0/power` for one of its figures.
+        seconds: time spent within NVML by `fast` and `slow`.
     """
 
     def __init__(self) -> None:
         self.gpus: list[Gpu] = []
+        self.devices: list[Device] = []
         self.unavailable: dict[str, str] = {}
-        self._handles: list[Any] = []
+        self.seconds = 0.0
+        self._failures: dict[str, int] = {}
         self._open = False
         try:
             pynvml.nvmlInit()
             self._open = True
-            for index in range(pynvml.nvmlDeviceGetCount()):
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                self.gpus.append(_describe(index, handle))
-                self._handles.append(handle)
+            count = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError as error:
             self.unavailable["gpu"] = _reason(error)
-        if not self.gpus:
-            self.unavailable.setdefault("gpu", "NVML reports no GPU on this machine")
+            return
+        for index in range(count):
+            self._find(index)
+        self.devices.sort(key=lambda device: device.part is not None)
+        if not count:
+            self.unavailable["gpu"] = "NVML reports no GPU on this machine"
 
-    def fast(self, now_ns: int) -> list[Sample]:
+    def fast(self, devices: Iterable[Device], now_ns: int) -> list[Sample]:
         """Utilisation and memory: microseconds a call, good for 5 to 10 Hz."""
-        return self._read(_FAST, now_ns)
+        return self._timed(_FAST, devices, now_ns)
 
-    def slow(self, now_ns: int) -> list[Sample]:
-        """Power, temperature, clocks and throttling: once a second."""
-        return self._read(_SLOW, now_ns)
+    def slow(self, devices: Iterable[Device], now_ns: int) -> list[Sample]:
+        """Power, temperature, clocks, throttling and the energy counter: once a second."""
+        return self._timed(_SLOW, devices, now_ns)
+
+    def pcie(self, devices: Iterable[Device]) -> list[Sample]:
+        """Throughput over PCIe; blocks 20 ms for each direction of each GPU, so for a thread of its own."""
+        return [sample for device in devices for metric in _PCIE for sample in self._read((metric,), (device,), None)]
 
     def close(self) -> None:
         if self._open:
@@ -103,26 +160,94 @@ class Nvml:
             except pynvml.NVMLError:
                 pass
 
-    def _read(self, metrics: tuple[_Metric, ...], now_ns: int) -> list[Sample]:
-        samples = []
-        for gpu, handle in zip(self.gpus, self._handles, strict=True):
-            for metric in metrics:
-                key = f"gpu-{gpu.index}/{metric.name}"
-                if key in self.unavailable:
-                    continue  # what a GPU does not support it will not support a second later
-                try:
-                    value = float(metric.read(handle))
-                except pynvml.NVMLError as error:
-                    self.unavailable[key] = _reason(error)
-                    continue
-                label = f"{metric.name.replace('_', ' ')} of GPU {gpu.index} ({gpu.name})"
-                samples.append(Sample(SeriesInfo(key, metric.group, label, metric.unit, None, metric.window_ns), now_ns, value))
+    def _find(self, index: int) -> None:
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            gpu = _describe(index, handle)
+        except pynvml.NVMLError as error:  # one that has died hides no other
+            self.unavailable[f"gpu-{index}"] = _reason(error)
+            return
+        self.gpus.append(gpu)
+        instances = _instances(handle)
+        label = f"GPU {index} ({gpu.name})"
+        self.devices.append(Device(f"gpu-{index}", label, gpu.uuid, gpu.name, handle, is_partitioned=instances is not None))
+        for number, part in (instances or {}).items():
+            try:
+                uuid, name = _text(pynvml.nvmlDeviceGetUUID(part)), _text(pynvml.nvmlDeviceGetName(part))
+            except pynvml.NVMLError:
+                continue
+            key = f"gpu-{index}-mig-{number}"
+            self.devices.append(Device(key, f"GPU {index}, MIG {number} ({name})", uuid, name, handle, part, True))
+
+    def _timed(self, metrics: tuple[_Metric, ...], devices: Iterable[Device], now_ns: int) -> list[Sample]:
+        began = time.perf_counter()
+        samples = self._read(metrics, devices, now_ns)
+        self.seconds += time.perf_counter() - began
         return samples
 
+    def _read(self, metrics: tuple[_Metric, ...], devices: Iterable[Device], now_ns: int | None) -> list[Sample]:
+        """Values stamped with `now_ns`, or with the end of each call."""
+        samples: list[Sample] = []
+        for device in devices:
+            for metric in metrics:
+                key = f"{device.key}/{metric.name}"
+                if self.unavailable.keys() & {"gpu", device.key, key}:
+                    continue  # what a GPU does not support it will not support a second later
+                if device.is_partitioned and metric.name == "utilisation":
+                    self.unavailable[key] = "NVML tells no utilisation of a GPU that is partitioned (MIG)"
+                    continue
+                try:
+                    value = float(metric.read(device.part if metric.of_part and device.part is not None else device.whole))
+                except pynvml.NVMLError as error:
+                    self._note(device, key, error)
+                    continue
+                self._failures.pop(key, None)
+                info = SeriesInfo(key, metric.group, _label(metric, device), metric.unit, None, metric.window_ns)
+                samples.append(Sample(info, time.perf_counter_ns() if now_ns is None else now_ns, value))
+        return samples
 
-def throttling_in_words(reasons: int) -> list[str]:
-    """The names of the throttle reasons in a value of `gpu-N/throttle`."""
-    return [text for bit, text in _THROTTLING.items() if reasons & bit]
+    def _note(self, device: Device, key: str, error: pynvml.NVMLError) -> None:
+        """Files the reason of a failed reading under all that it concerns; what may pass is tried again a few times."""
+        kind = type(error).__name__
+        if kind in _LIBRARY_ERRORS:
+            self.unavailable["gpu"] = f"the NVIDIA driver stopped answering: {_reason(error)}"
+        elif kind in _GPU_ERRORS:
+            self.unavailable[device.key] = f"{_reason(error)} while it was being watched"
+        elif kind in _LASTING_ERRORS:
+            self.unavailable[key] = _reason(error)
+        else:
+            self._failures[key] = self._failures.get(key, 0) + 1
+            if self._failures[key] >= _GIVE_UP_AFTER:
+                self.unavailable[key] = _reason(error)
+
+
+_LIBRARY_ERRORS = ("NVMLError_Uninitialized", "NVMLError_DriverNotLoaded", "NVMLError_LibRmVersionMismatch")
+_GPU_ERRORS = ("NVMLError_GpuIsLost", "NVMLError_ResetRequired")
+_LASTING_ERRORS = ("NVMLError_NotSupported", "NVMLError_FunctionNotFound", "NVMLError_NoPermission", "NVMLError_InvalidArgument")
+
+
+def _label(metric: _Metric, device: Device) -> str:
+    label = _LABELS.get(metric.name, metric.name.replace("_", " "))
+    joined = " " if metric.group == "gpu_pcie" else " of "
+    whole = ", all of the GPU" if device.part is not None and not metric.of_part else ""
+    return f"{label}{joined}{device.label}{whole}"
+
+
+def _instances(handle: Any) -> dict[int, Any] | None:
+    """Handles of the parts into which a GPU is divided, by number; None where it is not."""
+    try:
+        if not pynvml.nvmlDeviceGetMigMode(handle)[0]:
+            return None
+        count = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)
+    except pynvml.NVMLError:  # GPUs and drivers that have no such mode
+        return None
+    found = {}
+    for number in range(count):
+        try:
+            found[number] = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+        except pynvml.NVMLError:  # that place is not taken
+            continue
+    return found
 
 
 def _describe(index: int, handle: Any) -> Gpu:
@@ -142,10 +267,12 @@ def _reason(error: pynvml.NVMLError) -> str:
     sentences = {
         "NVMLError_LibraryNotFound": "no NVIDIA driver: its library NVML (libnvidia-ml) was not found",
         "NVMLError_DriverNotLoaded": "NVML was found, but the NVIDIA driver is not loaded",
+        "NVMLError_Uninitialized": "NVML is no longer initialised",
         "NVMLError_NotSupported": "this GPU does not report it",
         "NVMLError_FunctionNotFound": "this driver's NVML does not have the call",
         "NVMLError_NoPermission": "NVML does not allow this user to read it",
         "NVMLError_LibRmVersionMismatch": "the NVIDIA driver was updated and the machine has not been restarted since",
         "NVMLError_GpuIsLost": "the GPU fell off the bus",
+        "NVMLError_ResetRequired": "the GPU needs a reset",
     }
     return sentences.get(type(error).__name__, f"NVML says: {error}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from loaderscope.telemetry.gpus import GpuSampler
 from loaderscope.telemetry.nvml import Gpu, Nvml
 from loaderscope.telemetry.processes import ProcessSampler
 from loaderscope.telemetry.samples import Sample
@@ -16,7 +19,6 @@ INTERVAL_S = 0.2
 PROCESS_INTERVAL_S = 0.25
 """For up to 8 processes; more are looked at less often, so that the app's own cost stays the same."""
 PROCESSES_AT_FULL_RATE = 8
-SLOW_INTERVAL_S = 1.0
 SHORT_TRIAL_S = 1.0
 """A trial may be over before its memory was looked at: in its first second new processes are looked for more often ..."""
 LOOK_S = 0.05
@@ -25,17 +27,45 @@ LOOK_S = 0.05
 NamedPids = Callable[[], list[tuple[str, int]]]
 
 
+class SamplingCost(NamedTuple):
+    """Seconds that sampling a trial took, in the app's process. `nvml_s` is None without a GPU; PCIe is waiting and not in it."""
+
+    nvml_s: float | None = None
+    processes_s: float = 0.0
+
+
+@dataclasses.dataclass
+class _Job:
+    pids: NamedPids
+    processes: ProcessSampler
+    gpus: GpuSampler
+    processes_s: float = 0.0
+
+    def sample_processes(self, named: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
+        began = time.perf_counter()
+        samples = self.processes.sample(named, memory_now)
+        self.processes_s += time.perf_counter() - began
+        return samples
+
+
 class Sampler:
     """Samples until it is closed; between trials it only waits.
 
     The samples go through a queue: only the thread that owns a trace may append to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pcie: bool = False) -> None:
+        """Looks for GPUs.
+
+        Args:
+            pcie: whether throughput over PCIe is read, which costs 20 ms of waiting a reading in a thread of its own.
+        """
         self._nvml = Nvml()
+        self._reads_pcie = pcie
         self._samples: queue.SimpleQueue[Sample] = queue.SimpleQueue()
         self._condition = threading.Condition()
-        self._job: tuple[NamedPids, ProcessSampler] | None = None
+        self._job: _Job | None = None
+        self._ended: _Job | None = None
         self._closed = False
         self._watching_since = 0.0
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
@@ -54,17 +84,25 @@ class Sampler:
         """
         with self._condition:
             self._drop_samples()
-            self._job = (processes, ProcessSampler(log_dir))
+            gpus = GpuSampler(self._nvml, log_dir, self._put if self._reads_pcie else None)
+            self._job = _Job(processes, ProcessSampler(log_dir), gpus)
             self._watching_since = time.monotonic()
             self._condition.notify()
 
-    def stop_watching(self) -> None:
-        """Ends with a trial; when this returns, no more samples of it come. A trial that was short is looked at once more."""
+    def stop_watching(self) -> SamplingCost:
+        """Ends with a trial and tells what it cost; when this returns, no more samples of it come.
+
+        A trial that was short is looked at once more.
+        """
         with self._condition:
-            if self._job is not None and time.monotonic() - self._watching_since < SHORT_TRIAL_S:
-                processes, sampler = self._job
-                self._put(sampler.sample(processes(), memory_now=True))
-            self._job = None
+            job, self._job = self._job, None
+            if job is None:
+                return SamplingCost()
+            if time.monotonic() - self._watching_since < SHORT_TRIAL_S:
+                self._put(job.sample_processes(job.pids(), memory_now=True))
+            self._put(job.gpus.finish())
+            self._ended = job
+            return SamplingCost(job.gpus.seconds, job.processes_s)
 
     def drain(self) -> list[Sample]:
         """The samples since the last call."""
@@ -76,12 +114,9 @@ class Sampler:
                 return samples
 
     def unavailable(self) -> dict[str, str]:
-        """Groups that cannot be measured here, with the reason."""
-        reasons = dict(self._nvml.unavailable)
-        job = self._job
-        if job is not None:
-            reasons.update(dict(job[1].unavailable))
-        return reasons
+        """What cannot be measured here, or could not be in the trial that ended last, with the reason."""
+        job = self._job or self._ended
+        return {} if job is None else {**job.gpus.unavailable, **job.processes.unavailable}
 
     def close(self) -> None:
         with self._condition:
@@ -94,25 +129,22 @@ class Sampler:
         self.drain()
 
     def _run(self) -> None:
-        next_process = next_slow = 0.0
+        next_process = 0.0
         known: list[tuple[str, int]] = []
         with self._condition:
             while not self._closed:
-                if self._job is None:
-                    next_process = next_slow = 0.0
+                job = self._job
+                if job is None:
+                    next_process = 0.0
                     self._condition.wait()
                     continue
                 now = time.monotonic()
-                self._put(self._nvml.fast(time.perf_counter_ns()))
-                if now >= next_slow:
-                    next_slow = now + SLOW_INTERVAL_S
-                    self._put(self._nvml.slow(time.perf_counter_ns()))
-                processes, sampler = self._job
-                named = processes()
+                self._put(job.gpus.sample())
+                named = job.pids()
                 if now >= next_process or named != known:
                     known = named
                     next_process = now + PROCESS_INTERVAL_S * max(1.0, len(named) / PROCESSES_AT_FULL_RATE)
-                    self._put(sampler.sample(named))
+                    self._put(job.sample_processes(named))
                 pause_s = INTERVAL_S if self._nvml.gpus else max(0.01, next_process - time.monotonic())
                 # processes that have just appeared may soon be gone
                 self._condition.wait(min(pause_s, LOOK_S) if now - self._watching_since < SHORT_TRIAL_S else pause_s)

@@ -9,63 +9,167 @@ import sys
 
 import pytest
 
-from loaderscope.telemetry.nvml import throttling_in_words
+from loaderscope.telemetry.throttle import throttling_in_words
 
 SOURCE = pathlib.Path(__file__).parent / "fake_nvml.c"
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 READ = """
-import json
+import json, sys
 from loaderscope.telemetry.nvml import Nvml
 nvml = Nvml()
-samples = [sample for round in range(2) for sample in (*nvml.fast(7), *nvml.slow(8))]
+samples = []
+for round in range(int(sys.argv[1])):
+    samples += (*nvml.fast(nvml.devices, 7), *nvml.slow(nvml.devices, 8))
+values = {}
+for sample in samples:
+    values.setdefault(sample.info.key, []).append(sample.value)
 print(json.dumps({
     "gpus": [gpu.to_json() for gpu in nvml.gpus],
-    "values": {sample.info.key: sample.value for sample in samples},
+    "values": values,
+    "labels": {sample.info.key: sample.info.label for sample in samples},
     "windows": {sample.info.key: sample.info.window_ns for sample in samples},
     "unavailable": nvml.unavailable,
+    "seconds": nvml.seconds,
 }))
 nvml.close()
 """
+TRIAL = """
+import json, pathlib, sys
+from loaderscope.telemetry.gpus import GpuSampler
+from loaderscope.telemetry.nvml import Nvml
+told, log_dir, pcie = json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]), []
+sampler = GpuSampler(Nvml(), log_dir, pcie.extend if sys.argv[3] == "pcie" else None)
+before = [len(sampler.sample()) for round in range(2)]
+if told is not None:
+    (log_dir / "devices.json").write_text(json.dumps(told))
+after = sampler.sample()
+import threading
+if sys.argv[3] == "pcie":
+    for thread in threading.enumerate():
+        if thread.name == "pcie sampler":
+            thread.join(0.5)
+after += sampler.finish()
+print(json.dumps({
+    "before": before,
+    "keys": sorted({sample.info.key for sample in after}),
+    "utilisations": sum(sample.info.group == "gpu_utilisation" for sample in after),
+    "pcie": {sample.info.key: [sample.value, sample.info.window_ns] for sample in pcie},
+    "unavailable": sampler.unavailable,
+    "seconds": sampler.seconds,
+    "threads": [thread.name for thread in threading.enumerate()],
+}))
+"""
+A, B = "aaaaaaaa-1111-2222-3333-444444444444", "bbbbbbbb-1111-2222-3333-444444444444"
+
+
+def build(folder: pathlib.Path, *options: str) -> pathlib.Path:
+    if COMPILER is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler and Linux")
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-w", *options, "-o", str(folder / "libnvidia-ml.so.1"), str(SOURCE)], check=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def library_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    if COMPILER is None or sys.platform != "linux":
-        pytest.skip("needs a C compiler and Linux")
-    folder = tmp_path_factory.mktemp("nvml")
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-w", "-o", str(folder / "libnvidia-ml.so.1"), str(SOURCE)], check=True)
-    return folder
+    return build(tmp_path_factory.mktemp("nvml"))
 
 
-def read(folder: pathlib.Path, **environment: str) -> dict:
+@pytest.fixture(scope="module")
+def old_library_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return build(tmp_path_factory.mktemp("old-nvml"), "-DOLD")
+
+
+def run(program: str, folder: pathlib.Path, arguments: list[str], environment: dict[str, str]) -> dict:
     done = subprocess.run(
-        [sys.executable, "-c", READ], env={**os.environ, "LD_LIBRARY_PATH": str(folder), **environment}, capture_output=True, check=True
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "LD_LIBRARY_PATH": str(folder), **environment},
+        capture_output=True,
+        check=True,
     )
     return json.loads(done.stdout)
+
+
+def read(folder: pathlib.Path, rounds: int = 2, **environment: str) -> dict:
+    return run(READ, folder, [str(rounds)], environment)
+
+
+def sample_trial(folder: pathlib.Path, log_dir: pathlib.Path, used: list | None, pcie: bool = False, **told: str | None) -> dict:
+    """A trial that tells after two rounds which devices it uses: pairs of index and UUID; None: it never gets that far."""
+    devices = None if used is None else [{"name": f"cuda:{index}", "index": index, "uuid": uuid} for index, uuid in used]
+    message = None if devices is None else {"devices": devices, "visible": told.get("visible"), "order": told.get("order")}
+    environment = {key: value for key, value in told.items() if key.startswith("FAKE")}
+    return run(TRIAL, folder, [json.dumps(message), str(log_dir), "pcie" if pcie else ""], environment)
+
+
+def gpus_of(told: dict) -> set[str]:
+    return {key.partition("/")[0] for key in told["keys"]}
 
 
 def test_values_come_with_unit_window_and_uuid(library_folder):
     told = read(library_folder)
     assert [(gpu["uuid"], gpu["name"], gpu["memory_bytes"]) for gpu in told["gpus"]] == [
-        ("GPU-aaaa", "Fake 100", 1000),
-        ("GPU-bbbb", "Fake 100", 1000),
+        (f"GPU-{A}", "Fake 100", 1000),
+        (f"GPU-{B}", "Fake 100", 1000),
     ]
     values = told["values"]
-    assert (values["gpu-0/utilisation"], values["gpu-1/utilisation"]) == (40, 41)
-    assert (values["gpu-0/memory"], values["gpu-0/power"], values["gpu-0/temperature"]) == (250, 71.5, 55)
-    assert (values["gpu-0/sm_clock"], values["gpu-0/memory_clock"]) == (1800, 9000)
+    assert (values["gpu-0/utilisation"], values["gpu-1/utilisation"]) == ([41, 43], [52, 54])
+    assert (values["gpu-0/memory"], values["gpu-0/power"], values["gpu-0/power_limit"]) == ([250] * 2, [71.5] * 2, [300] * 2)
+    assert values["gpu-0/temperature"] == [56, 58]
+    assert (values["gpu-0/sm_clock"], values["gpu-0/memory_clock"]) == ([1800] * 2, [9000] * 2)
     assert 1e9 / 6 - 1 <= told["windows"]["gpu-0/utilisation"] <= 1e9
     assert told["windows"]["gpu-0/memory"] == 0
+    assert "all processes" in told["labels"]["gpu-0/memory"]
+    assert 0 < told["seconds"] < 1
+
+
+def test_throttling_is_told_and_a_power_cap_is_none(library_folder):
+    values = read(library_folder, rounds=3)["values"]["gpu-0/throttle"]
+    assert values == [0, 0, 0x40]
+    assert throttling_in_words(0x04 | 0x40) == ["hardware thermal slowdown"]
+    assert throttling_in_words(0x04) == []
+
+
+def test_the_energy_counter_grows(library_folder):
+    before, after = read(library_folder)["values"]["gpu-0/energy"]
+    assert 0 < before <= after
 
 
 def test_what_a_gpu_does_not_report_has_a_reason_and_no_value(library_folder):
     told = read(library_folder)
     assert "gpu-1/power" not in told["values"]
-    assert told["unavailable"]["gpu-1/power"] == "this GPU does not report it"
-    assert told["unavailable"]["gpu-1/memory_clock"] == "this GPU does not report it"
-    assert "gpu-0/throttle" not in told["values"]
-    assert told["unavailable"]["gpu-0/throttle"] == "this driver's NVML does not have the call"
+    for figure in ("power", "memory_clock", "energy"):
+        assert told["unavailable"][f"gpu-1/{figure}"] == "this GPU does not report it"
     assert "gpu" not in told["unavailable"]
+
+
+def test_what_an_old_driver_lacks_has_a_reason_and_the_rest_goes_on(old_library_folder):
+    told = read(old_library_folder)
+    for figure in ("throttle", "energy", "power_limit"):
+        assert told["unavailable"][f"gpu-0/{figure}"] == "this driver's NVML does not have the call"
+    assert told["values"]["gpu-0/power"] == [71.5] * 2
+
+
+def test_a_gpu_that_is_lost_ends_its_lanes_and_no_others(library_folder):
+    told = read(library_folder, rounds=4, FAKE_NVML_LOST="2")
+    assert told["unavailable"]["gpu-1"] == "the GPU fell off the bus while it was being watched"
+    assert {key: len(values) for key, values in told["values"].items() if "utilisation" in key} == {
+        "gpu-0/utilisation": 4,
+        "gpu-1/utilisation": 2,
+    }
+    assert "gpu-1/memory" not in told["unavailable"]  # one reason, not one for each figure
+
+
+def test_a_driver_that_disappears_ends_all_lanes_with_one_reason(library_folder):
+    told = read(library_folder, rounds=4, FAKE_NVML_GONE="4")
+    assert told["unavailable"]["gpu"] == "the NVIDIA driver stopped answering: NVML is no longer initialised"
+    assert {len(told["values"][f"gpu-{index}/utilisation"]) for index in (0, 1)} == {2}
+
+
+@pytest.mark.parametrize(("failures", "left", "reasons"), [("2", 3, 0), ("9", 0, 1)])
+def test_an_error_that_passes_is_tried_again_a_few_times(library_folder, failures, left, reasons):
+    told = read(library_folder, rounds=5, FAKE_NVML_FLAKY=failures, FAKE_NVML_COUNT="1")
+    assert len(told["values"].get("gpu-0/temperature", [])) == left
+    assert sum(key == "gpu-0/temperature" for key in told["unavailable"]) == reasons
 
 
 @pytest.mark.parametrize(("code", "words"), [("9", "driver is not loaded"), ("18", "restarted since"), ("999", "NVML says")])
@@ -88,6 +192,56 @@ def test_no_library_is_a_reason(tmp_path):
     assert "libnvidia-ml" in told["unavailable"]["gpu"]
 
 
-def test_a_power_cap_is_no_throttling():
-    assert throttling_in_words(0x04) == []
-    assert throttling_in_words(0x04 | 0x40) == ["hardware thermal slowdown"]
+@pytest.mark.parametrize(
+    ("used", "told", "expected"),
+    [
+        ([(0, B)], {}, {"gpu-1"}),
+        ([(0, None)], {"visible": "1"}, {"gpu-1"}),
+        ([(0, None)], {"visible": "1", "order": "PCI_BUS_ID"}, {"gpu-1"}),
+        ([(1, None)], {"visible": "GPU-bbbb, GPU-aaaa"}, {"gpu-0"}),
+        ([(0, A), (1, B)], {"visible": "0,1"}, {"gpu-0", "gpu-1"}),
+    ],
+)
+def test_only_the_gpus_that_a_trial_uses_are_sampled_from_its_begin_on(library_folder, tmp_path, used, told, expected):
+    found = sample_trial(library_folder, tmp_path, used, **told)
+    assert found["before"] == [0, 0]
+    assert gpus_of(found) == expected
+    assert found["utilisations"] == 3 * len(expected)  # those before it was told came later
+    assert not found["unavailable"].keys() & {"gpu", "gpu_devices"}
+    assert found["seconds"] > 0
+
+
+def test_a_trial_without_a_gpu_shows_all_of_the_machine_and_says_so(library_folder, tmp_path):
+    found = sample_trial(library_folder, tmp_path, [])
+    assert gpus_of(found) == {"gpu-0", "gpu-1"}
+    assert found["unavailable"]["gpu_devices"].startswith("the trial uses no GPU; what NVML says is of all 2 GPUs of this machine")
+
+
+def test_a_trial_that_ends_before_its_first_step_keeps_what_was_sampled(library_folder, tmp_path):
+    assert sample_trial(library_folder, tmp_path, None)["utilisations"] == 6
+
+
+def test_a_gpu_that_cannot_be_found_is_a_reason_and_no_other_is_shown_for_it(library_folder, tmp_path):
+    found = sample_trial(library_folder, tmp_path, [(0, "eeeeeeee-1111")])
+    assert found["keys"] == []
+    assert "cuda:0" in found["unavailable"]["gpu"]
+
+
+def test_of_a_part_of_a_gpu_only_the_memory_is_its_own(library_folder, tmp_path):
+    found = sample_trial(library_folder, tmp_path, [(0, "dddddddd-1111-2222-3333-444444444444")], FAKE_NVML_MIG="1")
+    assert gpus_of(found) == {"gpu-0-mig-2"}
+    assert "gpu-0-mig-2/utilisation" not in found["keys"]
+    assert "MIG" in found["unavailable"]["gpu-0-mig-2/utilisation"]
+    told = read(library_folder, FAKE_NVML_MIG="1")
+    assert told["values"]["gpu-0-mig-2/memory"] == [7, 7]
+    assert told["labels"]["gpu-0-mig-2/power"] == "power of GPU 0, MIG 2 (Fake 100 MIG 1g), all of the GPU"
+    assert "MIG" in told["unavailable"]["gpu-0/utilisation"]
+    assert told["values"]["gpu-1/utilisation"]
+
+
+def test_pcie_is_read_in_a_thread_of_its_own_and_only_on_request(library_folder, tmp_path):
+    assert sample_trial(library_folder, tmp_path, [(0, A)])["pcie"] == {}
+    found = sample_trial(library_folder, tmp_path, [(0, A)], pcie=True)
+    assert found["pcie"] == {"gpu-0/pcie_received": [5_000_000, 20_000_000], "gpu-0/pcie_sent": [1_000_000, 20_000_000]}
+    assert found["seconds"] < 0.04  # what it waits for is not in the way of the other readings
+    assert found["threads"] == ["MainThread"]
