@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QRectF, QSize, QSizeF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QImage, QPageLayout, QPageSize, QPainter, QPdfWriter
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QImage, QPageLayout, QPageSize, QPaintDevice, QPainter, QPdfWriter
 from PySide6.QtSvg import QSvgGenerator
 
 from loaderscope import __version__
@@ -89,10 +89,9 @@ class Figure:
         image.setDevicePixelRatio(scale)
         image.setDotsPerMeterX(round(DPI * scale / 0.0254))
         image.setDotsPerMeterY(round(DPI * scale / 0.0254))
-        painter = QPainter(image)
-        painter.fillRect(QRectF(0, 0, size.width(), size.height()), QColor(self.palette.base))
-        self.paint(painter)
-        painter.end()
+        with painting(image) as painter:
+            painter.fillRect(QRectF(0, 0, size.width(), size.height()), QColor(self.palette.base))
+            self.paint(painter)
         return image
 
     def write(self, path: str | os.PathLike[str], scale: float = 2.0) -> pathlib.Path:
@@ -128,10 +127,9 @@ class Figure:
         return writer
 
     def _paint_on(self, device: QSvgGenerator | QPdfWriter, scale: float) -> None:
-        painter = begun(device)
-        painter.scale(scale, scale)
-        self.paint(painter)
-        painter.end()
+        with painting(device) as painter:
+            painter.scale(scale, scale)
+            self.paint(painter)
 
 
 @contextmanager
@@ -165,16 +163,20 @@ def svg_device(path: pathlib.Path, size: QSizeF, title: str, description: str) -
     return generator
 
 
-def begun(device: QSvgGenerator | QPdfWriter) -> QPainter:
-    """A painter on a file.
+@contextmanager
+def painting(device: QPaintDevice) -> Iterator[QPainter]:
+    """A painter that ends whatever happens: Qt crashes where a device goes before its painter.
 
     Raises:
-        FigureError: nothing can be painted on it.
+        FigureError: nothing can be painted on the device.
     """
     painter = QPainter()
     if not painter.begin(device):
         raise FigureError("The figure could not be painted into a file.")
-    return painter
+    try:
+        yield painter
+    finally:
+        painter.end()
 
 
 def caption_of(run: Run | None, settings: str = "") -> str:

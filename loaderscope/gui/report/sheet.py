@@ -11,7 +11,7 @@ from pathlib import Path
 from PySide6.QtCore import QMarginsF, QRectF, Qt
 from PySide6.QtGui import QColor, QPageLayout, QPageSize, QPainter, QPdfWriter
 
-from loaderscope.gui.figures import PDF_DPI, Figure, begun, font_of, whole_file
+from loaderscope.gui.figures import PDF_DPI, Figure, font_of, painting, whole_file
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.report.content import Report
 from loaderscope.gui.report.pieces import Piece, pieces_of
@@ -49,14 +49,13 @@ def write_pdf(report: Report, path: Path) -> None:
         scale = writer.width() / WIDTH_PX
         tall = writer.height() / scale - _FOOT_PX
         pages = in_pages(pieces_of(report, WIDTH_PX, tall), tall)
-        painter = begun(writer)
-        painter.scale(scale, scale)
-        for number, placed in enumerate(pages, 1):
-            if number > 1:
-                writer.newPage()
-            _paint_pieces(painter, placed)
-            _paint_foot(painter, _title(report), f"{number} / {len(pages)}", tall)
-        painter.end()
+        with painting(writer) as painter:
+            painter.scale(scale, scale)
+            for number, placed in enumerate(pages, 1):
+                if number > 1:
+                    writer.newPage()
+                _paint_pieces(painter, placed)
+                _paint_foot(painter, _title(report), f"{number} / {len(pages)}", tall)
 
 
 def tall_page(report: Report) -> Figure:
