@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
+from loaderscope.analysis.quantities import bytes_text, share_text
 from loaderscope.analysis.results import Culprit, ImportCost, LineCost, SentPart
 
 DOMINATES = 0.5
@@ -79,17 +80,12 @@ def dominating_part(sent: Sequence[SentPart] | None) -> SentPart | None:
     return heaviest
 
 
-def bytes_text(count: float) -> str:
-    """A number of bytes in words that fit its size."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1024:,.0f} KiB"
-
-
 def _of_what_is_sent(pickled_bytes: int | None, sent: Sequence[SentPart] | None) -> str:
     text = f"; {bytes_text(pickled_bytes)} pickled for each" if pickled_bytes is not None and pickled_bytes > 0 else ""
     part = dominating_part(sent)
     if part is not None and text:
         share = part.bytes / max(sum(other.bytes for other in sent or ()), 1)
-        text += f", {share:.0%} of it {part.attribute} (a {part.type_name})"
+        text += f", {share_text(share)} of it {part.attribute} (a {part.type_name})"
     return text
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.configs import describe, matching
+from loaderscope.analysis.configs import describe, enumerated, matching
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.results import Recommendation, SettingResult, TrialResult
 from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, relative_half_width, train_seconds
@@ -173,9 +173,8 @@ def _why(
         text += ", and it is your current setting"
     others = [setting for setting in ties if setting is not chosen and setting is not current]
     if others:
-        names = ", ".join(f"{describe(setting.config, configs)}{_seconds_of(setting, chosen, ' in ')}" for setting in others[:3])
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        text += f"; {names}{more} cannot be told from it{_costlier(chosen, others)}"
+        names = enumerated([f"{describe(setting.config, configs)}{_seconds_of(setting, chosen, ' in ')}" for setting in others])
+        text += f"; {names} cannot be told from it{_costlier(chosen, others)}"
     elif len(ties) == 1 and chosen is fastest:
         second = min((setting for setting in timed if setting is not chosen), key=lambda setting: setting.train_s or math.inf)
         if second is not current:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loaderscope.analysis.controls import Control
+from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.startup_costs import Group, PerWorker, StartCost, find_costs, find_per_worker, group, median
@@ -182,9 +183,9 @@ def _cause(one: Group, cost: StartCost) -> str:
     heaviest = max(rows, key=lambda row: row.total_s, default=None)
     first_s = median(trial.epochs[0].first_batch_s for trial in one.trials)
     if heaviest is None or not first_s:
-        return f", of which {share:.0%} is importing the script again"
+        return f", of which {share_text(share)} is importing the script again"
     of_it = median(row.total_s for row in rows if row.name == heaviest.name) or 0.0
-    return f", of which {min(1.0, of_it / first_s):.0%} is importing {heaviest.name} again"
+    return f", of which {share_text(min(1.0, of_it / first_s))} is importing {heaviest.name} again"
 
 
 def _saved_by_persistence(remedies: Sequence[Remedy], cost: StartCost, train_epochs: int) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection
 
 from loaderscope.agent.messages import Consumer, Target, TrialConfig
+from loaderscope.analysis import quantities
 from loaderscope.analysis.results import TrialResult
 
 MISSING = "–"
@@ -64,18 +65,13 @@ def rough_duration_text(seconds: float) -> str:
 
 
 def bytes_text(count: float | None) -> str:
-    """A size with decimal units, as system monitors print them: 588 kB, 412 MB, 3.2 GB."""
-    if count is None:
-        return MISSING
-    for limit, unit, digits in ((1e3, "B", 0), (1e6, "kB", 0), (1e9, "MB", 0), (1e12, "GB", 1)):
-        if count < limit * 0.9995:
-            return f"{count / limit * 1e3:.{digits}f} {unit}"
-    return f"{count / 1e12:.1f} TB"
+    """A size with decimal units, or a dash."""
+    return MISSING if count is None else quantities.bytes_text(count)
 
 
 def share_text(share: float | None) -> str:
-    """A share from 0 to 1 as per cent."""
-    return MISSING if share is None else f"{share * 100:.0f} %"
+    """A share from 0 to 1 as per cent, or a dash."""
+    return MISSING if share is None else quantities.share_text(share)
 
 
 def rate_text(value: float | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Set
 
+from loaderscope.analysis.quantities import share_text
+
 GAP = "  "
 
 
@@ -36,4 +38,4 @@ def seconds_in_words(value: float | None) -> str:
 
 def share_in_words(value: float | None) -> str:
     """A share in per cent; a dash where it is not known."""
-    return "–" if value is None else f"{value * 100:.0f} %"
+    return "–" if value is None else share_text(value)

@@ -46,7 +46,7 @@ def test_the_culprit_of_spawn_is_the_import_of_main_with_its_heaviest_module():
 def test_slow_serial_starts_are_charged_to_the_start_calls():
     culprit = measure(40, num_workers=4, start_method="spawn", start_ns=800 * MS, startup_ns=900 * MS).startup.culprit
     assert culprit.phase in ("start_worker", "pickle")
-    assert "KiB pickled" in culprit.detail
+    assert "kB pickled" in culprit.detail
 
 
 def test_phases_say_process_epoch_and_when_they_began():

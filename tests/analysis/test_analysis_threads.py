@@ -24,7 +24,7 @@ def find(*trials, free_threaded=False):
 def test_threads_that_fight_over_the_lock_are_told_so():
     (finding,) = find(row(0, config_of(4), 4000, 0.96), row(1, threads_of(4), 1100, 0.24))
     assert "1,100 samples/s, 0.28 times the 4,000 that 4 worker processes give" in finding.message
-    assert "waits for the lock about 75% of its time" in finding.message
+    assert "waits for the lock about 75 % of its time" in finding.message
     assert "free-threaded Python (3.13t and newer) there is no such lock" in finding.advice
     assert (finding.severity, finding.trials) == ("info", [1, 0])
     assert finding.evidence["throughput_ratio"] == 0.275
@@ -32,13 +32,13 @@ def test_threads_that_fight_over_the_lock_are_told_so():
 
 def test_a_fetch_that_waits_does_not_need_the_lock():
     (finding,) = find(row(0, config_of(4), 400, 0.05), row(1, threads_of(4), 410, 0.04))
-    assert "computes only 5% of its time" in finding.message
+    assert "computes only 5 % of its time" in finding.message
     assert finding.advice.startswith("A free-threaded Python gains little here.")
 
 
 def test_a_fetch_that_computes_outside_the_lock_is_not_said_to_wait_for_it():
     (finding,) = find(row(0, config_of(4), 400, 0.95), row(1, threads_of(4), 390, 0.93))
-    assert "The GIL costs little: a fetch has a processor 93% of its time in a thread, and 95% in a worker process" in finding.message
+    assert "The GIL costs little: a fetch has a processor 93 % of its time in a thread, and 95 % in a worker process" in finding.message
 
 
 def test_slower_threads_whose_fetches_have_the_processor_as_in_processes_get_no_verdict():
@@ -73,7 +73,7 @@ def test_other_settings_are_not_compared():
 def test_without_processes_fewer_threads_show_the_lock():
     (finding,) = find(row(0, config_of(0), 900, 0.99), row(1, threads_of(1), 1000, 0.99), row(2, threads_of(4), 1100, 0.25))
     assert "1.10 times the 1,000 that 1 worker thread gives" in finding.message
-    assert "99% when it is alone; so it waits for the lock about 75%" in finding.message
+    assert "99 % when it is alone; so it waits for the lock about 75 %" in finding.message
 
 
 def test_batches_that_depend_on_shared_random_state_are_not_comparable():

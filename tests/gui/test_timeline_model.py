@@ -164,8 +164,9 @@ def test_shares_are_not_rounded_to_nothing_or_all():
     assert [axis.share(value) for value in (0, 0.002, 0.31, 0.998, 1.0)] == ["0 %", "<1 %", "31 %", ">99 %", "100 %"]
 
 
-def test_bytes_in_binary_steps():
-    assert axis.quantity(1.5 * 1024**3, "bytes") == "1.5 GiB"
+def test_bytes_are_written_as_in_every_other_panel():
+    assert [axis.quantity(value, "bytes") for value in (588_100, 1.64e6, 400e6, 1.5e9)] == ["588 kB", "1.6 MB", "400 MB", "1.5 GB"]
+    assert axis.quantity(2e6, "bytes/s") == "2 MB/s"
     assert axis.quantity(312, "W") == "312 W"
 
 

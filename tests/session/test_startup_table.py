@@ -96,7 +96,7 @@ def test_the_table_shows_costs_controls_remedies_and_break_even(experiment):
     assert "import torch: This interpreter has no torch." in text
     assert ["persistent", "2", "x", "spawn,", "3", "epochs", "4.1", "s", "4.1", "s", "agrees"] in lines
     assert "samples/s" not in text
-    assert "Under spawn 2 workers take 2.0 s to the first batch, of which 90% is importing the script again" in text.replace("\n", " ")
+    assert "Under spawn 2 workers take 2.0 s to the first batch, of which 90 % is importing the script again" in text.replace("\n", " ")
 
 
 def test_no_line_is_wider_than_the_terminal(experiment):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding
 
 COLD = 0.20
@@ -25,8 +26,8 @@ def find(context: Context) -> list[Finding]:
             severity="info",
             trials=[trial.id for trial, _ in cold],
             message=(
-                f"Trial{plural} {names} read up to {worst:.0%} of the data from disk, others next to none: a cold cache makes a setting "
-                "look slower than it is."
+                f"Trial{plural} {names} read up to {share_text(worst)} of the data from disk, others next to none: a cold cache makes "
+                "a setting look slower than it is."
             ),
             evidence={"disk_shares": {str(trial.id): round(share, 4) for trial, share in known}},
             advice="Run the sweep again, now that the data is cached.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import Finding, LateBatch, TrialResult
 
@@ -26,9 +27,9 @@ def find(context: Context) -> list[Finding]:
             severity="warning",
             trials=[affected.id for affected, _ in held_up],
             message=(
-                f"Slow samples hold up the line: with {context.name_of(trial.config)} the main process waits {_held_up(trial):.0%} of the "
-                f"time for a late batch while later ones lie ready. Batch {late.batch} of epoch {late.epoch}{worker} took "
-                f"{duration(late.fetch_s)}{usual}{sample}."
+                f"Slow samples hold up the line: with {context.name_of(trial.config)} the main process waits "
+                f"{share_text(_held_up(trial))} of the time for a late batch while later ones lie ready. "
+                f"Batch {late.batch} of epoch {late.epoch}{worker} took {duration(late.fetch_s)}{usual}{sample}."
             ),
             evidence={
                 "held_up_share": _held_up(trial),

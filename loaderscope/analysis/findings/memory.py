@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.quantities import bytes_text
 from loaderscope.analysis.results import Finding, SettingResult, TrialResult
 
 MIB = 1 << 20
@@ -50,8 +51,8 @@ def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResul
         severity="warning",
         trials=[trial.id for trial in growing],
         message=(
-            f"Private memory of the workers grows by {rate / MIB:.0f} MiB a second with {context.name_of(worst.config)}: "
-            f"{(_growth_bytes(worst) or 0.0) / MIB:,.0f} MiB in one epoch of the trial."
+            f"Private memory of the workers grows by {bytes_text(rate)} a second with {context.name_of(worst.config)}: "
+            f"{bytes_text(_growth_bytes(worst) or 0.0)} in one epoch of the trial."
         ),
         evidence={"growth_bytes_per_s": rate},
         advice=advice,
@@ -74,12 +75,12 @@ def _worker_bytes(context: Context, setting: SettingResult) -> int | None:
 
 def _about_copies(context: Context, setting: SettingResult) -> Finding:
     worker_bytes = _worker_bytes(context, setting) or 0
-    total = f", {setting.peak_total_bytes / MIB:,.0f} MiB in all" if setting.peak_total_bytes is not None else ""
+    total = f", {bytes_text(setting.peak_total_bytes)} in all" if setting.peak_total_bytes is not None else ""
     return Finding(
         code="memory-multiplied",
         severity=context.severity_of(setting),
         trials=setting.trials,
-        message=f"With {context.name_of(setting.config)} every worker holds up to {worker_bytes / MIB:,.0f} MiB of its own{total}.",
+        message=f"With {context.name_of(setting.config)} every worker holds up to {bytes_text(worker_bytes)} of its own{total}.",
         evidence={"worker_bytes": worker_bytes, "peak_total_bytes": setting.peak_total_bytes},
         advice=(
             "Each further worker costs as much again: use fewer workers or a smaller prefetch_factor, or keep the data in a "

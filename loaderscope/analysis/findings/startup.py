@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import Culprit, Finding, SettingResult
 
@@ -34,7 +35,7 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     ends = f" and ends with {duration(end_s)} until its workers are gone" if end_s >= MIN_END_S else ""
     message = (
         f"With {context.name_of(config)} every epoch begins with {duration(first_batch_s)} until its first batch{ends}, "
-        f"{duration(paid_s)} of {context.train_epochs} epochs ({min(1.0, paid_s / train_s):.0%} of the training)."
+        f"{duration(paid_s)} of {context.train_epochs} epochs ({share_text(min(1.0, paid_s / train_s))} of the training)."
     )
     if culprit is not None:
         message += f" Most of it: {culprit.detail}."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loaderscope.analysis.culprit import bytes_text, dominating_part
+from loaderscope.analysis.culprit import dominating_part
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
+from loaderscope.analysis.quantities import bytes_text
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import Finding, SentPart, SettingResult, Startup
 

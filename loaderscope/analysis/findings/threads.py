@@ -11,6 +11,7 @@ import dataclasses
 from loaderscope.analysis.configs import normalise
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding, SettingResult
 
 FOUGHT_OVER = 0.80
@@ -121,18 +122,18 @@ def _lock(pair: _Pair, free_threaded: bool | None) -> str:
     threads, other = pair.threads_share, pair.other_share
     if threads is None or other is None:
         return ""
-    shares = f"a fetch has a processor {threads:.0%} of its time in a thread, and {other:.0%} {_where(pair)}"
+    shares = f"a fetch has a processor {share_text(threads)} of its time in a thread, and {share_text(other)} {_where(pair)}"
     if free_threaded:
         return f"This interpreter runs without the GIL: {shares}."
     if pair.fought_over:
         return (
             f"The threads take turns at the interpreter's lock (GIL): {shares}; so it waits for the lock about "
-            f"{1 - threads / other:.0%} of its time."
+            f"{share_text(1 - threads / other)} of its time."
         )
     if pair.ratio < AS_FAST:
         return shares[:1].upper() + shares[1:] + "."
     if other <= WAITING:
-        return f"A fetch computes only {other:.0%} of its time and waits for the rest, when others can run: the GIL costs little."
+        return f"A fetch computes only {share_text(other)} of its time and waits for the rest, when others can run: the GIL costs little."
     return f"The GIL costs little: {shares}."
 
 

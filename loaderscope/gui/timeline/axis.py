@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import math
 
+from loaderscope.analysis.quantities import bytes_text
+
 UNITS = (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9))
 _THIN = "\u2009"
 
@@ -89,13 +91,9 @@ def share(value: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A sampled value with its unit; bytes in binary steps."""
+    """A sampled value with its unit."""
     if unit in ("bytes", "bytes/s"):
-        suffix = "/s" if unit.endswith("/s") else ""
-        for name in ("B", "KiB", "MiB", "GiB"):
-            if abs(value) < 1024 or name == "GiB":
-                return f"{value:.{0 if name == 'B' or abs(value) >= 100 else 1}f} {name}{suffix}"
-            value /= 1024
+        return bytes_text(value) + unit.removeprefix("bytes")
     return f"{value:,.{0 if abs(value) >= 100 or value == int(value) else 1}f} {unit}".replace(",", _THIN).rstrip()
 
 

@@ -91,7 +91,7 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     if not means:
         return ""
     if row.key == "cpu":
-        return f"{sum(means) / 100:.1f} cores"
+        return f"mean {axis.quantity(round(sum(means)), row.unit)}"
     if row.key == "queue_depth":
         return f"mean {means[0]:.1f}"
     if row.unit == "bytes":
