@@ -26,6 +26,19 @@ SENT = [
 ]
 
 
+WINDOW = {
+    "steps": 10,
+    "seconds": 0.25,
+    "busy_share": 0.63,
+    "reason": None,
+    "clock_error_s": 4e-6,
+    "operators": [
+        {"name": "aten::convolution", "calls": 30, "self_cpu_s": 0.01, "self_device_s": 0.12},
+        {"name": "aten::relu_", "calls": 20, "self_cpu_s": 0.004, "self_device_s": 0.0},
+    ],
+}
+
+
 def config_of(num_workers, **changes):
     if not num_workers:
         return TrialConfig(num_workers=0, batch_size=32)
@@ -55,7 +68,7 @@ def make_trial_trace(num_workers):
 
 def result_of(trial, trace, run):
     order = TrialOrder(trial.id, "", trial.config, batches=60, epochs=2, consumer=run.request.consumer)
-    outcome = TrialOutcome(1.5, 120, 120 * 32, [60, 60], False, False, None)
+    outcome = TrialOutcome(1.5, 120, 120 * 32, [60, 60], False, False, None, gpu_window=WINDOW)
     return analyse(trace, trial, order, outcome, "ok", None, 1.5, 0.01)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.session.console import LABELS, describe, varying_fields
+from loaderscope.session.operators_table import format_window
 from loaderscope.session.startup_table import format_experiment
 from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
 
@@ -33,7 +34,7 @@ def format_table(document: dict[str, Any], width: int | None = None) -> str:
     else:
         if document["results"]:
             parts.append(_results(document, width))
-        parts += [_troubles(document, fields, width), _recommendation(document, width)]
+        parts += [_troubles(document, fields, width), _recommendation(document, width), _windows(document, fields, width)]
     parts.append(_findings(document, width))
     return _printable("\n\n".join(part for part in parts if part))
 
@@ -86,7 +87,10 @@ def _results(document: dict[str, Any], width: int) -> str:
         ("first batch", lambda row: seconds_in_words(row["first_batch_s"]), 2),
         ("wait", lambda row: share_in_words(row["wait_share"]), 1),
         ("step", lambda row: share_in_words(row["step_share"]), 4),
+        ("accel.", lambda row: share_in_words(row.get("accelerator_share")), 2),
         ("GPU busy", lambda row: share_in_words(row["gpu_busy_share"]), 5),
+        ("GPU stall", lambda row: share_in_words(row["data_stall_share"]), 5),
+        ("GPU other", lambda row: share_in_words(row.get("gpu_other_idle_share")), 6),
         ("J/1000", lambda row: _joules(row.get("energy_per_1000_samples_j")), 6),
         ("memory", lambda row: _bytes(row["peak_total_bytes"]), 3),
         ("trials", lambda row: _statuses([status[number] for number in row["trials"]]), 2),
@@ -126,6 +130,14 @@ def _recommendation(document: dict[str, Any], width: int) -> str:
         return wrap(document["summary"], width)
     why = recommendation["why"]
     return wrap("Recommended: " + why, width)
+
+
+def _windows(document: dict[str, Any], fields: list[str], width: int) -> str:
+    """The exact window of the recommended setting, or of the only one that has any."""
+    trials = [trial for trial in document["trials"] if trial.get("gpu_window")]
+    best = (document["recommendation"] or {}).get("config")
+    shown = next((trial for trial in trials if trial["config"] == best), trials[0] if trials else None)
+    return format_window(shown["gpu_window"], describe(TrialConfig.from_json(shown["config"]), fields), width) if shown else ""
 
 
 def _findings(document: dict[str, Any], width: int) -> str:

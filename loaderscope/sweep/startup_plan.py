@@ -44,6 +44,8 @@ def as_experiment(request: Request) -> Request:
         raise _refusal("measures the start of worker processes; threads (--backend thread) have none")
     if request.device is not None or (request.consumer is not None and request.consumer.kind != "none"):
         raise _refusal("measures the way to the first batch alone, so it takes neither --step nor --device")
+    if request.gpu_window is not None:
+        raise _refusal("measures the way to the first batch alone, so it takes no --gpu-window")
     if axes.num_workers is not None and not any(axes.num_workers):
         raise _refusal("measures how workers start, so --num-workers must name a number above 0")
     batches = max(LEAST_BATCHES, BATCHES_PER_WORKER * max(axes.num_workers or WORKERS))
