@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding, SettingResult
 
 COMPUTE_BOUND = 0.05
@@ -69,7 +70,7 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
         "partly-input-bound": "the input costs some time",
         "compute-bound": "the step is the bottleneck",
     }[code]
-    span = f"{min(shares):.0%}" if len(shares) == 1 else f"{min(shares):.0%} to {max(shares):.0%}"
+    span = share_text(min(shares)) if len(shares) == 1 else f"{share_text(min(shares))} to {share_text(max(shares))}"
     idle = "the GPU idles for want of data" if settings[0].data_stall_share is not None else "the main process waits for data"
     message = f"With {names} {what}: {idle} {span} of the time."
     trials = [trial for setting in settings for trial in setting.trials]
@@ -78,9 +79,9 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
 
 def _lost(setting: SettingResult, share: float) -> str:
     if setting.data_stall_share is not None:
-        busy = f", and is busy {setting.gpu_busy_share:.0%} of it" if setting.gpu_busy_share is not None else ""
-        return f"the GPU idles for want of data {share:.0%} of the time{busy}"
-    return f"the main process waits for data {share:.0%} of the time"
+        busy = f", and is busy {share_text(setting.gpu_busy_share)} of it" if setting.gpu_busy_share is not None else ""
+        return f"the GPU idles for want of data {share_text(share)} of the time{busy}"
+    return f"the main process waits for data {share_text(share)} of the time"
 
 
 def _evidence(setting: SettingResult) -> dict[str, float | None]:
@@ -105,7 +106,7 @@ def _advice(context: Context, setting: SettingResult) -> str:
     ]
     if shares and min(shares) < 0.5:
         return (
-            f"No measured setting is much faster. The dataset waits rather than computes (CPU time is {min(shares):.0%} of its time): "
-            "try more workers than processors, or faster storage."
+            "No measured setting is much faster. The dataset waits rather than computes "
+            f"(CPU time is {share_text(min(shares))} of its time): try more workers than processors, or faster storage."
         )
     return "No measured setting is much faster: make the dataset itself cheaper (decode less, resize beforehand, cache), or add processors."
