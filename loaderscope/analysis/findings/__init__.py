@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from loaderscope.analysis.findings import disk, failures, head_of_line, memory, startup, startup_causes, threads, verdict
+from loaderscope.analysis.findings import (
+    accelerator,
+    disk,
+    exact_window,
+    failures,
+    head_of_line,
+    memory,
+    startup,
+    startup_causes,
+    threads,
+    verdict,
+)
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.results import Finding
 
 __all__ = ["Context", "find_all"]
 
-_KINDS = (failures, verdict, startup, startup_causes, memory, head_of_line, threads, disk)
+_KINDS = (failures, verdict, accelerator, exact_window, startup, startup_causes, memory, head_of_line, threads, disk)
 _SEVERITIES = ("error", "warning", "info")
 
 

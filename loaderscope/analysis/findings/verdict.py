@@ -79,8 +79,11 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
 
 def _lost(setting: SettingResult, share: float) -> str:
     if setting.data_stall_share is not None:
-        busy = f", and is busy {share_text(setting.gpu_busy_share)} of it" if setting.gpu_busy_share is not None else ""
-        return f"the GPU idles for want of data {share_text(share)} of the time{busy}"
+        busy = f", is busy {share_text(setting.gpu_busy_share)}" if setting.gpu_busy_share is not None else ""
+        other = (
+            f" and idles for other reasons {share_text(setting.gpu_other_idle_share)}" if setting.gpu_other_idle_share is not None else ""
+        )
+        return f"the GPU idles for want of data {share_text(share)} of the time{busy}{other}"
     return f"the main process waits for data {share_text(share)} of the time"
 
 
@@ -90,6 +93,7 @@ def _evidence(setting: SettingResult) -> dict[str, float | None]:
         "step_share": setting.step_share,
         "data_stall_share": setting.data_stall_share,
         "gpu_busy_share": setting.gpu_busy_share,
+        "gpu_other_idle_share": setting.gpu_other_idle_share,
     }
 
 

@@ -1,0 +1,37 @@
+"""Would an accelerator that takes the simulated step's time for a batch be kept busy?
+
+The mark is that of MLPerf Storage, which asks for 90 % of accelerator utilisation (https://mlcommons.org/benchmarks/storage/).
+"""
+
+from __future__ import annotations
+
+from loaderscope.analysis.configs import enumerated
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.quantities import share_text
+from loaderscope.analysis.results import Finding
+
+PASS_MARK = 0.90
+
+
+def find(context: Context) -> list[Finding]:
+    """Whether the subject passes the mark, and which other settings would."""
+    subject, consumer = context.subject, context.consumer
+    if subject is None or subject.accelerator_share is None or consumer is None or consumer.ms is None:
+        return []
+    share, name = subject.accelerator_share, context.name_of(subject.config)
+    passes = share >= PASS_MARK
+    verdict = f"passes the mark of {share_text(PASS_MARK)}" if passes else f"misses the mark of {share_text(PASS_MARK)}"
+    message = f"An accelerator that needs {consumer.ms:g} ms a batch would be busy {share_text(share)} of the time with {name}: {verdict}."
+    others = [
+        setting
+        for setting in context.settings
+        if setting.config != subject.config and setting.accelerator_share is not None and setting.accelerator_share >= PASS_MARK
+    ]
+    advice = ""
+    if not passes:
+        fewest = min((setting.config.num_workers for setting in others), default=None)
+        cheapest = [setting for setting in others if setting.config.num_workers == fewest]
+        names = enumerated([context.name_of(setting.config) for setting in cheapest])
+        advice = f"It is passed with {names}." if cheapest else "No measured setting passes it."
+    evidence = {"accelerator_share": share, "step_ms": consumer.ms, "mark": PASS_MARK, "passes": passes}
+    return [Finding("accelerator-kept-busy" if passes else "accelerator-idles", "info", subject.trials, message, evidence, advice)]

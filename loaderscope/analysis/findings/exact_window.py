@@ -1,0 +1,25 @@
+"""What the exact window of the subject shows, beside what the events of its batches showed."""
+
+from __future__ import annotations
+
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.quantities import share_text
+from loaderscope.analysis.results import Finding
+
+
+def find(context: Context) -> list[Finding]:
+    """The exact busy share, where there is one."""
+    subject = context.subject
+    trial = next((trial for trial in context.trials_of(subject) if trial.gpu_window is not None), None) if subject else None
+    window = trial.gpu_window if trial is not None else None
+    if trial is None or window is None or window.busy_share is None:
+        return []
+    name = context.name_of(trial.config)
+    evidence = {"steps": window.steps, "busy_share": window.busy_share, "gpu_busy_share": trial.gpu_busy_share}
+    exact = share_text(window.busy_share)
+    message = f"Within {window.steps} profiled steps with {name} kernels and copies kept the GPU busy {exact} of the time"
+    if trial.gpu_busy_share is not None:
+        bound = share_text(trial.gpu_busy_share)
+        message += f"; by the events of its batches, which count the gaps between kernels as busy, it was {bound}"
+    advice = "The profiler slows the steps that it watches, so this share is that of a somewhat slower step."
+    return [Finding("exact-window", "info", [trial.id], message + ".", evidence, advice)]

@@ -1,0 +1,104 @@
+"""What the device, or the accelerator that a simulated step stands for, did in steady state; and what the exact window adds."""
+
+import dataclasses
+
+import pytest
+import synthetic
+from rows import config_of, made_up, measure, measure_trace
+from synthetic import MS
+
+from loaderscope.agent.layout import State
+from loaderscope.agent.messages import Consumer, TrialOrder, TrialOutcome
+from loaderscope.analysis.findings import Context, find_all
+from loaderscope.analysis.results import GpuWindow, OperatorCost
+from loaderscope.analysis.settings import combine
+from loaderscope.analysis.trial import analyse
+from loaderscope.sweep.sink import PlannedTrial
+from loaderscope.trace.lanes import DEVICE_EXACT_LANE, MAIN_LANE
+
+
+@pytest.mark.parametrize("device_ns", [5 * MS, 11 * MS, 14 * MS])
+def test_the_shares_of_the_gpu_add_up_to_the_whole(device_ns):
+    # One batch: 10 ms waiting, 5 ms of step on the host; the device's part of it may be shorter or go on longer.
+    row = measure(60, num_workers=0, fetch_ns=10 * MS, collate_ns=0, step_ns=5 * MS, other_ns=0, device_ns=device_ns)
+    assert row.gpu_busy_share + row.data_stall_share + row.gpu_other_idle_share == pytest.approx(1.0)
+
+
+def test_idling_while_main_is_at_its_step_is_no_data_stall():
+    row = measure(60, num_workers=0, fetch_ns=10 * MS, collate_ns=0, step_ns=10 * MS, other_ns=0, device_ns=4 * MS)
+    assert row.data_stall_share == pytest.approx(0.5)
+    assert row.gpu_busy_share == pytest.approx(0.2)
+    assert row.gpu_other_idle_share == pytest.approx(0.3)
+
+
+def run(consumer, **scenario):
+    trace = synthetic.make_trace(num_workers=0, batches=60, collate_ns=0, other_ns=0, **scenario)
+    order = TrialOrder(0, "", config_of(0), batches=60, consumer=consumer)
+    outcome = TrialOutcome(1.0, 60, 60 * 32, [60], False, False, None)
+    return analyse(trace, PlannedTrial(0, 0, config_of(0)), order, outcome, "ok", None, 1.0, 0.02)
+
+
+def test_a_simulated_step_tells_how_busy_an_accelerator_of_its_time_would_be():
+    row = run(Consumer("burn", 15.0), fetch_ns=10 * MS, step_ns=30 * MS)  # the burn takes longer: it competes for cores
+    assert row.accelerator_share == pytest.approx(15 / 40, rel=0.01)
+    assert row.step_share == pytest.approx(30 / 40, rel=0.01)
+    assert row.gpu_busy_share is None
+
+
+@pytest.mark.parametrize("consumer", [Consumer("script"), Consumer("none"), Consumer("cuda", 20.0), Consumer("sleep", 0.0)])
+def test_only_a_simulated_step_stands_for_an_accelerator(consumer):
+    assert run(consumer, fetch_ns=10 * MS, step_ns=30 * MS).accelerator_share is None
+
+
+def findings(rows, consumer):
+    return {finding.code: finding for finding in find_all(Context(rows, combine(rows, 10), None, rows[0].config, consumer, 10))}
+
+
+def test_the_mark_is_passed_from_90_percent_on_and_the_cheapest_setting_that_passes_is_named():
+    rows = [made_up(0, config_of(1), 100.0, accelerator_share=0.55), made_up(1, config_of(2), 180.0, accelerator_share=0.9)]
+    rows.append(made_up(2, config_of(4), 190.0, accelerator_share=0.97))
+    found = findings(rows, Consumer("sleep", 20.0))["accelerator-idles"]
+    assert found.message == "An accelerator that needs 20 ms a batch would be busy 55 % of the time with 1 worker: misses the mark of 90 %."
+    assert found.advice == "It is passed with 2 workers."
+    rows[0] = dataclasses.replace(rows[0], accelerator_share=0.93)
+    found = findings(rows, Consumer("sleep", 20.0))["accelerator-kept-busy"]
+    assert found.message.endswith("busy 93 % of the time with 1 worker: passes the mark of 90 %.")
+    assert "accelerator-idles" not in findings([made_up(0, config_of(1), 100.0)], Consumer("script"))
+
+
+def test_an_exact_window_is_told_beside_the_upper_bound():
+    window = GpuWindow(20, 0.4, 0.631, None, 4e-6, [OperatorCost("aten::mm", 20, 0.01, 0.2)])
+    rows = [made_up(0, config_of(2), 100.0, gpu_busy_share=0.78, data_stall_share=0.1, gpu_other_idle_share=0.12, gpu_window=window)]
+    found = findings(rows, Consumer("script"))
+    assert "busy 63 % of the time" in found["exact-window"].message and "it was 78 %" in found["exact-window"].message
+    assert "idles for want of data 10 % of the time, is busy 78 % and idles for other reasons 12 %" in found["partly-input-bound"].message
+    rows[0] = dataclasses.replace(rows[0], gpu_window=dataclasses.replace(window, busy_share=None, reason="no accelerator"))
+    assert "exact-window" not in findings(rows, Consumer("script"))
+
+
+def test_what_follows_the_measured_epochs_changes_no_figure():
+    def two_epochs():
+        return synthetic.make_trace(num_workers=2, batches=60, epochs=2, step_ns=2 * MS, device_ns=2 * MS, sample_events=True)
+
+    alone = measure_trace(
+        synthetic.make_trace(num_workers=2, batches=60, epochs=1, step_ns=2 * MS, device_ns=2 * MS, sample_events=True), config_of(2), 60
+    )
+    trace = two_epochs()
+    epochs = trace.tracks["main", -1].view()
+    starts_ns = int(epochs["start_ns"][1])
+    trace.points_of(MAIN_LANE).append(time_ns=[starts_ns - 1], state=[int(State.EXACT_WINDOW)], batch=[-1], value=[10])
+    trace.track(DEVICE_EXACT_LANE, 0).append(
+        start_ns=[starts_ns], end_ns=[starts_ns + 5], state=[int(State.DEVICE_WORK)], batch=[-1], value=[0]
+    )
+    row = measure_trace(trace, config_of(2), 60)
+    assert len(row.epochs) == 1
+    assert dataclasses.replace(row, own_cost=None) == dataclasses.replace(alone, own_cost=None)
+    assert len(measure_trace(two_epochs(), config_of(2), 60, epochs=2).epochs) == 2
+
+
+def test_the_stated_error_of_device_times_is_the_worst_anchors():
+    trace = synthetic.make_trace(num_workers=0, batches=20, device_ns=1 * MS)
+    assert measure_trace(trace, config_of(0), 20).device_clock_error_s is None
+    times = [trace.origin_ns + 1, trace.origin_ns + 2]
+    trace.points_of(MAIN_LANE).append(time_ns=times, state=[int(State.DEVICE_ANCHOR)] * 2, batch=[-1, -1], value=[4_000, 12_000])
+    assert measure_trace(trace, config_of(0), 20).device_clock_error_s == pytest.approx(12e-6)
