@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -265,13 +266,13 @@ def _find_made(trace: Trace, join: _Join, worker: Int64Array) -> _Made:
         made.collated_ns[mine] = np.where(row >= 0, _take(collates.end_ns, row), made.fetch_end_ns[mine])
         if number != NO_WORKER:
             begun_ns = made.fetch_start_ns[mine]
-            made.started_ns[mine] = _last_end(spans.pick(np.isin(spans.state, np.array(list(ONCE_PHASES)))), begun_ns)
+            made.started_ns[mine] = _last_end(spans.pick(_table(tuple(ONCE_PHASES)).take(spans.state, mode="clip")), begun_ns)
     return made
 
 
 def _near(trace: Trace, lane: str, join: _Join, *states: State) -> Spans:
     """Spans of a lane with these states that may have to do with the batches of waits."""
-    wanted = np.array([int(state) for state in states])
+    wanted = _table(states)
     parts: list[list[Int64Array]] = []
     for key, columns in list(trace.tracks.items()):
         if key.lane != lane:
@@ -279,12 +280,20 @@ def _near(trace: Trace, lane: str, join: _Join, *states: State) -> Spans:
         view = columns.view()
         low, high = view["start_ns"].searchsorted(np.array([join.low_ns, join.high_ns], np.int64)).tolist()
         low = max(low - _NEAR_ROWS, 0)
-        rows = np.flatnonzero(np.isin(view["state"][low:high], wanted)) + low
+        rows = np.flatnonzero(wanted.take(view["state"][low:high], mode="clip")) + low
         parts.append([view[name][rows].astype(np.int64) for name in SPAN_COLUMNS])
     if not parts:
         return Spans(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
     joined = Spans(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     return joined.pick(np.argsort(joined.start_ns, kind="stable"))
+
+
+@functools.lru_cache(maxsize=16)
+def _table(states: tuple[State, ...]) -> npt.NDArray[np.bool_]:
+    """True at the numbers of states, with one False behind them; a look into it is several times quicker than `np.isin`."""
+    table = np.zeros(max(State) + 2, np.bool_)
+    table[[int(state) for state in states]] = True
+    return table
 
 
 class _Arrivals(NamedTuple):

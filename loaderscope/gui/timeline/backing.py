@@ -31,7 +31,7 @@ from loaderscope.gui.timeline.viewport import Viewport
 _OVERLAP_PX = 3
 """Painted again beside what changed, for what reaches over its edge."""
 
-_PARTS_IN_A_ROW = 50
+_PARTS_IN_A_ROW = 200
 """After so many partial paintings of a running trial all of it is painted once, so that nothing can stay stale."""
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import typing
 
 import numpy as np
 import numpy.typing as npt
+
+_TURNS = itertools.cycle((2.0, 1.7, 2.3, 1.85, 2.15, 1.6, 2.4, 1.775, 2.075, 1.925, 2.225, 1.65, 2.35, 1.8, 2.1, 1.95))
+
+
+def next_factor() -> float:
+    """By how much something grows when it is full; lanes of a trial fill up alike, and must not all be copied for the same frame."""
+    return next(_TURNS)
+
 
 Number = typing.TypeVar("Number", bound=np.generic)
 
@@ -16,12 +25,13 @@ class Growing(typing.Generic[Number]):
     def __init__(self, dtype: type[Number], first: npt.ArrayLike = ()) -> None:
         self._data: npt.NDArray[Number] = np.array(first, dtype)
         self._length = len(self._data)
+        self._factor = next_factor()
 
     def append(self, values: npt.NDArray[typing.Any]) -> None:
         """Adds values behind the others."""
         total = self._length + len(values)
         if total > len(self._data):
-            grown = np.empty(max(total, len(self._data) * 2, 64), self._data.dtype)
+            grown = np.empty(max(total, int(len(self._data) * self._factor), 64), self._data.dtype)
             grown[: self._length] = self._data[: self._length]
             self._data = grown
         self._data[self._length : total] = values

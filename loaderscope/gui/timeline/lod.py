@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from loaderscope.gui.timeline.growing import Growing
+from loaderscope.gui.timeline.growing import Growing, next_factor
 from loaderscope.gui.timeline.outliers import Outliers
 from loaderscope.trace.columns import Columns
 
@@ -71,13 +71,14 @@ class _FrequentTimes:
         self.states = states
         self.column = np.array(states, np.uint16)[:, None]
         self._known = 0
+        self._factor = next_factor()
         self._total_ns: Ints = np.zeros((len(states), 64), np.int64)  # over the first i rows of the track
 
     def take(self, index: TrackIndex) -> None:
         """Takes in the rows that the track has now."""
         known, self._known = self._known, len(index)
         if self._known + 1 > self._total_ns.shape[1]:
-            grown = np.empty((len(self.states), max(self._known + 1, 2 * self._total_ns.shape[1])), np.int64)
+            grown = np.empty((len(self.states), max(self._known + 1, int(self._factor * self._total_ns.shape[1]))), np.int64)
             grown[:, : known + 1] = self._total_ns[:, : known + 1]
             self._total_ns = grown
         new = self._total_ns[:, known + 1 : self._known + 1]

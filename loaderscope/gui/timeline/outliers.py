@@ -8,7 +8,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from loaderscope.gui.timeline.growing import Growing
+from loaderscope.gui.timeline.growing import Growing, next_factor
 
 if typing.TYPE_CHECKING:
     from loaderscope.gui.timeline.lod import TrackIndex
@@ -29,6 +29,7 @@ class Outliers:
 
     def __init__(self, index: TrackIndex) -> None:
         self._index = index
+        self._factor = next_factor()
         self._known = 0
         self._judged = 0  # rows when medians were taken
         self._states: tuple[int, ...] = ()
@@ -64,11 +65,11 @@ class Outliers:
     def limits_ns(self, states: tuple[int, ...], every_ns: float) -> npt.NDArray[np.float64]:
         """The durations above which spans of each state stand out and are rare enough, for `between` and `rare_ns` together.
 
-        For a track that grows they may be those of a fifth fewer rows, as its medians may.
+        For a track that grows they may be those of a quarter fewer rows.
         """
         count = len(self._index)
         known = self._limits.get((states, every_ns))
-        if known is None or count > 1.2 * known[0] + 256:
+        if known is None or count > (0.3 * self._factor + 0.6) * known[0] + 256:
             if len(self._limits) > _KEPT_LIMITS:
                 self._limits.clear()
             rare_ns = self.rare_ns(states, every_ns)
@@ -91,12 +92,12 @@ class Outliers:
         return found
 
     def _take(self) -> None:
-        """Looks through the rows that are new; medians are taken anew each time the track has doubled."""
+        """Looks through the rows that are new; medians are taken anew each time the track has about doubled."""
         index, known = self._index, self._known
         self._known = len(index)
         if known == self._known:
             return
-        if self._known >= 2 * self._judged or index.states != self._states:
+        if self._known >= self._factor * self._judged or index.states != self._states:
             self._judged, self._states = self._known, index.states
             self._limits_ns = np.full(index.states[-1] + 1, np.inf)
             for state in index.states:

@@ -14,7 +14,7 @@ from loaderscope.gui.timeline.lod import Ints, TrackIndex
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import level_in
 
-_NEAR_ROWS = 40_000
+_NEAR_ROWS = 8_192
 """How far around a moment the other spans of a batch are looked for; a batch never takes longer than a few prefetches."""
 
 _MOST_INSIDE = 4_000

@@ -79,7 +79,7 @@ class Scene:
         self.rows: tuple[Row, ...] = ()
         self.version = -1
         self._indexes: dict[TrackKey, TrackIndex] = {}
-        self._fresh: set[TrackKey] = set()  # those that took in what this version has
+        self._fresh: dict[str, list[TrackIndex]] = {}  # the tracks of those lanes that took in what this version has
         self._tracks_of: dict[str, list[TrackKey]] = {}
         self._legend: list[tuple[str, str, bool]] | None = None
         self._overview: tuple[tuple[int, int], Floats] | None = None
@@ -130,15 +130,16 @@ class Scene:
 
     def tracks(self, lane: str) -> list[TrackIndex]:
         """The spans of a lane, outermost first."""
-        found = []
-        for pair in self._tracks_of.get(lane, ()):
-            index = self._indexes.get(pair)
-            if index is None:
-                index = self._indexes[pair] = TrackIndex(self.trace.tracks[pair])
-            elif pair not in self._fresh:
-                index.update()
-            self._fresh.add(pair)
-            found.append(index)
+        found = self._fresh.get(lane)
+        if found is None:
+            found = self._fresh[lane] = []
+            for pair in self._tracks_of.get(lane, ()):
+                index = self._indexes.get(pair)
+                if index is None:
+                    index = self._indexes[pair] = TrackIndex(self.trace.tracks[pair])
+                else:
+                    index.update()
+                found.append(index)
         return found
 
     def lane(self, key: str) -> Lane | None:

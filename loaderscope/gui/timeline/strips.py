@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 from loaderscope.gui.timeline.layout import PlacedRow, slot_px
@@ -38,6 +39,7 @@ class Strip:
     is_named: bool = True
 
 
+@functools.lru_cache(maxsize=1024)
 def level_px(height: float, level: int) -> int:
     """Height of a nesting level in a bar of a height."""
     return max(round(height * LEVEL_PARTS[min(level, len(LEVEL_PARTS) - 1)]), 3)
@@ -57,15 +59,22 @@ def strips(scene: Scene, rows: Sequence[PlacedRow], top: float) -> list[Strip]:
 
 
 def _of_lane(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
-    kind, indexes = placed.row.lane_kind, scene.tracks(placed.row.lanes[0])
+    indexes = scene.tracks(placed.row.lanes[0])
     y, height = top + placed.bar_y, placed.bar_height
-    drawn = [[drawn_states(index.states, kind, level) for index in indexes] for level in range(len(LEVEL_PARTS))]
-    for level, states_of in enumerate(drawn):
-        part = level_px(height, level)
-        holds_others = level + 1 < len(drawn) and any(drawn[level + 1])
-        for index, states in zip(indexes, states_of, strict=True):
-            if states:
-                yield Strip(index, states, y + height - part, part, level, y, height, holds_others, level == 0, level < 2)
+    for number, states, level, part, holds_others in _shape(placed.row.lane_kind, height, tuple(index.states for index in indexes)):
+        yield Strip(indexes[number], states, y + height - part, part, level, y, height, holds_others, level == 0, level < 2)
+
+
+@functools.lru_cache(maxsize=256)
+def _shape(kind: str, height: float, states_of: tuple[tuple[int, ...], ...]) -> list[tuple[int, tuple[int, ...], int, int, bool]]:
+    """The strips of a lane by what occurs on its tracks: track, states, level, height, and whether it holds others. Lanes are alike."""
+    drawn = [[drawn_states(states, kind, level) for states in states_of] for level in range(len(LEVEL_PARTS))]
+    return [
+        (number, states, level, level_px(height, level), level + 1 < len(drawn) and any(drawn[level + 1]))
+        for level, tracks in enumerate(drawn)
+        for number, states in enumerate(tracks)
+        if states
+    ]
 
 
 def _of_group(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
