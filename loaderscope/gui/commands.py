@@ -47,6 +47,13 @@ COMMANDS: tuple[Command, ...] = (
         "quit", "Quit", "Close the window; a running sweep is stopped and its processes are ended", "&File", ("Ctrl+Q",), separator=True
     ),
     Command("start", "Start", "Run the sweep (needs a script and a target)", "&Sweep", ("F5",)),
+    Command(
+        "start_up",
+        "Why is start-up slow?",
+        "Measure what starting workers costs under each start method, and what would make it cheaper",
+        "&Sweep",
+        ("F6",),
+    ),
     Command("stop", "Stop", "Stop the sweep; finished trials are kept", "&Sweep", ("Shift+F5",)),
     Command("reload", "Look at the script again", "Read the script again and list its targets", "&Sweep", ("Ctrl+F5",), separator=True),
     Command("find", "Find in the timeline", "Search for a state, a batch, a sample, a module or a mark", "&View", ("Ctrl+F", "/")),

@@ -17,6 +17,7 @@ from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.mark_book import CompleteFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
+from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Figure, Saving
 from loaderscope.gui.setup import Setup
@@ -88,6 +89,9 @@ class MainWindow(QMainWindow):
         self.setup.changed.connect(self._setup_changed)
         self.setup.outputRead.connect(lambda lines: views.log.add([LogLine(line.time_ns, line.stream, line.text) for line in lines]))
         self.setup.sweep_panel.startRequested.connect(self.start)
+        self.setup.sweep_panel.startupRequested.connect(self.start_experiment)
+        views.startup.asked.connect(self.start_experiment)
+        views.findings.startupWanted.connect(views.show_startup)
         self.live.ticked.connect(self._tick)
         self.live.ended.connect(self._run_ended)
         for source in (views.results, views.findings, views.throughput, views.startup):
@@ -152,10 +156,22 @@ class MainWindow(QMainWindow):
             return
         if self.live.running or not self._may_leave_run():
             return
-        request = self.setup.request()
+        self._run(self.setup.request(), self.setup.sweep_panel.expected_s)
+
+    def start_experiment(self) -> None:
+        """Runs the start-up experiment on what the panels describe."""
+        self.views.show_startup(EXPERIMENT)
+        if self.setup.problem:
+            self._tell_problem(self.setup.problem)
+            return
+        if self.live.running or not self._may_leave_run():
+            return
+        self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
+
+    def _run(self, request: Request, expected_s: float | None) -> None:
         self._close_session()
         self._follow = True
-        self._expected_s = self.setup.sweep_panel.expected_s
+        self._expected_s = expected_s
         self._marks.show(None)
         self._show_state(self.live.start(request), Path(request.script).name)
 
@@ -236,7 +252,7 @@ class MainWindow(QMainWindow):
         verdict, views = self._verdict, self.views
         views.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
         views.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
-        views.startup.show_results(snapshot.results, self._shown_trial)
+        views.startup.show_results(snapshot.results, self._shown_trial, snapshot.run, verdict.experiment)
         views.findings.set_findings(verdict.findings, verdict.recommendation, bool(snapshot.results))
         views.show_trials(snapshot, self._shown_trial)
         self._update_comparison()
@@ -330,7 +346,8 @@ class MainWindow(QMainWindow):
         commands, startable = self.commands, not running and not self.setup.problem
         savable = not running and self._source() is not None and bool(self._state.snapshot().results)
         commands["start"].setEnabled(startable)
-        self.setup.sweep_panel.start.setEnabled(startable)
+        for button in (self.setup.sweep_panel.start, self.setup.sweep_panel.ask, self.views.startup.ask, commands["start_up"]):
+            button.setEnabled(startable)
         commands["stop"].setEnabled(running)
         commands["live"].setEnabled(running)
         commands["live"].setChecked(running and self._follow)

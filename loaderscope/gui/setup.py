@@ -19,7 +19,7 @@ from loaderscope.gui.inspect_thread import Fault, Jobs
 from loaderscope.gui.panels.sweep import Forecast, SweepPanel
 from loaderscope.gui.panels.target import TargetPanel, advice_for
 from loaderscope.sweep.attachment import SweepError
-from loaderscope.sweep.forecast import forecast_sweep
+from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect import Inspection, TargetProbe, inspect_script, probe_target
 from loaderscope.sweep.interpreters import Interpreter, list_interpreters
 from loaderscope.sweep.output import OutputLine
@@ -114,7 +114,7 @@ class Setup(QObject):
         self._base = request
         self._wanted_target = request.target
         self.reload()
-        if request.axes.num_workers is not None:
+        if request.axes.num_workers is not None and not request.startup:  # an experiment has axes of its own
             self.sweep_panel.show_request(request)
 
     def show_run(self, run: Run) -> None:
@@ -133,7 +133,8 @@ class Setup(QObject):
         name = Path(run.script).name
         note = f"{name} was not read again." if exists else f"{name} is not on this machine, so it cannot be measured again here."
         self.target_panel.show_sample(run.sample, note)
-        self.sweep_panel.show_request(run.request)
+        if not run.request.startup:
+            self.sweep_panel.show_request(run.request)
         self.sweep_panel.set_current(run.target.current)
         self._update_forecast()
 
@@ -162,13 +163,24 @@ class Setup(QObject):
         Raises:
             ValueError: there is a `problem`.
         """
+        return self.sweep_panel.apply_to(self._chosen())
+
+    def startup_request(self) -> Request:
+        """What "Why is start-up slow?" would run.
+
+        Raises:
+            ValueError: there is a `problem`.
+        """
+        return self.sweep_panel.startup_request(self._chosen())
+
+    def _chosen(self) -> Request:
+        """Script, target and arguments as chosen, with the options that have no field."""
         if self._base is None or self.problem:
             raise ValueError(self.problem)
         target = self.target_panel.current_target
-        request = dataclasses.replace(
-            self._base, target=target.name if target is not None else None, arguments=self.target_panel.arguments()
+        return dataclasses.replace(
+            self._base, target=target.name if target is not None else None, arguments=self.target_panel.arguments(), startup=False
         )
-        return self.sweep_panel.apply_to(request)
 
     @property
     def problem(self) -> str:
@@ -287,20 +299,26 @@ class Setup(QObject):
         environment = self._probe.environment if self._probe is not None else self.environment
         if problem or target is None or environment is None:
             self.sweep_panel.set_forecast(Forecast(0, None, None, None, problem=problem))
+            self.sweep_panel.set_startup_forecast(None)
         else:
             sample = None
             if self._probe is not None:
                 sample = self._probe.sample
                 current = self._probe.target.current or self._probe.current
                 target = dataclasses.replace(self._probe.target, current=current, length=self._probe.length)
-            found = forecast_sweep(self.request(), target, environment, sample, read_machine())
-            estimate = found.estimate
-            self.sweep_panel.set_forecast(
-                Forecast(
-                    estimate.trials, estimate.seconds, estimate.peak_bytes, found.available_bytes, tuple(found.skipped), commit=found.commit
-                )
-            )
+            machine = read_machine()
+            found = forecast_sweep(self.request(), target, environment, sample, machine)
+            self.sweep_panel.set_forecast(_forecast(found))
+            experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine)
+            self.sweep_panel.set_startup_forecast(_forecast(experiment))
         self.changed.emit()
+
+
+def _forecast(found: SweepForecast) -> Forecast:
+    expected = found.estimate
+    return Forecast(
+        expected.trials, expected.seconds, expected.peak_bytes, found.available_bytes, tuple(found.skipped), commit=found.commit
+    )
 
 
 def _told(look: Any) -> object:

@@ -237,7 +237,7 @@ class Views:
         above = (self.trials, self.compare.choice, self.timeline, self.pair.second)
         stops: tuple[QWidget, ...] = (
             *above,
-            self.startup.view,
+            *self.startup.focus_order(),
             self.findings.view,
             self.log.source,
             self.log.filter,
@@ -247,7 +247,7 @@ class Views:
             self.selection.table,
             self.late_batches.table,
         )
-        for first, second in itertools.pairwise((panel.budget, panel.start, *stops, self.results.table)):
+        for first, second in itertools.pairwise((panel.budget, panel.start, panel.ask, *stops, self.results.table)):
             QWidget.setTabOrder(first, second)
 
     def _update_titles(self) -> None:
@@ -352,6 +352,11 @@ class Views:
             what = html.escape(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}")
             self.notice.setText(f'<p style="font-size:15px"><b>{what}</b></p><p>{html.escape(note)}</p>')
         self._place.setCurrentWidget(self.pair if trace is not None or result is None else self.notice)
+
+    def show_startup(self, view: str) -> None:
+        """One of the start-up views, in front."""
+        self.docks["startup"].bring_up()
+        self.startup.show_view(view)
 
     def refresh_memory(self) -> None:
         """The memory chart of a trial that runs, at a pace that costs nothing."""

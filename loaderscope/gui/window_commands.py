@@ -31,6 +31,7 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
         "copy_figure": window.copy_figure,
         "quit": window.close,
         "start": window.start,
+        "start_up": window.start_experiment,
         "stop": window.live.cancel,
         "reload": window.setup.reload,
         "find": window.views.timeline.finder.open,

@@ -84,7 +84,7 @@ def test_startup_phases_stand_where_they_happened():
     ]
     result = TrialResult(3, 0, "ok", config, first_batch_s=2.1, startup=Startup(1.0, None, phases))
     data = startup_data([result])
-    assert [phase.phase for phase in data.bars[0].phases] == ["main_import", "first_fetch"]
+    assert [phase.phase for phase in data.bars[0].phases] == ["main_import", "first_fetch", "iterator"]
     image, hits = painted(paint_startup, data)
     bars = [hit for hit in hits if "import" in hit.text or "fetch" in hit.text]
     assert bars[0].area.width() == pytest.approx(2 * bars[1].area.width(), rel=0.01)

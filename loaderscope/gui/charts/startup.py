@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.analysis.results import Phase, Startup, TrialResult
 from loaderscope.gui.charts.drawing import Frame, Hit, axis_hits, bottom_margin, draw_bottom_axis, draw_empty, draw_legend, elided, ticks
@@ -37,18 +37,31 @@ PHASES: dict[str, tuple[str, str]] = {
     "first_send": ("send", "first send"),
     "first_receive": ("transfer", "receiving the first batch"),
     "own": ("own", "Loaderscope's own probe"),
+    "shutdown": ("step", "shutdown at the end of the epoch"),
 }
 """Colour role and plain name of each phase."""
 
 
+ROW_PX, ROWS_MARGIN_PX = 18, 84
+TIME_PX = 56.0  # for the time of the first batch, after the longest bar
+SHUTDOWN_GAP_PX = 4  # it happens later, at the end of the epoch
+
+
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """One row: its phases on the time axis from iter(), and the time of the first batch."""
+    """One row: its phases on the time axis from iter(), and the time of the first batch.
+
+    Attributes:
+        unexplained: begin and end of what no phase covers.
+        shutdown_s: what the end of the first epoch took, until its workers were gone.
+    """
 
     label: str
     phases: tuple[Phase, ...]
     first_batch_s: float | None
     trial: int
+    unexplained: tuple[tuple[float, float], ...] = ()
+    shutdown_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,22 +73,39 @@ class StartupData:
 
 
 def startup_data(results: Sequence[TrialResult]) -> StartupData:
-    """A bar for each setting with start-up phases: those of its first worker (of main without workers), first epoch."""
+    """A bar for each setting with start-up phases: main until its first worker starts, then that one, in the first epoch."""
     bars: dict[object, Bar] = {}
     configs = [result.config for result in results]
     for result in results:
         if result.status != "ok" or result.startup is None or not result.startup.phases or result.config in bars:
             continue
         first = _until_first_batch(result.startup)
-        chosen = [phase for phase in first if phase.process == "worker-0"] or [phase for phase in first if phase.process == "main"]
-        server = [phase for phase in first if phase.phase == "server_start"]
-        bars[result.config] = Bar(short_config_text(result.config, configs), (*server, *chosen), result.first_batch_s, result.id)
+        shown = tuple(phase for phase in first if phase.process in ("main", "worker-0"))
+        end_s = result.first_batch_s
+        gaps = tuple(_gaps(shown, 0.0, end_s)) if end_s is not None else ()
+        label = short_config_text(result.config, configs)
+        bars[result.config] = Bar(label, shown, end_s, result.id, gaps, _shutdown_seconds(result.startup))
     return StartupData(tuple(bars.values()))
 
 
 def _until_first_batch(startup: Startup) -> list[Phase]:
     """The phases of the first epoch, without its end."""
     return [phase for phase in startup.phases if phase.epoch == 0 and phase.phase != "shutdown"]
+
+
+def _shutdown_seconds(startup: Startup) -> float | None:
+    ends = [phase.seconds for phase in startup.phases if phase.epoch == 0 and phase.phase == "shutdown"]
+    return sum(ends) if ends else None
+
+
+def _gaps(phases: Sequence[Phase], low_s: float, high_s: float) -> list[tuple[float, float]]:
+    """What of a range no phase covers."""
+    found, at = [], low_s
+    for phase in sorted(phases, key=lambda phase: phase.start_s):
+        if min(phase.start_s, high_s) > at:
+            found.append((at, min(phase.start_s, high_s)))
+        at = max(at, phase.start_s + phase.seconds)
+    return [*found, (at, high_s)] if at < high_s else found
 
 
 def startup_data_of_trial(result: TrialResult) -> StartupData:
@@ -85,8 +115,19 @@ def startup_data_of_trial(result: TrialResult) -> StartupData:
     by_process: dict[str, list[Phase]] = {}
     for phase in _until_first_batch(result.startup):
         by_process.setdefault(phase.process, []).append(phase)
-    bars = [Bar(name.replace("-", " "), tuple(phases), result.first_batch_s, result.id) for name, phases in by_process.items()]
+    bars = []
+    for name, phases in by_process.items():
+        begins, ends = min(phase.start_s for phase in phases), max(phase.start_s + phase.seconds for phase in phases)
+        is_main = name == "main"  # it waits for its workers: no gap of it needs an explanation
+        gaps = () if is_main else tuple(_gaps(phases, begins, ends))
+        ended = _shutdown_seconds(result.startup) if is_main else None
+        bars.append(Bar(name.replace("-", " "), tuple(phases), result.first_batch_s, result.id, gaps, ended))
     return StartupData(tuple(bars), f"time from iter(), trial {result.id}")
+
+
+def height_px(data: StartupData) -> int:
+    """How high the chart must be for its rows to be read."""
+    return len(data.bars) * ROW_PX + ROWS_MARGIN_PX if data.bars else 0
 
 
 def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: Palette) -> list[Hit]:
@@ -98,8 +139,9 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     metrics = QFontMetricsF(painter.font())
     width = min(area.width() * 0.34, max(metrics.horizontalAdvance(bar.label) for bar in data.bars) + 12)
     plot = area.adjusted(width, used, -6, -bottom_margin(painter))
-    end = max([phase.start_s + phase.seconds for bar in data.bars for phase in bar.phases] + [bar.first_batch_s or 0 for bar in data.bars])
-    frame = Frame(plot, (0.0, max(end, 1e-6) * 1.06), (0.0, 1.0))
+    end = max(_end(bar) + (bar.shutdown_s or 0.0) for bar in data.bars)
+    room = plot.width() / max(1.0, plot.width() - TIME_PX)
+    frame = Frame(plot, (0.0, max(end, 1e-6) * room), (0.0, 1.0))
     unit, factor = ("ms", 1e3) if end < 0.5 else ("s", 1.0)
     values = ticks(0, frame.x_range[1], max(2, int(plot.width() // 70)))
     draw_bottom_axis(painter, frame, values, lambda value: f"{value * factor:g} {unit}" if value else "0", palette, title=data.title)
@@ -117,6 +159,10 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     return hits
 
 
+def _end(bar: Bar) -> float:
+    return max([phase.start_s + phase.seconds for phase in bar.phases] + [bar.first_batch_s or 0.0])
+
+
 def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, float], palette: Palette) -> list[Hit]:
     top, height = span
     hits = []
@@ -126,10 +172,24 @@ def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, floa
         rect = QRectF(left, top, max(1.0, right - left), height)
         painter.fillRect(rect, QColor(palette.role(role)))
         hits.append(Hit(rect, f"{bar.label}\n{name}: {duration_text(phase.seconds)}", bar.trial))
+    for low_s, high_s in bar.unexplained:
+        rect = QRectF(frame.x(low_s), top, frame.x(high_s) - frame.x(low_s), height)
+        painter.fillRect(rect, QBrush(QColor(palette.muted), Qt.BrushStyle.BDiagPattern))
+        hits.append(Hit(rect, f"{bar.label}\nunexplained: {duration_text(high_s - low_s)}", bar.trial))
+    right = frame.x(_end(bar))
+    if bar.shutdown_s:
+        left = frame.x(_end(bar)) + SHUTDOWN_GAP_PX
+        rect = QRectF(left, top + height / 4, max(1.0, frame.x(bar.shutdown_s) - frame.x(0.0)), height / 2)
+        right = rect.right()
+        painter.fillRect(rect, QColor(palette.role(PHASES["shutdown"][0])))
+        hits.append(Hit(rect, f"{bar.label}\n{PHASES['shutdown'][1]}: {duration_text(bar.shutdown_s)}", bar.trial))
     if bar.first_batch_s is not None:
         x = frame.x(bar.first_batch_s)
         painter.setPen(QPen(QColor(palette.text), 1.5))
         painter.drawLine(QPointF(x, top - 3), QPointF(x, top + height + 3))
+        painter.setPen(QColor(palette.muted))
+        box = QRectF(right + 6, top - 4, TIME_PX, height + 8)
+        painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, duration_text(bar.first_batch_s))
     return hits
 
 
@@ -145,6 +205,7 @@ def _legend(data: StartupData, palette: Palette) -> list[tuple[str, str]]:
         "collate": "collate",
         "send": "send",
         "transfer": "receive",
+        "own": "Loaderscope itself",
     }
     total = sum(phase.seconds for bar in data.bars for phase in bar.phases) or 1.0
     seconds: dict[str, float] = {}
@@ -152,7 +213,12 @@ def _legend(data: StartupData, palette: Palette) -> list[tuple[str, str]]:
         for phase in bar.phases:
             role = PHASES.get(phase.phase, ("own", ""))[0]
             seconds[role] = seconds.get(role, 0.0) + phase.seconds
-    return [(palette.role(role), name) for role, name in names.items() if seconds.get(role, 0.0) > total * 0.002]
+    entries = [(palette.role(role), name) for role, name in names.items() if seconds.get(role, 0.0) > total * 0.002]
+    if any(bar.shutdown_s for bar in data.bars):
+        entries.append((palette.role(PHASES["shutdown"][0]), "shutdown (at the epoch's end)"))
+    if sum(high - low for bar in data.bars for low, high in bar.unexplained) > total * 0.002:
+        entries.append((palette.muted, "unexplained"))
+    return entries
 
 
 def _bar_tip(bar: Bar) -> str:

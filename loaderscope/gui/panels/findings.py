@@ -17,10 +17,26 @@ EMPTY = "What is wrong with the pipeline, and what to do about it, appears here 
 NOTHING = "Nothing is wrong as far as these trials can tell."
 
 
+START_UP_VIEWS = {
+    "large-pickle": "Sent",
+    "serial-starts": "Sent",
+    "heavy-imports": "Imports",
+    "expensive-top-level": "Imports",
+    "start-up-every-epoch": "Experiment",
+}
+"""The start-up view that shows what a finding is about."""
+
+
 class FindingsPanel(QWidget):
-    """Findings, most severe first, under the recommendation. `trialChosen` when a link to a trial is followed."""
+    """Findings, most severe first, under the recommendation.
+
+    Signals:
+        trialChosen: a link to a trial was followed.
+        startupWanted: a link to a start-up view was followed.
+    """
 
     trialChosen = Signal(int)
+    startupWanted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,7 +66,10 @@ class FindingsPanel(QWidget):
             self.view.verticalScrollBar().setValue(position)
 
     def _clicked(self, url: QUrl) -> None:
-        self.trialChosen.emit(int(url.path()))
+        if url.scheme() == "startup":
+            self.startupWanted.emit(url.path())
+        else:
+            self.trialChosen.emit(int(url.path()))
 
 
 def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True) -> list[str]:
@@ -71,5 +90,7 @@ def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation 
                 " …" if len(finding.trials) > 6 else ""
             )
             block += f'&nbsp; <span style="color:{palette.muted}">trial {shown}</span>'
+        if finding.code in START_UP_VIEWS and links:
+            block += f' · <a style="color:{palette.accent}" href="startup:{START_UP_VIEWS[finding.code]}">look into it</a>'
         blocks.append(block)
     return blocks

@@ -28,6 +28,12 @@ BUDGETS = (
     ("At most 1 hour", 3600.0),
 )
 
+ASK = "Why is start-up slow?"
+ASK_TIP = (
+    "Tries each start method with 0, 1, 2 and 4 workers, persistent and not, with few batches,\n"
+    "and shows what starting workers costs and what would make it cheaper (F6)"
+)
+
 TIPS = {
     "workers": "num_workers: processes that load batches beside the main process; 0 loads them in the main process itself",
     "batch size": "Samples in one batch",
@@ -60,6 +66,7 @@ class SweepPanel(QWidget):
 
     changed = Signal()
     startRequested = Signal()
+    startupRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,6 +91,7 @@ class SweepPanel(QWidget):
         self._build()
         self.footer = self._build_footer()
         self.expected_s: float | None = None  # what the sweep will take as it is set now
+        self.expected_startup_s: float | None = None  # ... and the start-up experiment
         self._quiet = True
         defaults = default_workers(usable_cpus())
         self.workers.set_values([*defaults, max(defaults[-1] * 2, 1)], defaults)
@@ -178,12 +186,21 @@ class SweepPanel(QWidget):
         self.start.setProperty("primary", True)
         self.start.setAccessibleName("Start the sweep")
         self.start.clicked.connect(self.startRequested)
+        self.ask = QPushButton(ASK)
+        self.ask.setToolTip(ASK_TIP)
+        self.ask.clicked.connect(self.startupRequested)
+        self.ask_forecast = QLabel()
+        self.ask_forecast.setProperty("role", "muted")
+        self.ask_forecast.setWordWrap(True)
+        self.ask_forecast.setAccessibleName("What the start-up experiment will take")
         footer = QWidget()
         layout = QVBoxLayout(footer)
         layout.setContentsMargins(12, 6, 12, 10)
         layout.setSpacing(6)
         layout.addWidget(self.forecast)
         layout.addWidget(self.start)
+        layout.addWidget(self.ask)
+        layout.addWidget(self.ask_forecast)
         return footer
 
     def _spin(self, limits: tuple[int, int], value: int, name: str, tip: str) -> QSpinBox:
@@ -273,6 +290,29 @@ class SweepPanel(QWidget):
             max_seconds=self.budget.currentData(),
         )
 
+    def startup_request(self, request: Request) -> Request:
+        """The request as a start-up experiment: what it varies itself is left to it, of the rest the first chosen value counts."""
+        chosen = self.apply_to(request).axes
+        axes = Axes(
+            batch_size=chosen.batch_size[:1] if chosen.batch_size is not None else None,
+            prefetch_factor=chosen.prefetch_factor[:1],
+            pin_memory=chosen.pin_memory[:1],
+            in_order=chosen.in_order[:1],
+        )
+        plain = Request(request.script)
+        return dataclasses.replace(
+            request,
+            axes=axes,
+            consumer=None,
+            device=None,
+            batches=plain.batches,
+            epochs=plain.epochs,
+            repeats=plain.repeats,
+            train_epochs=self.train_epochs.value(),
+            max_seconds=self.budget.currentData(),
+            startup=True,
+        )
+
     def show_request(self, request: Request) -> None:
         """Takes the values of a request, as those of an opened session."""
         self._quiet = True
@@ -303,6 +343,14 @@ class SweepPanel(QWidget):
         self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
         self._quiet = False
         self._report()
+
+    def set_startup_forecast(self, forecast: Forecast | None) -> None:
+        """Shows what the start-up experiment would take; None: it cannot start now."""
+        self.expected_startup_s = forecast.seconds if forecast is not None else None
+        self.ask_forecast.setVisible(forecast is not None)
+        if forecast is not None:
+            text = count_text(forecast.trials, "trial")
+            self.ask_forecast.setText(text if forecast.seconds is None else f"{text} · about {rough_duration_text(forecast.seconds)}")
 
     def set_forecast(self, forecast: Forecast | None) -> None:
         """Shows what a start would take, or nothing while that is unknown."""

@@ -1,0 +1,160 @@
+"""What the start-up views say in a sentence above what they draw, for the window and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loaderscope.analysis.configs import enumerated
+from loaderscope.analysis.controls import Control
+from loaderscope.analysis.culprit import dominating_part
+from loaderscope.analysis.findings.startup_causes import remedy
+from loaderscope.analysis.main_import import heaviest_line
+from loaderscope.analysis.results import SentPart, TrialResult
+from loaderscope.analysis.startup_experiment import Remedy, StartCost, StartupExperiment
+from loaderscope.gui.words import bytes_text, duration_text, share_text
+
+_CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
+
+
+def start_name(cost: StartCost) -> str:
+    """How workers are made: spawn, or forkserver, preloaded."""
+    return (cost.start_method or "no workers") + (", preloaded" if cost.preload else "")
+
+
+def control_name(control: Control) -> str:
+    """What a control did."""
+    return _CONTROLS.get(control.name, control.name)
+
+
+def remedy_title(remedy: Remedy) -> str:
+    """A remedy and where it was tried, in a few words: persistent, 2 × spawn, 3 epochs."""
+    against = remedy.against
+    names = {"persistent_workers": "persistent", "forkserver_preload": "preloading", "start_method": "fork instead"}
+    counted = ", with server" if remedy.with_server else f", {remedy.over_epochs} epochs" if remedy.over_epochs > 1 else ""
+    return f"{names.get(remedy.name, remedy.name)}, {against.num_workers} × {against.start_method}{counted}"
+
+
+def remedy_verdict(remedy: Remedy) -> str:
+    """Whether the prediction came true, and by how much it missed."""
+    if remedy.predicted_s is None or remedy.measured_s is None:
+        return "not measured" if remedy.measured_s is None else "no prediction"
+    apart = remedy.measured_s - remedy.predicted_s
+    if remedy.agrees:
+        return f"agrees, {duration_text(abs(apart))} apart"
+    size = f"{duration_text(abs(apart))} {'more' if apart > 0 else 'less'}"
+    return f"{size}, noise" if abs(apart) <= (remedy.noise_s or 0.0) else f"{size} than predicted"
+
+
+def culprit_sentence(result: TrialResult | None) -> str:
+    """What most of the time to the first batch goes into, how much is explained, and the tool's own part."""
+    if result is None or result.startup is None:
+        return ""
+    startup = result.startup
+    parts = [f"Trial {result.id}: first batch after {duration_text(result.first_batch_s)}"]
+    if startup.culprit is not None:
+        parts[0] += f", {duration_text(startup.culprit.seconds)} of it {startup.culprit.detail}"
+    if startup.explained_share is not None:
+        parts.append(f"{share_text(startup.explained_share)} explained")
+    if startup.own_s is not None:
+        parts.append(f"{duration_text(startup.own_s)} of it Loaderscope's own")
+    return ". ".join((parts[0], "; ".join(parts[1:]))) + "." if len(parts) > 1 else parts[0] + "."
+
+
+def sent_sentence(sent: Sequence[SentPart] | None) -> str:
+    """How much each worker is sent, and the remedy where one attribute dominates."""
+    if sent is None:
+        return ""
+    total = sum(part.bytes for part in sent)
+    pickle_s, unpickle_s = sum(part.pickle_s for part in sent), sum(part.unpickle_s or 0.0 for part in sent)
+    text = f"Each spawned worker is sent {bytes_text(total)}: {duration_text(pickle_s)} to pickle, {duration_text(unpickle_s)} to unpickle."
+    unsendable = next((part for part in sent if part.error), None)
+    if unsendable is not None:
+        return f"{text} {unsendable.error}"
+    part = dominating_part(sent)
+    if part is None or part.bytes < 65_536:  # what fits into a pipe needs no remedy
+        return text
+    return f"{text} {share_text(part.bytes / total)} of it is {part.attribute} (a {part.type_name}). {remedy(part)}"
+
+
+def imports_sentence(result: TrialResult | None) -> str:
+    """What importing the script again took the first worker."""
+    if result is None or result.startup is None or not result.startup.imports:
+        return ""
+    roots = sorted((cost for cost in result.startup.imports if cost.parent is None), key=lambda cost: -cost.total_s)
+    named = enumerated([f"{cost.name} {duration_text(cost.total_s)}" for cost in roots[:3]])
+    whole = duration_text(sum(cost.total_s for cost in roots))
+    return f"Trial {result.id}: the worker of the first batch spent {whole} on imports when it imported the script again: {named}."
+
+
+def lines_sentence(result: TrialResult | None) -> str:
+    """Which line of the script's own top level took longest."""
+    line = heaviest_line(result.startup.lines) if result is not None and result.startup is not None else None
+    if line is None or result is None:
+        return ""
+    own = duration_text(line.seconds - line.import_s)
+    return (
+        f"Trial {result.id}: every worker runs the script's top level again; its costliest line besides imports is {line.line}, with {own}."
+    )
+
+
+def per_worker_sentence(experiment: StartupExperiment) -> str:
+    """The straight lines through the starts, in words."""
+    texts = []
+    for row in experiment.per_worker:
+        name = row.start_method + (", preloaded," if row.preload else "")
+        if row.seconds_per_worker is not None and row.fixed_s is not None and row.seconds_per_worker > 0:
+            fixed = f"{duration_text(row.fixed_s)} + " if row.fixed_s > 0 else ""
+            texts.append(f"{name} {fixed}{duration_text(row.seconds_per_worker)} a worker")
+        else:
+            same = "" if row.seconds_per_worker is None else " and no more for further workers"
+            texts.append(f"{name} {duration_text(row.one_worker_s)}{same}")
+    return f"A start takes: {'; '.join(texts)}." if texts else ""
+
+
+def persistent_sentence(experiment: StartupExperiment) -> str:
+    """What persistent workers save over the user's epochs, and from which epoch length workers pay."""
+    saving = [remedy for remedy in experiment.remedies if remedy.name == "persistent_workers" and (remedy.per_epoch_s or 0.0) > 0]
+    texts = []
+    if saving:
+        most = max(saving, key=lambda remedy: remedy.per_epoch_s or 0.0)
+        whole = duration_text((most.per_epoch_s or 0.0) * (experiment.train_epochs - 1))
+        workers = f"{most.against.num_workers} × {most.against.start_method}"
+        saved = f"Persistent workers save {duration_text(most.per_epoch_s)} an epoch ({workers})"
+        texts.append(f"{saved}, {whole} over {experiment.train_epochs} epochs.")
+    wanted = max(saving, key=lambda remedy: remedy.per_epoch_s or 0.0).against if saving else None
+    for row in experiment.break_even:
+        if wanted is not None and (row.start_method, row.num_workers, row.preload) == (
+            wanted.start_method,
+            wanted.num_workers,
+            wanted.preload,
+        ):
+            texts.append(row.text)
+    return " ".join(texts)
+
+
+def remedies_sentence(experiment: StartupExperiment) -> str:
+    """How many predictions came true, and the largest saving."""
+    compared = [remedy for remedy in experiment.remedies if remedy.agrees is not None]
+    if not compared:
+        return ""
+    agreeing = sum(bool(remedy.agrees) for remedy in compared)
+    best = max(compared, key=lambda remedy: remedy.measured_s or 0.0)
+    return f"{best.text} {agreeing} of {len(compared)} predictions agree within 10 % or 0.1 s."
+
+
+def controls_sentence(experiment: StartupExperiment) -> str:
+    """What no setting of a loader can make cheaper."""
+    known = [control for control in experiment.controls if control.again_s is not None]
+    named = enumerated([f"{control_name(control)} {duration_text(control.again_s)}" for control in known])
+    return f"Without any loader, files in the cache: {named}. What a worker imports on top is the script's." if known else ""
+
+
+def experiment_sentence(experiment: StartupExperiment, chart: str) -> str:
+    """What one of the charts of the experiment says; the summary where it says nothing yet."""
+    detail = {
+        "per worker": per_worker_sentence,
+        "per epoch": persistent_sentence,
+        "remedies": remedies_sentence,
+        "controls": controls_sentence,
+    }[chart](experiment)
+    return f"{detail} {experiment.summary}".strip() if chart == "per worker" else detail or experiment.summary
