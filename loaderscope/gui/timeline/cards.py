@@ -8,6 +8,7 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis import late_batches
+from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
 from loaderscope.gui.causes import cause_text
 from loaderscope.gui.timeline import axis
@@ -63,6 +64,7 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     lines += _size_lines(scene, span)
     if span.state in _AFTER_WAITING:
         lines += _waited_lines(in_batch, span)
+    lines += _device_lines(scene, span)
     lines += _held_up_lines(scene, span)
     if span.state == State.WAIT and span.batch >= 0:
         lines += _wait_lines(scene, span)
@@ -170,6 +172,17 @@ def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
 def _sample_line(slowest: tuple[int | None, int]) -> Line:
     sample, took_ns = slowest
     return ("slowest sample", f"index {sample}" if sample is not None else "not a number", axis.duration(took_ns), False)
+
+
+def _device_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    """How far a period of the device can be trusted, and its place on the time axis."""
+    if span.state == State.DEVICE_WORK:
+        return [("exact", "kernels, copies, memsets", "by torch.profiler, which slows the steps it watches", False)]
+    if span.state not in (State.DEVICE_TRANSFER, State.DEVICE_STEP):
+        return []
+    lines: list[Line] = [("busy", "at most", "between two events: gaps between its kernels count as busy", False)]
+    error_s = clock_error_s(scene.trace)
+    return lines + ([("clock", f"± {axis.duration(error_s * 1e9)}", "from the device's clock to the host's", False)] if error_s else [])
 
 
 _AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, State.DEVICE_TRANSFER, State.DEVICE_STEP, READY))

@@ -51,6 +51,7 @@ STYLES: dict[int, StateStyle] = {
     State.PIN: StateStyle("pin", "pin", "pin"),
     State.DEVICE_TRANSFER: StateStyle("transfer", "transfer", "transfer"),
     State.DEVICE_STEP: StateStyle("step", "step", "step / GPU"),
+    State.DEVICE_WORK: StateStyle("step", "kernels and copies", "step / GPU"),
     State.OWN: StateStyle("own", "Loaderscope itself", "own cost", 1),
     READY: StateStyle("ready", "ready", "ready"),
     WAITING_FOR_EARLIER: StateStyle("waiting_for_earlier", "waiting for an earlier batch", "waits for earlier"),
@@ -104,4 +105,4 @@ def busy_states(lane_kind: str) -> tuple[str, frozenset[int]]:
         return "busy", _WORKING
     if lane_kind == "pin":
         return "busy", frozenset((State.PIN,))
-    return "busy", frozenset((State.DEVICE_STEP, State.DEVICE_TRANSFER, State.STEP))
+    return "busy", frozenset((State.DEVICE_STEP, State.DEVICE_TRANSFER, State.DEVICE_WORK, State.STEP))
