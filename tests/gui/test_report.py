@@ -17,7 +17,8 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
 
 from loaderscope.analysis.results import TrialResult
-from loaderscope.gui.report.content import Facts, Picture, Report, Section, Table, TableRow, Words, gather
+from loaderscope.gui.report.blocks import Facts, Picture, Report, Section, Table, TableRow, Words
+from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.pieces import Piece, pieces_of
 from loaderscope.gui.report.sheet import WIDTH_PX, in_pages, write_pdf
 from loaderscope.gui.report.web import to_html

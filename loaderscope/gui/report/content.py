@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from loaderscope import __version__
@@ -12,104 +12,23 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.charts.figure import chart_figure
 from loaderscope.gui.charts.memory import memory_data, paint_memory
-from loaderscope.gui.charts.startup import paint_startup, startup_data
 from loaderscope.gui.charts.throughput import paint_throughput, throughput_data
-from loaderscope.gui.figures import Figure, date_of
+from loaderscope.gui.figures import date_of
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.findings import NOTHING, findings_blocks
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
+from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
 from loaderscope.gui.report.pictures import timelines_of
+from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.words import AXIS_LABELS, bytes_text, config_text, consumer_text, count_text, value_text
 from loaderscope.session.file import SessionFile
-from loaderscope.session.startup_table import format_experiment
 from loaderscope.session.verdict import Verdict, current_setting, judge
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
 MOST_CHARACTERS = 1500
 """Of one message; what a failing script says can be any length."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Words:
-    """A paragraph of simple HTML."""
-
-    html: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Listing:
-    """Lines of text in columns."""
-
-    text: str
-
-
-@dataclasses.dataclass(frozen=True)
-class TableRow:
-    """Cells, and a sentence below them that says why some are empty."""
-
-    cells: tuple[str, ...]
-    is_best: bool = False
-    note: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Titles of columns, what each means, and rows."""
-
-    titles: tuple[str, ...]
-    tips: tuple[str, ...]
-    rows: tuple[TableRow, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """Names with their values."""
-
-    entries: tuple[tuple[str, str], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A figure that can be painted for any width.
-
-    Attributes:
-        caption: what it shows, in a sentence.
-        figure: gives it for a width in logical pixels.
-        is_half: two of them stand side by side where there is room.
-    """
-
-    caption: str
-    figure: Callable[[int], Figure]
-    is_half: bool = False
-
-
-Block = Words | Listing | Table | Facts | Picture
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """Blocks below a heading."""
-
-    heading: str
-    blocks: tuple[Block, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What stands in the report.
-
-    Attributes:
-        target: what was measured, and the name of its script.
-        summary: the run in a sentence or two.
-    """
-
-    target: str
-    script: str
-    summary: str
-    sections: tuple[Section, ...]
-    colophon: str
 
 
 def gather(session: SessionFile) -> Report:
@@ -128,6 +47,7 @@ def gather(session: SessionFile) -> Report:
         Section("What to do", _advice(verdict, results)),
         Section("Results", _results(run, results, verdict)),
         Section("Timeline", tuple(Picture(timeline.caption, timeline.figure) for timeline in timelines)),
+        Section("Start-up", startup_blocks(run, results, verdict.experiment)),
         Section("Figures", _charts(results, verdict, trace, shown)),
         Section("How it was measured", (_facts(run, results),)),
     ]
@@ -158,12 +78,9 @@ def _advice(verdict: Verdict, results: Sequence[TrialResult]) -> tuple[Block, ..
 
 
 def _results(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    if verdict.experiment is not None and verdict.experiment.costs:
-        blocks.append(Listing(format_experiment(dataclasses.asdict(verdict.experiment), 110)))
     rows = rows_of(Snapshot(0, run, tuple(results), None, 0, 0, None, True, False), verdict.settings)
     if not rows:
-        return (*blocks, Words("No trial was finished."))
+        return (Words("No trial was finished."),)
     columns = [column for index, column in enumerate(COLUMNS) if index in visible_columns(rows)]
     best = verdict.recommendation.config if verdict.recommendation is not None else None
     table = []
@@ -173,8 +90,7 @@ def _results(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tupl
             cells[0] = f"★ {cells[0]}"
         note = " ".join(part for part in (row.reason, row.incomparable) if part) if row.status != "ok" or row.incomparable else ""
         table.append(TableRow(tuple(cells), row.config == best, shortened(note)))
-    blocks.append(Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)))
-    return tuple(blocks)
+    return (Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)),)
 
 
 def _charts(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | None, shown: TrialResult | None) -> tuple[Block, ...]:
@@ -184,10 +100,6 @@ def _charts(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | Non
     if throughput.lines and verdict.experiment is None:
         caption = "Steady throughput by number of workers, with 95 % intervals"
         pictures.append(Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), is_half=True))
-    startup = startup_data(results)
-    if startup.bars:
-        caption = "Time from iter() to the first batch, by phase"
-        pictures.append(Picture(caption, lambda width: chart_figure(paint_startup, startup, size=_chart_size(width)), is_half=True))
     memory = memory_data(trace)
     if memory.lines and shown is not None:
         caption = f"Memory of each process, trial {shown.id} · {config_text(shown.config)}"

@@ -22,7 +22,7 @@ from PySide6.QtGui import (
 
 from loaderscope.gui.figures import Figure, font_of
 from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.report.content import Block, Facts, Listing, Picture, Report, Table, TableRow, Words
+from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Table, TableRow, Words
 
 GAP_PX = 12
 _FONT_PX = 13

@@ -13,7 +13,7 @@ from PySide6.QtGui import QColor, QPageLayout, QPageSize, QPainter, QPdfWriter
 
 from loaderscope.gui.figures import PDF_DPI, Figure, font_of, painting, whole_file
 from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.report.content import Report
+from loaderscope.gui.report.blocks import Report
 from loaderscope.gui.report.pieces import Piece, pieces_of
 
 WIDTH_PX = 860

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from loaderscope.gui.figures import png_bytes
 from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.report.content import Block, Facts, Listing, Picture, Report, Section, Table, TableRow, Words
+from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Section, Table, TableRow, Words
 
 WIDTH_PX = 1100
 HALF_PX = 640

@@ -1,0 +1,89 @@
+"""What reports are made of, whatever they are written as."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from loaderscope.gui.figures import Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """A paragraph of simple HTML."""
+
+    html: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """Lines of text in columns."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRow:
+    """Cells, and a sentence below them that says why some are empty."""
+
+    cells: tuple[str, ...]
+    is_best: bool = False
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Titles of columns, what each means, and rows."""
+
+    titles: tuple[str, ...]
+    tips: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Names with their values."""
+
+    entries: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure that can be painted for any width.
+
+    Attributes:
+        caption: what it shows, in a sentence.
+        figure: gives it for a width in logical pixels.
+        is_half: two of them stand side by side where there is room.
+    """
+
+    caption: str
+    figure: Callable[[int], Figure]
+    is_half: bool = False
+
+
+Block = Words | Listing | Table | Facts | Picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Blocks below a heading."""
+
+    heading: str
+    blocks: tuple[Block, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What stands in the report.
+
+    Attributes:
+        target: what was measured, and the name of its script.
+        summary: the run in a sentence or two.
+    """
+
+    target: str
+    script: str
+    summary: str
+    sections: tuple[Section, ...]
+    colophon: str
