@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from loaderscope.analysis.results import Memory, WorkerMemory
+from loaderscope.analysis import growth
+from loaderscope.analysis.epochs import EpochRun
+from loaderscope.analysis.results import Estimate, Memory, WorkerMemory
+from loaderscope.analysis.spans import Int64Array
 from loaderscope.trace.model import Trace
 
 TOTAL_KINDS = ("pss", "private", "uss")
@@ -15,11 +20,24 @@ TOTAL_KINDS = ("pss", "private", "uss")
 
 _MIN_STALE_NS = 3_000_000_000  # memory is read about once a second; a value older than this is of a process that is gone
 
+PRIVATE_KINDS = ("uss", "private")
+"""What belongs to one process alone, the first one that was sampled."""
+
+_SHARES_GROWTH = 0.5
+"""Growth is copy-on-write where at least this part of it leaves the shared pages, and is new where RSS takes this part of it."""
+_MIN_TOLD_BYTES = 8 << 20
+"""Over an epoch; of what grows less the kind is not told."""
+
 Samples = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
-def find_memory(trace: Trace) -> Memory | None:
-    """Memory of a trial, or None where nothing was sampled."""
+def find_memory(trace: Trace, epochs: Sequence[EpochRun] = ()) -> Memory | None:
+    """Memory of a trial, or None where nothing was sampled.
+
+    Args:
+        trace: with the sampled series.
+        epochs: over the longest of which growth is looked at.
+    """
     workers = sorted({int(match[2]) for key in list(trace.series) if (match := re.fullmatch(r"(uss|pss|rss|private)/worker-(\d+)", key))})
     peak_total = peak_total_bytes(trace)
     if peak_total is None and not workers:
@@ -33,7 +51,64 @@ def find_memory(trace: Trace) -> Memory | None:
         )
         for worker in workers
     ]
-    return Memory(peak_total, rows)
+    return _with_growth(trace, Memory(peak_total, rows), growth.longest_epoch(list(epochs)))
+
+
+def forecast_bytes(memory: Memory, num_workers: int) -> int | None:
+    """What so many workers would take at their peak: each more or less costs the pages of its own that those measured had.
+
+    None where no worker was measured.
+    """
+    own = [worker.peak_uss_bytes for worker in memory.workers if worker.peak_uss_bytes is not None]
+    if memory.peak_total_bytes is None or not own or len(own) < len(memory.workers):
+        return None
+    return max(0, round(memory.peak_total_bytes + (num_workers - len(own)) * sum(own) / len(own)))
+
+
+def _with_growth(trace: Trace, memory: Memory, received_ns: Int64Array) -> Memory:
+    readings: dict[int, growth.Readings] = {}
+    rows = []
+    for row in memory.workers:
+        own = _within(trace, f"worker-{row.worker}", PRIVATE_KINDS, received_ns)
+        if own is None:
+            rows.append(row)
+            continue
+        readings[row.worker] = own
+        grown = growth.per_1000_batches(own, received_ns)
+        rows.append(dataclasses.replace(row, start_uss_bytes=int(own[1][0]), growth_bytes_per_1000_batches=grown))
+    if not rows or len(readings) < len(rows):
+        reason = growth.TOO_SHORT if rows else "there is no worker process"
+        return dataclasses.replace(memory, workers=rows, growth_reason=reason)
+    whole = growth.total(list(readings.values()))
+    total = growth.per_1000_batches(whole, received_ns) if len(whole[0]) else None
+    if total is None:
+        return dataclasses.replace(memory, workers=rows, growth_reason=growth.TOO_SHORT)
+    kind = _growth_kind(trace, list(readings), total, received_ns)
+    return dataclasses.replace(memory, workers=rows, growth_bytes_per_1000_batches=total, growth_kind=kind)
+
+
+def _growth_kind(trace: Trace, workers: list[int], own: Estimate, received_ns: Int64Array) -> str | None:
+    """Pages that were shared and are copied when written leave RSS as it is and `Shared_Dirty` falls by what USS gains."""
+    if own.ci95 is None or own.ci95[0] <= 0 or own.value * len(received_ns) / 1000 < _MIN_TOLD_BYTES:
+        return None
+    slopes = {}
+    for kind in ("rss", "shared_dirty"):
+        found = [_within(trace, f"worker-{worker}", (kind,), received_ns) for worker in workers]
+        known = [readings for readings in found if readings is not None]
+        slope = growth.per_1000_batches(growth.total(known), received_ns) if len(known) == len(workers) else None
+        slopes[kind] = None if slope is None else slope.value / own.value
+    resident, shared = slopes["rss"], slopes["shared_dirty"]
+    if resident is not None and resident >= _SHARES_GROWTH:
+        return "new"
+    return "copy-on-write" if resident is not None and shared is not None and shared <= -_SHARES_GROWTH else None
+
+
+def _within(trace: Trace, process: str, kinds: Sequence[str], received_ns: Int64Array) -> growth.Readings | None:
+    for kind in kinds:
+        found = growth.within(series(trace, f"{kind}/{process}"), received_ns)
+        if found is not None:
+            return found
+    return None
 
 
 def peak_total_bytes(trace: Trace) -> int | None:

@@ -121,20 +121,38 @@ class Startup:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerMemory:
-    """The largest figures seen of one worker, over all its processes."""
+    """The largest figures seen of one worker, over all its processes.
+
+    Attributes:
+        start_uss_bytes: its own pages when the longest epoch's first batch had come (private bytes on Windows).
+        growth_bytes_per_1000_batches: of its own pages, for 1,000 batches of the loader.
+    """
 
     worker: int
     peak_uss_bytes: int | None
     peak_pss_bytes: int | None
     peak_rss_bytes: int | None
+    start_uss_bytes: int | None = None
+    growth_bytes_per_1000_batches: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """`peak_total_bytes`: largest sum of PSS (private bytes on Windows) over main and workers at one time."""
+    """Memory of a trial.
+
+    Attributes:
+        peak_total_bytes: largest sum of PSS (private bytes on Windows) over main and workers at one time.
+        growth_bytes_per_1000_batches: of all workers together.
+        growth_reason: why there is no growth.
+        growth_kind: `copy-on-write` where pages that were shared after a fork become each worker's own; `new` where workers
+            take more memory; None where they do not grow, or it cannot be told.
+    """
 
     peak_total_bytes: int | None
     workers: list[WorkerMemory]
+    growth_bytes_per_1000_batches: Estimate | None = None
+    growth_reason: str | None = None
+    growth_kind: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

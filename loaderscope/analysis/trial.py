@@ -117,7 +117,7 @@ def analyse(  # noqa: PLR0917
         energy_reason=energy.reason,
         disk_share=disk_share(trace),
         startup=find_startup(trace, epochs, sent),
-        memory=find_memory(trace),
+        memory=find_memory(trace, epochs),
         own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share, nvml_seconds, processes_seconds),
         signs=find_signs(trace, epochs, steady),
         gpu_window=GpuWindow.from_json(outcome.gpu_window) if outcome and outcome.gpu_window else None,

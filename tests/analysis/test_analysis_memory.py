@@ -1,13 +1,18 @@
-"""Memory peaks, reads from disk, and signs of growth."""
+"""Memory peaks, reads from disk, signs of growth and the energy of GPUs."""
 
+import numpy as np
 import pytest
 import synthetic
 from rows import config_of, measure_trace
 from synthetic import MS, SECOND
 
-from loaderscope.analysis.memory import find_memory
+from loaderscope.analysis.findings import find_all
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.memory import find_memory, forecast_bytes
 from loaderscope.analysis.reads import disk_share
-from loaderscope.trace.model import ProcessInfo, SeriesInfo, Trace
+from loaderscope.analysis.results import Memory, TrialResult, WorkerMemory
+from loaderscope.analysis.settings import combine
+from loaderscope.trace.model import NO_GPU_USED, ProcessInfo, SeriesInfo, Trace
 
 MIB = 1 << 20
 
@@ -90,3 +95,129 @@ def test_what_workers_import_at_the_begin_of_every_epoch_is_no_growth():
     sizes = [min(150, 20 * (second % 18)) * MIB for second in seconds]  # 8 s of imports, then 10 s at one level, twice
     add(trace, "uss/worker-0", [begin_s + second + 0.5 for second in seconds], sizes)
     assert measure_trace(trace, config_of(1), 1000, 2).signs.growth_bytes_per_s == pytest.approx(0, abs=1)
+
+
+def grown(seconds: int = 20, *, uss: float = 0.0, rss: float = 0.0, shared_dirty: float = 0.0, noise: float = 0.0) -> Memory:
+    """Memory of a trial of 100 batches a second with two workers, that grow by so many MiB for 1,000 batches each."""
+    return row_of_grown(seconds, uss, rss, shared_dirty, noise).memory
+
+
+def row_of_grown(seconds: int, uss: float, rss: float, shared_dirty: float, noise: float = 0.0) -> TrialResult:
+    trace = synthetic.make_trace(num_workers=2, batches=100 * seconds, step_ns=10 * MS, deserialise_ns=0, other_ns=0)
+    random = np.random.default_rng(1)
+    times = np.arange(1, seconds, 1.0)
+    for worker in (0, 1):
+        for kind, begin, slope in (("uss", 50, uss), ("rss", 250, rss), ("shared_dirty", 200, shared_dirty)):
+            values = begin + slope * 0.1 * times + random.normal(0, noise, len(times))
+            add(trace, f"{kind}/worker-{worker}", list(trace.origin_ns / SECOND + times + 0.1 * worker), list(values * MIB))
+    return measure_trace(trace, config_of(2), 100 * seconds)
+
+
+def test_growth_is_told_for_1000_batches_of_each_worker_and_of_all():
+    memory = grown(uss=40, rss=40)
+    for worker in memory.workers:
+        assert worker.growth_bytes_per_1000_batches.value == pytest.approx(40 * MIB, rel=0.01)
+    assert memory.growth_bytes_per_1000_batches.value == pytest.approx(80 * MIB, rel=0.01)
+    assert memory.growth_reason is None
+
+
+@pytest.mark.parametrize("slope", [0, 40])
+def test_the_interval_of_growth_holds_what_is_true(slope):
+    growth = grown(uss=slope, noise=3).growth_bytes_per_1000_batches
+    low, high = growth.ci95
+    assert low <= 2 * slope * MIB <= high
+    assert high - low < 40 * MIB
+
+
+def test_a_step_at_the_begin_is_no_growth():
+    trace = synthetic.make_trace(num_workers=1, batches=2000, step_ns=10 * MS)
+    add(trace, "uss/worker-0", [trace.origin_ns / SECOND + second for second in range(1, 19)], [50 * MIB] + [90 * MIB] * 17)
+    assert measure_trace(trace, config_of(1), 2000).memory.growth_bytes_per_1000_batches.value == 0
+
+
+def test_too_short_a_trial_has_no_growth_but_a_reason():
+    memory = grown(seconds=4, uss=40)
+    assert memory.growth_bytes_per_1000_batches is None
+    assert "5 readings over 4 s" in memory.growth_reason
+
+
+@pytest.mark.parametrize(
+    ("slopes", "kind"),
+    [
+        ({"uss": 40, "rss": 0, "shared_dirty": -40}, "copy-on-write"),
+        ({"uss": 40, "rss": 40}, "new"),
+        ({"uss": 40, "rss": 38, "shared_dirty": -2}, "new"),
+        ({"uss": 40}, None),  # shared pages stay: it is neither
+        ({"uss": 0, "rss": 0, "shared_dirty": 0}, None),
+        ({"uss": 0.1, "rss": 0, "shared_dirty": -0.1}, None),  # too little to matter
+    ],
+)
+def test_pages_that_are_copied_are_told_from_memory_that_is_taken(slopes, kind):
+    assert grown(**slopes).growth_kind == kind
+
+
+@pytest.mark.parametrize(("slopes", "words"), [((0, -400), "copy-on-write"), ((400, 0), "gets longer with every sample")])
+def test_the_finding_says_which_growth_it_is(slopes, words):
+    row = row_of_grown(20, 400, *slopes)
+    context = Context([row], combine([row], 10), None, None, None, 10)
+    (finding,) = [finding for finding in find_all(context) if finding.code == "memory-growth"]
+    assert words in finding.message + finding.advice
+    assert ("NumPy" in finding.advice) == (words == "copy-on-write")
+    assert "for 1,000 batches" in finding.message
+
+
+def test_a_copy_that_came_with_the_start_is_told_as_one():
+    def copies(start: int) -> str:
+        workers = [WorkerMemory(worker, 900 * MIB, None, None, start * MIB) for worker in range(2)]
+        row = TrialResult(0, 0, "ok", config_of(2, start_method="spawn"), memory=Memory(3000 * MIB, workers))
+        context = Context([row], combine([row], 10), None, None, None, 10)
+        return next(finding.message for finding in find_all(context) if finding.code == "memory-multiplied")
+
+    assert "a copy that the worker got when it started" in copies(880)
+    assert "copy that" not in copies(100)
+
+
+def test_more_workers_cost_what_those_measured_have_of_their_own():
+    memory = Memory(1000, [WorkerMemory(0, 100, 150, 400), WorkerMemory(1, 120, 150, 400)])
+    assert [forecast_bytes(memory, count) for count in (0, 2, 8)] == [780, 1000, 1660]
+    assert forecast_bytes(Memory(1000, []), 8) is None
+    assert forecast_bytes(Memory(None, memory.workers), 8) is None
+
+
+def energy_of(watts: dict[str, float], seconds: int = 10, until_s: float = 99.0, **unavailable: str) -> TrialResult:
+    """The row of a trial of 100 batches of 32 samples a second, with GPUs that take so much."""
+    trace = synthetic.make_trace(num_workers=2, batches=100 * seconds, step_ns=10 * MS, deserialise_ns=0, other_ns=0)
+    times = np.arange(0, min(seconds + 2, until_s), 1.0)
+    for gpu, power in watts.items():
+        for figure, values in (("energy", 5000 + power * times), ("memory", times)):
+            if power or figure == "memory":
+                columns = trace.series_of(SeriesInfo(f"{gpu}/{figure}", f"gpu_{figure}", "", "J"))
+                columns.append(time_ns=[trace.origin_ns - SECOND // 2 + int(time * SECOND) for time in times], value=list(values))
+    trace.unavailable.update(unavailable)
+    return measure_trace(trace, config_of(2), 100 * seconds)
+
+
+def test_energy_is_what_all_gpus_of_the_trial_take_for_1000_samples():
+    assert energy_of({"gpu-0": 320}).energy_per_1000_samples_j == pytest.approx(100, rel=0.01)
+    both = energy_of({"gpu-0": 320, "gpu-1": 160})
+    assert both.energy_per_1000_samples_j == pytest.approx(150, rel=0.01)
+    assert both.energy_reason is None
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (lambda: energy_of({}), "no GPU was sampled"),
+        (lambda: energy_of({}, gpu="no NVIDIA driver"), "no NVIDIA driver"),
+        (lambda: energy_of({"gpu-0": 320}, **{NO_GPU_USED: "all are shown"}), "uses no GPU"),
+        (lambda: energy_of({"gpu-0": 0}, **{"gpu-0/energy": "this GPU does not report it"}), "does not report it"),
+        (lambda: energy_of({"gpu-0": 320}, seconds=2), "shorter than 3 s"),
+        (lambda: energy_of({"gpu-0": 320}, until_s=4, **{"gpu-0": "the GPU fell off the bus"}), "fell off the bus"),
+        (lambda: energy_of({"gpu-0": -320}), "began anew"),
+        (lambda: energy_of({"gpu-0-mig-1": 320}), "MIG"),
+    ],
+)
+def test_energy_that_cannot_be_told_has_a_reason(row, words):
+    row = row()
+    assert row.energy_per_1000_samples_j is None
+    assert words in row.energy_reason

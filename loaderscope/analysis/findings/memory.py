@@ -9,6 +9,8 @@ from loaderscope.analysis.results import Finding, SettingResult, TrialResult
 MIB = 1 << 20
 MIN_GROWTH_BYTES_PER_S = 2 * MIB
 MIN_GROWTH_BYTES = 32 * MIB
+PLAIN_COPY = 0.8
+"""Part of its largest private memory that a worker has at its first batch, where that is a copy made at its start."""
 LARGE_WORKER_BYTES = 400 * MIB
 """Private memory of one worker from which its copy of the data, not the interpreter with torch (about 145 MiB), is what counts."""
 
@@ -40,21 +42,31 @@ def _growth_bytes(trial: TrialResult) -> float | None:
 
 def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResult]) -> Finding:
     rate = (worst.signs.growth_bytes_per_s if worst.signs else None) or 0.0
+    kind = worst.memory.growth_kind if worst.memory else None
     advice = "Look for a list or cache in the dataset that gets longer with every sample."
-    if worst.config.start_method == "fork":
+    cause = ""
+    if kind == "copy-on-write":
+        cause = " It is no new memory: pages that the workers shared with the main process since the fork become their own (copy-on-write)."
+        advice = (
+            "Reading Python objects changes their reference counts, and that copies their pages to every worker: keep long lists of "
+            "strings or objects as NumPy arrays or one bytes object."
+        )
+    elif kind is None and worst.config.start_method == "fork":
         advice = (
             "With fork, reading Python objects changes their reference counts, and their pages are copied to every worker: keep "
             "long lists of strings or objects as NumPy arrays or one bytes object. If it is no such list, look for a cache that grows."
         )
+    grown = worst.memory.growth_bytes_per_1000_batches if worst.memory else None
+    per_batches = f" That is {bytes_text(grown.value)} for 1,000 batches." if grown is not None else ""
     return Finding(
         code="memory-growth",
         severity="warning",
         trials=[trial.id for trial in growing],
         message=(
             f"Private memory of the workers grows by {bytes_text(rate)} a second with {context.name_of(worst.config)}: "
-            f"{bytes_text(_growth_bytes(worst) or 0.0)} in one epoch of the trial."
+            f"{bytes_text(_growth_bytes(worst) or 0.0)} in one epoch of the trial.{per_batches}{cause}"
         ),
-        evidence={"growth_bytes_per_s": rate},
+        evidence={"growth_bytes_per_s": rate, "growth_bytes_per_1000_batches": grown.value if grown else None, "growth_kind": kind},
         advice=advice,
     )
 
@@ -73,14 +85,27 @@ def _worker_bytes(context: Context, setting: SettingResult) -> int | None:
     return max(peaks, default=None)
 
 
+def _is_plain_copy(context: Context, setting: SettingResult) -> bool:
+    """Whether each worker had nearly all that it ever held of its own when the first batch had come."""
+    pairs = [
+        (worker.start_uss_bytes, worker.peak_uss_bytes)
+        for trial in context.trials_of(setting)
+        if trial.memory is not None
+        for worker in trial.memory.workers
+    ]
+    return bool(pairs) and all(start is not None and peak is not None and start >= PLAIN_COPY * peak for start, peak in pairs)
+
+
 def _about_copies(context: Context, setting: SettingResult) -> Finding:
     worker_bytes = _worker_bytes(context, setting) or 0
+    plain = _is_plain_copy(context, setting)
     total = f", {bytes_text(setting.peak_total_bytes)} in all" if setting.peak_total_bytes is not None else ""
+    since = "; nearly all of it from its first batch on, so it is a copy that the worker got when it started" if plain else ""
     return Finding(
         code="memory-multiplied",
         severity=context.severity_of(setting),
         trials=setting.trials,
-        message=f"With {context.name_of(setting.config)} every worker holds up to {bytes_text(worker_bytes)} of its own{total}.",
+        message=f"With {context.name_of(setting.config)} every worker holds up to {bytes_text(worker_bytes)} of its own{total}{since}.",
         evidence={"worker_bytes": worker_bytes, "peak_total_bytes": setting.peak_total_bytes},
         advice=(
             "Each further worker costs as much again: use fewer workers or a smaller prefetch_factor, or keep the data in a "
