@@ -129,9 +129,10 @@ def pair_title(result: TrialResult) -> str:
 
 
 def constant_axes(configs: Collection[TrialConfig]) -> frozenset[str]:
-    """Names of the axes on which these settings are all alike; the workers always count as told."""
-    names = [field.name for field in dataclasses.fields(TrialConfig)]
-    return frozenset(name for name in names if name != "num_workers" and len({getattr(one, name) for one in configs} - {None}) < 2)
+    """Names of the axes on which these settings are all alike; the workers, and what a fork server preloads, always count as told."""
+    told = ("num_workers", "forkserver_preload")  # of the latter, none is a value like any other
+    names = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in told]
+    return frozenset(name for name in names if len({getattr(one, name) for one in configs} - {None}) < 2)
 
 
 def short_config_text(config: TrialConfig, configs: Collection[TrialConfig]) -> str:

@@ -33,6 +33,9 @@ _CAPTIONS = {
     "controls": "An interpreter and its heaviest imports by themselves",
 }
 
+_PICTURES = {"per worker": True, "controls": True, "per epoch": False, "remedies": False}
+"""The charts of the experiment, and whether each is half as wide as the page."""
+
 
 def startup_blocks(run: Run, results: Sequence[TrialResult], experiment: StartupExperiment | None) -> tuple[Block, ...]:
     """Phases, what is sent, what is imported, and the experiment, as far as the session has them."""
@@ -97,8 +100,8 @@ def _import_row(cost: ImportCost) -> TableRow:
 
 def _experiment(experiment: StartupExperiment) -> list[Block]:
     blocks: list[Block] = [Words(html.escape(startup_words.experiment_sentence(experiment, "per worker")))]
-    for name in PAINT:
-        blocks.append(Picture(_CAPTIONS[name], functools.partial(_chart, name, ExperimentData(experiment)), is_half=True))
+    for name, is_half in _PICTURES.items():
+        blocks.append(Picture(_CAPTIONS[name], functools.partial(_chart, name, ExperimentData(experiment)), is_half=is_half))
     return [*blocks, Listing(format_experiment(dataclasses.asdict(experiment), LISTING_COLUMNS))]
 
 
