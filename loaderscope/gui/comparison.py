@@ -85,7 +85,7 @@ class Comparison:
         self._best: TrialConfig | None = None
         self.partner: int | None = None
         self._compared: tuple[int, int] | None = None
-        self._reading = TraceReading(self._take_read)
+        self._reading = TraceReading(self._take_read, pair)
         bar.chosen.connect(self.choose)
         bar.closed.connect(self.close)
         pair.notAligned.connect(self._not_aligned)

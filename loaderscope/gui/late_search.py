@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 
-import shiboken6
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from loaderscope.analysis.late_batches import Waits, find_waits, late_batch
@@ -43,7 +42,7 @@ class LateSearch(QObject):
     def __init__(self, timeline: TimelineWidget) -> None:
         super().__init__(timeline)
         self._timeline = timeline
-        self._work: Latest[tuple[LateWaits, float]] = Latest(self._take)
+        self._work: Latest[tuple[LateWaits, float]] = Latest(self._take, self)
         self._soon = QTimer(self, singleShot=True, interval=_LEAST_MS)
         self._soon.timeout.connect(self._look)
         self._seen: tuple[Trace, int] | None = None
@@ -71,8 +70,6 @@ class LateSearch(QObject):
         self._work.ask(lambda: _find(trace, version))
 
     def _take(self, answer: tuple[LateWaits, float]) -> None:
-        if not shiboken6.isValid(self):  # the window was closed meanwhile
-            return
         late, took_s = answer
         scene = self._timeline.scene
         if scene is None or scene.trace is not late.trace:

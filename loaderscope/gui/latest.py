@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import shiboken6
 from PySide6.QtCore import QObject, Qt, Signal
 
 Answer = TypeVar("Answer")
@@ -23,9 +24,9 @@ class Latest(Generic[Answer]):
     The work must look at nothing that the window's thread changes.
     """
 
-    def __init__(self, take: Callable[[Answer], object]) -> None:
-        """`take` gets the answers, in the thread that this was made in."""
-        self._take = take
+    def __init__(self, take: Callable[[Answer], object], owner: QObject) -> None:
+        """`take` gets the answers, in the thread that this was made in, and none once `owner` was deleted."""
+        self._take, self._owner = take, owner
         self._bell = _Doorbell()
         self._bell.rung.connect(self._done, Qt.ConnectionType.QueuedConnection)
         self._busy = False
@@ -51,6 +52,8 @@ class Latest(Generic[Answer]):
     def _done(self, answers: tuple[Answer, ...]) -> None:
         self._busy = False
         work, self._waiting = self._waiting, None
+        if not shiboken6.isValid(self._owner):
+            return
         if work is not None:
             self.ask(work)
         for answer in answers:

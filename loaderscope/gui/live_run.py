@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import RunThread
+from loaderscope.session.file import Mark
 from loaderscope.sweep.request import Request
 
 FAST_MS = 40
@@ -74,6 +75,11 @@ class LiveRun(QObject):
         self._thread.start()
         return self._thread.state
 
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial in the session file of the sweep that runs."""
+        if self._thread is not None:
+            self._thread.set_marks(trial, marks)
+
     def cancel(self) -> None:
         """Asks the sweep to end; `ended` tells when it has."""
         if self._thread is not None:
@@ -94,7 +100,7 @@ class LiveRun(QObject):
             self._folder = None
 
     def _finished(self) -> None:
-        if self.sender() is not self._thread:
+        if self.sender() is not self._thread or not self._timer.isActive():  # whoever called `stop` knows
             return
         self._timer.stop()
         self.ended.emit()

@@ -15,7 +15,7 @@ from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import Comparison
 from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
-from loaderscope.gui.mark_book import CompleteFile, MarkBook
+from loaderscope.gui.mark_book import CompleteFile, GrowingFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
 from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
@@ -59,7 +59,7 @@ class MainWindow(QMainWindow):
         self.views = Views(self, self.setup)
         self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
         self._marks = MarkBook(self._tell_problem, self._marks_changed)
-        self._reading = TraceReading(self._take_read)
+        self._reading = TraceReading(self._take_read, self)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
         self.commands = CommandSet(self, self.views.timeline, handlers_of(self))
@@ -129,9 +129,9 @@ class MainWindow(QMainWindow):
         except SessionError as error:
             self._tell_problem(str(error))
             return
+        self._marks.show(opened)
         self._close_session()
         self._session = opened
-        self._marks.show(opened)
         self._show_state(opened.state, Path(path).name)
         run = opened.state.snapshot().run
         if run is not None:
@@ -169,10 +169,10 @@ class MainWindow(QMainWindow):
         self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
 
     def _run(self, request: Request, expected_s: float | None) -> None:
+        self._marks.show(GrowingFile(self.live.set_marks))
         self._close_session()
         self._follow = True
         self._expected_s = expected_s
-        self._marks.show(None)
         self._show_state(self.live.start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
@@ -435,6 +435,7 @@ class MainWindow(QMainWindow):
         if not self._may_leave_run():
             event.ignore()
             return
+        self._marks.show(None)
         self.live.close()
         self.setup.close()
         self._close_session()

@@ -35,32 +35,51 @@ class CompleteFile:
             file.set_marks(trial, marks)
 
 
+class GrowingFile:
+    """The session file of a sweep that is about to run, which another thread writes. Its marks are those that are set here."""
+
+    def __init__(self, set_marks: Callable[[int, list[Mark]], object]) -> None:
+        """`set_marks` hands the marks of a trial to that thread."""
+        self._set_marks = set_marks
+
+    def marks(self, _trial: int) -> list[Mark]:
+        return []
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        self._set_marks(trial, marks)
+
+
 class MarkBook:
-    """Remembers the marks of each trial. While a sweep runs nothing else holds them: its file is being written by another thread."""
+    """Remembers the marks of each trial, and has them kept."""
 
     def __init__(self, tell_problem: Callable[[str], object], changed: Callable[[], object]) -> None:
         """`changed` is called when the user changed a mark."""
         self._tell_problem, self._changed = tell_problem, changed
         self._keeper: Keeper | None = None
         self._marks: dict[int, tuple[Mark, ...]] = {}
+        self._followed: list[TimelineWidget] = []
 
     def follow(self, timeline: TimelineWidget, trial: Callable[[], int | None]) -> None:
         """Shows in a timeline the marks of its trial, and keeps those that are set in it."""
+        shown: int | None = None  # while `trial` may tell the next one already, for which nothing is shown yet
 
         def show() -> None:
-            number = trial()
-            timeline.marking.show(self.of(number) if number is not None and timeline.scene is not None else ())
+            nonlocal shown
+            shown = trial()
+            timeline.marking.show(self.of(shown) if shown is not None and timeline.scene is not None else ())
 
         def take() -> None:
-            number = trial()
-            if number is not None:
-                self.put(number, timeline.marking.marks)
+            if shown is not None:
+                self.put(shown, timeline.marking.marks)
 
+        self._followed.append(timeline)
         timeline.traceShown.connect(show)
         timeline.marking.changed.connect(take)
 
     def show(self, keeper: Keeper | None) -> None:
-        """Another run is shown; its marks are those that are kept."""
+        """Another run is shown, or none; its marks are those that are kept."""
+        for timeline in self._followed:
+            timeline.marking.show(())  # a text that is being written belongs to the run before
         self._keeper = keeper
         self._marks.clear()
 

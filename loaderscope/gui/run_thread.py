@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from PySide6.QtCore import QThread
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.run_state import RunState
-from loaderscope.session.file import SessionError, SessionWriter
+from loaderscope.session.file import Mark, SessionError, SessionWriter
 from loaderscope.sweep.pool import Pool, SweepError
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
@@ -25,10 +27,21 @@ class LiveSink:
     When the session file cannot be written (a full disk), the sweep and the live view go on; the log says so once.
     """
 
-    def __init__(self, state: RunState, writer: SessionWriter | None) -> None:
+    def __init__(self, state: RunState, make_writer: Callable[[], SessionWriter]) -> None:
         self._state = state
-        self._writer = writer
+        self._writer: SessionWriter | None = None
+        self._lock = threading.Lock()
+        self._marks: dict[int, list[Mark]] = {}  # by trial, still to be written
         self.write_error: str | None = None
+        try:
+            self._writer = make_writer()
+        except SessionError as error:
+            self._give_up(error)
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial. May be called from any thread: the pool's writes them, within a second."""
+        with self._lock:
+            self._marks[trial] = marks
 
     def run_started(self, run: Run) -> None:
         self._state.begin(run)
@@ -52,8 +65,10 @@ class LiveSink:
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         self._state.set_progress(done, total, seconds_left)
         self._write(lambda writer: writer.progress(done, total, seconds_left))
+        self._write_marks()
 
     def run_finished(self, cancelled: bool) -> None:
+        self._write_marks()
         self._write(lambda writer: writer.run_finished(cancelled))
         self._state.end(cancelled)
 
@@ -61,15 +76,24 @@ class LiveSink:
         """Makes the session one complete file."""
         self._write(lambda writer: writer.close())
 
+    def _write_marks(self) -> None:
+        with self._lock:
+            changed, self._marks = self._marks, {}
+        for trial, marks in changed.items():
+            self._write(functools.partial(SessionWriter.set_marks, trial=trial, marks=marks))
+
     def _write(self, action: Callable[[SessionWriter], object]) -> None:
         if self._writer is None:
             return
         try:
             action(self._writer)
         except (OSError, SessionError) as error:
-            self._writer = None
-            self.write_error = f"The session can no longer be written to disk, so it cannot be saved: {error}"
-            self._state.add_log(LogLine(time.perf_counter_ns(), "loaderscope", self.write_error))
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._writer = None
+        self.write_error = f"The session cannot be written to disk, so it cannot be saved: {error}"
+        self._state.add_log(LogLine(time.perf_counter_ns(), "loaderscope", self.write_error))
 
 
 class RunThread(QThread):
@@ -90,6 +114,11 @@ class RunThread(QThread):
         """Why the session file is incomplete, or None."""
         return self._sink.write_error if self._sink is not None else None
 
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial in the session file, soon. Returns at once."""
+        if self._sink is not None:
+            self._sink.set_marks(trial, marks)
+
     def cancel(self) -> None:
         """Ends the sweep soon; finished trials stay. Returns at once."""
         self._cancelled = True
@@ -97,7 +126,7 @@ class RunThread(QThread):
             self._pool.cancel()
 
     def run(self) -> None:
-        self._sink = LiveSink(self.state, SessionWriter(self.session_path, force=True))
+        self._sink = LiveSink(self.state, lambda: SessionWriter(self.session_path, force=True))
         try:
             self._pool = Pool(self.request, self._sink)
             if self._cancelled:  # asked for before there was a pool to tell

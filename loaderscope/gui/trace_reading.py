@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from PySide6.QtCore import QObject
+
 from loaderscope.gui.latest import Latest
 from loaderscope.gui.run_state import RunState
 from loaderscope.session.errors import SessionError
@@ -27,10 +29,10 @@ class ReadTrace:
 class TraceReading:
     """Reads one trace at a time; of several that are asked for while one is read only the last is."""
 
-    def __init__(self, take: Callable[[ReadTrace], object]) -> None:
-        """`take` gets what was read: at once where that is quick, else later, also when nobody wants it any more."""
+    def __init__(self, take: Callable[[ReadTrace], object], owner: QObject) -> None:
+        """`take` gets what was read: at once where that is quick, else later, also when nobody wants it any more but `owner`."""
         self._take = take
-        self._latest: Latest[ReadTrace] = Latest(take)
+        self._latest: Latest[ReadTrace] = Latest(take, owner)
 
     def read(self, state: RunState, trial_id: int) -> bool:
         """Reads the trace of a trial; returns whether that is going on still."""

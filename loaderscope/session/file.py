@@ -61,8 +61,9 @@ class SessionFile:
     def __init__(self, path: pathlib.Path, connection: sqlite3.Connection, copied_to: pathlib.Path | None) -> None:
         self.path = path
         self._connection = connection
-        self._replaced: list[sqlite3.Connection] = []  # by newer ones, while another thread may still read through them
+        self._unwanted: list[sqlite3.Connection] = []  # to be closed as soon as no thread reads through them
         self._readers = 0
+        self._closed = False
         self._lock = threading.Lock()
         self._copied_to = copied_to
         with self._readable():
@@ -104,9 +105,9 @@ class SessionFile:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the file; what was read stays."""
-        self._close_replaced()
-        _close(self._connection, self._copied_to)
+        """Lets go of the file, as soon as no other thread reads from it; what was read stays."""
+        self._closed = True
+        self._drop(self._connection)
 
     def trace(self, trial: int) -> Trace:
         """What was recorded of a trial; an empty trace for one that was never started.
@@ -159,15 +160,12 @@ class SessionFile:
             connection = sqlite3.connect(f"{_uri(self.path)}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_S)
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                write_marks(connection, trial, [(mark.time_ns, mark.text) for mark in marks])
+                write_marks(connection, trial, marks)
                 connection.execute("COMMIT")
             finally:
                 connection.close()
-            self._replaced.append(self._connection)
-            self._connection = _connect(self.path, _broken_off(self.path))
-            with self._lock:
-                if not self._readers:
-                    self._close_replaced()
+            before, self._connection = self._connection, _connect(self.path, _broken_off(self.path))
+            self._drop(before)
         except sqlite3.Error as error:
             raise SessionError(f"{self.path.name} cannot be changed: {error}.") from None
 
@@ -234,6 +232,8 @@ class SessionFile:
     @contextmanager
     def _readable(self) -> Iterator[None]:
         with self._lock:
+            if self._closed:
+                raise SessionError(f"{self.path.name} was closed.")
             self._readers += 1
         try:
             yield
@@ -245,10 +245,17 @@ class SessionFile:
         finally:
             with self._lock:
                 self._readers -= 1
+                self._close_unwanted()
 
-    def _close_replaced(self) -> None:
-        while self._replaced:
-            self._replaced.pop().close()
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            self._unwanted.append(connection)
+            self._close_unwanted()
+
+    def _close_unwanted(self) -> None:
+        while self._unwanted and not self._readers:
+            connection = self._unwanted.pop()
+            _close(connection, self._copied_to if connection is self._connection else None)
 
 
 def _broken_off(path: pathlib.Path) -> bool:

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import IO
 
 from loaderscope import __version__
@@ -54,7 +55,7 @@ class SessionWriter:
         self._run: Run | None = None
         self._results: list[TrialResult] = []
         self._lines: list[LogLine] = []
-        self._committed_at = time.monotonic()
+        self._spans_written_at = self._log_written_at = time.monotonic()
         self._closed = False
         if self.path.exists() and not force:
             raise SessionError(f"{self.path} exists already.")
@@ -99,7 +100,7 @@ class SessionWriter:
 
     def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
         """Writes what is new, about once a second."""
-        if time.monotonic() - self._committed_at >= COMMIT_EVERY_S:
+        if time.monotonic() - self._spans_written_at >= COMMIT_EVERY_S:
             self._write_spans(self._trials[trial.id], final=False)
             self._write_log()
 
@@ -118,11 +119,11 @@ class SessionWriter:
 
     def log_line(self, line: LogLine) -> None:
         self._lines.append(line)
-        if time.monotonic() - self._committed_at >= COMMIT_EVERY_S:
-            self._write_log()
+        self._write_log_when_due()
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
-        """Nothing that would be kept."""
+        """Writes what was printed while no trial grows; the progress itself is not kept."""
+        self._write_log_when_due()
 
     def run_finished(self, cancelled: bool) -> None:
         with self._transaction():
@@ -132,7 +133,7 @@ class SessionWriter:
                 self._connection.executemany("INSERT INTO finding (json) VALUES (?)", findings)
         self._write_log()
 
-    def set_marks(self, trial: int, marks: list[tuple[int, str]]) -> None:
+    def set_marks(self, trial: int, marks: Sequence[tuple[int, str]]) -> None:
         """Replaces the marks of a trial, pairs of time in ns and text."""
         with self._transaction():
             write_marks(self._connection, trial, marks)
@@ -173,11 +174,15 @@ class SessionWriter:
         try:
             with _Transaction(self._connection):
                 recorded.write(final)
-            self._committed_at = time.monotonic()
+            self._spans_written_at = time.monotonic()
         except (OSError, sqlite3.Error) as error:
             self.problem = f"The timeline is not recorded from here on, because the session file cannot grow: {_reason(error)}."
             recorded.trace.notes.append(self.problem)
             self._release_reserve()
+
+    def _write_log_when_due(self) -> None:
+        if time.monotonic() - self._log_written_at >= COMMIT_EVERY_S:
+            self._write_log()
 
     def _write_log(self) -> None:
         lines, self._lines = self._lines, []
@@ -185,7 +190,7 @@ class SessionWriter:
             with self._transaction():
                 rows = [(line.time_ns, line.stream, storable(line.text), line.trial) for line in lines]
                 self._connection.executemany("INSERT INTO log_line (time_ns, stream, text, trial) VALUES (?, ?, ?, ?)", rows)
-        self._committed_at = time.monotonic()
+        self._log_written_at = time.monotonic()
 
     def _plan(self, trial: PlannedTrial) -> None:
         planned = {"id": trial.id, "repeat": trial.repeat, "config": trial.config.to_json(), "skip": trial.skip}
@@ -238,7 +243,7 @@ class _Transaction:
         raise SessionError(f"{self._failure}: {_reason(error)}.") from error
 
 
-def write_marks(connection: sqlite3.Connection, trial: int, marks: list[tuple[int, str]]) -> None:
+def write_marks(connection: sqlite3.Connection, trial: int, marks: Sequence[tuple[int, str]]) -> None:
     """Replaces the marks of a trial, within the caller's transaction."""
     connection.execute("DELETE FROM mark WHERE trial = ?", (trial,))
     rows = [(trial, time_ns, storable(text)) for time_ns, text in marks]

@@ -263,7 +263,7 @@ class _FullDisk:
 
 def test_a_full_disk_costs_the_file_and_not_the_view():
     state, writer = RunState(), _FullDisk()
-    sink = LiveSink(state, writer)
+    sink = LiveSink(state, lambda: writer)
     results, _ = support_session.record(sink, support_session.make_run())
     sink.close()
     assert state.snapshot().results == tuple(results)

@@ -1,5 +1,6 @@
 """What goes into a session file comes out of it again."""
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,7 @@ from support_session import make_run, record
 from support_traces import assert_same_trace
 
 from loaderscope.session.document import build_document
-from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.session.file import Mark, SessionError, SessionFile, SessionWriter
 from loaderscope.session.trace_store import load_trace
 
 
@@ -59,7 +60,9 @@ def test_opening_changes_nothing(recorded):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_marks_can_be_changed_while_another_thread_reads_a_trace(recorded, monkeypatch):
+@pytest.fixture
+def slow_load(monkeypatch):
+    """Reading a trace sets the first of these events and waits for the second."""
     begun, go_on = threading.Event(), threading.Event()
 
     def slow_load(connection, trial):
@@ -68,6 +71,27 @@ def test_marks_can_be_changed_while_another_thread_reads_a_trace(recorded, monke
         return load_trace(connection, trial)
 
     monkeypatch.setattr("loaderscope.session.file.load_trace", slow_load)
+    return begun, go_on
+
+
+def test_a_trace_is_read_to_its_end_though_the_file_is_closed_meanwhile(recorded, slow_load):
+    begun, go_on = slow_load
+    file = SessionFile.open(recorded[0])
+    connection = file._connection
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(file.trace, 0)
+        assert begun.wait(10)
+        file.close()
+        go_on.set()
+        assert_same_trace(reading.result(10), recorded[3][0])
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):  # else it could not be deleted on Windows
+        connection.execute("SELECT 1")
+    with pytest.raises(SessionError, match="was closed"):
+        file.trace(1)
+
+
+def test_marks_can_be_changed_while_another_thread_reads_a_trace(recorded, slow_load):
+    begun, go_on = slow_load
     with SessionFile.open(recorded[0]) as file, ThreadPoolExecutor(1) as pool:
         reading = pool.submit(file.trace, 0)
         assert begun.wait(10)

@@ -161,7 +161,7 @@ class SelectionPanel(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.note)
         layout.addWidget(self.table, 1)
-        self._work: Latest[tuple[list[StateStatistics], float]] = Latest(self._take)
+        self._work: Latest[tuple[list[StateStatistics], float]] = Latest(self._take, self)
         self._soon = QTimer(self, singleShot=True, interval=_LEAST_MS)
         self._soon.timeout.connect(self._look)
         self._outdated = True

@@ -57,7 +57,7 @@ class TimelineWidget(TimelineSurface):
         self._live = False
         self._awaited: Trace | None = None
         self._when_shown: Callable[[], None] | None = None
-        self._preparation: Latest[Scene] = Latest(self._show_prepared)
+        self._preparation: Latest[Scene] = Latest(self._show_prepared, self)
         self.finder = Finder(self)
         self.marking = Marking(self)
         self._mouse = Mouse(self)

@@ -1,0 +1,193 @@
+"""What ends while something else still goes on: sweeps, threads that read, texts that are being written."""
+
+import threading
+
+import pytest
+import shiboken6
+import support_session
+import synthetic
+from PySide6.QtTest import QTest
+from running import write_script
+from timeline_actions import Key, Modifier, press
+
+from loaderscope.gui import run_thread
+from loaderscope.gui.live_run import LiveRun
+from loaderscope.gui.run_state import RunState
+from loaderscope.gui.run_thread import LiveSink
+from loaderscope.gui.timeline import view
+from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.sweep.request import Axes, Request
+
+
+@pytest.fixture
+def session(tmp_path):
+    """A saved run."""
+    path = tmp_path / "three.loaderscope"
+    writer = SessionWriter(path)
+    support_session.record(writer, support_session.make_run())
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def empty_request(tmp_path):
+    """A request that ends within moments: its script offers nothing."""
+    return Request(script=str(write_script(tmp_path, "x = 1\n")), axes=Axes(num_workers=(0,)), probe=False)
+
+
+class _WaitingPool:
+    """A pool that waits until it is cancelled."""
+
+    def __init__(self, request, sink):
+        self._cancelled = threading.Event()
+        self.cancel = self._cancelled.set
+
+    def run(self):
+        assert self._cancelled.wait(10)
+
+
+class _OneTrialPool(_WaitingPool):
+    """A pool whose first trial goes on until it is cancelled."""
+
+    def __init__(self, request, sink):
+        super().__init__(request, sink)
+        self._sink = sink
+
+    def run(self):
+        run = support_session.make_run()
+        self._sink.run_started(run)
+        self._sink.trial_started(run.plan[1], synthetic.make_trace(num_workers=1))
+        while not self._cancelled.wait(0.02):
+            self._sink.progress(0, 3, None)
+
+
+@pytest.fixture
+def start(window, monkeypatch, empty_request):
+    """Starts a sweep in the window, of a pool of the given class."""
+
+    def start(pool):
+        monkeypatch.setattr(run_thread, "Pool", pool)
+        monkeypatch.setattr(type(window.setup), "problem", "")
+        monkeypatch.setattr(window.setup, "request", lambda: empty_request)
+        window.start()
+        return window.live._thread
+
+    return start
+
+
+def test_marks_set_during_a_sweep_are_in_its_file_within_a_second(tmp_path):
+    path, run = tmp_path / "running.loaderscope", support_session.make_run()
+    sink = LiveSink(RunState(), lambda: SessionWriter(path))
+    sink.run_started(run)
+    sink.trial_started(run.plan[0], synthetic.make_trace())
+    setting = threading.Thread(target=sink.set_marks, args=(0, [Mark(5, "early"), Mark(9, "späť")]))  # as the window does
+    setting.start()
+    setting.join()
+    sink.progress(0, 3, None)  # twice a second, whatever the pool waits for
+    with SessionFile.open(path) as crashed:
+        assert crashed.marks(0) == [Mark(5, "early"), Mark(9, "späť")]
+    sink.set_marks(0, [])
+    sink.run_finished(cancelled=True)
+    sink.close()
+    with SessionFile.open(path) as complete:
+        assert complete.marks(0) == []
+
+
+def test_a_mark_in_a_running_trial_is_in_its_file_while_it_runs(qtbot, window, start):
+    thread = start(_OneTrialPool)
+    qtbot.waitUntil(lambda: window.views.timeline.scene is not None, timeout=10_000)
+    press(window.views.timeline, Key.Key_M)
+
+    def kept():
+        with SessionFile.open(thread.session_path) as file:
+            return tuple(file.marks(1))
+
+    qtbot.waitUntil(lambda: kept() == window.views.timeline.marking.marks != (), timeout=10_000)
+    assert window.live.running
+
+
+def test_a_text_that_is_being_written_stays_with_its_trial_when_another_is_shown(window, session):
+    window.open_path(str(session))
+    window.activateWindow()
+    timeline = window.views.timeline
+    timeline.setFocus()
+    window.choose_trial(0)
+    press(timeline, Key.Key_M, Modifier.ShiftModifier)
+    QTest.keyClicks(timeline.focusWidget(), "what happens here")
+    window.choose_trial(1)
+    assert not timeline.marking.marks
+    with SessionFile.open(session) as file:
+        assert [mark.text for mark in file.marks(0)] == ["what happens here"]
+        assert not file.marks(1)
+
+
+def test_a_text_that_is_being_written_stays_with_its_session_when_another_is_opened(window, session, tmp_path):
+    other = tmp_path / "other.loaderscope"
+    other.write_bytes(session.read_bytes())
+    window.open_path(str(session))
+    window.activateWindow()
+    timeline = window.views.timeline
+    timeline.setFocus()
+    window.choose_trial(0)
+    press(timeline, Key.Key_M, Modifier.ShiftModifier)
+    QTest.keyClicks(timeline.focusWidget(), "of the first")
+    window.open_path(str(other))
+    with SessionFile.open(session) as file:
+        assert [mark.text for mark in file.marks(0)] == ["of the first"]
+    with SessionFile.open(other) as file:
+        assert not file.marks(0)
+        assert not file.marks(1)
+
+
+def test_a_sweep_whose_file_cannot_be_made_runs_and_says_so(qtbot, monkeypatch, tmp_path, empty_request):
+    thread = run_thread.RunThread(empty_request, tmp_path / "no such folder" / "x.loaderscope")
+    monkeypatch.setattr(run_thread, "Pool", _WaitingPool)
+    with qtbot.waitSignal(thread.finished, timeout=10_000):
+        thread.start()
+        thread.cancel()
+    _, lines = thread.state.log_since(0)
+    assert thread.state.snapshot().finished
+    assert "no such folder" in thread.write_error
+    assert [line.text for line in lines] == [thread.write_error]
+
+
+def test_a_sweep_that_was_waited_for_does_not_end_again_in_what_is_shown_next(qtbot, monkeypatch, empty_request):
+    monkeypatch.setattr(run_thread, "Pool", _WaitingPool)
+    live = LiveRun()
+    live.start(empty_request)
+    thread = live._thread
+    ends = []
+    live.ended.connect(lambda: ends.append(1))
+    with qtbot.waitSignal(thread.finished, timeout=10_000):  # told to the window later than it happens
+        live.stop()
+        assert not live.running
+    live.close()
+    assert not ends
+
+
+def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qtbot, window, start, session):
+    thread = start(_WaitingPool)
+    with qtbot.waitSignal(thread.finished, timeout=10_000):
+        window.open_path(str(session))
+    window.views.timeline.setFocus()
+    press(window.views.timeline, Key.Key_M)
+    with SessionFile.open(session) as file:
+        assert file.marks(window.shown_trial) == list(window.views.timeline.marking.marks)
+    asked = []
+    window.dialogs.unsaved = lambda running: asked.append(running) or "discard"
+    window.close()
+    assert not asked
+
+
+def test_an_answer_for_a_deleted_timeline_is_dropped(qtbot, monkeypatch):
+    monkeypatch.setattr(view, "SPANS_AT_ONCE", 10)
+    go_on, prepared = threading.Event(), view._prepared
+    monkeypatch.setattr(view, "_prepared", lambda *arguments: go_on.wait(10) and prepared(*arguments))
+    timeline = TimelineWidget()
+    timeline.set_trace(synthetic.make_trace(num_workers=1, batches=20))
+    shiboken6.delete(timeline)
+    with qtbot.captureExceptions() as exceptions:
+        go_on.set()
+        qtbot.waitUntil(lambda: not timeline._preparation.busy, timeout=10_000)
+    assert not exceptions
