@@ -39,9 +39,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("open_demo", "Open the example", "Load the built-in example, a dataset of real photographs", "&File"),
     Command("save", "Save", "Save this session to a file that can be mailed and opened again", "&File", ("Ctrl+S",), separator=True),
     Command("report", "Save report…", "Write a self-contained HTML report with figures, table and findings", "&File", ("Ctrl+R",)),
-    Command("export", "Export figure…", "Save the timeline as a picture (PNG, SVG or PDF) with a caption", "&File", ("Ctrl+E",)),
+    Command("export", "Export figure…", "Save the timeline or a chart as a picture (PNG, SVG or PDF) with a caption", "&File", ("Ctrl+E",)),
     Command(
-        "copy_figure", "Copy figure", "Copy what the timeline shows as a picture with a caption", "&File", ("Ctrl+C",), of_timeline=True
+        "copy_figure", "Copy figure", "Copy what the timeline or a chart shows as a picture with a caption", "&File", ("Ctrl+C",), of_timeline=True
     ),
     Command(
         "quit", "Quit", "Close the window; a running sweep is stopped and its processes are ended", "&File", ("Ctrl+Q",), separator=True

@@ -8,19 +8,22 @@ from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 
+from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import memory_data
 from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import Comparison
+from loaderscope.gui.figure_export import FigureExport, focused_chart
 from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
-from loaderscope.gui.mark_book import CompleteFile, GrowingFile, MarkBook
+from loaderscope.gui.mark_book import CompleteFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
 from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
-from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Figure, Saving
+from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
+from loaderscope.gui.subjects import chart_subject, chart_subjects, timeline_subject
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.gui.trace_reading import ReadTrace, TraceReading
@@ -58,13 +61,15 @@ class MainWindow(QMainWindow):
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
         self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
+        self.figures = FigureExport(self, settings, self.dialogs.save, self.views.show_message, self._tell_problem)
         self._marks = MarkBook(self._tell_problem, self._marks_changed)
-        self._reading = TraceReading(self._take_read, self)
+        self._reading = TraceReading(self._take_read)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
         self.commands = CommandSet(self, self.views.timeline, handlers_of(self))
         self.palette_box = CommandPalette(self.commands, self)
         self.views.add_commands(self.commands)
+        self.figures.add_charts(self.findChildren(Chart), [self.commands["copy_figure"], self.commands["export"]])
         self.setAcceptDrops(True)
         self.setWindowTitle("Loaderscope")
         self.resize(1440, 900)
@@ -129,9 +134,9 @@ class MainWindow(QMainWindow):
         except SessionError as error:
             self._tell_problem(str(error))
             return
-        self._marks.show(opened)
         self._close_session()
         self._session = opened
+        self._marks.show(opened)
         self._show_state(opened.state, Path(path).name)
         run = opened.state.snapshot().run
         if run is not None:
@@ -169,10 +174,10 @@ class MainWindow(QMainWindow):
         self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
 
     def _run(self, request: Request, expected_s: float | None) -> None:
-        self._marks.show(GrowingFile(self.live.set_marks))
         self._close_session()
         self._follow = True
         self._expected_s = expected_s
+        self._marks.show(None)
         self._show_state(self.live.start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
@@ -385,28 +390,22 @@ class MainWindow(QMainWindow):
             self._saving.report(source)
 
     def export_figure(self) -> None:
-        """Writes the visible part of the timeline."""
-        shown = self._shown_figure()
-        if shown is not None:
-            self._saving.figure(shown)
+        """Asks for a figure of the timeline or of a chart, and makes it; the chart with the keyboard is proposed."""
+        run, trial = self._state.snapshot().run, self.views.trials.currentText()
+        timeline = timeline_subject(self.views.pair, run, trial)
+        charts = chart_subjects(self.findChildren(Chart), run, trial)
+        subjects = [*([timeline] if timeline is not None else []), *charts]
+        focused = focused_chart()
+        names = [subject.name for subject in subjects]
+        proposed = focused.accessibleName() if focused is not None else ""
+        self.figures.export(subjects, names.index(proposed) if proposed in names else 0)
 
     def copy_figure(self) -> None:
-        """Puts the visible part of the timeline on the clipboard, as a picture."""
-        shown = self._shown_figure()
-        if shown is not None:
-            self._saving.copy_figure(shown)
-
-    def _shown_figure(self) -> Figure | None:
-        """What the timeline shows, as a figure shows it."""
-        views, scene = self.views, self.views.timeline.scene
-        if scene is None or scene.is_empty:
-            return None
-        timeline, other = views.timeline, views.pair.second.scene
-        run = self._state.snapshot().run
-        title = scene.title or views.trials.currentText()
-        below = (other.trace, other.title) if other is not None else None
-        arrows = (timeline.arrows, self.views.pair.second.arrows)
-        return Figure(scene.trace, title, run, timeline.visible_range_ns(), timeline.arrangement, below, arrows)
+        """Puts the chart with the keyboard, or what the timeline shows, on the clipboard as a picture."""
+        run, trial, focused = self._state.snapshot().run, self.views.trials.currentText(), focused_chart()
+        subject = timeline_subject(self.views.pair, run, trial) if focused is None else chart_subject(focused, run, trial)
+        if subject is not None:
+            self.figures.copy(subject)
 
     # Closing
 
@@ -435,7 +434,6 @@ class MainWindow(QMainWindow):
         if not self._may_leave_run():
             event.ignore()
             return
-        self._marks.show(None)
         self.live.close()
         self.setup.close()
         self._close_session()

@@ -1,44 +1,24 @@
-"""What asks the user for a file name or a decision: saving sessions, reports and figures."""
+"""What asks the user for a file name or a decision: saving sessions and reports."""
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from loaderscope.gui.timeline.arrangement import Arrangement
-from loaderscope.gui.timeline.arrows import LateArrows
 from loaderscope.session.file import SessionError
-from loaderscope.sweep.sink import Run
-from loaderscope.trace.model import Trace
 
 SESSION_SUFFIX = ".loaderscope"
 SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"
 REPORT_FILTER = "Reports (*.html);;PDF documents (*.pdf);;Pictures (*.png *.svg)"
-FIGURE_FILTER = "PNG pictures (*.png);;SVG drawings (*.svg);;PDF documents (*.pdf)"
 SCRIPT_FILTER = "Python scripts (*.py);;All files (*)"
 
 
 class SaveError(Exception):
     """A file could not be written; the text is one sentence for the user."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """What a timeline shows; `below`: trace and title of the trial that it is compared with."""
-
-    trace: Trace
-    title: str
-    run: Run | None
-    range_ns: tuple[int, int]
-    arrangement: Arrangement
-    below: tuple[Trace, str] | None = None
-    arrows: tuple[LateArrows, ...] = ()
 
 
 class Dialogs:
@@ -107,28 +87,6 @@ class Saving:
         path = self._dialogs.save("Save report", f"{source.stem}.html", REPORT_FILTER)
         return self._write(lambda: write_report_of(source, path), "Report written to") if path else None
 
-    def figure(self, figure: Figure) -> Path | None:
-        """Writes the visible part of a timeline as a picture with a caption."""
-        path = self._dialogs.save("Export figure", "timeline.png", FIGURE_FILTER)
-        return self._write(lambda: write_figure(figure, path), "Figure written to") if path else None
-
-    def copy_figure(self, figure: Figure) -> None:
-        """Puts it on the clipboard."""
-        from loaderscope.gui.figures import caption_of  # rarely needed, so not before the window shows
-        from loaderscope.gui.timeline.figure import timeline_figure
-
-        image = timeline_figure(
-            figure.trace,
-            title=figure.title,
-            caption=caption_of(figure.run),
-            range_ns=figure.range_ns,
-            arrangement=figure.arrangement,
-            below=figure.below,
-            arrows=figure.arrows,
-        ).image()
-        QGuiApplication.clipboard().setImage(image)
-        self._tell_done("What the timeline shows is on the clipboard, as a picture")
-
     def _write(self, write: Callable[[], Path], done: str) -> Path | None:
         try:
             target = write()
@@ -172,27 +130,3 @@ def write_report_of(source: Path, path: str) -> Path:
     except (OSError, ValueError, SessionError) as error:
         raise SaveError(f"The report could not be written: {error}.") from error
     return Path(path)
-
-
-def write_figure(figure: Figure, path: str) -> Path:
-    """Writes the visible part of a timeline as a picture with a caption.
-
-    Raises:
-        SaveError: it could not be written.
-    """
-    from loaderscope.gui.figures import FigureError, caption_of  # as above
-    from loaderscope.gui.timeline.figure import render
-
-    try:
-        return render(
-            figure.trace,
-            path,
-            title=figure.title,
-            caption=caption_of(figure.run),
-            range_ns=figure.range_ns,
-            arrangement=figure.arrangement,
-            below=figure.below,
-            arrows=figure.arrows,
-        )
-    except FigureError as error:
-        raise SaveError(str(error)) from error

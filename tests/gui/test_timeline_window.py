@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QApplication
 from timeline_actions import Key, Modifier, press
 
 from loaderscope.gui.commands import COMMANDS, TIMELINE_COMMANDS, matching
+from loaderscope.gui.figure_export import Options, Wanted
 from loaderscope.gui.help_overlay import help_html
 from loaderscope.gui.mark_book import CompleteFile, MarkBook
 from loaderscope.gui.theme import LIGHT
@@ -53,14 +54,19 @@ def test_slash_in_a_text_field_is_a_slash(window, timeline):
     assert not timeline.finder.isVisible()
 
 
-def test_control_c_copies_what_the_timeline_shows(window, timeline):
+def copy_figure(qtbot, window, timeline):
+    with qtbot.waitSignal(window.figures.ended):
+        press(timeline, Key.Key_C, Modifier.ControlModifier)
+
+
+def test_control_c_copies_what_the_timeline_shows(qtbot, window, timeline):
     QApplication.clipboard().clear()
-    press(timeline, Key.Key_C, Modifier.ControlModifier)
+    copy_figure(qtbot, window, timeline)
     whole = QApplication.clipboard().image()
     assert whole.width() > 1000
     for _ in range(4):
         press(timeline, Key.Key_W)
-    press(timeline, Key.Key_C, Modifier.ControlModifier)
+    copy_figure(qtbot, window, timeline)
     assert QApplication.clipboard().image() != whole
 
 
@@ -79,18 +85,20 @@ def test_control_c_copies_a_figure_only_while_the_timeline_has_the_focus(window,
     assert not QApplication.clipboard().mimeData().hasImage()
 
 
-def test_a_figure_has_the_lanes_that_are_shown(window, timeline):
-    press(timeline, Key.Key_C, Modifier.ControlModifier)
+def test_a_figure_has_the_lanes_that_are_shown(qtbot, window, timeline):
+    copy_figure(qtbot, window, timeline)
     all_lanes = QApplication.clipboard().image()
     timeline.set_arrangement(timeline.arrangement.hide(["main"]))
-    press(timeline, Key.Key_C, Modifier.ControlModifier)
+    copy_figure(qtbot, window, timeline)
     assert QApplication.clipboard().image().height() < all_lanes.height()
 
 
-def test_control_e_writes_what_the_timeline_shows(window, timeline, tmp_path):
+def test_control_e_writes_what_the_timeline_shows(qtbot, window, timeline, tmp_path, monkeypatch):
     target = tmp_path / "figure.svg"
-    window.dialogs.save = lambda title, name, file_filter: str(target)
-    press(timeline, Key.Key_E, Modifier.ControlModifier)
+    monkeypatch.setattr(window.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options()))
+    monkeypatch.setattr(window.figures, "_save_name", lambda *_: str(target))
+    with qtbot.waitSignal(window.figures.ended):
+        press(timeline, Key.Key_E, Modifier.ControlModifier)
     assert "<svg" in target.read_text("utf-8")
 
 

@@ -11,6 +11,7 @@ from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.gui.comparison import partners_of
+from loaderscope.gui.figure_export import Options, Wanted
 from loaderscope.gui.main_window import MainWindow
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.pair import TimelinePair
@@ -237,13 +238,16 @@ def test_another_trial_is_compared_with_the_same_partner(opened):
     assert not opened.views.pair.is_compared
 
 
-def test_a_figure_of_what_is_compared_holds_both(opened, tmp_path, monkeypatch):
+def test_a_figure_of_what_is_compared_holds_both(qtbot, opened, tmp_path, monkeypatch):
     alone, both = tmp_path / "alone.svg", tmp_path / "both.svg"
     paths = iter([str(alone), str(both)])
-    monkeypatch.setattr(opened.dialogs, "save", lambda *_: next(paths))
-    opened.commands["export"].trigger()
-    opened.comparison.choose(0)
-    opened.commands["export"].trigger()
+    monkeypatch.setattr(opened.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options("svg")))
+    monkeypatch.setattr(opened.figures, "_save_name", lambda *_: next(paths))
+    for compared in (False, True):
+        if compared:
+            opened.comparison.choose(0)
+        with qtbot.waitSignal(opened.figures.ended):
+            opened.commands["export"].trigger()
     assert ">trial 0 · 0 workers" in both.read_text() and ">trial 2 · 2 workers" in both.read_text()
     assert "0 workers" not in alone.read_text()
 

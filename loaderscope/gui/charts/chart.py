@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeAlias, TypeVar
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QHelpEvent, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from loaderscope.gui.charts.drawing import Hit, small_font
@@ -32,10 +32,25 @@ class Chart(QWidget, Generic[Data]):
         self.setMinimumSize(QSize(160, 110))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # so that it can be copied and exported by keys
+
+    @property
+    def painted_by(self) -> Paint[Data]:
+        """The paint function."""
+        return self._paint
 
     @property
     def data(self) -> Data:
         return self._data
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see but a text that says what will be."""
+        image = QImage(self.sizeHint(), QImage.Format.Format_RGB32)
+        painter = QPainter(image)
+        hits = paint_chart(painter, QRectF(image.rect()), self._paint, self._data, current_palette())
+        painter.end()
+        return not hits
 
     def set_data(self, data: Data) -> None:
         if data != self._data:
@@ -48,6 +63,10 @@ class Chart(QWidget, Generic[Data]):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         self._hits = paint_chart(painter, QRectF(self.rect()), self._paint, self._data, current_palette())
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(current_palette().accent), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
 
     def _hit(self, event: QMouseEvent | QHelpEvent) -> Hit | None:
         position = event.position() if isinstance(event, QMouseEvent) else event.pos().toPointF()

@@ -1,0 +1,67 @@
+"""What of the window can become a figure: the timeline, and every chart that shows something."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+from loaderscope.gui.charts.chart import Chart
+from loaderscope.gui.charts.figure import chart_figure
+from loaderscope.gui.figure_export import FIRST, SIGHT, Options, Subject
+from loaderscope.gui.figures import Figure, caption_of
+from loaderscope.gui.timeline.figure import timeline_figure
+from loaderscope.gui.timeline.pair import TimelinePair
+from loaderscope.sweep.sink import Run
+
+
+def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject | None:
+    """What the timeline shows now, with the trial below it; None where it shows nothing.
+
+    Args:
+        pair: the timelines.
+        run: what the caption tells.
+        title: stands above a trial that is shown alone.
+    """
+    scene, other = pair.first.scene, pair.second.scene
+    if scene is None or scene.is_empty:
+        return None
+    trace, origin_ns, sight_ns = scene.trace, scene.origin_ns, pair.first.visible_range_ns()
+    title = scene.title or title
+    below = (other.trace, other.title) if other is not None else None
+    settings = " and ".join((title, other.title)) if other is not None else title
+    arrangement = pair.first.arrangement
+    arrows = [copy.copy(timeline.arrows) for timeline in (pair.first, pair.second)]
+
+    def make(options: Options) -> Figure:
+        first_ns = origin_ns, origin_ns + round(options.seconds * 1e9)
+        return timeline_figure(
+            trace,
+            title=title,
+            caption=caption_of(run, settings),
+            width=options.width,
+            range_ns=sight_ns if options.time == SIGHT else first_ns if options.time == FIRST else None,
+            arrangement=arrangement,
+            below=below,
+            arrows=arrows,
+        )
+
+    return Subject("Timeline", make, is_timeline=True)
+
+
+def chart_subjects(charts: Iterable[Chart[Any]], run: Run | None, trial: str) -> list[Subject]:
+    """What the charts show now, without those that are empty.
+
+    Args:
+        charts: of the window.
+        run: what the captions tell.
+        trial: the shown trial, for charts of one trial.
+    """
+    return [chart_subject(chart, run, trial) for chart in charts if not chart.is_empty]
+
+
+def chart_subject(chart: Chart[Any], run: Run | None, trial: str) -> Subject:
+    """What a chart shows now."""
+    paint, data, name = chart.painted_by, chart.data, chart.accessibleName()
+    settings = trial if run is None or run.request.batches is None else f"{trial} · {run.request.batches} batches a trial"
+    return Subject(name, lambda _options: chart_figure(paint, data, title=name, caption=caption_of(run, settings)))
