@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QColor, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from loaderscope.gui.commands import CommandSet, matching
 from loaderscope.gui.theme import current_palette
+
+_LONGEST_NAME_PX = 280
+"""A longer name is cut, so that there is room for what the commands do."""
 
 
 class CommandPalette(QDialog):
@@ -32,15 +35,21 @@ class CommandPalette(QDialog):
         header = self.list.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.list.itemActivated.connect(lambda _item: self._run())
         self.list.itemClicked.connect(lambda _item: self._run())
-        layout = QVBoxLayout(self)
+        card = QFrame()
+        card.setProperty("card", True)
+        layout = QVBoxLayout(card)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(6)
         layout.addWidget(self.field)
         layout.addWidget(self.list)
-        self.setFixedSize(720, 420)
+        around = QVBoxLayout(self)
+        around.setContentsMargins(0, 0, 0, 0)
+        around.addWidget(card)
+        self.setFixedSize(860, 420)
 
     def open_over(self, window: QWidget) -> None:
         """Shows the palette at the top middle of a window."""
@@ -58,12 +67,14 @@ class CommandPalette(QDialog):
             keys = QKeySequence(command.keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if command.keys else ""
             item = QTreeWidgetItem([command.text.rstrip("…"), command.tip, keys])
             item.setForeground(1, QColor(current_palette().muted))
+            item.setToolTip(0, command.text)
             item.setToolTip(1, command.tip)
             item.setData(0, Qt.ItemDataRole.UserRole, command.name)
             if not action.isEnabled():
                 item.setDisabled(True)
                 item.setForeground(0, QColor(current_palette().muted))
             self.list.addTopLevelItem(item)
+        self.list.setColumnWidth(0, min(self.list.sizeHintForColumn(0), _LONGEST_NAME_PX))
         self._choose(0)
 
     def _choose(self, row: int) -> None:

@@ -47,6 +47,7 @@ QPushButton:pressed, QToolButton:pressed { background: $border; }
 QPushButton:focus, QToolButton:focus { border-color: $accent; }
 QPushButton:checked, QToolButton:checked { border-color: $accent; color: $accent; }
 QPushButton:disabled, QToolButton:disabled { color: $muted; background: $window; }
+QFileDialog QToolButton { padding: 2px; }
 QToolBar QToolButton { min-height: 16px; padding: 3px 10px; }
 QPushButton[primary="true"], QToolButton[primary="true"] {
   background: $accent; color: $accent_text; border-color: $accent; font-weight: 600; }
@@ -99,6 +100,9 @@ QHeaderView { background: $window; }
 QHeaderView::section {
   background: $window; color: $text; border: 0; border-right: 1px solid $border; border-bottom: 1px solid $border;
   padding: 4px 8px; font-weight: 600; }
+QHeaderView::up-arrow, QHeaderView::down-arrow { subcontrol-position: top center; width: 8px; height: 8px; }
+QHeaderView::up-arrow { image: url($icons/up.svg); }
+QHeaderView::down-arrow { image: url($icons/down.svg); }
 QTableCornerButton::section { background: $window; border: 0; }
 QTabWidget::pane { border: 0; border-top: 1px solid $border; }
 QTabBar::tab {

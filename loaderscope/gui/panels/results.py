@@ -8,10 +8,11 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPoint, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QMenu, QStackedLayout, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, QTableView, QWidget
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Recommendation
+from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.theme import current_palette
 from loaderscope.gui.words import (
@@ -276,8 +277,8 @@ class ResultsPanel(QWidget):
         self.table.verticalHeader().setDefaultSectionSize(23)
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(74)
+        header.setMinimumSectionSize(58)
+        FairColumns(header)
         self._empty = QLabel("Every setting of the sweep becomes a row here as soon as it is measured.\nClick a row to see its timeline.")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setProperty("role", "muted")

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from loaderscope.gui.latest import Latest
 from loaderscope.gui.panels.data_table import DataTable
+from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.statistics import RangeSurvey, StateStatistics, survey
 from loaderscope.gui.timeline.view import TimelineWidget
@@ -149,6 +150,7 @@ class SelectionPanel(QWidget):
         titles = [f"{column.title} ({column.unit})" if column.unit else column.title for column in COLUMNS]
         self.table = DataTable("Statistics of the measured range", titles, self.model.copied_row)
         self.table.setModel(self.model)
+        FairColumns(self.table.horizontalHeader())
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.table.rowChosen.connect(lambda row: timeline.go_to(self.model.row(row).longest))

@@ -11,6 +11,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from loaderscope.gui.panels.data_table import DataTable
+from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.cards import state_word
 from loaderscope.gui.timeline.listing import MOST_ROWS, Listing, list_spans
@@ -160,6 +161,7 @@ class SpansPanel(QWidget):
         self.model = SpansModel()
         self.table = DataTable("Spans in sight", list(COPIED_TITLES), self.model.copied_row)
         self.table.setModel(self.model)
+        FairColumns(self.table.horizontalHeader())
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(START, Qt.SortOrder.AscendingOrder)
         self.table.rowChosen.connect(self._go_to)
