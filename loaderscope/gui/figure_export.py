@@ -166,7 +166,8 @@ class FigureExport(QObject):
     """Makes one figure at a time.
 
     Attributes:
-        ask: asks what is wanted; None for nothing.
+        ask: asks what is wanted, of subjects and the place of the proposed one; None for nothing.
+        ask_name: asks for a file: title, proposed name and filter give a path, or nothing.
 
     Signals:
         ended: a figure was made, or not, or is not wanted any more.
@@ -179,13 +180,13 @@ class FigureExport(QObject):
         self,
         window: QWidget,
         settings: QSettings,
-        save_name: Callable[[str, str, str], str],
+        ask_name: Callable[[str, str, str], str],
         tell_done: Callable[[str], object],
         tell_problem: Callable[[str], object],
     ) -> None:
-        """`save_name` asks for a file: title, proposed name and filter give a path, or nothing."""
+        """Takes the window, where choices are remembered, what asks for a name, and what says sentences to the user."""
         super().__init__(window)
-        self._window, self._settings, self._save_name = window, settings, save_name
+        self._window, self._settings, self.ask_name = window, settings, ask_name
         self._tell_done, self._tell_problem = tell_done, tell_problem
         self.ask: Callable[[Sequence[Subject], int], Wanted | None] = self._ask
         self._number = 0
@@ -220,7 +221,7 @@ class FigureExport(QObject):
             return
         suffix = f".{wanted.options.format}"
         name = f"{wanted.subject.name.lower().replace(' ', '-')}{suffix}"
-        path = self._save_name("Export figure", name, f"{FORMATS[wanted.options.format]} (*{suffix})")
+        path = self.ask_name("Export figure", name, f"{FORMATS[wanted.options.format]} (*{suffix})")
         if path:
             target = Path(path) if Path(path).suffix else Path(path + suffix)
             self._run(lambda cancelled: _to_file(wanted, target, cancelled))

@@ -233,6 +233,7 @@ def test_a_session_in_the_window(qtbot, tmp_path):
     """Ten million spans, opened, searched, zoomed and exported, with no moment above 100 ms."""
     from PySide6.QtCore import QSettings
 
+    from loaderscope.gui.figure_export import Options, Wanted
     from loaderscope.gui.main_window import MainWindow
 
     path = tmp_path / "big.loaderscope"
@@ -267,5 +268,6 @@ def test_a_session_in_the_window(qtbot, tmp_path):
     finder.open()
     found = heartbeat.of(qtbot, lambda: finder.field.setText("batch 12345"), lambda: finder.note.text() and "…" not in finder.note.text())
     tell(f"search: {finder.note.text()}", found)
-    window.dialogs.save = lambda *_: str(tmp_path / "f.png")
+    window.figures.ask = lambda subjects, current: Wanted(subjects[current], Options())
+    window.figures.ask_name = lambda *_: str(tmp_path / "f.png")
     tell("export", heartbeat.of(qtbot, window.export_figure, (tmp_path / "f.png").exists))

@@ -44,7 +44,7 @@ def subjects_of(window, monkeypatch, **options):
 
 def exported(window, qtbot, monkeypatch, target, **options):
     asked = subjects_of(window, monkeypatch, format=target.suffix[1:], **options)
-    monkeypatch.setattr(window.figures, "_save_name", lambda *_: str(target))
+    monkeypatch.setattr(window.figures, "ask_name", lambda *_: str(target))
     with qtbot.waitSignal(window.figures.ended):
         window.commands["export"].trigger()
     return asked
@@ -132,7 +132,7 @@ def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypat
 
     target = tmp_path / "slow.png"
     monkeypatch.setattr(opened.figures, "ask", lambda *_: Wanted(Subject("slow", lambda _: Figure("slow", paint, 50, 50)), Options()))
-    monkeypatch.setattr(opened.figures, "_save_name", lambda *_: str(target))
+    monkeypatch.setattr(opened.figures, "ask_name", lambda *_: str(target))
     opened.figures._patience.setInterval(1)
     opened.commands["export"].trigger()
     assert begun.wait(10)

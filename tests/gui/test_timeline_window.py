@@ -96,7 +96,7 @@ def test_a_figure_has_the_lanes_that_are_shown(qtbot, window, timeline):
 def test_control_e_writes_what_the_timeline_shows(qtbot, window, timeline, tmp_path, monkeypatch):
     target = tmp_path / "figure.svg"
     monkeypatch.setattr(window.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options()))
-    monkeypatch.setattr(window.figures, "_save_name", lambda *_: str(target))
+    monkeypatch.setattr(window.figures, "ask_name", lambda *_: str(target))
     with qtbot.waitSignal(window.figures.ended):
         press(timeline, Key.Key_E, Modifier.ControlModifier)
     assert "<svg" in target.read_text("utf-8")

@@ -242,7 +242,7 @@ def test_a_figure_of_what_is_compared_holds_both(qtbot, opened, tmp_path, monkey
     alone, both = tmp_path / "alone.svg", tmp_path / "both.svg"
     paths = iter([str(alone), str(both)])
     monkeypatch.setattr(opened.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options("svg")))
-    monkeypatch.setattr(opened.figures, "_save_name", lambda *_: next(paths))
+    monkeypatch.setattr(opened.figures, "ask_name", lambda *_: next(paths))
     for compared in (False, True):
         if compared:
             opened.comparison.choose(0)
