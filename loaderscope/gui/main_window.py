@@ -311,7 +311,8 @@ class MainWindow(QMainWindow):
         self.views.timeline.set_live(running)
         self._switching = False
         self._update_comparison()
-        self.views.memory.set_data(memory_data(trace))
+        machine_bytes = snapshot.run.environment.get("memory_bytes") if snapshot.run is not None else None
+        self.views.memory.set_data(memory_data(trace, result.memory if result is not None else None, machine_bytes))
         self.views.startup.show_trial(trial_id)
         self.views.results.select_trial(trial_id)
         self._update_commands()

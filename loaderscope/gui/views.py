@@ -363,7 +363,8 @@ class Views:
         now = time.monotonic()
         if self.memory.isVisible() and now - self._memory_at > MEMORY_EVERY_S:
             self._memory_at = now
-            self.memory.set_data(memory_data(self._trace))
+            known = self.memory.data
+            self.memory.set_data(memory_data(self._trace, known.memory, known.machine_bytes))
 
 
 def _trial_text(trial_id: int, config: str, status: str) -> str:

@@ -9,10 +9,10 @@ from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
+from loaderscope.analysis.results import Estimate, Memory, Phase, Recommendation, SettingResult, Startup, TrialResult, WorkerMemory
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.drawing import Frame, ticks
-from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
+from loaderscope.gui.charts.memory import MemoryData, memory_data, notes, paint_memory
 from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data
 from loaderscope.gui.charts.throughput import ThroughputData, label_box, paint_throughput, throughput_data
 from loaderscope.gui.palette import DARK, LIGHT
@@ -105,6 +105,28 @@ def test_memory_shows_every_process_and_says_why_it_cannot():
     empty = Trace()
     empty.unavailable["memory"] = "The system forbids it."
     assert memory_data(empty).reason == "The system forbids it."
+
+
+def test_memory_says_how_it_grows_and_what_more_workers_would_take():
+    trace = Trace()
+    trace.origin_ns = 0
+    trace.series_of(SeriesInfo("pss/worker-0", "memory", "", "bytes", "worker-0")).append(time_ns=[0, 10**9], value=[1e8, 2e8])
+    growth = Estimate(54.4e6, (54.0e6, -2e6 + 57e6))
+    workers = [WorkerMemory(worker, 100_000_000, None, None, 8_000_000, growth) for worker in range(2)]
+    memory = Memory(400_000_000, workers, growth, None, "copy-on-write")
+    data = memory_data(trace, memory, 16_000_000_000)
+    assert [sentence for sentence, _ in notes(data)] == [
+        "copy-on-write growth: +54.4 MB for 1,000 batches (+54 MB to +55 MB)",
+        "4 workers: ≈ 600 MB · 8 workers: ≈ 1 GB · 16 workers: ≈ 1.8 GB",
+    ]
+    assert "16 GB" in notes(data)[1][1]
+    hits = painted(paint_memory, data, LIGHT)[1]
+    assert any("+54.4 MB" in hit.text for hit in hits if "at the end" in hit.text)
+    assert any("copy-on-write" in hit.text for hit in hits if "USS grows" in hit.text)
+    level = dataclasses.replace(memory, growth_bytes_per_1000_batches=Estimate(-1e6, (-2e6, 3e6)), growth_kind=None)
+    assert notes(memory_data(trace, level))[0][0] == "no growth: −1 MB for 1,000 batches (−2 MB to +3 MB)"
+    short = Memory(400_000_000, workers, None, "too short")
+    assert notes(memory_data(trace, short))[0][0] == "growth: not available, too short"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
+from loaderscope.analysis.memory import forecast_bytes
+from loaderscope.analysis.results import Estimate, Memory
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -17,6 +19,7 @@ from loaderscope.gui.charts.drawing import (
     draw_empty,
     draw_left_axis,
     draw_legend,
+    elided,
     left_margin,
     ticks,
 )
@@ -30,6 +33,15 @@ SIZE_TIP = (
     "USS: pages that belong to this process alone, what ending it would free."
 )
 TIME_TIP = "Time since the trial began"
+GROWTH_TIP = (
+    "Growth of the workers' own pages (USS; private bytes on Windows) over the longest epoch, with its 95 % interval.\n"
+    "After a fork workers share all pages with the main process; reading Python objects changes their reference counts,\n"
+    "and each page that is written becomes the worker's own (copy-on-write): USS grows, RSS stays, shared pages shrink."
+)
+FORECAST_TIP = "The largest sum of this trial, and for each further worker what one of the measured workers had of its own at most."
+KINDS_OF_GROWTH = {"copy-on-write": "copy-on-write growth", "new": "growth by new memory"}
+_NOTES_FROM_PX = 110
+"""A lower chart keeps its room for the lines."""
 MOST_POINTS = 800
 KINDS = ("pss", "private", "uss", "rss")
 """Prefixes of series keys in the order in which they are preferred for the solid lines."""
@@ -47,15 +59,25 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class MemoryData:
-    """`lines` solid, `dashed` the pages of a process alone (USS). `reason`: why there are none."""
+    """What the chart shows.
+
+    Attributes:
+        lines: solid.
+        dashed: the pages of a process alone (USS).
+        reason: why there are none.
+        memory: what the analysis of the trial found, once it has ended.
+        machine_bytes: memory of the machine.
+    """
 
     lines: tuple[Line, ...] = ()
     dashed: tuple[Line, ...] = ()
     reason: str = ""
+    memory: Memory | None = None
+    machine_bytes: int | None = None
 
 
-def memory_data(trace: Trace | None) -> MemoryData:
-    """The memory series of a trace, PSS where it could be read."""
+def memory_data(trace: Trace | None, memory: Memory | None = None, machine_bytes: int | None = None) -> MemoryData:
+    """The memory series of a trace, PSS where it could be read, and what was found about them."""
     if trace is None:
         return MemoryData()
     found: dict[str, list[Line]] = {}
@@ -71,7 +93,58 @@ def memory_data(trace: Trace | None) -> MemoryData:
     order = {"main": -1}
     solid = sorted(found[kinds[0]], key=lambda line: (order.get(line.process, 0), len(line.process), line.process))
     dashed = found.get("uss", []) if kinds[0] != "uss" else []
-    return MemoryData(tuple(solid), tuple(dashed))
+    return MemoryData(tuple(solid), tuple(dashed), memory=memory, machine_bytes=machine_bytes)
+
+
+def growth_text(growth: Estimate) -> str:
+    """Growth in words, with its interval: +54 MB for 1,000 batches (+53 MB to +55 MB)."""
+    text = f"{_signed(growth.value)} for 1,000 batches"
+    return text if growth.ci95 is None else f"{text} ({_signed(growth.ci95[0])} to {_signed(growth.ci95[1])})"
+
+
+def _signed(size: float) -> str:
+    text = bytes_text(size)
+    return f"+{text}" if size > 0 and text != "0 B" else text.replace("-", "−").replace("−0 B", "0 B")
+
+
+def notes(data: MemoryData) -> list[tuple[str, str]]:
+    """What stands above the lines: pairs of a sentence and its explanation."""
+    memory = data.memory
+    if memory is None or not memory.workers:
+        return []
+    growth = memory.growth_bytes_per_1000_batches
+    if growth is None:
+        found = [(f"growth: not available, {memory.growth_reason}", GROWTH_TIP)]
+    else:
+        steady = growth.ci95 is not None and growth.ci95[0] <= 0 <= growth.ci95[1]
+        kind = "no growth" if steady else KINDS_OF_GROWTH.get(memory.growth_kind or "", "growth")
+        found = [(f"{kind}: {growth_text(growth)}", GROWTH_TIP)]
+    measured = len(memory.workers)
+    counts = [count for count in (2, 4, 8, 16, 32, 64, 128, 256) if count > measured][:3]
+    forecasts = [(count, forecast_bytes(memory, count)) for count in counts]
+    texts = [f"{count} workers: ≈ {bytes_text(size)}" for count, size in forecasts if size is not None]
+    if texts:
+        machine = f"\nThis machine has {bytes_text(data.machine_bytes)}." if data.machine_bytes else ""
+        found.append((" · ".join(texts), FORECAST_TIP + machine))
+    return found
+
+
+def _draw_notes(painter: QPainter, area: QRectF, data: MemoryData, palette: Palette) -> tuple[float, list[Hit]]:
+    """The sentences above the lines, where there is room; returns the height they take."""
+    metrics = QFontMetricsF(painter.font())
+    found = notes(data)
+    if area.height() < _NOTES_FROM_PX + len(found) * metrics.height():
+        return 0.0, []
+    hits = []
+    y = area.top()
+    painter.setPen(QColor(palette.text))
+    for sentence, tip in found:
+        box = QRectF(area.left(), y, area.width(), metrics.height())
+        shown = elided(painter, sentence, box.width())
+        painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, shown)
+        hits.append(Hit(box, tip if shown == sentence else f"{sentence}\n\n{tip}"))
+        y += metrics.height() + 1
+    return (y - area.top() + 3 if found else 0.0), hits
 
 
 def _line(trace: Trace, key: str, kind: str, process: str) -> Line | None:
@@ -96,6 +169,8 @@ def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Pal
     if len(data.lines) > 12:
         entries.append((palette.muted, f"and {len(data.lines) - 12} more"))
     used = draw_legend(painter, entries, area, palette)
+    notes_used, hits = _draw_notes(painter, area.adjusted(0, used, 0, 0), data, palette)
+    used += notes_used
     everything = data.lines + data.dashed
     top = max(max(line.bytes) for line in everything) * 1.1 or 1.0
     last = max(line.times_s[-1] for line in everything)
@@ -108,7 +183,8 @@ def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Pal
     draw_bottom_axis(
         painter, frame, ticks(*frame.x_range, max(2, int(plot.width() // 70))), lambda value: f"{value:g}", palette, title=title
     )
-    hits = axis_hits(frame, SIZE_TIP, TIME_TIP)
+    hits += axis_hits(frame, SIZE_TIP, TIME_TIP)
+    grown = {f"worker-{row.worker}": row.growth_bytes_per_1000_batches for row in data.memory.workers} if data.memory else {}
     for line, style in [(line, Qt.PenStyle.DashLine) for line in data.dashed] + [(line, Qt.PenStyle.SolidLine) for line in data.lines]:
         colour = QColor(colours.get(line.process, palette.muted))
         painter.setPen(QPen(colour, 1.8 if style == Qt.PenStyle.SolidLine else 1.1, style))
@@ -119,5 +195,7 @@ def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Pal
                 painter.drawEllipse(points[0], 1.5, 1.5)
             name = line.process.replace("-", " ")
             text = f"{name}: {bytes_text(line.bytes[-1])} at the end, {bytes_text(max(line.bytes))} at most ({kind})"
+            growth = grown.get(line.process)
+            text += f"\n{growth_text(growth)} of its own pages (USS)" if growth is not None else ""
             hits += [Hit(QRectF(point - QPointF(5, 5), point + QPointF(5, 5)), text) for point in points[:: max(1, len(points) // 60)]]
     return hits

@@ -100,7 +100,7 @@ def _charts(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | Non
     if throughput.lines and verdict.experiment is None:
         caption = "Steady throughput by number of workers, with 95 % intervals"
         pictures.append(Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), is_half=True))
-    memory = memory_data(trace)
+    memory = memory_data(trace, shown.memory if shown is not None else None)
     if memory.lines and shown is not None:
         caption = f"Memory of each process, trial {shown.id} · {config_text(shown.config)}"
         pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), is_half=True))
