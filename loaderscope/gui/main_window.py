@@ -19,6 +19,7 @@ from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.mark_book import CompleteFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
+from loaderscope.gui.panels.operators import PROFILED_STEPS
 from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
@@ -34,7 +35,7 @@ from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
 from loaderscope.trace.model import Trace
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 
 
@@ -95,6 +96,7 @@ class MainWindow(QMainWindow):
         self.setup.outputRead.connect(lambda lines: views.log.add([LogLine(line.time_ns, line.stream, line.text) for line in lines]))
         self.setup.sweep_panel.startRequested.connect(self.start)
         self.setup.sweep_panel.startupRequested.connect(self.start_experiment)
+        self.views.operators.measureRequested.connect(self.start_exact_window)
         views.startup.asked.connect(self.start_experiment)
         views.findings.startupWanted.connect(views.show_startup)
         self.live.ticked.connect(self._tick)
@@ -172,6 +174,18 @@ class MainWindow(QMainWindow):
         if self.live.running or not self._may_leave_run():
             return
         self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
+
+    def start_exact_window(self) -> None:
+        """Runs the setting that is shown once more, or all where none is, with some profiled steps after it."""
+        self.views.docks["operators"].bring_up()
+        if self.setup.problem:
+            self._tell_problem(self.setup.problem)
+            return
+        if self.live.running or not self._may_leave_run():
+            return
+        request = self.setup.request()
+        shown = next((result for result in self._state.snapshot().results if result.id == self._shown_trial), None)
+        self._run(request.profiled(PROFILED_STEPS, shown.config if shown is not None else None), None)
 
     def _run(self, request: Request, expected_s: float | None) -> None:
         self._close_session()
@@ -352,7 +366,8 @@ class MainWindow(QMainWindow):
         commands, startable = self.commands, not running and not self.setup.problem
         savable = not running and self._source() is not None and bool(self._state.snapshot().results)
         commands["start"].setEnabled(startable)
-        for button in (self.setup.sweep_panel.start, self.setup.sweep_panel.ask, self.views.startup.ask, commands["start_up"]):
+        views, panel = self.views, self.setup.sweep_panel
+        for button in (panel.start, panel.ask, views.startup.ask, views.operators.measure, commands["start_up"], commands["exact_window"]):
             button.setEnabled(startable)
         commands["stop"].setEnabled(running)
         commands["live"].setEnabled(running)

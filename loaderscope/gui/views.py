@@ -37,6 +37,7 @@ from loaderscope.gui.panels.elided import ElidedLabel
 from loaderscope.gui.panels.findings import FindingsPanel
 from loaderscope.gui.panels.late_batches import LateBatchesPanel
 from loaderscope.gui.panels.log import LogPanel
+from loaderscope.gui.panels.operators import OperatorsPanel
 from loaderscope.gui.panels.results import ResultsPanel
 from loaderscope.gui.panels.selection import SelectionPanel
 from loaderscope.gui.panels.spans import SpansPanel
@@ -122,6 +123,7 @@ class Views:
         self.log = LogPanel()
         self.selection = SelectionPanel(self.timeline)
         self.spans = SpansPanel(self.timeline)
+        self.operators = OperatorsPanel()
         self.results = ResultsPanel()
         self.results.setFocusProxy(self.results.table)
         self.findings.setFocusProxy(self.findings.view)
@@ -219,6 +221,7 @@ class Views:
             ("selection", "Selection", self.selection),
             ("spans", "Spans", self.spans),
             ("late_batches", "Late batches", self.late_batches),
+            ("operators", "Operators", self.operators),
             ("results", "Results", self.results),
         )
         docks = {name: Dock(name, title, content, window) for name, title, content in contents}
@@ -246,6 +249,8 @@ class Views:
             self.spans.table,
             self.selection.table,
             self.late_batches.table,
+            self.operators.measure,
+            self.operators.table,
         )
         for first, second in itertools.pairwise((panel.budget, panel.start, panel.ask, *stops, self.results.table)):
             QWidget.setTabOrder(first, second)
@@ -271,6 +276,7 @@ class Views:
         window.tabifyDockWidget(docks["results"], docks["selection"])
         window.tabifyDockWidget(docks["selection"], docks["spans"])
         window.tabifyDockWidget(docks["spans"], docks["late_batches"])
+        window.tabifyDockWidget(docks["late_batches"], docks["operators"])
         for dock in docks.values():
             dock.show()
         docks["startup"].raise_()
@@ -328,7 +334,8 @@ class Views:
         self.environment.setText(environment_text(known) if known is not None else "")
 
     def show_trials(self, snapshot: Snapshot, shown: int | None) -> None:
-        """The list of trials above the timeline."""
+        """The list of trials above the timeline, and what was profiled of the shown one."""
+        self.operators.show_result(next((result for result in snapshot.results if result.id == shown), None))
         entries = [(result.id, _trial_text(result.id, config_text(result.config), result.status)) for result in snapshot.results]
         if snapshot.current is not None:
             entries.append((snapshot.current.id, _trial_text(snapshot.current.id, config_text(snapshot.current.config), "running")))

@@ -55,6 +55,23 @@ class Request:
     pcie: bool = False  # read the throughput over PCIe, 20 ms of waiting a reading in the app
     startup: bool = False  # the start-up experiment, see sweep/startup_plan.py
 
+    def profiled(self, steps: int, config: TrialConfig | None = None) -> Request:
+        """The request with so many profiled steps after each setting; with `config` for that setting alone, measured once."""
+        if config is None:
+            return dataclasses.replace(self, gpu_window=steps)
+        axes = Axes(
+            num_workers=(config.num_workers,),
+            batch_size=None if config.batch_size is None or self.axes.batch_size is None else (config.batch_size,),
+            prefetch_factor=(config.prefetch_factor or 2,),
+            pin_memory=(config.pin_memory,),
+            persistent_workers=(bool(config.persistent_workers),),
+            start_method=(config.start_method,) if config.start_method else None,
+            in_order=(config.in_order is not False,),
+            backend=(config.backend or "process",),
+        )
+        preload = config.forkserver_preload or ()
+        return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, gpu_window=steps)
+
     def to_json(self) -> dict[str, Any]:
         """The `request` of the JSON document."""
         return dataclasses.asdict(self)

@@ -1,0 +1,125 @@
+"""The exact window of the trial that is shown: how busy the GPU was, and the operators that cost most."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from loaderscope.analysis.results import OperatorCost, TrialResult
+from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
+from loaderscope.gui.panels.startup_tables import RowsTable
+from loaderscope.gui.words import config_text, count_text, duration_text, grouped_text, share_text
+
+PROFILED_STEPS = 20
+"""Length of the window that the button asks for."""
+
+MEASURE_TIP = (
+    f"Runs the setting that is shown once more and profiles {PROFILED_STEPS} steps after it with torch.profiler:\n"
+    "exactly when the GPU was busy, and which operators cost most. Another result in the window is replaced (F7)"
+)
+
+NOTHING = (
+    "The exact window profiles a few steps after the measured epochs of a trial with torch.profiler, and lists the operators that cost "
+    "most. It counts for no other figure. This trial has none."
+)
+
+
+class OperatorsPanel(QWidget):
+    """The table, with a line above it that says what was profiled. `measureRequested` when a window is asked for."""
+
+    measureRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._result: TrialResult | None = None
+        self._window_s = 0.0
+        columns: list[RowColumn[OperatorCost]] = [
+            RowColumn("operator", "Name of the operator, as torch.profiler tells it", _name, _name, "", False),
+            RowColumn("calls", "How often it was called in the window", lambda row: row.calls, lambda row: grouped_text(row.calls)),
+            RowColumn(
+                "CPU itself",
+                "Time on the CPU, without the operators that it calls; of all threads together",
+                lambda row: row.self_cpu_s,
+                lambda row: duration_text(row.self_cpu_s),
+                "s",
+            ),
+            RowColumn(
+                "GPU itself",
+                "Time of the kernels and copies that it launched itself",
+                lambda row: row.self_device_s,
+                lambda row: duration_text(row.self_device_s),
+                "s",
+            ),
+            RowColumn(
+                "of the window",
+                "The larger of the two as a share of the window's length; operators that run side by side add up to more than 100 %",
+                self._share,
+                lambda row: share_text(self._share(row)),
+            ),
+        ]
+        self.model: RowsModel[OperatorCost] = RowsModel(columns, 4, _name)
+        self.table = RowsTable("Operators of the exact window", self.model, 0, 4)
+        header = self.table.horizontalHeader()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.note = QLabel(NOTHING)
+        self.note.setProperty("role", "muted")
+        self.note.setTextFormat(Qt.TextFormat.PlainText)
+        self.note.setWordWrap(True)
+        self.measure = QPushButton("Exact window")
+        self.measure.setToolTip(MEASURE_TIP)
+        self.measure.clicked.connect(self.measureRequested)
+        line = QHBoxLayout()
+        line.setContentsMargins(10, 5, 10, 5)
+        line.addWidget(self.note, 1)
+        line.addWidget(self.measure)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(line)
+        layout.addWidget(self.table, 1)
+        self.setBackgroundRole(QPalette.ColorRole.Base)
+        self.setAutoFillBackground(True)
+        self.setFocusProxy(self.table)
+
+    def show_result(self, result: TrialResult | None) -> None:
+        """Shows the window of a trial."""
+        if result is self._result:
+            return
+        self._result = result
+        window = result.gpu_window if result is not None else None
+        if result is None or window is None:
+            self.note.setText(NOTHING)
+            self.model.set_rows([])
+            return
+        self._window_s = window.seconds or 0.0
+        if not window.steps:
+            self.note.setText(_sentence(window.reason or "no exact window"))
+        else:
+            parts = [f"{count_text(window.steps, 'step')} with {config_text(result.config)}, profiled in {duration_text(window.seconds)}"]
+            parts.append(_busy_text(result) if window.busy_share is not None else window.reason or "no busy share")
+            self.note.setText(_sentence("; ".join(parts)))
+        has_device = any(operator.self_device_s for operator in window.operators)
+        self.table.setColumnHidden(3, not has_device)
+        self.model.set_rows(window.operators)
+
+    def _share(self, row: OperatorCost) -> float | None:
+        return max(row.self_cpu_s, row.self_device_s) / self._window_s if self._window_s else None
+
+
+def _busy_text(result: TrialResult) -> str:
+    """The exact busy share beside the upper bound of the measured epochs."""
+    window = result.gpu_window
+    exact = f"the GPU was busy {share_text(window.busy_share if window is not None else None)} of it"
+    if result.gpu_busy_share is None:
+        return exact
+    return f"{exact} (by the events of its batches at most {share_text(result.gpu_busy_share)} of the measured epochs)"
+
+
+def _name(row: OperatorCost) -> str:
+    return row.name
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
