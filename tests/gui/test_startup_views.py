@@ -1,0 +1,329 @@
+"""The start-up views of the window: what they show, what they say while there is nothing to show, and the button that fills them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import QRectF, Qt, QUrl
+from PySide6.QtGui import QImage, QPainter
+from running import write_script
+from support_session import config_of, make_run
+
+from loaderscope.analysis.controls import Control
+from loaderscope.analysis.results import Culprit, EpochTimes, Finding, ImportCost, LineCost, Phase, SentPart, Signs, Startup, TrialResult
+from loaderscope.gui.charts.chart import paint_chart
+from loaderscope.gui.charts.experiment import PAINT, ExperimentData
+from loaderscope.gui.charts.startup import startup_data, startup_data_of_trial
+from loaderscope.gui.charts.treemap import paint_sent, sent_data, squarify
+from loaderscope.gui.commands import matching
+from loaderscope.gui.figures import ensure_application
+from loaderscope.gui.palette import LIGHT
+from loaderscope.gui.panels.startup import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
+from loaderscope.session.verdict import judge
+from loaderscope.sweep.request import Axes
+
+LONG_MS = 60_000
+
+SENT_PARTS = [
+    SentPart("dataset", "dataset.rows", "list of list", 9_000_000, 0.9, 0.6, None),
+    SentPart("dataset", "dataset.root", "str", 40, 1e-5, 1e-5, None),
+    SentPart("collate_fn", "collate_fn", "function", 66, 2e-5, 1e-5, None),
+]
+IMPORT_COSTS = [
+    ImportCost("torch", 0.8, 1.2, None, 0.2),
+    ImportCost("numpy", 0.3, 0.3, "torch", 0.4),
+    ImportCost("PIL", 0.1, 0.1, None, 1.5),
+]
+
+
+def start_of(first_s):
+    phases = [
+        Phase(0, "main", "iterator", 0.0, 0.1),
+        Phase(0, "worker-0", "boot", 0.1, 0.1),
+        Phase(0, "worker-0", "main_import", 0.2, first_s * 0.6),
+        Phase(0, "worker-0", "first_fetch", first_s - 0.1, 0.1),
+        Phase(0, "main", "shutdown", first_s + 3, 0.5),
+        Phase(1, "worker-0", "boot", 0.1, 0.1),
+    ]
+    lines = [LineCost(3, "import torch", 1.2, 1.2), LineCost(9, "TABLE = build()", 0.4, 0.0)]
+    return Startup(
+        0.93, Culprit("main_import", "worker-0 imports the script again", first_s * 0.6), phases, IMPORT_COSTS, lines, 0.004, False
+    )
+
+
+def trial(number, config, first_s, later_s):
+    epochs = [EpochTimes(seconds, 0.4, 0.0 if config.persistent_workers else 0.5, 8) for seconds in (first_s, later_s, later_s)]
+    startup = start_of(first_s) if config.num_workers else Startup(1.0, None, [Phase(0, "main", "first_fetch", 0.0, first_s)])
+    return TrialResult(
+        number, 0, "ok", config, epochs=epochs, first_batch_s=first_s, startup=startup, signs=Signs(fetch_s=0.05, collate_s=0.0)
+    )
+
+
+@pytest.fixture
+def run():
+    return dataclasses.replace(
+        make_run(startup=True), sent=SENT_PARTS, controls=[Control("python", 0.05, 0.02), Control("torch", 4.0, 1.2)]
+    )
+
+
+@pytest.fixture
+def results():
+    spawn = [config_of(n, start_method="spawn") for n in (1, 2)]
+    return [
+        trial(0, config_of(0), 0.1, 0.1),
+        trial(1, spawn[0], 2.0, 2.0),
+        trial(2, dataclasses.replace(spawn[0], persistent_workers=True), 2.0, 0.05),
+        trial(3, spawn[1], 3.0, 3.0),
+    ]
+
+
+@pytest.fixture
+def panel(qtbot):
+    panel = StartupPanel()
+    qtbot.addWidget(panel)
+    panel.resize(620, 420)
+    panel.show()
+    qtbot.waitExposed(panel)
+    return panel
+
+
+@pytest.fixture
+def filled(panel, run, results):
+    panel.show_results(results, 1, run, judge(run, results).experiment)
+    return panel
+
+
+def painted(paint, data):
+    ensure_application()
+    image = QImage(700, 500, QImage.Format.Format_RGB32)
+    painter = QPainter(image)
+    hits = paint_chart(painter, QRectF(0, 0, 700, 500), paint, data, LIGHT)
+    painter.end()
+    return hits
+
+
+# The tree map
+
+sizes_from_large_to_small = st.lists(st.integers(1, 10**9), min_size=1, max_size=30).map(
+    lambda sizes: sorted(map(float, sizes), reverse=True)
+)
+
+
+@given(sizes_from_large_to_small, st.floats(20, 2000), st.floats(20, 2000))
+def test_areas_are_in_proportion_lie_inside_and_do_not_overlap(sizes, width, height):
+    rects = squarify(sizes, (5.0, 7.0, width, height))
+    assert len(rects) == len(sizes)
+    scale, slack = width * height / sum(sizes), 1e-6 * width * height
+    for size, (left, top, wide, tall) in zip(sizes, rects, strict=True):
+        assert wide * tall == pytest.approx(size * scale, abs=slack)
+        assert left >= 5 - 1e-6 and top >= 7 - 1e-6
+        assert left + wide <= 5 + width + 1e-6 * width and top + tall <= 7 + height + 1e-6 * height
+    for (a, b, c, d), (e, f, g, h) in itertools.combinations(rects, 2):
+        common = max(0.0, min(a + c, e + g) - max(a, e)) * max(0.0, min(b + d, f + h) - max(b, f))
+        assert common <= slack
+
+
+def test_equal_sizes_become_near_squares():
+    for _, _, wide, tall in squarify([1.0] * 12, (0.0, 0.0, 400.0, 300.0)):
+        assert 0.5 <= wide / tall <= 2
+
+
+def test_the_map_says_what_each_area_is(qapp):
+    hits = painted(paint_sent, sent_data(SENT_PARTS))
+    assert [hit.text.splitlines()[0] for hit in hits] == ["dataset.rows", "collate_fn", "dataset.root"]
+    assert "9 MB" in hits[0].text and "pickle 0.90 s" in hits[0].text
+
+
+# Phases
+
+
+def test_what_no_phase_covers_is_unexplained_and_the_shutdown_stands_apart(results):
+    bar = next(bar for bar in startup_data(results).bars if bar.trial == 1)
+    (gap,) = bar.unexplained
+    assert gap == pytest.approx((1.4, 1.9))
+    assert bar.shutdown_s == 0.5
+    assert all(phase.phase != "shutdown" for phase in bar.phases)
+
+
+def test_the_waiting_of_main_is_no_gap(results):
+    by_label = {bar.label: bar for bar in startup_data_of_trial(results[1]).bars}
+    assert by_label["main"].unexplained == ()
+    (gap,) = by_label["worker 0"].unexplained
+    assert gap == pytest.approx((1.4, 1.9))
+
+
+def test_the_sentence_names_the_culprit_what_is_explained_and_the_own_part(filled):
+    text = filled.sentence.whole
+    assert "imports the script again" in text
+    assert "93 % explained" in text and "4.0 ms of it Loaderscope's own" in text
+
+
+# Tables
+
+
+def texts_of(table, column):
+    model = table.model()
+    return [model.data(model.index(row, column)) for row in range(model.rowCount())]
+
+
+def test_what_is_sent_sorts_by_any_column_and_names_the_remedy(filled):
+    filled.show_view(SENT, TABLE)
+    table = filled.sent_table
+    assert filled.stack.currentWidget() is table
+    assert texts_of(table, 0) == ["dataset.rows", "collate_fn", "dataset.root"]
+    table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    assert texts_of(table, 0) == ["collate_fn", "dataset.root", "dataset.rows"]
+    assert texts_of(table, 2)[-1] == "100 %"
+    assert "dataset.rows (a list of list)" in filled.sentence.whole and "Arrow" in filled.sentence.whole
+
+
+def test_modules_lie_below_those_that_import_them_and_sort_by_seconds(filled):
+    filled.show_view(IMPORTS, MODULES)
+    tree = filled.imports
+    assert [tree.topLevelItem(row).text(0) for row in range(tree.topLevelItemCount())] == ["torch", "PIL"]
+    assert tree.topLevelItem(0).child(0).text(0) == "numpy"
+    tree.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+    assert tree.topLevelItem(0).text(0) == "PIL"
+    assert "torch 1.20 s and PIL 0.10 s" in filled.sentence.whole
+
+
+def test_lines_of_the_script_show_their_text(filled):
+    filled.show_view(IMPORTS, LINES)
+    assert texts_of(filled.lines, 1) == ["import torch", "TABLE = build()"]
+    assert texts_of(filled.lines, 2) == ["0 s", "0.40 s"]
+    assert "9, with 0.40 s" in filled.sentence.whole
+
+
+# The experiment
+
+
+def test_every_chart_of_the_experiment_is_drawn_with_a_sentence(filled, run, results):
+    data = ExperimentData(judge(run, results).experiment)
+    for name, paint in PAINT.items():
+        filled.show_view(EXPERIMENT, name)
+        assert filled.stack.currentWidget().widget() is filled.experiment[name]
+        assert filled.sentence.whole and not filled.ask.isVisible()
+        assert painted(paint, data)
+
+
+def test_predicted_stands_beside_measured_with_the_difference(run, results):
+    hits = painted(PAINT["remedies"], ExperimentData(judge(run, results).experiment))
+    texts = "\n".join(hit.text for hit in hits)
+    assert "predicted: " in texts and "measured: " in texts
+    assert "apart" in texts or "more" in texts or "less" in texts
+
+
+def test_the_cost_of_a_further_worker_is_told(filled):
+    filled.show_view(EXPERIMENT, "per worker")
+    assert "spawn 1.00 s + 1.00 s a worker" in filled.sentence.whole
+    filled.show_view(EXPERIMENT, "per epoch")
+    assert "over 10 epochs" in filled.sentence.whole
+
+
+# Nothing to show
+
+
+@pytest.mark.parametrize("view", PARTS)
+def test_an_empty_view_says_what_to_do_and_offers_the_experiment(qtbot, panel, view):
+    for part in PARTS[view]:
+        panel.show_view(view, part)
+        assert panel.empty.isVisible() and len(panel.empty.text()) > 40 and not panel.sentence.isVisible()
+    panel.show_view(view, PARTS[view][0])
+    assert panel.ask.isVisible()
+    with qtbot.waitSignal(panel.asked):
+        qtbot.mouseClick(panel.ask, Qt.MouseButton.LeftButton)
+
+
+def test_a_forked_trial_says_that_its_workers_import_nothing(panel, run):
+    forked = dataclasses.replace(
+        trial(5, config_of(2), 0.1, 0.1), startup=Startup(1.0, None, [Phase(0, "worker-0", "first_fetch", 0, 0.1)])
+    )
+    panel.show_results([forked], 5, run)
+    panel.show_view(IMPORTS)
+    assert "trial 5 import nothing" in panel.empty.text() and not panel.ask.isVisible()
+    panel.show_view(SENT)
+    panel.show_results([forked], 5, dataclasses.replace(run, sent=None))
+    assert "not weighed" in panel.empty.text()
+    panel.show_trial(7)
+    panel.show_view(PHASES, PROCESSES)
+    assert "did not start" in panel.empty.text()
+
+
+def test_a_choice_of_a_view_is_kept_while_others_are_looked_at(qtbot, filled):
+    filled.show_view(SENT, TABLE)
+    qtbot.mouseClick(filled.views[EXPERIMENT], Qt.MouseButton.LeftButton)
+    assert filled.part.currentText() == next(iter(PAINT))
+    qtbot.mouseClick(filled.views[SENT], Qt.MouseButton.LeftButton)
+    assert filled.part.currentText() == TABLE and filled.stack.currentWidget() is filled.sent_table
+
+
+def test_a_long_sentence_is_cut_and_whole_in_its_tool_tip(panel):
+    panel.resize(300, 200)
+    text = " ".join(["word"] * 200)
+    panel.sentence.tell(text)
+    assert panel.sentence.text().endswith("…") and panel.sentence.toolTip() == text
+    assert panel.sentence.height() < panel.height() / 2
+
+
+# In the window
+
+
+QUICK = """
+    import time
+    from torch.utils.data import DataLoader, Dataset
+
+    class Numbers(Dataset):
+        def __len__(self):
+            return 64
+
+        def __getitem__(self, index):
+            time.sleep(0.001)
+            return index
+
+    def make_loader():
+        return DataLoader(Numbers(), batch_size=4)
+"""
+
+
+def test_the_button_runs_the_experiment_and_fills_the_views(qtbot, window, tmp_path, monkeypatch):
+    window.open_path(str(write_script(tmp_path, QUICK)))
+    setup = window.setup
+    qtbot.waitUntil(lambda: "trial" in setup.sweep_panel.ask_forecast.text() and not setup.is_looking, timeout=LONG_MS)
+    asked = setup.startup_request()
+    assert asked.startup and not setup.request().startup
+    assert setup.sweep_panel.expected_startup_s > 0
+    narrowed = dataclasses.replace(asked, axes=Axes(num_workers=(0, 1), start_method=("fork",)))
+    monkeypatch.setattr(setup, "startup_request", lambda: narrowed)
+    with qtbot.waitSignal(window.live.ended, timeout=LONG_MS):
+        qtbot.mouseClick(setup.sweep_panel.ask, Qt.MouseButton.LeftButton)
+        assert window.live.running and not setup.sweep_panel.ask.isEnabled()
+        assert window.views.startup.view == EXPERIMENT
+    panel = window.views.startup
+    assert not panel.empty.isVisibleTo(panel) and panel.sentence.whole
+    assert len(panel.experiment["per epoch"].data.experiment.costs) == 3
+    assert [control.name for control in panel.experiment["controls"].data.experiment.controls] == ["python", "numpy", "torch"]
+    panel.show_view(SENT)
+    assert panel.sent_map.data.parts
+    assert "first batch" in window.views.headline.text()
+    assert setup.sweep_panel.ask.isEnabled() and not setup.request().startup
+
+
+def test_the_command_is_found_by_its_name_and_says_what_is_missing(window):
+    assert next(iter(matching("why slow"))).name == "start_up"
+    window.start_experiment()
+    assert not window.live.running
+    assert "Choose a script" in window.views.headline.text()
+    assert window.views.startup.ask.isVisible() and not window.views.startup.ask.isEnabled()
+
+
+@pytest.mark.parametrize(("code", "view"), [("large-pickle", SENT), ("heavy-imports", IMPORTS), ("start-up-every-epoch", EXPERIMENT)])
+def test_a_finding_about_the_start_leads_to_its_view(window, code, view):
+    findings = window.views.findings
+    findings.set_findings([Finding(code, "warning", [1], "It is slow.", {}, "Change it.")], None, True)
+    assert f"startup:{view}" in findings.view.toHtml()
+    findings.view.anchorClicked.emit(QUrl(f"startup:{view}"))
+    assert window.views.startup.view == view
