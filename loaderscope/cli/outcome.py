@@ -1,0 +1,13 @@
+"""How a command ends: its exit status, or what was wrong with the request."""
+
+from __future__ import annotations
+
+OK, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+
+class UsageError(Exception):
+    """The request or the script is wrong; the text is one sentence for the user, `output` what the script printed last."""
+
+    def __init__(self, sentence: str, output: str = "") -> None:
+        super().__init__(sentence)
+        self.output = output

@@ -1,0 +1,66 @@
+"""A sweep from a terminal: into a session file, until it is done or a signal ends it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loaderscope.cli.files import may_write
+from loaderscope.cli.outcome import INTERRUPTED, OK, SOME_FAILED, UsageError
+
+if TYPE_CHECKING:
+    from loaderscope.sweep.pool import Pool
+    from loaderscope.sweep.request import Request
+
+
+def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, Any] | None]:
+    """Runs a sweep into a session file. Gives the exit status and the JSON document, which is None if no trial was reached."""
+    from loaderscope.session.console import Console
+    from loaderscope.session.document import build_document
+    from loaderscope.session.file import SessionError
+    from loaderscope.session.recording import Recording
+    from loaderscope.sweep.attachment import SweepError
+    from loaderscope.sweep.pool import Pool
+
+    may_write(output, force)
+    recording = Recording(output, force, Console())
+    try:
+        pool = Pool(request, recording)
+        with _cancelled_by_signals(pool):
+            pool.run()
+    except (SweepError, SessionError) as error:
+        raise UsageError(str(error), getattr(error, "output", "")) from error
+    finally:
+        recording.close()
+    if recording.write_error is not None:
+        print(f"loaderscope: {recording.write_error}", file=sys.stderr)
+    if recording.cancelled:
+        print(f"loaderscope: interrupted{'' if recording.run is None else '; finished trials are saved'}", file=sys.stderr)
+    if recording.run is None:
+        return INTERRUPTED, None
+    document = build_document(recording.run, recording.results)
+    if recording.cancelled:
+        return INTERRUPTED, document
+    failed = recording.write_error is not None or any(result.status not in ("ok", "skipped") for result in recording.results)
+    return SOME_FAILED if failed else OK, document
+
+
+@contextmanager
+def _cancelled_by_signals(pool: Pool) -> Iterator[None]:
+    """Ctrl+C and a request to terminate end the sweep in order, so that finished trials are saved; a second Ctrl+C ends it at once."""
+
+    def cancel(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        pool.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, cancel) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
