@@ -1,9 +1,16 @@
-"""What the timeline says about periods of the device."""
+"""What the timeline and the table say about the device, or about the accelerator that a simulated step stands for."""
+
+import dataclasses
 
 import synthetic
+from support_session import config_of
 from synthetic import MS, US
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.settings import combine
+from loaderscope.gui.panels.results import COLUMNS, visible_columns
+from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.timeline import cards, query
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.trace.lanes import DEVICE_EXACT_LANE, MAIN_LANE
@@ -39,3 +46,21 @@ def test_the_exact_window_has_a_lane_of_its_own_below_the_other_lanes_of_the_dev
     assert cards.describe(scene, work).title == "GPU (exact window) · kernels and copies"
     assert "torch.profiler" in lines_of(scene, work)["exact"][1]
     assert "busy" not in lines_of(scene, work)
+
+
+def shown(**shares):
+    trial = dataclasses.replace(TrialResult(0, 0, "ok", config_of(2)), wait_share=0.2, **shares)
+    row = SettingRow(trial.config, [trial], combine([trial], 10)[0], "ok", 0)
+    return {COLUMNS[index].title: COLUMNS[index].text(row) for index in sorted(visible_columns([row]))}
+
+
+def test_the_parts_of_the_gpus_time_stand_side_by_side_where_there_is_one():
+    cells = shown(gpu_busy_share=0.6, data_stall_share=0.4, gpu_other_idle_share=0.0)
+    assert [cells[title].split()[0] for title in ("GPU busy", "GPU stall", "GPU other")] == ["60", "40", "0"]
+    assert not any(title.startswith("GPU") for title in shown())
+
+
+def test_the_share_of_an_accelerator_carries_its_mark():
+    assert shown(accelerator_share=0.9)["accel."].endswith("✓")
+    assert shown(accelerator_share=0.89)["accel."].endswith("✗")
+    assert "accel." not in shown()

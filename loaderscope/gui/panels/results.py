@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, QTableView, QWidget
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.findings.accelerator import PASS_MARK
 from loaderscope.analysis.results import Recommendation
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
@@ -93,7 +94,13 @@ COLUMNS: tuple[Column, ...] = (
     _axis("num_workers", "num_workers: workers of the loader"),
     _axis("batch_size", "Samples in a batch"),
     _axis("prefetch_factor", "prefetch_factor: batches each worker may have ready or in work"),
-    _axis("start_method", "How worker processes are made: fork, spawn or forkserver"),
+    Column(
+        AXIS_LABELS["start_method"],
+        "How worker processes are made: fork, spawn or forkserver; +: the fork server has preloaded modules",
+        lambda row: None if row.config.start_method is None else row.config.start_method + (" +" if row.config.forkserver_preload else ""),
+        lambda row: value_text(row.config.start_method) + (" +" if row.config.forkserver_preload else ""),
+        numeric=False,
+    ),
     Column(
         AXIS_LABELS["backend"],
         "What the workers are: processes, or threads of the main process; ≠: its batches are not those of the other backend",
@@ -114,7 +121,22 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _measured("wait_share", "wait", "Share of the steady state that the main process waits for a batch", share_text),
     _measured("step_share", "step", "Share of the steady state that the consumer's step takes", share_text),
-    _measured("gpu_busy_share", "GPU busy", "Share of the steady state that the GPU works; – without a GPU", share_text),
+    _measured(
+        "accelerator_share",
+        "accel.",
+        "Share of the steady state for which an accelerator that needs the simulated step's time would be busy; 90 % passes",
+        lambda share: share_text(share) + ("" if share is None else " ✓" if share >= PASS_MARK else " ✗"),
+    ),
+    _measured(
+        "gpu_busy_share",
+        "GPU busy",
+        "Share of the steady state that the GPU works, at most: gaps between the kernels of a step count as busy; – without a GPU",
+        share_text,
+    ),
+    _measured(
+        "data_stall_share", "GPU stall", "Share of the steady state that the GPU idles while the main process waits for data", share_text
+    ),
+    _measured("gpu_other_idle_share", "GPU other", "Share of the steady state that the GPU idles for other reasons", share_text),
     _measured("first_batch_s", "first batch", "From iter(loader) to the first batch: what starting workers costs", duration_text),
     _measured(
         "peak_total_bytes",
@@ -126,6 +148,7 @@ COLUMNS: tuple[Column, ...] = (
 
 
 ALWAYS_SHOWN_AXES = {"workers", "batch", "start"}
+_WHERE_MEASURED = {"accel.", "GPU busy", "GPU stall", "GPU other"}
 
 
 def visible_columns(rows: list[SettingRow]) -> set[int]:
@@ -137,8 +160,10 @@ def visible_columns(rows: list[SettingRow]) -> set[int]:
             wanted = column.title in ALWAYS_SHOWN_AXES or len(values - {None}) > 1
         elif column.title == "status":
             wanted = not values <= {"ok"}
+        elif column.title in _WHERE_MEASURED:
+            wanted = values != {None}
         else:
-            wanted = column.title not in ("GPU busy", "step") or any(values)
+            wanted = column.title != "step" or any(values)
         if wanted:
             shown.add(index)
     return shown

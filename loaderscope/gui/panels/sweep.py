@@ -34,6 +34,11 @@ ASK_TIP = (
     "and shows what starting workers costs and what would make it cheaper (F6)"
 )
 
+SIMULATED_TIPS = {
+    "sleep": "Stands for an accelerator that leaves the processor alone: the workers keep all cores",
+    "burn": "Stands for a step that keeps one core busy: it competes with the workers for the cores",
+}
+
 TIPS = {
     "workers": "num_workers: processes that load batches beside the main process; 0 loads them in the main process itself",
     "batch size": "Samples in one batch",
@@ -131,7 +136,9 @@ class SweepPanel(QWidget):
         self.consumer_ms.setSuffix(" ms")
         self.consumer_ms.setMinimumWidth(84)
         self.consumer_ms.setAccessibleName("Milliseconds of one step")
-        self.consumer_ms.setToolTip("How long one simulated training step takes")
+        self.consumer_ms.setToolTip(
+            "How long one simulated training step takes: it is told how busy an accelerator that needs this time for a batch would be"
+        )
         line = QHBoxLayout()
         line.addWidget(self.consumer, 3)
         line.addWidget(self.consumer_ms, 1)
@@ -239,8 +246,9 @@ class SweepPanel(QWidget):
             tip = "Its function train_step(batch), or the one that its make_train_step() returns"
             self.consumer.setItemData(0, tip, Qt.ItemDataRole.ToolTipRole)
         self.consumer.addItem("nobody: iterate only", "none")
-        self.consumer.addItem("sleep for a step", "sleep")
-        self.consumer.addItem("burn CPU for a step", "burn")
+        for text, kind in (("sleep for a step", "sleep"), ("burn CPU for a step", "burn")):
+            self.consumer.addItem(text, kind)
+            self.consumer.setItemData(self.consumer.count() - 1, SIMULATED_TIPS[kind], Qt.ItemDataRole.ToolTipRole)
         if has_gpu:
             self.consumer.addItem("CUDA load for a step", "cuda")
         index = self.consumer.findData(kept) if kept not in (None, "none") else 0
