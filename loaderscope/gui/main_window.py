@@ -173,6 +173,7 @@ class MainWindow(QMainWindow):
             return
         if self.live.running or not self._may_leave_run():
             return
+        self.views.startup.await_experiment(True)
         self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
 
     def start_exact_window(self) -> None:
@@ -216,6 +217,7 @@ class MainWindow(QMainWindow):
         self._unsaved = bool(self._state.snapshot().results)
         if self.live.session_path is not None:
             self._marks.keep_in(CompleteFile(self.live.session_path))
+        self.views.startup.await_experiment(False)
         followed, self._follow = self._follow, False
         self._seen_results = None
         self._show_progress()
@@ -283,7 +285,11 @@ class MainWindow(QMainWindow):
     def _show_headline(self) -> None:
         """What the run shows; before there is one, what to do next."""
         target, problem = self.setup.target_panel.current_target, self.setup.target_panel.problem.text().partition("\n")[0]
-        if self._verdict.recommendation is not None or (self._verdict.summary and not self.live.running):
+        experiment = self._verdict.experiment
+        has_found = self._verdict.recommendation is not None or (
+            experiment is not None and any(cost.num_workers for cost in experiment.costs)
+        )
+        if has_found or (self._verdict.summary and not self.live.running):
             sentence = self._verdict.summary
         elif self.live.running:
             sentence = "Measuring. The first setting appears as soon as its trial is done."

@@ -47,13 +47,14 @@ ROOMY_PX = 330
 LEAST_CHART_PX = 110
 
 EMPTY = {
-    PHASES: "Where the time from iter(loader) to the first batch goes, phase by phase.\nPress Start, or ask for the start-up alone:",
-    SENT: "What each worker is sent when it starts is weighed before the first trial.\nPress Start, or ask for the start-up alone:",
-    IMPORTS: "What workers import when they start. Only spawn and forkserver import the script again:\n"
-    "sweep them, or ask for the start-up alone:",
-    EXPERIMENT: "The experiment tries each start method with 0, 1, 2 and 4 workers and few batches,\n"
-    "and shows what would make starts cheaper:",
+    PHASES: "Where the time from iter(loader) to the first batch goes, phase by phase. Press Start, or ask for the start-up alone:",
+    SENT: "What each worker is sent when it starts is weighed before the first trial. Press Start, or ask for the start-up alone:",
+    IMPORTS: "What workers import when they start. Only spawn and forkserver import the script again: sweep them, or ask for the "
+    "start-up alone:",
+    EXPERIMENT: "The experiment tries each start method with 0, 1, 2 and 4 workers and few batches, and shows what would make "
+    "starts cheaper:",
 }
+RUNNING = "A bare interpreter and the heaviest imports are measured first. The charts grow with every trial."
 FORKED = "The workers of trial {id} import nothing when they start.\nChoose a trial under spawn or forkserver to see what they import."
 NO_LINES = "No line of the script's own top level took long in trial {id}, or its workers did not import the script again."
 UNWEIGHED = "What each worker is sent was not weighed in this run: the sample was not read before it."
@@ -71,6 +72,7 @@ class StartupPanel(QWidget):
         self._shown: int | None = None
         self._run: Run | None = None
         self._experiment: StartupExperiment | None = None
+        self._awaited = False  # the experiment has been started, and told nothing yet
         self._chosen = {view: parts[0] for view, parts in PARTS.items()}
         self.chart: Chart[StartupData] = Chart(paint_startup, StartupData(), "Start-up phases", self)
         self.sent_map: Chart[SentData] = Chart(paint_sent, SentData(), "What each worker is sent, as areas", self)
@@ -167,6 +169,7 @@ class StartupPanel(QWidget):
     def show_view(self, view: str, part: str | None = None) -> None:
         """Changes to a view, and to one of its parts."""
         self.views[view].setChecked(True)
+        self.setFocusProxy(self.views[view])
         self._chosen[view] = part or self._chosen[view]
         self._update()
 
@@ -176,6 +179,12 @@ class StartupPanel(QWidget):
         """Takes the trials of a run and the one whose timeline is shown."""
         self._results = tuple(results)
         self._shown, self._run, self._experiment = shown, run, experiment
+        self._awaited = self._awaited and run is None
+        self._update()
+
+    def await_experiment(self, awaited: bool) -> None:
+        """The experiment has begun, or has ended whatever came of it."""
+        self._awaited = awaited
         self._update()
 
     def show_trial(self, shown: int | None) -> None:
@@ -242,7 +251,7 @@ class StartupPanel(QWidget):
             chart.set_data(ExperimentData(experiment))
             chart.setMinimumHeight(max(LEAST_CHART_PX, height_px(name, chart.data)))
         if experiment is None:
-            return EMPTY[EXPERIMENT], ""
+            return (RUNNING if self._awaited else EMPTY[EXPERIMENT]), ""
         return "", startup_words.experiment_sentence(experiment, part)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
