@@ -1,0 +1,14 @@
+"""What goes into the wheel."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def test_every_folder_of_the_package_is_in_the_wheel():
+    listed = re.search(r"^packages = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    packages = set(re.findall(r'"([\w.]+)"', listed[1]))
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "loaderscope").rglob("*.py")}
+    assert {name for name in packages if not name.startswith("loaderscope.resources")} == found
