@@ -17,7 +17,7 @@ from loaderscope.gui.comparison import Comparison
 from loaderscope.gui.figure_export import FigureExport, focused_chart
 from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
-from loaderscope.gui.mark_book import CompleteFile, MarkBook
+from loaderscope.gui.mark_book import CompleteFile, GrowingFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
 from loaderscope.gui.panels.operators import PROFILED_STEPS
 from loaderscope.gui.panels.startup import EXPERIMENT
@@ -64,7 +64,7 @@ class MainWindow(QMainWindow):
         self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
         self.figures = FigureExport(self, settings, self.dialogs.save, self.views.show_message, self._tell_problem)
         self._marks = MarkBook(self._tell_problem, self._marks_changed)
-        self._reading = TraceReading(self._take_read)
+        self._reading = TraceReading(self._take_read, self)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
         self.commands = CommandSet(self, self.views.timeline, handlers_of(self))
@@ -136,9 +136,9 @@ class MainWindow(QMainWindow):
         except SessionError as error:
             self._tell_problem(str(error))
             return
+        self._marks.show(opened)
         self._close_session()
         self._session = opened
-        self._marks.show(opened)
         self._show_state(opened.state, Path(path).name)
         run = opened.state.snapshot().run
         if run is not None:
@@ -189,10 +189,10 @@ class MainWindow(QMainWindow):
         self._run(request.profiled(PROFILED_STEPS, shown.config if shown is not None else None), None)
 
     def _run(self, request: Request, expected_s: float | None) -> None:
+        self._marks.show(GrowingFile(self.live.set_marks))
         self._close_session()
         self._follow = True
         self._expected_s = expected_s
-        self._marks.show(None)
         self._show_state(self.live.start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
@@ -456,6 +456,7 @@ class MainWindow(QMainWindow):
         if not self._may_leave_run():
             event.ignore()
             return
+        self._marks.show(None)
         self.live.close()
         self.setup.close()
         self._close_session()
