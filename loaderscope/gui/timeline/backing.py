@@ -16,14 +16,13 @@ from loaderscope.gui.timeline.names import NAME_REACH_PX
 from loaderscope.gui.timeline.painter import (
     OVERVIEW_STALE_SHARE,
     overview_columns,
-    paint,
     paint_axis,
     paint_header,
     paint_labels,
+    paint_moving,
     paint_plot_area,
     paint_reasons,
 )
-from loaderscope.gui.timeline.plots import SCALE_REACH_PX
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import STYLES
 from loaderscope.gui.timeline.viewport import Viewport
@@ -105,7 +104,7 @@ class Backing:
             self._are_exact = paint_plot_area(canvas)
             paint_labels(canvas)
         else:
-            self._are_exact = paint(painter, scene, view, layout, palette, scroll_y=scroll_y)
+            self._are_exact = paint_moving(painter, scene, view, layout, palette, scroll_y=scroll_y)
         painter.end()
         self.paints += 1
         self._in_a_row = 0
@@ -118,7 +117,8 @@ class Backing:
     def _paint_parts(self, scene: Scene, view: Viewport, layout: Layout, palette: Palette, *, scroll_y: int, font: QFont) -> bool:
         """Moves what is there by whole pixels and paints the columns that came into view or have new data.
 
-        A mere pan leaves the shares in the labels as they are; the owner has all of it painted when the view has settled.
+        A mere pan leaves the shares in the labels and the names near the edges as they are; the owner has all of it painted when
+        the view has settled.
         """
         assert self._pixmap is not None
         width, top, ratio = layout.plot_width, layout.header_height, self._pixmap.devicePixelRatio()
@@ -129,16 +129,16 @@ class Backing:
             return False
         if grown and self._in_a_row >= _PARTS_IN_A_ROW:
             return False
-        right = NAME_REACH_PX if any(self._are_exact) else 0
-        left = right or (SCALE_REACH_PX if any(placed.row.kind == "plot" for placed in layout.rows) else 0)
-        parts = _parts(pixels, width, left, right)
+        # edges on whole device pixels, also where a logical one is not a whole number of them
+        grid = next((step for step in range(1, 9) if step * ratio % 1 == 0), 1)
+        # what comes into view from the left would get a second name there
+        names_from = -math.inf if grown else width + pixels if pixels < 0 else math.inf
+        parts = _parts(pixels, width, NAME_REACH_PX if grown and any(self._are_exact) else _OVERLAP_PX if grid > 1 else 0)
         if grown:
             changed_ns = self._changed_from(scene, layout)
             x = view.x_of(changed_ns - scene.origin_ns, width) if changed_ns is not None else math.inf
             if x < width:
                 parts = [(low, min(high, x)) for low, high in parts if low < x] + [(x - _OVERLAP_PX, width)]
-        # edges on whole device pixels, also where a logical one is not a whole number of them
-        grid = next((step for step in range(1, 9) if step * ratio % 1 == 0), 1)
         edges = [(max(math.floor(low / grid) * grid, 0), min(math.ceil(high / grid) * grid, width)) for low, high in parts]
         if sum(high - low for low, high in edges) > 0.8 * width:
             return False
@@ -149,7 +149,7 @@ class Backing:
         painter.setFont(font)
         for low, high in edges:
             canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
-            canvas.x0, canvas.x1 = low, high
+            canvas.x0, canvas.x1, canvas.names_from = low, high, names_from
             canvas.fill(canvas.left + canvas.x0, top, canvas.x1 - canvas.x0, layout.height - top, palette.base)
             if paint_plot_area(canvas) != self._are_exact:
                 painter.end()
@@ -195,13 +195,13 @@ class Backing:
         self._open_ns = _open_ns(scene)
 
 
-def _parts(pixels: int, width: int, left: int, right: int) -> list[tuple[float, float]]:
-    """The columns that are to be painted when the others were moved; near the edges of the view things may look different then."""
+def _parts(pixels: int, width: int, reach: int) -> list[tuple[float, float]]:
+    """The columns that are to be painted when the others were moved; `reach`: so near to both edges things look different then."""
     parts: list[tuple[float, float]] = []
-    if pixels > 0 or (pixels and left):
-        parts.append((0, max(pixels, 0) + max(left, _OVERLAP_PX)))
-    if pixels < 0 or (pixels and right):
-        parts.append((width + min(pixels, 0) - max(right, _OVERLAP_PX), width))
+    if pixels > 0 or (pixels and reach):
+        parts.append((0, max(pixels, 0) + max(reach, _OVERLAP_PX)))
+    if pixels < 0 or (pixels and reach):
+        parts.append((width + min(pixels, 0) - max(reach, _OVERLAP_PX), width))
     return parts
 
 

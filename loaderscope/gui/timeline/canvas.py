@@ -75,6 +75,7 @@ class Canvas:
     Attributes:
         scroll_y: how far the rows are scrolled, logical pixels.
         x0, x1: the part of the plot area to paint, pixels from its left edge.
+        names_from: names of spans that begin further left are left out, pixels likewise.
     """
 
     painter: QPainter
@@ -85,6 +86,7 @@ class Canvas:
     scroll_y: int = 0
     x0: int = 0
     x1: int = 0
+    names_from: float = -math.inf
 
     def __post_init__(self) -> None:
         self.x1 = self.x1 or self.layout.plot_width

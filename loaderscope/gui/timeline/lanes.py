@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,12 +32,14 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
     """
     # what every strip may cost, so that the sum of them fits into a frame; decided by the whole view, so that a part looks as all does
     most = max(EXACT_SPANS // max(sum(len(placed.row.lanes) for placed in rows), 1), _LEAST_EXACT)
-    view_ns = canvas.view_ns
+    first_ns, last_ns = canvas.view_ns
+    # what ends within a pixel of the edge may be drawn on it, as slivers are a pixel wide
+    pixel_ns = math.ceil(canvas.viewport.span / canvas.layout.plot_width)
     exact: dict[int, list[tuple[Strip, tuple[int, int]]]] = {}
     many: dict[int, list[Strip]] = {}
     are_exact = []
     for strip in strips(canvas.scene, rows, canvas.top):
-        between = strip.index.rows_between(*view_ns)
+        between = strip.index.rows_between(first_ns - pixel_ns, last_ns + pixel_ns)
         are_exact.append(between[1] - between[0] <= most)
         if not are_exact[-1]:
             many.setdefault(strip.level, []).append(strip)

@@ -45,6 +45,7 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
     is_named = np.array([strip.is_named for strip in strips], bool)
     wide = np.flatnonzero((right - left - 1 >= _LEAST_ROOM_PX) & is_named[spans.strip])
     in_part = (left[wide] < canvas.left + canvas.x1) & (right[wide] >= canvas.left + canvas.x0)
+    in_part &= left[wide] >= canvas.left + canvas.names_from
     if not in_part.any():
         return
     batch = np.empty(len(wide), np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -38,8 +39,8 @@ def paint(
     *,
     scroll_y: int = 0,
     arrows: LateArrows | None = None,
-) -> tuple[bool, ...]:
-    """Paints a whole timeline; returns what `paint_plot_area` does.
+) -> None:
+    """Paints a whole timeline with what stands still over it; see `paint_moving`.
 
     Args:
         painter: open on any device; its font sets the family.
@@ -50,6 +51,26 @@ def paint(
         scroll_y: how far the rows are scrolled.
         arrows: to the costliest waits in sight, where they are to be painted with the rest.
     """
+
+    def stand_still(canvas: Canvas) -> None:
+        paint_scales(canvas)
+        if arrows is not None:
+            paint_arrows(canvas, arrows)
+
+    paint_moving(painter, scene, viewport, layout, palette, scroll_y=scroll_y, over=stand_still)
+
+
+def paint_moving(
+    painter: QPainter,
+    scene: Scene | None,
+    viewport: Viewport,
+    layout: Layout,
+    palette: Palette,
+    *,
+    scroll_y: int = 0,
+    over: Callable[[Canvas], None] | None = None,
+) -> tuple[bool, ...]:
+    """Paints a timeline, and `over` it what keeps its place while the view is panned; returns what `paint_plot_area` does."""
     painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
     if scene is None or scene.is_empty:
         _paint_empty(painter, scene, layout, palette)
@@ -58,8 +79,8 @@ def paint(
     paint_header(canvas)
     paint_axis(canvas)
     are_exact = paint_plot_area(canvas)
-    if arrows is not None:
-        paint_arrows(canvas, arrows)
+    if over is not None:
+        over(canvas)
     paint_labels(canvas)
     return are_exact
 
@@ -98,7 +119,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
-    marks = _ticks(canvas)
+    marks = _ticks(canvas, beyond_px=2)  # a line just out of sight may reach into it where a pixel is more than one of the device
     are_exact: list[bool] = []
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
     for tick in marks.major:
@@ -120,6 +141,17 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
     paint_reasons(canvas)
     painter.restore()
     return tuple(are_exact)
+
+
+def paint_scales(canvas: Canvas) -> None:
+    """The scales of the plots in sight."""
+    canvas.painter.save()
+    for band, visible in _bands(canvas, canvas.left, canvas.layout.plot_width):
+        canvas.painter.setClipRect(band)
+        for placed in visible:
+            if placed.row.kind == "plot":
+                plots.paint_scale(canvas, placed)
+    canvas.painter.restore()
 
 
 def paint_reasons(canvas: Canvas) -> None:
@@ -267,10 +299,11 @@ def _paint_minimap(canvas: Canvas) -> None:
     canvas.line(canvas.left, bottom, canvas.left + layout.plot_width, bottom, palette.border)
 
 
-def _ticks(canvas: Canvas) -> axis.Ticks:
-    """The ticks of the axis, with labels that count from its zero."""
-    zero = canvas.scene.axis_zero or 0.0
-    marks = axis.ticks(canvas.viewport.start - zero, canvas.viewport.span, canvas.layout.plot_width)
+def _ticks(canvas: Canvas, beyond_px: int = 0) -> axis.Ticks:
+    """The ticks of the axis, with labels that count from its zero; also of some pixels on either side of the view."""
+    zero, width = canvas.scene.axis_zero or 0.0, canvas.layout.plot_width
+    beyond = canvas.viewport.span / width * beyond_px
+    marks = axis.ticks(canvas.viewport.start - zero - beyond, canvas.viewport.span + 2 * beyond, width + 2 * beyond_px)
     if not zero:
         return marks
     major = tuple(dataclasses.replace(tick, time=tick.time + zero) for tick in marks.major)

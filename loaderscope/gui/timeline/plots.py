@@ -13,6 +13,8 @@ from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import PlacedRow
 from loaderscope.gui.timeline.lod import Floats, Ints
+from loaderscope.gui.timeline.plot_rows import series_name
+from loaderscope.gui.timeline.throttling import THROTTLE_PLOT, paint_throttling, throttling_at, throttling_between
 
 _MANY_LINES = 9
 """With more processes than this, the workers' lines are drawn pale and in one colour."""
@@ -20,14 +22,20 @@ _MANY_LINES = 9
 _SCALE_FROM_PX = 22
 """A lower plot has no room for its scale."""
 
-SCALE_REACH_PX = 90
-"""The scale of a plot stands so near to the left edge of the view, wherever that is panned to."""
-
 _DEVICE_ROLES = {"gpu_utilisation": "step", "gpu_memory": "send", "gpu_power": "collate", "gpu_temperature": "error"}
+
+LIMIT_SUFFIX = "/power_limit"
+"""A series that is no measured quantity but the bound of one: a quiet line."""
+
+_SEPARATE_WINDOWS = frozenset(("gpu_pcie",))
+"""Groups whose values average over windows far apart, between which nothing is known."""
 
 
 def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
     """All series of a group."""
+    if placed.row.key == THROTTLE_PLOT:
+        paint_throttling(canvas, placed)
+        return
     top, height = canvas.top + placed.bar_y, placed.bar_height
     scale = canvas.scene.plot_scale(placed.row)
     canvas.line(canvas.left + canvas.x0, top + height - 1, canvas.left + canvas.x1, top + height - 1, canvas.palette.grid)
@@ -42,22 +50,26 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
         y = top + height - 1 - np.clip(values / scale, 0.0, 1.0) * (height - 3)
         if info.group == "queue_depth":
             _paint_steps(canvas, times, y, top + height - 1, canvas.palette.ready)
-        elif info.window_ns and len(placed.row.series) > 1:
+        elif info.window_ns and len(placed.row.series) > 1 and info.group not in _SEPARATE_WINDOWS:
             _paint_window_line(canvas, times, y, info.window_ns, value)
         elif info.window_ns:
             _paint_windows(canvas, times, y, info.window_ns, value)
+        elif key.endswith(LIMIT_SUFFIX):
+            _paint_line(canvas, times, y, canvas.palette.muted, is_limit=True)
         else:
             _paint_line(canvas, times, y, value)
     canvas.painter.setOpacity(1.0)
-    _paint_scale(canvas, placed, scale)
 
 
-def _paint_scale(canvas: Canvas, placed: PlacedRow, scale: float) -> None:
-    """What the top of the plot stands for, at the left, where no newest value is; a line that runs there stays readable."""
-    text = axis.quantity(round(scale, 1), placed.row.unit)
-    advance = canvas.small_font.advance(text)
-    if placed.bar_height < _SCALE_FROM_PX or canvas.x0 > advance + 8:
+def paint_scale(canvas: Canvas, placed: PlacedRow) -> None:
+    """What the top of a plot stands for, at the left, where no newest value is; a line that runs there stays readable.
+
+    It stays where it is while the lines are panned, so it is no part of `paint_plot`.
+    """
+    if placed.bar_height < _SCALE_FROM_PX or placed.row.key == THROTTLE_PLOT:
         return
+    text = axis.quantity(round(canvas.scene.plot_scale(placed.row), 1), placed.row.unit)
+    advance = canvas.small_font.advance(text)
     box = QRectF(canvas.left + 2, canvas.top + placed.bar_y, advance + 4, canvas.small_font.height)
     ground = QColor(colour(canvas.palette.base))
     ground.setAlphaF(0.7)
@@ -78,9 +90,13 @@ def line_colour(canvas: Canvas, group: str, process: str | None, number: int, *,
 def summary(canvas: Canvas, placed: PlacedRow) -> str:
     """The second line of a plot's label, over the visible range."""
     row = placed.row
+    if row.key == THROTTLE_PLOT:
+        return throttling_between(canvas, placed)
     first, last = canvas.view_ns
     means, lasts = [], []
     for key in row.series:
+        if key.endswith(LIMIT_SUFFIX):
+            continue
         times, values = canvas.scene.values(key)
         low, high = int(np.searchsorted(times, np.int64(first))), int(np.searchsorted(times, np.int64(last), "right"))
         inside = values[max(low - 1, 0) : high]
@@ -109,9 +125,12 @@ class Readings:
 
 def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | None:
     """What the lines of a plot say at a moment; None where nothing was sampled yet."""
+    if placed.row.key == THROTTLE_PLOT:
+        return Readings((), throttling_at(canvas, placed, moment_ns))
     top, height = canvas.top + placed.bar_y, placed.bar_height
     scale = canvas.scene.plot_scale(placed.row)
     dots, values = [], []
+    infos = [canvas.scene.info(key) for key in placed.row.series]
     for number, key in enumerate(placed.row.series):
         info = canvas.scene.info(key)
         times, column = canvas.scene.values(key)
@@ -121,7 +140,7 @@ def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | No
         if not 0 <= at < len(column) or not np.isfinite(column[at]):
             continue
         value = float(column[at])
-        values.append((info.process or info.label, value))
+        values.append((series_name(info, infos), value))
         y = top + height - 1 - min(max(value / scale, 0.0), 1.0) * (height - 3)
         dots.append((line_colour(canvas, info.group, info.process, number), y))
     if not values:
@@ -192,10 +211,10 @@ def _paint_window_line(canvas: Canvas, times: Ints, y: Floats, window_ns: int, v
     canvas.painter.restore()
 
 
-def _paint_line(canvas: Canvas, times: Ints, y: Floats, value: str) -> None:
+def _paint_line(canvas: Canvas, times: Ints, y: Floats, value: str, *, is_limit: bool = False) -> None:
     canvas.painter.save()
     canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    canvas.painter.setPen(QPen(colour(value), 1.4))
+    canvas.painter.setPen(QPen(colour(value), 1.0, Qt.PenStyle.DashLine) if is_limit else QPen(colour(value), 1.4))
     if len(times) == 1:
         x = _limited(canvas, canvas.x_of(times))[0]
         canvas.painter.drawLine(QPointF(x - 2, y[0]), QPointF(x + 2, y[0]))

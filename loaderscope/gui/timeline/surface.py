@@ -19,7 +19,7 @@ from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layou
 from loaderscope.gui.timeline.navigation import Navigator
 from loaderscope.gui.timeline.notices import LaneNotices
 from loaderscope.gui.timeline.overlay import Over, paint_overlay
-from loaderscope.gui.timeline.painter import PREPARING_TEXT, paint_message
+from loaderscope.gui.timeline.painter import PREPARING_TEXT, paint_message, paint_scales
 from loaderscope.gui.timeline.pointer import Pointer
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
@@ -188,7 +188,9 @@ class TimelineSurface(QWidget):
             return
         painter.drawPixmap(0, 0, self._pixmap())
         if self.scene is not None and not self.scene.is_empty:
-            paint_overlay(self._canvas(painter), self._over(), focused=self.hasFocus())
+            canvas = self._canvas(painter)
+            paint_scales(canvas)
+            paint_overlay(canvas, self._over(), focused=self.hasFocus())
         painter.end()
 
     def _over(self) -> Over:
