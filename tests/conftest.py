@@ -12,6 +12,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import synthetic
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew-images", action="store_true", help="store the pictures that are painted now in tests/gui/images")
+
+
 @pytest.fixture
 def log_dir(tmp_path: pathlib.Path) -> pathlib.Path:
     """An empty folder for event logs."""
