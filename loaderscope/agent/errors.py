@@ -17,6 +17,8 @@ LIMIT = "limit"
 UNSUPPORTED = "unsupported"
 UNEXPECTED = "ended unexpectedly"
 
+_USAGE_EXIT = 2  # how argparse, and what follows its custom, ends a program whose arguments are wrong
+
 
 class AgentError(Exception):
     """Something that the agent itself found wrong; `kind` is one of ErrorInfo's."""
@@ -213,4 +215,6 @@ def system_exit(error: SystemExit, what: str) -> ErrorInfo:
     if place is not None:
         at = ("%s, line %d:" % (os.path.basename(place.file), place.line), os.path.abspath(place.file), place.line)
     message = "%s sys.exit(%r) ended the script %s" % (at[0], code, what)
+    if code == _USAGE_EXIT:
+        message += "; the arguments that it was given are not those that it needs"
     return ErrorInfo("SystemExit", message, text, at[1], at[2])

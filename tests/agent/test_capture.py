@@ -86,7 +86,7 @@ def test_a_script_that_ends_before_says_how(start_agent, write):
     script = write(IN_MAIN)
     failure = start_agent().load(script, capture=0)  # without --length
     assert failure.kind == "SystemExit"
-    assert "sys.exit(2)" in failure.message and "before it iterated its first DataLoader" in failure.message
+    assert "sys.exit(2)" in failure.message and "before it iterated its first DataLoader; the arguments" in failure.message
     failure = start_agent().load(write("print('no loader')\n", "other.py"), capture=0)
     assert failure.message == "other.py ended before it iterated its first DataLoader: it iterates none"
 
