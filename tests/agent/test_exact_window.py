@@ -9,6 +9,7 @@ from torch.autograd import DeviceType
 from loaderscope.agent import exact_window, instrument
 from loaderscope.agent.exact_window import union
 from loaderscope.agent.layout import State
+from loaderscope.agent.messages import Consumer, TrialConfig
 
 CUDA = torch.device("cuda", 0)
 UNIX_NS = 1_790_000_000_123_456_789
@@ -151,3 +152,31 @@ def test_without_its_marks_the_profilers_clock_cannot_be_placed(recorded):
 
 def test_a_union_is_disjoint_and_within_its_bounds():
     assert union([(5, 7), (1, 3), (2, 4), (7, 8), (20, 30)], 2, 25) == [(2, 4), (5, 8), (20, 25)]
+
+
+TRAINED = """
+    import torch
+    from torch.utils.data import TensorDataset
+
+    train_set = TensorDataset(torch.rand(400, 16))
+
+    def make_train_step():
+        model = torch.nn.Linear(16, 16)
+        return lambda batches: model(batches[0]).sum().backward()
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_trial_is_measured_first_and_profiled_after(start_agent, write, workers):
+    agent = start_agent()
+    agent.load(write(TRAINED))
+    agent.attach("train_set")
+    prefetch = {"prefetch_factor": 2, "start_method": "fork"} if workers else {}
+    config = TrialConfig(workers, 8, persistent_workers=bool(workers) or None, **prefetch)
+    outcome = agent.trial(config, Consumer("script"), batches=30, epochs=2, gpu_window=10, record=True)
+    assert (outcome.batches, outcome.samples, outcome.epoch_batches) == (60, 480, [30, 30])
+    assert outcome.gpu_window["steps"] == 10
+    assert {"aten::addmm"} <= {operator["name"] for operator in outcome.gpu_window["operators"]}
+    again = agent.trial(config, Consumer("script"), batches=30, epochs=2, gpu_window=500, record=True)
+    assert (again.samples, again.gpu_window["steps"]) == (480, 29)  # no longer than an epoch
+    assert agent.trial(config, Consumer("script"), batches=30).gpu_window is None
