@@ -10,13 +10,18 @@ from loaderscope.analysis.culprit import dominating_part
 from loaderscope.analysis.findings.startup_causes import remedy
 from loaderscope.analysis.main_import import heaviest_line
 from loaderscope.analysis.results import SentPart, TrialResult
-from loaderscope.analysis.startup_experiment import Remedy, StartCost, StartupExperiment
-from loaderscope.gui.words import bytes_text, duration_text, share_text
+from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
+from loaderscope.gui.words import bytes_text, duration_text, grouped_text, share_text
 
 _CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
 
 
-def start_name(cost: StartCost) -> str:
+def batches_text(count: int) -> str:
+    """1 batch, 1 200 batches."""
+    return "1 batch" if count == 1 else f"{grouped_text(count)} batches"
+
+
+def start_name(cost: StartCost | BreakEven) -> str:
     """How workers are made: spawn, or forkserver, preloaded."""
     return (cost.start_method or "no workers") + (", preloaded" if cost.preload else "")
 
@@ -112,24 +117,23 @@ def per_worker_sentence(experiment: StartupExperiment) -> str:
 
 
 def persistent_sentence(experiment: StartupExperiment) -> str:
-    """What persistent workers save over the user's epochs, and from which epoch length workers pay."""
+    """What persistent workers save over the user's epochs."""
     saving = [remedy for remedy in experiment.remedies if remedy.name == "persistent_workers" and (remedy.per_epoch_s or 0.0) > 0]
-    texts = []
-    if saving:
-        most = max(saving, key=lambda remedy: remedy.per_epoch_s or 0.0)
-        whole = duration_text((most.per_epoch_s or 0.0) * (experiment.train_epochs - 1))
-        workers = f"{most.against.num_workers} × {most.against.start_method}"
-        saved = f"Persistent workers save {duration_text(most.per_epoch_s)} an epoch ({workers})"
-        texts.append(f"{saved}, {whole} over {experiment.train_epochs} epochs.")
-    wanted = max(saving, key=lambda remedy: remedy.per_epoch_s or 0.0).against if saving else None
-    for row in experiment.break_even:
-        if wanted is not None and (row.start_method, row.num_workers, row.preload) == (
-            wanted.start_method,
-            wanted.num_workers,
-            wanted.preload,
-        ):
-            texts.append(row.text)
-    return " ".join(texts)
+    if not saving:
+        return ""
+    most = max(saving, key=lambda remedy: remedy.per_epoch_s or 0.0)
+    whole = duration_text((most.per_epoch_s or 0.0) * (experiment.train_epochs - 1))
+    workers = f"{most.against.num_workers} × {most.against.start_method}"
+    return f"Persistent workers save {duration_text(most.per_epoch_s)} an epoch ({workers}), {whole} over {experiment.train_epochs} epochs."
+
+
+def break_even_sentence(experiment: StartupExperiment) -> str:
+    """How long an epoch must be for workers to pay: of persistent ones, where most do."""
+    rows = [row for row in experiment.break_even if row.batches is not None]
+    if not rows:
+        return "" if not experiment.break_even else "No workers that were tried are quicker than none, however long an epoch is."
+    first = min(rows, key=lambda row: row.epoch_s or 0.0)
+    return f"{first.text} That is the earliest; what is done to the batches, as a training step, is not counted."
 
 
 def remedies_sentence(experiment: StartupExperiment) -> str:
@@ -154,6 +158,7 @@ def experiment_sentence(experiment: StartupExperiment, chart: str) -> str:
     detail = {
         "per worker": per_worker_sentence,
         "per epoch": persistent_sentence,
+        "break-even": break_even_sentence,
         "remedies": remedies_sentence,
         "controls": controls_sentence,
     }[chart](experiment)

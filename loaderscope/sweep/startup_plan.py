@@ -15,6 +15,9 @@ WORKERS = (0, 1, 2, 4)
 EPOCHS = 3
 BATCHES_PER_WORKER = 2
 LEAST_BATCHES = 4
+TIMEOUT_S = 120.0
+"""Without a sign of life for so long a trial hangs; several workers that import heavy modules at once give none for long."""
+
 HEAVY_IMPORT_S = 0.05
 """A module that takes less is not worth preloading."""
 
@@ -29,7 +32,7 @@ _FIXED_AXES = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "backe
 def as_experiment(request: Request) -> Request:
     """The request as a start-up experiment: few batches, several epochs, and nothing that consumes them.
 
-    Workers and start methods stay narrowed to what the request names; so do epochs and batches that are not the defaults.
+    Workers and start methods stay narrowed to what the request names; so do epochs, batches and a timeout that are not the defaults.
 
     Raises:
         SweepError: other axes have several values, or there is a step, a device, threads, or no worker to start.
@@ -54,6 +57,7 @@ def as_experiment(request: Request) -> Request:
         epochs=request.epochs if request.epochs != plain.epochs else EPOCHS,
         batches=request.batches if request.batches != plain.batches else batches,
         consumer=Consumer("none"),
+        timeout_s=request.timeout_s if request.timeout_s != plain.timeout_s else TIMEOUT_S,
     )
 
 

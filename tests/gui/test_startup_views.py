@@ -224,6 +224,13 @@ def test_the_cost_of_a_further_worker_is_told(filled):
     assert "over 10 epochs" in filled.sentence.whole
 
 
+def test_break_even_stands_in_batches_for_workers_that_start_and_that_stay(filled, run, results):
+    filled.show_view(EXPERIMENT, "break-even")
+    assert "earliest" in filled.sentence.whole and "batches" in filled.sentence.whole
+    hits = painted(PAINT["break-even"], ExperimentData(judge(run, results).experiment))
+    assert any(hit.text.startswith("spawn × 1\n") and hit.text.count("batch") == 2 for hit in hits)
+
+
 # Nothing to show
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.analysis.controls import Control
-from loaderscope.analysis.startup_experiment import Remedy, StartCost, StartupExperiment
+from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -24,7 +24,7 @@ from loaderscope.gui.charts.drawing import (
     ticks,
 )
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.startup_words import control_name, remedy_title, remedy_verdict, start_name
+from loaderscope.gui.startup_words import batches_text, control_name, remedy_title, remedy_verdict, start_name
 from loaderscope.gui.words import duration_text, share_text
 
 EMPTY = 'Press "Why is start-up slow?" (F6): it tries the start methods with few batches\nand shows what each worker and each epoch costs.'
@@ -144,6 +144,33 @@ def paint_per_epoch(painter: QPainter, area: QRectF, data: ExperimentData, palet
     return _paint_rows(painter, area, _Table(rows, legend, "seconds an epoch"), palette)
 
 
+def paint_break_even(painter: QPainter, area: QRectF, data: ExperimentData, palette: Palette) -> list[Hit]:
+    """The epoch lengths from which workers are quicker than none, started in every epoch and persistent."""
+    if data.experiment is None:
+        draw_empty(painter, area, EMPTY, palette)
+        return []
+    legend = [(palette.startup, "started in every epoch"), (palette.good, "persistent")]
+    title = "shortest epoch from which workers are quicker than none"
+    return _paint_rows(painter, area, _Table(_break_even_rows(data.experiment.break_even, palette), legend, title), palette)
+
+
+def _break_even_rows(found: Sequence[BreakEven], palette: Palette) -> list[_Row]:
+    by_start: dict[str, list[BreakEven]] = {}
+    for one in found:
+        by_start.setdefault(f"{start_name(one)} × {one.num_workers}", []).append(one)
+    rows = []
+    for label, several in by_start.items():
+        ordered = sorted(several, key=lambda one: one.persistent_workers)
+        bars = [
+            _Bar(palette.good if one.persistent_workers else palette.startup, one.epoch_s, one.text)
+            for one in ordered
+            if one.epoch_s is not None
+        ]
+        lengths = ["never" if one.batches is None else batches_text(one.batches) for one in ordered]
+        rows.append(_Row(label, tuple(bars), " / ".join(lengths)))
+    return rows
+
+
 def paint_remedies(painter: QPainter, area: QRectF, data: ExperimentData, palette: Palette) -> list[Hit]:
     """Each remedy's saving, predicted beside measured, with the difference in words."""
     if data.experiment is None:
@@ -242,6 +269,7 @@ def _draw_words(painter: QPainter, box: QRectF, text: str, colour: str, side: Qt
 PAINT: dict[str, Callable[[QPainter, QRectF, ExperimentData, Palette], list[Hit]]] = {
     "per worker": paint_per_worker,
     "per epoch": paint_per_epoch,
+    "break-even": paint_break_even,
     "remedies": paint_remedies,
     "controls": paint_controls,
 }
@@ -252,5 +280,7 @@ def height_px(name: str, data: ExperimentData) -> int:
     """How high a chart of `PAINT` must be for its rows to be read."""
     if data.experiment is None:
         return 0
-    rows, bars = {"per epoch": (len(data.experiment.costs), 3), "remedies": (len(data.experiment.remedies), 2)}.get(name, (0, 0))
+    costs, starts = data.experiment.costs, {(row.start_method, *row.preload, row.num_workers) for row in data.experiment.break_even}
+    known = {"per epoch": (len(costs), 3), "break-even": (len(starts), 2), "remedies": (len(data.experiment.remedies), 2)}
+    rows, bars = known.get(name, (0, 0))
     return rows * (bars * BAR_PX + ROW_GAP_PX) + ROWS_MARGIN_PX if rows else 0

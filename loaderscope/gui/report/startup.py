@@ -29,11 +29,12 @@ LEAST_SENT_BYTES = 1024
 _CAPTIONS = {
     "per worker": "Time to the first batch by number of workers",
     "per epoch": "What each epoch waits for its first batch, and its end",
+    "break-even": "Epoch lengths from which workers are quicker than none, with nothing done to the batches",
     "remedies": "Seconds that each remedy saves, predicted beside measured",
     "controls": "An interpreter and its heaviest imports by themselves",
 }
 
-_PICTURES = {"per worker": True, "controls": True, "per epoch": False, "remedies": False}
+_PICTURES = {"per worker": True, "controls": True, "per epoch": False, "break-even": False, "remedies": False}
 """The charts of the experiment, and whether each is half as wide as the page."""
 
 
