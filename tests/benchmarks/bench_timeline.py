@@ -37,15 +37,14 @@ MAIN_STATES = (State.WAIT, State.TRANSFER, State.STEP)
 WORKER_STATES = (State.FETCH, State.COLLATE, State.SEND)
 
 
-def add_spans(trace, lane, states, count, random, start_ns, mean_ns=2_000_000):
-    """`count` spans after one another; returns the end of the last."""
+def add_spans(trace, lane, states, count, random, start_ns, mean_ns=2_000_000, batches=(0, 1)):
+    """`count` spans after one another, three a batch from `batches` = (first, step) on; returns the end of the last."""
     durations = random.exponential(mean_ns, count).astype(np.int64) + 1000
     gaps = random.exponential(mean_ns / 6, count).astype(np.int64)
     end = start_ns + np.cumsum(durations + gaps)
     state = np.resize(np.array(states, np.uint16), count)
-    trace.track(lane, 0).append(
-        start_ns=end - durations, end_ns=end, state=state, batch=np.arange(count) // 3, value=np.zeros(count, np.int64)
-    )
+    batch = batches[0] + np.arange(count) // 3 * batches[1]
+    trace.track(lane, 0).append(start_ns=end - durations, end_ns=end, state=state, batch=batch, value=np.zeros(count, np.int64))
     return int(end[-1])
 
 
@@ -54,7 +53,9 @@ def big_trace(spans):
     trace.origin_ns = 10**15
     for number in range(LANES):
         lane, states = (lanes.MAIN_LANE, MAIN_STATES) if number == 0 else (lanes.worker_lane(number - 1), WORKER_STATES)
-        trace.newest_ns = max(trace.newest_ns, add_spans(trace, lane, states, spans // LANES, random, trace.origin_ns))
+        batches = (0, 1) if number == 0 else (number - 1, LANES - 1)  # each batch is made by one worker
+        end_ns = add_spans(trace, lane, states, spans // LANES, random, trace.origin_ns, batches=batches)
+        trace.newest_ns = max(trace.newest_ns, end_ns)
     trace.version = 1
     return trace
 

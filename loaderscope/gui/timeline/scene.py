@@ -10,40 +10,13 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
+from loaderscope.gui.timeline.plot_rows import GPU_PREFIX, plot_rows, reasons
 from loaderscope.gui.timeline.states import LEGEND_ORDER, LEVEL_PARTS, STYLES, level_in
 from loaderscope.trace.lanes import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
 
 _KIND_ORDER = {"device": 0, "main": 1, "worker": 2, "pin": 3}
 _SECTION = {"device": 0, "main": 0, "worker": 1, "pin": 2}
-
-GROUPS: dict[str, str] = {
-    "queue_depth": "ready batches",
-    "gpu_utilisation": "GPU (NVML)",
-    "gpu_memory": "GPU memory",
-    "gpu_power": "GPU power",
-    "gpu_temperature": "GPU temperature",
-    "gpu_clock": "GPU clocks",
-    "gpu_pcie": "PCIe",
-    "gpu_throttle": "GPU throttling",
-    "cpu": "CPU",
-    "memory": "memory",
-    "reads": "bytes read",
-    "read_disk": "read from disk",
-    "read_cache": "from page cache",
-}
-"""Plots in the order they stand in, with their labels; groups that are not named here follow by name."""
-
-_LEFT_OUT = frozenset(("outstanding", "threads", "context_switches", "affinity", "memory_shared"))
-"""Groups that say little over time."""
-
-_ONLY_WHEN_SEEN = frozenset(("gpu_throttle", "gpu_pcie"))
-"""Groups that are worth a row only once a value above zero was seen."""
-
-_MEMORY_KINDS = ("pss", "private", "uss", "rss")
-"""Of several figures of one process's memory the first is drawn: what shared pages cost is counted once in it."""
-
-GPU_PREFIX = "gpu"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +29,7 @@ class Row:
         series: series keys, for `plot`.
         section: rows of one section stand together; a rule is drawn between sections.
         text: the reason, for `reason`.
+        is_optional: shown only where the user asks for it.
     """
 
     kind: str
@@ -67,6 +41,10 @@ class Row:
     series: tuple[str, ...] = ()
     unit: str = ""
     text: str = ""
+    is_optional: bool = False
+
+
+_OVERVIEW_LANES = 16
 
 
 class Scene:
@@ -203,6 +181,8 @@ class Scene:
     def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
         """Share of each of `columns` equal parts of the whole trial in which workers (or main) fetch and collate.
 
+        Of many workers every second, third ... tells: it is an impression, and is made anew again and again while a trial runs.
+
         Args:
             columns: how many parts.
             stale_share: an earlier answer will do while the trial has grown by less than this share since.
@@ -214,6 +194,7 @@ class Scene:
                 return known
         edges = self.origin_ns + np.linspace(0.0, self.total_ns, columns + 1).astype(np.int64)
         workers = [row.lanes[0] for row in self.rows if row.lane_kind == "worker"] or ["main"]
+        workers = workers[:: math.ceil(len(workers) / _OVERVIEW_LANES)]
         busy: Floats = np.zeros(columns)
         for lane in workers:
             for index in self.tracks(lane):
@@ -262,57 +243,11 @@ def _rows(trace: Trace) -> tuple[Row, ...]:
     flight = tuple(lane.key for lane in lanes if lane.kind == "flight")
     if flight:
         rows.append(Row("flight", "flight", "in flight", 3, "flight", flight))
-    series: dict[str, list[SeriesInfo]] = {}
-    for info in _worth_a_plot(trace):
-        series.setdefault(info.group, []).append(info)
-    known = list(GROUPS)
-    for group in sorted(series, key=lambda name: (known.index(name) if name in known else len(known), name)):
-        infos = series[group]
-        label = GROUPS.get(group, group.replace("_", " "))
-        if group == "memory":
-            label = f"memory ({_kind_of(infos[0]).upper() if _kind_of(infos[0]) != 'private' else 'private'})"
-        section = 3 if group == "queue_depth" else 4
-        rows.append(Row("plot", group, label, section, series=tuple(info.key for info in infos), unit=infos[0].unit))
-    reasons = _reasons(trace, series)
+    for plot in plot_rows(trace):
+        section = 3 if plot.key in ("queue_depth", "outstanding") else 4
+        rows.append(Row("plot", plot.key, plot.label, section, series=plot.series, unit=plot.unit, is_optional=plot.is_optional))
+    told = [Row("reason", why.key, why.label, 0 if why.key == GPU_PREFIX else 4, text=why.text) for why in reasons(trace)]
     has_device = any(lane.kind == "device" for lane in lanes)
-    at_top = [row for row in reasons if row.key == GPU_PREFIX and not has_device]
-    below = [row for row in reasons if row not in at_top]
+    at_top = [row for row in told if row.key == GPU_PREFIX and not has_device]
+    below = [row for row in told if row not in at_top]
     return (*at_top, *rows, *below)
-
-
-def _kind_of(info: SeriesInfo) -> str:
-    return info.key.partition("/")[0]
-
-
-def _worth_a_plot(trace: Trace) -> list[SeriesInfo]:
-    """The series that are drawn, in the order they appeared, main before the workers by number."""
-    entries = list(trace.series.values())
-    memory_kinds = {_kind_of(info) for info, _ in entries if info.group == "memory"}
-    memory_kind = next((kind for kind in _MEMORY_KINDS if kind in memory_kinds), None)
-    result = []
-    for info, columns in entries:
-        if info.group in _LEFT_OUT or (info.group == "memory" and memory_kind and _kind_of(info) != memory_kind):
-            continue
-        if info.group in _ONLY_WHEN_SEEN and not np.any(np.asarray(columns.view()["value"], np.float64) > 0):
-            continue
-        result.append(info)
-    return sorted(result, key=lambda info: (info.process != "main", _number(info.process)))
-
-
-def _number(process: str | None) -> int:
-    _, _, number = (process or "").rpartition("-")
-    return int(number) if number.isdigit() else -1
-
-
-def _reasons(trace: Trace, series: dict[str, list[SeriesInfo]]) -> list[Row]:
-    """One row for each reason why something could not be measured; what belongs to the GPU shares one."""
-    texts: dict[str, str] = {}
-    for group, reason in list(trace.unavailable.items()):
-        if group in series:
-            continue
-        is_gpu = group.startswith(GPU_PREFIX) and not any(name.startswith(GPU_PREFIX) for name in series)
-        texts.setdefault(GPU_PREFIX if is_gpu else group, reason)
-    return [
-        Row("reason", key, "GPU" if key == GPU_PREFIX else GROUPS.get(key, key.replace("_", " ")), 0 if key == GPU_PREFIX else 4, text=text)
-        for key, text in texts.items()
-    ]
