@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
+from PySide6.QtWidgets import QMainWindow
 
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import memory_data
@@ -15,8 +15,10 @@ from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import Comparison
 from loaderscope.gui.figure_export import FigureExport, focused_chart
+from loaderscope.gui.headline import sentence_of
 from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
+from loaderscope.gui.look import Look
 from loaderscope.gui.mark_book import CompleteFile, GrowingFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
 from loaderscope.gui.panels.operators import PROFILED_STEPS
@@ -25,8 +27,6 @@ from loaderscope.gui.run_state import RunState, Snapshot, rows_of
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.subjects import chart_subject, chart_subjects, timeline_subject
-from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.gui.trace_reading import ReadTrace, TraceReading
 from loaderscope.gui.views import Views
 from loaderscope.gui.window_commands import handlers_of
@@ -34,9 +34,6 @@ from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
 from loaderscope.trace.model import Trace
-
-LAYOUT_VERSION = 3
-HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 
 
 class MainWindow(QMainWindow):
@@ -75,8 +72,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Loaderscope")
         self.resize(1440, 900)
         self._connect()
-        self.show_late_arrows(bool(self._settings.value("late_arrows", True, type=bool)))
-        self._restore_layout()
+        self.look = Look(self, self.views, self.commands, settings)
         self._show_progress()
         self.views.timeline.setFocus()
 
@@ -108,8 +104,6 @@ class MainWindow(QMainWindow):
         views.timeline.followingChanged.connect(self._following_changed)
         self._marks.follow(views.timeline, lambda: self._shown_trial)
         self._marks.follow(views.pair.second, lambda: self.comparison.partner)
-        views.timeline.set_arrangement(Arrangement.from_text(str(self._settings.value("lanes", ""))))
-        views.timeline.arrangementChanged.connect(lambda: self._settings.setValue("lanes", views.timeline.arrangement.to_text()))
 
     # Opening
 
@@ -158,35 +152,30 @@ class MainWindow(QMainWindow):
 
     def start(self) -> None:
         """Runs the sweep that the panels describe."""
-        if self.setup.problem:
-            self._tell_problem(self.setup.problem)
-            return
-        if self.live.running or not self._may_leave_run():
-            return
-        self._run(self.setup.request(), self.setup.sweep_panel.expected_s)
+        if self._may_start():
+            self._run(self.setup.request(), self.setup.sweep_panel.expected_s)
 
     def start_experiment(self) -> None:
         """Runs the start-up experiment on what the panels describe."""
         self.views.show_startup(EXPERIMENT)
-        if self.setup.problem:
-            self._tell_problem(self.setup.problem)
-            return
-        if self.live.running or not self._may_leave_run():
-            return
-        self.views.startup.await_experiment(True)
-        self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
+        if self._may_start():
+            self.views.startup.await_experiment(True)
+            self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
 
     def start_exact_window(self) -> None:
         """Runs the setting that is shown once more, or all where none is, with some profiled steps after it."""
         self.views.docks["operators"].bring_up()
-        if self.setup.problem:
-            self._tell_problem(self.setup.problem)
-            return
-        if self.live.running or not self._may_leave_run():
+        if not self._may_start():
             return
         request = self.setup.request()
         shown = next((result for result in self._state.snapshot().results if result.id == self._shown_trial), None)
         self._run(request.profiled(PROFILED_STEPS, shown.config if shown is not None else None), None)
+
+    def _may_start(self) -> bool:
+        if self.setup.problem:
+            self._tell_problem(self.setup.problem)
+            return False
+        return not self.live.running and self._may_leave_run()
 
     def _run(self, request: Request, expected_s: float | None) -> None:
         self._marks.show(GrowingFile(self.live.set_marks))
@@ -283,23 +272,7 @@ class MainWindow(QMainWindow):
         self._update_commands()
 
     def _show_headline(self) -> None:
-        """What the run shows; before there is one, what to do next."""
-        target, problem = self.setup.target_panel.current_target, self.setup.target_panel.problem.text().partition("\n")[0]
-        experiment = self._verdict.experiment
-        has_found = self._verdict.recommendation is not None or (
-            experiment is not None and any(cost.num_workers for cost in experiment.costs)
-        )
-        if has_found or (self._verdict.summary and not self.live.running):
-            sentence = self._verdict.summary
-        elif self.live.running:
-            sentence = "Measuring. The first setting appears as soon as its trial is done."
-        elif self.setup.script and (problem or self.setup.problem):
-            sentence = problem or self.setup.problem
-        elif target is not None and not self.setup.problem:
-            sentence = f"Ready. Choose what to sweep at the left, then press Start to measure {target.name}."
-        else:
-            sentence = HINT
-        self.views.show_headline(sentence)
+        self.views.show_headline(sentence_of(self._verdict, self.setup, self.live.running))
 
     def choose_trial(self, trial_id: int) -> None:
         """Shows the timeline of a trial, and stays with it."""
@@ -460,8 +433,7 @@ class MainWindow(QMainWindow):
         self.live.close()
         self.setup.close()
         self._close_session()
-        self._settings.setValue("geometry", self.saveGeometry())
-        self._settings.setValue("layout", self.saveState(LAYOUT_VERSION))
+        self.look.save_layout()
         event.accept()
 
     def _close_session(self) -> None:
@@ -471,35 +443,14 @@ class MainWindow(QMainWindow):
 
     # Look
 
-    def show_late_arrows(self, shown: bool) -> None:
-        """Whether the longest waits in sight get arrows; remembered."""
-        for timeline in (self.views.pair.first, self.views.pair.second):
-            timeline.show_arrows(shown)
-        self.commands["late_arrows"].setChecked(shown)
-        self._settings.setValue("late_arrows", shown)
-
     def switch_theme(self) -> None:
         """Light to dark and back."""
-        name = "light" if current_palette().name == "dark" else "dark"
-        application = QApplication.instance()
-        if isinstance(application, QApplication):
-            apply_theme(application, name)
-        self._settings.setValue("theme", name)
+        self.look.switch_theme()
         self._show_results(self._state.snapshot())
-        for widget in self.findChildren(QWidget):
-            widget.update()
-
-    def _restore_layout(self) -> None:
-        geometry, layout = self._settings.value("geometry"), self._settings.value("layout")
-        if geometry is not None:
-            self.restoreGeometry(geometry)
-        if layout is None or not self.restoreState(layout, LAYOUT_VERSION):
-            self.views.reset_layout()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        if self._settings.value("layout") is None:  # sizes of docks only hold once the window has its own
-            QTimer.singleShot(0, self.views.reset_layout)
+        self.look.shown()
 
 
 def _dropped(event: QDropEvent) -> str | None:

@@ -7,14 +7,13 @@ import itertools
 import time
 from typing import Any
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPalette, QResizeEvent, QTextDocument
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMainWindow,
     QProgressBar,
-    QSizePolicy,
     QStackedWidget,
     QStatusBar,
     QTabWidget,
@@ -31,6 +30,7 @@ from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import CompareBar
 from loaderscope.gui.dock import Dock
+from loaderscope.gui.headline import Headline
 from loaderscope.gui.late_search import LateSearch
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.elided import ElidedLabel
@@ -51,57 +51,6 @@ from loaderscope.trace.model import Trace
 
 MEMORY_EVERY_S = 0.5
 MESSAGE_MS = 8000
-
-
-class Headline(QLabel):
-    """The run in a sentence or two: takes the room there is, and two lines where it needs them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sentence = ""
-        self.setTextFormat(Qt.TextFormat.RichText)
-        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setWordWrap(True)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
-        self.setAccessibleName("What the run shows")
-
-    def tell(self, sentence: str) -> None:
-        """Shows the text, its first sentence bold; what has no room is in the tool tip."""
-        if sentence != self._sentence:
-            self._sentence = sentence
-            self.setToolTip(sentence)
-            self._fit()
-
-    def _fit(self) -> None:
-        """The longest beginning of the text that fits."""
-        words = self._sentence.split(" ")
-        fitting = next((count for count in range(len(words), 0, -1) if self._fits(_headline_html(words, count))), 0)
-        self.setText(_headline_html(words, fitting))
-
-    def _fits(self, text: str) -> bool:
-        document = QTextDocument()
-        document.setDefaultFont(self.font())
-        document.setDocumentMargin(0)
-        document.setHtml(text)
-        document.setTextWidth(max(self.width() - 8, 1))
-        return document.size().height() <= 2.2 * self.fontMetrics().lineSpacing()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit()
-
-    def sizeHint(self) -> QSize:
-        return QSize(400, 2 * self.fontMetrics().lineSpacing())
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(60, self.fontMetrics().lineSpacing())
-
-
-def _headline_html(words: list[str], count: int) -> str:
-    """The first words, with an ellipsis where some are left out; bold up to the end of the first sentence."""
-    text = " ".join(words[:count]) + (" …" if count < len(words) else "")
-    head, dot, rest = text.partition(". ")
-    return f"<b>{html.escape(head + dot.strip())}</b> {html.escape(rest)}" if text else ""
 
 
 class Views:

@@ -60,7 +60,7 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
         "show_log": docks["log"].bring_up,
         "show_selection": docks["selection"].bring_up,
         "show_spans": docks["spans"].bring_up,
-        "late_arrows": lambda: window.show_late_arrows(window.commands["late_arrows"].isChecked()),
+        "late_arrows": lambda: window.look.show_late_arrows(window.commands["late_arrows"].isChecked()),
         "theme": window.switch_theme,
         "reset_layout": window.views.reset_layout,
         "palette": lambda: window.palette_box.open_over(window),
