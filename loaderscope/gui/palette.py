@@ -1,8 +1,8 @@
 """Colours by role, light and dark, without Qt.
 
 The state colours are the Okabe-Ito set (Okabe and Ito, "Color Universal Design", 2008), lightened or darkened to stand on
-either background. Their meaning is the same in every view. What must be told apart next to each other also differs in
-lightness or is hatched, so that no reading depends on hue alone.
+either background until what stands side by side is told apart by people without red, green or blue cones too. Their meaning is
+the same in every view. Stalls are hatched, so that no reading depends on hue alone.
 """
 
 from __future__ import annotations
@@ -78,19 +78,19 @@ LIGHT = Palette(
     card="#ffffff",
     fetch="#2a80c4",
     collate="#dc9a0c",
-    send="#a15ab5",
-    step="#199068",
-    transfer="#6cc5a4",
+    send="#8a4d8d",
+    step="#1c7d5a",
+    transfer="#6bc6a5",
     waiting="#e3e5ea",
     waiting_hatch="#a3a9b5",
-    startup_dark="#8a6a36",
-    startup="#c6aa78",
-    startup_light="#dcc9a4",
+    startup_dark="#936f30",
+    startup="#bea471",
+    startup_light="#ddcaa6",
     ready="#9ccbe4",
     waiting_for_earlier="#a38d00",
-    pin="#4a5fc1",
+    pin="#405ac2",
     own="#9aa0ac",
-    lines=("#2a80c4", "#dc9a0c", "#a15ab5", "#199068", "#8a6a36", "#4a5fc1", "#c4420a", "#3aa6b9"),
+    lines=("#0782db", "#de9c16", "#9e649f", "#1b9068", "#7b5f3e", "#495dbf", "#ce5113", "#3aaabb"),
 )
 
 DARK = Palette(
@@ -112,19 +112,19 @@ DARK = Palette(
     card="#262a32",
     fetch="#3f8fd6",
     collate="#e3a41f",
-    send="#b57bcb",
-    step="#2ba67d",
+    send="#9470a1",
+    step="#1db789",
     transfer="#8ad9bb",
     waiting="#2b2e36",
     waiting_hatch="#646a77",
-    startup_dark="#8c6c38",
-    startup="#6f5833",
-    startup_light="#a98a5c",
+    startup_dark="#8d6c37",
+    startup="#695434",
+    startup_light="#aa8a5c",
     ready="#376f8f",
     waiting_for_earlier="#e8dc4a",
-    pin="#7f90e6",
+    pin="#86a2c9",
     own="#666c78",
-    lines=("#4fa0e6", "#e3a41f", "#b57bcb", "#2ba67d", "#a98a5c", "#7f90e6", "#ee6a3c", "#53bccd"),
+    lines=("#5aa1f7", "#e4a30b", "#9c7bb5", "#2dae84", "#a28255", "#637ce9", "#e95618", "#4dc8dc"),
 )
 
 PALETTES = {palette.name: palette for palette in (LIGHT, DARK)}

@@ -3,28 +3,26 @@
 import itertools
 
 import pytest
+import seeing
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QApplication, QPushButton
 
 from loaderscope.gui.palette import DARK, LIGHT, contrast, luminance, text_on
 from loaderscope.gui.theme import apply_theme, current_palette, set_variant, style_sheet
+from loaderscope.gui.timeline.states import STYLES
 
 BOTH = pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)
-NEIGHBOURS = (
-    ("fetch", "collate"),
-    ("fetch", "send"),
-    ("collate", "send"),
-    ("step", "transfer"),
-    ("step", "waiting"),
-    ("ready", "waiting_for_earlier"),
+LEAST_APART = 8.0
+"""Of two colours that stand side by side, CIEDE2000; about 2 can just be seen where they touch."""
+
+SIDE_BY_SIDE = (
+    ("startup_dark", "startup", "startup_light", "fetch", "collate", "send"),  # a worker
+    ("step", "transfer", "send", "startup_dark", "startup", "fetch", "collate"),  # main, with 0 workers too
+    ("ready", "waiting_for_earlier"),  # batches in flight
+    ("pin", "fetch"),  # phases of a start
+    ("pin", "startup_light"),
+    ("pin", "startup_dark"),
 )
-
-
-def deuteranopia(colour):
-    """What a person without green cones sees (Vienot, Brettel and Mollon, 1999), as linear RGB."""
-    red, green, blue = (((int(colour[i : i + 2], 16) / 255) ** 2.2) for i in (1, 3, 5))
-    mixed = 0.29275 * red + 0.70725 * green
-    return mixed, mixed, -0.02234 * red + 0.02234 * green + blue
 
 
 @BOTH
@@ -42,11 +40,43 @@ def test_names_in_spans_are_readable(palette):
         assert contrast(text_on(palette.role(role)), palette.role(role)) >= 3
 
 
+@pytest.mark.parametrize("eyes", seeing.MATRICES)
 @BOTH
-def test_states_that_touch_differ_without_green_cones(palette):
-    for first, second in NEIGHBOURS:
-        one, other = deuteranopia(palette.role(first)), deuteranopia(palette.role(second))
-        assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 > 0.09, (first, second)
+def test_states_that_stand_side_by_side_are_told_apart(palette, eyes):
+    for roles in SIDE_BY_SIDE:
+        for first, second in itertools.combinations(roles, 2):
+            apart = seeing.delta_e(seeing.seen(palette.role(first), eyes), seeing.seen(palette.role(second), eyes))
+            assert apart >= LEAST_APART, (first, second)
+
+
+@pytest.mark.parametrize("eyes", seeing.MATRICES)
+@BOTH
+def test_lines_of_a_plot_are_told_apart(palette, eyes):
+    for first, second in itertools.combinations(palette.lines, 2):
+        assert seeing.delta_e(seeing.seen(first, eyes), seeing.seen(second, eyes)) >= LEAST_APART, (first, second)
+
+
+@pytest.mark.parametrize("eyes", seeing.MATRICES)
+@BOTH
+def test_every_state_stands_out_from_the_ground(palette, eyes):
+    """What waits is hatched instead."""
+    roles = {role for roles in SIDE_BY_SIDE for role in roles} | {"own"}
+    for role in roles:
+        assert seeing.delta_e(seeing.seen(palette.role(role), eyes), seeing.seen(palette.base, eyes)) >= 2 * LEAST_APART, role
+    assert all(STYLES[state].hatched for state in STYLES if STYLES[state].role == "waiting")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
+    ],
+)
+def test_distances_are_those_of_the_published_pairs(first, second, expected):
+    assert seeing.delta_e(first, second) == pytest.approx(expected, abs=5e-5)
 
 
 @BOTH
