@@ -41,7 +41,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("report", "Save report…", "Write a self-contained HTML report with figures, table and findings", "&File", ("Ctrl+R",)),
     Command("export", "Export figure…", "Save the timeline or a chart as a picture (PNG, SVG or PDF) with a caption", "&File", ("Ctrl+E",)),
     Command(
-        "copy_figure", "Copy figure", "Copy what the timeline or a chart shows as a picture with a caption", "&File", ("Ctrl+C",), of_timeline=True
+        "copy_figure",
+        "Copy figure",
+        "Copy what the timeline or a chart shows as a picture with a caption",
+        "&File",
+        ("Ctrl+C",),
+        of_timeline=True,
     ),
     Command(
         "quit", "Quit", "Close the window; a running sweep is stopped and its processes are ended", "&File", ("Ctrl+Q",), separator=True
@@ -82,6 +87,7 @@ COMMANDS: tuple[Command, ...] = (
         "&Lanes",
         separator=True,
     ),
+    Command("more_plots", "More plots", "Choose further plots: threads, context switches, usable cores, USS and RSS …", "&Lanes"),
     Command("show_hidden_lanes", "Show hidden lanes", "Show all lanes that were hidden", "&Lanes"),
     Command("reset_lanes", "Reset all lanes", "Forget what is pinned, hidden, collapsed, reordered and resized", "&Lanes"),
     Command("focus_setup", "Go to target and sweep", "Put the keyboard on the set-up panel", "&View", ("Alt+1",), separator=True),

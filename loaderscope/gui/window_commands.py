@@ -46,6 +46,7 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
         "taller_lane": lanes.taller,
         "shorter_lane": lanes.shorter,
         "collapse_workers": timeline.collapse_workers,
+        "more_plots": lanes.open_plots_menu,
         "show_hidden_lanes": timeline.show_hidden_lanes,
         "reset_lanes": timeline.reset_lanes,
         "focus_setup": docks["setup"].bring_up,

@@ -96,7 +96,9 @@ class GpuSampler:
         if not used.devices:
             self._devices = whole
             count = f"all {len(whole)} GPUs" if len(whole) > 1 else "the GPU"
-            self._own[NO_GPU_USED] = f"the trial uses no GPU; what NVML says is of {count} of this machine, whoever uses it"
+            self._own[NO_GPU_USED] = (
+                f"a GPU of the trial's own: it uses none; what NVML says is of {count} of this machine, whoever uses it"
+            )
             return
         same_model = len({device.name for device in whole}) == 1
         uuids = [device.uuid for device in everything]

@@ -214,7 +214,7 @@ def test_only_the_gpus_that_a_trial_uses_are_sampled_from_its_begin_on(library_f
 def test_a_trial_without_a_gpu_shows_all_of_the_machine_and_says_so(library_folder, tmp_path):
     found = sample_trial(library_folder, tmp_path, [])
     assert gpus_of(found) == {"gpu-0", "gpu-1"}
-    assert found["unavailable"]["gpu_devices"].startswith("the trial uses no GPU; what NVML says is of all 2 GPUs of this machine")
+    assert found["unavailable"]["gpu_devices"].startswith("a GPU of the trial's own: it uses none; what NVML says is of all 2 GPUs")
 
 
 def test_a_trial_that_ends_before_its_first_step_keeps_what_was_sampled(library_folder, tmp_path):

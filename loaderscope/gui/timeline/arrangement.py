@@ -28,6 +28,7 @@ class Arrangement:
     Attributes:
         pinned: rows that stay at the top while the rest scrolls.
         hidden: rows that are not shown.
+        extra: optional rows that are shown.
         collapsed: kinds of lanes that are shown as one row.
         order: rows in the order they were dragged into; the others follow those they stand behind by default.
         heights: logical pixels, by `height_key`.
@@ -35,6 +36,7 @@ class Arrangement:
 
     pinned: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
+    extra: frozenset[str] = frozenset()
     collapsed: frozenset[str] = frozenset()
     order: tuple[str, ...] = ()
     heights: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -43,10 +45,16 @@ class Arrangement:
         return dataclasses.replace(self, pinned=_with(self.pinned, [key], pinned))
 
     def hide(self, keys: Iterable[str]) -> Arrangement:
-        return dataclasses.replace(self, hidden=_with(self.hidden, keys, True))
+        """Hides rows; those that were optional go back to where they came from."""
+        keys = frozenset(keys)
+        return dataclasses.replace(self, hidden=_with(self.hidden, keys - self.extra, True), extra=self.extra - keys)
 
     def show(self, keys: Iterable[str]) -> Arrangement:
         return dataclasses.replace(self, hidden=_with(self.hidden, keys, False))
+
+    def show_extra(self, key: str, shown: bool = True) -> Arrangement:
+        """An optional row shown, or no more."""
+        return dataclasses.replace(self, extra=_with(self.extra, [key], shown), hidden=self.hidden - {key})
 
     def collapse(self, kind: str, collapsed: bool = True) -> Arrangement:
         return dataclasses.replace(self, collapsed=_with(self.collapsed, [kind], collapsed))
@@ -72,7 +80,12 @@ class Arrangement:
 
     def to_text(self) -> str:
         """For the settings file."""
-        values = {"pinned": sorted(self.pinned), "hidden": sorted(self.hidden), "collapsed": sorted(self.collapsed)}
+        values = {
+            "pinned": sorted(self.pinned),
+            "hidden": sorted(self.hidden),
+            "extra": sorted(self.extra),
+            "collapsed": sorted(self.collapsed),
+        }
         return json.dumps({**values, "order": list(self.order), "heights": dict(self.heights)})
 
     @classmethod
@@ -93,6 +106,7 @@ class Arrangement:
         return cls(
             frozenset(names("pinned")),
             frozenset(names("hidden")),
+            frozenset(names("extra")),
             frozenset(names("collapsed")),
             tuple(names("order")),
             {
@@ -128,7 +142,8 @@ class Arranged:
 
 def arrange(rows: Sequence[Row], arrangement: Arrangement) -> Arranged:
     """The rows of a scene as the user arranged them."""
-    ordered = _ordered(_collapsed(rows, arrangement), arrangement.order)
+    wanted = [row for row in rows if not row.is_optional or row.key in arrangement.extra]
+    ordered = _ordered(_collapsed(wanted, arrangement), arrangement.order)
     shown = [row for row in ordered if row.key not in arrangement.hidden]
     pinned = [row for row in shown if row.key in arrangement.pinned]
     rest = [row for row in shown if row.key not in arrangement.pinned]

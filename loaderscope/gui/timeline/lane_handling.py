@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent, QMouseEvent, QPainter
@@ -12,6 +13,7 @@ from loaderscope.gui.theme import current_palette
 from loaderscope.gui.timeline.arrangement import GROUP_KEYS, STEP, height_key, members
 from loaderscope.gui.timeline.canvas import colour
 from loaderscope.gui.timeline.layout import PlacedRow
+from loaderscope.gui.timeline.plot_rows import TIPS
 from loaderscope.gui.timeline.scene import Row
 from loaderscope.gui.timeline.view import TimelineWidget
 
@@ -134,12 +136,41 @@ class LaneHandling(QObject):
         if len(workers) > 1:
             text = "Expand the workers" if "worker" in arrangement.collapsed else "Collapse the workers into one row"
             menu.addAction(text, timeline.collapse_workers)
+        if (extra := self.plots_menu(menu)) is not None:
+            menu.addMenu(extra)
         count = len(timeline.arranged.hidden)
         menu.addAction(f"Show hidden lanes ({count})", timeline.show_hidden_lanes).setEnabled(count > 0)
         menu.addAction("Reset all lanes", timeline.reset_lanes)
         return menu
 
+    def plots_menu(self, parent: QWidget) -> QMenu | None:
+        """The plots that are shown only when asked for, each to be switched on or off; None where there are none."""
+        scene, arrangement = self._timeline.scene, self._timeline.arrangement
+        rows = [row for row in scene.rows if row.is_optional or row.key in arrangement.extra] if scene is not None else []
+        if not rows:
+            return None
+        menu = QMenu("More plots", parent)
+        menu.setToolTipsVisible(True)
+        for row in rows:
+            action = menu.addAction(row.label, functools.partial(self._show_extra, row))
+            action.setCheckable(True)
+            action.setChecked(row.key in arrangement.extra)
+            action.setToolTip(TIPS.get(row.key, row.label))
+        return menu
+
+    def open_plots_menu(self) -> None:
+        """Opens the menu of further plots."""
+        menu = self.plots_menu(self._timeline)
+        if menu is not None:
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            layout = self._timeline.lane_layout
+            menu.popup(self._timeline.mapToGlobal(QPoint(layout.label_width // 2, layout.header_height)))
+
     # inside
+
+    def _show_extra(self, row: Row) -> None:
+        arrangement = self._timeline.arrangement
+        self._timeline.set_arrangement(arrangement.show_extra(row.key, row.key not in arrangement.extra))
 
     def _pin(self, row: Row) -> None:
         arrangement = self._timeline.arrangement

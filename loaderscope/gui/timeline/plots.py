@@ -27,6 +27,9 @@ _DEVICE_ROLES = {"gpu_utilisation": "step", "gpu_memory": "send", "gpu_power": "
 LIMIT_SUFFIX = "/power_limit"
 """A series that is no measured quantity but the bound of one: a quiet line."""
 
+_COUNTERS = frozenset(("ctx_voluntary", "ctx_involuntary", "gpu_energy"))
+"""Plots of what only grows: of it the growth within the visible range is told."""
+
 _SEPARATE_WINDOWS = frozenset(("gpu_pcie",))
 """Groups whose values average over windows far apart, between which nothing is known."""
 
@@ -93,7 +96,7 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     if row.key == THROTTLE_PLOT:
         return throttling_between(canvas, placed)
     first, last = canvas.view_ns
-    means, lasts = [], []
+    means, lasts, grown = [], [], []
     for key in row.series:
         if key.endswith(LIMIT_SUFFIX):
             continue
@@ -104,12 +107,15 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
         if len(inside):
             means.append(float(inside.mean()))
             lasts.append(float(inside[-1]))
+            grown.append(float(inside[-1] - inside[0]))
     if not means:
         return ""
     if row.key == "cpu":
         return f"mean {axis.quantity(round(sum(means)), row.unit)}"
     if row.key == "queue_depth":
         return f"mean {means[0]:.1f}"
+    if row.key in _COUNTERS:
+        return f"{axis.quantity(sum(grown), row.unit)} in view"
     if row.unit == "bytes":
         return f"{axis.quantity(sum(lasts), row.unit)} in all" if len(lasts) > 1 else axis.quantity(lasts[0], row.unit)
     return f"mean {axis.quantity(round(sum(means) / len(means), 1), row.unit)}"
@@ -138,6 +144,8 @@ def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | No
         moment = np.int64(moment_ns)
         at = int(np.searchsorted(times, moment)) if info.window_ns else int(np.searchsorted(times, moment, "right")) - 1
         if not 0 <= at < len(column) or not np.isfinite(column[at]):
+            continue
+        if info.group in _SEPARATE_WINDOWS and moment < times[at] - info.window_ns:
             continue
         value = float(column[at])
         values.append((series_name(info, infos), value))

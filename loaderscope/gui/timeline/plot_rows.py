@@ -1,0 +1,174 @@
+"""Which plots the sampled series of a trace make, and what could not be sampled. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from loaderscope.trace.model import NO_GPU_USED, SeriesInfo, Trace
+
+PLOTS: dict[str, str] = {
+    "queue_depth": "ready batches",
+    "gpu_utilisation": "GPU (NVML)",
+    "gpu_memory": "GPU memory",
+    "gpu_power": "GPU power",
+    "gpu_temperature": "GPU temperature",
+    "gpu_clock": "GPU clocks",
+    "gpu_pcie": "PCIe",
+    "gpu_throttle": "GPU throttling",
+    "gpu_energy": "GPU energy",
+    "cpu": "CPU",
+    "memory": "memory",
+    "memory_pss": "memory (PSS)",
+    "memory_private": "memory (private)",
+    "memory_uss": "memory (USS)",
+    "memory_rss": "memory (RSS)",
+    "memory_commit": "memory (commit)",
+    "memory_shared": "shared pages",
+    "reads": "bytes read",
+    "read_disk": "read from disk",
+    "read_cache": "from page cache",
+    "threads": "threads",
+    "ctx_voluntary": "gave up the CPU",
+    "ctx_involuntary": "lost the CPU",
+    "affinity": "usable cores",
+    "outstanding": "batches asked for",
+}
+"""Plots in the order they stand in, with their labels; those that are not named here follow by name."""
+
+TIPS = {
+    "memory_uss": "USS: pages that belong to a process alone",
+    "memory_rss": "RSS: all pages of a process, shared ones counted for each",
+    "memory_commit": "commit: what Windows has promised a process",
+    "memory_shared": "shared pages that were written (Shared_Dirty): after a fork they shrink as copies are made",
+    "threads": "threads of each process",
+    "ctx_voluntary": "voluntary context switches, summed: the process waited",
+    "ctx_involuntary": "involuntary context switches, summed: another process was given the core",
+    "affinity": "cores that each process may use (CPU affinity)",
+    "gpu_energy": "the GPU's counter of energy, in joules",
+    "gpu_throttle": "why the GPU's clocks were lowered; empty where they never were",
+    "outstanding": "batches that main has asked for and not received",
+}
+"""What optional plots show."""
+
+_OPTIONAL = frozenset(("outstanding", "threads", "ctx_voluntary", "ctx_involuntary", "affinity", "memory_shared", "gpu_energy"))
+"""Plots that say little over time: shown when asked for."""
+
+_ONLY_WHEN_SEEN = frozenset(("gpu_throttle",))
+"""Plots that are optional as long as no value above zero was seen."""
+
+_MEMORY_KINDS = ("pss", "private", "uss", "rss", "commit")
+"""Of several figures of one process's memory the first is drawn: what shared pages cost is counted once in it."""
+
+GPU_PREFIX = "gpu"
+_GPU_KEY = re.compile(r"gpu-(\d+)(?:-mig-(\d+))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotRow:
+    """The series of one plot."""
+
+    key: str
+    label: str
+    series: tuple[str, ...]
+    unit: str
+    is_optional: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """Why something could not be measured, in one sentence."""
+
+    key: str
+    label: str
+    text: str
+
+
+def plot_rows(trace: Trace) -> list[PlotRow]:
+    """The plots of a trace, in their order."""
+    entries = list(trace.series.values())
+    kinds = {_kind_of(info) for info, _ in entries if info.group == "memory"}
+    main_kind = next((kind for kind in _MEMORY_KINDS if kind in kinds), None)
+    found: dict[str, list[SeriesInfo]] = {}
+    seen: set[str] = set()
+    for info, columns in entries:
+        key = _plot_of(info, main_kind)
+        found.setdefault(key, []).append(info)
+        if key in _ONLY_WHEN_SEEN and np.any(np.asarray(columns.view()["value"], np.float64) > 0):
+            seen.add(key)
+    known = list(PLOTS)
+    rows = []
+    for key in sorted(found, key=lambda name: (known.index(name) if name in known else len(known), name)):
+        infos = sorted(found[key], key=lambda info: (info.process != "main", _number(info.process)))
+        label = PLOTS[f"memory_{main_kind}"] if key == "memory" else PLOTS.get(key, key.replace("_", " "))
+        is_extra_memory = key.startswith("memory_")
+        is_optional = key in _OPTIONAL or is_extra_memory or (key in _ONLY_WHEN_SEEN and key not in seen)
+        rows.append(PlotRow(key, label, tuple(info.key for info in infos), infos[0].unit, is_optional))
+    return rows
+
+
+def reasons(trace: Trace) -> list[Reason]:
+    """Why things could not be measured, each once; what is missing of a GPU is gathered, and all of it where nothing was sampled."""
+    sampled = {info.group for info, _ in list(trace.series.values())}
+    has_gpu = any(group.startswith(GPU_PREFIX) for group in sampled)
+    texts: dict[tuple[str, str, str], list[str]] = {}  # by key, label and reason, the figures that it is about
+    for key, reason in list(trace.unavailable.items()):
+        device, _, figure = key.partition("/")
+        if key in sampled or (key == NO_GPU_USED and not has_gpu):
+            continue
+        if key.startswith(GPU_PREFIX) and not has_gpu:
+            texts.setdefault((GPU_PREFIX, "GPU", ""), []).append(reason)
+        elif _GPU_KEY.fullmatch(device):
+            texts.setdefault((device, gpu_name(device), reason), []).append(figure.replace("_", " "))
+        elif key.startswith(GPU_PREFIX):
+            texts.setdefault((key, "GPU", reason), []).append("")
+        else:
+            texts.setdefault((key, PLOTS.get(key, key.replace("_", " ")), reason), []).append("")
+    result: list[Reason] = []
+    for (key, label, reason), figures in texts.items():
+        about = ", ".join(figure for figure in figures if figure)
+        text = figures[0] if not reason else f"{about}: {reason}" if about else reason
+        taken = sum(other.key.partition(" ")[0] == key for other in result)
+        result.append(Reason(f"{key} {taken + 1}" if taken else key, label, text))
+    return result
+
+
+def gpu_name(key: str) -> str:
+    """`GPU 0` or `GPU 0 MIG 1` from the key of a GPU or of one of its series."""
+    match = _GPU_KEY.match(key)
+    if match is None:
+        return key
+    return f"GPU {match[1]}" + (f" MIG {match[2]}" if match[2] else "")
+
+
+def series_name(info: SeriesInfo, among: Iterable[SeriesInfo]) -> str:
+    """What tells a series from the others of its plot: its process, or its GPU and what it is of it."""
+    if info.process is not None:
+        return info.process
+    if _GPU_KEY.match(info.key) is None:
+        return info.label
+    others = [other for other in among if other.key != info.key]
+    figure = info.key.partition("/")[2].replace("sm_", "SM ").replace("_", " ").removeprefix("pcie ").removesuffix("clock").strip()
+    same_gpu = any(gpu_name(other.key) == gpu_name(info.key) for other in others)
+    other_gpu = any(gpu_name(other.key) != gpu_name(info.key) for other in others)
+    return " ".join(part for part in (gpu_name(info.key) if other_gpu or not same_gpu else "", figure if same_gpu else "") if part)
+
+
+def _plot_of(info: SeriesInfo, main_memory_kind: str | None) -> str:
+    """The plot that a series stands in."""
+    if info.group == "memory":
+        kind = _kind_of(info)
+        return "memory" if kind == main_memory_kind else f"memory_{kind}"
+    return _kind_of(info) if info.group == "context_switches" else info.group
+
+
+def _kind_of(info: SeriesInfo) -> str:
+    return info.key.partition("/")[0]
+
+
+def _number(process: str | None) -> int:
+    _, _, number = (process or "").rpartition("-")
+    return int(number) if number.isdigit() else -1

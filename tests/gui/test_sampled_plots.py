@@ -1,0 +1,211 @@
+"""Plots of sampled values: which there are, what is shown only when asked for, and GPUs in words."""
+
+import json
+
+import numpy as np
+import pytest
+import synthetic
+from PySide6.QtTest import QSignalSpy
+from PySide6.QtWidgets import QApplication, QMenu
+from synthetic import MS, SECOND
+
+from loaderscope.gui.palette import DARK
+from loaderscope.gui.theme import apply_theme
+from loaderscope.gui.timeline.arrangement import Arrangement, arrange
+from loaderscope.gui.timeline.lane_handling import LaneHandling
+from loaderscope.gui.timeline.painter import second_line
+from loaderscope.gui.timeline.plot_rows import plot_rows, reasons
+from loaderscope.gui.timeline.plots import readings
+from loaderscope.gui.timeline.scene import Scene
+from loaderscope.gui.timeline.throttling import stretches
+from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.trace.model import NO_GPU_USED, SeriesInfo
+
+PROCESS_SERIES = {
+    "cpu": ("cpu", "%"),
+    "threads": ("threads", "threads"),
+    "ctx_voluntary": ("context_switches", "switches"),
+    "ctx_involuntary": ("context_switches", "switches"),
+    "affinity": ("affinity", "cores"),
+    "pss": ("memory", "bytes"),
+    "uss": ("memory", "bytes"),
+    "rss": ("memory", "bytes"),
+    "shared_dirty": ("memory_shared", "bytes"),
+    "read_disk": ("read_disk", "bytes"),
+}
+GPU_SERIES = {
+    "utilisation": ("gpu_utilisation", "%", SECOND // 6),
+    "power": ("gpu_power", "W", SECOND),
+    "power_limit": ("gpu_power", "W", 0),
+    "sm_clock": ("gpu_clock", "MHz", 0),
+    "memory_clock": ("gpu_clock", "MHz", 0),
+    "throttle": ("gpu_throttle", "", 0),
+    "pcie_received": ("gpu_pcie", "bytes/s", 20 * MS),
+}
+EXTRA = ["memory_uss", "memory_rss", "memory_shared", "threads", "ctx_voluntary", "ctx_involuntary", "affinity", "outstanding"]
+
+
+def make_trace(gpus=1, throttle=0x40):
+    """Ten seconds; GPU 0 is slowed down from second 4 to second 7."""
+    trace = synthetic.make_trace(num_workers=2, batches=1000, step_ns=10 * MS)
+    times = trace.origin_ns + np.arange(11) * SECOND
+    for process in ("main", "worker-0", "worker-1"):
+        for kind, (group, unit) in PROCESS_SERIES.items():
+            trace.series_of(SeriesInfo(f"{kind}/{process}", group, "", unit, process)).append(time_ns=times, value=np.arange(11.0))
+    for gpu in range(gpus):
+        for figure, (group, unit, window_ns) in GPU_SERIES.items():
+            values = np.full(11, 300.0 if figure == "power_limit" else 80.0 + gpu)
+            if figure == "throttle":
+                values = np.where((np.arange(11) >= 4) & (np.arange(11) < 7) & (gpu == 0), float(throttle), 0.0)
+            info = SeriesInfo(f"gpu-{gpu}/{figure}", group, f"{figure} of GPU {gpu}", unit, None, window_ns)
+            trace.series_of(info).append(time_ns=times, value=values)
+    return trace
+
+
+def rows_of(trace):
+    return {row.key: row for row in plot_rows(trace)}
+
+
+@pytest.fixture
+def widget(qtbot):
+    apply_theme(QApplication.instance(), "dark")
+    timeline = TimelineWidget()
+    timeline.handling = LaneHandling(timeline)
+    qtbot.addWidget(timeline)
+    timeline.resize(1100, 900)
+    timeline.set_trace(make_trace())
+    timeline.show()
+    qtbot.waitExposed(timeline)
+    timeline.repaint()
+    return timeline
+
+
+def keys(widget):
+    return [placed.row.key for placed in widget.lane_layout.rows]
+
+
+def placed_of(widget, key):
+    return next(placed for placed in widget.lane_layout.rows if placed.row.key == key)
+
+
+def reading(widget, key, second):
+    with widget.canvas() as canvas:
+        found = readings(canvas, placed_of(widget, key), widget.scene.origin_ns + round(second * SECOND))
+    return found.text if found is not None else None
+
+
+def below_label(widget, key):
+    with widget.canvas() as canvas:
+        return second_line(canvas, placed_of(widget, key))
+
+
+def x_of(widget, second):
+    with widget.canvas() as canvas:
+        return round(canvas.x_of(np.array([widget.scene.origin_ns + round(second * SECOND)]))[0])
+
+
+def test_every_sampled_figure_has_a_plot_and_some_only_when_asked_for():
+    rows = rows_of(make_trace())
+    assert [key for key, row in rows.items() if row.is_optional] == EXTRA
+    assert rows["memory"].series == ("pss/main", "pss/worker-0", "pss/worker-1")
+    assert rows["ctx_involuntary"].series == ("ctx_involuntary/main", "ctx_involuntary/worker-0", "ctx_involuntary/worker-1")
+    assert not rows["gpu_throttle"].is_optional
+    assert rows_of(make_trace(throttle=0))["gpu_throttle"].is_optional
+
+
+def test_optional_rows_are_shown_hidden_and_remembered():
+    rows = Scene(make_trace()).rows
+    plain = arrange(rows, Arrangement())
+    assert not {row.key for row in (*plain.rows, *plain.hidden)} & set(EXTRA)
+    assert plain.hidden_words == ""
+    chosen = Arrangement().show_extra("threads").show_extra("memory_uss")
+    assert {"threads", "memory_uss"} <= {row.key for row in arrange(rows, Arrangement.from_text(chosen.to_text())).rows}
+    hidden = arrange(rows, chosen.hide(["threads", "cpu"]))
+    assert [row.key for row in hidden.hidden] == ["cpu"]  # an optional row that is hidden is no hidden lane
+    assert "extra" in json.loads(chosen.to_text())
+
+
+def test_further_plots_are_chosen_in_a_menu(widget, monkeypatch):
+    opened = []
+    monkeypatch.setattr(QMenu, "popup", lambda menu, _place: opened.append(menu))
+    changes = QSignalSpy(widget.arrangementChanged)
+    widget.handling.open_plots_menu()
+    actions = {action.text(): action for action in opened[-1].actions()}
+    assert not actions["threads"].isChecked()
+    assert "core" in actions["lost the CPU"].toolTip()
+    actions["threads"].trigger()
+    assert "threads" in keys(widget)
+    widget.handling.open_plots_menu()
+    again = next(action for action in opened[-1].actions() if action.text() == "threads")
+    assert again.isChecked()
+    again.trigger()
+    assert "threads" not in keys(widget)
+    assert changes.count() == 2
+
+
+def test_throttling_is_told_in_words_where_it_happens(widget):
+    assert reading(widget, "gpu_throttle", 5.5) == "hardware thermal slowdown"
+    assert reading(widget, "gpu_throttle", 2.5) == "no throttling"
+    assert below_label(widget, "gpu_throttle") == "hardware thermal slowdown"
+    image = widget.grab().toImage()
+    placed = placed_of(widget, "gpu_throttle")
+    y = round(widget.lane_layout.header_height + placed.y + placed.height - 8)
+    colours = {second: image.pixelColor(x_of(widget, second), y) for second in (2, 6, 9)}
+    assert colours[2] == colours[9] != colours[6]
+    assert colours[6].red() > colours[2].red()
+
+
+def test_spans_of_throttling_last_until_a_reading_says_otherwise():
+    starts, ends, reasons = stretches(np.array([0, 1, 2, 3, 4]), np.array([0, 8, 8, 0x48, 0.0]))
+    assert (starts.tolist(), ends.tolist(), reasons.tolist()) == ([1, 3], [3, 4], [8, 0x48])
+
+
+def test_a_power_limit_is_a_bound_and_no_value_of_its_own(widget):
+    assert below_label(widget, "gpu_power") == "mean 80 W"
+    assert reading(widget, "gpu_power", 5) == "power 80 W   power limit 300 W"
+    assert widget.scene.plot_scale(placed_of(widget, "gpu_power").row) >= 300
+
+
+def test_series_of_several_gpus_are_told_by_their_gpu(widget):
+    assert reading(widget, "gpu_clock", 5) == "SM 80 MHz   memory 80 MHz"
+    widget.set_trace(make_trace(gpus=2))
+    assert reading(widget, "gpu_utilisation", 5) == "GPU 0 80 %   GPU 1 81 %"
+    assert reading(widget, "gpu_clock", 5) == "GPU 0 SM 80 MHz   GPU 0 memory 80 MHz   GPU 1 SM 81 MHz   GPU 1 memory 81 MHz"
+    assert reading(widget, "gpu_throttle", 5) == "GPU 0 hardware thermal slowdown"
+
+
+def test_what_a_gpu_does_not_tell_is_gathered_by_gpu_and_reason():
+    trace = make_trace(gpus=2)
+    for figure in ("power", "memory_clock"):
+        trace.unavailable[f"gpu-1/{figure}"] = "this GPU does not report it"
+    trace.unavailable["gpu-0"] = "the GPU fell off the bus while it was being watched"
+    trace.unavailable[NO_GPU_USED] = "the trial uses no GPU; all are shown"
+    assert [(reason.label, reason.text) for reason in reasons(trace)] == [
+        ("GPU 1", "power, memory clock: this GPU does not report it"),
+        ("GPU 0", "the GPU fell off the bus while it was being watched"),
+        ("GPU", "the trial uses no GPU; all are shown"),
+    ]
+
+
+def test_without_a_gpu_one_line_says_why():
+    trace = make_trace(gpus=0)
+    trace.unavailable["gpu"] = "no NVIDIA driver"
+    trace.unavailable[NO_GPU_USED] = "the trial uses no GPU; all are shown"
+    assert [(reason.key, reason.text) for reason in reasons(trace)] == [("gpu", "no NVIDIA driver")]
+
+
+def test_dashes_of_pcie_cover_only_what_was_measured(widget):
+    """20 ms every second: between two readings nothing is known and nothing is drawn."""
+    placed = placed_of(widget, "gpu_pcie")
+    image = widget.grab().toImage()
+    top = widget.lane_layout.header_height + placed.bar_y
+    x = x_of(widget, 4.5)
+    column = {image.pixelColor(x, y).name() for y in range(round(top), round(top + placed.bar_height - 2))}
+    assert column <= {DARK.base, DARK.grid}
+    assert reading(widget, "gpu_pcie", 4.5) is None
+    assert reading(widget, "gpu_pcie", 4.99) == "80 B/s"
+
+
+def test_of_a_counter_its_growth_within_the_view_is_told(widget):
+    widget.set_arrangement(Arrangement().show_extra("ctx_voluntary"))
+    assert below_label(widget, "ctx_voluntary") == "30 switches in view"
