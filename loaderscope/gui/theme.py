@@ -112,7 +112,7 @@ QTabBar::tab:hover { color: $text; }
 QTabBar::tab:focus { color: $accent; }
 QProgressBar {
   background: $base; border: 1px solid $border; border-radius: 3px; text-align: center; color: $text; min-height: 14px; }
-QProgressBar::chunk { background: $accent; border-radius: 2px; }
+QProgressBar::chunk { background: $accent_pale; border-radius: 2px; }
 QScrollBar:vertical { background: transparent; width: 11px; margin: 0; }
 QScrollBar:horizontal { background: transparent; height: 11px; margin: 0; }
 QScrollBar::handle { background: $border; border-radius: 3px; margin: 2px; }
@@ -195,6 +195,7 @@ def style_sheet(palette: Palette) -> str:
         icons=icons.as_posix(),
         alternate=_mix(palette.base, palette.window, 0.6),
         accent_hover=_mix(palette.accent, palette.text, 0.15),
+        accent_pale=_mix(palette.base, palette.accent, 0.5),  # text is read on it
     )
 
 

@@ -71,6 +71,8 @@ def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) ->
 def duration(nanoseconds: float) -> str:
     """A duration in words with three or four digits, e.g. `262.4 ms`."""
     size = abs(nanoseconds)
+    if not size:
+        return "0 s"
     if size >= 600e9:
         minutes, seconds = divmod(round(size / 1e9), 60)
         return f"{'-' if nanoseconds < 0 else ''}{minutes} min {seconds:02d} s"

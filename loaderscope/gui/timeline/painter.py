@@ -29,6 +29,9 @@ EMPTY_TEXT = "Open a script and press Start: every worker, the main process and 
 PREPARING_TEXT = "Every span is looked through once; the window stays usable meanwhile."
 WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
 
+_OVERHANG_PX = 8.0
+"""So far the last label of the axis may reach beyond the plots."""
+
 
 def paint(
     painter: QPainter,
@@ -105,7 +108,7 @@ def paint_axis(canvas: Canvas) -> None:
     marks = _ticks(canvas)
     _paint_axis_words(canvas, marks)
     canvas.painter.save()
-    canvas.painter.setClipRect(QRectF(canvas.left, layout.axis_y, layout.plot_width, layout.axis_px))
+    canvas.painter.setClipRect(QRectF(canvas.left, layout.axis_y, layout.plot_width + _OVERHANG_PX, layout.axis_px))
     _paint_axis(canvas, marks)
     canvas.painter.restore()
 
@@ -327,7 +330,7 @@ def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
         x = canvas.pixel_at(tick.time)
         canvas.line(x, bottom - 5, x, bottom, palette.muted)
         advance = canvas.small_font.advance(tick.label) + 2
-        at = min(max(x - advance / 2, canvas.left - 1.0), right + 8.0 - advance)
+        at = min(max(x - advance / 2, canvas.left - 1.0), right + _OVERHANG_PX - advance)
         box = QRectF(at, layout.axis_y, advance, bottom - layout.axis_y - 5)
         canvas.text(box, tick.label, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignHCenter)
 

@@ -71,6 +71,8 @@ def paint_scale(canvas: Canvas, placed: PlacedRow) -> None:
     """
     if placed.bar_height < _SCALE_FROM_PX or placed.row.key == THROTTLE_PLOT:
         return
+    if not any(canvas.scene.peak(key) for key in placed.row.series):
+        return  # nothing but zeros has no scale
     text = axis.quantity(round(canvas.scene.plot_scale(placed.row), 1), placed.row.unit)
     advance = canvas.small_font.advance(text)
     box = QRectF(canvas.left + 2, canvas.top + placed.bar_y, advance + 4, canvas.small_font.height)
@@ -110,8 +112,8 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
             grown.append(float(inside[-1] - inside[0]))
     if not means:
         return ""
-    if row.key == "cpu":
-        return f"mean {axis.quantity(round(sum(means)), row.unit)}"
+    if row.key == "cpu" and len(means) > 1:
+        return f"{axis.quantity(round(sum(means)), row.unit)} in all"
     if row.key == "queue_depth":
         return f"mean {means[0]:.1f}"
     if row.key in _COUNTERS:
