@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QPersistentModelIndex, QSignalBlocker, Qt
+from PySide6.QtCore import QItemSelectionModel, QSignalBlocker, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHeaderView, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
@@ -16,6 +14,7 @@ from loaderscope.analysis.results import LateBatch
 from loaderscope.gui.causes import MEANINGS, batches_text, cause_text, worker_text
 from loaderscope.gui.late_search import LateSearch, LateWaits
 from loaderscope.gui.panels.data_table import DataTable
+from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
 from loaderscope.gui.timeline import query
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.gui.words import MISSING, count_text, duration_text, share_text
@@ -36,20 +35,6 @@ LEAST_SHARE = 0.02
 """A wait that takes less of what is in sight is zoomed to."""
 
 EPOCH_COLUMN, CAUSE_COLUMN = 2, 3
-
-Index = QModelIndex | QPersistentModelIndex
-
-
-@dataclasses.dataclass(frozen=True)
-class _Column:
-    """One column: what it sorts by and what is copied (a Python scalar or None), how it reads, and what its title means."""
-
-    title: str
-    tip: str
-    value: Callable[[LateBatch], Any]
-    text: Callable[[LateBatch], str]
-    unit: str = ""
-    is_number: bool = True
 
 
 def _cause(late: LateBatch) -> Cause:
@@ -76,25 +61,25 @@ def _charges_text(late: LateBatch) -> str:
     return "\n".join(lines)
 
 
-def _columns(total_s: float) -> tuple[_Column, ...]:
+def _columns(total_s: float) -> tuple[RowColumn[LateBatch], ...]:
     def share(late: LateBatch) -> float | None:
         return late.wait_s / total_s if total_s else None
 
     return (
-        _Column(
+        RowColumn(
             "wait", "How long the main process waited for the batch", lambda late: late.wait_s, lambda late: duration_text(late.wait_s), "s"
         ),
-        _Column("batch", "Number of the batch within its epoch", lambda late: late.batch, lambda late: str(late.batch)),
-        _Column("epoch", "Number of the epoch", lambda late: late.epoch, lambda late: str(late.epoch)),
-        _Column("cause", "What most of the wait was spent on", reason_text, reason_text, is_number=False),
-        _Column(
+        RowColumn("batch", "Number of the batch within its epoch", lambda late: late.batch, lambda late: str(late.batch)),
+        RowColumn("epoch", "Number of the epoch", lambda late: late.epoch, lambda late: str(late.epoch)),
+        RowColumn("cause", "What most of the wait was spent on", reason_text, reason_text, is_number=False),
+        RowColumn(
             "held up",
             "How many later batches were ready and had to wait for this one, as batches are handed out in order",
             lambda late: late.held_up,
             lambda late: str(late.held_up) if late.held_up else MISSING,
         ),
-        _Column("of all", "Part of all waiting for batches in this trial", share, lambda late: share_text(share(late))),
-        _Column(
+        RowColumn("of all", "Part of all waiting for batches in this trial", share, lambda late: share_text(share(late))),
+        RowColumn(
             "starts",
             "Begin of the wait, from the first record of the trial",
             lambda late: late.start_s,
@@ -104,83 +89,20 @@ def _columns(total_s: float) -> tuple[_Column, ...]:
     )
 
 
-class LateBatchesModel(QAbstractTableModel):
-    """Waits, as they were found; sorts by itself."""
+class LateBatchesModel(RowsModel[LateBatch]):
+    """Waits, as they were found."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._rows: list[LateBatch] = []
-        self._columns = _columns(0.0)
-        self._sort: tuple[int, Qt.SortOrder] = (0, Qt.SortOrder.DescendingOrder)
+        super().__init__(_columns(0.0), 0, _charges_text, parent)
 
-    def set_rows(self, rows: Sequence[LateBatch], total_s: float) -> None:
+    def set_waits(self, rows: Sequence[LateBatch], total_s: float) -> None:
         """Shows other waits; `total_s` is all waiting of the trial."""
-        self.beginResetModel()
         self._columns = _columns(total_s)
-        self._rows = self._sorted(rows)
-        self.endResetModel()
-
-    @property
-    def titles(self) -> list[str]:
-        """Titles of what is copied."""
-        return [f"{column.title} ({column.unit})" if column.unit else column.title for column in self._columns]
-
-    def row(self, row: int) -> LateBatch:
-        return self._rows[row]
+        self.set_rows(rows)
 
     def find(self, late: LateBatch) -> int | None:
         """The row of the same wait."""
         return next((at for at, row in enumerate(self._rows) if (row.epoch, row.batch) == (late.epoch, late.batch)), None)
-
-    def copied_row(self, row: int) -> list[Any]:
-        """The values of a row, as they are copied."""
-        return [column.value(self._rows[row]) for column in self._columns]
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._rows)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._columns)
-
-    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        self._sort = (column, order)
-        self.layoutAboutToBeChanged.emit()
-        before = [(index, self._rows[index.row()]) for index in self.persistentIndexList()]
-        self._rows = self._sorted(self._rows)
-        for index, late in before:
-            self.changePersistentIndex(index, self.index(self._rows.index(late), index.column()))
-        self.layoutChanged.emit()
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        column = self._columns[section]
-        values = {
-            Qt.ItemDataRole.DisplayRole: column.title,
-            Qt.ItemDataRole.ToolTipRole: column.tip,
-            Qt.ItemDataRole.TextAlignmentRole: Qt.AlignmentFlag.AlignCenter if column.is_number else _alignment(column),
-        }
-        return values.get(Qt.ItemDataRole(role))
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid():
-            return None
-        late, column = self._rows[index.row()], self._columns[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return column.text(late)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _charges_text(late)
-        return _alignment(column) if role == Qt.ItemDataRole.TextAlignmentRole else None
-
-    def _sorted(self, rows: Sequence[LateBatch]) -> list[LateBatch]:
-        column, order = self._sort
-        value = self._columns[column].value
-        known = sorted((row for row in rows if value(row) is not None), key=value, reverse=order == Qt.SortOrder.DescendingOrder)
-        return known + [row for row in rows if value(row) is None]
-
-
-def _alignment(column: _Column) -> Qt.AlignmentFlag:
-    return (Qt.AlignmentFlag.AlignRight if column.is_number else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
 
 
 def summary_text(late: LateWaits) -> str:
@@ -212,7 +134,7 @@ class LateBatchesPanel(QWidget):
         super().__init__(parent)
         self._timeline = timeline
         self.model = LateBatchesModel()
-        self.table = DataTable("Costliest waits for batches", self.model.titles, self.model.copied_row)
+        self.table = DataTable("Costliest waits for batches", self.model.titles, self.model.values)
         self.table.setModel(self.model)
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
@@ -248,7 +170,7 @@ class LateBatchesPanel(QWidget):
         kept = self.model.row(current.row()) if current.isValid() else None
         rows = late.costliest if late is not None else ()
         with QSignalBlocker(self.table.selectionModel()):
-            self.model.set_rows(rows, int(late.waits.duration_ns.sum()) / 1e9 if late is not None else 0.0)
+            self.model.set_waits(rows, int(late.waits.duration_ns.sum()) / 1e9 if late is not None else 0.0)
             at = self.model.find(kept) if kept is not None else None
             if at is not None:
                 kind = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows

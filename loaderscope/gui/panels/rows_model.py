@@ -62,7 +62,10 @@ class RowsModel(QAbstractTableModel, Generic[Row]):
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         self._sort = (column, order)
         self.layoutAboutToBeChanged.emit()
+        before = [(index, self._rows[index.row()]) for index in self.persistentIndexList()]
         self._rows = self._sorted(self._rows)
+        for index, row in before:  # what was selected stays selected
+            self.changePersistentIndex(index, self.index(self._rows.index(row), index.column()))
         self.layoutChanged.emit()
 
     def _sorted(self, rows: Sequence[Row]) -> list[Row]:
