@@ -23,6 +23,8 @@ from loaderscope.gui.commands import matching
 from loaderscope.gui.figures import ensure_application
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.startup import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
+from loaderscope.gui.report.blocks import Picture, Table
+from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.session.verdict import judge
 from loaderscope.sweep.request import Axes
 
@@ -193,7 +195,7 @@ def test_modules_lie_below_those_that_import_them_and_sort_by_seconds(filled):
 
 def test_lines_of_the_script_show_their_text(filled):
     filled.show_view(IMPORTS, LINES)
-    assert texts_of(filled.lines, 1) == ["import torch", "TABLE = build()"]
+    assert texts_of(filled.lines, 4) == ["import torch", "TABLE = build()"]
     assert texts_of(filled.lines, 2) == ["0 s", "0.40 s"]
     assert "9, with 0.40 s" in filled.sentence.whole
 
@@ -274,6 +276,23 @@ def test_a_long_sentence_is_cut_and_whole_in_its_tool_tip(panel):
     panel.sentence.tell(text)
     assert panel.sentence.text().endswith("…") and panel.sentence.toolTip() == text
     assert panel.sentence.height() < panel.height() / 2
+
+
+# In a report
+
+
+def test_a_report_has_all_that_the_session_tells_of_the_start(qapp, run, results):
+    blocks = startup_blocks(run, results, judge(run, results).experiment)
+    captions = [block.caption for block in blocks if isinstance(block, Picture)]
+    assert len(captions) == 2 + len(PAINT)
+    assert all(not block.figure(500).image(1.0).isNull() for block in blocks if isinstance(block, Picture))
+    sent, imports = (block for block in blocks if isinstance(block, Table))
+    assert [row.cells[0] for row in sent.rows] == ["dataset.rows", "collate_fn", "dataset.root"]
+    assert imports.rows[1].cells == ("numpy", "torch", "0.30 s", "0.30 s")
+
+
+def test_a_report_says_nothing_of_what_was_not_measured(run):
+    assert startup_blocks(dataclasses.replace(run, sent=None), [], None) == ()
 
 
 # In the window

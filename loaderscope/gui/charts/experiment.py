@@ -167,7 +167,7 @@ def _break_even_rows(found: Sequence[BreakEven], palette: Palette) -> list[_Row]
             if one.epoch_s is not None
         ]
         lengths = ["never" if one.batches is None else batches_text(one.batches) for one in ordered]
-        rows.append(_Row(label, tuple(bars), " / ".join(lengths)))
+        rows.append(_Row(label, tuple(bars), " / ".join(dict.fromkeys(lengths))))
     return rows
 
 

@@ -16,7 +16,7 @@ from loaderscope.gui.theme import current_palette
 from loaderscope.gui.words import bytes_text, duration_text, share_text
 
 SECONDS_ROLE = int(Qt.ItemDataRole.UserRole)
-WIDE_PX = 170
+WIDE_PX = 140
 OPENED_SHARE = 0.1
 """Modules whose imports take such a part of all are shown with what they import."""
 
@@ -83,13 +83,13 @@ class LinesTable(RowsTable):
     def __init__(self) -> None:
         columns: list[RowColumn[LineCost]] = [
             RowColumn("line", "Its number in the script", lambda line: line.line, lambda line: str(line.line)),
-            RowColumn("text", "What stands there", lambda line: line.text, lambda line: line.text, "", False),
+            RowColumn("total", "Seconds on it", lambda line: line.seconds, lambda line: duration_text(line.seconds), "s"),
             RowColumn("own", "Seconds on it without imports", _own_seconds, lambda line: duration_text(_own_seconds(line)), "s"),
             RowColumn("imports", "Seconds of imports on it", lambda line: line.import_s, lambda line: duration_text(line.import_s), "s"),
-            RowColumn("total", "Seconds on it", lambda line: line.seconds, lambda line: duration_text(line.seconds), "s"),
+            RowColumn("text", "What stands there", lambda line: line.text, lambda line: line.text, "", False),
         ]
-        model: RowsModel[LineCost] = RowsModel(columns, 4, lambda line: f"line {line.line}: {line.text}")
-        super().__init__("Lines of the script's top level", model, 1, 4)
+        model: RowsModel[LineCost] = RowsModel(columns, 1, lambda line: f"line {line.line}: {line.text}")
+        super().__init__("Lines of the script's top level", model, 4, 1)
         self._lines = model
 
     def show_lines(self, lines: Sequence[LineCost]) -> None:
