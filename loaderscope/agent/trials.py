@@ -66,6 +66,7 @@ class _Loop(NamedTuple):
     transfer: Optional[Transfer]
     feed: Feed
     clock: Optional[DeviceClock]
+    step_clock: Optional[DeviceClock]  # None where the step is only simulated: its time is not the device's
     counts_lengths: bool
     asks_pinned: bool
     sampler: Optional[CountingSampler]  # where a batch comes of everything that it hands out
@@ -112,6 +113,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
             transfer,
             feed,
             clock,
+            clock if order.consumer.kind in ("script", "cuda") else None,
             by_length and loader.batch_sampler is not None,
             _can_pin(order),
             None if by_length or made_loaders.iterates_its_own_way(loader) else sampler,
@@ -176,7 +178,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
         loop: what happens to a batch.
         after_batch: of an epoch that is not measured: called after each batch, and says whether to leave.
     """
-    step, transfer, clock = loop.step, loop.transfer, loop.clock
+    step, transfer, clock, step_clock = loop.step, loop.transfer, loop.clock, loop.step_clock
     begin, end, delivered_batch = instrument.begin, instrument.end, instrument.delivered_batch
     copies = transfer.stream if transfer is not None else None
     moved = stepped = None
@@ -207,11 +209,11 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             end(State.TRANSFER, number)
             moved = (before, clock.mark(copies)) if clock is not None else None
         if step is not None:
-            before = None if clock is None else moved[1] if moved is not None and copies is None else clock.mark()
+            before = None if step_clock is None else moved[1] if moved is not None and copies is None else step_clock.mark()
             begin(State.STEP, number)
             step(batch)
             end(State.STEP, number)
-            stepped = (before, clock.mark()) if clock is not None else None
+            stepped = (before, step_clock.mark()) if step_clock is not None else None
         if clock is not None:
             clock.add(number, moved, stepped)
             clock.poll()

@@ -122,6 +122,8 @@ def _device_done(trace: Trace) -> Spans | None:
     if busy is None:
         return None
     steps = busy.pick(busy.state == int(State.DEVICE_STEP))
+    if not steps and spans_of(trace, MAIN, State.STEP):  # a simulated step, of which the device knows nothing
+        return None
     busy = steps or busy
     return busy.pick(np.lexsort((busy.end_ns, busy.batch)))
 

@@ -15,6 +15,7 @@ from loaderscope.sweep.attachment import error_info
 from loaderscope.sweep.last_words import last_words, longest, of_dead
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.telemetry.samples import append_samples
+from loaderscope.trace.lanes import CPU_STEP
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader, stacks
 
@@ -40,7 +41,7 @@ def step_label(order: TrialOrder) -> str | None:
     if order.consumer.kind in ("sleep", "burn"):
         return "simulated step"
     if order.consumer.kind == "script" and order.device in (None, "cpu"):
-        return "step (CPU)"
+        return CPU_STEP
     return None
 
 

@@ -54,6 +54,10 @@ def depth_of(state: State, in_main: bool) -> int:
     return DEPTHS.get(state, 0)
 
 
+CPU_STEP = "step (CPU)"
+"""Label of the step's lane where it is the script's own and no device is known."""
+
+
 def step_lane(label: str) -> Lane:
     """The consumer's step where no device tells its busy periods: named for what it is, "step (CPU)" or "simulated step"."""
     return Lane("step", "device", label, 2)

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from loaderscope.agent.layout import COMPLETE, State
+from loaderscope.agent.layout import COMPLETE, FORM_BITS, INSTANT, State
 from loaderscope.trace import lanes
 from loaderscope.trace.decode import Batch, Epochs, Ints, Matcher, Spans, depth, groups, points
 from loaderscope.trace.flight import Flights
@@ -29,7 +29,8 @@ class TraceReader:
         log_dir: the folder that the trial's processes write to; it need not exist yet.
         trace: filled by `poll` and `finish`.
         num_workers: workers of the trial, whose lanes are then there from the start.
-        step_label: if given, main's STEP spans are repeated on a lane of this name (for machines without device events).
+        step_label: if given, main's STEP spans are repeated on a lane of this name (for machines without device events); not
+            those of a step on the CPU once a device tells its times, which it does before the first step.
     """
 
     def __init__(self, log_dir: str | pathlib.Path, trace: Trace, num_workers: int | None = None, step_label: str | None = None) -> None:
@@ -70,6 +71,8 @@ class TraceReader:
         if len(batch):
             self._note_times(batch)
             self._epochs.learn(batch)
+            if self._step_lane is not None and self._step_lane.label == lanes.CPU_STEP and _tells_device_times(batch):
+                self._step_lane = None
         others = self._imports.take_out(batch)
         spans = self._matcher.match(others)
         self._add_spans(spans.then(self._close_open(final)), *self._imports.ended(others, final))
@@ -131,3 +134,7 @@ class TraceReader:
         columns = (lane, depths, state, begun.records["time_ns"], self._matcher.open_batches(self._epochs))
         rows = zip(*(column.tolist() for column in columns), strict=True)
         self._trace.open_spans = tuple(OpenSpan(self._sources.lane(number).key, *rest) for number, *rest in rows)
+
+
+def _tells_device_times(batch: Batch) -> bool:
+    return bool((batch.records["kind"] == (State.DEVICE_ANCHOR << FORM_BITS | INSTANT)).any())

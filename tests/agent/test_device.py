@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaderscope.agent import device, instrument
+from loaderscope.agent import device, instrument, trials
 from loaderscope.agent.layout import State
+from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder
 
 START_NS = 7_000_000_000_000
 
@@ -221,3 +222,48 @@ def test_a_machine_without_an_accelerator_says_so():
     clock, reason = device.device_clock(None, uses_device=True)
     assert clock is None
     assert reason == "device times are not available: torch sees no accelerator"
+
+
+class ToldClock:
+    """Keeps what the loop tells a clock."""
+
+    note = ""
+
+    def __init__(self):
+        self.marks, self.batches, self.polls = 0, [], 0
+
+    def mark(self, stream=None):
+        self.marks += 1
+        return self.marks
+
+    def add(self, batch, transfer, step):
+        self.batches.append((transfer, step))
+
+    def poll(self):
+        self.polls += 1
+
+    def finish(self):
+        self.batches.append("finished")
+
+
+@pytest.mark.parametrize(
+    ("consumer", "device_name", "told"),
+    [
+        (Consumer("script"), None, [(None, (1, 2)), (None, (3, 4))]),
+        (Consumer("script"), "cpu", [((1, 2), (2, 3)), ((4, 5), (5, 6))]),  # the end of the copy is the begin of the step
+        (Consumer("sleep", 0.1), "cpu", [((1, 2), None), ((3, 4), None)]),  # a simulated step is no work of the device
+        (Consumer("none"), "cpu", [((1, 2), None), ((3, 4), None)]),
+    ],
+)
+def test_only_what_the_device_does_is_marked_on_it(monkeypatch, tmp_path, consumer, device_name, told):
+    clock = ToldClock()
+    monkeypatch.setattr(trials, "device_clock", lambda name, uses_device: (clock, ""))
+    dataset = torch.utils.data.TensorDataset(torch.rand(8, 2))
+    feed = trials.Feed(dataset, {"train_step": lambda batch: batch[0].sum()})
+    order = TrialOrder(0, str(tmp_path / "log"), TrialConfig(0, 4), batches=2, consumer=consumer, device=device_name)
+    try:
+        trials.run_trial(order, feed)
+    finally:
+        instrument.uninstall()
+    assert clock.batches == [*told, "finished"]
+    assert clock.polls == 2

@@ -12,9 +12,10 @@ from loaderscope.agent.messages import Consumer, TrialOrder, TrialOutcome
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.results import GpuWindow, OperatorCost
 from loaderscope.analysis.settings import combine
+from loaderscope.analysis.spans import spans_of
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep.sink import PlannedTrial
-from loaderscope.trace.lanes import DEVICE_EXACT_LANE, MAIN_LANE
+from loaderscope.trace.lanes import DEVICE_EXACT_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
 
 
 @pytest.mark.parametrize("device_ns", [5 * MS, 11 * MS, 14 * MS])
@@ -94,6 +95,17 @@ def test_what_follows_the_measured_epochs_changes_no_figure():
     assert len(row.epochs) == 1
     assert dataclasses.replace(row, own_cost=None) == dataclasses.replace(alone, own_cost=None)
     assert len(measure_trace(two_epochs(), config_of(2), 60, epochs=2).epochs) == 2
+
+
+def test_copies_beside_a_simulated_step_do_not_end_its_batches():
+    trace = synthetic.make_trace(num_workers=0, batches=20, step_ns=5 * MS, transfer_ns=1 * MS)
+    alone = measure_trace(synthetic.make_trace(num_workers=0, batches=20, step_ns=5 * MS, transfer_ns=1 * MS), config_of(0), 20)
+    steps = spans_of(trace, "main", State.TRANSFER)
+    rows = {"start_ns": steps.start_ns, "end_ns": steps.end_ns, "batch": steps.batch, "value": steps.value}
+    trace.track(DEVICE_TRANSFER_LANE, 0).append(**rows, state=[int(State.DEVICE_TRANSFER)] * steps.size)
+    row = measure_trace(trace, config_of(0), 20)
+    assert row.samples_per_second == alone.samples_per_second
+    assert 0 < row.gpu_busy_share < 0.2
 
 
 def test_the_stated_error_of_device_times_is_the_worst_anchors():

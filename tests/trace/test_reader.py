@@ -216,6 +216,16 @@ def test_steps_are_repeated_on_a_lane_with_the_given_name(log_dir):
         np.testing.assert_array_equal(column, expected[name])
 
 
+def test_a_step_is_not_said_to_be_on_the_cpu_where_a_device_tells_its_times(log_dir):
+    simulation = simulate(device_ns=1 * MS)
+    main = simulation.processes[0]
+    main.instant(main.opened_ns + 1, State.DEVICE_ANCHOR, 4_000)
+    main.records.insert(0, main.records.pop())
+    write_logs(simulation, log_dir)
+    assert "step" not in read_at_once(log_dir, step_label=lanes.CPU_STEP).lanes
+    assert "step" in read_at_once(log_dir, step_label="simulated step").lanes
+
+
 def test_what_is_open_is_told_and_closed_at_the_end(log_dir):
     simulation = simulate(batches=4)
     stop_ns = next(r.time_ns for r in simulation.processes[1].records if r.state == State.COLLATE)
