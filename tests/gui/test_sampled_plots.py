@@ -1,5 +1,6 @@
 """Plots of sampled values: which there are, what is shown only when asked for, and GPUs in words."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,12 @@ from PySide6.QtTest import QSignalSpy
 from PySide6.QtWidgets import QApplication, QMenu
 from synthetic import MS, SECOND
 
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import Estimate, SettingResult
 from loaderscope.gui.palette import DARK
+from loaderscope.gui.panels.results import COLUMNS, visible_columns
+from loaderscope.gui.panels.sweep import SweepPanel
+from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.theme import apply_theme
 from loaderscope.gui.timeline.arrangement import Arrangement, arrange
 from loaderscope.gui.timeline.lane_handling import LaneHandling
@@ -19,6 +25,7 @@ from loaderscope.gui.timeline.plots import readings
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.throttling import stretches
 from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.sweep.request import Request
 from loaderscope.trace.model import NO_GPU_USED, SeriesInfo
 
 PROCESS_SERIES = {
@@ -209,3 +216,28 @@ def test_dashes_of_pcie_cover_only_what_was_measured(widget):
 def test_of_a_counter_its_growth_within_the_view_is_told(widget):
     widget.set_arrangement(Arrangement().show_extra("ctx_voluntary"))
     assert below_label(widget, "ctx_voluntary") == "30 switches in view"
+
+
+def test_pcie_is_offered_only_where_there_is_a_gpu_and_says_what_it_costs(qtbot):
+    panel = SweepPanel()
+    qtbot.addWidget(panel)
+    request = Request("/x/train.py")
+    assert not panel.pcie.isVisibleTo(panel)
+    panel.set_environment(["fork"], "fork", True)
+    assert panel.pcie.isVisibleTo(panel)
+    assert "20 ms" in panel.pcie.toolTip()
+    assert not panel.apply_to(request).pcie
+    panel.show_request(dataclasses.replace(request, pcie=True))
+    assert panel.apply_to(request).pcie
+    panel.set_environment(["fork"], "fork", False)
+    assert not panel.apply_to(request).pcie
+
+
+def test_energy_has_a_column_where_it_was_measured():
+    def titles(joules):
+        result = SettingResult(TrialConfig(), [0], Estimate(100.0), *[None] * 11, energy_per_1000_samples_j=joules)
+        row = SettingRow(result.config, [], result, "ok", 0)
+        return {COLUMNS[index].title: COLUMNS[index].text(row) for index in visible_columns([row])}
+
+    assert titles(42.0)["J/1000"] == "42.0"
+    assert "J/1000" not in titles(None)

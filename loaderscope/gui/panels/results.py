@@ -144,11 +144,17 @@ COLUMNS: tuple[Column, ...] = (
         "Largest sum of PSS over main and workers at one time (PSS: shared pages counted by share)",
         bytes_text,
     ),
+    _measured(
+        "energy_per_1000_samples_j",
+        "J/1000",
+        "Joules that the GPUs of the trial take for 1,000 samples of the steady state, by their energy counters",
+        rate_text,
+    ),
 )
 
 
 ALWAYS_SHOWN_AXES = {"workers", "batch", "start"}
-_WHERE_MEASURED = {"accel.", "GPU busy", "GPU stall", "GPU other"}
+_WHERE_MEASURED = {"accel.", "GPU busy", "GPU stall", "GPU other", "J/1000"}
 
 
 def visible_columns(rows: list[SettingRow]) -> set[int]:

@@ -8,7 +8,18 @@ import multiprocessing
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.gui.panels.chips import AxisChips
@@ -51,6 +62,11 @@ TIPS = {
     "persistent": "persistent_workers: workers stay alive between epochs instead of being started again for each",
     "in order": "in_order: batches are handed out in the sampler's order; off lets a ready batch pass a slow one",
 }
+
+PCIE_TIP = (
+    "What goes over PCIe to and from each GPU of the trial, measured by NVML every 2 seconds.\n"
+    "Each reading waits 20 ms a direction in a thread of its own, and sees only those 20 ms."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +195,11 @@ class SweepPanel(QWidget):
         for text, seconds in BUDGETS:
             self.budget.addItem(text, seconds)
         layout.addWidget(self.budget)
+        self.pcie = QCheckBox("Read PCIe throughput")
+        self.pcie.setToolTip(PCIE_TIP)
+        self.pcie.hide()
+        self.pcie.toggled.connect(self._report)
+        layout.addWidget(self.pcie)
         self.consumer.currentIndexChanged.connect(self._report)
         self.consumer_ms.valueChanged.connect(self._report)
         self.budget.currentIndexChanged.connect(self._report)
@@ -224,7 +245,7 @@ class SweepPanel(QWidget):
         """Tab goes through the panel as it is read; chips that came later would otherwise be last of the whole window."""
         chips = [widget for axis in self._axes for widget in axis.focus_order()]
         sizes = (self.batches, self.epochs, self.repeats, self.train_epochs)
-        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget)):
+        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.pcie)):
             QWidget.setTabOrder(first, second)
 
     def _keep_batch_size(self) -> None:
@@ -261,6 +282,7 @@ class SweepPanel(QWidget):
         if start_methods:
             chosen = [method for method in self.start_method.values() if method in start_methods]
             self.start_method.set_values(start_methods, chosen or [default or start_methods[0]])
+        self.pcie.setVisible(has_gpu)
         self.pin_memory.set_unavailable("" if has_gpu else "off: there is no GPU to pin memory for")
 
     def set_current(self, current: TrialConfig | None, own_batches: bool = False) -> None:
@@ -296,6 +318,7 @@ class SweepPanel(QWidget):
             repeats=self.repeats.value(),
             train_epochs=self.train_epochs.value(),
             max_seconds=self.budget.currentData(),
+            pcie=self.pcie.isVisibleTo(self) and self.pcie.isChecked(),
         )
 
     def startup_request(self, request: Request) -> Request:
@@ -349,6 +372,7 @@ class SweepPanel(QWidget):
         self.repeats.setValue(request.repeats)
         self.train_epochs.setValue(request.train_epochs)
         self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
+        self.pcie.setChecked(request.pcie)
         self._quiet = False
         self._report()
 
