@@ -29,7 +29,6 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._messages: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
         self._on_end = on_end
-        self._pid = os.getpid()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._close_in_child)
 

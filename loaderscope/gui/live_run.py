@@ -44,11 +44,6 @@ class LiveRun(QObject):
         return self._thread is not None and self._timer.isActive()
 
     @property
-    def interval_ms(self) -> int:
-        """How often the window looks, now."""
-        return self._timer.interval()
-
-    @property
     def error(self) -> ErrorInfo | None:
         """Why the last sweep could not run."""
         return self._thread.error if self._thread is not None else None

@@ -247,7 +247,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     limits.add_argument(
         "--forkserver-preload",
         metavar="MODULE,…",
-        type=several(str),
+        type=several(module_name),
         default=(),
         help="modules that a fork server imports before its workers",
     )

@@ -113,6 +113,7 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: pathlib.Path) -> No
         ("--timeout", "nan", "not a number of seconds"),
         ("--current", "workers=2", "num_workers"),
         ("--arg", "root", "NAME=VALUE"),
+        ("--forkserver-preload", "torch,scipy stats", "'scipy stats' is not the name of a module"),
     ],
 )
 def test_a_wrong_option_says_what_is_wrong(

@@ -57,7 +57,7 @@ def test_panning_pauses_following_and_end_resumes_it(live, qtbot):
     timeline.refresh()
     assert timeline.visible_range_ns() == before
     press(timeline, Key.Key_End)
-    assert timeline.is_following
+    assert timeline.navigator.following
     assert timeline.visible_range_ns()[1] >= trace.newest_ns
 
 
@@ -115,4 +115,4 @@ def test_the_end_of_a_trial_shows_all_of_it(live):
     low, high = timeline.visible_range_ns()
     assert low <= trace.origin_ns
     assert high >= trace.newest_ns
-    assert not timeline.is_following
+    assert not timeline.navigator.following

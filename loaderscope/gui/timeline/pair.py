@@ -100,11 +100,6 @@ class TimelinePair(QSplitter):
         if had_focus:
             self.first.setFocus()
 
-    def visible_since_first_batch(self) -> tuple[float, float]:
-        """The visible range, nanoseconds since the first batch."""
-        view, zero = self.first.viewport, self._zero(self.first)
-        return view.start - zero, view.end - zero
-
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The crosshair goes through both."""
         if self.is_compared and isinstance(watched, TimelineWidget):

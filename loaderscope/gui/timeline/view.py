@@ -141,14 +141,6 @@ class TimelineWidget(TimelineSurface):
             self.navigator.fit_all()
             self._range_changed()
 
-    @property
-    def is_live(self) -> bool:
-        return self._live
-
-    @property
-    def is_following(self) -> bool:
-        return self.navigator.following
-
     def show_range(self, start_ns: int, end_ns: int) -> None:
         """Shows a range of absolute time."""
         if self.preparing:
