@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import shiboken6
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 Answer = TypeVar("Answer")
 
@@ -43,7 +43,9 @@ class Latest(Generic[Answer]):
             self._waiting = work
             return
         self._busy = True
-        threading.Thread(target=_work, args=(work, self._bell), name="loaderscope-latest", daemon=True).start()
+        thread = threading.Thread(target=_work, args=(work, self._bell), name="loaderscope-latest", daemon=True)
+        # once the window has done what it is at: the interpreter runs one of both at a time
+        QTimer.singleShot(0, self._bell, thread.start)
 
     def forget(self) -> None:
         """No answer is wanted any more."""

@@ -70,6 +70,11 @@ class AxisChips(QWidget):
         everything: list[Any] = [*offered, *(value for value in chosen if value not in offered)]
         if self._limits is not None:
             everything.sort()
+        if everything == self.offered():  # as it mostly is: making chips anew is what takes time
+            for value, chip in self._chips:
+                chip.setChecked(value in chosen)
+            self.changed.emit()
+            return
         for _, chip in self._chips:
             self._flow.removeWidget(chip)
             chip.setParent(None)

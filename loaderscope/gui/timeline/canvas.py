@@ -51,9 +51,10 @@ class TextFont:
         self.font.setBold(bold)
         metrics = QFontMetricsF(self.font)
         self.height, self.ascent = metrics.height(), metrics.ascent()
-        self.advance = functools.lru_cache(maxsize=4096)(metrics.horizontalAdvance)
+        # wrapped, as asking a method of Qt for its help text, which `lru_cache` copies, loads all signatures of Qt
+        self.advance = functools.lru_cache(maxsize=4096)(lambda text: metrics.horizontalAdvance(text))
         self.digit_advance = max(self.advance(digit) for digit in "0123456789")
-        self._elided = functools.lru_cache(maxsize=4096)(metrics.elidedText)
+        self._elided = functools.lru_cache(maxsize=4096)(lambda text, mode, width: metrics.elidedText(text, mode, width))
 
     def fitted(self, text: str, width: float) -> str:
         """A text, shortened to a width."""
