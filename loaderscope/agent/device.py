@@ -82,6 +82,7 @@ class DeviceClock:
         self._asked: Optional[Any] = None  # an anchor that had not been passed yet
         self._asked_ns = 0
         self._narrowest_ns = 1 << 62
+        self._waits_for_anchor = False  # the first batch that is pending lies after the newest one
         self._accept(self._waited_anchor())
         self._next_try_ns = time.perf_counter_ns() + _TRY_EVERY_NS
 
@@ -151,13 +152,14 @@ class DeviceClock:
     def _accept(self, anchor: _Anchor) -> None:
         since_ms = self._anchors[-1].event.elapsed_time(anchor.event) if self._anchors else 0.0
         self._anchors.append(anchor._replace(since_ms=since_ms))
+        self._waits_for_anchor = False
         self._narrowest_ns = min(self._narrowest_ns, anchor.half_ns)
         rounded_ns = int(since_ms * 1e6 * _FLOAT32_STEP) + 1
         instrument.instant(State.DEVICE_ANCHOR, anchor.half_ns + _RESOLUTION_NS + rounded_ns)
 
     def _place_first(self, is_last: bool) -> bool:
         """Records the first batch that waits for it; says whether it could. `is_last`: no later anchor will come."""
-        if not self._pending or len(self._anchors) < 2:
+        if not self._pending or self._waits_for_anchor:
             return False
         done = self._pending[0]
         ended = (done.step or done.transfer)[1]  # type: ignore[index]
@@ -165,6 +167,7 @@ class DeviceClock:
             return False
         end_ns = self._host_ns(ended, is_last)
         if end_ns is None:
+            self._waits_for_anchor = True
             return False
         self._pending.popleft()
         if done.step is not None:
