@@ -52,9 +52,9 @@ class TextFont:
         metrics = QFontMetricsF(self.font)
         self.height, self.ascent = metrics.height(), metrics.ascent()
         # wrapped, as asking a method of Qt for its help text, which `lru_cache` copies, loads all signatures of Qt
-        self.advance = functools.lru_cache(maxsize=4096)(lambda text: metrics.horizontalAdvance(text))
+        self.advance = functools.lru_cache(maxsize=4096)(lambda text: metrics.horizontalAdvance(text))  # noqa: PLW0108
         self.digit_advance = max(self.advance(digit) for digit in "0123456789")
-        self._elided = functools.lru_cache(maxsize=4096)(lambda text, mode, width: metrics.elidedText(text, mode, width))
+        self._elided = functools.lru_cache(maxsize=4096)(lambda text, mode, width: metrics.elidedText(text, mode, width))  # noqa: PLW0108
 
     def fitted(self, text: str, width: float) -> str:
         """A text, shortened to a width."""
