@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.charts.figure import chart_figure
+from loaderscope.gui.charts.figure import CHART_SIZE, chart_figure
 from loaderscope.gui.figure_export import FIRST, SIGHT, Options, Subject
 from loaderscope.gui.figures import Figure, caption_of
 from loaderscope.gui.timeline.figure import timeline_figure
@@ -64,4 +64,5 @@ def chart_subject(chart: Chart[Any], run: Run | None, trial: str) -> Subject:
     """What a chart shows now."""
     paint, data, name = chart.painted_by, chart.data, chart.accessibleName()
     settings = trial if run is None or run.request.batches is None else f"{trial} · {run.request.batches} batches a trial"
-    return Subject(name, lambda _options: chart_figure(paint, data, title=name, caption=caption_of(run, settings)))
+    size = CHART_SIZE[0], max(CHART_SIZE[1], chart.minimumHeight())  # as high as its rows need
+    return Subject(name, lambda _options: chart_figure(paint, data, title=name, caption=caption_of(run, settings), size=size))

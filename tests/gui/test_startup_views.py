@@ -25,6 +25,7 @@ from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.startup import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
 from loaderscope.gui.report.blocks import Picture, Table
 from loaderscope.gui.report.startup import startup_blocks
+from loaderscope.gui.subjects import chart_subject
 from loaderscope.session.verdict import judge
 from loaderscope.sweep.request import Axes
 
@@ -276,6 +277,13 @@ def test_a_long_sentence_is_cut_and_whole_in_its_tool_tip(panel):
     panel.sentence.tell(text)
     assert panel.sentence.text().endswith("…") and panel.sentence.toolTip() == text
     assert panel.sentence.height() < panel.height() / 2
+
+
+def test_a_chart_of_many_rows_is_exported_as_high_as_they_need(filled, run, results):
+    many = [dataclasses.replace(results[1], id=number, config=config_of(number + 1, start_method="spawn")) for number in range(30)]
+    filled.show_results(many, 1, run)
+    figure = chart_subject(filled.chart, run, "").make(None)
+    assert figure.height > 30 * 16 and not figure.image(1.0).isNull()
 
 
 # In a report
