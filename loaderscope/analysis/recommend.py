@@ -200,6 +200,8 @@ def _costlier(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
 
 def duration(seconds: float) -> str:
     """A time span in words that fit its size."""
+    if 0 < seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:

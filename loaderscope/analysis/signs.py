@@ -18,6 +18,9 @@ NS = 1e-9
 LATE_FACTOR = 4.0
 """A fetch is late when it takes this many times the median."""
 
+LEAST_LATE_NS = 5_000_000
+"""A shorter fetch is no slow sample, however short the others are: that much comes from how the system schedules processes."""
+
 MAX_LATE_BATCHES = 5
 MIN_GROWTH_SAMPLES = 5
 MIN_GROWTH_SECONDS = 4.0
@@ -64,7 +67,7 @@ def _held_up_share(waits: Waits, steady: Steady) -> float | None:
 def _late_batches(trace: Trace, epochs: list[EpochRun], waits: Waits, median_ns: float) -> list[LateBatch]:
     """The batches after the first of an epoch with the slowest fetches that main had to wait for as well."""
     fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
-    late = (fetch_ns > LATE_FACTOR * median_ns) & (waits.duration_ns > median_ns)
+    late = (fetch_ns > max(LATE_FACTOR * median_ns, LEAST_LATE_NS)) & (waits.duration_ns > median_ns)
     late &= ~np.isin(waits.batch, np.array([epoch.batch[0] for epoch in epochs if epoch.batches], np.int64))
     waits = waits.pick(np.flatnonzero(late))
     return [late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Set
 
 from loaderscope.analysis.quantities import share_text
 
 GAP = "  "
+
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:[µm]?s|min|h|[kMGT]?B)\b)")
+_HARD_SPACE = "\u00a0"
 
 
 def align(rows: list[list[str]], left: Set[int]) -> list[str]:
@@ -21,7 +25,8 @@ def align(rows: list[list[str]], left: Set[int]) -> list[str]:
 
 def wrap(text: str, width: int, indent: str = "") -> str:
     """The text in lines of this width, the further ones indented."""
-    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+    held_together = _BEFORE_UNIT.sub(_HARD_SPACE, text)
+    return textwrap.fill(held_together, width, subsequent_indent=indent, break_on_hyphens=False).replace(_HARD_SPACE, " ")
 
 
 def seconds_in_words(value: float | None) -> str:

@@ -25,6 +25,11 @@ def test_even_fetches_hold_nothing_up():
     assert row.signs.held_up_share < 0.01
 
 
+def test_fetches_of_microseconds_are_no_slow_samples_however_uneven():
+    row = measure(100, num_workers=2, fetch_ns=lambda batch: 2 * MS if batch == 41 else 20_000)
+    assert row.signs.late_batches == []
+
+
 def test_cpu_time_tells_work_from_waiting():
     assert measure(50, fetch_cpu_share=0.25).signs.fetch_cpu_share == pytest.approx(0.25, rel=0.01)
 
