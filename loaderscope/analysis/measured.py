@@ -10,17 +10,24 @@ from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import Trace
 
 
+def window_start_ns(trace: Trace) -> int | None:
+    """When the measured epochs had ended and the exact window began; None where there is none (yet)."""
+    points = trace.points.get(MAIN)
+    if points is None:
+        return None
+    view = points.view()
+    starts_ns = view["time_ns"][view["state"] == int(State.EXACT_WINDOW)]
+    return int(starts_ns[0]) if len(starts_ns) else None
+
+
 def measured_part(trace: Trace) -> Trace:
     """The trace without what begins after the measured epochs; the trace itself where nothing does."""
-    points = trace.points.get(MAIN)
-    view = points.view() if points is not None else None
-    starts_ns = view["time_ns"][view["state"] == int(State.EXACT_WINDOW)] if view is not None else np.empty(0, np.int64)
-    if not len(starts_ns):
+    end_ns = window_start_ns(trace)
+    if end_ns is None:
         return trace
-    end_ns = np.int64(starts_ns[0])
     part = Trace()
     part.__dict__.update(trace.__dict__)
-    part.newest_ns = int(end_ns)
+    part.newest_ns = end_ns
     part.tracks = {key: _before(columns, "start_ns", end_ns) for key, columns in trace.tracks.items()}
     part.points = {key: _before(columns, "time_ns", end_ns) for key, columns in trace.points.items()}
     part.series = {key: (info, _before(columns, "time_ns", end_ns)) for key, (info, columns) in trace.series.items()}
@@ -29,9 +36,9 @@ def measured_part(trace: Trace) -> Trace:
     return part
 
 
-def _before(columns: Columns, key: str, end_ns: np.int64) -> Columns:
+def _before(columns: Columns, key: str, end_ns: int) -> Columns:
     view = columns.view()
-    rows = view[key] < end_ns
+    rows = view[key] < np.int64(end_ns)
     kept = Columns({name: column.dtype.str[1:] for name, column in view.items()})
     kept.append(**{name: column[rows] for name, column in view.items()})
     return kept

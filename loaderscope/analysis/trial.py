@@ -72,7 +72,7 @@ def analyse(  # noqa: PLR0917
         processes_seconds: what looking at the processes took the app.
     """
     config = planned.config
-    trace = measured_part(trace)
+    whole, trace = trace, measured_part(trace)
     epochs = read_epochs(trace)
     times = [epoch_times(epoch) for epoch in epochs]
     steady = find_steady(trace, epochs, config)
@@ -85,7 +85,8 @@ def analyse(  # noqa: PLR0917
         reason = "no throughput: the number of samples in a batch cannot be told."
     elif throughput is not None and throughput.ci95 is None and reason is None:
         reason = "no interval: the blocks differ too much."
-    energy = energy_per_1000_samples_j(trace, steady, batch_samples)
+    # a counter is read once a second: its first reading after the measured epochs tells of their end
+    energy = energy_per_1000_samples_j(whole, steady, batch_samples)
     epoch_s = _epoch_estimate(times, full_epoch_batches(dataset_length, batch_samples, times, order.batches is None), per_batch)
     notes = [*trace.notes, *(outcome.notes if outcome else [])]
     if dataset_length is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
@@ -113,6 +114,7 @@ def analyse(  # noqa: PLR0917
         gpu_other_idle_share=shares.gpu_other_idle if shares else None,
         device_clock_error_s=clock_error_s(trace),
         accelerator_share=accelerator_share(steady, order.consumer),
+        pinned=outcome.pinned if outcome else None,
         energy_per_1000_samples_j=energy.value,
         energy_reason=energy.reason,
         disk_share=disk_share(trace),

@@ -48,6 +48,20 @@ def test_the_exact_window_has_a_lane_of_its_own_below_the_other_lanes_of_the_dev
     assert "busy" not in lines_of(scene, work)
 
 
+def test_a_batch_that_was_profiled_is_not_said_to_be_of_a_measured_epoch():
+    trace = synthetic.make_trace(num_workers=1, batches=8, epochs=2)
+    second_ns = int(trace.tracks["main", -1].view()["start_ns"][1])
+    trace.points_of(MAIN_LANE).append(time_ns=[second_ns - 1], state=[int(State.EXACT_WINDOW)], batch=[-1], value=[5])
+    scene = Scene(trace)
+    titles = [
+        cards.describe(
+            scene, next(span for span in query.spans_of_batch(scene, batch_id(epoch, 3), near) if span.state == State.STEP)
+        ).title
+        for epoch, near in ((0, scene.origin_ns), (1, second_ns))
+    ]
+    assert titles == ["batch 3 of epoch 0 · main · step", "batch 3 of the exact window · main · step"]
+
+
 def shown(**shares):
     trial = dataclasses.replace(TrialResult(0, 0, "ok", config_of(2)), wait_share=0.2, **shares)
     row = SettingRow(trial.config, [trial], combine([trial], 10)[0], "ok", 0)

@@ -10,6 +10,7 @@ from loaderscope.agent.layout import State
 from loaderscope.analysis import late_batches
 from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
+from loaderscope.analysis.measured import window_start_ns
 from loaderscope.gui.causes import cause_text
 from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.lod import Ints
@@ -53,7 +54,9 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     parts = []
     if span.batch >= 0:
         epoch, number = epoch_and_batch(span.batch)
-        parts.append(f"batch {number}" + (f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns()) else ""))
+        window_ns = window_start_ns(scene.trace)
+        of_epoch = f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns()) else ""
+        parts.append(f"batch {number}" + (" of the exact window" if window_ns is not None and span.start_ns >= window_ns else of_epoch))
     label = info.label if info else span.lane
     parts += [label if info is None or info.kind != "flight" else "in flight", state_word(scene, span)]
     median = _median(scene, span)
