@@ -125,6 +125,7 @@ def _why_not() -> str:
 
 
 def _accelerator(device: Optional[str]) -> Any:
+    """The device that the trial uses, with its index; None where it uses none, which is not started for this."""
     import torch
 
     accelerator = getattr(torch, "accelerator", None)
@@ -132,7 +133,7 @@ def _accelerator(device: Optional[str]) -> Any:
         return None
     current = accelerator.current_accelerator()
     chosen = torch.device(device) if device is not None else current
-    if chosen.type != current.type:
+    if chosen.type != current.type or (chosen.type == "cuda" and not torch.cuda.is_initialized()):
         return None
     return chosen if chosen.index is not None else torch.device(chosen.type, accelerator.current_device_index())
 
@@ -151,7 +152,7 @@ def _result(profiler: Any, window: _Window, accelerator: Any, sees_device: bool)
         "operators": [operator._asdict() for operator in _heaviest(_operators(profiler))],
     }
     if not sees_device:
-        name = "torch sees no accelerator" if accelerator is None else "torch.profiler does not see %s" % accelerator.type
+        name = "the trial uses no accelerator" if accelerator is None else "torch.profiler does not see %s" % accelerator.type
         told["reason"] = "no busy share: %s, so only operators on the CPU were recorded" % name
         return told
     if not events or not hasattr(events[0], "start_ns") or not hasattr(events[0], "is_user_annotation"):

@@ -40,7 +40,7 @@ def test_on_the_cpu_there_are_operators_and_a_reason_for_the_missing_share(recor
     monkeypatch.setattr(exact_window, "_accelerator", lambda device: None)
     window = exact_window.measure(5, 3, None, steps(100))
     assert (window["steps"], window["busy_share"]) == (5, None)
-    assert "torch sees no accelerator" in window["reason"]
+    assert "the trial uses no accelerator" in window["reason"]
     by_name = {operator["name"]: operator for operator in window["operators"]}
     assert by_name["aten::mm"]["calls"] == 5  # those of the window alone
     assert 0 < by_name["aten::mm"]["self_cpu_s"] < window["seconds"]
@@ -180,3 +180,15 @@ def test_a_trial_is_measured_first_and_profiled_after(start_agent, write, worker
     again = agent.trial(config, Consumer("script"), batches=30, epochs=2, gpu_window=500, record=True)
     assert (again.samples, again.gpu_window["steps"]) == (480, 29)  # no longer than an epoch
     assert agent.trial(config, Consumer("script"), batches=30).gpu_window is None
+
+
+def test_a_gpu_that_the_trial_does_not_use_is_not_started_for_the_window(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert exact_window._accelerator(None) is None
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert exact_window._accelerator(None) == exact_window._accelerator("cuda") == torch.device("cuda", 1)
+    assert exact_window._accelerator("cuda:0") == CUDA
+    assert exact_window._accelerator("cpu") is None
