@@ -178,6 +178,21 @@ def test_a_table_of_all_columns_fits_the_page(tmp_path):
     assert inked and WIDTH_PX - 60 < max(inked) < WIDTH_PX
 
 
+def test_words_begin_at_the_left_and_one_long_cell_does_not_make_the_others_small():
+    table = Table(("name", "n"), ("", ""), (TableRow(("x" * 500, "7")), TableRow(("y", "8"))), names=1)
+    report = Report("t", "s.py", "", (Section("Results", (table,)),), "")
+    rows = [piece for piece in pieces_of(report, WIDTH_PX, 1000.0) if piece.repeated]
+    assert rows[0].height > 15
+    image = QImage(WIDTH_PX, 20, QImage.Format.Format_RGB32)
+    image.fill(QColor("#ffffff"))
+    painter = QPainter(image)
+    rows[1].paint(painter)
+    painter.end()
+    inked = [x for x in range(WIDTH_PX) if any(image.pixelColor(x, y).lightness() < 120 for y in range(14))]
+    assert min(inked) < 12 and max(inked) > 300
+    assert "<td class='name'>y</td><td>8</td>" in to_html(report)
+
+
 def test_a_run_without_a_finished_trial_is_reported_as_such(tmp_path):
     run = support_session.make_run(workers=(0, 1))
     for name, results in (("none", []), ("skipped", [TrialResult(0, None, "skipped", support_session.config_of(0))])):

@@ -213,7 +213,7 @@ def _control_row(control: Control, palette: Palette) -> _Row:
         if seconds is not None
     ]
     disk = control.first_from_disk_share
-    words = control.error or ("" if disk is None else f"{share_text(disk)} from disk at first")
+    words = control.error or ("" if disk is None else f"{share_text(disk)} from disk")
     return _Row(name, tuple(bars), words)
 
 

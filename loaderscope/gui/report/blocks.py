@@ -33,11 +33,16 @@ class TableRow:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Titles of columns, what each means, and rows."""
+    """Titles of columns, what each means, and rows.
+
+    Attributes:
+        names: so many columns at the left hold words, which begin at its left edge; the others hold numbers.
+    """
 
     titles: tuple[str, ...]
     tips: tuple[str, ...]
     rows: tuple[TableRow, ...]
+    names: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

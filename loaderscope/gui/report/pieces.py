@@ -28,8 +28,10 @@ GAP_PX = 12
 _FONT_PX = 13
 _SMALL_PX = 11
 _CELL_PX = 5
+_WIDEST_CELL_PX = 380.0
 _BEST = "#e3f0f9"
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,21 +206,21 @@ def _paint_figure(painter: QPainter, figure: Figure, factor: float) -> None:
 def _table(table: Table, width: float) -> Iterator[Piece]:
     """Each row by itself, below titles that are told again on every page. A table that is too wide gets smaller letters."""
     metrics, bold = QFontMetricsF(font_of(_FONT_PX)), QFontMetricsF(_bold())
-    natural = [
-        max(bold.horizontalAdvance(title), *((bold if row.is_best else metrics).horizontalAdvance(row.cells[number]) for row in table.rows))
-        + 2 * _CELL_PX
-        for number, title in enumerate(table.titles)
-    ]
+    natural = []
+    for number, title in enumerate(table.titles):
+        cells = [(bold if row.is_best else metrics).horizontalAdvance(row.cells[number]) for row in table.rows]
+        natural.append(min(max([bold.horizontalAdvance(title), *cells]), _WIDEST_CELL_PX) + 2 * _CELL_PX)
     factor = min(width / sum(natural), 1.0)
     extra = max(width / factor - sum(natural), 0) / len(natural)
     columns = [part + min(extra, 24.0) for part in natural]
     line_px = metrics.height() + 6
-    head = Piece(line_px * factor, _table_line(table.titles, columns, line_px, factor, is_head=True), 6, stays_with_next=True)
+    titles = _table_line(table.titles, columns, line_px, factor, names=table.names, is_head=True)
+    head = Piece(line_px * factor, titles, 6, stays_with_next=True)
     yield head
     for row in table.rows:
         note = _document(html.escape(row.note), sum(columns) - 2 * _CELL_PX, _SMALL_PX) if row.note else None
         tall = line_px + (note.size().height() + 6 if note is not None else 0)
-        yield Piece(tall * factor, _table_line(row.cells, columns, line_px, factor, row=row, note=note), repeated=head)
+        yield Piece(tall * factor, _table_line(row.cells, columns, line_px, factor, names=table.names, row=row, note=note), repeated=head)
 
 
 def _table_line(
@@ -227,6 +229,7 @@ def _table_line(
     tall: float,
     factor: float,
     *,
+    names: int,
     is_head: bool = False,
     row: TableRow | None = None,
     note: QTextDocument | None = None,
@@ -240,8 +243,12 @@ def _table_line(
         painter.setFont(_bold() if is_head or is_best else font_of(_FONT_PX))
         painter.setPen(QColor(LIGHT.text))
         x = 0.0
-        for cell, wide in zip(cells, columns, strict=True):
-            painter.drawText(QRectF(x, 0, wide - _CELL_PX, tall), _RIGHT, cell)
+        for number, (cell, wide) in enumerate(zip(cells, columns, strict=True)):
+            box = QRectF(x + _CELL_PX, 0, wide - 2 * _CELL_PX, tall)
+            text = (
+                cell if wide < _WIDEST_CELL_PX else painter.fontMetrics().elidedText(cell, Qt.TextElideMode.ElideMiddle, int(box.width()))
+            )
+            painter.drawText(box, _LEFT if number < names else _RIGHT, text)
             x += wide
         painter.fillRect(QRectF(0, tall - 1, x, 1), QColor(LIGHT.border if is_head else LIGHT.grid))
         if note is not None:

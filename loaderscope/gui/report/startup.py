@@ -78,7 +78,7 @@ def _sent(run: Run) -> list[Block]:
     return [
         Words(html.escape(startup_words.sent_sentence(run.sent))),
         Picture("What each worker is sent, by bytes", lambda width: chart_figure(paint_sent, data, size=(width, 240))),
-        Table(("attribute", "type", "bytes", "share", "pickle", "unpickle"), tips, tuple(rows)),
+        Table(("attribute", "type", "bytes", "share", "pickle", "unpickle"), tips, tuple(rows), names=2),
     ]
 
 
@@ -92,7 +92,7 @@ def _imports(results: Sequence[TrialResult]) -> list[Block]:
     rows = [_import_row(cost) for cost in imports[:MOST_IMPORTS]]
     tips = ("", "Which module imported it first", "Without the modules that it imports itself", "With them")
     words = Words(html.escape(startup_words.imports_sentence(result)))
-    return [words, Table(("module", "imported by", "own", "total"), tips, tuple(rows))]
+    return [words, Table(("module", "imported by", "own", "total"), tips, tuple(rows), names=2)]
 
 
 def _import_row(cost: ImportCost) -> TableRow:

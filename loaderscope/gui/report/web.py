@@ -26,6 +26,7 @@ figure img {{ width: 100%; display: block; }} figcaption {{ color: {LIGHT.muted}
 table {{ border-collapse: collapse; background: {LIGHT.base}; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: 4px 10px; border-bottom: 1px solid {LIGHT.grid}; text-align: right; white-space: nowrap; }}
 th {{ border-bottom: 1px solid {LIGHT.border}; }} tr.best td {{ background: #e3f0f9; font-weight: 600; }}
+th.name, td.name {{ text-align: left; white-space: normal; min-width: 90px; }}
 td.note {{ text-align: left; white-space: normal; color: {LIGHT.muted}; }}
 table.facts td {{ text-align: left; white-space: normal; vertical-align: top; }} .scroll {{ overflow-x: auto; }}
 pre {{ background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius: 4px; padding: 8px; overflow-x: auto; font-size: 13px; }}
@@ -90,13 +91,18 @@ def _picture(picture: Picture) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(
-        f"<th scope='col' title='{html.escape(tip)}'>{html.escape(title)}</th>" for title, tip in zip(table.titles, table.tips, strict=True)
+        f"<th scope='col'{_left(number, table)} title='{html.escape(tip)}'>{html.escape(title)}</th>"
+        for number, (title, tip) in enumerate(zip(table.titles, table.tips, strict=True))
     )
-    rows = "".join(_row(row, len(table.titles)) for row in table.rows)
+    rows = "".join(_row(row, table) for row in table.rows)
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _row(row: TableRow, columns: int) -> str:
-    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row.cells)
-    note = f"<tr><td colspan='{columns}' class='note'>{html.escape(row.note)}</td></tr>" if row.note else ""
+def _left(column: int, table: Table) -> str:
+    return " class='name'" if column < table.names else ""
+
+
+def _row(row: TableRow, table: Table) -> str:
+    cells = "".join(f"<td{_left(number, table)}>{html.escape(cell)}</td>" for number, cell in enumerate(row.cells))
+    note = f"<tr><td colspan='{len(row.cells)}' class='note'>{html.escape(row.note)}</td></tr>" if row.note else ""
     return f"<tr{' class=best' if row.is_best else ''}>{cells}</tr>{note}"
