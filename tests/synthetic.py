@@ -121,6 +121,7 @@ class Scenario:
     step_ns: Nanoseconds | None = 2 * MS
     other_ns: int = 20 * US
     pin_ns: int = 0
+    pin_cpu_ns: int = 0  # of the pin thread for a batch
     device_ns: int = 0  # duration of a DEVICE_STEP that begins with each step
     start_ns: int = 2 * MS  # Process.start() of one worker, one after another
     startup_ns: int = 30 * MS  # from the begin of its Process.start() until a worker asks for its first index
@@ -354,7 +355,7 @@ class _Epoch:
         if self.scenario.pin_ns:
             start = max(ready, self.pin_free_ns)
             ready = self.pin_free_ns = start + self.scenario.pin_ns
-            self.main.span(start, ready, State.PIN, batch, thread=PIN_THREAD)
+            self.main.span(start, ready, State.PIN, batch, self.scenario.pin_cpu_ns, PIN_THREAD)
         return ready, sent, batch
 
     def _next(self, count: int, now: int) -> int:
@@ -402,7 +403,9 @@ BATCH_STATES = {
     State.WAIT, State.DESERIALISE, State.TRANSFER, State.STEP, State.INDEX_WAIT, State.FETCH, State.COLLATE,
     State.SEND, State.SERIALISE, State.TRANSMIT, State.PIN, State.DEVICE_STEP, State.DEVICE_TRANSFER,
 }  # fmt: skip
-END_B_STATES = {State.FETCH, State.SERIALISE, State.TRANSMIT, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH}
+END_B_STATES = {
+    State.FETCH, State.SERIALISE, State.TRANSMIT, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH, State.PIN,
+}  # fmt: skip
 BEGIN_A_STATES = {State.ITERATOR, State.SHUTDOWN}
 
 

@@ -29,7 +29,7 @@ def _no_thread_clock() -> int:
     return THREAD_CPU_UNKNOWN
 
 
-_thread_time_ns: Callable[[], int] = getattr(time, "thread_time_ns", _no_thread_clock)
+thread_time_ns: Callable[[], int] = getattr(time, "thread_time_ns", _no_thread_clock)
 
 
 class _Indices(List[Any]):
@@ -55,7 +55,7 @@ class _FetchNotes:
 
     def end(self) -> None:
         """FETCH is over: called by the first of collate and the fetcher's return."""
-        cpu_ns = _thread_time_ns()
+        cpu_ns = thread_time_ns()
         if cpu_ns != THREAD_CPU_UNKNOWN:
             cpu_ns -= self.begin_cpu_ns
         recorder.write(_FETCH_END, self.batch, cpu_ns, self.thread)
@@ -123,7 +123,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
         recorder.write(_FETCH_BEGIN, notes.batch, samples, notes.thread)
         if notes.skip_batches == 0:
             notes.begin_ns = time.perf_counter_ns()
-        notes.begin_cpu_ns = _thread_time_ns()
+        notes.begin_cpu_ns = thread_time_ns()
         try:
             return base_fetch(self, indices)
         except BaseException as error:

@@ -111,7 +111,7 @@ class State(enum.IntEnum):
     LINE_IMPORTS = 36  # complete: time in imports
 
     # pin thread, in main
-    PIN = 40  # begin, end a=batch
+    PIN = 40  # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the batch before: unpickling comes before the span
 
     # device (written by main when events were polled as done)
     DEVICE_TRANSFER = 50  # complete: a=batch, b=duration
@@ -138,7 +138,7 @@ def batch_and_bytes(batch: int, size: int) -> int:
 
 
 THREAD_CPU_UNKNOWN = -1
-"""`b` of a FETCH end where the platform has no thread CPU clock."""
+"""`b` of a FETCH or PIN end where the platform has no thread CPU clock."""
 
 NAMES_SUFFIX = ".names"
 """Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; `a` of `NAMED_STATES` is a line number."""

@@ -8,7 +8,8 @@ from typing import Any, Callable
 
 from . import recorder
 from . import torch_internals as internals
-from .layout import PIN_THREAD, State, batch_and_bytes
+from .fetch_hooks import thread_time_ns
+from .layout import PIN_THREAD, THREAD_CPU_UNKNOWN, State, batch_and_bytes
 from .patches import Patches, hide_frame
 
 _ITERATOR_BEGIN, _ITERATOR_END = recorder.kinds(State.ITERATOR)
@@ -261,6 +262,7 @@ class _PinQueue:
     def __init__(self, queue: Any, open_batches: "list[int]") -> None:
         self._queue = queue
         self._open_batches = open_batches
+        self._cpu_ns = 0  # of the thread when it put the batch before
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._queue, name)
@@ -275,7 +277,10 @@ class _PinQueue:
 
     def put(self, *args: Any, **kwargs: Any) -> Any:
         if self._open_batches:  # a put that found the queue full is tried again: the first try ends the span
-            recorder.write(_PIN_END, self._open_batches.pop(), 0, PIN_THREAD)
+            now_ns = thread_time_ns()
+            spent_ns = THREAD_CPU_UNKNOWN if now_ns == THREAD_CPU_UNKNOWN else now_ns - self._cpu_ns
+            self._cpu_ns = now_ns
+            recorder.write(_PIN_END, self._open_batches.pop(), spent_ns, PIN_THREAD)
         return self._queue.put(*args, **kwargs)
 
 

@@ -200,6 +200,8 @@ class Signs:
         deserialise_share: part of the steady state that main spends unpacking batches.
         held_up_share: part of the steady state in which main waits for a batch while later ones lie ready.
         late_batches: the worst of them, worst first.
+        pin_step_share: part of the time of steps in which the pin thread computes, in processor time.
+        pin_step_slowdown: how many times as long steps take that it overlaps.
         growth_bytes_per_s: growth of the workers' private memory, all together.
     """
 
@@ -210,6 +212,8 @@ class Signs:
     held_up_share: float | None = None
     late_batches: list[LateBatch] = dataclasses.field(default_factory=list)
     growth_bytes_per_s: float | None = None
+    pin_step_share: float | None = None
+    pin_step_slowdown: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,6 +282,7 @@ class TrialResult:
     gpu_other_idle_share: float | None = None  # idle while main does not wait; with the two before it adds up to 1
     device_clock_error_s: float | None = None  # bound of the error with which device times stand on the host's clock
     accelerator_share: float | None = None  # of an accelerator that needs the simulated step's time for a batch: busy, in steady state
+    pinned: bool | None = None  # whether batches really came in pinned memory
     energy_per_1000_samples_j: float | None = None  # of all GPUs that the trial uses, in its steady state
     energy_reason: str | None = None  # why the energy is missing
     disk_share: float | None = None  # of the bytes read, those that came from disk and not from the page cache

@@ -8,6 +8,7 @@ from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, State
 from loaderscope.analysis.epochs import MAIN, EpochRun
 from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch
 from loaderscope.analysis.memory import series
+from loaderscope.analysis.pinning import find_pin_cost
 from loaderscope.analysis.results import LateBatch, Signs
 from loaderscope.analysis.spans import Int64Array, Spans, covered_ns, spans_of, worker_lanes
 from loaderscope.analysis.steady import Steady
@@ -34,6 +35,7 @@ def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
     collates = np.concatenate([spans.end_ns - spans.start_ns for spans in (spans_of(trace, lane, State.COLLATE) for lane in lanes)])
     deserialising = spans_of(trace, MAIN, State.DESERIALISE)
     waits = find_waits(trace)
+    pin = find_pin_cost(trace, steady)
     return Signs(
         fetch_s=float(np.median(durations)) * NS if len(durations) else None,
         fetch_cpu_share=_cpu_share(fetches),
@@ -42,6 +44,8 @@ def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
         held_up_share=_held_up_share(waits, steady),
         late_batches=_late_batches(trace, epochs, waits, float(np.median(durations))) if len(durations) else [],
         growth_bytes_per_s=_growth(trace, epochs),
+        pin_step_share=pin.step_share if pin is not None else None,
+        pin_step_slowdown=pin.slowdown if pin is not None else None,
     )
 
 

@@ -31,7 +31,17 @@ _BATCH_STATES = (
     State.DEVICE_TRANSFER,
 )
 _BATCH_AT_BEGIN = tuple(state for state in _BATCH_STATES if state not in (State.WAIT, State.INDEX_WAIT, State.DESERIALISE))
-_VALUE_AT_END = (State.FETCH, State.SERIALISE, State.TRANSMIT, State.PICKLE, State.RECEIVE, State.WAIT, State.START_WORKER, State.EPOCH)
+_VALUE_AT_END = (
+    State.FETCH,
+    State.SERIALISE,
+    State.TRANSMIT,
+    State.PICKLE,
+    State.RECEIVE,
+    State.WAIT,
+    State.START_WORKER,
+    State.EPOCH,
+    State.PIN,
+)
 _VALUE_AT_BEGIN = (State.ITERATOR, State.SHUTDOWN)  # their epoch
 
 _STATES = 1 << (16 - FORM_BITS)

@@ -13,7 +13,7 @@ from loaderscope.agent.layout import State
 from loaderscope.trace.columns import Columns
 
 SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
-"""`batch` is a batch id (see `batch_id`) or -1. `value` depends on the state: FETCH thread CPU ns (-1 unknown);
+"""`batch` is a batch id (see `batch_id`) or -1. `value` depends on the state: FETCH and PIN thread CPU ns (-1 unknown);
 SERIALISE, TRANSMIT, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; START_WORKER the child's pid; EPOCH batches;
 `NAMED_STATES` the number of a name; ITERATOR and SHUTDOWN the epoch; else 0. Spans that were still open when the trial ended
 have -1 where the end would tell."""

@@ -346,3 +346,4 @@ def test_the_pin_thread_tells_what_it_pins(log_dir, monkeypatch):
     (log,) = logs.read_logs(log_dir)
     pins = logs.spans(log, State.PIN)
     assert [(begin.a, end.a, begin.thread) for begin, end in pins] == [(number, number, layout.PIN_THREAD) for number in range(3)]
+    assert all(end.b > 0 for _, end in pins)  # what the thread computed for each

@@ -9,6 +9,7 @@ from loaderscope.analysis.findings import (
     failures,
     head_of_line,
     memory,
+    pinning,
     startup,
     startup_causes,
     threads,
@@ -19,7 +20,7 @@ from loaderscope.analysis.results import Finding
 
 __all__ = ["Context", "find_all"]
 
-_KINDS = (failures, verdict, accelerator, exact_window, startup, startup_causes, memory, head_of_line, threads, disk)
+_KINDS = (failures, verdict, accelerator, exact_window, startup, startup_causes, memory, head_of_line, pinning, threads, disk)
 _SEVERITIES = ("error", "warning", "info")
 
 

@@ -1,0 +1,111 @@
+"""Pinned memory beside pageable memory, and a pin thread that is in the step's way."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.quantities import share_text
+from loaderscope.analysis.results import Finding, SettingResult, TrialResult
+
+MIN_STEP_SHARE = 0.10
+MIN_SLOWDOWN = 1.10
+_DIFFERS = 0.03
+"""Rates that are nearer than this are called alike, whatever their intervals."""
+
+
+def find(context: Context) -> list[Finding]:
+    """One finding on the pair that differs most, one on the setting whose steps suffer most."""
+    found = []
+    pairs = [pair for setting in context.settings if (pair := _pair(context, setting)) is not None]
+    if pairs:
+        found.append(_about_pair(context, *max(pairs, key=lambda pair: abs(_ratio(*pair) - 1.0))))
+    slowed = [setting for setting in context.settings if any(_is_slowed(trial) for trial in context.trials_of(setting))]
+    if slowed:
+        subject = context.subject
+        found.append(_about_lock(context, subject if subject in slowed else max(slowed, key=lambda one: _worst(context, one)[1])))
+    return found
+
+
+def _pair(context: Context, pinned: SettingResult) -> tuple[SettingResult, SettingResult] | None:
+    """A setting that really pinned, and the one that differs from it in that alone."""
+    if not pinned.config.pin_memory or not any(trial.pinned for trial in context.trials_of(pinned)):
+        return None
+    plain = dataclasses.replace(pinned.config, pin_memory=False)
+    other = next((setting for setting in context.settings if setting.config == plain), None)
+    if other is None or pinned.samples_per_second is None or other.samples_per_second is None or not other.samples_per_second.value:
+        return None
+    return pinned, other
+
+
+def _ratio(pinned: SettingResult, pageable: SettingResult) -> float:
+    assert pinned.samples_per_second is not None and pageable.samples_per_second is not None
+    return pinned.samples_per_second.value / pageable.samples_per_second.value
+
+
+def _about_pair(context: Context, pinned: SettingResult, pageable: SettingResult) -> Finding:
+    ratio = _ratio(pinned, pageable)
+    name = context.name_of(pinned.config)
+    if not _is_told_apart(pinned, pageable) or abs(ratio - 1.0) < _DIFFERS:
+        rates = f"Pinned and pageable memory are alike: {name} gives {ratio:.2f} times the throughput of the same setting without pinning"
+        advice = ""
+    else:
+        what = "faster" if ratio > 1 else "slower"
+        rates = f"Pinned memory is {what}: {name} gives {ratio:.2f} times the throughput of the same setting without pinning"
+        advice = "" if ratio > 1 else "Leave pin_memory off: copying batches into pinned memory costs more than the faster transfer gains."
+    transfers = ""
+    if (
+        pinned.transfer_share is not None
+        and pageable.transfer_share is not None
+        and max(pinned.transfer_share, pageable.transfer_share) > 0
+    ):
+        transfers = (
+            f"; the transfer to the device takes {share_text(pinned.transfer_share)} of the time instead of "
+            f"{share_text(pageable.transfer_share)}"
+        )
+    evidence = {
+        "throughput_ratio": round(ratio, 4),
+        "transfer_share_pinned": pinned.transfer_share,
+        "transfer_share_pageable": pageable.transfer_share,
+    }
+    return Finding("pinned-memory", "info", [*pinned.trials, *pageable.trials], f"{rates}{transfers}.", evidence, advice)
+
+
+def _is_told_apart(pinned: SettingResult, pageable: SettingResult) -> bool:
+    """Whether the intervals of the two rates, where there are any, lie apart."""
+    first, second = pinned.samples_per_second, pageable.samples_per_second
+    if first is None or second is None or first.ci95 is None or second.ci95 is None:
+        return False
+    return first.ci95[0] > second.ci95[1] or second.ci95[0] > first.ci95[1]
+
+
+def _is_slowed(trial: TrialResult) -> bool:
+    signs = trial.signs
+    if signs is None or signs.pin_step_share is None or signs.pin_step_slowdown is None:
+        return False
+    return signs.pin_step_share >= MIN_STEP_SHARE and signs.pin_step_slowdown >= MIN_SLOWDOWN
+
+
+def _worst(context: Context, setting: SettingResult) -> tuple[float, float]:
+    """Mean share and slowdown over the trials of a setting that suffer."""
+    signs = [trial.signs for trial in context.trials_of(setting) if _is_slowed(trial) and trial.signs is not None]
+    return mean([sign.pin_step_share or 0.0 for sign in signs]), mean([sign.pin_step_slowdown or 1.0 for sign in signs])
+
+
+def _about_lock(context: Context, setting: SettingResult) -> Finding:
+    share, slowdown = _worst(context, setting)
+    return Finding(
+        code="pin-thread-in-step",
+        severity=context.severity_of(setting),
+        trials=[trial.id for trial in context.trials_of(setting) if _is_slowed(trial)],
+        message=(
+            f"With {context.name_of(setting.config)} the pin thread computes during {share_text(share)} of the step, and steps that it "
+            f"overlaps take {slowdown:.1f} times as long as the others: both need Python's lock (GIL)."
+        ),
+        evidence={"pin_step_share": share, "pin_step_slowdown": slowdown},
+        advice=(
+            "Give the thread less to unpickle and copy: batches of few large tensors rather than many small ones or Python objects. "
+            "Or try pin_memory off."
+        ),
+    )
