@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.figures import Figure, FigureError
+from loaderscope.gui.latest import Latest
 
 SIGHT, TRIAL, FIRST = "what is in sight", "the whole trial", "the first seconds"
 TIMES = (SIGHT, TRIAL, FIRST)
@@ -174,7 +175,6 @@ class FigureExport(QObject):
     """
 
     ended = Signal()
-    _painted = Signal(object)
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ class FigureExport(QObject):
         self._patience = QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._patience.timeout.connect(self._show_progress)
         self._progress: QProgressDialog | None = None
-        self._painted.connect(self._take, Qt.ConnectionType.QueuedConnection)
+        self._painting: Latest[_Outcome] = Latest(self._take, self)
 
     @property
     def busy(self) -> bool:
@@ -272,24 +272,10 @@ class FigureExport(QObject):
     def _run(self, work: Callable[[Callable[[], bool]], _Outcome]) -> None:
         self._busy = True
         self._number += 1
-        self._cancelled = threading.Event()
+        number, self._cancelled = self._number, threading.Event()
+        is_cancelled = self._cancelled.is_set
         self._patience.start()
-        arguments = (work, self._number, self._cancelled)
-        threading.Thread(target=self._work, args=arguments, name="loaderscope-figure", daemon=True).start()
-
-    def _work(self, work: Callable[[Callable[[], bool]], _Outcome], number: int, cancelled: threading.Event) -> None:
-        try:
-            outcome = work(cancelled.is_set)
-        except (FigureError, OSError) as error:
-            outcome = _Outcome(0, problem=str(error))
-        except _CancelledError:
-            return
-        except Exception as error:  # the border of the thread
-            outcome = _Outcome(0, problem=f"The figure could not be painted: {type(error).__name__}: {error}.")
-        try:
-            self._painted.emit(dataclasses.replace(outcome, number=number))
-        except RuntimeError:
-            return  # the window was closed meanwhile
+        self._painting.ask(lambda: dataclasses.replace(_outcome_of(work, is_cancelled), number=number))
 
     def _take(self, outcome: _Outcome) -> None:
         if outcome.number != self._number:
@@ -322,6 +308,17 @@ class FigureExport(QObject):
 
 class _CancelledError(Exception):
     """Nobody wants the figure any more."""
+
+
+def _outcome_of(work: Callable[[Callable[[], bool]], _Outcome], cancelled: Callable[[], bool]) -> _Outcome:
+    try:
+        return work(cancelled)
+    except (FigureError, OSError) as error:
+        return _Outcome(0, problem=str(error))
+    except _CancelledError:
+        return _Outcome(0)
+    except Exception as error:  # the border of the thread
+        return _Outcome(0, problem=f"The figure could not be painted: {type(error).__name__}: {error}.")
 
 
 def _figure(wanted: Wanted, cancelled: Callable[[], bool]) -> Figure:

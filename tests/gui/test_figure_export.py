@@ -135,7 +135,7 @@ def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypat
     monkeypatch.setattr(opened.figures, "ask_name", lambda *_: str(target))
     opened.figures._patience.setInterval(1)
     opened.commands["export"].trigger()
-    assert begun.wait(10)
+    qtbot.waitUntil(begun.is_set, timeout=10_000)
     qtbot.waitUntil(lambda: opened.figures._progress is not None and opened.figures._progress.isVisible())
     opened.figures._progress.findChild(QPushButton).click()
     assert not opened.figures.busy and opened.figures._progress is None
