@@ -214,6 +214,16 @@ def side_stream(device: Any) -> Optional[Any]:
     return None if stream.stream_id == torch.accelerator.current_stream(device).stream_id else stream
 
 
+def with_index(device: Any) -> Any:
+    """The device with its index; that of the current device where it names none."""
+    import torch
+
+    if device.index is not None:
+        return device
+    current = getattr(torch.accelerator, "current_device_index", None) or torch.accelerator.current_device_idx  # the name in torch 2.6
+    return torch.device(device.type, current())
+
+
 def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[DeviceClock], str]:
     """A clock for the device that the trial uses, or None with the reason in one sentence.
 
@@ -236,7 +246,7 @@ def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[Dev
     if device is None and chosen.type == "cuda" and not torch.cuda.is_initialized():
         return None, "device times are not available: the script had not used the device before its first step"
     try:
-        clock = DeviceClock(chosen)
+        clock = DeviceClock(with_index(chosen))  # events of two devices cannot be compared, should the script change the current one
     except (RuntimeError, NotImplementedError) as error:  # a backend without timed events
         return None, "device times are not available: %s" % str(error).splitlines()[0]
     return clock, clock.note

@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from . import instrument
+from .device import with_index
 from .layout import State
 
 _OPERATORS = 20
@@ -135,7 +136,7 @@ def _accelerator(device: Optional[str]) -> Any:
     chosen = torch.device(device) if device is not None else current
     if chosen.type != current.type or (chosen.type == "cuda" and not torch.cuda.is_initialized()):
         return None
-    return chosen if chosen.index is not None else torch.device(chosen.type, accelerator.current_device_index())
+    return with_index(chosen)
 
 
 def _result(profiler: Any, window: _Window, accelerator: Any, sees_device: bool) -> Dict[str, Any]:
