@@ -11,6 +11,7 @@ import pytest
 from running import until
 
 from loaderscope.agent import layout
+from loaderscope.telemetry import processes
 from loaderscope.telemetry.processes import ProcessSampler, mapped_log_bytes, process_memory, read_smaps_rollup
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.telemetry.samples import append_samples
@@ -77,6 +78,33 @@ def test_memory_is_read_once_a_second_at_most(child, tmp_path):
     sampler = ProcessSampler(tmp_path)
     rounds = [sampler.sample([("main", child.pid)]) for _ in range(20)]
     assert sum(newest(samples, "uss/main") is not None for samples in rounds) == 1
+
+
+def test_memory_of_a_process_that_is_slow_to_read_is_read_less_often(child, tmp_path, monkeypatch):
+    """By a clock of the test: a reading of 50 ms is followed by the next one 5 s later, one of 1 ms by one after a second."""
+    clock = types.SimpleNamespace(now_s=100.0, cost_s=0.05)
+
+    def read(_process):
+        clock.now_s += clock.cost_s
+        return {"uss": 1}
+
+    monkeypatch.setattr(processes.time, "monotonic", lambda: clock.now_s)
+    monkeypatch.setattr(processes.time, "perf_counter", lambda: clock.now_s)
+    monkeypatch.setattr(processes, "process_memory", read)
+    sampler = ProcessSampler(tmp_path)
+
+    def seconds_between_readings():
+        begins = []
+        while len(begins) < 3:
+            begin_s = clock.now_s
+            if newest(sampler.sample([("main", child.pid)]), "uss/main") is not None:
+                begins.append(begin_s)
+            clock.now_s += 0.25
+        return begins[-1] - begins[-2]
+
+    assert seconds_between_readings() == pytest.approx(5.0, abs=0.35)
+    clock.cost_s = 0.001
+    assert seconds_between_readings() == pytest.approx(1.0, abs=0.35)
 
 
 @linux
@@ -151,7 +179,9 @@ def test_the_sampler_samples_while_it_watches_and_only_then(child, tmp_path):
         assert until(lambda: append_samples(trace, sampler.drain()) and "rss/main" in trace.series and "cpu/main" in trace.series)
         assert trace.series["cpu/main"][0].unit == "%"
         assert trace.series["rss/main"][0].process == "main"
-        sampler.stop_watching()
+        cost = sampler.stop_watching()
+        assert 0 < cost.processes_s < 30
+        assert (cost.nvml_s is None) == (not sampler.gpus)
         sampler.drain()
         version = trace.version
         assert not append_samples(trace, sampler.drain())
