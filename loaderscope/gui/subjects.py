@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from loaderscope.analysis.late_batches import find_waits
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.figure import CHART_SIZE, chart_figure
 from loaderscope.gui.figure_export import FIRST, SIGHT, Options, Subject
@@ -31,9 +32,13 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
     below = (other.trace, other.title) if other is not None else None
     settings = " and ".join((title, other.title)) if other is not None else title
     arrangement = pair.first.arrangement
+    traces = [trace, *([other.trace] if other is not None else [])]
     arrows = [copy.copy(timeline.arrows) for timeline in (pair.first, pair.second)]
 
     def make(options: Options) -> Figure:
+        for shown, its in zip(arrows, traces, strict=False):
+            if shown.shown and not shown.are_known:  # the window has not looked for them yet, and a figure is the same at any time
+                shown.set_waits(find_waits(its))
         first_ns = origin_ns, origin_ns + round(options.seconds * 1e9)
         return timeline_figure(
             trace,

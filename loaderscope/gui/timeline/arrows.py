@@ -55,6 +55,11 @@ class LateArrows:
         self._longest: Waits | None = None
         self._known: tuple[SpanRef, int, Arrow | None] | None = None
 
+    @property
+    def are_known(self) -> bool:
+        """Whether there are waits to draw arrows for."""
+        return self._late is not None
+
     def set_waits(self, waits: Waits | None) -> None:
         """Takes what the waits of the trial were spent on; None where that is not known (yet)."""
         self._late = self._longest = None
