@@ -340,6 +340,11 @@ def _note(result: TrialResult | None) -> str:
     parts = []
     if result.wait_share is not None:
         parts.append(f"steady state: main waits {share_text(result.wait_share)}")
+    if result.gpu_busy_share is not None:
+        stall, other = share_text(result.data_stall_share), share_text(result.gpu_other_idle_share)
+        parts.append(f"GPU busy at most {share_text(result.gpu_busy_share)}, waits for data {stall}, idles otherwise {other}")
+    if result.accelerator_share is not None:
+        parts.append(f"an accelerator would be busy {share_text(result.accelerator_share)}")
     if result.disk_share is not None:
         parts.append(f"{share_text(result.disk_share)} of the bytes came from disk")
     cost = result.own_cost

@@ -73,6 +73,7 @@ class OperatorsPanel(QWidget):
         line = QHBoxLayout()
         line.setContentsMargins(10, 5, 10, 5)
         line.addWidget(self.note, 1)
+        line.setSpacing(12)
         line.addWidget(self.measure)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
