@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
@@ -54,6 +55,7 @@ class MainWindow(QMainWindow):
         self._unsaved = False
         self._start_soon = False
         self._expected_s: float | None = None
+        self._forecast: Callable[[], float | None] = lambda: None
         self.dialogs = Dialogs(self, settings)
         self.setup = Setup(self)
         self.live = LiveRun(self)
@@ -153,14 +155,14 @@ class MainWindow(QMainWindow):
     def start(self) -> None:
         """Runs the sweep that the panels describe."""
         if self._may_start():
-            self._run(self.setup.request(), self.setup.sweep_panel.expected_s)
+            self._run(self.setup.request(), lambda: self.setup.sweep_panel.expected_s)
 
     def start_experiment(self) -> None:
         """Runs the start-up experiment on what the panels describe."""
         self.views.show_startup(EXPERIMENT)
         if self._may_start():
             self.views.startup.await_experiment(True)
-            self._run(self.setup.startup_request(), self.setup.sweep_panel.expected_startup_s)
+            self._run(self.setup.startup_request(), lambda: self.setup.sweep_panel.expected_startup_s)
 
     def start_exact_window(self) -> None:
         """Runs the setting that is shown once more, or all where none is, with some profiled steps after it."""
@@ -169,7 +171,7 @@ class MainWindow(QMainWindow):
             return
         request = self.setup.request()
         shown = next((result for result in self._state.snapshot().results if result.id == self._shown_trial), None)
-        self._run(request.profiled(PROFILED_STEPS, shown.config if shown is not None else None), None)
+        self._run(request.profiled(PROFILED_STEPS, shown.config if shown is not None else None), lambda: None)
 
     def _may_start(self) -> bool:
         if self.setup.problem:
@@ -177,11 +179,13 @@ class MainWindow(QMainWindow):
             return False
         return not self.live.running and self._may_leave_run()
 
-    def _run(self, request: Request, expected_s: float | None) -> None:
+    def _run(self, request: Request, forecast: Callable[[], float | None]) -> None:
+        """`forecast` gives the seconds that the run is expected to take, as soon as they are known."""
         self._marks.show(GrowingFile(self.live.set_marks))
         self._close_session()
         self._follow = True
-        self._expected_s = expected_s
+        self._forecast = forecast
+        self._expected_s = forecast()
         self._show_state(self.live.start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
@@ -189,7 +193,7 @@ class MainWindow(QMainWindow):
         if not self._verdict.summary:
             self._show_headline()
         if self.live.running and self._expected_s is None:  # started before the sample was read
-            self._expected_s = self.setup.sweep_panel.expected_s
+            self._expected_s = self._forecast()
             self._show_progress()
         if self._start_soon and not self.setup.problem and not self.setup.is_looking:  # a look would take from what is measured
             self._start_soon = False
