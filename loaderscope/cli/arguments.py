@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import NoReturn
 
 from loaderscope import __version__
 from loaderscope.cli import commands
@@ -22,6 +23,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one sentence: the usage of a command with many options would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"loaderscope: {message.removeprefix('argument ')} (see `{self.prog} --help`)\n")
+
+
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """The tool's own arguments, and those of the script, which follow the first `--`."""
     if "--" not in arguments:
@@ -31,7 +39,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="loaderscope",
         description="Finds out which DataLoader settings suit your dataset, and what holds it up. Your script is not edited.",
         epilog="With no command, `loaderscope [SCRIPT | SESSION]` opens the window. `loaderscope COMMAND --help` tells its options.",

@@ -22,6 +22,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
     assert "missing" in sentence(loaderscope(tmp_path, "missing"))
 
 
+def test_a_wrong_option_is_told_without_the_usage_of_all_others(tmp_path: pathlib.Path) -> None:
+    said = sentence(loaderscope(tmp_path, "run", "script.py", "--num-workers", "two"))
+    assert "--num-workers: 'two' is not a whole number" in said
+    assert "`loaderscope run --help`" in said
+    assert "SESSION" in sentence(loaderscope(tmp_path, "show"))
+    assert "--jsn" in sentence(loaderscope(tmp_path, "show", "some.loaderscope", "--jsn"))
+
+
 def test_a_folder_is_no_script(tmp_path: pathlib.Path) -> None:
     assert "is a folder" in sentence(loaderscope(tmp_path, "targets", str(tmp_path)))
 
