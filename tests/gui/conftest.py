@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import support_session
 import synthetic
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
@@ -12,6 +13,7 @@ from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.gui.theme import apply_theme
+from loaderscope.session.file import SessionWriter
 
 
 @pytest.fixture
@@ -33,6 +35,16 @@ def window(qtbot, settings):
     with qtbot.waitExposed(window):
         window.show()
     return window
+
+
+@pytest.fixture
+def session(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A saved run of three settings and one that was skipped."""
+    path = tmp_path / "three.loaderscope"
+    writer = SessionWriter(path)
+    support_session.record(writer, support_session.make_run())
+    writer.close()
+    return path
 
 
 @pytest.fixture

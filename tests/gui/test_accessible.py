@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import support_session
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -22,19 +21,14 @@ from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.figure_export import FigureDialog, Options, Subject
 from loaderscope.gui.theme import apply_theme
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.session.file import SessionWriter
 
 OPERATED = (QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit, QPlainTextEdit, QTextEdit, Chart, TimelineWidget)
 PARTS_OF_QT = ("qt_", "ScrollLeftButton", "ScrollRightButton")
 
 
 @pytest.fixture
-def opened(window, tmp_path):
-    path = tmp_path / "three.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    window.open_path(str(path))
+def opened(window, session):
+    window.open_path(str(session))
     return window
 
 

@@ -16,17 +16,13 @@ from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.figure_export import FIRST, TRIAL, FigureDialog, Options, Subject, Wanted
 from loaderscope.gui.figures import Figure, caption_of
 from loaderscope.gui.palette import LIGHT
-from loaderscope.session.file import SessionWriter
 
 
 @pytest.fixture
-def opened(window, qtbot, tmp_path):
-    path = tmp_path / "three.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    window.open_path(str(path))
-    window.views.timeline.repaint()
+def opened(window, qtbot, session):
+    window.open_path(str(session))
+    with qtbot.waitSignal(window.views.late.found, check_params_cb=lambda late: late is not None):
+        window.views.timeline.repaint()  # arrows are part of what is seen
     return window
 
 

@@ -1,7 +1,6 @@
 """Figures of one trial or of two that are aligned, from the window and from the command line."""
 
 import pytest
-import support_session
 import synthetic
 from PySide6.QtGui import QColor, QImage
 from synthetic import MS
@@ -12,7 +11,6 @@ from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.gui.timeline.figure import render, timeline_figure
 from loaderscope.gui.timeline.layout import AXIS_PX, LABEL_PX, MINIMAP_PX, RIGHT_PX, TITLE_PX
-from loaderscope.session.file import SessionWriter
 from loaderscope.trace.model import Trace
 
 WIDTH = 1000
@@ -20,15 +18,6 @@ WIDTH = 1000
 
 def make_trace(num_workers):
     return synthetic.make_trace(num_workers=num_workers, batches=40, fetch_ns=40 * MS, step_ns=8 * MS, start_method="spawn")
-
-
-@pytest.fixture
-def session(tmp_path):
-    path = tmp_path / "three.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    return path
 
 
 def zero_line(image, top):

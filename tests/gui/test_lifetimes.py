@@ -21,16 +21,6 @@ from loaderscope.sweep.request import Axes, Request
 
 
 @pytest.fixture
-def session(tmp_path):
-    """A saved run."""
-    path = tmp_path / "three.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    return path
-
-
-@pytest.fixture
 def empty_request(tmp_path):
     """A request that ends within moments: its script offers nothing."""
     return Request(script=str(write_script(tmp_path, "x = 1\n")), axes=Axes(num_workers=(0,)), probe=False)

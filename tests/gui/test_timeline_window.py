@@ -1,7 +1,6 @@
 """The timeline within the window: keys that reach it from elsewhere, figures, and marks that are kept."""
 
 import pytest
-import support_session
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from timeline_actions import Key, Modifier, press
@@ -12,17 +11,7 @@ from loaderscope.gui.help_overlay import help_html
 from loaderscope.gui.mark_book import CompleteFile, MarkBook
 from loaderscope.gui.theme import LIGHT
 from loaderscope.gui.timeline.controls import CONTROLS, MOUSE
-from loaderscope.session.file import Mark, SessionFile, SessionWriter
-
-
-@pytest.fixture
-def session(tmp_path):
-    """A saved run."""
-    path = tmp_path / "three.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    return path
+from loaderscope.session.file import Mark, SessionFile
 
 
 @pytest.fixture

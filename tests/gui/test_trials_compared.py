@@ -1,7 +1,6 @@
 """Two trials one above the other on one axis, aligned at their first batches."""
 
 import pytest
-import support_session
 import synthetic
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
@@ -15,7 +14,6 @@ from loaderscope.gui.figure_export import Options, Wanted
 from loaderscope.gui.main_window import MainWindow
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.pair import TimelinePair
-from loaderscope.session.file import SessionWriter
 from loaderscope.trace.model import Trace
 
 Key, Button, Modifier = Qt.Key, Qt.MouseButton, Qt.KeyboardModifier
@@ -191,12 +189,8 @@ def test_traces_with_many_spans_are_aligned_when_both_are_prepared(qtbot, pair, 
 
 
 @pytest.fixture
-def opened(window, tmp_path):
-    path = tmp_path / "three.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    window.open_path(str(path))
+def opened(window, session):
+    window.open_path(str(session))
     window.choose_trial(2)
     return window
 

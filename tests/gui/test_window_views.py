@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 
-import pytest
 import support_session
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtGui import QColor
@@ -21,16 +20,6 @@ from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
 from loaderscope.sweep.sink import LogLine
-
-
-@pytest.fixture
-def session(tmp_path):
-    """A saved run of three settings and one that was skipped."""
-    path = tmp_path / "three.loaderscope"
-    writer = SessionWriter(path)
-    support_session.record(writer, support_session.make_run())
-    writer.close()
-    return path
 
 
 def test_an_opened_session_fills_every_view(window, session):
