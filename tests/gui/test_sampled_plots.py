@@ -194,6 +194,13 @@ def test_what_a_gpu_does_not_tell_is_gathered_by_gpu_and_reason():
     ]
 
 
+def test_the_legend_names_a_gpu_only_where_one_reported_its_steps():
+    plain = [word for word, _, _ in Scene(make_trace(gpus=0)).legend()]
+    assert "step" in plain and not any("GPU" in word for word in plain)
+    with_gpu = [word for word, _, _ in Scene(synthetic.make_trace(num_workers=2, device_ns=1 * MS)).legend()]
+    assert "step / GPU" in with_gpu and "step" not in with_gpu
+
+
 def test_without_a_gpu_one_line_says_why():
     trace = make_trace(gpus=0)
     trace.unavailable["gpu"] = "no NVIDIA driver"

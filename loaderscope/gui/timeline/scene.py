@@ -11,7 +11,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.plot_rows import GPU_PREFIX, plot_rows, reasons
-from loaderscope.gui.timeline.states import LEGEND_ORDER, LEVEL_PARTS, STYLES, level_in
+from loaderscope.gui.timeline.states import LEGEND_ORDER, LEVEL_PARTS, STYLES, WITH_GPU, level_in
 from loaderscope.trace.lanes import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
 
@@ -175,6 +175,8 @@ class Scene:
                         if style and style.legend not in found:
                             role = "startup" if style.legend == "start-up" else style.role
                             found[style.legend] = (role, style.hatched)
+        if WITH_GPU in found:
+            found.pop("step", None)  # one entry for the colour that they share
         self._legend = [(word, *found[word]) for word in LEGEND_ORDER if word in found]
         return self._legend
 

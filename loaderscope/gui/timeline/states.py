@@ -27,6 +27,9 @@ class StateStyle:
     hatched: bool = False
 
 
+WITH_GPU = "step / GPU"
+"""The legend's word for steps where a device reported its own; elsewhere nothing is called a GPU."""
+
 STYLES: dict[int, StateStyle] = {
     State.LOAD: StateStyle("startup", "load script", "start-up"),
     State.ITERATOR: StateStyle("startup_dark", "iter()", "start-up"),
@@ -35,7 +38,7 @@ STYLES: dict[int, StateStyle] = {
     State.WAIT: StateStyle("waiting", "wait", "waiting", hatched=True),
     State.DESERIALISE: StateStyle("send", "deserialise", "send / receive", 1),
     State.TRANSFER: StateStyle("transfer", "transfer", "transfer"),
-    State.STEP: StateStyle("step", "step", "step / GPU"),
+    State.STEP: StateStyle("step", "step", "step"),
     State.SHUTDOWN: StateStyle("startup_dark", "shut down", "start-up", 1),
     State.CREATE: StateStyle("startup_dark", "create process", "start-up"),
     State.BOOT: StateStyle("startup_dark", "boot Python", "start-up"),
@@ -50,8 +53,8 @@ STYLES: dict[int, StateStyle] = {
     State.SERVER_START: StateStyle("startup", "start forkserver", "start-up", 2),
     State.PIN: StateStyle("pin", "pin", "pin"),
     State.DEVICE_TRANSFER: StateStyle("transfer", "transfer", "transfer"),
-    State.DEVICE_STEP: StateStyle("step", "step", "step / GPU"),
-    State.DEVICE_WORK: StateStyle("step", "kernels and copies", "step / GPU"),
+    State.DEVICE_STEP: StateStyle("step", "step", WITH_GPU),
+    State.DEVICE_WORK: StateStyle("step", "kernels and copies", WITH_GPU),
     State.OWN: StateStyle("own", "Loaderscope itself", "own cost", 1),
     READY: StateStyle("ready", "ready", "ready"),
     WAITING_FOR_EARLIER: StateStyle("waiting_for_earlier", "waiting for an earlier batch", "waits for earlier"),
@@ -63,7 +66,8 @@ LEGEND_ORDER = (
     "fetch",
     "collate",
     "send / receive",
-    "step / GPU",
+    "step",
+    WITH_GPU,
     "transfer",
     "pin",
     "waiting",
