@@ -19,7 +19,7 @@ Readings = tuple[Int64Array, Floats]
 MIN_READINGS = 5
 MIN_SECONDS = 4.0
 MIN_READINGS_INTERVAL = 6
-TOO_SHORT = f"memory is read once a second, and its growth needs {MIN_READINGS} readings over {MIN_SECONDS:g} s after the first batch"
+TOO_SHORT = f"the trial is too short: it takes {MIN_READINGS} readings over {MIN_SECONDS:g} s after the first batch"
 
 _MOST_READINGS = 120
 """More are thinned: the slope looks at every pair."""

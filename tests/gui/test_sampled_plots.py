@@ -173,6 +173,11 @@ def test_a_power_limit_is_a_bound_and_no_value_of_its_own(widget):
     assert widget.scene.plot_scale(placed_of(widget, "gpu_power").row) >= 300
 
 
+def test_the_mean_of_the_clocks_is_that_of_the_multiprocessors(widget):
+    widget.scene.trace.series["gpu-0/memory_clock"][1].append(time_ns=[widget.scene.origin_ns + 10 * SECOND], value=[9000.0])
+    assert below_label(widget, "gpu_clock") == "mean 80 MHz"
+
+
 def test_series_of_several_gpus_are_told_by_their_gpu(widget):
     assert reading(widget, "gpu_clock", 5) == "SM 80 MHz   memory 80 MHz"
     widget.set_trace(make_trace(gpus=2))

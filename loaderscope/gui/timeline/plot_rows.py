@@ -15,7 +15,7 @@ PLOTS: dict[str, str] = {
     "gpu_utilisation": "GPU (NVML)",
     "gpu_memory": "GPU memory",
     "gpu_power": "GPU power",
-    "gpu_temperature": "GPU temperature",
+    "gpu_temperature": "GPU temp.",
     "gpu_clock": "GPU clocks",
     "gpu_pcie": "PCIe",
     "gpu_throttle": "GPU throttling",

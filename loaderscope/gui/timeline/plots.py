@@ -27,6 +27,9 @@ _DEVICE_ROLES = {"gpu_utilisation": "step", "gpu_memory": "send", "gpu_power": "
 LIMIT_SUFFIX = "/power_limit"
 """A series that is no measured quantity but the bound of one: a quiet line."""
 
+_NOT_SUMMED = (LIMIT_SUFFIX, "/memory_clock")
+"""Ends of series that make no sense in one mean with the others of their plot."""
+
 _COUNTERS = frozenset(("ctx_voluntary", "ctx_involuntary", "gpu_energy"))
 """Plots of what only grows: of it the growth within the visible range is told."""
 
@@ -100,7 +103,7 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     first, last = canvas.view_ns
     means, lasts, grown = [], [], []
     for key in row.series:
-        if key.endswith(LIMIT_SUFFIX):
+        if key.endswith(_NOT_SUMMED):
             continue
         times, values = canvas.scene.values(key)
         low, high = int(np.searchsorted(times, np.int64(first))), int(np.searchsorted(times, np.int64(last), "right"))
