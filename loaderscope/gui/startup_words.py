@@ -13,6 +13,12 @@ from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
 from loaderscope.gui.words import bytes_text, duration_text, grouped_text, share_text
 
+PIPE_BYTES = 65_536
+"""What is not larger than a pipe needs no remedy."""
+
+CANNOT_BE_SENT = "cannot be sent to a worker"
+"""Words of an error of a part that no pickle can be made of; others say that it was not weighed to its end."""
+
 _CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
 
 
@@ -69,16 +75,19 @@ def sent_sentence(sent: Sequence[SentPart] | None) -> str:
     """How much each worker is sent, and the remedy where one attribute dominates."""
     if sent is None:
         return ""
-    total = sum(part.bytes for part in sent)
-    pickle_s, unpickle_s = sum(part.pickle_s for part in sent), sum(part.unpickle_s or 0.0 for part in sent)
-    text = f"Each spawned worker is sent {bytes_text(total)}: {duration_text(pickle_s)} to pickle, {duration_text(unpickle_s)} to unpickle."
-    unsendable = next((part for part in sent if part.error), None)
-    if unsendable is not None:
-        return f"{text} {unsendable.error}"
+    refused = next((part for part in sent if part.error and CANNOT_BE_SENT in part.error), None)
+    if refused is not None:
+        return f"{refused.error}."
+    total, is_whole = sum(part.bytes for part in sent), not any(part.error for part in sent)
+    size = bytes_text(total) if is_whole else f"more than {bytes_text(total)}"
+    text = f"Each spawned worker is sent {size}: {duration_text(sum(part.pickle_s for part in sent))} to pickle"
+    if all(part.unpickle_s is not None for part in sent if part.bytes):
+        text += f", {duration_text(sum(part.unpickle_s or 0.0 for part in sent))} to unpickle"
     part = dominating_part(sent)
-    if part is None or part.bytes < 65_536:  # what fits into a pipe needs no remedy
-        return text
-    return f"{text} {share_text(part.bytes / total)} of it is {part.attribute} (a {part.type_name}). {remedy(part)}"
+    if part is None or part.bytes < PIPE_BYTES:
+        return f"{text}."
+    text += f". {share_text(part.bytes / total)} of it is {part.attribute} (a {part.type_name}). {remedy(part)}"
+    return text if part.error is None else f"{text} {part.error}"
 
 
 def imports_sentence(result: TrialResult | None) -> str:

@@ -25,6 +25,7 @@ from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.startup import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
 from loaderscope.gui.report.blocks import Picture, Table
 from loaderscope.gui.report.startup import startup_blocks
+from loaderscope.gui.startup_words import sent_sentence
 from loaderscope.gui.subjects import chart_subject
 from loaderscope.session.verdict import judge
 from loaderscope.sweep.request import Axes
@@ -232,6 +233,18 @@ def test_break_even_stands_in_batches_for_workers_that_start_and_that_stay(fille
     assert "earliest" in filled.sentence.whole and "batches" in filled.sentence.whole
     hits = painted(PAINT["break-even"], ExperimentData(judge(run, results).experiment))
     assert any(hit.text.startswith("spawn × 1\n") and hit.text.count("batch") == 2 for hit in hits)
+
+
+def test_what_was_not_weighed_to_its_end_is_larger_and_keeps_its_remedy():
+    partly = dataclasses.replace(SENT_PARTS[0], unpickle_s=None, error="It was weighed for 2.4 s only, so it is larger than this.")
+    text = sent_sentence([partly, *SENT_PARTS[1:]])
+    assert "more than 9 MB" in text and "unpickle" not in text
+    assert "dataset.rows (a list of list)" in text and "2.4 s only" in text
+
+
+def test_what_cannot_be_sent_is_all_that_is_said():
+    refused = SentPart("dataset", "dataset.file", "TextIOWrapper", 0, 0.0, None, "dataset.file is open, which cannot be sent to a worker")
+    assert sent_sentence([*SENT_PARTS, refused]) == "dataset.file is open, which cannot be sent to a worker."
 
 
 # Nothing to show
