@@ -164,6 +164,21 @@ def test_the_pdf_has_numbered_pages(session, tmp_path):
     assert len(re.findall(rb"/Type /Page\b", content)) >= 2
 
 
+def test_nothing_sticks_out_of_a_drawing(tmp_path, session):
+    """Lines of plots begin before the visible range, and SVG drawings are not clipped."""
+    from loaderscope.gui.report.pieces import MARGIN_PX
+
+    write_report(session, [tmp_path / "r.svg"])
+    renderer = QSvgRenderer(str(tmp_path / "r.svg"))
+    image = QImage(renderer.viewBox().size(), QImage.Format.Format_RGB32)
+    image.fill(QColor("#ffffff"))
+    painter = QPainter(image)
+    renderer.render(painter)
+    painter.end()
+    margins = [*range(MARGIN_PX - 2), *range(image.width() - MARGIN_PX + 3, image.width())]
+    assert {image.pixelColor(x, y).name() for x in margins for y in range(0, image.height())} == {"#ffffff"}
+
+
 def test_a_table_of_all_columns_fits_the_page(tmp_path):
     titles = tuple(f"column {i}" for i in range(24))
     table = Table(titles, titles, (TableRow(("123.4 MB",) * 24),))

@@ -25,6 +25,9 @@ from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Table, TableRow, Words
 
 GAP_PX = 12
+MARGIN_PX = 36
+"""Free space around everything, where it is one page."""
+
 _FONT_PX = 13
 _SMALL_PX = 11
 _CELL_PX = 5
@@ -163,6 +166,8 @@ def _picture(picture: Picture, width: int, tallest: float) -> Piece:
 
     def paint(painter: QPainter) -> None:
         _paint_figure(painter, figure, factor)
+        for x in (-MARGIN_PX - 1.0, width + 1.0):  # the SVG generator does not clip what sticks out
+            painter.fillRect(QRectF(x, 0, MARGIN_PX, figure.size.height() * factor), QColor(LIGHT.base))
         painter.translate(0, figure.size.height() * factor + 4)
         _draw(caption, painter)
 

@@ -14,11 +14,10 @@ from PySide6.QtGui import QColor, QPageLayout, QPageSize, QPainter, QPdfWriter
 from loaderscope.gui.figures import PDF_DPI, Figure, font_of, painting, whole_file
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.report.blocks import Report
-from loaderscope.gui.report.pieces import Piece, pieces_of
+from loaderscope.gui.report.pieces import MARGIN_PX, Piece, pieces_of
 
 WIDTH_PX = 860
 TALL_WIDTH_PX = 1100
-MARGIN_PX = 36
 
 _PAGE_MARGIN_MM = 13.0
 _FOOT_PX = 26
