@@ -1,6 +1,7 @@
 """Chunks, marks, places and the write-read cycle of single values."""
 
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.file import Mark, SessionFile, SessionWriter
 from loaderscope.session.place import is_network_share
 from loaderscope.session.values import conforms, plain
+from loaderscope.sweep.sink import LogLine
 from loaderscope.trace.model import SERIES_COLUMNS, SPAN_COLUMNS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -178,3 +180,21 @@ def test_values_of_another_type_do_not_conform():
     assert conforms([(1, 2.0)], list[tuple[float, float]])
     assert not conforms([(1, 2.0, 3.0)], list[tuple[float, float]])
     assert not conforms(float("nan"), float)
+
+
+def test_lines_and_spans_are_in_the_file_a_second_later_whatever_else_is_written(tmp_path, monkeypatch):
+    now_s = 100.0
+    monkeypatch.setattr(writer_module, "time", types.SimpleNamespace(monotonic=lambda: now_s, time=lambda: 1_790_000_000.0))
+    path, run = tmp_path / "running.loaderscope", make_run()
+    trace = make_trial_trace(0)
+    recording = SessionWriter(path)
+    recording.run_started(run)
+    recording.trial_started(run.plan[0], trace)
+    recording.log_line(LogLine(5, "stdout", "printed, then nothing for long", None))
+    now_s += 1.1
+    recording.progress(0, 3, None)
+    recording.trace_grew(run.plan[0], trace)
+    with SessionFile.open(path) as crashed:
+        assert [line.text for line in crashed.log_lines()] == ["printed, then nothing for long"]
+        assert crashed.trace(0).span_count == trace.span_count
+    recording.close()
