@@ -60,8 +60,9 @@ class MainWindow(QMainWindow):
         self.setup = Setup(self)
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
-        self._saving = Saving(self.dialogs, self.views.show_message, self._tell_problem)
-        self.figures = FigureExport(self, settings, self.dialogs.save, self.views.show_message, self._tell_problem)
+        self._unwritten = ""
+        self._saving = Saving(self.dialogs, self._tell_written, self._tell_unwritten)
+        self.figures = FigureExport(self, settings, self.dialogs.save, self._tell_written, self._tell_unwritten)
         self._marks = MarkBook(self._tell_problem, self._marks_changed)
         self._reading = TraceReading(self._take_read, self)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
@@ -365,6 +366,18 @@ class MainWindow(QMainWindow):
         """One sentence where the user looks."""
         self.setup.target_panel.show_problem(sentence)
         self.views.show_headline(sentence)
+
+    def _tell_unwritten(self, sentence: str) -> None:
+        """Why a file could not be written, until one is."""
+        self._unwritten = sentence
+        self._tell_problem(sentence)
+
+    def _tell_written(self, sentence: str) -> None:
+        if self._unwritten and self.setup.target_panel.problem.text() == self._unwritten:
+            self.setup.target_panel.show_problem("")
+            self._show_headline()
+        self._unwritten = ""
+        self.views.show_message(sentence)
 
     # Saving
 

@@ -262,10 +262,15 @@ def test_a_full_disk_costs_the_file_and_not_the_view():
     assert writer.trials == 2  # nobody writes to it any more
 
 
-def test_a_session_that_cannot_be_copied_is_told(window, session, tmp_path):
+def test_a_session_that_cannot_be_copied_is_told_until_one_is(window, session, tmp_path):
     window.open_path(str(session))
+    headline = window.views.headline.text()
     assert not window.save(str(tmp_path / "no such folder" / "x"))
     assert "could not be saved" in window.setup.target_panel.problem.text()
+    assert "could not be saved" in window.views.headline.text()
+    assert window.save(str(tmp_path / "x.loaderscope"))
+    assert window.setup.target_panel.problem.text() == ""
+    assert window.views.headline.text() == headline
 
 
 def test_the_log_keeps_up_with_a_flood_and_says_what_it_dropped(window):
