@@ -193,8 +193,9 @@ def test_lines_and_spans_are_in_the_file_a_second_later_whatever_else_is_written
     recording.log_line(LogLine(5, "stdout", "printed, then nothing for long", None))
     now_s += 1.1
     recording.progress(0, 3, None)
-    recording.trace_grew(run.plan[0], trace)
     with SessionFile.open(path) as crashed:
         assert [line.text for line in crashed.log_lines()] == ["printed, then nothing for long"]
+    recording.trace_grew(run.plan[0], trace)
+    with SessionFile.open(path) as crashed:
         assert crashed.trace(0).span_count == trace.span_count
     recording.close()
