@@ -93,7 +93,8 @@ def make_pictures() -> dict[str, Callable]:
 
     def timeline(trace, **more):
         def picture(palette):
-            return timeline_figure(trace, width=SIZE[0], height=SIZE[1], palette=palette, **more).image(1.0).copy(0, 0, *SIZE)
+            height = None if "below" in more else SIZE[1]
+            return timeline_figure(trace, width=SIZE[0], height=height, palette=palette, **more).image(1.0)
 
         return picture
 
