@@ -120,6 +120,19 @@ def test_every_sampled_figure_has_a_plot_and_some_only_when_asked_for():
     assert rows_of(make_trace(throttle=0))["gpu_throttle"].is_optional
 
 
+def test_on_windows_private_bytes_are_drawn_and_the_commit_is_optional():
+    trace = synthetic.make_trace(num_workers=1, batches=10)
+    for kind in ("commit", "rss", "uss", "private"):
+        trace.series_of(SeriesInfo(f"{kind}/main", "memory", "", "bytes", "main")).append(time_ns=[trace.origin_ns], value=[1.0])
+    rows = rows_of(trace)
+    assert (rows["memory"].label, rows["memory"].series) == ("memory (private)", ("private/main",))
+    assert [key for key, row in rows.items() if key.startswith("memory_") and row.is_optional] == [
+        "memory_uss",
+        "memory_rss",
+        "memory_commit",
+    ]
+
+
 def test_optional_rows_are_shown_hidden_and_remembered():
     rows = Scene(make_trace()).rows
     plain = arrange(rows, Arrangement())
