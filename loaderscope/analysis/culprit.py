@@ -40,7 +40,7 @@ def find_culprit(charged: dict[str, float], facts: StartFacts) -> Culprit | None
     if not charged:
         return None
     phase = max(charged, key=lambda name: charged[name])
-    detail = _DETAILS[phase].format(worker=facts.worker)
+    detail = _DETAILS[phase].format(worker=facts.worker.replace("-", " "))
     if phase == "start_worker" and len(facts.starts_s) > 1:
         detail = f"starting {len(facts.starts_s)} workers one after another, up to {max(facts.starts_s):.2f} s each"
         if facts.serial_starts:

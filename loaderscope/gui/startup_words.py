@@ -63,7 +63,7 @@ def culprit_sentence(result: TrialResult | None) -> str:
     startup = result.startup
     parts = [f"Trial {result.id}: first batch after {duration_text(result.first_batch_s)}"]
     if startup.culprit is not None:
-        parts[0] += f", {duration_text(startup.culprit.seconds)} of it {startup.culprit.detail}"
+        parts[0] += f"; the longest part, {duration_text(startup.culprit.seconds)}: {startup.culprit.detail}"
     if startup.explained_share is not None:
         parts.append(f"{share_text(startup.explained_share)} explained")
     if startup.own_s is not None:

@@ -162,7 +162,7 @@ def test_the_waiting_of_main_is_no_gap(results):
 
 def test_the_sentence_names_the_culprit_what_is_explained_and_the_own_part(filled):
     text = filled.sentence.whole
-    assert "imports the script again" in text
+    assert "; the longest part, " in text and "imports the script again" in text
     assert "93 % explained" in text and "4.0 ms of it Loaderscope's own" in text
 
 
