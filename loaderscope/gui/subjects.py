@@ -34,6 +34,7 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
     arrangement = pair.first.arrangement
     traces = [trace, *([other.trace] if other is not None else [])]
     arrows = [copy.copy(timeline.arrows) for timeline in (pair.first, pair.second)]
+    marks = [timeline.marking.marks for timeline in (pair.first, pair.second)]
 
     def make(options: Options) -> Figure:
         for shown, its in zip(arrows, traces, strict=False):
@@ -49,6 +50,7 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
             arrangement=arrangement,
             below=below,
             arrows=arrows,
+            marks=marks,
         )
 
     return Subject("Timeline", make, is_timeline=True)

@@ -11,6 +11,7 @@ from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.gui.timeline.figure import render, timeline_figure
 from loaderscope.gui.timeline.layout import AXIS_PX, LABEL_PX, MINIMAP_PX, RIGHT_PX, TITLE_PX
+from loaderscope.session.file import Mark
 from loaderscope.trace.model import Trace
 
 WIDTH = 1000
@@ -51,6 +52,16 @@ def test_the_arrangement_of_the_window_holds_for_figures_and_what_is_hidden_is_t
     assert collapsed.height() < hidden.height() != whole.height()
     with_caption = timeline_figure(trace, caption="1 lane hidden", width=WIDTH).image(1.0)
     assert hidden.copy(0, hidden.height() - 20, WIDTH, 20) == with_caption.copy(0, with_caption.height() - 20, WIDTH, 20)
+
+
+def test_marks_stand_in_figures_of_their_trial(qapp):
+    trace = make_trace(2)
+    mark = Mark(trace.origin_ns + 300 * MS, "the slow one")
+    plain, marked = (timeline_figure(trace, width=WIDTH, marks=marks).image(1.0) for marks in ((), [(mark,)]))
+    flag_y = TITLE_PX + MINIMAP_PX + AXIS_PX - 8
+    changed = [x for x in range(LABEL_PX, WIDTH - RIGHT_PX) if plain.pixelColor(x, flag_y) != marked.pixelColor(x, flag_y)]
+    assert len(changed) > 40
+    assert [x for x in changed if plain.pixelColor(x, 200) != marked.pixelColor(x, 200)] == [changed[0]]
 
 
 def test_a_trial_without_a_batch_cannot_be_aligned(qapp, tmp_path):

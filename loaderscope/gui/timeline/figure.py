@@ -19,6 +19,7 @@ from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, Layout, place
 from loaderscope.gui.timeline.painter import paint, viewport_of
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.viewport import Viewport, fitted
+from loaderscope.session.file import Mark
 from loaderscope.trace.model import Trace
 
 WIDTH_PX = 1400
@@ -41,6 +42,7 @@ def render(
     arrangement: Arrangement = NOT_ARRANGED,
     below: tuple[Trace, str] | None = None,
     arrows: Sequence[LateArrows] = (),
+    marks: Sequence[Sequence[Mark]] = (),
     palette: Palette = LIGHT,
 ) -> pathlib.Path:
     """Writes the timeline of a trace as a figure.
@@ -59,6 +61,7 @@ def render(
         arrangement: how the rows are arranged.
         below: another trace and its title, drawn below on the same axis, both aligned at their first batch.
         arrows: those of the trace, and of the one below.
+        marks: likewise.
         palette: colours; light for print.
 
     Returns:
@@ -77,6 +80,7 @@ def render(
         arrangement=arrangement,
         below=below,
         arrows=arrows,
+        marks=marks,
         palette=palette,
     )
     return figure.write(path, scale)
@@ -93,6 +97,7 @@ def timeline_figure(
     arrangement: Arrangement = NOT_ARRANGED,
     below: tuple[Trace, str] | None = None,
     arrows: Sequence[LateArrows] = (),
+    marks: Sequence[Sequence[Mark]] = (),
     palette: Palette = LIGHT,
 ) -> Figure:
     """The timeline of a trace as a figure. The arguments are those of `render`.
@@ -104,8 +109,8 @@ def timeline_figure(
     panels = _panels([(trace, title), *([below] if below else [])], width, height, range_ns, arrangement)
 
     def paint_body(painter: QPainter) -> None:
-        for panel, shown in itertools.zip_longest(panels, arrows[: len(panels)]):
-            paint(painter, panel.scene, panel.view, panel.layout, palette, arrows=shown)
+        for panel, shown, its_marks in itertools.zip_longest(panels, arrows[: len(panels)], marks[: len(panels)]):
+            paint(painter, panel.scene, panel.view, panel.layout, palette, arrows=shown, marks=its_marks or ())
             painter.translate(0, panel.layout.height)
 
     hidden = max((panel.arranged.hidden_words for panel in panels), key=len)

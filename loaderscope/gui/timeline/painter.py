@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -11,12 +11,14 @@ from PySide6.QtGui import QPainter
 
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline import axis, lanes, plots
+from loaderscope.gui.timeline.annotations import paint_marks
 from loaderscope.gui.timeline.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
 from loaderscope.gui.timeline.scene import Scene, busy_share
 from loaderscope.gui.timeline.states import busy_states
 from loaderscope.gui.timeline.viewport import Viewport, fitted
+from loaderscope.session.file import Mark
 
 OVERVIEW_STALE_SHARE = 0.2
 """While a trial grows, its minimap is made anew each time it has grown by this share."""
@@ -42,6 +44,7 @@ def paint(
     *,
     scroll_y: int = 0,
     arrows: LateArrows | None = None,
+    marks: Sequence[Mark] = (),
 ) -> None:
     """Paints a whole timeline with what stands still over it; see `paint_moving`.
 
@@ -53,10 +56,12 @@ def paint(
         palette: colours.
         scroll_y: how far the rows are scrolled.
         arrows: to the costliest waits in sight, where they are to be painted with the rest.
+        marks: of the user, likewise.
     """
 
     def stand_still(canvas: Canvas) -> None:
         paint_scales(canvas)
+        paint_marks(canvas, marks, None)
         if arrows is not None:
             paint_arrows(canvas, arrows)
 
