@@ -17,7 +17,7 @@ from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import Culprit, EpochTimes, Finding, ImportCost, LineCost, Phase, SentPart, Signs, Startup, TrialResult
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData
-from loaderscope.gui.charts.startup import startup_data, startup_data_of_trial
+from loaderscope.gui.charts.startup import height_px, least_height_px, startup_data, startup_data_of_trial
 from loaderscope.gui.charts.treemap import paint_sent, sent_data, squarify
 from loaderscope.gui.commands import matching
 from loaderscope.gui.figures import ensure_application
@@ -292,6 +292,20 @@ def test_a_long_sentence_is_cut_and_whole_in_its_tool_tip(panel):
     assert panel.sentence.height() < panel.height() / 2
 
 
+def test_a_low_panel_shows_four_settings_without_scrolling(qtbot, filled):
+    filled.resize(454, 172)
+    qtbot.waitUntil(lambda: filled.height() == 172)
+    area = filled.chart.parentWidget()
+    assert len(filled.data.bars) == 4
+    qtbot.waitUntil(lambda: filled.chart.height() <= area.height())
+    assert filled.sentence.text().endswith("…") and filled.sentence.toolTip() == filled.sentence.whole
+
+
+def test_a_narrow_chart_keeps_its_legend_above_its_rows(results):
+    data = startup_data(results)
+    assert least_height_px(data, 300) == height_px(data) > least_height_px(data, 454)
+
+
 def test_a_chart_of_many_rows_is_exported_as_high_as_they_need(filled, run, results):
     many = [dataclasses.replace(results[1], id=number, config=config_of(number + 1, start_method="spawn")) for number in range(30)]
     filled.show_results(many, 1, run)
@@ -361,7 +375,7 @@ def test_the_button_runs_the_experiment_and_fills_the_views(qtbot, window, tmp_p
 
 def test_the_command_is_found_by_its_name_and_says_what_is_missing(window):
     assert next(iter(matching("why slow"))).name == "start_up"
-    window.start_experiment()
+    window.starting.experiment()
     assert not window.live.running
     assert "Choose a script" in window.views.headline.text()
     assert window.views.startup.ask.isVisible() and not window.views.startup.ask.isEnabled()

@@ -142,6 +142,21 @@ def draw_legend(painter: QPainter, entries: Sequence[tuple[str, str]], area: QRe
     return y + line - area.top() + 4
 
 
+def draw_legend_beside(painter: QPainter, entries: Sequence[tuple[str, str]], area: QRectF, palette: Palette) -> float:
+    """Coloured squares with names under each other at the right of the area; returns the width used. Entries: (colour, name)."""
+    if not entries:
+        return 0
+    metrics = QFontMetricsF(painter.font())
+    width = max(metrics.horizontalAdvance(name) for _, name in entries) + 14
+    line = min(metrics.height() + 2, area.height() / len(entries))
+    for index, (colour, name) in enumerate(entries):
+        x, top = area.right() - width, area.top() + index * line
+        painter.fillRect(QRectF(x, top + (line - 9) / 2, 9, 9), QColor(colour))
+        painter.setPen(QColor(palette.muted))
+        painter.drawText(QRectF(x + 14, top, width, line), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name)
+    return width + 14
+
+
 def draw_empty(painter: QPainter, area: QRectF, text: str, palette: Palette) -> None:
     """What will be here, in the middle of the area."""
     painter.setPen(QPen(QColor(palette.muted)))

@@ -9,7 +9,18 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.analysis.results import Phase, Startup, TrialResult
-from loaderscope.gui.charts.drawing import Frame, Hit, axis_hits, bottom_margin, draw_bottom_axis, draw_empty, draw_legend, elided, ticks
+from loaderscope.gui.charts.drawing import (
+    Frame,
+    Hit,
+    axis_hits,
+    bottom_margin,
+    draw_bottom_axis,
+    draw_empty,
+    draw_legend,
+    draw_legend_beside,
+    elided,
+    ticks,
+)
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.words import duration_text, short_config_text
 
@@ -43,6 +54,9 @@ PHASES: dict[str, tuple[str, str]] = {
 
 
 ROW_PX, ROWS_MARGIN_PX = 18, 84
+LOW_ROW_PX, LOW_MARGIN_PX = 16, 52  # with the legend beside the bars
+BESIDE_WIDTH_PX = 400  # a narrower chart has no room beside its bars
+PADDING_PX = 24  # around what is painted and for a scroll bar, of these heights and widths
 TIME_PX = 56.0  # for the time of the first batch, after the longest bar
 SHUTDOWN_GAP_PX = 4  # it happens later, at the end of the epoch
 
@@ -126,8 +140,13 @@ def startup_data_of_trial(result: TrialResult) -> StartupData:
 
 
 def height_px(data: StartupData) -> int:
-    """How high the chart must be for its rows to be read."""
+    """How high the chart must be for its rows to be read below the legend."""
     return len(data.bars) * ROW_PX + ROWS_MARGIN_PX if data.bars else 0
+
+
+def least_height_px(data: StartupData, width_px: float) -> int:
+    """How high the chart must be at least: a wide one has room for the legend beside its rows."""
+    return len(data.bars) * LOW_ROW_PX + LOW_MARGIN_PX if data.bars and width_px >= BESIDE_WIDTH_PX else height_px(data)
 
 
 def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: Palette) -> list[Hit]:
@@ -135,10 +154,12 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     if not data.bars:
         draw_empty(painter, area, EMPTY, palette)
         return []
-    used = draw_legend(painter, _legend(data, palette), area, palette)
+    is_low = area.height() < height_px(data) - PADDING_PX and area.width() >= BESIDE_WIDTH_PX - PADDING_PX
+    beside = draw_legend_beside(painter, _legend(data, palette), area, palette) if is_low else 0.0
+    area = area.adjusted(0, 0 if is_low else draw_legend(painter, _legend(data, palette), area, palette), -beside, 0)
     metrics = QFontMetricsF(painter.font())
     width = min(area.width() * 0.34, max(metrics.horizontalAdvance(bar.label) for bar in data.bars) + 12)
-    plot = area.adjusted(width, used, -6, -bottom_margin(painter))
+    plot = area.adjusted(width, 0, -6, -bottom_margin(painter))
     end = max(_end(bar) + (bar.shutdown_s or 0.0) for bar in data.bars)
     room = plot.width() / max(1.0, plot.width() - TIME_PX)
     frame = Frame(plot, (0.0, max(end, 1e-6) * room), (0.0, 1.0))
@@ -215,7 +236,7 @@ def _legend(data: StartupData, palette: Palette) -> list[tuple[str, str]]:
             seconds[role] = seconds.get(role, 0.0) + phase.seconds
     entries = [(palette.role(role), name) for role, name in names.items() if seconds.get(role, 0.0) > total * 0.002]
     if any(bar.shutdown_s for bar in data.bars):
-        entries.append((palette.role(PHASES["shutdown"][0]), "shutdown (at the epoch's end)"))
+        entries.append((palette.role(PHASES["shutdown"][0]), "shutdown at the end"))
     if sum(high - low for bar in data.bars for low, high in bar.unexplained) > total * 0.002:
         entries.append((palette.muted, "unexplained"))
     return entries

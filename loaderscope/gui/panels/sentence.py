@@ -6,7 +6,7 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
-FEW_LINES, MANY_LINES = 2, 4
+FEW_LINES, MANY_LINES = 1, 4
 
 
 class Sentence(QLabel):

@@ -14,8 +14,7 @@ from loaderscope.analysis.startup_experiment import StartupExperiment
 from loaderscope.gui import startup_words
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData, height_px
-from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data, startup_data_of_trial
-from loaderscope.gui.charts.startup import height_px as bars_height_px
+from loaderscope.gui.charts.startup import StartupData, least_height_px, paint_startup, startup_data, startup_data_of_trial
 from loaderscope.gui.charts.treemap import SentData, paint_sent, sent_data
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.sentence import FEW_LINES, MANY_LINES, Sentence
@@ -102,7 +101,7 @@ class StartupPanel(QWidget):
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.setAutoFillBackground(True)
         row = QHBoxLayout()
-        row.setContentsMargins(8, 4, 6, 0)
+        row.setContentsMargins(8, 3, 6, 0)
         row.setSpacing(4)
         self.views: dict[str, QToolButton] = {}
         group = QButtonGroup(self)
@@ -128,7 +127,7 @@ class StartupPanel(QWidget):
         self.sentence = Sentence()
         self.sentence.setContentsMargins(0, 0, 0, 0)
         line = QHBoxLayout()
-        line.setContentsMargins(10, 3, 10, 0)
+        line.setContentsMargins(10, 1, 10, 0)
         line.addWidget(self.sentence)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setWordWrap(True)
@@ -146,7 +145,7 @@ class StartupPanel(QWidget):
             self.stack.addWidget(page)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
+        layout.setSpacing(1)
         layout.addLayout(row)
         layout.addLayout(line)
         layout.addWidget(self.stack, 1)
@@ -220,12 +219,15 @@ class StartupPanel(QWidget):
             self.chart.set_data(startup_data(self._results))
         else:
             self.chart.set_data(startup_data_of_trial(result) if result is not None else StartupData())
-        self.chart.setMinimumHeight(max(LEAST_CHART_PX, bars_height_px(self.chart.data)))
+        self._give_chart_its_height()
         if self.chart.data.bars:
             return "", startup_words.culprit_sentence(result)
         if not any(result.startup is not None for result in self._results):
             return EMPTY[PHASES], ""
         return "This trial did not start. Choose another, or every setting.", ""
+
+    def _give_chart_its_height(self) -> None:
+        self.chart.setMinimumHeight(max(LEAST_CHART_PX, least_height_px(self.chart.data, self.width())))
 
     def _fill_sent(self, _part: str, _result: TrialResult | None) -> tuple[str, str]:
         sent: list[SentPart] | None = self._run.sent if self._run is not None else None
@@ -257,6 +259,7 @@ class StartupPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.sentence.set_lines(MANY_LINES if event.size().height() >= ROOMY_PX else FEW_LINES)
+        self._give_chart_its_height()
 
 
 def _scrolled(chart: QWidget) -> QScrollArea:
