@@ -159,6 +159,11 @@ class CommandSet:
     def __getitem__(self, name: str) -> QAction:
         return self.actions[name]
 
+    def enable(self, enabled: Mapping[str, bool]) -> None:
+        """Says which commands can be given now, by name."""
+        for name, is_enabled in enabled.items():
+            self.actions[name].setEnabled(is_enabled)
+
     def fill_menus(self, bar: QMenuBar) -> None:
         """Adds every command that names a menu."""
         menus = {}

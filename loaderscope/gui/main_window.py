@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QSettings, QTimer
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
+from PySide6.QtCore import QSettings
+from PySide6.QtGui import QCloseEvent, QShowEvent
 from PySide6.QtWidgets import QMainWindow
 
 from loaderscope.gui.charts.chart import Chart
@@ -15,22 +14,23 @@ from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import Comparison
-from loaderscope.gui.figure_export import FigureExport, focused_chart
+from loaderscope.gui.dropping import Dropping
+from loaderscope.gui.figure_export import FigureExport
 from loaderscope.gui.headline import sentence_of
 from loaderscope.gui.help_overlay import HelpOverlay
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.look import Look
 from loaderscope.gui.mark_book import CompleteFile, GrowingFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
-from loaderscope.gui.panels.operators import PROFILED_STEPS
-from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
-from loaderscope.gui.subjects import chart_subject, chart_subjects, timeline_subject
+from loaderscope.gui.starting import Starting
+from loaderscope.gui.telling import Telling
 from loaderscope.gui.trace_reading import ReadTrace, TraceReading
 from loaderscope.gui.views import Views
 from loaderscope.gui.window_commands import handlers_of
+from loaderscope.gui.window_figures import WindowFigures
 from loaderscope.session.verdict import Verdict, judge
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
@@ -53,17 +53,18 @@ class MainWindow(QMainWindow):
         self._follow = True  # go on to the next trial when it starts
         self._switching = False
         self._unsaved = False
-        self._start_soon = False
-        self._expected_s: float | None = None
-        self._forecast: Callable[[], float | None] = lambda: None
         self.dialogs = Dialogs(self, settings)
         self.setup = Setup(self)
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
-        self._unwritten = ""
-        self._saving = Saving(self.dialogs, self._tell_written, self._tell_unwritten)
-        self.figures = FigureExport(self, settings, self.dialogs.save, self._tell_written, self._tell_unwritten)
-        self._marks = MarkBook(self._tell_problem, self._marks_changed)
+        self._tell = Telling(self.setup, self.views, self._show_headline)
+        self.starting = Starting(
+            self.setup, self.live, self.views, may_leave=self._may_leave_run, begin=self._begin, tell_problem=self._tell.problem
+        )
+        self._saving = Saving(self.dialogs, self._tell.written, self._tell.unwritten)
+        self.figures = FigureExport(self, settings, self.dialogs.save, self._tell.written, self._tell.unwritten)
+        self.window_figures = WindowFigures(self.figures, self.views, lambda: self._state.snapshot().run)
+        self._marks = MarkBook(self._tell.problem, self._marks_changed)
         self._reading = TraceReading(self._take_read, self)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
         self.help = HelpOverlay(self)
@@ -71,7 +72,7 @@ class MainWindow(QMainWindow):
         self.palette_box = CommandPalette(self.commands, self)
         self.views.add_commands(self.commands)
         self.figures.add_charts(self.findChildren(Chart), [self.commands["copy_figure"], self.commands["export"]])
-        self.setAcceptDrops(True)
+        Dropping(self, self.open_path)
         self.setWindowTitle("Loaderscope")
         self.resize(1440, 900)
         self._connect()
@@ -93,10 +94,10 @@ class MainWindow(QMainWindow):
         views = self.views
         self.setup.changed.connect(self._setup_changed)
         self.setup.outputRead.connect(lambda lines: views.log.add([LogLine(line.time_ns, line.stream, line.text) for line in lines]))
-        self.setup.sweep_panel.startRequested.connect(self.start)
-        self.setup.sweep_panel.startupRequested.connect(self.start_experiment)
+        self.setup.sweep_panel.startRequested.connect(self.starting.sweep)
+        self.setup.sweep_panel.startupRequested.connect(self.starting.experiment)
         self.views.operators.measureRequested.connect(self.start_exact_window)
-        views.startup.asked.connect(self.start_experiment)
+        views.startup.asked.connect(self.starting.experiment)
         views.findings.startupWanted.connect(views.show_startup)
         self.live.ticked.connect(self._tick)
         self.live.ended.connect(self._run_ended)
@@ -121,7 +122,7 @@ class MainWindow(QMainWindow):
 
     def open_request(self, request: Request, start: bool = False) -> None:
         """Looks at the script of a request and takes its options; `start`: runs it as soon as that is possible."""
-        self._start_soon = start
+        self.starting.soon = start
         self.setup.open_request(request)
 
     def open_session(self, path: str) -> None:
@@ -131,7 +132,7 @@ class MainWindow(QMainWindow):
         try:
             opened = OpenedSession(path)
         except SessionError as error:
-            self._tell_problem(str(error))
+            self._tell.problem(str(error))
             return
         self._marks.show(opened)
         self._close_session()
@@ -141,64 +142,27 @@ class MainWindow(QMainWindow):
         if run is not None:
             self.setup.show_run(run)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if _dropped(event) is not None:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        path = _dropped(event)
-        if path is not None:
-            event.acceptProposedAction()
-            QTimer.singleShot(0, lambda: self.open_path(path))  # a question to the user must not hold up whoever dropped
-
     # Running
-
-    def start(self) -> None:
-        """Runs the sweep that the panels describe."""
-        if self._may_start():
-            self._run(self.setup.request(), lambda: self.setup.sweep_panel.expected_s)
-
-    def start_experiment(self) -> None:
-        """Runs the start-up experiment on what the panels describe."""
-        self.views.show_startup(EXPERIMENT)
-        if self._may_start():
-            self.views.startup.await_experiment(True)
-            self._run(self.setup.startup_request(), lambda: self.setup.sweep_panel.expected_startup_s)
 
     def start_exact_window(self) -> None:
         """Runs the setting that is shown once more, or all where none is, with some profiled steps after it."""
-        self.views.docks["operators"].bring_up()
-        if not self._may_start():
-            return
-        request = self.setup.request()
         shown = next((result for result in self._state.snapshot().results if result.id == self._shown_trial), None)
-        self._run(request.profiled(PROFILED_STEPS, shown.config if shown is not None else None), lambda: None)
+        self.starting.exact_window(shown.config if shown is not None else None)
 
-    def _may_start(self) -> bool:
-        if self.setup.problem:
-            self._tell_problem(self.setup.problem)
-            return False
-        return not self.live.running and self._may_leave_run()
-
-    def _run(self, request: Request, forecast: Callable[[], float | None]) -> None:
-        """`forecast` gives the seconds that the run is expected to take, as soon as they are known."""
+    def _begin(self, request: Request) -> None:
+        """Runs a request in place of what is shown."""
         self._marks.show(GrowingFile(self.live.set_marks))
         self._close_session()
         self._follow = True
-        self._forecast = forecast
-        self._expected_s = forecast()
         self._show_state(self.live.start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
         self._update_commands()
         if not self._verdict.summary:
             self._show_headline()
-        if self.live.running and self._expected_s is None:  # started before the sample was read
-            self._expected_s = self._forecast()
+        if self.starting.forecast_anew():
             self._show_progress()
-        if self._start_soon and not self.setup.problem and not self.setup.is_looking:  # a look would take from what is measured
-            self._start_soon = False
-            self.start()
+        self.starting.sweep_if_wanted()
 
     def _tick(self) -> None:
         if self._state.version != self._seen_version:
@@ -222,7 +186,7 @@ class MainWindow(QMainWindow):
             self.views.timeline.refresh()
             self._show_trace(self._shown_trial)
         if self.live.error is not None:
-            self._tell_problem(self.live.error.message)
+            self._tell.problem(self.live.error.message)
 
     # Showing
 
@@ -253,7 +217,7 @@ class MainWindow(QMainWindow):
         count, lines = self._state.log_since(self._log_count)
         self.views.log.add(lines, max(0, count - self._log_count - len(lines)))
         self._log_count = count
-        self.views.show_progress(snapshot, self.live.running, self._expected_s)
+        self.views.show_progress(snapshot, self.live.running, self.starting.expected_s)
         current = snapshot.current.id if snapshot.current is not None else None
         seen = (snapshot.run is None, current, len(snapshot.results))
         if seen != self._seen_results:
@@ -295,7 +259,7 @@ class MainWindow(QMainWindow):
         if read.state is not self._state or read.trial_id != self._shown_trial:
             return
         if read.problem:
-            self._tell_problem(read.problem)
+            self._tell.problem(read.problem)
         self._show_read(read.trial_id, read.trace)
 
     def _show_read(self, trial_id: int, trace: Trace | None) -> None:
@@ -346,38 +310,16 @@ class MainWindow(QMainWindow):
         self._unsaved = self._unsaved or (self._session is None and not self.live.running)
 
     def _update_commands(self) -> None:
-        running = self.live.running
-        commands, startable = self.commands, not running and not self.setup.problem
+        running, shown = self.live.running, self._shown_trial is not None
         savable = not running and self._source() is not None and bool(self._state.snapshot().results)
-        commands["start"].setEnabled(startable)
+        startable = not running and not self.setup.problem
+        self.commands.enable(dict.fromkeys(("start", "start_up", "exact_window"), startable))
+        self.commands.enable({"stop": running, "live": running, "save": savable, "report": savable, "export": shown, "copy_figure": shown})
         views, panel = self.views, self.setup.sweep_panel
-        for button in (panel.start, panel.ask, views.startup.ask, views.operators.measure, commands["start_up"], commands["exact_window"]):
+        for button in (panel.start, panel.ask, views.startup.ask, views.operators.measure):
             button.setEnabled(startable)
-        commands["stop"].setEnabled(running)
-        commands["live"].setEnabled(running)
-        commands["live"].setChecked(running and self._follow)
-        commands["save"].setEnabled(savable)
-        commands["report"].setEnabled(savable)
-        for name in ("export", "copy_figure"):
-            commands[name].setEnabled(self._shown_trial is not None)
+        self.commands["live"].setChecked(running and self._follow)
         self.views.show_environment(self._state.snapshot().run, self.setup.environment)
-
-    def _tell_problem(self, sentence: str) -> None:
-        """One sentence where the user looks."""
-        self.setup.target_panel.show_problem(sentence)
-        self.views.show_headline(sentence)
-
-    def _tell_unwritten(self, sentence: str) -> None:
-        """Why a file could not be written, until one is."""
-        self._unwritten = sentence
-        self._tell_problem(sentence)
-
-    def _tell_written(self, sentence: str) -> None:
-        if self._unwritten and self.setup.target_panel.problem.text() == self._unwritten:
-            self.setup.target_panel.show_problem("")
-            self._show_headline()
-        self._unwritten = ""
-        self.views.show_message(sentence)
 
     # Saving
 
@@ -400,24 +342,6 @@ class MainWindow(QMainWindow):
         source = self._source()
         if source is not None:
             self._saving.report(source)
-
-    def export_figure(self) -> None:
-        """Asks for a figure of the timeline or of a chart, and makes it; the chart with the keyboard is proposed."""
-        run, trial = self._state.snapshot().run, self.views.trials.currentText()
-        timeline = timeline_subject(self.views.pair, run, trial)
-        charts = chart_subjects(self.findChildren(Chart), run, trial)
-        subjects = [*([timeline] if timeline is not None else []), *charts]
-        focused = focused_chart()
-        names = [subject.name for subject in subjects]
-        proposed = focused.accessibleName() if focused is not None else ""
-        self.figures.export(subjects, names.index(proposed) if proposed in names else 0)
-
-    def copy_figure(self) -> None:
-        """Puts the chart with the keyboard, or what the timeline shows, on the clipboard as a picture."""
-        run, trial, focused = self._state.snapshot().run, self.views.trials.currentText(), focused_chart()
-        subject = timeline_subject(self.views.pair, run, trial) if focused is None else chart_subject(focused, run, trial)
-        if subject is not None:
-            self.figures.copy(subject)
 
     # Closing
 
@@ -468,10 +392,3 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self.look.shown()
-
-
-def _dropped(event: QDropEvent) -> str | None:
-    """The script or session that is being dropped, if it is one."""
-    paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-    fitting = [path for path in paths if Path(path).suffix in (".py", SESSION_SUFFIX)]
-    return fitting[0] if len(fitting) == 1 else None

@@ -271,4 +271,4 @@ def test_a_session_in_the_window(qtbot, tmp_path):
     tell(f"search: {finder.note.text()}", found)
     window.figures.ask = lambda subjects, current: Wanted(subjects[current], Options())
     window.figures.ask_name = lambda *_: str(tmp_path / "f.png")
-    tell("export", heartbeat.of(qtbot, window.export_figure, (tmp_path / "f.png").exists))
+    tell("export", heartbeat.of(qtbot, window.window_figures.export, (tmp_path / "f.png").exists))

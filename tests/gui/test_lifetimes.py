@@ -60,7 +60,7 @@ def start(window, monkeypatch, empty_request):
         monkeypatch.setattr(run_thread, "Pool", pool)
         monkeypatch.setattr(type(window.setup), "problem", "")
         monkeypatch.setattr(window.setup, "request", lambda: empty_request)
-        window.start()
+        window.starting.sweep()
         return window.live._thread
 
     return start

@@ -10,8 +10,9 @@ import time
 import numpy as np
 import psutil
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
 from running import marked_by, nothing_left_of, write_script
 
 from loaderscope.gui.panels.results import COLUMNS
@@ -103,7 +104,7 @@ def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, scrip
 def test_stopping_keeps_finished_trials_and_lets_the_next_sweep_start(qtbot, window, script):
     attach(qtbot, window, script, workers=(0, 1, 2))
     window.setup.sweep_panel.repeats.setValue(50)
-    window.start()
+    window.starting.sweep()
     qtbot.waitUntil(lambda: len(window.state.snapshot().results) >= 1, timeout=LONG_MS)
     with qtbot.waitSignal(window.live.ended, timeout=LONG_MS):
         window.commands["stop"].trigger()
@@ -136,7 +137,7 @@ def test_closing_the_window_during_a_sweep_leaves_no_process(qtbot, window, tmp_
         """,
     )
     attach(qtbot, window, script, workers=(2,))
-    window.start()
+    window.starting.sweep()
     family = 5  # the agent, two workers, and a child of each
     qtbot.waitUntil(lambda: len(marked_by(os.getpid())) >= family, timeout=LONG_MS)
     pids = [process.pid for process in marked_by(os.getpid())]
@@ -173,7 +174,7 @@ def test_the_event_loop_answers_while_a_dataset_burns_all_cores(qtbot, window, t
     )
     attach(qtbot, window, script, workers=(psutil.cpu_count() or 2,))
     window.setup.sweep_panel.batches.setValue(0)
-    window.start()
+    window.starting.sweep()
     qtbot.waitUntil(lambda: _has_worker_spans(window), timeout=LONG_MS)
     late_ms: list[float] = []
     clock = QTimer(window, interval=20, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
@@ -222,8 +223,9 @@ def test_a_missing_file_and_a_file_that_is_no_session_are_told(qtbot, window, tm
 def test_a_script_dropped_on_the_window_is_looked_at(qtbot, window, script):
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(script))])
-    drop = QDropEvent(QPointF(50, 50), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
-    window.dropEvent(drop)
+    held = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(window, QDragEnterEvent(QPoint(50, 50), *held))
+    QApplication.sendEvent(window, QDropEvent(QPointF(50, 50), *held))
     qtbot.waitUntil(lambda: window.setup.target_panel.current_target is not None, timeout=LONG_MS)
     assert window.setup.target_panel.current_target.name == "train_set"
     assert window.setup.script == str(script)

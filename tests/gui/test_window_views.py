@@ -93,7 +93,7 @@ def test_a_run_without_a_finished_trial_is_not_called_a_failure(window, monkeypa
     window._show_state(RunState(), "x")
     window.state.begin(run)
     monkeypatch.setattr(type(window.live), "running", property(lambda live: True))
-    window._expected_s = 41.0
+    window.starting.expected_s = 41.0
     window._show_progress()
     assert "Measuring." in window.views.headline.text()
     assert window.views.progress.format().startswith("0 of ")
@@ -135,7 +135,7 @@ def test_what_cannot_be_done_yet_is_disabled(window):
     enabled = {name for name, action in window.commands.actions.items() if action.isEnabled()}
     assert not enabled & {"start", "stop", "live", "save", "report", "export"}
     assert window.setup.sweep_panel.forecast.text() == "Choose a script first."
-    window.start()
+    window.starting.sweep()
     assert window.setup.target_panel.problem.text() == "Choose a script first."
 
 
