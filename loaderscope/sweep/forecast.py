@@ -63,7 +63,8 @@ def forecast_sweep(
         SweepError: see `as_experiment`.
     """
     request = as_experiment(request) if request.startup else request
-    cost = data_cost(sample)
-    trials = mark_limits(plan(request, target, facts_of(environment)), cost, machine, request.force)
+    facts = facts_of(environment)
+    cost = dataclasses.replace(data_cost(sample), imports=facts.script_imports)
+    trials = mark_limits(plan(request, target, facts), cost, machine, request.force)
     expected = estimate(trials, request, cost, machine, target.length)
     return SweepForecast(trials, expected, machine.memory_available_bytes, commit_sentence(machine, cost))

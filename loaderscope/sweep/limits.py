@@ -26,11 +26,13 @@ CUDA_COMMIT_BYTES = 1 << 30  # of a process that imports torch with CUDA on Wind
 FILES_PER_WORKER = 8  # pipes of the two queues, sentinel and semaphores, as the main process sees them
 FILES_OF_MAIN = 16  # 6 of Python with torch, and what recording and the connection to the app take
 
-SPAWN_SECONDS = 1.6  # a worker imports the script and torch anew; several at once share the processors
+IMPORT_SECONDS = 1.2  # of torch, while it is unknown what the script imports
+WORKER_SECONDS = 0.4  # of a worker that is not forked from main, without its imports; several at once share the processors
 FORK_SECONDS = 0.03
 TRIAL_OVERHEAD_SECONDS = 0.4  # between trials: the agent's answer, the last records, sampling
-FRESH_AGENT_SECONDS = 2.5  # an interpreter that imports torch and the script
+FRESH_AGENT_SECONDS = 1.3  # an interpreter that loads the script, without the imports
 
+_TORCH = "torch"
 _SAFE_PART = 0.95  # of what is available; a forecast is no promise
 
 
@@ -43,6 +45,7 @@ class DataCost:
         worker_bytes: what of it a worker has for itself that loads the script anew and gets a copy of the dataset.
         forked_bytes: what a forked worker has for itself, without its batch.
         extra_bytes: what finished trials needed beyond the forecast: the script's step, mostly.
+        imports: top-level modules that loading the script imported, with their seconds, one inside the other or not.
     """
 
     sample_bytes: int | None = None
@@ -52,6 +55,12 @@ class DataCost:
     worker_bytes: int | None = None
     forked_bytes: int | None = None
     extra_bytes: int = 0
+    imports: tuple[tuple[str, float], ...] = ()
+
+    def import_seconds(self, preloaded: Sequence[str] = ()) -> float:
+        """What a process spends on imports: at least the heaviest module, with what it imports, that is not there already."""
+        imports = self.imports or ((_TORCH, IMPORT_SECONDS),)
+        return max((seconds for name, seconds in imports if name not in preloaded), default=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,16 +249,21 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
     fetch_s = cost.sample_seconds * size
     workers = config.num_workers
     if not workers:
-        return request.epochs * batches * (fetch_s + step_s) + TRIAL_OVERHEAD_SECONDS + FRESH_AGENT_SECONDS
+        return request.epochs * batches * (fetch_s + step_s) + TRIAL_OVERHEAD_SECONDS + FRESH_AGENT_SECONDS + cost.import_seconds()
     batch_s = max(fetch_s / min(workers, machine.usable_cpus), step_s)
     if config.backend == "thread":
         start_s = 0.0
     elif config.start_method == "fork":
         start_s = FORK_SECONDS * workers
     else:
-        start_s = SPAWN_SECONDS * max(1.0, workers / machine.usable_cpus)
+        worker_s = WORKER_SECONDS + cost.import_seconds(config.forkserver_preload or ())
+        start_s = worker_s * max(1.0, workers / machine.usable_cpus)
     starts = 1 if config.persistent_workers else request.epochs
-    fresh_s = FRESH_AGENT_SECONDS if config.start_method == "forkserver" or config.backend == "thread" or request.isolate else 0.0
+    is_server = config.start_method == "forkserver" and config.backend == "process"
+    is_fresh = is_server or config.backend == "thread" or request.isolate
+    fresh_s = FRESH_AGENT_SECONDS + cost.import_seconds() if is_fresh else 0.0
+    if is_server and config.forkserver_preload:
+        fresh_s += WORKER_SECONDS + cost.import_seconds()  # the server imports once, before its first worker
     return starts * start_s + request.epochs * (batches * batch_s + fetch_s) + TRIAL_OVERHEAD_SECONDS + fresh_s
 
 

@@ -1,6 +1,7 @@
 """Limits of the machine, forecasts and estimates of time."""
 
 import ctypes
+import dataclasses
 import os
 import sys
 
@@ -183,6 +184,24 @@ def test_the_estimate_counts_only_what_will_run_and_keeps_the_budget():
     plan = [*planned(config(0), repeats=4), PlannedTrial(4, None, config(2), ("limit", "no"))]
     found = estimate(plan, request, DataCost(sample_seconds=0.01), ROOMY)
     assert (found.trials, found.seconds) == (4, 5)
+
+
+def test_the_estimate_of_starts_follows_what_the_script_imports():
+    request = Request("script.py", batches=8, epochs=3, consumer=Consumer("none"))
+    two_processors = dataclasses.replace(ROOMY, usable_cpus=2)
+
+    def seconds(imports, workers, method="spawn", **changes):
+        cost = DataCost(sample_seconds=0.0, imports=imports)
+        return estimate(planned(config(workers, start_method=method, **changes)), request, cost, two_processors, 1000).seconds
+
+    light, heavy = (("torch", 1.0),), (("heavy", 5.0), ("torch", 1.0))
+    more_s = [seconds(heavy, workers) - seconds(light, workers) for workers in (1, 2, 4)]
+    assert more_s == pytest.approx([12.0, 12.0, 24.0])  # 3 starts, of which 4 workers on 2 processors take twice as long
+    assert seconds(heavy, 4, persistent_workers=True) - seconds(light, 4, persistent_workers=True) == pytest.approx(8.0)
+    assert seconds(heavy, 2, "fork") == seconds(light, 2, "fork")
+    preloaded_s = seconds(heavy, 2, "forkserver", forkserver_preload=("heavy", "torch"))
+    assert seconds(heavy, 2, "forkserver") - preloaded_s == pytest.approx(3 * 5.0 - 5.4)  # the server imports instead, once
+    assert seconds((), 1) == pytest.approx(seconds((("torch", 1.2),), 1))  # torch is imported by every script
 
 
 def test_an_unknown_sample_gives_no_time():
