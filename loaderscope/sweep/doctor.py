@@ -25,7 +25,9 @@ _QUESTION = """
 import json, multiprocessing, sys
 answer = {"start_methods": multiprocessing.get_all_start_methods(), "default_start_method": multiprocessing.get_start_method()}
 import torch, torch.multiprocessing
+gil = getattr(sys, "_is_gil_enabled", None)
 answer.update(
+    free_threaded=gil is not None and not gil(),
     cuda_available=torch.cuda.is_available(), cuda_devices=torch.cuda.device_count(), torch_threads=torch.get_num_threads(),
     sharing_strategy=torch.multiprocessing.get_sharing_strategy(),
 )
@@ -70,6 +72,7 @@ def format_examination(examination: dict[str, Any]) -> str:
     """The examination as text for a terminal."""
     app, interpreter, machine, nvml = (examination[key] for key in ("app", "interpreter", "machine", "nvml"))
     cuda = "not available" if not interpreter["cuda_available"] else f"{interpreter['cuda_devices']} device(s)"
+    gil = " without GIL" if interpreter["free_threaded"] else ""
     rows = [
         ("app", f"Python {app['python']}, PySide6 {app['pyside6'] or 'not installed'}, {app['executable']}"),
         ("window", app["window_problem"] or "can be opened"),
@@ -77,7 +80,7 @@ def format_examination(examination: dict[str, Any]) -> str:
         (
             "",
             interpreter["error"]
-            or f"Python {interpreter['python']}, torch {interpreter['torch']} ({interpreter['torch_cuda'] or 'CPU only'})",
+            or f"Python {interpreter['python']}{gil}, torch {interpreter['torch']} ({interpreter['torch_cuda'] or 'CPU only'})",
         ),
     ]
     if interpreter["error"] is None:
@@ -113,6 +116,7 @@ def _interpreter(path: str) -> dict[str, Any]:
         "python": known.python,
         "torch": known.torch,
         "torch_cuda": known.torch_cuda,
+        "free_threaded": None,
         "start_methods": [],
         "default_start_method": None,
         "cuda_available": None,

@@ -226,6 +226,7 @@ def test_the_doctor_tells_what_there_is_without_qt_or_torch(tmp_path: pathlib.Pa
     assert {"app", "interpreter", "interpreters", "nvml", "machine", "advice"} <= set(document)
     assert document["interpreter"]["torch"] is not None
     assert "spawn" in document["interpreter"]["start_methods"]
+    assert document["interpreter"]["free_threaded"] is not getattr(sys, "_is_gil_enabled", lambda: True)()
     assert document["machine"]["usable_cpus"] >= 1
     assert document["nvml"]["gpus"] or document["nvml"]["reason"]
 
