@@ -12,7 +12,9 @@ from loaderscope.analysis.results import Finding, Recommendation, SettingResult,
 from loaderscope.analysis.settings import combine
 from loaderscope.analysis.startup_experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.summary import summarise
+from loaderscope.sweep.forecast import script_imports_of
 from loaderscope.sweep.sink import Run
+from loaderscope.sweep.startup_plan import left_to_workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,8 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     usable_cpus = environment.get("usable_cpus") or environment.get("cpu_count") or 1
     gpu_count = len(environment.get("gpus") or ())
     experiment = find_experiment(trials, run.controls, request)
+    if experiment is not None and (left := _left_to_workers(run, experiment)) is not None:
+        experiment = dataclasses.replace(experiment, summary=f"{experiment.summary} {left}")
     recommendation = None
     if experiment is None:  # a recommendation rests on throughput, of which the few batches of an experiment say nothing
         recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
@@ -46,3 +50,9 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded, run.sent))
     summary = experiment.summary if experiment is not None and experiment.costs else summarise(trials, recommendation, findings)
     return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)
+
+
+def _left_to_workers(run: Run, experiment: StartupExperiment) -> str | None:
+    """What preloaded workers import all the same, where there are such workers."""
+    preload = next((cost.preload for cost in experiment.costs if cost.preload), ())
+    return left_to_workers(run.request, script_imports_of(run.environment), preload)

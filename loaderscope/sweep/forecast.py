@@ -36,9 +36,14 @@ def facts_of(environment: dict[str, Any]) -> Facts:
         start_methods=tuple(environment["start_methods"]),
         default_start_method=environment["default_start_method"],
         accelerator=environment.get("accelerator"),
-        script_imports=tuple((item["name"], item["seconds"]) for item in environment.get("script_imports") or ()),
+        script_imports=script_imports_of(environment),
         python=environment.get("python"),
     )
+
+
+def script_imports_of(environment: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    """The modules that loading the script imported, with their seconds; none where that was not timed."""
+    return tuple((item["name"], item["seconds"]) for item in environment.get("script_imports") or ())
 
 
 def data_cost(sample: dict[str, Any] | None) -> DataCost:

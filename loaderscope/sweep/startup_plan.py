@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
+from loaderscope.analysis.configs import enumerated
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.request import Axes, Request
 
@@ -101,6 +102,18 @@ def heavy_modules(request: Request, script_imports: Sequence[tuple[str, float]],
         return request.forkserver_preload
     heavy = tuple(name for name, seconds in script_imports if seconds >= HEAVY_IMPORT_S and _server_finds(name, request, python))
     return heavy or (ALWAYS_IMPORTED,)
+
+
+def left_to_workers(request: Request, script_imports: Sequence[tuple[str, float]], preload: Sequence[str]) -> str | None:
+    """A sentence on heavy modules that `heavy_modules` kept from a server which would not have found them; None without any."""
+    heavy = [name for name, seconds in script_imports if seconds >= HEAVY_IMPORT_S and name not in preload]
+    if request.forkserver_preload or not preload or not heavy:
+        return None
+    version = ".".join(map(str, SERVER_KNOWS_PATH_SINCE))
+    return (
+        f"Preloaded workers still import {enumerated(heavy)} themselves: before Python {version} a fork server that is started "
+        "in another folder does not find modules beside the script."
+    )
 
 
 def _server_finds(name: str, request: Request, python: str | None) -> bool:

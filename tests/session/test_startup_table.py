@@ -52,6 +52,16 @@ def test_a_session_gives_the_experiment_and_its_controls_again(tmp_path, experim
         assert session.document() == build_document(run, results)
 
 
+def test_the_summary_says_what_preloaded_workers_import_all_the_same(experiment):
+    run, results = experiment
+    imports = [{"name": "torch", "seconds": 1.0}, {"name": "mine", "seconds": 0.5}]
+    run = dataclasses.replace(run, environment={**run.environment, "script_imports": imports})
+    assert "mine" not in build_document(run, results)["summary"]  # nothing was preloaded
+    preloaded = config_of(2, start_method="forkserver", forkserver_preload=("torch",))
+    summary = build_document(run, [*results, row(3, preloaded, 1.0, 0.6)])["summary"]
+    assert "Preloaded workers still import mine themselves" in summary
+
+
 def test_a_session_from_before_there_were_controls_opens(tmp_path, experiment):
     write(tmp_path / "a.loaderscope", *experiment)
     with sqlite3.connect(tmp_path / "a.loaderscope") as connection:

@@ -8,7 +8,7 @@ from loaderscope.agent.messages import Consumer, Target
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.space import Facts, plan
-from loaderscope.sweep.startup_plan import as_experiment, heavy_modules
+from loaderscope.sweep.startup_plan import as_experiment, heavy_modules, left_to_workers
 
 FACTS = Facts(4, ("fork", "spawn", "forkserver"), "fork", False, (("torch", 1.2), ("numpy", 0.1), ("json", 0.02)), "3.11.7")
 DATASET = Target("data", "dataset", "Data", "variable", dataset_kind="map", length=1000)
@@ -85,3 +85,14 @@ def test_a_module_beside_the_script_is_preloaded_only_where_the_server_finds_it(
     assert heavy_modules(request, imports, "3.14.1") == ("torch", "mine")
     assert heavy_modules(dataclasses.replace(request, cwd=str(tmp_path)), imports, "3.11.7") == ("torch", "mine")
     assert heavy_modules(request, [], None) == ("torch",)
+
+
+def test_what_a_server_does_not_find_is_said_to_be_imported_by_the_workers(tmp_path):
+    (tmp_path / "mine.py").touch()
+    request = Request(str(tmp_path / "script.py"), cwd="/")
+    imports = [("torch", 1.0), ("mine", 0.5), ("light", 0.02)]
+    old, new = (heavy_modules(request, imports, version) for version in ("3.11.7", "3.14.1"))
+    assert "still import mine themselves: before Python 3.13.8" in left_to_workers(request, imports, old)
+    assert left_to_workers(request, imports, new) is None
+    assert left_to_workers(request, imports, ()) is None  # nothing was preloaded
+    assert left_to_workers(dataclasses.replace(request, forkserver_preload=("torch",)), imports, ("torch",)) is None
