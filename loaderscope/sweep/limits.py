@@ -29,6 +29,7 @@ FILES_OF_MAIN = 16  # 6 of Python with torch, and what recording and the connect
 IMPORT_SECONDS = 1.2  # of torch, while it is unknown what the script imports
 WORKER_SECONDS = 0.4  # of a worker that is not forked from main, without its imports; several at once share the processors
 FORK_SECONDS = 0.03
+SPAWN_END_SECONDS = 0.45  # its interpreter ends in order, while a worker of a fork server just leaves: 0.4-0.5 s each with torch
 TRIAL_OVERHEAD_SECONDS = 0.4  # between trials: the agent's answer, the last records, sampling
 FRESH_AGENT_SECONDS = 1.3  # an interpreter that loads the script, without the imports
 
@@ -257,6 +258,7 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
         start_s = FORK_SECONDS * workers
     else:
         worker_s = WORKER_SECONDS + cost.import_seconds(config.forkserver_preload or ())
+        worker_s += SPAWN_END_SECONDS if config.start_method == "spawn" else 0.0
         start_s = worker_s * max(1.0, workers / machine.usable_cpus)
     starts = 1 if config.persistent_workers else request.epochs
     is_server = config.start_method == "forkserver" and config.backend == "process"

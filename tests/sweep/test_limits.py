@@ -201,6 +201,7 @@ def test_the_estimate_of_starts_follows_what_the_script_imports():
     assert seconds(heavy, 2, "fork") == seconds(light, 2, "fork")
     preloaded_s = seconds(heavy, 2, "forkserver", forkserver_preload=("heavy", "torch"))
     assert seconds(heavy, 2, "forkserver") - preloaded_s == pytest.approx(3 * 5.0 - 5.4)  # the server imports instead, once
+    assert seconds(light, 2) > 3 * (1.0 + 0.4)  # the imports, and what else it takes to start and to end
     assert seconds((), 1) == pytest.approx(seconds((("torch", 1.2),), 1))  # torch is imported by every script
 
 
