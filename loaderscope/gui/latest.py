@@ -24,9 +24,12 @@ class Latest(Generic[Answer]):
     The work must look at nothing that the window's thread changes.
     """
 
-    def __init__(self, take: Callable[[Answer], object], owner: QObject) -> None:
-        """`take` gets the answers, in the thread that this was made in, and none once `owner` was deleted."""
-        self._take, self._owner = take, owner
+    def __init__(self, take: Callable[[Answer], object], owner: QObject, failed: Callable[[], object] = lambda: None) -> None:
+        """`take` gets the answers, in the thread that this was made in, and none once `owner` was deleted.
+
+        `failed` is called likewise where there is none, as the work failed, and nothing was asked for in the meantime.
+        """
+        self._take, self._owner, self._failed = take, owner, failed
         self._bell = _Doorbell()
         self._bell.rung.connect(self._done, Qt.ConnectionType.QueuedConnection)
         self._busy = False
@@ -58,6 +61,8 @@ class Latest(Generic[Answer]):
             return
         if work is not None:
             self.ask(work)
+        elif not answers:
+            self._failed()
         for answer in answers:
             self._take(answer)
 

@@ -32,7 +32,8 @@ class TraceReading:
     def __init__(self, take: Callable[[ReadTrace], object], owner: QObject) -> None:
         """`take` gets what was read: at once where that is quick, else later, also when nobody wants it any more but `owner`."""
         self._take = take
-        self._latest: Latest[ReadTrace] = Latest(take, owner)
+        self._latest: Latest[ReadTrace] = Latest(take, owner, self._tell_unread)
+        self._asked: tuple[RunState, int] | None = None
 
     def read(self, state: RunState, trial_id: int) -> bool:
         """Reads the trace of a trial; returns whether that is going on still."""
@@ -42,10 +43,17 @@ class TraceReading:
         except SessionError:
             is_long = False  # reading it says what is wrong
         if is_long:
+            self._asked = state, trial_id
             self._latest.ask(lambda: _read(state, trial_id))
         else:
             self._take(_read(state, trial_id))
         return is_long
+
+    def _tell_unread(self) -> None:
+        """Reading failed by a fault, which Python reported in the terminal."""
+        if self._asked is not None:
+            state, trial_id = self._asked
+            self._take(ReadTrace(state, trial_id, problem=f"Trial {trial_id} could not be read; the terminal tells why."))
 
 
 def _read(state: RunState, trial_id: int) -> ReadTrace:

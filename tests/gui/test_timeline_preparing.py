@@ -5,6 +5,7 @@ import synthetic
 from synthetic import MS
 
 from loaderscope.gui.timeline import view
+from loaderscope.gui.timeline.painter import UNSHOWN_TITLE
 from loaderscope.gui.timeline.view import TimelineWidget
 
 
@@ -74,3 +75,14 @@ def test_a_prepared_scene_looks_like_one_that_was_not(qtbot, timeline, monkeypat
     monkeypatch.setattr(view, "SPANS_AT_ONCE", 100_000)
     timeline.set_trace(trace, "a trial")
     assert timeline.grab().toImage() == prepared
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_while_a_trace_is_prepared_is_said_in_its_place(qtbot, timeline, monkeypatch):
+    monkeypatch.setattr(view, "_prepared", lambda *_: 1 // 0)
+    timeline.set_trace(synthetic.make_trace(num_workers=2, batches=20))
+    assert timeline.preparing.startswith("Preparing")
+    qtbot.waitUntil(lambda: timeline.preparing == UNSHOWN_TITLE, timeout=5000)
+    assert timeline.accessibleDescription() == UNSHOWN_TITLE
+    timeline.set_trace(None)
+    assert not timeline.preparing

@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from PySide6.QtCore import QObject
 
 from loaderscope.gui.trace_reading import ROWS_AT_ONCE, TraceReading
@@ -30,3 +31,17 @@ def test_a_long_trace_that_nobody_waits_for_any_more_is_not_read(qtbot, qapp):
     session.go_on.set()
     qtbot.waitUntil(lambda: not reading._latest.busy, timeout=10_000)
     assert sorted(session.read) == [(1, False), (3, True)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_while_a_long_trace_is_read_is_told(qtbot, qapp):
+    class Broken(_Session):
+        def trace(self, trial_id):
+            raise ZeroDivisionError
+
+    session, taken, owner = Broken({4: ROWS_AT_ONCE + 1}), [], QObject()
+    reading = TraceReading(taken.append, owner)
+    assert reading.read(session, 4)
+    qtbot.waitUntil(lambda: bool(taken), timeout=10_000)
+    assert (taken[0].state, taken[0].trial_id, taken[0].trace) == (session, 4, None)
+    assert taken[0].problem == "Trial 4 could not be read; the terminal tells why."

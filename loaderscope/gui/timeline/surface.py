@@ -19,7 +19,7 @@ from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layou
 from loaderscope.gui.timeline.navigation import Navigator
 from loaderscope.gui.timeline.notices import LaneNotices
 from loaderscope.gui.timeline.overlay import Over, paint_overlay
-from loaderscope.gui.timeline.painter import PREPARING_TEXT, paint_message, paint_scales
+from loaderscope.gui.timeline.painter import PREPARING_TEXT, UNSHOWN_TITLE, paint_message, paint_scales
 from loaderscope.gui.timeline.pointer import Pointer
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
@@ -34,7 +34,7 @@ class TimelineSurface(QWidget):
 
     Attributes:
         dragging: whether the mouse is moving with a button held, which hides the hover card.
-        preparing: what is said while a trace with many spans is looked through, empty when none is.
+        preparing: what is said while a trace with many spans is looked through, or could not be; empty when none is.
 
     Signals:
         arrangementChanged: the user arranged the rows differently.
@@ -183,7 +183,8 @@ class TimelineSurface(QWidget):
         painter = QPainter(self)
         if self.preparing:
             painter.fillRect(self.rect(), colour(current_palette().base))
-            paint_message(painter, self._layout, current_palette(), self.preparing, PREPARING_TEXT)
+            text = PREPARING_TEXT if self.preparing != UNSHOWN_TITLE else ""
+            paint_message(painter, self._layout, current_palette(), self.preparing, text)
             painter.end()
             return
         painter.drawPixmap(0, 0, self._pixmap())

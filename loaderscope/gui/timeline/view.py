@@ -18,7 +18,7 @@ from loaderscope.gui.timeline.finder import Finder
 from loaderscope.gui.timeline.marking import Marking
 from loaderscope.gui.timeline.mouse import Mouse
 from loaderscope.gui.timeline.overlay import Over
-from loaderscope.gui.timeline.painter import overview_columns
+from loaderscope.gui.timeline.painter import UNSHOWN_TITLE, overview_columns
 from loaderscope.gui.timeline.pointer import point, span_under
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
@@ -57,7 +57,7 @@ class TimelineWidget(TimelineSurface):
         self._live = False
         self._awaited: Trace | None = None
         self._when_shown: Callable[[], None] | None = None
-        self._preparation: Latest[Scene] = Latest(self._show_prepared, self)
+        self._preparation: Latest[Scene] = Latest(self._show_prepared, self, self._tell_unprepared)
         self.finder = Finder(self)
         self.marking = Marking(self)
         self._mouse = Mouse(self)
@@ -92,6 +92,11 @@ class TimelineWidget(TimelineSurface):
         self._show(scene)
         if then is not None:
             then()
+
+    def _tell_unprepared(self) -> None:
+        """Preparing the trace failed, which Python reported in the terminal."""
+        if self._awaited is not None and self.preparing:
+            self.show_preparing(UNSHOWN_TITLE)
 
     def _show(self, scene: Scene | None, preparing: str = "") -> None:
         self.scene, self.preparing = scene, preparing
