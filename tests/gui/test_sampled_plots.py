@@ -120,6 +120,10 @@ def test_every_sampled_figure_has_a_plot_and_some_only_when_asked_for():
     assert rows_of(make_trace(throttle=0))["gpu_throttle"].is_optional
 
 
+def test_the_label_of_memory_says_that_it_is_the_last_value_and_not_the_peak(widget):
+    assert below_label(widget, "memory") == "last 30 B in all"
+
+
 def test_on_windows_private_bytes_are_drawn_and_the_commit_is_optional():
     trace = synthetic.make_trace(num_workers=1, batches=10)
     for kind in ("commit", "rss", "uss", "private"):

@@ -17,7 +17,7 @@ from loaderscope.gui.timeline.navigation import FOLLOW_SPAN_NS, Navigator
 from loaderscope.gui.timeline.scene import Scene, busy_share
 from loaderscope.gui.timeline.statistics import survey
 from loaderscope.gui.timeline.viewport import LEAST_SPAN_NS, Viewport, fitted
-from loaderscope.trace.model import WAITING_FOR_EARLIER, SeriesInfo, Trace, batch_id
+from loaderscope.trace.model import WAITING_FOR_EARLIER, Lane, OpenSpan, SeriesInfo, Trace, batch_id
 
 MODULES = ("states", "growing", "outliers", "lod", "strips", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation")
 MODULES += ("drawn", "pointer", "cards", "wanted", "search", "listing")
@@ -335,6 +335,19 @@ def test_busy_shares_of_main_follow_from_the_times():
     made = scene(num_workers=1, batches=50, fetch_ns=9 * MS, collate_ns=1 * MS, send_ns=0, deserialise_ns=0, step_ns=2 * MS, other_ns=0)
     start = made.origin_ns + SECOND // 10
     assert busy_share(made, "main", frozenset((State.WAIT,)), start, start + 200 * MS) == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_wait_that_has_not_ended_counts_up_to_the_newest_record():
+    trace = Trace()
+    trace.origin_ns, trace.newest_ns, trace.version = SECOND, SECOND + 100 * MS, 1
+    trace.track(Lane("main", "main", "main", 0), 0)
+    trace.open_spans = (OpenSpan("main", 0, State.WAIT, SECOND + 40 * MS, 0), OpenSpan("worker-0", 0, State.WAIT, SECOND, 0))
+    made, waits = Scene(trace), frozenset((State.WAIT,))
+    assert busy_share(made, "main", waits, SECOND, SECOND + 100 * MS) == pytest.approx(0.6)
+    assert busy_share(made, "main", waits, SECOND + 50 * MS, SECOND + 150 * MS) == pytest.approx(0.5)
+    assert busy_share(made, "main", frozenset((State.STEP,)), SECOND, SECOND + 100 * MS) == 0
+    trace.open_spans = ()
+    assert busy_share(made, "main", waits, SECOND, SECOND + 100 * MS) == 0
 
 
 def test_the_model_of_the_timeline_needs_no_qt():

@@ -122,7 +122,7 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     if row.key in _COUNTERS:
         return f"{axis.quantity(sum(grown), row.unit)} in view"
     if row.unit == "bytes":
-        return f"{axis.quantity(sum(lasts), row.unit)} in all" if len(lasts) > 1 else axis.quantity(lasts[0], row.unit)
+        return f"last {axis.quantity(sum(lasts), row.unit)}{' in all' if len(lasts) > 1 else ''}"  # the peak is higher
     return f"mean {axis.quantity(round(sum(means) / len(means), 1), row.unit)}"
 
 

@@ -59,6 +59,7 @@ class Scene:
         self._indexes: dict[TrackKey, TrackIndex] = {}
         self._fresh: dict[str, list[TrackIndex]] = {}  # the tracks of those lanes that took in what this version has
         self._tracks_of: dict[str, list[TrackKey]] = {}
+        self._open: tuple[tuple[OpenSpan, ...], dict[str, list[OpenSpan]]] = (), {}
         self._legend: list[tuple[str, str, bool]] | None = None
         self._overview: tuple[tuple[int, int], Floats] | None = None
         self._peaks: dict[str, tuple[int, float]] = {}
@@ -126,7 +127,13 @@ class Scene:
 
     def open_spans(self, lane: str) -> list[OpenSpan]:
         """Spans of a lane that have not ended."""
-        return [span for span in self.trace.open_spans if span.lane == lane]
+        spans = self.trace.open_spans
+        if spans is not self._open[0]:  # made anew whenever one of them changes
+            by_lane: dict[str, list[OpenSpan]] = {}
+            for span in spans:
+                by_lane.setdefault(span.lane, []).append(span)
+            self._open = spans, by_lane
+        return self._open[1].get(lane, [])
 
     def epoch_starts_ns(self) -> Ints:
         """Starts of the epochs after the first, absolute."""
@@ -224,9 +231,11 @@ def drawn_states(states: tuple[int, ...], lane_kind: str, level: int) -> tuple[i
 
 
 def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, end_ns: int) -> float:
-    """Share of a range that a lane spends in states."""
+    """Share of a range that a lane spends in states; what has not ended counts up to the newest record."""
     end_ns = max(end_ns, start_ns + 1)
     total = sum(index.busy_between_ns(start_ns, end_ns, states) for index in scene.tracks(lane))
+    known_ns = min(end_ns, scene.trace.newest_ns)
+    total += sum(max(known_ns - max(start_ns, span.start_ns), 0) for span in scene.open_spans(lane) if span.state in states)
     return min(total / (end_ns - start_ns), 1.0)
 
 
