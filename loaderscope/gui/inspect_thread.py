@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QThread, Signal
 
+from loaderscope.gui.ending import keep_until_ended
+
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
@@ -58,10 +60,12 @@ class Jobs(QObject):
         return name in self._newest
 
     def wait_all(self, milliseconds: int) -> bool:
-        """Waits for everything that runs, without telling results; whether all ended in time."""
+        """Waits for everything that runs, without telling results; whether all ended in time. What did not goes on by itself."""
         self._newest.clear()
-        ended = [job.wait(milliseconds) for job in list(self._running)]  # all are waited for, whatever the first says
-        return all(ended)
+        late = [job for job in list(self._running) if not job.wait(milliseconds)]
+        for job in late:
+            keep_until_ended(job)
+        return not late
 
     def _done(self, name: str, job: Job) -> None:
         self._running.discard(job)

@@ -9,6 +9,7 @@ import psutil
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from loaderscope.agent.messages import ErrorInfo
+from loaderscope.gui.ending import keep_until_ended
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import RunThread
 from loaderscope.session.file import Mark
@@ -84,7 +85,8 @@ class LiveRun(QObject):
         """Ends the sweep and waits until no process of it is left."""
         if self._thread is not None and self._thread.isRunning():
             self._thread.cancel()
-            self._thread.wait(STOP_TIMEOUT_MS)
+            if not self._thread.wait(STOP_TIMEOUT_MS):
+                keep_until_ended(self._thread)
         self._timer.stop()
 
     def close(self) -> None:

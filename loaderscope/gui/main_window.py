@@ -349,7 +349,7 @@ class MainWindow(QMainWindow):
         """Whether what is shown may be given up; asks, stops and saves as the user wants."""
         if not (self._unsaved or self.live.running):
             return True
-        answer = self.dialogs.unsaved(self.live.running)
+        answer = self.dialogs.unsaved(self.live.running, bool(self._state.snapshot().results))
         if answer == "cancel":
             return False
         if self.live.running:

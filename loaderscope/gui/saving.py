@@ -42,18 +42,22 @@ class Dialogs:
         self._remember(path)
         return path
 
-    def unsaved(self, running: bool) -> str:
-        """What to do with results that are not saved: `save`, `discard` or `cancel`."""
+    def unsaved(self, running: bool, has_results: bool) -> str:
+        """What to do with a sweep that runs, or with results that are not saved: `save`, `discard` or `cancel`."""
         box = QMessageBox(self._window)
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Loaderscope")
         box.setText("The sweep is still running. Stop it?" if running else "This session is not saved.")
-        box.setInformativeText(
-            "Its finished trials are lost unless you save them." if running else "Its results are lost unless you save them."
-        )
         buttons = QMessageBox.StandardButton
-        box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
-        box.setDefaultButton(buttons.Save)
+        if has_results:
+            box.setInformativeText(f"Its {'finished trials' if running else 'results'} are lost unless you save them.")
+            box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
+            box.setDefaultButton(buttons.Save)
+        else:
+            box.setInformativeText("No trial has finished yet, so there is nothing to save.")
+            box.setStandardButtons(buttons.Discard | buttons.Cancel)
+            box.button(buttons.Discard).setText("Stop")
+            box.setDefaultButton(buttons.Cancel)
         return {buttons.Save: "save", buttons.Discard: "discard"}.get(buttons(box.exec()), "cancel")
 
     def _open(self, title: str, file_filter: str) -> str:

@@ -248,7 +248,7 @@ def test_a_session_in_the_window(qtbot, tmp_path):
     del trace
     apply_theme(QApplication.instance(), "dark")
     window = MainWindow(QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat))
-    window.dialogs.unsaved = lambda running: "discard"
+    window.dialogs.unsaved = lambda running, has_results: "discard"
     qtbot.addWidget(window, before_close_func=lambda window: window.discard_and_close())
     window.resize(1920, 1080)
     window.show()

@@ -29,7 +29,7 @@ def window(qtbot, settings):
 
     apply_theme(QApplication.instance(), "dark")
     window = MainWindow(settings)
-    window.dialogs.unsaved = lambda running: "discard"
+    window.dialogs.unsaved = lambda running, has_results: "discard"
     qtbot.addWidget(window, before_close_func=lambda window: window.discard_and_close())
     window.resize(1400, 900)
     with qtbot.waitExposed(window):

@@ -10,7 +10,8 @@ from PySide6.QtTest import QTest
 from running import write_script
 from timeline_actions import Key, Modifier, press
 
-from loaderscope.gui import run_thread
+from loaderscope.gui import ending, live_run, run_thread
+from loaderscope.gui.inspect_thread import Jobs
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
@@ -156,6 +157,37 @@ def test_a_sweep_that_was_waited_for_does_not_end_again_in_what_is_shown_next(qt
     assert not ends
 
 
+def test_a_sweep_that_does_not_end_in_time_is_kept_until_it_has_ended(qtbot, monkeypatch, empty_request):
+    go_on = threading.Event()
+
+    class Stubborn(_WaitingPool):
+        def run(self):
+            assert go_on.wait(10)
+
+    monkeypatch.setattr(run_thread, "Pool", Stubborn)
+    monkeypatch.setattr(live_run, "STOP_TIMEOUT_MS", 1)
+    live = LiveRun()
+    live.start(empty_request)
+    thread = live._thread
+    live.close()
+    assert thread in ending._late
+    with qtbot.waitSignal(thread.finished, timeout=10_000):
+        go_on.set()
+    qtbot.waitUntil(lambda: thread not in ending._late, timeout=10_000)
+
+
+def test_a_look_that_does_not_end_in_time_outlives_its_owner(qtbot):
+    go_on, jobs = threading.Event(), Jobs()
+    jobs.start("look", lambda: go_on.wait(10))
+    (job,) = jobs._running
+    assert not jobs.wait_all(1)
+    shiboken6.delete(jobs)
+    assert shiboken6.isValid(job) and job.isRunning()
+    with qtbot.waitSignal(job.finished, timeout=10_000):
+        go_on.set()
+    qtbot.waitUntil(lambda: job not in ending._late, timeout=10_000)
+
+
 def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qtbot, window, start, session):
     thread = start(_WaitingPool)
     with qtbot.waitSignal(thread.finished, timeout=10_000):
@@ -165,7 +197,7 @@ def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qt
     with SessionFile.open(session) as file:
         assert file.marks(window.shown_trial) == list(window.views.timeline.marking.marks)
     asked = []
-    window.dialogs.unsaved = lambda running: asked.append(running) or "discard"
+    window.dialogs.unsaved = lambda running, has_results: asked.append(running) or "discard"
     window.close()
     assert not asked
 

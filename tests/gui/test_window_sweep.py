@@ -242,7 +242,7 @@ from loaderscope.sweep.request import Axes, Request
 application = make_application()
 window = MainWindow(QSettings({str(tmp_path / "s.ini")!r}, QSettings.Format.IniFormat))
 window.show()
-window.dialogs.unsaved = lambda running: "discard"
+window.dialogs.unsaved = lambda running, has_results: "discard"
 window.live.ended.connect(application.quit)
 window.open_request(Request(script={str(script)!r}, axes=Axes(num_workers=(0,)), batches=4), start=True)
 QTimer.singleShot({LONG_MS}, application.quit)

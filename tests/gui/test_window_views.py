@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import sys
 
+import pytest
 import support_session
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSettings, Qt, QTimer
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMessageBox, QSpinBox, QWidget
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.gui.commands import COMMANDS, matching
@@ -16,6 +17,7 @@ from loaderscope.gui.panels.results import COLUMNS
 from loaderscope.gui.panels.target import sample_text
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
+from loaderscope.gui.saving import Dialogs
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
@@ -228,11 +230,24 @@ class _PaintCounter(QObject):
 def test_closing_asks_about_what_is_not_saved_and_can_be_called_off(window):
     answers = ["cancel", "discard"]
     asked = []
-    window.dialogs.unsaved = lambda running: asked.append(running) or answers.pop(0)
+    window.dialogs.unsaved = lambda running, has_results: asked.append(running) or answers.pop(0)
     window._unsaved = True
     assert not window.close() and window.isVisible()
     assert window.close()
     assert asked == [False, False]
+
+
+@pytest.mark.parametrize(("running", "has_results"), [(True, False), (True, True), (False, True)])
+def test_saving_is_offered_only_where_there_is_something_to_save(qtbot, monkeypatch, running, has_results):
+    asked = []
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: asked.append(box) or QMessageBox.StandardButton.Discard)
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    assert Dialogs(parent, QSettings()).unsaved(running, has_results) == "discard"
+    (box,) = asked
+    assert (box.button(QMessageBox.StandardButton.Save) is not None) == has_results
+    assert ("are lost" in box.informativeText()) == has_results
+    assert ("still running" in box.text()) == running
 
 
 class _FullDisk:
