@@ -9,7 +9,7 @@ from command_line import loaderscope
 
 def test_a_narrowed_self_test_tells_phases_controls_and_limits_and_leaves_no_file(tmp_path: pathlib.Path) -> None:
     done = loaderscope(tmp_path, "doctor", "--selftest", "--start-method", "spawn", "--num-workers", "0,1", "--json", DISPLAY="")
-    assert done.status == 0, done.stderr
+    assert done.status == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)["selftest"]
     (start,) = found["starts"]
     assert (start["start_method"], start["num_workers"]) == ("spawn", 1)
