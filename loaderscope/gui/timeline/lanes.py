@@ -13,6 +13,7 @@ from loaderscope.gui.timeline.columns import paint_columns
 from loaderscope.gui.timeline.drawn import drawn_spans
 from loaderscope.gui.timeline.exact import paint_exact
 from loaderscope.gui.timeline.layout import PlacedRow
+from loaderscope.gui.timeline.lod import TrackIndex
 from loaderscope.gui.timeline.names import paint_names
 from loaderscope.gui.timeline.states import LEVEL_PARTS, STYLES, level_in
 from loaderscope.gui.timeline.strips import Strip, level_px, strips
@@ -40,7 +41,7 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
     are_exact = []
     for strip in strips(canvas.scene, rows, canvas.top):
         between = strip.index.rows_between(first_ns - pixel_ns, last_ns + pixel_ns)
-        are_exact.append(between[1] - between[0] <= most)
+        are_exact.append(_is_exact(strip.index, between[1] - between[0], last_ns - first_ns, most))
         if not are_exact[-1]:
             many.setdefault(strip.level, []).append(strip)
         elif between[1] > between[0]:
@@ -61,6 +62,16 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
     for mine, spans in named:
         paint_names(canvas, mine, spans)
     return are_exact
+
+
+def _is_exact(index: TrackIndex, in_sight: int, view_ns: int, most: int) -> bool:
+    """Whether to paint every span by itself: by how many are usual in a view this long, so that a lane does not change while it is panned.
+
+    Only where few or very many are in sight these decide.
+    """
+    if not most // 2 < in_sight <= 2 * most:
+        return in_sight <= most // 2
+    return len(index) * view_ns <= most * int(index.end_ns[-1] - index.start_ns[0])
 
 
 def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:

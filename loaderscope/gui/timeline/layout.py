@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 from loaderscope.gui.timeline.scene import Row
@@ -65,11 +66,11 @@ class Layout:
     notice_px: int = 0
     label_width: int = LABEL_PX
 
-    @property
+    @functools.cached_property
     def header_height(self) -> int:
         return TITLE_PX + self.minimap_px + self.axis_px
 
-    @property
+    @functools.cached_property
     def plot_width(self) -> int:
         return max(self.width - self.label_width - RIGHT_PX, 1)
 

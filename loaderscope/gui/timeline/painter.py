@@ -128,11 +128,10 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
-    marks = _ticks(canvas, beyond_px=2)  # a line just out of sight may reach into it where a pixel is more than one of the device
     are_exact: list[bool] = []
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
-    for tick in marks.major:
-        x = canvas.pixel_at(tick.time)
+    for time in _lines(_ticks(canvas)):
+        x = canvas.pixel_at(time)
         canvas.line(x, layout.header_height, x, layout.height, palette.grid)
     for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
         canvas.line(x, layout.header_height, x, layout.height, palette.border)
@@ -308,11 +307,16 @@ def _paint_minimap(canvas: Canvas) -> None:
     canvas.line(canvas.left, bottom, canvas.left + layout.plot_width, bottom, palette.border)
 
 
-def _ticks(canvas: Canvas, beyond_px: int = 0) -> axis.Ticks:
-    """The ticks of the axis, with labels that count from its zero; also of some pixels on either side of the view."""
-    zero, width = canvas.scene.axis_zero or 0.0, canvas.layout.plot_width
-    beyond = canvas.viewport.span / width * beyond_px
-    marks = axis.ticks(canvas.viewport.start - zero - beyond, canvas.viewport.span + 2 * beyond, width + 2 * beyond_px)
+def _lines(marks: axis.Ticks) -> list[float]:
+    """Times of the labelled ticks, and of the next ones out of sight: a line may be wider than a pixel of the device."""
+    times = [tick.time for tick in marks.major]
+    return [2 * times[0] - times[1], *times, 2 * times[-1] - times[-2]] if len(times) > 1 else times
+
+
+def _ticks(canvas: Canvas) -> axis.Ticks:
+    """The ticks of the axis, with labels that count from its zero."""
+    zero = canvas.scene.axis_zero or 0.0
+    marks = axis.ticks(canvas.viewport.start - zero, canvas.viewport.span, canvas.layout.plot_width)
     if not zero:
         return marks
     major = tuple(dataclasses.replace(tick, time=tick.time + zero) for tick in marks.major)
@@ -330,7 +334,8 @@ def _paint_axis_words(canvas: Canvas, marks: axis.Ticks) -> None:
 def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
     palette, layout = canvas.palette, canvas.layout
     bottom, right = layout.header_height, canvas.left + layout.plot_width
-    minor = [canvas.pixel_at(time) for time in marks.minor]
+    view = canvas.viewport
+    minor = (canvas.left + np.floor((np.array(marks.minor) - view.start) / view.span * layout.plot_width + 0.5)).tolist()
     canvas.fills([QRectF(x, bottom - 3, 1, 3) for x in minor if canvas.left <= x < right], palette.border)
     for tick in marks.major:
         x = canvas.pixel_at(tick.time)
