@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import traceback
 from types import TracebackType
 from typing import List, NamedTuple, Optional, Tuple
@@ -85,10 +86,13 @@ _BOOTSTRAPPING = "before the current process has finished its bootstrapping phas
 
 
 def is_user_file(file: str) -> bool:
-    """Whether a file is the user's own: none of Python, of an installed package, or of this agent."""
+    """Whether a file is the user's own: the script, wherever it lies, else none of Python, of an installed package, or of this agent."""
     if file.startswith("<"):
         return False
     path = os.path.abspath(file)
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if script and path == os.path.abspath(script):
+        return not path.startswith(_AGENT_FOLDER)
     return not (path.startswith((_STANDARD_LIBRARY, _AGENT_FOLDER)) or _INSTALLED.search(path))
 
 

@@ -190,6 +190,16 @@ def test_what_is_no_target_is_told_in_a_sentence(loaded, name, words):
         assert word in failure.message
 
 
+def test_a_script_among_installed_packages_is_the_users_own(agent, write):
+    script = """
+        import torch
+        def make_loader():
+            return torch.utils.data.DataLoader(torch.zeros(8, 3))
+    """
+    targets = agent.load(write(script, "lib/site-packages/examples/script.py"))
+    assert [target.name for target in targets] == ["make_loader"]
+
+
 def test_an_empty_dataset_is_told_before_a_loader_stumbles_over_it(agent, write):
     targets = agent.load(write("import torch\nempty = torch.utils.data.TensorDataset(torch.zeros(0, 3))\n"))
     assert [target.length for target in targets] == [0]

@@ -154,7 +154,8 @@ def test_a_trial_takes_the_time_that_its_waits_add_up_to(start_agent, write):
             printed += [line for line in agent.output() if line.startswith("spent")]
         spent_s = float(printed[-1].split()[1])
         assert spent_s - spent_before_s >= 30 * (4 * 0.01 + 0.02)
-        assert 0 <= outcome.seconds - (spent_s - spent_before_s) < 0.04 * outcome.seconds + 0.05
+        # nothing is counted twice, and little is added; how little, a busy machine cannot tell
+        assert 0 <= outcome.seconds - (spent_s - spent_before_s) < 0.25 * outcome.seconds
         assert (outcome.event_seconds is not None) == record
         spent_before_s = spent_s
 

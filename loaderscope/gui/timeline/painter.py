@@ -130,7 +130,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     are_exact: list[bool] = []
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
-    for time in _lines(_ticks(canvas)):
+    for time in _lines(canvas, _ticks(canvas)):
         x = canvas.pixel_at(time)
         canvas.line(x, layout.header_height, x, layout.height, palette.grid)
     for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
@@ -307,10 +307,10 @@ def _paint_minimap(canvas: Canvas) -> None:
     canvas.line(canvas.left, bottom, canvas.left + layout.plot_width, bottom, palette.border)
 
 
-def _lines(marks: axis.Ticks) -> list[float]:
-    """Times of the labelled ticks, and of the next ones out of sight: a line may be wider than a pixel of the device."""
+def _lines(canvas: Canvas, marks: axis.Ticks) -> list[float]:
+    """Times of the labelled ticks; where the rest is clipped those next to them, as a line may be wider than a pixel of the device."""
     times = [tick.time for tick in marks.major]
-    return [2 * times[0] - times[1], *times, 2 * times[-1] - times[-2]] if len(times) > 1 else times
+    return [2 * times[0] - times[1], *times, 2 * times[-1] - times[-2]] if len(times) > 1 and canvas.is_raster else times
 
 
 def _ticks(canvas: Canvas) -> axis.Ticks:
