@@ -242,10 +242,13 @@ class Pool:
             )
         except Exception as error:  # the border between what was measured and what is made of it
             self._log(f"Trial {trial.id} could not be analysed: {error}\n{traceback.format_exc()}")
-            note = (
+            told = (
                 f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
             )
-            return TrialResult(trial.id, trial.repeat, end.status, trial.config, end.error, end.seconds, notes=[note])
+            if end.status != "ok":
+                return TrialResult(trial.id, trial.repeat, end.status, trial.config, end.error, end.seconds, notes=[told])
+            fault = ErrorInfo(type(error).__name__, told, traceback.format_exc())
+            return TrialResult(trial.id, trial.repeat, "failed", trial.config, fault, end.seconds)
 
     def _finish(self, result: TrialResult, trace: Trace | None) -> None:
         self._results.append(result)

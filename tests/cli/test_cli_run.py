@@ -12,6 +12,8 @@ import pytest
 from command_line import SMALL, Done, command, loaderscope, write_script
 
 import loaderscope as package
+from loaderscope.cli import sweeping
+from loaderscope.cli.outcome import SOME_FAILED
 from loaderscope.sweep.request import Axes, Request
 
 FORBIDDEN = {"PySide6", "shiboken6", "torch"}
@@ -309,3 +311,18 @@ def _cwd(process: psutil.Process) -> str:
         return process.cwd()
     except psutil.Error:
         return ""
+
+
+def test_trials_that_cannot_be_analysed_have_failed_and_say_why(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def analyse(*_: object) -> None:
+        raise IndexError("no such row")
+
+    monkeypatch.setattr("loaderscope.sweep.pool.analyse", analyse)
+    script = write_script(tmp_path, SMALL)
+    request = Request(script=str(script), cwd=str(tmp_path), axes=Axes(num_workers=(0,)), batches=2, probe=False)
+    status, document = sweeping.sweep(request, tmp_path / "out.loaderscope", force=False)
+    assert status == SOME_FAILED and document is not None
+    (trial,) = document["trials"]
+    assert trial["status"] == "failed" and "in analyse" in trial["error"]["traceback"]
+    assert document["summary"].startswith("The only trial failed: ")
+    assert document["summary"].count(".") == 1 and "a fault of Loaderscope (IndexError: no such row)" in document["summary"]
