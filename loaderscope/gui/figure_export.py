@@ -168,7 +168,7 @@ class FigureExport(QObject):
 
     Attributes:
         ask: asks what is wanted, of subjects and the place of the proposed one; None for nothing.
-        ask_name: asks for a file: title, proposed name and filter give a path, or nothing.
+        ask_name: asks for a file: title, proposed name and filter give a path that ends as one of the filter's kinds, or nothing.
 
     Signals:
         ended: a figure was made, or not, or is not wanted any more.
@@ -219,12 +219,11 @@ class FigureExport(QObject):
         if wanted.to_clipboard:
             self._run(lambda cancelled: _to_image(wanted, cancelled))
             return
-        suffix = f".{wanted.options.format}"
-        name = f"{wanted.subject.name.lower().replace(' ', '-')}{suffix}"
-        path = self.ask_name("Export figure", name, f"{FORMATS[wanted.options.format]} (*{suffix})")
+        name = f"{wanted.subject.name.lower().replace(' ', '-')}.{wanted.options.format}"
+        chosen_first = sorted(FORMATS, key=lambda format: format != wanted.options.format)
+        path = self.ask_name("Export figure", name, ";;".join(f"{FORMATS[format]} (*.{format})" for format in chosen_first))
         if path:
-            target = Path(path) if Path(path).suffix else Path(path + suffix)
-            self._run(lambda cancelled: _to_file(wanted, target, cancelled))
+            self._run(lambda cancelled: _to_file(wanted, Path(path), cancelled))
 
     def copy(self, subject: Subject) -> None:
         """Puts what is in sight on the clipboard, as a picture."""

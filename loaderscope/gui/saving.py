@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ SESSION_SUFFIX = ".loaderscope"
 SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"
 REPORT_FILTER = "Reports (*.html);;PDF documents (*.pdf);;Pictures (*.png *.svg)"
 SCRIPT_FILTER = "Python scripts (*.py);;All files (*)"
+
+_ENDING = re.compile(r"\*(\.\w+)")
 
 
 class SaveError(Exception):
@@ -37,10 +40,19 @@ class Dialogs:
         return self._open("Open session", SESSION_FILTER)
 
     def save(self, title: str, name: str, file_filter: str) -> str:
-        """A file to write; empty: none was chosen."""
-        path, _ = QFileDialog.getSaveFileName(self._window, title, str(Path(self._folder()) / name), file_filter)
+        """A file to write, whose name ends as one of the kinds in the filter; empty: none was chosen."""
+        path, kind = QFileDialog.getSaveFileName(self._window, title, str(Path(self._folder()) / name), file_filter)
+        if not path:
+            return ""
         self._remember(path)
-        return path
+        target = with_ending(path, kind, file_filter)
+        return target if target == path or not Path(target).exists() or self._may_replace(Path(target)) else ""
+
+    def _may_replace(self, target: Path) -> bool:
+        """Asks for a name that the file dialog did not see."""
+        buttons = QMessageBox.StandardButton
+        question = f"{target.name} exists already. Replace it?"
+        return QMessageBox.question(self._window, "Loaderscope", question, buttons.Yes | buttons.No, buttons.No) == buttons.Yes
 
     def unsaved(self, running: bool, has_results: bool) -> str:
         """What to do with a sweep that runs, or with results that are not saved: `save`, `discard` or `cancel`."""
@@ -71,6 +83,12 @@ class Dialogs:
     def _remember(self, path: str) -> None:
         if path:
             self._settings.setValue("folder", str(Path(path).parent))
+
+
+def with_ending(path: str, kind: str, file_filter: str) -> str:
+    """A name with the first ending of the chosen kind, unless it has one that the filter knows: what follows a dot may be part of it."""
+    known = _ENDING.findall(file_filter)
+    return path if Path(path).suffix.lower() in known else path + (_ENDING.findall(kind) or known)[0]
 
 
 class Saving:

@@ -9,13 +9,14 @@ import pytest
 import support_session
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 from synthetic import SECOND
 
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.figure_export import FIRST, TRIAL, FigureDialog, Options, Subject, Wanted
 from loaderscope.gui.figures import Figure, caption_of
 from loaderscope.gui.palette import LIGHT
+from loaderscope.gui.saving import REPORT_FILTER, with_ending
 
 
 @pytest.fixture
@@ -177,3 +178,39 @@ def test_a_caption_states_script_settings_machine_versions_and_date(monkeypatch)
     for told in ("träin.py", "trial 2 · 2 workers", "sleep 2 ms", "Linux", "4 CPUs", "Python 3.11.9", "torch 2.13.0", "Loaderscope"):
         assert told in caption, told
     assert time.strftime("%Y-%m-%d", time.localtime(1_790_000_000)) in caption
+
+
+@pytest.mark.parametrize(
+    ("chosen", "written"),
+    [
+        ("run.v2", "run.v2.svg"),
+        ("loss at 0.5", "loss at 0.5.svg"),
+        ("plain", "plain.svg"),
+        ("as it is.svg", "as it is.svg"),
+        ("other.PNG", "other.PNG"),
+    ],
+)
+def test_the_ending_of_the_format_is_added_to_a_name_without_a_known_one(opened, qtbot, monkeypatch, tmp_path, chosen, written):
+    def choose(_window, _title, _proposed, file_filter):
+        return str(tmp_path / chosen), file_filter.split(";;")[0]
+
+    before = {path.name for path in tmp_path.iterdir()} | {"settings.ini"}
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    monkeypatch.setattr(opened.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options("svg")))
+    with qtbot.waitSignal(opened.figures.ended):
+        opened.commands["export"].trigger()
+    assert {path.name for path in tmp_path.iterdir()} - before == {written}
+
+
+def test_a_file_is_not_replaced_under_a_name_that_got_its_ending_later(opened, monkeypatch, tmp_path):
+    kept, answers = tmp_path / "run.v2.png", []
+    kept.write_text("older")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "run.v2"), "PNG picture (*.png)"))
+    monkeypatch.setattr(QMessageBox, "question", lambda *question: answers.append(question[2]) or QMessageBox.StandardButton.No)
+    assert opened.dialogs.save("Export figure", "x.png", "PNG picture (*.png)") == ""
+    assert answers == ["run.v2.png exists already. Replace it?"] and kept.read_text() == "older"
+
+
+@pytest.mark.parametrize(("kind", "written"), [("Reports (*.html)", "a.b.html"), ("Pictures (*.png *.svg)", "a.b.png"), ("", "a.b.html")])
+def test_a_report_ends_as_the_chosen_kind(kind, written):
+    assert with_ending("a.b", kind, REPORT_FILTER) == written
