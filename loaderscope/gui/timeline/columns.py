@@ -114,11 +114,13 @@ def _numbers(
     mine = [rank for rank, level in enumerate(levels) if level < pictures.nothing]
     # a small type makes comparing all pixels several times quicker
     dtype = np.uint8 if pictures.tall < 256 else np.int32
-    tops = np.cumsum(heights[np.ix_(mine, pictures.places)], axis=0).astype(dtype)
+    parts = heights.take(pictures.places, axis=1).astype(dtype)
+    top = np.zeros(parts.shape[1:], dtype)
     from_bottom = np.arange(pictures.tall, dtype=dtype)[::-1, None]
     steps = np.diff([*(levels[rank] for rank in mine), pictures.nothing]).astype(np.uint8)
     stacks[:] = levels[mine[0]] if mine else pictures.nothing
-    for top, step in zip(tops, steps, strict=True):
+    for rank, step in zip(mine, steps, strict=True):
+        top += parts[rank]
         above = (from_bottom >= top[:, None]).view(np.uint8)
         stacks += above if step == 1 else above * step
     hatched = [level for level, state in enumerate(pictures.states) if STYLES[state].hatched and level in levels]

@@ -26,10 +26,10 @@ _DENSE_LEAST = 64
 
 _MEDIAN_SAMPLE = 20_001
 
-_STRIDE = 64
-_STRIDED_SEARCH = 128
-"""With more rows than this for each moment, every 64th row is searched first: a search over megabytes waits for memory at each
-step, where the last six steps taken for all moments together wait for it together."""
+_STRIDE = 16
+_STRIDED_SEARCH = 24
+"""With more rows than this for each moment, every 16th row is searched first: a search over megabytes waits for memory at each
+step, where the last four steps taken for all moments together wait for it together."""
 
 
 class _RareTime:
@@ -49,15 +49,17 @@ class _RareTime:
             added_ns = (index.end_ns[known:] - index.start_ns[known:])[at]
             self._total_ns.append(np.cumsum(added_ns) + self._total_ns.array[-1])
 
-    def before(self, count: Ints) -> Ints | None:
-        """Its time in the first `count` rows for each of ascending counts; None where none of it lies between them."""
+    def before(self, count: Ints, last: Ints, since_ns: Ints) -> Ints | None:
+        """Its time as `_FrequentTimes.before` says it, for ascending counts; None where none of it lies between them."""
         rows = self._rows.array
         # the row before the first count may reach over the first edge
         begin, end = rows.searchsorted(np.array([count[0] - 1, count[-1]], np.int32)).tolist()
         if begin == end:
             return None
-        totals: Ints = self._total_ns.array.take(rows[begin:end].searchsorted(count.astype(np.int32)) + begin)
-        return totals
+        mine = rows[begin:end].searchsorted(count.astype(np.int32)) + begin
+        goes_on = rows.take(mine - 1) == last
+        total_ns = self._total_ns.array
+        return np.minimum(total_ns.take(mine), total_ns.take(mine - goes_on) + since_ns)
 
     def time_of(self, count: int) -> int:
         """Its time in the first `count` rows."""
@@ -69,30 +71,33 @@ class _FrequentTimes:
 
     def __init__(self, states: tuple[int, ...] = ()) -> None:
         self.states = states
-        self.column = np.array(states, np.uint16)[:, None]
+        self._of = np.array(states, np.uint16)
         self._known = 0
         self._factor = next_factor()
-        self._total_ns: Ints = np.zeros((len(states), 64), np.int64)  # over the first i rows of the track
+        # over the first i rows of the track, (rows + 1, states): what is asked for together lies together
+        self._total_ns: Ints = np.zeros((64, len(states)), np.int64)
 
     def take(self, index: TrackIndex) -> None:
         """Takes in the rows that the track has now."""
         known, self._known = self._known, len(index)
-        if self._known + 1 > self._total_ns.shape[1]:
-            grown = np.empty((len(self.states), max(self._known + 1, int(self._factor * self._total_ns.shape[1]))), np.int64)
-            grown[:, : known + 1] = self._total_ns[:, : known + 1]
+        if self._known + 1 > len(self._total_ns):
+            grown = np.empty((max(self._known + 1, int(self._factor * len(self._total_ns))), len(self.states)), np.int64)
+            grown[: known + 1] = self._total_ns[: known + 1]
             self._total_ns = grown
-        new = self._total_ns[:, known + 1 : self._known + 1]
-        np.multiply(index.state[known:] == self.column, index.end_ns[known:] - index.start_ns[known:], out=new)
-        np.cumsum(new, axis=1, out=new)
-        new += self._total_ns[:, known, None]
+        new = self._total_ns[known + 1 : self._known + 1]
+        np.multiply(index.state[known:, None] == self._of, (index.end_ns[known:] - index.start_ns[known:])[:, None], out=new)
+        np.cumsum(new, axis=0, out=new)
+        new += self._total_ns[known]
 
-    def before(self, count: Ints) -> Ints:
-        """The time of each state in the first `count` rows, (states, counts)."""
-        return self._total_ns.take(count, axis=1)
+    def before(self, count: Ints, last: Ints, since_ns: Ints) -> Ints:
+        """The time of each state in the first `count` rows, of which the `last` one is over or began so long ago, (counts, states)."""
+        total_ns = self._total_ns.take(count, axis=0)
+        # of one that goes on, counts what it has filled until then; to the other states it adds nothing
+        return np.minimum(total_ns, self._total_ns.take(last, axis=0) + since_ns[:, None], out=total_ns)
 
     def time_of(self, state: int, count: int) -> int:
         """The time of one state in the first `count` rows."""
-        return int(self._total_ns[self.states.index(state), count])
+        return int(self._total_ns[count, self.states.index(state)])
 
 
 class TrackIndex:
@@ -170,16 +175,11 @@ class TrackIndex:
         if not count[-1]:
             return {}
         last = np.maximum(count - 1, 0)
-        # the last span that began before an edge may reach over it
-        over_ns = np.maximum(self.end_ns.take(last) - edges_ns, 0)
-        over_ns *= count > 0
-        last_state = self.state.take(last)
-        before = self._frequent.before(count)
-        before -= over_ns * (last_state == self._frequent.column)
-        busy = dict(zip(self._frequent.states, before[:, 1:] - before[:, :-1], strict=True))
+        since_ns = np.maximum(edges_ns - self.start_ns.take(last), 0)
+        before = self._frequent.before(count, last, since_ns)
+        busy = dict(zip(self._frequent.states, (before[1:] - before[:-1]).T, strict=True))
         for state in wanted:
-            if state not in busy and (rare := self._rare[state].before(count)) is not None:
-                rare -= over_ns * (last_state == state)
+            if state not in busy and (rare := self._rare[state].before(count, last, since_ns)) is not None:
                 busy[state] = rare[1:] - rare[:-1]
         return {state: busy[state] for state in wanted if state in busy}
 
@@ -252,7 +252,7 @@ class TrackIndex:
             found: Ints = self.start_ns[low:high].searchsorted(times_ns, "right")
             found += low
             return found
-        # the last row that begins at or before a time is at `row` or up to 63 after it
+        # the last row that begins at or before a time is at `row` or up to 15 after it
         row = (self._strided_ns.array.searchsorted(times_ns, "right") - 1) * _STRIDE
         np.maximum(row, 0, out=row)
         step = _STRIDE
