@@ -8,6 +8,7 @@ from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 from synthetic import MS
+from timeline_actions import press
 
 from loaderscope.agent.layout import State
 from loaderscope.gui.theme import apply_theme, current_palette
@@ -271,6 +272,53 @@ def test_dragging_a_label_moves_its_lane(widget):
     assert [key for key in keys(widget) if key.startswith("worker")] == ["worker-0", "worker-3", "worker-1", "worker-2"]
     drag_label(widget, label_of(widget, "main"), label_of(widget, "worker-2", 0.9))
     assert keys(widget).index("main") == keys(widget).index("worker-2") + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda widget: choose(widget, "worker-1", "Hide"),
+        lambda widget: choose(widget, "worker-1", "Pin to top"),
+        lambda widget: choose(widget, "worker-1", "Taller"),
+        lambda widget: drag_label(widget, label_of(widget, "main"), label_of(widget, "flight", 0.9)),
+        lambda widget: widget.collapse_workers(),
+        lambda widget: widget.reset_lanes(),
+    ],
+    ids=["hidden", "pinned", "taller", "moved", "collapsed", "reset"],
+)
+def test_control_and_z_puts_lanes_back_as_they_were(widget, qtbot, change):
+    choose(widget, "worker-3", "Hide")
+    before = widget.arrangement
+    change(widget)
+    assert widget.arrangement != before
+    with qtbot.waitSignal(widget.arrangementChanged):
+        press(widget, Qt.Key.Key_Z, Modifier.ControlModifier)
+    assert widget.arrangement == before
+
+
+def test_dragging_an_edge_is_one_step_to_take_back(widget):
+    edge = label_of(widget, "worker-1", 0.98)
+    drag_label(widget, edge, edge + QPoint(0, 30))
+    assert widget.arrangement.heights
+    press(widget, Qt.Key.Key_Z, Modifier.ControlModifier)
+    assert not widget.arrangement.heights
+
+
+def test_marks_and_lanes_are_taken_back_in_the_order_in_which_they_were_done(widget):
+    choose(widget, "worker-1", "Hide")
+    widget.marking.put()
+    press(widget, Qt.Key.Key_Z, Modifier.ControlModifier)
+    assert not widget.marking.marks and "worker-1" in widget.arrangement.hidden
+    press(widget, Qt.Key.Key_Z, Modifier.ControlModifier)
+    assert not widget.arrangement.hidden
+
+
+def test_another_trial_keeps_what_was_done_to_lanes_but_not_what_was_done_to_marks(widget):
+    choose(widget, "worker-1", "Hide")
+    widget.marking.put()
+    widget.set_trace(make_trace())
+    press(widget, Qt.Key.Key_Z, Modifier.ControlModifier)
+    assert not widget.arrangement.hidden and not widget.marking.marks
 
 
 def test_a_click_on_a_label_moves_nothing(widget):

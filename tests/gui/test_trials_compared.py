@@ -255,6 +255,13 @@ def test_the_arrangement_of_lanes_is_remembered(qtbot, opened, settings):
     assert MainWindow(settings).views.timeline.arrangement.hidden == frozenset()
 
 
+def test_what_was_done_to_the_lanes_of_one_trial_is_taken_back_in_both(pair):
+    pair.handling[pair.second]._hide([pair.second.arranged.rows[0]])
+    assert pair.first.arrangement.hidden
+    QTest.keyClick(pair.first, Key.Key_Z, Modifier.ControlModifier)
+    assert not pair.first.arrangement.hidden and not pair.second.arrangement.hidden
+
+
 def test_lane_commands_act_on_the_selected_lane(opened):
     timeline = opened.views.timeline
     timeline.next_span()

@@ -61,7 +61,7 @@ CONTROLS = (
     Control("marking.next_mark", (_Key.Key_BracketRight,), "next mark"),
     Control("marking.previous_mark", (_Key.Key_BracketLeft,), "previous mark"),
     Control("marking.remove", (_Key.Key_Delete,), "remove the mark that was gone to, or that is at the crosshair"),
-    Control("marking.undo", (QKeyCombination(_CONTROL, _Key.Key_Z),), "take back what was last done to a mark"),
+    Control("steps.undo", (QKeyCombination(_CONTROL, _Key.Key_Z),), "take back what was last done to marks or lanes"),
 )
 
 

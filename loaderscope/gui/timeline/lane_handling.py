@@ -10,7 +10,7 @@ from PySide6.QtGui import QContextMenuEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QMenu, QWidget
 
 from loaderscope.gui.theme import current_palette
-from loaderscope.gui.timeline.arrangement import GROUP_KEYS, STEP, height_key, members
+from loaderscope.gui.timeline.arrangement import GROUP_KEYS, STEP, Arrangement, height_key, members
 from loaderscope.gui.timeline.canvas import colour
 from loaderscope.gui.timeline.layout import PlacedRow
 from loaderscope.gui.timeline.plot_rows import TIPS
@@ -29,6 +29,7 @@ class _Drag:
     row: PlacedRow
     from_y: float
     is_edge: bool
+    before: Arrangement
     moved: bool = False
 
 
@@ -129,7 +130,7 @@ class LaneHandling(QObject):
             menu.addSeparator()
             menu.addAction("Taller", lambda: self._scale(row, STEP))
             menu.addAction("Shorter", lambda: self._scale(row, 1 / STEP))
-            reset = menu.addAction("Reset height", lambda: timeline.set_arrangement(timeline.arrangement.with_height(row, None)))
+            reset = menu.addAction("Reset height", lambda: timeline.rearrange(timeline.arrangement.with_height(row, None)))
             reset.setEnabled(height_key(row) in arrangement.heights)
             menu.addSeparator()
         workers = members(timeline.scene.rows, "worker") if timeline.scene is not None else []
@@ -170,19 +171,19 @@ class LaneHandling(QObject):
 
     def _show_extra(self, row: Row) -> None:
         arrangement = self._timeline.arrangement
-        self._timeline.set_arrangement(arrangement.show_extra(row.key, row.key not in arrangement.extra))
+        self._timeline.rearrange(arrangement.show_extra(row.key, row.key not in arrangement.extra))
 
     def _pin(self, row: Row) -> None:
         arrangement = self._timeline.arrangement
-        self._timeline.set_arrangement(arrangement.pin(row.key, row.key not in arrangement.pinned))
+        self._timeline.rearrange(arrangement.pin(row.key, row.key not in arrangement.pinned))
 
     def _hide(self, rows: list[Row]) -> None:
-        self._timeline.set_arrangement(self._timeline.arrangement.hide(row.key for row in rows))
+        self._timeline.rearrange(self._timeline.arrangement.hide(row.key for row in rows))
 
     def _scale(self, row: Row | None, factor: float) -> None:
         placed = self._placed(row)
         if placed is not None:
-            self._timeline.set_arrangement(self._timeline.arrangement.with_height(placed.row, placed.height * factor))
+            self._timeline.rearrange(self._timeline.arrangement.with_height(placed.row, placed.height * factor))
 
     def _placed(self, row: Row | None) -> PlacedRow | None:
         return next((placed for placed in self._timeline.lane_layout.rows if row is not None and placed.row.key == row.key), None)
@@ -213,7 +214,7 @@ class LaneHandling(QObject):
         if placed.chevron and x < _CHEVRON_PX:
             self._timeline.collapse_workers()
         else:
-            self._drag = _Drag(placed, y, self._bottom(placed) - y <= _EDGE_PX)
+            self._drag = _Drag(placed, y, self._bottom(placed) - y <= _EDGE_PX, self._timeline.arrangement)
         return True
 
     def _move(self, event: QMouseEvent) -> bool:
@@ -243,13 +244,16 @@ class LaneHandling(QObject):
         drag, self._drag = self._drag, None
         self._line.hide()
         self._timeline.unsetCursor()
-        if drag is None or drag.is_edge or not drag.moved or self._timeline.scene is None:
+        if drag is None or not drag.moved or self._timeline.scene is None:
+            return
+        if drag.is_edge:
+            self._timeline.remember(drag.before)
             return
         target = self._target(event.position().y())
         key = drag.row.row.key
         if target is None or target.row.key != key:
             rows = self._timeline.scene.rows
-            self._timeline.set_arrangement(self._timeline.arrangement.move(rows, key, target.row.key if target is not None else None))
+            self._timeline.rearrange(self._timeline.arrangement.move(rows, key, target.row.key if target is not None else None))
 
     def _target(self, y: float) -> PlacedRow | None:
         """The row that a label dropped at a place would stand before."""

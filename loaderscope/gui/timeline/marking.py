@@ -15,7 +15,6 @@ from loaderscope.session.file import Mark
 if typing.TYPE_CHECKING:
     from loaderscope.gui.timeline.view import TimelineWidget
 
-_UNDO_STEPS = 100
 _NEAR_PX = 6.0
 """A mark this close to the crosshair is the one that is meant."""
 
@@ -36,14 +35,13 @@ class Marking(QObject):
         self._widget = widget
         self.marks: tuple[Mark, ...] = ()
         self.current: Mark | None = None  # the one that was set or gone to last
-        self._before: list[tuple[Mark, ...]] = []
         self._field = _TextField(widget)
         self._field.done.connect(self._take_text)
 
     def show(self, marks: typing.Iterable[Mark]) -> None:
         """Shows the marks of another trial; nothing that was done to the others can be taken back."""
         self._field.hide()
-        self._before.clear()
+        self._widget.steps.forget(self)
         self.current = None
         self._set(tuple(marks))
 
@@ -71,13 +69,6 @@ class Marking(QObject):
         mark = self.current if self.current in self.marks else self.at_crosshair()
         if mark is not None:
             self._change(None, mark)
-
-    def undo(self) -> None:
-        """Takes back what was last done to a mark."""
-        if self._before:
-            self.current = None
-            self._set(self._before.pop())
-            self.changed.emit()
 
     def go_to(self, mark: Mark) -> None:
         """Shows a mark, and takes it as the one that is meant from now on."""
@@ -156,10 +147,13 @@ class Marking(QObject):
             self._change(mark._replace(text=text), mark)
 
     def _change(self, added: Mark | None, removed: Mark | None) -> None:
-        marks = set(self.marks) - {removed} | {added}
-        self._before = [*self._before, self.marks][-_UNDO_STEPS:]
-        self.current = added
-        self._set(tuple(sorted(mark for mark in marks if mark is not None)))
+        before, marks = self.marks, set(self.marks) - {removed} | {added}
+        self._widget.steps.add(self, lambda: self._change_to(before, None))
+        self._change_to(tuple(sorted(mark for mark in marks if mark is not None)), added)
+
+    def _change_to(self, marks: tuple[Mark, ...], current: Mark | None) -> None:
+        self.current = current
+        self._set(marks)
         self.changed.emit()
 
     def _set(self, marks: tuple[Mark, ...]) -> None:

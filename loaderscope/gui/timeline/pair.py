@@ -35,6 +35,7 @@ class TimelinePair(QSplitter):
         super().__init__(Qt.Orientation.Vertical, parent)
         self.first = TimelineWidget()
         self.second = TimelineWidget()
+        self.second.steps = self.first.steps
         self.second.setAccessibleName("Timeline of the trial to compare with")
         self.second.hide()
         self._is_linking = False

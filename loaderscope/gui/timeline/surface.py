@@ -24,6 +24,7 @@ from loaderscope.gui.timeline.pointer import Pointer
 from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.statistics import RangeSurvey
+from loaderscope.gui.timeline.undo import UndoSteps
 from loaderscope.gui.timeline.viewport import Viewport
 
 _SETTLE_MS = 120
@@ -35,6 +36,7 @@ class TimelineSurface(QWidget):
     Attributes:
         dragging: whether the mouse is moving with a button held, which hides the hover card.
         preparing: what is said while a trace with many spans is looked through, or could not be; empty when none is.
+        steps: what was done to lanes and marks, to be taken back.
 
     Signals:
         arrangementChanged: the user arranged the rows differently.
@@ -51,6 +53,7 @@ class TimelineSurface(QWidget):
         self.pointer: Pointer | None = None
         self.dragging = False
         self.preparing = ""
+        self.steps = UndoSteps()
         self.arrows = LateArrows()
         self.backing = Backing()
         self._arrangement = Arrangement()
@@ -99,16 +102,27 @@ class TimelineSurface(QWidget):
             self.update()
             self.arrangementChanged.emit()
 
+    def rearrange(self, arrangement: Arrangement) -> None:
+        """Arranges the rows as the user wants them, which can be taken back."""
+        before = self._arrangement
+        self.set_arrangement(arrangement)
+        self.remember(before)
+
+    def remember(self, before: Arrangement) -> None:
+        """What was done to the rows since they were arranged like this is one step that can be taken back."""
+        if before != self._arrangement:
+            self.steps.add(self, lambda: self.set_arrangement(before))
+
     def show_hidden_lanes(self) -> None:
-        self.set_arrangement(self._arrangement.show(self._arrangement.hidden))
+        self.rearrange(self._arrangement.show(self._arrangement.hidden))
 
     def collapse_workers(self) -> None:
         """Shows all workers as one row, or each again."""
-        self.set_arrangement(self._arrangement.collapse("worker", "worker" not in self._arrangement.collapsed))
+        self.rearrange(self._arrangement.collapse("worker", "worker" not in self._arrangement.collapsed))
 
     def reset_lanes(self) -> None:
         """Shows all rows where and as tall as they are by themselves."""
-        self.set_arrangement(Arrangement())
+        self.rearrange(Arrangement())
 
     def show_as_part(self, part: Part | None) -> None:
         """Shows the trace as one of several timelines on one axis, or alone again."""
