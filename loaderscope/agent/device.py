@@ -59,18 +59,25 @@ class DeviceClock:
     are kept.
 
     Attributes:
+        device: the device, with its index.
         note: what is different on this device, one sentence or "".
+        trouble: why there are no times from some moment on, one sentence or "". A clock that fails does not fail the trial.
     """
 
     def __init__(self, device: Any) -> None:
-        """Sets the first anchor; waits for the device, so not to be called in the measured path."""
+        """Sets the first anchor; waits for the device, so not to be called in the measured path.
+
+        Raises:
+            RuntimeError, ValueError: the device has no events that are timed.
+        """
         import torch
 
+        self.device = device
         self._make: Callable[[], Any] = lambda: torch.Event(device, enable_timing=True)
         self._current_stream: Callable[[], Any] = lambda: torch.accelerator.current_stream(device)
         self._synchronize: Callable[[], Any] = lambda: torch.accelerator.synchronize(device)
         self._side = side_stream(device)
-        self.note = ""
+        self.note = self.trouble = ""
         if self._side is None:
             self.note = (
                 "Device times are shown when the trial has ended: %s has no second stream, so the clocks are compared "
@@ -83,7 +90,9 @@ class DeviceClock:
         self._asked_ns = 0
         self._narrowest_ns = 1 << 62
         self._waits_for_anchor = False  # the first batch that is pending lies after the newest one
-        self._accept(self._waited_anchor())
+        first = self._waited_anchor()
+        first.event.elapsed_time(self._waited_anchor().event)  # where events are not timed it is this that fails, so not in the loop
+        self._accept(first)
         self._next_try_ns = time.perf_counter_ns() + _TRY_EVERY_NS
 
     def mark(self, stream: Optional[Any] = None) -> Any:
@@ -99,18 +108,37 @@ class DeviceClock:
 
     def poll(self) -> None:
         """Looks for a new anchor and records batches that lie before the newest; never waits for the device."""
-        self._try_anchor()
-        for _ in range(_PLACED_A_POLL):
-            if not self._place_first(False):
-                return
+        if self.trouble:
+            return
+        try:
+            self._try_anchor()
+            for _ in range(_PLACED_A_POLL):
+                if not self._place_first(False):
+                    return
+        except (RuntimeError, ValueError) as error:
+            self._give_up(error)
 
     def finish(self) -> None:
-        """Waits for the device and records what is left; outside of the measured path."""
+        """Waits for the device and records what is left; outside of the measured path.
+
+        Raises:
+            RuntimeError: work of the trial failed on the device.
+        """
         self._synchronize()
-        self._asked = self._best = None
-        self._accept(self._waited_anchor())
-        while self._place_first(True):
-            pass
+        if self.trouble:
+            return
+        try:
+            self._asked = self._best = None
+            self._accept(self._waited_anchor())
+            while self._place_first(True):
+                pass
+        except (RuntimeError, ValueError) as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """From now on there are no times. What failed on the device for the trial's sake fails the trial at its own next call."""
+        self._pending.clear()
+        self.trouble = "device times end early: %s" % str(error).splitlines()[0]
 
     def _waited_anchor(self) -> _Anchor:
         self._synchronize()
@@ -162,10 +190,10 @@ class DeviceClock:
         if not self._pending or self._waits_for_anchor:
             return False
         done = self._pending[0]
-        ended = (done.step or done.transfer)[1]  # type: ignore[index]
-        if not ended.query():
+        # All of them, the last first: a step that changes the current stream ends on another one than it began on.
+        if not all(event.query() for pair in (done.step, done.transfer) if pair is not None for event in reversed(pair)):
             return False
-        end_ns = self._host_ns(ended, is_last)
+        end_ns = self._host_ns((done.step or done.transfer)[1], is_last)  # type: ignore[index]
         if end_ns is None:
             self._waits_for_anchor = True
             return False
@@ -214,39 +242,69 @@ def side_stream(device: Any) -> Optional[Any]:
     return None if stream.stream_id == torch.accelerator.current_stream(device).stream_id else stream
 
 
-def with_index(device: Any) -> Any:
-    """The device with its index; that of the current device where it names none."""
+def current_index() -> int:
+    """The index of the current accelerator's current device."""
     import torch
 
-    if device.index is not None:
-        return device
     current = getattr(torch.accelerator, "current_device_index", None) or torch.accelerator.current_device_idx  # the name in torch 2.6
-    return torch.device(device.type, current())
+    return int(current())
+
+
+def device_of_trial(name: Optional[str]) -> Tuple[Optional[Any], str]:
+    """The device on which a trial works, with its index, or None with the reason.
+
+    A device that the trial does not use is not started for this: that would be the end of fork for a dataset's own use of it.
+
+    Args:
+        name: what the user named; None: the current device if torch holds memory on it, else the one on which it holds most.
+    """
+    import torch
+
+    accelerator = getattr(torch, "accelerator", None)
+    if accelerator is None or not hasattr(torch, "Event"):
+        return None, "torch %s has no torch.accelerator (2.6 and newer have)" % torch.__version__
+    current = accelerator.current_accelerator()
+    if current is None or not accelerator.device_count():
+        return None, "torch sees no accelerator"
+    chosen = torch.device(name) if name is not None else current
+    if chosen.type != current.type:
+        return None, "the batches stay on the CPU" if chosen.type == "cpu" else "torch's accelerator is %s" % current.type
+    if name is not None:
+        return chosen if chosen.index is not None else torch.device(chosen.type, current_index()), ""
+    held = _held_bytes(chosen.type)
+    if held is not None and not any(held):
+        return None, "the script had nothing on a device before its first step"
+    index = current_index()
+    return torch.device(chosen.type, index if held is None or held[index] else held.index(max(held))), ""
+
+
+def _held_bytes(kind: str) -> Optional[List[int]]:
+    """What torch holds on each device of a kind; None where it does not tell."""
+    import torch
+
+    module: Any = getattr(torch, kind, None)
+    is_started = getattr(module, "is_initialized", None)
+    if is_started is not None and not is_started():
+        return []
+    if hasattr(module, "memory_reserved") and hasattr(module, "device_count"):
+        return [module.memory_reserved(index) for index in range(module.device_count())]
+    return [module.current_allocated_memory()] if hasattr(module, "current_allocated_memory") else None  # MPS
 
 
 def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[DeviceClock], str]:
     """A clock for the device that the trial uses, or None with the reason in one sentence.
 
     Args:
-        device: what the user named; None for the current accelerator.
+        device: what the user named; None for the device that the script uses.
         uses_device: whether anything of the trial can run on a device.
     """
     if not uses_device:
         return None, ""
-    import torch
-
-    accelerator = getattr(torch, "accelerator", None)
-    if accelerator is None or not hasattr(torch, "Event"):
-        return None, "device times are not available: torch %s has no torch.accelerator (2.6 and newer have)" % torch.__version__
-    if not accelerator.is_available():
-        return None, "device times are not available: torch sees no accelerator"
-    chosen = torch.device(device) if device is not None else accelerator.current_accelerator()
-    if chosen is None or chosen.type == "cpu":
-        return None, "device times are not available: the step runs on the CPU"
-    if device is None and chosen.type == "cuda" and not torch.cuda.is_initialized():
-        return None, "device times are not available: the script had not used the device before its first step"
+    chosen, reason = device_of_trial(device)
+    if chosen is None:
+        return None, "device times are not available: %s" % reason
     try:
-        clock = DeviceClock(with_index(chosen))  # events of two devices cannot be compared, should the script change the current one
-    except (RuntimeError, NotImplementedError) as error:  # a backend without timed events
+        clock = DeviceClock(chosen)  # events of two devices cannot be compared, should the script change the current one
+    except (RuntimeError, ValueError) as error:  # a backend without timed events
         return None, "device times are not available: %s" % str(error).splitlines()[0]
     return clock, clock.note

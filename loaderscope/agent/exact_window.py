@@ -5,11 +5,14 @@ The profiler slows what it watches, so this comes after the epochs that are meas
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import os
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import instrument
-from .device import with_index
+from .device import device_of_trial
 from .layout import State
 
 _OPERATORS = 20
@@ -18,6 +21,7 @@ _OPERATORS = 20
 _DEVICE_WORK = ("kernel", "gpu_memcpy", "gpu_memset")
 """Kineto's names of what keeps a device busy (libkineto/src/ActivityType.cpp)."""
 
+_ANOTHER = "no exact window: the script itself runs a profiler of torch, and there can be only one"
 _MARK = "loaderscope: clock"
 _STEP_NAME = "ProfilerStep"  # torch/profiler/profiler.py
 
@@ -25,6 +29,10 @@ AfterBatch = Callable[[], bool]
 """Called after each batch; True ends the loop."""
 
 Interval = Tuple[int, int]
+
+
+class _ScriptProfilesError(RuntimeError):
+    """The script began to profile within the window."""
 
 
 class _Operator(NamedTuple):
@@ -40,7 +48,7 @@ def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[A
     Args:
         steps: length of the window in batches.
         warm_steps: batches before it, in which the profiler starts and the queue comes into its steady state.
-        device: where the batches go, as the user named it; None for the current accelerator.
+        device: where the batches go, as the user named it; None for the device that the script uses.
         run: the loop; what it raises ends the window.
 
     Returns:
@@ -51,7 +59,7 @@ def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[A
         return _nothing(reason)
     import torch
 
-    accelerator = _accelerator(device)
+    accelerator, _ = device_of_trial(device)
     activities = [torch.profiler.ProfilerActivity.CPU]
     if accelerator is not None:
         own = getattr(torch.profiler.ProfilerActivity, accelerator.type.upper(), None)
@@ -61,10 +69,13 @@ def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[A
     try:
         with torch.profiler.profile(activities=activities, schedule=plan) as profiler:
             window = _Window(profiler, steps, max(1, warm_steps), accelerator)
-            run(window.after_batch)
+            with _no_other_profiler():
+                run(window.after_batch)
         if not window.steps:
             return _nothing("the exact window is empty: the epoch ended within the %d batches before it" % max(1, warm_steps))
         return _result(profiler, window, accelerator, len(activities) > 1)
+    except _ScriptProfilesError:
+        return _nothing(_ANOTHER)
     except Exception as error:  # the measured part of the trial stands, whatever the script does under a profiler
         first_line = (str(error).splitlines() or [""])[0]
         return _nothing("the exact window failed: %s: %s" % (type(error).__name__, first_line))
@@ -120,23 +131,37 @@ def _why_not() -> str:
 
     if not torch.autograd.kineto_available():
         return "no exact window: torch %s is built without Kineto, which torch.profiler needs" % torch.__version__
-    if torch.autograd._profiler_enabled() or getattr(torch.autograd.profiler, "_is_profiler_enabled", False):
-        return "no exact window: the script itself runs a profiler of torch, and there can be only one"
+    if torch.autograd._profiler_enabled() or getattr(torch.autograd.profiler, "_is_profiler_enabled", False) or _is_one_prepared():
+        return _ANOTHER
     return ""
 
 
-def _accelerator(device: Optional[str]) -> Any:
-    """The device that the trial uses, with its index; None where it uses none, which is not started for this."""
+def _is_one_prepared() -> bool:
+    """Whether a profiler of the script is in its warm-up, of which torch tells nobody."""
     import torch
 
-    accelerator = getattr(torch, "accelerator", None)
-    if accelerator is None or not accelerator.is_available():
-        return None
-    current = accelerator.current_accelerator()
-    chosen = torch.device(device) if device is not None else current
-    if chosen.type != current.type or (chosen.type == "cuda" and not torch.cuda.is_initialized()):
-        return None
-    return with_index(chosen)
+    own = torch.autograd.profiler.profile  # torch.profiler.profile makes one of these
+    return any(type(found) is own and found.entered and found.kineto_results is None for found in gc.get_objects())
+
+
+@contextlib.contextmanager
+def _no_other_profiler() -> Iterator[None]:
+    """Meanwhile a profiler that is started in this process raises; two at a time crash torch."""
+    import torch
+
+    profile, pid = torch.autograd.profiler.profile, os.getpid()
+    prepare = profile._prepare_trace
+
+    def refuse(self: Any) -> None:
+        if os.getpid() == pid:
+            raise _ScriptProfilesError("there can be only one profiler of torch, and an exact window is being recorded")
+        prepare(self)
+
+    profile._prepare_trace = refuse
+    try:
+        yield
+    finally:
+        profile._prepare_trace = prepare
 
 
 def _result(profiler: Any, window: _Window, accelerator: Any, sees_device: bool) -> Dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, Optional
 
-from .device import side_stream
+from .device import current_index, side_stream
 from .errors import UNSUPPORTED, AgentError
 
 
@@ -35,16 +35,25 @@ class Transfer:
             return to_device(batch, self._device, self._non_blocking)
         import torch
 
-        stream = torch.accelerator.current_stream(self.stream.device)
-        torch.accelerator.set_stream(self.stream)
+        index, stream = current_index(), torch.accelerator.current_stream(self.stream.device)
+        torch.accelerator.set_stream(self.stream)  # makes its device the current one, too
         try:
             moved = to_device(batch, self._device, True)
         finally:
             torch.accelerator.set_stream(stream)
+            if index != self.stream.device.index:
+                _set_index(index)
         stream.wait_stream(self.stream)
         for tensor in _tensors(moved):
             tensor.record_stream(stream)  # or its memory would be given to the next copy while the step still reads it
         return moved
+
+
+def _set_index(index: int) -> None:
+    import torch
+
+    choose = getattr(torch.accelerator, "set_device_index", None) or torch.accelerator.set_device_idx  # the name in torch 2.6
+    choose(index)
 
 
 def to_device(batch: Any, device: Any, non_blocking: bool) -> Any:
@@ -99,7 +108,10 @@ def _copy_stream(device: str) -> Any:
     if not hasattr(torch, "accelerator"):
         raise AgentError(UNSUPPORTED, "copies cannot overlap the step: torch %s has no torch.accelerator" % torch.__version__)
     chosen = torch.device(device)
-    stream = side_stream(chosen) if chosen.type != "cpu" else None
+    try:
+        stream = side_stream(chosen) if chosen.type != "cpu" else None
+    except RuntimeError:  # a backend that has no streams at all
+        stream = None
     if stream is None:
         raise AgentError(UNSUPPORTED, "copies cannot overlap the step: %s has no second stream" % device)
     return stream

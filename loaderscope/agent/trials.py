@@ -127,6 +127,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         window = _exact_window(order, loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
             clock.finish()
+            notes += _device_notes(order, clock)
     finally:
         if order.record:
             recorded = instrument.stop_recording()
@@ -153,6 +154,13 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
         gpu_window=window,
         notes=notes,
     )
+
+
+def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
+    """What is missing in the device's times."""
+    others = [device["name"] for device in used_devices.cuda_devices(order) if device["name"] != str(clock.device)]
+    alone = ["Device times are those of %s; the trial also uses %s." % (clock.device, " and ".join(others))] if others else []
+    return alone + ([clock.trouble] if clock.trouble else [])
 
 
 def _exact_window(order: TrialOrder, loader: Any, loop: _Loop) -> Dict[str, Any]:

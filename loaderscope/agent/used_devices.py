@@ -21,7 +21,7 @@ def tell(order: TrialOrder) -> None:
 
     To be called after the first step, when models are on their devices. Starts no device: that would be the end of fork.
     """
-    devices = _cuda_devices(order) if may_use_device(order) else []
+    devices = cuda_devices(order) if may_use_device(order) else []
     text = json.dumps({"devices": devices, "visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "order": os.environ.get("CUDA_DEVICE_ORDER")})
     path = os.path.join(order.log_dir, DEVICES_FILE)
     try:
@@ -32,10 +32,11 @@ def tell(order: TrialOrder) -> None:
         pass
 
 
-def _cuda_devices(order: TrialOrder) -> List[Dict[str, Any]]:
+def cuda_devices(order: TrialOrder) -> List[Dict[str, Any]]:
+    """Name, index and UUID of the CUDA devices that hold memory of the trial, and of the one that its batches are moved to."""
     import torch
 
-    if not torch.cuda.is_available() or not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # is_available() would keep workers that are forked later from using CUDA
         return []
     indices = {index for index in range(torch.cuda.device_count()) if torch.cuda.memory_reserved(index)}
     if order.device is not None and torch.device(order.device).type == "cuda":

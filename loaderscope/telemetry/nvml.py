@@ -201,6 +201,9 @@ class Nvml:
                 except pynvml.NVMLError as error:
                     self._note(device, key, error)
                     continue
+                except AttributeError:  # its authors drop calls that NVIDIA has deprecated
+                    self.unavailable[key] = "the installed nvidia-ml-py no longer has the call"
+                    continue
                 self._failures.pop(key, None)
                 info = SeriesInfo(key, metric.group, _label(metric, device), metric.unit, None, metric.window_ns)
                 samples.append(Sample(info, time.perf_counter_ns() if now_ns is None else now_ns, value))

@@ -21,7 +21,8 @@ class FakeMachine:
 
     Attributes:
         stream_free_ns: when each stream has done all that was put on it.
-        device_waits: how often the host waited for the device.
+        device_waits: how often the host waited for the device or for an event.
+        fails_after: so many times are told between events before that fails.
     """
 
     def __init__(self, drift_ppm=0.0, jitter_ns=0, delay_ns=0, seed=0):
@@ -29,7 +30,8 @@ class FakeMachine:
         self.drift_ppm, self.jitter_ns, self.delay_ns = drift_ppm, jitter_ns, delay_ns
         self.random = random.Random(seed)
         self.stream_free_ns = {}
-        self.device_waits = 0
+        self.device_waits = self.elapsed_calls = 0
+        self.fails_after = None
         self.records = []
         self.anchors = []
 
@@ -58,22 +60,29 @@ def fake_torch(machine, patch, stream_ids=("side", "main")):
         stream_id = stream_ids[1]
 
     class Event:
-        def __init__(self, device, enable_timing):
-            assert enable_timing
+        """As c10/core/impl/InlineEvent.h and CUDAGuardImpl.h have it; what raises there ends the test, as a clock would hide it."""
+
+        def __init__(self, device=None, *, enable_timing=False):
+            self.is_timed, self.at_ns = enable_timing, None
 
         def record(self, stream):
             self.at_ns = machine.stamp(stream.stream_id)
 
         def query(self):
-            return self.at_ns <= machine.perf_counter_ns()
+            return self.at_ns is None or self.at_ns <= machine.perf_counter_ns()
 
         def synchronize(self):
+            machine.device_waits += 1
             machine.now_ns = max(machine.now_ns, self.at_ns)
 
         def elapsed_time(self, end):
-            assert max(self.at_ns, end.at_ns) <= machine.now_ns, "asked for before the device was there"
-            assert self.at_ns <= end.at_ns
-            return float(np.float32(machine.device_ms(end.at_ns) - machine.device_ms(self.at_ns)))
+            assert self.is_timed and end.is_timed, "Both events must be created with argument 'enable_timing=True'."
+            assert self.at_ns is not None and end.at_ns is not None, "Both events must be recorded before calculating elapsed time."
+            assert max(self.at_ns, end.at_ns) <= machine.now_ns, "Both events must be completed before calculating elapsed time."
+            machine.elapsed_calls += 1
+            if machine.fails_after is not None and machine.elapsed_calls > machine.fails_after:
+                raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+            return float(np.float32(machine.device_ms(end.at_ns) - machine.device_ms(self.at_ns)))  # below 0 the other way round
 
     def synchronize(where):
         machine.device_waits += 1
@@ -201,14 +210,91 @@ def test_a_device_with_one_stream_is_compared_before_and_after_the_loop_only(mon
     assert worst_error_ns(machine, truth) <= max(error_ns for _, error_ns in machine.anchors) < 60_000
 
 
-def test_a_device_without_timed_events_says_why(monkeypatch):
+def test_a_step_that_ends_on_another_stream_than_it_began_on_is_placed_once_both_are_through(machine):
+    clock = device.DeviceClock(torch.device("cuda"))
+    begin, end = clock.mark(), clock.mark(types.SimpleNamespace(stream_id="another"))
+    begin.at_ns = machine.stamp("main", 1_500_000_000)  # that stream is still at earlier work, the other one is free
+    clock.add(0, None, (begin, end))
+    run_steps(clock, machine, 30, 100_000_000, 0)
+    clock.finish()
+    (_, start_ns, length_ns, batch), *_ = machine.records
+    assert abs(start_ns - begin.at_ns) < 100_000 and (length_ns, batch) == (0, 0)  # it ends before it begins: no length that could be told
+    assert clock.trouble == ""
+
+
+def test_a_clock_that_fails_in_the_loop_ends_the_device_times_and_not_the_trial(machine):
+    clock = device.DeviceClock(torch.device("cuda"))
+    machine.fails_after = machine.elapsed_calls + 20
+    run_steps(clock, machine, 100, 100_000_000, 20_000_000)
+    clock.finish()
+    assert 0 < len(machine.records) < 20
+    assert clock.trouble == "device times end early: CUDA error: an illegal memory access was encountered"
+
+
+def test_a_clock_that_fails_at_the_end_does_not_fail_the_trial_either(machine):
+    clock = device.DeviceClock(torch.device("cuda"))
+    run_steps(clock, machine, 3, 1_000_000, 1_000_000)
+    machine.fails_after = machine.elapsed_calls
+    clock.finish()
+    assert clock.trouble and machine.records == []
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """Two CUDA devices of which the first is the current one."""
+    told = types.SimpleNamespace(started=True, reserved=[0, 0])
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 0)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: pytest.fail("that keeps forked workers from using CUDA"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("that keeps forked workers from using CUDA"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: told.started)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda index: told.reserved[index])
+    return told
+
+
+@pytest.mark.parametrize(
+    ("name", "reserved", "found"),
+    [
+        ("cuda", [0, 5], "cuda:0"),  # where the batches go
+        ("cuda:1", [5, 0], "cuda:1"),
+        (None, [5, 9], "cuda:0"),
+        (None, [0, 9], "cuda:1"),  # a model that was put there; the current device has nothing to do
+    ],
+)
+def test_a_trial_is_looked_for_where_its_batches_go_or_its_model_is(cuda, name, reserved, found):
+    cuda.reserved = reserved
+    assert device.device_of_trial(name) == (torch.device(found), "")
+
+
+def test_a_device_that_the_script_does_not_use_is_neither_started_nor_shown(cuda):
+    nothing = (None, "the script had nothing on a device before its first step")
+    assert device.device_of_trial(None) == nothing
+    cuda.started, cuda.reserved = False, None
+    assert device.device_of_trial(None) == nothing
+    assert device.device_of_trial("cpu") == (None, "the batches stay on the CPU")
+
+
+@pytest.mark.parametrize("place", ["Event", "elapsed_time"])
+def test_a_device_without_timed_events_says_why(monkeypatch, cuda, place):
     class Event:
         def __init__(self, device, enable_timing):
-            raise RuntimeError("fake does not support event timing")
+            if place == "Event":
+                raise RuntimeError("fake does not support event timing")
+
+        def record(self, stream):
+            pass
+
+        def synchronize(self):
+            pass
+
+        def elapsed_time(self, other):
+            raise NotImplementedError("fake does not support event timing\nat all")
 
     monkeypatch.setattr(torch, "Event", Event)
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda where: None)
+    monkeypatch.setattr(torch.accelerator, "current_stream", lambda where: None)
     monkeypatch.setattr(device, "side_stream", lambda where: None)
     clock, reason = device.device_clock("cuda:0", uses_device=True)
     assert clock is None
@@ -227,7 +313,8 @@ def test_a_machine_without_an_accelerator_says_so():
 class ToldClock:
     """Keeps what the loop tells a clock."""
 
-    note = ""
+    note = trouble = ""
+    device = torch.device("cuda", 0)
 
     def __init__(self):
         self.marks, self.batches, self.polls = 0, [], 0
@@ -267,3 +354,11 @@ def test_only_what_the_device_does_is_marked_on_it(monkeypatch, tmp_path, consum
         instrument.uninstall()
     assert clock.batches == [*told, "finished"]
     assert clock.polls == 2
+
+
+def test_what_the_device_times_leave_out_is_told(monkeypatch):
+    monkeypatch.setattr(trials.used_devices, "cuda_devices", lambda order: [{"name": "cuda:0"}, {"name": "cuda:1"}])
+    clock = ToldClock()
+    assert trials._device_notes(None, clock) == ["Device times are those of cuda:0; the trial also uses cuda:1."]
+    clock.device, clock.trouble = torch.device("cuda", 1), "device times end early: lost"
+    assert trials._device_notes(None, clock) == ["Device times are those of cuda:1; the trial also uses cuda:0.", clock.trouble]

@@ -1,5 +1,6 @@
 """The exact window: torch's real profiler on the CPU, and the device's part of it with events that are made up."""
 
+import time
 import types
 
 import pytest
@@ -37,7 +38,7 @@ def recorded(monkeypatch):
 
 
 def test_on_the_cpu_there_are_operators_and_a_reason_for_the_missing_share(recorded, monkeypatch):
-    monkeypatch.setattr(exact_window, "_accelerator", lambda device: None)
+    monkeypatch.setattr(exact_window, "device_of_trial", lambda device: (None, "none"))
     window = exact_window.measure(5, 3, None, steps(100))
     assert (window["steps"], window["busy_share"]) == (5, None)
     assert "the trial uses no accelerator" in window["reason"]
@@ -65,6 +66,49 @@ def test_a_script_that_profiles_itself_is_left_alone(recorded):
 def test_a_torch_without_kineto_is_told(monkeypatch, recorded):
     monkeypatch.setattr(torch.autograd, "kineto_available", lambda: False)
     assert "without Kineto" in exact_window.measure(5, 1, None, steps(9))["reason"]
+
+
+def test_the_profilers_own_times_are_placed_on_the_hosts_clock_by_its_marks(monkeypatch, recorded):
+    offsets = []
+
+    def result(profiler, window, accelerator, sees_device):
+        offsets.append(exact_window._unix_offset(list(profiler.profiler.kineto_results.events()), window.marks))
+        return {}
+
+    monkeypatch.setattr(exact_window, "_result", result)
+    before_ns = time.time_ns() - time.perf_counter_ns()
+    exact_window.measure(5, 3, None, steps(100))
+    after_ns = time.time_ns() - time.perf_counter_ns()
+    ((offset_ns, error_ns),) = offsets
+    assert 0 < error_ns < 1_000_000_000
+    slack_ns = error_ns + 1_000_000_000  # the system's clock may be set meanwhile, and the marks are looked at one after another
+    assert min(before_ns, after_ns) - slack_ns <= offset_ns <= max(before_ns, after_ns) + slack_ns
+
+
+def test_a_step_that_profiles_itself_now_and_then_ends_the_window_only(recorded):
+    def run(after_batch):
+        for _ in range(20):
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]):
+                torch.ones(3) + 1
+            if after_batch():
+                return
+
+    assert "the script itself runs a profiler" in exact_window.measure(3, 2, None, run)["reason"]  # two at a time crash torch
+    assert exact_window.measure(2, 1, None, steps(9))["steps"] == 2
+    run(lambda: False)  # and the script may profile again
+
+
+def test_a_script_whose_profiler_warms_up_is_left_alone(recorded):
+    plan = torch.profiler.schedule(wait=0, warmup=2, active=2, repeat=1)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], schedule=plan) as own:
+        own.step()
+        window = exact_window.measure(5, 1, None, lambda after_batch: pytest.fail("the loop must not run"))
+        for _ in range(3):
+            torch.ones(3) + 1
+            own.step()
+    assert "the script itself runs a profiler" in window["reason"]
+    assert any(row.key == "aten::add" for row in own.key_averages())
+    assert exact_window.measure(2, 1, None, steps(9))["steps"] == 2
 
 
 def test_what_the_step_raises_ends_the_window_only(recorded):
@@ -180,15 +224,3 @@ def test_a_trial_is_measured_first_and_profiled_after(start_agent, write, worker
     again = agent.trial(config, Consumer("script"), batches=30, epochs=2, gpu_window=500, record=True)
     assert (again.samples, again.gpu_window["steps"]) == (480, 29)  # no longer than an epoch
     assert agent.trial(config, Consumer("script"), batches=30).gpu_window is None
-
-
-def test_a_gpu_that_the_trial_does_not_use_is_not_started_for_the_window(monkeypatch):
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
-    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
-    assert exact_window._accelerator(None) is None
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert exact_window._accelerator(None) == exact_window._accelerator("cuda") == torch.device("cuda", 1)
-    assert exact_window._accelerator("cuda:0") == CUDA
-    assert exact_window._accelerator("cpu") is None

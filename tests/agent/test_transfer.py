@@ -46,7 +46,7 @@ def test_overlapped_copies_are_issued_on_their_stream_and_the_step_waits_for_the
     told = []
 
     class Stream:
-        device = torch.device("meta")
+        device = torch.device("meta", 1)
 
         def __init__(self, name):
             self.name = name
@@ -63,15 +63,22 @@ def test_overlapped_copies_are_issued_on_their_stream_and_the_step_waits_for_the
             told.append(f"kept for {stream.name}")
 
     steps, copies = Stream("steps"), Stream("copies")
-    current = [steps]
+    current, device_index = [steps], [0]
+
+    def set_stream(stream):
+        current[0], device_index[0] = stream, stream.device.index  # as torch does (torch/csrc/DeviceAccelerator.cpp)
+
     monkeypatch.setattr(transfer, "side_stream", lambda device: copies)
     monkeypatch.setattr(torch.accelerator, "current_stream", lambda device: current[0])
-    monkeypatch.setattr(torch.accelerator, "set_stream", lambda stream: current.__setitem__(0, stream))
+    monkeypatch.setattr(torch.accelerator, "set_stream", set_stream)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: device_index[0])
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: device_index.__setitem__(0, index))
     pair = Pair(Image(), {"again": Image()})
     assert type(transfer.Transfer("meta", "overlapped")(pair)) is Pair
     copied = "copied on copies, non_blocking=True"
     assert told == [copied, copied, "steps waits for copies", "kept for steps", "kept for steps"]
     assert current == [steps]
+    assert device_index == [0]  # the user's current device is still the current one
 
 
 def test_a_device_without_a_second_stream_cannot_overlap():

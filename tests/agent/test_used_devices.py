@@ -28,7 +28,7 @@ def cuda(monkeypatch):
 
     uuids = ["aaaa-0", "bbbb-1"]
     for name, value in {
-        "is_available": lambda: True,
+        "is_available": lambda: pytest.fail("that keeps workers that are forked later from using CUDA"),
         "is_initialized": lambda: True,
         "device_count": lambda: 2,
         "current_device": lambda: 0,

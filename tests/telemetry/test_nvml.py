@@ -149,6 +149,12 @@ def test_what_an_old_driver_lacks_has_a_reason_and_the_rest_goes_on(old_library_
     assert told["values"]["gpu-0/power"] == [71.5] * 2
 
 
+def test_a_call_that_the_installed_pynvml_lacks_has_a_reason_and_the_rest_goes_on(library_folder):
+    told = run("import pynvml\ndel pynvml.nvmlDeviceGetTemperature\n" + READ, library_folder, ["2"], {})
+    assert told["unavailable"]["gpu-0/temperature"] == "the installed nvidia-ml-py no longer has the call"
+    assert told["values"]["gpu-0/power"] == [71.5] * 2
+
+
 def test_a_gpu_that_is_lost_ends_its_lanes_and_no_others(library_folder):
     told = read(library_folder, rounds=4, FAKE_NVML_LOST="2")
     assert told["unavailable"]["gpu-1"] == "the GPU fell off the bus while it was being watched"
