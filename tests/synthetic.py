@@ -377,7 +377,7 @@ class _Epoch:
             step_ns = scenario.step_ns(count) if callable(scenario.step_ns) else scenario.step_ns
             main.span(now, now + step_ns, State.STEP, batch)
             if scenario.device_ns:
-                main.complete(now, scenario.device_ns, State.DEVICE_STEP, batch)
+                main.complete(now, scenario.device_ns, State.DEVICE_STEP, layout.batch_of_epoch(self.epoch, batch))
             now += step_ns
         worker = batch % scenario.num_workers if scenario.num_workers else -1
         self.simulation.hand_overs.append(HandOver(self.epoch, batch, worker, sent, arrived, begin, in_hand, now))
@@ -454,7 +454,7 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
                 number, size = record.a, record.b
                 if record.form == COMPLETE:
                     begin, end_ns = record, record.time_ns + record.b
-                    if state in layout.SIZED_STATES:
+                    if state in layout.SIZED_STATES + layout.EPOCH_STATES:
                         size, number = divmod(record.a, 1 << 32)
                         number = -1 if number == (1 << 32) - 1 else number
                 elif key in begun:
@@ -463,6 +463,8 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
                     continue
                 moment = end_ns if state == State.INDEX_WAIT else begin.time_ns
                 batch = identifier(moment, number) if state in BATCH_STATES else -1
+                if state in layout.EPOCH_STATES and number >= 0:
+                    batch = batch_id(size, number)
                 value = size if state in END_B_STATES else begin.a if state in BEGIN_A_STATES else 0
                 used[lane.key] = lane
                 depth = lanes.depth_of(State(state), lane.key == "main")

@@ -102,7 +102,13 @@ class DeviceClock:
         return event
 
     def add(self, batch: int, transfer: Optional[Tuple[Any, Any]], step: Optional[Tuple[Any, Any]]) -> None:
-        """The events before and after a batch's transfer and its step; the later ones of a stream are added later."""
+        """Takes note of a batch; the later ones of a stream are added later.
+
+        Args:
+            batch: its number and its epoch, see `layout.batch_of_epoch`.
+            transfer: the events before and after it, or None.
+            step: likewise.
+        """
         if transfer is not None or step is not None:
             self._pending.append(_Batch(batch, transfer, step))
 

@@ -65,6 +65,8 @@ def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[A
         own = getattr(torch.profiler.ProfilerActivity, accelerator.type.upper(), None)
         activities += [own] if own is not None else []
     plan = torch.profiler.schedule(wait=0, warmup=max(1, warm_steps), active=steps, repeat=1)
+    if accelerator is not None:
+        torch.accelerator.synchronize(accelerator)  # what the device still has to do belongs to the measured epochs
     instrument.instant(State.EXACT_WINDOW, -1, steps)
     try:
         with torch.profiler.profile(activities=activities, schedule=plan) as profiler:

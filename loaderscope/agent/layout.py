@@ -114,8 +114,8 @@ class State(enum.IntEnum):
     PIN = 40  # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the batch before: unpickling comes before the span
 
     # device (written by main when events were polled as done)
-    DEVICE_TRANSFER = 50  # complete: a=batch, b=duration
-    DEVICE_STEP = 51  # complete: a=batch, b=duration
+    DEVICE_TRANSFER = 50  # complete: a=batch_of_epoch, b=duration
+    DEVICE_STEP = 51  # complete: a=batch_of_epoch, b=duration
     DEVICE_ANCHOR = 52  # instant: a=error bound of the clock alignment in ns
     DEVICE_WORK = 53  # complete: the device at work within the exact window, by the profiler; b=duration
     EXACT_WINDOW = 54  # instant, in main: the measured epochs have ended, what follows is profiled; b=steps wanted
@@ -126,7 +126,7 @@ class State(enum.IntEnum):
 
 SIZED_STATES = (State.RECEIVE, State.SERIALISE, State.TRANSMIT)
 """COMPLETE records of these hold `batch_and_bytes` in `a`, because `b` is their duration."""
-BYTES_SHIFT = 32
+BATCH_BITS = 32
 
 NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS)
 """COMPLETE records of these hold the number of a name in `a`."""
@@ -134,7 +134,16 @@ NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS)
 
 def batch_and_bytes(batch: int, size: int) -> int:
     """A batch (-1: unknown) in the low 32 bits and a size in bytes, at most 2 GiB, above it; both signed."""
-    return (min(size, 0x7FFFFFFF) << BYTES_SHIFT) | (batch & 0xFFFFFFFF)
+    return (min(size, 0x7FFFFFFF) << BATCH_BITS) | (batch & 0xFFFFFFFF)
+
+
+EPOCH_STATES = (State.DEVICE_TRANSFER, State.DEVICE_STEP)
+"""COMPLETE records of these hold `batch_of_epoch` in `a`: a device may be at them when the next epoch has long begun."""
+
+
+def batch_of_epoch(epoch: int, batch: int) -> int:
+    """A batch (-1: unknown) in the low 32 bits and its epoch above it."""
+    return (epoch << BATCH_BITS) | (batch & 0xFFFFFFFF)
 
 
 THREAD_CPU_UNKNOWN = -1

@@ -15,7 +15,7 @@ from .consumers import Step
 from .device import DeviceClock, device_clock
 from .errors import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
-from .layout import State
+from .layout import State, batch_of_epoch
 from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .sampling import CountingSampler
 from .transfer import Transfer
@@ -223,7 +223,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             end(State.STEP, number)
             stepped = (before, step_clock.mark()) if step_clock is not None else None
         if clock is not None:
-            clock.add(number, moved, stepped)
+            clock.add(batch_of_epoch(epoch, number), moved, stepped)
             clock.poll()
         batches += 1
         if batches == 1 and epoch == 0 and loop.after_first_step is not None:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from loaderscope.agent.layout import BEGIN, BYTES_SHIFT, COMPLETE, END, FORM_BITS, FORM_MASK, INSTANT, SIZED_STATES, State
+from loaderscope.agent.layout import BATCH_BITS, BEGIN, COMPLETE, END, EPOCH_STATES, FORM_BITS, FORM_MASK, INSTANT, SIZED_STATES, State
 from loaderscope.trace import lanes
 from loaderscope.trace.model import EPOCH_SHIFT
 from loaderscope.trace.segments import RECORD_DTYPE, Records
@@ -58,7 +58,8 @@ _KNOWN = _table(State)
 _HAS_BATCH = _table(_BATCH_STATES)
 _HAS_BATCH_AT_BEGIN = _table(_BATCH_AT_BEGIN)
 _HAS_VALUE_AT_END = _table(_VALUE_AT_END)
-_SIZED = _table(SIZED_STATES)
+_HAS_EPOCH = _table(EPOCH_STATES)
+_IN_HALVES = _table(SIZED_STATES + EPOCH_STATES)
 _HAS_VALUE_AT_BEGIN = _table(_VALUE_AT_BEGIN)
 _DEPTH = np.zeros((2, _STATES), np.int64)  # not in main, in main
 for _state in State:
@@ -108,7 +109,11 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Spans:
-    """Finished spans; `a` and `b` are those of the record that ended each, of `SIZED_STATES` the batch and the bytes."""
+    """Finished spans.
+
+    `a` and `b` are those of the record that ended each; of `SIZED_STATES` the batch and the bytes, of `EPOCH_STATES` the batch and
+    its epoch.
+    """
 
     source: Ints
     thread: Ints
@@ -134,7 +139,9 @@ class Spans:
     def batch(self, epochs: Epochs) -> Ints:
         """The batch id of each span, or -1. INDEX_WAIT can begin in the epoch before, so its end counts."""
         time_ns = np.where(self.state == State.INDEX_WAIT, self.end_ns, self.start_ns)
-        return epochs.identify(time_ns, np.where(_HAS_BATCH[self.state], self.a, -1))
+        found = epochs.identify(time_ns, np.where(_HAS_BATCH[self.state], self.a, -1))
+        told = _HAS_EPOCH[self.state] & (self.a >= 0)
+        return np.where(told, (self.b << EPOCH_SHIFT) | self.a, found) if told.any() else found
 
     def value(self) -> Ints:
         """The `value` column of the model."""
@@ -222,9 +229,9 @@ def whole_spans(batch: Batch) -> Spans:
     """The spans of COMPLETE records."""
     rows = batch.records
     spans = _spans(batch.source, rows, rows, rows["time_ns"] + np.maximum(rows["b"], 0))
-    sized = _SIZED[spans.state]
-    number = np.where(sized, spans.a.astype(np.int32), spans.a)  # the low half with its sign
-    return dataclasses.replace(spans, a=number, b=np.where(sized, spans.a >> BYTES_SHIFT, spans.b))
+    halves = _IN_HALVES[spans.state]
+    number = np.where(halves, spans.a.astype(np.int32), spans.a)  # the low half with its sign
+    return dataclasses.replace(spans, a=number, b=np.where(halves, spans.a >> BATCH_BITS, spans.b))
 
 
 def _spans(source: Ints, begins: Records, ends: Records, end_ns: Ints) -> Spans:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support_traces import assert_same_trace
 from synthetic import MAIN_PID, START_NS, LogWriter, Process, Simulation, reference_trace
 
-from loaderscope.agent.layout import FEEDER_THREAD, MAIN_THREAD, PIN_THREAD, SIZED_STATES, Role, State, batch_and_bytes
+from loaderscope.agent.layout import FEEDER_THREAD, MAIN_THREAD, PIN_THREAD, SIZED_STATES, Role, State, batch_and_bytes, batch_of_epoch
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
 
@@ -56,6 +56,9 @@ def processes(draw, role, number):
         if draw(st.booleans()):
             thread, other = OTHER[role]
             add_span(process, now, 1, other, batch, 7, thread=thread, whole=draw(st.booleans()))
+            now += 1
+        if role == Role.MAIN and draw(st.booleans()):  # of any epoch: a device may lag behind
+            process.complete(now, 1, State.DEVICE_STEP, batch_of_epoch(draw(st.integers(0, 9)), draw(st.integers(-1, 5))))
             now += 1
     return process
 
