@@ -7,6 +7,7 @@ millions of spans is seen at any zoom.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,10 +33,19 @@ _SEEN_COLUMNS = 3.0
 _SPANS_BEYOND_COLUMNS = 1024
 """With no more spans than columns and these, it is quicker to look at every span than to search for every column."""
 
-_NO_NOTCHES = np.empty(0)
-
 Filled = tuple[list[int], npt.NDArray[np.float32]]
 """The levels that occur, and the time that each of them fills in each strip and column."""
+
+Begins = tuple[Ints, Ints]
+"""The places of strips, and when spans of them begin."""
+
+
+@dataclasses.dataclass
+class _Notches:
+    """Marks: the place of the strip of each, and its x in the widget."""
+
+    strip: Ints
+    x: Floats
 
 
 def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
@@ -52,18 +62,16 @@ def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
     spans = drawn_spans(strips, [rows if few else (0, 0) for rows, few in zip(between, is_few, strict=True)])
     many = [place for place, few in enumerate(is_few) if not few]
     levels, filled = _filled(strips, spans, many, edges_ns)
-    marked = _outliers(strips, spans, column_ns)
-    for place in many:
-        marked[place] = _outliers_between(strips[place], first_ns, last_ns, column_ns)
+    marked = [_outliers(strips, spans, column_ns), *(_outliers_between(strips, place, first_ns, last_ns, column_ns) for place in many)]
+    notches = _Notches(np.concatenate([places for places, _ in marked]), canvas.x_of(np.concatenate([times_ns for _, times_ns in marked])))
     filled /= np.maximum(np.diff(edges_ns), 1).astype(np.float32)
     heights = stack_heights(filled, np.array([[tall_px(strip, ratio)] for strip in strips], np.int32))
-    notches = [canvas.x_of(times_ns) if len(times_ns) else _NO_NOTCHES for times_ns in marked]
     if canvas.is_raster:
         for pictures in alike(canvas, strips, round(_NOTCH_ABOVE * ratio)):
-            pictures.paint(canvas, _numbers(canvas, pictures, levels, heights, [notches[place] for place in pictures.places]))
+            pictures.paint(canvas, _numbers(canvas, pictures, levels, heights, notches))
         return
     for number, strip in enumerate(strips):
-        _paint_rectangles(canvas, strip, levels, heights[:, number], notches[number])
+        _paint_rectangles(canvas, strip, levels, heights[:, number], notches.x[notches.strip == number])
 
 
 def _filled(strips: Sequence[Strip], spans: Spans, many: Sequence[int], edges_ns: Ints) -> Filled:
@@ -79,32 +87,29 @@ def _filled(strips: Sequence[Strip], spans: Spans, many: Sequence[int], edges_ns
     return levels, filled
 
 
-def _outliers(strips: Sequence[Strip], spans: Spans, column_ns: float) -> list[Ints]:
-    """Begins of those among spans that a column hides and that are much longer than their state usually takes, for each strip."""
-    nothing = np.empty(0, np.int64)
-    marked = [nothing] * len(strips)
+def _outliers(strips: Sequence[Strip], spans: Spans, column_ns: float) -> Begins:
+    """Those among spans that a column hides and that are much longer than their state usually takes."""
     longest_ns = spans.end_ns - spans.start_ns
     limits_ns = np.full((len(strips), max((len(strip.states) for strip in strips), default=0)), np.inf)
-    for line, strip in zip(limits_ns, strips, strict=True):
-        if strip.is_marked:
-            line[: len(strip.states)] = strip.index.limits_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
+    for place in np.flatnonzero(np.bincount(spans.strip)).tolist():
+        if (strip := strips[place]).is_marked:
+            limits_ns[place, : len(strip.states)] = strip.index.limits_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
     found = np.flatnonzero((longest_ns <= _SEEN_COLUMNS * column_ns) & (longest_ns > limits_ns[spans.strip, spans.level]))
-    for number in np.unique(spans.strip[found]).tolist():
-        marked[number] = spans.start_ns[found[spans.strip[found] == number]]
-    return marked
+    return spans.strip[found], spans.start_ns[found]
 
 
-def _outliers_between(strip: Strip, first_ns: int, last_ns: int, column_ns: float) -> Ints:
+def _outliers_between(strips: Sequence[Strip], place: int, first_ns: int, last_ns: int, column_ns: float) -> Begins:
     """The same of one strip, without looking at every span."""
+    strip = strips[place]
     if not strip.is_marked:
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     rare_ns = strip.index.rare_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
     rows = strip.index.outliers(strip.states, first_ns, last_ns, longer_than_ns=rare_ns, most_ns=_SEEN_COLUMNS * column_ns)
-    return strip.index.start_ns[rows]
+    return np.full(len(rows), place), strip.index.start_ns[rows]
 
 
 def _numbers(
-    canvas: Canvas, pictures: Pictures, levels: Sequence[int], heights: npt.NDArray[np.int32], notches: Sequence[Floats]
+    canvas: Canvas, pictures: Pictures, levels: Sequence[int], heights: npt.NDArray[np.int32], notches: _Notches
 ) -> npt.NDArray[np.uint8]:
     """Pixels of alike strips: states from the bottom up, then nothing, the same hatched, the notches."""
     columns = heights.shape[2]
@@ -128,12 +133,14 @@ def _numbers(
         lines = canvas.hatching(columns, pictures.tall)
         for level in hatched:
             stacks += (lines & (stacks == level)).view(np.uint8) * np.uint8(pictures.hatch)
+    line_of = np.full(heights.shape[1], -1)
+    line_of[pictures.places] = np.arange(len(pictures.places))
+    line = line_of[notches.strip]
+    first = np.rint((notches.x - canvas.left - canvas.x0) * canvas.ratio).astype(np.int64)
     inside = pictures.above + round(_NOTCH_INSIDE * canvas.ratio)
-    for picture, places in zip(numbers, notches, strict=True):
-        if len(places):
-            first = np.rint((places - canvas.left - canvas.x0) * canvas.ratio).astype(np.int64)
-            for at in range(round(_NOTCH_WIDTH * canvas.ratio)):
-                picture[:inside, (first + at)[(first + at >= 0) & (first + at < columns)]] = pictures.mark
+    for at in range(round(_NOTCH_WIDTH * canvas.ratio)):
+        seen = (line >= 0) & (first + at >= 0) & (first + at < columns)
+        numbers[line[seen], :inside, first[seen] + at] = pictures.mark
     return numbers
 
 

@@ -59,7 +59,8 @@ class _RareTime:
         mine = rows[begin:end].searchsorted(count.astype(np.int32)) + begin
         goes_on = rows.take(mine - 1) == last
         total_ns = self._total_ns.array
-        return np.minimum(total_ns.take(mine), total_ns.take(mine - goes_on) + since_ns)
+        before: Ints = np.minimum(total_ns.take(mine), total_ns.take(mine - goes_on) + since_ns)
+        return before
 
     def time_of(self, count: int) -> int:
         """Its time in the first `count` rows."""
@@ -80,6 +81,8 @@ class _FrequentTimes:
     def take(self, index: TrackIndex) -> None:
         """Takes in the rows that the track has now."""
         known, self._known = self._known, len(index)
+        if known == self._known:
+            return
         if self._known + 1 > len(self._total_ns):
             grown = np.empty((max(self._known + 1, int(self._factor * len(self._total_ns))), len(self.states)), np.int64)
             grown[: known + 1] = self._total_ns[: known + 1]
@@ -91,9 +94,10 @@ class _FrequentTimes:
 
     def before(self, count: Ints, last: Ints, since_ns: Ints) -> Ints:
         """The time of each state in the first `count` rows, of which the `last` one is over or began so long ago, (counts, states)."""
-        total_ns = self._total_ns.take(count, axis=0)
         # of one that goes on, counts what it has filled until then; to the other states it adds nothing
-        return np.minimum(total_ns, self._total_ns.take(last, axis=0) + since_ns[:, None], out=total_ns)
+        before: Ints = self._total_ns.take(last, axis=0)
+        before += since_ns[:, None]
+        return np.minimum(before, self._total_ns.take(count, axis=0), out=before)
 
     def time_of(self, state: int, count: int) -> int:
         """The time of one state in the first `count` rows."""

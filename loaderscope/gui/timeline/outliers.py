@@ -37,6 +37,7 @@ class Outliers:
         self._row = Growing(np.int64)
         self._start_ns = Growing(np.int64)
         self._duration_ns = Growing(np.int64)
+        self._state = Growing(np.uint16)
         self._counts: Ints = np.zeros(0, np.int64)  # long rows of each state
         self._sorted: dict[tuple[int, ...], tuple[int, Ints]] = {}  # durations by states, and of how many rows
         self._limits: dict[tuple[tuple[int, ...], float], tuple[int, npt.NDArray[np.float64]]] = {}  # and of how many rows
@@ -46,8 +47,11 @@ class Outliers:
         self._take()
         low, high = self._start_ns.array.searchsorted(np.array([start_ns, end_ns], np.int64)).tolist()
         duration_ns = self._duration_ns.array[low:high]
-        rows: Ints = self._row.array[low:high][(duration_ns > longer_than_ns) & (duration_ns <= most_ns)]
-        return rows[self._stands_out(rows, states)] if len(rows) else rows
+        found = np.flatnonzero((duration_ns > longer_than_ns) & (duration_ns <= most_ns)) + low
+        if len(found):
+            found = found[self._stands_out(found, states)]
+        rows: Ints = self._row.array[found]
+        return rows
 
     def rare_ns(self, states: Collection[int], every_ns: float) -> float:
         """The duration that no more than one outlier in every so many nanoseconds of the track exceeds, on average."""
@@ -55,7 +59,7 @@ class Outliers:
         index, rows, key = self._index, self._row.array, tuple(states)
         known, durations = self._sorted.get(key, (-1, None))
         if durations is None or len(rows) > 1.1 * known + 8:
-            durations = np.sort(self._duration_ns.array[self._stands_out(rows, states)])
+            durations = np.sort(self._duration_ns.array[self._stands_out(slice(None), states)])
             self._sorted[key] = (len(rows), durations)
         if not len(durations):
             return 0.0
@@ -85,10 +89,9 @@ class Outliers:
                 limits_ns[state] = self._limits_ns[state]
         return limits_ns
 
-    def _stands_out(self, rows: Ints, states: Collection[int]) -> npt.NDArray[np.bool_]:
-        """Which long rows are outliers of states by the medians of now."""
-        index = self._index
-        found: npt.NDArray[np.bool_] = index.end_ns[rows] - index.start_ns[rows] > self._limits_of(states)[index.state[rows]]
+    def _stands_out(self, which: Ints | slice, states: Collection[int]) -> npt.NDArray[np.bool_]:
+        """Which of the long rows are outliers of states by the medians of now."""
+        found: npt.NDArray[np.bool_] = self._duration_ns.array[which] > self._limits_of(states)[self._state.array[which]]
         return found
 
     def _take(self) -> None:
@@ -109,6 +112,7 @@ class Outliers:
             self._row.append(at + known)
             self._start_ns.append(index.start_ns[known:][at])
             self._duration_ns.append(durations[at])
+            self._state.append(states[at])
             counts = np.bincount(states[at], minlength=len(self._counts))
             counts[: len(self._counts)] += self._counts
             self._counts = counts
