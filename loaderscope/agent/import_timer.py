@@ -58,14 +58,20 @@ class ImportTimer:
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
-    def heavy_packages(self) -> List[Dict[str, Union[str, float]]]:
-        """Top-level modules that took long, with what they import, as {name, seconds}; the heaviest first."""
+    def heavy_packages(self) -> List[Dict[str, Union[str, float, None]]]:
+        """Top-level modules that took long, with what they import, as {name, seconds, within}; the heaviest first.
+
+        `within` is the one of them that imported it first, maybe by others.
+        """
+        packages = [item for item in self.finished if "." not in item.name]
         seconds: Dict[str, float] = {}
-        for item in self.finished:
-            if "." not in item.name:
-                seconds[item.name] = seconds.get(item.name, 0.0) + item.duration_ns / 1e9
+        within: Dict[str, Optional[str]] = {}
+        for place, item in enumerate(packages):
+            seconds[item.name] = seconds.get(item.name, 0.0) + item.duration_ns / 1e9
+            around = (later.name for later in packages[place + 1 :] if later.start_ns <= item.start_ns and later.name != item.name)
+            within.setdefault(item.name, next(around, None))
         ordered = sorted(seconds, key=lambda name: -seconds[name])
-        return [{"name": name, "seconds": seconds[name]} for name in ordered if seconds[name] >= _HEAVY_S]
+        return [{"name": name, "seconds": seconds[name], "within": within[name]} for name in ordered if seconds[name] >= _HEAVY_S]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """What the other finders find; its loader tells how long it took."""

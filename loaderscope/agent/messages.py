@@ -7,7 +7,8 @@ app asks and the agent answers, one request at a time. The end of the connection
     -                                          hello {token, protocol, pid, python, executable, platform, clock_ns}
     welcome {protocol}
     load {script, args, cwd, capture,          loaded {targets: [Target.to_json()], has_step, environment,
-          arguments}                           imports: [{name, seconds}]} | failed {error}
+          arguments}                           imports: [{name, seconds, within, beside_script}]} | failed
+                                               {error}
     attach {target, arguments}                 attached {target: Target.to_json(), length, current: TrialConfig, fingerprint,
                                                notes: [sentence]} | failed {error}
     probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
@@ -17,7 +18,8 @@ app asks and the agent answers, one request at a time. The end of the connection
     exit {}                                    (ends)
 
 `environment` = {python, torch, torch_cuda, start_methods, default_start_method, free_threaded, torch_assumptions: [sentence]}.
-`imports` = the top-level modules that the script's load imported, those of 20 ms and more, heaviest first.
+`imports` = the top-level modules that the script's load imported, those of 20 ms and more, heaviest first;
+`within` = the one of them that imported it; `beside_script`: whether it is only found in the script's folder.
 `SentPart`: see `analysis.results`. `error` = ErrorInfo.to_json().
 With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`.
 """

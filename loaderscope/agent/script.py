@@ -62,6 +62,12 @@ class Script:
     def folder(self) -> str:
         return os.path.dirname(self.path)
 
+    def alone_finds(self, name: str) -> bool:
+        """Whether a loaded module lies beside the script, in a folder that is on `sys.path` for the script's sake only."""
+        file = getattr(sys.modules.get(name), "__file__", None) or ""
+        place = os.path.dirname(os.path.dirname(file) if os.path.basename(file).startswith("__init__.") else file)
+        return place == self.folder and sys.path.count(self.folder) < 2
+
     @property
     def namespace(self) -> Dict[str, Any]:
         """The names that the script has defined so far."""

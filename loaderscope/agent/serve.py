@@ -128,7 +128,7 @@ class Agent:
             "targets": [target.to_json() for target in found],
             "has_step": consumers.has_step(script.namespace),
             "environment": _environment(instrument.install()),
-            "imports": self._imports.heavy_packages(),
+            "imports": [{**row, "beside_script": script.alone_finds(str(row["name"]))} for row in self._imports.heavy_packages()],
         }
 
     def _attach(self, message: Message) -> Message:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 CONTROLS = ("python", "numpy", "torch")
 """A bare interpreter, and one that imports the module."""
+
+PRELOAD = "preload"
+"""An interpreter that imports what a fork server is to preload, in the way of that server but without any worker."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Control:
         error: why there is no figure, in one sentence.
         again_cpu_s: processor time of the run with the files in the page cache.
         cache_was_dropped: whether the system took the wish to drop the files.
+        modules: what `PRELOAD` imports.
+        import_s: what that takes beyond what a fork server imports anyway, in the quickest of several runs.
     """
 
     name: str
@@ -29,6 +35,8 @@ class Control:
     error: str | None = None
     again_cpu_s: float | None = None
     cache_was_dropped: bool = False
+    modules: list[str] = dataclasses.field(default_factory=list)
+    import_s: float | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Control:
@@ -41,8 +49,6 @@ class Control:
         return cls(**{key: value for key, value in data.items() if key in known})
 
 
-def import_seconds(controls: list[Control], name: str) -> float | None:
-    """Seconds that importing a module takes by itself, its files cached: what is left without the bare interpreter."""
-    seconds = {control.name: control.again_s for control in controls}
-    whole, bare = seconds.get(name), seconds.get("python")
-    return None if whole is None or bare is None else max(0.0, whole - bare)
+def import_alone_s(controls: Sequence[Control], modules: Sequence[str]) -> float | None:
+    """Seconds of importing what a fork server preloads while nothing else runs; None where that was not measured."""
+    return next((control.import_s for control in controls if control.modules == list(modules)), None)

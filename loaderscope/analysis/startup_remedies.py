@@ -5,9 +5,10 @@ Predictions never look at a trial that has the remedy:
 * Persistent workers spare every epoch after the first the start and the shutdown; what a warm epoch still costs until its
   first batch is one fetch while all workers fetch, which any trial shows.
 * A fork server that has preloaded modules spares each worker the time in which it imports these, while all workers import at
-  once, and takes the time of importing them once, alone, for its own start. Where little is left to do in a worker, the first
-  batch waits instead until main has started the last one. What fresh imports leave for the time after them (a pass of
-  Python's garbage collector over all that was imported falls into the first fetch or send) is what forked workers lack there.
+  once (see `analysis.sooner`). What fresh imports leave for the time after them (a pass of Python's garbage collector over all
+  that was imported falls into the first fetch or send) is what forked workers lack there.
+* Its own start takes longer by the import of these modules, once and alone: as a control takes for them that is run before the
+  trials. A worker's import is no measure of that: others import beside it, and Loaderscope times its modules.
 * Fork spares a worker its interpreter, its imports and the unpickling of what it is sent.
 """
 
@@ -18,9 +19,10 @@ import statistics
 from collections.abc import Sequence
 
 from loaderscope.analysis.configs import enumerated
-from loaderscope.analysis.controls import Control, import_seconds
+from loaderscope.analysis.controls import Control, import_alone_s
 from loaderscope.analysis.recommend import duration
-from loaderscope.analysis.results import ImportCost, TrialResult
+from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.sooner import from_fetch_on, import_share, sooner
 from loaderscope.analysis.startup_costs import FIRST_WORKER, Group, first_batches, median, phase_seconds, server_seconds, starts
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1
@@ -150,7 +152,7 @@ def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[C
     modules = list(other.config.forkserver_preload or ())
     predicted = median(_without_imports(trial, epoch, modules) for trial in one.trials for epoch in range(len(trial.epochs)))
     predicted = None if predicted is None else predicted + _left_by_imports(one, _find(groups, one, start_method="fork"))
-    alone_s = _import_alone(groups, controls, modules)
+    alone_s = import_alone_s(controls, modules)
     with_server = predicted - alone_s if predicted is not None and alone_s is not None else None
     measured = _start(one) - _start(other)
     server_starts, plain_starts = _server_starts(groups, other), _server_starts(groups, one)
@@ -179,19 +181,14 @@ def _server_starts(groups: Sequence[Group], one: Group) -> list[float]:
 
 
 def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
-    """Seconds that the first batch of an epoch comes earlier if the first worker need not import `modules`."""
-    imported_s, fetch_s = _import_seconds(trial, epoch, modules), _first_fetch(trial, epoch)
-    if imported_s is None or fetch_s is None:
-        return None
-    all_started_s = phase_seconds(trial, epoch, "main", "iterator") or 0.0
-    return fetch_s - max(min(all_started_s, fetch_s), fetch_s - imported_s)
+    """Seconds that the first batch of an epoch comes sooner if no worker need import `modules`."""
+    share = import_share(trial, modules)
 
+    def saved(worker: str) -> float | None:
+        whole_s = phase_seconds(trial, epoch, worker, "main_import")
+        return None if whole_s is None or share is None else whole_s * share
 
-def _first_fetch(trial: TrialResult, epoch: int) -> float | None:
-    """When the first worker began its first fetch, from the epoch's iter()."""
-    phases = trial.startup.phases if trial.startup is not None else []
-    found = [phase.start_s for phase in phases if (phase.epoch, phase.process, phase.phase) == (epoch, FIRST_WORKER, "first_fetch")]
-    return min(found, default=None)
+    return sooner(trial, epoch, saved)
 
 
 def _left_by_imports(one: Group, fork: Group | None) -> float:
@@ -199,67 +196,30 @@ def _left_by_imports(one: Group, fork: Group | None) -> float:
 
     Where fork was not run, than in a warm epoch, which also lacks whatever else the dataset does once.
     """
-    own = one.median(_from_fetch_on)
-    usual = fork.median(_from_fetch_on) if fork is not None else warm_epoch_seconds(one)
+    own = one.median(from_fetch_on)
+    usual = fork.median(from_fetch_on) if fork is not None else warm_epoch_seconds(one)
     return 0.0 if own is None or usual is None else max(0.0, own - usual)
 
 
-def _from_fetch_on(trial: TrialResult) -> float | None:
-    begins = [_first_fetch(trial, epoch) for epoch in range(len(trial.epochs))]
-    return median(whole - begin for whole, begin in zip(first_batches(trial), begins, strict=True) if begin is not None)
-
-
-def _import_seconds(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
-    """Seconds that the first worker spent on importing `modules`.
-
-    Single imports are told for the first epoch; in later ones they take the same share of the import of the script.
-    """
-    whole_s, first_s = (phase_seconds(trial, number, FIRST_WORKER, "main_import") for number in (epoch, 0))
-    if whole_s is None or not first_s or trial.startup is None or not trial.startup.imports:
-        return None
-    return whole_s * min(1.0, imported_seconds(trial.startup.imports, modules) / first_s)
-
-
-def imported_seconds(imports: Sequence[ImportCost], modules: Sequence[str]) -> float:
-    """Seconds of importing top-level modules with all that they import, each counted once."""
-    wanted, parents = set(modules), {row.name: row.parent for row in imports}
-
-    def inside_another(name: str) -> bool:
-        above, seen = parents.get(name), {name}
-        while above is not None and above not in seen:
-            if above.partition(".")[0] in wanted:
-                return True
-            seen.add(above)
-            above = parents.get(above)
-        return False
-
-    return sum(row.total_s for row in imports if row.name.partition(".")[0] in wanted and not inside_another(row.name))
-
-
-def _import_alone(groups: Sequence[Group], controls: list[Control], modules: list[str]) -> float | None:
-    """Seconds of importing `modules` in one process while no other imports: of a single worker, else of the controls.
-
-    The quickest, as for the server's start with which it is compared.
-    """
-    singles = [one for one in groups if one.config.num_workers == 1 and not one.config.forkserver_preload]
-    trials = [trial for one in singles if not one.config.persistent_workers for trial in one.trials]
-    every_import = [_import_seconds(trial, epoch, modules) for trial in trials for epoch in range(len(trial.epochs))]
-    alone = [seconds for seconds in every_import if seconds is not None]
-    if alone:
-        return min(alone)
-    known = [import_seconds(controls, name) for name in modules]
-    heaviest = max((seconds for seconds in known if seconds is not None), default=None)  # torch imports numpy itself
-    return None if None in known else heaviest
-
-
 def _fork(one: Group, fork: Group) -> Remedy:
-    phases = ("create", "boot", "main_import", "unpickle")
-    predicted = median(phase_seconds(trial, epoch, FIRST_WORKER, *phases) for trial in one.trials for epoch in range(len(trial.epochs)))
+    predicted = median(_without_interpreter(trial, epoch) for trial in one.trials for epoch in range(len(trial.epochs)))
+    predicted = None if predicted is None else predicted + _left_by_imports(one, None)
     measured = _start(one) - _start(fork)
     against, config = setting_of(one), setting_of(fork)
     text = _sentence(f"Fork saves {in_words(against)}", predicted, measured, "each time they start")
     row = Remedy("start_method", config, against, predicted, measured, text)
     return dataclasses.replace(row, noise_s=max(_noise(one), _noise(fork)), agrees=agree(predicted, measured))
+
+
+def _without_interpreter(trial: TrialResult, epoch: int) -> float | None:
+    """Seconds that the first batch of an epoch comes sooner if every worker were there at once, with all that it is sent."""
+
+    def saved(worker: str) -> float | None:
+        whole_s = phase_seconds(trial, epoch, worker, "create", "boot", "main_import", "unpickle")
+        # the start of a fork server, which the first worker's creation waits for, is not counted in a start
+        return whole_s if whole_s is None or worker != FIRST_WORKER else whole_s - server_seconds(trial, epoch)
+
+    return sooner(trial, epoch, saved)
 
 
 def _noise(one: Group) -> float:

@@ -34,7 +34,7 @@ def start_name(cost: StartCost | BreakEven) -> str:
 
 def control_name(control: Control) -> str:
     """What a control did."""
-    return _CONTROLS.get(control.name, control.name)
+    return f"preload {', '.join(control.modules)}" if control.modules else _CONTROLS.get(control.name, control.name)
 
 
 def remedy_title(remedy: Remedy) -> str:
@@ -157,7 +157,7 @@ def remedies_sentence(experiment: StartupExperiment) -> str:
 
 def controls_sentence(experiment: StartupExperiment) -> str:
     """What no setting of a loader can make cheaper."""
-    known = [control for control in experiment.controls if control.again_s is not None]
+    known = [control for control in experiment.controls if control.again_s is not None and not control.modules]
     named = enumerated([f"{control_name(control)} {duration_text(control.again_s)}" for control in known])
     return f"Without any loader, files in the cache: {named}. What a worker imports on top is the script's." if known else ""
 

@@ -66,7 +66,7 @@ def _per_worker(experiment: Row, width: int) -> str:
 def _controls(experiment: Row, width: int) -> str:
     rows, errors, dropped = [["control", "first", "from disk", "again"]], [], False
     for row in experiment["controls"]:
-        name = _CONTROLS.get(row["name"], row["name"])
+        name = f"preload {', '.join(row['modules'])}" if row["modules"] else _CONTROLS.get(row["name"], row["name"])
         if row["error"] is not None:
             errors.append(wrap(f"{name}: {row['error']}", width, "  "))
             continue
@@ -87,7 +87,16 @@ def _remedies(experiment: Row, width: int) -> str:
         workers = f"{against['num_workers']} x {against['start_method']}{counted}"
         figures = [seconds_in_words(row["predicted_s"]), seconds_in_words(row["measured_s"])]
         rows.append([_REMEDIES.get(row["name"], row["name"]), workers, *figures, _verdict(row)])
-    return "\n".join(align(rows, left={0, 1, 4})) if len(rows) > 1 else ""
+    if len(rows) == 1:
+        return ""
+    meanings = {
+        "persistent_workers": "persistent: over all epochs, their ends counted",
+        "forkserver_preload": "preloading: a start; with server: the first, less what the server's own start takes longer",
+        "start_method": "fork instead: a start",
+    }
+    found = dict.fromkeys(row["name"] for row in experiment["remedies"])
+    note = "; ".join(meanings[name] for name in found if name in meanings)
+    return "\n".join([*align(rows, left={0, 1, 4}), wrap(f"(seconds saved; {note})", width)])
 
 
 def _verdict(row: Row) -> str:

@@ -14,7 +14,7 @@ from loaderscope.analysis.startup_experiment import StartupExperiment, find_expe
 from loaderscope.analysis.summary import summarise
 from loaderscope.sweep.forecast import script_imports_of
 from loaderscope.sweep.sink import Run
-from loaderscope.sweep.startup_plan import left_to_workers
+from loaderscope.sweep.startup_plan import fork_server, left_to_workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,19 +40,18 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     settings = combine(trials, request.train_epochs)
     usable_cpus = environment.get("usable_cpus") or environment.get("cpu_count") or 1
     gpu_count = len(environment.get("gpus") or ())
+    imports, python = script_imports_of(environment), environment.get("python")
     experiment = find_experiment(trials, run.controls, request)
-    if experiment is not None and (left := _left_to_workers(run, experiment)) is not None:
-        experiment = dataclasses.replace(experiment, summary=f"{experiment.summary} {left}")
+    if experiment is not None and any(cost.preload for cost in experiment.costs):
+        left = left_to_workers(request, imports, python)
+        experiment = experiment if left is None else dataclasses.replace(experiment, summary=f"{experiment.summary} {left}")
     recommendation = None
     if experiment is None:  # a recommendation rests on throughput, of which the few batches of an experiment say nothing
         recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
     free_threaded = environment.get("free_threaded")
-    findings = find_all(Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded, run.sent))
+    server = fork_server(request, imports, python)
+    findings = find_all(
+        Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded, run.sent, server)
+    )
     summary = experiment.summary if experiment is not None and experiment.costs else summarise(trials, recommendation, findings)
     return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)
-
-
-def _left_to_workers(run: Run, experiment: StartupExperiment) -> str | None:
-    """What preloaded workers import all the same, where there are such workers."""
-    preload = next((cost.preload for cost in experiment.costs if cost.preload), ())
-    return left_to_workers(run.request, script_imports_of(run.environment), preload)

@@ -1,5 +1,7 @@
 """Controls of the start-up experiment: what a bare interpreter and the imports of numpy and torch cost without any loader.
 
+One more imports what a fork server is to preload, as that server does, before any server has tried it.
+
 Each runs in the user's interpreter, in a process that is watched and reaped like an agent's. On Linux the files that the
 import reads are first dropped from the page cache, which any user may ask for: pages that another process has mapped stay, so
 the share that really came from disk is told.
@@ -13,23 +15,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from loaderscope.agent.messages import MARK_VARIABLE
-from loaderscope.analysis.controls import CONTROLS, Control
+from loaderscope.analysis.controls import CONTROLS, PRELOAD, Control
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.agent_process import TICK_S, Tick, exit_in_words
 from loaderscope.sweep.reaper import create_reaper
 
 _ANSWER, _ERRORS = "answer.json", "errors.txt"
 
+PRELOAD_RUNS = 3
+"""Of the control that a prediction rests on: the quickest counts, as what else runs on the machine only slows it."""
+
 _CODE = r"""
 import sys, time
-if sys.argv[1] != "python":
-    __import__(sys.argv[1])
+answer_file, server_folder, modules = sys.argv[1], sys.argv[2], sys.argv[3:]
+if server_folder:
+    import multiprocessing.forkserver
+    sys.path[0] = server_folder
+begun_ns = time.perf_counter_ns()
+for module in modules:
+    try:
+        __import__(module)
+    except ImportError:
+        if not server_folder:
+            raise
 done_ns, cpu_s = time.perf_counter_ns(), time.process_time()
+del sys.path[0]
 import json, os
 def lines(name):
     try:
@@ -48,12 +63,15 @@ for module in list(sys.modules.values()):
             files.add(path)
 counted, resident = numbers("io"), numbers("status").get("RssFile")
 read = None if resident is None or "rchar" not in counted else counted["rchar"] + resident * 1024
-answer = {"done_ns": done_ns, "cpu_s": cpu_s, "from_disk": counted.get("read_bytes"), "needed": read, "files": sorted(files)}
-with open(sys.argv[2], "w", encoding="utf-8", errors="surrogateescape") as file:
+answer = {"done_ns": done_ns, "import_ns": done_ns - begun_ns, "cpu_s": cpu_s}
+answer.update(from_disk=counted.get("read_bytes"), needed=read, files=sorted(files))
+with open(answer_file, "w", encoding="utf-8", errors="surrogateescape") as file:
     json.dump(answer, file)
 os._exit(0)
 """
 """Python 3.9. What the end of the interpreter costs is not part of a start, so it is left out.
+
+With a folder it does as a fork server: that has its own module, looks in the folder, and passes over what it cannot import.
 
 `needed`: bytes of the read calls, and of the files that are mapped, as far as they were touched.
 """
@@ -77,6 +95,27 @@ def measure_controls(python: str, timeout_s: float, tick: Tick | None = None) ->
     return [_measure(python, name, timeout_s, tick) for name in CONTROLS]
 
 
+def measure_preload(
+    python: str, modules: Sequence[str], folder: str, *, cwd: str | None, timeout_s: float, tick: Tick | None = None
+) -> Control:
+    """Imports in a fresh interpreter what a fork server is to preload, `PRELOAD_RUNS` times.
+
+    Args:
+        python: the user's interpreter.
+        modules: what is to be preloaded.
+        folder: where the server looks for modules besides what is installed.
+        cwd: its working directory; None: the caller's.
+        timeout_s: how long each run may take.
+        tick: see `measure_controls`.
+    """
+    try:
+        runs = [_run(python, modules, timeout_s, tick, server_folder=folder, cwd=cwd or os.getcwd()) for _ in range(PRELOAD_RUNS)]
+    except ControlError as error:
+        return Control(PRELOAD, error=str(error), modules=list(modules))
+    again_s, quickest = min(runs, key=lambda run: float(run[1]["import_s"]))
+    return Control(PRELOAD, again_s=again_s, again_cpu_s=quickest["cpu_s"], modules=list(modules), import_s=quickest["import_s"])
+
+
 def drop_from_cache(paths: Iterable[str]) -> bool:
     """Asks the system to forget the cached contents of files; nothing in them changes. False where it takes no such wish."""
     if sys.platform != "linux":
@@ -96,28 +135,31 @@ def drop_from_cache(paths: Iterable[str]) -> bool:
 
 
 def _measure(python: str, name: str, timeout_s: float, tick: Tick | None) -> Control:
+    modules = () if name == "python" else (name,)
     try:
-        first_s, first = _run(python, name, timeout_s, tick)
+        first_s, first = _run(python, modules, timeout_s, tick)
         dropped = drop_from_cache(first["files"])
         if dropped:
-            first_s, first = _run(python, name, timeout_s, tick)
-        again_s, again = _run(python, name, timeout_s, tick)
+            first_s, first = _run(python, modules, timeout_s, tick)
+        again_s, again = _run(python, modules, timeout_s, tick)
     except ControlError as error:
         return Control(name, error=str(error))
     share = min(1.0, first["from_disk"] / first["needed"]) if first["needed"] and first["from_disk"] is not None else None
     return Control(name, first_s, again_s, share, again_cpu_s=again["cpu_s"], cache_was_dropped=dropped)
 
 
-def _run(python: str, name: str, timeout_s: float, tick: Tick | None) -> tuple[float, dict[str, Any]]:
+def _run(
+    python: str, modules: Sequence[str], timeout_s: float, tick: Tick | None, *, server_folder: str = "", cwd: str | None = None
+) -> tuple[float, dict[str, Any]]:
     """Seconds from the start of the process to the end of the import, and what the process tells of itself."""
     reaper = create_reaper()
     try:
-        with tempfile.TemporaryDirectory(prefix="loaderscope-") as folder:  # as working directory it shadows no module
+        with tempfile.TemporaryDirectory(prefix="loaderscope-") as folder:
             with open(os.path.join(folder, _ERRORS), "wb") as stderr:
                 began_ns = time.perf_counter_ns()
                 process = subprocess.Popen(
-                    [python, "-c", _CODE, name, _ANSWER],
-                    cwd=folder,
+                    [python, "-c", _CODE, os.path.join(folder, _ANSWER), server_folder, *modules],
+                    cwd=cwd or folder,  # where nothing shadows a module
                     env={**interpreter_environment(python), MARK_VARIABLE: reaper.mark},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -130,7 +172,7 @@ def _run(python: str, name: str, timeout_s: float, tick: Tick | None) -> tuple[f
                 finally:
                     reaper.kill()
                     process.wait()
-            return _read(Path(folder), name, status, began_ns)
+            return _read(Path(folder), modules, status, began_ns)
     except OSError as error:
         raise ControlError(f"{python} cannot be started: {error.strerror or error}.") from error
     finally:
@@ -149,17 +191,18 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, tick: Tick | None)
             tick()
 
 
-def _read(folder: Path, name: str, status: int, began_ns: int) -> tuple[float, dict[str, Any]]:
+def _read(folder: Path, modules: Sequence[str], status: int, began_ns: int) -> tuple[float, dict[str, Any]]:
     waited_s = (time.perf_counter_ns() - began_ns) / 1e9
     try:
         told = json.loads((folder / _ANSWER).read_text("utf-8", "surrogateescape"))
         seconds = (told["done_ns"] - began_ns) / 1e9
         files = [path for path in told["files"] if isinstance(path, str)]
         counts = {key: told[key] if isinstance(told[key], int) else None for key in ("from_disk", "needed")}
-        facts = {**counts, "cpu_s": float(told["cpu_s"]), "files": files}
+        facts = {**counts, "cpu_s": float(told["cpu_s"]), "import_s": told["import_ns"] / 1e9, "files": files}
     except (OSError, ValueError, KeyError, TypeError):
         words = (folder / _ERRORS).read_text("utf-8", "replace").strip().splitlines()
-        if words and words[-1].startswith("ModuleNotFoundError") and f"'{name}'" in words[-1]:
-            raise ControlError(f"This interpreter has no {name}.") from None
+        missing = [name for name in modules if f"'{name}'" in words[-1]] if words else []
+        if missing and words[-1].startswith("ModuleNotFoundError"):
+            raise ControlError(f"This interpreter has no {missing[0]}.") from None
         raise ControlError(f"The interpreter {exit_in_words(status)}{f': {words[-1]}' if words else ''}.") from None
     return (seconds if 0 < seconds <= waited_s else waited_s), facts

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from loaderscope.agent.messages import Target
+from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.sweep.limits import DataCost, SweepEstimate, commit_sentence, estimate, mark_limits
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
@@ -41,9 +42,10 @@ def facts_of(environment: dict[str, Any]) -> Facts:
     )
 
 
-def script_imports_of(environment: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    """The modules that loading the script imported, with their seconds; none where that was not timed."""
-    return tuple((item["name"], item["seconds"]) for item in environment.get("script_imports") or ())
+def script_imports_of(environment: dict[str, Any]) -> tuple[ScriptImport, ...]:
+    """The modules that loading the script imported; none where that was not timed."""
+    rows = environment.get("script_imports") or ()
+    return tuple(ScriptImport(row["name"], row["seconds"], row.get("within"), bool(row.get("beside_script"))) for row in rows)
 
 
 def data_cost(sample: dict[str, Any] | None) -> DataCost:

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.preloading import ScriptImport, seconds_of
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
+from loaderscope.sweep.controls import PRELOAD_RUNS
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine, usable_cpus
@@ -29,6 +31,8 @@ FILES_OF_MAIN = 16  # 6 of Python with torch, and what recording and the connect
 IMPORT_SECONDS = 1.2  # of torch, while it is unknown what the script imports
 WORKER_SECONDS = 0.4  # of a worker that is not forked from main, without its imports; several at once share the processors
 FORK_SECONDS = 0.03
+BARE_SECONDS = 0.1  # of an interpreter without any imports
+CONTROLS_SECONDS = 3 * (IMPORT_SECONDS + 2 * BARE_SECONDS)  # of torch, NumPy and nothing, each with cold files, again, and to learn which
 SPAWN_END_SECONDS = 0.45  # its interpreter ends in order, while a worker of a fork server just leaves: 0.4-0.5 s each with torch
 TRIAL_OVERHEAD_SECONDS = 0.4  # between trials: the agent's answer, the last records, sampling
 FRESH_AGENT_SECONDS = 1.3  # an interpreter that loads the script, without the imports
@@ -46,7 +50,7 @@ class DataCost:
         worker_bytes: what of it a worker has for itself that loads the script anew and gets a copy of the dataset.
         forked_bytes: what a forked worker has for itself, without its batch.
         extra_bytes: what finished trials needed beyond the forecast: the script's step, mostly.
-        imports: top-level modules that loading the script imported, with their seconds, one inside the other or not.
+        imports: top-level modules that loading the script imported.
     """
 
     sample_bytes: int | None = None
@@ -56,12 +60,15 @@ class DataCost:
     worker_bytes: int | None = None
     forked_bytes: int | None = None
     extra_bytes: int = 0
-    imports: tuple[tuple[str, float], ...] = ()
+    imports: tuple[ScriptImport, ...] = ()
 
     def import_seconds(self, preloaded: Sequence[str] = ()) -> float:
-        """What a process spends on imports: at least the heaviest module, with what it imports, that is not there already."""
-        imports = self.imports or ((_TORCH, IMPORT_SECONDS),)
-        return max((seconds for name, seconds in imports if name not in preloaded), default=0.0)
+        """What a process spends on importing what is not there already."""
+        return seconds_of(self.imports or (ScriptImport(_TORCH, IMPORT_SECONDS),), preloaded)
+
+    def preload_seconds(self, preloaded: Sequence[str]) -> float:
+        """What a fork server spends on importing these beforehand."""
+        return self.import_seconds() - self.import_seconds(preloaded)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,9 +220,22 @@ def estimate(plan: Sequence[PlannedTrial], request: Request, cost: DataCost, mac
     for trial in runs:
         one = _trial_seconds(trial.config, request, cost, machine, length)
         seconds = None if seconds is None or one is None else seconds + one
+    if seconds is not None and request.startup:
+        seconds += _control_seconds(plan, cost)
     if seconds is not None and request.max_seconds is not None:
         seconds = min(seconds, request.max_seconds)
     return SweepEstimate(len(runs), seconds, peak)
+
+
+def preloaded(plan: Sequence[PlannedTrial]) -> tuple[str, ...]:
+    """What the fork servers of a sweep are to preload."""
+    return next((trial.config.forkserver_preload for trial in plan if trial.skip is None and trial.config.forkserver_preload), ())
+
+
+def _control_seconds(plan: Sequence[PlannedTrial], cost: DataCost) -> float:
+    """What is measured before the trials of a start-up experiment."""
+    preload = preloaded(plan)
+    return CONTROLS_SECONDS + (PRELOAD_RUNS * (BARE_SECONDS + cost.preload_seconds(preload)) if preload else 0.0)
 
 
 def seconds_left(
@@ -265,7 +285,7 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
     is_fresh = is_server or config.backend == "thread" or request.isolate
     fresh_s = FRESH_AGENT_SECONDS + cost.import_seconds() if is_fresh else 0.0
     if is_server and config.forkserver_preload:
-        fresh_s += WORKER_SECONDS + cost.import_seconds()  # the server imports once, before its first worker
+        fresh_s += WORKER_SECONDS + cost.preload_seconds(config.forkserver_preload)  # once, before its first worker
     return starts * start_s + request.epochs * (batches * batch_s + fetch_s) + TRIAL_OVERHEAD_SECONDS + fresh_s
 
 

@@ -9,20 +9,21 @@ import traceback
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder
+from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess, default_python
 from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, SweepError, attach, load, start_agent
-from loaderscope.sweep.controls import measure_controls
-from loaderscope.sweep.forecast import data_cost, facts_of
+from loaderscope.sweep.controls import measure_controls, measure_preload
+from loaderscope.sweep.forecast import data_cost, facts_of, script_imports_of
 from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.scratch import Scratch
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink
-from loaderscope.sweep.startup_plan import as_experiment
+from loaderscope.sweep.startup_plan import as_experiment, fork_server
 from loaderscope.sweep.system import read_machine
 from loaderscope.sweep.trial_run import StoppedError, TrialEnd, TrialRun
 from loaderscope.telemetry.sampler import Sampler
@@ -138,13 +139,22 @@ class Pool:
         for sentence in limits.cannot_be_sent(sent or [], plan):
             self._log(sentence)
         request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
-        controls = self._measure_controls() if request.startup and not self._budget_used() else []
+        controls = self._measure_controls(environment, plan) if request.startup and not self._budget_used() else []
         return Run(request, environment, target, request.script, sample, plan, sent, controls, int(time.time())), length
 
-    def _measure_controls(self) -> list[Control]:
-        self._log("Controls: a bare interpreter and the imports of numpy and torch, each a few times.")
-        python = self._request.python or default_python()
-        return [] if python is None else measure_controls(python, self._request.load_timeout_s, self._tick)
+    def _measure_controls(self, environment: dict[str, Any], plan: list[PlannedTrial]) -> list[Control]:
+        """Before the trials: a prediction must not rest on what it is compared with."""
+        request, preload = self._request, limits.preloaded(plan)
+        what = f" and of {enumerated(list(preload))} as a fork server would" if preload else ""
+        self._log(f"Controls: a bare interpreter and the imports of numpy and torch{what}, each a few times.")
+        python = request.python or default_python()
+        if python is None:
+            return []
+        found = measure_controls(python, request.load_timeout_s, self._tick)
+        if preload:
+            folder = fork_server(request, script_imports_of(environment), environment.get("python")).folder
+            found.append(measure_preload(python, preload, folder, cwd=request.cwd, timeout_s=request.load_timeout_s, tick=self._tick))
+        return found
 
     def _load_and_keep(self, request: Request) -> tuple[Loaded, Attached]:
         """Loads the script in the agent that the first trial will use."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.configs import normalise
+from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.sweep import startup_plan
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import PlannedTrial
@@ -28,7 +29,7 @@ class Facts:
     start_methods: tuple[str, ...]  # of the agent's Python on this system
     default_start_method: str
     accelerator: bool | None = None  # whether memory can be pinned for one; None: not known, so it is tried
-    script_imports: tuple[tuple[str, float], ...] = ()  # heaviest modules that loading the script imported, with their seconds
+    script_imports: tuple[ScriptImport, ...] = ()  # heaviest modules that loading the script imported
     python: str | None = None  # the interpreter's version
 
 
@@ -39,9 +40,10 @@ def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
     """
     settings = _experiment_settings(request, target, facts) if request.startup else settings_of(request, target, facts)
     trials: list[PlannedTrial] = []
-    for repeat in range(request.repeats):
+    repeats = startup_plan.repeats(settings, request)
+    for repeat in range(max(repeats.values(), default=0)):
         for config, skip in _turned(settings, repeat, request.repeats):
-            if skip is None or repeat == 0:
+            if repeat == 0 or (skip is None and repeat < repeats[config]):
                 trials.append(PlannedTrial(len(trials), None if skip else repeat, config, skip))
     return trials
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.analysis.configs import enumerated
+from loaderscope.analysis.preloading import ForkServer, ScriptImport
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.request import Axes, Request
 
@@ -19,11 +19,11 @@ LEAST_BATCHES = 4
 TIMEOUT_S = 120.0
 """Without a sign of life for so long a trial hangs; several workers that import heavy modules at once give none for long."""
 
+SERVER_STARTS = 3
+"""Of fork servers that preload, at least: a server starts once a trial, its workers in every epoch, and one start alone is noise."""
+
 HEAVY_IMPORT_S = 0.05
 """A module that takes less is not worth preloading."""
-
-SERVER_KNOWS_PATH_SINCE = (3, 13, 8)
-"""Before, a fork server looks for what it preloads in its working directory and what is installed, not beside the script."""
 
 ALWAYS_IMPORTED = "torch"  # by every script with a loader, and heavier than most
 
@@ -85,42 +85,42 @@ def parts(request: Request, start_methods: Sequence[str], preload: tuple[str, ..
     return found
 
 
+def repeats(settings: Sequence[tuple[TrialConfig, object]], request: Request) -> dict[TrialConfig, int]:
+    """How often each setting of a sweep is run: in an experiment, servers that preload at least so often that `SERVER_STARTS` start."""
+    preloading = sum(config.forkserver_preload is not None for config, _ in settings) if request.startup else 0
+    least = math.ceil(SERVER_STARTS / preloading) if preloading else 1
+    return {config: max(request.repeats, least if config.forkserver_preload else 1) for config, _ in settings}
+
+
 def place(config: TrialConfig) -> tuple[str, int, bool, bool]:
     """Where a setting stands in the order of the experiment: beside those that it is compared with, as a machine's pace drifts."""
     return config.start_method or "", config.num_workers, config.forkserver_preload is not None, bool(config.persistent_workers)
 
 
-def heavy_modules(request: Request, script_imports: Sequence[tuple[str, float]], python: str | None) -> tuple[str, ...]:
-    """The modules worth preloading: the user's choice, else the heavy ones of those that the script imports.
+def fork_server(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> ForkServer:
+    """Where the fork server of a run looks for modules.
 
     Args:
-        request: names the script and maybe the user's choice.
-        script_imports: top-level modules that loading the script imported, with their seconds.
-        python: version of the interpreter; decides whether a server finds modules beside the script.
+        request: names the script and the working directory.
+        script_imports: what loading the script imported.
+        python: version of the interpreter.
     """
+    return ForkServer(request.script, request.cwd, python, frozenset(one.name for one in script_imports if one.beside_script))
+
+
+def heavy_modules(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> tuple[str, ...]:
+    """The modules worth preloading: the user's choice, else the heavy ones of those that the script imports and a server finds."""
     if request.forkserver_preload:
         return request.forkserver_preload
-    heavy = tuple(name for name, seconds in script_imports if seconds >= HEAVY_IMPORT_S and _server_finds(name, request, python))
+    server = fork_server(request, script_imports, python)
+    heavy = tuple(one.name for one in script_imports if one.seconds >= HEAVY_IMPORT_S and server.finds(one.name))
     return heavy or (ALWAYS_IMPORTED,)
 
 
-def left_to_workers(request: Request, script_imports: Sequence[tuple[str, float]], preload: Sequence[str]) -> str | None:
-    """A sentence on heavy modules that `heavy_modules` kept from a server which would not have found them; None without any."""
-    heavy = [name for name, seconds in script_imports if seconds >= HEAVY_IMPORT_S and name not in preload]
-    if request.forkserver_preload or not preload or not heavy:
-        return None
-    version = ".".join(map(str, SERVER_KNOWS_PATH_SINCE))
-    return (
-        f"Preloaded workers still import {enumerated(heavy)} themselves: before Python {version} a fork server that is started "
-        "in another folder does not find modules beside the script."
-    )
-
-
-def _server_finds(name: str, request: Request, python: str | None) -> bool:
-    folder = Path(request.script).parent
-    beside = (folder / f"{name}.py").exists() or (folder / name).is_dir()
-    return not beside or _version(python) >= SERVER_KNOWS_PATH_SINCE or Path(request.cwd or os.getcwd()).resolve() == folder.resolve()
-
-
-def _version(python: str | None) -> tuple[int, ...]:
-    return tuple(int(part) for part in (python or "").split(".")[:3] if part.isdigit())
+def left_to_workers(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> str | None:
+    """A sentence on heavy modules that preloaded workers import all the same, as the server does not find them; None without any."""
+    server, chosen = fork_server(request, script_imports, python), request.forkserver_preload
+    heavy = [one.name for one in script_imports if one.seconds >= HEAVY_IMPORT_S and (not chosen or one.name in chosen)]
+    why = server.why_not(heavy)
+    missed = enumerated([name for name in heavy if not server.finds(name)])
+    return None if why is None else f"Preloaded workers still import {missed} themselves. {why}"

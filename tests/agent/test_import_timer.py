@@ -41,9 +41,22 @@ def test_every_module_is_timed_and_lies_within_the_one_that_imports_it(package):
     for inside, around in ((inner, outer), (outer, whole)):
         assert around.start_ns <= inside.start_ns
         assert inside.start_ns + inside.duration_ns <= around.start_ns + around.duration_ns
-    assert [heavy["name"] for heavy in timer.heavy_packages()] == [package]
+    assert [(heavy["name"], heavy["within"]) for heavy in timer.heavy_packages()] == [(package, None)]
     assert timer.depth == 0
     assert timer.own_ns > 0
+
+
+def test_of_a_package_that_another_imports_it_is_said_which(package, tmp_path):
+    (tmp_path / "around.py").write_text(f"import between, {package}_second\n")
+    (tmp_path / "between.py").write_text(f"import {package}\n")
+    (tmp_path / f"{package}_second.py").write_text(BURN.format(seconds=0.03))
+    try:
+        with ImportTimer() as timer:
+            importlib.import_module("around")
+        within = {row["name"]: row["within"] for row in timer.heavy_packages()}
+    finally:
+        sys.modules.pop("around", None), sys.modules.pop("between", None)
+    assert within == {"around": None, "between": "around", package: "between", f"{package}_second": "around"}
 
 
 def test_afterwards_nothing_of_it_is_left(package):

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 from rows import config_of, failed
 
-from loaderscope.analysis.controls import Control, import_seconds
+from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import EpochTimes, ImportCost, Phase, Signs, Startup, TrialResult
+from loaderscope.analysis.sooner import imported_seconds
 from loaderscope.analysis.startup_experiment import find_experiment
-from loaderscope.analysis.startup_remedies import agree, imported_seconds
+from loaderscope.analysis.startup_remedies import agree
 
 EPOCHS = 3
 
@@ -33,6 +34,8 @@ class Machine:
     server_s: float = 0.05
     contention: float = 0.5
     heap_s: float = 0.0  # what imports leave for the first fetch, a pass of the garbage collector
+    unpickle_s: float = 0.0
+    blocks: bool = False  # what is sent exceeds the pipe: a start lasts until the worker has read it, its imports behind it
 
     def trial(self, number, workers, method="spawn", persistent=False, preload=None, batches=8, jitter=0.0, repeat=0):
         config = (
@@ -43,7 +46,7 @@ class Machine:
             return TrialResult(
                 number, repeat, "ok", config, epochs=epochs, startup=Startup(1.0, None, []), signs=Signs(fetch_s=self.fetch_s)
             )
-        slow = 1 + self.contention * (workers - 1)
+        slow = 1.0 if self.blocks and method != "fork" else 1 + self.contention * (workers - 1)
         fetch = self.fetch_s * slow
         heap = 0.0 if preload or method == "fork" else self.heap_s * slow
         heavy = 0.0 if preload or method == "fork" else self.torch_s * slow
@@ -54,8 +57,10 @@ class Machine:
             warm = persistent and epoch > 0
             server = self.server_s if method == "forkserver" and epoch == 0 else 0.0
             server += self.torch_s if server and preload else 0.0
-            called = server + workers * self.start_call_s
-            ready = server + self.start_call_s + boot + main_import + jitter * epoch
+            unpickle = 0.0 if method == "fork" else self.unpickle_s
+            start = self.start_call_s + (boot + main_import + unpickle if self.blocks else 0.0)
+            called = server + workers * start
+            ready = server + self.start_call_s + boot + main_import + unpickle + jitter * epoch
             fetched = 0.0 if warm else max(called, ready)
             end = 0.0 if persistent else self.shutdown_s
             first_fetch = fetch + (0.0 if warm else heap)
@@ -63,8 +68,16 @@ class Machine:
             if not warm:
                 phases += [Phase(epoch, "main", "iterator", 0.0, called)]
                 phases += [Phase(epoch, "main", "server_start", 0.0, server)] if server else []
-                phases += [Phase(epoch, "worker-0", "boot", server, boot)] if boot else []
-                phases += [Phase(epoch, "worker-0", "main_import", server + boot, main_import)] if main_import else []
+                for worker in range(workers):
+                    name, begins = f"worker-{worker}", server + worker * start
+                    phases.append(Phase(epoch, "main", "start_worker", begins, start))
+                    before = 0.0 if worker else server  # the first is asked for before the server starts
+                    phases.append(Phase(epoch, name, "create", begins - before, before + self.start_call_s))
+                    phases += [Phase(epoch, name, "boot", begins + self.start_call_s, boot)] if boot else []
+                    imported = begins + self.start_call_s + boot
+                    phases += [Phase(epoch, name, "main_import", imported, main_import)] if main_import else []
+                    phases += [Phase(epoch, name, "unpickle", imported + main_import, unpickle)] if unpickle else []
+                phases.append(Phase(epoch, "worker-0", "index_wait", ready, fetched - ready))
             phases.append(Phase(epoch, "worker-0", "first_fetch", fetched, first_fetch))
         imports = []
         if heavy:
@@ -83,7 +96,11 @@ class Machine:
         return [self.trial(number, *setting) for number, setting in enumerate(settings)]
 
 
-CONTROLS = [Control("python", 0.05, 0.02), Control("numpy", 0.5, 0.12), Control("torch", 4.0, 1.22)]
+CONTROLS = [
+    Control("python", 0.05, 0.02),
+    Control("torch", 4.0, 1.3),
+    Control("preload", again_s=1.23, modules=["torch"], import_s=1.2),
+]
 
 
 def remedies_of(results, name, controls=CONTROLS):
@@ -103,13 +120,20 @@ def test_persistent_workers_save_the_later_starts_and_shutdowns_less_a_warm_fetc
 
 
 @pytest.mark.parametrize(
-    "machine", [Machine(), Machine(contention=1.0, start_call_s=0.1), Machine(contention=0.0, own_import_s=0.0), Machine(heap_s=0.3)]
+    "machine",
+    [
+        Machine(),
+        Machine(contention=1.0, start_call_s=0.1),
+        Machine(contention=0.0, own_import_s=0.0),
+        Machine(heap_s=0.3),
+        Machine(blocks=True, unpickle_s=2.0),
+        Machine(blocks=True, unpickle_s=0.1, own_import_s=0.0),
+    ],
 )
 def test_every_prediction_holds_on_a_machine_that_does_as_the_model_says(machine):
     found = find_experiment(machine.experiment(), CONTROLS, Asked())
-    judged = [remedy for remedy in found.remedies if remedy.name != "start_method"]
-    assert len(judged) == 9 + 2 * 3
-    assert [remedy for remedy in judged if not remedy.agrees] == []
+    assert len(found.remedies) == 9 + 2 * 3 + 2 * 3
+    assert [remedy for remedy in found.remedies if not remedy.agrees] == []
 
 
 def test_preloading_saves_contended_imports_and_costs_one_alone_in_the_server():
@@ -154,13 +178,31 @@ def test_a_remedy_that_was_not_run_is_still_predicted():
     assert remedy.per_epoch_s == pytest.approx(remedy.predicted_s / 2)
 
 
-def test_without_a_single_worker_the_controls_tell_what_an_import_alone_takes():
-    machine = Machine()
-    results = machine.experiment(methods=("forkserver",), workers=(2,))
-    without, with_server = remedies_of(results, "forkserver_preload")
-    assert with_server.predicted_s == pytest.approx(without.predicted_s - 1.2)
-    assert remedies_of(results, "forkserver_preload", [])[1].predicted_s is None
-    assert import_seconds(CONTROLS, "numpy") == pytest.approx(0.1)
+def test_what_the_import_takes_the_server_is_told_by_a_control_of_the_same_modules_and_not_by_a_worker():
+    machine = Machine(torch_s=1.3)  # in a worker, whose modules are timed
+    results = machine.experiment(methods=("forkserver",), workers=(1, 2))
+    for without, with_server in zip(*[iter(remedies_of(results, "forkserver_preload"))] * 2, strict=True):
+        assert with_server.predicted_s == pytest.approx(without.predicted_s - 1.2)
+    others = [dataclasses.replace(control, modules=["torch", "numpy"]) for control in CONTROLS]
+    assert [remedy.predicted_s for remedy in remedies_of(results, "forkserver_preload", others) if remedy.with_server] == [None, None]
+
+
+@pytest.mark.parametrize("unpickle_s", [0.1, 2.0])
+def test_where_starts_wait_for_the_workers_every_import_is_saved_and_not_the_first_alone(unpickle_s):
+    machine = Machine(blocks=True, unpickle_s=unpickle_s)
+    results = machine.experiment(methods=("fork", "forkserver"), workers=(4,))
+    preloading, (fork,) = remedies_of(results, "forkserver_preload")[0], remedies_of(results, "start_method")
+    assert preloading.predicted_s == pytest.approx(4 * machine.torch_s)
+    assert fork.predicted_s == pytest.approx(4 * (machine.boot_s + machine.torch_s + machine.own_import_s + unpickle_s), rel=0.05)
+    assert preloading.agrees and fork.agrees
+
+
+def test_the_start_of_a_fork_server_is_not_among_what_fork_saves():
+    machine = Machine(server_s=5.0, heap_s=0.4)
+    first_epochs = [dataclasses.replace(trial, epochs=trial.epochs[:1]) for trial in machine.experiment(("fork", "forkserver"), (1,))]
+    (fork,) = remedies_of(first_epochs, "start_method")
+    assert fork.predicted_s < 2.0
+    assert fork.agrees
 
 
 def test_fork_is_predicted_to_spare_interpreter_and_imports():

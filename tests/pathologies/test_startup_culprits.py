@@ -28,7 +28,8 @@ def test_heavy_imports_are_named_down_to_the_module(method):
     assert (heaviest["name"], heaviest["parent"]) == ("heavy_library.kernels", "heavy_library.models")
     assert "torch" in {cost["name"] for cost in startup["imports"]}
     assert "heavy-imports" in {finding["code"] for finding in document["findings"]}
-    assert {"heavy_library", "torch"} <= {row["name"] for row in document["environment"]["script_imports"]}
+    imported = {row["name"]: (row["within"], row["beside_script"]) for row in document["environment"]["script_imports"]}
+    assert (imported["heavy_library"], imported["torch"], imported["numpy"]) == ((None, True), (None, False), ("torch", False))
 
 
 def test_an_expensive_top_level_is_named_with_its_line():

@@ -54,7 +54,7 @@ def test_a_session_gives_the_experiment_and_its_controls_again(tmp_path, experim
 
 def test_the_summary_says_what_preloaded_workers_import_all_the_same(experiment):
     run, results = experiment
-    imports = [{"name": "torch", "seconds": 1.0}, {"name": "mine", "seconds": 0.5}]
+    imports = [{"name": "torch", "seconds": 1.0}, {"name": "mine", "seconds": 0.5, "within": None, "beside_script": True}]
     run = dataclasses.replace(run, environment={**run.environment, "script_imports": imports})
     assert "mine" not in build_document(run, results)["summary"]  # nothing was preloaded
     preloaded = config_of(2, start_method="forkserver", forkserver_preload=("torch",))

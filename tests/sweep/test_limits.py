@@ -10,6 +10,7 @@ import pytest
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.agent.unpicklable import REFUSED
+from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.analysis.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.sweep import system, system_linux, system_windows
 from loaderscope.sweep.limits import (
@@ -191,10 +192,10 @@ def test_the_estimate_of_starts_follows_what_the_script_imports():
     two_processors = dataclasses.replace(ROOMY, usable_cpus=2)
 
     def seconds(imports, workers, method="spawn", **changes):
-        cost = DataCost(sample_seconds=0.0, imports=imports)
+        cost = DataCost(sample_seconds=0.0, imports=tuple(ScriptImport(*one) for one in imports))
         return estimate(planned(config(workers, start_method=method, **changes)), request, cost, two_processors, 1000).seconds
 
-    light, heavy = (("torch", 1.0),), (("heavy", 5.0), ("torch", 1.0))
+    light, heavy = (("torch", 1.0),), (("heavy", 5.0, None), ("torch", 1.0, "heavy"))
     more_s = [seconds(heavy, workers) - seconds(light, workers) for workers in (1, 2, 4)]
     assert more_s == pytest.approx([12.0, 12.0, 24.0])  # 3 starts, of which 4 workers on 2 processors take twice as long
     assert seconds(heavy, 4, persistent_workers=True) - seconds(light, 4, persistent_workers=True) == pytest.approx(8.0)
@@ -203,6 +204,23 @@ def test_the_estimate_of_starts_follows_what_the_script_imports():
     assert seconds(heavy, 2, "forkserver") - preloaded_s == pytest.approx(3 * 5.0 - 5.4)  # the server imports instead, once
     assert seconds(light, 2) > 3 * (1.0 + 0.4)  # the imports, and what else it takes to start and to end
     assert seconds((), 1) == pytest.approx(seconds((("torch", 1.2),), 1))  # torch is imported by every script
+    beside_it = (("heavy", 5.0, None), ("torch", 1.0, None))
+    assert seconds(beside_it, 1) - seconds(heavy, 1) == pytest.approx(3 * 1.0)  # of which neither imports the other
+    torch_alone = {"forkserver_preload": ("torch",), "method": "forkserver"}
+    assert seconds(beside_it, 1, **torch_alone) - seconds(heavy, 1, **torch_alone) == pytest.approx(3 * 1.0 + 1.0)  # and the agent
+
+
+def test_the_estimate_of_an_experiment_counts_its_controls():
+    imports = (ScriptImport("heavy", 5.0), ScriptImport("torch", 1.0))
+    sweep, cost = Request("script.py", batches=8), DataCost(sample_seconds=0.0, imports=imports)
+    experiment = dataclasses.replace(sweep, startup=True)
+    plain, preloading = planned(config(1)), planned(config(1, start_method="forkserver", forkserver_preload=("heavy",)))
+
+    def controls_s(plan):
+        return estimate(plan, experiment, cost, ROOMY, 1000).seconds - estimate(plan, sweep, cost, ROOMY, 1000).seconds
+
+    assert 3.0 < controls_s(plain) < 10.0
+    assert controls_s(preloading) - controls_s(plain) == pytest.approx(3 * 5.0, abs=0.5)
 
 
 def test_an_unknown_sample_gives_no_time():

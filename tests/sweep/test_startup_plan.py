@@ -5,12 +5,14 @@ import dataclasses
 import pytest
 
 from loaderscope.agent.messages import Consumer, Target
+from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.space import Facts, plan
-from loaderscope.sweep.startup_plan import as_experiment, heavy_modules, left_to_workers
+from loaderscope.sweep.startup_plan import as_experiment, fork_server, heavy_modules, left_to_workers
 
-FACTS = Facts(4, ("fork", "spawn", "forkserver"), "fork", False, (("torch", 1.2), ("numpy", 0.1), ("json", 0.02)), "3.11.7")
+IMPORTS = (ScriptImport("torch", 1.2), ScriptImport("numpy", 0.1, "torch"), ScriptImport("json", 0.02))
+FACTS = Facts(4, ("fork", "spawn", "forkserver"), "fork", False, IMPORTS, "3.11.7")
 DATASET = Target("data", "dataset", "Data", "variable", dataset_kind="map", length=1000)
 
 
@@ -45,7 +47,14 @@ def test_a_system_without_fork_server_preloads_nothing():
 
 def test_the_users_modules_are_preloaded_instead_and_only_where_that_is_the_remedy():
     configs = lay_out(forkserver_preload=("heavy",), num_workers=(1,), start_method=("forkserver",))
-    assert [config.forkserver_preload for config in configs] == [None, None, ("heavy",)]
+    assert [config.forkserver_preload for config in configs] == [None, None, *[("heavy",)] * 3]
+
+
+@pytest.mark.parametrize(("workers", "repeats", "starts"), [((1, 2, 4), 1, 3), ((1, 2), 1, 4), ((2,), 1, 3), ((2,), 4, 4)])
+def test_as_many_servers_start_as_are_needed_to_compare_them(workers, repeats, starts):
+    configs = lay_out(num_workers=workers, start_method=("forkserver",), repeats=repeats)
+    assert sum(config.forkserver_preload is not None for config in configs) == starts
+    assert sum(config.forkserver_preload is None for config in configs) == 2 * len(workers) * repeats
 
 
 def test_repeats_are_interleaved():
@@ -77,22 +86,29 @@ def test_what_it_does_not_vary_is_refused(options):
         as_experiment(Request("a.py", startup=True, **options))
 
 
+MINE = [ScriptImport("torch", 1.0), ScriptImport("mine", 0.5, beside_script=True), ScriptImport("light", 0.02, beside_script=True)]
+
+
 def test_a_module_beside_the_script_is_preloaded_only_where_the_server_finds_it(tmp_path):
-    (tmp_path / "mine.py").touch()
     request = Request(str(tmp_path / "script.py"), cwd="/")
-    imports = [("torch", 1.0), ("mine", 0.5)]
-    assert heavy_modules(request, imports, "3.11.7") == ("torch",)
-    assert heavy_modules(request, imports, "3.14.1") == ("torch", "mine")
-    assert heavy_modules(dataclasses.replace(request, cwd=str(tmp_path)), imports, "3.11.7") == ("torch", "mine")
+    assert heavy_modules(request, MINE, "3.11.7") == ("torch",)
+    assert heavy_modules(request, MINE, "3.14.1") == ("torch", "mine")
+    assert heavy_modules(dataclasses.replace(request, cwd=str(tmp_path)), MINE, "3.11.7") == ("torch", "mine")
     assert heavy_modules(request, [], None) == ("torch",)
 
 
-def test_what_a_server_does_not_find_is_said_to_be_imported_by_the_workers(tmp_path):
-    (tmp_path / "mine.py").touch()
+def test_a_server_looks_in_one_folder_besides_what_is_installed(tmp_path):
     request = Request(str(tmp_path / "script.py"), cwd="/")
-    imports = [("torch", 1.0), ("mine", 0.5), ("light", 0.02)]
-    old, new = (heavy_modules(request, imports, version) for version in ("3.11.7", "3.14.1"))
-    assert "still import mine themselves: before Python 3.13.8" in left_to_workers(request, imports, old)
-    assert left_to_workers(request, imports, new) is None
-    assert left_to_workers(request, imports, ()) is None  # nothing was preloaded
-    assert left_to_workers(dataclasses.replace(request, forkserver_preload=("torch",)), imports, ("torch",)) is None
+    assert fork_server(request, [], "3.11.7").folder == "/"
+    assert fork_server(request, [], "3.13.8").folder == str(tmp_path)
+
+
+def test_what_a_server_does_not_find_is_said_to_be_imported_by_the_workers_with_what_helps(tmp_path):
+    request = Request(str(tmp_path / "script.py"), cwd="/")
+    told = left_to_workers(request, MINE, "3.11.7")
+    assert told.startswith("Preloaded workers still import mine themselves. Before Python 3.13.8 a fork server does not find mine")
+    assert told.endswith(f"start in {tmp_path}, or name that folder in PYTHONPATH.")
+    assert left_to_workers(request, MINE, "3.14.1") is None
+    assert left_to_workers(dataclasses.replace(request, cwd=str(tmp_path)), MINE, "3.11.7") is None
+    assert left_to_workers(dataclasses.replace(request, forkserver_preload=("torch",)), MINE, "3.11.7") is None  # mine was not asked for
+    assert left_to_workers(dataclasses.replace(request, forkserver_preload=("mine",)), MINE, "3.11.7") == told

@@ -6,6 +6,7 @@ import dataclasses
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.configs import describe, matching
+from loaderscope.analysis.preloading import ForkServer
 from loaderscope.analysis.results import Recommendation, SentPart, SettingResult, TrialResult
 
 
@@ -18,6 +19,7 @@ class Context:
         consumer: what took the batches; None: whatever the trials show.
         free_threaded: whether the interpreter runs without the GIL, if that is known.
         sent: what each worker is sent, where it was weighed.
+        server: where a fork server looks for what it is to preload, if that is known.
     """
 
     trials: list[TrialResult]
@@ -28,6 +30,7 @@ class Context:
     train_epochs: int
     free_threaded: bool | None = None
     sent: list[SentPart] | None = None
+    server: ForkServer | None = None
 
     @property
     def good(self) -> list[TrialResult]:

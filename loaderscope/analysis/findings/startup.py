@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.quantities import share_text
@@ -11,7 +12,8 @@ from loaderscope.analysis.results import Culprit, Finding, SettingResult
 MIN_FIRST_BATCH_S = 1.0
 MIN_TRAIN_PART = 0.05
 MIN_END_S = 0.2
-NEW_INTERPRETERS = ("spawn", "forkserver")
+MIN_IMPORT_PART = 0.1
+"""Of the time to the first batch; a module that takes less needs no advice."""
 
 
 def find(context: Context) -> list[Finding]:
@@ -40,10 +42,7 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     if culprit is not None:
         message += f" Most of it: {culprit.detail}."
     advice = f"persistent_workers=True starts the workers once and saves about {duration(saved_s)}."
-    if config.start_method == "forkserver" and not config.forkserver_preload:
-        advice += " Preloading torch in the fork server (--forkserver-preload torch) makes each start cheap."
-    elif config.start_method in NEW_INTERPRETERS:
-        advice += " Imports that only the training needs can move from the top of the script to where they are used."
+    advice += _about_imports(context, setting)
     return Finding(
         code="start-up-every-epoch",
         severity=context.severity_of(setting),
@@ -58,6 +57,22 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
         },
         advice=advice,
     )
+
+
+def _about_imports(context: Context, setting: SettingResult) -> str:
+    """What helps against imports, where these are a part of the start worth mentioning."""
+    config, startups = setting.config, [trial.startup for trial in context.trials_of(setting) if trial.startup is not None]
+    roots = [cost for startup in startups[:1] for cost in startup.imports if cost.parent is None]
+    heavy = sorted(
+        (cost for cost in roots if cost.total_s >= MIN_IMPORT_PART * (setting.first_batch_s or 0.0)), key=lambda cost: -cost.total_s
+    )
+    if not heavy:
+        return ""
+    names = [cost.name.partition(".")[0] for cost in heavy]
+    found = [name for name in names if context.server is None or context.server.finds(name)]
+    if config.start_method == "forkserver" and found and not config.forkserver_preload:
+        return f" Preloading {enumerated(found)} in the fork server (--forkserver-preload {','.join(found)}) makes each start cheaper."
+    return " Imports that only the training needs can move from the top of the script to where they are used."
 
 
 def _first_batch_when_persistent(context: Context, setting: SettingResult) -> float:

@@ -110,5 +110,7 @@ def _heavy_import(context: Context, setting: SettingResult, startup: Startup) ->
         f"Preload it in the fork server (--start-method forkserver --forkserver-preload {root.name}), where the system has one; "
         "import what only the training needs inside the functions that need it or below the main guard."
     )
+    why_not = context.server.why_not([root.name.partition(".")[0]]) if context.server is not None else None
+    advice += f" {why_not}" if why_not is not None else ""
     evidence = {"imports": {cost.name: cost.total_s for cost in [root, *others]}, "seconds": root.total_s}
     return Finding("heavy-imports", context.severity_of(setting), setting.trials, message, evidence, advice)

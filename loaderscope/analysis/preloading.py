@@ -1,0 +1,85 @@
+"""What the script imports, and what of it a fork server finds when it is to preload it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from loaderscope.analysis.configs import enumerated
+
+SERVER_KNOWS_PATH_SINCE = (3, 13, 8)
+"""Before, a fork server looks for what it preloads in its working directory and what is installed, not beside the script."""
+
+
+class ScriptImport(NamedTuple):
+    """A top-level module that loading the script imported.
+
+    Attributes:
+        name: of the module.
+        seconds: with all that it imports.
+        within: the one of these modules that imported it first; None: the script itself did.
+        beside_script: whether it lies in the script's folder, and no other program would find it there.
+    """
+
+    name: str
+    seconds: float
+    within: str | None = None
+    beside_script: bool = False
+
+
+def seconds_of(imports: Sequence[ScriptImport], preloaded: Sequence[str] = ()) -> float:
+    """Seconds of all these imports, each counted once, without those that are there already with all that they import."""
+    known = {one.name: one for one in imports}
+    inner = {one.name: sum(other.seconds for other in imports if other.within == one.name) for one in imports}
+
+    def is_there(one: ScriptImport) -> bool:
+        above: ScriptImport | None = one
+        while above is not None and above.name not in preloaded:
+            above = known.get(above.within or "")
+        return above is not None
+
+    return sum(max(0.0, one.seconds - inner[one.name]) for one in imports if not is_there(one))
+
+
+@dataclasses.dataclass(frozen=True)
+class ForkServer:
+    """Where the fork server of a script looks for modules besides what is installed.
+
+    Attributes:
+        script: path of the script.
+        cwd: the working directory; None: the caller's.
+        python: version of the interpreter; None: not known, so taken for an old one.
+        beside_script: modules that are only found in the script's folder.
+    """
+
+    script: str
+    cwd: str | None = None
+    python: str | None = None
+    beside_script: frozenset[str] = frozenset()
+
+    @property
+    def script_folder(self) -> str:
+        return os.path.dirname(os.path.abspath(self.script))
+
+    @property
+    def folder(self) -> str:
+        """The only folder that it looks in besides."""
+        version = tuple(int(part) for part in (self.python or "").split(".")[:3] if part.isdigit())
+        return self.script_folder if version >= SERVER_KNOWS_PATH_SINCE else os.path.abspath(self.cwd or os.curdir)
+
+    def finds(self, module: str) -> bool:
+        """Whether preloading a module has any effect."""
+        return module not in self.beside_script or os.path.realpath(self.folder) == os.path.realpath(self.script_folder)
+
+    def why_not(self, modules: Iterable[str]) -> str | None:
+        """Why it does not find some of these modules and what helps, in a sentence; None where it finds them all."""
+        missed = [name for name in modules if not self.finds(name)]
+        if not missed:
+            return None
+        version = ".".join(map(str, SERVER_KNOWS_PATH_SINCE))
+        return (
+            f"Before Python {version} a fork server does not find {enumerated(missed)} beside the script when it is started in another "
+            f"folder: start in {self.script_folder}, or name that folder in PYTHONPATH."
+        )

@@ -1,0 +1,87 @@
+"""How much sooner a first batch comes where workers have less to do before it: from the phases of a trial without the remedy.
+
+The first worker fetches once it is ready and main has started all of them:
+
+    first fetch = max(all started, first worker ready)
+
+Main starts workers one after another. A start ends at once, but where what the worker is sent does not fit into the pipe it
+ends when that has read it, its interpreter and its imports behind it. So with `saved(w)` less to do in worker w:
+
+    ready' = ready - saved(first worker)        all started' = all started - sum of saved(w) over the workers that main waited for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from loaderscope.analysis.results import ImportCost, TrialResult
+from loaderscope.analysis.startup_costs import FIRST_WORKER, first_batches, median, phase_seconds
+
+Saved = Callable[[str], float | None]
+"""Seconds that a worker, by its name, has less to do before it is ready; None where that is not known."""
+
+
+def sooner(trial: TrialResult, epoch: int, saved: Saved) -> float | None:
+    """Seconds that the first batch of an epoch comes sooner; None where the trial does not tell."""
+    fetch_s, saved_s = first_fetch(trial, epoch), saved(FIRST_WORKER)
+    if fetch_s is None or saved_s is None:
+        return None
+    started_s = min(fetch_s, phase_seconds(trial, epoch, "main", "iterator") or 0.0)
+    ready_s = fetch_s - (phase_seconds(trial, epoch, FIRST_WORKER, "index_wait") or 0.0)
+    waited_s = sum(saved(worker) or 0.0 for worker in _waited_for(trial, epoch))
+    return max(started_s, ready_s) - max(started_s - waited_s, ready_s - saved_s)
+
+
+def _waited_for(trial: TrialResult, epoch: int) -> list[str]:
+    """The workers whose start lasted until they had imported the script."""
+    found = []
+    for number, started_s in enumerate(_ends(trial, epoch, "main", "start_worker")):
+        worker = f"worker-{number}"
+        if any(started_s >= imported_s for imported_s in _ends(trial, epoch, worker, "main_import")):
+            found.append(worker)
+    return found
+
+
+def _ends(trial: TrialResult, epoch: int, process: str, name: str) -> list[float]:
+    phases = trial.startup.phases if trial.startup is not None else []
+    return sorted(one.start_s + one.seconds for one in phases if (one.epoch, one.process, one.phase) == (epoch, process, name))
+
+
+def first_fetch(trial: TrialResult, epoch: int) -> float | None:
+    """When the first worker began its first fetch, from the epoch's iter()."""
+    phases = trial.startup.phases if trial.startup is not None else []
+    found = [phase.start_s for phase in phases if (phase.epoch, phase.process, phase.phase) == (epoch, FIRST_WORKER, "first_fetch")]
+    return min(found, default=None)
+
+
+def from_fetch_on(trial: TrialResult) -> float | None:
+    """Seconds from the first fetch to the first batch, the median of the epochs."""
+    begins = [first_fetch(trial, epoch) for epoch in range(len(trial.epochs))]
+    return median(whole - begin for whole, begin in zip(first_batches(trial), begins, strict=True) if begin is not None)
+
+
+def import_share(trial: TrialResult, modules: Sequence[str]) -> float | None:
+    """The part of the import of the script that the first worker spent on `modules`.
+
+    Single imports are told for the first epoch and worker; others are taken to spend the same part on them.
+    """
+    whole_s = phase_seconds(trial, 0, FIRST_WORKER, "main_import")
+    if not whole_s or trial.startup is None or not trial.startup.imports:
+        return None
+    return min(1.0, imported_seconds(trial.startup.imports, modules) / whole_s)
+
+
+def imported_seconds(imports: Sequence[ImportCost], modules: Sequence[str]) -> float:
+    """Seconds of importing top-level modules with all that they import, each counted once."""
+    wanted, parents = set(modules), {row.name: row.parent for row in imports}
+
+    def inside_another(name: str) -> bool:
+        above, seen = parents.get(name), {name}
+        while above is not None and above not in seen:
+            if above.partition(".")[0] in wanted:
+                return True
+            seen.add(above)
+            above = parents.get(above)
+        return False
+
+    return sum(row.total_s for row in imports if row.name.partition(".")[0] in wanted and not inside_another(row.name))
