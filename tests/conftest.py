@@ -9,7 +9,13 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before anything imports Qt
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import hypothesis
 import synthetic
+
+# the same examples in every run, so that a run says something of what was changed; `--hypothesis-profile search` tries others
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("search", derandomize=False)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -93,10 +93,10 @@ def test_what_is_painted_of_new_data_looks_like_all_of_it_painted_anew(live, sam
             trace.series_of(info).append(time_ns=now_ns, value=50.0 + number)
         timeline.refresh()
         timeline.repaint()
-        partly = timeline.backing.pixmap_now().toImage()
+        partly = timeline.backing.picture()
         timeline.backing.invalidate()
         timeline.repaint()
-        whole = timeline.backing.pixmap_now().toImage()
+        whole = timeline.backing.picture()
         top = timeline.lane_layout.header_height
         rows, columns = range(top, HEIGHT, 3), range(0, WIDTH - 12, 2)
         different = [(x, y) for x in columns for y in rows if partly.pixel(x, y) != whole.pixel(x, y)]

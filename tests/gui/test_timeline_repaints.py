@@ -71,17 +71,17 @@ def test_panning_over_columns_looks_like_all_of_it_painted_anew(widget, pixels):
     assert widget.backing.parts == parts + 1
     layout = widget.lane_layout
     plot = (layout.label_width, layout.header_height, layout.plot_width, HEIGHT - layout.header_height)
-    moved = widget.backing.pixmap_now().toImage().copy(*plot)
+    moved = widget.backing.picture().copy(*plot)
     widget.backing.invalidate()
     widget.repaint()
-    assert moved == widget.backing.pixmap_now().toImage().copy(*plot)
+    assert moved == widget.backing.picture().copy(*plot)
 
 
 def test_one_long_span_among_thousands_is_marked(widget):
     trace = many_spans()
     widget.set_trace(trace, "many")
     widget.repaint()
-    image, layout = widget.backing.pixmap_now().toImage(), widget.lane_layout
+    image, layout = widget.backing.picture(), widget.lane_layout
     ink = current_palette().text
     for placed in layout.rows[:2]:
         y = layout.header_height + placed.bar_y - 1

@@ -75,8 +75,8 @@ class Canvas:
 
     Attributes:
         scroll_y: how far the rows are scrolled, logical pixels.
-        x0, x1: the part of the plot area to paint, pixels from its left edge.
-        names_from: names of spans that begin further left are left out, pixels likewise.
+        x0, x1: the columns to paint, pixels from the left edge of the plot area; they may lie beside it, for when it is panned.
+        names_from, names_to: names of spans that begin further left, or end further right, are left out, pixels likewise.
     """
 
     painter: QPainter
@@ -88,6 +88,7 @@ class Canvas:
     x0: int = 0
     x1: int = 0
     names_from: float = -math.inf
+    names_to: float = math.inf
 
     def __post_init__(self) -> None:
         self.x1 = self.x1 or self.layout.plot_width
@@ -114,12 +115,20 @@ class Canvas:
         return origin + round(self.viewport.start), origin + round(self.viewport.end)
 
     @property
+    def sight(self) -> tuple[int, int]:
+        """The columns of the view, and those beside it that are to be painted."""
+        return min(self.x0, 0), max(self.x1, self.layout.plot_width)
+
+    @property
+    def part(self) -> tuple[float, float]:
+        """The range of the columns to paint, nanoseconds since the origin."""
+        return self.viewport.time_at(self.x0, self.layout.plot_width), self.viewport.time_at(self.x1, self.layout.plot_width)
+
+    @property
     def part_ns(self) -> tuple[int, int]:
-        """The range of the columns to paint in absolute time, rounded outwards."""
-        width = self.layout.plot_width
-        origin = self.scene.origin_ns
-        first, last = self.viewport.time_at(self.x0, width), self.viewport.time_at(self.x1, width)
-        return origin + int(np.floor(first)), origin + int(np.ceil(last))
+        """The same in absolute time, rounded outwards."""
+        origin, (first, last) = self.scene.origin_ns, self.part
+        return origin + math.floor(first), origin + math.ceil(last)
 
     @property
     def columns(self) -> int:

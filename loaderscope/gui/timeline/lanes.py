@@ -36,6 +36,7 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
     first_ns, last_ns = canvas.view_ns
     # what ends within a pixel of the edge may be drawn on it, as slivers are a pixel wide
     pixel_ns = math.ceil(canvas.viewport.span / canvas.layout.plot_width)
+    part_ns, is_beside = canvas.part_ns, canvas.sight != (0, canvas.layout.plot_width)
     exact: dict[int, list[tuple[Strip, tuple[int, int]]]] = {}
     many: dict[int, list[Strip]] = {}
     are_exact = []
@@ -44,7 +45,10 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
         are_exact.append(_is_exact(strip.index, between[1] - between[0], last_ns - first_ns, most))
         if not are_exact[-1]:
             many.setdefault(strip.level, []).append(strip)
-        elif between[1] > between[0]:
+            continue
+        if is_beside:
+            between = strip.index.rows_between(min(first_ns, part_ns[0]) - pixel_ns, max(last_ns, part_ns[1]) + pixel_ns)
+        if between[1] > between[0]:
             exact.setdefault(strip.level, []).append((strip, between))
     named = []
     for level in range(len(LEVEL_PARTS)):
@@ -83,7 +87,7 @@ def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:
         if level is None:
             continue
         low, high = canvas.x_of(np.array([span.start_ns, max(newest, span.start_ns)], np.int64)).tolist()
-        low, high = max(low, canvas.left - 20.0), min(high, canvas.left + canvas.layout.plot_width + 20.0)
+        low, high = max(low, canvas.left + canvas.sight[0] - 20.0), min(high, canvas.left + canvas.sight[1] + 20.0)
         if high - low < 1 / canvas.ratio:
             continue
         part = level_px(height, level)

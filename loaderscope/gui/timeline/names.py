@@ -39,13 +39,14 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
         strips: those that the spans are of.
         spans: all that are in sight, also beside the columns, so that a part looks as all does.
     """
-    low, high = float(canvas.left), float(canvas.left + canvas.layout.plot_width)
+    low, high = (float(canvas.left + x) for x in canvas.sight)
     left = np.maximum(canvas.x_of(spans.start_ns), low)
-    right = np.minimum(canvas.x_of(spans.end_ns), high)
+    end = canvas.x_of(spans.end_ns)
+    right = np.minimum(end, high)
     is_named = np.array([strip.is_named for strip in strips], bool)
     wide = np.flatnonzero((right - left - 1 >= _LEAST_ROOM_PX) & is_named[spans.strip])
     in_part = (left[wide] < canvas.left + canvas.x1) & (right[wide] >= canvas.left + canvas.x0)
-    in_part &= left[wide] >= canvas.left + canvas.names_from
+    in_part &= (left[wide] >= canvas.left + canvas.names_from) & (end[wide] <= canvas.left + canvas.names_to)
     if not in_part.any():
         return
     batch = np.empty(len(wide), np.int64)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -47,7 +48,7 @@ def paint(
     arrows: LateArrows | None = None,
     marks: Sequence[Mark] = (),
 ) -> None:
-    """Paints a whole timeline with what stands still over it; see `paint_moving`.
+    """Paints a whole timeline with what stands still over it.
 
     Args:
         painter: open on any device; its font sets the family.
@@ -59,39 +60,20 @@ def paint(
         arrows: to the costliest waits in sight, where they are to be painted with the rest.
         marks: of the user, likewise.
     """
-
-    def stand_still(canvas: Canvas) -> None:
-        paint_scales(canvas)
-        paint_marks(canvas, marks, None)
-        if arrows is not None:
-            paint_arrows(canvas, arrows)
-
-    paint_moving(painter, scene, viewport, layout, palette, scroll_y=scroll_y, over=stand_still)
-
-
-def paint_moving(
-    painter: QPainter,
-    scene: Scene | None,
-    viewport: Viewport,
-    layout: Layout,
-    palette: Palette,
-    *,
-    scroll_y: int = 0,
-    over: Callable[[Canvas], None] | None = None,
-) -> tuple[bool, ...]:
-    """Paints a timeline, and `over` it what keeps its place while the view is panned; returns what `paint_plot_area` does."""
-    painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
     if scene is None or scene.is_empty:
-        _paint_empty(painter, scene, layout, palette)
-        return ()
+        paint_empty(painter, scene, layout, palette)
+        return
     canvas = Canvas(painter, scene, viewport, layout, palette, scroll_y)
+    canvas.fill(0, 0, layout.width, layout.height, palette.base)
     paint_header(canvas)
     paint_axis(canvas)
-    are_exact = paint_plot_area(canvas)
-    if over is not None:
-        over(canvas)
+    paint_plot_area(canvas)
+    paint_reasons(canvas)
+    paint_scales(canvas)
+    paint_marks(canvas, marks, None)
+    if arrows is not None:
+        paint_arrows(canvas, arrows)
     paint_labels(canvas)
-    return are_exact
 
 
 def paint_header(canvas: Canvas) -> None:
@@ -138,7 +120,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
     if canvas.scene.axis_zero is not None:
         x = canvas.pixel_at(canvas.scene.axis_zero)
         canvas.line(x, layout.header_height, x, layout.height, palette.muted)
-    for band, visible in _bands(canvas, left, width):
+    for band, visible in bands(canvas, left, width):
         painter.setClipRect(band)
         for y in layout.rules:
             canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
@@ -146,7 +128,6 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
         for placed in visible:
             if placed.row.kind == "plot":
                 plots.paint_plot(canvas, placed)
-    paint_reasons(canvas)
     painter.restore()
     return tuple(are_exact)
 
@@ -154,7 +135,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
 def paint_scales(canvas: Canvas) -> None:
     """The scales of the plots in sight."""
     canvas.painter.save()
-    for band, visible in _bands(canvas, canvas.left, canvas.layout.plot_width):
+    for band, visible in bands(canvas, canvas.left, canvas.layout.plot_width):
         canvas.painter.setClipRect(band)
         for placed in visible:
             if placed.row.kind == "plot":
@@ -163,10 +144,10 @@ def paint_scales(canvas: Canvas) -> None:
 
 
 def paint_reasons(canvas: Canvas) -> None:
-    """The rows that say why there is nothing to draw: between the columns of the canvas, in a place that panning does not move."""
-    left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
+    """The rows that say why there is nothing to draw. They keep their place while the view is panned."""
+    left, width = canvas.left, canvas.layout.plot_width
     canvas.painter.save()
-    for band, visible in _bands(canvas, left, width):
+    for band, visible in bands(canvas, left, width):
         canvas.painter.setClipRect(band)
         for placed in visible:
             if placed.row.kind == "reason":
@@ -184,7 +165,7 @@ def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
         canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, palette.base)
         right = canvas.left + layout.plot_width
         canvas.fill(right, layout.header_height, layout.width - right, layout.height - layout.header_height, palette.base)
-    for band, visible in _bands(canvas, 0, canvas.left):
+    for band, visible in bands(canvas, 0, canvas.left):
         painter.setClipRect(band)
         for y in layout.rules:
             canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
@@ -248,7 +229,7 @@ def _visible_rows(canvas: Canvas) -> list[PlacedRow]:
     return [placed for placed in canvas.layout.rows if placed.y + placed.height > low and placed.y < high]
 
 
-def _bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:
+def bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:
     """What scrolls and what is frozen above it, each with its part of the widget between two columns and its visible rows."""
     layout, visible = canvas.layout, _visible_rows(canvas)
     top = layout.header_height + layout.frozen_height
@@ -310,7 +291,15 @@ def _paint_minimap(canvas: Canvas) -> None:
 def _lines(canvas: Canvas, marks: axis.Ticks) -> list[float]:
     """Times of the labelled ticks; where the rest is clipped those next to them, as a line may be wider than a pixel of the device."""
     times = [tick.time for tick in marks.major]
-    return [2 * times[0] - times[1], *times, 2 * times[-1] - times[-2]] if len(times) > 1 and canvas.is_raster else times
+    if len(times) < 2 or not canvas.is_raster:
+        return times
+    step, (first, last) = times[1] - times[0], canvas.part
+    before, after = max(math.ceil((times[0] - first) / step), 1), max(math.ceil((last - times[-1]) / step), 1)
+    return [
+        *(times[0] - number * step for number in range(1, before + 1)),
+        *times,
+        *(times[-1] + number * step for number in range(1, after + 1)),
+    ]
 
 
 def _ticks(canvas: Canvas) -> axis.Ticks:
@@ -352,7 +341,9 @@ def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:
     canvas.text(box, text, canvas.palette.muted, canvas.label_font)
 
 
-def _paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette: Palette) -> None:
+def paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette: Palette) -> None:
+    """What is said where there is nothing to draw."""
+    painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
     if scene is None:
         paint_message(painter, layout, palette, EMPTY_TITLE, EMPTY_TEXT)
     else:

@@ -1,4 +1,4 @@
-"""The painted side of the timeline widget: a pixmap that is renewed only when something changed, and an overlay on it."""
+"""The painted side of the timeline widget: pixmaps that are renewed only when something changed, and an overlay on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
 
 from loaderscope.gui.theme import current_palette
@@ -178,11 +178,9 @@ class TimelineSurface(QWidget):
     @contextmanager
     def canvas(self) -> Iterator[Canvas]:
         """What is painted now, to find places in it."""
-        painter = QPainter(self._pixmap())
-        try:
+        self._renew()
+        with self.backing.painter(self.font()) as painter:
             yield self._canvas(painter)
-        finally:
-            painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._place()
@@ -201,7 +199,8 @@ class TimelineSurface(QWidget):
             paint_message(painter, self._layout, current_palette(), self.preparing, text)
             painter.end()
             return
-        painter.drawPixmap(0, 0, self._pixmap())
+        self._renew()
+        self.backing.draw(painter)
         if self.scene is not None and not self.scene.is_empty:
             canvas = self._canvas(painter)
             paint_scales(canvas)
@@ -212,9 +211,10 @@ class TimelineSurface(QWidget):
         """What lies over the painted timeline now."""
         return Over(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows)
 
-    def _pixmap(self) -> QPixmap:
+    def _renew(self) -> None:
+        """Paints what changed."""
         parts = self.backing.parts
-        pixmap = self.backing.pixmap(
+        self.backing.renew(
             self.scene,
             self.viewport,
             self._layout,
@@ -226,7 +226,6 @@ class TimelineSurface(QWidget):
         if self.backing.parts != parts and not self.navigator.following:
             # labels tell what was in sight before; what follows a trial is painted on and on
             self._settle.start()
-        return pixmap
 
     def _canvas(self, painter: QPainter) -> Canvas:
         assert self.scene is not None
