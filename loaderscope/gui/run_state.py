@@ -139,12 +139,15 @@ class RunState:
             self._version += 1
 
     def end_trial(self, result: TrialResult, trace: Trace | None) -> None:
+        """Takes what became of a trial; the traceback of one that failed stands in the log."""
         with self._lock:
             self._results.append(result)
             if trace is not None:
                 self._traces[result.id] = trace
             self._current = None
             self._version += 1
+        for text in (result.error.traceback or "").splitlines() if result.error is not None else ():
+            self.add_log(LogLine(0, "stderr", text, result.id))
 
     def add_log(self, line: LogLine) -> None:
         with self._lock:

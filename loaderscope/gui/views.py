@@ -284,7 +284,9 @@ class Views:
 
     def show_trials(self, snapshot: Snapshot, shown: int | None) -> None:
         """The list of trials above the timeline, and what was profiled of the shown one."""
-        self.operators.show_result(next((result for result in snapshot.results if result.id == shown), None))
+        awaited = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
+        result = next((result for result in snapshot.results if result.id == shown), None)
+        self.operators.show_result(result, awaited and result is None)
         entries = [(result.id, _trial_text(result.id, config_text(result.config), result.status)) for result in snapshot.results]
         if snapshot.current is not None:
             entries.append((snapshot.current.id, _trial_text(snapshot.current.id, config_text(snapshot.current.config), "running")))
@@ -359,5 +361,7 @@ def _outcome(snapshot: Snapshot) -> str:
     if snapshot.run is None or not snapshot.results:
         return ""
     count = {status: sum(result.status == status for result in snapshot.results) for status in STATUS_TEXTS}
-    parts = [f"{number} {STATUS_TEXTS[status]}" for status, number in count.items() if number]
-    return ("stopped: " if snapshot.cancelled else "") + ", ".join(parts) if parts else MISSING
+    parts = [f"{number} {STATUS_TEXTS[status]}" for status, number in count.items() if number and status != "cancelled"]
+    if snapshot.cancelled or count["cancelled"]:
+        return "stopped: " + (", ".join(parts) or "no trial is done")
+    return ", ".join(parts) or MISSING

@@ -7,7 +7,7 @@ from running import write_script
 from support_session import WINDOW, config_of
 
 from loaderscope.analysis.results import GpuWindow, TrialResult
-from loaderscope.gui.panels.operators import NOTHING, PROFILED_STEPS, OperatorsPanel
+from loaderscope.gui.panels.operators import AWAITED, NOTHING, PROFILED_STEPS, OperatorsPanel
 from loaderscope.sweep.request import Axes, Request
 
 TRAINED = """
@@ -85,3 +85,10 @@ def test_the_button_profiles_the_shown_setting_and_shows_its_operators(qtbot, wi
     assert panel.note.text().startswith(f"{PROFILED_STEPS} steps with 0 workers")
     (result,) = window._state.snapshot().results
     assert [epoch.batches for epoch in result.epochs] == [64]
+
+
+def test_while_the_trial_with_a_window_runs_the_panel_says_when_its_operators_come(panel):
+    panel.show_result(None, awaited=True)
+    assert panel.note.text() == AWAITED
+    panel.show_result(RESULT)
+    assert "profiled in" in panel.note.text()

@@ -270,3 +270,9 @@ def test_energy_has_a_column_where_it_was_measured():
 
     assert titles(42.0)["J/1000"] == "42.0"
     assert "J/1000" not in titles(None)
+
+
+def test_readings_name_processes_as_lanes_are_named_and_count_one_as_one(widget):
+    widget.set_arrangement(Arrangement(extra=frozenset(("threads",))))
+    assert reading(widget, "threads", 1.0) == "main 1 thread   worker 0 1 thread   worker 1 1 thread"
+    assert "worker 1 2 threads" in reading(widget, "threads", 2.0)

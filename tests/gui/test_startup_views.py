@@ -276,6 +276,11 @@ def test_a_forked_trial_says_that_its_workers_import_nothing(panel, run):
     assert "did not start" in panel.empty.text()
 
 
+def test_trials_that_were_stopped_are_not_said_never_to_have_started(panel, run):
+    panel.show_results([dataclasses.replace(trial(5, config_of(2), 0.1, 0.1), status="cancelled", startup=Startup(None, None, []))], 5, run)
+    assert "did not start" not in panel.empty.text() and "came to its end" in panel.empty.text()
+
+
 def test_a_choice_of_a_view_is_kept_while_others_are_looked_at(qtbot, filled):
     filled.show_view(SENT, TABLE)
     qtbot.mouseClick(filled.views[EXPERIMENT], Qt.MouseButton.LeftButton)

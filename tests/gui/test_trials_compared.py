@@ -224,6 +224,33 @@ def test_comparing_by_command_choice_and_table_and_closing(qtbot, opened):
     assert not views.pair.is_compared
 
 
+def test_tables_say_which_of_two_trials_they_are_about_and_count_from_the_same_moment(qtbot, opened):
+    views = opened.views
+    for dock, note in (("selection", views.selection.note), ("spans", views.spans.note)):
+        views.docks[dock].bring_up()
+        qtbot.waitUntil(lambda note=note: "in sight" in note.text())
+        assert "above" not in note.text()
+    opened.comparison.choose(0)
+    qtbot.waitUntil(lambda: views.spans.note.text().startswith("Trial 2 (above). "))
+    views.docks["selection"].bring_up()
+    qtbot.waitUntil(lambda: views.selection.note.text().startswith("Trial 2 (above). What is in sight: "))
+    first, zero = views.timeline, views.timeline.scene.axis_zero
+    first.measure(zero, zero + 50 * MS)
+    qtbot.waitUntil(lambda: "Measured range: 50.00 ms from 0 s." in views.selection.note.text())
+    opened.comparison.close()
+    qtbot.waitUntil(lambda: views.selection.note.text().startswith("Measured range: "))
+
+
+def test_the_search_is_in_the_trial_that_the_keyboard_is_in(qtbot, opened):
+    opened.comparison.choose(0)
+    pair = opened.views.pair
+    for timeline, other in ((pair.second, pair.first), (pair.first, pair.second)):
+        timeline.setFocus()
+        opened.commands["find"].trigger()
+        assert timeline.finder.isVisible() and not other.finder.isVisible()
+        timeline.finder.close_bar()
+
+
 def test_another_trial_is_compared_with_the_same_partner(opened):
     opened.comparison.choose(0)
     opened.choose_trial(1)

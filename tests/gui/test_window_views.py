@@ -12,7 +12,9 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMessageBox, QSpinBox, QWidget
 
 from loaderscope.agent.messages import ErrorInfo
+from loaderscope.analysis.results import Finding, TrialResult
 from loaderscope.gui.commands import COMMANDS, matching
+from loaderscope.gui.panels.findings import findings_blocks
 from loaderscope.gui.panels.results import COLUMNS
 from loaderscope.gui.panels.target import sample_text
 from loaderscope.gui.run_state import RunState
@@ -286,6 +288,41 @@ def test_a_session_that_cannot_be_copied_is_told_until_one_is(window, session, t
     assert window.save(str(tmp_path / "x.loaderscope"))
     assert window.setup.target_panel.problem.text() == ""
     assert window.views.headline.text() == headline
+
+
+def test_a_stopped_run_tells_what_is_done(window, session):
+    window.open_path(str(session))
+    snapshot = window.state.snapshot()
+    stopped = dataclasses.replace(snapshot.results[0], status="cancelled")
+    for results, text in (((stopped,), "stopped: no trial is done"), ((snapshot.results[0], stopped), "stopped: 1 done")):
+        window.views.show_progress(dataclasses.replace(snapshot, results=results, cancelled=True), running=False)
+        assert window.views.time_left.text() == text
+
+
+def test_the_traceback_of_a_failed_trial_stands_in_the_log(window, tmp_path):
+    run = support_session.make_run()
+    error = ErrorInfo("ValueError", "ValueError: bad picture", "Traceback (most recent call last):\n  line 12\nValueError: bad picture")
+    writer = SessionWriter(tmp_path / "failed.loaderscope")
+    writer.run_started(run)
+    failed = TrialResult(0, 0, "failed", run.plan[0].config, error)
+    writer.trial_finished(failed, None)
+    writer.run_finished(False)
+    writer.close()
+    window.open_path(str(tmp_path / "failed.loaderscope"))
+    log = window.views.log
+    log.source.setCurrentText("errors of the script")
+    assert [line.split(maxsplit=1) for line in log.view.toPlainText().splitlines()] == [
+        ["#0", "Traceback (most recent call last):"],
+        ["#0", "line 12"],
+        ["#0", "ValueError: bad picture"],
+    ]
+
+
+def test_the_links_of_a_finding_count_its_trials():
+    finding = Finding("code", "info", [1], "Something.", {}, "")
+    one = findings_blocks([finding], None, current_palette())[0]
+    two = findings_blocks([dataclasses.replace(finding, trials=[1, 2])], None, current_palette())[0]
+    assert "trial&nbsp;<a" in one and "trials&nbsp;<a" in two
 
 
 def test_the_log_keeps_up_with_a_flood_and_says_what_it_dropped(window):

@@ -7,11 +7,11 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.results import Finding, TrialResult
 
 ADVICE = {
-    "worker-died": "Its last words are in the error of the trial (show --json).",
-    "agent-died": "Its last words are in the error of the trial (show --json).",
+    "worker-died": "Its last words are in the log of the window, and in the error of the trial (show --json).",
+    "agent-died": "Its last words are in the log of the window, and in the error of the trial (show --json).",
     "hung": (
-        "The stacks of all processes are in the error of the trial (show --json). Locks and thread pools that exist before "
-        "a fork are a frequent cause; spawn avoids it. If the data is just slow, give more time with --timeout."
+        "The stacks of all processes are in the log of the window, and in the error of the trial (show --json). Locks and thread pools "
+        "that exist before a fork are a frequent cause; spawn avoids it. If the data is just slow, give more time with --timeout."
     ),
     "not-picklable": (
         "spawn and forkserver send dataset, collate_fn and worker_init_fn to each worker by pickle: their classes and functions must stand "
@@ -45,7 +45,7 @@ DEATHS = (
     (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
 )
 """Signs in the message of a process that died or of a limit, and the remedy for it."""
-OTHER_ADVICE = "The traceback is in the error of the trial (show --json)."
+OTHER_ADVICE = "The traceback is in the log of the window, and in the error of the trial (show --json)."
 MESSAGES = {
     "worker-died": "A worker died",
     "agent-died": "The interpreter that ran the trial died",

@@ -105,12 +105,13 @@ def _advice(context: Context, setting: SettingResult) -> str:
             gain = faster.samples_per_second.value / setting.samples_per_second.value
             if gain > 1.05:
                 return f"Use {context.name_of(best.config)}: {gain:.1f} times the throughput."
+    known = "No measured setting is much faster" if len(context.settings) > 1 else "No other setting was measured"
     shares = [
         trial.signs.fetch_cpu_share for trial in context.trials_of(setting) if trial.signs and trial.signs.fetch_cpu_share is not None
     ]
     if shares and min(shares) < 0.5:
         return (
-            "No measured setting is much faster. The dataset waits rather than computes "
+            f"{known}. The dataset waits rather than computes "
             f"(CPU time is {share_text(min(shares))} of its time): try more workers than processors, or faster storage."
         )
-    return "No measured setting is much faster: make the dataset itself cheaper (decode less, resize beforehand, cache), or add processors."
+    return f"{known}: make the dataset itself cheaper (decode less, resize beforehand, cache), or add processors."

@@ -89,7 +89,8 @@ def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation 
             shown = ", ".join(f'<a style="color:{palette.accent}" href="trial:{trial}">{trial}</a>' for trial in finding.trials[:6]) + (
                 " …" if len(finding.trials) > 6 else ""
             )
-            block += f'&nbsp; <span style="color:{palette.muted}">trial {shown}</span>'
+            trials = "trial" if len(finding.trials) == 1 else "trials"
+            block += f'&nbsp; <span style="color:{palette.muted}">{trials}&nbsp;{shown}</span>'
         if finding.code in START_UP_VIEWS and links:
             block += f' · <a style="color:{palette.accent}" href="startup:{START_UP_VIEWS[finding.code]}">look into it</a>'
         blocks.append(block)

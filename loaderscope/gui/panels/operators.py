@@ -24,6 +24,8 @@ NOTHING = (
     "most. It counts for no other figure. This trial has none."
 )
 
+AWAITED = "The setting is measured first; then some more steps are profiled. The operators appear here when the trial is done."
+
 
 class OperatorsPanel(QWidget):
     """The table, with a line above it that says what was profiled. `measureRequested` when a window is asked for."""
@@ -33,6 +35,7 @@ class OperatorsPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._result: TrialResult | None = None
+        self._awaited = False
         self._window_s = 0.0
         columns: list[RowColumn[OperatorCost]] = [
             RowColumn("operator", "Name of the operator, as torch.profiler tells it", _name, _name, "", False),
@@ -84,14 +87,14 @@ class OperatorsPanel(QWidget):
         self.setAutoFillBackground(True)
         self.setFocusProxy(self.table)
 
-    def show_result(self, result: TrialResult | None) -> None:
-        """Shows the window of a trial."""
-        if result is self._result:
+    def show_result(self, result: TrialResult | None, awaited: bool = False) -> None:
+        """Shows the window of a trial; `awaited`: of one that is still running and will have one."""
+        if result is self._result and awaited == self._awaited:
             return
-        self._result = result
+        self._result, self._awaited = result, awaited
         window = result.gpu_window if result is not None else None
         if result is None or window is None:
-            self.note.setText(NOTHING)
+            self.note.setText(AWAITED if awaited else NOTHING)
             self.model.set_rows([])
             return
         self._window_s = window.seconds or 0.0

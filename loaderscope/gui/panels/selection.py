@@ -15,6 +15,7 @@ from loaderscope.gui.latest import Latest
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.timeline import axis
+from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.statistics import RangeSurvey, StateStatistics, survey
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.gui.words import grouped_text
@@ -220,8 +221,9 @@ class SelectionPanel(QWidget):
         if shown is None or scene is None:
             self.note.setText("Drag over the timeline to measure a range of it.")
             return
-        times = f"{axis.duration(shown.duration_ns)} from {axis.duration(shown.start_ns - scene.origin_ns)}"
+        begin_ns = shown.start_ns - scene.origin_ns - (scene.axis_zero or 0.0)
+        times = f"{axis.duration(shown.duration_ns)} from {axis.duration(begin_ns)}"
         if is_measured:
-            self.note.setText(f"Measured range: {times}. Enter in the timeline zooms into it, Esc clears it.")
+            self.note.setText(f"{named(scene)}Measured range: {times}. Enter in the timeline zooms into it, Esc clears it.")
         else:
-            self.note.setText(f"What is in sight: {times}. Drag over the timeline to measure a part of it.")
+            self.note.setText(f"{named(scene)}What is in sight: {times}. Drag over the timeline to measure a part of it.")

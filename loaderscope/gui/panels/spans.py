@@ -13,13 +13,14 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidg
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.timeline import axis
+from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.cards import state_word
 from loaderscope.gui.timeline.listing import MOST_ROWS, Listing, list_spans
 from loaderscope.gui.timeline.lod import Ints
 from loaderscope.gui.timeline.query import SpanRef, samples_of
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.gui.words import MISSING, grouped_text
+from loaderscope.gui.words import MISSING, count_text, grouped_text
 from loaderscope.trace.model import epoch_and_batch
 
 _LEAST_MS = 250
@@ -236,12 +237,14 @@ class SpansPanel(QWidget):
             self.lanes.setCurrentIndex(max(self.lanes.findData(chosen), 0) if chosen is not None else 0)
 
     def _tell(self, listing: Listing | None) -> None:
-        if listing is None:
+        scene = self._timeline.scene
+        if listing is None or scene is None:
             text = "The spans of the timeline are listed here once there are some."
         elif listing.is_whole:
-            text = f"{grouped_text(len(listing))} spans in sight"
+            text = f"{named(scene)}{count_text(len(listing), 'span')} in sight"
         else:
-            text = f"The first {grouped_text(len(listing))} of more than {grouped_text(MOST_ROWS)} spans in sight: zoom in to see all."
+            shown, known = grouped_text(len(listing)), grouped_text(MOST_ROWS)
+            text = f"{named(scene)}The first {shown} of more than {known} spans in sight: zoom in to see all."
         self.note.setText(text)
 
     def _go_to(self, row: int) -> None:

@@ -53,6 +53,7 @@ EMPTY = {
     EXPERIMENT: "The experiment tries each start method with 0, 1, 2 and 4 workers and few batches, and shows what would make "
     "starts cheaper:",
 }
+NO_FIRST_BATCH = "No trial came to its end, so none tells where the time to its first batch went."
 RUNNING = "A bare interpreter and the heaviest imports are measured first. The charts grow with every trial."
 FORKED = "The workers of trial {id} import nothing when they start.\nChoose a trial under spawn or forkserver to see what they import."
 NO_LINES = "No line of the script's own top level took long in trial {id}, or its workers did not import the script again."
@@ -224,6 +225,8 @@ class StartupPanel(QWidget):
             return "", startup_words.culprit_sentence(result)
         if not any(result.startup is not None for result in self._results):
             return EMPTY[PHASES], ""
+        if part == SETTINGS:
+            return NO_FIRST_BATCH, ""
         return "This trial did not start. Choose another, or every setting.", ""
 
     def _give_chart_its_height(self) -> None:

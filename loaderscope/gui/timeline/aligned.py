@@ -30,6 +30,11 @@ PART_KINDS = frozenset(("lane", "flight"))
 """Kinds of rows that a part shows."""
 
 
+def named(scene: Scene) -> str:
+    """What begins a text about the first of several trials; empty for one that is shown alone."""
+    return f"{scene.title.partition(' · ')[0].capitalize()} (above). " if scene.axis_zero is not None else ""
+
+
 def first_batch(scene: Scene) -> float | None:
     """When the main process had its first batch in hand, nanoseconds since the origin; None where it never had one."""
     for index in scene.tracks("main"):

@@ -10,6 +10,8 @@ from loaderscope.analysis.quantities import bytes_text
 
 UNITS = (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9))
 _THIN = "\u2009"
+_ONE = {"batches": "batch", "threads": "thread", "cores": "core", "switches": "switch"}
+"""Units that are words, for a single one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,8 @@ def quantity(value: float, unit: str) -> str:
     """A sampled value with its unit."""
     if unit in ("bytes", "bytes/s"):
         return bytes_text(value) + unit.removeprefix("bytes")
+    if value == 1:
+        unit = _ONE.get(unit, unit)
     return f"{value:,.{0 if abs(value) >= 100 or value == int(value) else 1}f} {unit}".replace(",", _THIN).rstrip()
 
 

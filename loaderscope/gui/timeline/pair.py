@@ -59,6 +59,10 @@ class TimelinePair(QSplitter):
         """Whether two trials are shown."""
         return not self.second.isHidden()
 
+    def find(self) -> None:
+        """Searches in the timeline that the keyboard is in, else in the first."""
+        (self.second if self.second.hasFocus() else self.first).finder.open()
+
     def compare(self, trace: Trace, titles: tuple[str, str]) -> None:
         """Shows another trial below the one that is shown, as soon as both are prepared.
 

@@ -147,7 +147,7 @@ def gpu_name(key: str) -> str:
 def series_name(info: SeriesInfo, among: Iterable[SeriesInfo]) -> str:
     """What tells a series from the others of its plot: its process, or its GPU and what it is of it."""
     if info.process is not None:
-        return info.process
+        return info.process.replace("-", " ")
     if _GPU_KEY.match(info.key) is None:
         return info.label
     others = [other for other in among if other.key != info.key]
