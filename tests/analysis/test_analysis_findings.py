@@ -9,6 +9,7 @@ from synthetic import MS
 
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.findings import Context, find_all
+from loaderscope.analysis.preloading import ForkServer
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 from loaderscope.analysis.settings import combine
@@ -17,10 +18,10 @@ from loaderscope.analysis.summary import summarise
 MIB = 1 << 20
 
 
-def context_of(trials, current=None, consumer=None, train_epochs=10, sent=None):
+def context_of(trials, current=None, consumer=None, train_epochs=10, sent=None, server=None):
     settings = combine(trials, train_epochs)
     recommendation = recommend(settings, trials, current, 4, 0, train_epochs)
-    return Context(trials, settings, recommendation, current, consumer, train_epochs, sent=sent)
+    return Context(trials, settings, recommendation, current, consumer, train_epochs, sent=sent, server=server)
 
 
 def find(trials, **context):
@@ -201,6 +202,38 @@ def test_a_line_of_the_script_and_a_heavy_import_are_told_apart():
     assert "line 9 of it, data = Data(), takes 800 ms" in found["expensive-top-level"].message
     light = [ImportCost("numpy", 0.2, 0.2, None, 0.1)]
     assert not causes([started(0, imports=light, lines=lines[:1])])
+
+
+def test_preloading_is_advised_with_what_it_takes_where_a_server_would_not_find_the_module():
+    trials = [started(0, imports=[ImportCost("mine", 0.4, 1.3, None, 0.1)])]
+    elsewhere = ForkServer("/project/train.py", "/elsewhere", "3.12.1", frozenset({"mine"}))
+    advice = causes(trials, server=elsewhere)["heavy-imports"].advice
+    assert "--forkserver-preload mine" in advice
+    assert "Before Python 3.13.8 a fork server does not find mine beside the script" in advice
+    assert advice.endswith("start in /project, or name that folder in PYTHONPATH.")
+    finding = [
+        dataclasses.replace(elsewhere, **change) for change in ({"cwd": "/project"}, {"python": "3.13.8"}, {"beside_script": frozenset()})
+    ]
+    assert ["PYTHONPATH" in causes(trials, server=server)["heavy-imports"].advice for server in finding] == [False] * 3
+
+
+def paid(method, imports, preload=None, server=None):
+    """The advice about a start that is paid in every epoch."""
+    startup = Startup(1.0, None, [Phase(0, "worker-0", "first_fetch", 2.9, 0.05)], imports)
+    config = config_of(2, start_method=method, forkserver_preload=preload)
+    found = find([made_up(0, config, 3200, first_batch_s=3.0, startup=startup)], server=server)
+    return next(finding.advice for finding in found if finding.code == "start-up-every-epoch")
+
+
+def test_imports_get_advice_only_where_they_take_a_part_of_the_start():
+    torch, mine = ImportCost("torch", 0.4, 1.3, None, 0.1), ImportCost("mine", 0.4, 0.9, None, 0.1)
+    elsewhere = ForkServer("/project/train.py", "/elsewhere", "3.12.1", frozenset({"mine"}))
+    assert "--forkserver-preload torch,mine" in paid("forkserver", [mine, torch])
+    assert "--forkserver-preload torch)" in paid("forkserver", [mine, torch], server=elsewhere)
+    assert "Imports that only the training needs" in paid("forkserver", [mine], server=elsewhere)
+    assert "Imports that only the training needs" in paid("spawn", [torch])
+    assert "preload" not in paid("forkserver", [mine], preload=("torch",))
+    assert paid("forkserver", [ImportCost("numpy", 0.1, 0.1, None, 0.1)]).endswith("saves about 26 s.")
 
 
 def test_growing_memory_is_a_finding_about_the_dataset():
