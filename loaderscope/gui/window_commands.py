@@ -35,7 +35,7 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
         "exact_window": window.start_exact_window,
         "stop": window.live.cancel,
         "reload": window.setup.reload,
-        "find": window.views.pair.find,
+        "find": window.views.pair.search,
         "live": lambda: window.set_follow(window.commands["live"].isChecked()),
         "previous_trial": lambda: window.step_trial(-1),
         "next_trial": lambda: window.step_trial(1),

@@ -59,7 +59,7 @@ class TimelinePair(QSplitter):
         """Whether two trials are shown."""
         return not self.second.isHidden()
 
-    def find(self) -> None:
+    def search(self) -> None:
         """Searches in the timeline that the keyboard is in, else in the first."""
         (self.second if self.second.hasFocus() else self.first).finder.open()
 
