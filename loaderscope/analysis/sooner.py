@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from loaderscope.analysis.results import ImportCost, TrialResult
-from loaderscope.analysis.startup_costs import FIRST_WORKER, first_batches, median, phase_seconds
+from loaderscope.analysis.results import ImportCost, Phase, TrialResult
+from loaderscope.analysis.startup_costs import FIRST_WORKER, first_batches, median, phase_seconds, server_seconds
 
 Saved = Callable[[str], float | None]
 """Seconds that a worker, by its name, has less to do before it is ready; None where that is not known."""
@@ -35,23 +35,39 @@ def sooner(trial: TrialResult, epoch: int, saved: Saved) -> float | None:
 def _waited_for(trial: TrialResult, epoch: int) -> list[str]:
     """The workers whose start lasted until they had imported the script."""
     found = []
-    for number, started_s in enumerate(_ends(trial, epoch, "main", "start_worker")):
-        worker = f"worker-{number}"
-        if any(started_s >= imported_s for imported_s in _ends(trial, epoch, worker, "main_import")):
+    for worker, start in _starts(trial, epoch).items():
+        if any(_end(start) >= _end(imported) for imported in _phases(trial, epoch, worker, "main_import")):
             found.append(worker)
     return found
 
 
-def _ends(trial: TrialResult, epoch: int, process: str, name: str) -> list[float]:
+def until_there(trial: TrialResult, epoch: int, worker: str) -> float | None:
+    """Seconds from main's call to start a worker until that has all it is sent, without the start of a fork server before it."""
+    start, unpickles = _starts(trial, epoch).get(worker), _phases(trial, epoch, worker, "unpickle")
+    if start is None or not unpickles:
+        return None
+    server_s = server_seconds(trial, epoch) if worker == FIRST_WORKER else 0.0
+    return _end(unpickles[-1]) - start.start_s - server_s
+
+
+def _starts(trial: TrialResult, epoch: int) -> dict[str, Phase]:
+    return {f"worker-{number}": start for number, start in enumerate(_phases(trial, epoch, "main", "start_worker"))}
+
+
+def _phases(trial: TrialResult, epoch: int, process: str, name: str) -> list[Phase]:
+    """Of one kind, in their order."""
     phases = trial.startup.phases if trial.startup is not None else []
-    return sorted(one.start_s + one.seconds for one in phases if (one.epoch, one.process, one.phase) == (epoch, process, name))
+    found = [one for one in phases if (one.epoch, one.process, one.phase) == (epoch, process, name)]
+    return sorted(found, key=lambda one: one.start_s)
+
+
+def _end(phase: Phase) -> float:
+    return phase.start_s + phase.seconds
 
 
 def first_fetch(trial: TrialResult, epoch: int) -> float | None:
     """When the first worker began its first fetch, from the epoch's iter()."""
-    phases = trial.startup.phases if trial.startup is not None else []
-    found = [phase.start_s for phase in phases if (phase.epoch, phase.process, phase.phase) == (epoch, FIRST_WORKER, "first_fetch")]
-    return min(found, default=None)
+    return next((phase.start_s for phase in _phases(trial, epoch, FIRST_WORKER, "first_fetch")), None)
 
 
 def from_fetch_on(trial: TrialResult) -> float | None:

@@ -22,8 +22,8 @@ from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control, import_alone_s
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
-from loaderscope.analysis.sooner import from_fetch_on, import_share, sooner
-from loaderscope.analysis.startup_costs import FIRST_WORKER, Group, first_batches, median, phase_seconds, server_seconds, starts
+from loaderscope.analysis.sooner import from_fetch_on, import_share, sooner, until_there
+from loaderscope.analysis.startup_costs import Group, first_batches, median, phase_seconds, server_seconds, starts
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1
 """A prediction agrees within this share of the larger figure, or within these seconds."""
@@ -213,13 +213,7 @@ def _fork(one: Group, fork: Group) -> Remedy:
 
 def _without_interpreter(trial: TrialResult, epoch: int) -> float | None:
     """Seconds that the first batch of an epoch comes sooner if every worker were there at once, with all that it is sent."""
-
-    def saved(worker: str) -> float | None:
-        whole_s = phase_seconds(trial, epoch, worker, "create", "boot", "main_import", "unpickle")
-        # the start of a fork server, which the first worker's creation waits for, is not counted in a start
-        return whole_s if whole_s is None or worker != FIRST_WORKER else whole_s - server_seconds(trial, epoch)
-
-    return sooner(trial, epoch, saved)
+    return sooner(trial, epoch, lambda worker: until_there(trial, epoch, worker))
 
 
 def _noise(one: Group) -> float:

@@ -35,6 +35,7 @@ class Machine:
     contention: float = 0.5
     heap_s: float = 0.0  # what imports leave for the first fetch, a pass of the garbage collector
     unpickle_s: float = 0.0
+    pickle_s: float = 0.0  # in main, before it creates the worker: part of the start call
     blocks: bool = False  # what is sent exceeds the pipe: a start lasts until the worker has read it, its imports behind it
 
     def trial(self, number, workers, method="spawn", persistent=False, preload=None, batches=8, jitter=0.0, repeat=0):
@@ -57,10 +58,10 @@ class Machine:
             warm = persistent and epoch > 0
             server = self.server_s if method == "forkserver" and epoch == 0 else 0.0
             server += self.torch_s if server and preload else 0.0
-            unpickle = 0.0 if method == "fork" else self.unpickle_s
-            start = self.start_call_s + (boot + main_import + unpickle if self.blocks else 0.0)
+            unpickle, pickle = (0.0, 0.0) if method == "fork" else (self.unpickle_s, self.pickle_s)
+            start = pickle + self.start_call_s + (boot + main_import + unpickle if self.blocks else 0.0)
             called = server + workers * start
-            ready = server + self.start_call_s + boot + main_import + unpickle + jitter * epoch
+            ready = server + pickle + self.start_call_s + boot + main_import + unpickle + jitter * epoch
             fetched = 0.0 if warm else max(called, ready)
             end = 0.0 if persistent else self.shutdown_s
             first_fetch = fetch + (0.0 if warm else heap)
@@ -70,13 +71,12 @@ class Machine:
                 phases += [Phase(epoch, "main", "server_start", 0.0, server)] if server else []
                 for worker in range(workers):
                     name, begins = f"worker-{worker}", server + worker * start
-                    phases.append(Phase(epoch, "main", "start_worker", begins, start))
-                    before = 0.0 if worker else server  # the first is asked for before the server starts
-                    phases.append(Phase(epoch, name, "create", begins - before, before + self.start_call_s))
-                    phases += [Phase(epoch, name, "boot", begins + self.start_call_s, boot)] if boot else []
-                    imported = begins + self.start_call_s + boot
+                    before = 0.0 if worker else server  # the first start call starts the server, too
+                    phases.append(Phase(epoch, "main", "start_worker", begins - before, before + start))
+                    imported = begins + pickle + self.start_call_s + boot
+                    phases += [Phase(epoch, name, "boot", imported - boot, boot)] if boot else []
                     phases += [Phase(epoch, name, "main_import", imported, main_import)] if main_import else []
-                    phases += [Phase(epoch, name, "unpickle", imported + main_import, unpickle)] if unpickle else []
+                    phases += [Phase(epoch, name, "unpickle", imported + main_import, unpickle)] if method != "fork" else []
                 phases.append(Phase(epoch, "worker-0", "index_wait", ready, fetched - ready))
             phases.append(Phase(epoch, "worker-0", "first_fetch", fetched, first_fetch))
         imports = []
@@ -128,6 +128,7 @@ def test_persistent_workers_save_the_later_starts_and_shutdowns_less_a_warm_fetc
         Machine(heap_s=0.3),
         Machine(blocks=True, unpickle_s=2.0),
         Machine(blocks=True, unpickle_s=0.1, own_import_s=0.0),
+        Machine(blocks=True, unpickle_s=2.0, pickle_s=1.0),
     ],
 )
 def test_every_prediction_holds_on_a_machine_that_does_as_the_model_says(machine):
@@ -197,8 +198,9 @@ def test_where_starts_wait_for_the_workers_every_import_is_saved_and_not_the_fir
     assert preloading.agrees and fork.agrees
 
 
-def test_the_start_of_a_fork_server_is_not_among_what_fork_saves():
-    machine = Machine(server_s=5.0, heap_s=0.4)
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_start_of_a_fork_server_is_not_among_what_fork_saves(blocks):
+    machine = Machine(server_s=5.0, heap_s=0.4, blocks=blocks)
     first_epochs = [dataclasses.replace(trial, epochs=trial.epochs[:1]) for trial in machine.experiment(("fork", "forkserver"), (1,))]
     (fork,) = remedies_of(first_epochs, "start_method")
     assert fork.predicted_s < 2.0
