@@ -131,6 +131,23 @@ def test_moving_and_growing_looks_like_painting_anew(qtbot, no_late_changes, rat
     widget.deleteLater()
 
 
+@pytest.mark.parametrize("ratio", [1.25, 1.5])
+def test_panning_by_single_pixels_only_moves_what_is_painted_with_fractional_scaling(qtbot, no_late_changes, ratio):
+    recording = Recording(7, 2 * MS)
+    recording.grow(300)
+    widget = widget_of(qtbot, recording, ratio)
+    widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
+    widget._renew()
+    paints, before = widget.backing.paints, widget.viewport
+    for _ in range(41):
+        widget.pan_px(1)
+        widget._renew()
+    assert widget.backing.paints == paints
+    moved = -widget.viewport.x_of(before.start, widget.lane_layout.plot_width)
+    assert moved == pytest.approx(41, abs=4 / 2 + 0.01)
+    assert different(widget) <= 1e-5
+
+
 @pytest.mark.parametrize("count", [30, 300, 6000])
 def test_panning_paints_parts_and_they_fit(qtbot, no_late_changes, count):
     recording = Recording(count, 2 * MS)

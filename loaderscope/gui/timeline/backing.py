@@ -27,7 +27,7 @@ from loaderscope.gui.timeline.painter import (
 )
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import STYLES
-from loaderscope.gui.timeline.viewport import Viewport
+from loaderscope.gui.timeline.viewport import Viewport, whole_px
 
 _AHEAD_SHARE = 1 / 3
 """So much of the view is painted ahead where a pan leads, and kept behind it, so that most frames of a pan only move a picture."""
@@ -63,7 +63,7 @@ class Backing:
         self._still: list[QRect] = []  # where the frame is seen, in device pixels
         self._moving = QRect()  # where the plots are seen, likewise
         self._ratio = 1.0
-        self._grid = 1  # so many logical pixels are a whole number of the device's
+        self._grid = 1  # see `whole_px`
         self._margin = 0  # columns that there is room for on either side of the view
         self._at = 0  # where in the plots' pixmap the widget's left edge is
         self._painted = (0, 0)  # the columns that are painted there, from the left edge of the view
@@ -141,7 +141,7 @@ class Backing:
 
     def _make_room(self, layout: Layout, palette: Palette, ratio: float) -> None:
         self._ratio = ratio
-        self._grid = next((step for step in range(1, 9) if step * ratio % 1 == 0), 1)
+        self._grid = whole_px(ratio)
         self._margin = math.ceil(layout.plot_width * _AHEAD_SHARE / self._grid) * self._grid
         width, height = round(layout.width * ratio), round(layout.height * ratio)
         if (self._frame.width(), self._frame.height()) != (width, height):

@@ -24,7 +24,7 @@ from loaderscope.gui.timeline.query import SpanRef
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.statistics import RangeSurvey
 from loaderscope.gui.timeline.surface import TimelineSurface
-from loaderscope.gui.timeline.viewport import Viewport
+from loaderscope.gui.timeline.viewport import Viewport, whole_px
 from loaderscope.trace.model import Trace
 
 SPANS_AT_ONCE = 500_000
@@ -55,6 +55,7 @@ class TimelineWidget(TimelineSurface):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._live = False
+        self._pan_rest_px = 0
         self._awaited: Trace | None = None
         self._when_shown: Callable[[], None] | None = None
         self._preparation: Latest[Scene] = Latest(self._show_prepared, self, self._tell_unprepared)
@@ -248,9 +249,12 @@ class TimelineWidget(TimelineSurface):
     # what the mouse does
 
     def pan_px(self, pixels: int) -> None:
-        """Pans to later by whole pixels."""
-        if pixels:
-            self._navigate(lambda: self.navigator.pan(pixels * self.viewport.span / self._layout.plot_width))
+        """Pans to later by whole pixels of the device, so that what is painted can be moved; what is left over comes with the next pan."""
+        grid = whole_px(self.devicePixelRatioF())
+        whole = round((pixels + self._pan_rest_px) / grid) * grid
+        self._pan_rest_px += pixels - whole
+        if whole:
+            self._navigate(lambda: self.navigator.pan(whole * self.viewport.span / self._layout.plot_width))
 
     def zoom_at(self, factor: float, x: float) -> None:
         """Zooms with what is at a place of the widget staying there."""

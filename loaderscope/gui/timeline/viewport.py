@@ -60,3 +60,8 @@ def fitted(start: float, end: float, margin: float = 0.015) -> Viewport:
     """Shows a range with a little room on either side."""
     span = max(end - start, LEAST_SPAN_NS)
     return Viewport(start - span * margin * 0.2, span * (1 + margin * 1.2))
+
+
+def whole_px(ratio: float) -> int:
+    """The fewest logical pixels that are a whole number of device pixels, of which one has `ratio`; 1 where no few are."""
+    return next((step for step in range(1, 9) if step * ratio % 1 == 0), 1)
