@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Estimate, Memory, Phase, Recommendation, SettingResult, Startup, TrialResult, WorkerMemory
 from loaderscope.gui.charts.chart import paint_chart
-from loaderscope.gui.charts.drawing import Frame, ticks
+from loaderscope.gui.charts.drawing import Frame, axis_end, ticks
 from loaderscope.gui.charts.memory import MemoryData, memory_data, notes, paint_memory
 from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data
 from loaderscope.gui.charts.throughput import ThroughputData, label_box, paint_throughput, throughput_data
@@ -146,3 +146,39 @@ def test_ticks_are_round_and_inside():
     assert ticks(0, 100, 5) == [0, 20, 40, 60, 80, 100]
     assert ticks(0, 0.7, 3) == [0, 0.5]
     assert ticks(3, 3, 5) == [3]
+
+
+def test_axes_end_at_round_numbers_with_little_room_left_empty():
+    assert [axis_end(value) for value in (0.0, 1.0, 1.01, 85.0, 103.0, 710.0, 0.0031, -4.1)] == [0, 1, 1.5, 100, 150, 1000, 0.005, -5]
+    assert all(value <= axis_end(value) <= 1.67 * value for value in (10 ** (step / 50) for step in range(-100, 100)))
+
+
+def test_charts_of_similar_runs_have_the_same_axes():
+    """So that two reports can be laid side by side: all that is not the data is painted alike."""
+
+    def sampled(factor):
+        trace = Trace()
+        trace.origin_ns = 0
+        info = SeriesInfo("pss/main", "memory", "main", "bytes", "main")
+        trace.series_of(info).append(time_ns=[0, int(6e9 * factor)], value=[2e8 * factor, 2.2e8 * factor])
+        return memory_data(trace)
+
+    def started(factor):
+        config = setting(1, 1).config
+        phases = [Phase(0, "worker-0", "main_import", 0.0, 2.2 * factor)]
+        return startup_data([TrialResult(0, 0, "ok", config, first_batch_s=2.2 * factor, startup=Startup(1.0, None, phases))])
+
+    for paint, make in (
+        (paint_throughput, lambda factor: throughput_data([setting(0, 80 * factor), setting(2, 110 * factor)], None)),
+        (paint_memory, sampled),
+        (paint_startup, started),
+    ):
+        images = [painted(paint, make(factor))[0] for factor in (1.0, 1.06)]
+        labels = [image.copy(0, image.height() - 34, image.width(), 34) for image in images]  # those below the plot
+        sides = [image.copy(0, 0, 40, image.height()) for image in images]
+        assert images[0] != images[1] and labels[0] == labels[1] and sides[0] == sides[1], paint
+
+
+def test_growth_that_nobody_gave_a_reason_for_is_only_not_available():
+    memory = Memory(100, [WorkerMemory(0, 10, 10, 10)])
+    assert next(sentence for sentence, _ in notes(MemoryData(memory=memory))) == "growth: not available"

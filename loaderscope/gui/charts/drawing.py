@@ -11,6 +11,9 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from loaderscope.gui.palette import Palette
 
+_ENDS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
+"""Ends of axes: with fewer of them more runs have the same axes, with more of them less room is left empty."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Hit:
@@ -50,6 +53,14 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough), 10 * power)
     first = math.ceil(low / step - 1e-9)
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def axis_end(value: float) -> float:
+    """The round end of an axis from 0 that shows a value, of either sign: the same one for most runs that are much alike."""
+    if not value:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(abs(value)))
+    return math.copysign(next(power * factor for factor in _ENDS if abs(value) <= power * factor * (1 + 1e-9)), value)
 
 
 def small_font(painter: QPainter) -> QFont:

@@ -13,6 +13,7 @@ from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
+    axis_end,
     axis_hits,
     bottom_margin,
     draw_bottom_axis,
@@ -79,8 +80,9 @@ def paint_per_worker(painter: QPainter, area: QRectF, data: ExperimentData, pale
     used = draw_legend(painter, [(colours[name], name) for name in lines], area, palette)
     costs = [cost for line in lines.values() for cost in line]
     highest = max(cost.start_s for cost in costs)
-    y_values = ticks(0.0, highest * 1.08, max(2, int(area.height() // 60)))
-    unit, factor = ("ms", 1e3) if highest < 0.5 else ("s", 1.0)
+    top = axis_end(highest * 1.02)
+    y_values = ticks(0.0, top, max(2, int(area.height() // 44)))
+    unit, factor = ("ms", 1e3) if top <= 0.5 else ("s", 1.0)
 
     def text(value: float) -> str:
         return f"{value * factor:g} {unit}" if value else "0"
@@ -88,7 +90,7 @@ def paint_per_worker(painter: QPainter, area: QRectF, data: ExperimentData, pale
     left = left_margin(painter, [text(value) for value in y_values])
     counts = sorted({cost.num_workers for cost in costs})
     plot = area.adjusted(left, used, -10, -bottom_margin(painter))
-    frame = Frame(plot, (0.0, counts[-1] * 1.05), (0.0, max(y_values[-1], highest * 1.08)))
+    frame = Frame(plot, (0.0, counts[-1] * 1.05), (0.0, top))
     draw_left_axis(painter, frame, y_values, text, palette)
     draw_bottom_axis(painter, frame, [float(count) for count in counts], lambda value: f"{value:.0f}", palette, title="workers", grid=False)
     hits = axis_hits(frame, FIRST_TIP, "num_workers: processes that are started at once")
@@ -202,7 +204,7 @@ def paint_controls(painter: QPainter, area: QRectF, data: ExperimentData, palett
     dropped = any(control.cache_was_dropped for control in data.experiment.controls)
     first = "files dropped from the system's cache before" if dropped else "first time, the system's cache as it was"
     legend = [(palette.startup_dark, first), (palette.startup_light, "again, files in the cache")]
-    return _paint_rows(painter, area, _Table(rows, legend, "from the start of a fresh interpreter to the end of the import"), palette)
+    return _paint_rows(painter, area, _Table(rows, legend, "a fresh interpreter's start and its import"), palette)
 
 
 def _control_row(control: Control, palette: Palette) -> _Row:
@@ -230,9 +232,9 @@ def _paint_rows(painter: QPainter, area: QRectF, table: _Table, palette: Palette
     plot = area.adjusted(label_width, used, -max(6.0, words_width), -bottom_margin(painter))
     values = [bar.seconds for row in rows for bar in row.bars]
     room = plot.width() / max(1.0, plot.width() - VALUE_PX)  # for the value after the longest bar
-    low, high = min(0.0, *values, 0.0) * 1.06, max([1e-6, *values]) * room
+    low, high = axis_end(min(0.0, *values, 0.0)), axis_end(max([1e-6, *values]) * room)
     frame = Frame(plot, (low, high), (0.0, 1.0))
-    unit, factor = ("ms", 1e3) if high < 0.5 else ("s", 1.0)
+    unit, factor = ("ms", 1e3) if high <= 0.5 else ("s", 1.0)
     marks = ticks(low, high, max(2, int(plot.width() // 70)))
     draw_bottom_axis(
         painter, frame, marks, lambda value: f"{round(value * factor, 9):g} {unit}" if value else "0", palette, title=table.title

@@ -13,6 +13,7 @@ from loaderscope.analysis.results import Estimate, Memory
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
+    axis_end,
     axis_hits,
     bottom_margin,
     draw_bottom_axis,
@@ -114,7 +115,7 @@ def notes(data: MemoryData) -> list[tuple[str, str]]:
         return []
     growth = memory.growth_bytes_per_1000_batches
     if growth is None:
-        found = [(f"growth: not available, {memory.growth_reason}", GROWTH_TIP)]
+        found = [(", ".join(filter(None, ("growth: not available", memory.growth_reason))), GROWTH_TIP)]
     else:
         steady = growth.ci95 is not None and growth.ci95[0] <= 0 <= growth.ci95[1]
         kind = "no growth" if steady else KINDS_OF_GROWTH.get(memory.growth_kind or "", "growth")
@@ -158,6 +159,11 @@ def _line(trace: Trace, key: str, kind: str, process: str) -> Line | None:
     return Line(process, kind, tuple(seconds.tolist()), tuple(values[::step].tolist()))
 
 
+def told_memory(data: MemoryData) -> str:
+    """The chart in words."""
+    return "; ".join(f"{line.process.replace('-', ' ')}: {bytes_text(max(line.bytes))} at most" for line in data.lines) + "."
+
+
 def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Palette) -> list[Hit]:
     """Draws the lines; the last value of each process answers the mouse."""
     if not data.lines:
@@ -172,16 +178,16 @@ def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Pal
     notes_used, hits = _draw_notes(painter, area.adjusted(0, used, 0, 0), data, palette)
     used += notes_used
     everything = data.lines + data.dashed
-    top = max(max(line.bytes) for line in everything) * 1.1 or 1.0
+    top = axis_end(max(max(line.bytes) for line in everything) * 1.02) or 1.0
     last = max(line.times_s[-1] for line in everything)
     values = ticks(0, top, max(2, int((area.height() - used) // 36)))
     margin = left_margin(painter, [bytes_text(value) for value in values])
     plot = area.adjusted(margin, used + 4, -6, -bottom_margin(painter))
-    frame = Frame(plot, (min(0.0, *(line.times_s[0] for line in everything)), max(last, 0.1)), (0.0, top))
+    frame = Frame(plot, (min(0.0, *(line.times_s[0] for line in everything)), axis_end(max(last, 0.1))), (0.0, top))
     draw_left_axis(painter, frame, values, lambda value: bytes_text(value) if value else "0", palette)
     title = f"seconds of the trial · solid {kind}" + (", dashed USS" if data.dashed else "")
     draw_bottom_axis(
-        painter, frame, ticks(*frame.x_range, max(2, int(plot.width() // 70))), lambda value: f"{value:g}", palette, title=title
+        painter, frame, ticks(*frame.x_range, max(2, int(plot.width() // 50))), lambda value: f"{value:g}", palette, title=title
     )
     hits += axis_hits(frame, SIZE_TIP, TIME_TIP)
     grown = {f"worker-{row.worker}": row.growth_bytes_per_1000_batches for row in data.memory.workers} if data.memory else {}

@@ -12,6 +12,7 @@ from loaderscope.analysis.results import Phase, Startup, TrialResult
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
+    axis_end,
     axis_hits,
     bottom_margin,
     draw_bottom_axis,
@@ -139,6 +140,11 @@ def startup_data_of_trial(result: TrialResult) -> StartupData:
     return StartupData(tuple(bars), f"time from iter(), trial {result.id}")
 
 
+def told_startup(data: StartupData) -> str:
+    """The chart in words."""
+    return "; ".join(f"{bar.label}: first batch after {duration_text(bar.first_batch_s)}" for bar in data.bars) + "."
+
+
 def height_px(data: StartupData) -> int:
     """How high the chart must be for its rows to be read below the legend."""
     return len(data.bars) * ROW_PX + ROWS_MARGIN_PX if data.bars else 0
@@ -162,8 +168,8 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     plot = area.adjusted(width, 0, -6, -bottom_margin(painter))
     end = max(_end(bar) + (bar.shutdown_s or 0.0) for bar in data.bars)
     room = plot.width() / max(1.0, plot.width() - TIME_PX)
-    frame = Frame(plot, (0.0, max(end, 1e-6) * room), (0.0, 1.0))
-    unit, factor = ("ms", 1e3) if end < 0.5 else ("s", 1.0)
+    frame = Frame(plot, (0.0, axis_end(max(end, 1e-6) * room)), (0.0, 1.0))
+    unit, factor = ("ms", 1e3) if frame.x_range[1] <= 0.5 else ("s", 1.0)
     values = ticks(0, frame.x_range[1], max(2, int(plot.width() // 70)))
     draw_bottom_axis(painter, frame, values, lambda value: f"{value * factor:g} {unit}" if value else "0", palette, title=data.title)
     slot = plot.height() / len(data.bars)

@@ -14,6 +14,7 @@ from loaderscope.analysis.results import Recommendation, SettingResult
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
+    axis_end,
     axis_hits,
     bottom_margin,
     draw_bottom_axis,
@@ -95,6 +96,12 @@ def _name(config: TrialConfig, same: frozenset[str]) -> str:
     return config_text(told, frozenset({"num_workers"})) or "all settings"
 
 
+def told_throughput(data: ThroughputData) -> str:
+    """The chart in words."""
+    points = {point.config: point for _, line in data.lines for point in line}
+    return "; ".join(f"{config_text(point.config)}: {rate_text(point.value)} samples/s" for point in points.values()) + "."
+
+
 def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, palette: Palette) -> list[Hit]:
     """Draws the chart and says where its points are."""
     points = [point for _, line in data.lines for point in line]
@@ -105,11 +112,11 @@ def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, pale
     used = 0.0
     if len(data.lines) > 1:
         used = draw_legend(painter, [(colour, name) for colour, (name, _) in zip(colours, data.lines, strict=True)], area, palette)
-    top = max(max(point.value, point.ci95[1] if point.ci95 else 0) for point in points) * 1.12
+    top = axis_end(max(max(point.value, point.ci95[1] if point.ci95 else 0) for point in points) * 1.02) or 1.0
     values = ticks(0, top, max(2, int((area.height() - used) // 36)))
     most = max(*(point.workers for point in points), data.marker or 0)
     margin = left_margin(painter, [_tick_text(value) for value in values])
-    plot = area.adjusted(margin, used + 14, -6, -bottom_margin(painter))
+    plot = area.adjusted(margin, used + 20, -6, -bottom_margin(painter))
     frame = Frame(plot, (-0.04 * max(1, most), max(1, most) * 1.06), (0.0, top))
     painter.setPen(QColor(palette.muted))
     painter.drawText(QPointF(area.left(), area.top() + used + QFontMetricsF(painter.font()).ascent() - 3), "samples/s")
