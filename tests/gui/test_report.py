@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import html.parser
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -15,17 +18,26 @@ import support_session
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
+from synthetic import MS
+from synthetic import make_trace as make_synthetic
 
 from loaderscope.analysis.results import TrialResult
-from loaderscope.gui.report.blocks import Facts, Picture, Report, Section, Table, TableRow, Words
+from loaderscope.gui.figures import Figure
+from loaderscope.gui.report.blocks import Facts, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.pictures import draw, timeline_of
 from loaderscope.gui.report.pieces import Piece, pieces_of
 from loaderscope.gui.report.sheet import WIDTH_PX, in_pages, write_pdf
 from loaderscope.gui.report.web import to_html
-from loaderscope.gui.report.writing import write_report
-from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.gui.report.writing import write_report, write_timeline
+from loaderscope.gui.timeline.arrows import LateArrows
+from loaderscope.gui.timeline.layout import AXIS_PX
+from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.session.verdict import judge
 
 pytestmark = pytest.mark.usefixtures("qapp")
+
+CHROMIUM = shutil.which("chromium")
 
 EVIL = "<script>alert('x')</script> & \"quoted\" " + "long_name_" * 30
 
@@ -52,12 +64,18 @@ def blank(height, **more):
     return Piece(height, lambda painter: None, **more)
 
 
+def words_of(path):
+    """All text of a drawing."""
+    drawing = xml.etree.ElementTree.parse(path)
+    return " ".join("".join(element.itertext()) for element in drawing.iter() if element.tag.endswith("text"))
+
+
 class Page(html.parser.HTMLParser):
     """What a browser would fetch and run, the texts, and whether every element is closed."""
 
     def __init__(self, text):
         super().__init__()
-        self.fetched, self.tags, self.texts, self.alts, self.open = [], [], [], [], []
+        self.fetched, self.tags, self.texts, self.alts, self.open, self.ids = [], [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -69,6 +87,8 @@ class Page(html.parser.HTMLParser):
                 self.fetched.append(value)
             if name == "alt":
                 self.alts.append(value)
+            if name == "id":
+                self.ids.append(value)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -84,7 +104,8 @@ def test_the_page_needs_nothing_else_and_tells_everything(session, tmp_path):
     assert page.open == []
     assert all(source.startswith("data:image/png;base64,") for source in page.fetched)
     assert not re.search(r"url\(|@import|http", text)
-    assert len(page.fetched) == len(page.alts) >= 4 and all(page.alts)
+    assert len(page.fetched) == len(page.alts) >= 4 and len(set(page.ids)) == len(page.ids)
+    assert all(told in " ".join(page.alts) for told in ("2 workers", "samples/s", "first batch after")), page.alts
     for told in ("make_dataset", "träin.py", "This system has no nonsense.", "★ 2", "samples/s", "What to do", "torch 2.13.0", "2026-09"):
         assert told in "".join(page.texts), told
     assert "aligned at their first batch" in text
@@ -110,8 +131,7 @@ def test_texts_of_the_user_stay_texts(tmp_path):
 def test_the_drawing_has_text_as_text_and_looks_like_the_picture(session, tmp_path):
     outputs = [tmp_path / "r.png", tmp_path / "r.svg"]
     write_report(session, outputs)
-    drawing = xml.etree.ElementTree.parse(outputs[1])
-    words = " ".join("".join(element.itertext()) for element in drawing.iter() if element.tag.endswith("text"))
+    words = words_of(outputs[1])
     for told in ("What to do", "samples/s", "nonsense", "How it was measured", "worker 1", "since first batch"):
         assert told in words, told
     image = QImage(str(outputs[0]))
@@ -151,7 +171,7 @@ def test_a_figure_taller_than_a_page_is_made_smaller(make_trace):
     from loaderscope.gui.timeline.figure import timeline_figure
 
     trace = make_trace(num_workers=64, batches=70)
-    picture = Picture("many workers", lambda width: timeline_figure(trace, title="64 workers", width=width))
+    picture = Picture("many workers", lambda width: timeline_figure(trace, title="64 workers", width=width), "")
     assert picture.figure(WIDTH_PX).size.height() > 1000
     report = Report("t", "s.py", "x", (Section("Timeline", (picture,)),), "")
     assert max(piece.height for piece in pieces_of(report, WIDTH_PX, 1000.0)) <= 1000
@@ -254,10 +274,121 @@ def test_a_pdf_is_whole_or_not_there(session, tmp_path):
     def fail(width):
         raise OSError("disk full")
 
-    broken = dataclasses.replace(report, sections=(Section("x", (Picture("x", fail),)),))
+    broken = dataclasses.replace(report, sections=(Section("x", (Picture("x", fail, ""),)),))
     target = tmp_path / "r.pdf"
     target.write_text("what was there before")
     with pytest.raises(Exception, match="disk full"):
         write_pdf(broken, target)
     assert target.read_text() == "what was there before" and len(list(tmp_path.iterdir())) == 2
     assert "disk" not in to_html(report)
+
+
+def test_a_report_shows_the_marks_that_the_session_keeps(session, tmp_path):
+    write_report(session, [tmp_path / "before.svg"])
+    with SessionFile.open(session) as opened:
+        for trial, text in ((0, "here it is slow"), (2, "here it is quick")):
+            opened.set_marks(trial, [Mark(opened.trace(trial).origin_ns + 90 * MS, text)])
+    write_report(session, [tmp_path / "r.html", tmp_path / "r.svg"])
+    before, after = (words_of(tmp_path / name) for name in ("before.svg", "r.svg"))
+    assert "here it is" not in before
+    assert after.count("here it is slow") == 1  # in the pair
+    assert after.count("here it is quick") == 4  # in two pairs, by itself, and in its caption
+    assert "Marked: here it is quick (90.0 ms)" in (tmp_path / "r.html").read_text("utf-8")
+    write_timeline(session, tmp_path / "t.svg", [0, 2])
+    assert "here it is slow" in words_of(tmp_path / "t.svg") and "here it is quick" in words_of(tmp_path / "t.svg")
+
+
+def test_flags_of_marks_stand_on_an_axis_and_not_on_the_title(make_trace):
+    from loaderscope.gui.timeline.figure import timeline_figure
+
+    traces = [make_trace(num_workers=workers, batches=20) for workers in (0, 2)]
+    marks = [[Mark(trace.origin_ns + 50 * MS, "x")] for trace in traces]
+    heights = [
+        timeline_figure(traces[0], title="0", below=(traces[1], "2"), marks=shown).height
+        for shown in ([], [marks[0]], [[], marks[1]], marks)
+    ]
+    assert heights == [heights[0], heights[0], heights[0] + AXIS_PX, heights[0] + AXIS_PX]
+
+
+def test_a_report_shows_what_kept_late_batches(tmp_path):
+    """Of the trial that stands for the run, in which each ninth batch takes long."""
+    path, run = tmp_path / "run.loaderscope", support_session.make_run(workers=(0, 4))
+    settings = {"batches": 60, "step_ns": 8 * MS, "sample_events": True}
+    uneven = make_synthetic(num_workers=4, fetch_ns=lambda batch: 200 * MS if batch % 9 == 7 else 20 * MS, **settings)
+    writer = SessionWriter(path)
+    support_session.record(writer, run, {0: make_synthetic(num_workers=0, fetch_ns=20 * MS, **settings), 1: uneven})
+    writer.close()
+    write_report(path, [tmp_path / "r.html"])
+    text = (tmp_path / "r.html").read_text("utf-8")
+    told = re.search(r"Arrows lead from what kept a batch to the wait for it, the longest ([^<]*)<", text)
+    assert told is not None and re.search(r"for batch \d+, as worker \d fetched ", told[1])
+    with SessionFile.open(path) as opened:
+        results = list(opened.results)
+        drawn = timeline_of(opened, results[1], opened.trace(1))
+    pictures = [draw([dataclasses.replace(drawn, arrows=arrows)], width=900).image(1.0) for arrows in (drawn.arrows, LateArrows())]
+    assert pictures[0] != pictures[1]
+
+
+def test_two_processes_write_the_same_bytes(session, tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from loaderscope.gui.report.writing import write_report
+write_report(Path(sys.argv[1]), [Path(sys.argv[2] + end) for end in (".html", ".svg", ".png")])
+"""
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", code, str(session), str(tmp_path / seed)]
+        subprocess.run(command, check=True, timeout=60, env={**os.environ, "PYTHONHASHSEED": seed})
+    for suffix in (".html", ".svg", ".png"):
+        first, second = (tmp_path / f"{seed}{suffix}" for seed in ("1", "2"))
+        assert first.read_bytes() == second.read_bytes(), suffix
+
+
+def test_words_stay_on_the_page_of_the_figure_that_they_are_about():
+    def figure(width):
+        return Figure("x", lambda painter: None, width, 300)
+
+    report = Report("t", "s.py", "", (Section("A", (Words("apart<br>" * 30), Words("about it"), Picture("c", figure, "told"))),), "")
+    pieces = pieces_of(report, WIDTH_PX, 1000.0)
+    tall = sum(piece.above + piece.height for piece in pieces[:4]) - 20
+    pages = in_pages(pieces, tall)
+    assert [len(placed) for placed in pages] == [3, 3]
+    assert pages[1][0].piece is pieces[3]
+
+
+def test_what_stays_together_and_is_higher_than_a_page_goes_over_two():
+    pages = in_pages([blank(40, stays_with_next=True), blank(40, stays_with_next=True), blank(50)], 100)
+    assert [[one.y + one.piece.height for one in placed] for placed in pages] == [[40, 80], [50]]
+
+
+def test_no_line_ends_between_a_number_and_its_unit():
+    assert unbroken("97 % of 3 s, 12.5 MB in 4 min") == "97\u00a0% of 3\u00a0s, 12.5\u00a0MB in 4\u00a0min"
+    assert unbroken("4 samples, 3 spawned, in 2 steps") == "4 samples, 3 spawned, in 2 steps"
+    report = Report("t", "s.py", "97 % of it", (Section("A", (Words("98 % of it"),)),), "")
+    assert "97\u00a0%" in to_html(report) and "98\u00a0%" in to_html(report)
+
+
+def test_a_recommendation_is_told_once(session):
+    with SessionFile.open(session) as opened:
+        report = gather(opened)
+        why = judge(opened.run, list(opened.results)).recommendation.why
+    text = to_html(report).replace("\u00a0", " ")
+    assert text.lower().count(html.escape(why).lower()) == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.parametrize(("window", "figure"), [(500, 640), (1280, 960)])
+def test_in_a_browser_nothing_is_wider_than_the_window(session, tmp_path, window, figure):
+    """Tables and figures that need more room are scrolled by themselves; figures are as wide as they were painted, or still readable."""
+    write_report(session, [tmp_path / "r.html"])
+    measure = """<script>addEventListener("load", () => {
+        const sizes = [...document.images].map(image => [image.getBoundingClientRect().width, image.naturalWidth]);
+        document.body.innerHTML = JSON.stringify([document.documentElement.scrollWidth <= innerWidth, sizes]);
+    });</script>"""
+    page = tmp_path / "measured.html"
+    page.write_text((tmp_path / "r.html").read_text("utf-8") + measure, "utf-8")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={window},900")
+    done = subprocess.run([CHROMIUM, *options, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=60)
+    fits, sizes = json.loads(re.search(r"<body>(.*)</body>", done.stdout)[1])
+    assert fits and len(sizes) >= 4 and all(natural > 0 for _, natural in sizes)
+    assert sizes[0][0] == figure

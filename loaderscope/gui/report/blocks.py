@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 from loaderscope.gui.figures import Figure
+
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:[kMGT]?B|[nµm]?s|min|h)\b)")
+
+
+def unbroken(text: str) -> str:
+    """A text in which no line ends between a number and its unit."""
+    return _BEFORE_UNIT.sub("\u00a0", text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +67,13 @@ class Picture:
     Attributes:
         caption: what it shows, in a sentence.
         figure: gives it for a width in logical pixels.
+        told: what can be seen in it, for those who cannot see it.
         is_half: two of them stand side by side where there is room.
     """
 
     caption: str
     figure: Callable[[int], Figure]
+    told: str
     is_half: bool = False
 
 
@@ -84,7 +94,7 @@ class Report:
 
     Attributes:
         target: what was measured, and the name of its script.
-        summary: the run in a sentence or two.
+        summary: the run in a sentence or two, where the first section does not begin with them.
     """
 
     target: str

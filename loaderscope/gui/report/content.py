@@ -11,14 +11,14 @@ from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.charts.figure import chart_figure
-from loaderscope.gui.charts.memory import memory_data, paint_memory
-from loaderscope.gui.charts.throughput import paint_throughput, throughput_data
+from loaderscope.gui.charts.memory import memory_data, paint_memory, told_memory
+from loaderscope.gui.charts.throughput import paint_throughput, throughput_data, told_throughput
 from loaderscope.gui.figures import date_of
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.findings import NOTHING, findings_blocks
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
-from loaderscope.gui.report.pictures import timelines_of
+from loaderscope.gui.report.pictures import timeline_pictures
 from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.words import AXIS_LABELS, bytes_text, config_text, consumer_text, count_text, value_text
@@ -42,17 +42,17 @@ def gather(session: SessionFile) -> Report:
     best = verdict.recommendation.config if verdict.recommendation is not None else None
     shown = shown_trial(results, best)
     trace = session.trace(shown.id) if shown is not None else None
-    timelines = timelines_of(session, results, current_setting(run), shown, trace)
     sections = [
         Section("What to do", _advice(verdict, results)),
         Section("Results", _results(run, results, verdict)),
-        Section("Timeline", tuple(Picture(timeline.caption, timeline.figure) for timeline in timelines)),
+        Section("Timeline", timeline_pictures(session, results, current_setting(run), shown, trace)),
         Section("Start-up", startup_blocks(run, results, verdict.experiment)),
         Section("Figures", _charts(results, verdict, trace, shown)),
         Section("How it was measured", (_facts(run, results),)),
     ]
     colophon = f"Made by Loaderscope {__version__}."
-    summary = shortened(verdict.summary) or "No trial was finished."
+    # with a recommendation, the first section begins with the same words
+    summary = "" if verdict.recommendation is not None else shortened(verdict.summary) or "No trial was finished."
     return Report(run.target.name, Path(run.script).name, summary, tuple(part for part in sections if part.blocks), colophon)
 
 
@@ -99,11 +99,15 @@ def _charts(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | Non
     throughput = throughput_data(verdict.settings, verdict.recommendation)
     if throughput.lines and verdict.experiment is None:
         caption = "Steady throughput by number of workers, with 95 % intervals"
-        pictures.append(Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), is_half=True))
+        told = told_throughput(throughput)
+        pictures.append(
+            Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), told, is_half=True)
+        )
     memory = memory_data(trace, shown.memory if shown is not None else None)
     if memory.lines and shown is not None:
         caption = f"Memory of each process, trial {shown.id} · {config_text(shown.config)}"
-        pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), is_half=True))
+        told = told_memory(memory)
+        pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), told, is_half=True))
     return tuple(pictures)
 
 

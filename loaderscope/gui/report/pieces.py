@@ -22,7 +22,7 @@ from PySide6.QtGui import (
 
 from loaderscope.gui.figures import Figure, font_of
 from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Table, TableRow, Words
+from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Table, TableRow, Words, unbroken
 
 GAP_PX = 12
 MARGIN_PX = 36
@@ -65,7 +65,9 @@ def pieces_of(report: Report, width: int, tallest: float) -> list[Piece]:
         tallest: pieces are no taller than this; figures are made smaller.
     """
     title = f"<b>{html.escape(report.target)}</b> <span style='color:{LIGHT.muted}'>of {html.escape(report.script)}</span>"
-    pieces = [_words(title, width, 20, stays_with_next=True), _words(html.escape(report.summary), width, 15, above=4)]
+    pieces = [_words(title, width, 20, stays_with_next=True)]
+    if report.summary:
+        pieces.append(_words(html.escape(report.summary), width, 15, above=4))
     for section in report.sections:
         pieces.append(_words(f"<b>{html.escape(section.heading)}</b>", width, 16, above=26, stays_with_next=True))
         pieces += _pieces(section.blocks, width, tallest)
@@ -74,6 +76,7 @@ def pieces_of(report: Report, width: int, tallest: float) -> list[Piece]:
 
 
 def _pieces(blocks: Sequence[Block], width: int, tallest: float) -> Iterator[Piece]:
+    about = {id(block) for block, below in itertools.pairwise(blocks) if isinstance(below, Picture | Table | Listing)}
     for is_half, group in itertools.groupby(blocks, lambda block: isinstance(block, Picture) and block.is_half):
         if is_half:
             pictures = [block for block in group if isinstance(block, Picture)]
@@ -81,13 +84,14 @@ def _pieces(blocks: Sequence[Block], width: int, tallest: float) -> Iterator[Pie
                 yield _side_by_side(pictures[first : first + 2], width)
         else:
             for block in group:
-                yield from _block(block, width, tallest)
+                yield from _block(block, width, tallest, stays_with_next=id(block) in about)
 
 
-def _block(block: Block, width: int, tallest: float) -> Iterable[Piece]:
+def _block(block: Block, width: int, tallest: float, *, stays_with_next: bool) -> Iterable[Piece]:
+    """`stays_with_next`: words are about what stands below them."""
     match block:
         case Words(text):
-            return [_words(text, width, above=7)]
+            return [_words(text, width, above=7, stays_with_next=stays_with_next)]
         case Listing(text):
             return _listing(text, width)
         case Facts(entries):
@@ -108,7 +112,7 @@ def _document(text: str, width: float, pixels: int = _FONT_PX) -> QTextDocument:
     document.setDocumentMargin(0)
     document.setUseDesignMetrics(True)
     document.setDefaultFont(font_of(pixels))
-    document.setHtml(text)
+    document.setHtml(unbroken(text))
     option = document.defaultTextOption()
     option.setWrapMode(option.WrapMode.WrapAtWordBoundaryOrAnywhere)
     document.setDefaultTextOption(option)

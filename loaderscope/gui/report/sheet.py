@@ -73,10 +73,10 @@ def tall_page(report: Report) -> Figure:
 
 
 def in_pages(pieces: Sequence[Piece], tall: float) -> list[list[Placed]]:
-    """Pieces on pages of a height: none is cut, and no page ends with one that stays with the next."""
+    """Pieces on pages of a height: none is cut, and no page ends with one that stays with the next where both fit on one."""
     pages: list[list[Placed]] = [[]]
     y = 0.0
-    for group in _kept_together(pieces):
+    for group in _kept_together(pieces, tall):
         needed = sum(piece.above + piece.height for piece in group)
         if pages[-1] and y + needed > tall:
             pages.append([])
@@ -92,10 +92,12 @@ def in_pages(pieces: Sequence[Piece], tall: float) -> list[list[Placed]]:
     return pages
 
 
-def _kept_together(pieces: Sequence[Piece]) -> list[list[Piece]]:
+def _kept_together(pieces: Sequence[Piece], tall: float) -> list[list[Piece]]:
+    """Pieces that stay with each other, as far as they fit on a page of this height."""
     groups: list[list[Piece]] = [[]]
     for piece in pieces:
-        if groups[-1] and not groups[-1][-1].stays_with_next:
+        group = groups[-1]
+        if group and (not group[-1].stays_with_next or sum(one.above + one.height for one in [*group, piece]) > tall):
             groups.append([])
         groups[-1].append(piece)
     return groups

@@ -13,7 +13,7 @@ from loaderscope.gui import startup_words
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData, height_px
 from loaderscope.gui.charts.figure import chart_figure
 from loaderscope.gui.charts.startup import height_px as bars_height_px
-from loaderscope.gui.charts.startup import paint_startup, startup_data
+from loaderscope.gui.charts.startup import paint_startup, startup_data, told_startup
 from loaderscope.gui.charts.treemap import paint_sent, sent_data
 from loaderscope.gui.figures import Figure
 from loaderscope.gui.report.blocks import Block, Listing, Picture, Table, TableRow, Words
@@ -47,7 +47,7 @@ def startup_blocks(run: Run, results: Sequence[TrialResult], experiment: Startup
         blocks.append(Words(html.escape(startup_words.culprit_sentence(slowest))))
         height = max(270, bars_height_px(bars))
         caption = "Time from iter() to the first batch, by phase, of the first worker of every setting"
-        blocks.append(Picture(caption, lambda width: chart_figure(paint_startup, bars, size=(width, height))))
+        blocks.append(Picture(caption, lambda width: chart_figure(paint_startup, bars, size=(width, height)), told_startup(bars)))
     blocks += _sent(run)
     blocks += _imports(results)
     if experiment is not None and experiment.costs:
@@ -77,7 +77,11 @@ def _sent(run: Run) -> list[Block]:
     tips = ("", "", "Size of its pickle", "Part of all that is sent", "In the main process, for each worker", "In each worker")
     return [
         Words(html.escape(startup_words.sent_sentence(run.sent))),
-        Picture("What each worker is sent, by bytes", lambda width: chart_figure(paint_sent, data, size=(width, 240))),
+        Picture(
+            "What each worker is sent, by bytes",
+            lambda width: chart_figure(paint_sent, data, size=(width, 240)),
+            "The numbers are in the table below.",
+        ),
         Table(("attribute", "type", "bytes", "share", "pickle", "unpickle"), tips, tuple(rows), names=2),
     ]
 
@@ -100,9 +104,11 @@ def _import_row(cost: ImportCost) -> TableRow:
 
 
 def _experiment(experiment: StartupExperiment) -> list[Block]:
-    blocks: list[Block] = [Words(html.escape(startup_words.experiment_sentence(experiment, "per worker")))]
+    sentence = startup_words.per_worker_sentence(experiment)  # the report begins with the summary that belongs to it
+    blocks: list[Block] = [Words(html.escape(sentence))] if sentence else []
     for name, is_half in _PICTURES.items():
-        blocks.append(Picture(_CAPTIONS[name], functools.partial(_chart, name, ExperimentData(experiment)), is_half=is_half))
+        told = startup_words.experiment_sentence(experiment, name)
+        blocks.append(Picture(_CAPTIONS[name], functools.partial(_chart, name, ExperimentData(experiment)), told, is_half=is_half))
     return [*blocks, Listing(format_experiment(dataclasses.asdict(experiment), LISTING_COLUMNS))]
 
 

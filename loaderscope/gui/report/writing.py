@@ -7,10 +7,10 @@ from pathlib import Path
 
 from loaderscope.gui.figures import FigureError, caption_of, ensure_application
 from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.pictures import draw, timeline_of
 from loaderscope.gui.report.sheet import tall_page, write_pdf
 from loaderscope.gui.report.web import to_html
-from loaderscope.gui.timeline.figure import render
-from loaderscope.gui.words import pair_title
+from loaderscope.gui.timeline.figure import WIDTH_PX as FIGURE_WIDTH_PX
 from loaderscope.session.file import SessionFile
 
 PNG_SCALE = 2.0
@@ -38,11 +38,10 @@ def write_timeline(session: Path, output: Path, trials: Sequence[int]) -> None:
             trace = opened.trace(number) if result is not None else None
             if result is None or trace is None or trace.origin_ns is None:
                 raise ValueError(f"trial {number} has no timeline; `loaderscope show` lists the trials of a session")
-            shown.append((trace, pair_title(result)))
+            shown.append(timeline_of(opened, result, trace))
         run = opened.run
-    (trace, title), below = shown[0], shown[1] if len(shown) > 1 else None
     try:
-        render(trace, output, title=title, caption=caption_of(run), below=below)
+        draw(shown, width=FIGURE_WIDTH_PX, caption=caption_of(run)).write(output)
     except FigureError as error:
         raise ValueError(str(error).rstrip(".")) from error
 

@@ -106,7 +106,8 @@ def timeline_figure(
         FigureError: a trace to be aligned never had a batch.
     """
     ensure_application()
-    panels = _panels([(trace, title), *([below] if below else [])], width, height, range_ns, arrangement)
+    frame = _Frame(width, height, arrangement)
+    panels = _panels([(trace, title), *([below] if below else [])], frame, range_ns, [bool(its) for its in marks])
 
     def paint_body(painter: QPainter) -> None:
         for panel, shown, its_marks in itertools.zip_longest(panels, arrows[: len(panels)], marks[: len(panels)]):
@@ -129,23 +130,24 @@ class _Panel:
 
 
 def _panels(
-    shown: Sequence[tuple[Trace, str]], width: int, height: int | None, range_ns: tuple[int, int] | None, arrangement: Arrangement
+    shown: Sequence[tuple[Trace, str]], frame: _Frame, range_ns: tuple[int, int] | None, are_marked: Sequence[bool]
 ) -> list[_Panel]:
-    """Traces with their titles, one below the other."""
+    """Traces with their titles, one below the other. Each that is marked has an axis, where the flags of its marks stand."""
     scenes = [Scene(trace, title) for trace, title in shown]
     view = viewport_of(scenes[0], *(range_ns or (None, None)))
     if len(scenes) == 1:
-        return [_panel(scenes[0], view, _Frame(width, height, arrangement))]
+        return [_panel(scenes[0], view, frame)]
     parts = parts_of(scenes, [title for _, title in shown])
     if parts is None:
         raise FigureError("Trials are aligned at their first batch, and one of these never had one.")
     if range_ns is None:
         view = fitted(*parts[0].bounds)
     panels = []
-    for scene, part in zip(scenes, parts, strict=True):
+    for scene, part, is_marked in zip(scenes, parts, [*are_marked, False, False], strict=False):
         scene.axis_zero = part.zero
-        frame = _Frame(width, height and height // len(parts), arrangement, part)
-        panels.append(_panel(scene, view.panned(part.zero - parts[0].zero), frame))
+        its = dataclasses.replace(part, has_axis=part.has_axis or is_marked)
+        its_frame = dataclasses.replace(frame, height=frame.height and frame.height // len(parts), part=its)
+        panels.append(_panel(scene, view.panned(part.zero - parts[0].zero), its_frame))
     return panels
 
 
