@@ -93,6 +93,8 @@ class GpuSampler:
         """Goes on with what the trial uses."""
         everything = self._nvml.devices
         whole = [device for device in everything if device.part is None]
+        if not whole:  # of which `Nvml` tells the reason
+            return
         if not used.devices:
             self._devices = whole
             count = f"all {len(whole)} GPUs" if len(whole) > 1 else "the GPU"

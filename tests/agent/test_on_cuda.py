@@ -1,6 +1,11 @@
-"""What only a real GPU can show: `pytest -m gpu -s` prints the figures that the README states."""
+"""What only a real GPU can show: `pytest -m gpu -s tests/agent/test_on_cuda.py` prints the figures that the README states.
 
+Needs neither Qt nor a display.
+"""
+
+import platform
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -8,6 +13,8 @@ import pytest
 import torch
 from running import request, run_pool, write_script
 
+from loaderscope.agent import instrument
+from loaderscope.agent.device import DeviceClock
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.spans import covered_ns, intersection, spans_of
@@ -46,6 +53,7 @@ COMPUTE = """
         return train_step
 """
 
+COPY_MIB = 128
 COPY = """
     import time
     import torch
@@ -53,13 +61,13 @@ COPY = """
 
     class Large(Dataset):
         def __init__(self):
-            self.image = torch.zeros(16 * 1024 * 1024)
+            self.image = torch.zeros(COPY_MIB * 1024 * 1024 // 4)
             if torch.cuda.is_available():
                 self.image = self.image.pin_memory()
         def __len__(self):
             return 100_000
         def __getitem__(self, index):
-            time.sleep(0.004)
+            time.sleep(0.002)
             return self.image
 
     train_set = Large()
@@ -68,12 +76,11 @@ COPY = """
         return samples[0]
 
     def make_train_step():
-        matrix = torch.rand(2048, 2048, device="cuda")
+        matrix = torch.rand(4096, 4096, device="cuda")
         def train_step(batch):
-            for _ in range(8):
-                torch.mm(matrix, matrix)
+            torch.mm(matrix, matrix)
         return train_step
-"""
+""".replace("COPY_MIB", str(COPY_MIB))
 
 CONVOLUTIONS = """
     import torch
@@ -102,13 +109,65 @@ CONVOLUTIONS = """
 """
 
 
-def run(folder, text, **options):
-    """One trial with 0 workers: its result and its trace."""
+GRAPH = (
+    COMPUTE.partition("    def make_train_step")[0]
+    + """
+    def make_train_step():
+        matrix, out = torch.rand(4096, 4096, device="cuda"), torch.empty(4096, 4096, device="cuda")
+        graphs = []
+        def train_step(batch):
+            if not graphs:
+                side = torch.cuda.Stream()
+                side.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(side):
+                    torch.mm(matrix, matrix, out=out)
+                torch.cuda.current_stream().wait_stream(side)
+                graphs.append(torch.cuda.CUDAGraph())
+                with torch.cuda.graph(graphs[0]):
+                    torch.mm(matrix, matrix, out=out)
+            graphs[0].replay()
+        return train_step
+"""
+)
+
+BROKEN = (
+    COMPUTE.partition("    def make_train_step")[0]
+    + """
+    def make_train_step():
+        table, calls = torch.zeros(10, device="cuda"), []
+        def train_step(batch):
+            calls.append(1)
+            table[torch.full((4,), 10 if len(calls) > 20 else 1, device="cuda")].sum()
+        return train_step
+"""
+)
+
+PLAIN = """
+    import torch
+    from torch.utils.data import Dataset
+
+    class Images(Dataset):
+        def __len__(self):
+            return 100_000
+        def __getitem__(self, index):
+            return torch.full((3, 256, 256), float(index))
+
+    train_set = Images()
+"""
+
+
+def run(folder, text, workers=(0,), **options):
+    """One trial, with 0 workers unless told otherwise: its result and its trace."""
     values = {"consumer": Consumer("script"), "batches": 200, "batch_size": (4,), "timeout_s": 60.0, "load_timeout_s": 120.0}
-    sink = run_pool(request(write_script(folder, text), **{**values, **options}))
+    sink = run_pool(request(write_script(folder, text), workers, **{**values, **options}))
     (result,) = sink.results
     assert result.status == "ok", (result.error, sink.output)
     return result, sink.traces[result.id]
+
+
+def say(*lines):
+    """Prints figures, in lines of their own beside pytest's."""
+    print("", *lines, sep="\n  ")
 
 
 def device_spans(trace):
@@ -127,14 +186,53 @@ def busy_shares(result, trace):
     return tuple(covered_ns(*periods, low_ns, high_ns) / (high_ns - low_ns) for periods in (events, work))
 
 
-def test_events_agree_with_the_profiler_on_a_loop_of_long_kernels(tmp_path):
-    result, trace = run(tmp_path, COMPUTE, gpu_window=40)
+def anchor_errors_us(trace):
+    view = trace.points["main"].view()
+    return view["value"][view["state"] == int(State.DEVICE_ANCHOR)] / 1e3
+
+
+def assert_adds_up(result):
+    assert result.wait_share + result.transfer_share + result.step_share + result.other_share == pytest.approx(1.0, abs=1e-9)
+    assert result.gpu_busy_share + result.data_stall_share + result.gpu_other_idle_share == pytest.approx(1.0, abs=1e-9)
+
+
+def shares(result):
+    return (
+        f"busy {result.gpu_busy_share:.3f}, data stall {result.data_stall_share:.3f}, other idle {result.gpu_other_idle_share:.3f}; "
+        f"main: wait {result.wait_share:.3f}, transfer {result.transfer_share:.3f}, step {result.step_share:.3f}, "
+        f"other {result.other_share:.3f}"
+    )
+
+
+@pytest.fixture(scope="module")
+def compute_run(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("compute"), COMPUTE, batches=300, gpu_window=40)
+
+
+def test_where_this_was_measured():
+    nvml = Nvml()
+    say(
+        f"Python {platform.python_version()} on {sys.platform}, torch {torch.__version__}, CUDA {torch.version.cuda}, "
+        f"{torch.cuda.get_device_name(0)}",
+        f"NVML: {[(gpu.name, gpu.uuid[:12]) for gpu in nvml.gpus]}, not available: {nvml.unavailable}",
+        f"events: {'activity_type' if hasattr(torch._C._autograd._KinetoEvent, 'activity_type') else 'is_user_annotation'}",
+    )
+    nvml.close()
+
+
+def test_events_agree_with_the_profiler_on_a_loop_of_long_kernels(compute_run):
+    result, trace = compute_run
     by_events, exact = busy_shares(result, trace)
-    print(f"\ncompute-heavy: events {by_events:.3f}, profiler {exact:.3f}, measured epochs {result.gpu_busy_share:.3f}")
-    assert result.gpu_window.busy_share == pytest.approx(exact, abs=0.05)  # the one is cut at the ends of steps
+    say(
+        f"compute-heavy: events {by_events:.4f}, profiler {exact:.4f} of the profiled window; "
+        f"window's own figure {result.gpu_window.busy_share:.4f}",
+        f"measured epochs: {shares(result)}",
+        f"heaviest: {[(row.name, round(row.self_device_s, 4)) for row in result.gpu_window.operators[:3]]}",
+    )
+    assert_adds_up(result)
     assert 0.1 < exact < 0.99
     assert by_events == pytest.approx(exact, abs=AGREE_WITHIN)
-    assert result.gpu_busy_share + result.data_stall_share + result.gpu_other_idle_share == pytest.approx(1.0)
+    assert result.gpu_window.busy_share == pytest.approx(exact, abs=0.05)  # the one is cut at the ends of steps
     assert any(operator.name == "aten::mm" and operator.self_device_s > 0 for operator in result.gpu_window.operators)
 
 
@@ -142,38 +240,51 @@ def test_events_agree_with_the_profiler_on_a_loop_of_long_kernels(tmp_path):
 def test_events_agree_with_the_profiler_on_a_loop_of_large_copies(tmp_path, h2d):
     result, trace = run(tmp_path, COPY, gpu_window=40, device="cuda", h2d=h2d, batch_size=(1,))
     by_events, exact = busy_shares(result, trace)
-    print(f"\ncopy-heavy, {h2d}: events {by_events:.3f}, profiler {exact:.3f}, measured epochs {result.gpu_busy_share:.3f}")
+    transfers = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER)
+    copy_ms = float(np.median(transfers.end_ns - transfers.start_ns)) / 1e6
+    say(
+        f"copy-heavy, {h2d}: events {by_events:.4f}, profiler {exact:.4f} of the profiled window",
+        f"a copy of {COPY_MIB} MiB takes {copy_ms:.2f} ms; measured epochs: {shares(result)}",
+    )
+    assert_adds_up(result)
     assert by_events == pytest.approx(exact, abs=AGREE_WITHIN)
 
 
 def test_only_copies_on_a_stream_of_their_own_overlap_the_step(tmp_path):
-    overlap_ns = {}
+    overlap = {}
     for h2d in ("non_blocking", "overlapped"):
-        _, trace = run(tmp_path / h2d, COPY.replace("time.sleep(0.004)", "pass"), device="cuda", h2d=h2d, batch_size=(1,))
+        text = COPY.replace("time.sleep(0.002)", "pass")
+        _, trace = run(tmp_path / h2d, text, device="cuda", h2d=h2d, batch_size=(1,), batches=60)
         transfers, steps = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER), spans_of(trace, "device-step", State.DEVICE_STEP)
         starts, ends = intersection((transfers.start_ns, transfers.end_ns), (steps.start_ns, steps.end_ns))
-        overlap_ns[h2d] = int((ends - starts).sum()) / max(1, int((transfers.end_ns - transfers.start_ns).sum()))
-    print(f"\npart of the copies beside a step: {overlap_ns}")
-    assert overlap_ns["non_blocking"] < 0.01
-    assert overlap_ns["overlapped"] > 0.1
+        overlap[h2d] = int((ends - starts).sum()) / max(1, int((transfers.end_ns - transfers.start_ns).sum()))
+    say(f"part of the copies beside a step: {overlap}")
+    assert overlap["non_blocking"] < 0.01
+    assert overlap["overlapped"] > 0.1
 
 
-def test_device_times_stand_where_the_profiler_sees_the_kernels(tmp_path):
+def test_device_times_stand_where_the_profiler_sees_the_kernels(compute_run):
     """Two clocks that know nothing of each other: anchors on a side stream, and the profiler's Unix times."""
-    result, trace = run(tmp_path, COMPUTE, gpu_window=40)
-    (step_starts, step_ends), (work_starts, work_ends) = device_spans(trace)
-    error_ns = (result.device_clock_error_s + result.gpu_window.clock_error_s) * 1e9
-    outside = 0
-    for start_ns, end_ns in zip(work_starts.tolist(), work_ends.tolist(), strict=True):
-        covered = covered_ns(step_starts - round(error_ns), step_ends + round(error_ns), start_ns, end_ns)
-        outside += end_ns - start_ns - covered
-    print(
-        f"\nerror of the anchors {result.device_clock_error_s * 1e6:.1f} µs, of the profiler {result.gpu_window.clock_error_s * 1e6:.1f} µs"
+    result, trace = compute_run
+    _, (work_starts, work_ends) = device_spans(trace)
+    steps = spans_of(trace, "device-step", State.DEVICE_STEP)
+    first, last = np.searchsorted(work_starts, steps.start_ns - 1_000_000), np.searchsorted(work_ends, steps.end_ns + 1_000_000) - 1
+    seen = (steps.start_ns > work_starts[0] - 1_000_000) & (steps.end_ns < work_ends[-1] + 1_000_000) & (last >= first)
+    before_us = (work_starts[first[seen]] - steps.start_ns[seen]) / 1e3
+    after_us = (steps.end_ns[seen] - work_ends[last[seen]]) / 1e3
+    errors_us = anchor_errors_us(trace)
+    stated_us = (result.device_clock_error_s + result.gpu_window.clock_error_s) * 1e6
+    say(
+        f"{len(errors_us)} anchors in {(trace.newest_ns - trace.origin_ns) / 1e9:.1f} s, error bounds {errors_us.min():.1f} to "
+        f"{errors_us.max():.1f} µs (median {np.median(errors_us):.1f}); stated for the trial {result.device_clock_error_s * 1e6:.1f} µs, "
+        f"for the profiler {result.gpu_window.clock_error_s * 1e6:.1f} µs",
+        f"{len(before_us)} steps: the first kernel begins {np.percentile(before_us, [0, 50, 100]).round(1)} µs (least, median, most) after "
+        f"the step's event, the last ends {np.percentile(after_us, [0, 50, 100]).round(1)} µs before the one behind it",
     )
-    anchors = trace.points["main"].view()
-    assert np.count_nonzero(anchors["state"] == int(State.DEVICE_ANCHOR)) >= 3  # the first, the last and some of the loop
+    assert len(errors_us) >= 3  # the first, the last and some of the loop
     assert result.device_clock_error_s < 200e-6
-    assert outside < 0.01 * int((work_ends - work_starts).sum())
+    assert len(before_us) > 20
+    assert min(before_us.min(), after_us.min()) > -stated_us - 50  # CUPTI states no error of its own
 
 
 def test_a_synthetic_load_takes_about_the_time_that_was_asked_for(tmp_path):
@@ -181,23 +292,104 @@ def test_a_synthetic_load_takes_about_the_time_that_was_asked_for(tmp_path):
     result, trace = run(tmp_path, text, consumer=Consumer("cuda", 10.0), device="cuda", batches=100)
     steps = spans_of(trace, "device-step", State.DEVICE_STEP)
     median_ms = float(np.median(steps.end_ns - steps.start_ns)) / 1e6
-    print(f"\nasked for 10 ms, {median_ms:.2f} ms on the device; {[note for note in result.notes if 'synthetic' in note]}")
+    say(f"asked for 10 ms, {median_ms:.2f} ms on the device; {[note for note in result.notes if 'synthetic' in note]}")
+    assert_adds_up(result)
     assert median_ms == pytest.approx(10.0, rel=0.15)
+
+
+def test_the_trials_gpu_is_found_by_its_uuid_and_sampled(compute_run):
+    result, trace = compute_run
+    keys = sorted(key for key in trace.series if key.startswith("gpu-"))
+    gpus = {key: reason for key, reason in trace.unavailable.items() if key.startswith("gpu")}
+    used = [float(trace.series[key][1].view()["value"].max()) for key in keys if key.endswith("/utilisation")]
+    say(
+        f"sampled: {keys}; not available: {gpus}",
+        f"highest utilisation {used} %, energy of 1,000 samples {result.energy_per_1000_samples_j} J ({result.energy_reason}), "
+        f"sampling took {result.own_cost.nvml_seconds} s of NVML in {result.seconds:.1f} s",
+    )
+    assert not gpus.keys() & {"gpu", "gpu_devices", "gpu_unknown"}
+    assert len({key.partition("/")[0] for key in keys}) == 1
+    assert used and used[0] > 10
+
+
+@pytest.mark.parametrize("pin_memory", [False, True])
+def test_workers_feed_the_gpu_with_and_without_pinned_memory(tmp_path, pin_memory):
+    result, trace = run(
+        tmp_path, PLAIN, (2,), pin_memory=(pin_memory,), consumer=Consumer("cuda", 2.0), device="cuda", h2d="non_blocking", batch_size=(8,)
+    )
+    transfers = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER)
+    say(
+        f"pin_memory={pin_memory}: {result.samples_per_second.value:.0f} samples/s, a copy of 6 MiB "
+        f"{float(np.median(transfers.end_ns - transfers.start_ns)) / 1e6:.2f} ms on the device; {shares(result)}"
+    )
+    assert_adds_up(result)
+    assert result.pinned is pin_memory
+    assert (spans_of(trace, "pin", State.PIN).size > 0) is pin_memory
+
+
+def test_a_step_that_captures_a_graph_is_left_in_peace(tmp_path):
+    result, trace = run(tmp_path, GRAPH, batches=60)
+    steps = spans_of(trace, "device-step", State.DEVICE_STEP)
+    say(f"graph of one product: {float(np.median(steps.end_ns - steps.start_ns)) / 1e6:.2f} ms a replay; {shares(result)}")
+    assert steps.size == 60
+    assert not [note for note in result.notes if "device times" in note]
+
+
+def test_a_kernel_that_fails_fails_its_trial_and_no_more(tmp_path):
+    sink = run_pool(request(write_script(tmp_path, BROKEN), consumer=Consumer("script"), batches=100, batch_size=(4,), timeout_s=60.0))
+    (result,) = sink.results
+    say(f"{result.status}: {result.error.kind}: {result.error.message[:200]}")
+    assert result.status == "failed"
+    assert "CUDA error" in result.error.message or "device-side assert" in result.error.message
 
 
 def test_recording_costs_a_real_training_step_next_to_nothing(start_agent, write):
     agent = start_agent()
     agent.load(write(CONVOLUTIONS))
     agent.attach("train_set")
-    config, ratios = TrialConfig(0, 32), []
-    for number in range(8):  # the first pair warms up; which comes first alternates
+    config, ratios, seconds_a_batch = TrialConfig(0, 32), [], []
+    for number in range(12):  # the first pair warms up; which comes first alternates
         seconds = {}
         for record in (True, False) if number % 2 else (False, True):
             seconds[record] = agent.trial(config, Consumer("script"), batches=150, record=record).seconds
         ratios.append(seconds[True] / seconds[False])
+        seconds_a_batch.append(seconds[False] / 150)
     ratio = statistics.median(ratios[1:])
-    print(f"\nrecorded over plain, median of {len(ratios) - 1} pairs: {ratio:.4f} ({min(ratios[1:]):.4f} to {max(ratios[1:]):.4f})")
+    say(
+        f"recorded over plain, median of {len(ratios) - 1} pairs: {ratio:.4f} ({min(ratios[1:]):.4f} to {max(ratios[1:]):.4f}); "
+        f"{statistics.median(seconds_a_batch[1:]) * 1e3:.2f} ms a batch of 32 without"
+    )
     assert ratio < 1.05
+
+
+def test_the_events_of_a_batch_cost_microseconds(tmp_path):
+    batches, work = 5_000, torch.zeros(1000, device="cuda")
+    clock = DeviceClock(torch.device("cuda", 0))
+
+    def loop(is_marked):
+        begin_s = time.perf_counter()
+        for batch in range(batches):
+            before = clock.mark() if is_marked else None
+            work.add_(1.0)
+            if is_marked:
+                clock.add(batch, None, (before, clock.mark()))
+                clock.poll()
+        seconds = time.perf_counter() - begin_s
+        torch.cuda.synchronize()
+        return seconds
+
+    instrument.start_recording(str(tmp_path / "log"), 60.0)
+    try:
+        loop(True), loop(False)
+        pairs = [(loop(True), loop(False)) for _ in range(3)]
+        clock.finish()
+    finally:
+        instrument.stop_recording()
+        instrument.uninstall()
+    cost_us = statistics.median(marked - plain for marked, plain in pairs) / batches * 1e6
+    say(f"events of a step, placed and recorded: {cost_us:.1f} µs a batch")
+    assert clock.trouble == ""
+    assert cost_us < 100
 
 
 def test_polling_nvml_is_cheap():
@@ -211,6 +403,12 @@ def test_polling_nvml_is_cheap():
         for _ in range(50):
             look(nvml.devices, time.perf_counter_ns())
         costs_s[name] = (time.perf_counter() - begin_s) / 50
+    begin_s = time.perf_counter()
+    pcie = nvml.pcie(nvml.devices)
+    pcie_s = time.perf_counter() - begin_s
     nvml.close()
-    print("\n" + ", ".join(f"{name}: {seconds * 1e6:.0f} µs a reading" for name, seconds in costs_s.items()))
+    say(
+        ", ".join(f"{name}: {seconds * 1e6:.0f} µs a reading" for name, seconds in costs_s.items()),
+        f"PCIe, both directions: {pcie_s * 1e3:.1f} ms ({[round(sample.value / 1e6) for sample in pcie]} MB/s); {nvml.unavailable}",
+    )
     assert costs_s["utilisation and memory"] < 0.005 and costs_s["power, clocks and the rest"] < 0.05

@@ -227,6 +227,10 @@ def test_a_trial_that_ends_before_its_first_step_keeps_what_was_sampled(library_
     assert sample_trial(library_folder, tmp_path, None)["utilisations"] == 6
 
 
+def test_a_machine_without_a_gpu_has_one_reason(library_folder, tmp_path):
+    assert list(sample_trial(library_folder, tmp_path, [], FAKE_NVML_COUNT="0")["unavailable"]) == ["gpu"]
+
+
 def test_a_gpu_that_cannot_be_found_is_a_reason_and_no_other_is_shown_for_it(library_folder, tmp_path):
     found = sample_trial(library_folder, tmp_path, [(0, "eeeeeeee-1111")])
     assert found["keys"] == []
