@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from loaderscope.analysis.configs import enumerated
 
+ALWAYS_IMPORTED = "torch"
+"""By every script with a loader, and heavier than most."""
+
 SERVER_KNOWS_PATH_SINCE = (3, 13, 8)
 """Before, a fork server looks for what it preloads in its working directory and what is installed, not beside the script."""
 

@@ -12,10 +12,22 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loaderscope.analysis.controls import Control
+from loaderscope.analysis.main_import import heaviest_line
 from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
-from loaderscope.analysis.startup_costs import Group, PerWorker, StartCost, find_costs, find_per_worker, group, median
+from loaderscope.analysis.startup_costs import (
+    FIRST_WORKER,
+    Group,
+    PerWorker,
+    StartCost,
+    find_costs,
+    find_per_worker,
+    group,
+    median,
+    phase_seconds,
+    starts,
+)
 from loaderscope.analysis.startup_remedies import Remedy, Setting, agree, find_remedies, in_words, setting_of
 
 __all__ = [
@@ -175,17 +187,29 @@ def summarise(groups: Sequence[Group], costs: Sequence[StartCost], remedies: Seq
 
 
 def _cause(one: Group, cost: StartCost) -> str:
-    """What most of the start is, for starts that import the script again."""
+    """What most of the start is, for starts that import the script again: an import, a line of the script, or what is sent."""
     if not cost.main_import_s or not cost.start_s:
         return ""
-    share = min(1.0, cost.main_import_s / cost.start_s)
-    rows = [row for trial in one.trials if trial.startup is not None for row in trial.startup.imports]
-    heaviest = max(rows, key=lambda row: row.total_s, default=None)
-    first_s = median(trial.epochs[0].first_batch_s for trial in one.trials)
-    if heaviest is None or not first_s:
-        return f", of which {share_text(share)} is importing the script again"
-    of_it = median(row.total_s for row in rows if row.name == heaviest.name) or 0.0
-    return f", of which {share_text(min(1.0, of_it / first_s))} is importing {heaviest.name} again"
+    causes = [_heaviest(trial) for trial in one.trials]
+    what = max(causes, key=lambda cause: cause[1])[0]
+    seconds, start_s = median(seconds for named, seconds in causes if named == what), median(starts(trial)[0] for trial in one.trials)
+    return f", of which {share_text(min(1.0, (seconds or 0.0) / start_s))} is {what}" if start_s else ""
+
+
+def _heaviest(trial: TrialResult) -> tuple[str, float]:
+    """What took longest in the first start of workers that import the script again, and its seconds."""
+    startup = trial.startup
+    sent_s = sum(phase_seconds(trial, 0, process, "pickle", "unpickle") or 0.0 for process in ("main", FIRST_WORKER))
+    found = [("pickling what each worker is sent and unpickling it there", sent_s)]
+    root = max((row for row in (startup.imports if startup else ()) if row.parent is None), key=lambda row: row.total_s, default=None)
+    line = heaviest_line(startup.lines) if startup else None
+    if root is not None:
+        found.append((f"importing {root.name} again", root.total_s))
+    if line is not None:
+        found.append((f"running line {line.line} of the script again, {line.text}", line.seconds - line.import_s))
+    if root is None and line is None:
+        found.append(("importing the script again", phase_seconds(trial, 0, FIRST_WORKER, "main_import") or 0.0))
+    return max(found, key=lambda cause: cause[1])
 
 
 def _saved_by_persistence(remedies: Sequence[Remedy], cost: StartCost, train_epochs: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.culprit import dominating_part
-from loaderscope.analysis.findings.startup_causes import remedy
+from loaderscope.analysis.findings.startup_causes import LINE_REMEDY, MIN_LINE_S, remedy
 from loaderscope.analysis.main_import import heaviest_line
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
@@ -97,7 +97,14 @@ def imports_sentence(result: TrialResult | None) -> str:
     roots = sorted((cost for cost in result.startup.imports if cost.parent is None), key=lambda cost: -cost.total_s)
     named = enumerated([f"{cost.name} {duration_text(cost.total_s)}" for cost in roots[:3]])
     whole = duration_text(sum(cost.total_s for cost in roots))
-    return f"Trial {result.id}: the worker of the first batch spent {whole} on imports when it imported the script again: {named}."
+    text = f"Trial {result.id}: the worker of the first batch spent {whole} on imports when it imported the script again: {named}."
+    line = heaviest_line(result.startup.lines)
+    line_s = 0.0 if line is None else line.seconds - line.import_s
+    return (
+        f"{text} Line {line.line} of the script took {duration_text(line_s)} besides."
+        if line is not None and line_s >= MIN_LINE_S
+        else text
+    )
 
 
 def lines_sentence(result: TrialResult | None) -> str:
@@ -106,9 +113,10 @@ def lines_sentence(result: TrialResult | None) -> str:
     if line is None or result is None:
         return ""
     own = duration_text(line.seconds - line.import_s)
-    return (
+    text = (
         f"Trial {result.id}: every worker runs the script's top level again; its costliest line besides imports is {line.line}, with {own}."
     )
+    return f"{text} {LINE_REMEDY}" if line.seconds - line.import_s >= MIN_LINE_S else text
 
 
 def per_worker_sentence(experiment: StartupExperiment) -> str:

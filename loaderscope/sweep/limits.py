@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.preloading import ScriptImport, seconds_of
+from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
 from loaderscope.sweep.controls import PRELOAD_RUNS
@@ -37,7 +37,6 @@ SPAWN_END_SECONDS = 0.45  # its interpreter ends in order, while a worker of a f
 TRIAL_OVERHEAD_SECONDS = 0.4  # between trials: the agent's answer, the last records, sampling
 FRESH_AGENT_SECONDS = 1.3  # an interpreter that loads the script, without the imports
 
-_TORCH = "torch"
 _SAFE_PART = 0.95  # of what is available; a forecast is no promise
 
 
@@ -64,7 +63,7 @@ class DataCost:
 
     def import_seconds(self, preloaded: Sequence[str] = ()) -> float:
         """What a process spends on importing what is not there already."""
-        return seconds_of(self.imports or (ScriptImport(_TORCH, IMPORT_SECONDS),), preloaded)
+        return seconds_of(self.imports or (ScriptImport(ALWAYS_IMPORTED, IMPORT_SECONDS),), preloaded)
 
     def preload_seconds(self, preloaded: Sequence[str]) -> float:
         """What a fork server spends on importing these beforehand."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.analysis.configs import enumerated
-from loaderscope.analysis.preloading import ForkServer, ScriptImport
+from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ForkServer, ScriptImport
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.request import Axes, Request
 
@@ -24,8 +24,6 @@ SERVER_STARTS = 3
 
 HEAVY_IMPORT_S = 0.05
 """A module that takes less is not worth preloading."""
-
-ALWAYS_IMPORTED = "torch"  # by every script with a loader, and heavier than most
 
 _FIXED_AXES = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "backend")
 

@@ -231,7 +231,8 @@ def test_imports_get_advice_only_where_they_take_a_part_of_the_start():
     assert "--forkserver-preload torch,mine" in paid("forkserver", [mine, torch])
     assert "--forkserver-preload torch)" in paid("forkserver", [mine, torch], server=elsewhere)
     assert "Imports that only the training needs" in paid("forkserver", [mine], server=elsewhere)
-    assert "Imports that only the training needs" in paid("spawn", [torch])
+    assert "Imports that only the training needs" in paid("spawn", [torch, mine])
+    assert "Imports" not in paid("spawn", [torch])  # which every loader needs
     assert "preload" not in paid("forkserver", [mine], preload=("torch",))
     assert paid("forkserver", [ImportCost("numpy", 0.1, 0.1, None, 0.1)]).endswith("saves about 26 s.")
 

@@ -6,7 +6,7 @@ import pytest
 from rows import config_of, failed
 
 from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import EpochTimes, ImportCost, Phase, Signs, Startup, TrialResult
+from loaderscope.analysis.results import EpochTimes, ImportCost, LineCost, Phase, Signs, Startup, TrialResult
 from loaderscope.analysis.sooner import imported_seconds
 from loaderscope.analysis.startup_experiment import find_experiment
 from loaderscope.analysis.startup_remedies import agree
@@ -281,6 +281,29 @@ def test_the_summary_names_the_import_what_persistent_workers_save_and_what_prel
     )
     assert "4 persistent workers save 35 s over 10 epochs" in summary
     assert "a fork server with the heavy imports preloaded saves 4 workers 3.0 s a start (1.8 s the first time" in summary
+
+
+@pytest.mark.parametrize(
+    ("machine", "lines", "cause"),
+    [
+        (
+            Machine(own_import_s=3.0),
+            [LineCost(1, "import torch", 1.2, 1.2), LineCost(7, "data = Data()", 3.0)],
+            "running line 7 of the script again",
+        ),
+        (Machine(unpickle_s=3.0, blocks=True), [], "pickling what each worker is sent and unpickling it there"),
+        (Machine(), [LineCost(7, "data = Data()", 0.1)], "importing torch again"),
+    ],
+)
+def test_the_summary_names_what_takes_longest_and_not_always_an_import(machine, lines, cause):
+    trial = machine.trial(0, 1)
+    trial = dataclasses.replace(trial, startup=dataclasses.replace(trial.startup, lines=lines))
+    summary = find_experiment([trial], CONTROLS, Asked()).summary
+    assert f"% is {cause}" in summary
+    share = int(summary.partition("of which ")[2].partition(" %")[0])
+    assert share == pytest.approx(
+        100 * max(machine.unpickle_s, machine.own_import_s if len(lines) > 1 else 0, 1.2) / trial.epochs[0].first_batch_s, abs=1
+    )
 
 
 def test_trials_that_failed_and_other_runs_give_no_experiment():

@@ -25,7 +25,7 @@ from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.startup import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
 from loaderscope.gui.report.blocks import Picture, Table
 from loaderscope.gui.report.startup import startup_blocks
-from loaderscope.gui.startup_words import sent_sentence
+from loaderscope.gui.startup_words import imports_sentence, lines_sentence, sent_sentence
 from loaderscope.gui.subjects import chart_subject
 from loaderscope.session.verdict import judge
 from loaderscope.sweep.request import Axes
@@ -99,6 +99,15 @@ def panel(qtbot):
 def filled(panel, run, results):
     panel.show_results(results, 1, run, judge(run, results).experiment)
     return panel
+
+
+def test_a_line_that_takes_long_is_told_where_imports_are_shown_and_with_what_helps(results):
+    assert "line" not in imports_sentence(results[1]).lower()
+    assert "Move it" not in lines_sentence(results[1])
+    costly = dataclasses.replace(results[1].startup, lines=[LineCost(9, "TABLE = build()", 2.0, 0.5)])
+    result = dataclasses.replace(results[1], startup=costly)
+    assert imports_sentence(result).endswith("Line 9 of the script took 1.50 s besides.")
+    assert "line besides imports is 9, with 1.50 s. Move it below `if __name__" in lines_sentence(result).replace("costliest ", "")
 
 
 def painted(paint, data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.preloading import ALWAYS_IMPORTED
 from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import Culprit, Finding, SettingResult
@@ -72,7 +73,9 @@ def _about_imports(context: Context, setting: SettingResult) -> str:
     found = [name for name in names if context.server is None or context.server.finds(name)]
     if config.start_method == "forkserver" and found and not config.forkserver_preload:
         return f" Preloading {enumerated(found)} in the fork server (--forkserver-preload {','.join(found)}) makes each start cheaper."
-    return " Imports that only the training needs can move from the top of the script to where they are used."
+    if any(name != ALWAYS_IMPORTED for name in names):
+        return " Imports that only the training needs can move from the top of the script to where they are used."
+    return ""
 
 
 def _first_batch_when_persistent(context: Context, setting: SettingResult) -> float:

@@ -16,6 +16,7 @@ MIN_IMPORT_S = 1.0
 MIN_IMPORT_PART = 0.4
 """Of the time to the first batch."""
 MIN_LINE_S = 0.5
+LINE_REMEDY = 'Move it below `if __name__ == "__main__":` or into a function, or build it in the worker when it is first needed.'
 
 Cause = Callable[[Context, SettingResult, Startup], Finding | None]
 
@@ -92,9 +93,8 @@ def _expensive_line(context: Context, setting: SettingResult, startup: Startup) 
         f"With {context.name_of(setting.config)} every worker runs the script's top level again, and line {line.line} of it, "
         f"{line.text}, takes {duration(seconds)} there, imports not counted."
     )
-    advice = 'Move it below `if __name__ == "__main__":` or into a function, or build it in the worker when it is first needed.'
     evidence = {"line": line.line, "text": line.text, "seconds": seconds}
-    return Finding("expensive-top-level", context.severity_of(setting), setting.trials, message, evidence, advice)
+    return Finding("expensive-top-level", context.severity_of(setting), setting.trials, message, evidence, LINE_REMEDY)
 
 
 def _heavy_import(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
