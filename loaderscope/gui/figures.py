@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QRectF, QSize, QSizeF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QGuiApplication, QImage, QPageLayout, QPageSize, QPaintDevice, QPainter, QPdfWriter
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontDatabase,
+    QFontInfo,
+    QFontMetricsF,
+    QGuiApplication,
+    QImage,
+    QPageLayout,
+    QPageSize,
+    QPaintDevice,
+    QPainter,
+    QPdfWriter,
+)
 from PySide6.QtSvg import QSvgGenerator
 
 from loaderscope import __version__
@@ -31,6 +46,8 @@ PDF_DPI = 1200
 _CAPTION_FONT_PX = 11
 _CAPTION_PAD_PX = 12
 _WRAPPED = int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap)
+
+_FAMILY = re.compile(r'font-family="([^"]*)"')
 
 _application: QGuiApplication | None = None
 
@@ -113,6 +130,7 @@ class Figure:
                 part.write_bytes(png_bytes(self.image(scale)))
             elif suffix == ".svg":
                 self._paint_on(svg_device(part, self.size, self.title, self.caption), 1.0)
+                part.write_bytes(_with_known_fonts(part.read_bytes().decode("utf-8")).encode("utf-8"))
             else:
                 self._paint_on(self._pdf_device(part), PDF_DPI / DPI)
         return target
@@ -161,6 +179,16 @@ def svg_device(path: pathlib.Path, size: QSizeF, title: str, description: str) -
     generator.setTitle(title)
     generator.setDescription(description)
     return generator
+
+
+def _with_known_fonts(drawing: str) -> str:
+    """An SVG whose fonts are named as they are in other programs, too: what the system's names stand for, and else that kind of font."""
+    fixed = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family()
+    for name in set(_FAMILY.findall(drawing)):
+        family = html.unescape(name)
+        known = f"'{html.escape(QFontInfo(QFont(family)).family())}', {'monospace' if family == fixed else 'sans-serif'}"
+        drawing = drawing.replace(f'font-family="{name}"', f'font-family="{known}"')
+    return drawing
 
 
 @contextmanager

@@ -179,6 +179,16 @@ def test_charts_of_similar_runs_have_the_same_axes():
         assert images[0] != images[1] and labels[0] == labels[1] and sides[0] == sides[1], paint
 
 
+def test_the_last_value_of_an_axis_is_not_cut_off():
+    config = setting(1, 1).config
+    phases = [Phase(0, "worker-0", "main_import", 0.0, 0.17)]
+    data = startup_data([TrialResult(0, 0, "ok", config, first_batch_s=0.17, startup=Startup(1.0, None, phases))])
+    image, _ = painted(paint_startup, data)
+    lines = range(image.height() - 34, image.height())
+    inked = [x for x in range(image.width()) if any(image.pixelColor(x, y).lightness() < 160 for y in lines)]
+    assert image.width() - 30 < max(inked) < image.width() - 2
+
+
 def test_growth_that_nobody_gave_a_reason_for_is_only_not_available():
     memory = Memory(100, [WorkerMemory(0, 10, 10, 10)])
     assert next(sentence for sentence, _ in notes(MemoryData(memory=memory))) == "growth: not available"

@@ -16,18 +16,18 @@ import xml.etree.ElementTree
 import pytest
 import support_session
 from PySide6.QtCore import QRectF
-from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtGui import QColor, QFontDatabase, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
 from synthetic import MS
 from synthetic import make_trace as make_synthetic
 
 from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.figures import Figure
-from loaderscope.gui.report.blocks import Facts, Picture, Report, Section, Table, TableRow, Words, unbroken
+from loaderscope.gui.report.blocks import Facts, Listing, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.pictures import draw, timeline_of
 from loaderscope.gui.report.pieces import Piece, pieces_of
-from loaderscope.gui.report.sheet import WIDTH_PX, in_pages, write_pdf
+from loaderscope.gui.report.sheet import WIDTH_PX, in_pages, tall_page, write_pdf
 from loaderscope.gui.report.web import to_html
 from loaderscope.gui.report.writing import write_report, write_timeline
 from loaderscope.gui.timeline.arrows import LateArrows
@@ -329,6 +329,16 @@ def test_a_report_shows_what_kept_late_batches(tmp_path):
     assert pictures[0] != pictures[1]
 
 
+def test_other_programs_know_the_fonts_of_a_drawing(tmp_path):
+    """Not every one knows the names that stand for a font of this system, such as “Sans Serif”."""
+    report = Report("t", "s.py", "words", (Section("A", (Listing("in columns"),)),), "")
+    tall_page(report).write(tmp_path / "r.svg")
+    families = {element.get("font-family") for element in xml.etree.ElementTree.parse(tmp_path / "r.svg").iter()} - {None}
+    fonts = {family.rpartition(", ")[2]: family.partition(",")[0].strip("'") for family in families}
+    assert set(fonts) == {"sans-serif", "monospace"}
+    assert set(fonts.values()) <= set(QFontDatabase.families())
+
+
 def test_two_processes_write_the_same_bytes(session, tmp_path):
     code = """
 import sys
@@ -377,16 +387,19 @@ def test_a_recommendation_is_told_once(session):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-@pytest.mark.parametrize(("window", "figure"), [(500, 640), (1280, 960)])
+@pytest.mark.parametrize(("window", "figure"), [(500, 640), (1100, 960), (1280, 960)])
 def test_in_a_browser_nothing_is_wider_than_the_window(session, tmp_path, window, figure):
     """Tables and figures that need more room are scrolled by themselves; figures are as wide as they were painted, or still readable."""
-    write_report(session, [tmp_path / "r.html"])
+    with SessionFile.open(session) as opened:
+        report = gather(opened)
+    titles = tuple(f"column {number}" for number in range(24))
+    wide = Section("Wide", (Table(titles, titles, (TableRow(titles),)),))
     measure = """<script>addEventListener("load", () => {
         const sizes = [...document.images].map(image => [image.getBoundingClientRect().width, image.naturalWidth]);
         document.body.innerHTML = JSON.stringify([document.documentElement.scrollWidth <= innerWidth, sizes]);
     });</script>"""
     page = tmp_path / "measured.html"
-    page.write_text((tmp_path / "r.html").read_text("utf-8") + measure, "utf-8")
+    page.write_text(to_html(dataclasses.replace(report, sections=(*report.sections, wide))) + measure, "utf-8")
     options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={window},900")
     done = subprocess.run([CHROMIUM, *options, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=60)
     fits, sizes = json.loads(re.search(r"<body>(.*)</body>", done.stdout)[1])

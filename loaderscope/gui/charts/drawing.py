@@ -15,6 +15,10 @@ _ENDS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 """Ends of axes: with fewer of them more runs have the same axes, with more of them less room is left empty."""
 
 
+_OVERHANG_PX = 12.0
+"""So far the last value of the bottom axis may reach beyond the area."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Hit:
     """A part of a chart that answers the mouse: what it says, and the trial it stands for."""
@@ -107,11 +111,12 @@ def draw_bottom_axis(
             painter.drawLine(QPointF(x, frame.area.top()), QPointF(x, frame.area.bottom()))
         label = text(value)
         width = metrics.horizontalAdvance(label)
-        if x - width / 2 < taken + 6:
+        left = min(x - width / 2, frame.area.right() + _OVERHANG_PX - width)
+        if left < taken + 6:
             continue
-        taken = x + width / 2
+        taken = left + width
         painter.setPen(QColor(palette.muted))
-        painter.drawText(QPointF(x - width / 2, frame.area.bottom() + metrics.ascent() + 4), label)
+        painter.drawText(QPointF(left, frame.area.bottom() + metrics.ascent() + 4), label)
     box = QRectF(frame.area.left(), frame.area.bottom() + metrics.height() + 5, frame.area.width(), metrics.height())
     painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter, elided(painter, title, box.width()))
 

@@ -31,14 +31,17 @@ figure {{ margin: 12px 0; background: {LIGHT.base}; border: 1px solid {LIGHT.bor
 figure img {{ width: 100%; height: auto; display: block; }} figcaption {{ color: {LIGHT.muted}; font-size: 13px; padding: 4px 4px 0; }}
 .pair {{ display: grid; grid-template-columns: 1fr 1fr; gap: 12px; margin: 12px 0; }} .pair figure {{ margin: 0; min-width: 0; }}
 .alone {{ max-width: {ALONE_PX + 18}px; }}
-table {{ border-collapse: collapse; background: {LIGHT.base}; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: 4px 10px; border-bottom: 1px solid {LIGHT.grid}; text-align: right; white-space: nowrap; }}
+table {{ border-collapse: collapse; background: {LIGHT.base}; font-size: 14px; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 4px 8px; border-bottom: 1px solid {LIGHT.grid}; text-align: right; white-space: nowrap; }}
 thead th {{ border-bottom: 1px solid {LIGHT.border}; }} tr.best td {{ background: #e3f0f9; font-weight: 600; }}
 th.name, td.name {{ text-align: left; white-space: normal; min-width: 90px; }}
 td.note {{ text-align: left; white-space: normal; color: {LIGHT.muted}; }}
 table.facts th {{ text-align: left; font-weight: inherit; color: {LIGHT.muted}; vertical-align: top; }}
 table.facts td {{ text-align: left; white-space: normal; }} .scroll {{ overflow-x: auto; }} section > .scroll {{ margin: 12px 0 14px; }}
 pre {{ background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius: 4px; padding: 8px; overflow-x: auto; font-size: 13px; }}
+@media screen and (min-width: 1100px) {{ /* a wide table goes on to the right, where the window is wider than the text */
+  section > .scroll {{ width: max-content; max-width: max(100%, calc(50vw + {_CONTENT_PX // 2 - 40}px)); }}
+}}
 @media screen and (max-width: 800px) {{
   main {{ padding: 18px 12px 32px; }} .pair {{ display: block; }} .pair figure {{ margin: 12px 0; }}
   figure img {{ min-width: {_READABLE_PX}px; }} .pair img, .alone img {{ min-width: {HALF_PX}px; }}
