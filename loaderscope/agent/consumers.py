@@ -17,6 +17,7 @@ _MATRIX_SIZE = 2048
 _WARM_S = 0.5  # a GPU takes a few tenths of a second to raise its clocks
 _CALIBRATION_S = 0.05
 _CALIBRATION_ROUNDS = 5
+_CALIBRATION_BATCHES = 10  # whose load is measured at once, to tell what one takes
 
 
 def has_step(namespace: Mapping[str, Any]) -> bool:
@@ -94,16 +95,21 @@ def _device_load(seconds: float, device: Optional[str], notes: List[str]) -> Ste
         synchronize(where)
         return (time.perf_counter_ns() - start_ns) / 1e9
 
-    product_s = _calibrate(measure)
-    products = max(1, round(seconds / product_s)) if seconds else 0
+    products = seconds / _calibrate(measure)
     if products:
-        taken = sorted(measure(products) for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2]
+        many = max(1, round(products * _CALIBRATION_BATCHES))
+        taken = sorted(measure(many) / many for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2] * products
         notes.append(
-            "The synthetic load of %g ms takes %.3g ms a batch on %s: %d matrix products." % (seconds * 1e3, taken * 1e3, where, products)
+            "The synthetic load of %g ms takes %.3g ms a batch on %s: %.3g matrix products." % (seconds * 1e3, taken * 1e3, where, products)
         )
+    owed = 0.0
 
     def step(batch: Any) -> None:
-        for _ in range(products):
+        nonlocal owed
+        owed += products  # what is left of a product counts for the next batch: on a slow device they are few
+        count = int(owed)
+        owed -= count
+        for _ in range(count):
             torch.mm(matrix, matrix, out=out)
 
     return step

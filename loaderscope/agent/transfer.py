@@ -45,7 +45,8 @@ class Transfer:
                 _set_index(index)
         stream.wait_stream(self.stream)
         for tensor in _tensors(moved):
-            tensor.record_stream(stream)  # or its memory would be given to the next copy while the step still reads it
+            if tensor.device == self.stream.device:  # an object may have left some of its tensors behind
+                tensor.record_stream(stream)  # or its memory would be given to the next copy while the step still reads it
         return moved
 
 

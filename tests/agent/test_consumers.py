@@ -50,6 +50,19 @@ def test_what_the_load_really_takes_is_told(small_load):
     assert note.startswith("The synthetic load of 3 ms takes ") and "a batch on cpu: " in note
 
 
+def test_parts_of_a_product_are_not_lost(small_load, monkeypatch):
+    monkeypatch.setattr(consumers, "_calibrate", lambda measure: 0.004)
+    step = consumers.make_step(Consumer("cuda", 6.0), {}, None, [])
+    products = []
+    monkeypatch.setattr(torch, "mm", lambda *_, out: products.append(1))
+    counts = []
+    for _ in range(8):
+        products.clear()
+        step(None)
+        counts.append(len(products))
+    assert counts == [1, 2] * 4  # one and a half a batch
+
+
 def test_a_load_of_no_time_does_nothing(small_load):
     notes = []
     consumers.make_step(Consumer("cuda", 0.0), {}, None, notes)(None)

@@ -291,10 +291,10 @@ def test_a_synthetic_load_takes_about_the_time_that_was_asked_for(tmp_path):
     text = COMPUTE.partition("    def make_train_step")[0]
     result, trace = run(tmp_path, text, consumer=Consumer("cuda", 10.0), device="cuda", batches=100)
     steps = spans_of(trace, "device-step", State.DEVICE_STEP)
-    median_ms = float(np.median(steps.end_ns - steps.start_ns)) / 1e6
-    say(f"asked for 10 ms, {median_ms:.2f} ms on the device; {[note for note in result.notes if 'synthetic' in note]}")
+    mean_ms = float(np.mean(steps.end_ns[5:] - steps.start_ns[5:])) / 1e6
+    say(f"asked for 10 ms, {mean_ms:.2f} ms on the device; {[note for note in result.notes if 'synthetic' in note]}")
     assert_adds_up(result)
-    assert median_ms == pytest.approx(10.0, rel=0.15)
+    assert mean_ms == pytest.approx(10.0, rel=0.15)
 
 
 def test_the_trials_gpu_is_found_by_its_uuid_and_sampled(compute_run):

@@ -55,6 +55,8 @@ def test_overlapped_copies_are_issued_on_their_stream_and_the_step_waits_for_the
             told.append(f"{self.name} waits for {other.name}")
 
     class Image:
+        device = Stream.device
+
         def to(self, device, non_blocking):
             told.append(f"copied on {current[0].name}, non_blocking={non_blocking}")
             return self
@@ -73,7 +75,16 @@ def test_overlapped_copies_are_issued_on_their_stream_and_the_step_waits_for_the
     monkeypatch.setattr(torch.accelerator, "set_stream", set_stream)
     monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: device_index[0])
     monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: device_index.__setitem__(0, index))
-    pair = Pair(Image(), {"again": Image()})
+    class Graph:
+        """Moves itself but for a tensor of its own."""
+
+        def __init__(self):
+            self.edges = torch.zeros(3)
+
+        def to(self, device, non_blocking):
+            return self
+
+    pair = Pair(Image(), {"again": Image(), "graph": Graph()})
     assert type(transfer.Transfer("meta", "overlapped")(pair)) is Pair
     copied = "copied on copies, non_blocking=True"
     assert told == [copied, copied, "steps waits for copies", "kept for steps", "kept for steps"]
