@@ -75,6 +75,7 @@ def test_overlapped_copies_are_issued_on_their_stream_and_the_step_waits_for_the
     monkeypatch.setattr(torch.accelerator, "set_stream", set_stream)
     monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: device_index[0])
     monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: device_index.__setitem__(0, index))
+
     class Graph:
         """Moves itself but for a tensor of its own."""
 
