@@ -56,6 +56,12 @@ def remedy_verdict(remedy: Remedy) -> str:
     return f"{size}, noise" if abs(apart) <= (remedy.noise_s or 0.0) else f"{size} than predicted"
 
 
+def slowest_start(results: Sequence[TrialResult]) -> TrialResult | None:
+    """The trial whose first batch came last."""
+    told = [result for result in results if result.startup is not None and result.first_batch_s is not None]
+    return max(told, key=lambda result: result.first_batch_s or 0.0, default=None)
+
+
 def culprit_sentence(result: TrialResult | None) -> str:
     """What most of the time to the first batch goes into, how much is explained, and the tool's own part."""
     if result is None or result.startup is None:

@@ -228,7 +228,7 @@ def paid(method, imports, preload=None, server=None):
 def test_imports_get_advice_only_where_they_take_a_part_of_the_start():
     torch, mine = ImportCost("torch", 0.4, 1.3, None, 0.1), ImportCost("mine", 0.4, 0.9, None, 0.1)
     elsewhere = ForkServer("/project/train.py", "/elsewhere", "3.12.1", frozenset({"mine"}))
-    assert "--forkserver-preload torch,mine" in paid("forkserver", [mine, torch])
+    assert "--forkserver-preload torch,mine) spares each start up to 2.2 s of imports." in paid("forkserver", [mine, torch])
     assert "--forkserver-preload torch)" in paid("forkserver", [mine, torch], server=elsewhere)
     assert "Imports that only the training needs" in paid("forkserver", [mine], server=elsewhere)
     assert "Imports that only the training needs" in paid("spawn", [torch, mine])

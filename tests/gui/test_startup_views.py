@@ -175,6 +175,14 @@ def test_the_sentence_names_the_culprit_what_is_explained_and_the_own_part(fille
     assert "93 % explained" in text and "4.0 ms of it Loaderscope's own" in text
 
 
+def test_of_every_setting_the_slowest_start_is_told_where_the_chosen_trial_starts_no_worker(filled, results):
+    assert filled.sentence.whole.startswith("Trial 1:")
+    filled.show_trial(0)
+    assert filled.sentence.whole.startswith("Trial 3: first batch after 3.00 s")
+    filled.show_view(PHASES, PROCESSES)
+    assert filled.sentence.whole.startswith("Trial 0:")
+
+
 # Tables
 
 

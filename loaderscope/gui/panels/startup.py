@@ -222,7 +222,9 @@ class StartupPanel(QWidget):
             self.chart.set_data(startup_data_of_trial(result) if result is not None else StartupData())
         self._give_chart_its_height()
         if self.chart.data.bars:
-            return "", startup_words.culprit_sentence(result)
+            starts = result is not None and result.config.num_workers
+            told = result if starts or part == PROCESSES else startup_words.slowest_start(self._results)
+            return "", startup_words.culprit_sentence(told)
         if not any(result.startup is not None for result in self._results):
             return EMPTY[PHASES], ""
         if part == SETTINGS:

@@ -43,8 +43,7 @@ def startup_blocks(run: Run, results: Sequence[TrialResult], experiment: Startup
     blocks: list[Block] = []
     bars = startup_data(results)
     if bars.bars:
-        slowest = max((result for result in results if result.startup is not None), key=lambda result: result.first_batch_s or 0.0)
-        blocks.append(Words(html.escape(startup_words.culprit_sentence(slowest))))
+        blocks.append(Words(html.escape(startup_words.culprit_sentence(startup_words.slowest_start(results)))))
         height = max(270, bars_height_px(bars))
         caption = "Time from iter() to the first batch, by phase, of the first worker of every setting"
         blocks.append(Picture(caption, lambda width: chart_figure(paint_startup, bars, size=(width, height)), told_startup(bars)))
