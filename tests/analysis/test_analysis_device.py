@@ -65,6 +65,9 @@ def test_the_mark_is_passed_from_90_percent_on_and_the_cheapest_setting_that_pas
     found = findings(rows, Consumer("sleep", 20.0))["accelerator-kept-busy"]
     assert found.message.endswith("busy 93 % of the time with 1 worker: passes the mark of 90 %.")
     assert "accelerator-idles" not in findings([made_up(0, config_of(1), 100.0)], Consumer("script"))
+    rows[0] = dataclasses.replace(rows[0], accelerator_share=0.8997)
+    found = findings(rows, Consumer("sleep", 20.0))["accelerator-idles"]
+    assert found.message.endswith("busy 89.9 % of the time with 1 worker: misses the mark of 90 %.")
 
 
 def test_an_exact_window_is_told_beside_the_upper_bound():

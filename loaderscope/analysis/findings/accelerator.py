@@ -5,6 +5,8 @@ The mark is that of MLPerf Storage, which asks for 90 % of accelerator utilisati
 
 from __future__ import annotations
 
+import math
+
 from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.quantities import share_text
@@ -21,7 +23,7 @@ def find(context: Context) -> list[Finding]:
     share, name = subject.accelerator_share, context.name_of(subject.config)
     passes = share >= PASS_MARK
     verdict = f"passes the mark of {share_text(PASS_MARK)}" if passes else f"misses the mark of {share_text(PASS_MARK)}"
-    message = f"An accelerator that needs {consumer.ms:g} ms a batch would be busy {share_text(share)} of the time with {name}: {verdict}."
+    message = f"An accelerator that needs {consumer.ms:g} ms a batch would be busy {_beside_mark(share)} of the time with {name}: {verdict}."
     others = [
         setting
         for setting in context.settings
@@ -35,3 +37,9 @@ def find(context: Context) -> list[Finding]:
         advice = f"It is passed with {names}." if cheapest else "No measured setting passes it."
     evidence = {"accelerator_share": share, "step_ms": consumer.ms, "mark": PASS_MARK, "passes": passes}
     return [Finding("accelerator-kept-busy" if passes else "accelerator-idles", "info", subject.trials, message, evidence, advice)]
+
+
+def _beside_mark(share: float) -> str:
+    """The share, never rounded up to the mark that it misses."""
+    text = share_text(share)
+    return f"{math.floor(share * 1000) / 10:.1f} %" if share < PASS_MARK and text == share_text(PASS_MARK) else text
