@@ -36,6 +36,7 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("open_script", "Open script", "Choose the Python script whose DataLoader is to be profiled", "&File", ("Ctrl+O",)),
     Command("open_session", "Open session", "Open a saved .loaderscope session", "&File", ("Ctrl+Shift+O",)),
+    Command("open_recent", "Open recent", "Open a script or a session again, or a sweep that was not saved", "&File"),
     Command("open_demo", "Open the example", "Load the built-in example, a dataset of real photographs", "&File"),
     Command("save", "Save", "Save this session to a file that can be mailed and opened again", "&File", ("Ctrl+S",), separator=True),
     Command("report", "Save report…", "Write a self-contained HTML report with figures, table and findings", "&File", ("Ctrl+R",)),

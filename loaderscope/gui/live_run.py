@@ -10,10 +10,12 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.gui.ending import keep_until_ended
+from loaderscope.gui.recent import WINDOW_PREFIX
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import RunThread
 from loaderscope.session.file import Mark
 from loaderscope.sweep.request import Request
+from loaderscope.sweep.scratch import base_folder, claim
 
 FAST_MS = 40
 SLOW_MS = 250
@@ -60,7 +62,8 @@ class LiveRun(QObject):
         """Runs a sweep; the state grows as it goes on."""
         self.stop()
         folder = self._folder
-        self._folder = tempfile.TemporaryDirectory(prefix="loaderscope-window-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(prefix=WINDOW_PREFIX, dir=base_folder(), ignore_cleanup_errors=True)
+        claim(Path(self._folder.name))
         if folder is not None:
             folder.cleanup()
         self._thread = RunThread(request, Path(self._folder.name) / f"{Path(request.script).stem}.loaderscope")

@@ -22,6 +22,7 @@ from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.look import Look
 from loaderscope.gui.mark_book import CompleteFile, GrowingFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
+from loaderscope.gui.recent import Recent
 from loaderscope.gui.run_state import RunState, Snapshot, rows_of
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
@@ -67,9 +68,11 @@ class MainWindow(QMainWindow):
         self._marks = MarkBook(self._tell.problem, self._marks_changed)
         self._reading = TraceReading(self._take_read, self)
         self.comparison = Comparison(self.views.pair, self.views.compare, self.views.show_message)
+        self.recent = Recent(self, settings, self.open_path)
         self.help = HelpOverlay(self)
         self.commands = CommandSet(self, self.views.timeline, handlers_of(self))
         self.palette_box = CommandPalette(self.commands, self)
+        self.commands["open_recent"].setMenu(self.recent.menu)
         self.views.add_commands(self.commands)
         self.figures.add_charts(self.findChildren(Chart), [self.commands["copy_figure"], self.commands["export"]])
         Dropping(self, self.open_path)
@@ -79,6 +82,7 @@ class MainWindow(QMainWindow):
         self.look = Look(self, self.views, self.commands, settings)
         self._show_progress()
         self.views.timeline.setFocus()
+        self.views.show_message(self.recent.notice)
 
     @property
     def state(self) -> RunState:
@@ -93,6 +97,7 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         views = self.views
         self.setup.changed.connect(self._setup_changed)
+        self.setup.opened.connect(self.recent.add)
         self.setup.outputRead.connect(lambda lines: views.log.add([LogLine(line.time_ns, line.stream, line.text) for line in lines]))
         self.setup.sweep_panel.startRequested.connect(self.starting.sweep)
         self.setup.sweep_panel.startupRequested.connect(self.starting.experiment)
@@ -134,6 +139,7 @@ class MainWindow(QMainWindow):
         except SessionError as error:
             self._tell.problem(str(error))
             return
+        self.recent.add(opened.path)
         self._marks.show(opened)
         self._close_session()
         self._session = opened
@@ -334,6 +340,7 @@ class MainWindow(QMainWindow):
         if target is None:
             return False
         self._unsaved = False
+        self.recent.add(target)
         self.setWindowTitle(f"{target.name} – Loaderscope")
         return True
 

@@ -35,9 +35,10 @@ class _UnwantedError(Exception):
 
 
 class Setup(QObject):
-    """Owns the two panels and what is known about the script. `changed` when `problem` may differ."""
+    """Owns the two panels and what is known about the script. `changed` when `problem` may differ; `opened` with a script's path."""
 
     changed = Signal()
+    opened = Signal(str)
     outputRead = Signal(list)  # of OutputLine, printed while the script was looked at
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -113,6 +114,7 @@ class Setup(QObject):
             self.target_panel.script_args.setText(shlex.join(request.script_args))
         self._base = request
         self._wanted_target = request.target
+        self.opened.emit(request.script)
         self.reload()
         if request.axes.num_workers is not None and not request.startup:  # an experiment has axes of its own
             self.sweep_panel.show_request(request)

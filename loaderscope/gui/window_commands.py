@@ -24,6 +24,7 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
     return {
         "open_script": lambda: open_chosen(dialogs.script()),
         "open_session": lambda: open_chosen(dialogs.session()),
+        "open_recent": lambda: window.recent.menu.popup(window.mapToGlobal(window.rect().center())),
         "open_demo": lambda: window.open_request(demo_request(usable_cpus())),
         "save": window.save,
         "report": window.save_report,

@@ -33,8 +33,7 @@ class Scratch:
     def __enter__(self) -> Scratch:
         remove_leftovers(self._base)
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._base))
-        owner = {"pid": os.getpid(), "created": psutil.Process().create_time()}
-        (self.path / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
+        claim(self.path)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -50,14 +49,23 @@ class Scratch:
         shutil.rmtree(self.path / f"trial-{trial:04d}", ignore_errors=True)
 
 
+def claim(folder: Path) -> None:
+    """Notes in a folder that it is this process's."""
+    owner = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    (folder / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
+
+
+def abandoned(base: Path, prefix: str) -> list[Path]:
+    """Folders whose names begin so and whose app has ended without removing them."""
+    return [folder for folder in base.glob(prefix + "*") if _owner_is_gone(folder)]
+
+
 def remove_leftovers(base: Path) -> int:
     """Removes the folders of runs whose app has ended without doing so itself; how many."""
-    removed = 0
-    for folder in base.glob(PREFIX + "*"):
-        if _owner_is_gone(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            removed += 1
-    return removed
+    folders = abandoned(base, PREFIX)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(folders)
 
 
 def _owner_is_gone(folder: Path) -> bool:
