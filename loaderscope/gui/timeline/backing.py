@@ -39,7 +39,7 @@ _PARTS_IN_A_ROW = 200
 """After so many partial paintings of a running trial all of it is painted once, so that nothing can stay stale."""
 
 _LABEL_TURNS = 5
-"""With many lanes each label is painted anew in every fifth painting; it takes as long to read one."""
+"""With many lanes it takes so many paintings until each label was painted anew; it takes as long to read one."""
 
 _MOST_IN_PARTS = 0.8
 """When more of the view than this has changed, all of it is painted."""
@@ -74,6 +74,7 @@ class Backing:
         self._known: dict[object, int] = {}  # rows of each visible track and series that are painted
         self._open_ns: list[int] = []
         self._overview: object = None
+        self._labels: dict[str, str] = {}  # see `paint_labels`
         self._are_exact: tuple[bool, ...] = ()  # see `paint_plot_area`
 
     def invalidate(self) -> None:
@@ -169,11 +170,12 @@ class Backing:
             canvas = Canvas(painter, scene, view, layout, palette, scroll_y)
             if not is_moved or overview is not self._overview:
                 canvas.fill(0, 0, layout.width, layout.height, palette.base)
+                self._labels.clear()
                 paint_header(canvas)
                 paint_reasons(canvas)
                 self._still, self._moving = self._boxes(canvas)
             self._paint_axis(canvas)
-            paint_labels(canvas)
+            paint_labels(canvas, self._labels)
         self._overview = overview
         self._at, self._painted = self._margin, (0, layout.plot_width)
         with self._open(self._plots, font, self._at) as painter:
@@ -279,7 +281,12 @@ class Backing:
     def _paint_frame(self, canvas: Canvas) -> None:
         """The labels, whose shares follow the data, and the minimap where it has grown visibly."""
         layout = canvas.layout
-        paint_labels(canvas, self._in_a_row, _LABEL_TURNS if len(layout.rows) > 2 * _LABEL_TURNS else 1)
+        turns = _LABEL_TURNS if len(layout.rows) > 2 * _LABEL_TURNS else 1
+        turn = self._in_a_row % (turns + 1) if turns > 1 else 0
+        if turn < turns:
+            paint_labels(canvas, self._labels, turn, turns)
+        if turns > 1 and turn < turns:
+            return  # the minimap waits for its turn, too
         overview = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
         if overview is not self._overview:
             self._overview = overview

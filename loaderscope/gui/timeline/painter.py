@@ -156,8 +156,16 @@ def paint_reasons(canvas: Canvas) -> None:
     canvas.painter.restore()
 
 
-def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
-    """The label column, which stays where it is; with several turns only the rows whose turn it is."""
+def paint_labels(canvas: Canvas, painted: dict[str, str] | None = None, turn: int = 0, turns: int = 1) -> None:
+    """The label column, which stays where it is.
+
+    Args:
+        canvas: all of it.
+        painted: the second line of each row's label that is there and need not be painted again where it says the same.
+        turn: with several turns, only the rows whose turn it is are painted.
+        turns: how many there are.
+    """
+    painted = {} if painted is None else painted
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     if not canvas.is_raster:
@@ -170,12 +178,15 @@ def paint_labels(canvas: Canvas, turn: int = 0, turns: int = 1) -> None:
         for y in layout.rules:
             canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
         for placed in visible[turn % turns :: turns]:
-            _paint_label(canvas, placed)
+            second = second_line(canvas, placed)
+            if painted.get(placed.row.key) != second:
+                painted[placed.row.key] = second
+                _paint_label(canvas, placed, second)
     painter.restore()
 
 
-def _paint_label(canvas: Canvas, placed: PlacedRow) -> None:
-    palette, second = canvas.palette, second_line(canvas, placed)
+def _paint_label(canvas: Canvas, placed: PlacedRow, second: str) -> None:
+    palette = canvas.palette
     y = canvas.top + placed.y
     canvas.fill(0, y, canvas.left, placed.height, palette.base)
     width = canvas.left - 18.0
