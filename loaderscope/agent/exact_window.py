@@ -143,7 +143,8 @@ def _is_one_prepared() -> bool:
     import torch
 
     own = torch.autograd.profiler.profile  # torch.profiler.profile makes one of these
-    return any(type(found) is own and found.entered and found.kineto_results is None for found in gc.get_objects())
+    made = [found for found in gc.get_objects() if type(found) is own and found.enabled]  # others are left without further attributes
+    return any(found.entered and found.kineto_results is None for found in made)
 
 
 @contextlib.contextmanager

@@ -98,6 +98,14 @@ def test_a_step_that_profiles_itself_now_and_then_ends_the_window_only(recorded)
     run(lambda: False)  # and the script may profile again
 
 
+def test_profilers_that_do_not_run_are_in_nobodys_way(recorded):
+    off, unused = torch.autograd.profiler.profile(enabled=False), torch.profiler.profile()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as done:
+        torch.ones(3) + 1
+    assert exact_window.measure(2, 1, None, steps(9))["steps"] == 2
+    assert off is not None and unused is not None and done.key_averages()
+
+
 def test_a_script_whose_profiler_warms_up_is_left_alone(recorded):
     plan = torch.profiler.schedule(wait=0, warmup=2, active=2, repeat=1)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], schedule=plan) as own:

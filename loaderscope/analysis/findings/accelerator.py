@@ -23,7 +23,9 @@ def find(context: Context) -> list[Finding]:
     share, name = subject.accelerator_share, context.name_of(subject.config)
     passes = share >= PASS_MARK
     verdict = f"passes the mark of {share_text(PASS_MARK)}" if passes else f"misses the mark of {share_text(PASS_MARK)}"
-    message = f"An accelerator that needs {consumer.ms:g} ms a batch would be busy {_beside_mark(share)} of the time with {name}: {verdict}."
+    message = (
+        f"An accelerator that needs {consumer.ms:g} ms a batch would be busy {_beside_mark(share)} of the time with {name}: {verdict}."
+    )
     others = [
         setting
         for setting in context.settings
