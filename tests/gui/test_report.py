@@ -360,7 +360,7 @@ def test_words_stay_on_the_page_of_the_figure_that_they_are_about():
 
     report = Report("t", "s.py", "", (Section("A", (Words("apart<br>" * 30), Words("about it"), Picture("c", figure, "told"))),), "")
     pieces = pieces_of(report, WIDTH_PX, 1000.0)
-    tall = sum(piece.above + piece.height for piece in pieces[:4]) - 20
+    tall = sum(piece.above + piece.height for piece in pieces[:4]) + 20  # the words would fit, the figure does not
     pages = in_pages(pieces, tall)
     assert [len(placed) for placed in pages] == [3, 3]
     assert pages[1][0].piece is pieces[3]
