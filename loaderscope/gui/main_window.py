@@ -223,7 +223,7 @@ class MainWindow(QMainWindow):
         count, lines = self._state.log_since(self._log_count)
         self.views.log.add(lines, max(0, count - self._log_count - len(lines)))
         self._log_count = count
-        self.views.show_progress(snapshot, self.live.running, self.starting.expected_s)
+        self.views.show_progress(snapshot, self.live.running, self.starting.expectation)
         current = snapshot.current.id if snapshot.current is not None else None
         seen = (snapshot.run is None, current, len(snapshot.results))
         if seen != self._seen_results:
@@ -238,7 +238,8 @@ class MainWindow(QMainWindow):
         views.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
         views.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
         views.startup.show_results(snapshot.results, self._shown_trial, snapshot.run, verdict.experiment)
-        views.findings.set_findings(verdict.findings, verdict.recommendation, bool(snapshot.results))
+        has_measured = any(result.status == "ok" for result in snapshot.results)
+        views.findings.set_findings(verdict.findings, verdict.recommendation, has_measured)
         views.show_trials(snapshot, self._shown_trial)
         self._update_comparison()
         self._show_headline()

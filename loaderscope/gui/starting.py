@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from loaderscope.agent.messages import TrialConfig
@@ -10,6 +11,7 @@ from loaderscope.gui.panels.operators import PROFILED_STEPS
 from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.views import Views
+from loaderscope.gui.words import rough_duration_text
 from loaderscope.sweep.request import Request
 
 
@@ -19,6 +21,7 @@ class Starting:
     Attributes:
         soon: a sweep is to start as soon as the script was looked at.
         expected_s: seconds that the run is expected to take; None until that is known.
+        began_s: when it was started, by the clock of `time.monotonic`.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Starting:
         self._forecast: Callable[[], float | None] = lambda: None
         self.soon = False
         self.expected_s: float | None = None
+        self.began_s = time.monotonic()
 
     def sweep(self) -> None:
         """Runs the sweep that the panels describe."""
@@ -62,6 +66,15 @@ class Starting:
             self.soon = False
             self.sweep()
 
+    @property
+    def expectation(self) -> str:
+        """How long the run takes, as told until its first trial is done."""
+        if self.expected_s is None:
+            return ""
+        expected = rough_duration_text(self.expected_s)
+        overdue = time.monotonic() - self.began_s > self.expected_s
+        return f"longer than the {expected} that were expected" if overdue else f"about {expected} in all"
+
     def forecast_anew(self) -> bool:
         """Looks again at how long a run takes that was started before the sample was read; returns whether it did."""
         if not self._live.running or self.expected_s is not None:
@@ -78,5 +91,5 @@ class Starting:
     def _run(self, request: Request, forecast: Callable[[], float | None]) -> None:
         """`forecast` gives the seconds that the run is expected to take, as soon as they are known."""
         self._forecast = forecast
-        self.expected_s = forecast()
+        self.expected_s, self.began_s = forecast(), time.monotonic()
         self._begin(request)

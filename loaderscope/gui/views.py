@@ -252,8 +252,8 @@ class Views:
         self.trial_note.setText("")
         self.memory.set_data(MemoryData())
 
-    def show_progress(self, snapshot: Snapshot, running: bool, expected_s: float | None = None) -> None:
-        """The bar, the time left and what is being done; `expected_s`: what all was forecast to take."""
+    def show_progress(self, snapshot: Snapshot, running: bool, expectation: str = "") -> None:
+        """The bar, the time left and what is being done; `expectation`: what is told as long as the time left is not known."""
         self.progress.setVisible(running)
         total = max(1, snapshot.total)
         self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
@@ -267,7 +267,7 @@ class Views:
         elif snapshot.seconds_left is not None:
             self.time_left.setText(f"about {rough_duration_text(snapshot.seconds_left)} left")
         else:
-            self.time_left.setText("" if expected_s is None else f"about {rough_duration_text(expected_s)} in all")
+            self.time_left.setText(expectation)
 
     def show_headline(self, sentence: str) -> None:
         """The run in a sentence or two."""

@@ -102,6 +102,9 @@ def test_a_run_without_a_finished_trial_is_not_called_a_failure(window, monkeypa
     assert "Measuring." in window.views.headline.text()
     assert window.views.progress.format().startswith("0 of ")
     assert window.views.time_left.text() == "about 41 s in all"
+    window.starting.began_s -= 42.0
+    window._show_progress()
+    assert window.views.time_left.text() == "longer than the 41 s that were expected"
 
 
 def test_a_point_of_the_chart_leads_to_its_trial(qtbot, window, session):
@@ -297,6 +300,15 @@ def test_a_stopped_run_tells_what_is_done(window, session):
     for results, text in (((stopped,), "stopped: no trial is done"), ((snapshot.results[0], stopped), "stopped: 1 done")):
         window.views.show_progress(dataclasses.replace(snapshot, results=results, cancelled=True), running=False)
         assert window.views.time_left.text() == text
+
+
+def test_where_no_trial_came_to_its_end_nothing_is_said_to_be_right(window):
+    run = support_session.make_run()
+    window._show_state(RunState(), "x")
+    window.state.begin(run)
+    window.state.end_trial(TrialResult(0, 0, "cancelled", run.plan[0].config), None)
+    window._show_progress()
+    assert "Nothing is wrong" not in window.views.findings.view.toPlainText()
 
 
 def test_the_traceback_of_a_failed_trial_stands_in_the_log(window, tmp_path):

@@ -13,7 +13,7 @@ from loaderscope.gui.palette import Palette
 from loaderscope.gui.theme import current_palette
 from loaderscope.gui.words import config_text
 
-EMPTY = "What is wrong with the pipeline, and what to do about it, appears here while the sweep runs."
+EMPTY = "What is wrong with the pipeline, and what to do about it, appears here as soon as a trial is done."
 NOTHING = "Nothing is wrong as far as these trials can tell."
 
 
@@ -52,13 +52,13 @@ class FindingsPanel(QWidget):
         self._shown: object = None
         self.set_findings((), None, False)
 
-    def set_findings(self, findings: Sequence[Finding], recommendation: Recommendation | None, has_results: bool) -> None:
-        """Shows them; nothing is redrawn when nothing changed."""
+    def set_findings(self, findings: Sequence[Finding], recommendation: Recommendation | None, has_measured: bool) -> None:
+        """Shows them; nothing is redrawn when nothing changed. `has_measured`: whether a trial came to its end."""
         palette = current_palette()
         blocks = findings_blocks(findings, recommendation, palette)
         text = "".join(f'<p style="margin:0 0 9px 0">{block}</p>' for block in blocks)
         if not text:
-            text = f'<p style="color:{palette.muted}">{NOTHING if has_results else EMPTY}</p>'
+            text = f'<p style="color:{palette.muted}">{NOTHING if has_measured else EMPTY}</p>'
         if text != self._shown:
             self._shown = text
             position = self.view.verticalScrollBar().value()
