@@ -16,7 +16,10 @@ _APART_AT_MOST_NS = 10_000_000_000
 """After so long the best of the attempts must do: elapsed_time is a float32 of milliseconds, 1 µs exact at this distance."""
 
 _LOOK_FOR_NS = 30_000
-"""So long the loop looks whether an anchor has been passed at once; after that only when it comes by again."""
+"""So long the loop looks whether an anchor has been passed at once; after that only when it comes by again, a batch later."""
+
+_LOOK_BY, _LOOK_AT_MOST_NS = 8, 500_000
+"""Or so many times half of the narrowest bracket: some drivers (Windows' WDDM) take their time. Once a second this is 0.05 %."""
 
 _GOOD_BY = 2
 """An anchor is good whose bracket is at most that many times the narrowest of those before."""
@@ -169,7 +172,7 @@ class DeviceClock:
             self._asked = self._make()
             self._asked_ns = time.perf_counter_ns()
             self._asked.record(self._side)
-            until_ns = self._asked_ns + _LOOK_FOR_NS
+            until_ns = self._asked_ns + max(_LOOK_FOR_NS, min(_LOOK_BY * self._narrowest_ns, _LOOK_AT_MOST_NS))
         while not self._asked.query():
             if time.perf_counter_ns() >= until_ns:
                 return

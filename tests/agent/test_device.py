@@ -25,9 +25,9 @@ class FakeMachine:
         fails_after: so many times are told between events before that fails.
     """
 
-    def __init__(self, drift_ppm=0.0, jitter_ns=0, delay_ns=0, seed=0):
+    def __init__(self, drift_ppm=0.0, jitter_ns=0, delay_ns=0, seed=0, least_delay_ns=0):
         self.now_ns = START_NS
-        self.drift_ppm, self.jitter_ns, self.delay_ns = drift_ppm, jitter_ns, delay_ns
+        self.drift_ppm, self.jitter_ns, self.delay_ns, self.least_delay_ns = drift_ppm, jitter_ns, delay_ns, least_delay_ns
         self.random = random.Random(seed)
         self.stream_free_ns = {}
         self.device_waits = self.elapsed_calls = 0
@@ -46,7 +46,7 @@ class FakeMachine:
     def stamp(self, stream, busy_ns=0):
         """When an event that is put on a stream now is passed; `busy_ns`: work before it."""
         self.now_ns += self.random.randint(0, self.jitter_ns)
-        reached_ns = self.now_ns + self.random.randint(0, self.delay_ns)
+        reached_ns = self.now_ns + self.least_delay_ns + self.random.randint(0, self.delay_ns)
         self.stream_free_ns[stream] = max(reached_ns, self.stream_free_ns.get(stream, 0)) + busy_ns
         return self.stream_free_ns[stream]
 
@@ -180,6 +180,17 @@ def test_wide_anchors_are_left_out_until_there_has_been_none_for_ten_seconds(mac
     run_steps(clock, machine, 150, 100_000_000, 0)
     assert narrow < len(machine.anchors) <= narrow + 3
     assert max(error_ns for _, error_ns in machine.anchors) > 100_000
+
+
+def test_a_driver_that_takes_its_time_is_given_it_rather_than_a_whole_batch(monkeypatch):
+    machine = FakeMachine(least_delay_ns=150_000, delay_ns=20_000)
+    fake_torch(machine, monkeypatch)
+    clock = device.DeviceClock(torch.device("cuda"))
+    truth = run_steps(clock, machine, 300, 100_000_000, 20_000_000)
+    clock.finish()
+    assert max(error_ns for _, error_ns in machine.anchors) < 200_000
+    assert worst_error_ns(machine, truth) < 200_000
+    assert len(machine.anchors) > 20
 
 
 def test_copies_on_a_stream_of_their_own_overlap_the_step_before(machine):

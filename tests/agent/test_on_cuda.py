@@ -67,7 +67,7 @@ COPY = """
         def __len__(self):
             return 100_000
         def __getitem__(self, index):
-            time.sleep(0.002)
+            time.sleep(0.008)
             return self.image
 
     train_set = Large()
@@ -253,7 +253,7 @@ def test_events_agree_with_the_profiler_on_a_loop_of_large_copies(tmp_path, h2d)
 def test_only_copies_on_a_stream_of_their_own_overlap_the_step(tmp_path):
     overlap = {}
     for h2d in ("non_blocking", "overlapped"):
-        text = COPY.replace("time.sleep(0.002)", "pass")
+        text = COPY.replace("time.sleep(0.008)", "pass")
         _, trace = run(tmp_path / h2d, text, device="cuda", h2d=h2d, batch_size=(1,), batches=60)
         transfers, steps = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER), spans_of(trace, "device-step", State.DEVICE_STEP)
         starts, ends = intersection((transfers.start_ns, transfers.end_ns), (steps.start_ns, steps.end_ns))
