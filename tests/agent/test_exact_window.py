@@ -190,6 +190,16 @@ def test_the_busy_share_is_that_of_the_union_of_kernels_copies_and_memsets(recor
     ]
 
 
+def test_an_older_torch_that_names_no_activities_leaves_out_named_ranges_all_the_same(recorded, monkeypatch):
+    monkeypatch.delattr(Event, "activity_type")
+    events = [
+        Event("kernel", UNIX_NS + 1_100_000, 200_000),
+        Event("gpu_user_annotation", UNIX_NS + 1_000_000, 1_000_000),
+        Event("cuda_runtime", UNIX_NS + 1_000_000, 1_000_000, DeviceType.CPU),
+    ]
+    assert told_of(marks() + events)["busy_share"] == pytest.approx(0.2)
+
+
 def test_a_device_of_which_nothing_was_recorded_has_no_share_of_0(recorded):
     window = told_of(marks())
     assert window["busy_share"] is None
