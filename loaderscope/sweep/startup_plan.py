@@ -91,8 +91,11 @@ def repeats(settings: Sequence[tuple[TrialConfig, object]], request: Request) ->
 
 
 def place(config: TrialConfig) -> tuple[str, int, bool, bool]:
-    """Where a setting stands in the order of the experiment: beside those that it is compared with, as a machine's pace drifts."""
-    return config.start_method or "", config.num_workers, config.forkserver_preload is not None, bool(config.persistent_workers)
+    """Where a setting stands in the order of the experiment: beside those that it is compared with, as a machine's pace drifts.
+
+    What preloading saves is the difference of two starts, so these come first; what persistent workers save is nearly all of one.
+    """
+    return config.start_method or "", config.num_workers, bool(config.persistent_workers), config.forkserver_preload is not None
 
 
 def fork_server(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> ForkServer:

@@ -35,6 +35,12 @@ def test_every_start_method_with_1_2_and_4_workers_persistent_or_not_and_a_serve
     assert len(configs) == 22
 
 
+def test_starts_with_and_without_preloading_follow_each_other_at_once():
+    configs = lay_out(num_workers=(1, 2, 4), start_method=("forkserver",))
+    preloaded = [(config.num_workers, config.forkserver_preload is not None, config.persistent_workers) for config in configs]
+    assert preloaded == [(n, *kind) for n in (1, 2, 4) for kind in ((False, False), (True, False), (False, True))]
+
+
 def test_named_workers_and_start_methods_narrow_it():
     assert kinds(lay_out(num_workers=(1,), start_method=("spawn",))) == {("spawn", 1, False, None), ("spawn", 1, True, None)}
 
@@ -47,7 +53,7 @@ def test_a_system_without_fork_server_preloads_nothing():
 
 def test_the_users_modules_are_preloaded_instead_and_only_where_that_is_the_remedy():
     configs = lay_out(forkserver_preload=("heavy",), num_workers=(1,), start_method=("forkserver",))
-    assert [config.forkserver_preload for config in configs] == [None, None, *[("heavy",)] * 3]
+    assert [config.forkserver_preload for config in configs] == [None, ("heavy",), None, ("heavy",), ("heavy",)]
 
 
 @pytest.mark.parametrize(("workers", "repeats", "starts"), [((1, 2, 4), 1, 3), ((1, 2), 1, 4), ((2,), 1, 3), ((2,), 4, 4)])
