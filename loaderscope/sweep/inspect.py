@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,6 +120,10 @@ def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = N
     return loaded, attach(agent, request, target.name, tick)
 
 
+_GPU_NODES = ("/dev/nvidiactl", "/dev/dxg")
+"""Through one of these Linux programs reach an NVIDIA GPU; the second is that of WSL."""
+
+
 def machine_environment(agent_environment: dict[str, Any]) -> dict[str, Any]:
     """The `environment` of the JSON document: what the agent says of its interpreter, and what we see of the machine."""
     machine = read_machine()
@@ -143,7 +148,9 @@ def _accelerator(agent_environment: dict[str, Any], has_gpu: bool) -> bool | Non
     if str(agent_environment.get("torch", "")).endswith("+cpu"):
         return False
     if agent_environment.get("torch_cuda") is not None:
-        return has_gpu or (None if platform.machine() == "aarch64" else False)  # Jetson's older drivers lack NVML
+        # NVML is missing on Jetson's older drivers, and in containers that were given the driver's part for computing alone
+        may_be = platform.machine() == "aarch64" or any(os.path.exists(node) for node in _GPU_NODES)
+        return has_gpu or (None if may_be else False)
     return None
 
 

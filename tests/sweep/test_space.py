@@ -1,9 +1,11 @@
 """The schedule of a sweep."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.sweep import inspect
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.space import Facts, default_workers, plan
 
@@ -72,6 +74,22 @@ def test_pinning_is_skipped_only_where_there_is_surely_no_accelerator():
     assert [trial.config.pin_memory for trial in lay_out(**axes) if trial.skip] == [True, True]
     for accelerator in (True, None):
         assert not [trial for trial in lay_out(facts=Facts(1, ("fork",), "fork", accelerator), **axes) if trial.skip]
+
+
+@pytest.mark.parametrize(
+    ("torch", "torch_cuda", "gpus", "nodes", "accelerator"),
+    [
+        ("2.13.0+cpu", None, [], ["/dev/nvidiactl"], False),
+        ("2.13.0+cu130", "13.0", ["a GPU"], ["/dev/nvidiactl"], True),
+        ("2.13.0+cu130", "13.0", [], [], False),
+        ("2.13.0+cu130", "13.0", [], ["/dev/nvidiactl"], None),  # a container without NVML
+        ("2.13.0", None, [], [], None),  # it may be built for Metal
+    ],
+)
+def test_a_gpu_that_nvml_does_not_tell_is_not_taken_for_none(monkeypatch, torch, torch_cuda, gpus, nodes, accelerator):
+    monkeypatch.setattr(inspect.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(inspect.os.path, "exists", lambda path: path in nodes)
+    assert inspect._accelerator({"torch": torch, "torch_cuda": torch_cuda}, bool(gpus)) is accelerator
 
 
 def test_threads_have_no_start_method_and_take_no_iterable_dataset():
