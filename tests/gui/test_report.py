@@ -7,6 +7,7 @@ import html
 import html.parser
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -21,13 +22,14 @@ from PySide6.QtSvg import QSvgRenderer
 from synthetic import MS
 from synthetic import make_trace as make_synthetic
 
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.gui.figures import Figure
 from loaderscope.gui.report.blocks import Facts, Listing, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.pictures import draw, timeline_of
 from loaderscope.gui.report.pieces import Piece, pieces_of
 from loaderscope.gui.report.sheet import WIDTH_PX, in_pages, tall_page, write_pdf
+from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.report.web import to_html
 from loaderscope.gui.report.writing import write_report, write_timeline
 from loaderscope.gui.timeline.arrows import LateArrows
@@ -173,8 +175,19 @@ def test_a_figure_taller_than_a_page_is_made_smaller(make_trace):
     trace = make_trace(num_workers=64, batches=70)
     picture = Picture("many workers", lambda width: timeline_figure(trace, title="64 workers", width=width), "")
     assert picture.figure(WIDTH_PX).size.height() > 1000
-    report = Report("t", "s.py", "x", (Section("Timeline", (picture,)),), "")
-    assert max(piece.height for piece in pieces_of(report, WIDTH_PX, 1000.0)) <= 1000
+    report = Report("t", "s.py", "", (Section("Before", (Words("x<br>" * 9),)), Section("Timeline", (picture,))), "")
+    pieces = pieces_of(report, WIDTH_PX, 1000.0)
+    pages = in_pages(pieces, 1000.0)
+    heading, drawn = pages[1][:2]
+    assert [heading.piece, drawn.piece] == pieces[3:5]
+    assert drawn.y + drawn.piece.height <= 1000
+    image = QImage(WIDTH_PX + 200, 1000, QImage.Format.Format_RGB32)
+    image.fill(QColor("#ffffff"))
+    painter = QPainter(image)
+    drawn.piece.paint(painter)
+    painter.end()
+    inked = [x for x in range(image.width()) if image.pixelColor(x, 300) != QColor("#ffffff")]
+    assert WIDTH_PX - 3 < max(inked) <= WIDTH_PX  # as wide as the page all the same
 
 
 def test_the_pdf_has_numbered_pages(session, tmp_path):
@@ -405,3 +418,26 @@ def test_in_a_browser_nothing_is_wider_than_the_window(session, tmp_path, window
     fits, sizes = json.loads(re.search(r"<body>(.*)</body>", done.stdout)[1])
     assert fits and len(sizes) >= 4 and all(natural > 0 for _, natural in sizes)
     assert sizes[0][0] == figure
+
+
+def test_a_page_is_whole_or_not_there(session, tmp_path, monkeypatch):
+    target = tmp_path / "r.html"
+    target.write_text("what was there before")
+    write_text = pathlib.Path.write_text
+
+    def write_half(path, text, **more):
+        write_text(path, text[: len(text) // 2], **more)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", write_half)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(session, [target])
+    assert target.read_text() == "what was there before" and len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(("sizes", "pictures"), [((52_000_000, 40), 0), ((40_000, 20_000), 1)])
+def test_areas_are_drawn_of_what_is_sent_where_there_are_several(sizes, pictures):
+    parts = [SentPart("dataset", f"dataset.part{number}", "list", size, 0.1, 0.1, None) for number, size in enumerate(sizes)]
+    blocks = startup_blocks(dataclasses.replace(support_session.make_run(), sent=parts), [], None)
+    assert sum(isinstance(block, Picture) for block in blocks) == pictures
+    assert [len(block.rows) for block in blocks if isinstance(block, Table)] == [2]

@@ -339,12 +339,13 @@ def test_a_chart_of_many_rows_is_exported_as_high_as_they_need(filled, run, resu
 
 
 def test_a_report_has_all_that_the_session_tells_of_the_start(qapp, run, results):
+    run = dataclasses.replace(run, sent=[*SENT_PARTS, SentPart("dataset", "dataset.names", "list", 4_000_000, 0.2, 0.1, None)])
     blocks = startup_blocks(run, results, judge(run, results).experiment)
     captions = [block.caption for block in blocks if isinstance(block, Picture)]
     assert len(captions) == 2 + len(PAINT)
     assert all(not block.figure(500).image(1.0).isNull() for block in blocks if isinstance(block, Picture))
     sent, imports = (block for block in blocks if isinstance(block, Table))
-    assert [row.cells[0] for row in sent.rows] == ["dataset.rows", "collate_fn", "dataset.root"]
+    assert [row.cells[0] for row in sent.rows] == ["dataset.rows", "dataset.names", "collate_fn", "dataset.root"]
     assert imports.rows[1].cells == ("numpy", "torch", "0.30 s", "0.30 s")
 
 

@@ -32,6 +32,9 @@ _FONT_PX = 13
 _SMALL_PX = 11
 _CELL_PX = 5
 _WIDEST_CELL_PX = 380.0
+_ABOVE_PX = 120.0
+"""Room for a heading and a few lines above the tallest figure, so that they stand on one page."""
+
 _BEST = "#e3f0f9"
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -99,7 +102,7 @@ def _block(block: Block, width: int, tallest: float, *, stays_with_next: bool) -
         case Table():
             return _table(block, width)
         case Picture():
-            return [_picture(block, width, tallest - 60)]
+            return [_picture(block, width, tallest - _ABOVE_PX)]
 
 
 def _words(text: str, width: float, pixels: int = _FONT_PX, *, above: float = 0.0, stays_with_next: bool = False) -> Piece:
@@ -164,9 +167,11 @@ def _fact(name: str, value: str, width: float, *, is_last: bool) -> Piece:
 
 
 def _picture(picture: Picture, width: int, tallest: float) -> Piece:
-    figure = picture.figure(width)
-    factor = min(1.0, tallest / figure.size.height())
-    caption = _caption(picture, width)
+    figure, caption = picture.figure(width), _caption(picture, width)
+    room = tallest - caption.size().height() - 4
+    if figure.size.height() > room:  # made wider before it is made smaller, it still fills the page
+        figure = picture.figure(round(width * figure.size.height() / room))
+    factor = min(width / figure.size.width(), room / figure.size.height())
 
     def paint(painter: QPainter) -> None:
         _paint_figure(painter, figure, factor)

@@ -25,6 +25,8 @@ MOST_IMPORTS = 20
 LISTING_COLUMNS = 110
 LEAST_SENT_BYTES = 1024
 """What each worker is sent is told from this size on."""
+MOST_ALONE = 0.95
+"""Of what is sent, by one part: from there on a picture of areas would be one area."""
 
 _CAPTIONS = {
     "per worker": "Time to the first batch by number of workers",
@@ -74,13 +76,14 @@ def _sent(run: Run) -> list[Block]:
         for part in data.parts or ()
     ]
     tips = ("", "", "Size of its pickle", "Part of all that is sent", "In the main process, for each worker", "In each worker")
+    picture = Picture(
+        "What each worker is sent, by bytes",
+        lambda width: chart_figure(paint_sent, data, size=(width, 240)),
+        "The numbers are in the table below.",
+    )
     return [
         Words(html.escape(startup_words.sent_sentence(run.sent))),
-        Picture(
-            "What each worker is sent, by bytes",
-            lambda width: chart_figure(paint_sent, data, size=(width, 240)),
-            "The numbers are in the table below.",
-        ),
+        *([picture] if max(part.bytes for part in parts) < MOST_ALONE * total else []),
         Table(("attribute", "type", "bytes", "share", "pickle", "unpickle"), tips, tuple(rows), names=2),
     ]
 

@@ -53,7 +53,7 @@ pre {{ background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius
   p:has(+ figure), p:has(+ .pair), p:has(+ .scroll) {{ break-after: avoid; }}
   figure, tr, p, td, .facts {{ break-inside: avoid; }} thead {{ display: table-header-group; }}
   .alone {{ max-width: 66%; }} figure {{ padding: 4px; }} figure img {{ max-height: 235mm; object-fit: contain; }}
-  figcaption, footer {{ font-size: 8pt; }}
+  figcaption, footer {{ font-size: 8pt; }} footer {{ break-before: avoid; }}
   th, td {{ padding: 2px 4px; font-size: 7.5pt; }} .scroll, pre {{ overflow: visible; }} pre {{ font-size: 7pt; white-space: pre-wrap; }}
   tr.best td {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
 }}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from loaderscope.gui.figures import FigureError, caption_of, ensure_application
+from loaderscope.gui.figures import FigureError, caption_of, ensure_application, whole_file
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.pictures import draw, timeline_of
 from loaderscope.gui.report.sheet import tall_page, write_pdf
@@ -65,11 +65,13 @@ def write_report(session: Path, outputs: Sequence[Path]) -> None:
         suffix = output.suffix.lower()
         try:
             if suffix == ".html":
-                output.write_text(to_html(report), encoding="utf-8")
+                page = to_html(report)
+                with whole_file(output) as part:
+                    part.write_text(page, encoding="utf-8")
             elif suffix == ".pdf":
                 write_pdf(report, output)
             else:
-                page = tall_page(report)
-                page.write(output, min(PNG_SCALE, MOST_PIXELS / page.size.height()))
+                figure = tall_page(report)
+                figure.write(output, min(PNG_SCALE, MOST_PIXELS / figure.size.height()))
         except FigureError as error:
             raise OSError(str(error).rstrip(".")) from error
