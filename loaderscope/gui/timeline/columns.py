@@ -30,8 +30,8 @@ _COLUMNS_A_NOTCH = 32
 _SEEN_COLUMNS = 3.0
 """A span of this many columns is seen without a mark."""
 
-_SPANS_BEYOND_COLUMNS = 1024
-"""With no more spans than columns and these, it is quicker to look at every span than to search for every column."""
+_FEW_SPANS, _COLUMNS_A_SPAN = 512, 4
+"""With no more spans than these and one for every fourth column, it is quicker to look at each than to search for every column."""
 
 Filled = tuple[list[int], npt.NDArray[np.float32]]
 """The levels that occur, and the time that each of them fills in each strip and column."""
@@ -58,14 +58,14 @@ def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
     beyond_ns = 2 * _NOTCH_WIDTH * column_ns
     first_ns, last_ns = int(edges_ns[0] - beyond_ns), int(edges_ns[-1] + beyond_ns)
     between = [strip.index.rows_between(first_ns, last_ns) for strip in strips]
-    is_few = [last - first < columns + _SPANS_BEYOND_COLUMNS for first, last in between]
+    is_few = [last - first < columns // _COLUMNS_A_SPAN + _FEW_SPANS for first, last in between]
     spans = drawn_spans(strips, [rows if few else (0, 0) for rows, few in zip(between, is_few, strict=True)])
     many = [place for place, few in enumerate(is_few) if not few]
     levels, filled = _filled(strips, spans, many, edges_ns)
     marked = [_outliers(strips, spans, column_ns), *(_outliers_between(strips, place, first_ns, last_ns, column_ns) for place in many)]
     notches = _Notches(np.concatenate([places for places, _ in marked]), canvas.x_of(np.concatenate([times_ns for _, times_ns in marked])))
     filled /= np.maximum(np.diff(edges_ns), 1).astype(np.float32)
-    heights = stack_heights(filled, np.array([[tall_px(strip, ratio)] for strip in strips], np.int32))
+    heights = stack_heights(filled, np.array([[tall_px(strip, ratio)] for strip in strips], np.float32))
     if canvas.is_raster:
         for pictures in alike(canvas, strips, round(_NOTCH_ABOVE * ratio)):
             pictures.paint(canvas, _numbers(canvas, pictures, levels, heights, notches))

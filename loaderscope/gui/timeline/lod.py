@@ -72,7 +72,7 @@ class _FrequentTimes:
 
     def __init__(self, states: tuple[int, ...] = ()) -> None:
         self.states = states
-        self._of = np.array(states, np.uint16)
+        self._of = np.array(states, np.uint16)[:, None]
         self._known = 0
         self._factor = next_factor()
         # over the first i rows of the track, (rows + 1, states): what is asked for together lies together
@@ -87,10 +87,9 @@ class _FrequentTimes:
             grown = np.empty((max(self._known + 1, int(self._factor * len(self._total_ns))), len(self.states)), np.int64)
             grown[: known + 1] = self._total_ns[: known + 1]
             self._total_ns = grown
-        new = self._total_ns[known + 1 : self._known + 1]
-        np.multiply(index.state[known:, None] == self._of, (index.end_ns[known:] - index.start_ns[known:])[:, None], out=new)
-        np.cumsum(new, axis=0, out=new)
-        new += self._total_ns[known]
+        new = (index.state[known:] == self._of) * (index.end_ns[known:] - index.start_ns[known:])
+        new[:, 0] += self._total_ns[known]
+        np.cumsum(new, axis=1, out=self._total_ns[known + 1 : self._known + 1].T)
 
     def before(self, count: Ints, last: Ints, since_ns: Ints) -> Ints:
         """The time of each state in the first `count` rows, of which the `last` one is over or began so long ago, (counts, states)."""
@@ -284,7 +283,7 @@ class TrackIndex:
 
 
 def stack_heights(
-    shares: npt.NDArray[np.floating], height_px: int | npt.NDArray[np.integer], least_share: float = 0.002
+    shares: npt.NDArray[np.floating], height_px: int | npt.NDArray[np.floating], least_share: float = 0.002
 ) -> npt.NDArray[np.int32]:
     """Whole pixels for the shares of each column, stacked.
 
@@ -304,7 +303,7 @@ def stack_heights(
     below = np.zeros(shares.shape[1:], np.int32)
     for share, height in zip(shares, heights, strict=True):
         top_share += share
-        top = np.minimum(np.rint(top_share * height_px).astype(np.int32), height_px)
+        top = np.minimum(np.rint(top_share * height_px), height_px).astype(np.int32)
         np.subtract(top, below, out=height)
         below = top
     small = (heights == 0) & (shares >= least_share)
