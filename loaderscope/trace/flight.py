@@ -14,7 +14,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.trace import lanes
 from loaderscope.trace.decode import Ints, groups
-from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, SeriesInfo, Trace
+from loaderscope.trace.model import EPOCH_SHIFT, READY, WAITING_FOR_EARLIER, SeriesInfo, Trace
 
 QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "batches ready", "batches")
 """Batches that workers have sent and main has not handed out; a step function of time."""
@@ -57,7 +57,7 @@ class Flights:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._puts, self._sends, self._transmits, self._arrivals = (_Events.empty() for _ in range(4))
-        self._waits, self._iterators = _Events.empty(), _Events.empty()
+        self._waits, self._iterators, self._ends = _Events.empty(), _Events.empty(), _Events.empty()
         self._sent: _Events | None = None  # transmits, or sends where nothing tells of transmits
         self._in_flight = _Events.empty()  # sent, not handed out
         self._arrived = _Events.empty()  # of those in flight
@@ -72,6 +72,9 @@ class Flights:
             rows = (state == wanted) & ((batch >= 0) | (wanted == State.ITERATOR))
             if rows.any():
                 events.add(end_ns[rows], batch[rows], value[rows])
+        ended = (state == State.WAIT) & (batch < 0)  # `next` raised StopIteration
+        if ended.any():
+            self._ends.add(end_ns[ended], batch[ended], value[ended])
 
     def add_points(self, state: Ints, time_ns: Ints, batch: Ints) -> None:
         """Takes note of the INDEX_PUT and ARRIVE points among these."""
@@ -84,8 +87,8 @@ class Flights:
         """Derives what can be told from everything that happened by the horizon."""
         waits = self._waits.take(horizon_ns)
         sends = self._choose_sent(waits).take(horizon_ns)
-        arrivals, iterators = self._arrivals.take(horizon_ns), self._iterators.take(horizon_ns)
-        if not any(len(events.time_ns) for events in (sends, waits, arrivals, iterators)):
+        arrivals, iterators, ends = (events.take(horizon_ns) for events in (self._arrivals, self._iterators, self._ends))
+        if not any(len(events.time_ns) for events in (sends, waits, arrivals, iterators, ends)):
             return
         self._in_flight.add(sends.time_ns, sends.batch, sends.value)
         self._arrived.add(arrivals.time_ns, arrivals.batch, arrivals.value)
@@ -98,7 +101,7 @@ class Flights:
         known = np.flatnonzero(sent_known)
         self._place(waits.batch[known], np.minimum(sent, waits.time_ns)[known], arrived[known], waits.time_ns[known])
         self._forget(waits.batch)
-        gone_ns = np.concatenate((waits.time_ns[known], self._drop_undelivered(waits)))
+        gone_ns = np.concatenate((waits.time_ns[known], self._drop_undelivered(waits), self._drop_at_end(ends)))
         self._write_queue_depth(sends.time_ns, gone_ns)
         self._write_outstanding(iterators, waits)
 
@@ -141,17 +144,27 @@ class Flights:
     def _drop_undelivered(self, waits: _Events) -> Ints:
         """Forgets messages that reached main and hold no batch (a worker's end of an iterable dataset); returns when each is known.
 
-        Such a message has arrived, and a later batch was handed out after that.
+        Such a message has arrived, and a later batch of its epoch was handed out after that.
         """
         dropped, times = [], []
         for batch, arrived_ns in zip(self._arrived.batch.tolist(), self._arrived.time_ns.tolist(), strict=True):
-            later = np.flatnonzero((waits.batch > batch) & (waits.time_ns >= arrived_ns))
+            is_later = (waits.batch > batch) & (waits.batch >> EPOCH_SHIFT == batch >> EPOCH_SHIFT) & (waits.time_ns >= arrived_ns)
+            later = np.flatnonzero(is_later)
             if len(later):
                 dropped.append(batch)
                 if (self._in_flight.batch == batch).any():
                     times.append(int(waits.time_ns[later[0]]))
         if dropped:
             self._forget(np.array(dropped, np.int64))
+        return np.array(times, np.int64)
+
+    def _drop_at_end(self, ends: _Events) -> Ints:
+        """Forgets what is in flight when an epoch ends, as nobody takes it any more; returns when each is known."""
+        times = []
+        for end_ns in ends.time_ns.tolist():
+            left = self._in_flight.batch[self._in_flight.time_ns <= end_ns]
+            self._forget(left)
+            times += [end_ns] * len(left)
         return np.array(times, np.int64)
 
     def _write_queue_depth(self, sent_ns: Ints, gone_ns: Ints) -> None:
