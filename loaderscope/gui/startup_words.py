@@ -172,8 +172,15 @@ def remedies_sentence(experiment: StartupExperiment) -> str:
 def controls_sentence(experiment: StartupExperiment) -> str:
     """What no setting of a loader can make cheaper."""
     known = [control for control in experiment.controls if control.again_s is not None and not control.modules]
+    if not known:
+        return ""
     named = enumerated([f"{control_name(control)} {duration_text(control.again_s)}" for control in known])
-    return f"Without any loader, files in the cache: {named}. What a worker imports on top is the script's." if known else ""
+    text = f"Without any loader, files in the cache: {named}. What a worker imports on top is the script's."
+    preload = next((control for control in experiment.controls if control.import_s is not None), None)
+    if preload is None:
+        return text
+    modules = enumerated(preload.modules)
+    return f"{text} A fork server that preloads {modules} is predicted to take {duration_text(preload.import_s)} longer for its own start."
 
 
 def experiment_sentence(experiment: StartupExperiment, chart: str) -> str:

@@ -154,8 +154,9 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
 STARTUP_HELP = (
     "the start-up experiment: where do the seconds before the first batch go, and what would save them? Runs every start method "
     "of the system with 0, 1, 2 and 4 workers, persistent workers on and off, 3 epochs of 2 batches a worker, and a fork server that "
-    "has preloaded the script's heavy imports (or --forkserver-preload); before them, as controls, a bare interpreter and the imports "
-    "of numpy and torch, read from disk where the system lets one drop them from its cache, and again. "
+    "has preloaded the script's heavy imports (or --forkserver-preload), started three times at least; before them, as controls, a bare "
+    "interpreter and the imports of numpy and torch, read from disk where the system lets one drop them from its cache, and again, and "
+    "the imports of what is preloaded. "
     "--num-workers, --start-method, --epochs and --batches narrow or change it"
 )
 
@@ -249,7 +250,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE,…",
         type=several(module_name),
         default=(),
-        help="modules that a fork server imports before its workers",
+        help="modules that a fork server imports before its workers (of Pythons before 3.13.8, what lies beside the script only if "
+        "started there)",
     )
     limits.add_argument("--isolate", action="store_true", help="a fresh interpreter for every trial")
     limits.add_argument("--no-probe", dest="probe", action="store_false", help="do not look at one sample before the sweep")

@@ -25,7 +25,7 @@ from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.panels.startup import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
 from loaderscope.gui.report.blocks import Picture, Table
 from loaderscope.gui.report.startup import startup_blocks
-from loaderscope.gui.startup_words import imports_sentence, lines_sentence, sent_sentence
+from loaderscope.gui.startup_words import control_name, controls_sentence, imports_sentence, lines_sentence, sent_sentence
 from loaderscope.gui.subjects import chart_subject
 from loaderscope.session.verdict import judge
 from loaderscope.sweep.request import Axes
@@ -108,6 +108,16 @@ def test_a_line_that_takes_long_is_told_where_imports_are_shown_and_with_what_he
     result = dataclasses.replace(results[1], startup=costly)
     assert imports_sentence(result).endswith("Line 9 of the script took 1.50 s besides.")
     assert "line besides imports is 9, with 1.50 s. Move it below `if __name__" in lines_sentence(result).replace("costliest ", "")
+
+
+def test_the_controls_are_told_with_what_preloading_is_predicted_to_cost(run, results):
+    experiment = judge(run, results).experiment
+    assert "preload" not in controls_sentence(experiment)
+    preload = Control("preload", again_s=1.3, modules=["torch", "mine"], import_s=1.25)
+    told = controls_sentence(dataclasses.replace(experiment, controls=[*run.controls, preload]))
+    assert "import torch 1.20 s" in told and "1.30 s" not in told
+    assert told.endswith("A fork server that preloads torch and mine is predicted to take 1.25 s longer for its own start.")
+    assert control_name(preload) == "preload torch, mine"
 
 
 def painted(paint, data):
