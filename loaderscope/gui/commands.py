@@ -63,7 +63,8 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "exact_window",
         "Exact window",
-        "Run the setting that is shown once more and profile some steps after it: when the GPU is busy, and the heaviest operators",
+        "Run the setting that is shown once more, or all where none is, and profile some steps after it: "
+        "when the GPU is busy, and the heaviest operators",
         "&Sweep",
         ("F7",),
     ),

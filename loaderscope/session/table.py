@@ -46,7 +46,7 @@ def format_targets(targets: Sequence[Target], width: int | None = None) -> str:
     for target in targets:
         kind = " ".join(word for word in (target.dataset_kind, target.kind) if word and word != "captured") or target.kind
         length = f"{target.length} samples" if target.length is not None else ""
-        needs = f"needs {', '.join(target.needs)}" if target.needs else ""
+        needs = f"needs {', '.join(target.needs)}" if target.needs and not target.note.startswith("needs ") else ""
         note = "; ".join(text for text in (needs, target.note) if text)
         rows.append([target.name, kind, target.type_name, length, f"line {target.line}" if target.line is not None else "", note])
     keep = [i for i in range(6) if any(row[i] for row in rows)]

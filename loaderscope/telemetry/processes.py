@@ -115,7 +115,8 @@ class ProcessSampler:
             self.unavailable["reads"] = "this system does not tell what a process reads from disk and from cache"
             return
         before, ended = self._baselines.get(name, (0, 0)), self._ended_reads.get(name, (0, 0))
-        watched.disk_bytes, watched.cache_bytes = max(0, reads[0] - before[0]), max(0, reads[1] - before[1])
+        watched.disk_bytes = max(0, reads[0] - before[0])
+        watched.cache_bytes = max(watched.cache_bytes, reads[1] - before[1])  # what the disk gives to mapped files is taken from it later
         samples.append(_value("read_disk", name, watched.disk_bytes + ended[0]))
         samples.append(_value("read_cache", name, watched.cache_bytes + ended[1]))
 

@@ -105,9 +105,10 @@ def test_targets_are_told_one_a_line():
         Target("train_set", "dataset", "Photos", "variable", "map", 120, line=7),
         Target("make", "dataset", "", "function", needs=["root"], note="Give it with --arg."),
         Target("captured:0", "captured", "DataLoader", "captured"),
+        Target("Photos", "dataset", "Photos", "class", "map", needs=["root"], note="needs --arg root=VALUE"),
     ]
     lines = format_targets(targets, 120).splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5 and lines[4].count("needs") == 1
     assert "train_set" in lines[1] and "120 samples" in lines[1] and "line 7" in lines[1]
     assert "needs root" in lines[2]
 

@@ -122,6 +122,15 @@ def test_reads_count_from_the_first_look_for_main_and_from_birth_for_a_worker(ch
 
 
 @linux
+def test_what_came_from_the_cache_stays_so_when_a_mapped_file_is_read_from_disk(child, tmp_path, monkeypatch):
+    told = iter([(0, 0), (0, 0), (1000, 5000), (4000, 2000), (4000, 6000)])
+    monkeypatch.setattr(processes, "_read_bytes", lambda _process: next(told))
+    sampler = ProcessSampler(tmp_path)
+    found = [newest(sampler.sample([("main", child.pid)]), "read_cache/main") for _ in range(4)]
+    assert found == [0, 5000, 5000, 6000]
+
+
+@linux
 def test_reads_of_a_workers_earlier_process_are_kept(tmp_path):
     data = tmp_path / "data"
     data.write_bytes(b"d" * (4 << 20))

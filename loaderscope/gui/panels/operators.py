@@ -15,7 +15,7 @@ PROFILED_STEPS = 20
 """Length of the window that the button asks for."""
 
 MEASURE_TIP = (
-    f"Runs the setting that is shown once more and profiles {PROFILED_STEPS} steps after it with torch.profiler:\n"
+    f"Runs the setting that is shown once more, or all where none is, and profiles {PROFILED_STEPS} steps after it with torch.profiler:\n"
     "exactly when the GPU was busy, and which operators cost most. Another result in the window is replaced (F7)"
 )
 
