@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QRectF, Qt, QUrl
-from PySide6.QtGui import QImage, QPainter
+from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter
 from running import write_script
 from support_session import config_of, make_run
 
@@ -17,7 +17,7 @@ from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import Culprit, EpochTimes, Finding, ImportCost, LineCost, Phase, SentPart, Signs, Startup, TrialResult
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData
-from loaderscope.gui.charts.startup import height_px, least_height_px, startup_data, startup_data_of_trial
+from loaderscope.gui.charts.startup import height_px, least_height_px, row_labels, startup_data, startup_data_of_trial
 from loaderscope.gui.charts.treemap import paint_sent, sent_data, squarify
 from loaderscope.gui.commands import matching
 from loaderscope.gui.figures import ensure_application
@@ -170,6 +170,13 @@ def test_what_no_phase_covers_is_unexplained_and_the_shutdown_stands_apart(resul
     assert gap == pytest.approx((1.4, 1.9))
     assert bar.shutdown_s == 0.5
     assert all(phase.phase != "shutdown" for phase in bar.phases)
+
+
+def test_labels_get_shorter_before_they_are_cut(results):
+    ensure_application()
+    wide, narrow = (row_labels(startup_data(results), QFontMetricsF(QFont()), width) for width in (1200, 200))
+    assert wide == ["0 workers", "1 worker", "1 worker · persistent", "2 workers"]
+    assert narrow == ["0 workers", "1 worker", "1 × persistent", "2 workers"]
 
 
 def test_the_waiting_of_main_is_no_gap(results):

@@ -59,6 +59,7 @@ LOW_ROW_PX, LOW_MARGIN_PX = 16, 52  # with the legend beside the bars
 BESIDE_WIDTH_PX = 400  # a narrower chart has no room beside its bars
 PADDING_PX = 24  # around what is painted and for a scroll bar, of these heights and widths
 TIME_PX = 56.0  # for the time of the first batch, after the longest bar
+LABELS_PART = 0.5  # of the width, at most
 SHUTDOWN_GAP_PX = 4  # it happens later, at the end of the epoch
 
 
@@ -164,7 +165,8 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     beside = draw_legend_beside(painter, _legend(data, palette), area, palette) if is_low else 0.0
     area = area.adjusted(0, 0 if is_low else draw_legend(painter, _legend(data, palette), area, palette), -beside, 0)
     metrics = QFontMetricsF(painter.font())
-    width = min(area.width() * 0.34, max(metrics.horizontalAdvance(bar.label) for bar in data.bars) + 12)
+    labels = row_labels(data, metrics, area.width())
+    width = min(area.width() * LABELS_PART, max(metrics.horizontalAdvance(label) for label in labels) + 12)
     plot = area.adjusted(width, 0, -6, -bottom_margin(painter))
     end = max(_end(bar) + (bar.shutdown_s or 0.0) for bar in data.bars)
     room = plot.width() / max(1.0, plot.width() - TIME_PX)
@@ -175,15 +177,23 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     slot = plot.height() / len(data.bars)
     height = min(slot * 0.66, 26.0)
     hits = axis_hits(frame, "", TIME_TIP)[1:]
-    for index, bar in enumerate(data.bars):
+    for index, (bar, label) in enumerate(zip(data.bars, labels, strict=True)):
         middle = plot.top() + slot * (index + 0.5)
         row = QRectF(area.left(), middle - height / 2, width - 8, height)
         if slot >= metrics.height() * 0.8:
             painter.setPen(QColor(palette.text))
-            painter.drawText(row, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, elided(painter, bar.label, row.width()))
+            painter.drawText(row, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, elided(painter, label, row.width()))
         hits.append(Hit(QRectF(area.left(), row.top(), area.width(), height), _bar_tip(bar), bar.trial))
         hits += _draw_bar(painter, frame, bar, (row.top(), height), palette)
     return hits
+
+
+def row_labels(data: StartupData, metrics: QFontMetricsF, width_px: float) -> list[str]:
+    """What stands before the bars; shorter where it would take more than a third, as labels that are cut read alike."""
+    labels = [bar.label for bar in data.bars]
+    if max(metrics.horizontalAdvance(label) for label in labels) <= width_px * LABELS_PART * 2 / 3:
+        return labels
+    return [label.replace(" workers · ", " × ").replace(" worker · ", " × ") for label in labels]
 
 
 def _end(bar: Bar) -> float:
