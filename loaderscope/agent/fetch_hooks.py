@@ -7,7 +7,7 @@ collate_fn are the user's own. Samples are seen by handing that body a list of i
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from . import recorder
 from .layout import THREAD_CPU_UNKNOWN, State
@@ -19,7 +19,11 @@ _COLLATE_BEGIN, _COLLATE_END = recorder.kinds(State.COLLATE)
 _SAMPLE = recorder.instant_kind(State.SAMPLE)
 
 THIN_BELOW_NS = 100_000
-"""Samples that take less are recorded in some batches only: a record each would cost more than 1 % of a 50 µs sample."""
+"""With samples that take less only some batches are recorded in detail: each sample, and the thread's CPU time.
+
+A record each would cost more than 1 % of a 50 µs sample. And whoever reads its CPU clock has its share of the processor looked
+at: on Linux a thread that competes for one loses it sooner, at nearly every reading, than at the scheduler's own ticks.
+"""
 _THIN_TO_NS = 4 * THIN_BELOW_NS
 """They are thinned out to about one sample recorded in so much of a fetch's time."""
 _MAX_SKIPPED_BATCHES = 200
@@ -36,7 +40,8 @@ class _Indices(List[Any]):
     """The indices of a batch; taking one means that its sample's access begins."""
 
     def __iter__(self) -> Iterator[Any]:
-        write, batch, thread = recorder.write, recorder.here.batch, recorder.here.thread
+        write, here = recorder.write, recorder.threads.here
+        batch, thread = here.batch, here.thread
         for index in list.__iter__(self):
             write(_SAMPLE, index if type(index) is int else -1, batch, thread)
             yield index
@@ -45,24 +50,26 @@ class _Indices(List[Any]):
 class _FetchNotes:
     """What the hooks know about one fetcher."""
 
-    __slots__ = ("batch", "begin_cpu_ns", "begin_ns", "open", "samples", "skip_batches", "thread")
+    __slots__ = ("begin_cpu_ns", "begin_ns", "here", "samples", "skip_batches")
 
     def __init__(self) -> None:
-        self.skip_batches = 0  # batches left whose samples are not recorded
-        self.open = False  # FETCH is open; the rest is about that span
-        self.batch, self.samples = -1, 1
-        self.begin_ns = self.begin_cpu_ns = self.thread = 0
+        self.skip_batches = 0  # batches left that are not recorded in detail
+        self.here: Optional[recorder.Here] = None  # of the thread, while FETCH is open; the rest is about that span
+        self.samples = 1
+        self.begin_ns = self.begin_cpu_ns = 0
 
-    def end(self) -> None:
+    def end(self, here: recorder.Here) -> None:
         """FETCH is over: called by the first of collate and the fetcher's return."""
+        self.here = None
+        if self.skip_batches:
+            self.skip_batches -= 1
+            recorder.write(_FETCH_END, here.batch, THREAD_CPU_UNKNOWN, here.thread)
+            return
         cpu_ns = thread_time_ns()
         if cpu_ns != THREAD_CPU_UNKNOWN:
             cpu_ns -= self.begin_cpu_ns
-        recorder.write(_FETCH_END, self.batch, cpu_ns, self.thread)
-        self.open = False
-        if self.skip_batches:
-            self.skip_batches -= 1
-        elif recorder.plan is not None and recorder.plan.thin_samples:
+        recorder.write(_FETCH_END, here.batch, cpu_ns, here.thread)
+        if recorder.plan is not None and recorder.plan.thin_samples:
             sample_ns = (time.perf_counter_ns() - self.begin_ns) // max(self.samples, 1)
             if sample_ns < THIN_BELOW_NS:
                 self.skip_batches = min(_THIN_TO_NS // max(sample_ns, 1), _MAX_SKIPPED_BATCHES)
@@ -109,29 +116,28 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
     base_fetch = base.fetch
 
     def fetch(self: Any, possibly_batched_index: Any) -> Any:
-        here = recorder.here
+        here = recorder.threads.here
         if here.fetching or here.thread == recorder.NO_THREAD or recorder.log is None:  # a loader used inside a dataset
             return base_fetch(self, possibly_batched_index)
         notes = self._loaderscope
-        indices, samples = possibly_batched_index, 1
+        indices, samples, detailed = possibly_batched_index, 1, notes.skip_batches == 0
         if bodies_known and self.auto_collation and type(indices) is list:
             samples = len(indices)
-            if notes.skip_batches == 0 and not getattr(self.dataset, "__getitems__", None):
+            if detailed and not getattr(self.dataset, "__getitems__", None):
                 indices = _Indices(indices)
-        here.fetching = notes.open = True
-        notes.batch, notes.samples, notes.thread = here.batch, samples, here.thread
-        recorder.write(_FETCH_BEGIN, notes.batch, samples, notes.thread)
-        if notes.skip_batches == 0:
-            notes.begin_ns = time.perf_counter_ns()
-        notes.begin_cpu_ns = thread_time_ns()
+        here.fetching, notes.here = True, here
+        recorder.write(_FETCH_BEGIN, here.batch, samples, here.thread)
+        if detailed:
+            notes.samples, notes.begin_ns = samples, time.perf_counter_ns()
+            notes.begin_cpu_ns = thread_time_ns()
         try:
             return base_fetch(self, indices)
         except BaseException as error:
             hide_frame(error)
             raise
         finally:
-            if notes.open:
-                notes.end()
+            if notes.here is not None:
+                notes.end(here)
             here.fetching = False
 
     return type(base.__name__, (base,), {"fetch": fetch, "__module__": base.__module__, "__qualname__": base.__qualname__})
@@ -139,16 +145,17 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
 
 def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> Callable[[Any], Any]:
     def collate(data: Any) -> Any:
-        if not notes.open:
+        here = notes.here
+        if here is None:
             return collate_fn(data)
-        notes.end()
-        recorder.write(_COLLATE_BEGIN, notes.batch, 0, notes.thread)
+        notes.end(here)
+        recorder.write(_COLLATE_BEGIN, here.batch, 0, here.thread)
         try:
             return collate_fn(data)
         except BaseException as error:
             hide_frame(error)
             raise
         finally:
-            recorder.write(_COLLATE_END, notes.batch, 0, notes.thread)
+            recorder.write(_COLLATE_END, here.batch, 0, here.thread)
 
     return collate

@@ -147,7 +147,7 @@ def batch_of_epoch(epoch: int, batch: int) -> int:
 
 
 THREAD_CPU_UNKNOWN = -1
-"""`b` of a FETCH or PIN end where the platform has no thread CPU clock."""
+"""`b` of a FETCH or PIN end where the platform has no thread CPU clock, and of most fetches of very fast samples (`fetch_hooks`)."""
 
 NAMES_SUFFIX = ".names"
 """Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; `a` of `NAMED_STATES` is a line number."""

@@ -51,7 +51,6 @@ def install(patches: Patches) -> None:
     for point, make_wrapper in (
         (internals.NEXT, _wrap_next),
         (internals.SINGLE_INIT, _wrap_init),
-        (internals.SINGLE_NEXT, _wrap_single_next_data),
         (internals.PIN_LOOP, _wrap_pin_loop),
     ):
         place = internals.find(point)
@@ -198,6 +197,7 @@ def _wrap_next(original: Function) -> Function:
         if not recorder.in_main():
             return original(self)
         notes = _notes(self)
+        recorder.threads.here.batch = self._num_yielded  # what is fetched now, if there are no workers
         recorder.write(_WAIT_BEGIN, notes.epoch)
         number = -1
         try:
@@ -211,19 +211,6 @@ def _wrap_next(original: Function) -> Function:
             recorder.write(_WAIT_END, number, internals.outstanding_batches(self))
 
     return __next__
-
-
-def _wrap_single_next_data(original: Function) -> Function:
-    def _next_data(self: Any) -> Any:
-        if recorder.in_main():
-            recorder.here.batch = self._num_yielded
-        try:
-            return original(self)
-        except BaseException as error:
-            hide_frame(error)
-            raise
-
-    return _next_data
 
 
 def _wrap_try_put_index(original: Function) -> Function:

@@ -51,8 +51,8 @@ forked_ns = 0
 NO_THREAD = -1
 
 
-class _Here(_thread._local):
-    """What the thread that asks is at: that of main, of a worker process, or a worker that is a thread itself.
+class Here:
+    """What a thread is at: that of main, of a worker process, or a worker that is a thread itself.
 
     Attributes:
         thread: the value of its records' `thread`; in any other thread of the user's NO_THREAD: a loader there is not measured.
@@ -60,17 +60,30 @@ class _Here(_thread._local):
         fetching: whether its fetch is being recorded: a loader inside a dataset must not be taken for the measured one.
     """
 
-    thread = NO_THREAD
-    batch = -1
-    fetching = False
+    __slots__ = ("batch", "fetching", "thread")
+
+    def __init__(self) -> None:
+        self.thread = NO_THREAD
+        self.batch = -1
+        self.fetching = False
 
 
-here = _Here()
+class _Threads(_thread._local):
+    """Holds `here` of each thread. Looking it up takes as long as reading the clock: hooks do so once a call."""
+
+    def __init__(self) -> None:
+        self.here = Here()
+
+
+threads = _Threads()
 
 
 def in_main() -> bool:
     """Whether the loader that main iterates now is the one that is recorded."""
-    return role == Role.MAIN and log is not None and not here.fetching and here.thread == MAIN_THREAD
+    if role != Role.MAIN or log is None:
+        return False
+    here = threads.here
+    return here.thread == MAIN_THREAD and not here.fetching
 
 
 def kinds(state: State) -> "tuple[int, int]":
@@ -97,6 +110,7 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     global plan, log, role, stacks, write, write_at, write_since, epoch, delivered
     _watch_forks()
     plan, role, epoch, delivered = new_plan, new_role, -1, -1
+    here = threads.here
     here.thread, here.batch, here.fetching = MAIN_THREAD, -1, False
     dump = StackDump(new_plan.timeout_s)
     try:

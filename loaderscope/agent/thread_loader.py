@@ -108,7 +108,7 @@ class _Worker(threading.Thread):
         """A thread cannot be ended from outside: one that hangs ends with the agent."""
 
     def run(self) -> None:
-        thread = recorder.here.thread = THREAD_WORKER_BASE + self._number
+        thread = recorder.threads.here.thread = THREAD_WORKER_BASE + self._number
         recorder.write_since(self._requested_ns, _CREATE, 0, thread)
         recorder.write(_LOOP_BEGIN, 0, 0, thread)
         import torch
@@ -130,7 +130,7 @@ class _Worker(threading.Thread):
                 continue
             if self._done_event.is_set():  # the consumer left the epoch early
                 continue
-            recorder.here.batch = number
+            recorder.threads.here.batch = number
             try:
                 if fetcher is None:
                     fetcher = self._make_fetcher()

@@ -50,7 +50,6 @@ MAP_FETCH = HookPoint(_UTILS + "fetch", "_MapDatasetFetcher.fetch", ("dataset", 
 ITERABLE_FETCH = HookPoint(_UTILS + "fetch", "_IterableDatasetFetcher.fetch", ("dataset_iter", "collate_fn"), "samples and collate")
 NEXT = HookPoint(LOADER_MODULE, "_BaseDataLoaderIter.__next__", ("_next_data", "_num_yielded"), "waiting of the main process")
 SINGLE_INIT = HookPoint(LOADER_MODULE, "_SingleProcessDataLoaderIter.__init__", (), "the start of an iterator with 0 workers")
-SINGLE_NEXT = HookPoint(LOADER_MODULE, "_SingleProcessDataLoaderIter._next_data", (), "batch numbers with 0 workers")
 MULTI_INIT = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter.__init__", (), "the start of an iterator")
 MULTI_RESET = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._reset", (), "the restart of persistent workers")
 GET_DATA = HookPoint(LOADER_MODULE, "_MultiProcessingDataLoaderIter._get_data", ("_try_get_data",), "receiving and deserialising")
@@ -61,7 +60,7 @@ PIN_LOOP = HookPoint(_UTILS + "pin_memory", "_pin_memory_loop", ("in_queue", "ou
 WORKER_LOOP = HookPoint(_UTILS + "worker", "_worker_loop", ("index_queue", "data_queue", "done_event", "fetch"), "the phases of a worker")
 
 HOOK_POINTS = (
-    CREATE_FETCHER, MAP_FETCH, ITERABLE_FETCH, NEXT, SINGLE_INIT, SINGLE_NEXT, MULTI_INIT, MULTI_RESET, GET_DATA, NEXT_DATA,
+    CREATE_FETCHER, MAP_FETCH, ITERABLE_FETCH, NEXT, SINGLE_INIT, MULTI_INIT, MULTI_RESET, GET_DATA, NEXT_DATA,
     PUT_INDEX, SHUTDOWN, PIN_LOOP, WORKER_LOOP,
 )  # fmt: skip
 
@@ -71,7 +70,6 @@ CHECKED_SOURCES: Dict[str, Dict[str, str]] = {
     "fetch._IterableDatasetFetcher.fetch": {"2.13.0": "12866c469355424c"},
     "dataloader._BaseDataLoaderIter.__next__": {"2.13.0": "6e242e666e666f75"},
     "dataloader._SingleProcessDataLoaderIter.__init__": {"2.13.0": "f365a4d9db8a872d"},
-    "dataloader._SingleProcessDataLoaderIter._next_data": {"2.13.0": "86f7ec4c47a82cef"},
     "dataloader._MultiProcessingDataLoaderIter.__init__": {"2.13.0": "c2ea8643a08e0ddc"},
     "dataloader._MultiProcessingDataLoaderIter._reset": {"2.13.0": "3901884c8f082037"},
     "dataloader._MultiProcessingDataLoaderIter._get_data": {"2.13.0": "4a267a57a77125fd"},

@@ -95,22 +95,22 @@ def _batch_number(message: Any) -> int:
 
 
 def _observe_index_queue(queue: Any) -> None:
-    plain_get = queue.get
+    plain_get, here = queue.get, recorder.threads.here
     entered = waiting = False
 
     def get(*args: Any, **kwargs: Any) -> Any:
         nonlocal entered, waiting
-        if not entered:
-            entered = True
-            recorder.write(_LOOP_END)
         if not waiting:  # the loop asks again every few seconds while there is nothing: one wait all the same
+            if not entered:
+                entered = True
+                recorder.write(_LOOP_END)
             waiting = True
             recorder.write(_INDEX_BEGIN)
         message = plain_get(*args, **kwargs)
         waiting = False
         number = _batch_number(message)
         if number >= 0:
-            recorder.here.batch = number
+            here.batch = number
         recorder.write(_INDEX_END, number)
         return message
 
@@ -124,7 +124,7 @@ def _observe_data_queue(queue: Any) -> None:
     plain_put, plain_send_bytes, plain_pickler = queue.put, queue._send_bytes, queues._ForkingPickler  # type: ignore[attr-defined]
     clock, get_ident = time.perf_counter_ns, _thread.get_ident
     feeder = 0  # the queue's thread, once it is known
-    sending = -1  # the batch that it has in hand
+    sent = 0  # what the records say of what it has in hand: the batch and the bytes
 
     def put(message: Any, *args: Any, **kwargs: Any) -> Any:
         start_ns = clock()
@@ -136,26 +136,26 @@ def _observe_data_queue(queue: Any) -> None:
     class Pickler(plain_pickler):  # type: ignore[misc, valid-type]
         @classmethod
         def dumps(cls, obj: Any, protocol: Any = None) -> Any:
-            nonlocal feeder, sending
+            nonlocal feeder, sent
             if get_ident() != feeder:
                 if queue._thread is None or queue._thread.ident != get_ident():  # a queue of the user's
                     return plain_pickler.dumps(obj, protocol)
                 feeder = get_ident()
-            start_ns = clock()
-            sending, size = _batch_number(obj), 0
+            start_ns, size = clock(), 0
             try:
                 data = plain_pickler.dumps(obj, protocol)
                 size = len(data)
                 return data
             finally:
-                recorder.write_since(start_ns, _SERIALISE, batch_and_bytes(sending, size), FEEDER_THREAD)
+                sent = batch_and_bytes(_batch_number(obj), size)
+                recorder.write_since(start_ns, _SERIALISE, sent, FEEDER_THREAD)
 
     def send_bytes(data: Any) -> None:
         start_ns = clock()
         try:
             plain_send_bytes(data)
         finally:
-            recorder.write_since(start_ns, _TRANSMIT, batch_and_bytes(sending, len(data)), FEEDER_THREAD)
+            recorder.write_since(start_ns, _TRANSMIT, sent, FEEDER_THREAD)
 
     queue.put, queue._send_bytes = put, send_bytes
     queues._ForkingPickler = Pickler  # type: ignore[attr-defined]
