@@ -2,8 +2,10 @@
 
 A plain and a recorded iterator over the same kind of dataset live side by side, each with workers of its own. They take turns:
 one is iterated for some tens of milliseconds while the workers of the other have filled their queue and sleep; which one goes
-first is drawn for each pair, and each pair gives one ratio. Turns that short see the same other load, so hundreds of them say
-more than a few long runs. Printed is the median ratio of throughputs with a 95 % interval (order statistics) beside its budget.
+first is drawn for each pair of turns, which gives one ratio. Turns that short see the same other load, so hundreds of them say
+more than a few long runs. How the threads of two processes fall into step may stay as it was at their start, so both loaders are
+made anew every other second, and what they gave counts as one: their median ratio. Printed is the median of these with a 95 %
+interval (order statistics) beside its budget.
 
 A sample is a fixed amount of computing. Waiting, or computing until a given time, would hide what recording costs.
 """
@@ -26,6 +28,8 @@ TURN_BATCHES = {50: 24, 1000: 4, 10_000: 4}
 """Batches of a worker (of main without workers) that are measured in one turn."""
 BUDGETS = {50: 0.02, 1000: 0.01, 10_000: 0.01}
 """Share of throughput that may be lost, by microseconds a sample."""
+LOADERS_S = 2.0
+"""For how long turns are taken with the same two iterators."""
 PIECE_US = 25
 """Samples compute in pieces so long; in between threads can take turns, as in any Python code."""
 
@@ -86,28 +90,42 @@ def test_throughput_kept(sample_us, workers, tmp_path):
     settle = 2 * PREFETCH_FACTOR * workers + 1
     order = random.Random(0)
 
-    def turn(recorded: bool) -> float:
+    def switch(recorded: bool) -> None:
         instrument.install() if recorded else instrument.uninstall()
+
+    def turn(iterators, recorded: bool) -> float:
+        switch(recorded)
         return turn_s(iterators[recorded], settle, measured)
 
-    iterators = {False: iter(DataLoader(dataset, BATCH_SIZE, **options))}
+    def ratio_of_two() -> float:
+        """Makes both iterators and takes turns with them; the median ratio."""
+        iterators, ratios = {}, []
+        for recorded in drawn_order():
+            switch(recorded)
+            iterators[recorded] = iter(DataLoader(dataset, BATCH_SIZE, **options))
+        turn(iterators, False), turn(iterators, True)
+        until = time.monotonic() + LOADERS_S
+        while not ratios or time.monotonic() < until:
+            seconds = {recorded: turn(iterators, recorded) for recorded in drawn_order()}
+            ratios.append(seconds[False] / seconds[True])
+        return statistics.median(ratios)
+
+    def drawn_order() -> "tuple[bool, bool]":
+        first = order.random() < 0.5
+        return first, not first
+
     instrument.install()
     instrument.start_recording(str(tmp_path), 60.0)
     try:
-        iterators[True] = iter(DataLoader(dataset, BATCH_SIZE, **options))
-        turn(False), turn(True)
         ratios, until = [], time.monotonic() + SECONDS[sample_us]
         while time.monotonic() < until:
-            first = order.random() < 0.5
-            seconds = {recorded: turn(recorded) for recorded in (first, not first)}
-            ratios.append(seconds[False] / seconds[True])
+            ratios.append(ratio_of_two())
     finally:
-        iterators.clear()
         summary = instrument.stop_recording()
         instrument.uninstall()
     median, low, high = median_with_interval(ratios)
     budget = 1 - BUDGETS[sample_us]
-    kept = f"{median:.4f} of the plain throughput [{low:.4f}, {high:.4f}] in {len(ratios)} pairs"
+    kept = f"{median:.4f} of the plain throughput [{low:.4f}, {high:.4f}] in {len(ratios)} pairs of loaders"
     print(f"\n{sample_us:6d} µs a sample, {workers} workers: {kept} (budget {budget:.2f})")
     assert summary.records > len(ratios) * measured, "the recorded turns were not recorded"
     assert high > budget - 0.1, "far beyond the budget: broken, not just a busy machine"
