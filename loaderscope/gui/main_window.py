@@ -82,7 +82,6 @@ class MainWindow(QMainWindow):
         self.look = Look(self, self.views, self.commands, settings)
         self._show_progress()
         self.views.timeline.setFocus()
-        self.views.show_message(self.recent.notice)
 
     @property
     def state(self) -> RunState:
@@ -400,3 +399,5 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self.look.shown()
+        if not event.spontaneous():
+            self.views.show_message(self.recent.notice)

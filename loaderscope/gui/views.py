@@ -148,8 +148,12 @@ class Views:
         self.time_left = QLabel()
         self.environment = QLabel()
         self.environment.setToolTip("Where the trials run, and what recording them costs")
-        bar.addWidget(self.progress)
-        bar.addWidget(self.time_left)
+        state = QWidget()  # as one, so that what changes in it while a message is shown stays behind the message
+        line = QHBoxLayout(state)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.progress)
+        line.addWidget(self.time_left)
+        bar.addWidget(state)
         bar.addPermanentWidget(self.environment)
         self._window.setStatusBar(bar)
 

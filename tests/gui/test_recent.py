@@ -76,7 +76,10 @@ def test_scripts_and_sessions_are_offered_again_the_last_one_first(base, qtbot, 
 def test_what_a_killed_window_did_not_save_is_told_and_can_be_opened(base, qtbot, settings, left):
     left("photos")
     window = another_window(qtbot, settings)
+    with qtbot.waitExposed(window):
+        window.show()
     assert "Open recent" in window.statusBar().currentMessage()
+    assert not window.views.time_left.isVisible()
     assert entries(window.recent)[0].startswith("photos, not saved when its window ended")
     window.recent.menu.actions()[0].trigger()
     assert window.views.results.model.rowCount() == 4

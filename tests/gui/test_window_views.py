@@ -302,6 +302,15 @@ def test_a_stopped_run_tells_what_is_done(window, session):
         assert window.views.time_left.text() == text
 
 
+def test_a_message_is_not_covered_by_the_progress_of_a_sweep(window):
+    snapshot = window.state.snapshot()
+    window.views.show_message("Timeline is on the clipboard")
+    window.views.show_progress(snapshot, running=True)
+    assert not window.views.progress.isVisible() and not window.views.time_left.isVisible()
+    window.statusBar().clearMessage()
+    assert window.views.progress.isVisible() and window.views.time_left.isVisible()
+
+
 def test_where_no_trial_came_to_its_end_nothing_is_said_to_be_right(window):
     run = support_session.make_run()
     window._show_state(RunState(), "x")
