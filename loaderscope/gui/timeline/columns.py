@@ -30,7 +30,7 @@ _COLUMNS_A_NOTCH = 32
 _SEEN_COLUMNS = 3.0
 """A span of this many columns is seen without a mark."""
 
-_FEW_SPANS, _COLUMNS_A_SPAN = 512, 4
+_FEW_SPANS, _COLUMNS_A_SPAN = 1024, 4
 """With no more spans than these and one for every fourth column, it is quicker to look at each than to search for every column."""
 
 Filled = tuple[list[int], npt.NDArray[np.float32]]

@@ -41,6 +41,9 @@ class Spans:
 
 _NO_SPANS = np.empty(0, np.int64)
 
+_STATES = max(STYLES) + 2
+"""All states that are drawn, and one number for all others."""
+
 
 def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> Spans:
     """The spans that strips draw.
@@ -57,7 +60,8 @@ def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> 
     behind = np.array([first for first, _ in between], np.int64) - np.concatenate(([0], np.cumsum(counts)[:-1]))
     state = np.concatenate([index.state[rows] for index, rows in parts])
     kinds = {states: place for place, states in enumerate(dict.fromkeys(strip.states for strip in strips))}
-    level = _levels(tuple(kinds))[np.array([kinds[strip.states] for strip in strips])[number], np.minimum(state, max(STYLES) + 1)]
+    line = np.array([kinds[strip.states] for strip in strips]) * _STATES
+    level = _levels(tuple(kinds)).take(np.repeat(line, counts) + np.minimum(state, _STATES - 1))
     found = Spans(
         number,
         np.arange(len(number)) + behind[number],
@@ -73,7 +77,7 @@ def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> 
 @functools.lru_cache(maxsize=256)
 def _levels(kinds: tuple[tuple[int, ...], ...]) -> Ints:
     """The place of each state in each list of states, -1 where it is not in it; the last column is for all higher numbers."""
-    table = np.full((len(kinds), max(STYLES) + 2), -1, np.int64)
+    table = np.full((len(kinds), _STATES), -1, np.int64)
     for line, states in zip(table, kinds, strict=True):
         line[list(states)] = np.arange(len(states))
     return table
