@@ -237,8 +237,10 @@ def test_tables_say_which_of_two_trials_they_are_about_and_count_from_the_same_m
     first, zero = views.timeline, views.timeline.scene.axis_zero
     first.measure(zero, zero + 50 * MS)
     qtbot.waitUntil(lambda: "Measured range: 50.00 ms from 0 s." in views.selection.note.text())
+    qtbot.waitUntil(lambda: views.late_batches.note.text().startswith("Trial 2 (above). "))
     opened.comparison.close()
     qtbot.waitUntil(lambda: views.selection.note.text().startswith("Measured range: "))
+    assert views.late_batches.note.text() and "above" not in views.late_batches.note.text()
 
 
 def test_the_search_is_in_the_trial_that_the_keyboard_is_in(qtbot, opened):

@@ -16,6 +16,7 @@ from loaderscope.gui.late_search import LateSearch, LateWaits
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
 from loaderscope.gui.timeline import query
+from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.gui.words import MISSING, count_text, duration_text, share_text
 from loaderscope.trace.model import batch_id
@@ -163,7 +164,9 @@ class LateBatchesPanel(QWidget):
         self._stack.addWidget(self.empty)
         self._stack.addWidget(filled)
         self.setFocusProxy(self.table)
+        self._summary = ""
         search.found.connect(self._show)
+        timeline.rangeChanged.connect(self._tell)
 
     def _show(self, late: LateWaits | None) -> None:
         current = self.table.currentIndex()
@@ -176,9 +179,15 @@ class LateBatchesPanel(QWidget):
                 kind = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
                 self.table.selectionModel().setCurrentIndex(self.model.index(at, 0), kind)
         self.table.setColumnHidden(EPOCH_COLUMN, not any(row.epoch for row in rows))
-        self.note.setText(summary_text(late) if late is not None else "")
+        self._summary = summary_text(late) if late is not None else ""
+        self._tell()
         self.empty.setText(EMPTY if late is None else NOTHING)
         self._stack.setCurrentIndex(1 if rows else 0)
+
+    def _tell(self, *_range: object) -> None:
+        """The summary, and which of two compared trials it is about."""
+        scene = self._timeline.scene
+        self.note.setText(named(scene) + self._summary if scene is not None and self._summary else self._summary)
 
     def _go_to(self, row: int) -> None:
         """Shows the wait in the timeline, and selects it."""
