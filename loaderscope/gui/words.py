@@ -75,10 +75,10 @@ def share_text(share: float | None) -> str:
 
 
 def rate_text(value: float | None) -> str:
-    """Samples a second, three digits at least."""
+    """Samples a second, three digits at least, thousands apart."""
     if value is None:
         return MISSING
-    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+    return grouped_text(round(value)) if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
 
 
 def value_text(value: object) -> str:

@@ -21,6 +21,7 @@ from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.saving import Dialogs
 from loaderscope.gui.theme import apply_theme, current_palette
+from loaderscope.gui.words import rate_text
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
 from loaderscope.sweep.sink import LogLine
@@ -300,6 +301,10 @@ def test_a_stopped_run_tells_what_is_done(window, session):
     for results, text in (((stopped,), "stopped: no trial is done"), ((snapshot.results[0], stopped), "stopped: 1 done")):
         window.views.show_progress(dataclasses.replace(snapshot, results=results, cancelled=True), running=False)
         assert window.views.time_left.text() == text
+
+
+def test_rates_keep_three_digits_and_part_thousands():
+    assert [rate_text(value) for value in (None, 3.456, 29.44, 375.2, 147_201.4)] == ["–", "3.46", "29.4", "375", "147\u202f201"]
 
 
 def test_a_message_is_not_covered_by_the_progress_of_a_sweep(window):
