@@ -193,7 +193,8 @@ class Backing:
                     seen = QRectF(canvas.left, canvas.top + placed.y + 1, layout.plot_width, placed.height - 1).intersected(band)
                     first, last = round(seen.top() * ratio), round(seen.bottom() * ratio)
                     still.append(QRect(left, first, right - left, last - first))
-        return still, QRect(left, top, right - left, height - top)
+        # beside the plots the frame lies over it, but rows are copied quicker when all of them is
+        return still, QRect(0, top, width, height - top)
 
     @staticmethod
     def _paint_axis(canvas: Canvas) -> None:
