@@ -25,7 +25,7 @@ class Control:
         again_cpu_s: processor time of the run with the files in the page cache.
         cache_was_dropped: whether the system took the wish to drop the files.
         modules: what `PRELOAD` imports.
-        import_s: what that takes beyond what a fork server imports anyway, in the quickest of several runs.
+        import_s: what that takes beyond what a fork server imports anyway.
     """
 
     name: str

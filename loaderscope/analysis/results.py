@@ -108,6 +108,7 @@ class Startup:
         lines: what the script's own top level cost that worker.
         own_s: this tool's own part of the time to the first batch, as far as it was measured.
         serial_starts: whether workers started one after another, because what each is sent exceeds the pipe's size.
+        preload_import_s: what its fork server is to preload, imported by an interpreter alone right before the trial.
     """
 
     explained_share: float | None
@@ -117,6 +118,7 @@ class Startup:
     lines: list[LineCost] = dataclasses.field(default_factory=list)
     own_s: float | None = None
     serial_starts: bool | None = None
+    preload_import_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

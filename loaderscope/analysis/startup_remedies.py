@@ -7,8 +7,8 @@ Predictions never look at a trial that has the remedy:
 * A fork server that has preloaded modules spares each worker the time in which it imports these, while all workers import at
   once (see `analysis.sooner`). What fresh imports leave for the time after them (a pass of Python's garbage collector over all
   that was imported falls into the first fetch or send) is what forked workers lack there.
-* Its own start takes longer by the import of these modules, once and alone: as a control takes for them that is run before the
-  trials. A worker's import is no measure of that: others import beside it, and Loaderscope times its modules.
+* Its own start takes longer by the import of these modules, once and alone: as a control takes for them that is run before each
+  trial with such a server. A worker's import is no measure of that: others import beside it, and Loaderscope times its modules.
 * Fork spares a worker its interpreter, its imports and the unpickling of what it is sent.
 """
 
@@ -152,7 +152,7 @@ def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[C
     modules = list(other.config.forkserver_preload or ())
     predicted = median(_without_imports(trial, epoch, modules) for trial in one.trials for epoch in range(len(trial.epochs)))
     predicted = None if predicted is None else predicted + _left_by_imports(one, _find(groups, one, start_method="fork"))
-    alone_s = import_alone_s(controls, modules)
+    alone_s = _import_alone(groups, other, controls)
     with_server = predicted - alone_s if predicted is not None and alone_s is not None else None
     measured = _start(one) - _start(other)
     server_starts, plain_starts = _server_starts(groups, other), _server_starts(groups, one)
@@ -178,6 +178,13 @@ def _start(one: Group) -> float:
 def _server_starts(groups: Sequence[Group], one: Group) -> list[float]:
     """The starts of all fork servers that preload what this one does: they do not depend on the number of workers."""
     return [server_seconds(trial, 0) for other in groups if other.kind == one.kind for trial in other.trials]
+
+
+def _import_alone(groups: Sequence[Group], one: Group, controls: list[Control]) -> float | None:
+    """The quickest import of what these servers preload by an interpreter alone: before each was started, else before all trials."""
+    startups = [trial.startup for other in groups if other.kind == one.kind for trial in other.trials]
+    beside = [startup.preload_import_s for startup in startups if startup is not None and startup.preload_import_s is not None]
+    return min(beside, default=import_alone_s(controls, one.config.forkserver_preload or ()))
 
 
 def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:

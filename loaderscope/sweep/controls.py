@@ -1,6 +1,6 @@
 """Controls of the start-up experiment: what a bare interpreter and the imports of numpy and torch cost without any loader.
 
-One more imports what a fork server is to preload, as that server does, before any server has tried it.
+One more imports what a fork server is to preload, as that server does: before the trials, and before each that has such a server.
 
 Each runs in the user's interpreter, in a process that is watched and reaped like an agent's. On Linux the files that the
 import reads are first dropped from the page cache, which any user may ask for: pages that another process has mapped stay, so
@@ -26,9 +26,6 @@ from loaderscope.sweep.agent_process import TICK_S, Tick, exit_in_words
 from loaderscope.sweep.reaper import create_reaper
 
 _ANSWER, _ERRORS = "answer.json", "errors.txt"
-
-PRELOAD_RUNS = 3
-"""Of the control that a prediction rests on: the quickest counts, as what else runs on the machine only slows it."""
 
 _CODE = r"""
 import sys, time
@@ -98,22 +95,21 @@ def measure_controls(python: str, timeout_s: float, tick: Tick | None = None) ->
 def measure_preload(
     python: str, modules: Sequence[str], folder: str, *, cwd: str | None, timeout_s: float, tick: Tick | None = None
 ) -> Control:
-    """Imports in a fresh interpreter what a fork server is to preload, `PRELOAD_RUNS` times.
+    """Imports in a fresh interpreter what a fork server is to preload.
 
     Args:
         python: the user's interpreter.
         modules: what is to be preloaded.
         folder: where the server looks for modules besides what is installed.
         cwd: its working directory; None: the caller's.
-        timeout_s: how long each run may take.
+        timeout_s: how long it may take.
         tick: see `measure_controls`.
     """
     try:
-        runs = [_run(python, modules, timeout_s, tick, server_folder=folder, cwd=cwd or os.getcwd()) for _ in range(PRELOAD_RUNS)]
+        again_s, told = _run(python, modules, timeout_s, tick, server_folder=folder, cwd=cwd or os.getcwd())
     except ControlError as error:
         return Control(PRELOAD, error=str(error), modules=list(modules))
-    again_s, quickest = min(runs, key=lambda run: float(run[1]["import_s"]))
-    return Control(PRELOAD, again_s=again_s, again_cpu_s=quickest["cpu_s"], modules=list(modules), import_s=quickest["import_s"])
+    return Control(PRELOAD, again_s=again_s, again_cpu_s=told["cpu_s"], modules=list(modules), import_s=told["import_s"])
 
 
 def drop_from_cache(paths: Iterable[str]) -> bool:

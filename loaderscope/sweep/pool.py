@@ -56,6 +56,7 @@ class Pool:
         self._sent: list[SentPart] | None = None
         self._results: list[TrialResult] = []
         self._trial: int | None = None  # the id of the one that runs
+        self._server_folder: str | None = None  # of an experiment: where its fork servers look for modules
 
     def cancel(self) -> None:
         """Ends the sweep within moments; finished trials stay."""
@@ -145,16 +146,21 @@ class Pool:
     def _measure_controls(self, environment: dict[str, Any], plan: list[PlannedTrial]) -> list[Control]:
         """Before the trials: a prediction must not rest on what it is compared with."""
         request, preload = self._request, limits.preloaded(plan)
-        what = f" and of {enumerated(list(preload))} as a fork server would" if preload else ""
-        self._log(f"Controls: a bare interpreter and the imports of numpy and torch{what}, each a few times.")
+        what = f", and that of {enumerated(list(preload))} as a fork server does it" if preload else ""
+        self._log(f"Controls: a bare interpreter and the imports of numpy and torch, each a few times{what}.")
         python = request.python or default_python()
         if python is None:
             return []
         found = measure_controls(python, request.load_timeout_s, self._tick)
-        if preload:
-            folder = fork_server(request, script_imports_of(environment), environment.get("python")).folder
-            found.append(measure_preload(python, preload, folder, cwd=request.cwd, timeout_s=request.load_timeout_s, tick=self._tick))
-        return found
+        self._server_folder = fork_server(request, script_imports_of(environment), environment.get("python")).folder
+        control = self._measure_preload(preload) if preload else None
+        return found if control is None else [*found, control]
+
+    def _measure_preload(self, modules: tuple[str, ...]) -> Control | None:
+        request, python = self._request, self._request.python or default_python()
+        if python is None or self._server_folder is None:
+            return None
+        return measure_preload(python, modules, self._server_folder, cwd=request.cwd, timeout_s=request.load_timeout_s, tick=self._tick)
 
     def _load_and_keep(self, request: Request) -> tuple[Loaded, Attached]:
         """Loads the script in the agent that the first trial will use."""
@@ -184,6 +190,8 @@ class Pool:
         )
 
     def _run_trial(self, trial: PlannedTrial, order: TrialOrder, scratch: Scratch, sampler: Sampler, length: int | None) -> None:
+        preload = trial.config.forkserver_preload if self._request.startup else None
+        control = self._measure_preload(preload) if preload else None  # beside the server's start, as a machine's pace drifts
         trace = Trace()
         self._trial = trial.id
         order = dataclasses.replace(order, log_dir=str(scratch.trial_folder(trial.id)))
@@ -192,6 +200,8 @@ class Pool:
             end = self._in_agent(order, trace, sampler, trial)
             self._take_output()
             result = self._analyse(trace, trial, order, end, length)
+            if result.startup is not None and control is not None:
+                result = dataclasses.replace(result, startup=dataclasses.replace(result.startup, preload_import_s=control.import_s))
             self._finish(result, trace)
         finally:
             self._trial = None

@@ -188,6 +188,17 @@ def test_what_the_import_takes_the_server_is_told_by_a_control_of_the_same_modul
     assert [remedy.predicted_s for remedy in remedies_of(results, "forkserver_preload", others) if remedy.with_server] == [None, None]
 
 
+def test_the_import_right_before_each_server_counts_for_more_than_the_one_before_all_trials():
+    results = [
+        dataclasses.replace(trial, startup=dataclasses.replace(trial.startup, preload_import_s=3.0 + trial.config.num_workers))
+        if trial.config.forkserver_preload
+        else trial
+        for trial in Machine().experiment(("forkserver",), (1, 2))
+    ]
+    without, with_server = remedies_of(results, "forkserver_preload")[:2]
+    assert with_server.predicted_s == pytest.approx(without.predicted_s - 4.0)
+
+
 @pytest.mark.parametrize("unpickle_s", [0.1, 2.0])
 def test_where_starts_wait_for_the_workers_every_import_is_saved_and_not_the_first_alone(unpickle_s):
     machine = Machine(blocks=True, unpickle_s=unpickle_s)

@@ -80,3 +80,6 @@ def test_the_whole_experiment_tries_every_start_method_and_preloading(tmp_path: 
             (n, s) for n in (1, 2, 4) for s in (False, True)
         }
         assert all(row["predicted_s"] is not None for row in preloading)
+        preloaded = [trial["startup"] for trial in document["trials"] if trial["config"]["forkserver_preload"]]
+        assert len(preloaded) == 3
+        assert all(startup["preload_import_s"] > 0 for startup in preloaded)
