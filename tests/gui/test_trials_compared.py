@@ -78,6 +78,15 @@ def test_the_axis_is_drawn_once_and_counts_from_the_first_batch(pair):
     assert pair.first.lane_layout.minimap_px == pair.second.lane_layout.minimap_px == 0
 
 
+def test_marks_of_the_lower_trial_bring_an_axis_to_carry_their_flags(pair):
+    pair.second.setFocus()
+    QTest.keyClick(pair.second, Key.Key_M)
+    assert pair.second.lane_layout.axis_px > 0
+    assert_aligned(pair)
+    pair.second.marking.remove()
+    assert pair.second.lane_layout.axis_px == 0
+
+
 @pytest.mark.parametrize("moved", ["first", "second"])
 def test_keys_in_either_move_both(pair, moved):
     timeline = getattr(pair, moved)

@@ -158,6 +158,7 @@ class Marking(QObject):
 
     def _set(self, marks: tuple[Mark, ...]) -> None:
         self.marks = marks
+        self._widget.make_room_for_flags(bool(marks))
         self._widget.finder.marks_changed()
         self._widget.update()
 

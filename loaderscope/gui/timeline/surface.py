@@ -59,6 +59,7 @@ class TimelineSurface(QWidget):
         self._arrangement = Arrangement()
         self._arranged = Arranged()
         self._part: Part | None = None
+        self._has_flags = False
         self._placed = self._layout = place((), 1, 1)
         self._notices = LaneNotices(self)
         self._notices.showRequested.connect(self.show_hidden_lanes)
@@ -133,6 +134,13 @@ class TimelineSurface(QWidget):
         self.navigator.bounds = part.bounds if part else None
         self._place()
         self._paint_anew()
+
+    def make_room_for_flags(self, are_any: bool) -> None:
+        """Draws the axis, on which the flags of marks stand, in a part that leaves it to another one, too."""
+        if are_any != self._has_flags:
+            self._has_flags = are_any
+            self._place()
+            self.update()
 
     def show_crosshair(self, x: float | None, lit: tuple[SpanRef, ...] = ()) -> None:
         """The crosshair of another timeline on the same axis, with spans that belong to what lies under it."""
@@ -254,7 +262,7 @@ class TimelineSurface(QWidget):
             heights=self._arranged.heights,
             dense=self._part is not None,
             minimap_px=0 if self._part else MINIMAP_PX,
-            axis_px=AXIS_PX if self._part is None or self._part.has_axis else 0,
+            axis_px=AXIS_PX if self._part is None or self._part.has_axis or self._has_flags else 0,
             notice_px=self._notices.tell(self._arranged, 10 + title_px),
             can_collapse=True,
         )
