@@ -48,7 +48,8 @@ _MOST_IN_PARTS = 0.8
 class Backing:
     """The timeline without what follows the mouse: a pixmap of what keeps its place while the view is panned, and one of the rest.
 
-    The latter is wider than the view: beside it are columns that were in sight before, or are painted ahead.
+    The latter becomes wider than the view when it is panned: beside it are columns that were in sight before, or are painted ahead. All
+    that is in sight is painted on one that is no wider, which is nearer to the processor.
 
     Attributes:
         paints: how often all that is in sight was painted.
@@ -59,12 +60,14 @@ class Backing:
         self.paints = 0
         self.parts = 0
         self._frame = QPixmap()
-        self._plots = QPixmap()
+        self._near = QPixmap()
+        self._wide = QPixmap()
+        self._plots = self._near  # one of the two
         self._still: list[QRect] = []  # where the frame is seen, in device pixels
         self._moving = QRect()  # where the plots are seen, likewise
         self._ratio = 1.0
         self._grid = 1  # see `whole_px`
-        self._margin = 0  # columns that there is room for on either side of the view
+        self._margin = 0  # columns that the wide one has room for on either side of the view
         self._at = 0  # where in the plots' pixmap the widget's left edge is
         self._painted = (0, 0)  # the columns that are painted there, from the left edge of the view
         self._key: tuple[object, ...] = ()
@@ -146,9 +149,8 @@ class Backing:
         self._margin = math.ceil(layout.plot_width * _AHEAD_SHARE / self._grid) * self._grid
         width, height = round(layout.width * ratio), round(layout.height * ratio)
         if (self._frame.width(), self._frame.height()) != (width, height):
-            self._frame = QPixmap(width, height)
-            self._plots = QPixmap(width + round(2 * self._margin * ratio), height)
-            self._plots.fill(colour(palette.base))
+            self._frame, self._near, self._wide = QPixmap(width, height), QPixmap(width, height), QPixmap()
+            self._near.fill(colour(palette.base))
 
     @contextmanager
     def _open(self, pixmap: QPixmap, font: QFont, at: int = 0) -> Iterator[QPainter]:
@@ -177,7 +179,7 @@ class Backing:
             self._paint_axis(canvas)
             paint_labels(canvas, self._labels)
         self._overview = overview
-        self._at, self._painted = self._margin, (0, layout.plot_width)
+        self._plots, self._at, self._painted = self._near, 0, (0, layout.plot_width)
         with self._open(self._plots, font, self._at) as painter:
             self._are_exact = self._paint_columns(Canvas(painter, scene, view, layout, palette, scroll_y))
 
@@ -272,12 +274,27 @@ class Backing:
         Returns:
             The columns that there is room for.
         """
-        room = width + 2 * self._margin
+        is_wide = self._plots is self._wide
+        room = width + 2 * self._margin * is_wide
         if at + painted[0] < 0 or at + painted[1] > room:
-            self._plots.scroll(round((behind - at) * self._ratio), 0, self._plots.rect())
-            at = behind
+            shift = round((behind - at) * self._ratio)
+            if is_wide:
+                self._plots.scroll(shift, 0, self._plots.rect())
+            else:
+                self._widen(shift)
+            at, room = behind, width + 2 * self._margin
         self._at = at
         return max(painted[0], -at), min(painted[1], room - at)
+
+    def _widen(self, at: int) -> None:
+        """Goes on with the wide pixmap, in which what is painted begins at a device pixel."""
+        width = self._near.width() + round(2 * self._margin * self._ratio)
+        if self._wide.width() != width:
+            self._wide = QPixmap(width, self._near.height())
+        painter = QPainter(self._wide)
+        painter.drawPixmap(at, 0, self._near)
+        painter.end()
+        self._plots = self._wide
 
     def _paint_frame(self, canvas: Canvas) -> None:
         """The labels, whose shares follow the data, and the minimap where it has grown visibly."""
