@@ -41,8 +41,9 @@ def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
     settings = _experiment_settings(request, target, facts) if request.startup else settings_of(request, target, facts)
     trials: list[PlannedTrial] = []
     repeats = startup_plan.repeats(settings, request)
-    for repeat in range(max(repeats.values(), default=0)):
-        for config, skip in _turned(settings, repeat, request.repeats):
+    rounds = max(repeats.values(), default=0)
+    for repeat in range(rounds):
+        for config, skip in _turned(settings, repeat, rounds):
             if repeat == 0 or (skip is None and repeat < repeats[config]):
                 trials.append(PlannedTrial(len(trials), None if skip else repeat, config, skip))
     return trials

@@ -19,8 +19,11 @@ LEAST_BATCHES = 4
 TIMEOUT_S = 120.0
 """Without a sign of life for so long a trial hangs; several workers that import heavy modules at once give none for long."""
 
-SERVER_STARTS = 3
+SERVER_STARTS = 5
 """Of fork servers that preload, at least: a server starts once a trial, its workers in every epoch, and one start alone is noise."""
+
+COMPARED_TRIALS = 2
+"""Of each setting that preloading is compared with: what it saves is the difference of two starts that are much alike."""
 
 HEAVY_IMPORT_S = 0.05
 """A module that takes less is not worth preloading."""
@@ -84,10 +87,15 @@ def parts(request: Request, start_methods: Sequence[str], preload: tuple[str, ..
 
 
 def repeats(settings: Sequence[tuple[TrialConfig, object]], request: Request) -> dict[TrialConfig, int]:
-    """How often each setting of a sweep is run: in an experiment, servers that preload at least so often that `SERVER_STARTS` start."""
+    """How often each setting of a sweep is run: as often as the user says, and more where an experiment tells small differences."""
     preloading = sum(config.forkserver_preload is not None for config, _ in settings) if request.startup else 0
-    least = math.ceil(SERVER_STARTS / preloading) if preloading else 1
-    return {config: max(request.repeats, least if config.forkserver_preload else 1) for config, _ in settings}
+
+    def least(config: TrialConfig) -> int:
+        if not preloading or config.start_method != "forkserver" or config.persistent_workers:
+            return 1
+        return max(COMPARED_TRIALS, math.ceil(SERVER_STARTS / preloading)) if config.forkserver_preload else COMPARED_TRIALS
+
+    return {config: max(request.repeats, least(config)) for config, _ in settings}
 
 
 def place(config: TrialConfig) -> tuple[str, int, bool, bool]:

@@ -32,13 +32,15 @@ def test_every_start_method_with_1_2_and_4_workers_persistent_or_not_and_a_serve
     expected |= {(m, n, p, None) for m in ("fork", "spawn", "forkserver") for n in (1, 2, 4) for p in (False, True)}
     expected |= {("forkserver", n, False, ("torch", "numpy")) for n in (1, 2, 4)}
     assert kinds(configs) == expected
-    assert len(configs) == 22
+    assert len(configs) == 22 + 6  # the starts of fork servers, with preloading and without, twice
 
 
 def test_starts_with_and_without_preloading_follow_each_other_at_once():
     configs = lay_out(num_workers=(1, 2, 4), start_method=("forkserver",))
     preloaded = [(config.num_workers, config.forkserver_preload is not None, config.persistent_workers) for config in configs]
-    assert preloaded == [(n, *kind) for n in (1, 2, 4) for kind in ((False, False), (True, False), (False, True))]
+    first = [(n, *kind) for n in (1, 2, 4) for kind in ((False, False), (True, False), (False, True))]
+    again = [(n, is_preloaded, False) for n in (4, 2, 1) for is_preloaded in (True, False)]
+    assert preloaded == first + again
 
 
 def test_named_workers_and_start_methods_narrow_it():
@@ -53,14 +55,19 @@ def test_a_system_without_fork_server_preloads_nothing():
 
 def test_the_users_modules_are_preloaded_instead_and_only_where_that_is_the_remedy():
     configs = lay_out(forkserver_preload=("heavy",), num_workers=(1,), start_method=("forkserver",))
-    assert [config.forkserver_preload for config in configs] == [None, ("heavy",), None, ("heavy",), ("heavy",)]
+    assert {(config.forkserver_preload, config.persistent_workers) for config in configs} == {
+        (None, False), (("heavy",), False), (None, True)
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(("workers", "repeats", "starts"), [((1, 2, 4), 1, 3), ((1, 2), 1, 4), ((2,), 1, 3), ((2,), 4, 4)])
-def test_as_many_servers_start_as_are_needed_to_compare_them(workers, repeats, starts):
+@pytest.mark.parametrize(
+    ("workers", "repeats", "servers", "compared"), [((1, 2, 4), 1, 6, 6), ((1, 2), 1, 6, 4), ((2,), 1, 5, 2), ((2,), 6, 6, 6)]
+)
+def test_starts_that_are_much_alike_are_made_often_enough_to_compare_them(workers, repeats, servers, compared):
     configs = lay_out(num_workers=workers, start_method=("forkserver",), repeats=repeats)
-    assert sum(config.forkserver_preload is not None for config in configs) == starts
-    assert sum(config.forkserver_preload is None for config in configs) == 2 * len(workers) * repeats
+    assert sum(config.forkserver_preload is not None for config in configs) == servers
+    assert sum(config.forkserver_preload is None and not config.persistent_workers for config in configs) == compared
+    assert sum(bool(config.persistent_workers) for config in configs) == len(workers) * repeats
 
 
 def test_repeats_are_interleaved():
