@@ -138,7 +138,7 @@ class Backing:
             self._still, self._moving = [self._frame.rect()], QRect()
         else:
             self._paint_all(scene, view, layout, palette, scroll_y=scroll_y, font=font, is_moved=key == self._key)
-            self._remember(scene, layout)
+            self._remember(scene, layout, scroll_y)
         self.paints += 1
         self._in_a_row = 0
         self._key, self._view, self._version = key, view, version
@@ -226,7 +226,7 @@ class Backing:
             return False
         low, high = (edge - moved for edge in self._painted)
         if grown:
-            changed_ns = self._changed_from(scene, layout)
+            changed_ns = self._changed_from(scene, layout, scroll_y)
             if changed_ns is not None:
                 high = min(high, math.floor(view.x_of(changed_ns - scene.origin_ns, width)))
         if high <= 0 or low >= width:
@@ -311,11 +311,11 @@ class Backing:
             canvas.fill(0, 0, layout.width, layout.axis_y, canvas.palette.base)
             paint_header(canvas)
 
-    def _changed_from(self, scene: Scene, layout: Layout) -> int | None:
+    def _changed_from(self, scene: Scene, layout: Layout, scroll_y: int) -> int | None:
         """The earliest moment at which anything looks different than when it was painted last."""
         earliest = self._open_ns
         known, self._known = self._known, {}
-        for key, times in _columns(scene, layout):
+        for key, times in _columns(scene, layout, scroll_y):
             count = self._known[key] = len(times)
             before = known.get(key, 0)
             if count > before:
@@ -324,8 +324,8 @@ class Backing:
         self._open_ns = _open_ns(scene)
         return min(earliest + self._open_ns, default=None)
 
-    def _remember(self, scene: Scene, layout: Layout) -> None:
-        self._known = {key: len(times) for key, times in _columns(scene, layout)}
+    def _remember(self, scene: Scene, layout: Layout, scroll_y: int) -> None:
+        self._known = {key: len(times) for key, times in _columns(scene, layout, scroll_y)}
         self._open_ns = _open_ns(scene)
 
 
@@ -333,9 +333,9 @@ def _open_ns(scene: Scene) -> list[int]:
     return [span.start_ns for span in scene.trace.open_spans if span.state in STYLES]
 
 
-def _columns(scene: Scene, layout: Layout) -> Iterable[tuple[object, np.ndarray]]:
-    """Every track and series that has a row, with its times."""
-    for placed in layout.rows:
+def _columns(scene: Scene, layout: Layout, scroll_y: int) -> Iterable[tuple[object, np.ndarray]]:
+    """Every track and series whose row is in sight, with its times."""
+    for placed in layout.in_sight(scroll_y):
         for lane in placed.row.lanes:
             for number, index in enumerate(scene.tracks(lane)):
                 yield (lane, number), index.start_ns

@@ -97,6 +97,11 @@ class Layout:
         )
         return dataclasses.replace(self, rows=rows, rules=tuple(y + scroll_y if y <= self.frozen_height else y for y in self.rules))
 
+    def in_sight(self, scroll_y: int) -> list[PlacedRow]:
+        """The rows of which something is seen."""
+        low, high = scroll_y, scroll_y + self.height - self.header_height
+        return [placed for placed in self.rows if placed.y + placed.height > low and placed.y < high]
+
     def is_covered(self, placed: PlacedRow, scroll_y: int) -> bool:
         """Whether a row lies under those that do not scroll, for the most part."""
         return not placed.is_frozen and placed.y + placed.height / 2 < scroll_y + self.frozen_height

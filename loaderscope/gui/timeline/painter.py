@@ -235,14 +235,9 @@ def second_line(canvas: Canvas, placed: PlacedRow) -> str:
     return f"{word} {axis.share(sum(busy_share(canvas.scene, lane, states, start, end) for lane in row.lanes) / len(row.lanes))}"
 
 
-def _visible_rows(canvas: Canvas) -> list[PlacedRow]:
-    low, high = canvas.scroll_y, canvas.scroll_y + canvas.layout.height - canvas.layout.header_height
-    return [placed for placed in canvas.layout.rows if placed.y + placed.height > low and placed.y < high]
-
-
 def bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:
     """What scrolls and what is frozen above it, each with its part of the widget between two columns and its visible rows."""
-    layout, visible = canvas.layout, _visible_rows(canvas)
+    layout, visible = canvas.layout, canvas.layout.in_sight(canvas.scroll_y)
     top = layout.header_height + layout.frozen_height
     bands = [(QRectF(left, top, width, layout.height - top), [placed for placed in visible if not placed.is_frozen])]
     if layout.frozen_height:
@@ -337,13 +332,15 @@ def _paint_axis(canvas: Canvas, marks: axis.Ticks) -> None:
     view = canvas.viewport
     minor = (canvas.left + np.floor((np.array(marks.minor) - view.start) / view.span * layout.plot_width + 0.5)).tolist()
     canvas.fills([QRectF(x, bottom - 3, 1, 3) for x in minor if canvas.left <= x < right], palette.border)
-    for tick in marks.major:
-        x = canvas.pixel_at(tick.time)
-        canvas.line(x, bottom - 5, x, bottom, palette.muted)
-        advance = canvas.small_font.advance(tick.label) + 2
-        at = min(max(x - advance / 2, canvas.left - 1.0), right + _OVERHANG_PX - advance)
-        box = QRectF(at, layout.axis_y, advance, bottom - layout.axis_y - 5)
-        canvas.text(box, tick.label, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignHCenter)
+    places = [canvas.pixel_at(tick.time) for tick in marks.major]
+    canvas.fills([QRectF(x, bottom - 5, 1, 5) for x in places], palette.muted)
+    font = canvas.small_font
+    canvas.painter.setFont(font.font)
+    canvas.painter.setPen(colour(palette.muted))
+    for x, tick in zip(places, marks.major, strict=True):
+        advance = font.advance(tick.label)
+        at = min(max(x - advance / 2 - 1, canvas.left - 1.0), right + _OVERHANG_PX - advance - 2)
+        canvas.write(at + 1, layout.axis_y, bottom - layout.axis_y - 5, tick.label, font)
 
 
 def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:
