@@ -172,7 +172,7 @@ def summarise(groups: Sequence[Group], costs: Sequence[StartCost], remedies: Seq
         if cost.num_workers and not cost.persistent_workers and not cost.preload
     ]
     if not plain:
-        return "No trial with workers came to its end, so the start-up cannot be told."
+        return "Until a trial with workers has come to its end, the start-up cannot be told."
     method = max(plain, key=lambda pair: (pair[1].main_import_s is not None, pair[1].start_method == "spawn"))[1].start_method
     of_method = [(one, cost) for one, cost in plain if cost.start_method == method]
     one, fewest = min(of_method, key=lambda pair: pair[1].num_workers)

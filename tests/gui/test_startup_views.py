@@ -310,6 +310,13 @@ def test_a_forked_trial_says_that_its_workers_import_nothing(panel, run):
     assert "did not start" in panel.empty.text()
 
 
+def test_while_the_first_trial_runs_nobody_is_told_to_start_one(panel, run):
+    panel.show_results([], None)
+    assert "Press Start" in panel.empty.text() and panel.ask.isVisible()
+    panel.show_results([], None, run)
+    assert "first trial is running" in panel.empty.text() and not panel.ask.isVisible()
+
+
 def test_trials_that_were_stopped_are_not_said_never_to_have_started(panel, run):
     panel.show_results([dataclasses.replace(trial(5, config_of(2), 0.1, 0.1), status="cancelled", startup=Startup(None, None, []))], 5, run)
     assert "did not start" not in panel.empty.text() and "came to its end" in panel.empty.text()

@@ -53,6 +53,7 @@ EMPTY = {
     EXPERIMENT: "The experiment tries each start method with 0, 1, 2 and 4 workers and few batches, and shows what would make "
     "starts cheaper:",
 }
+FIRST_RUNS = "The first trial is running. Where the time to its first batch went appears when it ends."
 NO_FIRST_BATCH = "No trial came to its end, so none tells where the time to its first batch went."
 RUNNING = "A bare interpreter and the heaviest imports are measured first. The charts grow with every trial."
 FORKED = "The workers of trial {id} import nothing when they start.\nChoose a trial under spawn or forkserver to see what they import."
@@ -226,7 +227,7 @@ class StartupPanel(QWidget):
             told = result if starts or part == PROCESSES else startup_words.slowest_start(self._results)
             return "", startup_words.culprit_sentence(told)
         if not any(result.startup is not None for result in self._results):
-            return EMPTY[PHASES], ""
+            return (FIRST_RUNS if self._run is not None and not self._results else EMPTY[PHASES]), ""
         if part == SETTINGS:
             return NO_FIRST_BATCH, ""
         return "This trial did not start. Choose another, or every setting.", ""
