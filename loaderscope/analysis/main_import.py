@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.results import ImportCost, LineCost
+from loaderscope.analysis.results import ImportCost, LineCost, StartImport
 from loaderscope.analysis.spans import SpanLookup
 
 NS = 1e-9
 MOST_IMPORTS = 40
+
+LEAST_PACKAGE_S = 0.005
+"""Packages that take less are not told of every start."""
+
+
+class _Import(NamedTuple):
+    name: str
+    start_ns: int
+    end_ns: int
+    around: list[str]  # the imports that this one lies in, outermost first
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) * NS
+
+
+def _imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> Iterator[_Import]:
+    """What the process on a lane imported in [low, high), those that import others before these."""
+    spans = look(lane, State.IMPORT).within(low_ns, high_ns)
+    outer: list[_Import] = []
+    for row in np.lexsort((-spans.end_ns, spans.start_ns)).tolist():
+        start_ns, end_ns = int(spans.start_ns[row]), int(spans.end_ns[row])
+        name = look.trace.names.get(int(spans.value[row]))
+        if name is None:
+            continue
+        while outer and outer[-1].end_ns <= start_ns:
+            outer.pop()
+        found = _Import(name, start_ns, end_ns, [one.name for one in outer])
+        outer.append(found)
+        yield found
 
 
 def read_imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[ImportCost]:
@@ -18,28 +51,31 @@ def read_imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list
     Returns:
         at most `MOST_IMPORTS` and their ancestors; `first_start_s` counts from `low_ns`.
     """
-    spans = look(lane, State.IMPORT).within(low_ns, high_ns)
     found: dict[str, ImportCost] = {}
-    outer: list[tuple[int, str]] = []  # end and name of the imports around
-    for row in np.lexsort((-spans.end_ns, spans.start_ns)).tolist():
-        start_ns, end_ns = int(spans.start_ns[row]), int(spans.end_ns[row])
-        name = look.trace.names.get(int(spans.value[row]))
-        if name is None:
-            continue
-        while outer and outer[-1][0] <= start_ns:
-            outer.pop()
-        parent = outer[-1][1] if outer else None
-        outer.append((end_ns, name))
-        seconds = (end_ns - start_ns) * NS
+    for one in _imports(look, lane, low_ns, high_ns):
+        name, seconds = one.name, one.seconds
+        parent = one.around[-1] if one.around else None
         known = found.get(name)
         if known is None:
-            found[name] = ImportCost(name, seconds, seconds, parent, (start_ns - low_ns) * NS)
+            found[name] = ImportCost(name, seconds, seconds, parent, (one.start_ns - low_ns) * NS)
         elif name != parent:  # executed once more, after its first import failed or was taken back
             found[name] = ImportCost(name, known.own_s + seconds, known.total_s + seconds, known.parent, known.first_start_s)
         if parent in found and parent != name:
-            around = found[parent]
-            found[parent] = ImportCost(parent, around.own_s - seconds, around.total_s, around.parent, around.first_start_s)
+            above = found[parent]
+            found[parent] = ImportCost(parent, above.own_s - seconds, above.total_s, above.parent, above.first_start_s)
     return _heaviest(found)
+
+
+def read_start_imports(look: SpanLookup, lane: str, epoch: int, low_ns: int, high_ns: int) -> list[StartImport]:
+    """The packages that the worker on a lane imported in [low, high), in which it started once; in their order."""
+    seconds: dict[str, float] = {}
+    within: dict[str, str | None] = {}
+    for one in _imports(look, lane, low_ns, high_ns):
+        packages = [name.partition(".")[0] for name in one.around]
+        if one.name.partition(".")[0] not in packages:
+            seconds[one.name] = seconds.get(one.name, 0.0) + one.seconds
+            within.setdefault(one.name, one.around[packages.index(packages[-1])] if packages else None)
+    return [StartImport(epoch, lane, name, took, within[name]) for name, took in seconds.items() if took >= LEAST_PACKAGE_S]
 
 
 def _heaviest(found: dict[str, ImportCost]) -> list[ImportCost]:

@@ -67,6 +67,17 @@ class ImportCost:
 
 
 @dataclasses.dataclass(frozen=True)
+class StartImport:
+    """A package that a worker imported in one of its starts; modules of a package that it imports itself are within its time."""
+
+    epoch: int
+    process: str
+    name: str  # of the package, or of the module of it that was imported apart
+    seconds: float  # with all that it imports
+    within: str | None  # the one of these that imported it
+
+
+@dataclasses.dataclass(frozen=True)
 class LineCost:
     """A line of the script's own top level, and the time that a worker spent on it while it imported the script again."""
 
@@ -109,6 +120,7 @@ class Startup:
         own_s: this tool's own part of the time to the first batch, as far as it was measured.
         serial_starts: whether workers started one after another, because what each is sent exceeds the pipe's size.
         preload_import_s: what its fork server is to preload, imported by an interpreter alone right before the trial.
+        start_imports: what each worker imported in each epoch.
     """
 
     explained_share: float | None
@@ -119,6 +131,7 @@ class Startup:
     own_s: float | None = None
     serial_starts: bool | None = None
     preload_import_s: float | None = None
+    start_imports: list[StartImport] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

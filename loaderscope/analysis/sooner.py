@@ -12,9 +12,11 @@ ends when that has read it, its interpreter and its imports behind it. So with `
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
-from loaderscope.analysis.results import ImportCost, Phase, TrialResult
+from loaderscope.analysis.preloading import ScriptImport, seconds_of
+from loaderscope.analysis.results import Phase, TrialResult
 from loaderscope.analysis.startup_costs import FIRST_WORKER, first_batches, median, phase_seconds, server_seconds
 
 Saved = Callable[[str], float | None]
@@ -76,28 +78,14 @@ def from_fetch_on(trial: TrialResult) -> float | None:
     return median(whole - begin for whole, begin in zip(first_batches(trial), begins, strict=True) if begin is not None)
 
 
-def import_share(trial: TrialResult, modules: Sequence[str]) -> float | None:
-    """The part of the import of the script that the first worker spent on `modules`.
-
-    Single imports are told for the first epoch and worker; others are taken to spend the same part on them.
-    """
-    whole_s = phase_seconds(trial, 0, FIRST_WORKER, "main_import")
-    if not whole_s or trial.startup is None or not trial.startup.imports:
+def spared_imports(trial: TrialResult, epoch: int, worker: str, modules: Sequence[str]) -> float | None:
+    """Seconds that a worker spent on `modules` when it imported the script in an epoch; None where it did not, or is not known."""
+    if trial.startup is None or not _phases(trial, epoch, worker, "main_import"):
         return None
-    return min(1.0, imported_seconds(trial.startup.imports, modules) / whole_s)
-
-
-def imported_seconds(imports: Sequence[ImportCost], modules: Sequence[str]) -> float:
-    """Seconds of importing top-level modules with all that they import, each counted once."""
-    wanted, parents = set(modules), {row.name: row.parent for row in imports}
-
-    def inside_another(name: str) -> bool:
-        above, seen = parents.get(name), {name}
-        while above is not None and above not in seen:
-            if above.partition(".")[0] in wanted:
-                return True
-            seen.add(above)
-            above = parents.get(above)
-        return False
-
-    return sum(row.total_s for row in imports if row.name.partition(".")[0] in wanted and not inside_another(row.name))
+    found = [
+        ScriptImport(one.name, one.seconds, one.within)
+        for one in trial.startup.start_imports
+        if (one.epoch, one.process) == (epoch, worker)
+    ]
+    there = [part for name in modules for part in itertools.accumulate(name.split("."), "{}.{}".format)]  # the packages around it, too
+    return seconds_of(found) - seconds_of(found, there)

@@ -17,8 +17,8 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.analysis.culprit import StartFacts, find_culprit
 from loaderscope.analysis.epochs import MAIN, EpochRun
-from loaderscope.analysis.main_import import read_imports, read_lines
-from loaderscope.analysis.results import Culprit, Phase, SentPart, Startup
+from loaderscope.analysis.main_import import read_imports, read_lines, read_start_imports
+from loaderscope.analysis.results import Culprit, Phase, SentPart, StartImport, Startup
 from loaderscope.analysis.spans import SpanLookup, Spans, complement, worker_lanes
 from loaderscope.trace.model import Trace
 
@@ -62,7 +62,7 @@ class _Interval:
 
 
 def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] | None = None) -> Startup | None:
-    """Start-up of a trial; all but its phases are those of the first epoch.
+    """Start-up of a trial; all but its phases and imports by start are those of the first epoch.
 
     Args:
         trace: what was recorded.
@@ -72,6 +72,7 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
     if not epochs:
         return None
     phases: list[Phase] = []
+    imports: list[StartImport] = []
     explained: float | None = None
     look = SpanLookup(trace)
     facts = _facts(look, epochs[0], sent)
@@ -80,6 +81,7 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
         intervals = _main_intervals(look, epoch)
         for number, lane in worker_lanes(look.trace).items():
             intervals += _worker_intervals(look, lane, f"worker-{number}", epoch)
+            imports += read_start_imports(look, lane, epoch.index, epoch.start_ns, epoch.end_ns)
         critical = _first_batch_process(look, epoch)
         intervals += _receive_intervals(look, epoch, critical)
         intervals += _shutdown_intervals(look, epoch)
@@ -95,7 +97,7 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
             total_ns = int(epoch.wait_end_ns[0]) - epoch.start_ns
             explained = sum(charged.values()) / total_ns if total_ns > 0 else None
             culprit = find_culprit({phase: ns * NS for phase, ns in charged.items()}, facts)
-    return Startup(explained, culprit, phases, facts.imports, facts.lines, facts.own_s, facts.serial_starts)
+    return Startup(explained, culprit, phases, facts.imports, facts.lines, facts.own_s, facts.serial_starts, start_imports=imports)
 
 
 def _facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -> StartFacts:

@@ -22,8 +22,8 @@ from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control, import_alone_s
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
-from loaderscope.analysis.sooner import from_fetch_on, import_share, sooner, until_there
-from loaderscope.analysis.startup_costs import Group, first_batches, median, phase_seconds, server_seconds, starts
+from loaderscope.analysis.sooner import from_fetch_on, sooner, spared_imports, until_there
+from loaderscope.analysis.startup_costs import Group, first_batches, median, server_seconds, starts
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1
 """A prediction agrees within this share of the larger figure, or within these seconds."""
@@ -189,13 +189,7 @@ def _import_alone(groups: Sequence[Group], one: Group, controls: list[Control]) 
 
 def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
     """Seconds that the first batch of an epoch comes sooner if no worker need import `modules`."""
-    share = import_share(trial, modules)
-
-    def saved(worker: str) -> float | None:
-        whole_s = phase_seconds(trial, epoch, worker, "main_import")
-        return None if whole_s is None or share is None else whole_s * share
-
-    return sooner(trial, epoch, saved)
+    return sooner(trial, epoch, lambda worker: spared_imports(trial, epoch, worker, modules))
 
 
 def _left_by_imports(one: Group, fork: Group | None) -> float:

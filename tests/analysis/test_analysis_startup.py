@@ -155,6 +155,22 @@ def test_imports_are_a_tree_with_own_and_total_times():
     assert imports[0].first_start_s == pytest.approx(0.02)
 
 
+def test_of_every_worker_its_packages_are_told_each_with_all_that_it_imports():
+    made = started_by_spawn(workers=2)
+    for number, later in ((0, 0), (1, 100)):
+        worker = lanes.worker_lane(number)
+        made.named(worker, 1, State.IMPORT, 10, 710 + later, "torch")
+        made.named(worker, 2, State.IMPORT, 20, 430, "torch._C")
+        made.named(worker, 3, State.IMPORT, 30, 130, "numpy")
+        made.named(worker, 4, State.IMPORT, 40, 120, "numpy.core")
+        made.named(worker, 1, State.IMPORT, 820, 850, "torch.late")
+        made.named(worker, 1, State.IMPORT, 850, 852, "light")
+    found = made.startup().start_imports
+    first = [(one.name, one.within) for one in found if one.process == "worker-0"]
+    assert first == [("torch", None), ("numpy", "torch"), ("torch.late", None)]
+    assert [one.seconds for one in found if one.name == "torch"] == pytest.approx([0.7, 0.8])
+
+
 def test_of_many_imports_the_heaviest_are_kept_with_their_ancestors():
     made = started_by_spawn()
     worker = lanes.worker_lane(0)

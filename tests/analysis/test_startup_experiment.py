@@ -6,8 +6,8 @@ import pytest
 from rows import config_of, failed
 
 from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import EpochTimes, ImportCost, LineCost, Phase, Signs, Startup, TrialResult
-from loaderscope.analysis.sooner import imported_seconds
+from loaderscope.analysis.results import EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
+from loaderscope.analysis.sooner import spared_imports
 from loaderscope.analysis.startup_experiment import find_experiment
 from loaderscope.analysis.startup_remedies import agree
 
@@ -79,14 +79,17 @@ class Machine:
                     phases += [Phase(epoch, name, "unpickle", imported + main_import, unpickle)] if method != "fork" else []
                 phases.append(Phase(epoch, "worker-0", "index_wait", ready, fetched - ready))
             phases.append(Phase(epoch, "worker-0", "first_fetch", fetched, first_fetch))
-        imports = []
+        imports, start_imports = [], []
         if heavy:
             inner = self.numpy_s * slow
             imports = [
                 ImportCost("torch", heavy - inner, heavy, None, 0.1),
                 ImportCost("numpy", inner, inner, "torch", 0.2),
             ]
-        startup = Startup(1.0, None, phases, imports)
+            for phase in (one for one in phases if one.phase == "main_import"):
+                start_imports.append(StartImport(phase.epoch, phase.process, "torch", heavy, None))
+                start_imports.append(StartImport(phase.epoch, phase.process, "numpy", inner, "torch"))
+        startup = Startup(1.0, None, phases, imports, start_imports=start_imports)
         return TrialResult(number, repeat, "ok", config, epochs=epochs, startup=startup, signs=Signs(fetch_s=fetch, collate_s=0.0))
 
     def experiment(self, methods=("fork", "spawn", "forkserver"), workers=(1, 2, 4)):
@@ -324,14 +327,24 @@ def test_trials_that_failed_and_other_runs_give_no_experiment():
     assert "cannot be told" in found.summary
 
 
+def importing(*rows):
+    """A trial whose first worker imported these in its second epoch."""
+    phases = [Phase(1, "worker-0", "main_import", 0.0, 2.0)]
+    startup = Startup(1.0, None, phases, start_imports=[StartImport(1, "worker-0", *row) for row in rows])
+    return TrialResult(0, 0, "ok", config_of(1, start_method="spawn"), startup=startup)
+
+
 def test_modules_within_others_that_are_preloaded_too_count_once():
-    rows = [
-        ImportCost("torch", 1.0, 1.5, None, 0.0),
-        ImportCost("torch._C", 0.3, 0.3, "torch", 0.0),
-        ImportCost("numpy", 0.2, 0.2, "torch._C", 0.0),
-    ]
-    assert imported_seconds(rows, ["torch", "numpy"]) == 1.5
-    assert imported_seconds(rows, ["numpy"]) == 0.2
+    trial = importing(("torch", 1.5, None), ("numpy", 0.2, "torch"), ("mine", 0.3, None))
+    assert spared_imports(trial, 1, "worker-0", ["torch", "numpy"]) == pytest.approx(1.5)
+    assert spared_imports(trial, 1, "worker-0", ["numpy"]) == pytest.approx(0.2)
+    assert spared_imports(trial, 0, "worker-0", ["numpy"]) is None
+
+
+def test_a_module_that_is_preloaded_comes_with_its_packages_but_not_with_the_others_in_them():
+    trial = importing(("torch", 1.0, None), ("torch.utils.tensorboard", 0.4, None))
+    assert spared_imports(trial, 1, "worker-0", ["torch.utils.data"]) == pytest.approx(1.0)
+    assert spared_imports(trial, 1, "worker-0", ["torch"]) == pytest.approx(1.0)
 
 
 def test_figures_agree_within_a_tenth_of_the_larger_or_a_tenth_of_a_second():
