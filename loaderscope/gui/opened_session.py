@@ -23,10 +23,11 @@ class OpenedSession:
         if not self.path.is_file():
             raise SessionError(f"There is no file {self.path}.")
         self._file = SessionFile.open(self.path)
-        self.state = RunState(self._file.trace, self._file.row_count)
+        self.state = RunState(self._file)
         self.state.begin(self._file.run)
         for result in self._file.results:
             self.state.end_trial(result, None)
+            self.state.mark_stored(result.id)
         try:
             for line in self._file.log_lines():
                 self.state.add_log(line)

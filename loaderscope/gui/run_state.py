@@ -5,15 +5,23 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import SettingResult, TrialResult
+from loaderscope.gui.kept_traces import KeptTraces
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 LOG_LINES_KEPT = 20_000
+
+
+class StoredTraces(Protocol):
+    """Where traces can be read: a session file."""
+
+    def trace(self, trial: int) -> Trace: ...
+
+    def row_count(self, trial: int) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,15 +79,14 @@ class SettingRow:
 class RunState:
     """A run as it grows: the pool's thread adds to it under a lock, the window polls `version` and reads."""
 
-    def __init__(self, load_trace: Callable[[int], Trace | None] | None = None, row_count: Callable[[int], int] | None = None) -> None:
-        """`load_trace` reads the trace of a trial that was not recorded here, from a session file; `row_count` is what there is of it."""
-        self._load_trace = load_trace
-        self._row_count = row_count
+    def __init__(self, stored: StoredTraces | None = None) -> None:
+        """`stored` reads the traces of the trials that are marked as stored; without it all stay in memory."""
+        self._stored = stored
         self._lock = threading.Lock()
         self._version = 0
         self._run: Run | None = None
         self._results: list[TrialResult] = []
-        self._traces: dict[int, Trace] = {}
+        self._traces = KeptTraces()
         self._current: PlannedTrial | None = None
         self._progress: tuple[int, int, float | None] = (0, 0, None)
         self._finished = False
@@ -101,21 +108,26 @@ class RunState:
             )
 
     def trace(self, trial_id: int) -> Trace | None:
-        """The trace of a trial, while it runs or afterwards."""
+        """The trace of a trial, while it runs or afterwards; read anew where it is not at hand any more."""
         with self._lock:
-            trace = self._traces.get(trial_id)
-        if trace is None and self._load_trace is not None:
-            trace = self._load_trace(trial_id)
-            if trace is not None:
-                with self._lock:
-                    self._traces[trial_id] = trace
+            trace, is_stored = self._traces.find(trial_id), self._traces.is_stored(trial_id)
+        if trace is None and is_stored and self._stored is not None:
+            trace = self._stored.trace(trial_id)
+            with self._lock:
+                self._traces.keep(trial_id, trace)
         return trace
 
     def rows_to_read(self, trial_id: int) -> int:
         """How much `trace` would read from a file."""
         with self._lock:
-            is_known = trial_id in self._traces
-        return 0 if is_known or self._row_count is None else self._row_count(trial_id)
+            is_read = trial_id not in self._traces and self._traces.is_stored(trial_id)
+        return self._stored.row_count(trial_id) if is_read and self._stored is not None else 0
+
+    def mark_stored(self, trial_id: int) -> None:
+        """The whole trace of this trial can be read from a file from now on, so it need not stay in memory."""
+        if self._stored is not None:
+            with self._lock:
+                self._traces.mark_stored(trial_id)
 
     def log_since(self, count: int) -> tuple[int, list[LogLine]]:
         """The lines after the first `count` ever written that are still kept, and how many were ever written."""
@@ -135,7 +147,7 @@ class RunState:
     def begin_trial(self, trial: PlannedTrial, trace: Trace) -> None:
         with self._lock:
             self._current = trial
-            self._traces[trial.id] = trace
+            self._traces.keep(trial.id, trace)
             self._version += 1
 
     def end_trial(self, result: TrialResult, trace: Trace | None) -> None:
@@ -143,7 +155,7 @@ class RunState:
         with self._lock:
             self._results.append(result)
             if trace is not None:
-                self._traces[result.id] = trace
+                self._traces.keep(result.id, trace)
             self._current = None
             self._version += 1
         for text in (result.error.traceback or "").splitlines() if result.error is not None else ():

@@ -6,7 +6,8 @@ import functools
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PySide6.QtCore import QThread
@@ -14,11 +15,52 @@ from PySide6.QtCore import QThread
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.run_state import RunState
-from loaderscope.session.file import Mark, SessionError, SessionWriter
+from loaderscope.session.file import Mark, SessionError, SessionFile, SessionWriter
 from loaderscope.sweep.pool import Pool, SweepError
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
+
+
+class GrowingSession:
+    """Reads traces from the session file of a sweep, also while it is written: any number at once, but none while it is completed.
+
+    SQLite can make the file a single one only while nobody else has it open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._readers = 0
+        self._changed = threading.Condition()
+
+    def trace(self, trial: int) -> Trace:
+        """What was recorded of a trial that is marked as stored."""
+        with self._opened() as file:
+            return file.trace(trial)
+
+    def row_count(self, trial: int) -> int:
+        """How many spans, points and values that is."""
+        with self._opened() as file:
+            return file.row_count(trial)
+
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Nobody reads meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._readers)
+            yield
+
+    @contextmanager
+    def _opened(self) -> Iterator[SessionFile]:
+        with self._changed:
+            self._readers += 1
+        try:
+            with SessionFile.open(self._path) as file:
+                yield file
+        finally:
+            with self._changed:
+                self._readers -= 1
+                self._changed.notify_all()
 
 
 class LiveSink:
@@ -57,6 +99,9 @@ class LiveSink:
     def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
         self._state.end_trial(result, trace)
         self._write(lambda writer: writer.trial_finished(result, trace))
+        writer = self._writer
+        if trace is not None and writer is not None and writer.problem is None and writer.path.exists():
+            self._state.mark_stored(result.id)
 
     def log_line(self, line: LogLine) -> None:
         self._state.add_log(line)
@@ -103,7 +148,8 @@ class RunThread(QThread):
         super().__init__(parent)  # type: ignore[arg-type]
         self.request = request
         self.session_path = session_path
-        self.state = RunState()
+        self._session = GrowingSession(session_path)
+        self.state = RunState(self._session)
         self.error: ErrorInfo | None = None
         self._sink: LiveSink | None = None
         self._pool: Pool | None = None
@@ -137,5 +183,6 @@ class RunThread(QThread):
         except Exception as error:  # a thread's border: whatever went wrong must reach the user
             self.error = ErrorInfo(type(error).__name__, f"The sweep ended by a fault of Loaderscope: {error}", traceback.format_exc())
         finally:
-            self._sink.close()
+            with self._session.unread():
+                self._sink.close()
             self.state.end(self._cancelled)

@@ -26,6 +26,11 @@ class Columns:
         return self._state[0]
 
     @property
+    def byte_count(self) -> int:
+        """Memory that its rows take."""
+        return len(self) * sum(dtype.itemsize for dtype in self._dtypes.values())
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._dtypes)
 

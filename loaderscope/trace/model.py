@@ -157,6 +157,12 @@ class Trace:
         return sum(len(columns) for columns in list(self.tracks.values()))
 
     @property
+    def byte_count(self) -> int:
+        """Memory that its spans, points and values take."""
+        tables = [*self.tracks.values(), *self.points.values(), *(values for _, values in list(self.series.values()))]
+        return sum(table.byte_count for table in tables)
+
+    @property
     def end_ns(self) -> int:
         """End of the time axis: the newest record, or the origin where there is none."""
         return max(self.newest_ns, self.origin_ns or 0)
