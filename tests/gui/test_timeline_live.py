@@ -1,10 +1,12 @@
 """A timeline that follows a trial which runs."""
 
 import pytest
+from PySide6.QtGui import QColor
 from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH, Key, press
 
 from loaderscope.agent.layout import State
+from loaderscope.gui.theme import current_palette
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.trace import lanes
 from loaderscope.trace.model import OpenSpan, SeriesInfo, Trace
@@ -116,3 +118,56 @@ def test_the_end_of_a_trial_shows_all_of_it(live):
     assert low <= trace.origin_ns
     assert high >= trace.newest_ns
     assert not timeline.navigator.following
+
+
+def marked(timeline):
+    """The columns of the minimap whose upper edge has the colour that marks what the lanes show."""
+    picture, layout = timeline.grab().toImage(), timeline.lane_layout
+    accent = QColor(current_palette().accent).rgb()
+    columns = range(layout.label_width, layout.label_width + layout.plot_width)
+    return [x for x in columns if picture.pixel(x, layout.minimap_y + 1) == accent]
+
+
+def last_busy(timeline):
+    """Where the bars of the minimap end, and where the last span of worker 0 does, from the left edge of the plots."""
+    scene, width = timeline.scene, timeline.lane_layout.plot_width
+    bars = scene.overview(width // 3)
+    return (bars.nonzero()[0][-1] + 1) * width / len(bars), timeline.viewport.x_of(scene.total_ns, width)
+
+
+def test_the_minimap_stands_above_the_lanes_while_they_show_all_of_a_running_trial(live):
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    for number, now_ms in enumerate((300, 700, 1300, 2100, 4900)):
+        grow(trace, number, trace.origin_ns + now_ms * MS)
+        timeline.refresh()
+        bars, lanes_end = last_busy(timeline)
+        assert bars == pytest.approx(lanes_end, abs=4)
+        assert not marked(timeline)
+
+
+def test_the_minimap_marks_what_the_lanes_show_of_a_running_trial_that_is_longer(live):
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    grow(trace, 0, trace.origin_ns + 14_000 * MS)
+    timeline.refresh()
+    seen, extent = timeline.viewport, timeline.scene.extent
+    edges = [timeline.lane_layout.label_width + extent.x_of(time, timeline.lane_layout.plot_width) for time in (seen.start, seen.end)]
+    found = marked(timeline)
+    assert [found[0], found[-1]] == pytest.approx(edges, abs=2)
+    grow(trace, 1, trace.origin_ns + 15_000 * MS)
+    timeline.refresh()
+    assert timeline.scene.extent == extent  # only what is marked has moved
+    assert marked(timeline)[0] > found[0]
+
+
+def test_at_the_end_of_a_trial_its_minimap_fills_the_width_as_the_lanes_do(live):
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    grow(trace, 0, trace.origin_ns + 11_000 * MS)
+    timeline.refresh()
+    timeline.set_live(False)
+    bars, lanes_end = last_busy(timeline)
+    assert bars == pytest.approx(lanes_end, abs=4)
+    assert bars > 0.98 * timeline.lane_layout.plot_width
+    assert not marked(timeline)

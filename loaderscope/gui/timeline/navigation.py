@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from loaderscope.gui.timeline.viewport import Viewport, fitted
+from loaderscope.gui.timeline.viewport import Viewport, fitted, roomy
 
 FOLLOW_SPAN_NS = 10e9
 """While a trial runs, the whole of it is shown until it is this long; then the newest part of this length."""
@@ -54,8 +54,7 @@ class Navigator:
         before = self.viewport
         span = self._follow_span or FOLLOW_SPAN_NS
         if self._follow_span is None and total <= span:
-            # grown in steps, so that not every new record changes the scale
-            self.viewport = fitted(0.0, max(_step_up(total), 1e8))
+            self.viewport = roomy(total)
         else:
             pixel = span / width_px
             behind = total - span * 0.97 - before.start
@@ -136,13 +135,3 @@ class Navigator:
             self._undone.clear()
         self._gesture = (gesture, now)
         self.viewport = target
-
-
-def _step_up(total: float) -> float:
-    """The next of 1, 2, 5 times a power of ten that holds a length: few steps, because at each of them all moves and is painted anew."""
-    power = 1e8
-    while True:
-        for factor in (1.0, 2.0, 5.0):
-            if total <= power * factor:
-                return power * factor
-        power *= 10

@@ -98,11 +98,11 @@ def _outline(canvas: Canvas, span: SpanRef, value: str, width: float) -> None:
 
 def _paint_window_on_minimap(canvas: Canvas) -> None:
     """The visible range on the minimap."""
-    layout, total = canvas.layout, canvas.scene.total_ns
-    if total <= 0 or not layout.minimap_px:
+    layout, extent = canvas.layout, canvas.scene.extent
+    if not layout.minimap_px:
         return
-    low = max(canvas.viewport.start / total, 0.0) * layout.plot_width
-    high = min(canvas.viewport.end / total, 1.0) * layout.plot_width
+    low = max(extent.x_of(canvas.viewport.start, layout.plot_width), 0.0)
+    high = min(extent.x_of(canvas.viewport.end, layout.plot_width), float(layout.plot_width))
     if high - low >= layout.plot_width - 1:
         return
     box = QRectF(canvas.left + low, layout.minimap_y + 1, max(high - low, 3.0), MINIMAP_PX - 4)

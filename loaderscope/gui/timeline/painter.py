@@ -18,11 +18,11 @@ from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
 from loaderscope.gui.timeline.scene import Scene, busy_share
 from loaderscope.gui.timeline.states import busy_states
-from loaderscope.gui.timeline.viewport import Viewport, fitted
+from loaderscope.gui.timeline.viewport import Viewport
 from loaderscope.session.file import Mark
 
-OVERVIEW_STALE_SHARE = 0.2
-"""While a trial grows, its minimap is made anew each time it has grown by this share."""
+OVERVIEW_STALE_SHARE = 0.02
+"""While a trial grows, its minimap is made anew each time it has grown by this share of what the minimap shows."""
 
 AXIS_WORDS = "since first batch"
 """What the axis counts, where it is that of several trials."""
@@ -274,7 +274,8 @@ def _paint_title(canvas: Canvas) -> None:
 def _paint_minimap(canvas: Canvas) -> None:
     """How busy the workers were over the whole trial."""
     palette, layout = canvas.palette, canvas.layout
-    canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), "whole trial", palette.muted, canvas.small_font)
+    words = "trial so far" if canvas.scene.is_live else "whole trial"
+    canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), words, palette.muted, canvas.small_font)
     bars = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
     # with many idle workers the shape is what tells, so the fullest part sets the scale
     tall = (MINIMAP_PX - 6) / max(float(bars.max()), 0.05)
@@ -381,6 +382,6 @@ def viewport_of(scene: Scene | None, start_ns: int | None = None, end_ns: int | 
     if scene is None or scene.is_empty:
         return Viewport(0.0, 1e9)
     if start_ns is None or end_ns is None:
-        return fitted(0.0, max(scene.total_ns, 1e6))
+        return scene.extent
     origin = np.int64(scene.origin_ns)
     return Viewport(float(start_ns - origin), float(max(end_ns - start_ns, 1)))

@@ -12,6 +12,7 @@ from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.plot_rows import GPU_PREFIX, plot_rows, reasons
 from loaderscope.gui.timeline.states import LEGEND_ORDER, LEVEL_PARTS, STYLES, WITH_GPU, level_in
+from loaderscope.gui.timeline.viewport import Viewport, fitted, roomy
 from loaderscope.trace.lanes import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
 
@@ -54,6 +55,7 @@ class Scene:
         self.trace = trace
         self.title = title
         self.axis_zero: float | None = None  # what the axis counts from, since the origin, where that is not the origin
+        self.is_live = False  # whether its trial is running
         self.rows: tuple[Row, ...] = ()
         self.version = -1
         self._indexes: dict[TrackKey, TrackIndex] = {}
@@ -61,7 +63,7 @@ class Scene:
         self._tracks_of: dict[str, list[TrackKey]] = {}
         self._open: tuple[tuple[OpenSpan, ...], dict[str, list[OpenSpan]]] = (), {}
         self._legend: list[tuple[str, str, bool]] | None = None
-        self._overview: tuple[tuple[int, int], Floats] | None = None
+        self._overview: tuple[tuple[int, Viewport, int], Floats] | None = None
         self._peaks: dict[str, tuple[int, float]] = {}
         self.update()
 
@@ -74,6 +76,11 @@ class Scene:
     def total_ns(self) -> float:
         """Length of the time axis."""
         return float(max(self.trace.end_ns - self.origin_ns, 0))
+
+    @property
+    def extent(self) -> Viewport:
+        """All of the trial, as the view and the minimap show it: while it runs with room for what will come."""
+        return roomy(self.total_ns) if self.is_live else fitted(0.0, max(self.total_ns, 1e6))
 
     @property
     def is_empty(self) -> bool:
@@ -188,20 +195,20 @@ class Scene:
         return self._legend
 
     def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
-        """Share of each of `columns` equal parts of the whole trial in which workers (or main) fetch and collate.
+        """Share of each of `columns` equal parts of `extent` in which workers (or main) fetch and collate.
 
         Of many workers every second, third ... tells: it is an impression, and is made anew again and again while a trial runs.
 
         Args:
             columns: how many parts.
-            stale_share: an earlier answer will do while the trial has grown by less than this share since.
+            stale_share: an earlier answer will do while the trial has grown by less than this share of `extent` since.
         """
-        newest_ns = self.trace.newest_ns
+        newest_ns, extent = self.trace.newest_ns, self.extent
         if self._overview is not None:
-            (known_columns, known_ns), known = self._overview
-            if known_columns == columns and newest_ns - known_ns <= stale_share * (known_ns - self.origin_ns):
+            (known_columns, known_extent, known_ns), known = self._overview
+            if (known_columns, known_extent) == (columns, extent) and newest_ns - known_ns <= stale_share * extent.span:
                 return known
-        edges = self.origin_ns + np.linspace(0.0, self.total_ns, columns + 1).astype(np.int64)
+        edges = extent.edges_ns(columns, self.origin_ns)
         workers = [row.lanes[0] for row in self.rows if row.lane_kind == "worker"] or ["main"]
         workers = workers[:: math.ceil(len(workers) / _OVERVIEW_LANES)]
         busy: Floats = np.zeros(columns)
@@ -210,7 +217,7 @@ class Scene:
                 for value in index.busy_ns(edges, (State.FETCH, State.COLLATE)).values():
                     busy += value
         result = np.clip(busy / np.maximum(np.diff(edges), 1) / len(workers), 0.0, 1.0)
-        self._overview = ((columns, newest_ns), result)
+        self._overview = ((columns, extent, newest_ns), result)
         return result
 
 

@@ -102,6 +102,7 @@ class TimelineWidget(TimelineSurface):
     def _show(self, scene: Scene | None, preparing: str = "") -> None:
         self.scene, self.preparing = scene, preparing
         self.measured = self.selected = self.pointer = None
+        self._mark_live()
         following = self.navigator.following
         self.navigator.reset(scene.total_ns if scene else 0.0)
         if following and scene:
@@ -139,7 +140,9 @@ class TimelineWidget(TimelineSurface):
 
     def set_live(self, live: bool) -> None:
         """Whether a trial is running: its newest data is followed until the view is moved by hand."""
-        self._live = live
+        if live != self._live:
+            self._live = live
+            self._mark_live()
         if live:
             self.follow_live()
         elif self.navigator.following:
@@ -266,9 +269,9 @@ class TimelineWidget(TimelineSurface):
     def go_on_minimap(self, x: float) -> None:
         """Centres the view on a place of the minimap."""
         if self.scene is not None:
-            share = min(max((x - self._layout.label_width) / self._layout.plot_width, 0.0), 1.0)
-            total = self.scene.total_ns
-            self._navigate(lambda: self.navigator.centre(share * total))
+            time = self.scene.extent.time_at(x - self._layout.label_width, self._layout.plot_width)
+            within = min(max(time, 0.0), self.scene.total_ns)
+            self._navigate(lambda: self.navigator.centre(within))
 
     def measure(self, first: float, second: float) -> None:
         """Measures between two moments since the origin."""
@@ -363,6 +366,12 @@ class TimelineWidget(TimelineSurface):
     def _range_changed(self) -> None:
         self.rangeChanged.emit(*self.visible_range_ns())
         self.update()
+
+    def _mark_live(self) -> None:
+        """Tells the scene whether its trial runs, by which the minimap shows it."""
+        if self.scene is not None:
+            self.scene.is_live = self._live
+            self._paint_anew()
 
     def _set_following(self, following: bool) -> None:
         if self.navigator.following != following:

@@ -62,6 +62,21 @@ def fitted(start: float, end: float, margin: float = 0.015) -> Viewport:
     return Viewport(start - span * margin * 0.2, span * (1 + margin * 1.2))
 
 
+def roomy(total: float) -> Viewport:
+    """Shows all of a trial that is still growing, with room for more: in steps, so that not every new record changes the scale."""
+    return fitted(0.0, max(_step_up(total), 1e8))
+
+
+def _step_up(total: float) -> float:
+    """The next of 1, 2, 5 times a power of ten that holds a length: few steps, because at each of them all moves and is painted anew."""
+    power = 1e8
+    while True:
+        for factor in (1.0, 2.0, 5.0):
+            if total <= power * factor:
+                return power * factor
+        power *= 10
+
+
 def whole_px(ratio: float) -> int:
     """The fewest logical pixels that are a whole number of device pixels, of which one has `ratio`; 1 where no few are."""
     return next((step for step in range(1, 9) if step * ratio % 1 == 0), 1)
