@@ -2,6 +2,7 @@
 
 import pytest
 import synthetic
+from reference import reference_trace
 from rows import config_of, measure, measure_trace
 from synthetic import MS
 
@@ -24,7 +25,7 @@ def test_a_gap_between_phases_is_not_explained():
     simulation = synthetic.simulate(num_workers=1, start_method="spawn", startup_ns=900 * MS, batches=20)
     for process in simulation.processes:  # without the import of main, two thirds of the start-up are in the dark
         process.records = [record for record in process.records if record.state not in (State.MAIN_IMPORT, State.IMPORT)]
-    startup = measure_trace(synthetic.reference_trace(simulation), config_of(1), 20).startup
+    startup = measure_trace(reference_trace(simulation), config_of(1), 20).startup
     assert startup.explained_share < 0.5
 
 
@@ -32,7 +33,7 @@ def test_mains_waiting_is_no_phase():
     simulation = synthetic.simulate(num_workers=2, start_method="fork", startup_ns=500 * MS, batches=20)
     for process in simulation.processes[1:]:
         process.records = []
-    startup = measure_trace(synthetic.reference_trace(simulation), config_of(2), 20).startup
+    startup = measure_trace(reference_trace(simulation), config_of(2), 20).startup
     assert startup.explained_share < 0.05
 
 
@@ -72,7 +73,7 @@ def test_sending_goes_on_in_the_feeder_thread_after_the_put():
     worker = simulation.processes[1]
     put = next(record for record in worker.records if record.state == State.SEND)
     worker.span(put.time_ns, put.time_ns + 7 * MS, State.SERIALISE, put.a, 4096)
-    startup = measure_trace(synthetic.reference_trace(simulation), config_of(1), 20).startup
+    startup = measure_trace(reference_trace(simulation), config_of(1), 20).startup
     send = next(phase for phase in startup.phases if phase.phase == "first_send")
     assert send.seconds == pytest.approx(0.007)
 

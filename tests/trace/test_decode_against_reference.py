@@ -5,8 +5,9 @@ import tempfile
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import reference_trace
 from support_traces import assert_same_trace
-from synthetic import MAIN_PID, START_NS, LogWriter, Process, Simulation, reference_trace
+from synthetic import MAIN_PID, START_NS, LogWriter, Process, Simulation
 
 from loaderscope.agent.layout import FEEDER_THREAD, MAIN_THREAD, PIN_THREAD, SIZED_STATES, Role, State, batch_and_bytes, batch_of_epoch
 from loaderscope.trace.model import Trace

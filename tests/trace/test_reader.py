@@ -1,9 +1,10 @@
-"""The reader against the slow reference of `synthetic`, for whole logs and for logs that grow."""
+"""The reader against the slow reference, for whole logs and for logs that grow."""
 
 import numpy as np
 import pytest
+from reference import reference_trace
 from support_traces import assert_same_trace, in_order
-from synthetic import MS, US, LogWriter, reference_trace, simulate, write_logs
+from synthetic import MS, US, LogWriter, simulate, write_logs
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import State
