@@ -117,7 +117,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
 
     def fetch(self: Any, possibly_batched_index: Any) -> Any:
         here = recorder.threads.here
-        if here.fetching or here.thread == recorder.NO_THREAD or recorder.log is None:  # a loader used inside a dataset
+        if here.in_users_code or here.thread == recorder.NO_THREAD or recorder.log is None:
             return base_fetch(self, possibly_batched_index)
         notes = self._loaderscope
         indices, samples, detailed = possibly_batched_index, 1, notes.skip_batches == 0
@@ -125,7 +125,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
             samples = len(indices)
             if detailed and not getattr(self.dataset, "__getitems__", None):
                 indices = _Indices(indices)
-        here.fetching, notes.here = True, here
+        here.in_users_code, notes.here = True, here
         recorder.write(_FETCH_BEGIN, here.batch, samples, here.thread)
         if detailed:
             notes.samples, notes.begin_ns = samples, time.perf_counter_ns()
@@ -138,7 +138,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
         finally:
             if notes.here is not None:
                 notes.end(here)
-            here.fetching = False
+            here.in_users_code = False
 
     return type(base.__name__, (base,), {"fetch": fetch, "__module__": base.__module__, "__qualname__": base.__qualname__})
 

@@ -14,10 +14,10 @@ from . import torch_internals as internals
 from .eventlog import record_cost_ns
 from .layout import Role
 from .patches import Patches
-from .recorder import begin, complete, end, instant
+from .recorder import Here, begin, complete, end, instant
 
 __all__ = [
-    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant",
+    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "here", "install", "instant",
     "start_recording", "stop_recording", "uninstall",
 ]  # fmt: skip
 
@@ -88,6 +88,11 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True) -
 def delivered_batch() -> int:
     """Number within its epoch of the batch that `next` handed out last, as torch counts it; -1 while nothing is recorded."""
     return recorder.delivered
+
+
+def here() -> Here:
+    """What this thread is at, for whoever calls the user's code in it."""
+    return recorder.threads.here
 
 
 def stop_recording() -> RecordingSummary:

@@ -57,15 +57,15 @@ class Here:
     Attributes:
         thread: the value of its records' `thread`; in any other thread of the user's NO_THREAD: a loader there is not measured.
         batch: the batch that it fetches now, or fetched last.
-        fetching: whether its fetch is being recorded: a loader inside a dataset must not be taken for the measured one.
+        in_users_code: whether it is in the user's dataset or step: a loader that is used there must not be taken for the measured one.
     """
 
-    __slots__ = ("batch", "fetching", "thread")
+    __slots__ = ("batch", "in_users_code", "thread")
 
     def __init__(self) -> None:
         self.thread = NO_THREAD
         self.batch = -1
-        self.fetching = False
+        self.in_users_code = False
 
 
 class _Threads(_thread._local):
@@ -83,7 +83,7 @@ def in_main() -> bool:
     if role != Role.MAIN or log is None:
         return False
     here = threads.here
-    return here.thread == MAIN_THREAD and not here.fetching
+    return here.thread == MAIN_THREAD and not here.in_users_code
 
 
 def kinds(state: State) -> "tuple[int, int]":
@@ -111,7 +111,7 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     _watch_forks()
     plan, role, epoch, delivered = new_plan, new_role, -1, -1
     here = threads.here
-    here.thread, here.batch, here.fetching = MAIN_THREAD, -1, False
+    here.thread, here.batch, here.in_users_code = MAIN_THREAD, -1, False
     dump = StackDump(new_plan.timeout_s)
     try:
         log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm)

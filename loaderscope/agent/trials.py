@@ -189,6 +189,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     step, transfer, clock, step_clock = loop.step, loop.transfer, loop.clock, loop.step_clock
     begin, end, delivered_batch = instrument.begin, instrument.end, instrument.delivered_batch
     copies = transfer.stream if transfer is not None else None
+    here = instrument.here()
     moved = stepped = None
     batches = 0
     samples_seen: Optional[int] = 0 if loop.counts_lengths else None
@@ -219,7 +220,11 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
         if step is not None:
             before = None if step_clock is None else moved[1] if moved is not None and copies is None else step_clock.mark()
             begin(State.STEP, number)
-            step(batch)
+            here.in_users_code = True
+            try:
+                step(batch)
+            finally:
+                here.in_users_code = False
             end(State.STEP, number)
             stepped = (before, step_clock.mark()) if step_clock is not None else None
         if clock is not None:
