@@ -10,7 +10,7 @@ CONTROLS = ("python", "numpy", "torch")
 """A bare interpreter, and one that imports the module."""
 
 PRELOAD = "preload"
-"""An interpreter that imports what a fork server is to preload, in the way of that server but without any worker."""
+"""A fork server that preloads, without any loader."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Control:
 
     Attributes:
         first_s: with the files dropped from the page cache where the system lets a user do so, else as it was.
-        again_s: with the files in the page cache.
+        again_s: with the files in the page cache; of `PRELOAD`: until the server's first child runs.
         first_from_disk_share: of the bytes that the first run needed, those that came from disk; None where that is not told.
         error: why there is no figure, in one sentence.
         again_cpu_s: processor time of the run with the files in the page cache.
         cache_was_dropped: whether the system took the wish to drop the files.
         modules: what `PRELOAD` imports.
-        import_s: what that takes beyond what a fork server imports anyway.
+        import_s: by how much its server starts later than one that preloads nothing.
     """
 
     name: str
@@ -50,5 +50,5 @@ class Control:
 
 
 def import_alone_s(controls: Sequence[Control], modules: Sequence[str]) -> float | None:
-    """Seconds of importing what a fork server preloads while nothing else runs; None where that was not measured."""
+    """Seconds by which a fork server that preloads starts later while nothing else runs; None where that was not measured."""
     return next((control.import_s for control in controls if control.modules == list(modules)), None)

@@ -1,7 +1,8 @@
-"""What a worker's import of the script consisted of: the modules as a tree, and the lines of the script's own top level."""
+"""What a worker imported, as a tree, and the lines of the script's own top level."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -52,17 +53,19 @@ def read_imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list
         at most `MOST_IMPORTS` and their ancestors; `first_start_s` counts from `low_ns`.
     """
     found: dict[str, ImportCost] = {}
+    unpickling = look(lane, State.UNPICKLE).within(low_ns, high_ns)
     for one in _imports(look, lane, low_ns, high_ns):
         name, seconds = one.name, one.seconds
         parent = one.around[-1] if one.around else None
         known = found.get(name)
         if known is None:
-            found[name] = ImportCost(name, seconds, seconds, parent, (one.start_ns - low_ns) * NS)
+            is_late = bool(unpickling) and one.start_ns >= unpickling.start_ns[0]
+            phase = "unpickle" if is_late else "main_import"
+            found[name] = ImportCost(name, seconds, seconds, parent, (one.start_ns - low_ns) * NS, phase)
         elif name != parent:  # executed once more, after its first import failed or was taken back
-            found[name] = ImportCost(name, known.own_s + seconds, known.total_s + seconds, known.parent, known.first_start_s)
+            found[name] = dataclasses.replace(known, own_s=known.own_s + seconds, total_s=known.total_s + seconds)
         if parent in found and parent != name:
-            above = found[parent]
-            found[parent] = ImportCost(parent, above.own_s - seconds, above.total_s, above.parent, above.first_start_s)
+            found[parent] = dataclasses.replace(found[parent], own_s=found[parent].own_s - seconds)
     return _heaviest(found)
 
 

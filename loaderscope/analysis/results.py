@@ -54,7 +54,7 @@ class Culprit:
 
 @dataclasses.dataclass(frozen=True)
 class ImportCost:
-    """One module that a worker imported while it imported the script again.
+    """One module that a worker imported in its start.
 
     `own_s` is without the modules that it imports itself, as far as these took long enough to be recorded.
     """
@@ -64,6 +64,7 @@ class ImportCost:
     total_s: float
     parent: str | None  # the module that imported it first
     first_start_s: float  # from the epoch's iter()
+    phase: str = "main_import"  # unpickle: for a class of the dataset that the script itself does not import
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +99,7 @@ class SentPart:
     pickle_s: float
     unpickle_s: float | None
     error: str | None  # why it cannot be pickled, or was not weighed to its end
+    shared_bytes: int = 0  # of tensors, which are moved into shared memory before the first worker starts and not sent
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SentPart:
@@ -119,7 +121,7 @@ class Startup:
         lines: what the script's own top level cost that worker.
         own_s: this tool's own part of the time to the first batch, as far as it was measured.
         serial_starts: whether workers started one after another, because what each is sent exceeds the pipe's size.
-        preload_import_s: what its fork server is to preload, imported by an interpreter alone right before the trial.
+        preload_import_s: by how much a fork server that preloads the same started later, without any loader, right before the trial.
         start_imports: what each worker imported in each epoch.
     """
 

@@ -110,12 +110,22 @@ def _facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -
         worker=process,
         starts_s=((starts.end_ns - starts.start_ns) * NS).tolist(),
         pickled_bytes=int(pickles.value.max()) if pickles else None,
+        first_index_s=_first_index_s(look, epoch, starts),
         imports=read_imports(look, process, low_ns, high_ns),
         lines=read_lines(look, process, low_ns, high_ns),
         own_s=float((own.end_ns - own.start_ns).sum()) * NS if own else None,
         serial_starts=_starts_are_serial(look, epoch, starts),
         sent=sent,
     )
+
+
+def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: Spans) -> float | None:
+    """How long main asked the sampler for the first indices that it gave to a worker."""
+    given = look(MAIN, State.INDEX_PUT).within(epoch.start_ns, epoch.end_ns)
+    if not given:
+        return None
+    asked_ns = int(starts.end_ns.max()) if starts else epoch.start_ns
+    return max(0, int(given.start_ns.min()) - asked_ns) * NS
 
 
 def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: Spans) -> bool | None:
@@ -143,6 +153,8 @@ def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
         work = look(MAIN, state).within(epoch.start_ns, _first_delivery(epoch))
         if work:
             found.append(_Interval(MAIN, phase, int(work.start_ns[0]), int(work.end_ns[0])))
+        if work and state is State.FETCH:  # what comes before it in next() is the sampler's
+            found.append(_Interval(MAIN, "index_wait", int(epoch.wait_start_ns[0]), int(work.start_ns[0])))
     return found
 
 

@@ -7,8 +7,9 @@ Predictions never look at a trial that has the remedy:
 * A fork server that has preloaded modules spares each worker the time in which it imports these, while all workers import at
   once (see `analysis.sooner`). What fresh imports leave for the time after them (a pass of Python's garbage collector over all
   that was imported falls into the first fetch or send) is what forked workers lack there.
-* Its own start takes longer by the import of these modules, once and alone: as a control takes for them that is run before each
-  trial with such a server. A worker's import is no measure of that: others import beside it, and Loaderscope times its modules.
+* Its own start takes longer by the import of these modules, once and alone: as in a control without any loader that is run
+  before each trial with such a server. A worker's import is no measure of that: others import beside it, and Loaderscope times
+  its modules.
 * Fork spares a worker its interpreter, its imports and the unpickling of what it is sent.
 """
 
@@ -181,7 +182,7 @@ def _server_starts(groups: Sequence[Group], one: Group) -> list[float]:
 
 
 def _import_alone(groups: Sequence[Group], one: Group, controls: list[Control]) -> float | None:
-    """The quickest import of what these servers preload by an interpreter alone: before each was started, else before all trials."""
+    """By how much servers that preload this start later without any loader, at the least: before each trial, else before all."""
     startups = [trial.startup for other in groups if other.kind == one.kind for trial in other.trials]
     beside = [startup.preload_import_s for startup in startups if startup is not None and startup.preload_import_s is not None]
     return min(beside, default=import_alone_s(controls, one.config.forkserver_preload or ()))

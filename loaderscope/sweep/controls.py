@@ -1,6 +1,6 @@
 """Controls of the start-up experiment: what a bare interpreter and the imports of numpy and torch cost without any loader.
 
-One more imports what a fork server is to preload, as that server does: before the trials, and before each that has such a server.
+One more starts a fork server that preloads, without any loader: before the trials, and before each that has such a server.
 
 Each runs in the user's interpreter, in a process that is watched and reaped like an agent's. On Linux the files that the
 import reads are first dropped from the page cache, which any user may ask for: pages that another process has mapped stay, so
@@ -25,24 +25,13 @@ from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.agent_process import TICK_S, Tick, exit_in_words
 from loaderscope.sweep.reaper import create_reaper
 
-PRELOAD_RUNS = 2
-"""The quicker one counts: whatever else the machine does only slows an import."""
-
 _ANSWER, _ERRORS = "answer.json", "errors.txt"
 
-_CODE = r"""
+_IMPORT = r"""
 import sys, time
-answer_file, server_folder, modules = sys.argv[1], sys.argv[2], sys.argv[3:]
-if server_folder:
-    import multiprocessing.forkserver
-    sys.path[0] = server_folder
-begun_ns = time.perf_counter_ns()
+answer_file, modules = sys.argv[1], sys.argv[2:]
 for module in modules:
-    try:
-        __import__(module)
-    except ImportError:
-        if not server_folder:
-            raise
+    __import__(module)
 done_ns, cpu_s = time.perf_counter_ns(), time.process_time()
 del sys.path[0]
 import json, os
@@ -63,18 +52,34 @@ for module in list(sys.modules.values()):
             files.add(path)
 counted, resident = numbers("io"), numbers("status").get("RssFile")
 read = None if resident is None or "rchar" not in counted else counted["rchar"] + resident * 1024
-answer = {"done_ns": done_ns, "import_ns": done_ns - begun_ns, "cpu_s": cpu_s}
-answer.update(from_disk=counted.get("read_bytes"), needed=read, files=sorted(files))
+answer = {"done_ns": done_ns, "cpu_s": cpu_s, "from_disk": counted.get("read_bytes"), "needed": read, "files": sorted(files)}
 with open(answer_file, "w", encoding="utf-8", errors="surrogateescape") as file:
     json.dump(answer, file)
 os._exit(0)
 """
 """Python 3.9. What the end of the interpreter costs is not part of a start, so it is left out.
 
-With a folder it does as a fork server: that has its own module, looks in the folder, and passes over what it cannot import.
-
 `needed`: bytes of the read calls, and of the files that are mapped, as far as they were touched.
 """
+
+_SERVER = r"""
+import json, multiprocessing.popen_forkserver, os, sys, time
+answer_file, sys.path[0], modules = sys.argv[1], sys.argv[2], sys.argv[3:]
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(modules)
+child = context.Process(target=os.getpid)
+begun_ns = time.perf_counter_ns()
+try:
+    child.start()
+except (EOFError, OSError):
+    os._exit(1)  # the server has told why it ended
+done_ns = time.perf_counter_ns()
+child.join()
+with open(answer_file, "w", encoding="utf-8") as file:
+    json.dump({"done_ns": done_ns, "start_ns": done_ns - begun_ns}, file)
+os._exit(0)
+"""
+"""Python 3.9. The start of the first child is that of its server, too; that passes over what it cannot import."""
 
 
 class ControlError(Exception):
@@ -98,22 +103,26 @@ def measure_controls(python: str, timeout_s: float, tick: Tick | None = None) ->
 def measure_preload(
     python: str, modules: Sequence[str], folder: str, *, cwd: str | None, timeout_s: float, tick: Tick | None = None
 ) -> Control:
-    """Imports in a fresh interpreter what a fork server is to preload, twice.
+    """Starts a fork server that preloads, and one that does not.
 
     Args:
         python: the user's interpreter.
         modules: what is to be preloaded.
         folder: where the server looks for modules besides what is installed.
         cwd: its working directory; None: the caller's.
-        timeout_s: how long it may take.
+        timeout_s: how long each run may take.
         tick: see `measure_controls`.
     """
+
+    def start_s(*preloaded: str) -> float:
+        _, told = _run(python, _SERVER, [folder, *preloaded], timeout_s, tick, cwd=cwd or os.getcwd())
+        return float(told["start_ns"]) / 1e9
+
     try:
-        runs = [_run(python, modules, timeout_s, tick, server_folder=folder, cwd=cwd or os.getcwd()) for _ in range(PRELOAD_RUNS)]
+        plain_s, preloading_s = start_s(), start_s(*modules)
     except ControlError as error:
         return Control(PRELOAD, error=str(error), modules=list(modules))
-    again_s, told = min(runs, key=lambda run: float(run[1]["import_s"]))
-    return Control(PRELOAD, again_s=again_s, again_cpu_s=told["cpu_s"], modules=list(modules), import_s=told["import_s"])
+    return Control(PRELOAD, again_s=preloading_s, modules=list(modules), import_s=preloading_s - plain_s)
 
 
 def drop_from_cache(paths: Iterable[str]) -> bool:
@@ -137,11 +146,11 @@ def drop_from_cache(paths: Iterable[str]) -> bool:
 def _measure(python: str, name: str, timeout_s: float, tick: Tick | None) -> Control:
     modules = () if name == "python" else (name,)
     try:
-        first_s, first = _run(python, modules, timeout_s, tick)
+        first_s, first = _run(python, _IMPORT, modules, timeout_s, tick)
         dropped = drop_from_cache(first["files"])
         if dropped:
-            first_s, first = _run(python, modules, timeout_s, tick)
-        again_s, again = _run(python, modules, timeout_s, tick)
+            first_s, first = _run(python, _IMPORT, modules, timeout_s, tick)
+        again_s, again = _run(python, _IMPORT, modules, timeout_s, tick)
     except ControlError as error:
         return Control(name, error=str(error))
     share = min(1.0, first["from_disk"] / first["needed"]) if first["needed"] and first["from_disk"] is not None else None
@@ -149,16 +158,16 @@ def _measure(python: str, name: str, timeout_s: float, tick: Tick | None) -> Con
 
 
 def _run(
-    python: str, modules: Sequence[str], timeout_s: float, tick: Tick | None, *, server_folder: str = "", cwd: str | None = None
+    python: str, code: str, words: Sequence[str], timeout_s: float, tick: Tick | None, *, cwd: str | None = None
 ) -> tuple[float, dict[str, Any]]:
-    """Seconds from the start of the process to the end of the import, and what the process tells of itself."""
+    """Seconds from the start of the process to what it does at last, and what it tells of itself."""
     reaper = create_reaper()
     try:
         with tempfile.TemporaryDirectory(prefix="loaderscope-") as folder:
             with open(os.path.join(folder, _ERRORS), "wb") as stderr:
                 began_ns = time.perf_counter_ns()
                 process = subprocess.Popen(
-                    [python, "-c", _CODE, os.path.join(folder, _ANSWER), server_folder, *modules],
+                    [python, "-c", code, os.path.join(folder, _ANSWER), *words],
                     cwd=cwd or folder,  # where nothing shadows a module
                     env={**interpreter_environment(python), MARK_VARIABLE: reaper.mark},
                     stdin=subprocess.DEVNULL,
@@ -172,7 +181,7 @@ def _run(
                 finally:
                     reaper.kill()
                     process.wait()
-            return _read(Path(folder), modules, status, began_ns)
+            return _read(Path(folder), words, status, began_ns)
     except OSError as error:
         raise ControlError(f"{python} cannot be started: {error.strerror or error}.") from error
     finally:
@@ -191,18 +200,15 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, tick: Tick | None)
             tick()
 
 
-def _read(folder: Path, modules: Sequence[str], status: int, began_ns: int) -> tuple[float, dict[str, Any]]:
+def _read(folder: Path, words: Sequence[str], status: int, began_ns: int) -> tuple[float, dict[str, Any]]:
     waited_s = (time.perf_counter_ns() - began_ns) / 1e9
     try:
         told = json.loads((folder / _ANSWER).read_text("utf-8", "surrogateescape"))
         seconds = (told["done_ns"] - began_ns) / 1e9
-        files = [path for path in told["files"] if isinstance(path, str)]
-        counts = {key: told[key] if isinstance(told[key], int) else None for key in ("from_disk", "needed")}
-        facts = {**counts, "cpu_s": float(told["cpu_s"]), "import_s": told["import_ns"] / 1e9, "files": files}
     except (OSError, ValueError, KeyError, TypeError):
-        words = (folder / _ERRORS).read_text("utf-8", "replace").strip().splitlines()
-        missing = [name for name in modules if f"'{name}'" in words[-1]] if words else []
-        if missing and words[-1].startswith("ModuleNotFoundError"):
+        said = (folder / _ERRORS).read_text("utf-8", "replace").strip().splitlines()
+        missing = [name for name in words if f"'{name}'" in said[-1]] if said else []
+        if missing and said[-1].startswith("ModuleNotFoundError"):
             raise ControlError(f"This interpreter has no {missing[0]}.") from None
-        raise ControlError(f"The interpreter {exit_in_words(status)}{f': {words[-1]}' if words else ''}.") from None
-    return (seconds if 0 < seconds <= waited_s else waited_s), facts
+        raise ControlError(f"The interpreter {exit_in_words(status)}{f': {said[-1]}' if said else ''}.") from None
+    return (seconds if 0 < seconds <= waited_s else waited_s), told

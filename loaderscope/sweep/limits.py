@@ -9,7 +9,6 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
-from loaderscope.sweep.controls import PRELOAD_RUNS
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine, usable_cpus
@@ -234,7 +233,7 @@ def preloaded(plan: Sequence[PlannedTrial]) -> tuple[str, ...]:
 def _control_seconds(plan: Sequence[PlannedTrial], cost: DataCost) -> float:
     """What is measured before and between the trials of a start-up experiment."""
     preloading = [trial for trial in plan if trial.skip is None and trial.config.forkserver_preload]
-    runs = PRELOAD_RUNS * (len(preloading) + 1) if preloading else 0  # before all trials, and before each of these
+    runs = len(preloading) + 1 if preloading else 0  # before all trials, and before each of these
     return CONTROLS_SECONDS + runs * (BARE_SECONDS + cost.preload_seconds(preloaded(plan)))
 
 

@@ -146,7 +146,7 @@ class Pool:
     def _measure_controls(self, environment: dict[str, Any], plan: list[PlannedTrial]) -> list[Control]:
         """Before the trials: a prediction must not rest on what it is compared with."""
         request, preload = self._request, limits.preloaded(plan)
-        what = f", and that of {enumerated(list(preload))} as a fork server does it" if preload else ""
+        what = f", and a fork server that preloads {enumerated(list(preload))}" if preload else ""
         self._log(f"Controls: a bare interpreter and the imports of numpy and torch, each a few times{what}.")
         python = request.python or default_python()
         if python is None:

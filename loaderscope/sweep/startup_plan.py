@@ -19,7 +19,7 @@ LEAST_BATCHES = 4
 TIMEOUT_S = 120.0
 """Without a sign of life for so long a trial hangs; several workers that import heavy modules at once give none for long."""
 
-SERVER_STARTS = 5
+SERVER_STARTS = 9
 """Of fork servers that preload, at least: a server starts once a trial, its workers in every epoch, and one start alone is noise."""
 
 COMPARED_TRIALS = 2

@@ -32,7 +32,7 @@ def test_every_start_method_with_1_2_and_4_workers_persistent_or_not_and_a_serve
     expected |= {(m, n, p, None) for m in ("fork", "spawn", "forkserver") for n in (1, 2, 4) for p in (False, True)}
     expected |= {("forkserver", n, False, ("torch", "numpy")) for n in (1, 2, 4)}
     assert kinds(configs) == expected
-    assert len(configs) == 22 + 6  # the starts of fork servers, with preloading and without, twice
+    assert len(configs) == 22 + 6 + 3  # the starts of fork servers twice, those that preload three times
 
 
 def test_starts_with_and_without_preloading_follow_each_other_at_once():
@@ -40,7 +40,8 @@ def test_starts_with_and_without_preloading_follow_each_other_at_once():
     preloaded = [(config.num_workers, config.forkserver_preload is not None, config.persistent_workers) for config in configs]
     first = [(n, *kind) for n in (1, 2, 4) for kind in ((False, False), (True, False), (False, True))]
     again = [(n, is_preloaded, False) for n in (4, 2, 1) for is_preloaded in (True, False)]
-    assert preloaded == first + again
+    assert preloaded[: len(first + again)] == first + again
+    assert sorted(preloaded[len(first + again) :]) == [(n, True, False) for n in (1, 2, 4)]  # servers alone
 
 
 def test_named_workers_and_start_methods_narrow_it():
@@ -61,7 +62,7 @@ def test_the_users_modules_are_preloaded_instead_and_only_where_that_is_the_reme
 
 
 @pytest.mark.parametrize(
-    ("workers", "repeats", "servers", "compared"), [((1, 2, 4), 1, 6, 6), ((1, 2), 1, 6, 4), ((2,), 1, 5, 2), ((2,), 6, 6, 6)]
+    ("workers", "repeats", "servers", "compared"), [((1, 2, 4), 1, 9, 6), ((1, 2), 1, 10, 4), ((2,), 1, 9, 2), ((2,), 12, 12, 12)]
 )
 def test_starts_that_are_much_alike_are_made_often_enough_to_compare_them(workers, repeats, servers, compared):
     configs = lay_out(num_workers=workers, start_method=("forkserver",), repeats=repeats)

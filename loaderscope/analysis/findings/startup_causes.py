@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loaderscope.analysis.culprit import dominating_part
+from loaderscope.analysis.culprit import EXPLAINS, TELLING_BYTES, dominating_part, own_code, own_code_s, weighed_s
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
 from loaderscope.analysis.quantities import bytes_text
@@ -24,7 +24,7 @@ Cause = Callable[[Context, SettingResult, Startup], Finding | None]
 def find(context: Context) -> list[Finding]:
     """At most one finding for each cause: about the setting that warnings are about if it is concerned, else the worst one."""
     found = []
-    for cause in (_large_pickle, _serial_starts, _expensive_line, _heavy_import):
+    for cause in (_large_pickle, _code_in_unpickling, _serial_starts, _expensive_line, _heavy_import):
         candidates = []
         for setting in context.settings:
             startups = [trial.startup for trial in context.trials_of(setting) if trial.startup is not None]
@@ -37,31 +37,68 @@ def find(context: Context) -> list[Finding]:
 
 def _large_pickle(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
     part = dominating_part(context.sent)
-    first = [phase for phase in startup.phases if phase.epoch == 0]
-    pickles = [phase.seconds for phase in first if phase.phase == "pickle"]
-    unpickles = [phase.seconds for phase in first if phase.phase == "unpickle"]
-    seconds = max(pickles, default=0.0) + max(unpickles, default=0.0)
+    pickles, unpickle_s = _first(startup, "pickle"), max(_first(startup, "unpickle"), default=0.0) - _imported_s(startup)
+    seconds = max(pickles, default=0.0) + unpickle_s
     if part is None or not pickles or seconds < MIN_SENT_S:
         return None
-    size = bytes_text(part.bytes) if part.error is None else f"more than {bytes_text(part.bytes)}"
+    if part.error is None and part.bytes < TELLING_BYTES and weighed_s(part) < EXPLAINS * seconds:
+        return None
+    size = bytes_text(part.bytes) if part.error is None else f"more than {bytes_text(part.bytes)}" if part.bytes else ""
+    named = f"{part.attribute} (a {part.type_name}{', ' if size else ''}{size})"
     message = (
-        f"With {context.name_of(setting.config)} each worker is sent {part.attribute} (a {part.type_name}, {size}): "
-        f"{duration(max(pickles))} to pickle and {duration(max(unpickles, default=0.0))} to unpickle, for every worker."
+        f"With {context.name_of(setting.config)} each worker is sent {named}: "
+        f"{duration(max(pickles))} to pickle and {duration(unpickle_s)} to unpickle, for every worker."
     )
+    if part.shared_bytes:
+        message = (
+            f"With {context.name_of(setting.config)} the {bytes_text(part.shared_bytes)} of {part.attribute} (a {part.type_name}) are moved "
+            f"into shared memory before the first worker starts, which takes {duration(max(pickles))}, once: workers are sent a handle only."
+        )
     evidence = {"attribute": part.attribute, "type_name": part.type_name, "bytes": part.bytes, "seconds": seconds}
     return Finding("large-pickle", context.severity_of(setting), setting.trials, message, evidence, remedy(part))
+
+
+def _code_in_unpickling(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
+    seconds = max(_first(startup, "unpickle"), default=0.0)
+    own_s = own_code_s(seconds, startup.imports, context.sent)
+    if own_s is None or own_s < MIN_SENT_S:
+        return None
+    code = own_code(context.sent)
+    message = (
+        f"With {context.name_of(setting.config)} each worker takes {duration(seconds)} to unpickle what it is sent, "
+        f"{duration(own_s)} of that in code that runs then: {code}."
+    )
+    advice = "Do there only what is quick, and the rest in the worker when the first sample is asked for."
+    return Finding("slow-unpickle", context.severity_of(setting), setting.trials, message, {"code": code, "seconds": own_s}, advice)
+
+
+def _first(startup: Startup, phase: str) -> list[float]:
+    """Seconds of a phase in the first epoch's starts."""
+    return [one.seconds for one in startup.phases if one.epoch == 0 and one.phase == phase]
+
+
+def _imported_s(startup: Startup) -> float:
+    """Seconds of imports while what is sent was unpickled."""
+    return sum(cost.total_s for cost in startup.imports if cost.phase == "unpickle" and cost.parent is None)
 
 
 def remedy(part: SentPart) -> str:
     """How to send less than this attribute, in a sentence."""
     container, _, element = part.type_name.partition(" of ")
+    if part.shared_bytes:
+        return "Save it to a file and map that into memory in the worker, at the first access (torch.load(path, mmap=True))."
+    if part.attribute.endswith(".__getstate__()"):
+        return "Prepare once what __getstate__ returns: it runs for every worker that starts."
     if container in ("ndarray", "memmap"):
         return (
             "Give the dataset the file's name and map it into memory in the worker, at the first access (np.load(path, mmap_mode='r')): "
             f"a {container} is sent with all that it holds."
         )
     if element == "str" or element.endswith("Path"):
-        return "Keep the paths relative to a root in one NumPy or Arrow array of strings, or list them in the worker at its first access."
+        return (
+            "Keep the strings in one NumPy or Arrow array of strings (paths relative to a root), "
+            "or list them in the worker at its first access."
+        )
     if container in ("list", "tuple", "dict", "set", "DataFrame", "OrderedDict", "defaultdict"):
         return (
             f"Keep it in NumPy or Arrow arrays instead of a {container} of Python objects, in a file that the workers map into memory, "
@@ -71,7 +108,7 @@ def remedy(part: SentPart) -> str:
 
 
 def _serial_starts(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
-    starts = [phase.seconds for phase in startup.phases if phase.epoch == 0 and phase.phase == "start_worker"]
+    starts = _first(startup, "start_worker")
     if not startup.serial_starts or len(starts) < 2:
         return None
     part = dominating_part(context.sent)
@@ -105,7 +142,7 @@ def _heavy_import(context: Context, setting: SettingResult, startup: Startup) ->
     others = [cost for cost in startup.imports if cost.parent is None and cost is not root and cost.total_s >= 0.1]
     also = "".join(f", {cost.name} {duration(cost.total_s)}" for cost in sorted(others, key=lambda cost: -cost.total_s)[:3])
     named = f"{root.name} {duration(root.total_s)}{also}"
-    message = f"With {context.name_of(setting.config)} every worker imports what the script imports: {named}."
+    message = f"With {context.name_of(setting.config)} every worker imports what the script and its dataset need: {named}."
     advice = (
         f"Preload it in the fork server (--start-method forkserver --forkserver-preload {root.name}), where the system has one; "
         "import what only the training needs inside the functions that need it or below the main guard."
