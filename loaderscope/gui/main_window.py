@@ -336,11 +336,15 @@ class MainWindow(QMainWindow):
     def save(self, path: str | None = None) -> bool:
         """Saves the session, under a name that is asked for unless it is given; False if nothing was saved."""
         source = self._source()
-        target = self._saving.session(source, path) if source is not None and not self.live.running else None
+        if source is None or self.live.running:
+            return False
+        target = self._saving.session(source, path)
         if target is None:
             return False
         self._unsaved = False
-        self.recent.add(target)
+        if self._session is not None:
+            self._session.move_to(target)
+        self.recent.saved(source, target)
         self.setWindowTitle(f"{target.name} – Loaderscope")
         return True
 

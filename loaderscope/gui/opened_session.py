@@ -6,6 +6,7 @@ from pathlib import Path
 
 from loaderscope.gui.run_state import RunState
 from loaderscope.session.file import Mark, SessionError, SessionFile
+from loaderscope.trace.model import Trace
 
 __all__ = ["OpenedSession", "SessionError"]
 
@@ -23,7 +24,7 @@ class OpenedSession:
         if not self.path.is_file():
             raise SessionError(f"There is no file {self.path}.")
         self._file = SessionFile.open(self.path)
-        self.state = RunState(self._file)
+        self.state = RunState(self)
         self.state.begin(self._file.run)
         for result in self._file.results:
             self.state.end_trial(result, None)
@@ -36,6 +37,32 @@ class OpenedSession:
             raise
         self.state.set_progress(len(self._file.results), len(self._file.results), None)
         self.state.end(not self._file.complete)
+
+    def trace(self, trial: int) -> Trace:
+        """What was recorded of a trial.
+
+        Raises:
+            SessionError: it is damaged.
+        """
+        return self._file.trace(trial)
+
+    def row_count(self, trial: int) -> int:
+        """How many spans, points and values that is.
+
+        Raises:
+            SessionError: the file is damaged.
+        """
+        return self._file.row_count(trial)
+
+    def move_to(self, path: Path) -> None:
+        """From now on what is shown is read from this copy of the file, and marks are kept there.
+
+        Raises:
+            SessionError: the copy cannot be read.
+        """
+        before, self._file = self._file, SessionFile.open(path)
+        self.path = path
+        before.close()
 
     def marks(self, trial: int) -> list[Mark]:
         """The marks of a trial.

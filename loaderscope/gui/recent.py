@@ -64,6 +64,13 @@ class Recent:
         if not any(Path(added) == other for other in self._unsaved):
             self._settings.setValue("recent", [added, *(other for other in self.paths if other != added)][:MOST])
 
+    def saved(self, source: Path, target: Path) -> None:
+        """A session was copied to another file: what a window had left unsaved is no longer needed then."""
+        self.add(target)
+        for path in [path for path in self._unsaved if path.resolve() == source and source != target.resolve()]:
+            self._unsaved.remove(path)
+            shutil.rmtree(path.parent, ignore_errors=True)
+
     def _fill(self) -> None:
         self.menu.clear()
         for path in self._unsaved:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from loaderscope.session.file import SessionError
+from loaderscope.session.file import SessionError, SessionFile
 
 SESSION_SUFFIX = ".loaderscope"
 SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"
@@ -131,11 +130,13 @@ def copy_session(source: Path, path: str) -> Path:
     part = target.with_name(target.name + ".part")
     try:
         if target.resolve() != source.resolve():
-            shutil.copyfile(source, part)
+            with SessionFile.open(source) as session:
+                session.copy_to(part)
             part.replace(target)  # whole or not at all: an older file stays until the new one is complete
-    except OSError as error:
+    except (OSError, SessionError) as error:
         part.unlink(missing_ok=True)
-        raise SaveError(f"The session could not be saved: {error.strerror or error}.") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SaveError(f"The session could not be saved: {reason.rstrip('.')}.") from error
     return target
 
 

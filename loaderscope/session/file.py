@@ -169,6 +169,27 @@ class SessionFile:
         except sqlite3.Error as error:
             raise SessionError(f"{self.path.name} cannot be changed: {error}.") from None
 
+    def copy_to(self, target: pathlib.Path) -> None:
+        """Writes the session to another file, complete: with what a crash has left in a log beside its own.
+
+        Raises:
+            OSError: the file cannot be written, or the session's own cannot be read.
+            SessionError: likewise, as SQLite tells it.
+        """
+        if not _broken_off(self.path):
+            shutil.copyfile(self.path, target)
+            return
+        target.unlink(missing_ok=True)
+        try:
+            copy = sqlite3.connect(target, isolation_level=None)
+            try:
+                self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                copy.close()
+        except sqlite3.Error as error:
+            raise SessionError(f"{target.name} cannot be written: {error}") from None
+
     def document(self) -> dict[str, Any]:
         """The session as the JSON document of `show`."""
         return build_document(self.run, self.results)

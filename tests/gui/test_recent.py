@@ -10,10 +10,12 @@ import time
 
 import psutil
 import pytest
+import support_session
 from running import write_script
 
 from loaderscope.gui.main_window import MainWindow
 from loaderscope.gui.recent import NONE, UNSAVED_KEPT_S, WINDOW_PREFIX, Recent
+from loaderscope.session.file import Mark, SessionFile, SessionWriter
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.scratch import claim
 
@@ -84,6 +86,40 @@ def test_what_a_killed_window_did_not_save_is_told_and_can_be_opened(base, qtbot
     window.recent.menu.actions()[0].trigger()
     assert window.views.results.model.rowCount() == 4
     assert window.recent.paths == []  # it is offered as what it is
+
+
+def test_a_sweep_that_was_recovered_is_no_longer_offered_once_it_is_saved(base, qtbot, settings, left, tmp_path):
+    recovered, other = left("photos"), left("other")
+    window = another_window(qtbot, settings)
+    window.open_path(str(recovered))
+    assert window.save(str(recovered)) and recovered.exists()  # saved over itself, it lies where it will be removed
+    assert len(entries(window.recent)) == 2
+    assert window.save(str(tmp_path / "kept.loaderscope"))
+    assert not recovered.parent.exists()
+    offered = entries(window.recent)
+    assert offered[0].startswith("other, not saved") and offered[1:] == ["kept.loaderscope"]
+    window.choose_trial(2)
+    assert window.views.timeline.scene is not None  # it is read from the new place, where marks go too
+    window.views.timeline.marking.show([Mark(7, "here")])
+    window.views.timeline.marking.changed.emit()
+    with SessionFile.open(tmp_path / "kept.loaderscope") as kept:
+        assert kept.marks(2) == [Mark(7, "here")]
+    assert other.exists()
+
+
+def test_saving_a_sweep_that_was_broken_off_saves_what_was_in_its_log(base, qtbot, settings, left, tmp_path):
+    recovered, running = left("photos"), tmp_path / "running.loaderscope"
+    writer = SessionWriter(running)
+    support_session.record(writer, support_session.make_run())
+    for ending in ("", "-wal"):  # as they lie there when the window is killed
+        shutil.copyfile(f"{running}{ending}", f"{recovered}{ending}")
+    writer.close()
+    window = another_window(qtbot, settings)
+    window.open_path(str(recovered))
+    assert window.save(str(tmp_path / "kept.loaderscope"))
+    with SessionFile.open(tmp_path / "kept.loaderscope") as kept:
+        assert len(kept.results) == 4 and kept.trace(1).span_count
+    assert sorted(file.name for file in tmp_path.glob("kept*")) == ["kept.loaderscope"]
 
 
 def test_what_is_old_or_empty_is_removed_and_what_another_window_has_is_left_alone(base, window, settings, left):
