@@ -16,7 +16,7 @@ from loaderscope.trace.model import SeriesInfo
 MEMORY_INTERVAL_S = 1.0
 """smaps_rollup holds a lock of the process that it looks at, so it is read once a second at most."""
 MEMORY_COST_FACTOR = 100
-"""... and so that reading takes at most 1 % of the time: a big process is looked at less often."""
+"""... and so that reading takes at most 1 % of a core: a big process is looked at less often. Waiting for a busy core costs nobody."""
 CPU_WINDOW_NS = 250_000_000
 """The usual distance of two samples, over which a CPU share averages."""
 _PAGE_BYTES = 4096
@@ -121,9 +121,9 @@ class ProcessSampler:
         samples.append(_value("read_cache", name, watched.cache_bytes + ended[1]))
 
     def _sample_memory(self, samples: list[Sample], name: str, watched: _Watched) -> None:
-        began = time.perf_counter()
+        began = time.thread_time()
         values = process_memory(watched.process)
-        cost_s = time.perf_counter() - began
+        cost_s = time.thread_time() - began
         watched.next_memory_s = time.monotonic() + max(MEMORY_INTERVAL_S, MEMORY_COST_FACTOR * cost_s)
         own = mapped_log_bytes(self._log_dir, watched.process.pid)
         for kind, size in values.items():

@@ -81,15 +81,16 @@ def test_memory_is_read_once_a_second_at_most(child, tmp_path):
 
 
 def test_memory_of_a_process_that_is_slow_to_read_is_read_less_often(child, tmp_path, monkeypatch):
-    """By a clock of the test: a reading of 50 ms is followed by the next one 5 s later, one of 1 ms by one after a second."""
-    clock = types.SimpleNamespace(now_s=100.0, cost_s=0.05)
+    """By clocks of the test: a reading of 50 ms is followed by the next one 5 s later, one of 1 ms by one after a second."""
+    clock = types.SimpleNamespace(now_s=100.0, cpu_s=7.0, cost_s=0.05, preempted_s=0.0)
 
     def read(_process):
-        clock.now_s += clock.cost_s
+        clock.cpu_s += clock.cost_s
+        clock.now_s += clock.cost_s + clock.preempted_s
         return {"uss": 1}
 
     monkeypatch.setattr(processes.time, "monotonic", lambda: clock.now_s)
-    monkeypatch.setattr(processes.time, "perf_counter", lambda: clock.now_s)
+    monkeypatch.setattr(processes.time, "thread_time", lambda: clock.cpu_s)
     monkeypatch.setattr(processes, "process_memory", read)
     sampler = ProcessSampler(tmp_path)
 
@@ -103,8 +104,8 @@ def test_memory_of_a_process_that_is_slow_to_read_is_read_less_often(child, tmp_
         return begins[-1] - begins[-2]
 
     assert seconds_between_readings() == pytest.approx(5.0, abs=0.35)
-    clock.cost_s = 0.001
-    assert seconds_between_readings() == pytest.approx(1.0, abs=0.35)
+    clock.cost_s, clock.preempted_s = 0.001, 0.05  # another program had the processor
+    assert seconds_between_readings() == pytest.approx(1.05, abs=0.35)
 
 
 @linux
