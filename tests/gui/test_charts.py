@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 from PySide6.QtCore import QLineF, QRectF
@@ -12,7 +13,9 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Estimate, Memory, Phase, Recommendation, SettingResult, Startup, TrialResult, WorkerMemory
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.drawing import Frame, axis_end, ticks
+from loaderscope.gui.charts.legend import Entry, draw_lines_legend
 from loaderscope.gui.charts.memory import MemoryData, memory_data, notes, paint_memory
+from loaderscope.gui.charts.series import line_styles
 from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data
 from loaderscope.gui.charts.throughput import ThroughputData, label_box, paint_throughput, throughput_data
 from loaderscope.gui.palette import DARK, LIGHT
@@ -62,6 +65,80 @@ def test_the_best_setting_and_its_ties_are_named():
     image, hits = painted(paint_throughput, data)
     assert [hit.trial for hit in hits if hit.trial is not None] == [0, 2, 4]
     assert LIGHT.lines[0] in colours_of(image)
+
+
+def many_settings():
+    """Sixteen lines: more than there are colours."""
+    methods, batches, prefetches, persistence = ("fork", "spawn"), (32, 64), (2, 4), (False, True)
+    axes = ("start_method", "batch_size", "prefetch_factor", "persistent_workers")
+    combined = itertools.product(methods, batches, prefetches, persistence)
+    return [
+        setting(workers, 100 * workers + number, **dict(zip(axes, values, strict=True)))
+        for number, values in enumerate(combined)
+        for workers in (1, 2, 4)
+    ]
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_lines_that_share_a_colour_differ_in_dashes_and_marks(palette):
+    styles = line_styles(4 * len(palette.lines), palette)
+    assert len(set(styles)) == len(styles)
+    shown = set()
+    for style in styles[:: len(palette.lines)]:
+        image = QImage(60, 12, QImage.Format.Format_RGB32)
+        image.fill(QColor(palette.base))
+        painter = QPainter(image)
+        style.draw_sample(painter, QRectF(2, 0, 56, 12), palette.base)
+        painter.end()
+        shown.add(image.constBits().tobytes())
+    assert len(shown) == 4
+
+
+@pytest.mark.parametrize("size", [(395, 205), (900, 420)])
+def test_a_legend_of_many_lines_leaves_most_of_the_chart_to_them(size):
+    data = throughput_data(many_settings(), None)
+    assert len(data.lines) == 16
+    _, hits = painted(paint_throughput, data, size=size)
+    spots = [hit.area.center() for hit in hits if hit.trial is not None]
+    axis = next(hit.area for hit in hits if hit.text.startswith("num_workers"))
+    assert len(spots) == 48
+    assert axis.width() > 0.55 * size[0]
+    assert 0 < min(spot.y() for spot in spots) < max(spot.y() for spot in spots) < axis.top() < size[1] - 30
+    assert max(spot.y() for spot in spots) - min(spot.y() for spot in spots) > 0.25 * size[1]
+
+
+def test_a_legend_without_room_tells_the_mouse_the_slowest_lines_that_it_leaves_out():
+    data = throughput_data(many_settings(), None)
+    _, hits = painted(paint_throughput, data, size=(395, 205))
+    left_out = next(hit.text.split("\n") for hit in hits if hit.trial is None and "fork · batch" in hit.text)
+    by_peak = sorted(data.lines, key=lambda line: line[1][-1].value, reverse=True)
+    assert left_out == [name for name, _ in by_peak][-len(left_out) :]
+    assert 1 < len(left_out) < 16
+
+
+def test_a_legend_with_room_leaves_nothing_out_and_stands_within_its_area():
+    image = QImage(600, 300, QImage.Format.Format_RGB32)
+    painter = QPainter(image)
+    entries = [Entry(style.colour, f"setting {number}", style) for number, style in enumerate(line_styles(9, LIGHT))]
+    area = QRectF(8, 8, 580, 280)
+    rest, hits = draw_lines_legend(painter, entries, area, LIGHT)
+    painter.end()
+    assert not hits
+    assert area.contains(rest)
+    assert rest.height() > 0.7 * area.height()
+
+
+def test_what_is_unexplained_looks_the_same_in_the_legend_as_in_the_bars():
+    phases = [Phase(0, "main", "iterator", 0.0, 0.5), Phase(0, "worker-0", "first_fetch", 1.5, 0.5)]
+    result = TrialResult(1, 0, "ok", setting(1, 1).config, first_batch_s=2.0, startup=Startup(0.5, None, phases))
+    image, hits = painted(paint_startup, startup_data([result]))
+    gap = next(hit.area for hit in hits if "unexplained" in hit.text).toRect().adjusted(2, 2, -2, -2)
+    inside = [QColor(image.pixel(x, y)).name() for x in range(gap.left(), gap.right()) for y in range(gap.top(), gap.bottom())]
+    assert LIGHT.base in inside  # hatched
+    assert len(set(inside)) > 2
+    muted = {(x, y) for x in range(image.width()) for y in range(image.height()) if QColor(image.pixel(x, y)).name() == LIGHT.muted}
+    filled = [(x, y) for x, y in muted if all((x + dx, y + dy) in muted for dx in range(7) for dy in range(7))]
+    assert not filled  # a plain square in the legend would be
 
 
 def test_a_label_lies_beside_the_lines_where_there_is_room():

@@ -1,4 +1,4 @@
-"""What the charts share: round ticks, axes, a legend and the text for an empty chart."""
+"""What the charts share: round ticks, axes, hatching and the text for an empty chart."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from loaderscope.gui.palette import Palette
+from loaderscope.gui.timeline.canvas import hatch_lines
 
 _ENDS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 """Ends of axes: with fewer of them more runs have the same axes, with more of them less room is left empty."""
 
+
+_HATCH_PX = 4.0
 
 _OVERHANG_PX = 12.0
 """So far the last value of the bottom axis may reach beyond the area."""
@@ -141,36 +144,12 @@ def left_margin(painter: QPainter, labels: Sequence[str]) -> float:
     return max((metrics.horizontalAdvance(label) for label in labels), default=0) + 12
 
 
-def draw_legend(painter: QPainter, entries: Sequence[tuple[str, str]], area: QRectF, palette: Palette) -> float:
-    """Coloured squares with names in lines from the top left of the area; returns the height used. Entries: (colour, name)."""
-    metrics = QFontMetricsF(painter.font())
-    x, y, line = area.left(), area.top(), metrics.height() + 2
-    if not entries:
-        return 0
-    for colour, name in entries:
-        width = metrics.horizontalAdvance(name) + 26
-        if x + width > area.right() and x > area.left():
-            x, y = area.left(), y + line
-        painter.fillRect(QRectF(x, y + (metrics.height() - 9) / 2, 9, 9), QColor(colour))
-        painter.setPen(QColor(palette.muted))
-        painter.drawText(QPointF(x + 14, y + metrics.ascent()), name)
-        x += width
-    return y + line - area.top() + 4
-
-
-def draw_legend_beside(painter: QPainter, entries: Sequence[tuple[str, str]], area: QRectF, palette: Palette) -> float:
-    """Coloured squares with names under each other at the right of the area; returns the width used. Entries: (colour, name)."""
-    if not entries:
-        return 0
-    metrics = QFontMetricsF(painter.font())
-    width = max(metrics.horizontalAdvance(name) for _, name in entries) + 14
-    line = min(metrics.height() + 2, area.height() / len(entries))
-    for index, (colour, name) in enumerate(entries):
-        x, top = area.right() - width, area.top() + index * line
-        painter.fillRect(QRectF(x, top + (line - 9) / 2, 9, 9), QColor(colour))
-        painter.setPen(QColor(palette.muted))
-        painter.drawText(QRectF(x + 14, top, width, line), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name)
-    return width + 14
+def draw_hatched(painter: QPainter, box: QRectF, colour: str) -> None:
+    """A framed box of diagonal lines; a pattern of Qt's would have the pixels of the device, and SVG does not clip."""
+    painter.setPen(QPen(QColor(colour), 1))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawLines(hatch_lines(box, box.left(), box.right(), _HATCH_PX))
+    painter.drawRect(box.adjusted(0.5, 0.5, -0.5, -0.5))
 
 
 def draw_empty(painter: QPainter, area: QRectF, text: str, palette: Palette) -> None:

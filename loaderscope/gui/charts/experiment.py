@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
@@ -19,11 +19,12 @@ from loaderscope.gui.charts.drawing import (
     draw_bottom_axis,
     draw_empty,
     draw_left_axis,
-    draw_legend,
     elided,
     left_margin,
     ticks,
 )
+from loaderscope.gui.charts.legend import Entry, draw_legend, draw_lines_legend
+from loaderscope.gui.charts.series import line_styles
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.startup_words import batches_text, control_name, remedy_title, remedy_verdict, start_name
 from loaderscope.gui.words import duration_text, share_text
@@ -66,7 +67,7 @@ class _Table:
     """Rows with what their colours and their axis mean."""
 
     rows: list[_Row]
-    legend: list[tuple[str, str]]
+    legend: list[Entry]
     title: str
 
 
@@ -76,8 +77,8 @@ def paint_per_worker(painter: QPainter, area: QRectF, data: ExperimentData, pale
     if not lines:
         draw_empty(painter, area, EMPTY if data.experiment is None else UNMEASURED, palette)
         return []
-    colours = dict(zip(lines, palette.lines, strict=False))
-    used = draw_legend(painter, [(colours[name], name) for name in lines], area, palette)
+    styles = dict(zip(lines, line_styles(len(lines), palette), strict=True))
+    area, hits = draw_lines_legend(painter, [Entry(style.colour, name, style) for name, style in styles.items()], area, palette)
     costs = [cost for line in lines.values() for cost in line]
     highest = max(cost.start_s for cost in costs)
     top = axis_end(highest * 1.02)
@@ -89,23 +90,20 @@ def paint_per_worker(painter: QPainter, area: QRectF, data: ExperimentData, pale
 
     left = left_margin(painter, [text(value) for value in y_values])
     counts = sorted({cost.num_workers for cost in costs})
-    plot = area.adjusted(left, used, -10, -bottom_margin(painter))
+    plot = area.adjusted(left, 4, -10, -bottom_margin(painter))
     frame = Frame(plot, (0.0, counts[-1] * 1.05), (0.0, top))
     draw_left_axis(painter, frame, y_values, text, palette)
     draw_bottom_axis(painter, frame, [float(count) for count in counts], lambda value: f"{value:.0f}", palette, title="workers", grid=False)
-    hits = axis_hits(frame, FIRST_TIP, "num_workers: processes that are started at once")
+    hits += axis_hits(frame, FIRST_TIP, "num_workers: processes that are started at once")
     for name, line in lines.items():
         points = [frame.point(cost.num_workers, cost.start_s) for cost in line]
-        painter.setPen(QPen(QColor(colours[name]), 2))
+        painter.setPen(styles[name].pen())
         painter.drawPolyline(points)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(colours[name]))
         for cost, point in zip(line, points, strict=True):
-            painter.drawEllipse(point, 3.5, 3.5)
+            styles[name].draw_mark(painter, point, palette.base)
             tip = f"{name}, {cost.num_workers} workers\nfirst batch after {duration_text(cost.start_s)}"
             tip += f"\nstarts lie {duration_text(cost.start_spread_s)} apart at most"
             hits.append(Hit(QRectF(point.x() - 8, point.y() - 8, 16, 16), tip, cost.trials[0] if cost.trials else None))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
     return hits
 
 
@@ -139,9 +137,9 @@ def paint_per_epoch(painter: QPainter, area: QRectF, data: ExperimentData, palet
         )
         rows.append(_Row(label, bars, trial=cost.trials[0] if cost.trials else None))
     legend = [
-        (palette.startup, "first batch of the first epoch"),
-        (palette.fetch, "of a later epoch"),
-        (palette.own, "end of an epoch, until its workers are gone"),
+        Entry(palette.startup, "first batch of the first epoch"),
+        Entry(palette.fetch, "of a later epoch"),
+        Entry(palette.own, "end of an epoch, until its workers are gone"),
     ]
     return _paint_rows(painter, area, _Table(rows, legend, "seconds an epoch"), palette)
 
@@ -151,7 +149,7 @@ def paint_break_even(painter: QPainter, area: QRectF, data: ExperimentData, pale
     if data.experiment is None:
         draw_empty(painter, area, EMPTY, palette)
         return []
-    legend = [(palette.startup, "started in every epoch"), (palette.good, "persistent")]
+    legend = [Entry(palette.startup, "started in every epoch"), Entry(palette.good, "persistent")]
     title = "shortest epoch from which workers are quicker than none"
     return _paint_rows(painter, area, _Table(_break_even_rows(data.experiment.break_even, palette), legend, title), palette)
 
@@ -179,7 +177,7 @@ def paint_remedies(painter: QPainter, area: QRectF, data: ExperimentData, palett
         draw_empty(painter, area, EMPTY, palette)
         return []
     rows = [_remedy_row(remedy, palette) for remedy in data.experiment.remedies]
-    legend = [(palette.waiting_hatch, "predicted from trials without it"), (palette.good, "measured")]
+    legend = [Entry(palette.waiting_hatch, "predicted from trials without it"), Entry(palette.good, "measured")]
     return _paint_rows(painter, area, _Table(rows, legend, "seconds saved"), palette)
 
 
@@ -203,7 +201,7 @@ def paint_controls(painter: QPainter, area: QRectF, data: ExperimentData, palett
     rows = [_control_row(control, palette) for control in data.experiment.controls]
     dropped = any(control.cache_was_dropped for control in data.experiment.controls)
     first = "files dropped from the system's cache before" if dropped else "first time, the system's cache as it was"
-    legend = [(palette.startup_dark, first), (palette.startup_light, "again, files in the cache")]
+    legend = [Entry(palette.startup_dark, first), Entry(palette.startup_light, "again, files in the cache")]
     return _paint_rows(painter, area, _Table(rows, legend, "a fresh interpreter's start and its import"), palette)
 
 

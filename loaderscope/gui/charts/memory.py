@@ -19,11 +19,11 @@ from loaderscope.gui.charts.drawing import (
     draw_bottom_axis,
     draw_empty,
     draw_left_axis,
-    draw_legend,
     elided,
     left_margin,
     ticks,
 )
+from loaderscope.gui.charts.legend import Entry, draw_lines_legend
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.words import bytes_text
 from loaderscope.trace.model import Trace
@@ -171,12 +171,10 @@ def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Pal
         return []
     colours = {line.process: palette.lines[index % len(palette.lines)] for index, line in enumerate(data.lines)}
     kind = data.lines[0].kind.upper() if data.lines[0].kind != "private" else "private bytes"
-    entries = [(colours[line.process], line.process.replace("-", " ")) for line in data.lines[:12]]
-    if len(data.lines) > 12:
-        entries.append((palette.muted, f"and {len(data.lines) - 12} more"))
-    used = draw_legend(painter, entries, area, palette)
-    notes_used, hits = _draw_notes(painter, area.adjusted(0, used, 0, 0), data, palette)
-    used += notes_used
+    entries = [Entry(colours[line.process], line.process.replace("-", " ")) for line in data.lines]
+    area, hits = draw_lines_legend(painter, entries, area, palette)
+    used, told = _draw_notes(painter, area, data, palette)
+    hits += told
     everything = data.lines + data.dashed
     top = axis_end(max(max(line.bytes) for line in everything) * 1.02) or 1.0
     last = max(line.times_s[-1] for line in everything)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.analysis.results import Phase, Startup, TrialResult
 from loaderscope.gui.charts.drawing import (
@@ -17,11 +17,11 @@ from loaderscope.gui.charts.drawing import (
     bottom_margin,
     draw_bottom_axis,
     draw_empty,
-    draw_legend,
-    draw_legend_beside,
+    draw_hatched,
     elided,
     ticks,
 )
+from loaderscope.gui.charts.legend import Entry, draw_legend, draw_legend_beside
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.words import duration_text, short_config_text
 
@@ -180,11 +180,12 @@ def paint_startup(painter: QPainter, area: QRectF, data: StartupData, palette: P
     for index, (bar, label) in enumerate(zip(data.bars, labels, strict=True)):
         middle = plot.top() + slot * (index + 0.5)
         row = QRectF(area.left(), middle - height / 2, width - 8, height)
-        if slot >= metrics.height() * 0.8:
+        has_words = slot >= metrics.height() * 0.8
+        if has_words:
             painter.setPen(QColor(palette.text))
             painter.drawText(row, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, elided(painter, label, row.width()))
         hits.append(Hit(QRectF(area.left(), row.top(), area.width(), height), _bar_tip(bar), bar.trial))
-        hits += _draw_bar(painter, frame, bar, (row.top(), height), palette)
+        hits += _draw_bar(painter, frame, bar, (row.top(), height), palette, has_words=has_words)
     return hits
 
 
@@ -200,7 +201,7 @@ def _end(bar: Bar) -> float:
     return max([phase.start_s + phase.seconds for phase in bar.phases] + [bar.first_batch_s or 0.0])
 
 
-def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, float], palette: Palette) -> list[Hit]:
+def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, float], palette: Palette, *, has_words: bool) -> list[Hit]:
     top, height = span
     hits = []
     for phase in sorted(bar.phases, key=lambda phase: (phase.start_s, -phase.seconds)):
@@ -211,7 +212,7 @@ def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, floa
         hits.append(Hit(rect, f"{bar.label}\n{name}: {duration_text(phase.seconds)}", bar.trial))
     for low_s, high_s in bar.unexplained:
         rect = QRectF(frame.x(low_s), top, frame.x(high_s) - frame.x(low_s), height)
-        painter.fillRect(rect, QBrush(QColor(palette.muted), Qt.BrushStyle.BDiagPattern))
+        draw_hatched(painter, rect, palette.muted)
         hits.append(Hit(rect, f"{bar.label}\nunexplained: {duration_text(high_s - low_s)}", bar.trial))
     right = frame.x(_end(bar))
     if bar.shutdown_s:
@@ -224,13 +225,14 @@ def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, floa
         x = frame.x(bar.first_batch_s)
         painter.setPen(QPen(QColor(palette.text), 1.5))
         painter.drawLine(QPointF(x, top - 3), QPointF(x, top + height + 3))
-        painter.setPen(QColor(palette.muted))
-        box = QRectF(right + 6, top - 4, TIME_PX, height + 8)
-        painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, duration_text(bar.first_batch_s))
+        if has_words:
+            painter.setPen(QColor(palette.muted))
+            box = QRectF(right + 6, top - 4, TIME_PX, height + 8)
+            painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, duration_text(bar.first_batch_s))
     return hits
 
 
-def _legend(data: StartupData, palette: Palette) -> list[tuple[str, str]]:
+def _legend(data: StartupData, palette: Palette) -> list[Entry]:
     """Colours that occur, named for what they mean together."""
     names = {
         "startup_dark": "process start",
@@ -250,11 +252,11 @@ def _legend(data: StartupData, palette: Palette) -> list[tuple[str, str]]:
         for phase in bar.phases:
             role = PHASES.get(phase.phase, ("own", ""))[0]
             seconds[role] = seconds.get(role, 0.0) + phase.seconds
-    entries = [(palette.role(role), name) for role, name in names.items() if seconds.get(role, 0.0) > total * 0.002]
+    entries = [Entry(palette.role(role), name) for role, name in names.items() if seconds.get(role, 0.0) > total * 0.002]
     if any(bar.shutdown_s for bar in data.bars):
-        entries.append((palette.role(PHASES["shutdown"][0]), "shutdown at the end"))
+        entries.append(Entry(palette.role(PHASES["shutdown"][0]), "shutdown at the end"))
     if sum(high - low for bar in data.bars for low, high in bar.unexplained) > total * 0.002:
-        entries.append((palette.muted, "unexplained"))
+        entries.append(Entry(palette.muted, "unexplained", is_hatched=True))
     return entries
 
 

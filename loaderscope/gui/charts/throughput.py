@@ -20,10 +20,11 @@ from loaderscope.gui.charts.drawing import (
     draw_bottom_axis,
     draw_empty,
     draw_left_axis,
-    draw_legend,
     left_margin,
     ticks,
 )
+from loaderscope.gui.charts.legend import Entry, draw_lines_legend
+from loaderscope.gui.charts.series import LineStyle, line_styles
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.words import config_text, constant_axes, rate_text
 
@@ -108,26 +109,28 @@ def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, pale
     if not points:
         draw_empty(painter, area, EMPTY, palette)
         return []
-    colours = [palette.lines[index % len(palette.lines)] for index in range(len(data.lines))]
-    used = 0.0
-    if len(data.lines) > 1:
-        used = draw_legend(painter, [(colour, name) for colour, (name, _) in zip(colours, data.lines, strict=True)], area, palette)
+    styled = list(zip(line_styles(len(data.lines), palette), data.lines, strict=True))
+    if len(styled) > len(palette.lines):  # the quickest are told first and lie above the others
+        styled.sort(key=lambda one: max(point.value for point in one[1][1]), reverse=True)
+    hits: list[Hit] = []
+    if len(styled) > 1:
+        area, hits = draw_lines_legend(painter, [Entry(style.colour, name, style) for style, (name, _) in styled], area, palette)
     top = axis_end(max(max(point.value, point.ci95[1] if point.ci95 else 0) for point in points) * 1.02) or 1.0
-    values = ticks(0, top, max(2, int((area.height() - used) // 36)))
+    values = ticks(0, top, max(2, int(area.height() // 36)))
     most = max(*(point.workers for point in points), data.marker or 0)
     margin = left_margin(painter, [_tick_text(value) for value in values])
-    plot = area.adjusted(margin, used + 20, -6, -bottom_margin(painter))
+    plot = area.adjusted(margin, 20, -6, -bottom_margin(painter))
     frame = Frame(plot, (-0.04 * max(1, most), max(1, most) * 1.06), (0.0, top))
     painter.setPen(QColor(palette.muted))
-    painter.drawText(QPointF(area.left(), area.top() + used + QFontMetricsF(painter.font()).ascent() - 3), "samples/s")
+    painter.drawText(QPointF(area.left(), area.top() + QFontMetricsF(painter.font()).ascent() - 3), "samples/s")
     draw_left_axis(painter, frame, values, _tick_text, palette)
     whole = sorted({point.workers for point in points}) if len({point.workers for point in points}) < 9 else ticks(0, most, 8)
     draw_bottom_axis(painter, frame, whole, lambda value: f"{value:g}", palette, title="num_workers", grid=False)
     if data.marker is not None:
         _draw_marker(painter, frame, data.marker, palette)
-    hits = axis_hits(frame, VALUE_TIP, WORKERS_TIP)
-    for colour, (_, line) in zip(colours, data.lines, strict=True):
-        hits += _draw_line(painter, frame, line, colour, palette)
+    hits += axis_hits(frame, VALUE_TIP, WORKERS_TIP)
+    for style, (_, line) in reversed(styled):
+        hits += _draw_line(painter, frame, line, style, palette)
     best = next((point for point in points if point.config == data.best), None)
     if best is not None:
         _draw_best(painter, frame, best, data, palette)
@@ -138,13 +141,13 @@ def _tick_text(value: float) -> str:
     return f"{value:g}" if value < 10_000 else f"{value / 1000:g}k"
 
 
-def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], colour: str, palette: Palette) -> list[Hit]:
-    painter.setPen(QPen(QColor(colour), 2))
+def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], style: LineStyle, palette: Palette) -> list[Hit]:
+    painter.setPen(style.pen())
     painter.drawPolyline(QPolygonF([frame.point(point.workers, point.value) for point in line]))
     hits = []
     for point in line:
         spot = frame.point(point.workers, point.value)
-        painter.setPen(QPen(QColor(colour), 1.4))
+        painter.setPen(QPen(QColor(style.colour), 1.4))
         text = f"{config_text(point.config)}\n{rate_text(point.value)} samples/s"
         if point.ci95 is not None:
             low, high = frame.y(point.ci95[0]), frame.y(point.ci95[1])
@@ -152,10 +155,7 @@ def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], colour: s
             for y in (low, high):
                 painter.drawLine(QPointF(spot.x() - 3, y), QPointF(spot.x() + 3, y))
             text += f"\n95 % interval {rate_text(point.ci95[0])} to {rate_text(point.ci95[1])}"
-        painter.setPen(QPen(QColor(palette.base), 1))
-        painter.setBrush(QColor(colour))
-        painter.drawEllipse(spot, 4, 4)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
+        style.draw_mark(painter, spot, palette.base)
         hits.append(Hit(QRectF(spot.x() - 8, spot.y() - 8, 16, 16), text, point.trial))
     return hits
 

@@ -9,7 +9,8 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 
 from loaderscope.analysis.results import SentPart
-from loaderscope.gui.charts.drawing import Hit, draw_empty, draw_legend, elided
+from loaderscope.gui.charts.drawing import Hit, draw_empty, elided
+from loaderscope.gui.charts.legend import Entry, draw_legend
 from loaderscope.gui.palette import Palette, text_on
 from loaderscope.gui.words import bytes_text, duration_text, share_text
 
@@ -90,7 +91,7 @@ def paint_sent(painter: QPainter, area: QRectF, data: SentData, palette: Palette
         draw_empty(painter, area, EMPTY if data.parts is None else NOTHING, palette)
         return []
     owners = {part.owner for part in data.parts}
-    used = draw_legend(painter, [(palette.role(role), name) for key, (role, name) in OWNERS.items() if key in owners], area, palette)
+    used = draw_legend(painter, [Entry(palette.role(role), name) for key, (role, name) in OWNERS.items() if key in owners], area, palette)
     place = area.adjusted(0, used, 0, 0)
     total = sum(part.bytes for part in data.parts)
     metrics = QFontMetricsF(painter.font())

@@ -217,23 +217,29 @@ class Canvas:
             self.painter.drawImage(QPointF(low, top), image)
 
     def _hatch_lines(self, boxes: list[QRectF], value: str) -> None:
-        lines = []
+        lines: list[QLineF] = []
         low, high = float(self.left + self.x0), float(self.left + self.x1)
         for box in boxes:
-            top, bottom, height = box.top(), box.bottom(), box.height()
-            left, right = max(box.left(), low), min(box.right(), high)
-            begin = box.left() + HATCH_PX * np.floor((left - box.left()) / HATCH_PX)
-            for foot in np.arange(begin, right + height, HATCH_PX):
-                # from (foot, top) down to the left
-                rise, fall = max(0.0, foot - right), min(height, foot - left)
-                if fall > rise:
-                    lines.append(QLineF(foot - rise, top + rise, foot - fall, bottom - (height - fall)))
+            lines += hatch_lines(box, max(box.left(), low), min(box.right(), high), HATCH_PX)
         if lines:
             self.painter.save()
             self.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self.painter.setPen(QPen(colour(value), 1.2))
             self.painter.drawLines(lines)
             self.painter.restore()
+
+
+def hatch_lines(box: QRectF, left: float, right: float, pitch: float) -> list[QLineF]:
+    """Diagonal lines inside the part of a box between two x, which lie as they do in the whole box."""
+    lines = []
+    top, bottom, height = box.top(), box.bottom(), box.height()
+    begin = box.left() + pitch * np.floor((left - box.left()) / pitch)
+    for foot in np.arange(begin, right + height, pitch).tolist():
+        # from (foot, top) down to the left
+        rise, fall = max(0.0, foot - right), min(height, foot - left)
+        if fall > rise:
+            lines.append(QLineF(foot - rise, top + rise, foot - fall, bottom - (height - fall)))
+    return lines
 
 
 def indexed_image(pixels: npt.NDArray[np.uint8], colours: list[int], ratio: float) -> QImage:
