@@ -9,8 +9,6 @@ from PySide6.QtGui import QCloseEvent, QShowEvent
 from PySide6.QtWidgets import QMainWindow
 
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.charts.memory import memory_data
-from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import Comparison
@@ -23,7 +21,7 @@ from loaderscope.gui.look import Look
 from loaderscope.gui.mark_book import CompleteFile, GrowingFile, MarkBook
 from loaderscope.gui.opened_session import OpenedSession, SessionError
 from loaderscope.gui.recent import Recent
-from loaderscope.gui.run_state import RunState, Snapshot, rows_of
+from loaderscope.gui.run_state import RunState, Snapshot
 from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.starting import Starting
@@ -177,7 +175,10 @@ class MainWindow(QMainWindow):
             self.views.refresh_memory()
 
     def _run_ended(self) -> None:
-        self._unsaved = bool(self._state.snapshot().results)
+        run, results = self._state.snapshot().run, self._state.snapshot().results
+        self._unsaved = bool(results)
+        if run is not None:
+            self.setup.learn(run, results)
         if self.live.session_path is not None:
             self._marks.keep_in(CompleteFile(self.live.session_path))
         self.views.startup.await_experiment(False)
@@ -233,17 +234,9 @@ class MainWindow(QMainWindow):
             self._show_trace(current)
 
     def _show_results(self, snapshot: Snapshot) -> None:
-        verdict, views = self._verdict, self.views
-        views.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
-        views.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
-        views.startup.show_results(snapshot.results, self._shown_trial, snapshot.run, verdict.experiment)
-        has_measured = any(result.status == "ok" for result in snapshot.results)
-        views.findings.set_findings(verdict.findings, verdict.recommendation, has_measured)
-        views.show_trials(snapshot, self._shown_trial)
+        self.views.show_results(snapshot, self._verdict, self._shown_trial)
         self._update_comparison()
         self._show_headline()
-        if self._shown_trial is not None:
-            views.results.select_trial(self._shown_trial)
         self._update_commands()
 
     def _show_headline(self) -> None:
@@ -279,10 +272,6 @@ class MainWindow(QMainWindow):
         self.views.timeline.set_live(running)
         self._switching = False
         self._update_comparison()
-        machine_bytes = snapshot.run.environment.get("memory_bytes") if snapshot.run is not None else None
-        self.views.memory.set_data(memory_data(trace, result.memory if result is not None else None, machine_bytes))
-        self.views.startup.show_trial(trial_id)
-        self.views.results.select_trial(trial_id)
         self._update_commands()
 
     def _update_comparison(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shlex
 import sys
@@ -15,6 +16,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.inspect_thread import Fault, Jobs
 from loaderscope.gui.panels.sweep import Forecast, SweepPanel
 from loaderscope.gui.panels.target import TargetPanel, advice_for
@@ -22,6 +24,7 @@ from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect import Inspection, TargetProbe, inspect_script, probe_target
 from loaderscope.sweep.interpreters import Interpreter, list_interpreters
+from loaderscope.sweep.limits import Measured
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import Run
@@ -52,6 +55,7 @@ class Setup(QObject):
         self._wanted_target: str | None = None
         self._inspection: Inspection | None = None
         self._probe: TargetProbe | None = None
+        self._measured: tuple[Run, Sequence[TrialResult]] | None = None  # the sweep that ran here last
         self._listed = False
         self._from_session = False  # what is shown comes from a file; nothing was run for it
         self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
@@ -138,6 +142,11 @@ class Setup(QObject):
         if not run.request.startup:
             self.sweep_panel.show_request(run.request)
         self.sweep_panel.set_current(run.target.current)
+        self._update_forecast()
+
+    def learn(self, run: Run, results: Sequence[TrialResult]) -> None:
+        """A sweep ran here: the next one of its target is expected to take what it took."""
+        self._measured = run, results
         self._update_forecast()
 
     def reload(self) -> None:
@@ -308,12 +317,33 @@ class Setup(QObject):
                 sample = self._probe.sample
                 current = self._probe.target.current or self._probe.current
                 target = dataclasses.replace(self._probe.target, current=current, length=self._probe.length)
-            machine = read_machine()
-            found = forecast_sweep(self.request(), target, environment, sample, machine)
+            machine, request = read_machine(), self.request()
+            measured = self._measured_of(request)
+            found = forecast_sweep(request, target, environment, sample, machine, measured=measured)
             self.sweep_panel.set_forecast(_forecast(found))
-            experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine)
+            experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine, measured=measured)
             self.sweep_panel.set_startup_forecast(_forecast(experiment))
         self.changed.emit()
+
+    def _measured_of(self, request: Request) -> Measured | None:
+        """The sweep that ran here last, if it was of this target in a script that was not changed since."""
+        run, results = self._measured or (None, ())
+        if run is None or _subject(run.request) != _subject(request) or _changed_s(run.script) > (run.created_unix_s or 0):
+            return None
+        return Measured(run.request, results)
+
+
+def _subject(request: Request) -> tuple[object, ...]:
+    """What a request is about, whatever is varied."""
+    return request.script, request.target, request.script_args, request.arguments, request.python
+
+
+def _changed_s(script: str) -> float:
+    """When a file was changed last, in Unix time; infinite where that cannot be told."""
+    try:
+        return os.path.getmtime(script)
+    except OSError:
+        return math.inf
 
 
 def _forecast(found: SweepForecast) -> Forecast:

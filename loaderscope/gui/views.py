@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
 from loaderscope.analysis.results import TrialResult
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
-from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput
+from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput, throughput_data
 from loaderscope.gui.commands import CommandSet
 from loaderscope.gui.comparison import CompareBar
 from loaderscope.gui.dock import Dock
@@ -42,10 +42,11 @@ from loaderscope.gui.panels.results import ResultsPanel
 from loaderscope.gui.panels.selection import SelectionPanel
 from loaderscope.gui.panels.spans import SpansPanel
 from loaderscope.gui.panels.startup import StartupPanel
-from loaderscope.gui.run_state import Snapshot, environment_text
+from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.pair import TimelinePair
 from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, count_text, rough_duration_text, share_text
+from loaderscope.session.verdict import Verdict
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
@@ -286,6 +287,17 @@ class Views:
         known = run.environment if run is not None else environment
         self.environment.setText(environment_text(known) if known is not None else "")
 
+    def show_results(self, snapshot: Snapshot, verdict: Verdict, shown: int | None) -> None:
+        """What the trials that are done have shown; `shown`: the trial with the timeline."""
+        self.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
+        self.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
+        self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment)
+        has_measured = any(result.status == "ok" for result in snapshot.results)
+        self.findings.set_findings(verdict.findings, verdict.recommendation, has_measured)
+        self.show_trials(snapshot, shown)
+        if shown is not None:
+            self.results.select_trial(shown)
+
     def show_trials(self, snapshot: Snapshot, shown: int | None) -> None:
         """The list of trials above the timeline, and what was profiled of the shown one."""
         awaited = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
@@ -314,6 +326,10 @@ class Views:
             what = html.escape(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}")
             self.notice.setText(f'<p style="font-size:15px"><b>{what}</b></p><p>{html.escape(note)}</p>')
         self._place.setCurrentWidget(self.pair if trace is not None or result is None else self.notice)
+        machine_bytes = snapshot.run.environment.get("memory_bytes") if snapshot.run is not None else None
+        self.memory.set_data(memory_data(trace, result.memory if result is not None else None, machine_bytes))
+        self.startup.show_trial(trial_id)
+        self.results.select_trial(trial_id)
 
     def show_startup(self, view: str) -> None:
         """One of the start-up views, in front."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.preloading import ScriptImport
-from loaderscope.sweep.limits import DataCost, SweepEstimate, commit_sentence, estimate, mark_limits
+from loaderscope.sweep.limits import DataCost, Measured, SweepEstimate, commit_sentence, estimate, mark_limits
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.space import Facts, plan
@@ -62,9 +62,15 @@ def data_cost(sample: dict[str, Any] | None) -> DataCost:
 
 
 def forecast_sweep(
-    request: Request, target: Target, environment: dict[str, Any], sample: dict[str, Any] | None, machine: Machine
+    request: Request,
+    target: Target,
+    environment: dict[str, Any],
+    sample: dict[str, Any] | None,
+    machine: Machine,
+    *,
+    measured: Measured | None = None,
 ) -> SweepForecast:
-    """Lays out the sweep as the pool would and adds up what it will take.
+    """Lays out the sweep as the pool would and adds up what it will take, by what was measured before where that is known.
 
     Raises:
         SweepError: see `as_experiment`.
@@ -73,5 +79,5 @@ def forecast_sweep(
     facts = facts_of(environment)
     cost = dataclasses.replace(data_cost(sample), imports=facts.script_imports)
     trials = mark_limits(plan(request, target, facts), cost, machine, request.force)
-    expected = estimate(trials, request, cost, machine, target.length)
+    expected = estimate(trials, request, cost, machine, target.length, measured=measured)
     return SweepForecast(trials, expected, machine.memory_available_bytes, commit_sentence(machine, cost))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
@@ -13,7 +13,7 @@ from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine, usable_cpus
 
-__all__ = ["DataCost", "Forecast", "SweepEstimate", "estimate", "forecast", "mark_limits", "seconds_left", "usable_cpus"]
+__all__ = ["DataCost", "Forecast", "Measured", "SweepEstimate", "estimate", "forecast", "mark_limits", "seconds_left", "usable_cpus"]
 
 MIB = 1 << 20
 
@@ -85,6 +85,14 @@ class SweepEstimate:
     trials: int
     seconds: float | None
     peak_bytes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A sweep of the same target that ran on this machine before."""
+
+    request: Request
+    results: Sequence[TrialResult]
 
 
 def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
@@ -210,19 +218,69 @@ def cannot_be_sent(sent: Sequence[SentPart], plan: Sequence[PlannedTrial]) -> li
     return [f"{error}. Trials with {methods} will fail." for error in refused]
 
 
-def estimate(plan: Sequence[PlannedTrial], request: Request, cost: DataCost, machine: Machine, length: int | None = None) -> SweepEstimate:
-    """Trials, time and peak memory of a sweep that has not begun. The time is None while a sample's cost is unknown."""
+def estimate(
+    plan: Sequence[PlannedTrial],
+    request: Request,
+    cost: DataCost,
+    machine: Machine,
+    length: int | None = None,
+    *,
+    measured: Measured | None = None,
+) -> SweepEstimate:
+    """Trials, time and peak memory of a sweep that has not begun. The time is None while a sample's cost is unknown.
+
+    With `measured` settings are expected to take what they took there; others as much more or less than computed as those that start alike.
+    """
+
+    def compute(config: TrialConfig, asked: Request) -> float | None:
+        return _trial_seconds(config, asked, cost, machine, length)
+
     runs = [trial for trial in plan if trial.skip is None]
-    peak = max((forecast(trial.config, cost).memory_bytes for trial in runs), default=None)
+    peak = max((_peak_bytes(trial.config, cost, measured) for trial in runs), default=None)
     seconds: float | None = 0.0
     for trial in runs:
-        one = _trial_seconds(trial.config, request, cost, machine, length)
+        one = compute(trial.config, request)
+        if one is not None:
+            one = one * _pace(trial.config, request, measured, compute) + _before_trial_seconds(trial.config, request, cost)
         seconds = None if seconds is None or one is None else seconds + one
     if seconds is not None and request.startup:
         seconds += _control_seconds(plan, cost)
     if seconds is not None and request.max_seconds is not None:
         seconds = min(seconds, request.max_seconds)
     return SweepEstimate(len(runs), seconds, peak)
+
+
+def _peak_bytes(config: TrialConfig, cost: DataCost, measured: Measured | None) -> int:
+    results = measured.results if measured is not None else ()
+    peaks = [result.memory.peak_total_bytes for result in results if result.config == config and result.memory is not None]
+    return max((peak for peak in peaks if peak is not None), default=0) or forecast(config, corrected(cost, results)).memory_bytes
+
+
+def _pace(
+    config: TrialConfig, request: Request, measured: Measured | None, compute: Callable[[TrialConfig, Request], float | None]
+) -> float:
+    """How much longer than computed a trial of this setting takes, by those that were measured; 1 where none was like it."""
+    if measured is None or measured.request.gpu_window is not None or _differ_in_step(request, measured.request):
+        return 1.0
+    ratios = [
+        (result.config, result.seconds / computed)
+        for result in measured.results
+        if result.status == "ok" and result.seconds is not None
+        if (computed := compute(result.config, measured.request))
+    ]
+    same = [ratio for known, ratio in ratios if known == config]
+    alike = same or [ratio for known, ratio in ratios if _kind(known) == _kind(config)]
+    return sum(alike) / len(alike) if alike else 1.0
+
+
+def _kind(config: TrialConfig) -> tuple[object, ...]:
+    """What settings have in common whose trials are computed in the same way."""
+    return bool(config.num_workers), config.start_method, config.backend, bool(config.forkserver_preload)
+
+
+def _differ_in_step(one: Request, other: Request) -> bool:
+    """Whether each consumes batches in its own way; the milliseconds of a simulated step are computed."""
+    return one.consumer is not None and other.consumer is not None and one.consumer.kind != other.consumer.kind
 
 
 def preloaded(plan: Sequence[PlannedTrial]) -> tuple[str, ...]:
@@ -269,7 +327,7 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
     fetch_s = cost.sample_seconds * size
     workers = config.num_workers
     if not workers:
-        return request.epochs * batches * (fetch_s + step_s) + TRIAL_OVERHEAD_SECONDS + FRESH_AGENT_SECONDS + cost.import_seconds()
+        return request.epochs * batches * (fetch_s + step_s)
     batch_s = max(fetch_s / min(workers, machine.usable_cpus), step_s)
     if config.backend == "thread":
         start_s = 0.0
@@ -280,12 +338,20 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
         worker_s += SPAWN_END_SECONDS if config.start_method == "spawn" else 0.0
         start_s = worker_s * max(1.0, workers / machine.usable_cpus)
     starts = 1 if config.persistent_workers else request.epochs
-    is_server = config.start_method == "forkserver" and config.backend == "process"
-    is_fresh = is_server or config.backend == "thread" or request.isolate
-    fresh_s = FRESH_AGENT_SECONDS + cost.import_seconds() if is_fresh else 0.0
-    if is_server and config.forkserver_preload:
-        fresh_s += WORKER_SECONDS + cost.preload_seconds(config.forkserver_preload)  # once, before its first worker
-    return starts * start_s + request.epochs * (batches * batch_s + fetch_s) + TRIAL_OVERHEAD_SECONDS + fresh_s
+    server_s = 0.0
+    if _has_server(config) and config.forkserver_preload:
+        server_s = WORKER_SECONDS + cost.preload_seconds(config.forkserver_preload)  # once, before its first worker
+    return starts * start_s + request.epochs * (batches * batch_s + fetch_s) + server_s
+
+
+def _before_trial_seconds(config: TrialConfig, request: Request, cost: DataCost) -> float:
+    """What passes before a trial of this setting can begin."""
+    is_fresh = not config.num_workers or _has_server(config) or config.backend == "thread" or request.isolate
+    return TRIAL_OVERHEAD_SECONDS + (FRESH_AGENT_SECONDS + cost.import_seconds() if is_fresh else 0.0)
+
+
+def _has_server(config: TrialConfig) -> bool:
+    return bool(config.num_workers) and config.start_method == "forkserver" and config.backend == "process"
 
 
 def _gigabytes(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -65,6 +66,21 @@ def table_texts(window):
     return [[model.data(model.index(row, column)) for column in range(len(COLUMNS))] for row in range(model.rowCount())]
 
 
+def _expects_of_the_next_sweep_what_this_one_took(window, script):
+    """... and no longer once the script was changed."""
+    done, panel = window.state.snapshot(), window.setup.sweep_panel
+    assert panel.expected_s < 60
+    slow = [dataclasses.replace(result, seconds=100.0) for result in done.results]
+    window.setup.learn(dataclasses.replace(done.run, request=dataclasses.replace(done.run.request, target="another")), slow)
+    assert panel.expected_s < 60
+    window.setup.learn(done.run, slow)
+    assert 200 < panel.expected_s < 260
+    later = done.run.created_unix_s + 60
+    os.utime(script, (later, later))
+    window.setup.learn(done.run, slow)
+    assert panel.expected_s < 60
+
+
 def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, script, tmp_path):
     attach(qtbot, window, script)
     assert "float32 3×4" in window.setup.target_panel.sample.text()
@@ -86,6 +102,8 @@ def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, scrip
         assert window.shown_trial == model.row(row).trial_id
         seen[row] = window.views.timeline.scene.trace
     assert "worker-0" not in seen[0].lanes and "worker-0" in seen[1].lanes
+
+    _expects_of_the_next_sweep_what_this_one_took(window, script)
 
     before, headline = table_texts(window), window.views.headline.text()
     assert window.save(str(tmp_path / "kept"))

@@ -16,6 +16,7 @@ from loaderscope.sweep import system, system_linux, system_windows
 from loaderscope.sweep.limits import (
     TRIAL_BYTES,
     DataCost,
+    Measured,
     cannot_be_sent,
     commit_sentence,
     corrected,
@@ -230,6 +231,55 @@ def test_an_unknown_sample_gives_no_time():
 def test_a_short_dataset_makes_short_epochs():
     request, cost = Request("script.py", batches=100), DataCost(sample_seconds=0.01)
     assert estimate(planned(config(0)), request, cost, ROOMY, 64).seconds < estimate(planned(config(0)), request, cost, ROOMY, 6400).seconds
+
+
+def finished(one, seconds, peak=None, status="ok"):
+    return TrialResult(0, 0, status, one, seconds=seconds, memory=None if peak is None else Memory(peak, []))
+
+
+def test_a_setting_that_ran_before_is_expected_to_take_what_it_took():
+    request, cost, length = Request("script.py", batches=50), DataCost(sample_seconds=0.001, sample_bytes=MIB), 100_000
+    done = [finished(config(2), 3.0, peak=7 * GIB), finished(config(2), 5.0), finished(config(0), 60.0)]
+    again, longer, unlike = (
+        estimate(planned(one), asked, cost, ROOMY, length, measured=Measured(request, done))
+        for one, asked in (
+            (config(2), request),
+            (config(2), dataclasses.replace(request, epochs=3)),
+            (config(2, start_method="spawn"), request),
+        )
+    )
+    assert again.seconds == pytest.approx(4.0, abs=0.5)
+    assert again.peak_bytes == 7 * GIB
+    assert longer.seconds == pytest.approx(12.0, abs=1)
+    assert unlike.seconds == estimate(planned(config(2, start_method="spawn")), request, cost, ROOMY, length).seconds
+
+
+def test_more_workers_are_expected_to_be_slower_than_computed_as_fewer_were():
+    request, cost, length = Request("script.py", batches=50), DataCost(sample_seconds=0.001), 100_000
+    eight = planned(config(8))
+    computed = estimate(eight, request, cost, ROOMY, length)
+    two = estimate(planned(config(2)), request, cost, ROOMY, length)
+    slow = Measured(request, [finished(config(2), 3 * two.seconds, peak=3 * GIB)])
+    learnt = estimate(eight, request, cost, ROOMY, length, measured=slow)
+    assert learnt.seconds > 2.5 * computed.seconds
+    assert learnt.peak_bytes > 2 * GIB + computed.peak_bytes
+
+
+@pytest.mark.parametrize("done", [(90.0, "failed"), (90.0, "cancelled"), (None, "ok")])
+def test_only_trials_that_came_to_their_end_teach_what_others_take(done):
+    request, cost = Request("script.py", batches=50), DataCost(sample_seconds=0.001)
+    measured = Measured(request, [finished(config(2), done[0], status=done[1])])
+    assert estimate(planned(config(2)), request, cost, ROOMY, 1000, measured=measured) == estimate(
+        planned(config(2)), request, cost, ROOMY, 1000
+    )
+
+
+@pytest.mark.parametrize("then", [{"gpu_window": 10}, {"consumer": Consumer("sleep", 50.0)}])
+def test_trials_with_profiled_steps_or_another_consumer_teach_nothing_about_time(then):
+    request, cost = Request("script.py", batches=50, consumer=Consumer("none")), DataCost(sample_seconds=0.001)
+    measured = Measured(dataclasses.replace(request, **then), [finished(config(2), 90.0)])
+    computed = estimate(planned(config(2)), request, cost, ROOMY, 1000)
+    assert estimate(planned(config(2)), request, cost, ROOMY, 1000, measured=measured).seconds == computed.seconds
 
 
 def test_time_left_comes_from_the_trials_that_are_done():
