@@ -135,6 +135,8 @@ class _Weighing:
                     self._weigh_object(owner, inner_path, inner, process, depth - 1)
                 else:
                     self._weigh_value(owner, inner_path, inner, process)
+        if _has_own(type(value), "__setstate__"):  # it runs in the workers only: here it might open what must stay closed
+            self.parts.append(_part(owner, path + ".__setstate__()", state, 0, 0.0, None))
 
     def _weigh_value(self, owner: str, path: str, value: Any, process: "_NoProcess") -> None:
         now_s = time.perf_counter()
@@ -155,12 +157,12 @@ class _Weighing:
         except Exception as error:  # the user's __reduce__, or what pickle says of the user's objects
             left_s = self._deadline_s - time.perf_counter()
             error_text = unpicklable.explain(unpicklable.Part(path, value), error, left_s) or _refusal(path, error)
-        size, pickle_s = size + scale.size, time.perf_counter() - now_s + scale.copy_s()
+        size, pickle_s, shared_bytes = size + scale.size, time.perf_counter() - now_s + scale.copy_s(), scale.shared_bytes
         if error_text is None:
             unpickle_s = scale.unpickle()
         if error_text is not None or unpickle_s is None:
             self._scale = None  # what a new pickler knows and what it has written are the same again
-        self.parts.append(_part(owner, path, value, size, pickle_s, unpickle_s, error_text))
+        self.parts.append({**_part(owner, path, value, size, pickle_s, unpickle_s, error_text), "shared_bytes": shared_bytes})
 
 
 def _part(  # noqa: PLR0917
@@ -273,12 +275,17 @@ class _Scale:
     def size(self) -> int:
         return self._pipe.size
 
+    @property
+    def shared_bytes(self) -> int:
+        """Of its tensors, which are moved into shared memory and not sent."""
+        return self._pickler.shared_bytes
+
     def pickle(self, value: Any) -> None:
         self._pickler.dump(value)
 
     def copy_s(self) -> float:
         """Seconds that moving its tensors into shared memory takes, before the first worker starts."""
-        return self._pickler.shared_bytes * _copy_s_per_byte() if self._pickler.shared_bytes else 0.0
+        return self.shared_bytes * _copy_s_per_byte() if self.shared_bytes else 0.0
 
     def unpickle(self) -> Optional[float]:
         """Seconds; None where it was not tried (handles must not be taken over), took too long or failed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional
 
 from . import recorder, worker_hooks
 from . import torch_internals as internals
@@ -18,6 +18,8 @@ Function = Callable[..., Any]
 
 MAIN_MODULE = "__mp_main__"
 """What multiprocessing names the user's main module in a worker."""
+
+_unpickling: Optional[ImportTimer] = None
 
 
 def boot(plan: "tuple[str, float, bool]", worker: int, requested_ns: int, probe_ns: int) -> None:
@@ -64,9 +66,25 @@ def _wrap_prepare(original: Function) -> Function:
             _tell_lines(lines.lines(), start_ns)
             recorder.complete(State.OWN, end_ns, time.perf_counter_ns() - end_ns)
         recorder.begin(State.UNPICKLE)
+        _watch_unpickling()
         return result
 
     return prepare
+
+
+def _watch_unpickling() -> None:
+    """Times what the unpickling of the process object imports: modules of classes that the script itself does not import."""
+    global _unpickling
+    imports = _unpickling = ImportTimer(lambda item: _tell_import(item, imports.depth))
+    imports.__enter__()
+
+
+def _end_unpickling() -> None:
+    if _unpickling is not None:
+        _unpickling.stop()
+        if _unpickling.finished:
+            recorder.complete(State.OWN, time.perf_counter_ns() - _unpickling.own_ns, _unpickling.own_ns)
+    recorder.end(State.UNPICKLE)
 
 
 def _tell_import(item: Import, depth: int) -> None:
@@ -92,7 +110,7 @@ def _tell_lines(lines: List[Line], start_ns: int) -> None:
 def _wrap_bootstrap(original: Function) -> Function:
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
         if internals.is_worker_loop(getattr(self, "_target", None)):
-            recorder.end(State.UNPICKLE)
+            _end_unpickling()
         return original(self, *args, **kwargs)
 
     return _bootstrap

@@ -29,7 +29,7 @@ class StartFacts:
         worker: name of the process that made the first batch.
         starts_s: seconds of each `Process.start()`.
         pickled_bytes: the largest pickle that a worker was sent.
-        first_index_s: from the last start of a worker to the first indices that one is given; with 0 workers None.
+        first_index_s: from the last start of a worker to the first indices that one is given; None with 0 workers.
         imports, lines, own_s, serial_starts: see `Startup`.
         sent: what each worker is sent, where it was weighed.
     """

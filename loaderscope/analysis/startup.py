@@ -121,11 +121,14 @@ def _facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -
 
 def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: Spans) -> float | None:
     """How long main asked the sampler for the first indices that it gave to a worker."""
-    given = look(MAIN, State.INDEX_PUT).within(epoch.start_ns, epoch.end_ns)
-    if not given:
+    points = look.trace.points.get(MAIN)
+    if points is None:
         return None
+    seen = points.view()
+    times_ns = seen["time_ns"].astype(np.int64)
+    given_ns = times_ns[(seen["state"] == int(State.INDEX_PUT)) & (times_ns >= epoch.start_ns)]
     asked_ns = int(starts.end_ns.max()) if starts else epoch.start_ns
-    return max(0, int(given.start_ns.min()) - asked_ns) * NS
+    return max(0, int(given_ns.min()) - asked_ns) * NS if len(given_ns) else None
 
 
 def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: Spans) -> bool | None:

@@ -90,6 +90,9 @@ def sent_sentence(sent: Sequence[SentPart] | None) -> str:
     if all(part.unpickle_s is not None for part in sent if part.bytes):
         text += f", {duration_text(sum(part.unpickle_s or 0.0 for part in sent))} to unpickle"
     part = dominating_part(sent)
+    if part is not None and part.shared_bytes:
+        moved = f"{bytes_text(part.shared_bytes)} of {part.attribute} (a {part.type_name}) are moved into shared memory before, once"
+        return f"{text}. {moved}. {remedy(part)}"
     if part is None or part.bytes < PIPE_BYTES:
         return f"{text}."
     text += f". {share_text(part.bytes / total)} of it is {part.attribute} (a {part.type_name}). {remedy(part)}"
@@ -103,7 +106,7 @@ def imports_sentence(result: TrialResult | None) -> str:
     roots = sorted((cost for cost in result.startup.imports if cost.parent is None), key=lambda cost: -cost.total_s)
     named = enumerated([f"{cost.name} {duration_text(cost.total_s)}" for cost in roots[:3]])
     whole = duration_text(sum(cost.total_s for cost in roots))
-    text = f"Trial {result.id}: the worker of the first batch spent {whole} on imports when it imported the script again: {named}."
+    text = f"Trial {result.id}: the worker of the first batch spent {whole} on imports: {named}."
     line = heaviest_line(result.startup.lines)
     line_s = 0.0 if line is None else line.seconds - line.import_s
     return (

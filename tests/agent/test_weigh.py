@@ -38,6 +38,11 @@ class WithState(Listed):
         return {"path": self.path}
 
 
+class Reopening(Listed):
+    def __setstate__(self, state):
+        raise AssertionError("it runs in workers only")
+
+
 class Endless(Listed):
     ended = threading.Event()
 
@@ -88,11 +93,17 @@ def test_tensors_are_sent_as_handles_and_stay_where_they_are():
     assert parts["dataset.tensor"]["bytes"] < 1000
     assert parts["dataset.tensor"]["pickle_s"] > 0
     assert not tensor.is_shared()
+    assert (parts["dataset.tensor"]["shared_bytes"], parts["dataset.inside"]["shared_bytes"]) == (4_000_000, 0)
 
 
 def test_the_datasets_own_way_to_be_pickled_is_what_counts():
     assert set(weighed(Reduced(kept=list(range(100_000))))) == {"dataset"}
     assert set(weighed(WithState(path="a", cache=list(range(100_000))))) == {"dataset.path"}
+
+
+def test_code_of_a_dataset_that_runs_when_it_is_unpickled_is_listed_and_not_run():
+    part = weighed(Reopening(path="a"))["dataset.__setstate__()"]
+    assert (part["bytes"], part["unpickle_s"], part["error"]) == (0, None, None)
 
 
 def test_what_cannot_be_pickled_is_told_and_the_rest_is_weighed():

@@ -183,6 +183,24 @@ def test_the_remedy_fits_what_is_sent(type_name, words):
     assert words in causes([started(0, phases=[("pickle", 0.0, 0.8)])], sent=[part])["large-pickle"].advice
 
 
+def test_slow_code_in_unpickling_is_told_and_a_function_of_few_bytes_is_not_blamed_for_it():
+    function = SentPart("collate_fn", "collate_fn", "function", 66, 1e-5, 1e-5, None)
+    phases = [("pickle", 0.0, 0.001), ("unpickle", 1.0, 4.0)]
+    found = causes([started(0, phases=phases)], sent=[function, SentPart("dataset", "dataset.__setstate__()", "dict", 0, 0.0, None, None)])
+    assert set(found) == {"slow-unpickle"}
+    assert "4.0 s of that in code that runs then: dataset.__setstate__()." in found["slow-unpickle"].message
+    imported = [ImportCost("package.data", 3.9, 3.9, None, 1.05, "unpickle")]
+    assert set(causes([started(0, phases=phases, imports=imported)], sent=[function])) == {"heavy-imports"}
+
+
+def test_a_tensor_is_moved_into_shared_memory_once_and_not_sent_to_every_worker():
+    tensor = SentPart("dataset", "dataset.x", "Tensor", 363, 1.1, 1e-5, None, shared_bytes=1_200_000_000)
+    finding = causes([started(0, phases=[("pickle", 0.0, 2.7)])], sent=[tensor])["large-pickle"]
+    assert "the 1.2 GB of dataset.x (a Tensor) are moved into shared memory" in finding.message
+    assert "every worker" not in finding.message
+    assert "mmap=True" in finding.advice
+
+
 def test_serial_starts_are_told_of_the_worst_setting_and_warned_of_where_they_are_the_users():
     def serial(number, workers):
         return started(number, workers, phases=[("start_worker", second, 1.0) for second in range(workers)], serial_starts=True)

@@ -7,6 +7,7 @@ from rows import config_of, measure, measure_trace
 from synthetic import MS
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis.culprit import StartFacts, dominating_part, find_culprit
 from loaderscope.analysis.epochs import read_epochs
 from loaderscope.analysis.results import LineCost, SentPart
 from loaderscope.analysis.startup import find_startup
@@ -249,3 +250,64 @@ def test_the_shutdown_at_an_epochs_end_is_a_phase():
     assert [(phase.epoch, phase.process) for phase in shutdowns] == [(0, "main"), (1, "main")]
     fetched = max(phase.start_s for phase in phases if phase.phase == "first_fetch")
     assert all(phase.start_s > fetched for phase in shutdowns)
+
+
+def test_an_import_that_only_unpickling_makes_is_named_and_not_what_is_sent():
+    made = started_by_spawn()
+    worker = lanes.worker_lane(0)
+    made.named(worker, 1, State.IMPORT, 10, 310, "torch")
+    made.add(worker, 0, State.UNPICKLE, 1005, 3005)
+    made.named(worker, 1, State.IMPORT, 1010, 2910, "package.data")
+    made.add(lanes.MAIN_LANE, 0, State.WAIT, 1020, 3010, batch=1)
+    made.trace.tracks[(lanes.MAIN_LANE.key, 0)].view()["end_ns"][1] = 3010 * MS  # the first batch came when that was over
+    startup = made.startup([SentPart("collate_fn", "collate_fn", "function", 66, 1e-5, 1e-5, None)])
+    assert {cost.name: cost.phase for cost in startup.imports} == {"torch": "main_import", "package.data": "unpickle"}
+    assert startup.culprit.phase == "unpickle"
+    assert "the import of package.data, which that needs and the script does not import, takes 1.90 s" in startup.culprit.detail
+
+
+FUNCTION = SentPart("collate_fn", "collate_fn", "function", 66, 1e-5, 1e-5, None)
+
+
+def facts(**known):
+    return StartFacts(**{**vars(StartFacts("worker-0", [0.01], 800, None, [], [], None, None, [FUNCTION])), **known})
+
+
+def detail(phase, seconds, *sent):
+    facts = StartFacts("worker-0", [0.01], 800, None, [], [], None, None, [FUNCTION, *sent])
+    return find_culprit({phase: seconds}, facts).detail
+
+
+def test_slow_code_in_unpickling_is_not_blamed_on_the_few_bytes_that_are_sent():
+    assert detail("unpickle", 4.0).endswith("4.00 s of it in code that runs then, __setstate__ or __reduce__ of what is sent")
+    setstate = SentPart("dataset", "dataset.__setstate__()", "dict", 0, 0.0, None, None)
+    assert detail("unpickle", 4.0, setstate).endswith("in code that runs then, dataset.__setstate__()")
+    rows = SentPart("dataset", "dataset.rows", "list of Row", 50_000_000, 1.0, 1.5, None)
+    assert "dataset.rows (a list of Row)" in detail("unpickle", 4.0, setstate, rows)
+
+
+def test_what_takes_most_of_the_time_is_named_even_where_other_parts_have_more_bytes():
+    prepared = SentPart("dataset", "dataset.__getstate__()", "dict", 0, 3.0, 0.0, None)
+    assert dominating_part([FUNCTION, prepared]) is prepared
+    assert "most of the time for dataset.__getstate__() (a dict)" in detail("pickle", 3.0, prepared)
+    assert dominating_part([FUNCTION]) is None
+    tensor = SentPart("dataset", "dataset.x", "Tensor", 363, 1.1, 1e-5, None, shared_bytes=1_200_000_000)
+    assert "1.2 GB moved into shared memory first, once, for dataset.x" in detail("pickle", 1.1, tensor)
+
+
+def test_a_slow_sampler_is_named_with_and_without_workers():
+    made = started_by_spawn()
+    made.trace.points_of(lanes.MAIN_LANE).append(time_ns=[900 * MS], state=[int(State.INDEX_PUT)], batch=[0], value=[0])
+    iterator = made.trace.tracks[(lanes.MAIN_LANE.key, 0)].view()
+    iterator["end_ns"][0] = 1010 * MS
+    culprit = made.startup().culprit
+    assert (culprit.phase, culprit.detail.partition("; ")[2]) == ("iterator", "it waits 0.89 s for the first indices of the sampler")
+
+    alone = Made()
+    alone.add(lanes.MAIN_LANE, lanes.BRACKET_DEPTH, State.EPOCH, 0, 1100)
+    alone.add(lanes.MAIN_LANE, 0, State.ITERATOR, 0, 2)
+    alone.add(lanes.MAIN_LANE, 0, State.WAIT, 2, 1010, batch=0)
+    alone.add(lanes.MAIN_LANE, 1, State.FETCH, 1000, 1008, batch=0)
+    startup = alone.startup()
+    assert startup.explained_share > 0.99
+    assert (startup.culprit.phase, startup.culprit.detail) == ("index_wait", "the sampler draws the indices of the first batch")

@@ -53,6 +53,16 @@ def test_a_large_pickle_is_named_with_the_attribute_and_the_serial_starts():
     assert {"large-pickle", "serial-starts"} <= {finding["code"] for finding in document["findings"]}
 
 
+def test_what_unpickling_imports_is_named_and_not_the_few_bytes_that_are_sent():
+    document, (startup,) = run("startup_unpickled.py", "spawn", probe=True)
+    assert startup["culprit"]["phase"] == "unpickle"
+    assert "which that needs and the script does not import" in startup["culprit"]["detail"]
+    assert startup["explained_share"] > 0.95
+    phases = {cost["name"]: cost["phase"] for cost in startup["imports"]}
+    assert (phases["heavy_library.kernels"], phases["torch"]) == ("unpickle", "unpickle")
+    assert "large-pickle" not in {finding["code"] for finding in document["findings"]}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["startup_imports.py", "startup_init.py"])
 def test_a_fork_pays_for_nothing_of_this(script):

@@ -51,8 +51,9 @@ def _large_pickle(context: Context, setting: SettingResult, startup: Startup) ->
     )
     if part.shared_bytes:
         message = (
-            f"With {context.name_of(setting.config)} the {bytes_text(part.shared_bytes)} of {part.attribute} (a {part.type_name}) are moved "
-            f"into shared memory before the first worker starts, which takes {duration(max(pickles))}, once: workers are sent a handle only."
+            f"With {context.name_of(setting.config)} the {bytes_text(part.shared_bytes)} of {part.attribute} (a {part.type_name}) are "
+            "moved into shared memory before the first worker starts; workers are sent a handle only. "
+            f"That takes {duration(max(pickles))}, once."
         )
     evidence = {"attribute": part.attribute, "type_name": part.type_name, "bytes": part.bytes, "seconds": seconds}
     return Finding("large-pickle", context.severity_of(setting), setting.trials, message, evidence, remedy(part))
