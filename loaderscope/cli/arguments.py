@@ -15,12 +15,21 @@ from loaderscope.sweep.options import add_narrowing_options, add_run_options, ad
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of a command, the function that runs it (`command`) and the script's own arguments (`script_args`)."""
     arguments, script_args = _split(arguments)
-    parser, names = _parser()
-    if not arguments or arguments[0] not in (*names, "-h", "--help", "--version"):
+    parser, parsers = _parser()
+    if not arguments or arguments[0] not in (*parsers, "-h", "--help", "--version"):
         arguments = ["open", *arguments]
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parsers[arguments[0]].error(_about_unknown(unknown, options))
     options.script_args = script_args
     return options
+
+
+def _about_unknown(unknown: list[str], options: argparse.Namespace) -> str:
+    if options.command is commands.run_open and options.path is not None:
+        commands.need_path(options.path)  # more often than not it is a command misspelt
+    own = "; those of the script itself follow after --" if hasattr(options, "script") else ""
+    return f"unrecognized arguments: {' '.join(unknown)}{own}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +47,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:at], arguments[at + 1 :]
 
 
-def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = _Parser(
         prog="loaderscope",
         description="Finds out which DataLoader settings suit your dataset, and what holds it up. Your script is not edited.",
@@ -94,7 +103,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     doctor.add_argument("--force", action="store_true", help="overwrite the file")
     add_narrowing_options(doctor)
     _add_json(doctor)
-    return parser, list(names.choices)
+    return parser, dict(names.choices)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -158,11 +158,19 @@ def _trials_to_compare(document: dict[str, Any]) -> list[int]:
     return list(dict.fromkeys([*plain, *[trial["id"] for trial in good if trial["config"] == best][:1]]))
 
 
+def need_path(name: str) -> Path:
+    """The script or session of that name.
+
+    Raises:
+        UsageError: there is none, and no command either.
+    """
+    path = Path(name)
+    if not path.exists():
+        raise UsageError(f"there is neither a file nor a command {name}")
+    return path
+
+
 def run_open(options: argparse.Namespace) -> int:
     """Opens the window."""
-    path = None
-    if options.path is not None:
-        path = Path(options.path)
-        if not path.exists():
-            raise UsageError(f"there is neither a file nor a command {path}")
+    path = need_path(options.path) if options.path is not None else None
     return start_window(path=path, python=options.python, script_args=options.script_args)

@@ -44,7 +44,8 @@ def format_targets(targets: Sequence[Target], width: int | None = None) -> str:
     width = max(MIN_WIDTH, width if width is not None else shutil.get_terminal_size().columns)
     rows = []
     for target in targets:
-        kind = " ".join(word for word in (target.dataset_kind, target.kind) if word and word != "captured") or target.kind
+        is_known_loader = target.kind == "captured" and target.dataset_kind is not None
+        kind = " ".join(word for word in (target.dataset_kind, "loader" if is_known_loader else target.kind) if word)
         length = f"{target.length} samples" if target.length is not None else ""
         needs = f"needs {', '.join(target.needs)}" if target.needs and not target.note.startswith("needs ") else ""
         note = "; ".join(text for text in (needs, target.note) if text)
@@ -173,7 +174,8 @@ def _interval(estimate: dict[str, Any] | None) -> str:
     if estimate is None or estimate["ci95"] is None or not estimate["value"]:
         return ""
     low, high = estimate["ci95"]
-    return f"{(high - low) / 2 / estimate['value'] * 100:.1f} %"
+    share = (high - low) / 2 / estimate["value"]
+    return f"{share * 100:.1f} %" if share < 1 else "> 99 %"  # an interval that reaches below 0: the value is hardly known
 
 
 def _joules(value: float | None) -> str:

@@ -62,11 +62,11 @@ def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
 
 def _describe(trace: Trace, span: OpenSpan, now_ns: int | None = None) -> str:
     what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " "))
-    text = f"{what} batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else f"{what} a batch" if " " in what else what
+    of_which = f" batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else " a batch" if span.state in _DOING else ""
     sample = _last_sample(trace, span) if span.state == State.FETCH else None
     detail = f", sample {sample}" if sample is not None else ""
     since = "" if now_ns is None else f" (for {max(0, now_ns - span.start_ns) / 1e9:.1f} s)"
-    return f"{text}{detail}{since}"
+    return f"{what}{of_which}{detail}{since}"
 
 
 def _last_sample(trace: Trace, span: OpenSpan) -> int | None:

@@ -19,6 +19,11 @@ BACKENDS = ("process", "thread")
 CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
 SWITCHES = {"on": True, "off": False}
 
+LARGEST_NUMBER = (1 << 63) - 1
+"""What torch takes for a seed; itertools and C code take no larger number for anything else."""
+LONGEST_S = 366 * 24 * 3600.0
+"""Timers of the system overflow at some hundreds of years."""
+
 
 def whole_number(minimum: int) -> Callable[[str], int]:
     """A converter of whole numbers from `minimum` on."""
@@ -30,19 +35,23 @@ def whole_number(minimum: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < minimum:
             raise argparse.ArgumentTypeError(f"{value} is too small, the least is {minimum}")
+        if value > LARGEST_NUMBER:
+            raise argparse.ArgumentTypeError(f"{value} is too large, the greatest is {LARGEST_NUMBER}")
         return value
 
     return convert
 
 
 def positive_seconds(text: str) -> float:
-    """A finite number above 0."""
+    """A number above 0, a year at most."""
     try:
         value = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    if value > LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text} seconds are longer than a year")
     return value
 
 

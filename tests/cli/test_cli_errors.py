@@ -30,6 +30,29 @@ def test_a_wrong_option_is_told_without_the_usage_of_all_others(tmp_path: pathli
     assert "--jsn" in sentence(loaderscope(tmp_path, "show", "some.loaderscope", "--jsn"))
 
 
+def test_arguments_of_the_script_without_the_dashes_before_them_are_told_where_they_go(tmp_path: pathlib.Path) -> None:
+    said = sentence(loaderscope(tmp_path, "run", "train.py", "--config", "small.yaml"))
+    assert "--config small.yaml" in said
+    assert "follow after --" in said
+    assert "`loaderscope run --help`" in said
+    assert "after --" not in sentence(loaderscope(tmp_path, "show", "some.loaderscope", "--jsn"))
+
+
+def test_a_command_misspelt_is_told_as_one(tmp_path: pathlib.Path) -> None:
+    assert "nor a command rum" in sentence(loaderscope(tmp_path, "rum", "train.py", "-o", "out.loaderscope"))
+
+
+def test_a_file_that_lies_beside_the_script_but_not_where_it_runs_is_told_with_its_folder(tmp_path: pathlib.Path) -> None:
+    folder, elsewhere = tmp_path / "project", tmp_path / "home"
+    for made in (folder, elsewhere):
+        made.mkdir()
+    (folder / "list.txt").write_text("1\n")
+    write_script(folder, 'names = open("list.txt").read()\n')
+    said = sentence(loaderscope(elsewhere, "targets", str(folder / "script.py")))
+    assert "list.txt" in said
+    assert f"start from {folder}" in said
+
+
 def test_a_folder_is_no_script(tmp_path: pathlib.Path) -> None:
     assert "is a folder" in sentence(loaderscope(tmp_path, "targets", str(tmp_path)))
 
@@ -118,7 +141,10 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: pathlib.Path) -> No
         ("--start-method", "vfork", "'vfork' is none of fork, spawn, forkserver"),
         ("--step", "sleep", "sleep:20"),
         ("--batches", "0", "too small"),
+        ("--batch-size", "99999999999999999999", "too large"),
+        ("--seed", "9223372036854775808", "too large"),
         ("--timeout", "nan", "not a number of seconds"),
+        ("--timeout", "1e12", "longer than a year"),
         ("--current", "workers=2", "num_workers"),
         ("--arg", "root", "NAME=VALUE"),
         ("--forkserver-preload", "torch,scipy stats", "'scipy stats' is not the name of a module"),

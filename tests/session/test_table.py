@@ -107,7 +107,9 @@ def test_targets_are_told_one_a_line():
         Target("captured:0", "captured", "DataLoader", "captured"),
         Target("Photos", "dataset", "Photos", "class", "map", needs=["root"], note="needs --arg root=VALUE"),
     ]
+    targets.insert(3, Target("captured:1", "captured", "DataLoader", "captured", "iterable"))
     lines = format_targets(targets, 120).splitlines()
+    assert "iterable loader" in lines.pop(4)
     assert len(lines) == 5 and lines[4].count("needs") == 1
     assert "train_set" in lines[1] and "120 samples" in lines[1] and "line 7" in lines[1]
     assert "needs root" in lines[2]
@@ -117,3 +119,10 @@ def test_an_interpreter_without_the_lock_is_told(document):
     assert "GIL" not in format_table(document)
     free = {**document, "environment": {**document["environment"], "free_threaded": True}}
     assert " without GIL" in format_table(free).splitlines()[0]
+
+
+def test_an_interval_wider_than_the_value_is_told_without_a_senseless_number(document):
+    row = document["results"][0]
+    wild = {**document, "results": [{**row, "samples_per_second": {"value": 100.0, "ci95": [-900.0, 1100.0]}}]}
+    assert "> 99 %" in format_table(wild, 200)
+    assert "1000" not in format_table(wild, 200)
