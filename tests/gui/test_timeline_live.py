@@ -171,3 +171,37 @@ def test_at_the_end_of_a_trial_its_minimap_fills_the_width_as_the_lanes_do(live)
     assert bars == pytest.approx(lanes_end, abs=4)
     assert bars > 0.98 * timeline.lane_layout.plot_width
     assert not marked(timeline)
+
+
+def test_the_gap_in_which_the_profiler_starts_is_told_as_soon_as_it_has_ended(live):
+    timeline, trace = live
+    origin_ns = trace.origin_ns = 10**15
+    main = trace.track(lanes.MAIN_LANE, 0)
+
+    def wait(begin_ms, end_ms):
+        main.append(start_ns=origin_ns + begin_ms * MS, end_ns=origin_ns + end_ms * MS, state=State.WAIT, batch=0, value=0)
+        trace.newest_ns = origin_ns + end_ms * MS
+        trace.version += 1
+
+    def in_gap():
+        timeline.refresh()
+        timeline.repaint()
+        row = next(placed for placed in timeline.lane_layout.rows if placed.row.key == "main")
+        x, y = round(timeline.place_of(origin_ns + 850 * MS)), timeline.lane_layout.header_height + row.bar_y + 3
+        return QColor(timeline.backing.picture().pixel(x, y)).name()
+
+    wait(0, 510)
+    trace.points_of(lanes.MAIN_LANE).append(time_ns=origin_ns + 520 * MS, state=State.EXACT_WINDOW, batch=-1, value=4)
+    trace.version += 1
+    assert in_gap() == current_palette().base
+    wait(900, 990)
+    assert timeline.scene.profiler_start_ns() == (origin_ns + 520 * MS, origin_ns + 900 * MS)
+    assert in_gap() != current_palette().base
+
+
+def test_trials_without_an_exact_window_have_no_gap(live):
+    timeline, trace = live
+    trace.origin_ns = 10**15
+    grow(trace, 0, 10**15 + 500 * MS)
+    timeline.refresh()
+    assert timeline.scene.profiler_start_ns() is None

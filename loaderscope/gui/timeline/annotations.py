@@ -1,4 +1,4 @@
-"""What a user has put on the timeline: flags of marks, and what a search has found."""
+"""What stands on the timeline beside what was recorded: flags of marks, what a search has found, and where the profiler starts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from PySide6.QtGui import QColor, QPen
 
 from loaderscope.gui.timeline.boxes import span_box
 from loaderscope.gui.timeline.canvas import Canvas, colour
+from loaderscope.gui.timeline.layout import PlacedRow
 from loaderscope.gui.timeline.search import Search
 from loaderscope.session.file import Mark
 
 _FLAG_PX = 15.0
 _LEAST_FLAG_PX = 9.0
 _MOST_FLAG_PX = 170.0
+PROFILER_STARTS = ("torch.profiler starts: what follows is the exact window", "torch.profiler starts", "profiler")
+"""What is said of the gap before an exact window, by the room that there is."""
+
 _HIT_RISE_PX = 3.0
 """Height of the line over columns in which something was found."""
 
@@ -56,6 +60,25 @@ def paint_marks(canvas: Canvas, marks: Sequence[Mark], current: Mark | None) -> 
         room = flag.box.adjusted(5, 0, -4, 0)
         if flag.mark.text and room.width() > 8:
             canvas.text(room, flag.mark.text, palette.accent_text if flag.mark == current else palette.base, canvas.small_font)
+
+
+def paint_profiler_start(canvas: Canvas, placed: PlacedRow) -> None:
+    """Says on the lane of main what the gap between the measured epochs and the exact window is."""
+    gap_ns = canvas.scene.profiler_start_ns()
+    if gap_ns is None:
+        return
+    left, right = canvas.x_of(np.array(gap_ns, np.int64)).tolist()
+    if right < canvas.left + canvas.x0 or left > canvas.left + canvas.x1 or right - left < 1:
+        return
+    y = canvas.top + placed.bar_y
+    low, high = max(left, canvas.left + canvas.sight[0] - 20.0), min(right, canvas.left + canvas.sight[1] + 20.0)
+    ground = QColor(colour(canvas.palette.own))
+    ground.setAlphaF(0.22)
+    canvas.painter.fillRect(QRectF(low, y, high - low, placed.bar_height), ground)
+    text = next((text for text in PROFILER_STARTS if canvas.small_font.advance(text) + 12 <= right - left), "")
+    if text:
+        # at the begin of the gap and not of what is seen of it, so that it moves along when the view is panned
+        canvas.text(QRectF(left + 6, y, right - left - 6, placed.bar_height), text, canvas.palette.text, canvas.small_font)
 
 
 def paint_hits(canvas: Canvas, search: Search) -> None:

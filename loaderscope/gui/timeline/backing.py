@@ -125,7 +125,8 @@ class Backing:
         """
         version = scene.version if scene else -1
         scales = tuple(scene.plot_scale(placed.row) for placed in layout.rows if placed.row.kind == "plot") if scene else ()
-        key = (scene, layout, ratio, palette.name, scroll_y, font.key(), scales, scene is None or scene.is_empty)
+        gap_ns = scene.profiler_start_ns() if scene else None  # known when what follows it begins, and then said of what is painted
+        key = (scene, layout, ratio, palette.name, scroll_y, font.key(), scales, gap_ns, scene is None or scene.is_empty)
         if key == self._key:
             if view == self._view and version == self._version:
                 return

@@ -12,7 +12,7 @@ from PySide6.QtGui import QPainter
 
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline import axis, lanes, plots
-from loaderscope.gui.timeline.annotations import paint_marks
+from loaderscope.gui.timeline.annotations import paint_marks, paint_profiler_start
 from loaderscope.gui.timeline.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
@@ -128,6 +128,8 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
         for placed in visible:
             if placed.row.kind == "plot":
                 plots.paint_plot(canvas, placed)
+            elif placed.row.lane_kind == "main":
+                paint_profiler_start(canvas, placed)
     painter.restore()
     return tuple(are_exact)
 

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis.measured import window_start_ns
 from loaderscope.gui.timeline.lod import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.plot_rows import GPU_PREFIX, plot_rows, reasons
 from loaderscope.gui.timeline.states import LEGEND_ORDER, LEVEL_PARTS, STYLES, WITH_GPU, level_in
@@ -65,6 +66,7 @@ class Scene:
         self._legend: list[tuple[str, str, bool]] | None = None
         self._overview: tuple[tuple[int, Viewport, int], Floats] | None = None
         self._peaks: dict[str, tuple[int, float]] = {}
+        self._profiler_start: tuple[int, tuple[int, int] | None] = -1, None
         self.update()
 
     @property
@@ -148,6 +150,15 @@ class Scene:
             if index.count_of(State.EPOCH) > 1:
                 return index.start_ns[index.rows_of(State.EPOCH)[1:]]
         return np.empty(0, np.int64)
+
+    def profiler_start_ns(self) -> tuple[int, int] | None:
+        """From the end of the measured epochs to the begin of the exact window's; None where there is none (yet)."""
+        if self._profiler_start[0] != self.version:
+            window_ns = window_start_ns(self.trace)
+            begins = [] if window_ns is None else [index.start_ns[index.start_ns >= window_ns][:1] for index in self.tracks(MAIN_LANE.key)]
+            first = min((int(begin[0]) for begin in begins if len(begin)), default=None)
+            self._profiler_start = self.version, (window_ns, first) if window_ns is not None and first is not None else None
+        return self._profiler_start[1]
 
     def info(self, series: str) -> SeriesInfo:
         """What a series is about."""
