@@ -195,8 +195,8 @@ def test_the_gap_in_which_the_profiler_starts_is_told_as_soon_as_it_has_ended(li
     trace.version += 1
     assert in_gap() == current_palette().base
     wait(900, 990)
-    assert timeline.scene.profiler_start_ns() == (origin_ns + 520 * MS, origin_ns + 900 * MS)
     assert in_gap() != current_palette().base
+    assert timeline.scene.profiler_start_ns() == (origin_ns + 520 * MS, origin_ns + 900 * MS)
 
 
 def test_trials_without_an_exact_window_have_no_gap(live):
