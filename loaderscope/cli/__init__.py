@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from loaderscope.cli.arguments import parse
 from loaderscope.cli.outcome import INTERRUPTED, OK, WRONG_REQUEST, UsageError
+from loaderscope.cli.printing import discard_output
 
 _LAST_LINES = 6
 
@@ -18,7 +19,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = parse(list(sys.argv[1:] if argv is None else argv))
         status: int = options.command(options)
-        sys.stdout.flush()
     except UsageError as error:
         print(f"loaderscope: {error}", file=sys.stderr)
         for line in error.output.splitlines()[-_LAST_LINES:]:
@@ -28,13 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("loaderscope: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # e.g. into `head`: what was asked for was done, nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return OK
     return status
 
 
 def _never_fail_to_print() -> None:
-    """Characters that the terminal's encoding lacks must not end a sweep."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    """Neither a stream that the caller has closed (`2>&-`) nor characters that the terminal's encoding lacks may end a sweep."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -14,7 +14,7 @@ from typing import Any
 from loaderscope import __version__
 from loaderscope.cli.files import FIGURE_SUFFIXES, SESSION_SUFFIX, free_name, may_write, read_document, script_path
 from loaderscope.cli.outcome import OK, SOME_FAILED, WRONG_REQUEST, UsageError
-from loaderscope.cli.printing import UNLIMITED_COLUMNS, print_document, print_json
+from loaderscope.cli.printing import UNLIMITED_COLUMNS, print_document, print_json, print_text
 from loaderscope.cli.qt import draw_session, start_window
 from loaderscope.cli.sweeping import sweep
 
@@ -45,7 +45,7 @@ def run_targets(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
     from loaderscope.session.table import format_targets
 
-    print(format_targets(found.targets, None if sys.stdout.isatty() else UNLIMITED_COLUMNS))
+    print_text(format_targets(found.targets, None if sys.stdout.isatty() else UNLIMITED_COLUMNS))
     return OK
 
 
@@ -86,11 +86,11 @@ def run_doctor(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"loaderscope": __version__, "schema": 1, **examination})
         return status
-    print(f"Loaderscope {__version__}\n{format_examination(examination)}")
+    print_text(f"Loaderscope {__version__}\n{format_examination(examination)}")
     if found is not None:
         from loaderscope.session.selftest import format_selftest
 
-        print("\n" + format_selftest(found, examination["machine"], shutil.get_terminal_size((100, 24)).columns))
+        print_text("\n" + format_selftest(found, examination["machine"], shutil.get_terminal_size((100, 24)).columns))
     return status
 
 

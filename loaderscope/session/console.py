@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -122,7 +123,7 @@ class Console:
     def say(self, text: str) -> None:
         """A line that stays, above the bar."""
         self._clear()
-        print(text, file=self._stream, flush=True)
+        self._write(text + "\n")
         self._draw()
 
     def _draw(self) -> None:
@@ -136,8 +137,13 @@ class Console:
         if self._running is not None:
             text += f", {describe(self._running.config, self._fields)}"
         width = shutil.get_terminal_size().columns
-        print(CLEAR_LINE + text[: width - 1], end="", file=self._stream, flush=True)
+        self._write(CLEAR_LINE + text[: width - 1])
 
     def _clear(self) -> None:
         if self._is_terminal:
-            print(CLEAR_LINE, end="", file=self._stream, flush=True)
+            self._write(CLEAR_LINE)
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal was closed, or the reader of a pipe has gone: the sweep goes on
+            self._stream.write(text)
+            self._stream.flush()

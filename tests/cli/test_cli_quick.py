@@ -1,11 +1,15 @@
 """What needs no agent: the version, the help, and the place of the script's own arguments."""
 
+import errno
+import json
+import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
 import pytest
-from command_line import loaderscope
+from command_line import loaderscope, write_script
 
 import loaderscope as package
 
@@ -26,6 +30,22 @@ def test_every_command_explains_itself(command: str, tmp_path: pathlib.Path) -> 
     done = loaderscope(tmp_path, command, "--help")
     assert done.status == 0
     assert done.stdout.startswith(f"usage: loaderscope {command}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX closes and redirects the streams")
+def test_streams_that_are_closed_or_full_end_no_command_with_a_traceback(tmp_path: pathlib.Path) -> None:
+    def shell(redirected: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.join([sys.executable, "-m", "loaderscope", "targets", "script.py", "--json"])
+        return subprocess.run(["sh", "-c", f"{words} {redirected}"], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    write_script(tmp_path, "import torch\n")
+    closed = shell(">&-")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    assert json.loads(shell("2>&-").stdout)["targets"] == []
+    if os.path.exists("/dev/full"):
+        full = shell(">/dev/full")
+        assert full.returncode == 2
+        assert full.stderr.splitlines() == [f"loaderscope: standard output cannot be written: {os.strerror(errno.ENOSPC)}"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there always is a display")

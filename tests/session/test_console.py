@@ -47,6 +47,14 @@ def test_without_a_terminal_there_is_a_plain_line_a_trial() -> None:
     ]
 
 
+def test_a_sweep_goes_on_when_nobody_reads_its_progress_any_more() -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    play(Gone())
+
+
 def test_a_terminal_has_a_bar_with_the_time_left_that_is_gone_at_the_end() -> None:
     stream = Terminal()
     play(stream)
