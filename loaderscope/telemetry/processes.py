@@ -17,6 +17,8 @@ MEMORY_INTERVAL_S = 1.0
 """smaps_rollup holds a lock of the process that it looks at, so it is read once a second at most."""
 MEMORY_COST_FACTOR = 100
 """... and so that reading takes at most 1 % of a core: a big process is looked at less often. Waiting for a busy core costs nobody."""
+MEMORY_COST_FACTOR_NOW = 10
+"""When a process has appeared, all are read anew: what they share is divided among more now. Then 10 % must do for once."""
 CPU_WINDOW_NS = 250_000_000
 """The usual distance of two samples, over which a CPU share averages."""
 _PAGE_BYTES = 4096
@@ -29,7 +31,8 @@ class _Watched:
     process: psutil.Process
     cpu_seconds: float
     cpu_time_ns: int
-    next_memory_s: float = 0.0
+    next_memory_s: float = 0.0  # when it is due
+    soonest_memory_s: float = 0.0  # from when on it may be read before that
     disk_bytes: int = 0
     cache_bytes: int = 0
 
@@ -44,6 +47,7 @@ class ProcessSampler:
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
         self._watched: dict[tuple[str, int], _Watched] = {}
+        self._seen: set[tuple[str, int]] = set()  # those that are gone, too
         self._ended_reads: dict[str, tuple[int, int]] = {}  # a worker's earlier processes, by name
         self._baselines: dict[str, tuple[int, int]] = {}
         self.unavailable: dict[str, str] = {}
@@ -53,9 +57,12 @@ class ProcessSampler:
 
         Args:
             processes: (name, pid) of the trial's processes so far.
-            memory_now: read memory even if it was read a moment ago.
+            memory_now: read memory even if it was read a moment ago, unless a process is gone: what it shared would count twice.
         """
         samples: list[Sample] = []
+        has_appeared = not self._seen.issuperset(processes)
+        self._seen.update(processes)
+        memory_now = memory_now and all(_is_alive(pid) for _, pid in processes)
         for key in [key for key in self._watched if key not in processes]:
             self._forget(key)
         for name, pid in processes:
@@ -65,7 +72,8 @@ class ProcessSampler:
                     self._sample_cpu(samples, name, watched)
                     self._sample_counts(samples, name, watched)
                     self._sample_reads(samples, name, watched)
-                if memory_now or time.monotonic() >= watched.next_memory_s:
+                due_s = watched.soonest_memory_s if has_appeared else watched.next_memory_s
+                if memory_now or time.monotonic() >= due_s:
                     self._sample_memory(samples, name, watched)
             except (psutil.NoSuchProcess, ProcessLookupError):
                 self._forget((name, pid))
@@ -124,7 +132,9 @@ class ProcessSampler:
         began = time.thread_time()
         values = process_memory(watched.process)
         cost_s = time.thread_time() - began
-        watched.next_memory_s = time.monotonic() + max(MEMORY_INTERVAL_S, MEMORY_COST_FACTOR * cost_s)
+        now_s = time.monotonic()
+        watched.next_memory_s = now_s + max(MEMORY_INTERVAL_S, MEMORY_COST_FACTOR * cost_s)
+        watched.soonest_memory_s = now_s + MEMORY_COST_FACTOR_NOW * cost_s
         own = mapped_log_bytes(self._log_dir, watched.process.pid)
         for kind, size in values.items():
             samples.append(_value(kind, name, max(0, size - own) if kind in _WITH_OWN_LOG else size))
@@ -150,6 +160,13 @@ _QUANTITIES = {
 def _value(kind: str, process: str, value: float) -> Sample:
     group, label, unit = _QUANTITIES[kind]
     return Sample(SeriesInfo(f"{kind}/{process}", group, label.format(process), unit, process), time.perf_counter_ns(), float(value))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
+        return False
 
 
 def _read_bytes(process: psutil.Process) -> tuple[int, int] | None:

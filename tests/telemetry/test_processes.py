@@ -108,6 +108,23 @@ def test_memory_of_a_process_that_is_slow_to_read_is_read_less_often(child, tmp_
     assert seconds_between_readings() == pytest.approx(1.05, abs=0.35)
 
 
+def test_memory_of_all_is_read_when_one_appears_as_it_then_shares_what_another_had_alone(child, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes.time, "thread_time", lambda: 7.0)  # a reading that costs nothing may follow another at once
+    sampler, worker = ProcessSampler(tmp_path), Child()
+    worker.do("pass")
+    try:
+        sampler.sample([("main", child.pid)])
+        read = [sampler.sample([("main", child.pid), ("worker-0", worker.pid)]) for _ in range(3)]
+        assert [newest(samples, "uss/main") is not None for samples in read] == [True, False, False]
+        assert [newest(samples, "uss/worker-0") is not None for samples in read] == [True, False, False]
+    finally:
+        worker.process.kill()
+        worker.process.communicate()
+    gone = sampler.sample([("main", child.pid), ("worker-0", worker.pid)], memory_now=True)
+    assert newest(gone, "uss/main") is None  # of its pages none is shared any more: beside what the worker had they would count twice
+    assert newest(sampler.sample([("main", child.pid)], memory_now=True), "uss/main") is not None
+
+
 @linux
 def test_reads_count_from_the_first_look_for_main_and_from_birth_for_a_worker(child, tmp_path):
     data = tmp_path / "data"
