@@ -42,7 +42,7 @@ def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
         collate_s=float(np.median(collates)) * NS if len(collates) else None,
         deserialise_share=_steady_share(steady, deserialising.start_ns, deserialising.end_ns),
         held_up_share=_held_up_share(waits, steady),
-        late_batches=_late_batches(trace, epochs, waits, float(np.median(durations))) if len(durations) else [],
+        late_batches=_late_batches(trace, steady, waits, float(np.median(durations))) if len(durations) else [],
         growth_bytes_per_s=_growth(trace, epochs),
         pin_step_share=pin.step_share if pin is not None else None,
         pin_step_slowdown=pin.slowdown if pin is not None else None,
@@ -68,11 +68,15 @@ def _held_up_share(waits: Waits, steady: Steady) -> float | None:
     return _steady_share(steady, waits.end_ns - waits.held_up_ns, waits.end_ns) if (waits.worker != NO_WORKER).any() else None
 
 
-def _late_batches(trace: Trace, epochs: list[EpochRun], waits: Waits, median_ns: float) -> list[LateBatch]:
-    """The batches after the first of an epoch with the slowest fetches that main had to wait for as well."""
+def _late_batches(trace: Trace, steady: Steady, waits: Waits, median_ns: float) -> list[LateBatch]:
+    """The batches with the slowest fetches that main had to wait for as well.
+
+    Of the steady state, as the share of time that they cost is: what a worker does once, at its first batch, is no slow sample.
+    """
     fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
     late = (fetch_ns > max(LATE_FACTOR * median_ns, LEAST_LATE_NS)) & (waits.duration_ns > median_ns)
-    late &= ~np.isin(waits.batch, np.array([epoch.batch[0] for epoch in epochs if epoch.batches], np.int64))
+    bounds = [window.host_bounds_ns for window in steady.windows]
+    late &= np.any([(waits.end_ns > low) & (waits.start_ns < high) for low, high in bounds], axis=0) if bounds else False
     waits = waits.pick(np.flatnonzero(late))
     return [late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]
 

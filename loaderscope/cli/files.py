@@ -39,7 +39,7 @@ def may_write(path: Path, force: bool) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"the folder {path.parent} cannot be written to")
+        raise UsageError(f"the folder {path.parent.absolute()} cannot be written to; -o names another place")
 
 
 def free_name(path: Path) -> Path:

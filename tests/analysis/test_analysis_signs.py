@@ -14,6 +14,11 @@ def test_a_slow_sample_is_found_with_its_batch_and_worker():
     assert row.signs.held_up_share > 0.1
 
 
+def test_what_a_worker_does_once_at_its_first_batch_is_no_slow_sample():
+    row = measure(100, num_workers=4, sample_events=True, fetch_ns=lambda batch: 300 * MS if batch < 4 else 5 * MS)
+    assert row.signs.late_batches == []
+
+
 def test_only_waiting_counts_as_held_up_and_not_the_steps_that_follow():
     row = measure(120, num_workers=4, prefetch_factor=4, step_ns=40 * MS, fetch_ns=lambda batch: 2000 * MS if batch == 41 else 5 * MS)
     assert 0.8 * row.wait_share < row.signs.held_up_share <= row.wait_share
