@@ -192,7 +192,7 @@ class MainWindow(QMainWindow):
             self.views.timeline.refresh()
             self._show_trace(self._shown_trial)
         if self.live.error is not None:
-            self._tell.problem(self.live.error.message)
+            self._tell.error(self.live.error)
 
     # Showing
 

@@ -11,6 +11,7 @@ from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QMenu, QWidget
 
 from loaderscope.gui.saving import SESSION_SUFFIX
+from loaderscope.session.file import SessionError, SessionFile
 from loaderscope.sweep.scratch import abandoned, base_folder
 
 WINDOW_PREFIX = "loaderscope-window-"
@@ -31,7 +32,16 @@ def unsaved_sessions(base: Path) -> list[Path]:
         if not files or time.time() - max(files)[0] > UNSAVED_KEPT_S:
             shutil.rmtree(folder, ignore_errors=True)
         found += files
-    return [path for _, path in sorted(found, reverse=True) if path.exists()]
+    return [path for _, path in sorted(found, reverse=True) if _has_results(path)]
+
+
+def _has_results(path: Path) -> bool:
+    """Whether there is anything to be saved: a window may be killed before its first trial."""
+    try:
+        with SessionFile.open(path) as session:
+            return bool(session.results)
+    except SessionError:
+        return False
 
 
 class Recent:

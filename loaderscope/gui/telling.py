@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from loaderscope.agent.messages import ErrorInfo
+from loaderscope.gui.panels.target import advice_for
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.views import Views
 
@@ -20,6 +22,11 @@ class Telling:
         """One sentence where the user looks."""
         self._setup.target_panel.show_problem(sentence)
         self._views.show_headline(sentence)
+
+    def error(self, error: ErrorInfo) -> None:
+        """Why a sweep could not run, and what to do about it."""
+        self._setup.target_panel.show_problem(error.message, advice_for(error))
+        self._views.show_headline(error.message)
 
     def unwritten(self, sentence: str) -> None:
         """Why a file could not be written, until one is."""

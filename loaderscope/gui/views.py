@@ -60,6 +60,7 @@ class Views:
     def __init__(self, window: QMainWindow, setup: Setup) -> None:
         self._window = window
         self._memory_at = 0.0
+        self._waits = False  # the first trial of a sweep is to come
         self._trace: Trace | None = None
         self.pair = TimelinePair()
         self.timeline = self.pair.first
@@ -259,6 +260,7 @@ class Views:
 
     def show_progress(self, snapshot: Snapshot, running: bool, expectation: str = "") -> None:
         """The bar, the time left and what is being done; `expectation`: what is told as long as the time left is not known."""
+        self._show_waiting(running and snapshot.current is None and not snapshot.results)
         self.progress.setVisible(running)
         total = max(1, snapshot.total)
         self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
@@ -273,6 +275,18 @@ class Views:
             self.time_left.setText(f"about {rough_duration_text(snapshot.seconds_left)} left")
         else:
             self.time_left.setText(expectation)
+
+    def _show_waiting(self, waiting: bool) -> None:
+        """Says in the timeline's place what passes before the first trial."""
+        if waiting:
+            self._show_notice("Loading the script", "A sample is read first. Then every worker, the main process and the GPU appear here.")
+        elif self._waits:
+            self._place.setCurrentWidget(self.pair)
+        self._waits = waiting
+
+    def _show_notice(self, what: str, why: str) -> None:
+        self.notice.setText(f'<p style="font-size:15px"><b>{html.escape(what)}</b></p><p>{html.escape(why)}</p>')
+        self._place.setCurrentWidget(self.notice)
 
     def show_headline(self, sentence: str) -> None:
         """The run in a sentence or two."""
@@ -323,9 +337,9 @@ class Views:
         traceback = result.error.traceback if result is not None and result.error is not None else None
         self.trial_note.setToolTip("\n\n".join(part for part in (note, traceback) if part))
         if trace is None and result is not None:
-            what = html.escape(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}")
-            self.notice.setText(f'<p style="font-size:15px"><b>{what}</b></p><p>{html.escape(note)}</p>')
-        self._place.setCurrentWidget(self.pair if trace is not None or result is None else self.notice)
+            self._show_notice(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}", note)
+        else:
+            self._place.setCurrentWidget(self.pair)
         machine_bytes = snapshot.run.environment.get("memory_bytes") if snapshot.run is not None else None
         self.memory.set_data(memory_data(trace, result.memory if result is not None else None, machine_bytes))
         self.startup.show_trial(trial_id)

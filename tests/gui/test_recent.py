@@ -107,6 +107,15 @@ def test_a_sweep_that_was_recovered_is_no_longer_offered_once_it_is_saved(base, 
     assert other.exists()
 
 
+def test_a_window_that_was_killed_before_its_first_trial_left_nothing_to_save(base, window, settings, left):
+    path = left("early")
+    path.unlink()
+    writer = SessionWriter(path)
+    writer.close()
+    recent = Recent(window, settings, window.open_path)
+    assert entries(recent) == [NONE] and recent.notice == ""
+
+
 def test_saving_a_sweep_that_was_broken_off_saves_what_was_in_its_log(base, qtbot, settings, left, tmp_path):
     recovered, running = left("photos"), tmp_path / "running.loaderscope"
     writer = SessionWriter(running)

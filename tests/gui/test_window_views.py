@@ -316,6 +316,26 @@ def test_a_message_is_not_covered_by_the_progress_of_a_sweep(window):
     assert window.views.progress.isVisible() and window.views.time_left.isVisible()
 
 
+def test_until_the_first_trial_begins_the_window_says_what_passes(window):
+    state, views, run = RunState(), window.views, support_session.make_run()
+    views.show_progress(state.snapshot(), running=True)
+    assert views.notice.isVisible() and "Loading the script" in views.notice.text() and not views.timeline.isVisible()
+    state.begin(run)
+    state.begin_trial(run.plan[0], support_session.make_trial_trace(0))
+    views.show_progress(state.snapshot(), running=True)
+    assert views.timeline.isVisible()
+    views.show_progress(RunState().snapshot(), running=True)
+    views.show_progress(RunState().snapshot(), running=False)  # the script could not be loaded
+    assert views.timeline.isVisible()
+
+
+def test_why_a_sweep_could_not_run_comes_with_advice(window):
+    window._tell.error(ErrorInfo("SystemExit", "train.py, line 3: sys.exit(2) ended the script."))
+    told = window.setup.target_panel.problem.text().split("\n")
+    assert told == ["train.py, line 3: sys.exit(2) ended the script.", "Give the arguments your script needs in the field above."]
+    assert "sys.exit(2)" in window.views.headline.text()
+
+
 def test_where_no_trial_came_to_its_end_nothing_is_said_to_be_right(window):
     run = support_session.make_run()
     window._show_state(RunState(), "x")
