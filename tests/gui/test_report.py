@@ -33,6 +33,7 @@ from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.report.web import to_html
 from loaderscope.gui.report.writing import write_report, write_timeline
 from loaderscope.gui.timeline.arrows import LateArrows
+from loaderscope.gui.timeline.figure import timeline_figure, timeline_parts
 from loaderscope.gui.timeline.layout import AXIS_PX
 from loaderscope.session.file import Mark, SessionFile, SessionWriter
 from loaderscope.session.verdict import judge
@@ -170,8 +171,6 @@ def test_a_heading_moves_to_the_page_of_what_it_is_above():
 
 
 def test_a_figure_taller_than_a_page_is_made_smaller(make_trace):
-    from loaderscope.gui.timeline.figure import timeline_figure
-
     trace = make_trace(num_workers=64, batches=70)
     picture = Picture("many workers", lambda width: timeline_figure(trace, title="64 workers", width=width), "")
     assert picture.figure(WIDTH_PX).size.height() > 1000
@@ -188,6 +187,45 @@ def test_a_figure_taller_than_a_page_is_made_smaller(make_trace):
     painter.end()
     inked = [x for x in range(image.width()) if image.pixelColor(x, 300) != QColor("#ffffff")]
     assert WIDTH_PX - 3 < max(inked) <= WIDTH_PX  # as wide as the page all the same
+
+
+def texts_of(figure, path):
+    """What is written in a figure."""
+    return re.findall(r">([^<>]+)</text>", figure.write(path).read_text(encoding="utf-8"))
+
+
+def test_a_timeline_of_many_lanes_goes_over_pages_instead_of_being_made_unreadable(make_trace, tmp_path):
+    trace, plain = make_trace(num_workers=64, batches=70), make_trace(num_workers=0, batches=8)
+    shown = [(plain, "none"), (trace, "many")]
+    parts = timeline_parts(shown, width=WIDTH_PX, tallest=1000.0)
+    assert len(parts) > 1
+    assert all(part.size.height() <= 1000 for part in parts)
+    written = [texts_of(part, tmp_path / f"{number}.svg") for number, part in enumerate(parts)]
+    lanes = [[text for text in texts if re.fullmatch(r"worker \d+", text)] for texts in written]
+    assert [lane for part in lanes for lane in part] == [f"worker {number}" for number in range(64)]
+    assert all("main" in texts and any(text.endswith("ms") for text in texts) for texts in written)
+    assert ["many" in texts for texts in written] == [True] + [False] * (len(parts) - 1)
+    assert all("many · continued" in texts for texts in written[1:])
+
+    def drawn(width):
+        return timeline_figure(plain, title="none", width=width, below=(trace, "many"))
+
+    picture = Picture("many workers", drawn, "", parts=lambda width, tall: timeline_parts(shown, width=width, tallest=tall))
+    pieces = pieces_of(Report("t", "s.py", "", (Section("Timeline", (picture,)),), ""), WIDTH_PX, 1000.0)
+    pages = in_pages(pieces, 1000.0)
+    assert len(pages) >= len(parts)
+    assert all(placed.y + placed.piece.height <= 1000 for page in pages for placed in page)
+
+
+def test_a_timeline_that_is_read_well_on_one_page_is_not_cut(make_trace):
+    trace = make_trace(num_workers=8, batches=30)
+
+    def cut(width, tall):
+        raise AssertionError("not needed")
+
+    picture = Picture("some workers", lambda width: timeline_figure(trace, title="8 workers", width=width), "", parts=cut)
+    report = Report("t", "s.py", "", (Section("Timeline", (picture,)),), "")
+    assert len(pieces_of(report, WIDTH_PX, 1200.0)) == 4  # the title, the heading, the timeline and the colophon
 
 
 def test_the_pdf_has_numbered_pages(session, tmp_path):
@@ -312,8 +350,6 @@ def test_a_report_shows_the_marks_that_the_session_keeps(session, tmp_path):
 
 
 def test_flags_of_marks_stand_on_an_axis_and_not_on_the_title(make_trace):
-    from loaderscope.gui.timeline.figure import timeline_figure
-
     traces = [make_trace(num_workers=workers, batches=20) for workers in (0, 2)]
     marks = [[Mark(trace.origin_ns + 50 * MS, "x")] for trace in traces]
     heights = [

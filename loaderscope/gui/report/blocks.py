@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from loaderscope.gui.figures import Figure
 
@@ -69,12 +69,14 @@ class Picture:
         figure: gives it for a width in logical pixels.
         told: what can be seen in it, for those who cannot see it.
         is_half: two of them stand side by side where there is room.
+        parts: cuts it, at a width, into figures that are no taller than a height, for where it is too tall for a page.
     """
 
     caption: str
     figure: Callable[[int], Figure]
     told: str
     is_half: bool = False
+    parts: Callable[[int, float], Sequence[Figure]] | None = None
 
 
 Block = Words | Listing | Table | Facts | Picture

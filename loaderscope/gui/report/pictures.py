@@ -12,7 +12,7 @@ from loaderscope.gui.figures import Figure
 from loaderscope.gui.panels.late_batches import reason_text
 from loaderscope.gui.report.blocks import Picture
 from loaderscope.gui.timeline.arrows import LateArrows
-from loaderscope.gui.timeline.figure import timeline_figure
+from loaderscope.gui.timeline.figure import timeline_figure, timeline_parts
 from loaderscope.gui.words import duration_text, pair_title
 from loaderscope.session.file import Mark, SessionFile
 from loaderscope.trace.model import Trace
@@ -72,6 +72,21 @@ def draw(timelines: Sequence[Timeline], *, width: int, caption: str = "") -> Fig
     )
 
 
+def draw_parts(timelines: Sequence[Timeline], width: int, tallest: float) -> list[Figure]:
+    """The same in parts that are no taller than a height, cut between rows.
+
+    Raises:
+        FigureError: one of two never had a batch.
+    """
+    return timeline_parts(
+        [(one.trace, one.title) for one in timelines],
+        width=width,
+        tallest=tallest,
+        arrows=[one.arrows for one in timelines],
+        marks=[one.marks for one in timelines],
+    )
+
+
 def timeline_pictures(
     session: SessionFile, results: Sequence[TrialResult], current: TrialConfig | None, shown: TrialResult | None, trace: Trace | None
 ) -> tuple[Picture, ...]:
@@ -113,4 +128,4 @@ def _picture(caption: str, timelines: tuple[Timeline, ...]) -> Picture:
     marks = [f"{mark.text} ({duration_text((mark.time_ns - one.begin_ns) / 1e9)})" for one in timelines for mark in one.marks if mark.text]
     if marks and len(timelines) == 1:
         caption += f". Marked: {', '.join(marks)}"
-    return Picture(caption, lambda width: draw(timelines, width=width), told)
+    return Picture(caption, lambda width: draw(timelines, width=width), told, parts=lambda width, tall: draw_parts(timelines, width, tall))

@@ -35,6 +35,9 @@ _WIDEST_CELL_PX = 380.0
 _ABOVE_PX = 120.0
 """Room for a heading and a few lines above the tallest figure, so that they stand on one page."""
 
+_LEAST_FACTOR = 0.85
+"""Figures that would have to be made smaller than this for a page go over several."""
+
 _BEST = "#e3f0f9"
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -65,7 +68,7 @@ def pieces_of(report: Report, width: int, tallest: float) -> list[Piece]:
     Args:
         report: what it tells.
         width: of what is painted, logical pixels.
-        tallest: pieces are no taller than this; figures are made smaller.
+        tallest: pieces are no taller than this; figures are made smaller, or cut.
     """
     title = f"<b>{html.escape(report.target)}</b> <span style='color:{LIGHT.muted}'>of {html.escape(report.script)}</span>"
     pieces = [_words(title, width, 20, stays_with_next=True)]
@@ -102,7 +105,7 @@ def _block(block: Block, width: int, tallest: float, *, stays_with_next: bool) -
         case Table():
             return _table(block, width)
         case Picture():
-            return [_picture(block, width, tallest - _ABOVE_PX)]
+            return _picture(block, width, tallest - _ABOVE_PX)
 
 
 def _words(text: str, width: float, pixels: int = _FONT_PX, *, above: float = 0.0, stays_with_next: bool = False) -> Piece:
@@ -166,21 +169,32 @@ def _fact(name: str, value: str, width: float, *, is_last: bool) -> Piece:
     return Piece(max(key.size().height(), told.size().height()), paint, above=3, stays_with_next=not is_last)
 
 
-def _picture(picture: Picture, width: int, tallest: float) -> Piece:
+def _picture(picture: Picture, width: int, tallest: float) -> Iterator[Piece]:
+    """As one piece, or as several where its letters would become too small to be read."""
     figure, caption = picture.figure(width), _caption(picture, width)
     room = tallest - caption.size().height() - 4
-    if figure.size.height() > room:  # made wider before it is made smaller, it still fills the page
+    if figure.size.height() * _LEAST_FACTOR > room and picture.parts is not None:
+        *parts, figure = picture.parts(width, room)
+        for part in parts:
+            yield _drawn(part, width, room, None)
+    elif figure.size.height() > room:  # made wider before it is made smaller, it still fills the page
         figure = picture.figure(round(width * figure.size.height() / room))
+    yield _drawn(figure, width, room, caption)
+
+
+def _drawn(figure: Figure, width: int, room: float, caption: QTextDocument | None) -> Piece:
+    """A figure with what is said below it, as wide as the page unless it is too tall for the room that there is."""
     factor = min(width / figure.size.width(), room / figure.size.height())
 
     def paint(painter: QPainter) -> None:
         _paint_figure(painter, figure, factor)
         for x in (-MARGIN_PX - 1.0, width + 1.0):  # the SVG generator does not clip what sticks out
             painter.fillRect(QRectF(x, 0, MARGIN_PX, figure.size.height() * factor), QColor(LIGHT.base))
-        painter.translate(0, figure.size.height() * factor + 4)
-        _draw(caption, painter)
+        if caption is not None:
+            painter.translate(0, figure.size.height() * factor + 4)
+            _draw(caption, painter)
 
-    return Piece(figure.size.height() * factor + 4 + caption.size().height(), paint, above=8)
+    return Piece(figure.size.height() * factor + (4 + caption.size().height() if caption is not None else 0), paint, above=8)
 
 
 def _side_by_side(pictures: Sequence[Picture], width: int) -> Piece:
