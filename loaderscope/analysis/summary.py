@@ -19,13 +19,12 @@ def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | No
         return f"No trial was run. {reason}".strip()
     good = [trial for trial in run if trial.status == "ok"]
     if not good:
-        count = "The only trial" if len(run) == 1 else f"All {len(run)} trials"
-        cancelled = "was cancelled" if len(run) == 1 else "were cancelled"
-        ended = cancelled if all(trial.status == "cancelled" for trial in run) else "failed"
-        reasons = list(dict.fromkeys(trial.error.message.rstrip(".") for trial in run if trial.status != "cancelled" and trial.error))
+        failed = [trial for trial in run if trial.status != "cancelled"]
+        what = ("The only trial failed" if len(run) == 1 else f"All {len(run)} trials failed") if failed else "No trial came to its end"
+        reasons = list(dict.fromkeys(trial.error.message.rstrip(".") for trial in failed or run if trial.error))
         if not reasons:
-            return f"{count} {ended}."
-        return f"{count} {ended}: {reasons[0]}." if len(reasons) == 1 else f"{count} {ended}, the first of them so: {reasons[0]}."
+            return f"{what}."
+        return f"{what}: {reasons[0]}." if len(reasons) == 1 else f"{what}, the first of them so: {reasons[0]}."
     if all(trial.config.backend == "thread" for trial in good):
         return "There is nothing to recommend: DataLoader has no setting for threads, and no worker processes were measured."
     missing = next((trial.samples_per_second_reason for trial in good if trial.samples_per_second_reason), None)

@@ -239,7 +239,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
     limits = parser.add_argument_group("limits and judgement")
     limits.add_argument(
-        "--max-seconds", metavar="S", type=positive_seconds, help="start no further trial after this many seconds (no limit)"
+        "--max-seconds",
+        metavar="S",
+        type=positive_seconds,
+        help="end the sweep after this many seconds, in the midst of a trial if need be (no limit)",
     )
     limits.add_argument(
         "--timeout",

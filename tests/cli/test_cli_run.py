@@ -326,3 +326,16 @@ def test_trials_that_cannot_be_analysed_have_failed_and_say_why(tmp_path: pathli
     assert trial["status"] == "failed" and "in analyse" in trial["error"]["traceback"]
     assert document["summary"].startswith("The only trial failed: ")
     assert document["summary"].count(".") == 1 and "a fault of Loaderscope (IndexError: no such row)" in document["summary"]
+
+
+def test_a_trial_that_the_budget_ended_is_told_and_has_not_failed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from loaderscope.cli import main
+    from loaderscope.sweep.pool import Pool
+
+    write_script(tmp_path, SMALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Pool, "_budget_used", lambda self: self._trial is not None)
+    assert main(["run", "script.py", "--num-workers", "0", "--no-probe", "--max-seconds", "500"]) == 0
+    assert "No trial came to its end: The budget of 500 s" in " ".join(capsys.readouterr().out.split())
