@@ -1,34 +1,40 @@
 """Writes one process's event log: a chain of preallocated, memory-mapped segments (the format is in `layout`).
 
 A record costs a clock reading and one `pack_into`, and is in the page cache at once: it outlives a SIGKILL of the process.
-Any thread may write: `itertools.count` hands each record its slot atomically. What can fail (a full disk) fails when a
+Any thread may write: an iterator over a segment's offsets hands each record its own atomically. What can fail (a full disk) fails when a
 segment is made, never at a store into mapped memory, because every segment's blocks are allocated before it is mapped.
+
+After a sample nothing of this is left in the processor's caches, so a record costs by what it looks up: the functions that
+write have few variables, in cells of their own, and neither attributes nor global names.
 """
 
 from __future__ import annotations
 
 import _thread
-import itertools
 import mmap
+import operator
 import os
 import struct
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 try:
     from _json import encode_basestring_ascii as quoted  # json itself would come before the user's own imports
 except ImportError:
     from json.encoder import py_encode_basestring_ascii as quoted
 
-from .layout import HEADER_BYTES, KEPT_SEGMENTS, LAYOUT_VERSION, NAMES_SUFFIX, RECORD, SEGMENT_BYTES, SEGMENT_RECORDS, STACKS_SUFFIX, SUFFIX
+from .layout import HEADER_BYTES, LAYOUT_VERSION, NAMES_SUFFIX, RECORD, SEGMENT_BYTES, SEGMENT_RECORDS, STACKS_SUFFIX, SUFFIX
 
-_SLOT_SHIFT = SEGMENT_RECORDS.bit_length() - 1
-_SLOT_MASK = SEGMENT_RECORDS - 1
 _RECORD_SHIFT = RECORD.size.bit_length() - 1
 _SEQUENCE_MASK = 0xFFFFFFFF
 _NEVER_NS = (1 << 63) - 1
 
 Write = Callable[..., None]
+
+_Place = Tuple[Optional[mmap.mmap], Iterator[int], int]
+"""Where records go: the newest segment, the offsets in it that are left, and what makes a record's sequence word of its offset.
+
+They are taken at once, as a tuple, so that a thread that is overtaken at a segment's end still writes into the right one."""
 
 
 def _allocate(descriptor: int, size: int) -> None:
@@ -78,16 +84,13 @@ class EventLog:
         self._role = role
         self._worker = worker
         self._on_progress = on_progress
-        self._progress_at_ns = _NEVER_NS if on_progress is None else 0
-        self._next_slot = itertools.count().__next__
-        self._segments: List[Optional[mmap.mmap]] = []
         self._grow_lock = _thread.allocate_lock()
+        self._segment_count = 0
         self._names_lock = _thread.allocate_lock()
         self._names: List[str] = []  # not yet on disk
         self._name_count = 0  # on disk
         self._names_failed = False
-        self._segments.append(self._make_segment(0))
-        self.write, self.write_at, self.write_since = self._bind()
+        self._bind(self._make_place())
 
     @property
     def stacks_path(self) -> str:
@@ -96,7 +99,7 @@ class EventLog:
     def progress_due(self) -> None:
         """Makes the next record call `on_progress`."""
         if self._on_progress is not None:
-            self._progress_at_ns = 0
+            self._set_progress(0)
 
     def add_name(self, text: str) -> int:
         """Takes a text that will lie beside the log, and returns its line number there, by which a record tells it in `a`."""
@@ -123,77 +126,100 @@ class EventLog:
             How many records were written.
         """
         self._on_progress = None
-        self._ended = True
-        record_count = self._next_slot()
-        self.write = self.write_at = self.write_since = drop_record
-        self._segments[:] = [None] * len(self._segments)  # in place: a thread may still hold the old `write`
-        return record_count
+        with self._grow_lock:
+            self._ended = True
+            _segment, offsets, base = self._place()
+            left = operator.length_hint(offsets)
+            self._drop()  # a thread may still hold the old `write`
+        return ((SEGMENT_BYTES >> _RECORD_SHIFT) - 1 - left + base) & _SEQUENCE_MASK
 
-    def _bind(self) -> "tuple[Write, Write, Write]":
-        """The hot functions, with everything that they touch in local cells."""
-        next_slot, clock = self._next_slot, time.perf_counter_ns
+    def _bind(self, place: _Place) -> None:
+        """Makes the hot functions, with everything that they touch in cells, and those that change what is in them."""
+        clock, take, shift = time.perf_counter_ns, next, _RECORD_SHIFT
         pack: Any = RECORD.pack_into
-        segments = self._segments
+        progress_at_ns = _NEVER_NS if self._on_progress is None else 0
 
         def write(kind: int, a: int = 0, b: int = 0, thread: int = 0) -> None:
             time_ns = clock()
-            if time_ns >= self._progress_at_ns:
+            if time_ns >= progress_at_ns:
                 self._progress(time_ns)
-            slot = next_slot()
-            offset = HEADER_BYTES + ((slot & _SLOT_MASK) << _RECORD_SHIFT)
+            segment, offsets, base = place
             try:
-                pack(segments[slot >> _SLOT_SHIFT], offset, time_ns, a, b, kind, thread, (slot + 1) & _SEQUENCE_MASK)
-            except (IndexError, TypeError, ValueError, struct.error):
-                self._write_slowly(slot, (time_ns, a, b, kind, thread))
+                offset = take(offsets)
+                pack(segment, offset, time_ns, a, b, kind, thread, (offset >> shift) + base)
+            except StopIteration:
+                self._grow(offsets, (time_ns, kind, a, b, thread))
+            except (TypeError, ValueError, struct.error):
+                _write_what_fits(segment, offset, (offset >> shift) + base, (time_ns, kind, a, b, thread))
 
         def write_at(time_ns: int, kind: int, a: int = 0, b: int = 0, thread: int = 0) -> None:
-            slot = next_slot()
-            offset = HEADER_BYTES + ((slot & _SLOT_MASK) << _RECORD_SHIFT)
+            segment, offsets, base = place
             try:
-                pack(segments[slot >> _SLOT_SHIFT], offset, time_ns, a, b, kind, thread, (slot + 1) & _SEQUENCE_MASK)
-            except (IndexError, TypeError, ValueError, struct.error):
-                self._write_slowly(slot, (time_ns, a, b, kind, thread))
+                offset = take(offsets)
+                pack(segment, offset, time_ns, a, b, kind, thread, (offset >> shift) + base)
+            except StopIteration:
+                self._grow(offsets, (time_ns, kind, a, b, thread))
+            except (TypeError, ValueError, struct.error):
+                _write_what_fits(segment, offset, (offset >> shift) + base, (time_ns, kind, a, b, thread))
 
         def write_since(start_ns: int, kind: int, a: int = 0, thread: int = 0) -> None:
             duration_ns = clock() - start_ns
-            slot = next_slot()
-            offset = HEADER_BYTES + ((slot & _SLOT_MASK) << _RECORD_SHIFT)
+            segment, offsets, base = place
             try:
-                pack(segments[slot >> _SLOT_SHIFT], offset, start_ns, a, duration_ns, kind, thread, (slot + 1) & _SEQUENCE_MASK)
-            except (IndexError, TypeError, ValueError, struct.error):
-                self._write_slowly(slot, (start_ns, a, duration_ns, kind, thread))
+                offset = take(offsets)
+                pack(segment, offset, start_ns, a, duration_ns, kind, thread, (offset >> shift) + base)
+            except StopIteration:
+                self._grow(offsets, (start_ns, kind, a, duration_ns, thread))
+            except (TypeError, ValueError, struct.error):
+                _write_what_fits(segment, offset, (offset >> shift) + base, (start_ns, kind, a, duration_ns, thread))
 
-        return write, write_at, write_since
+        def get_place() -> _Place:
+            return place
+
+        def set_place(new_place: _Place) -> None:
+            nonlocal place
+            place = new_place
+
+        def set_progress(at_ns: int) -> None:
+            nonlocal progress_at_ns
+            progress_at_ns = at_ns
+
+        self.write: Write = write
+        self.write_at: Write = write_at
+        self.write_since: Write = write_since
+        self._place, self._set_place, self._set_progress = get_place, set_place, set_progress
 
     def _progress(self, time_ns: int) -> None:
         on_progress = self._on_progress
-        self._progress_at_ns = _NEVER_NS  # other threads go on while this one is at it
+        self._set_progress(_NEVER_NS)  # other threads go on while this one is at it
         if on_progress is not None:
-            self._progress_at_ns = on_progress(time_ns)
+            self._set_progress(on_progress(time_ns))
 
-    def _write_slowly(self, slot: int, fields: "tuple[int, int, int, int, int]") -> None:
-        """The rare cases: a segment that is not there yet, or a value that does not fit its field."""
-        time_ns, a, b, kind, thread = fields
-        segment = self._segment(slot >> _SLOT_SHIFT)
-        if segment is None:
-            return
-        a, b = (value if isinstance(value, int) and -(1 << 63) <= value < 1 << 63 else -1 for value in (a, b))
-        offset = HEADER_BYTES + ((slot & _SLOT_MASK) << _RECORD_SHIFT)
-        RECORD.pack_into(segment, offset, max(time_ns, 0), a, b, kind, thread, (slot + 1) & _SEQUENCE_MASK)
-
-    def _segment(self, number: int) -> Optional[mmap.mmap]:
-        """The segment, made if it is new; None if it was unmapped or recording has stopped."""
+    def _grow(self, full: Iterator[int], record: "tuple[int, int, int, int, int]") -> None:
+        """Makes the next segment, if no other thread has by now, and writes a record that found the last one full."""
         with self._grow_lock:
-            while len(self._segments) <= number and not self._ended:
+            if self._ended:
+                return
+            if self._place()[1] is full:
                 try:
-                    made = self._make_segment(len(self._segments))
+                    self._set_place(self._make_place())
                 except OSError as error:
                     self._stop("Recording of this process stopped: %s." % (error.strerror or error))
-                    break
-                if len(self._segments) >= KEPT_SEGMENTS:
-                    self._segments[len(self._segments) - KEPT_SEGMENTS] = None
-                self._segments.append(made)
-            return self._segments[number] if number < len(self._segments) else None
+                    return
+        self.write_at(*record)
+
+    def _make_place(self) -> _Place:
+        number = self._segment_count
+        segment = self._make_segment(number)
+        self._segment_count += 1
+        first = (number * SEGMENT_RECORDS) & _SEQUENCE_MASK
+        return segment, iter(range(HEADER_BYTES, SEGMENT_BYTES, RECORD.size)), first + 1 - (HEADER_BYTES >> _RECORD_SHIFT)
+
+    def _drop(self) -> None:
+        """Drops all records from now on."""
+        self._set_progress(_NEVER_NS)
+        self._set_place((None, iter(()), self._place()[2]))
+        self.write = self.write_at = self.write_since = drop_record
 
     def _make_segment(self, number: int) -> mmap.mmap:
         path = "%s.%04d%s" % (self.stem, number, SUFFIX)
@@ -226,14 +252,20 @@ class EventLog:
         """Drops all records from now on and says so in segment 0, whose blocks are there even on a full disk."""
         self.stopped = reason
         self._ended = True
-        self._progress_at_ns = _NEVER_NS
         header = self._header(0, reason)
         try:
             with open("%s.%04d%s" % (self.stem, 0, SUFFIX), "r+b") as file:
                 file.write(header)
         except OSError:
             pass  # then only `stopped` tells
-        self.write = self.write_at = self.write_since = drop_record
+        self._drop()
+
+
+def _write_what_fits(segment: Any, offset: int, sequence: int, record: "tuple[int, int, Any, Any, int]") -> None:
+    """Writes a record of which a value does not fit its field: that is unknown."""
+    time_ns, kind, a, b, thread = record
+    a, b = (value if isinstance(value, int) and -(1 << 63) <= value < 1 << 63 else -1 for value in (a, b))
+    RECORD.pack_into(segment, offset, max(time_ns, 0), a, b, kind, thread, sequence & _SEQUENCE_MASK)
 
 
 def drop_record(*_ignored: int) -> None:
@@ -242,15 +274,14 @@ def drop_record(*_ignored: int) -> None:
 
 def record_cost_ns() -> float:
     """What one record costs on this machine now, measured on scratch memory (about a millisecond's work)."""
-    segment = bytearray(SEGMENT_BYTES)
-    pack, clock, take = RECORD.pack_into, time.perf_counter_ns, itertools.count().__next__
-    segments = [segment]
+    pack, clock, take, shift = RECORD.pack_into, time.perf_counter_ns, next, _RECORD_SHIFT
+    place = bytearray(SEGMENT_BYTES), iter(range(HEADER_BYTES, SEGMENT_BYTES, RECORD.size)), 0
     count = 1000
 
     def write(kind: int, a: int = 0, b: int = 0, thread: int = 0) -> None:
-        slot = take()
-        offset = HEADER_BYTES + ((slot & _SLOT_MASK) << _RECORD_SHIFT)
-        pack(segments[slot >> _SLOT_SHIFT], offset, clock(), a, b, kind, thread, (slot + 1) & _SEQUENCE_MASK)
+        segment, offsets, base = place
+        offset = take(offsets)
+        pack(segment, offset, clock(), a, b, kind, thread, (offset >> shift) + base)
 
     begin_ns = clock()
     for number in range(count):

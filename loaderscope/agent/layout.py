@@ -36,17 +36,14 @@ SEGMENT_RECORDS = 1 << 15
 SEGMENT_BYTES = HEADER_BYTES + SEGMENT_RECORDS * RECORD.size
 SUFFIX = ".events"
 
-KEPT_SEGMENTS = 2
-"""A process keeps this many segments mapped, the newest ones."""
-
 
 def own_mapped_bytes(record_count: int) -> int:
     """Memory that a process which wrote `record_count` records holds for its own log: mapped and touched pages.
 
     They count as USS, PSS and RSS of the process; whoever shows its memory subtracts them.
     """
-    full_segments, rest = divmod(record_count, SEGMENT_RECORDS)
-    return min(full_segments, KEPT_SEGMENTS - 1) * SEGMENT_BYTES + HEADER_BYTES + rest * RECORD.size
+    in_newest = (record_count - 1) % SEGMENT_RECORDS + 1 if record_count else 0  # only that segment is mapped
+    return HEADER_BYTES + in_newest * RECORD.size
 
 
 BEGIN, END, INSTANT, COMPLETE = 0, 1, 2, 3
