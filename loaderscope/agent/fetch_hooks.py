@@ -1,13 +1,14 @@
 """What happens inside a fetch: dataset access, each sample, collate. In a worker, and in main with 0 workers.
 
-The fetcher that torch makes gets a subclass of its own class, so torch's body runs unchanged, and the user's dataset and
-collate_fn are the user's own. Samples are seen by handing that body a list of indices which notes when the next is taken.
+The fetcher that torch makes stays of torch's class and runs torch's body unchanged, and the user's dataset and collate_fn are
+the user's own. Samples are seen by handing that body a list of indices which notes when the next is taken.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+import weakref
+from typing import Any, Callable, Iterator, List, Optional
 
 from . import recorder
 from .layout import THREAD_CPU_UNKNOWN, State
@@ -98,32 +99,31 @@ def install(patches: Patches) -> None:
     patches.wrap(place.owner, place.name, make_wrapper)
 
 
-_observed_classes: Dict[type, type] = {}
-
-
 def _observe(fetcher: Any, bodies_known: bool) -> None:
-    """Turns a fetcher into an observed one; where its body is not known only the whole fetch is told, collate included."""
-    base = type(fetcher)
-    if base not in _observed_classes:
-        _observed_classes[base] = _observed_class(base, bodies_known)
-    fetcher._loaderscope = _FetchNotes()
+    """Makes a fetcher an observed one; where its body is not known only the whole fetch is told, collate included.
+
+    By attributes of its own: with another class Python would look up more slowly what torch's body takes of it for each sample.
+    """
+    notes = _FetchNotes()
     if bodies_known:
-        fetcher.collate_fn = _observed_collate(fetcher.collate_fn, fetcher._loaderscope)
-    fetcher.__class__ = _observed_classes[base]
+        fetcher.collate_fn = _observed_collate(fetcher.collate_fn, notes)
+    fetcher.fetch = _observed_fetch(fetcher, notes, bodies_known)
 
 
-def _observed_class(base: Any, bodies_known: bool) -> type:
-    base_fetch = base.fetch
+def _observed_fetch(fetcher: Any, notes: _FetchNotes, bodies_known: bool) -> Callable[[Any], Any]:
+    plain_fetch = type(fetcher).fetch
+    reference = weakref.ref(fetcher)  # a cycle would put off the end of an iterable dataset's iterator
+    in_lists = bodies_known and fetcher.auto_collation
+    dataset = fetcher.dataset if in_lists else None
 
-    def fetch(self: Any, possibly_batched_index: Any) -> Any:
+    def fetch(possibly_batched_index: Any) -> Any:
         here = recorder.threads.here
         if here.in_users_code or here.thread == recorder.NO_THREAD or recorder.log is None:
-            return base_fetch(self, possibly_batched_index)
-        notes = self._loaderscope
+            return plain_fetch(reference(), possibly_batched_index)
         indices, samples, detailed = possibly_batched_index, 1, notes.skip_batches == 0
-        if bodies_known and self.auto_collation and type(indices) is list:
+        if in_lists and type(indices) is list:
             samples = len(indices)
-            if detailed and not getattr(self.dataset, "__getitems__", None):
+            if detailed and not getattr(dataset, "__getitems__", None):
                 indices = _Indices(indices)
         here.in_users_code, notes.here = True, here
         recorder.write(_FETCH_BEGIN, here.batch, samples, here.thread)
@@ -131,7 +131,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
             notes.samples, notes.begin_ns = samples, time.perf_counter_ns()
             notes.begin_cpu_ns = thread_time_ns()
         try:
-            return base_fetch(self, indices)
+            return plain_fetch(reference(), indices)
         except BaseException as error:
             hide_frame(error)
             raise
@@ -140,7 +140,7 @@ def _observed_class(base: Any, bodies_known: bool) -> type:
                 notes.end(here)
             here.in_users_code = False
 
-    return type(base.__name__, (base,), {"fetch": fetch, "__module__": base.__module__, "__qualname__": base.__qualname__})
+    return fetch
 
 
 def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> Callable[[Any], Any]:

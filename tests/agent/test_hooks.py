@@ -1,6 +1,7 @@
 """What the hooks record: every phase under every start method, in pairs, and also of workers that die, hang or fork."""
 
 import functools
+import gc
 import itertools
 import json
 import os
@@ -291,6 +292,33 @@ def test_hooks_go_away_again():
     assert hooked() == between, "installing twice changes nothing"
     instrument.uninstall()
     assert hooked() == before
+
+
+def test_the_iterator_of_an_iterable_dataset_ends_with_the_loaders(tmp_path):
+    agent_package.load()
+    from _loaderscope_agent import instrument
+    from torch.utils.data import DataLoader, IterableDataset
+
+    ended = []
+
+    class Endless(IterableDataset):
+        def __iter__(self):
+            try:
+                yield from itertools.count()
+            finally:
+                ended.append(True)
+
+    instrument.start_recording(str(tmp_path), 60.0)
+    gc.disable()
+    try:
+        iterator = iter(DataLoader(Endless()))
+        next(iterator)
+        del iterator
+        assert ended, "kept alive by what observes it, until garbage is collected"
+    finally:
+        gc.enable()
+        instrument.stop_recording()
+        instrument.uninstall()
 
 
 def test_an_unknown_body_gives_a_sentence_and_keeps_what_is_sure(monkeypatch):
