@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import Any, Protocol
 
-from loaderscope.agent.messages import TrialConfig
+from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.analysis.results import SettingResult, TrialResult
 from loaderscope.gui.kept_traces import KeptTraces
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
@@ -158,8 +158,13 @@ class RunState:
                 self._traces.keep(result.id, trace)
             self._current = None
             self._version += 1
-        for text in (result.error.traceback or "").splitlines() if result.error is not None else ():
-            self.add_log(LogLine(0, "stderr", text, result.id))
+        if result.error is not None:
+            self.add_traceback(result.error, result.id)
+
+    def add_traceback(self, error: ErrorInfo, trial_id: int | None = None) -> None:
+        """Puts the traceback of an error into the log, where it has one."""
+        for text in (error.traceback or "").splitlines():
+            self.add_log(LogLine(0, "stderr", text, trial_id))
 
     def add_log(self, line: LogLine) -> None:
         with self._lock:

@@ -183,6 +183,8 @@ class RunThread(QThread):
         except Exception as error:  # a thread's border: whatever went wrong must reach the user
             self.error = ErrorInfo(type(error).__name__, f"The sweep ended by a fault of Loaderscope: {error}", traceback.format_exc())
         finally:
+            if self.error is not None:
+                self.state.add_traceback(self.error)
             with self._session.unread():
                 self._sink.close()
             self.state.end(self._cancelled)

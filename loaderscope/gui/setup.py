@@ -8,7 +8,8 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ FORECAST_DELAY_MS = 120
 
 class _UnwantedError(Exception):
     """Nobody waits for this look at a script any more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refused:
+    """Why a look at a script gave nothing, and what was printed until then."""
+
+    error: ErrorInfo
+    log: list[OutputLine]
 
 
 class Setup(QObject):
@@ -162,7 +171,7 @@ class Setup(QObject):
         request = dataclasses.replace(self._base, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
         self._base = request
         tick = self._new_tick()
-        self._jobs.start("inspect", lambda: _told(lambda: inspect_script(request, tick)))
+        self._jobs.start("inspect", lambda: _told(lambda log: inspect_script(request, tick, log)))
         if not self._listed:
             self._listed = True
             self._jobs.start("interpreters", lambda: list_interpreters(request.script))
@@ -252,15 +261,15 @@ class Setup(QObject):
         self.target_panel.show_sample(None, "Reading one sample …")
         request = dataclasses.replace(self._base, target=target.name, arguments=self.target_panel.arguments())
         tick = self._new_tick()
-        lines: list[OutputLine] = []
-        self._jobs.start("probe", lambda: _told(lambda: probe_target(request, tick, lines.append)))
+        self._jobs.start("probe", lambda: _told(lambda log: probe_target(request, tick, log)))
         self._update_forecast()
 
     def _answered(self, name: str, answer: object) -> None:
         if isinstance(answer, Fault):
             self._show_error(ErrorInfo("Fault", f"Loaderscope failed to look at this: {answer.message}", answer.traceback))
-        elif isinstance(answer, ErrorInfo):
-            self._show_error(answer)
+        elif isinstance(answer, _Refused):
+            self.outputRead.emit(answer.log)
+            self._show_error(answer.error)
         elif isinstance(answer, Inspection):
             self._show_inspection(answer)
         elif isinstance(answer, TargetProbe):
@@ -272,6 +281,7 @@ class Setup(QObject):
     def _show_error(self, error: ErrorInfo) -> None:
         self.target_panel.show_sample(None)
         self.target_panel.show_problem(error.message, advice_for(error))
+        self.outputRead.emit([OutputLine(time.perf_counter_ns(), "stderr", line) for line in (error.traceback or "").splitlines()])
         self._update_forecast()
 
     def _show_inspection(self, inspection: Inspection) -> None:
@@ -353,12 +363,13 @@ def _forecast(found: SweepForecast) -> Forecast:
     )
 
 
-def _told(look: Any) -> object:
+def _told(look: Callable[[Callable[[OutputLine], None]], object]) -> object:
     """What a look at a script gives; an error that the user can do something about is an answer like any other."""
+    lines: list[OutputLine] = []
     try:
-        return look()
+        return look(lines.append)
     except SweepError as error:
-        return error.info
+        return _Refused(error.info, lines)
     except _UnwantedError:
         return None
 

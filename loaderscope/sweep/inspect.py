@@ -61,17 +61,18 @@ class TargetProbe:
     sent: list[SentPart] | None = None  # what each worker is sent
 
 
-def inspect_script(request: Request, tick: Tick | None = None) -> Inspection:
+def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None) -> Inspection:
     """Lists what can be attached in `request.script`.
 
     Args:
         request: script, its arguments and the interpreter count; the axes do not.
         tick: called about every 0.1 s; what it raises ends the inspection at once.
+        log: gets the output in case of an error.
 
     Raises:
         SweepError: the script or the interpreter is wrong.
     """
-    with _throw_away(request, tick) as agent:
+    with _throw_away(request, tick, log) as agent:
         loaded = load(agent, request, tick)
         agent.close()
         return Inspection(loaded.targets, loaded.has_step, machine_environment(loaded.environment), agent.drain_output())

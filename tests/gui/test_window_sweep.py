@@ -212,20 +212,21 @@ def test_the_event_loop_answers_while_a_dataset_burns_all_cores(qtbot, window, t
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "expected", "logged"),
     [
-        ("def broken(:\n    pass\n", "line 1"),
-        ("import surely_not_installed\n", "surely_not_installed"),
-        ("x = 1\n", "nothing to profile"),
-        ("import sys\nsys.exit(3)\n", "exit"),
+        ("def broken(:\n    pass\n", "line 1", ""),
+        ("import surely_not_installed\n", "surely_not_installed", "ModuleNotFoundError: No module named"),
+        ("x = 1\n", "nothing to profile", ""),
+        ("import sys\nprint('usage: name the folder', file=sys.stderr)\nsys.exit(3)\n", "exit", "usage: name the folder"),
     ],
 )
-def test_a_bad_script_gives_one_sentence_and_the_window_goes_on(qtbot, window, tmp_path, text, expected):
+def test_a_bad_script_gives_one_sentence_and_the_window_goes_on(qtbot, window, tmp_path, text, expected, logged):
     window.open_path(str(write_script(tmp_path, text)))
     problem = window.setup.target_panel.problem
     qtbot.waitUntil(problem.isVisible, timeout=LONG_MS)
     assert expected in problem.text()
     assert "Traceback" not in problem.text()
+    assert logged in window.views.log.view.toPlainText()
     assert not window.commands["start"].isEnabled()
 
 
