@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.preloading import ScriptImport
+from loaderscope.analysis.results import SentPart
 from loaderscope.sweep.limits import DataCost, Measured, SweepEstimate, commit_sentence, estimate, mark_limits
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
@@ -48,11 +50,13 @@ def script_imports_of(environment: dict[str, Any]) -> tuple[ScriptImport, ...]:
     return tuple(ScriptImport(row["name"], row["seconds"], row.get("within"), bool(row.get("beside_script"))) for row in rows)
 
 
-def data_cost(sample: dict[str, Any] | None) -> DataCost:
-    """What the probe of a sample learnt, as far as it goes."""
+def data_cost(sample: dict[str, Any] | None, sent: Sequence[SentPart] = ()) -> DataCost:
+    """What the probe of a sample learnt, as far as it goes, and what of the dataset goes through shared memory."""
+    shared_bytes = sum(part.shared_bytes for part in sent)
     if sample is None:
-        return DataCost()
+        return DataCost(shared_bytes=shared_bytes)
     return DataCost(
+        shared_bytes=shared_bytes,
         sample_bytes=sample.get("bytes"),
         sample_tensors=max(1, int(sample.get("tensors") or 1)),
         sample_seconds=sample.get("seconds"),

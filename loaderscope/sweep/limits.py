@@ -47,6 +47,7 @@ class DataCost:
         main_bytes: memory of the process that has loaded the script and holds the dataset.
         worker_bytes: what of it a worker has for itself that loads the script anew and gets a copy of the dataset.
         forked_bytes: what a forked worker has for itself, without its batch.
+        shared_bytes: of the dataset's tensors, which workers that are not forked get through shared memory.
         extra_bytes: what finished trials needed beyond the forecast: the script's step, mostly.
         imports: top-level modules that loading the script imported.
     """
@@ -57,6 +58,7 @@ class DataCost:
     main_bytes: int | None = None
     worker_bytes: int | None = None
     forked_bytes: int | None = None
+    shared_bytes: int = 0
     extra_bytes: int = 0
     imports: tuple[ScriptImport, ...] = ()
 
@@ -99,7 +101,7 @@ def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
     """Memory, shared memory and open files that a trial of this setting will need at most.
 
     In flight are `num_workers * prefetch_factor` batches and the one in the consumer's hands; batches of worker processes
-    lie in shared memory, one file each tensor.
+    lie in shared memory, one file each tensor, and so do the dataset's own tensors where workers are not forked.
     """
     batch_bytes = (cost.sample_bytes or 0) * (config.batch_size or 1)
     main_bytes = (cost.main_bytes or MAIN_BYTES) + TRIAL_BYTES + cost.extra_bytes
@@ -111,7 +113,7 @@ def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
     worker_bytes = (cost.worker_bytes or SPAWNED_WORKER_BYTES) if copies else (cost.forked_bytes or FORKED_WORKER_BYTES)
     return Forecast(
         memory_bytes=main_bytes + workers * (worker_bytes + batch_bytes) + in_flight * batch_bytes,
-        shared_memory_bytes=in_flight * batch_bytes,
+        shared_memory_bytes=in_flight * batch_bytes + (cost.shared_bytes if copies else 0),
         open_files=FILES_OF_MAIN + workers * FILES_PER_WORKER + in_flight * cost.sample_tensors,
     )
 
@@ -180,7 +182,8 @@ def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str |
     shared = machine.shared_memory_free_bytes
     if shared is not None and need.shared_memory_bytes > shared * _SAFE_PART:
         return (
-            f"Its batches in flight need about {_gigabytes(need.shared_memory_bytes)} in /dev/shm, which has {_gigabytes(shared)} free "
+            f"{_what_is_shared(config, cost)} need about {_gigabytes(need.shared_memory_bytes)} in /dev/shm, "
+            f"which has {_gigabytes(shared)} free "
             "(docker run --shm-size makes it larger); --force runs it all the same."
         )
     files = machine.open_files_limit
@@ -190,6 +193,11 @@ def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str |
             "--force runs it all the same."
         )
     return None
+
+
+def _what_is_shared(config: TrialConfig, cost: DataCost) -> str:
+    are_sent = cost.shared_bytes and config.start_method != "fork"
+    return "The dataset's tensors and the batches in flight" if are_sent else "Its batches in flight"
 
 
 def mark_limits(plan: Sequence[PlannedTrial], cost: DataCost, machine: Machine, force: bool) -> list[PlannedTrial]:

@@ -133,7 +133,7 @@ class Pool:
         if request.consumer is not None and request.consumer.kind == "script" and not has_step:
             sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
             raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
-        cost, machine = data_cost(sample), read_machine()
+        cost, machine = data_cost(sample, sent or ()), read_machine()
         plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
         if (promise := limits.commit_sentence(machine, cost)) is not None:
             self._log(promise)

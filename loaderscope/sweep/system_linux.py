@@ -29,16 +29,22 @@ def cgroup_cpus(proc: Path = PROC, root: Path = CGROUP) -> float | None:
 
 
 def cgroup_memory(proc: Path = PROC, root: Path = CGROUP) -> tuple[int | None, int | None]:
-    """Limit of the container's memory and how much of it is in use, page cache that can be dropped not counted."""
+    """Limit of the container's memory and how much of it is in use, page cache that can be dropped not counted.
+
+    Of several groups around each other, those of the one that has least left.
+    """
     tightest: tuple[int | None, int | None] = (None, None)
+    least_left: int | None = None
     for folder in _cgroup_folders("memory", proc, root):
         for limit_name, used_name in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
             limit, used = _number(_read(folder / limit_name)), _number(_read(folder / used_name))
-            if limit is None or limit >= _UNLIMITED_BYTES or (tightest[0] is not None and limit >= tightest[0]):
+            if limit is None or limit >= _UNLIMITED_BYTES:
                 continue
             if used is not None:
                 used = max(0, used - _inactive_file_bytes(folder))
-            tightest = (limit, used)
+            left = limit - (used or 0)
+            if least_left is None or left < least_left:
+                tightest, least_left = (limit, used), left
     return tightest
 
 

@@ -13,6 +13,7 @@ from loaderscope.agent.unpicklable import REFUSED
 from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.analysis.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.sweep import system, system_linux, system_windows
+from loaderscope.sweep.forecast import data_cost
 from loaderscope.sweep.limits import (
     TRIAL_BYTES,
     DataCost,
@@ -22,6 +23,7 @@ from loaderscope.sweep.limits import (
     corrected,
     estimate,
     forecast,
+    limit_reason,
     mark_limits,
     seconds_left,
     workers_that_fit,
@@ -107,6 +109,15 @@ def test_the_largest_worker_seen_is_expected_of_the_others_of_its_kind():
     learnt = corrected(cost, [TrialResult(0, 0, "ok", config(2, start_method="spawn"), memory=seen)])
     assert (learnt.worker_bytes, learnt.forked_bytes) == ((500 - 32) * MIB, 12 * MIB)
     assert forecast(config(4), learnt) == forecast(config(4), cost)
+
+
+def test_tensors_of_the_dataset_need_shared_memory_where_workers_are_not_forked():
+    tensor = SentPart("dataset", "dataset.x", "Tensor", 363, 1.1, 1e-5, None, shared_bytes=12 * MIB)
+    cost, cramped = data_cost({"bytes": 1000}, [tensor]), dataclasses.replace(ROOMY, shared_memory_free_bytes=10 * MIB)
+    reason = limit_reason(config(1, start_method="spawn"), cost, cramped)
+    assert reason.startswith("The dataset's tensors and the batches in flight need about 13 MB in /dev/shm, which has 10 MB free")
+    assert limit_reason(config(1, start_method="fork"), cost, cramped) is None
+    assert limit_reason(config(1, start_method="spawn"), data_cost({"bytes": 1000}), cramped) is None
 
 
 def test_what_cannot_be_sent_is_told_before_the_sweep_where_workers_are_sent_anything():
@@ -341,6 +352,17 @@ def test_limits_of_a_container_in_version_one(tmp_path):
     proc, root = container(tmp_path, "5:cpu,cpuacct:/docker/x\n4:memory:/docker/x\n", files)
     assert system_linux.cgroup_cpus(proc, root) == 2.0
     assert system_linux.cgroup_memory(proc, root) == (2_000_000_000, 500_000_000)
+
+
+def test_of_groups_around_each_other_the_one_with_least_left_counts(tmp_path):
+    files = {
+        "a/memory.max": "8000000000\n",
+        "a/memory.current": "7900000000\n",
+        "a/b/memory.max": "4000000000\n",
+        "a/b/memory.current": "1000000000\n",
+    }
+    proc, root = container(tmp_path, "0::/a/b\n", files)
+    assert system_linux.cgroup_memory(proc, root) == (8_000_000_000, 7_900_000_000)
 
 
 def test_outside_of_a_container_there_are_no_limits(tmp_path):
