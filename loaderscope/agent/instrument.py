@@ -72,7 +72,7 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True) -
 
     Args:
         log_dir: made if it does not exist.
-        timeout_s: after 70 % of this time without a record a process writes its stacks beside its log.
+        timeout_s: after 56 to 70 % of this time without a record a process writes its stacks beside its log.
         thin_samples: samples that take less than 0.1 ms, and the CPU time of their fetches, are recorded in some batches only.
 
     Raises:

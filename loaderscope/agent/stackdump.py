@@ -11,8 +11,11 @@ from typing import IO, Optional
 
 _SHARE_OF_TIMEOUT = 0.7
 """The dump must be on disk before the trial is given up."""
-_REARM_EVERY_NS = 1_000_000_000
-"""Setting the timer takes about 50 µs (it starts a thread), so at most once a second."""
+_REARM_SHARE = 0.2
+"""The timer is put back after so much of its time, and so dumps when there was no record for 80 to 100 % of it.
+
+Putting it back ends one thread and starts another. That takes about 150 µs, but milliseconds where all cores are busy: the
+recorded thread then waits for the old one's turn, and holds the GIL."""
 
 
 class StackDump:
@@ -20,6 +23,7 @@ class StackDump:
 
     def __init__(self, timeout_s: float) -> None:
         self._after_s = _SHARE_OF_TIMEOUT * timeout_s
+        self._rearm_every_ns = int(_REARM_SHARE * self._after_s * 1e9)
         self._file: Optional[IO[bytes]] = None
         self._armed = False
 
@@ -35,7 +39,7 @@ class StackDump:
         if self._file is not None:
             faulthandler.dump_traceback_later(self._after_s, exit=False, file=self._file)
             self._armed = True
-        return now_ns + _REARM_EVERY_NS
+        return now_ns + self._rearm_every_ns
 
     def disarm(self) -> None:
         """Stops the timer until `rearm`."""
