@@ -9,7 +9,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.epochs import MAIN, device_spans
-from loaderscope.analysis.spans import complement, covered_ns, intersection, spans_of
+from loaderscope.analysis.spans import Spans, complement, covered_ns, intersection, spans_of
 from loaderscope.analysis.steady import Steady
 from loaderscope.trace.model import Trace
 
@@ -18,8 +18,8 @@ from loaderscope.trace.model import Trace
 class Shares:
     """Parts of the steady state; wait + transfer + step + other = 1, and so gpu_busy + data_stall + gpu_other_idle.
 
-    The latter are None where no device reported its busy periods. `data_stall`: the device idles while main waits; `gpu_busy` is
-    an upper bound, because the gaps between the kernels of a step are not seen.
+    The latter are None where no device reported its busy periods, and tell of the time for which it did. `data_stall`: the device
+    idles while main waits; `gpu_busy` is an upper bound, because the gaps between the kernels of a step are not seen.
     """
 
     wait: float
@@ -45,16 +45,29 @@ def find_shares(trace: Trace, steady: Steady) -> Shares | None:
     )
     busy = device_spans(trace)
     gpu_busy = data_stall = other_idle = None
-    if busy is not None:
-        gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in bounds) / total_ns
+    told = [] if busy is None else _told_bounds(steady, busy)
+    if busy is not None and told:
+        told_ns = sum(high - low for low, high in told)
+        gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in told) / told_ns
         stalled_ns = 0
-        for low, high in bounds:
+        for low, high in told:
             idle = complement(busy.start_ns, busy.end_ns, low, high)
             starts, ends = intersection(idle, (waits.start_ns, waits.end_ns))
             stalled_ns += int(np.sum(ends - starts))
-        data_stall = stalled_ns / total_ns
+        data_stall = stalled_ns / told_ns
         other_idle = max(0.0, 1.0 - gpu_busy - data_stall)
     return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), gpu_busy, data_stall, other_idle)
+
+
+def _told_bounds(steady: Steady, busy: Spans) -> list[tuple[int, int]]:
+    """The windows as far as the device's times go: where a trial was cut short, its newest batches have none yet."""
+    found = []
+    for window in steady.windows:
+        is_told = np.isin(window.epoch.batch[window.first : window.last], busy.batch)
+        count = len(is_told) if is_told.all() else int(np.argmin(is_told))
+        if count:
+            found.append((window.host_bounds_ns[0], int(window.epoch.host_done_ns[window.first + count - 1])))
+    return found
 
 
 def accelerator_share(steady: Steady, consumer: Consumer) -> float | None:

@@ -15,7 +15,7 @@ from loaderscope.analysis.settings import combine
 from loaderscope.analysis.spans import spans_of
 from loaderscope.analysis.trial import analyse
 from loaderscope.sweep.sink import PlannedTrial
-from loaderscope.trace.lanes import DEVICE_EXACT_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
+from loaderscope.trace.lanes import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
 
 
 @pytest.mark.parametrize("device_ns", [5 * MS, 11 * MS, 14 * MS])
@@ -109,6 +109,20 @@ def test_copies_beside_a_simulated_step_do_not_end_its_batches():
     row = measure_trace(trace, config_of(0), 20)
     assert row.samples_per_second == alone.samples_per_second
     assert 0 < row.gpu_busy_share < 0.2
+
+
+@pytest.mark.parametrize(("told", "expected"), [(60, 0.4), (30, 0.4), (0, None)])
+def test_batches_without_device_times_do_not_pass_for_an_idle_device(told, expected):
+    """A trial that is stopped ends before the newest batches were placed on the host's clock."""
+    trace = synthetic.make_trace(num_workers=0, batches=60, fetch_ns=10 * MS, collate_ns=0, step_ns=10 * MS, other_ns=0)
+    steps = spans_of(trace, "main", State.STEP)
+    lane = trace.track(DEVICE_STEP_LANE, 0)
+    for start_ns, batch in zip(steps.start_ns[:told], steps.batch[:told], strict=True):
+        lane.append(start_ns=[start_ns], end_ns=[start_ns + 8 * MS], state=[int(State.DEVICE_STEP)], batch=[batch], value=[0])
+    row = measure_trace(trace, config_of(0), 60)
+    assert row.gpu_busy_share == (None if expected is None else pytest.approx(expected, abs=0.01))
+    assert row.data_stall_share == (None if expected is None else pytest.approx(0.5, abs=0.01))
+    assert row.wait_share == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_stated_error_of_device_times_is_the_worst_anchors():
