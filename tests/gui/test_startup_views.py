@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import Culprit, EpochTimes, Finding, ImportCost, LineCost, Phase, SentPart, Signs, Startup, TrialResult
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData
+from loaderscope.gui.charts.figure import chart_figure
 from loaderscope.gui.charts.startup import height_px, least_height_px, row_labels, startup_data, startup_data_of_trial
 from loaderscope.gui.charts.treemap import paint_sent, sent_data, squarify
 from loaderscope.gui.commands import matching
@@ -267,6 +269,15 @@ def test_break_even_stands_in_batches_for_workers_that_start_and_that_stay(fille
     assert "earliest" in filled.sentence.whole and "batches" in filled.sentence.whole
     hits = painted(PAINT["break-even"], ExperimentData(judge(run, results).experiment))
     assert any(hit.text.startswith("spawn × 1\n") and hit.text.count("batch") == 2 for hit in hits)
+
+
+def test_where_workers_never_pay_the_axis_has_no_numbers(run, results, tmp_path):
+    experiment = judge(run, results).experiment
+    never = tuple(dataclasses.replace(one, epoch_s=None, batches=None) for one in experiment.break_even)
+    data = ExperimentData(dataclasses.replace(experiment, break_even=never))
+    drawing = chart_figure(PAINT["break-even"], data).write(tmp_path / "never.svg").read_text(encoding="utf-8")
+    assert ">never</text>" in drawing
+    assert not re.search(r">[\d.]+ m?s</text>", drawing)
 
 
 def test_what_was_not_weighed_to_its_end_is_larger_and_keeps_its_remedy():

@@ -225,15 +225,15 @@ def _paint_rows(painter: QPainter, area: QRectF, table: _Table, palette: Palette
         return []
     used = draw_legend(painter, table.legend, area, palette)
     metrics = QFontMetricsF(painter.font())
-    label_width = min(area.width() * 0.36, max(metrics.horizontalAdvance(row.label) for row in rows) + 10)
-    words_width = min(area.width() * 0.3, max(metrics.horizontalAdvance(row.words) for row in rows) + 8)
+    label_width = min(area.width() * 0.42, max(metrics.horizontalAdvance(row.label) for row in rows) + 10)
+    words_width = min(area.width() * 0.28, max(metrics.horizontalAdvance(row.words) for row in rows) + 8)
     plot = area.adjusted(label_width, used, -max(6.0, words_width), -bottom_margin(painter))
     values = [bar.seconds for row in rows for bar in row.bars]
     room = plot.width() / max(1.0, plot.width() - VALUE_PX)  # for the value after the longest bar
     low, high = axis_end(min(0.0, *values, 0.0)), axis_end(max([1e-6, *values]) * room)
     frame = Frame(plot, (low, high), (0.0, 1.0))
     unit, factor = ("ms", 1e3) if high <= 0.5 else ("s", 1.0)
-    marks = ticks(low, high, max(2, int(plot.width() // 70)))
+    marks = ticks(low, high, max(2, int(plot.width() // 70))) if values else []  # without bars, words alone tell what was found
     draw_bottom_axis(
         painter, frame, marks, lambda value: f"{round(value * factor, 9):g} {unit}" if value else "0", palette, title=table.title
     )

@@ -78,11 +78,11 @@ def paint_scale(canvas: Canvas, placed: PlacedRow) -> None:
         return  # nothing but zeros has no scale
     text = axis.quantity(round(canvas.scene.plot_scale(placed.row), 1), placed.row.unit)
     advance = canvas.small_font.advance(text)
-    box = QRectF(canvas.left + 2, canvas.top + placed.bar_y, advance + 4, canvas.small_font.height)
+    box = QRectF(canvas.left, canvas.top + placed.bar_y, advance + 8, canvas.small_font.height)
     ground = QColor(colour(canvas.palette.base))
-    ground.setAlphaF(0.7)
+    ground.setAlphaF(0.82)
     canvas.painter.fillRect(box, ground)
-    canvas.text(box.adjusted(2, 0, 0, 0), text, canvas.palette.muted, canvas.small_font)
+    canvas.text(box.adjusted(4, 0, 0, 0), text, canvas.palette.muted, canvas.small_font)
 
 
 def line_colour(canvas: Canvas, group: str, process: str | None, number: int, *, crowded: bool = False) -> str:
