@@ -220,5 +220,5 @@ def system_exit(error: SystemExit, what: str) -> ErrorInfo:
         at = ("%s, line %d:" % (os.path.basename(place.file), place.line), os.path.abspath(place.file), place.line)
     message = "%s sys.exit(%r) ended the script %s" % (at[0], code, what)
     if code == _USAGE_EXIT:
-        message += "; the arguments that it was given are not those that it needs (on a command line its own follow after --)"
+        message += "; the arguments that it was given are not those that it needs"
     return ErrorInfo("SystemExit", message, text, at[1], at[2])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from loaderscope import __version__
+from loaderscope.cli.advice import advised
 from loaderscope.cli.files import FIGURE_SUFFIXES, SESSION_SUFFIX, free_name, may_write, read_document, script_path
 from loaderscope.cli.outcome import OK, SOME_FAILED, WRONG_REQUEST, UsageError
 from loaderscope.cli.printing import UNLIMITED_COLUMNS, print_document, print_json, print_text
@@ -36,7 +37,7 @@ def run_targets(options: argparse.Namespace) -> int:
     try:
         found = inspect_script(request)
     except SweepError as error:
-        raise UsageError(str(error), error.output) from error
+        raise advised(error, request) from error
     if options.json:
         targets = [target.to_json() for target in found.targets]
         print_json({"loaderscope": __version__, "schema": 1, "script": str(script), "environment": found.environment, "targets": targets})

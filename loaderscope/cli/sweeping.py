@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loaderscope.cli.advice import advised
 from loaderscope.cli.files import may_write
 from loaderscope.cli.outcome import INTERRUPTED, OK, SOME_FAILED, UsageError
 
@@ -35,8 +36,10 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
         pool = Pool(request, recording)
         with _cancelled_by_signals(pool):
             pool.run()
-    except (SweepError, SessionError) as error:
-        raise UsageError(str(error), getattr(error, "output", "")) from error
+    except SweepError as error:
+        raise advised(error, request) from error
+    except SessionError as error:
+        raise UsageError(str(error)) from error
     finally:
         recording.close()
     if recording.write_error is not None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
 from typing import Any
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
@@ -203,23 +201,8 @@ def _ask(  # noqa: PLR0917
     except AgentError as error:
         raise SweepError(error_info(error), agent.output_tail()) from error
     if answer["type"] == "failed":
-        info = _told_where_files_lie(ErrorInfo.from_json(answer["error"]), request)
+        info = ErrorInfo.from_json(answer["error"])
         raise SweepError(info, agent.output_tail() if info.kind == "SystemExit" else "")
     if answer["type"] != expected:
         raise SweepError(ErrorInfo("agent-died", f"The agent answered '{answer['type']}' where '{expected}' was expected."))
     return answer
-
-
-_NOT_FOUND = re.compile(r"No such file or directory: '(?P<name>[^']+)'")
-
-
-def _told_where_files_lie(info: ErrorInfo, request: Request) -> ErrorInfo:
-    """The error; where a relative file lies beside the script, and not where it runs, with where to start it."""
-    found = _NOT_FOUND.search(info.message)
-    if found is None or os.path.isabs(found["name"]):
-        return info
-    runs_in, folder = request.cwd or os.getcwd(), os.path.dirname(request.script)
-    if os.path.exists(os.path.join(runs_in, found["name"])) or not os.path.exists(os.path.join(folder, found["name"])):
-        return info
-    sentence = f"{info.message}; the script runs in {runs_in}, but that lies beside it: start from {folder}"
-    return dataclasses.replace(info, message=sentence)

@@ -107,17 +107,16 @@ def list_interpreters(script: str | None = None, timeout_s: float = ASK_TIMEOUT_
     return sorted(unique.values(), key=lambda one: (one.problem is not None, not one.has_torch))
 
 
+def nearest_environment(script: str, other_than: str) -> str | None:
+    """The interpreter of the environment that is active, or lies near the script; it is not asked whether it works."""
+    others = (path for path, _ in _of_environments(script) if os.path.abspath(path) != os.path.abspath(other_than))
+    return next(others, None)
+
+
 def _candidates(script: str | None) -> Iterator[tuple[str, str]]:
     if not is_frozen():
         yield sys.executable, "runs this app"
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if active := os.environ.get(variable):
-            yield from _of_prefix(Path(active), variable)
-    if script is not None:
-        folder = Path(script).resolve().parent
-        for near in (folder, *list(folder.parents)[:3]):
-            for name in _VENV_NAMES:
-                yield from _of_prefix(near / name, "environment near the script")
+    yield from _of_environments(script)
     for prefix in _conda_prefixes():
         yield from _of_prefix(prefix, "conda")
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -126,6 +125,18 @@ def _candidates(script: str | None) -> Iterator[tuple[str, str]]:
     if sys.platform == "win32":
         yield from _of_launcher()
     yield from _on_path()
+
+
+def _of_environments(script: str | None) -> Iterator[tuple[str, str]]:
+    """What is active in the shell, and what lies beside or above the script."""
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if active := os.environ.get(variable):
+            yield from _of_prefix(Path(active), variable)
+    if script is not None:
+        folder = Path(script).resolve().parent
+        for near in (folder, *list(folder.parents)[:3]):
+            for name in _VENV_NAMES:
+                yield from _of_prefix(near / name, "environment near the script")
 
 
 def _of_prefix(prefix: Path, source: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Bad input gets one clear sentence on standard error, status 2, and leaves nothing behind."""
 
 import pathlib
+import sys
 
 import pytest
 from command_line import SMALL, Done, loaderscope, write_script
@@ -53,6 +54,18 @@ def test_a_file_that_lies_beside_the_script_but_not_where_it_runs_is_told_with_i
     assert f"start from {folder}" in said
 
 
+def test_a_package_that_is_missing_is_told_with_the_interpreter_and_the_environment_near_the_script(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, "import no_such_package\n")
+    said = sentence(loaderscope(tmp_path, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
+    assert "no_such_package" in said
+    assert said.endswith(f"the script runs in {sys.executable}, --python names another interpreter")
+    near = tmp_path / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    near.parent.mkdir(parents=True)
+    near.touch()
+    said = sentence(loaderscope(tmp_path, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
+    assert said.endswith(f"--python names another interpreter, as {near}")
+
+
 def test_a_folder_is_no_script(tmp_path: pathlib.Path) -> None:
     assert "is a folder" in sentence(loaderscope(tmp_path, "targets", str(tmp_path)))
 
@@ -91,6 +104,8 @@ def test_a_step_of_the_script_that_is_not_there_is_refused(tmp_path: pathlib.Pat
 def test_a_script_that_ends_itself_is_told(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, "import sys\nsys.exit(3)\n")
     assert "3" in sentence(loaderscope(tmp_path, "targets", "script.py"))
+    write_script(tmp_path, "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('root')\nparser.parse_args()\n")
+    assert "after --" in sentence(loaderscope(tmp_path, "targets", "script.py"))
 
 
 def test_a_script_that_never_ends_loading_is_given_up(tmp_path: pathlib.Path) -> None:
