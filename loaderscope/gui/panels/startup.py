@@ -38,7 +38,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 TIPS = {
     PHASES: "Where the time from iter(loader) to the first batch goes",
     SENT: "What each worker is sent when it starts, attribute by attribute",
-    IMPORTS: "What a worker imports when it imports the script again, and the lines of the script's own top level",
+    IMPORTS: "What a worker imports to run the script again and to unpickle what it is sent, and the lines of the script's own top level",
     EXPERIMENT: "What workers and epochs cost under each start method, and what would make them cheaper",
 }
 
