@@ -17,8 +17,8 @@ MEMORY_INTERVAL_S = 1.0
 """smaps_rollup holds a lock of the process that it looks at, so it is read once a second at most."""
 MEMORY_COST_FACTOR = 100
 """... and so that reading takes at most 1 % of a core: a big process is looked at less often. Waiting for a busy core costs nobody."""
-MEMORY_COST_FACTOR_NOW = 10
-"""When a process has appeared, all are read anew: what they share is divided among more now. Then 10 % must do for once."""
+MEMORY_COST_FACTOR_SOON = 25
+"""When a process has appeared, all are read anew, because what they share is divided among more now: then at most 4 %."""
 CPU_WINDOW_NS = 250_000_000
 """The usual distance of two samples, over which a CPU share averages."""
 _PAGE_BYTES = 4096
@@ -32,7 +32,7 @@ class _Watched:
     cpu_seconds: float
     cpu_time_ns: int
     next_memory_s: float = 0.0  # when it is due
-    soonest_memory_s: float = 0.0  # from when on it may be read before that
+    soonest_memory_s: float = 0.0  # from when on it may be read before that, if a process appears
     disk_bytes: int = 0
     cache_bytes: int = 0
 
@@ -60,8 +60,10 @@ class ProcessSampler:
             memory_now: read memory even if it was read a moment ago, unless a process is gone: what it shared would count twice.
         """
         samples: list[Sample] = []
-        has_appeared = not self._seen.issuperset(processes)
-        self._seen.update(processes)
+        if not self._seen.issuperset(processes):
+            self._seen.update(processes)
+            for watched in self._watched.values():
+                watched.next_memory_s = min(watched.next_memory_s, watched.soonest_memory_s)
         memory_now = memory_now and all(_is_alive(pid) for _, pid in processes)
         for key in [key for key in self._watched if key not in processes]:
             self._forget(key)
@@ -72,8 +74,7 @@ class ProcessSampler:
                     self._sample_cpu(samples, name, watched)
                     self._sample_counts(samples, name, watched)
                     self._sample_reads(samples, name, watched)
-                due_s = watched.soonest_memory_s if has_appeared else watched.next_memory_s
-                if memory_now or time.monotonic() >= due_s:
+                if memory_now or time.monotonic() >= watched.next_memory_s:
                     self._sample_memory(samples, name, watched)
             except (psutil.NoSuchProcess, ProcessLookupError):
                 self._forget((name, pid))
@@ -134,7 +135,7 @@ class ProcessSampler:
         cost_s = time.thread_time() - began
         now_s = time.monotonic()
         watched.next_memory_s = now_s + max(MEMORY_INTERVAL_S, MEMORY_COST_FACTOR * cost_s)
-        watched.soonest_memory_s = now_s + MEMORY_COST_FACTOR_NOW * cost_s
+        watched.soonest_memory_s = now_s + MEMORY_COST_FACTOR_SOON * cost_s
         own = mapped_log_bytes(self._log_dir, watched.process.pid)
         for kind, size in values.items():
             samples.append(_value(kind, name, max(0, size - own) if kind in _WITH_OWN_LOG else size))
