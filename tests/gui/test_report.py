@@ -211,10 +211,13 @@ def test_a_timeline_of_many_lanes_goes_over_pages_instead_of_being_made_unreadab
         return timeline_figure(plain, title="none", width=width, below=(trace, "many"))
 
     picture = Picture("many workers", drawn, "", parts=lambda width, tall: timeline_parts(shown, width=width, tallest=tall))
-    pieces = pieces_of(Report("t", "s.py", "", (Section("Timeline", (picture,)),), ""), WIDTH_PX, 1000.0)
-    pages = in_pages(pieces, 1000.0)
+    report = Report("t", "s.py", "", (Section("Timeline", (picture,)),), "")
+    pages = in_pages(pieces_of(report, WIDTH_PX, 1000.0), 1000.0)
     assert len(pages) >= len(parts)
     assert all(placed.y + placed.piece.height <= 1000 for page in pages for placed in page)
+    sizes = [(int(width), int(height)) for width, height in re.findall(r"<img [^>]*width='(\d+)' height='(\d+)'", to_html(report))]
+    assert len(sizes) > 1
+    assert all(height < 1.27 * width for width, height in sizes)  # each fits a printed page as wide as that
 
 
 def test_a_timeline_that_is_read_well_on_one_page_is_not_cut(make_trace):

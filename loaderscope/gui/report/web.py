@@ -7,7 +7,7 @@ import html
 import itertools
 from collections.abc import Iterable
 
-from loaderscope.gui.figures import png_bytes
+from loaderscope.gui.figures import Figure, png_bytes
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Section, Table, TableRow, Words, unbroken
 
@@ -17,6 +17,9 @@ ALONE_PX = 620
 """Of figures: what they get on a screen that is wide enough, so that none is scaled there."""
 
 _CONTENT_PX = WIDTH_PX + 18
+_TALLEST_PX = 1180.0
+"""Taller figures of this width are cut into parts, each of which fits a printed page as wide as that."""
+
 _READABLE_PX = 640
 """A figure is not made narrower than this on a narrow screen, but scrolled."""
 
@@ -29,6 +32,7 @@ p {{ margin: 0 0 9px; }} p.lead {{ font-size: 17px; margin: 6px 0 0; }} .muted {
 footer {{ margin-top: 28px; color: {LIGHT.muted}; font-size: 13px; }}
 figure {{ margin: 12px 0; background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius: 4px; padding: 8px; }}
 figure img {{ width: 100%; height: auto; display: block; }} figcaption {{ color: {LIGHT.muted}; font-size: 13px; padding: 4px 4px 0; }}
+figure.cut img + img {{ margin-top: 18px; }}
 .pair {{ display: grid; grid-template-columns: 1fr 1fr; gap: 12px; margin: 12px 0; }} .pair figure {{ margin: 0; min-width: 0; }}
 .alone {{ max-width: {ALONE_PX + 18}px; }}
 table {{ border-collapse: collapse; background: {LIGHT.base}; font-size: 14px; font-variant-numeric: tabular-nums; }}
@@ -52,6 +56,7 @@ pre {{ background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius
   h1 {{ font-size: 16pt; }} h2 {{ font-size: 12pt; break-after: avoid; }}
   p:has(+ figure), p:has(+ .pair), p:has(+ .scroll) {{ break-after: avoid; }}
   figure, tr, p, td, .facts {{ break-inside: avoid; }} thead {{ display: table-header-group; }}
+  figure.cut {{ break-inside: auto; }} figure.cut img {{ break-inside: avoid; }}
   .alone {{ max-width: 66%; }} figure {{ padding: 4px; }} figure img {{ max-height: 235mm; object-fit: contain; }}
   figcaption, footer {{ font-size: 8pt; }} footer {{ break-before: avoid; }}
   th, td {{ padding: 2px 4px; font-size: 7.5pt; }} .scroll, pre {{ overflow: visible; }} pre {{ font-size: 7pt; white-space: pre-wrap; }}
@@ -106,11 +111,17 @@ def _block(block: Block) -> str:
 
 
 def _picture(picture: Picture, width: int) -> str:
-    figure = picture.figure(width)
+    figures = [picture.figure(width)]
+    if picture.parts is not None and figures[0].size.height() > _TALLEST_PX:
+        figures = list(picture.parts(width, _TALLEST_PX))
+    images = "".join(_image(figure, picture.told if not number else "continued") for number, figure in enumerate(figures))
+    cut = " class='cut'" if len(figures) > 1 else ""
+    return f"<figure{cut}><div class='scroll'>{images}</div><figcaption>{html.escape(picture.caption)}</figcaption></figure>"
+
+
+def _image(figure: Figure, told: str) -> str:
     source = "data:image/png;base64," + base64.b64encode(png_bytes(figure.image())).decode("ascii")
-    size = f"width='{figure.width}' height='{round(figure.size.height())}'"
-    image = f"<img src='{source}' alt='{html.escape(picture.told)}' {size}>"
-    return f"<figure><div class='scroll'>{image}</div><figcaption>{html.escape(picture.caption)}</figcaption></figure>"
+    return f"<img src='{source}' alt='{html.escape(told)}' width='{figure.width}' height='{round(figure.size.height())}'>"
 
 
 def _table(table: Table) -> str:
