@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtCore import QSettings, QSize, QTimer
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 
 from loaderscope.gui.commands import CommandSet
@@ -11,6 +11,10 @@ from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.gui.views import Views
 
 _LAYOUT_VERSION = 3
+
+LEAST_SIZE = QSize(1440, 900)
+SCREEN_SHARE = 0.85
+"""So much of the screen the window takes at first, where that is more."""
 
 
 class Look:
@@ -55,5 +59,7 @@ class Look:
         geometry, layout = self._settings.value("geometry"), self._settings.value("layout")
         if geometry is not None:
             self._window.restoreGeometry(geometry)
+        else:  # docks get their part of it, and keep that when the window is enlarged
+            self._window.resize((self._window.screen().availableSize() * SCREEN_SHARE).expandedTo(LEAST_SIZE))
         if layout is None or not self._window.restoreState(layout, _LAYOUT_VERSION):
             self._views.reset_layout()

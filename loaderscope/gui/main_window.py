@@ -75,7 +75,6 @@ class MainWindow(QMainWindow):
         self.figures.add_charts(self.findChildren(Chart), [self.commands["copy_figure"], self.commands["export"]])
         Dropping(self, self.open_path)
         self.setWindowTitle("Loaderscope")
-        self.resize(1440, 900)
         self._connect()
         self.look = Look(self, self.views, self.commands, settings)
         self._show_progress()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import types
 
 import pytest
 import support_session
-from PySide6.QtCore import QEvent, QObject, QSettings, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSettings, QSize, Qt, QTimer
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMessageBox, QSpinBox, QWidget
 
@@ -196,6 +197,16 @@ def test_the_layout_is_remembered_and_can_be_reset(qtbot, settings, window):
     assert again.views.docks["findings"].isFloating()
     again.commands["reset_layout"].trigger()
     assert not again.views.docks["findings"].isFloating()
+
+
+def test_a_window_that_was_never_open_takes_most_of_a_large_screen(qtbot, settings, monkeypatch):
+    from loaderscope.gui.main_window import MainWindow
+
+    for available, expected in ((QSize(2560, 1400), QSize(2176, 1190)), (QSize(1280, 800), QSize(1440, 900))):
+        monkeypatch.setattr(MainWindow, "screen", lambda self, size=available: types.SimpleNamespace(availableSize=lambda: size))
+        window = MainWindow(settings)
+        qtbot.addWidget(window)
+        assert window.size() == expected
 
 
 def test_switching_the_theme_repaints_charts_and_is_remembered(window, settings, session):
