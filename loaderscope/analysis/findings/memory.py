@@ -108,7 +108,7 @@ def _about_copies(context: Context, setting: SettingResult) -> Finding:
         message=f"With {context.name_of(setting.config)} every worker holds up to {bytes_text(worker_bytes)} of its own{total}{since}.",
         evidence={"worker_bytes": worker_bytes, "peak_total_bytes": setting.peak_total_bytes},
         advice=(
-            "Each further worker costs as much again: use fewer workers or a smaller prefetch_factor, or keep the data in a "
-            "memory-mapped file (numpy.load with mmap_mode='r'), which all workers share."
+            "Each further worker costs as much again: use fewer workers, a smaller prefetch_factor or smaller batches, or keep the "
+            "data in a memory-mapped file (numpy.load with mmap_mode='r'), which all workers share."
         ),
     )
