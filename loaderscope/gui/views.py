@@ -45,7 +45,7 @@ from loaderscope.gui.panels.startup import StartupPanel
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.pair import TimelinePair
-from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, count_text, rough_duration_text, share_text
+from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, count_text, rough_duration_text, trial_note
 from loaderscope.session.verdict import Verdict
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
@@ -332,7 +332,7 @@ class Views:
         self._trace = trace
         self.show_trials(snapshot, trial_id)
         self.timeline.set_trace(trace)
-        note = _note(result)
+        note = trial_note(result)
         self.trial_note.setText(note)
         traceback = result.error.traceback if result is not None and result.error is not None else None
         self.trial_note.setToolTip("\n\n".join(part for part in (note, traceback) if part))
@@ -365,29 +365,6 @@ def _trial_text(trial_id: int, config: str, status: str) -> str:
 
 
 _WITHOUT_TIMELINE = {"skipped": "was skipped", "cancelled": "was stopped before it began"}
-
-
-def _note(result: TrialResult | None) -> str:
-    """What to tell beside the name of the trial."""
-    if result is None:
-        return ""
-    if result.error is not None:
-        return result.error.message
-    parts = []
-    if result.wait_share is not None:
-        parts.append(f"steady state: main waits {share_text(result.wait_share)}")
-    if result.gpu_busy_share is not None:
-        stall, other = share_text(result.data_stall_share), share_text(result.gpu_other_idle_share)
-        parts.append(f"GPU busy at most {share_text(result.gpu_busy_share)}, waits for data {stall}, idles otherwise {other}")
-    if result.accelerator_share is not None:
-        parts.append(f"an accelerator would be busy {share_text(result.accelerator_share)}")
-    if result.disk_share is not None:
-        parts.append(f"{share_text(result.disk_share)} of the bytes came from disk")
-    cost = result.own_cost
-    if cost is not None and cost.event_seconds is not None and result.seconds:
-        percent = cost.event_seconds / result.seconds * 100
-        parts.append(f"recording cost {percent:.2f} %" if percent >= 0.01 else "recording cost less than 0.01 %")
-    return " · ".join(parts)
 
 
 def _outcome(snapshot: Snapshot) -> str:

@@ -128,6 +128,29 @@ def pair_title(result: TrialResult) -> str:
     return f"trial {result.id} · {config_text(result.config)}{waits}"
 
 
+def trial_note(result: TrialResult | None) -> str:
+    """What to tell beside the name of the trial."""
+    if result is None:
+        return ""
+    if result.error is not None:
+        return result.error.message
+    parts = []
+    if result.wait_share is not None:
+        parts.append(f"steady state: main waits {share_text(result.wait_share)}")
+    if result.gpu_busy_share is not None:
+        stall, other = share_text(result.data_stall_share), share_text(result.gpu_other_idle_share)
+        parts.append(f"GPU busy at most {share_text(result.gpu_busy_share)}, waits for data {stall}, idles otherwise {other}")
+    if result.accelerator_share is not None:
+        parts.append(f"an accelerator would be busy {share_text(result.accelerator_share)}")
+    if result.disk_share is not None:
+        parts.append(f"{share_text(result.disk_share)} of the bytes came from disk")
+    cost = result.own_cost
+    if cost is not None and cost.event_seconds is not None and result.seconds:
+        percent = cost.event_seconds / result.seconds * 100
+        parts.append(f"recording cost {percent:.2f} %" if percent >= 0.01 else "recording cost less than 0.01 %")
+    return " · ".join(parts)
+
+
 def constant_axes(configs: Collection[TrialConfig]) -> frozenset[str]:
     """Names of the axes on which these settings are all alike; the workers, and what a fork server preloads, always count as told."""
     told = ("num_workers", "forkserver_preload")  # of the latter, none is a value like any other

@@ -13,7 +13,7 @@ from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.timeline import cards, query
 from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.views import _note
+from loaderscope.gui.words import trial_note
 from loaderscope.trace.lanes import DEVICE_EXACT_LANE, MAIN_LANE
 from loaderscope.trace.model import batch_id
 
@@ -77,10 +77,10 @@ def test_the_parts_of_the_gpus_time_stand_side_by_side_where_there_is_one():
 
 def test_the_line_above_the_timeline_tells_all_parts_of_the_gpus_time():
     row = TrialResult(0, 0, "ok", config_of(2), wait_share=0.3, gpu_busy_share=0.6, data_stall_share=0.25, gpu_other_idle_share=0.15)
-    told = _note(row).replace("\u202f", " ").replace("\xa0", " ")
+    told = trial_note(row).replace("\u202f", " ").replace("\xa0", " ")
     assert "GPU busy at most 60 %, waits for data 25 %, idles otherwise 15 %" in told
-    assert "an accelerator would be busy" in _note(dataclasses.replace(row, accelerator_share=0.9))
-    assert "GPU" not in _note(TrialResult(0, 0, "ok", config_of(2), wait_share=0.3))
+    assert "an accelerator would be busy" in trial_note(dataclasses.replace(row, accelerator_share=0.9))
+    assert "GPU" not in trial_note(TrialResult(0, 0, "ok", config_of(2), wait_share=0.3))
 
 
 def test_the_share_of_an_accelerator_carries_its_mark():
