@@ -127,8 +127,9 @@ def own_code(sent: Sequence[SentPart] | None) -> str:
 def _of_the_unpickling(facts: StartFacts, seconds: float) -> str:
     roots = [cost for cost in facts.imports if cost.phase == "unpickle" and cost.parent is None]
     if sum(cost.total_s for cost in roots) >= DOMINATES * seconds:
-        root = max(roots, key=lambda cost: cost.total_s)
-        return f"; the import of {root.name}, which that needs and the script does not import, takes {root.total_s:.2f} s of it"
+        branch = heaviest_branch([cost for cost in facts.imports if cost.phase == "unpickle"])
+        root = branch[0]
+        return f"; the import of {root.name}, which that needs and the script does not import, takes {root.total_s:.2f} s of it{_most(branch)}"
     own_s = own_code_s(seconds, facts.imports, facts.sent)
     if own_s is not None:
         return f"; {own_s:.2f} s of it in code that runs then, {own_code(facts.sent)}"
@@ -154,6 +155,8 @@ def _of_the_import(imports: list[ImportCost], lines: list[LineCost]) -> str:
         return f"; line {line.line} of it, {line.text}, takes {line_s:.2f} s without imports"
     if not branch:
         return ""
-    inner = branch[-1]
-    most = f", {inner.total_s:.2f} s of that {inner.name}" if len(branch) > 1 else ""
-    return f"; the import of {branch[0].name} takes {branch[0].total_s:.2f} s of it{most}"
+    return f"; the import of {branch[0].name} takes {branch[0].total_s:.2f} s of it{_most(branch)}"
+
+
+def _most(branch: list[ImportCost]) -> str:
+    return f", {branch[-1].total_s:.2f} s of that {branch[-1].name}" if len(branch) > 1 else ""

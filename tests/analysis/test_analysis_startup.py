@@ -258,12 +258,15 @@ def test_an_import_that_only_unpickling_makes_is_named_and_not_what_is_sent():
     made.named(worker, 1, State.IMPORT, 10, 310, "torch")
     made.add(worker, 0, State.UNPICKLE, 1005, 3005)
     made.named(worker, 1, State.IMPORT, 1010, 2910, "package.data")
+    made.named(worker, 2, State.IMPORT, 1020, 2520, "package.heavy")
     made.add(lanes.MAIN_LANE, 0, State.WAIT, 1020, 3010, batch=1)
     made.trace.tracks[(lanes.MAIN_LANE.key, 0)].view()["end_ns"][1] = 3010 * MS  # the first batch came when that was over
     startup = made.startup([SentPart("collate_fn", "collate_fn", "function", 66, 1e-5, 1e-5, None)])
-    assert {cost.name: cost.phase for cost in startup.imports} == {"torch": "main_import", "package.data": "unpickle"}
+    phases = {"torch": "main_import", "package.data": "unpickle", "package.heavy": "unpickle"}
+    assert {cost.name: cost.phase for cost in startup.imports} == phases
     assert startup.culprit.phase == "unpickle"
     assert "the import of package.data, which that needs and the script does not import, takes 1.90 s" in startup.culprit.detail
+    assert startup.culprit.detail.endswith(", 1.50 s of that package.heavy")
 
 
 FUNCTION = SentPart("collate_fn", "collate_fn", "function", 66, 1e-5, 1e-5, None)
