@@ -127,8 +127,25 @@ def peak_total_bytes(trace: Trace) -> int | None:
             if not all(f"{kind}/{worker}" in trace.series for worker in workers):
                 return None
             times = np.unique(np.concatenate([time_ns for time_ns, _ in processes]))
-            return int(sum(_held(samples, times) for samples in processes).max())  # type: ignore[union-attr]
+            rows = [_held(time_ns, times) for time_ns, _ in processes]
+            sums = np.sum([np.where(held >= 0, value[held], 0.0) for held, (_, value) in zip(rows, processes, strict=True)], axis=0)
+            return int(sums[_fits_together(trace, [time_ns for time_ns, _ in processes], rows)].max())
     return None
+
+
+def _fits_together(trace: Trace, times_ns: list[Int64Array], rows: list[Int64Array]) -> npt.NDArray[np.bool_]:
+    """Moments whose readings are all from before or all from after the newest start of a worker.
+
+    What main had alone before, it shares then: a reading of before beside the worker's would count it twice. All moments where
+    a trial was too short for each process to be read after the last start.
+    """
+    starts = np.sort(np.array([process.started_ns for process in trace.processes if process.name.startswith("worker-")], np.int64))
+    started = [np.searchsorted(starts, time_ns[held], side="right") for time_ns, held in zip(times_ns, rows, strict=True)]
+    least = np.min([np.where(held >= 0, count, len(starts)) for held, count in zip(rows, started, strict=True)], axis=0)
+    most = np.max([np.where(held >= 0, count, 0) for held, count in zip(rows, started, strict=True)], axis=0)
+    read = np.sum([held >= 0 for held in rows], axis=0)
+    fits: npt.NDArray[np.bool_] = least == most
+    return fits if read[fits].max(initial=0) == read.max() else np.ones(len(fits), np.bool_)
 
 
 def series(trace: Trace, key: str) -> Samples:
@@ -141,14 +158,13 @@ def series(trace: Trace, key: str) -> Samples:
     return time_ns[known], value[known]
 
 
-def _held(samples: Samples, times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    time_ns, value = samples
+def _held(time_ns: Int64Array, times_ns: Int64Array) -> Int64Array:
+    """The row of the newest reading at each of the times; -1 where there is none that is not stale."""
     steps = np.diff(time_ns)
     stale_ns = max(_MIN_STALE_NS, int(np.median(steps) * 3) if len(steps) else 0)
     rows = np.searchsorted(time_ns, times_ns, side="right") - 1
-    held = value[np.maximum(rows, 0)]
     age_ns = times_ns - time_ns[np.maximum(rows, 0)]
-    return np.where((rows >= 0) & (age_ns <= stale_ns), held, 0.0)
+    return np.where(age_ns <= stale_ns, rows, -1)
 
 
 def _peak(trace: Trace, *keys: str) -> int | None:

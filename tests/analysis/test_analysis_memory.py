@@ -33,6 +33,19 @@ def test_the_total_is_the_largest_sum_at_one_time():
     assert [worker.peak_uss_bytes for worker in memory.workers] == [None, None]
 
 
+def test_what_main_shares_with_a_forked_worker_is_not_counted_twice():
+    trace = Trace()
+    trace.processes += [ProcessInfo("main", 1, 0), ProcessInfo("worker-0", 2, int(0.5 * SECOND))]
+    add(trace, "pss/main", [0.1, 1.1, 2.1], [200, 120, 120])  # 160 of which it shares since the fork
+    add(trace, "pss/worker-0", [0.6, 1.6, 2.6], [90, 90, 90])
+    assert find_memory(trace).peak_total_bytes == 210  # at 0.6 s main's reading is of before the fork
+    short = Trace()
+    short.processes += trace.processes
+    add(short, "pss/main", [0.1], [200])
+    add(short, "pss/worker-0", [0.6], [90])
+    assert find_memory(short).peak_total_bytes == 290  # all that there is
+
+
 def test_a_process_that_is_gone_counts_no_more():
     trace = Trace()
     add(trace, "pss/main", list(range(12)), [100] * 11 + [200])
