@@ -17,8 +17,8 @@ MEMORY_INTERVAL_S = 1.0
 """smaps_rollup holds a lock of the process that it looks at, so it is read once a second at most."""
 MEMORY_COST_FACTOR = 100
 """... and so that reading takes at most 1 % of a core: a big process is looked at less often. Waiting for a busy core costs nobody."""
-MEMORY_COST_FACTOR_SOON = 25
-"""When a process has appeared, all are read anew, because what they share is divided among more now: then at most 4 %."""
+MEMORY_COST_FACTOR_SOON = 50
+"""When a process has appeared, all are read anew, because what they share is divided among more now: then at most 2 %."""
 CPU_WINDOW_NS = 250_000_000
 """The usual distance of two samples, over which a CPU share averages."""
 _PAGE_BYTES = 4096
