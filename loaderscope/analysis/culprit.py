@@ -128,8 +128,8 @@ def _of_the_unpickling(facts: StartFacts, seconds: float) -> str:
     roots = [cost for cost in facts.imports if cost.phase == "unpickle" and cost.parent is None]
     if sum(cost.total_s for cost in roots) >= DOMINATES * seconds:
         branch = heaviest_branch([cost for cost in facts.imports if cost.phase == "unpickle"])
-        root = branch[0]
-        return f"; the import of {root.name}, which that needs and the script does not import, takes {root.total_s:.2f} s of it{_most(branch)}"
+        needed = f"the import of {branch[0].name}, which that needs and the script does not import"
+        return f"; {needed}, takes {branch[0].total_s:.2f} s of it{_most(branch)}"
     own_s = own_code_s(seconds, facts.imports, facts.sent)
     if own_s is not None:
         return f"; {own_s:.2f} s of it in code that runs then, {own_code(facts.sent)}"

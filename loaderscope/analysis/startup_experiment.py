@@ -200,8 +200,10 @@ def _heaviest(trial: TrialResult) -> tuple[str, float]:
     """What took longest in the first start of workers that import the script again, and its seconds."""
     startup = trial.startup
     sent_s = sum(phase_seconds(trial, 0, process, "pickle", "unpickle") or 0.0 for process in ("main", FIRST_WORKER))
-    found = [("pickling what each worker is sent and unpickling it there", sent_s)]
-    root = max((row for row in (startup.imports if startup else ()) if row.parent is None), key=lambda row: row.total_s, default=None)
+    roots = [row for row in (startup.imports if startup else ()) if row.parent is None]
+    imported_s = sum(row.total_s for row in roots if row.phase == "unpickle")
+    found = [("pickling what each worker is sent and unpickling it there", sent_s - imported_s)]
+    root = max(roots, key=lambda row: row.total_s, default=None)
     line = heaviest_line(startup.lines) if startup else None
     if root is not None:
         found.append((f"importing {root.name} again", root.total_s))

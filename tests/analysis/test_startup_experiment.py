@@ -320,6 +320,13 @@ def test_the_summary_names_what_takes_longest_and_not_always_an_import(machine, 
     )
 
 
+def test_what_is_imported_to_unpickle_is_an_import_and_not_what_is_sent():
+    trial = Machine(unpickle_s=3.0, blocks=True).trial(0, 1)
+    late = ImportCost("package.data", 2.9, 2.9, None, 1.5, "unpickle")
+    trial = dataclasses.replace(trial, startup=dataclasses.replace(trial.startup, imports=[*trial.startup.imports, late]))
+    assert "% is importing package.data again" in find_experiment([trial], CONTROLS, Asked()).summary
+
+
 def test_trials_that_failed_and_other_runs_give_no_experiment():
     assert find_experiment([], [], Asked(startup=False)) is None
     found = find_experiment([failed(0, config_of(1), "ValueError")], [], Asked())
