@@ -193,6 +193,13 @@ def test_slow_code_in_unpickling_is_told_and_a_function_of_few_bytes_is_not_blam
     assert set(causes([started(0, phases=phases, imports=imported)], sent=[function])) == {"heavy-imports"}
 
 
+def test_the_datasets_own_code_in_pickling_is_told_without_bytes():
+    prepared = SentPart("dataset", "dataset.__getstate__()", "dict", 0, 3.0, 0.0, None)
+    finding = causes([started(0, phases=[("pickle", 0.0, 3.0)])], sent=[prepared])["large-pickle"]
+    assert "is sent dataset.__getstate__() (a dict): 3.0 s to pickle" in finding.message
+    assert "runs for every worker" in finding.advice
+
+
 def test_a_tensor_is_moved_into_shared_memory_once_and_not_sent_to_every_worker():
     tensor = SentPart("dataset", "dataset.x", "Tensor", 363, 1.1, 1e-5, None, shared_bytes=1_200_000_000)
     finding = causes([started(0, phases=[("pickle", 0.0, 2.7)])], sent=[tensor])["large-pickle"]

@@ -43,8 +43,8 @@ def _large_pickle(context: Context, setting: SettingResult, startup: Startup) ->
         return None
     if part.error is None and part.bytes < TELLING_BYTES and weighed_s(part) < EXPLAINS * seconds:
         return None
-    size = bytes_text(part.bytes) if part.error is None else f"more than {bytes_text(part.bytes)}" if part.bytes else ""
-    named = f"{part.attribute} (a {part.type_name}{', ' if size else ''}{size})"
+    size = "" if not part.bytes else f", {bytes_text(part.bytes)}" if part.error is None else f", more than {bytes_text(part.bytes)}"
+    named = f"{part.attribute} (a {part.type_name}{size})"
     message = (
         f"With {context.name_of(setting.config)} each worker is sent {named}: "
         f"{duration(max(pickles))} to pickle and {duration(unpickle_s)} to unpickle, for every worker."
