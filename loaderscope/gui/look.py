@@ -12,9 +12,11 @@ from loaderscope.gui.views import Views
 
 _LAYOUT_VERSION = 3
 
-LEAST_SIZE = QSize(1440, 900)
+USUAL_SIZE = QSize(1440, 900)
 SCREEN_SHARE = 0.85
 """So much of the screen the window takes at first, where that is more."""
+MOST_OF_SCREEN = 0.95
+"""Its frame needs the rest."""
 
 
 class Look:
@@ -60,6 +62,7 @@ class Look:
         if geometry is not None:
             self._window.restoreGeometry(geometry)
         else:  # docks get their part of it, and keep that when the window is enlarged
-            self._window.resize((self._window.screen().availableSize() * SCREEN_SHARE).expandedTo(LEAST_SIZE))
+            available = self._window.screen().availableSize()
+            self._window.resize((available * SCREEN_SHARE).expandedTo(USUAL_SIZE).boundedTo(available * MOST_OF_SCREEN))
         if layout is None or not self._window.restoreState(layout, _LAYOUT_VERSION):
             self._views.reset_layout()

@@ -66,6 +66,7 @@ from loaderscope.sweep.request import Axes, Request
 application = make_application()
 apply_theme(application, "dark")
 window = MainWindow(QSettings())
+window.resize(1440, 900)
 window.show()
 
 def ended():

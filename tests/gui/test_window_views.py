@@ -199,10 +199,10 @@ def test_the_layout_is_remembered_and_can_be_reset(qtbot, settings, window):
     assert not again.views.docks["findings"].isFloating()
 
 
-def test_a_window_that_was_never_open_takes_most_of_a_large_screen(qtbot, settings, monkeypatch):
+def test_a_window_that_was_never_open_takes_most_of_a_large_screen_and_no_more_than_a_small_one(qtbot, settings, monkeypatch):
     from loaderscope.gui.main_window import MainWindow
 
-    for available, expected in ((QSize(2560, 1400), QSize(2176, 1190)), (QSize(1280, 800), QSize(1440, 900))):
+    for available, expected in ((QSize(2560, 1400), QSize(2176, 1190)), (QSize(1280, 800), QSize(1216, 760))):
         monkeypatch.setattr(MainWindow, "screen", lambda self, size=available: types.SimpleNamespace(availableSize=lambda: size))
         window = MainWindow(settings)
         qtbot.addWidget(window)
