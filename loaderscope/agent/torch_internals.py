@@ -1,8 +1,9 @@
 """All knowledge of torch's loader internals: where to hook, what must be there, and against which versions it was checked.
 
-Run with torch 2.13.0 (every function below, by its source). The sources of 2.1 to 2.15 were read: the names used here are
-in all of them, except `_in_order` (new in 2.6). In 2.14 the dataset argument of the worker's loop became a list of one
-element; nothing here looks at that argument, arguments are found by parameter name or by type.
+Run with torch 2.13.0 (every function below, by its source), and with the Python sources of the loader of 2.12.1 and 2.15.0
+over the libraries of 2.13.0; those of 2.10, 2.11 and 2.14 are the same. The sources of 2.1 to 2.15 were read: the names used
+here are in all of them, except `_in_order` (new in 2.6). In 2.14 the dataset argument of the worker's loop became a list of
+one element; nothing here looks at that argument, arguments are found by parameter name or by type.
 
 A function whose source is not the checked one is hooked only if it still uses the names that its hook relies on; either
 way a sentence says so. The fingerprint is of the source without comments and blank lines, because code objects differ
@@ -20,7 +21,7 @@ LOADER_MODULE = "torch.utils.data.dataloader"
 STATEFUL_MODULE = "torchdata.stateful_dataloader.stateful_dataloader"
 STATEFUL_ITERATOR = "_StatefulMultiProcessingDataLoaderIter"
 
-CHECKED_VERSIONS = ("2.13.0",)
+CHECKED_VERSIONS = "2.10 to 2.15"
 
 CONTEXT_ATTRIBUTE = "_DataLoader__multiprocessing_context"
 """Where a loader keeps its multiprocessing context; its setter takes only those of Python's own."""
@@ -70,16 +71,20 @@ CHECKED_SOURCES: Dict[str, Dict[str, str]] = {
     "fetch._IterableDatasetFetcher.fetch": {"2.13.0": "12866c469355424c"},
     "dataloader._BaseDataLoaderIter.__next__": {"2.13.0": "6e242e666e666f75"},
     "dataloader._SingleProcessDataLoaderIter.__init__": {"2.13.0": "f365a4d9db8a872d"},
-    "dataloader._MultiProcessingDataLoaderIter.__init__": {"2.13.0": "c2ea8643a08e0ddc"},
+    "dataloader._MultiProcessingDataLoaderIter.__init__": {
+        "2.10.0": "869bc0f469e70816",
+        "2.13.0": "c2ea8643a08e0ddc",
+        "2.14.0": "73307d99c35d66dd",
+    },
     "dataloader._MultiProcessingDataLoaderIter._reset": {"2.13.0": "3901884c8f082037"},
     "dataloader._MultiProcessingDataLoaderIter._get_data": {"2.13.0": "4a267a57a77125fd"},
     "dataloader._MultiProcessingDataLoaderIter._next_data": {"2.13.0": "f71684e7a86fc82d"},
     "dataloader._MultiProcessingDataLoaderIter._try_put_index": {"2.13.0": "a7baffbe0aff1645"},
-    "dataloader._MultiProcessingDataLoaderIter._shutdown_workers": {"2.13.0": "b9c565fa2cb3a129"},
+    "dataloader._MultiProcessingDataLoaderIter._shutdown_workers": {"2.10.0": "2e428f5c57bbe828", "2.13.0": "b9c565fa2cb3a129"},
     "pin_memory._pin_memory_loop": {"2.13.0": "7a24344a73bea6d7"},
-    "worker._worker_loop": {"2.13.0": "37b27ae058bb5cdf"},
+    "worker._worker_loop": {"2.13.0": "37b27ae058bb5cdf", "2.14.0": "69414b94ca5b95b2"},
 }
-"""Fingerprints of function sources by hook point and torch version."""
+"""Fingerprints of function sources by hook point and the torch version from which on the source is so."""
 
 
 class Place(NamedTuple):
@@ -165,7 +170,7 @@ def assumption_notes() -> Tuple[str, ...]:
     if unknown:
         notes.append(
             "In torch %s %d of %d functions that are observed differ from the ones that were checked (torch %s): %s. What is recorded"
-            " from them may be incomplete." % (version, len(unknown), len(HOOK_POINTS), ", ".join(CHECKED_VERSIONS), ", ".join(unknown))
+            " from them may be incomplete." % (version, len(unknown), len(HOOK_POINTS), CHECKED_VERSIONS, ", ".join(unknown))
         )
     return tuple(notes)
 

@@ -55,14 +55,16 @@ def test_a_file_that_lies_beside_the_script_but_not_where_it_runs_is_told_with_i
 
 
 def test_a_package_that_is_missing_is_told_with_the_interpreter_and_the_environment_near_the_script(tmp_path: pathlib.Path) -> None:
-    write_script(tmp_path, "import no_such_package\n")
-    said = sentence(loaderscope(tmp_path, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
+    folder = tmp_path / "deep" / "in" / "folders"  # environments above the temporary folder are too far away
+    folder.mkdir(parents=True)
+    write_script(folder, "import no_such_package\n")
+    said = sentence(loaderscope(folder, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
     assert "no_such_package" in said
     assert said.endswith(f"the script runs in {sys.executable}, --python names another interpreter")
-    near = tmp_path / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    near = folder / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     near.parent.mkdir(parents=True)
     near.touch()
-    said = sentence(loaderscope(tmp_path, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
+    said = sentence(loaderscope(folder, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
     assert said.endswith(f"--python names another interpreter, as {near}")
 
 
