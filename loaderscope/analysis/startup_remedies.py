@@ -157,8 +157,7 @@ def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[C
     with_server = predicted - alone_s if predicted is not None and alone_s is not None else None
     measured = _start(one) - _start(other)
     server_starts, plain_starts = _server_starts(groups, other), _server_starts(groups, one)
-    # The quickest of them: nothing of the trial runs beside a server's start, and what else runs on the machine only slows it.
-    server_s = min(server_starts) - min(plain_starts)
+    server_s = _quicker_half(server_starts) - _quicker_half(plain_starts)
     against, config = setting_of(one), setting_of(other)
     what = f"Preloading {enumerated(modules)} in the fork server saves {in_words(against)}"
     noise = max(_noise(one), _noise(other))
@@ -182,10 +181,15 @@ def _server_starts(groups: Sequence[Group], one: Group) -> list[float]:
 
 
 def _import_alone(groups: Sequence[Group], one: Group, controls: list[Control]) -> float | None:
-    """By how much servers that preload this start later without any loader, at the least: before each trial, else before all."""
+    """By how much servers that preload this start later without any loader: before each trial, else before all."""
     startups = [trial.startup for other in groups if other.kind == one.kind for trial in other.trials]
     beside = [startup.preload_import_s for startup in startups if startup is not None and startup.preload_import_s is not None]
-    return min(beside, default=import_alone_s(controls, one.config.forkserver_preload or ()))
+    return _quicker_half(beside) if beside else import_alone_s(controls, one.config.forkserver_preload or ())
+
+
+def _quicker_half(seconds: Sequence[float]) -> float:
+    """The mean of the quicker half of some starts of a server alone: what else runs on the machine only slows, and one may be luck."""
+    return statistics.mean(sorted(seconds)[: (len(seconds) + 1) // 2])
 
 
 def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:

@@ -190,14 +190,12 @@ class Pool:
         )
 
     def _run_trial(self, trial: PlannedTrial, order: TrialOrder, scratch: Scratch, sampler: Sampler, length: int | None) -> None:
-        preload = trial.config.forkserver_preload if self._request.startup else None
-        control = self._measure_preload(preload) if preload else None  # beside the server's start, as a machine's pace drifts
         trace = Trace()
         self._trial = trial.id
         order = dataclasses.replace(order, log_dir=str(scratch.trial_folder(trial.id)))
         self._sink.trial_started(trial, trace)
         try:
-            end = self._in_agent(order, trace, sampler, trial)
+            end, control = self._in_agent(order, trace, sampler, trial)
             self._take_output()
             result = self._analyse(trace, trial, order, end, length)
             if result.startup is not None and control is not None:
@@ -207,15 +205,19 @@ class Pool:
             self._trial = None
             scratch.remove_trial_folder(trial.id)
 
-    def _in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> TrialEnd:
+    def _in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, Control | None]:
+        """How the trial ended, and the control of its fork server in an experiment."""
+        preload = trial.config.forkserver_preload if self._request.startup else None
         try:
             agent, attached = self._ready_agent()
+            # Beside the server's start, as a machine's pace drifts, and not while the trial before is still being written.
+            control = self._measure_preload(preload) if preload else None
         except SweepError as error:
             self._close_agent(at_once=True)
-            return TrialEnd("killed" if error.info.kind == "agent-died" else "failed", error.info, None, 0.0, 0.0)
+            return TrialEnd("killed" if error.info.kind == "agent-died" else "failed", error.info, None, 0.0, 0.0), None
         except StoppedError as stopped:
             self._close_agent(at_once=True)
-            return TrialEnd("cancelled", stopped.info, None, 0.0, 0.0)
+            return TrialEnd("cancelled", stopped.info, None, 0.0, 0.0), None
 
         def tick(grew: bool) -> None:
             if grew:
@@ -225,7 +227,7 @@ class Pool:
         end = TrialRun(agent, order, trace, sampler, self._request.script).run(tick)
         if not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
             self._close_agent(at_once=end.status != "ok")
-        return end
+        return end, control
 
     def _ready_agent(self) -> tuple[AgentProcess, Attached]:
         """The agent of the trial before, or a fresh one."""
