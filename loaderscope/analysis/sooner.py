@@ -72,6 +72,11 @@ def first_fetch(trial: TrialResult, epoch: int) -> float | None:
     return next((phase.start_s for phase in _phases(trial, epoch, FIRST_WORKER, "first_fetch")), None)
 
 
+def loop_entry(trial: TrialResult) -> float | None:
+    """Seconds from the first worker's being there with all that it is sent to its first look for indices, the median of the epochs."""
+    return median(phase_seconds(trial, epoch, FIRST_WORKER, "loop_entry") for epoch in range(len(trial.epochs)))
+
+
 def from_fetch_on(trial: TrialResult) -> float | None:
     """Seconds from the first fetch to the first batch, the median of the epochs."""
     begins = [first_fetch(trial, epoch) for epoch in range(len(trial.epochs))]

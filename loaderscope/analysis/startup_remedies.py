@@ -6,7 +6,7 @@ Predictions never look at a trial that has the remedy:
   first batch is one fetch while all workers fetch, which any trial shows.
 * A fork server that has preloaded modules spares each worker the time in which it imports these, while all workers import at
   once (see `analysis.sooner`). What fresh imports leave for the time after them (a pass of Python's garbage collector over all
-  that was imported falls into the first fetch or send) is what forked workers lack there.
+  that was imported falls into the entry of the loop, the first fetch or send) is what forked workers lack there.
 * Its own start takes longer by the import of these modules, once and alone: as in a control without any loader that is run
   before each trial with such a server. A worker's import is no measure of that: others import beside it, and Loaderscope times
   its modules.
@@ -18,12 +18,13 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Sequence
+from functools import partial
 
 from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control, import_alone_s
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
-from loaderscope.analysis.sooner import from_fetch_on, sooner, spared_imports, until_there
+from loaderscope.analysis.sooner import Saved, from_fetch_on, loop_entry, sooner, spared_imports, until_there
 from loaderscope.analysis.startup_costs import Group, first_batches, median, server_seconds, starts
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1
@@ -151,8 +152,13 @@ def _later_epochs(trial: TrialResult) -> float:
 
 def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[Control]) -> list[Remedy]:
     modules = list(other.config.forkserver_preload or ())
-    predicted = median(_without_imports(trial, epoch, modules) for trial in one.trials for epoch in range(len(trial.epochs)))
-    predicted = None if predicted is None else predicted + _left_by_imports(one, _find(groups, one, start_method="fork"))
+    entry_s, fetch_s = _left_by_imports(one, _find(groups, one, start_method="fork"))
+    predicted = median(
+        sooner(trial, epoch, _plus(entry_s, partial(spared_imports, trial, epoch, modules=modules)))
+        for trial in one.trials
+        for epoch in range(len(trial.epochs))
+    )
+    predicted = None if predicted is None else predicted + fetch_s
     alone_s = _import_alone(groups, other, controls)
     with_server = predicted - alone_s if predicted is not None and alone_s is not None else None
     measured = _start(one) - _start(other)
@@ -192,34 +198,41 @@ def _quicker_half(seconds: Sequence[float]) -> float:
     return statistics.mean(sorted(seconds)[: (len(seconds) + 1) // 2])
 
 
-def _without_imports(trial: TrialResult, epoch: int, modules: list[str]) -> float | None:
-    """Seconds that the first batch of an epoch comes sooner if no worker need import `modules`."""
-    return sooner(trial, epoch, lambda worker: spared_imports(trial, epoch, worker, modules))
+def _plus(seconds: float, saved: Saved) -> Saved:
+    """As much more for every worker of which something is known."""
+
+    def more(worker: str) -> float | None:
+        known = saved(worker)
+        return None if known is None else known + seconds
+
+    return more
 
 
-def _left_by_imports(one: Group, fork: Group | None) -> float:
-    """Seconds that the first batch takes longer, from its fetch on, in workers that have imported than in forked ones.
+def _left_by_imports(one: Group, fork: Group | None) -> tuple[float, float]:
+    """Seconds that workers that have imported take longer than forked ones: to enter their loop, and from their first fetch on.
 
-    Where fork was not run, than in a warm epoch, which also lacks whatever else the dataset does once.
+    Where fork was not run, than in a warm epoch, in which no loop is entered, and which also lacks whatever else the dataset does once.
     """
-    own = one.median(from_fetch_on)
-    usual = fork.median(from_fetch_on) if fork is not None else warm_epoch_seconds(one)
-    return 0.0 if own is None or usual is None else max(0.0, own - usual)
+    own_entry_s, own_fetch_s = one.median(loop_entry) or 0.0, one.median(from_fetch_on)
+    entry_s = (fork.median(loop_entry) or 0.0) if fork is not None else 0.0
+    usual_s = fork.median(from_fetch_on) if fork is not None else warm_epoch_seconds(one)
+    longer_s = own_fetch_s - usual_s if own_fetch_s is not None and usual_s is not None else 0.0
+    return max(0.0, own_entry_s - entry_s), max(0.0, longer_s)
 
 
 def _fork(one: Group, fork: Group) -> Remedy:
-    predicted = median(_without_interpreter(trial, epoch) for trial in one.trials for epoch in range(len(trial.epochs)))
-    predicted = None if predicted is None else predicted + _left_by_imports(one, None)
+    entry_s, fetch_s = _left_by_imports(one, None)
+    predicted = median(
+        sooner(trial, epoch, _plus(entry_s, partial(until_there, trial, epoch)))
+        for trial in one.trials
+        for epoch in range(len(trial.epochs))
+    )
+    predicted = None if predicted is None else predicted + fetch_s
     measured = _start(one) - _start(fork)
     against, config = setting_of(one), setting_of(fork)
     text = _sentence(f"Fork saves {in_words(against)}", predicted, measured, "each time they start")
     row = Remedy("start_method", config, against, predicted, measured, text)
     return dataclasses.replace(row, noise_s=max(_noise(one), _noise(fork)), agrees=agree(predicted, measured))
-
-
-def _without_interpreter(trial: TrialResult, epoch: int) -> float | None:
-    """Seconds that the first batch of an epoch comes sooner if every worker were there at once, with all that it is sent."""
-    return sooner(trial, epoch, lambda worker: until_there(trial, epoch, worker))
 
 
 def _noise(one: Group) -> float:
