@@ -11,13 +11,15 @@ Predictions never look at a trial that has the remedy:
   before each trial with such a server. A worker's import is no measure of that: others import beside it, and Loaderscope times
   its modules.
 * Fork spares a worker its interpreter, its imports and the unpickling of what it is sent.
+
+Of starts means are compared: what slows one without the remedy then counts alike in the figure measured and in the one predicted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from loaderscope.analysis.configs import enumerated
@@ -25,7 +27,7 @@ from loaderscope.analysis.controls import Control, import_alone_s
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.sooner import Saved, from_fetch_on, loop_entry, sooner, spared_imports, until_there
-from loaderscope.analysis.startup_costs import Group, first_batches, median, server_seconds, starts
+from loaderscope.analysis.startup_costs import Group, first_batches, server_seconds, starts
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1
 """A prediction agrees within this share of the larger figure, or within these seconds."""
@@ -153,7 +155,7 @@ def _later_epochs(trial: TrialResult) -> float:
 def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[Control]) -> list[Remedy]:
     modules = list(other.config.forkserver_preload or ())
     entry_s, fetch_s = _left_by_imports(one, _find(groups, one, start_method="fork"))
-    predicted = median(
+    predicted = _mean(
         sooner(trial, epoch, _plus(entry_s, partial(spared_imports, trial, epoch, modules=modules)))
         for trial in one.trials
         for epoch in range(len(trial.epochs))
@@ -178,7 +180,12 @@ def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[C
 
 
 def _start(one: Group) -> float:
-    return statistics.median(seconds for trial in one.trials for seconds in starts(trial))
+    return statistics.fmean(seconds for trial in one.trials for seconds in starts(trial))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _server_starts(groups: Sequence[Group], one: Group) -> list[float]:
@@ -222,7 +229,7 @@ def _left_by_imports(one: Group, fork: Group | None) -> tuple[float, float]:
 
 def _fork(one: Group, fork: Group) -> Remedy:
     entry_s, fetch_s = _left_by_imports(one, None)
-    predicted = median(
+    predicted = _mean(
         sooner(trial, epoch, _plus(entry_s, partial(until_there, trial, epoch)))
         for trial in one.trials
         for epoch in range(len(trial.epochs))
