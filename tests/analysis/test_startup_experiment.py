@@ -207,6 +207,17 @@ def test_the_import_right_before_each_server_counts_for_more_than_the_one_before
     assert with_server.predicted_s == pytest.approx(without.predicted_s - 4.0)
 
 
+def test_one_slow_start_of_a_server_does_not_move_what_servers_cost():
+    machine, slow = Machine(), Machine(server_s=2.05)
+    preloading = [
+        one.trial(number, 1, "forkserver", preload=("torch",), repeat=number) for number, one in enumerate([machine, slow, machine])
+    ]
+    with_server = remedies_of([machine.trial(3, 1, "forkserver"), *preloading], "forkserver_preload")[1]
+    assert with_server.with_server
+    assert with_server.measured_s == pytest.approx(0.0)
+    assert with_server.agrees
+
+
 @pytest.mark.parametrize("unpickle_s", [0.1, 2.0])
 def test_where_starts_wait_for_the_workers_every_import_is_saved_and_not_the_first_alone(unpickle_s):
     machine = Machine(blocks=True, unpickle_s=unpickle_s)
