@@ -134,7 +134,10 @@ class EventLog:
         return ((SEGMENT_BYTES >> _RECORD_SHIFT) - 1 - left + base) & _SEQUENCE_MASK
 
     def _bind(self, place: _Place) -> None:
-        """Makes the hot functions, with everything that they touch in cells, and those that change what is in them."""
+        """Makes the hot functions, with everything that they touch in cells, and those that change what is in them.
+
+        What the three share is written out in each: a call costs a good part of what a record does.
+        """
         clock, take, shift = time.perf_counter_ns, next, _RECORD_SHIFT
         pack: Any = RECORD.pack_into
         progress_at_ns = _NEVER_NS if self._on_progress is None else 0

@@ -49,6 +49,6 @@ class Control:
         return cls(**{key: value for key, value in data.items() if key in known})
 
 
-def import_alone_s(controls: Sequence[Control], modules: Sequence[str]) -> float | None:
+def preload_cost_s(controls: Sequence[Control], modules: Sequence[str]) -> float | None:
     """Seconds by which a fork server that preloads starts later while nothing else runs; None where that was not measured."""
     return next((control.import_s for control in controls if control.modules == list(modules)), None)

@@ -84,7 +84,7 @@ def from_fetch_on(trial: TrialResult) -> float | None:
 
 
 def spared_imports(trial: TrialResult, epoch: int, worker: str, modules: Sequence[str]) -> float | None:
-    """Seconds that a worker spent on `modules` when it imported the script in an epoch; None where it did not, or is not known."""
+    """Seconds that a worker spent on importing `modules` in its start; None where it imported no script, or that is not known."""
     if trial.startup is None or not _phases(trial, epoch, worker, "main_import"):
         return None
     found = [

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from loaderscope.analysis.configs import enumerated
-from loaderscope.analysis.controls import Control, import_alone_s
+from loaderscope.analysis.controls import Control, preload_cost_s
 from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.sooner import Saved, from_fetch_on, loop_entry, sooner, spared_imports, until_there
@@ -161,8 +161,8 @@ def _preload(one: Group, other: Group, groups: Sequence[Group], controls: list[C
         for epoch in range(len(trial.epochs))
     )
     predicted = None if predicted is None else predicted + fetch_s
-    alone_s = _import_alone(groups, other, controls)
-    with_server = predicted - alone_s if predicted is not None and alone_s is not None else None
+    cost_s = _server_cost(groups, other, controls)
+    with_server = predicted - cost_s if predicted is not None and cost_s is not None else None
     measured = _start(one) - _start(other)
     server_starts, plain_starts = _server_starts(groups, other), _server_starts(groups, one)
     server_s = _quicker_half(server_starts) - _quicker_half(plain_starts)
@@ -193,11 +193,11 @@ def _server_starts(groups: Sequence[Group], one: Group) -> list[float]:
     return [server_seconds(trial, 0) for other in groups if other.kind == one.kind for trial in other.trials]
 
 
-def _import_alone(groups: Sequence[Group], one: Group, controls: list[Control]) -> float | None:
+def _server_cost(groups: Sequence[Group], one: Group, controls: list[Control]) -> float | None:
     """By how much servers that preload this start later without any loader: before each trial, else before all."""
     startups = [trial.startup for other in groups if other.kind == one.kind for trial in other.trials]
     beside = [startup.preload_import_s for startup in startups if startup is not None and startup.preload_import_s is not None]
-    return _quicker_half(beside) if beside else import_alone_s(controls, one.config.forkserver_preload or ())
+    return _quicker_half(beside) if beside else preload_cost_s(controls, one.config.forkserver_preload or ())
 
 
 def _quicker_half(seconds: Sequence[float]) -> float:
