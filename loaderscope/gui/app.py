@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import signal
 import socket
 import sys
@@ -17,6 +16,7 @@ from loaderscope import __version__
 from loaderscope.gui.main_window import MainWindow
 from loaderscope.gui.saving import SESSION_SUFFIX
 from loaderscope.gui.theme import apply_theme
+from loaderscope.resource_files import resource_folder
 from loaderscope.sweep.request import Request
 
 
@@ -65,7 +65,7 @@ def make_application() -> QApplication:
     application.setOrganizationName("loaderscope")
     application.setApplicationVersion(__version__)
     application.setDesktopFileName("loaderscope")
-    application.setWindowIcon(QIcon(str(importlib.resources.files("loaderscope.resources") / "icons" / "loaderscope.svg")))
+    application.setWindowIcon(QIcon(str(resource_folder() / "icons" / "loaderscope.svg")))
     return application
 
 

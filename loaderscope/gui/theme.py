@@ -10,14 +10,13 @@ Widgets ask for a variant with a dynamic property, so that no panel carries colo
 
 from __future__ import annotations
 
-import importlib.resources
 import string
-from pathlib import Path
 
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
 from loaderscope.gui.palette import DARK, LIGHT, PALETTES, Palette, contrast, luminance, text_on
+from loaderscope.resource_files import resource_folder
 
 __all__ = ["DARK", "LIGHT", "PALETTES", "Palette", "apply_theme", "contrast", "current_palette", "luminance", "set_variant", "text_on"]
 
@@ -189,7 +188,7 @@ def qt_palette(palette: Palette) -> QPalette:
 def style_sheet(palette: Palette) -> str:
     """The style sheet for a palette."""
     roles = {key: value for key, value in vars(palette).items() if isinstance(value, str)}
-    icons = Path(str(importlib.resources.files("loaderscope.resources"))) / "icons"
+    icons = resource_folder() / "icons"
     return _STYLE.substitute(
         roles,
         icons=icons.as_posix(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from pathlib import Path
 
+from loaderscope.resource_files import resource_folder
 from loaderscope.sweep.request import Axes, Request
 
 TARGET = "train_loader"
@@ -13,7 +13,7 @@ MOST_WORKERS = 4  # a demonstration should take half a minute on any machine
 
 def example_script(name: str = "photos.py") -> Path:
     """Where an example script lies on disk."""
-    return Path(str(importlib.resources.files("loaderscope.resources"))) / "examples" / name
+    return resource_folder() / "examples" / name
 
 
 def demo_request(usable_cpus: int) -> Request:

@@ -176,7 +176,7 @@ def run_headless(script, session):
 
 
 def run_live(display, script, session):
-    folder = session.parent  # in the source tree Python would find the package there, without its resources
+    folder = session.parent
     command = [sys.executable, "-c", LIVE, str(script), str(session)]
     subprocess.run(command, cwd=folder, env=display.environment(folder), capture_output=True, check=True)
 

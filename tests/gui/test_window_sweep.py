@@ -276,7 +276,7 @@ print(statuses, "torch" in sys.modules)
         capture_output=True,
         text=True,
         timeout=100,
-        cwd=tmp_path,  # in the source tree Python would find the package there, without its resources
+        cwd=tmp_path,
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
     )
     assert done.stdout.strip() == "['ok'] False", done.stdout + done.stderr

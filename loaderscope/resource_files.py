@@ -1,0 +1,12 @@
+"""Where the files lie that ship with the program: examples, icons, photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resource_folder() -> Path:
+    """The folder `resources`: inside the installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "resources"
+    return installed if installed.is_dir() else package.parent / "resources"
