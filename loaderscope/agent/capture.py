@@ -10,70 +10,86 @@ import ast
 import os
 import sys
 from types import FrameType
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence
 
-from . import made_loaders
+from . import guard, made_loaders
 from .errors import MAIN_GUARD, AgentError, Place, is_user_file
+from .look import Look
 from .script import AS_MODULE, AS_PROGRAM, Script
 
-_MAIN_THREAD = _thread.get_ident()
+_FIRST_THREAD = _thread.get_ident()
 
 
 class Captured(NamedTuple):
     """The iter() at which the script stands still.
 
-    `unguarded`: the line of a top level, the script's or that of a module that it imports, which leads here outside of a
-    main guard.
+    Attributes:
+        line: of the script, where it leads here.
+        place: the innermost line of the user's code.
+        unguarded: the line of a top level, the script's or that of a module that it imports, which leads here outside of a
+            main guard.
+        child_of: name of the script that started this process; None where it is the agent's own.
     """
 
     loader: Any
     number: int
     line: Optional[int]
+    place: Optional[Place]
     unguarded: Optional[Place]
+    child_of: Optional[str] = None
 
 
-def run_program(script: Script, number: int, serve: Callable[[Captured], None]) -> None:
-    """Runs the script as `__main__` up to the first iter() of the DataLoader `number` (from 0) and calls `serve` there.
+def run_program(script: Script, look: Look, serve: Callable[[Captured], NoReturn]) -> None:
+    """Runs the script as `__main__` up to the first iter() of the wanted DataLoader and calls `serve` there.
+
+    That may be in a forked child. Children that the script leaves behind at its end may still come to it.
 
     Raises:
         AgentError: the script ended or raised before.
     """
-    counter = made_loaders.IterationCounter()
-
-    def reached(loader: Any) -> None:
-        if counter.number_of(loader) == number:
-            made_loaders.on_iteration(None)
-            serve(_captured(script, loader, number))
-
-    made_loaders.on_iteration(reached)
-    wanted = "before it iterated %s" % _which(number)
+    _watch(script, look, serve)
+    wanted = "before it iterated %s" % _which(look.number)
     try:
         script.run(AS_PROGRAM, wanted)
+        left = guard.wait_for_idle_children()
     finally:
         made_loaders.on_iteration(None)
-    raise AgentError(
-        "unsupported",
-        "%s ended %s: it iterates %s" % (script.name, wanted, "none" if not counter.count else "%d in all" % counter.count),
-        script.path,
-    )
+    iterated = "none" if not look.passed else "%d in all" % look.passed
+    running = "" if not left else "; %d of the processes that it started still ran and had come to none" % left
+    raise AgentError("unsupported", "%s ended %s: it iterates %s%s" % (script.name, wanted, iterated, running), script.path)
 
 
-def run_module(script: Script, serve: Callable[[Captured], None]) -> None:
+def run_module(script: Script, look: Look, serve: Callable[[Captured], NoReturn]) -> None:
     """Runs the script as a module, its main block left out; at a top-level iter() calls `serve` from inside it.
 
     Raises:
         AgentError: the script raised or ended itself.
     """
-
-    def reached(loader: Any) -> None:
-        made_loaders.on_iteration(None)
-        serve(_captured(script, loader, 0))
-
-    made_loaders.on_iteration(reached)
+    _watch(script, look, serve)
     try:
         script.run(AS_MODULE, "while it was loaded")
     finally:
         made_loaders.on_iteration(None)
+
+
+def _watch(script: Script, look: Look, serve: Callable[[Captured], NoReturn]) -> None:
+    def reached(loader: Any) -> None:
+        if look.is_wanted(loader):
+            made_loaders.on_iteration(None)
+            serve(here(script, loader, look.number))
+
+    made_loaders.on_iteration(reached)
+
+
+def place_of_main() -> Optional[Place]:
+    """Where the main thread is in the user's code; None where it is not in any."""
+    return _place(list(_frames(sys._current_frames().get(_main_thread()))))
+
+
+def _main_thread() -> int:
+    """The thread in which the script runs; in a child that is another than the agent's."""
+    threading = sys.modules.get("threading")
+    return _FIRST_THREAD if threading is None else threading.main_thread().ident or _FIRST_THREAD
 
 
 def main_guard_error(script: Script, place: Place, start_method: str) -> AgentError:
@@ -104,12 +120,28 @@ def _asks_for_main(test: ast.expr, operator: type) -> bool:
     )
 
 
-def _captured(script: Script, loader: Any, number: int) -> Captured:
+def here(script: Script, loader: Any, number: int) -> Captured:
+    """The iter() from which this is called."""
     frames = list(_frames(sys._getframe(1)))
     lines = [frame.f_lineno for frame in frames if frame.f_code.co_filename == script.path]
-    if _thread.get_ident() != _MAIN_THREAD:  # which line started the thread is not known; where the main thread is now comes close
-        frames = list(_frames(sys._current_frames().get(_MAIN_THREAD)))
-    return Captured(loader, number, lines[0] if lines else None, _unguarded(script, frames))
+    place = _place(frames)
+    if _thread.get_ident() != _main_thread():  # which line started the thread is not known; where the main thread is now comes close
+        frames = list(_frames(sys._current_frames().get(_main_thread())))
+    return Captured(loader, number, lines[0] if lines else None, place, _unguarded(script, frames))
+
+
+def user_files(frame: Optional[FrameType]) -> List[str]:
+    """Files of the user's code from a frame outwards, the innermost first."""
+    return [frame.f_code.co_filename for frame in _frames(frame) if is_user_file(frame.f_code.co_filename)]
+
+
+def _place(frames: Sequence[FrameType]) -> Optional[Place]:
+    """The innermost line of the user's code."""
+    for frame in frames:
+        file = frame.f_code.co_filename
+        if is_user_file(file):
+            return Place(os.path.abspath(file), frame.f_lineno, frame.f_code.co_name)
+    return None
 
 
 def _frames(frame: Optional[FrameType]) -> Iterator[FrameType]:

@@ -9,22 +9,33 @@ import socket
 import sys
 import time
 from _queue import SimpleQueue  # the C type: the module `queue` need not be loaded before the user's code
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Mapping
 
 from .messages import ADDRESS_VARIABLE, MAX_LINE_BYTES, PROTOCOL, TOKEN_VARIABLE, ProtocolError, decode, encode
 
 _RECEIVE_BYTES = 65536
+
+Answer = Callable[[], Dict[str, Any]]
 
 
 class Connection:
     """A line-wise connection to the app.
 
     A thread of its own reads, so that the end of the connection is noticed while the main thread runs a script or a
-    trial. Only the main thread sends.
+    trial, and answers at once what can be answered meanwhile.
     """
 
-    def __init__(self, host: str, port: int, on_end: Callable[[], None]) -> None:
-        """Dials the app; `on_end` is called from the reading thread when the connection ends, for whatever reason."""
+    def __init__(self, host: str, port: int, on_end: Callable[[], None], answers: Mapping[str, Answer]) -> None:
+        """Dials the app.
+
+        Args:
+            host: of the app.
+            port: of the app.
+            on_end: called from the reading thread when the connection ends, for whatever reason.
+            answers: by type, what gives the answers that do not wait for the main thread.
+        """
+        self._answers = answers
+        self._sends = _thread.allocate_lock()
         self._socket = socket.create_connection((host, port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._messages: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
@@ -39,7 +50,8 @@ class Connection:
     def send(self, message: Dict[str, Any]) -> None:
         """Sends one message; does not come back from a connection that has ended."""
         try:
-            self._socket.sendall(encode(message))
+            with self._sends:
+                self._socket.sendall(encode(message))
         except OSError:
             self._on_end()
 
@@ -58,7 +70,12 @@ class Connection:
                 if len(pending) > MAX_LINE_BYTES:
                     break
                 for line in lines:
-                    self._messages.put(decode(line))
+                    message = decode(line)
+                    answer = self._answers.get(message["type"])
+                    if answer is None:
+                        self._messages.put(message)
+                    else:
+                        self.send(answer())
         except (OSError, ProtocolError):
             pass  # a connection that broke or talks nonsense ends the agent like one that was closed
         finally:
@@ -72,8 +89,8 @@ class Connection:
             pass
 
 
-def dial(on_end: Callable[[], None]) -> Connection:
-    """The connection to the app that started this process, greeted with the one-time token.
+def dial(on_end: Callable[[], None], answers: Mapping[str, Answer]) -> Connection:
+    """The connection to the app that the environment names, greeted with the one-time token; see `Connection`.
 
     Token and address are taken out of the environment, so that the user's code and its children never see them.
 
@@ -86,7 +103,7 @@ def dial(on_end: Callable[[], None]) -> Connection:
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit():
         raise ProtocolError("%s must hold host:port of the app that starts the agent" % ADDRESS_VARIABLE)
-    connection = Connection(host, int(port), on_end)
+    connection = Connection(host, int(port), on_end, answers)
     connection.send(
         {
             "type": "hello",

@@ -12,11 +12,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Dict, Iterable, Set, Tuple
+import time
+from typing import Dict, Iterable, List, Set, Tuple
 
+from . import leftovers
 from .messages import MARK_VARIABLE
 
 _ROUNDS = 20
+_IDLE_S = 2.0
+_LOOK_S = 0.1
 _MARK = os.environ.get(MARK_VARIABLE, "")  # read once: the user's code may change its environment
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _CLEANERS = (b"multiprocessing.resource_tracker", b"multiprocessing/resource_tracker", b"torch_shm_manager")
@@ -35,32 +39,81 @@ def become_subreaper() -> None:
         pass  # a libc without prctl; the mark still finds every process
 
 
-def kill_tree() -> None:
-    """Kills every process that this one started, directly or not, in rounds until none is found."""
+def kill_tree(parents_too: bool = False) -> List[int]:
+    """Kills every process that this one started, directly or not, in rounds until none is found.
+
+    All are stopped from the root downwards before the first is killed: no parent sees its child end and runs on.
+
+    Args:
+        parents_too: whether those of its parents are killed, too, that carry the mark.
+
+    Returns:
+        whom it has killed.
+    """
     if sys.platform == "win32":
-        return
-    killed: Set[int] = set()
+        return []
+    killed: List[int] = []
     for _ in range(_ROUNDS):
-        found = _started_processes() - killed
-        if not found:
-            return
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        killed |= found
+        stopped: List[int] = []
+        while fresh := [pid for pid in _started_processes(parents_too) if pid not in stopped and pid not in killed]:
+            for pid in fresh:
+                _signal(pid, signal.SIGSTOP)
+            stopped += fresh
+        if not stopped:
+            break
+        sockets = leftovers.bound_sockets(stopped)
+        for pid in stopped:
+            _signal(pid, signal.SIGKILL)
+        leftovers.remove_sockets(sockets)
+        killed += stopped
+    return killed
 
 
-def _started_processes() -> Set[int]:
+def wait_for_idle_children() -> int:
+    """Waits while any process below this one computes, so that it may still come to something; how many are left.
+
+    Only on Linux: elsewhere it returns 0 at once.
+    """
+    if not sys.platform.startswith("linux"):
+        return 0
+    used: Dict[int, int] = {}
+    grew_at = time.monotonic()
+    while True:
+        left = _started_processes(parents_too=False)
+        now = {pid: _cpu_ticks(pid) for pid in left}
+        if any(ticks > used.get(pid, -1) for pid, ticks in now.items()):
+            grew_at = time.monotonic()
+        used = now
+        if not left or time.monotonic() - grew_at > _IDLE_S:
+            return len(left)
+        time.sleep(_LOOK_S)
+
+
+def _cpu_ticks(pid: int) -> int:
+    stat = _read("/proc/%d/stat" % pid)
+    fields = stat[stat.rindex(b")") + 2 :].split() if b")" in stat else []
+    return int(fields[11]) + int(fields[12]) if len(fields) > 12 else 0
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _started_processes(parents_too: bool) -> List[int]:
+    """Parents before their children."""
     entry = ("%s=%s" % (MARK_VARIABLE, _MARK)).encode() if _MARK else b""
     if sys.platform.startswith("linux"):
         parents, marked, cleaners = _linux_processes(entry)
     else:
         parents, marked, cleaners = _ps_processes(entry)
     own = os.getpid()
-    protected = {own} | cleaners | set(_ancestors(own, parents))
-    return (_descendants(own, parents) | marked) - protected
+    above = set(_ancestors(own, parents))
+    protected = {own} | cleaners | (above - marked if parents_too else above)
+    found = (_descendants(own, parents) | marked) - protected
+    return sorted(found, key=lambda pid: len(list(_ancestors(pid, parents))))
 
 
 def _descendants(root: int, parents: Dict[int, int]) -> Set[int]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-import types
-from importlib.machinery import ModuleSpec
-from typing import Any, Callable, Dict, Optional, Sequence
 
-Callback = Callable[[types.ModuleType], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a child of the script has this module loaded before anything else: see `look`
+    import types
+    from importlib.machinery import ModuleSpec
+    from typing import Any, Callable, Dict, Optional, Sequence
+
+    Callback = Callable[[types.ModuleType], None]
 
 
 class _Finder:
     """A finder in front of all others that lets them find and only adds a call after the module was executed."""
 
     def __init__(self) -> None:
-        self.waiting: Dict[str, Callback] = {}
+        self.waiting: "Dict[str, Callback]" = {}
 
     def find_spec(self, name: str, path: Optional[Sequence[str]] = None, target: Any = None) -> Optional[ModuleSpec]:
         callback = self.waiting.get(name)

@@ -7,10 +7,9 @@ leaves the object as it is; `__iter__` is wrapped on DataLoader and on every sub
 from __future__ import annotations
 
 import functools
-import os
 import types
 import weakref
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from .import_hook import when_imported
 
@@ -27,15 +26,11 @@ class Making(NamedTuple):
 
 _makings: Dict[int, Tuple["weakref.ref[Any]", Making]] = {}  # by id: a subclass may define __eq__ and be unhashable
 _on_iter: Optional[Callable[[Any], None]] = None
-_installed_pid: Optional[int] = None
 
 
 def install() -> None:
     """Watches DataLoaders from the moment on when torch's module of them is imported."""
-    global _installed_pid
-    if _installed_pid is None:
-        _installed_pid = os.getpid()
-        when_imported("torch.utils.data.dataloader", _patch)
+    when_imported("torch.utils.data.dataloader", _patch)
 
 
 def making_of(loader: Any) -> Optional[Making]:
@@ -45,7 +40,10 @@ def making_of(loader: Any) -> Optional[Making]:
 
 
 def on_iteration(callback: Optional[Callable[[Any], None]]) -> None:
-    """From now on calls `callback(loader)` in this process at the start of every iter(loader); None ends that."""
+    """From now on calls `callback(loader)` at the start of every iter(loader), in forked children, too; None ends that.
+
+    Not in a worker of a loader: what is iterated there is its dataset's own business.
+    """
     global _on_iter
     _on_iter = callback
 
@@ -88,7 +86,7 @@ def _wrap_iter(cls: Any) -> None:
 
     @functools.wraps(original)
     def watched_iter(self: Any) -> Any:
-        if _on_iter is not None and os.getpid() == _installed_pid:
+        if _on_iter is not None and not _in_worker():
             _on_iter(self)
         return original(self)
 
@@ -96,26 +94,14 @@ def _wrap_iter(cls: Any) -> None:
     cls.__iter__ = watched_iter
 
 
+def _in_worker() -> bool:
+    from torch.utils.data import get_worker_info
+
+    return get_worker_info() is not None
+
+
 def iterates_its_own_way(loader: Any) -> bool:
     """Whether the loader's class has an `__iter__` of its own, which may give other batches than torch's."""
     from torch.utils.data import DataLoader
 
     return next(cls for cls in type(loader).__mro__ if "__iter__" in vars(cls)) is not DataLoader
-
-
-class IterationCounter:
-    """Counts the different loaders that a script iterates, each at its first iter()."""
-
-    def __init__(self) -> None:
-        self._seen: List[Any] = []  # kept alive, so that no id comes twice
-
-    def number_of(self, loader: Any) -> int:
-        """The loader's number, counted from 0; -1 for a loader that was iterated before."""
-        if any(loader is seen for seen in self._seen):
-            return -1
-        self._seen.append(loader)
-        return len(self._seen) - 1
-
-    @property
-    def count(self) -> int:
-        return len(self._seen)

@@ -14,6 +14,7 @@ app asks and the agent answers, one request at a time. The end of the connection
     probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
     weigh {}                                   weighed {parts: [SentPart]} | failed {error}   (pickles the user's data: likewise)
     clock {}                                   clock {clock_ns}
+    where {}                                   where {place: {file, line, function} | null}   (at once, whatever is asked beside it)
     trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
     exit {}                                    (ends)
 
@@ -21,7 +22,9 @@ app asks and the agent answers, one request at a time. The end of the connection
 `imports` = the top-level modules that the script's load imported, those of 20 ms and more, heaviest first;
 `within` = the one of them that imported it; `beside_script`: whether it is only found in the script's folder.
 `SentPart`: see `analysis.results`. `error` = ErrorInfo.to_json().
-With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`.
+With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`. Where that is in a child of
+the script, the child reports in `FOLDER_VARIABLE` and stands still (`agent/standstill.py`); continued, it dials and greets like an
+agent, sends `loaded`, and answers all further requests.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from typing import Any, Dict, List, Optional, Tuple
 PROTOCOL = 1
 TOKEN_VARIABLE = "LOADERSCOPE_TOKEN"  # removed from the agent's environment before the user's code runs
 ADDRESS_VARIABLE = "LOADERSCOPE_ADDRESS"  # host:port, likewise
+FOLDER_VARIABLE = "LOADERSCOPE_FOLDER"  # of the agent's own temporary files, likewise; the app makes and removes it
 MARK_VARIABLE = "LOADERSCOPE_MARK"  # stays: by it every process of a trial is found
 MAX_LINE_BYTES = 16 * 1024 * 1024
 

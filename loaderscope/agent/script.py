@@ -58,6 +58,23 @@ class Script:
             raise AgentError(type(error).__name__, "%s is no Python script: %s" % (self.name, error), self.path, 1) from None
         self.module: Optional[types.ModuleType] = None
 
+    @classmethod
+    def running(cls, files: Sequence[str]) -> Script:
+        """The script that this process runs already; where Python was given a command in its place, the outermost file of the user's.
+
+        Args:
+            files: of the user's code that runs, the innermost first.
+
+        Raises:
+            AgentError: there is none, or it cannot be read.
+        """
+        main = sys.modules[AS_PROGRAM]
+        path = getattr(main, "__file__", None) or (files[-1] if files else "")
+        script = cls(path)
+        same = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == path)
+        script.module = main if getattr(main, "__file__", None) else next(same, main)
+        return script
+
     @property
     def folder(self) -> str:
         return os.path.dirname(self.path)

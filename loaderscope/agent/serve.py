@@ -7,16 +7,34 @@ import multiprocessing
 import os
 import sys
 import time
-from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional
+from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional, Set
 
-from . import attach, capture, consumers, failures, guard, instrument, loaders, made_loaders, targets, trials, weigh
+from . import (
+    attach,
+    capture,
+    consumers,
+    failures,
+    guard,
+    instrument,
+    leftovers,
+    loaders,
+    look,
+    made_loaders,
+    standstill,
+    targets,
+    trials,
+    weigh,
+)
 from .connection import Connection, dial
-from .errors import UNSUPPORTED, AgentError, describe
+from .errors import UNSUPPORTED, AgentError, Place, describe
 from .import_timer import ImportTimer
-from .messages import TrialConfig, TrialOrder
+from .messages import FOLDER_VARIABLE, TrialConfig, TrialOrder
 from .script import Script
 
 Message = Dict[str, Any]
+
+_LONGEST_FOLDER = 80
+"""Bytes. The path of a socket in it has some 18 more, and the system allows 104 to 108 in all."""
 
 
 def main(loaded_at_start: AbstractSet[str]) -> None:
@@ -27,16 +45,66 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
     """
     guard.become_subreaper()
     instrument.declare_own_threads(1)
-    agent = Agent(dial(_end_with_tree), loaded_at_start)
+    folder = os.environ.pop(FOLDER_VARIABLE, "")
+    _keep_sockets_in(folder)
+    agent = Agent(dial(_end_after_app, _ANSWERS), folder, loaded_at_start)
     agent.serve()
 
 
-def _end_with_tree(status: int = 1) -> NoReturn:
+def serve_in_child(loader: Any, wanted: look.Look) -> NoReturn:
+    """In a child that the script has spawned, at the wanted loader's iter(): stands still there, then serves the app."""
+    agent = Agent(None, wanted.folder, frozenset())
+    try:
+        script = Script.running(capture.user_files(sys._getframe(1)))
+        captured = capture.here(script, loader, wanted.number)
+    except AgentError as error:
+        agent.refuse_inside(error, loader)
+    agent.take_script(script)
+    agent.serve_inside(captured)
+
+
+def _where() -> Message:
+    place = capture.place_of_main()
+    return {"type": "where", "place": None if place is None else place._asdict()}
+
+
+_ANSWERS = {"where": _where}
+
+
+def _keep_sockets_in(folder: str) -> None:
+    """Has multiprocessing put its sockets into the agent's folder, which is removed whatever ends the processes that made them."""
+    if folder and len(folder) <= _LONGEST_FOLDER:
+        multiprocessing.current_process()._config.setdefault("tempdir", folder)  # type: ignore[attr-defined]
+
+
+_is_child = False
+"""Whether this process serves as a child of the script. Its parents then end with it: they would take its end for a training's."""
+
+
+def _end_with_tree(status: int) -> NoReturn:
     """Ends the tree, then this process, at once: no atexit handler, no finalizer, nothing of the script runs on."""
     try:
-        guard.kill_tree()
+        guard.kill_tree(parents_too=_is_child)
     finally:
         os._exit(status)
+
+
+def _end_after_app() -> NoReturn:
+    """The connection has ended without a word, so the app has: what it would have removed is removed here."""
+    try:
+        pids = {os.getpid(), *guard.kill_tree(parents_too=_is_child)}
+        for folder in _folders:
+            pids |= leftovers.pids_of_logs(folder)
+        leftovers.remove_shared_memory(pids, _began_unix_s)
+        for folder in _folders:
+            leftovers.remove_folder(folder)
+    finally:
+        os._exit(1)
+
+
+_began_unix_s = time.time()
+_folders: Set[str] = set()
+"""Temporary folders of the app that it can no longer remove when it was killed: the agent's, and the run's."""
 
 
 def _wait_for_ever() -> NoReturn:
@@ -52,16 +120,27 @@ def _wait_for_ever() -> NoReturn:
 class Agent:
     """Answers the app's requests; see `messages` for what each means."""
 
-    def __init__(self, connection: Connection, loaded_at_start: AbstractSet[str]) -> None:
+    def __init__(self, connection: Optional[Connection], folder: str, loaded_at_start: AbstractSet[str]) -> None:
+        """Takes charge of this process.
+
+        Args:
+            connection: to the app; None in a child of the script, which has none yet.
+            folder: of temporary files; empty where the app gave none.
+            loaded_at_start: see `main`.
+        """
         self._connection = connection
+        self._pid = os.getpid()
+        self._folder = folder
         self._loaded_at_start = loaded_at_start
+        if folder:
+            _folders.add(folder)
         self._script: Optional[Script] = None
         self._captured: Optional[capture.Captured] = None
         self._feed: Optional[trials.Feed] = None
         self._unread: Optional[weigh.Unread] = None
         self._imports = ImportTimer()
 
-    def serve(self) -> None:
+    def serve(self) -> NoReturn:
         """Answers requests for ever; also called from inside an iter() of the script."""
         handlers: Dict[str, Callable[[Message], Message]] = {
             "load": self._load,
@@ -71,9 +150,11 @@ class Agent:
             "clock": lambda message: {"type": "clock", "clock_ns": time.perf_counter_ns()},
             "trial": self._trial,
         }
+        connection = self._connection
+        assert connection is not None
         while True:
             try:
-                message = self._connection.receive()
+                message = connection.receive()
             except KeyboardInterrupt:  # Ctrl-C reaches every process of a terminal; nothing of the script may run on
                 _end_with_tree(130)
             kind = message["type"]
@@ -90,36 +171,63 @@ class Agent:
             except BaseException as error:  # the border to the user's code: all that it raises becomes an answer
                 answer = {"type": "failed", "error": describe(error).to_json()}
             _flush()
-            self._connection.send(answer)
+            connection.send(answer)
+
+    def take_script(self, script: Script) -> None:
+        """Takes a script that runs already."""
+        self._script = script
 
     def _load(self, message: Message) -> Message:
         script = self._script = Script(message["script"])
         script.enter(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
         made_loaders.install()
         number = message.get("capture")
+        wanted = look.begin(script.name, int(number or 0), self._folder)
         try:
             with self._imports:
                 if number is None:
-                    capture.run_module(script, self._serve_inside)
+                    capture.run_module(script, wanted, self.serve_inside)
                 else:
-                    capture.run_program(script, int(number), self._serve_inside)
+                    capture.run_program(script, wanted, self.serve_inside)
         finally:
             if self._captured is not None:  # a thread of the script came to the loader, and the requests are served from there
                 _wait_for_ever()
+            look.end()
         return self._loaded(script)
 
-    def _serve_inside(self, captured: capture.Captured) -> None:
-        """Goes on from inside the script's iter(); never returns."""
+    def serve_inside(self, captured: capture.Captured) -> NoReturn:
+        """Goes on from inside the script's iter(), which may be that of a child."""
+        script = self._script
+        assert script is not None
         self._imports.stop()
+        if self._connection is None or os.getpid() != self._pid:
+            self._stand_still(captured.place, captured.loader)
+            captured = captured._replace(child_of=os.environ.get(look.SCRIPT_VARIABLE) or script.name)
+        look.end()
         self._captured = captured
-        assert self._script is not None
         try:
-            answer = self._loaded(self._script)
+            answer = self._loaded(script)
         except Exception as error:
             answer = {"type": "failed", "error": describe(error).to_json()}
         _flush()
+        assert self._connection is not None
         self._connection.send(answer)
         self.serve()
+
+    def refuse_inside(self, error: AgentError, loader: Any) -> NoReturn:
+        """Stands still in a child of which no script is known, and tells that when the app wants to be served from it."""
+        self._stand_still(None, loader)
+        assert self._connection is not None
+        self._connection.send({"type": "failed", "error": error.info.to_json()})
+        self.serve()
+
+    def _stand_still(self, place: Optional[Place], loader: Any) -> None:
+        """In a child: until the app wants to be served from here."""
+        global _is_child
+        standstill.stand_still(self._folder, place, loader)
+        _is_child = True
+        guard.become_subreaper()
+        self._connection = dial(_end_after_app, _ANSWERS)
 
     def _loaded(self, script: Script) -> Message:
         found = targets.discover(script, self._captured)
@@ -148,6 +256,7 @@ class Agent:
 
     def _trial(self, message: Message) -> Message:
         order = TrialOrder.from_json(message["trial"])
+        _folders.add(os.path.dirname(order.log_dir))
         feed = self._attached()
         config = order.config
         if self._captured is not None and self._captured.unguarded is not None and _starts_processes(config) and self._script is not None:

@@ -92,7 +92,19 @@ def captured_target(captured: Captured) -> Target:
 
 
 def standing_still(captured: Captured) -> str:
-    """What follows from a loader that is iterated while the script is only loaded; empty if it stands below a main guard."""
+    """What follows from where the loader is iterated: in a child of the script, outside of a main guard; empty if from neither."""
+    return " ".join(filter(None, (_in_child(captured), _unguarded(captured))))
+
+
+def _in_child(captured: Captured) -> str:
+    if captured.child_of is None:
+        return ""
+    place = captured.place
+    where = "" if place is None else " (%s:%d)" % (os.path.basename(place.file), place.line)
+    return "%s iterates it in a process that it starts%s: the trials run in that process." % (captured.child_of, where)
+
+
+def _unguarded(captured: Captured) -> str:
     if captured.unguarded is None:
         return ""
     return (

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,16 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import loaderscope.agent
-from loaderscope.agent import messages
+from loaderscope.agent import messages, standstill
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.output import OutputLine, OutputReader
 from loaderscope.sweep.reaper import Reaper, create_reaper
+from loaderscope.sweep.scratch import make_folder
 
 AGENT_DIR = Path(loaderscope.agent.__file__).parent
 START_TIMEOUT_S = 30.0
 TICK_S = 0.1
 _GREETING_BYTES = 64 * 1024
 _EXIT_TIMEOUT_S = 1.0
+_WHERE_TIMEOUT_S = 2.0
 _LAST_OUTPUT_S = 0.5
 _CLOCK_ROUNDS = 5
 _OBSERVE_S = 1.0
@@ -92,6 +95,7 @@ class AgentProcess:
     """A running agent. Requests are serial and come from one thread.
 
     Attributes:
+        folder: of its temporary files.
         hello: the agent's greeting (pid, python, executable, platform).
         clock: how its clock relates to ours.
     """
@@ -113,11 +117,13 @@ class AgentProcess:
         self._connection: socket.socket | None = None
         self._closed = False
         self._observed = 0.0
+        self._replaced_connections: list[socket.socket] = []
+        self.folder = make_folder()
         self.reaper: Reaper = create_reaper()
         token = secrets.token_hex(32)
         try:
             with socket.create_server(("127.0.0.1", 0)) as listener:
-                self._process = self._start(python, cwd, listener.getsockname()[1], token)
+                self._process = self._start(python, cwd, _address(listener), token)
                 self._output = [
                     OutputReader(pipe, stream)
                     for pipe, stream in ((self._process.stdout, "stdout"), (self._process.stderr, "stderr"))
@@ -153,6 +159,64 @@ class AgentProcess:
         self._send(message)
         return self._receive(None if timeout_s is None else time.monotonic() + timeout_s, tick, str(message["type"]))
 
+    def go_on_in_child(self, pid: int, timeout_s: float, tick: Tick | None = None) -> dict[str, Any]:
+        """Has a child of the script that stands still serve from now on; the agent itself goes on waiting for it.
+
+        Args:
+            pid: of the child.
+            timeout_s: how long its first answer may take.
+            tick: see `request`.
+
+        Returns:
+            its answer to the `load` that the agent was asked for.
+
+        Raises:
+            AgentError: see `request`.
+        """
+        token = secrets.token_hex(32)
+        deadline = time.monotonic() + timeout_s
+        if self._connection is not None:
+            self._replaced_connections.append(self._connection)
+        self._buffer = b""
+
+        def wake() -> None:  # again and again: it may have read that there is no order, and not yet stopped
+            self.reaper.resume(pid)
+            if tick is not None:
+                tick()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            standstill.write_whole(str(self.folder / f"{pid}{standstill.ORDER_SUFFIX}"), {"address": _address(listener), "token": token})
+            self.hello = self._accept(listener, token, deadline, wake)
+        self._send({"type": "welcome", "protocol": messages.PROTOCOL})
+        answer = self._receive(deadline, tick, "load")
+        self.clock = self._check_clock(tick)
+        return answer
+
+    def wait_a_moment(self, tick: Tick) -> None:
+        """Waits for about 0.1 s in which nothing can be asked, and calls `tick`.
+
+        Raises:
+            AgentDiedError: the process has ended.
+        """
+        try:
+            status = self._process.wait(TICK_S)
+        except subprocess.TimeoutExpired:
+            tick()
+        else:
+            raise AgentDiedError(f"the script's process (pid {self._process.pid}) {exit_in_words(status)}", self.output_tail())
+
+    def where(self) -> tuple[str, int, str] | None:
+        """File, line and function at which the script stands now, while a request is not answered; None if it does not tell."""
+        try:
+            self._send({"type": "where"})
+            deadline = time.monotonic() + _WHERE_TIMEOUT_S
+            while (answer := self._receive(deadline, None, "where"))["type"] != "where":
+                pass
+        except AgentError:
+            return None
+        place = answer["place"]
+        return None if place is None else (str(place["file"]), int(place["line"]), str(place["function"]))
+
     def drain_output(self) -> list[OutputLine]:
         """What the agent and its children printed since the last call, oldest first."""
         return sorted((line for reader in self._output for line in reader.drain()), key=lambda line: line.time_ns)
@@ -187,15 +251,18 @@ class AgentProcess:
             except (OSError, subprocess.TimeoutExpired):
                 pass
         self.kill_tree()
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, *self._replaced_connections):
+            if connection is not None:
+                connection.close()
         self.reaper.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
         for reader in getattr(self, "_output", ()):
             reader.join(_LAST_OUTPUT_S)
 
-    def _start(self, python: str, cwd: str | None, port: int, token: str) -> subprocess.Popen[bytes]:
+    def _start(self, python: str, cwd: str | None, address: str, token: str) -> subprocess.Popen[bytes]:
         environment = interpreter_environment(python)
-        environment[messages.ADDRESS_VARIABLE] = f"127.0.0.1:{port}"
+        environment[messages.ADDRESS_VARIABLE] = address
+        environment[messages.FOLDER_VARIABLE] = str(self.folder)
         environment[messages.TOKEN_VARIABLE] = token
         environment[messages.MARK_VARIABLE] = self.reaper.mark
         environment["PYTHONUNBUFFERED"] = "1"  # so that output is seen when it is printed
@@ -340,6 +407,10 @@ class AgentProcess:
         assert best is not None
         offset, _, width = best
         return ClockCheck(0 if abs(offset) <= width // 2 + 1 else offset, width // 2)
+
+
+def _address(listener: socket.socket) -> str:
+    return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def _greeting(data: bytes, token: str) -> dict[str, Any] | None:

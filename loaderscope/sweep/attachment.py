@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import time
 from typing import Any
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
@@ -16,6 +18,7 @@ from loaderscope.sweep.agent_process import (
     default_python,
 )
 from loaderscope.sweep.request import Request
+from loaderscope.sweep.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
 
 CAPTURED = "captured:"
 
@@ -83,10 +86,10 @@ def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
 
 
 def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loaded:
-    """Has the agent load the script.
+    """Has the agent load the script; where that iterates its loader in a child, the agent from then on is that child.
 
     Raises:
-        SweepError: the script raises, ends itself, or does not come to an end.
+        SweepError: the script raises, ends itself, does not come to an end, or iterates its loader in several children.
     """
     number = request.target.removeprefix(CAPTURED) if request.target is not None and request.target.startswith(CAPTURED) else ""
     message = {
@@ -97,7 +100,7 @@ def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loa
         "capture": int(number) if number.isdigit() else None,
         "arguments": dict(request.arguments),
     }
-    answer = _ask(agent, message, "loaded", request, tick, f"{request.script} was not loaded")
+    answer = _checked(agent, _load_or_find_child(agent, request, message, tick), "loaded")
     targets = [Target.from_json(target) for target in answer["targets"]]
     environment = {**(answer.get("environment") or {}), "script_imports": answer.get("imports") or []}
     return Loaded(targets, bool(answer.get("has_step")), environment)
@@ -190,16 +193,79 @@ def error_info(error: AgentError) -> ErrorInfo:
     return ErrorInfo("agent-died", f"{error}.")
 
 
+def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str, Any], tick: Tick | None) -> dict[str, Any]:
+    """The answer to `load`, of the agent or of the one child in which the script iterates its loader."""
+    watch = ChildWatch(agent)
+    deadline = time.monotonic() + request.load_timeout_s
+
+    def tick_and_look() -> None:
+        if tick is not None:
+            tick()
+        watch.look()
+
+    what = f"{request.script} was not loaded" if message["capture"] is None else f"{request.script} has iterated no DataLoader"
+    try:
+        try:
+            return agent.request(message, request.load_timeout_s, tick_and_look)
+        except AgentDiedError:
+            if not agent.alive:
+                raise
+            while time.monotonic() < deadline:  # the script has put another program in its own place (exec): it may still report
+                agent.wait_a_moment(tick_and_look)
+            raise
+    except ChildrenFoundError as found:
+        if found.count > 1:
+            raise SweepError(_several_children(request, found.held, found.count)) from found
+        try:
+            return agent.go_on_in_child(found.held[0].pid, request.load_timeout_s, tick)
+        except AgentError as error:
+            raise SweepError(error_info(error), agent.output_tail()) from error
+    except UnwatchedChildError as found:
+        sentence = (
+            f"{os.path.basename(request.script)} starts a process into which Loaderscope cannot look ({found.command}); it was ended "
+            "before it could train. Start it without -I, -E and -S, or give what it runs as the script."
+        )
+        raise SweepError(ErrorInfo("unsupported", sentence, agent.output_tail(), request.script)) from found
+    except AgentTimeoutError as error:
+        raise SweepError(_timed_out(agent, request, what, agent.where()), agent.output_tail()) from error
+    except AgentError as error:
+        raise SweepError(error_info(error), agent.output_tail()) from error
+
+
+def _several_children(request: Request, held: list[HeldChild], count: int) -> ErrorInfo:
+    first = held[0]
+    script = os.path.basename(request.script)
+    where = "" if first.file is None else f" ({os.path.basename(first.file)}:{first.line}, in {first.function})"
+    reached = "that each iterate a loader" if len(held) == count else f"of which {len(held)} had come to a loader"
+    sentence = (
+        f"{script} starts {count} processes {reached}{where}; they were stopped there and ended, nothing was trained. "
+        "Loaderscope measures one loader at a time: have the script start one process, or name its dataset as the target (--target)."
+    )
+    return ErrorInfo("unsupported", sentence, "", first.file, first.line)
+
+
+def _timed_out(agent: AgentProcess, request: Request, what: str, place: tuple[str, int, str] | None) -> ErrorInfo:
+    sentence = f"{what} in {request.load_timeout_s:g} s (--load-timeout)"
+    if place is None:
+        return ErrorInfo("hung", f"{sentence}.", agent.output_tail(), request.script)
+    file, line, function = place
+    within = "" if function.startswith("<") else f", in {function}"
+    return ErrorInfo("hung", f"{sentence}; it is at {os.path.basename(file)}, line {line}{within}.", agent.output_tail(), file, line)
+
+
 def _ask(  # noqa: PLR0917
     agent: AgentProcess, message: dict[str, Any], expected: str, request: Request, tick: Tick | None, what: str
 ) -> dict[str, Any]:
     try:
         answer = agent.request(message, request.load_timeout_s, tick)
     except AgentTimeoutError as error:
-        sentence = f"{what} within {request.load_timeout_s:g} s (--load-timeout)."
-        raise SweepError(ErrorInfo("hung", sentence, agent.output_tail(), request.script), agent.output_tail()) from error
+        raise SweepError(_timed_out(agent, request, what, agent.where()), agent.output_tail()) from error
     except AgentError as error:
         raise SweepError(error_info(error), agent.output_tail()) from error
+    return _checked(agent, answer, expected)
+
+
+def _checked(agent: AgentProcess, answer: dict[str, Any], expected: str) -> dict[str, Any]:
     if answer["type"] == "failed":
         info = ErrorInfo.from_json(answer["error"])
         raise SweepError(info, agent.output_tail() if info.kind == "SystemExit" else "")

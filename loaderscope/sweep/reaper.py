@@ -18,6 +18,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import psutil
@@ -44,8 +45,23 @@ class Reaper(Protocol):
         """Looks who belongs to the agent now; called now and then, so that whoever gets away later is known."""
         ...
 
+    def remember(self, pids: Iterable[int]) -> None:
+        """Takes note of processes that belonged to the agent; what they left in shared memory is removed with it."""
+        ...
+
+    def stop(self, pid: int) -> None:
+        """Has a process of the agent stand still, where the system can do that; it can still be killed."""
+        ...
+
+    def resume(self, pid: int) -> None:
+        """Lets a process of the agent that stands still go on."""
+        ...
+
     def kill(self) -> int:
-        """Kills everything that is left of the agent, itself included, and waits until it is gone; how many there were."""
+        """Kills everything that is left of the agent, itself included, and waits until it is gone; how many there were.
+
+        No parent sees its child end and runs on, and what the killed ones cannot remove any more is removed for them.
+        """
         ...
 
     def close(self) -> None:

@@ -8,14 +8,19 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from loaderscope.agent import leftovers
 from loaderscope.agent.messages import MARK_VARIABLE
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _GONE_TIMEOUT_S = 10.0
-_CLEANERS = (b"multiprocessing.resource_tracker", b"multiprocessing/resource_tracker", b"torch_shm_manager")
-"""They give shared memory and semaphores back to the system and end by themselves, once their last client has ended."""
+_CLEANERS = (b"multiprocessing.resource_tracker", b"multiprocessing/resource_tracker")
+"""They give shared memory and semaphores back to the system and end by themselves, as soon as their last client has ended.
+
+So does torch_shm_manager, but two seconds later: what it would remove is removed here.
+"""
 _CLEANERS_TIMEOUT_S = 1.0
 _HANDED_OVER_TIMEOUT_S = 1.5
 
@@ -126,6 +131,8 @@ class LinuxReaper:
         self.mark = mark
         self._agent: subprocess.Popen[bytes] | None = None
         self._known: dict[int, int] = {}  # pid -> start time, of everyone ever seen to belong here
+        self._remembered: set[int] = set()
+        self._began_unix_s = time.time()
         self._closed = False
         self._lock = threading.Lock()
         _hold_subreaper(+1)
@@ -150,11 +157,20 @@ class LinuxReaper:
                         self._known[pid] = entry.start_ticks
                         pending.append(pid)
 
+    def remember(self, pids: Iterable[int]) -> None:
+        self._remembered.update(pids)
+
+    def stop(self, pid: int) -> None:
+        _signal(pid, signal.SIGSTOP)
+
+    def resume(self, pid: int) -> None:
+        _signal(pid, signal.SIGCONT)
+
     def kill(self) -> int:
         killed: set[int] = set()
         began = time.monotonic()
         with self._lock:
-            self._stop_agent()
+            sockets = leftovers.bound_sockets(self._stop_all())
             pause_s = 0.002
             while (waited_s := time.monotonic() - began) < _GONE_TIMEOUT_S:
                 members = self._members(process_table())
@@ -169,6 +185,8 @@ class LinuxReaper:
                     break
                 time.sleep(pause_s)
                 pause_s = min(0.05, pause_s * 2)
+        leftovers.remove_sockets(sockets)
+        leftovers.remove_shared_memory(self._remembered | self._known.keys(), self._began_unix_s)
         return len(killed)
 
     def close(self) -> None:
@@ -176,10 +194,19 @@ class LinuxReaper:
             self._closed = True
             _hold_subreaper(-1)
 
-    def _stop_agent(self) -> None:
-        """Freezes the agent first: it can then neither start processes nor lose children to init while we look."""
+    def _stop_all(self) -> list[int]:
+        """Stops the tree from the agent downwards: none can start processes or see a child end and run on. Who it was."""
         if self._agent is not None and self._agent.poll() is None:
             _signal(self._agent.pid, signal.SIGSTOP)
+        stopped: list[int] = []
+        while True:
+            table = process_table()
+            fresh = [e for e in self._members(table) if not e.zombie and e.pid not in stopped and not is_cleaner(e.pid)]
+            if not fresh:
+                return stopped
+            for entry in sorted(fresh, key=lambda entry: _depth(entry, table)):
+                _signal(entry.pid, signal.SIGSTOP)
+                stopped.append(entry.pid)
 
     def _members(self, table: dict[int, Entry]) -> list[Entry]:
         """Everyone who belongs to this agent: those once seen, its session, those with its mark, and all their descendants."""
@@ -219,6 +246,16 @@ class LinuxReaper:
                 os.waitpid(entry.pid, os.WNOHANG)
             except ChildProcessError:
                 pass
+
+
+def _depth(entry: Entry, table: dict[int, Entry]) -> int:
+    """How many of its parents there are; a process table that is read while it changes may hold a circle."""
+    depth = 0
+    parent = table.get(entry.parent)
+    while parent is not None and depth < len(table):
+        depth += 1
+        parent = table.get(parent.parent)
+    return depth
 
 
 def _signal(pid: int, number: int) -> None:

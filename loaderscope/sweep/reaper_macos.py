@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
@@ -49,15 +50,27 @@ class MacReaper:
             except psutil.Error:
                 continue
 
+    def remember(self, pids: Iterable[int]) -> None:
+        """Shared memory of macOS has no names that could be listed."""
+
+    def stop(self, pid: int) -> None:
+        _signal(pid, signal.SIGSTOP)
+
+    def resume(self, pid: int) -> None:
+        _signal(pid, signal.SIGCONT)
+
     def kill(self) -> int:
         killed: set[int] = set()
         if self._agent is not None and self._agent.poll() is None:
-            os.kill(self._agent.pid, signal.SIGSTOP)  # frozen, it starts no process while we look
+            _signal(self._agent.pid, signal.SIGSTOP)  # frozen, it starts no process while we look
         deadline = time.monotonic() + _GONE_TIMEOUT_S
         while time.monotonic() < deadline:
-            self.observe()
-            self._known.update(process for process in psutil.process_iter() if _mark_of(process) == self.mark)
-            alive = [process for process in self._known if process.pid != os.getpid() and _is_alive(process)]
+            stopped: set[psutil.Process] = set()
+            while fresh := self._alive() - stopped:
+                for process in sorted(fresh, key=_depth):  # no parent sees its child end and runs on
+                    _signal(process.pid, signal.SIGSTOP)
+                stopped |= fresh
+            alive = self._alive()
             for process in alive:
                 killed.add(process.pid)
                 try:
@@ -73,6 +86,25 @@ class MacReaper:
 
     def close(self) -> None:
         self._known.clear()
+
+    def _alive(self) -> set[psutil.Process]:
+        self.observe()
+        self._known.update(process for process in psutil.process_iter() if _mark_of(process) == self.mark)
+        return {process for process in self._known if process.pid != os.getpid() and _is_alive(process)}
+
+
+def _depth(process: psutil.Process) -> int:
+    try:
+        return len(process.parents())
+    except psutil.Error:
+        return 0
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def _is_alive(process: psutil.Process) -> bool:

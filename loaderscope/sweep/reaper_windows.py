@@ -11,6 +11,7 @@ import ctypes
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
@@ -120,6 +121,18 @@ class WindowsReaper:
 
     def observe(self) -> None:
         """Windows keeps the list of members itself."""
+
+    def remember(self, pids: Iterable[int]) -> None:
+        """Windows removes shared memory with its last user."""
+
+    def stop(self, pid: int) -> None:
+        try:
+            psutil.Process(pid).suspend()
+        except psutil.Error:
+            pass
+
+    def resume(self, pid: int) -> None:
+        """A child that waits for its order looks for it again and again: see `agent/standstill.py`."""
 
     def kill(self) -> int:
         if self._job is None:

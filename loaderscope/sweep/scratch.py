@@ -23,6 +23,13 @@ def base_folder() -> Path:
     return folder
 
 
+def make_folder(base: Path | None = None) -> Path:
+    """A new temporary folder of this process; a later run removes it if this process no longer can."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base or base_folder()))
+    claim(folder)
+    return folder
+
+
 class Scratch:
     """A context that makes the folder and removes it."""
 
@@ -32,8 +39,7 @@ class Scratch:
 
     def __enter__(self) -> Scratch:
         remove_leftovers(self._base)
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._base))
-        claim(self.path)
+        self.path = make_folder(self._base)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -98,6 +98,7 @@ class TrialRun:
             sampling = self._sampler.stop_watching()
         self._take_in()
         self._reader.finish()
+        self._agent.reaper.remember(process.pid for process in trace.processes)
         trace.unavailable.update(self._sampler.unavailable())
         trace.version += 1
         return TrialEnd(status, error, outcome, seconds, cpu_share, sampling.nvml_s, sampling.processes_s)
