@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
-from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional, Set
+from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional
 
 from . import (
     attach,
@@ -45,15 +45,15 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
     """
     guard.become_subreaper()
     instrument.declare_own_threads(1)
-    folder = os.environ.pop(FOLDER_VARIABLE, "")
-    _keep_sockets_in(folder)
-    agent = Agent(dial(_end_after_app, _ANSWERS), folder, loaded_at_start)
+    _take_folder(os.environ.pop(FOLDER_VARIABLE, ""))
+    agent = Agent(dial(_end_after_app, _ANSWERS), loaded_at_start)
     agent.serve()
 
 
 def serve_in_child(loader: Any, wanted: look.Look) -> NoReturn:
     """In a child that the script has spawned, at the wanted loader's iter(): stands still there, then serves the app."""
-    agent = Agent(None, wanted.folder, frozenset())
+    _take_folder(wanted.folder)
+    agent = Agent(None, frozenset())
     try:
         script = Script.running(capture.user_files(sys._getframe(1)))
         captured = capture.here(script, loader, wanted.number)
@@ -71,8 +71,10 @@ def _where() -> Message:
 _ANSWERS = {"where": _where}
 
 
-def _keep_sockets_in(folder: str) -> None:
+def _take_folder(folder: str) -> None:
     """Has multiprocessing put its sockets into the agent's folder, which is removed whatever ends the processes that made them."""
+    global _folder
+    _folder = folder
     if folder and len(folder) <= _LONGEST_FOLDER:
         multiprocessing.current_process()._config.setdefault("tempdir", folder)  # type: ignore[attr-defined]
 
@@ -93,18 +95,17 @@ def _end_after_app() -> NoReturn:
     """The connection has ended without a word, so the app has: what it would have removed is removed here."""
     try:
         pids = {os.getpid(), *guard.kill_tree(parents_too=_is_child)}
-        for folder in _folders:
-            pids |= leftovers.pids_of_logs(folder)
-        leftovers.remove_shared_memory(pids, _began_unix_s)
-        for folder in _folders:
-            leftovers.remove_folder(folder)
+        if _folder:
+            of_app = os.path.dirname(_folder)
+            leftovers.remove_shared_memory(pids | leftovers.pids_of_logs(of_app), _began_unix_s)
+            leftovers.remove_folder(of_app)
     finally:
         os._exit(1)
 
 
 _began_unix_s = time.time()
-_folders: Set[str] = set()
-"""Temporary folders of the app that it can no longer remove when it was killed: the agent's, and the run's."""
+_folder = ""
+"""Of the agent's temporary files, within that of the app's; empty where there is none."""
 
 
 def _wait_for_ever() -> NoReturn:
@@ -120,20 +121,16 @@ def _wait_for_ever() -> NoReturn:
 class Agent:
     """Answers the app's requests; see `messages` for what each means."""
 
-    def __init__(self, connection: Optional[Connection], folder: str, loaded_at_start: AbstractSet[str]) -> None:
+    def __init__(self, connection: Optional[Connection], loaded_at_start: AbstractSet[str]) -> None:
         """Takes charge of this process.
 
         Args:
             connection: to the app; None in a child of the script, which has none yet.
-            folder: of temporary files; empty where the app gave none.
             loaded_at_start: see `main`.
         """
         self._connection = connection
         self._pid = os.getpid()
-        self._folder = folder
         self._loaded_at_start = loaded_at_start
-        if folder:
-            _folders.add(folder)
         self._script: Optional[Script] = None
         self._captured: Optional[capture.Captured] = None
         self._feed: Optional[trials.Feed] = None
@@ -182,7 +179,7 @@ class Agent:
         script.enter(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
         made_loaders.install()
         number = message.get("capture")
-        wanted = look.begin(script.name, int(number or 0), self._folder)
+        wanted = look.begin(script.name, int(number or 0), _folder)
         try:
             with self._imports:
                 if number is None:
@@ -224,7 +221,7 @@ class Agent:
     def _stand_still(self, place: Optional[Place], loader: Any) -> None:
         """In a child: until the app wants to be served from here."""
         global _is_child
-        standstill.stand_still(self._folder, place, loader)
+        standstill.stand_still(_folder, place, loader)
         _is_child = True
         guard.become_subreaper()
         self._connection = dial(_end_after_app, _ANSWERS)
@@ -256,7 +253,6 @@ class Agent:
 
     def _trial(self, message: Message) -> Message:
         order = TrialOrder.from_json(message["trial"])
-        _folders.add(os.path.dirname(order.log_dir))
         feed = self._attached()
         config = order.config
         if self._captured is not None and self._captured.unguarded is not None and _starts_processes(config) and self._script is not None:

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +22,7 @@ from loaderscope.agent import messages, standstill
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.output import OutputLine, OutputReader
 from loaderscope.sweep.reaper import Reaper, create_reaper
-from loaderscope.sweep.scratch import make_folder
+from loaderscope.sweep.scratch import give_back, take_folder
 
 AGENT_DIR = Path(loaderscope.agent.__file__).parent
 START_TIMEOUT_S = 30.0
@@ -118,7 +117,7 @@ class AgentProcess:
         self._closed = False
         self._observed = 0.0
         self._replaced_connections: list[socket.socket] = []
-        self.folder = make_folder()
+        self.folder = take_folder()
         self.reaper: Reaper = create_reaper()
         token = secrets.token_hex(32)
         try:
@@ -255,7 +254,7 @@ class AgentProcess:
             if connection is not None:
                 connection.close()
         self.reaper.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        give_back(self.folder)
         for reader in getattr(self, "_output", ()):
             reader.join(_LAST_OUTPUT_S)
 

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from loaderscope.analysis.controls import CONTROLS, PRELOAD, Control
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.agent_process import TICK_S, Tick, exit_in_words
 from loaderscope.sweep.reaper import create_reaper
+from loaderscope.sweep.scratch import temporary_folder
 
 _ANSWER, _ERRORS = "answer.json", "errors.txt"
 
@@ -163,7 +163,7 @@ def _run(
     """Seconds from the start of the process to what it does at last, and what it tells of itself."""
     reaper = create_reaper()
     try:
-        with tempfile.TemporaryDirectory(prefix="loaderscope-") as folder:
+        with temporary_folder() as folder:
             with open(os.path.join(folder, _ERRORS), "wb") as stderr:
                 began_ns = time.perf_counter_ns()
                 process = subprocess.Popen(
@@ -181,7 +181,7 @@ def _run(
                 finally:
                     reaper.kill()
                     process.wait()
-            return _read(Path(folder), words, status, began_ns)
+            return _read(folder, words, status, began_ns)
     except OSError as error:
         raise ControlError(f"{python} cannot be started: {error.strerror or error}.") from error
     finally:

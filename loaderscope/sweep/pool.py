@@ -21,7 +21,7 @@ from loaderscope.sweep.forecast import data_cost, facts_of, script_imports_of
 from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
-from loaderscope.sweep.scratch import Scratch
+from loaderscope.sweep.scratch import temporary_folder
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink
 from loaderscope.sweep.startup_plan import as_experiment, fork_server
 from loaderscope.sweep.system import read_machine
@@ -72,17 +72,16 @@ class Pool:
         cancelled = False
         try:
             reaper.kill_leftovers()
-            with Scratch() as scratch:
-                try:
-                    self._sweep(scratch)
-                finally:
-                    self._close_agent(at_once=True)
+            try:
+                self._sweep()
+            finally:
+                self._close_agent(at_once=True)
         except StoppedError as stopped:
             cancelled = stopped.info is None
         finally:
             self._sink.run_finished(cancelled or self._cancelled.is_set())
 
-    def _sweep(self, scratch: Scratch) -> None:
+    def _sweep(self) -> None:
         run, length = self._learn()
         self._plan, self._sent = run.plan, run.sent
         consumer = run.request.consumer or Consumer("none")
@@ -98,7 +97,7 @@ class Pool:
                 elif (reason := self._why_not_now(trial, run)) is not None:
                     self._skip(trial, reason)
                 else:
-                    self._run_trial(trial, self._order(trial, consumer, run.target), scratch, sampler, length)
+                    self._run_trial(trial, self._order(trial, consumer, run.target), sampler, length)
                 self._tell_progress()
         finally:
             sampler.close()
@@ -189,21 +188,20 @@ class Pool:
             gpu_window=request.gpu_window if not trial.repeat else None,
         )
 
-    def _run_trial(self, trial: PlannedTrial, order: TrialOrder, scratch: Scratch, sampler: Sampler, length: int | None) -> None:
+    def _run_trial(self, trial: PlannedTrial, order: TrialOrder, sampler: Sampler, length: int | None) -> None:
         trace = Trace()
         self._trial = trial.id
-        order = dataclasses.replace(order, log_dir=str(scratch.trial_folder(trial.id)))
         self._sink.trial_started(trial, trace)
         try:
-            end, control = self._in_agent(order, trace, sampler, trial)
-            self._take_output()
-            result = self._analyse(trace, trial, order, end, length)
-            if result.startup is not None and control is not None:
-                result = dataclasses.replace(result, startup=dataclasses.replace(result.startup, preload_import_s=control.import_s))
-            self._finish(result, trace)
+            with temporary_folder() as folder:
+                end, control = self._in_agent(dataclasses.replace(order, log_dir=str(folder)), trace, sampler, trial)
+                self._take_output()
+                result = self._analyse(trace, trial, order, end, length)
+                if result.startup is not None and control is not None:
+                    result = dataclasses.replace(result, startup=dataclasses.replace(result.startup, preload_import_s=control.import_s))
+                self._finish(result, trace)
         finally:
             self._trial = None
-            scratch.remove_trial_folder(trial.id)
 
     def _in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, Control | None]:
         """How the trial ended, and the control of its fork server in an experiment."""

@@ -1,4 +1,4 @@
-"""The temporary folder of a run, with one folder of event logs a trial."""
+"""Temporary folders: of agents, trials and controls, all within one folder of this process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 
@@ -23,36 +25,61 @@ def base_folder() -> Path:
     return folder
 
 
-def make_folder(base: Path | None = None) -> Path:
-    """A new temporary folder of this process; a later run removes it if this process no longer can."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base or base_folder()))
-    claim(folder)
-    return folder
+class _ProcessFolder:
+    """The one folder of this process, there while anything in it is used.
+
+    One for all: an agent that is left alone because this process was killed removes it with all that others have put there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._path: Path | None = None
+        self._used: set[Path] = set()
+        self._taken = 0
+
+    def take(self) -> Path:
+        with self._lock:
+            if self._path is None:
+                base = base_folder()
+                remove_leftovers(base)
+                self._path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+                claim(self._path)
+            folder = self._path / f"{self._taken}"  # short: the path of a socket in it must not be long
+            folder.mkdir()
+            self._taken += 1
+            self._used.add(folder)
+            return folder
+
+    def give_back(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        with self._lock:
+            self._used.discard(folder)
+            if not self._used and self._path is not None:
+                shutil.rmtree(self._path, ignore_errors=True)
+                self._path = None
 
 
-class Scratch:
-    """A context that makes the folder and removes it."""
+_process_folder = _ProcessFolder()
 
-    def __init__(self, base: Path | None = None) -> None:
-        self._base = base or base_folder()
-        self.path = Path()
 
-    def __enter__(self) -> Scratch:
-        remove_leftovers(self._base)
-        self.path = make_folder(self._base)
-        return self
+def take_folder() -> Path:
+    """A new temporary folder; `give_back` removes it, and if this process can no longer, its agents or a later run do."""
+    return _process_folder.take()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
 
-    def trial_folder(self, trial: int) -> Path:
-        """A fresh folder for one trial's logs."""
-        folder = self.path / f"trial-{trial:04d}"
-        folder.mkdir()
-        return folder
+def give_back(folder: Path) -> None:
+    """Removes a folder that `take_folder` gave."""
+    _process_folder.give_back(folder)
 
-    def remove_trial_folder(self, trial: int) -> None:
-        shutil.rmtree(self.path / f"trial-{trial:04d}", ignore_errors=True)
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is there within the context."""
+    folder = take_folder()
+    try:
+        yield folder
+    finally:
+        give_back(folder)
 
 
 def claim(folder: Path) -> None:
@@ -67,7 +94,7 @@ def abandoned(base: Path, prefix: str) -> list[Path]:
 
 
 def remove_leftovers(base: Path) -> int:
-    """Removes the folders of runs whose app has ended without doing so itself; how many."""
+    """Removes the folders of processes that have ended without doing so themselves; how many."""
     folders = abandoned(base, PREFIX)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

@@ -204,7 +204,8 @@ def test_the_users_own_sitecustomize_runs_in_children(tmp_path):
         tmp_path,
         """
         import os, subprocess, sys
-        subprocess.run([sys.executable, "-c", "import sys; print('site', sys.own_site, [p for p in sys.path if 'child_hook' in p], flush=True)"])
+        code = "import sys; print('site', sys.own_site, [path for path in sys.path if 'child_hook' in path], flush=True)"
+        subprocess.run([sys.executable, "-c", code])
         dataset = None
         """,
     )

@@ -232,8 +232,8 @@ def test_a_budget_ends_the_sweep_and_says_so(tmp_path):
 
 def test_the_run_leaves_no_folder_and_clears_those_of_crashed_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    crashed = "import sys; from loaderscope.sweep.scratch import Scratch; from pathlib import Path; Scratch(Path(sys.argv[1])).__enter__()"
-    subprocess.run([sys.executable, "-c", crashed, str(tmp_path)], check=True)
+    crashed = "import os; from loaderscope.sweep.scratch import take_folder; take_folder(); os._exit(1)"
+    assert subprocess.run([sys.executable, "-c", crashed], check=False, env={**os.environ, "TMPDIR": str(tmp_path)}).returncode == 1
     (tmp_path / "loaderscope-run-of-someone-else").mkdir()
     assert len(list(tmp_path.glob(scratch.PREFIX + "*"))) == 2
     run_pool(request(write_script(tmp_path / "code", PLAIN), (1,), batch_size=(8,)))
