@@ -33,8 +33,8 @@ from .script import Script
 
 Message = Dict[str, Any]
 
-_LONGEST_FOLDER = 80
-"""Bytes. The path of a socket in it has some 18 more, and the system allows 104 to 108 in all."""
+_LONGEST_FOLDER = 107 - len("/listener-12345678") if sys.platform.startswith("linux") else 103 - len("/listener-12345678")
+"""The path of a socket in it must fit into the system's address of one (sys/un.h, without the closing NUL)."""
 
 
 def main(loaded_at_start: AbstractSet[str]) -> None:

@@ -132,7 +132,10 @@ class WindowsReaper:
             pass
 
     def resume(self, pid: int) -> None:
-        """A child that waits for its order looks for it again and again: see `agent/standstill.py`."""
+        try:
+            psutil.Process(pid).resume()
+        except psutil.Error:
+            pass
 
     def kill(self) -> int:
         if self._job is None:

@@ -71,6 +71,7 @@ class ChildWatch:
         self._first_at: float | None = None
         self._scanned_at = 0.0
         self._cpu_s: dict[int, float] = {}
+        self._stopped: set[int] = set()
 
     def look(self) -> None:
         """Goes through reports and processes.
@@ -99,6 +100,9 @@ class ChildWatch:
             child = HeldChild(**json.loads(path.read_text("utf-8")))
             if psutil.pid_exists(child.pid):
                 children.append(child)
+            if child.pid not in self._stopped:  # where it could not do so by itself, its other threads still run
+                self._stopped.add(child.pid)
+                self._agent.reaper.stop(child.pid)
         return children
 
     def _computing_beside(self, held: list[HeldChild]) -> int:

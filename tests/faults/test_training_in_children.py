@@ -96,9 +96,11 @@ SCRIPT = """
 """
 
 ONE = [
-    "torch", "spawn", "pool", "subprocess", "grandchild", "own environment", "own PYTHONPATH",
-    *(pytest.param(kind, marks=POSIX) for kind in (
-        "fork", "forkserver", "shell", "shell that execs", "own session", "left behind", "exec", "execve", "posix_spawn", "os.fork")),
+    "torch", "subprocess", "own environment",
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("spawn", "pool", "grandchild", "own PYTHONPATH")),
+    *(pytest.param(kind, marks=POSIX) for kind in ("fork", "exec", "left behind")),
+    *(pytest.param(kind, marks=[POSIX, pytest.mark.slow]) for kind in (
+        "forkserver", "shell", "shell that execs", "own session", "execve", "posix_spawn", "os.fork")),
 ]  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def test_a_training_in_one_child_is_captured_there_and_does_not_run(tmp_path, ki
     assert traces_of_training(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", ["torch", pytest.param("fork", marks=POSIX), "subprocess"])
+@pytest.mark.parametrize("kind", ["torch", *(pytest.param(kind, marks=[POSIX, pytest.mark.slow]) for kind in ("fork", "subprocess"))])
 def test_workers_of_every_start_method_run_below_a_captured_child(tmp_path, kind):
     sink = run_pool(asked(tmp_path, kind, (1,), start_method=("spawn",) if sys.platform == "win32" else ("fork", "spawn")))
     assert sink.statuses == ["ok"] * len(sink.statuses), sink.output
