@@ -8,14 +8,11 @@ from __future__ import annotations
 import glob
 import json
 import os
-import re
 import traceback
 from typing import List, NamedTuple, Optional
 
 from . import recorder
-from .layout import REASONS_SUFFIX, THREAD_WORKER_BASE
-
-_WORKER = re.compile(r"in DataLoader worker (?:process|thread) (\d+)")
+from .layout import REASONS_SUFFIX
 
 
 class Reason(NamedTuple):
@@ -26,33 +23,34 @@ class Reason(NamedTuple):
     message: str
 
 
-def tell(error: BaseException, message: str, kind: str = "") -> None:
-    """Notes why `error` was raised, while it is handled; a disk that is full keeps nothing."""
-    log = recorder.log
-    if log is None:
+def tell(error: BaseException, message: str, kind: str = "", where: str = "") -> None:
+    """Notes why `error` was raised, while it is handled; a disk that is full keeps nothing.
+
+    Args:
+        error: the exception.
+        message: one sentence for the user.
+        kind: one of `ErrorInfo`'s; empty if the exception's own shall stay.
+        where: the words for that in torch's wrapping; empty if main gets the exception itself.
+    """
+    if recorder.log is None:
         return
-    thread = recorder.threads.here.thread
-    worker = thread - THREAD_WORKER_BASE if thread >= THREAD_WORKER_BASE else log.worker
-    row = (str(-1 if worker is None else worker), last_words(error), kind, message)
     try:
-        with open(log.reasons_path, "ab") as file:
-            file.write(json.dumps(row).encode("ascii") + b"\n")
+        with open(recorder.log.reasons_path, "ab") as file:
+            file.write(json.dumps([where, last_words(error), kind, message]).encode("ascii") + b"\n")
     except OSError:
         pass  # the exception alone must do
 
 
 def find(log_dir: str, error: BaseException) -> Optional[Reason]:
-    """The reason that was noted for an exception, which may have come from a worker in torch's wrapping.
+    """The reason that was noted for an exception, which may be in torch's wrapping.
 
     A worker fails in the order of its batches, so its first note with these words is about the one that main raised.
     """
     words = last_words(error)
-    found = _WORKER.search(words)
-    worker = found.group(1) if found else "-1"
     for path in sorted(glob.glob(os.path.join(glob.escape(log_dir), "*" + REASONS_SUFFIX))):
         for line in _lines(path):
-            noted, its_words, kind, message = json.loads(line)
-            if noted == worker and words.endswith(its_words):
+            where, its_words, kind, message = json.loads(line)
+            if words.endswith(its_words) and (words == its_words if not where else where + "." in words):
                 return Reason(kind, message)
     return None
 

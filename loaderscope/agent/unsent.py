@@ -10,9 +10,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Optional
 
-from . import reasons, unpicklable
+from . import recorder
 from . import torch_internals as internals
-from .errors import NOT_PICKLABLE, headline
 
 _SEARCH_S = 1.0
 _ERROR_CHARACTERS = 100
@@ -44,9 +43,10 @@ def put_batch_error(queue: Any, message: Any, error: Exception, indices: Any, wo
     if isinstance(batch, wrapper_class):  # an error already, of a class that cannot be pickled
         wrapped = batch
     else:
-        where = ", ".join(part for part in ("worker %d" % worker, "batch %d" % number, _samples(indices)) if part)
-        _tell(unpicklable.Part("the batch", batch), error, unpicklable.TO_MAIN, where)
-        wrapped = _wrap(error, "in DataLoader worker process %d" % worker)
+        which = ", ".join(part for part in ("worker %d" % worker, "batch %d" % number, _samples(indices)) if part)
+        where = recorder.where_in_worker()
+        _tell(batch, error, which, where)
+        wrapped = _wrap(error, where)
     queue._sem.acquire(False)  # its thread gave back the place of what it left out
     queue._buffer.appendleft(internals.failure_message(number, worker, _sendable(wrapped), stateful))
 
@@ -59,26 +59,30 @@ def watch_indices(index_queue: Any, result_queue: Any, worker: int, stateful: bo
         plain(error, message)
         if type(message) is tuple and len(message) == 2 and type(message[0]) is int:
             number, indices = message[0], internals.payload(message, stateful)
-            where = "for worker %d, batch %d" % (worker, number)
-            _tell(unpicklable.Part("the indices", indices), error, unpicklable.INDICES_TO_WORKER, where)
-            wrapped = _wrap(error, "when the indices of a batch were sent to a worker")
+            where = "when the indices of batch %d were sent to worker %d" % (number, worker)
+            which = "batch %d, for worker %d" % (number, worker)
+            _tell(indices, error, which, where, to_main=False)
+            wrapped = _wrap(error, where)
             result_queue.put(internals.failure_message(number, worker, _sendable(wrapped), stateful))
 
     index_queue._on_queue_feeder_error = on_feeder_error
 
 
-def _tell(part: unpicklable.Part, error: Exception, route: unpicklable.Route, where: str) -> None:
-    """Notes which part could not be pickled, unless it is no matter of that part but of the system."""
+def _tell(value: Any, error: Exception, which: str, where: str, to_main: bool = True) -> None:
+    """Notes which part of a value could not be pickled, unless that is no matter of a part but of the system."""
     if isinstance(error, (OSError, MemoryError)):
         return
     try:
-        sentence = unpicklable.explain(part, error, _SEARCH_S, route)
-        said = headline(error, _ERROR_CHARACTERS)
-    except Exception:  # looking at objects of the user's may raise anything
+        from . import reasons, unpicklable  # what they import must not delay the start of a worker
+        from .errors import NOT_PICKLABLE, headline
+
+        name, route = ("the batch", unpicklable.TO_MAIN) if to_main else ("the indices", unpicklable.INDICES_TO_WORKER)
+        sentence = unpicklable.explain(unpicklable.Part(name, value), error, _SEARCH_S, route)
+        if sentence is not None:
+            close = "" if str(error) and str(error).splitlines()[0] in sentence else "; %s" % headline(error, _ERROR_CHARACTERS)
+            reasons.tell(error, "%s (%s%s)" % (sentence, which, close), NOT_PICKLABLE, where)
+    except Exception:  # looking at objects of the user's may raise anything; main gets the exception in any case
         return
-    if sentence is not None:
-        close = "" if str(error) and str(error).splitlines()[0] in sentence else "; %s" % said
-        reasons.tell(error, "%s (%s%s)" % (sentence, where, close), NOT_PICKLABLE)
 
 
 def _wrapper_class() -> Any:

@@ -10,7 +10,7 @@ import _thread
 import time
 from typing import Any, Callable, Dict, Optional
 
-from . import fetch_hooks, recorder
+from . import fetch_hooks, recorder, unsent
 from . import torch_internals as internals
 from .layout import FEEDER_THREAD, Role, State, batch_and_bytes
 from .patches import Patches, hide_frame
@@ -181,8 +181,6 @@ def _replace_unsent(queue: Any, process: Any, asked: Dict[int, Any]) -> None:
         plain(error, message)
         number = _batch_number(message)
         if number >= 0:
-            from . import unsent  # what it imports must not come before the user's own imports
-
             indices = internals.payload(asked[number], stateful) if number in asked else None
             unsent.put_batch_error(queue, message, error, indices, worker, stateful)
 
