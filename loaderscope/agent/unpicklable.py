@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 REFUSED = "cannot be sent to a worker"
 
 _DEPTH = 20
-_NODES = 300
+_NODES = 5000
 _SEARCH_S = 5.0
 _DATABASES = (
     "sqlite3", "_sqlite3", "psycopg", "psycopg2", "pymysql", "MySQLdb", "mysql", "sqlalchemy", "duckdb", "_duckdb",
@@ -28,6 +28,7 @@ _DATABASES = (
 )  # fmt: skip
 
 
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _TOP_LEVEL = "move it to the top level of the script"
 
 
@@ -109,13 +110,15 @@ def explain(root: Part, error: BaseException, limit_s: float = _SEARCH_S, route:
     if not _fails_alike(root.value, error, deadline, route):
         return None
     found, left = root, _NODES
-    for _ in range(_DEPTH):
+    for _ in range(0 if isinstance(error, RecursionError) else _DEPTH):
         parts = list(itertools.islice(_parts(found), left))
         left -= len(parts)
         deeper = next((part for part in parts if _fails_alike(part.value, error, deadline, route)), None)
         if deeper is None:
             break
         found = deeper
+    if type(found.value) in _CONTAINERS and not isinstance(error, RecursionError):  # there was no time, or too much to look at
+        return "something in %s %s: %s (%s)" % (found.path, route.refused, route.other, _reason(error))
     what, remedy = _describe(found.value, error, route)
     return "%s is %s, which %s: %s" % (found.path, what, route.refused, remedy)
 
@@ -259,9 +262,14 @@ def _describe_object(value: Any, cls: type, error: BaseException, route: Route) 
         return "a weak reference", route.other
     if getattr(value, "requires_grad", False) is True and getattr(value, "is_leaf", True) is False:
         return "a tensor with a history of gradients", route.tensor
-    lines = str(error).strip().splitlines()
     article = "an" if full[:1].lower() in "aeiou" else "a"
-    return "%s %s" % (article, full), "%s (%s)" % (route.other, lines[0] if lines else type(error).__name__)
+    levels = " of too many levels" if isinstance(error, RecursionError) else ""
+    return "%s %s%s" % (article, full, levels), "%s (%s)" % (route.other, _reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _line_of(function: Any) -> str:

@@ -78,6 +78,8 @@ def _tell(value: Any, error: Exception, which: str, where: str, to_main: bool = 
 
         name, route = ("the batch", unpicklable.TO_MAIN) if to_main else ("the indices", unpicklable.INDICES_TO_WORKER)
         sentence = unpicklable.explain(unpicklable.Part(name, value), error, _SEARCH_S, route)
+        if sentence is None and "pickle" in str(error):  # its part was not found in time, or does not fail again
+            sentence = "%s %s: %s" % (name, route.refused, route.other)
         if sentence is not None:
             close = "" if str(error) and str(error).splitlines()[0] in sentence else "; %s" % headline(error, _ERROR_CHARACTERS)
             reasons.tell(error, "%s (%s%s)" % (sentence, which, close), NOT_PICKLABLE, where)

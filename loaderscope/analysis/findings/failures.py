@@ -24,6 +24,7 @@ ADVICE = {
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
 DEATHS = (
+    (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
     (
         ("bus error", "shared memory"),
         "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
@@ -42,9 +43,9 @@ DEATHS = (
         "Every worker that loads torch charges the paging file, with CUDA's libraries by a GB and more: use fewer workers, or let Windows "
         "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory).",
     ),
-    (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
 )
-"""Signs in the message of a process that died or of a limit, and the remedy for it."""
+"""Signs in the message of a process that died or of a limit, and the remedy for it. The first that fits counts: one may stand in
+the text of another."""
 THROUGH_QUEUES = (
     (
         "from a worker to the main process",
