@@ -21,6 +21,14 @@ class Odd:
     """What torch's collate does not take."""
 
 
+class Refusing(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.stack:
+            raise ValueError("a refusal of its own")
+        return super().__torch_function__(function, types, args, kwargs)
+
+
 def why(samples, collate_fn=default_collate, indices=None):
     """What is told of the exception that these samples really cause."""
     try:
@@ -77,6 +85,7 @@ def test_the_samples_that_differ_are_named(samples, told):
         [{"y": Odd(), "x": item} for item in zeros(2, 3)],  # the lengths are not what fails
         [torch.zeros(size).to_sparse() for size in (2, 3)],  # not taken, of whatever shape
         [np.array(["a"]), np.array(["b", "c"])],
+        [torch.zeros(size).as_subclass(Refusing) for size in (2, 3)],
     ],
 )
 def test_samples_that_fail_otherwise_are_not_blamed(samples):
@@ -104,6 +113,10 @@ def columns(samples):
     return default_collate(xs)
 
 
+def last_two(samples):
+    return default_collate([sample["x"] for sample in samples[2:]])
+
+
 def fails_itself(samples):
     return samples[0]["label"]
 
@@ -127,6 +140,7 @@ def tensors(*sizes):
         (stacks_arrays, arrays(2, 2, 3), 'sample 102 has "x" of shape [3], the 2 others [2] (numpy.stack can only stack equal shapes)'),
         (without_missing, [None, *tensors(2, 2, 3)], 'sample 103 has "x" of shape [3], the 2 others [2] (torch'),
         (columns, [(item, 1) for item in zeros(2, 2, 3)], "sample 102 has item 0 of shape [3], the 2 others [2] (torch"),
+        (last_two, [{"x": item} for item in (None, 1, None, 1)], "entry 0 of what collate_fn puts together is of type NoneType, the other"),
         (changes, tensors(2, 2, 3), 'entry 2 of what collate_fn puts together has "x" of shape [3], the 2 others [2] (torch'),
     ],
 )
@@ -166,6 +180,10 @@ SCRIPT = """
         def __getitem__(self, index):
             return {"label": super().__getitem__(index + 1)["label"]}
 
+    class AllBut(Clips):
+        def __getitem__(self, index):
+            return torch.zeros(5 if index % 8 == 0 and index else 4)
+
     class Stream(IterableDataset):
         def __iter__(self):
             return iter([torch.zeros(2), torch.zeros(2), torch.zeros(3), torch.zeros(2)])
@@ -174,6 +192,7 @@ SCRIPT = """
         raise KeyError("of its own")
 
     clips, labels, stream = DataLoader(Clips(), 8), DataLoader(Labels(), 8), DataLoader(Stream(), 4)
+    all_but = DataLoader(AllBut(), 8)
     fails_itself = DataLoader(Clips(), 8, collate_fn=own)
 """
 
@@ -208,6 +227,13 @@ def test_the_error_leads_with_the_samples_and_keeps_what_torch_raised(agent, con
     assert torchs in failure.message
     assert ("worker 0" in failure.message) == (config is not NONE)
     assert torchs in failure.traceback
+
+
+@pytest.mark.parametrize("config", WORKERS)
+def test_of_batches_that_fail_alike_in_several_workers_the_one_that_was_raised_is_told(agent, config):
+    failure = failure_of(agent, "all_but", config)
+    assert failure.message.startswith("in batch 1 sample 8 is of shape [5], ")
+    assert "worker 1" in failure.message
 
 
 def test_types_that_only_workers_cannot_mix_are_told(agent):
