@@ -18,6 +18,7 @@ LIMIT = "limit"
 UNSUPPORTED = "unsupported"
 UNEXPECTED = "ended unexpectedly"
 
+_LINE_CHARACTERS = 300
 _USAGE_EXIT = 2  # how argparse, and what follows its custom, ends a program whose arguments are wrong
 
 
@@ -159,10 +160,19 @@ def _in_collate(place: Optional[Place], files: List[str]) -> str:
 
 
 def _sentence(kind: str, message: str, place: Optional[Place], extra: str, text: str) -> ErrorInfo:
-    head = "%s: %s" % (kind, _first_line(message)) if message.strip() else kind
+    head = _head(kind, message)
     if place is None:
         return ErrorInfo(kind, head + (" (%s)" % extra.lstrip(", ") if extra else ""), text)
     return ErrorInfo(kind, "%s (%s%s)" % (head, place, extra), text, os.path.abspath(place.file), place.line)
+
+
+def headline(error: BaseException, limit: int = _LINE_CHARACTERS) -> str:
+    """An exception's class and the first line of its message."""
+    return _head(type(error).__name__, _text_of(error), limit)
+
+
+def _head(kind: str, message: str, limit: int = _LINE_CHARACTERS) -> str:
+    return "%s: %s" % (kind, _first_line(message, limit)) if message.strip() else kind
 
 
 def _with_place(kind: str, message: str, text: str, error: BaseException) -> ErrorInfo:
@@ -205,7 +215,7 @@ def _at_sample(sample: Optional[int]) -> str:
     return "" if sample is None else ", sample %d" % sample
 
 
-def _first_line(message: str, limit: int = 300) -> str:
+def _first_line(message: str, limit: int = _LINE_CHARACTERS) -> str:
     line = next((line.strip() for line in message.splitlines() if line.strip()), "")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

@@ -23,7 +23,17 @@ try:
 except ImportError:
     from json.encoder import py_encode_basestring_ascii as quoted
 
-from .layout import HEADER_BYTES, LAYOUT_VERSION, NAMES_SUFFIX, RECORD, SEGMENT_BYTES, SEGMENT_RECORDS, STACKS_SUFFIX, SUFFIX
+from .layout import (
+    HEADER_BYTES,
+    LAYOUT_VERSION,
+    NAMES_SUFFIX,
+    REASONS_SUFFIX,
+    RECORD,
+    SEGMENT_BYTES,
+    SEGMENT_RECORDS,
+    STACKS_SUFFIX,
+    SUFFIX,
+)
 
 _RECORD_SHIFT = RECORD.size.bit_length() - 1
 _SEQUENCE_MASK = 0xFFFFFFFF
@@ -62,6 +72,7 @@ class EventLog:
         write_at: `write_at(time_ns, kind, a=0, b=0, thread=0)` adds a record of another time.
         write_since: `write_since(start_ns, kind, a=0, thread=0)` adds a COMPLETE record of a span that ends now.
         stopped: why recording ended early, in one sentence; None while it goes on. Afterwards records are dropped.
+        worker: the worker's number; None in main.
     """
 
     def __init__(self, log_dir: str, role: str, worker: Optional[int] = None, on_progress: Optional[Callable[[int], int]] = None) -> None:
@@ -82,7 +93,7 @@ class EventLog:
         self.stopped: Optional[str] = None
         self._ended = False
         self._role = role
-        self._worker = worker
+        self.worker = worker
         self._on_progress = on_progress
         self._grow_lock = _thread.allocate_lock()
         self._segment_count = 0
@@ -95,6 +106,10 @@ class EventLog:
     @property
     def stacks_path(self) -> str:
         return self.stem + STACKS_SUFFIX
+
+    @property
+    def reasons_path(self) -> str:
+        return self.stem + REASONS_SUFFIX
 
     def progress_due(self) -> None:
         """Makes the next record call `on_progress`."""
@@ -242,7 +257,7 @@ class EventLog:
 
     def _header(self, number: int, stopped: Optional[str] = None) -> bytes:
         # Written by hand: a worker would otherwise import json before the user's code has had its turn.
-        worker = "null" if self._worker is None else "%d" % self._worker
+        worker = "null" if self.worker is None else "%d" % self.worker
         text = '{"version": %d, "pid": %d, "parent_pid": %d, "role": "%s", "worker": %s, "opened_ns": %d, "first": %d' % (
             LAYOUT_VERSION, os.getpid(), os.getppid(), self._role, worker, self.opened_ns, number * SEGMENT_RECORDS,
         )  # fmt: skip

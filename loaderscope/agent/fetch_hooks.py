@@ -51,11 +51,12 @@ class _Indices(List[Any]):
 class _FetchNotes:
     """What the hooks know about one fetcher."""
 
-    __slots__ = ("begin_cpu_ns", "begin_ns", "here", "samples", "skip_batches")
+    __slots__ = ("begin_cpu_ns", "begin_ns", "here", "indices", "samples", "skip_batches")
 
     def __init__(self) -> None:
         self.skip_batches = 0  # batches left that are not recorded in detail
         self.here: Optional[recorder.Here] = None  # of the thread, while FETCH is open; the rest is about that span
+        self.indices: Any = None
         self.samples = 1
         self.begin_ns = self.begin_cpu_ns = 0
 
@@ -125,7 +126,7 @@ def _observed_fetch(fetcher: Any, notes: _FetchNotes, bodies_known: bool) -> Cal
             samples = len(indices)
             if detailed and not getattr(dataset, "__getitems__", None):
                 indices = _Indices(indices)
-        here.in_users_code, notes.here = True, here
+        here.in_users_code, notes.here, notes.indices = True, here, possibly_batched_index
         recorder.write(_FETCH_BEGIN, here.batch, samples, here.thread)
         if detailed:
             notes.samples, notes.begin_ns = samples, time.perf_counter_ns()
@@ -138,7 +139,7 @@ def _observed_fetch(fetcher: Any, notes: _FetchNotes, bodies_known: bool) -> Cal
         finally:
             if notes.here is not None:
                 notes.end(here)
-            here.in_users_code = False
+            here.in_users_code, notes.indices = False, None
 
     return fetch
 
@@ -154,8 +155,20 @@ def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> C
             return collate_fn(data)
         except BaseException as error:
             hide_frame(error)
+            if isinstance(error, Exception):
+                _tell_mismatch(error, data, notes.indices, here.batch)
             raise
         finally:
             recorder.write(_COLLATE_END, here.batch, 0, here.thread)
 
     return collate
+
+
+def _tell_mismatch(error: Exception, samples: Any, indices: Any, batch: int) -> None:
+    """Notes which samples could not be put together, if any; whatever happens here, the user's code sees `error`."""
+    try:
+        from . import mismatch  # what it imports must not come before the user's own imports
+
+        mismatch.tell(error, samples, indices, batch)
+    except Exception:  # tensors of a class of the user's, or no file can be opened any more: then nothing is known
+        return

@@ -152,6 +152,9 @@ NAMES_SUFFIX = ".names"
 STACKS_SUFFIX = ".stacks"
 """Python stacks of a process that stopped making progress (faulthandler's text), in {pid}-{opened_ns}.stacks."""
 
+REASONS_SUFFIX = ".reasons"
+"""Why batches failed in this process, in {pid}-{opened_ns}.reasons: a line is a JSON list of texts, see `agent/reasons.py`."""
+
 DEVICES_FILE = "devices.json"
 """Which devices the trial uses, in the trial's log folder, written once: see `agent/used_devices.py`."""
 

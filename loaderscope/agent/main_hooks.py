@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import Any, Callable
 
-from . import recorder
+from . import recorder, unsent
 from . import torch_internals as internals
 from .fetch_hooks import thread_time_ns
 from .layout import PIN_THREAD, THREAD_CPU_UNKNOWN, State, batch_and_bytes
@@ -104,6 +104,7 @@ def _wrap_reset(original: Function) -> Function:
         if not recorder.in_main():
             return original(self, *args, **kwargs)
         _watch_result_queue(self)
+        _watch_index_queues(self)
         restarts = not _notes(self).building  # persistent workers start another epoch
         with _iterator_span(self) if restarts else contextlib.nullcontext():
             try:
@@ -154,6 +155,15 @@ def _watch_result_queue(iterator: Any) -> None:
         return data
 
     queue._recv_bytes = watched_recv_bytes  # type: ignore[union-attr]
+
+
+def _watch_index_queues(iterator: Any) -> None:
+    """Has indices told of that cannot be pickled; before the first are sent, as the queues' own threads look that up then."""
+    result_queue = getattr(iterator, "_worker_result_queue", None)
+    stateful = internals.is_stateful(type(iterator).__module__)
+    for worker, queue in enumerate(getattr(iterator, "_index_queues", ())):
+        if hasattr(queue, "_on_queue_feeder_error") and "_on_queue_feeder_error" not in vars(queue):  # persistent workers keep theirs
+            unsent.watch_indices(queue, result_queue, worker, stateful)
 
 
 def _wrap_get_data(original: Function) -> Function:

@@ -13,7 +13,7 @@ import time
 from typing import Optional
 
 from .eventlog import EventLog, Write, drop_record
-from .layout import BEGIN, COMPLETE, END, FORM_BITS, INSTANT, MAIN_THREAD, Role, State
+from .layout import BEGIN, COMPLETE, END, FORM_BITS, INSTANT, MAIN_THREAD, THREAD_WORKER_BASE, Role, State
 from .stackdump import StackDump
 
 
@@ -84,6 +84,15 @@ def in_main() -> bool:
         return False
     here = threads.here
     return here.thread == MAIN_THREAD and not here.in_users_code
+
+
+def where_in_worker() -> str:
+    """Where this thread is, as torch's wrapping has it of a worker; empty in main."""
+    thread = threads.here.thread
+    if thread >= THREAD_WORKER_BASE:
+        return "in DataLoader worker thread %d" % (thread - THREAD_WORKER_BASE)
+    worker = None if log is None else log.worker
+    return "" if worker is None else "in DataLoader worker process %d" % worker
 
 
 def kinds(state: State) -> "tuple[int, int]":

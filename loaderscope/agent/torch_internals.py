@@ -204,6 +204,21 @@ def worker_number(target: Any, arguments: Sequence[Any]) -> int:
     return number if isinstance(number, int) else -1
 
 
+def is_stateful(module: str) -> bool:
+    """Whether a loop or an iterator of this module is of torchdata's loader, whose workers send their state along with a batch."""
+    return module.startswith("torchdata.")
+
+
+def payload(message: Any, stateful: bool) -> Any:
+    """The batch in a worker's message, or the indices in one to it: (number, batch), of torchdata's loader (number, (batch, ...))."""
+    return message[1][0] if stateful else message[1]
+
+
+def failure_message(number: int, worker: int, wrapped_error: Any, stateful: bool) -> Tuple[int, Any]:
+    """What a worker sends where a batch failed; main raises it (`_process_data`)."""
+    return number, (wrapped_error, worker, None) if stateful else wrapped_error
+
+
 INIT_FUNCTION = "init_fn"
 """Name of the worker loop's parameter for the user's worker_init_fn."""
 

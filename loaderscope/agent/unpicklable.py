@@ -1,4 +1,8 @@
-"""Names the part of an object that cannot be pickled, by its path, and says what to do about it."""
+"""Names the part of an object that cannot be pickled, by its path, and says what to do about it.
+
+Where it was to be sent decides what to do: the dataset to a worker that starts, a batch back to the main process, the indices
+of a batch to a worker. The last two go through a queue, which takes less than a process that starts: no locks and no pipes.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,80 @@ import pickle
 import sys
 import time
 import types
+import weakref
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 REFUSED = "cannot be sent to a worker"
 
 _DEPTH = 20
-_NODES = 300
+_NODES = 5000
 _SEARCH_S = 5.0
-_FILES = "keep its path and open it in the worker, at the first __getitem__"
-_MOVE = "move it to the top level of the script"
-_IN_WORKER = "make it in the worker, at the first __getitem__ or in worker_init_fn, or leave it out of __getstate__"
 _DATABASES = (
     "sqlite3", "_sqlite3", "psycopg", "psycopg2", "pymysql", "MySQLdb", "mysql", "sqlalchemy", "duckdb", "_duckdb",
     "redis", "pymongo", "lmdb", "pyodbc", "oracledb", "clickhouse_driver",
 )  # fmt: skip
+
+
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+_TOP_LEVEL = "move it to the top level of the script"
+
+
+class Route(NamedTuple):
+    """Where something was to be sent, and what to do about what cannot be."""
+
+    refused: str
+    """Words for that it cannot be sent there."""
+    starts_process: bool
+    """Whether it goes along with the start of a process; else through a queue."""
+    file: str
+    database: str
+    lock: str
+    generator: str
+    memoryview: str
+    module: str
+    tensor: str
+    other: str
+
+
+_IN_WORKER = "make it in the worker, at the first __getitem__ or in worker_init_fn, or leave it out of __getstate__"
+TO_STARTING_WORKER = Route(
+    refused=REFUSED,
+    starts_process=True,
+    file="keep its path and open it in the worker, at the first __getitem__",
+    database="connect in the worker, at the first __getitem__ or in worker_init_fn",
+    lock=_IN_WORKER,
+    generator="keep what it is made from and make it in the worker",
+    memoryview="keep bytes or an array in its place",
+    module="import it where it is used",
+    tensor="detach() it",
+    other=_IN_WORKER,
+)
+_DATA_ONLY = "return numbers, text, arrays or tensors in its place"
+TO_MAIN = Route(
+    refused="cannot be sent from a worker to the main process",
+    starts_process=False,
+    file="read it in the dataset and return what is in it",
+    database="return what was read through it",
+    lock="leave it out of the batch",
+    generator="return a list of what it gives",
+    memoryview="return bytes or an array in its place",
+    module="leave it out of the batch",
+    tensor="return it without one, by detach() or from under torch.no_grad()",
+    other=_DATA_ONLY,
+)
+_INDEX_ONLY = "let the sampler give numbers or text"
+INDICES_TO_WORKER = Route(
+    refused="%s as an index of the sampler" % REFUSED,
+    starts_process=False,
+    file=_INDEX_ONLY,
+    database=_INDEX_ONLY,
+    lock=_INDEX_ONLY,
+    generator=_INDEX_ONLY,
+    memoryview=_INDEX_ONLY,
+    module=_INDEX_ONLY,
+    tensor="detach() it, or %s" % _INDEX_ONLY,
+    other=_INDEX_ONLY,
+)
 
 
 class Part(NamedTuple):
@@ -33,37 +97,43 @@ class Part(NamedTuple):
     value: Any
 
 
-def explain(root: Part, error: BaseException, limit_s: float = _SEARCH_S) -> Optional[str]:
+def explain(root: Part, error: BaseException, limit_s: float = _SEARCH_S, route: Route = TO_STARTING_WORKER) -> Optional[str]:
     """What in `root` cannot be pickled and what to do, in one sentence; None if it is not `root` that failed so.
 
     Args:
-        root: what was to be sent to a worker.
+        root: what was to be sent.
         error: what pickling raised.
         limit_s: how long to look for the part.
+        route: where it was to be sent.
     """
     deadline = time.monotonic() + limit_s
-    if not _fails_alike(root.value, error, deadline):
+    if not _fails_alike(root.value, error, deadline, route):
         return None
     found, left = root, _NODES
-    for _ in range(_DEPTH):
+    for _ in range(0 if isinstance(error, RecursionError) else _DEPTH):
         parts = list(itertools.islice(_parts(found), left))
         left -= len(parts)
-        deeper = next((part for part in parts if _fails_alike(part.value, error, deadline)), None)
+        deeper = next((part for part in parts if _fails_alike(part.value, error, deadline, route)), None)
         if deeper is None:
             break
         found = deeper
-    what, remedy = _describe(found.value, error)
-    return "%s is %s, which %s: %s" % (found.path, what, REFUSED, remedy)
+    if type(found.value) in _CONTAINERS and not isinstance(error, RecursionError):  # there was no time, or too much to look at
+        return "something in %s %s: %s (%s)" % (found.path, route.refused, route.other, _reason(error))
+    what, remedy = _describe(found.value, error, route)
+    return "%s is %s, which %s: %s" % (found.path, what, route.refused, remedy)
 
 
-def _fails_alike(value: Any, error: BaseException, deadline: float) -> bool:
+def _fails_alike(value: Any, error: BaseException, deadline: float, route: Route) -> bool:
     from multiprocessing import context
     from multiprocessing.reduction import ForkingPickler
 
     popen = context.get_spawning_popen()
-    context.set_spawning_popen(_NoChild())  # type: ignore[arg-type]
+    context.set_spawning_popen(_NoChild() if route.starts_process else None)  # type: ignore[arg-type]
     try:
-        ForkingPickler(_Nowhere(deadline), pickle.HIGHEST_PROTOCOL).dump(value)
+        pickler = ForkingPickler(_Nowhere(deadline), pickle.HIGHEST_PROTOCOL)
+        if not route.starts_process:
+            pickler.dispatch_table.update(_unshared_storages())
+        pickler.dump(value)
     except _TooLongError:
         return False
     except Exception as again:  # whatever a __reduce__ of the user's raises
@@ -71,6 +141,18 @@ def _fails_alike(value: Any, error: BaseException, deadline: float) -> bool:
     finally:
         context.set_spawning_popen(popen)
     return False
+
+
+def _unshared_storages() -> Dict[type, Any]:
+    """For a pickler: leaves out what tensors hold, which a queue would move into shared memory again for each try."""
+    from multiprocessing.reduction import ForkingPickler
+
+    reducers: Dict[type, Any] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+    return {cls: _left_out for cls, reducer in reducers.items() if "storage" in getattr(reducer, "__name__", "")}
+
+
+def _left_out(_value: Any) -> Tuple[Any, Tuple[()]]:
+    return bytes, ()
 
 
 class _TooLongError(BaseException):
@@ -100,7 +182,7 @@ class _NoChild:
 
 def _parts(whole: Part) -> Iterator[Part]:
     path, value = whole
-    shown = "dataset" if path == "the dataset" else path
+    shown = path[4:] if path.startswith("the ") else path
     if isinstance(value, dict):
         for key, item in list(value.items())[:_NODES]:
             yield Part("%s[%r]" % (shown, key), item)
@@ -140,7 +222,7 @@ def _is_standard(cls: type) -> bool:
     return top in getattr(sys, "stdlib_module_names", ("builtins", "threading", "queue", "logging")) and not top.startswith("__")
 
 
-def _describe(value: Any, error: BaseException) -> Tuple[str, str]:
+def _describe(value: Any, error: BaseException, route: Route) -> Tuple[str, str]:
     """What a value is, with its article, and the remedy."""
     cls = type(value)
     name = getattr(value, "__qualname__", "") if isinstance(value, (type, types.FunctionType)) else ""
@@ -148,39 +230,46 @@ def _describe(value: Any, error: BaseException) -> Tuple[str, str]:
     if name.endswith("<lambda>"):
         return "a lambda%s" % _line_of(value), "make it a function at the top level of the script"
     if "<locals>" in name:
-        return "a %s that is defined inside %s()%s" % (kind, _outer(name), _line_of(value)), _MOVE
+        return "a %s that is defined inside %s()%s" % (kind, _outer(name), _line_of(value)), _TOP_LEVEL
     if name:
         why = "is not what stands in its module under that name (a decorator or a second definition replaced it)"
         return "the %s %s, but it %s" % (kind, name, why), "give it a name of its own at the top level of the script"
     if "<locals>" in cls.__qualname__:
         what = "an object of the class %s that is defined inside %s()" % (cls.__name__, _outer(cls.__qualname__))
         return what, "move that class to the top level of the script"
-    return _describe_object(value, cls, error)
+    return _describe_object(value, cls, error, route)
 
 
-def _describe_object(value: Any, cls: type, error: BaseException) -> Tuple[str, str]:
+def _describe_object(value: Any, cls: type, error: BaseException, route: Route) -> Tuple[str, str]:
     module, full = (cls.__module__ or "").partition(".")[0], cls.__name__
     if module not in ("builtins", "__main__", "__mp_main__", "_io", "_thread"):
         full = "%s.%s" % (module.lstrip("_"), cls.__name__)
     if isinstance(value, io.IOBase):
-        return "an open file (%s)" % cls.__name__, _FILES
+        return "an open file (%s)" % cls.__name__, route.file
     if module == "h5py" or "h5py" in str(error):
-        return "an open HDF5 file (%s)" % full, _FILES
+        return "an open HDF5 file (%s)" % full, route.file
     if module in _DATABASES:
-        return "a database handle (%s)" % full, "connect in the worker, at the first __getitem__ or in worker_init_fn"
+        return "a database handle (%s)" % full, route.database
     if cls.__name__.lower() in ("lock", "rlock", "_local"):
-        return "a thread's own storage" if cls.__name__ == "_local" else "a lock", _IN_WORKER
+        return "a thread's own storage" if cls.__name__ == "_local" else "a lock", route.lock
     if isinstance(value, (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)):
-        return "a generator", "keep what it is made from and make it in the worker"
+        return "a generator", route.generator
     if isinstance(value, memoryview):
-        return "a memoryview", "keep bytes or an array in its place"
+        return "a memoryview", route.memoryview
     if isinstance(value, types.ModuleType):
-        return "the module %s" % value.__name__, "import it where it is used"
+        return "the module %s" % value.__name__, route.module
+    if isinstance(value, weakref.ref):
+        return "a weak reference", route.other
     if getattr(value, "requires_grad", False) is True and getattr(value, "is_leaf", True) is False:
-        return "a tensor with a history of gradients", "detach() it"
-    lines = str(error).strip().splitlines()
+        return "a tensor with a history of gradients", route.tensor
     article = "an" if full[:1].lower() in "aeiou" else "a"
-    return "%s %s" % (article, full), "%s (%s)" % (_IN_WORKER, lines[0] if lines else type(error).__name__)
+    levels = " of too many levels" if isinstance(error, RecursionError) else ""
+    return "%s %s%s" % (article, full, levels), "%s (%s)" % (route.other, _reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _line_of(function: Any) -> str:

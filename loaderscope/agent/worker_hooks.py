@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import _thread
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
-from . import fetch_hooks, recorder
+from . import fetch_hooks, recorder, unsent
 from . import torch_internals as internals
 from .layout import FEEDER_THREAD, Role, State, batch_and_bytes
 from .patches import Patches, hide_frame
@@ -72,10 +72,12 @@ def _observe_loop(process: Any) -> None:
         fetch_hooks.install(_torch_patches)
     arguments = list(process._args)
     index_queue, data_queue = _queues(process._target, arguments)
+    asked: Dict[int, Any] = {}
     if index_queue is not None:
-        _observe_index_queue(index_queue)
+        _observe_index_queue(index_queue, asked)
     if data_queue is not None:
-        _observe_data_queue(data_queue)
+        _observe_data_queue(data_queue, asked)
+        _replace_unsent(data_queue, process, asked)
     position = internals.parameter_index(process._target, internals.INIT_FUNCTION)
     if position is not None and position < len(arguments) and arguments[position] is not None:
         arguments[position] = _observed_init(arguments[position])
@@ -94,7 +96,8 @@ def _batch_number(message: Any) -> int:
     return message[0] if type(message) is tuple and message and type(message[0]) is int else -1
 
 
-def _observe_index_queue(queue: Any) -> None:
+def _observe_index_queue(queue: Any, asked: Dict[int, Any]) -> None:
+    """Hooks the waiting for indices; `asked` holds the message that asked for each batch until that is sent."""
     plain_get, here = queue.get, recorder.threads.here
     entered = waiting = False
 
@@ -111,13 +114,14 @@ def _observe_index_queue(queue: Any) -> None:
         number = _batch_number(message)
         if number >= 0:
             here.batch = number
+            asked[number] = message
         recorder.write(_INDEX_END, number)
         return message
 
     queue.get = get
 
 
-def _observe_data_queue(queue: Any) -> None:
+def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
     """Hooks the put of batches, and the queue's feeder thread where it serialises and where it writes."""
     from multiprocessing import queues
 
@@ -145,7 +149,13 @@ def _observe_data_queue(queue: Any) -> None:
             try:
                 data = plain_pickler.dumps(obj, protocol)
                 size = len(data)
+                asked.pop(_batch_number(obj), None)
                 return data
+            except BaseException as error:
+                hide_frame(error)
+                if isinstance(error, IndexError):  # which that thread takes for the end of its buffer
+                    queue._on_queue_feeder_error(error, obj)
+                raise
             finally:
                 sent = batch_and_bytes(_batch_number(obj), size)
                 recorder.write_since(start_ns, _SERIALISE, sent, FEEDER_THREAD)
@@ -159,6 +169,22 @@ def _observe_data_queue(queue: Any) -> None:
 
     queue.put, queue._send_bytes = put, send_bytes
     queues._ForkingPickler = Pickler  # type: ignore[attr-defined]
+
+
+def _replace_unsent(queue: Any, process: Any, asked: Dict[int, Any]) -> None:
+    """Sends main an error in the place of a batch that the queue's feeder thread cannot pickle, and so leaves out."""
+    worker = internals.worker_number(process._target, process._args)
+    stateful = internals.is_stateful(process._target.__module__)
+    plain = queue._on_queue_feeder_error
+
+    def on_feeder_error(error: Exception, message: Any) -> None:
+        plain(error, message)
+        number = _batch_number(message)
+        if number >= 0:
+            indices = internals.payload(asked[number], stateful) if number in asked else None
+            unsent.put_batch_error(queue, message, error, indices, worker, stateful)
+
+    queue._on_queue_feeder_error = on_feeder_error  # the thread looks it up when it starts, with the first batch
 
 
 def _observed_init(init_fn: Function) -> Function:

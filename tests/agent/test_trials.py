@@ -370,7 +370,10 @@ class Leaves(Ends):
 class Ragged(Ends):
     def __getitem__(self, index):
         return torch.zeros(index % 2 + 1)
-ends, ragged, leaves = Ends(), Ragged(), Leaves()
+class Odd(Ends):
+    def __getitem__(self, index):
+        return object()
+ends, ragged, leaves, odd = Ends(), Ragged(), Leaves(), Odd()
 halves = Halves([torch.zeros(1)] * 64, batch_size=4)
 """
 
@@ -388,10 +391,10 @@ def test_a_stop_iteration_of_the_dataset_does_not_pass_for_the_end_of_an_epoch(s
 
 
 @pytest.mark.parametrize("config", [TrialConfig(0, 4), TrialConfig(2, 4, 2, start_method=FORK)])
-def test_samples_that_differ_are_told_without_blaming_the_last_one(start_agent, write, config):
+def test_samples_that_no_batch_can_be_made_of_are_told_without_blaming_the_last_one(start_agent, write, config):
     agent = start_agent()
     agent.load(write(ENDS_EARLY))
-    attach(agent, "ragged")
+    attach(agent, "odd")
     failure = agent.trial(config, record=True)
     assert "when the samples of a batch were put together" in failure.message
     assert "sample 3" not in failure.message

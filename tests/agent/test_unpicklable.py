@@ -10,7 +10,7 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 import torch
 
-from loaderscope.agent.unpicklable import Part, explain
+from loaderscope.agent.unpicklable import TO_MAIN, Part, explain
 
 
 class Dataset:
@@ -67,11 +67,18 @@ def slotted(handle):
     return made
 
 
-def why(dataset) -> str | None:
+def deep():
+    made = []
+    for _ in range(10_000):
+        made = [made]
+    return made
+
+
+def why(dataset, path="the dataset", **options) -> str | None:
     try:
         ForkingPickler.dumps(dataset)
     except Exception as error:
-        return explain(Part("the dataset", dataset), error)
+        return explain(Part(path, dataset), error, **options)
     return None
 
 
@@ -121,6 +128,25 @@ def test_the_dataset_itself_can_be_the_part():
 def test_a_lock_between_processes_is_not_blamed_as_it_travels_with_a_worker():
     dataset = Dataset(shared=multiprocessing.get_context("spawn").Lock(), odd=Odd())
     assert explain(Part("the dataset", dataset), RuntimeError("not me")).startswith("dataset.odd is ")
+
+
+def test_a_part_far_behind_in_a_long_list_is_found():
+    assert why(Dataset(part=[1] * 2000 + [threading.Lock()])).startswith("dataset.part[2000] is a lock")
+
+
+def test_a_list_too_long_to_look_at_is_not_blamed_itself():
+    sentence = why(Dataset(part=[1] * 20_000 + [threading.Lock()]))
+    assert sentence.startswith("something in dataset.part cannot be sent to a worker")
+    assert "lock" in sentence
+
+
+def test_what_is_nested_too_deeply_is_told_as_such():
+    assert why(Dataset(part=deep())).startswith("the dataset is a test_unpicklable.Dataset of too many levels")
+
+
+def test_a_lock_between_processes_cannot_go_through_a_queue():
+    batch = {"shared": multiprocessing.get_context("spawn").Lock(), "rows": torch.zeros(2)}
+    assert why(batch, "the batch", route=TO_MAIN).startswith("batch['shared'] is a lock, which cannot be sent from a worker")
 
 
 def test_what_fails_otherwise_is_not_explained():

@@ -121,6 +121,28 @@ def test_failures_are_told_once_a_kind_with_their_remedy():
     assert "top level" in finding.advice
 
 
+def test_a_lack_of_file_descriptors_is_told_though_shared_memory_is_what_was_to_be_opened():
+    text = "the process ran out of file descriptors: RuntimeError: unable to open shared memory object: Too many open files (24)"
+    (finding,) = find([failed(0, config_of(4), "limit", text)])
+    assert "ulimit -n" in finding.advice
+
+
+def test_what_is_pickled_for_each_batch_is_no_matter_of_the_start_method():
+    trials = [
+        failed(0, config_of(1), "not-picklable", "dataset.file is an open file, which cannot be sent to a worker"),
+        failed(1, config_of(2), "not-picklable", "batch[0] is a lock, which cannot be sent from a worker to the main process"),
+        failed(2, config_of(3), "not-picklable", "indices[0] is a lock, which cannot be sent to a worker as an index of the sampler"),
+    ]
+    started, batches, indices = find(trials)
+    assert [finding.trials for finding in (started, batches, indices)] == [[0], [1], [2]]
+    assert "spawn and forkserver" in started.advice
+    for finding in (batches, indices):
+        assert finding.code == "not-picklable"
+        assert "under every start method" in finding.advice
+    assert "batches cannot be sent" in batches.message
+    assert "sampler" in indices.advice
+
+
 def test_a_full_shared_memory_is_told_from_a_lack_of_memory():
     (finding,) = find([failed(0, config_of(4), "worker-died", "DataLoader worker is killed by signal: Bus error.", "killed")])
     assert "--shm-size" in finding.advice

@@ -24,6 +24,7 @@ ADVICE = {
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
 DEATHS = (
+    (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
     (
         ("bus error", "shared memory"),
         "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
@@ -42,9 +43,24 @@ DEATHS = (
         "Every worker that loads torch charges the paging file, with CUDA's libraries by a GB and more: use fewer workers, or let Windows "
         "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory).",
     ),
-    (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
 )
-"""Signs in the message of a process that died or of a limit, and the remedy for it."""
+"""Signs in the message of a process that died or of a limit, and the remedy for it. The first that fits counts: one may stand in
+the text of another."""
+THROUGH_QUEUES = (
+    (
+        "from a worker to the main process",
+        "The workers' batches cannot be sent",
+        "A worker pickles each batch, under every start method: return numbers, text, arrays and tensors without gradients. "
+        "0 workers and the thread backend send nothing.",
+    ),
+    (
+        "as an index of the sampler",
+        "The workers cannot be given their indices",
+        "The main process pickles the indices of each batch for a worker, under every start method: let the sampler give numbers or text. "
+        "0 workers and the thread backend send nothing.",
+    ),
+)
+"""Signs in the message of what is pickled while batches are made, not when workers start: the sign, the message, the advice."""
 OTHER_ADVICE = "The traceback is in the log of the window, and in the error of the trial (show --json)."
 MESSAGES = {
     "worker-died": "A worker died",
@@ -61,8 +77,9 @@ def find(context: Context) -> list[Finding]:
     by_cause: dict[tuple[str, str], list[TrialResult]] = {}
     for trial in context.trials:
         if trial.status in ("failed", "timeout", "killed") and trial.error is not None:
-            kind = trial.error.kind
-            by_cause.setdefault((kind, "" if kind in MESSAGES else trial.error.message), []).append(trial)
+            kind, text = trial.error.kind, trial.error.message
+            told = _pickled_for_a_queue(kind, text)
+            by_cause.setdefault((kind, text if kind not in MESSAGES else "" if told is None else told[0]), []).append(trial)
     return [_about(context, kind, trials) for (kind, _), trials in by_cause.items()]
 
 
@@ -73,11 +90,14 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
     shown = enumerated(names)
     everywhere = len(trials) == sum(trial.status not in ("skipped", "cancelled") for trial in context.trials)
     where = "in every trial" if everywhere else f"with {shown}"
-    if kind in MESSAGES:
-        message = f"{MESSAGES[kind]} {where}: {text}"
+    title, advice = MESSAGES.get(kind), ADVICE.get(kind, OTHER_ADVICE)
+    told = _pickled_for_a_queue(kind, text)
+    if told is not None:
+        _, title, advice = told
+    if title is not None:
+        message = f"{title} {where}: {text}"
     else:
         message = f"Every trial failed: {text}" if everywhere else f"The trial failed {where}: {text}"
-    advice = ADVICE.get(kind, OTHER_ADVICE)
     if kind in ("worker-died", "agent-died", "limit"):
         advice = next((remedy for signs, remedy in DEATHS if any(sign in text.lower() for sign in signs)), advice)
     return Finding(
@@ -88,3 +108,8 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
         evidence={"kind": kind, "statuses": sorted({trial.status for trial in trials})},
         advice=advice,
     )
+
+
+def _pickled_for_a_queue(kind: str, text: str) -> tuple[str, str, str] | None:
+    """The row of `THROUGH_QUEUES` that an error belongs to."""
+    return next((row for row in THROUGH_QUEUES if row[0] in text), None) if kind == "not-picklable" else None
