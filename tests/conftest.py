@@ -20,6 +20,7 @@ hypothesis.settings.load_profile("same")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-images", action="store_true", help="store the pictures that are painted now in tests/gui/images")
+    parser.addoption("--renew-contracts", action="store_true", help="store the JSON keys and helps of now in tests/cli/contracts")
 
 
 @pytest.fixture
