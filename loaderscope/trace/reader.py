@@ -15,6 +15,7 @@ from loaderscope.trace.model import OpenSpan, Trace
 from loaderscope.trace.sources import MAIN_NUMBER, Sources
 from loaderscope.trace.stacks import stacks
 from loaderscope.trace.tracks import append_spans
+from loaderscope.trace.warned import WarnedCounter
 
 __all__ = ["TraceReader", "stacks"]
 
@@ -39,6 +40,7 @@ class TraceReader:
         self._epochs = Epochs()
         self._matcher = Matcher()
         self._imports = Imports(trace, self._sources)
+        self._warned = WarnedCounter(trace, self._sources)
         self._flights = Flights(trace)
         self._step_lane = lanes.step_lane(step_label) if step_label else None
         for worker in range(num_workers or 0):
@@ -73,7 +75,7 @@ class TraceReader:
             self._epochs.learn(batch)
             if self._step_lane is not None and self._step_lane.label == lanes.CPU_STEP and _tells_device_times(batch):
                 self._step_lane = None
-        others = self._imports.take_out(batch)
+        others = self._imports.take_out(self._warned.take_out(batch))
         spans = self._matcher.match(others)
         self._add_spans(spans.then(self._close_open(final)), *self._imports.ended(others, final))
         self._add_points(others)
