@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import os
+from types import BuiltinMethodType
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import recorder
@@ -56,13 +57,27 @@ def install(patches: Patches) -> None:
 
 
 def _wrap_show(original: Function, warnings: Any) -> Function:
+    plain_show = warnings._showwarning_orig
+    get_context = getattr(warnings, "_get_context", None)  # since Python 3.14
+
+    def is_collected() -> bool:
+        """Whether warnings go into a list now (`catch_warnings(record=True)`), so that nobody is shown them."""
+        show = warnings._showwarnmsg_impl
+        if type(show) is BuiltinMethodType and isinstance(show.__self__, list):
+            return True
+        return get_context is not None and getattr(get_context(), "log", None) is not None
+
     def _showwarnmsg(msg: Any) -> Any:
         if recorder.log is None:
             return original(msg)
-        key = (msg.category.__name__, msg.filename, msg.lineno, _text_of(lambda: str(msg.message)))
-        show = getattr(warnings, "showwarning", warnings._showwarning_orig)
-        if show is warnings._showwarning_orig:
-            if not _is_collected(warnings):
+        try:
+            text = str(msg.message)
+        except Exception as error:  # the border to the user's code: whoever shows the text meets the same
+            text = _untold(error)
+        key = (msg.category.__name__, msg.filename, msg.lineno, text)
+        show = getattr(warnings, "showwarning", plain_show)
+        if show is plain_show:
+            if not is_collected():
                 _note(key)
             return original(msg)
         if not _is_of_logging(show) or msg.file is not None:
@@ -77,14 +92,6 @@ def _wrap_show(original: Function, warnings: Any) -> Function:
             _here.shown = None
 
     return _showwarnmsg
-
-
-def _is_collected(warnings: Any) -> bool:
-    """Whether warnings go into a list now (`catch_warnings(record=True)`), so that nobody is shown them."""
-    get_context = getattr(warnings, "_get_context", None)  # since Python 3.14
-    if get_context is not None and getattr(get_context(), "log", None) is not None:
-        return True
-    return isinstance(getattr(warnings._showwarnmsg_impl, "__self__", None), list)
 
 
 def _is_of_logging(show: Any) -> bool:
@@ -109,17 +116,15 @@ def _note_record(record: Any) -> None:
         return  # another record from within `showwarning` is the same warning in other words
     if record.process is not None and record.process != os.getpid():  # handed on by the process where it was noted
         return
-    _note((_LEVELS.get(record.levelno) or str(record.levelname), record.pathname, record.lineno, _text_of(record.getMessage)))
-
-
-def _text_of(tell: Callable[[], str]) -> str:
     try:
-        text = tell()
-    except Exception as error:  # the border to the user's code: whoever shows the text meets the same
-        return "its text cannot be told (%s)" % type(error).__name__
-    if len(text) > MOST_CHARACTERS:
-        return text[:MOST_CHARACTERS] + "…"
-    return text or "(no text)"
+        text = record.getMessage()
+    except Exception as error:
+        text = _untold(error)
+    _note((_LEVELS.get(record.levelno) or str(record.levelname), record.pathname, record.lineno, text))
+
+
+def _untold(error: Exception) -> str:
+    return "its text cannot be told (%s)" % type(error).__name__
 
 
 def _note(key: _Key) -> None:
@@ -140,16 +145,21 @@ def _introduce(log: Optional[EventLog], key: _Key) -> int:
         _numbers.clear()
         _texts_of_place.clear()
         _log = log
-    place = kind, file, line = key[:3]
-    is_rest = _texts_of_place.get(place, 0) >= MOST_TEXTS_OF_A_PLACE
-    if is_rest:
-        key = (kind, file, line, REST)
+    kind, file, line, text = key
+    if len(text) > MOST_CHARACTERS:
+        text = text[:MOST_CHARACTERS] + "…"
+        key = (kind, file, line, text)
+    place = kind, file, line
+    if _texts_of_place.get(place, 0) >= MOST_TEXTS_OF_A_PLACE:
+        key, text = (kind, file, line, REST), REST
+    else:
+        text = text or "(no text)"
     number = _numbers.get(key, NO_NAME)
     if number != NO_NAME or len(_numbers) >= MOST_TEXTS:
         return number
     _here.is_noting = True
     try:
-        number = _numbers[key] = log.add_name(warning_name(kind, "%s:%s" % (file, line) if file else "", key[3]))
+        number = _numbers[key] = log.add_name(warning_name(kind, "%s:%s" % (file, line) if file else "", text))
         _texts_of_place[place] = _texts_of_place.get(place, 0) + 1
         log.flush_names()
     finally:

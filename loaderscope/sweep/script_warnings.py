@@ -35,6 +35,8 @@ _BAR = re.compile(r"\d+%\||\d+it \[\d")
 _CHANGING = re.compile(r"[\d█▏▎▍▌▋▊▉#.,?]+|\s+")
 """What differs between two states of a progress bar."""
 _TRACEBACK = "Traceback (most recent call last):"
+_LOGGING_FAILED = "--- Logging error ---"
+_MOST_FAILED_LINES = 200
 _CHAINED = (
     "During handling of the above exception, another exception occurred:",
     "The above exception was the direct cause of the following exception:",
@@ -147,7 +149,7 @@ def _shape(text: str) -> str:
 
 
 def _texts(lines: Iterable[OutputLine]) -> Iterator[tuple[int, str]]:
-    """Lines one by one, but each traceback as one text."""
+    """Lines one by one, but as one text each traceback and each account of a record that logging could not format."""
     left = list(lines)
     first = 0
     while first < len(left):
@@ -155,6 +157,11 @@ def _texts(lines: Iterable[OutputLine]) -> Iterator[tuple[int, str]]:
         begins = first + 1 if _OF_PROCESS.match(left[first].text) and behind < len(left) else first
         if left[begins].text.startswith(_TRACEBACK):
             behind = _end_of_traceback(left, begins)
+        elif left[first].text == _LOGGING_FAILED:
+            ends = (
+                place for place, line in enumerate(left[first : first + _MOST_FAILED_LINES], first) if line.text.startswith("Arguments: ")
+            )
+            behind = next(ends, first) + 1
         yield left[first].time_ns, _cut("\n".join(line.text for line in left[first:behind]))
         first = behind
 
