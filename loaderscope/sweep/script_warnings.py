@@ -17,6 +17,7 @@ from loaderscope.trace.model import Warned
 
 STDERR = "stderr"
 FURTHER_LINES = "further lines, each with a text of its own"
+_LEVELS = ("WARNING", "ERROR", "CRITICAL")
 MOST_STDERR_TEXTS = 20
 MOST_LINES = 20_000
 MOST_CHARACTERS = 4000
@@ -43,7 +44,7 @@ _CHAINED = (
 )
 _OURS = (
     re.compile(r"resource_tracker: (?:There appear to be|process died unexpectedly)|resource_tracker: .*: \[Errno 2\]"),  # after our kill
-    re.compile(r"UserWarning: This DataLoader will create \d+ worker processes in total"),  # the setting is the sweep's
+    re.compile(r"This DataLoader will create \d+ worker processes in total"),  # the setting is the sweep's
     re.compile(r"^\[[\d.]+ MB of output left out here\]$"),
 )
 
@@ -76,7 +77,7 @@ class TrialStderr:
             error: why the trial failed, if it did; its traceback is not told again.
             in_main: the trial has no process but main, so that whatever was printed comes from there.
         """
-        said = [(row.first_ns, _of_record(row)) for row in warned]
+        said = [(row.first_ns, _of_record(row)) for row in warned if not _is_ours(row.text)]
         told = _Told(warned)
         texts: dict[str, tuple[int, str, int]] = {}
         more, more_ns = self._more, self._lines[-1].time_ns if self._more else 0
@@ -107,20 +108,24 @@ class _Told:
     def __init__(self, warned: Sequence[Warned]) -> None:
         kept = [row for row in warned if row.text != REST]
         self._rest = {(row.kind, row.place) for row in warned if row.text == REST}
-        self._first_lines = {_first_line(row.text) for row in kept}
+        self._logged = {_first_line(row.text) for row in kept if row.kind in _LEVELS}
+        self._all = {_first_line(row.text) for row in kept}
+        self._kinds = {row.kind for row in kept if row.kind not in _LEVELS}
+        """Whoever shows a Python warning tells its category; a line that only ends with the same words is another."""
         self._further_lines = {line.rstrip() for row in kept for line in row.text.splitlines()[1:]}
-        self._long = [line for line in self._first_lines if len(line) >= _LEAST_WITHIN]
-        self._shapes = {_shape(_first_line(row.text)) for row in kept if (row.kind, row.place) in self._rest}
+        self._shapes = {_shape(_first_line(row.text)) for row in kept if (row.kind, row.place) in self._rest and row.kind in _LEVELS}
 
     def others(self, lines: Iterable[OutputLine]) -> Iterator[OutputLine]:
         """The lines that no record tells, without colours; what is only there because of Loaderscope is left out, too."""
         before = ""  # "told": the line before was; "shown": it showed a warning, behind which a line of its source may follow
         for line in lines:
             text = _COLOURS.sub("", line.text).rstrip()
-            if any(sign.search(text) for sign in _OURS):
+            if not text or (before and text in self._further_lines):
+                continue
+            if before == "shown" and _SOURCE.match(text):
+                before = ""
+            elif _is_ours(text):
                 before = "shown"
-            elif not text or (before == "shown" and _SOURCE.match(text)) or (before and text in self._further_lines):
-                before = "shown" if text in self._further_lines else "told" if before else ""
             elif self._tells(text):
                 before = "shown" if _SHOWN_WARNING.match(text) else "told"
             else:
@@ -128,15 +133,21 @@ class _Told:
                 yield line._replace(text=text)
 
     def _tells(self, text: str) -> bool:
-        if not self._first_lines and not self._rest:
-            return False
-        ends = [text, *(text[place.start() :] for place in _WORD_BEGINS.finditer(text))]
-        if any(end in self._first_lines for end in ends) or any(line in text for line in self._long):
-            return True
         shown = _SHOWN_WARNING.match(text)
         if shown is not None and (shown["kind"], shown["place"]) in self._rest:
             return True
+        messages = self._all if any(kind in text for kind in self._kinds) else self._logged
+        if not messages:
+            return False
+        ends = [text, *(text[place.start() :] for place in _WORD_BEGINS.finditer(text))]
+        if any(end in messages for end in ends) or any(len(line) >= _LEAST_WITHIN and line in text for line in messages):
+            return True
         return bool(self._shapes) and any(_shape(end) in self._shapes for end in ends)
+
+
+def _is_ours(text: str) -> bool:
+    """Whether it is said only because of Loaderscope."""
+    return any(sign.search(text) for sign in _OURS)
 
 
 def _first_line(text: str) -> str:
