@@ -53,14 +53,14 @@ _VALUE = re.compile(
     re.MULTILINE,
 )
 _OPTION = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w.\-]*)[ \t]+(?!-)")
-_ARGUMENT = re.compile(r"(?P<before>argument (?:-\w/)?--(?P<name>[\w\-]+)[^:\n]*:[^'\n]*')[^'\n]*'")
+_ARGUMENT = re.compile(r"(?P<before>argument (?:-\w/)?--(?P<name>[\w.\-]+)[^:\n]*:[^'\n]*')[^'\n]*'")
 """How argparse refuses the value of an option."""
 _HEADER = re.compile(
     r"(?P<before>\bauthorization\\?[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?(?:(?:bearer|basic|token|digest|negotiate)[ \t]+)?)"
     r"[^\s\"',;)\]}\\]+",
     re.IGNORECASE,
 )
-_URL = re.compile(r"(?P<before>\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s/@:\"']*:)[^\s/@\"']+(?=@)")
+_URL = re.compile(r"(?P<before>\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s/@:\"']*:)(?!\d+/)[^\s@\"']+(?=@)")
 _AT_END = re.compile(r"[,;:.)\]}>]*\Z")
 
 
