@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import time
 from types import BuiltinMethodType
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -133,7 +134,8 @@ def _note(key: _Key) -> None:
     number = _numbers.get(key) if log is _log else None
     if number is None:
         number = _introduce(log, key)
-    recorder.write(_NOTED, number, 0, thread if thread >= 0 else MAIN_THREAD)
+    # Not `write`, which would postpone the dump of the stacks: one that warns that it tries again and again may hang all the same.
+    recorder.write_at(time.perf_counter_ns(), _NOTED, number, 0, thread if thread >= 0 else MAIN_THREAD)
 
 
 def _introduce(log: Optional[EventLog], key: _Key) -> int:

@@ -6,8 +6,9 @@ here, and so is what is printed only because of Loaderscope.
 
 from __future__ import annotations
 
+import collections
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from loaderscope.agent.layout import REST
 from loaderscope.agent.messages import ErrorInfo
@@ -16,10 +17,12 @@ from loaderscope.sweep.output import OutputLine
 from loaderscope.trace.model import Warned
 
 STDERR = "stderr"
-FURTHER_LINES = "further lines, each with a text of its own"
+FURTHER_LINES = "further lines, which were not kept"
 _LEVELS = ("WARNING", "ERROR", "CRITICAL")
 MOST_STDERR_TEXTS = 20
 MOST_LINES = 20_000
+"""Lines of a trial that are looked at in their order; of those behind them only how often each is there."""
+MOST_LATER_TEXTS = 5000
 MOST_CHARACTERS = 4000
 """Of one text."""
 
@@ -32,7 +35,7 @@ _WORD_BEGINS = re.compile(r"(?<!\w)(?=\S)")
 _NUMBER = re.compile(r"\d+")
 _OF_PROCESS = re.compile(r"Process \S+:$")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_BAR = re.compile(r"\d+%\||\d+it \[\d")
+_BAR = re.compile(r"\d+%\||\d+it \[\d|^\[[\d.]+ MB of output left out here\]$")
 _CHANGING = re.compile(r"[\d█▏▎▍▌▋▊▉#.,?]+|\s+")
 """What differs between two states of a progress bar."""
 _TRACEBACK = "Traceback (most recent call last):"
@@ -45,7 +48,6 @@ _CHAINED = (
 _OURS = (
     re.compile(r"resource_tracker: (?:There appear to be|process died unexpectedly)|resource_tracker: .*: \[Errno 2\]"),  # after our kill
     re.compile(r"This DataLoader will create \d+ worker processes in total"),  # the setting is the sweep's
-    re.compile(r"^\[[\d.]+ MB of output left out here\]$"),
 )
 
 
@@ -59,6 +61,7 @@ class TrialStderr:
     def __init__(self, offset_ns: int = 0) -> None:
         self._offset_ns = offset_ns
         self._lines: list[OutputLine] = []
+        self._later: collections.Counter[str] = collections.Counter()
         self._more = 0
 
     def add(self, line: OutputLine) -> None:
@@ -66,6 +69,8 @@ class TrialStderr:
             return
         if len(self._lines) < MOST_LINES:
             self._lines.append(line)
+        elif line.text in self._later or len(self._later) < MOST_LATER_TEXTS:
+            self._later[line.text] += 1
         else:
             self._more += 1
 
@@ -90,6 +95,11 @@ class TrialStderr:
                 texts[key] = first_ns, text, count + 1  # of a bar, its last state
             else:
                 more, more_ns = more + 1 + text.count("\n"), more_ns or time_ns
+        for text, count in told.others_of(self._later):
+            if text in texts:
+                texts[text] = *texts[text][:2], texts[text][2] + count
+            else:
+                more, more_ns = more + count, more_ns or self._lines[-1].time_ns
         process = "main" if in_main else None
         said += [(first_ns + self._offset_ns, ScriptWarning(process, STDERR, text, count)) for first_ns, text, count in texts.values()]
         if more:
@@ -112,6 +122,7 @@ class _Told:
         self._all = {_first_line(row.text) for row in kept}
         self._kinds = {row.kind for row in kept if row.kind not in _LEVELS}
         """Whoever shows a Python warning tells its category; a line that only ends with the same words is another."""
+        self._sources: set[str] = set()  # lines of source that were shown behind a warning
         self._further_lines = {line.rstrip() for row in kept for line in row.text.splitlines()[1:]}
         self._shapes = {_shape(_first_line(row.text)) for row in kept if (row.kind, row.place) in self._rest and row.kind in _LEVELS}
 
@@ -124,6 +135,7 @@ class _Told:
                 continue
             if before == "shown" and _SOURCE.match(text):
                 before = ""
+                self._sources.add(text)
             elif _is_ours(text):
                 before = "shown"
             elif self._tells(text):
@@ -131,6 +143,13 @@ class _Told:
             else:
                 before = ""
                 yield line._replace(text=text)
+
+    def others_of(self, counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+        """The same of lines whose order is not known, with their counts. To be called behind `others`."""
+        for line, count in counts.items():
+            text = _COLOURS.sub("", line).rstrip()
+            if text and text not in self._further_lines | self._sources and not _is_ours(text) and not self._tells(text):
+                yield text, count
 
     def _tells(self, text: str) -> bool:
         shown = _SHOWN_WARNING.match(text)

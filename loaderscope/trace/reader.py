@@ -67,24 +67,25 @@ class TraceReader:
     def _advance(self, final: bool) -> bool:
         trace, sources = self._trace, self._sources
         read_until_ns = trace.newest_ns  # by now, every log has been read up to what was newest at the last call
-        batch = sources.read(final)
-        if not len(batch) and not final:
+        found = sources.read(final)
+        if not len(found) and not final:
             return False
+        batch = self._warned.take_out(found)  # they are no sign that the trial goes on
         if len(batch):
             self._note_times(batch)
             self._epochs.learn(batch)
             if self._step_lane is not None and self._step_lane.label == lanes.CPU_STEP and _tells_device_times(batch):
                 self._step_lane = None
-        others = self._imports.take_out(self._warned.take_out(batch))
+        others = self._imports.take_out(batch)
         spans = self._matcher.match(others)
         self._add_spans(spans.then(self._close_open(final)), *self._imports.ended(others, final))
         self._add_points(others)
         self._flights.advance(_END_OF_TIME if final else read_until_ns)
         self._publish_open()
         trace.processes = sources.processes(ended=final)
-        trace.record_count += len(batch)
+        trace.record_count += len(found)
         trace.version += 1
-        return len(batch) > 0
+        return len(found) > 0
 
     def _note_times(self, batch: Batch) -> None:
         time_ns, duration_ns = batch.records["time_ns"], np.maximum(batch.records["b"], 0)

@@ -142,6 +142,15 @@ def test_a_flood_of_lines_is_cut_off_and_counted():
     assert sum(warning.count for warning in warnings_of(["a", *map(str, range(30_000))])) == 30_001
 
 
+def test_thousands_of_shown_warnings_leave_no_line_over():
+    shown = ["/home/me/train.py:7: UserWarning: too long", '  warnings.warn("too long")'] * 30_000
+    found = warnings_of([*shown, "mine", *shown, "mine"], [warned("UserWarning", "too long")])
+    assert [(warning.kind, warning.text, warning.count) for warning in found] == [
+        ("UserWarning", "too long", 1),
+        ("stderr", FURTHER_LINES, 2),
+    ]
+
+
 SPEAKING = """
     import logging, os, sys, warnings
     import torch
@@ -288,3 +297,28 @@ def test_a_quiet_script_says_nothing_however_many_workers_the_sweep_starts(tmp_p
     assert "suggested max" in sink.output, "torch warns of so many workers"
     (result,) = sink.results
     assert (result.status, result.warnings) == ("ok", [])
+
+
+RETRYING = """
+    import logging, time
+    from torch.utils.data import Dataset
+
+    class Retrying(Dataset):
+        def __len__(self):
+            return 40
+        def __getitem__(self, index):
+            while index == 9:
+                logging.warning("trying again")
+                time.sleep(0.01)
+            return index
+
+    dataset = Retrying()
+"""
+
+
+def test_a_trial_that_only_warns_that_it_tries_again_hangs_all_the_same(tmp_path):
+    (result,) = speak(tmp_path, 1, "fork", RETRYING, timeout_s=2.0).results
+    assert result.status == "timeout"
+    assert "in __getitem__" in result.error.traceback
+    assert counts(result, "WARNING")["worker-0", "trying again"] > 10
+    assert not counts(result, "stderr")
