@@ -230,12 +230,11 @@ class Pool:
                 self._sink.trace_grew(trial, trace)
             self._tick()
 
-        self._take_output()
+        self._take_all_output(agent)  # what the script printed while it was loaded
         stderr = self._stderr = TrialStderr(agent.clock.offset_ns)
         try:
             end = TrialRun(agent, order, trace, sampler, self._request.script).run(tick)
-            agent.settle_output()
-            self._take_output()
+            self._take_all_output(agent)
         finally:
             self._stderr = None  # what is printed from here on, as by a tracker of resources, is not the trial's
         if not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
@@ -330,6 +329,10 @@ class Pool:
         if self._agent is not None:
             for line in self._agent.drain_output():
                 self._log_output(line)
+
+    def _take_all_output(self, agent: AgentProcess) -> None:
+        agent.settle_output()
+        self._take_output()
 
     def _log_output(self, line: OutputLine) -> None:
         if self._stderr is not None:
