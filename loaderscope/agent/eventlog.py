@@ -27,6 +27,7 @@ from .layout import (
     HEADER_BYTES,
     LAYOUT_VERSION,
     NAMES_SUFFIX,
+    NO_NAME,
     REASONS_SUFFIX,
     RECORD,
     SEGMENT_BYTES,
@@ -38,6 +39,7 @@ from .layout import (
 _RECORD_SHIFT = RECORD.size.bit_length() - 1
 _SEQUENCE_MASK = 0xFFFFFFFF
 _NEVER_NS = (1 << 63) - 1
+_LOCK_TIMEOUT_S = 1.0
 
 Write = Callable[..., None]
 
@@ -96,8 +98,9 @@ class EventLog:
         self.worker = worker
         self._on_progress = on_progress
         self._grow_lock = _thread.allocate_lock()
+        self._growing_thread = 0
         self._segment_count = 0
-        self._names_lock = _thread.allocate_lock()
+        self._names_lock, self._writing_lock = _thread.allocate_lock(), _thread.allocate_lock()
         self._names: List[str] = []  # not yet on disk
         self._name_count = 0  # on disk
         self._names_failed = False
@@ -117,22 +120,48 @@ class EventLog:
             self._set_progress(0)
 
     def add_name(self, text: str) -> int:
-        """Takes a text that will lie beside the log, and returns its line number there, by which a record tells it in `a`."""
-        with self._names_lock:
+        """Takes a text that will lie beside the log, and returns its line number there, by which a record tells it in `a`.
+
+        NO_NAME where that cannot be: a finalizer or a handler of signals may call this in the midst of a call of its own thread.
+        """
+        if not self._names_lock.acquire(True, _LOCK_TIMEOUT_S):
+            return NO_NAME
+        try:
+            number = self._name_count + len(self._names)
             self._names.append(text)
-            return self._name_count + len(self._names) - 1
+            return NO_NAME if self._names_failed else number
+        finally:
+            self._names_lock.release()
 
     def flush_names(self) -> None:
-        """Writes the names that were added; the records that tell them may be there before."""
-        with self._names_lock:  # not around what may import something, which would come back here for its name
+        """Writes the names that were added; the records that tell them may be there before.
+
+        One call at a time writes, in their order, and goes on until none is left: also of those that are added meanwhile, by
+        another thread or by an import that the writing causes.
+        """
+        goes_on = True
+        while goes_on and self._names and self._writing_lock.acquire(False):
+            try:
+                goes_on = self._write_names()
+            finally:
+                self._writing_lock.release()
+
+    def _write_names(self) -> bool:
+        """Writes those that are there; False where they cannot be taken, see `add_name`."""
+        if not self._names_lock.acquire(True, _LOCK_TIMEOUT_S):
+            return False
+        try:
             names, self._names = self._names, []
             self._name_count += len(names)
-        if names and not self._names_failed:
+        finally:
+            self._names_lock.release()
+        if not self._names_failed:
             try:
                 with open(self.stem + NAMES_SUFFIX, "ab") as file:
-                    file.write("".join(quoted(name) + "\n" for name in names).encode("ascii"))
+                    file.write("".join([quoted(name) + "\n" for name in names]).encode("ascii"))
             except OSError:
                 self._names_failed = True  # what came behind them would be taken for them
+        return True
 
     def close(self) -> int:
         """Ends the log; later records are dropped.
@@ -215,15 +244,20 @@ class EventLog:
 
     def _grow(self, full: Iterator[int], record: "tuple[int, int, int, int, int]") -> None:
         """Makes the next segment, if no other thread has by now, and writes a record that found the last one full."""
+        if self._growing_thread == _thread.get_ident():
+            return  # a finalizer or a handler of signals that ran in the midst of this
         with self._grow_lock:
-            if self._ended:
-                return
-            if self._place()[1] is full:
-                try:
-                    self._set_place(self._make_place())
-                except OSError as error:
-                    self._stop("Recording of this process stopped: %s." % (error.strerror or error))
+            self._growing_thread = _thread.get_ident()
+            try:
+                if self._ended:
                     return
+                if self._place()[1] is full:
+                    self._set_place(self._make_place())
+            except OSError as error:
+                self._stop("Recording of this process stopped: %s." % (error.strerror or error))
+                return
+            finally:
+                self._growing_thread = 0
         self.write_at(*record)
 
     def _make_place(self) -> _Place:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import List, NamedTuple, Optional
 
-from . import fetch_hooks, main_hooks, process_hooks, recorder
+from . import fetch_hooks, main_hooks, process_hooks, recorder, warning_notes
 from . import torch_internals as internals
 from .eventlog import record_cost_ns
 from .layout import Role
@@ -35,6 +35,8 @@ class RecordingSummary(NamedTuple):
 _process_patches = Patches()
 _torch_patches = Patches()
 _stateful_patches = Patches()
+_warning_patches = Patches()
+"""In place only while something is recorded."""
 
 
 def install() -> List[str]:
@@ -58,7 +60,7 @@ def install() -> List[str]:
 
 def uninstall() -> None:
     """Puts everything back as it was before `install`."""
-    for patches in (_torch_patches, _stateful_patches, _process_patches):
+    for patches in (_warning_patches, _torch_patches, _stateful_patches, _process_patches):
         patches.undo()
 
 
@@ -83,6 +85,8 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True) -
         recorder.close_log()
     os.makedirs(log_dir, exist_ok=True)
     recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples), Role.MAIN)
+    if not len(_warning_patches):
+        warning_notes.install(_warning_patches)
 
 
 def delivered_batch() -> int:
@@ -97,6 +101,7 @@ def here() -> Here:
 
 def stop_recording() -> RecordingSummary:
     """Ends this process's log and says what was recorded; workers that still run go on logging until they end."""
+    _warning_patches.undo()
     stopped = None if recorder.log is None else recorder.log.stopped
     records = recorder.close_log()
     return RecordingSummary(records, records * record_cost_ns() / 1e9, stopped)

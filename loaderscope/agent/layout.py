@@ -120,6 +120,9 @@ class State(enum.IntEnum):
     # the tool itself
     OWN = 60  # complete: time that our hooks took, where it is worth telling
 
+    # what the user's code says, in any process
+    WARNED = 61  # instant: it warned or logged a warning or worse; a=index into the log's names (`warning_name`), or NO_NAME
+
 
 SIZED_STATES = (State.RECEIVE, State.SERIALISE, State.TRANSMIT)
 """COMPLETE records of these hold `batch_and_bytes` in `a`, because `b` is their duration."""
@@ -147,7 +150,27 @@ THREAD_CPU_UNKNOWN = -1
 """`b` of a FETCH or PIN end where the platform has no thread CPU clock, and of most fetches of very fast samples (`fetch_hooks`)."""
 
 NAMES_SUFFIX = ".names"
-"""Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; `a` of `NAMED_STATES` is a line number."""
+"""Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; `a` of `NAMED_STATES` and of WARNED
+is a line number."""
+
+NO_NAME = -1
+"""In the place of such a number: the text could not be kept."""
+
+
+REST = ""
+"""Text of a WARNED record for all those of its kind and place that are not kept."""
+
+
+def warning_name(kind: str, place: str, text: str) -> str:
+    """The name of a WARNED record.
+
+    Args:
+        kind: the category of a Python warning, or the level of a record of logging.
+        place: "file:line" of the code that warned; empty where that is not known.
+        text: what it said, or REST.
+    """
+    return "\0".join((kind.replace("\0", " "), place.replace("\0", " "), text))
+
 
 STACKS_SUFFIX = ".stacks"
 """Python stacks of a process that stopped making progress (faulthandler's text), in {pid}-{opened_ns}.stacks."""

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Callable, List, Optional
 
-from . import recorder, worker_hooks
+from . import recorder, warning_notes, worker_hooks
 from . import torch_internals as internals
 from .import_timer import Import, ImportTimer
 from .layout import Role, State
@@ -43,6 +43,7 @@ def boot(plan: "tuple[str, float, bool]", worker: int, requested_ns: int, probe_
     patches.wrap(multiprocessing.spawn, "prepare", _wrap_prepare)
     patches.wrap(BaseProcess, "_bootstrap", _wrap_bootstrap)
     worker_hooks.install(patches, torch_comes_later=True)
+    warning_notes.install(patches)
     recorder.complete(State.OWN, probe_ns, time.perf_counter_ns() - probe_ns)
 
 

@@ -274,6 +274,26 @@ class GpuWindow:
 
 
 @dataclasses.dataclass(frozen=True)
+class ScriptWarning:
+    """What the user's code warned of, logged or printed to stderr during a trial; equal ones once.
+
+    Attributes:
+        process: main, worker-0 ...; None where that cannot be told.
+        kind: the category of a Python warning (`UserWarning`), the level of a record of logging (`WARNING`, `ERROR`,
+            `CRITICAL`), or `stderr` for what was only printed.
+        text: what it says.
+        count: how often.
+        place: "file:line" of the code that warned or logged; None where that is not known.
+    """
+
+    process: str | None
+    kind: str
+    text: str
+    count: int
+    place: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TrialResult:
     """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
 
@@ -310,6 +330,7 @@ class TrialResult:
     gpu_window: GpuWindow | None = None
     shared_generators: list[str] | None = None  # random, numpy, torch: what threads draw from together; None where not looked at
     notes: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[ScriptWarning] = dataclasses.field(default_factory=list)  # in the order in which they came up
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON values."""

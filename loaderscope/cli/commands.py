@@ -75,6 +75,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     """Tells what this machine and an interpreter offer."""
     from loaderscope.gui.display import window_problem
     from loaderscope.sweep.doctor import examine, format_examination
+    from loaderscope.sweep.masking import mask_document
 
     if not options.selftest and (options.output or options.num_workers or options.start_method):
         raise UsageError("--output, --num-workers and --start-method belong to --selftest")
@@ -84,6 +85,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     if options.selftest and status == OK:
         status, found = _selftest(options)
         examination |= {"selftest": found}
+    examination = mask_document(examination)  # it is made to be mailed
     if options.json:
         print_json({"loaderscope": __version__, "schema": 1, **examination})
         return status
@@ -91,7 +93,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     if found is not None:
         from loaderscope.session.selftest import format_selftest
 
-        print_text("\n" + format_selftest(found, examination["machine"], shutil.get_terminal_size((100, 24)).columns))
+        print_text("\n" + format_selftest(examination["selftest"], examination["machine"], shutil.get_terminal_size((100, 24)).columns))
     return status
 
 

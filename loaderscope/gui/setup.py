@@ -26,6 +26,7 @@ from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect import Inspection, TargetProbe, inspect_script, probe_target
 from loaderscope.sweep.interpreters import Interpreter, list_interpreters
 from loaderscope.sweep.limits import Measured
+from loaderscope.sweep.masking import MASK, holds_mask
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import Run
@@ -36,6 +37,9 @@ FORECAST_DELAY_MS = 120
 
 class _UnwantedError(Exception):
     """Nobody waits for this look at a script any more."""
+
+
+_MASKED = f"The session holds some arguments of the script only as {MASK}: enter them again, then press Enter to read the script."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +143,8 @@ class Setup(QObject):
         """
         self._forget()
         exists = Path(run.script).is_file()
-        self._base = dataclasses.replace(run.request, script=run.script, python=None, cwd=None) if exists else None
+        given = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
+        self._base = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=given) if exists else None
         self._wanted_target = run.target.name
         self._from_session = True
         self.target_panel.show_looking(run.script)
@@ -147,7 +152,7 @@ class Setup(QObject):
         self.target_panel.show_targets([run.target])
         name = Path(run.script).name
         note = f"{name} was not read again." if exists else f"{name} is not on this machine, so it cannot be measured again here."
-        self.target_panel.show_sample(run.sample, note)
+        self.target_panel.show_sample(run.sample, f"{note} {_MASKED}" if exists and self._is_masked else note)
         if not run.request.startup:
             self.sweep_panel.show_request(run.request)
         self.sweep_panel.set_current(run.target.current)
@@ -159,8 +164,13 @@ class Setup(QObject):
         self._update_forecast()
 
     def reload(self) -> None:
-        """Reads the script again."""
+        """Reads the script again; not with arguments that a session holds masked."""
         if self._base is None:
+            return
+        if self._is_masked:
+            self.target_panel.show_problem(_MASKED)
+            self.target_panel.script_args.setFocus()
+            self._update_forecast()
             return
         self._forget()
         self._from_session = False
@@ -207,6 +217,8 @@ class Setup(QObject):
         """Why a sweep cannot start now, in one sentence; empty: it can."""
         if self._base is None:
             return "Choose a script first."
+        if self._is_masked:
+            return _MASKED
         if self._from_session:
             return f"Read {Path(self._base.script).name} again (Ctrl+F5) to measure it here."
         if self._jobs.is_busy("inspect"):
@@ -217,6 +229,11 @@ class Setup(QObject):
         if missing:
             return f"Give the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {self.target_panel.current_target.name}."
         return ""
+
+    @property
+    def _is_masked(self) -> bool:
+        """Whether an argument of the script is one that was masked when its session was written."""
+        return any(map(holds_mask, self.target_panel.arguments_of_script()))
 
     def close(self) -> None:
         """Ends every look at a script, with the processes it started."""

@@ -199,6 +199,7 @@ class Views:
             self.findings.view,
             self.log.source,
             self.log.filter,
+            self.log.warnings,
             self.log.view,
             self.spans.lanes,
             self.spans.table,
@@ -308,6 +309,7 @@ class Views:
         self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment)
         has_measured = any(result.status == "ok" for result in snapshot.results)
         self.findings.set_findings(verdict.findings, verdict.recommendation, has_measured)
+        self.log.set_results(snapshot.results)
         self.show_trials(snapshot, shown)
         if shown is not None:
             self.results.select_trial(shown)

@@ -11,6 +11,7 @@ from typing import TextIO
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
 from loaderscope.session.text import seconds_in_words
+from loaderscope.sweep.masking import mask_text
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
@@ -123,7 +124,7 @@ class Console:
     def say(self, text: str) -> None:
         """A line that stays, above the bar."""
         self._clear()
-        self._write(text + "\n")
+        self._write(mask_text(text) + "\n")
         self._draw()
 
     def _draw(self) -> None:

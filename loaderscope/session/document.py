@@ -10,6 +10,7 @@ from loaderscope import __version__
 from loaderscope.analysis.results import TrialResult
 from loaderscope.session.values import plain
 from loaderscope.session.verdict import judge
+from loaderscope.sweep.masking import mask_document, mask_request
 from loaderscope.sweep.sink import Run
 
 SCHEMA = 1
@@ -23,7 +24,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
         results: the trials that have ended so far.
 
     Returns:
-        plain JSON values; what is not known is None.
+        plain JSON values; what is not known is None, and what looks like a secret is masked.
     """
     verdict = judge(run, results)
     document = {
@@ -31,7 +32,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
         "schema": SCHEMA,
         "summary": verdict.summary,
         "environment": run.environment,
-        "request": run.request.to_json(),
+        "request": mask_request(run.request.to_json()),
         "target": {
             "script": run.script,
             "name": run.target.name,
@@ -46,5 +47,5 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
         "startup_experiment": dataclasses.asdict(verdict.experiment) if verdict.experiment is not None else None,
         "findings": [dataclasses.asdict(finding) for finding in verdict.findings],
     }
-    whole: dict[str, Any] = plain(document)
+    whole: dict[str, Any] = mask_document(plain(document))
     return whole

@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.analysis.results import ScriptWarning
+from loaderscope.analysis.said import line_of, processes_text, trials_text, what_was_said
 from loaderscope.session.console import LABELS, describe, varying_fields
 from loaderscope.session.operators_table import format_window
 from loaderscope.session.startup_table import format_experiment
 from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
 
 MIN_WIDTH = 40
+MOST_SAID = 12
+"""Texts of the script that are shown."""
 
 Row = dict[str, Any]
 
@@ -30,11 +34,12 @@ def format_table(document: dict[str, Any], width: int | None = None) -> str:
     parts = [_heading(document)]
     experiment = document.get("startup_experiment")
     if experiment is not None and experiment["costs"]:
-        parts += [format_experiment(experiment, width), _troubles(document, fields, width)]
+        parts += [format_experiment(experiment, width), _troubles(document, fields, width), _said(document, width)]
     else:
         if document["results"]:
             parts.append(_results(document, width))
-        parts += [_troubles(document, fields, width), _recommendation(document, width), _windows(document, fields, width)]
+        parts += [_troubles(document, fields, width), _said(document, width)]
+        parts += [_recommendation(document, width), _windows(document, fields, width)]
     parts.append(_findings(document, width))
     return _printable("\n\n".join(part for part in parts if part))
 
@@ -120,6 +125,29 @@ def _troubles(document: dict[str, Any], fields: list[str], width: int) -> str:
             reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
             lines[wrap(f"{trial['status']}: {name}" + (f": {reason}" if reason else ""), width, "  ")] = None
     return "\n".join(lines)
+
+
+def _said(document: dict[str, Any], width: int) -> str:
+    """What the script warned of, logged and printed to stderr, each text once; the beginning of long ones."""
+    trials = [(trial["id"], [ScriptWarning(**warning) for warning in trial.get("warnings") or ()]) for trial in document["trials"]]
+    said = what_was_said(trials)
+    if not said:
+        return ""
+    lines = [f"The script said, in the {len(trials)} trials of this run:" if len(trials) > 1 else "The script said:"]
+    for row in said[:MOST_SAID]:
+        who = f" ({processes_text(row.processes)})" if row.processes else ""
+        head = " ".join(part for part in (row.kind, f"×{row.count}" if row.count > 1 else "", trials_text(row.trials, len(trials))) if part)
+        lines.append(_in_two_lines(f"  {head}{who}: {line_of(row)}", width))
+    if len(said) > MOST_SAID:
+        lines.append(f"  and {len(said) - MOST_SAID} other texts; --json holds them all")
+    return "\n".join(lines)
+
+
+def _in_two_lines(text: str, width: int) -> str:
+    first, *more = wrap(text, width, "    ").splitlines()
+    if len(more) > 1:
+        return f"{first}\n{more[0][: width - 2]} …"
+    return "\n".join([first, *more])
 
 
 def _recommendation(document: dict[str, Any], width: int) -> str:

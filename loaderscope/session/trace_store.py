@@ -12,6 +12,7 @@ import numpy as np
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
 from loaderscope.session.errors import SessionError
 from loaderscope.session.values import read_json, storable, to_text
+from loaderscope.sweep.masking import mask_document, mask_text
 from loaderscope.trace.columns import Columns, Dtypes
 from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace
 
@@ -62,7 +63,9 @@ class TraceWriter:
                 self._lane(lane)
         names = list(trace.names.items())[self._names :]
         self._names += len(names)
-        self._connection.executemany("INSERT INTO name VALUES (?, ?, ?)", [(trial, number, storable(text)) for number, text in names])
+        self._connection.executemany(
+            "INSERT INTO name VALUES (?, ?, ?)", [(trial, number, storable(mask_text(text))) for number, text in names]
+        )
         processes = [(trial, i, p.name, p.pid, p.started_ns, p.ended_ns) for i, p in enumerate(trace.processes)]
         self._connection.executemany("INSERT OR REPLACE INTO process VALUES (?, ?, ?, ?, ?, ?)", processes)
         self.write_head()
@@ -74,8 +77,8 @@ class TraceWriter:
             "origin_ns": trace.origin_ns,
             "newest_ns": trace.newest_ns,
             "record_count": trace.record_count,
-            "unavailable": dict(trace.unavailable),
-            "notes": list(trace.notes),
+            "unavailable": mask_document(trace.unavailable),
+            "notes": mask_document(trace.notes),
         }
         self._connection.execute("UPDATE trial SET trace = ? WHERE id = ?", (to_text(head), self.trial))
 

@@ -20,6 +20,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.place import is_network_share
 from loaderscope.session.trace_store import TraceWriter
 from loaderscope.session.values import storable, to_text
+from loaderscope.sweep.masking import mask_document, mask_request, mask_text
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
@@ -30,7 +31,7 @@ _RESERVE_BYTES = 2 << 20
 
 
 class SessionWriter:
-    """A sink that records a run into a session file.
+    """A sink that records a run into a session file. What looks like a secret is masked in it.
 
     When the disk is full, spans are no longer recorded and finished trials still are; `problem` says so.
 
@@ -79,14 +80,15 @@ class SessionWriter:
         """Writes what was asked for, and where."""
         self._run = run
         with self._transaction():
-            for table, value in (("environment", run.environment), ("request", run.request.to_json()), ("target", run.target.to_json())):
+            environment, target = mask_document(run.environment), mask_document(run.target.to_json())
+            for table, value in (("environment", environment), ("request", mask_request(run.request.to_json())), ("target", target)):
                 self._connection.execute(f"INSERT INTO {table} VALUES (?)", (to_text(value),))
             if run.created_unix_s is not None:
                 self._put("created_unix_s", str(run.created_unix_s))
             self._put("script", run.script)
-            self._put("sample", to_text(run.sample))
-            self._put("sent", to_text(None if run.sent is None else [dataclasses.asdict(part) for part in run.sent]))
-            self._put("controls", to_text([dataclasses.asdict(control) for control in run.controls]))
+            self._put("sample", to_text(mask_document(run.sample)))
+            self._put("sent", to_text(None if run.sent is None else mask_document([dataclasses.asdict(part) for part in run.sent])))
+            self._put("controls", to_text(mask_document([dataclasses.asdict(control) for control in run.controls])))
             for trial in run.plan:
                 self._plan(trial)
 
@@ -113,7 +115,7 @@ class SessionWriter:
             if recorded is not None:
                 recorded.write_head()
             self._plan(PlannedTrial(result.id, result.repeat, result.config))
-            self._connection.execute("UPDATE trial SET result = ? WHERE id = ?", (to_text(result.to_json()), result.id))
+            self._connection.execute("UPDATE trial SET result = ? WHERE id = ?", (to_text(mask_document(result.to_json())), result.id))
         self._results.append(result)
         self._write_log()
 
@@ -188,12 +190,12 @@ class SessionWriter:
         lines, self._lines = self._lines, []
         if lines:
             with self._transaction():
-                rows = [(line.time_ns, line.stream, storable(line.text), line.trial) for line in lines]
+                rows = [(line.time_ns, line.stream, storable(mask_text(line.text)), line.trial) for line in lines]
                 self._connection.executemany("INSERT INTO log_line (time_ns, stream, text, trial) VALUES (?, ?, ?, ?)", rows)
         self._log_written_at = time.monotonic()
 
     def _plan(self, trial: PlannedTrial) -> None:
-        planned = {"id": trial.id, "repeat": trial.repeat, "config": trial.config.to_json(), "skip": trial.skip}
+        planned = {"id": trial.id, "repeat": trial.repeat, "config": trial.config.to_json(), "skip": mask_document(trial.skip)}
         self._connection.execute("INSERT OR IGNORE INTO trial (id, planned) VALUES (?, ?)", (trial.id, to_text(planned)))
 
     def _put(self, key: str, value: str) -> None:

@@ -220,6 +220,11 @@ class AgentProcess:
         """What the agent and its children printed since the last call, oldest first."""
         return sorted((line for reader in self._output for line in reader.drain()), key=lambda line: line.time_ns)
 
+    def settle_output(self) -> None:
+        """Waits a moment for what was printed and is not here yet."""
+        for reader in self._output:
+            reader.settle(_LAST_OUTPUT_S)
+
     def output_tail(self) -> str:
         """The last lines of what was printed to stderr, or else to stdout."""
         for reader in reversed(self._output):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import sys
 import threading
 import time
 from typing import IO, NamedTuple
@@ -15,6 +16,23 @@ WAITING_BYTES = 512 * 1024
 TOTAL_BYTES = 4 * 1024 * 1024
 """What one stream may hand on in all; from then on only its tail is kept, for the last words."""
 TAIL_LINES = 60
+
+_EMPTY_LOOKS = 3  # between the reading of bytes and the lines of them lies a moment
+_LOOK_EVERY_S = 0.001
+
+if sys.platform == "win32":
+    import _winapi
+    import msvcrt
+
+    def _waits_in(descriptor: int) -> bool:
+        return bool(_winapi.PeekNamedPipe(msvcrt.get_osfhandle(descriptor), 0)[0])
+else:
+    import select
+
+    def _waits_in(descriptor: int) -> bool:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return any(event & select.POLLIN for _, event in poll.poll(0))
 
 
 class OutputLine(NamedTuple):
@@ -49,6 +67,19 @@ class OutputReader:
                 lines.append(OutputLine(time.perf_counter_ns(), self._stream, text))
                 self._dropped_bytes = 0
             return lines
+
+    def settle(self, timeout_s: float) -> None:
+        """Waits until all that was printed so far is here, as far as the pipe tells."""
+        deadline, empty = time.monotonic() + timeout_s, 0
+        while empty < _EMPTY_LOOKS and time.monotonic() < deadline:
+            empty = 0 if self._holds_more() else empty + 1
+            time.sleep(_LOOK_EVERY_S)
+
+    def _holds_more(self) -> bool:
+        try:
+            return _waits_in(self._pipe.fileno())
+        except (OSError, ValueError):  # at its end it is closed
+            return False
 
     def tail(self) -> list[str]:
         """The last lines, dropped ones included."""

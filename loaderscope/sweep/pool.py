@@ -22,6 +22,7 @@ from loaderscope.sweep.inspect import load_and_attach, machine_environment, prob
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.scratch import temporary_folder
+from loaderscope.sweep.script_warnings import TrialStderr
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink
 from loaderscope.sweep.startup_plan import as_experiment, fork_server
 from loaderscope.sweep.system import read_machine
@@ -56,6 +57,7 @@ class Pool:
         self._sent: list[SentPart] | None = None
         self._results: list[TrialResult] = []
         self._trial: int | None = None  # the id of the one that runs
+        self._stderr: TrialStderr | None = None  # of that one, once its script is loaded
         self._server_folder: str | None = None  # of an experiment: where its fork servers look for modules
 
     def cancel(self) -> None:
@@ -194,17 +196,21 @@ class Pool:
         self._sink.trial_started(trial, trace)
         try:
             with temporary_folder() as folder:
-                end, control = self._in_agent(dataclasses.replace(order, log_dir=str(folder)), trace, sampler, trial)
+                end, control, stderr = self._in_agent(dataclasses.replace(order, log_dir=str(folder)), trace, sampler, trial)
                 self._take_output()
                 result = self._analyse(trace, trial, order, end, length)
+                said = stderr.warnings(trace.warned, end.error, in_main=not trial.config.num_workers)
+                result = dataclasses.replace(result, warnings=said)
                 if result.startup is not None and control is not None:
                     result = dataclasses.replace(result, startup=dataclasses.replace(result.startup, preload_import_s=control.import_s))
                 self._finish(result, trace)
         finally:
             self._trial = None
 
-    def _in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, Control | None]:
-        """How the trial ended, and the control of its fork server in an experiment."""
+    def _in_agent(
+        self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial
+    ) -> tuple[TrialEnd, Control | None, TrialStderr]:
+        """How the trial ended, the control of its fork server in an experiment, and what was printed to stderr during it."""
         preload = trial.config.forkserver_preload if self._request.startup else None
         try:
             agent, attached = self._ready_agent()
@@ -212,20 +218,26 @@ class Pool:
             control = self._measure_preload(preload) if preload else None
         except SweepError as error:
             self._close_agent(at_once=True)
-            return TrialEnd("killed" if error.info.kind == "agent-died" else "failed", error.info, None, 0.0, 0.0), None
+            return TrialEnd("killed" if error.info.kind == "agent-died" else "failed", error.info, None, 0.0, 0.0), None, TrialStderr()
         except StoppedError as stopped:
             self._close_agent(at_once=True)
-            return TrialEnd("cancelled", stopped.info, None, 0.0, 0.0), None
+            return TrialEnd("cancelled", stopped.info, None, 0.0, 0.0), None, TrialStderr()
 
         def tick(grew: bool) -> None:
             if grew:
                 self._sink.trace_grew(trial, trace)
             self._tick()
 
-        end = TrialRun(agent, order, trace, sampler, self._request.script).run(tick)
+        self._take_all_output(agent)  # what the script printed while it was loaded
+        stderr = self._stderr = TrialStderr(agent.clock.offset_ns)
+        try:
+            end = TrialRun(agent, order, trace, sampler, self._request.script).run(tick)
+            self._take_all_output(agent)
+        finally:
+            self._stderr = None  # what is printed from here on, as by a tracker of resources, is not the trial's
         if not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
             self._close_agent(at_once=end.status != "ok")
-        return end, control
+        return end, control, stderr
 
     def _ready_agent(self) -> tuple[AgentProcess, Attached]:
         """The agent of the trial before, or a fresh one."""
@@ -316,7 +328,13 @@ class Pool:
             for line in self._agent.drain_output():
                 self._log_output(line)
 
+    def _take_all_output(self, agent: AgentProcess) -> None:
+        agent.settle_output()
+        self._take_output()
+
     def _log_output(self, line: OutputLine) -> None:
+        if self._stderr is not None:
+            self._stderr.add(line)
         self._sink.log_line(LogLine(line.time_ns, line.stream, line.text, self._trial))
 
     def _log(self, sentence: str) -> None:

@@ -106,6 +106,26 @@ class OpenSpan:
     batch: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Warned:
+    """What the user's code warned of or logged in one process; equal ones count up.
+
+    Attributes:
+        process: main, worker-0 ...; None where it is neither.
+        kind: the category of a Python warning, or the level of a record of logging.
+        place: "file:line"; empty where that is not known.
+        text: what it said; `layout.REST` for those that were too many to be kept.
+        first_ns: when it was said first.
+    """
+
+    process: str | None
+    kind: str
+    place: str
+    text: str
+    first_ns: int
+    count: int
+
+
 class Trace:
     """Everything recorded of one trial.
 
@@ -113,6 +133,7 @@ class Trace:
         origin_ns: zero of the time axis (the first record).
         newest_ns: time of the newest record of any process; with no new one for long, the trial hangs.
         version: grows whenever anything was added.
+        warned: what the user's code warned of or logged, in the order in which it was said first.
         unavailable: sampled groups that could not be measured, with the reason in one sentence.
     """
 
@@ -127,6 +148,7 @@ class Trace:
         self.series: dict[str, tuple[SeriesInfo, Columns]] = {}
         self.open_spans: tuple[OpenSpan, ...] = ()
         self.names: dict[int, str] = {}
+        self.warned: tuple[Warned, ...] = ()  # of a live trace; a session keeps it in the trial's row
         self.unavailable: dict[str, str] = {}
         self.notes: list[str] = []  # sentences about the recording itself (a full disk, holes)
         self.record_count: int = 0

@@ -15,6 +15,7 @@ from loaderscope.trace.model import OpenSpan, Trace
 from loaderscope.trace.sources import MAIN_NUMBER, Sources
 from loaderscope.trace.stacks import stacks
 from loaderscope.trace.tracks import append_spans
+from loaderscope.trace.warned import WarnedCounter
 
 __all__ = ["TraceReader", "stacks"]
 
@@ -39,6 +40,7 @@ class TraceReader:
         self._epochs = Epochs()
         self._matcher = Matcher()
         self._imports = Imports(trace, self._sources)
+        self._warned = WarnedCounter(trace, self._sources)
         self._flights = Flights(trace)
         self._step_lane = lanes.step_lane(step_label) if step_label else None
         for worker in range(num_workers or 0):
@@ -65,9 +67,10 @@ class TraceReader:
     def _advance(self, final: bool) -> bool:
         trace, sources = self._trace, self._sources
         read_until_ns = trace.newest_ns  # by now, every log has been read up to what was newest at the last call
-        batch = sources.read(final)
-        if not len(batch) and not final:
+        found = sources.read(final)
+        if not len(found) and not final:
             return False
+        batch = self._warned.take_out(found)  # they are no sign that the trial goes on
         if len(batch):
             self._note_times(batch)
             self._epochs.learn(batch)
@@ -80,9 +83,9 @@ class TraceReader:
         self._flights.advance(_END_OF_TIME if final else read_until_ns)
         self._publish_open()
         trace.processes = sources.processes(ended=final)
-        trace.record_count += len(batch)
+        trace.record_count += len(found)
         trace.version += 1
-        return len(batch) > 0
+        return len(found) > 0
 
     def _note_times(self, batch: Batch) -> None:
         time_ns, duration_ns = batch.records["time_ns"], np.maximum(batch.records["b"], 0)

@@ -126,3 +126,55 @@ def test_an_interval_wider_than_the_value_is_told_without_a_senseless_number(doc
     wild = {**document, "results": [{**row, "samples_per_second": {"value": 100.0, "ci95": [-900.0, 1100.0]}}]}
     assert "> 99 %" in format_table(wild, 200)
     assert "1000" not in format_table(wild, 200)
+
+
+def with_warnings(document, *warnings_of_trials):
+    changed = json.loads(json.dumps(document))
+    for trial, warnings in zip(changed["trials"], warnings_of_trials, strict=False):
+        trial["warnings"] = warnings
+    return changed
+
+
+def said(kind, text, count=1, process=None, place=None):
+    return {"process": process, "kind": kind, "text": text, "count": count, "place": place}
+
+
+def said_lines(document, width=100):
+    lines = format_table(document, width=width).splitlines()
+    begin = next((number for number, line in enumerate(lines) if line.startswith("The script said")), None)
+    return [] if begin is None else lines[begin + 1 : lines.index("", begin)]
+
+
+def test_what_the_script_said_is_told_once_over_all_trials(document):
+    slow = said("UserWarning", "a slow format", 3, "worker-0", "/home/me/train.py:7")
+    shown = said_lines(
+        with_warnings(document, [slow, said("stderr", "printed")], [slow, said("UserWarning", "a slow format", 4, "worker-1")])
+    )
+    assert "×6 in 2 trials (worker 0): a slow format (train.py:7)" in shown[0]
+    assert shown[1].strip() == "stderr in 1 trial: printed"
+    assert len(shown) == 3
+
+
+def test_a_script_that_said_nothing_takes_no_room(document):
+    assert said_lines(document) == []
+
+
+def test_long_texts_and_many_do_not_drown_the_table(document):
+    texts = [said("stderr", f"{chr(97 + number)} " + "word " * 300) for number in range(26)]
+    shown = said_lines(with_warnings(document, texts))
+    assert len(shown) == 2 * 12 + 1
+    assert all(len(line) <= 100 for line in shown)
+    assert sum(line.endswith("…") for line in shown) == 12
+    assert "14" in shown[-1]
+
+
+def test_texts_that_differ_in_numbers_only_are_told_as_one_and_a_traceback_by_its_end(document):
+    samples = [said("WARNING", f"sample {number} is bad", 1, "main", "/a/b.py:3") for number in range(5)]
+    traceback = said("stderr", "Traceback (most recent call last):\n  File 'x'\nValueError: wrong")
+    shown = said_lines(with_warnings(document, [*samples, traceback]))
+    assert "WARNING ×5" in shown[0] and "sample 0 is bad" in shown[0] and "4 more" in shown[0]
+    assert "ValueError: wrong" in shown[1] and "File" not in shown[1]
+
+
+def test_a_text_cannot_steer_the_terminal(document):
+    assert "\x1b" not in format_table(with_warnings(document, [said("stderr", "\x1b[2Jgone")]), width=100)

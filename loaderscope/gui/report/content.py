@@ -19,6 +19,7 @@ from loaderscope.gui.panels.findings import NOTHING, findings_blocks
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
 from loaderscope.gui.report.pictures import timeline_pictures
+from loaderscope.gui.report.said import said_blocks
 from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.words import AXIS_LABELS, bytes_text, config_text, consumer_text, count_text, value_text
@@ -48,6 +49,7 @@ def gather(session: SessionFile) -> Report:
         Section("Timeline", timeline_pictures(session, results, current_setting(run), shown, trace)),
         Section("Start-up", startup_blocks(run, results, verdict.experiment)),
         Section("Figures", _charts(results, verdict, trace, shown)),
+        Section("What the script said", said_blocks(results)),
         Section("How it was measured", (_facts(run, results),)),
     ]
     colophon = f"Made by Loaderscope {__version__}."
