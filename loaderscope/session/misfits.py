@@ -47,7 +47,7 @@ def misfit(value: Any, hint: Any) -> str | None:
 def told(found: Misfit) -> str:
     """A misfit in words: "epochs[0].batches is -1"."""
     place, value = found
-    return f"{place.lstrip('.') or 'it'} is {_shown(value)}"
+    return f"{place.lstrip('.')[:_MOST_SHOWN] or 'it'} is {_shown(value)}"
 
 
 @functools.cache
