@@ -22,8 +22,8 @@ from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS
 
 COLUMNS = {"span": SPAN_COLUMNS, "point": POINT_COLUMNS, "series": SERIES_COLUMNS}
 JSON_CELLS = (
-    ("environment", "json"), ("request", "json"), ("target", "json"), ("trial", "planned"), ("trial", "result"), ("trial", "result"),
-    ("trial", "trace"), ("series", "json"), ("session", "value"),
+    ("environment", "json"), ("environment", "json"), ("request", "json"), ("target", "json"), ("trial", "planned"),
+    ("trial", "result"), ("trial", "result"), ("trial", "trace"), ("series", "json"), ("session", "value"),
 )  # fmt: skip
 NUMBER_CELLS = (
     ("process", "pid"), ("process", "started_ns"), ("process", "ended_ns"), ("lane", "position"), ("lane", "trial"), ("lane", "id"),
@@ -282,7 +282,7 @@ def damaged(value: Any, chance: random.Random) -> Any:
 
 
 def test_random_wrong_values_never_do_worse_than_an_error(path, good_bytes):
-    chance, refused = random.Random(11), 0
+    chance, refused = random.Random(8), 0
     for _ in range(300):
         path.write_bytes(good_bytes)
         damage(path, chance)
