@@ -138,7 +138,7 @@ class Setup(QObject):
         The user may have it read again, by the interpreter chosen here.
         """
         self._forget()
-        exists = Path(run.script).is_file()
+        exists = os.path.isfile(run.script)  # of a name that no system takes, too, it says False
         self._base = dataclasses.replace(run.request, script=run.script, python=None, cwd=None) if exists else None
         self._wanted_target = run.target.name
         self._from_session = True

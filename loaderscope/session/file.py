@@ -25,7 +25,7 @@ from loaderscope.session.trace_store import load_trace
 from loaderscope.session.values import check, checked_rows, read_json
 from loaderscope.session.writer import SessionWriter, write_marks
 from loaderscope.sweep.request import Request
-from loaderscope.sweep.sink import Environment, LogLine, PlannedTrial, Run
+from loaderscope.sweep.sink import Environment, LogLine, PlannedTrial, Run, Sample
 from loaderscope.trace.model import Trace
 
 __all__ = ["Mark", "SessionError", "SessionFile", "SessionWriter"]
@@ -206,6 +206,7 @@ class SessionFile:
         check(environment, Environment, "its environment")
         check(environment, Any, "its environment")
         sample = self._read_value("sample", dict[str, Any] | None)
+        check(sample, Sample | None, "its 'sample'")
         sent = self._read_value("sent", list[dict[str, Any]] | None)
         parts = None if sent is None else [read_json(SentPart, json.dumps(part)) for part in sent]
         controls = [read_json(Control, json.dumps(row)) for row in self._read_value("controls", list[dict[str, Any]] | None) or ()]

@@ -66,9 +66,10 @@ def checker(hint: Any) -> Check:
         return tuple_checker([checker(argument) for argument in arguments])
     if origin in (list, tuple):
         return _sequence_of(origin, checker(arguments[0]))
-    if dataclasses.is_dataclass(hint) or typing.is_typeddict(hint):
-        fields = {name: checker(one) for name, one in typing.get_type_hints(hint, include_extras=True).items()}
-        return _keys_of(hint, fields) if typing.is_typeddict(hint) else _fields_of(hint, fields)
+    if typing.is_typeddict(hint):
+        return functools.partial(_misfit_of_keys, hint)
+    if dataclasses.is_dataclass(hint):
+        return functools.partial(_misfit_of_fields, hint)
     return _OF_PLAIN_TYPES.get(hint, lambda value: None if isinstance(value, hint) else ("", value))
 
 
@@ -165,22 +166,22 @@ def tuple_checker(checks: list[Check]) -> Check:
     return check_one
 
 
-def _fields_of(kind: type[Any], checks: dict[str, Check]) -> Check:
-    def check_one(value: Any) -> Misfit | None:
-        if not isinstance(value, kind):
-            return "", value
-        return _first_named(checks, lambda name: getattr(value, name))
-
-    return check_one
+def _misfit_of_fields(kind: Any, value: Any) -> Misfit | None:
+    if not isinstance(value, kind):
+        return "", value
+    return _first_named(_checkers(kind), lambda name: getattr(value, name))
 
 
-def _keys_of(kind: Any, checks: dict[str, Check]) -> Check:
-    def check_one(value: Any) -> Misfit | None:
-        if not isinstance(value, dict) or not kind.__required_keys__ <= value.keys():
-            return "", value
-        return _first_named({name: of_item for name, of_item in checks.items() if name in value}, value.__getitem__)
+def _misfit_of_keys(kind: Any, value: Any) -> Misfit | None:
+    if not isinstance(value, dict) or not kind.__required_keys__ <= value.keys():
+        return "", value
+    return _first_named({name: of_item for name, of_item in _checkers(kind).items() if name in value}, value.__getitem__)
 
-    return check_one
+
+@functools.cache
+def _checkers(kind: Any) -> dict[str, Check]:
+    """By the names of a dataclass's fields or of a typed dict's keys; made when they are used, as a kind may hold others of its own."""
+    return {name: checker(one) for name, one in typing.get_type_hints(kind, include_extras=True).items()}
 
 
 def _first_named(checks: dict[str, Check], value_of: Callable[[str], Any]) -> Misfit | None:

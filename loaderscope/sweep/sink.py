@@ -58,6 +58,28 @@ class Environment(TypedDict, total=False):
     script_imports: list[ImportedModule] | None
 
 
+class Sample(TypedDict, total=False):
+    """The structure of a sample, or of a part of one, as agent/samples.py tells it; of a whole one also what the probe measured."""
+
+    type: str
+    shape: list[Any] | None
+    dtype: str
+    bytes: Bytes | None
+    length: Count
+    items: list[SamplePart] | None
+    seconds: Seconds
+    main_bytes: Bytes | None
+    worker_bytes: Bytes | None
+
+
+class _Keyed(TypedDict):
+    key: Any
+
+
+class SamplePart(_Keyed, Sample, total=False):
+    """What a sample, or a part of one, holds under a key: a position, a name, or what a mapping has."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """What is known when the first trial is about to start."""

@@ -155,13 +155,16 @@ for _ in range(400):
         ("environment.json", "script_imports", [{"name": "torch"}]),
         ("environment.json", "script_imports", [5]),
         ("environment.json", "other", DEEP),
+        ("session.value", "items", [{"type": "Tensor"}]),
+        ("session.value", "items", [{"key": "image", "shape": 5}]),
+        ("session.value", "bytes", "many"),
         ("series.json", "window_ns", -1),
         ("series.json", "key", "uss/worker-" + "9" * 5000),
     ],
 )
 def test_a_value_out_of_its_range_is_refused_and_named(path, cell, place, value):
     table, column = cell.split(".")
-    change_json(path, table, column, setter(place, value), "id = 0" if table == "trial" else "rowid = 1")
+    change_json(path, table, column, setter(place, value), {"trial": "id = 0", "session": "key = 'sample'"}.get(table, "rowid = 1"))
     text = refusal(path)
     if cell in ("trial.result", "request.json") and place != "id":
         assert place.partition(".")[0] in text
