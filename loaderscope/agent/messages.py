@@ -31,7 +31,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Annotated, Any, Dict, List, Optional, Tuple
+
+from .ranges import Count, OneOf, Range
 
 PROTOCOL = 1
 TOKEN_VARIABLE = "LOADERSCOPE_TOKEN"  # removed from the agent's environment before the user's code runs
@@ -84,9 +86,9 @@ class _Json:
 class TrialConfig(_Json):
     """One setting of the loader. What means nothing at 0 workers is None there; `batch_size` None keeps the loader's own."""
 
-    num_workers: int = 0
-    batch_size: Optional[int] = None
-    prefetch_factor: Optional[int] = None
+    num_workers: Count = 0
+    batch_size: Optional[Count] = None
+    prefetch_factor: Optional[Count] = None
     pin_memory: bool = False
     persistent_workers: Optional[bool] = None
     start_method: Optional[str] = None
@@ -103,8 +105,8 @@ class TrialConfig(_Json):
 class Consumer(_Json):
     """What takes the batches: none, sleep or burn for `ms` milliseconds, the script's train_step, or a synthetic load of the device."""
 
-    kind: str = "none"  # none | sleep | burn | script | cuda
-    ms: Optional[float] = None
+    kind: Annotated[str, OneOf(("none", "sleep", "burn", "script", "cuda"))] = "none"
+    ms: Optional[Annotated[float, Range(0.0, 1e12)]] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,14 +157,14 @@ class Target(_Json):
     """Something in the script that can feed a loader."""
 
     name: str
-    kind: str  # dataset | loader | captured
+    kind: Annotated[str, OneOf(("dataset", "loader", "captured"))]
     type_name: str  # class of the object, or of what a function is annotated to return, or ""
     origin: str  # variable | function | class | captured
-    dataset_kind: Optional[str] = None  # map | iterable; None while unknown (functions, classes)
-    length: Optional[int] = None  # samples
+    dataset_kind: Optional[Annotated[str, OneOf(("map", "iterable"))]] = None  # None while unknown (functions, classes)
+    length: Optional[Count] = None  # samples
     needs: List[str] = dataclasses.field(default_factory=list)  # arguments the user must give
     current: Optional[TrialConfig] = None  # the loader's own settings
-    line: Optional[int] = None
+    line: Optional[Count] = None
     note: str = ""  # one sentence worth telling, e.g. an iteration at top level
 
     @classmethod
@@ -181,4 +183,4 @@ class ErrorInfo(_Json):
     message: str  # one clear sentence, with file and line where they are known
     traceback: str = ""
     file: Optional[str] = None
-    line: Optional[int] = None
+    line: Optional[Count] = None

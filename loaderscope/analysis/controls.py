@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from loaderscope.agent.ranges import Seconds, Share
+
 CONTROLS = ("python", "numpy", "torch")
 """A bare interpreter, and one that imports the module."""
 
@@ -29,11 +31,11 @@ class Control:
     """
 
     name: str
-    first_s: float | None = None
-    again_s: float | None = None
-    first_from_disk_share: float | None = None
+    first_s: Seconds | None = None
+    again_s: Seconds | None = None
+    first_from_disk_share: Share | None = None
     error: str | None = None
-    again_cpu_s: float | None = None
+    again_cpu_s: Seconds | None = None
     cache_was_dropped: bool = False
     modules: list[str] = dataclasses.field(default_factory=list)
     import_s: float | None = None

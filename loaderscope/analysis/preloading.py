@@ -69,7 +69,7 @@ class ForkServer:
     @property
     def folder(self) -> str:
         """The only folder that it looks in besides."""
-        version = tuple(int(part) for part in (self.python or "").split(".")[:3] if part.isdigit())
+        version = tuple(int(part) for part in (self.python or "").split(".")[:3] if part.isdecimal())
         return self.script_folder if version >= SERVER_KNOWS_PATH_SINCE else os.path.abspath(self.cwd or os.curdir)
 
     def finds(self, module: str) -> bool:

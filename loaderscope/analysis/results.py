@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from typing import Any
+from typing import Annotated, Any
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
+from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,37 +20,37 @@ class Estimate:
     """A value with its 95 % interval, where that can be told."""
 
     value: float
-    ci95: tuple[float, float] | None = None
+    ci95: Annotated[tuple[float, float], Ascending()] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class EpochTimes:
     """One epoch as the consumer saw it."""
 
-    first_batch_s: float | None
-    steady_s: float | None
-    end_s: float | None  # from the last batch to the end of the epoch, workers joined
-    batches: int
+    first_batch_s: Seconds | None
+    steady_s: Seconds | None
+    end_s: Seconds | None  # from the last batch to the end of the epoch, workers joined
+    batches: Count
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
     """One start-up phase of one process; `start_s` counts from the epoch's iter()."""
 
-    epoch: int
-    process: str
-    phase: str
+    epoch: Count
+    process: Name
+    phase: Name
     start_s: float
-    seconds: float
+    seconds: Seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Culprit:
     """The start-up phase that costs most on the critical path of batch 0."""
 
-    phase: str
+    phase: Name
     detail: str
-    seconds: float
+    seconds: Seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class ImportCost:
 
     name: str
     own_s: float
-    total_s: float
+    total_s: Seconds
     parent: str | None  # the module that imported it first
     first_start_s: float  # from the epoch's iter()
     phase: str = "main_import"  # unpickle: for a class of the dataset that the script itself does not import
@@ -71,10 +72,10 @@ class ImportCost:
 class StartImport:
     """A package that a worker imported in one of its starts; modules of a package that it imports itself are within its time."""
 
-    epoch: int
-    process: str
+    epoch: Count
+    process: Name
     name: str  # of the package, or of the module of it that was imported apart
-    seconds: float  # with all that it imports
+    seconds: Seconds  # with all that it imports
     within: str | None  # the one of these that imported it
 
 
@@ -82,10 +83,10 @@ class StartImport:
 class LineCost:
     """A line of the script's own top level, and the time that a worker spent on it while it imported the script again."""
 
-    line: int
+    line: Count
     text: str
-    seconds: float  # what it calls and imports included
-    import_s: float = 0.0  # the part of it in which an import went on
+    seconds: Seconds  # what it calls and imports included
+    import_s: Seconds = 0.0  # the part of it in which an import went on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +96,11 @@ class SentPart:
     owner: str  # dataset | sampler | collate_fn | worker_init_fn | other
     attribute: str  # dataset.samples
     type_name: str
-    bytes: int
+    bytes: Bytes
     pickle_s: float
     unpickle_s: float | None
     error: str | None  # why it cannot be pickled, or was not weighed to its end
-    shared_bytes: int = 0  # of tensors, which are moved into shared memory before the first worker starts and not sent
+    shared_bytes: Bytes = 0  # of tensors, which are moved into shared memory before the first worker starts and not sent
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SentPart:
@@ -125,12 +126,12 @@ class Startup:
         start_imports: what each worker imported in each epoch.
     """
 
-    explained_share: float | None
+    explained_share: Share | None
     culprit: Culprit | None
     phases: list[Phase]
     imports: list[ImportCost] = dataclasses.field(default_factory=list)
     lines: list[LineCost] = dataclasses.field(default_factory=list)
-    own_s: float | None = None
+    own_s: Seconds | None = None
     serial_starts: bool | None = None
     preload_import_s: float | None = None
     start_imports: list[StartImport] = dataclasses.field(default_factory=list)
@@ -145,11 +146,11 @@ class WorkerMemory:
         growth_bytes_per_1000_batches: of its own pages, for 1,000 batches of the loader.
     """
 
-    worker: int
-    peak_uss_bytes: int | None
-    peak_pss_bytes: int | None
-    peak_rss_bytes: int | None
-    start_uss_bytes: int | None = None
+    worker: Count
+    peak_uss_bytes: Bytes | None
+    peak_pss_bytes: Bytes | None
+    peak_rss_bytes: Bytes | None
+    start_uss_bytes: Bytes | None = None
     growth_bytes_per_1000_batches: Estimate | None = None
 
 
@@ -165,11 +166,11 @@ class Memory:
             take more memory; None where they do not grow, or it cannot be told.
     """
 
-    peak_total_bytes: int | None
+    peak_total_bytes: Bytes | None
     workers: list[WorkerMemory]
     growth_bytes_per_1000_batches: Estimate | None = None
     growth_reason: str | None = None
-    growth_kind: str | None = None
+    growth_kind: Annotated[str, OneOf(("copy-on-write", "new"))] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,29 +184,29 @@ class OwnCost:
         processes_seconds: what looking at the processes took the app.
     """
 
-    events: int
-    event_seconds: float | None
-    app_cpu_share: float | None
-    nvml_seconds: float | None = None
-    processes_seconds: float | None = None
+    events: Count
+    event_seconds: Seconds | None
+    app_cpu_share: Annotated[float, Range(0.0)] | None
+    nvml_seconds: Seconds | None = None
+    processes_seconds: Seconds | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class LateBatch:
     """A batch that main waited for much longer than for others."""
 
-    epoch: int
-    batch: int
-    worker: int | None
-    wait_s: float  # how long main waited for it
-    fetch_s: float  # how long its fetch took
+    epoch: Count
+    batch: Count
+    worker: Count | None
+    wait_s: Seconds  # how long main waited for it
+    fetch_s: Seconds  # how long its fetch took
     sample: int | None  # index of the sample that took longest, where samples were recorded
-    sample_s: float | None
+    sample_s: Seconds | None
     start_s: float | None = None  # when the wait began, on the trial's time axis
-    cause: str | None = None  # what most of the wait is charged to: a name of `late_batches.Cause` in small letters
-    charged_s: dict[str, float] = dataclasses.field(default_factory=dict)  # by such names; together the wait
-    held_up: int | None = None  # later batches that lay ready behind it when it came
-    held_up_s: float | None = None  # how much of the wait there were any
+    cause: Name | None = None  # what most of the wait is charged to: a name of `late_batches.Cause` in small letters
+    charged_s: dict[str, Seconds] = dataclasses.field(default_factory=dict)  # by such names; together the wait
+    held_up: Count | None = None  # later batches that lay ready behind it when it came
+    held_up_s: Seconds | None = None  # how much of the wait there were any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,15 +223,15 @@ class Signs:
         growth_bytes_per_s: growth of the workers' private memory, all together.
     """
 
-    fetch_s: float | None = None
-    fetch_cpu_share: float | None = None
-    collate_s: float | None = None
-    deserialise_share: float | None = None
-    held_up_share: float | None = None
+    fetch_s: Seconds | None = None
+    fetch_cpu_share: Share | None = None
+    collate_s: Seconds | None = None
+    deserialise_share: Share | None = None
+    held_up_share: Share | None = None
     late_batches: list[LateBatch] = dataclasses.field(default_factory=list)
     growth_bytes_per_s: float | None = None
-    pin_step_share: float | None = None
-    pin_step_slowdown: float | None = None
+    pin_step_share: Share | None = None
+    pin_step_slowdown: Annotated[float, Range(0.0)] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +239,7 @@ class OperatorCost:
     """An operator of torch in the exact window: calls, and the time that it took itself on the CPU and in kernels on the device."""
 
     name: str
-    calls: int
+    calls: Count
     self_cpu_s: float
     self_device_s: float
 
@@ -255,11 +256,11 @@ class GpuWindow:
         operators: the heaviest on the device and on the CPU, heaviest first.
     """
 
-    steps: int
-    seconds: float | None
-    busy_share: float | None
+    steps: Count
+    seconds: Seconds | None
+    busy_share: Share | None
     reason: str | None
-    clock_error_s: float | None
+    clock_error_s: Seconds | None
     operators: list[OperatorCost]
 
     @classmethod
@@ -297,32 +298,32 @@ class ScriptWarning:
 class TrialResult:
     """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
 
-    id: int
-    repeat: int | None
-    status: str  # ok | failed | timeout | killed | skipped | cancelled
+    id: Count
+    repeat: Count | None
+    status: Annotated[str, OneOf(("ok", "failed", "timeout", "killed", "skipped", "cancelled"))]
     config: TrialConfig
     error: ErrorInfo | None = None
-    seconds: float | None = None
-    batches: int = 0
-    samples: int | None = None
-    samples_per_second: Estimate | None = None
+    seconds: Seconds | None = None
+    batches: Count = 0
+    samples: Count | None = None
+    samples_per_second: Annotated[Estimate, Range(1e-9)] | None = None
     samples_per_second_reason: str | None = None  # why the value or its interval is missing
-    epoch_s: Estimate | None = None
+    epoch_s: Annotated[Estimate, Range(0.0, 1e15)] | None = None
     epochs: list[EpochTimes] = dataclasses.field(default_factory=list)
-    first_batch_s: float | None = None
-    wait_share: float | None = None
-    transfer_share: float | None = None
-    step_share: float | None = None
-    other_share: float | None = None
-    gpu_busy_share: float | None = None
-    data_stall_share: float | None = None
-    gpu_other_idle_share: float | None = None  # idle while main does not wait; with the two before it adds up to 1
-    device_clock_error_s: float | None = None  # bound of the error with which device times stand on the host's clock
-    accelerator_share: float | None = None  # of an accelerator that needs the simulated step's time for a batch: busy, in steady state
+    first_batch_s: Seconds | None = None
+    wait_share: Share | None = None
+    transfer_share: Share | None = None
+    step_share: Share | None = None
+    other_share: Share | None = None
+    gpu_busy_share: Share | None = None
+    data_stall_share: Share | None = None
+    gpu_other_idle_share: Share | None = None  # idle while main does not wait; with the two before it adds up to 1
+    device_clock_error_s: Seconds | None = None  # bound of the error with which device times stand on the host's clock
+    accelerator_share: Share | None = None  # of an accelerator that needs the simulated step's time for a batch: busy, in steady state
     pinned: bool | None = None  # whether batches really came in pinned memory
-    energy_per_1000_samples_j: float | None = None  # of all GPUs that the trial uses, in its steady state
+    energy_per_1000_samples_j: Annotated[float, Range(0.0)] | None = None  # of all GPUs that the trial uses, in its steady state
     energy_reason: str | None = None  # why the energy is missing
-    disk_share: float | None = None  # of the bytes read, those that came from disk and not from the page cache
+    disk_share: Share | None = None  # of the bytes read, those that came from disk and not from the page cache
     startup: Startup | None = None
     memory: Memory | None = None
     own_cost: OwnCost | None = None

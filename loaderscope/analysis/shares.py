@@ -46,8 +46,8 @@ def find_shares(trace: Trace, steady: Steady) -> Shares | None:
     busy = device_spans(trace)
     gpu_busy = data_stall = other_idle = None
     told = [] if busy is None else _told_bounds(steady, busy)
-    if busy is not None and told:
-        told_ns = sum(high - low for low, high in told)
+    told_ns = sum(high - low for low, high in told)
+    if busy is not None and told_ns > 0:
         gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in told) / told_ns
         stalled_ns = 0
         for low, high in told:

@@ -84,11 +84,10 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
             imports += read_start_imports(look, lane, epoch.index, epoch.start_ns, epoch.end_ns)
         critical = _first_batch_process(look, epoch)
         intervals += _receive_intervals(look, epoch, critical)
-        intervals += _shutdown_intervals(look, epoch)
-        intervals.sort(key=lambda interval: (interval.start_ns, interval.process))
+        told = sorted([*intervals, *_shutdown_intervals(look, epoch)], key=lambda interval: (interval.start_ns, interval.process))
         phases += [
             Phase(epoch.index, item.process, item.phase, (item.start_ns - epoch.start_ns) * NS, (item.end_ns - item.start_ns) * NS)
-            for item in intervals
+            for item in told
         ]
         if epoch is epochs[0] and epoch.batches:
             path = [item for item in intervals if item.process in {MAIN, critical}]
@@ -156,9 +155,16 @@ def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
         work = look(MAIN, state).within(epoch.start_ns, _first_delivery(epoch))
         if work:
             found.append(_Interval(MAIN, phase, int(work.start_ns[0]), int(work.end_ns[0])))
-        if work and state is State.FETCH:  # what comes before it in next() is the sampler's
-            found.append(_Interval(MAIN, "index_wait", int(epoch.wait_start_ns[0]), int(work.start_ns[0])))
+        if work and state is State.FETCH:
+            found += _sampler_intervals(look, int(work.start_ns[0]))
     return found
+
+
+def _sampler_intervals(look: SpanLookup, fetch_ns: int) -> list[_Interval]:
+    """What comes before a fetch in main's `next` is the sampler's, whether that `next` ever brought a batch or not."""
+    waits = look(MAIN, State.WAIT)
+    around = waits.pick((waits.start_ns <= fetch_ns) & (waits.end_ns >= fetch_ns))
+    return [_Interval(MAIN, "index_wait", int(around.start_ns[-1]), fetch_ns)] if around else []
 
 
 def _server_end(look: SpanLookup, start_ns: int, end_ns: int) -> int:

@@ -142,7 +142,7 @@ class Setup(QObject):
         The user may have it read again, by the interpreter chosen here.
         """
         self._forget()
-        exists = Path(run.script).is_file()
+        exists = os.path.isfile(run.script)  # of a name that no system takes, too, it says False
         given = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
         self._base = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=given) if exists else None
         self._wanted_target = run.target.name

@@ -14,16 +14,18 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.ranges import Count, FilePath, TimeNs
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
+from loaderscope.session.misfits import misfit
 from loaderscope.session.trace_store import load_trace
-from loaderscope.session.values import conforms, read_json
+from loaderscope.session.values import check, checked_rows, read_json
 from loaderscope.session.writer import SessionWriter, write_marks
 from loaderscope.sweep.request import Request
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.sweep.sink import Environment, LogLine, PlannedTrial, Run, Sample
 from loaderscope.trace.model import Trace
 
 __all__ = ["Mark", "SessionError", "SessionFile", "SessionWriter"]
@@ -68,7 +70,7 @@ class SessionFile:
         self._copied_to = copied_to
         with self._readable():
             schema.check_tables(connection)
-            self._values = dict(self._rows("SELECT key, value FROM session", str, str))
+            self._values = dict(self._rows("session", "SELECT key, value FROM session", str, str))
             self.run = self._read_run()
             self.results = self._read_results()
         self.complete = self._values.get("ended") == "complete"
@@ -136,7 +138,7 @@ class SessionFile:
         """
         query = f"SELECT time_ns, stream, text, trial FROM log_line ORDER BY id LIMIT {MAX_LOG_LINES}"
         with self._readable():
-            return [LogLine(*row) for row in self._rows(query, int, str, str, int | None)]
+            return [LogLine(*row) for row in self._rows("log_line", query, TimeNs, str, str, Count | None)]
 
     def marks(self, trial: int) -> list[Mark]:
         """The marks of a trial, in order of time.
@@ -145,10 +147,8 @@ class SessionFile:
             SessionError: they are damaged.
         """
         with self._readable():
-            return [
-                Mark(*row)
-                for row in self._rows("SELECT time_ns, text FROM mark WHERE trial = ? ORDER BY time_ns", int, str, values=(trial,))
-            ]
+            query = "SELECT time_ns, text FROM mark WHERE trial = ? ORDER BY time_ns"
+            return [Mark(*row) for row in self._rows("mark", query, TimeNs, str, values=(trial,))]
 
     def set_marks(self, trial: int, marks: list[Mark]) -> None:
         """Replaces the marks of a trial, in the file.
@@ -197,58 +197,62 @@ class SessionFile:
     def _read_run(self) -> Run:
         texts = {}
         for table in ("environment", "request", "target"):
-            rows = self._rows(f"SELECT json FROM {table} LIMIT 1", str)
+            rows = self._rows(table, f"SELECT json FROM {table} LIMIT 1", str)
             if not rows:
                 raise SessionError(f"{self.path.name} holds no run: it was ended before the first trial.")
             texts[table] = rows[0][0]
-        plan = [self._read_planned(text) for (text,) in self._rows("SELECT planned FROM trial ORDER BY id", str)]
+        plan = [self._read_planned(*row) for row in self._rows("trial", "SELECT id, planned FROM trial ORDER BY id", Count, str)]
         environment: dict[str, Any] = read_json(dict, texts["environment"])
+        check(environment, Environment, "its environment")
+        check(environment, Any, "its environment")
         sample = self._read_value("sample", dict[str, Any] | None)
+        check(sample, Sample | None, "its 'sample'")
         sent = self._read_value("sent", list[dict[str, Any]] | None)
         parts = None if sent is None else [read_json(SentPart, json.dumps(part)) for part in sent]
         controls = [read_json(Control, json.dumps(row)) for row in self._read_value("controls", list[dict[str, Any]] | None) or ()]
         target, request = read_json(Target, texts["target"]), read_json(Request, texts["request"])
         created = self._values.get("created_unix_s", "")
         created_unix_s = int(created) if created.isdecimal() and len(created) < 12 else None
-        return Run(request, environment, target, self._values.get("script", request.script), sample, plan, parts, controls, created_unix_s)
+        script = self._values.get("script", request.script)
+        check(script, FilePath, "the name of its script")
+        return Run(request, environment, target, script, sample, plan, parts, controls, created_unix_s)
 
     def _read_value(self, key: str, hint: Any) -> Any:
         try:
             value = json.loads(self._values.get(key, "null"))
         except (ValueError, RecursionError):
             raise SessionError(f"The session file is damaged: its '{key}' cannot be read.") from None
-        if not conforms(value, hint):
-            raise SessionError(f"The session file is damaged: its '{key}' is of another type than it should be.")
+        check(value, hint, f"its '{key}'")
         return value
 
-    def _read_planned(self, text: str) -> PlannedTrial:
+    def _read_planned(self, number: int, text: str) -> PlannedTrial:
         data: dict[str, Any] = read_json(dict, text)
         try:
             config = TrialConfig.from_json(data["config"])
             planned = PlannedTrial(data["id"], data["repeat"], config, tuple(data["skip"]) if data["skip"] is not None else None)
         except (KeyError, TypeError, AttributeError):
             planned = None
-        if planned is None or not conforms(planned, PlannedTrial):
-            raise SessionError("The session file is damaged: a trial of its plan cannot be read.")
+        if planned is None or misfit(planned, PlannedTrial) is not None or planned.id != number:
+            raise SessionError(f"The session file is damaged: trial {number} of its plan cannot be read.")
         return planned
 
     def _read_results(self) -> list[TrialResult]:
         planned = {trial.id: trial for trial in self.run.plan}
         results = []
-        for number, text, started in self._rows("SELECT id, result, trace IS NOT NULL FROM trial ORDER BY id", int, str | None, int):
+        query = "SELECT id, result, trace IS NOT NULL FROM trial ORDER BY id"
+        for number, text, started in self._rows("trial", query, Count, str | None, int):
             if text is not None:
-                results.append(read_json(TrialResult, text))
+                result = read_json(TrialResult, text)
+                if result.id != number:
+                    raise SessionError(f"The session file is damaged: the result of trial {number} says that it is that of {result.id}.")
+                results.append(result)
             elif started and number in planned:
                 trial = planned[number]
                 results.append(TrialResult(trial.id, trial.repeat, "cancelled", trial.config, notes=[UNFINISHED_NOTE]))
         return results
 
-    def _rows(self, query: str, *types: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        rows = self._connection.execute(query, values).fetchall()
-        for row in rows:
-            if any(not isinstance(value, type_) for value, type_ in zip(row, types, strict=True)):
-                raise SessionError("The session file is damaged: a table holds values of another type than it should.")
-        return rows
+    def _rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        return list(checked_rows(self._connection.execute(query, values), *hints, table=table))
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from loaderscope.agent.ranges import Count, TimeNs
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
 from loaderscope.session.errors import SessionError
-from loaderscope.session.values import read_json, storable, to_text
+from loaderscope.session.misfits import LARGEST_FLOAT
+from loaderscope.session.values import check, checked_rows, read_json, storable, to_text
 from loaderscope.sweep.masking import mask_document, mask_text
 from loaderscope.trace.columns import Columns, Dtypes
 from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace
@@ -21,6 +23,9 @@ SERIES_EVERY = 5
 
 MAX_ROWS = 100_000_000
 """Most rows of one trace that are read; more is taken for an attack on the memory (it would be some 3 GB)."""
+
+LONGEST_NS = 10 * 365 * 86_400 * 10**9
+"""From the first to the last moment of a trace: what is worked out of them stays within 64 bits."""
 
 _MAX_DEPTH, _MIN_DEPTH = 1 << 10, -8
 _COLUMNS: dict[str, Dtypes] = {"span": SPAN_COLUMNS, "point": POINT_COLUMNS, "series": SERIES_COLUMNS}
@@ -114,9 +119,9 @@ class TraceWriter:
 class TraceHead:
     """What a trace says about itself, apart from its lanes."""
 
-    origin_ns: int | None = None
-    newest_ns: int = 0
-    record_count: int = 0
+    origin_ns: TimeNs | None = None
+    newest_ns: TimeNs = 0
+    record_count: Count = 0
     unavailable: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -134,16 +139,21 @@ def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
     head = read_json(TraceHead, text)
     trace.origin_ns, trace.newest_ns, trace.record_count = head.origin_ns, head.newest_ns, head.record_count
     trace.unavailable, trace.notes = head.unavailable, head.notes
+    _check_times(trace.origin_ns or 0, trace.origin_ns or 0, trace.end_ns)
     rows = connection.execute("SELECT name, pid, started_ns, ended_ns FROM process WHERE trial = ? ORDER BY number", (trial,))
-    trace.processes = [ProcessInfo(*_typed(row, str, int, int, int | None)) for row in rows]
-    trace.names = dict(_typed(row, int, str) for row in connection.execute("SELECT number, text FROM name WHERE trial = ?", (trial,)))
+    trace.processes = [ProcessInfo(*row) for row in rows]
+    check(trace.processes, list[ProcessInfo], "its processes")
+    for process in trace.processes:
+        _check_times(process.started_ns, process.started_ns, process.started_ns if process.ended_ns is None else process.ended_ns)
+    names = connection.execute("SELECT number, text FROM name WHERE trial = ?", (trial,))
+    trace.names = dict(checked_rows(names, int, str, table="name"))
     lanes: dict[int, Lane] = {}
-    for row in connection.execute("SELECT id, key, kind, label, position FROM lane WHERE trial = ? ORDER BY id", (trial,)):
-        number, *fields = _typed(row, int, str, str, str, int)
-        lanes[number] = trace.lanes.setdefault(fields[0], Lane(*fields))
+    for number, *fields in connection.execute("SELECT id, key, kind, label, position FROM lane WHERE trial = ? ORDER BY id", (trial,)):
+        lane = Lane(*fields)
+        check(lane, Lane, "a lane")
+        lanes[number] = trace.lanes.setdefault(lane.key, lane)
     series = {}
-    for row in connection.execute("SELECT id, json FROM series WHERE trial = ? ORDER BY id", (trial,)):
-        number, text = _typed(row, int, str)
+    for number, text in connection.execute("SELECT id, json FROM series WHERE trial = ? ORDER BY id", (trial,)):
         series[number] = read_json(SeriesInfo, text)
     _load_chunks(connection, trial, trace, lanes, series)
     trace.version = 1
@@ -156,8 +166,8 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes
         raise SessionError(f"The session file is damaged: trial {trial} claims to have {total} rows.")
     found: dict[_Place, list[tuple[int, int]]] = {}
     query = "SELECT kind, owner, depth, id, row_count FROM chunk WHERE trial = ? ORDER BY id"
-    for row in connection.execute(query, (trial,)):
-        kind, owner, depth, number, count = _typed(row, str, int, int, int, int)
+    rows = connection.execute(query, (trial,))
+    for kind, owner, depth, number, count in checked_rows(rows, str, int, int, int, int, table="chunk"):
         if kind not in _COLUMNS or not 0 < count <= CHUNK_ROWS or not _MIN_DEPTH <= depth <= _MAX_DEPTH:
             raise SessionError("The session file is damaged: a chunk is not one of spans, points or values.")
         found.setdefault(_Place(kind, owner, depth), []).append((number, count))
@@ -174,10 +184,19 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes
         time_ns = arrays["start_ns" if place.kind == "span" else "time_ns"]
         if (time_ns[1:] < time_ns[:-1]).any() or (place.kind == "span" and (arrays["end_ns"] < time_ns).any()):
             raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
+        origin_ns = trace.origin_ns if trace.origin_ns is not None else int(time_ns[0])
+        _check_times(origin_ns, int(time_ns[0]), int(arrays["end_ns" if place.kind == "span" else "time_ns"].max()))
+        if place.kind == "series" and (np.abs(arrays["value"]) > LARGEST_FLOAT).any():  # readings that are not a number are left out
+            raise SessionError("The session file is damaged: a value that it recorded is larger than any that is measured.")
         try:
             _target(trace, place, lanes, series).adopt(**arrays)
         except (KeyError, ValueError):
             raise SessionError("The session file is damaged: a chunk belongs to no lane, or to one that has others.") from None
+
+
+def _check_times(origin_ns: int, first_ns: int, last_ns: int) -> None:
+    if first_ns < 0 or last_ns < first_ns or max(abs(first_ns - origin_ns), abs(last_ns - origin_ns)) > LONGEST_NS:
+        raise SessionError("The session file is damaged: what it recorded happened at no possible time.")
 
 
 def _start_decoding(
@@ -185,7 +204,7 @@ def _start_decoding(
 ) -> list[Future[None]]:
     jobs, first = [], 0
     for number, count in chunks:
-        (data,) = _typed(connection.execute("SELECT data FROM chunk WHERE id = ?", (number,)).fetchone(), bytes)
+        ((data,),) = checked_rows(connection.execute("SELECT data FROM chunk WHERE id = ?", (number,)), bytes, table="chunk")
         jobs.append(pool.submit(decode, data, {name: array[first : first + count] for name, array in arrays.items()}))
         first += count
     return jobs
@@ -195,10 +214,3 @@ def _target(trace: Trace, place: _Place, lanes: dict[int, Lane], series: dict[in
     if place.kind == "span":
         return trace.track(lanes[place.owner], place.depth)
     return trace.points_of(lanes[place.owner]) if place.kind == "point" else trace.series_of(series[place.owner])
-
-
-def _typed(row: tuple[Any, ...], *types: Any) -> list[Any]:
-    """The row, once each value is of its type: SQLite stores anything in any column."""
-    if any(not isinstance(value, type_) for value, type_ in zip(row, types, strict=True)):
-        raise SessionError("The session file is damaged: a table holds values of another type than it should.")
-    return list(row)

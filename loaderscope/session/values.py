@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-import types
-import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from loaderscope.session.errors import SessionError
+from loaderscope.session.misfits import checker, misfit, told, tuple_checker
 
 T = TypeVar("T")
 
@@ -26,8 +24,9 @@ def read_json(kind: type[T], text: object) -> T:
         if not isinstance(text, str):
             raise TypeError("no text")
         value = from_json(json.loads(text, parse_constant=_refuse))
-        if not conforms(value, kind):
-            raise TypeError("a value of another type")
+        reason = misfit(value, kind)
+        if reason is not None:
+            raise TypeError(reason)
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise SessionError(f"The session file is damaged: what it says about a {kind.__name__} cannot be read ({error}).") from None
     return value
@@ -52,28 +51,34 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def conforms(value: Any, hint: Any) -> bool:
-    """Whether a value, and all that it holds, is what the annotation says; an int may stand for a float."""
-    if hint is Any:
-        return True
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return any(conforms(value, option) for option in arguments)
-    if origin is tuple:
-        elements = arguments[:1] * len(value) if arguments[-1] is Ellipsis and isinstance(value, tuple) else arguments
-        return isinstance(value, tuple) and len(value) == len(elements) and all(map(conforms, value, elements))
-    if origin is list:
-        return isinstance(value, list) and all(conforms(item, arguments[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(conforms(k, arguments[0]) and conforms(v, arguments[1]) for k, v in value.items())
-    if hint is float:
-        return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = typing.get_type_hints(hint)
-        return isinstance(value, hint) and all(conforms(getattr(value, f.name), hints[f.name]) for f in dataclasses.fields(hint))
-    return isinstance(value, hint)
+def check(value: Any, hint: Any, what: str) -> None:
+    """Refuses a value that is not what the annotation says.
+
+    Args:
+        value: read from a session file.
+        hint: a type, with `Annotated` where there is more to be said.
+        what: the beginning of the sentence, such as "its log".
+
+    Raises:
+        SessionError: it is not.
+    """
+    reason = misfit(value, hint)
+    if reason is not None:
+        raise SessionError(f"The session file is damaged: {what} cannot be read ({reason}).")
+
+
+def checked_rows(rows: Iterable[tuple[Any, ...]], *hints: Any, table: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, once each of their values is what its annotation says: SQLite stores anything in any column.
+
+    Raises:
+        SessionError: one is not.
+    """
+    find = tuple_checker([checker(hint) for hint in hints])
+    for row in rows:
+        found = find(row)
+        if found is not None:
+            raise SessionError(f"The session file is damaged: a row of its table '{table}' cannot be read ({told(found)}).")
+        yield row
 
 
 def _refuse(constant: str) -> None:

@@ -6,15 +6,16 @@ import dataclasses
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.agent.ranges import Count, FilePath, Positive, Seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Axes:
     """Values to sweep, axis by axis. None: the default for that axis, decided when the target is known."""
 
-    num_workers: tuple[int, ...] | None = None  # 0, 1, 2, 4 ... up to the usable cores
-    batch_size: tuple[int, ...] | None = None  # the loader's, else 32
-    prefetch_factor: tuple[int, ...] = (2,)
+    num_workers: tuple[Count, ...] | None = None  # 0, 1, 2, 4 ... up to the usable cores
+    batch_size: tuple[Count, ...] | None = None  # the loader's, else 32
+    prefetch_factor: tuple[Count, ...] = (2,)
     pin_memory: tuple[bool, ...] = (False,)
     persistent_workers: tuple[bool, ...] = (False,)
     start_method: tuple[str, ...] | None = None  # the system's default
@@ -26,32 +27,32 @@ class Axes:
 class Request:
     """A run. Times in seconds."""
 
-    script: str  # absolute path
+    script: FilePath  # absolute path
     target: str | None = None  # None: the only one found, else an error that lists them
     script_args: tuple[str, ...] = ()
     arguments: dict[str, str] = dataclasses.field(default_factory=dict)  # --arg NAME=VALUE
-    python: str | None = None  # interpreter; None: the one that runs the app
-    cwd: str | None = None  # None: the caller's
+    python: FilePath | None = None  # interpreter; None: the one that runs the app
+    cwd: FilePath | None = None  # None: the caller's
     axes: Axes = Axes()
-    batches: int | None = 100  # per epoch; None: all
-    epochs: int = 1
-    repeats: int = 1
+    batches: Count | None = 100  # per epoch; None: all
+    epochs: Positive = 1
+    repeats: Positive = 1
     shuffle: bool | None = None  # None: the loader's own, else off
     seed: int = 0
-    train_epochs: int = 10
+    train_epochs: Positive = 10
     consumer: Consumer | None = None  # None: the script's step if there is one, else none
     device: str | None = None
     h2d: str = "blocking"
     strategy: str = "grid"
-    max_seconds: float | None = None
-    timeout_s: float = 30.0
-    load_timeout_s: float = 60.0
+    max_seconds: Seconds | None = None
+    timeout_s: Seconds = 30.0
+    load_timeout_s: Seconds = 60.0
     current: TrialConfig | None = None
     forkserver_preload: tuple[str, ...] = ()
     probe: bool = True
     force: bool = False
     isolate: bool = False
-    gpu_window: int | None = None  # steps that are profiled after the measured epochs of each setting's first trial
+    gpu_window: Count | None = None  # steps that are profiled after the measured epochs of each setting's first trial
     pcie: bool = False  # read the throughput over PCIe, 20 ms of waiting a reading in the app
     startup: bool = False  # the start-up experiment, see sweep/startup_plan.py
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.ranges import Bytes, Count, FilePath, Name, Positive, Seconds, TimeNs
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.sweep.request import Request
@@ -16,10 +17,67 @@ from loaderscope.trace.model import Trace
 class PlannedTrial:
     """A trial of the schedule. `skip`: why it will not be run (kind, sentence), or None."""
 
-    id: int
-    repeat: int | None
+    id: Count
+    repeat: Count | None
     config: TrialConfig
     skip: tuple[str, str] | None = None
+
+
+class _Imported(TypedDict):
+    name: Name
+    seconds: Seconds
+
+
+class ImportedModule(_Imported, total=False):
+    """A module that loading the script imported, see `analysis.preloading.ScriptImport`."""
+
+    within: Name | None
+    beside_script: bool
+
+
+class NamedGpu(TypedDict, total=False):
+    """What is read of a GPU's row, see `telemetry.nvml.Gpu`."""
+
+    name: Name
+
+
+class Environment(TypedDict, total=False):
+    """The keys of the `environment` of the JSON document that the app itself reads; there may be any others."""
+
+    platform: str | None
+    python: Name | None
+    torch: Name | None
+    free_threaded: bool | None
+    cpu_count: Positive | None
+    usable_cpus: Positive | None
+    memory_bytes: Bytes | None
+    gpus: list[NamedGpu | Name]
+    accelerator: bool | None
+    start_methods: list[Name]
+    default_start_method: Name | None
+    script_imports: list[ImportedModule] | None
+
+
+class Sample(TypedDict, total=False):
+    """The structure of a sample, or of a part of one, as agent/samples.py tells it; of a whole one also what the probe measured."""
+
+    type: str
+    shape: list[Any] | None
+    dtype: str
+    bytes: Bytes | None
+    length: Count
+    items: list[SamplePart] | None
+    seconds: Seconds
+    main_bytes: Bytes | None
+    worker_bytes: Bytes | None
+
+
+class _Keyed(TypedDict):
+    key: Any
+
+
+class SamplePart(_Keyed, Sample, total=False):
+    """What a sample, or a part of one, holds under a key: a position, a name, or what a mapping has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +87,7 @@ class Run:
     request: Request
     environment: dict[str, Any]  # the `environment` of the JSON document
     target: Target
-    script: str
+    script: FilePath
     sample: dict[str, Any] | None  # structure of one sample, see agent/samples.py; None without a probe
     plan: list[PlannedTrial]
     sent: list[SentPart] | None = None  # what each worker is sent, measured once before the trials; None without a probe
@@ -41,7 +99,7 @@ class Run:
 class LogLine:
     """One line of output of the script, or a sentence of the tool's own. `time_ns` is perf_counter_ns."""
 
-    time_ns: int
+    time_ns: TimeNs
     stream: str  # stdout | stderr | loaderscope
     text: str
     trial: int | None = None

@@ -7,9 +7,10 @@ are `perf_counter_ns` of the measuring machine, int64; subtract `origin_ns` befo
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from loaderscope.agent.layout import State
+from loaderscope.agent.ranges import Name, OneOf, Range, TimeNs
 from loaderscope.trace.columns import Columns
 
 SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
@@ -34,6 +35,9 @@ STATE_NAMES = {int(state): state.name.lower() for state in State} | {WAITING_FOR
 
 EPOCH_SHIFT = 40
 """Bits of a batch id below the epoch."""
+
+MOST_LANES = 1 << 24
+"""Of a trace: one for each worker and each queue slot, and a few."""
 
 NO_GPU_USED = "gpu_devices"
 """Key of `Trace.unavailable` where sampled figures of GPUs are there although the trial uses none."""
@@ -67,32 +71,32 @@ class Lane:
     `step` repeats main's STEP spans as a lane of its own where no device tells its busy periods.
     """
 
-    key: str
-    kind: str  # main | worker | pin | device | flight
-    label: str
-    order: int  # default position, small first
+    key: Name
+    kind: Annotated[str, OneOf(("main", "worker", "pin", "device", "flight"))]
+    label: Name
+    order: Annotated[int, Range(-MOST_LANES, MOST_LANES)]  # default position, small first
 
 
 @dataclasses.dataclass(frozen=True)
 class ProcessInfo:
     """One process of the trial; a worker number has one process an epoch unless workers persist."""
 
-    name: str  # main, worker-0 ..., forkserver
+    name: Name  # main, worker-0 ..., forkserver
     pid: int
-    started_ns: int
-    ended_ns: int | None = None
+    started_ns: TimeNs
+    ended_ns: TimeNs | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class SeriesInfo:
     """A sampled quantity. `key` is e.g. `cpu/worker-0`, `uss/main`, `gpu-0/utilisation`, `queue_depth`."""
 
-    key: str
-    group: str  # what is drawn in one plot: cpu, memory, gpu_utilisation, queue_depth ...
-    label: str
-    unit: str  # "%", "bytes", "W", "batches", "MHz", "°C", "bytes/s" ...
-    process: str | None = None
-    window_ns: int = 0  # a value averages over [time - window, time]; 0: at that moment
+    key: Name
+    group: Name  # what is drawn in one plot: cpu, memory, gpu_utilisation, queue_depth ...
+    label: Name
+    unit: Name  # "%", "bytes", "W", "batches", "MHz", "°C", "bytes/s" ...
+    process: Name | None = None
+    window_ns: Annotated[int, Range(0, 10**15)] = 0  # a value averages over [time - window, time]; 0: at that moment
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,8 +73,8 @@ class Chain:
     def stopped(self) -> str | None:
         """Why recording ended early, one sentence; None where it did not. It is written into the first segment's header."""
         try:
-            text = self._path(0).open("rb").read(layout.HEADER_BYTES).rstrip(b"\0")
-            reason = json.loads(text).get(layout.Header.STOPPED)
+            with self._path(0).open("rb") as file:
+                reason = json.loads(file.read(layout.HEADER_BYTES).rstrip(b"\0")).get(layout.Header.STOPPED)
             return reason if isinstance(reason, str) else None
         except (OSError, ValueError, AttributeError):
             return None

@@ -54,6 +54,18 @@ def test_a_dataset_that_raises_fails_its_trials_with_the_line(tmp_path):
         assert result.batches == 2  # those before it
 
 
+@pytest.mark.parametrize("at_fault", ["sample", "collate"])
+def test_a_first_batch_that_raises_without_workers_leaves_a_row_with_nothing_but_its_error_and_phases(tmp_path, at_fault):
+    body = "raise ValueError('no sample')" if at_fault == "sample" else "return torch.zeros(index % 3 + 1)"
+    sink = run_pool(request(write_script(tmp_path, dataset(body)), (0,), batch_size=(8,)))
+    (result,) = sink.results
+    assert (result.status, result.error.kind) == ("failed", "ValueError" if at_fault == "sample" else "RuntimeError")
+    assert result.notes == []  # of a fault of the analysis one would tell
+    assert (result.batches, result.first_batch_s, result.startup.culprit) == (0, None, None)
+    assert "first_fetch" in {phase.phase for phase in result.startup.phases}
+    assert all(line.stream != "loaderscope" for line in sink.log)
+
+
 def test_a_killed_worker_is_told_with_its_last_words_and_the_sweep_goes_on(tmp_path):
     script = write_script(tmp_path, dataset(IN_ONE_WORKER + "os.kill(os.getpid(), signal.SIGKILL)"))
     sink = run_pool(request(script, (1, 2), batch_size=(8,)))

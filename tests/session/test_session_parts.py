@@ -1,5 +1,6 @@
 """Chunks, marks, places and the write-read cycle of single values."""
 
+import dataclasses
 import pathlib
 import types
 
@@ -12,13 +13,15 @@ from support_session import make_run, make_trial_trace, record
 from support_traces import assert_same_trace
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.results import EpochTimes, Estimate, TrialResult
 from loaderscope.session import writer as writer_module
 from loaderscope.session.chunks import decode, encode
 from loaderscope.session.errors import SessionError
 from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.session.misfits import misfit
 from loaderscope.session.place import is_network_share
-from loaderscope.session.values import conforms, plain
-from loaderscope.sweep.sink import LogLine
+from loaderscope.session.values import plain
+from loaderscope.sweep.sink import Environment, LogLine
 from loaderscope.trace.model import SERIES_COLUMNS, SPAN_COLUMNS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -173,13 +176,30 @@ def test_numbers_that_are_none_become_null():
 
 
 def test_values_of_another_type_do_not_conform():
-    assert conforms(TrialConfig(2, forkserver_preload=("torch",)), TrialConfig)
-    assert not conforms(TrialConfig(True), TrialConfig)
-    assert not conforms(TrialConfig(2, start_method=3), TrialConfig)
-    assert not conforms(TrialConfig(2, forkserver_preload=("torch", 3)), TrialConfig)
-    assert conforms([(1, 2.0)], list[tuple[float, float]])
-    assert not conforms([(1, 2.0, 3.0)], list[tuple[float, float]])
-    assert not conforms(float("nan"), float)
+    def fits(value, hint):
+        return misfit(value, hint) is None
+
+    assert fits(TrialConfig(2, forkserver_preload=("torch",)), TrialConfig)
+    assert not fits(TrialConfig(True), TrialConfig)
+    assert not fits(TrialConfig(2, start_method=3), TrialConfig)
+    assert not fits(TrialConfig(2, forkserver_preload=("torch", 3)), TrialConfig)
+    assert fits([(1, 2.0)], list[tuple[float, float]])
+    assert not fits([(1, 2.0, 3.0)], list[tuple[float, float]])
+    assert not fits(float("nan"), float)
+    assert not fits(1 << 63, int)
+    assert not fits("half a pair \ud83d", str)
+
+
+def test_a_misfit_says_where_it_is():
+    times = EpochTimes(0.1, 0.2, 0.3, 4)
+    row = TrialResult(0, 0, "ok", TrialConfig(), epochs=[times, dataclasses.replace(times, batches=-1)])
+    assert misfit(row, TrialResult) == "epochs[1].batches is -1"
+    assert misfit(dataclasses.replace(row, epochs=[], status="fine"), TrialResult) == "status is 'fine'"
+    wide = dataclasses.replace(row, epochs=[], epoch_s=Estimate(1.0, (2.0, 1.5)))
+    assert misfit(wide, TrialResult) == "epoch_s.ci95 is (2.0, 1.5)"
+    none = dataclasses.replace(row, epochs=[], samples_per_second=Estimate(0.0))
+    assert misfit(none, TrialResult) == "samples_per_second.value is 0.0"
+    assert misfit({"gpus": [], "usable_cpus": 0, "other": object()}, Environment) == "usable_cpus is 0"
 
 
 def test_lines_and_spans_are_in_the_file_a_second_later_whatever_else_is_written(tmp_path, monkeypatch):

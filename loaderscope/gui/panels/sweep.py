@@ -345,10 +345,13 @@ class SweepPanel(QWidget):
             self.consumer.setCurrentIndex(max(0, self.consumer.findData(request.consumer.kind)))
             if request.consumer.ms:
                 self.consumer_ms.setValue(request.consumer.ms)
-        self.batches.setValue(request.batches or 0)
-        self.epochs.setValue(request.epochs)
-        self.repeats.setValue(request.repeats)
-        self.train_epochs.setValue(request.train_epochs)
+        for box, value in (
+            (self.batches, request.batches or 0),
+            (self.epochs, request.epochs),
+            (self.repeats, request.repeats),
+            (self.train_epochs, request.train_epochs),
+        ):
+            box.setValue(min(value, box.maximum()))  # it takes 32 bits
         self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
         self.pcie.setChecked(request.pcie)
         self._quiet = False
