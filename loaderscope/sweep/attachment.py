@@ -223,7 +223,8 @@ def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str
     except UnwatchedChildError as found:
         sentence = (
             f"{os.path.basename(request.script)} starts a process into which Loaderscope cannot look ({found.command}); it was ended "
-            "before it could train. Start it without -I, -E and -S, or give what it runs as the script."
+            "before it could train. Start it with the script's PYTHONPATH, without -I, -E and -S, and in no container, or give what it "
+            "runs as the script."
         )
         raise SweepError(ErrorInfo("unsupported", sentence, agent.output_tail(), request.script)) from found
     except AgentTimeoutError as error:
