@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any
 
+from loaderscope.agent.errors import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.analysis.results import SentPart
 from loaderscope.sweep.agent_process import (
@@ -21,6 +22,9 @@ from loaderscope.sweep.request import Request
 from loaderscope.sweep.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
 
 CAPTURED = "captured:"
+
+_TOLD_BY_OUTPUT = ("SystemExit", "CalledProcessError", UNSUPPORTED)
+"""Errors of which the reason may be in what the script, or a process that it started, has printed."""
 
 WEIGH_TIMEOUT_S = 15.0
 """The agent itself stops weighing after some seconds, unless the user's code holds the interpreter."""
@@ -269,7 +273,10 @@ def _ask(  # noqa: PLR0917
 def _checked(agent: AgentProcess, answer: dict[str, Any], expected: str) -> dict[str, Any]:
     if answer["type"] == "failed":
         info = ErrorInfo.from_json(answer["error"])
-        raise SweepError(info, agent.output_tail() if info.kind == "SystemExit" else "")
+        if info.kind not in _TOLD_BY_OUTPUT:
+            raise SweepError(info)
+        agent.settle_output()
+        raise SweepError(info, agent.output_tail())
     if answer["type"] != expected:
         raise SweepError(ErrorInfo("agent-died", f"The agent answered '{answer['type']}' where '{expected}' was expected."))
     return answer

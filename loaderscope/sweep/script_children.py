@@ -177,12 +177,21 @@ def _is_watched(process: psutil.Process, parent_is_watched: bool, folder: str) -
     """Whether the hooks are in this process: brought by its environment, or by a fork."""
     command = process.cmdline()
     parent = process.parent()
-    if parent is not None and command == parent.cmdline():
+    if parent is not None and (command == parent.cmdline() or 0 != _stack(process.pid) == _stack(parent.pid)):
         return parent_is_watched
     environment = process.environ()
     told = environment.get(look.VARIABLE, "").endswith(f":{folder}")
     on_path = look.HOOK_FOLDER in environment.get("PYTHONPATH", "").split(";" if sys.platform == "win32" else ":")
     return told and on_path and not ignores_environment(command)
+
+
+def _stack(pid: int) -> int:
+    """Where the stack of a process begins, by which a fork is told whatever name it has given itself; 0 where that is unknown."""
+    if sys.platform != "linux":
+        return 0
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[25])  # proc(5): field 28, startstack; each exec puts it elsewhere
 
 
 def ignores_environment(command: list[str]) -> bool:

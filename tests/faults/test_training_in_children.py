@@ -207,6 +207,51 @@ def test_a_child_whose_code_is_in_no_file_is_told(tmp_path, how):
     assert traces_of_training(tmp_path) == []
 
 
+def test_the_last_words_of_a_child_that_fails_before_it_comes_to_a_loader_are_told(tmp_path):
+    script = write_script(
+        tmp_path,
+        """
+        import multiprocessing
+        def train():
+            raise ValueError("no such preset")
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("spawn").Process(target=train)
+            process.start()
+            process.join()
+        """,
+    )
+    with pytest.raises(SweepError) as raised:
+        Pool(request(script, (0,), target="captured:0"), CollectingSink()).run()
+    assert "iterates none" in raised.value.info.message
+    assert "ValueError: no such preset" in raised.value.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the title is changed as it is on Linux")
+def test_a_forked_child_that_changes_its_title_is_captured(tmp_path):
+    script = write_script(
+        tmp_path,
+        """
+        import ctypes, multiprocessing, time, torch
+        from torch.utils.data import DataLoader
+        def train():
+            fields = open("/proc/self/stat").read().rpartition(")")[2].split()
+            first, end = int(fields[45]), int(fields[46])
+            ctypes.memset(first, 0, end - first)
+            ctypes.memmove(first, b"trainer", 7)
+            time.sleep(0.6)  # it is looked at five times a second
+            for batch in DataLoader(range(40)):
+                open("trained-batch", "w")
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("fork").Process(target=train)
+            process.start()
+            process.join()
+        """,
+    )
+    sink = run_pool(request(script, (0,), target="captured:0"))
+    assert sink.statuses == ["ok"], (sink.results[0].error, sink.output)
+    assert traces_of_training(tmp_path) == []
+
+
 def _can_unshare() -> bool:
     try:
         return subprocess.run(["unshare", "-p", "-f", "true"], check=False, capture_output=True).returncode == 0
