@@ -96,8 +96,10 @@ def _cpu_ticks(pid: int) -> int:
 
 
 def _signal(pid: int, number: int) -> None:
+    from posix import kill  # that of `os` may be held back, see `look`
+
     try:
-        os.kill(pid, number)
+        kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from time import sleep
 
 from .import_hook import when_imported
 
@@ -27,10 +28,16 @@ SCRIPT_VARIABLE = "LOADERSCOPE_SCRIPT"
 
 HOOK_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child_hook")
 
+REPORT_SUFFIX = ".report"
+"""A child that stands still at its loader says so in the file PID.report in the folder of the look."""
+
 _OURS = "LOADERSCOPE_"
 _PATH = "PYTHONPATH"
 _WITH_ENVIRONMENT = ("execve", "posix_spawn", "posix_spawnp")
 """Functions of `os` that take a new process's environment as their third argument."""
+
+_SIGCONT = 18 if sys.platform.startswith("linux") else 19
+"""Of Linux, and of macOS; the module `signal` need not be loaded before the user's code."""
 
 _replaced: "List[Tuple[Any, str, Any]]" = []
 
@@ -147,6 +154,40 @@ def _watch_starts() -> None:
     for name in _WITH_ENVIRONMENT:
         if hasattr(os, name):
             _replace(os, name, _third_is_environment(getattr(os, name)))
+    if hasattr(os, "killpg"):
+        _replace(os, "kill", _held_back(os.kill, lambda pid: pid))
+        _replace(os, "killpg", _held_back(os.killpg, lambda group: -group))
+
+
+def _held_back(original: "Callable[..., Any]", as_pid: "Callable[[Any], Any]") -> "Callable[..., Any]":
+    """A `kill` that does not come back from a child which stands still or serves: a watchdog goes on as after a training."""
+
+    def kill(number: "Any", signal: "Any") -> "Any":
+        try:
+            concerned = signal not in (0, _SIGCONT) and _is_at_loader(as_pid(number))
+        except (TypeError, ValueError, OSError):
+            concerned = False
+        while concerned:
+            try:
+                sleep(3600.0)
+            except BaseException:  # what a handler of the user's raises, KeyboardInterrupt included
+                pass
+        return original(number, signal)
+
+    return kill
+
+
+def _is_at_loader(pid: int) -> bool:
+    """Whether a signal to `pid`, which means processes as it does in `os.kill`, reaches another one that has reported."""
+    look = _from_environment()
+    if look is None:
+        return False
+    for name in os.listdir(look.folder):
+        stem, found, _ = name.partition(REPORT_SUFFIX)
+        child = int(stem) if found and stem.isdigit() else 0
+        if child and child != os.getpid() and (pid == child if pid > 0 else os.getpgid(child) == (-pid or os.getpgrp())):
+            return True
+    return False
 
 
 def _watch_popen(module: "types.ModuleType") -> None:

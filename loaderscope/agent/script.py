@@ -70,6 +70,8 @@ class Script:
         """
         main = sys.modules[AS_PROGRAM]
         path = getattr(main, "__file__", None) or (files[-1] if files else "")
+        if not os.path.isfile(path):
+            raise AgentError(UNSUPPORTED, "the DataLoader is iterated by a process whose code is in no file (`python -c`, or from stdin)")
         script = cls(path)
         same = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == path)
         script.module = main if getattr(main, "__file__", None) else next(same, main)

@@ -225,6 +225,7 @@ class Agent:
         _is_child = True
         guard.become_subreaper()
         self._connection = dial(_end_after_app, _ANSWERS)
+        self._connection.receive()  # its welcome: what comes with a greeting the app takes for no greeting at all
 
     def _loaded(self, script: Script) -> Message:
         found = targets.discover(script, self._captured)

@@ -14,11 +14,11 @@ import time
 from typing import Any, Dict, Optional
 
 from .errors import Place
+from .look import REPORT_SUFFIX
 from .messages import ADDRESS_VARIABLE, TOKEN_VARIABLE
 
-REPORT_SUFFIX = ".report"
-"""A child's report is the file PID.report, the app's order to go on the file PID.order, both JSON, in the folder of the look."""
 ORDER_SUFFIX = ".order"
+"""A child's report is the file PID.report, the app's order to go on the file PID.order, both JSON, in the folder of the look."""
 
 _POLL_S = 0.05
 

@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any
 
+from loaderscope.agent.errors import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.analysis.results import SentPart
 from loaderscope.sweep.agent_process import (
@@ -21,6 +22,9 @@ from loaderscope.sweep.request import Request
 from loaderscope.sweep.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
 
 CAPTURED = "captured:"
+
+_TOLD_BY_OUTPUT = ("SystemExit", "CalledProcessError", UNSUPPORTED)
+"""Errors of which the reason may be in what the script, or a process that it started, has printed."""
 
 WEIGH_TIMEOUT_S = 15.0
 """The agent itself stops weighing after some seconds, unless the user's code holds the interpreter."""
@@ -223,7 +227,8 @@ def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str
     except UnwatchedChildError as found:
         sentence = (
             f"{os.path.basename(request.script)} starts a process into which Loaderscope cannot look ({found.command}); it was ended "
-            "before it could train. Start it without -I, -E and -S, or give what it runs as the script."
+            "before it could train. Start it with the script's PYTHONPATH, without -I, -E and -S, and in no container, or give what it "
+            "runs as the script."
         )
         raise SweepError(ErrorInfo("unsupported", sentence, agent.output_tail(), request.script)) from found
     except AgentTimeoutError as error:
@@ -268,7 +273,10 @@ def _ask(  # noqa: PLR0917
 def _checked(agent: AgentProcess, answer: dict[str, Any], expected: str) -> dict[str, Any]:
     if answer["type"] == "failed":
         info = ErrorInfo.from_json(answer["error"])
-        raise SweepError(info, agent.output_tail() if info.kind == "SystemExit" else "")
+        if info.kind not in _TOLD_BY_OUTPUT:
+            raise SweepError(info)
+        agent.settle_output()
+        raise SweepError(info, agent.output_tail())
     if answer["type"] != expected:
         raise SweepError(ErrorInfo("agent-died", f"The agent answered '{answer['type']}' where '{expected}' was expected."))
     return answer

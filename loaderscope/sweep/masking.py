@@ -1,6 +1,6 @@
 """Masks values that look like secrets in texts and documents that are kept, printed or mailed; a run itself gets the real ones.
 
-A value is a secret by its name: one with the word token, secret, password, passwd, apikey, "api key", "access key" or
+A value is a secret by its name: one with the word token, secret, password, passwd, passphrase, apikey, "api key", "access key" or
 "private key" in it, or one that ends in the word key. Names are cut into words at `_`, `-`, `.`, spaces and capitals, so that
 `num_tokens`, `tokenizer` and `monkey` are none. Values that are no secrets by their looks stay: numbers, True, None, names of
 types, code that computes the value.
@@ -16,7 +16,9 @@ from typing import Any
 MASK = "***"
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-_SECRET_WORDS = {"token", "secret", "password", "passwd", "apikey", "accesskey", "privatekey", "secretkey", "authtoken", "accesstoken"}
+_SECRET_WORDS = {
+    "token", "secret", "password", "passwd", "passphrase", "apikey", "accesskey", "privatekey", "secretkey", "authtoken", "accesstoken",
+}  # fmt: skip
 _SECRET_ENDINGS = ("password", "passwd", "apikey")
 _SECRET_KEYS = {"api", "access", "private", "secret", "encryption", "auth", "license"}
 """Words before "key" with which it is one whatever its value."""
@@ -39,7 +41,7 @@ _PASSWORD_DIGITS = 4
 _LONG_BEGIN = re.compile(r"\\?[\"']?[\w+/.~-]{16}")
 _LONG_KEY = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+/=.~-]{16,}\Z")
 
-_HINT = re.compile(r"token|secret|passw|key|authorization|://", re.IGNORECASE)
+_HINT = re.compile(r"token|secret|passw|passphrase|key|authorization|://", re.IGNORECASE)
 _NAME = re.compile(
     r"(?P<open>\\?[\"'])?"
     r"(?P<name>(?:(?<![\w.\-])|(?<=--))[A-Za-z_][\w.\-]*(?:(?i:(?<=api)|(?<=access)|(?<=private)|(?<=secret))\ key)?)"
@@ -52,7 +54,8 @@ _VALUE = re.compile(
     r"|(?P<bare>(?:(?![,;&][ \t]*[\w.\-]+[ \t]*[=:])[^\s\"'])+)",
     re.MULTILINE,
 )
-_OPTION = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w.\-]*)[ \t]+(?!-)")
+_OPTION = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w.\-]*)(?:[ \t]+(?!-)|[\"'],[ \t]*(?=[\"'](?!-)))")
+"""An option and what stands between it and its value, on a command line or in a list of arguments that is printed."""
 _ARGUMENT = re.compile(r"(?P<before>argument (?:-\w/)?--(?P<name>[\w.\-]+)[^:\n]*:[^'\n]*')[^'\n]*'")
 """How argparse refuses the value of an option."""
 _HEADER = re.compile(

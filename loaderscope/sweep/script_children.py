@@ -14,7 +14,8 @@ import time
 
 import psutil
 
-from loaderscope.agent import look, standstill
+from loaderscope.agent import look
+from loaderscope.agent.messages import MARK_VARIABLE
 from loaderscope.sweep.agent_process import AgentProcess
 
 SETTLE_S = 0.4
@@ -96,10 +97,13 @@ class ChildWatch:
 
     def _held(self) -> list[HeldChild]:
         children = []
-        for path in self._agent.folder.glob(f"*{standstill.REPORT_SUFFIX}"):
+        for path in self._agent.folder.glob(f"*{look.REPORT_SUFFIX}"):
             child = HeldChild(**json.loads(path.read_text("utf-8")))
-            if psutil.pid_exists(child.pid):
-                children.append(child)
+            if not psutil.pid_exists(child.pid):
+                continue
+            if not _belongs_to(self._agent, child.pid):  # its pid is one of another namespace, and here some other process's
+                raise UnwatchedChildError(f"number {child.pid} in a namespace of its own")
+            children.append(child)
             if child.pid not in self._stopped:  # where it could not do so by itself, its other threads still run
                 self._stopped.add(child.pid)
                 self._agent.reaper.stop(child.pid)
@@ -121,6 +125,19 @@ class ChildWatch:
                 count += used_s > self._cpu_s.get(process.pid, -1.0)
                 self._cpu_s[process.pid] = used_s
         return count
+
+
+def _belongs_to(agent: AgentProcess, pid: int) -> bool:
+    """Whether a process carries the agent's mark or stands below it; where that cannot be told, it does not."""
+    try:
+        process = psutil.Process(pid)
+        if any(parent.pid == agent.pid for parent in [process, *process.parents()]):
+            return True
+        return bool(process.environ().get(MARK_VARIABLE) == agent.reaper.mark)
+    except psutil.NoSuchProcess:
+        return True  # it has just ended
+    except psutil.Error:
+        return False
 
 
 def _children(pid: int) -> list[psutil.Process]:
@@ -160,12 +177,21 @@ def _is_watched(process: psutil.Process, parent_is_watched: bool, folder: str) -
     """Whether the hooks are in this process: brought by its environment, or by a fork."""
     command = process.cmdline()
     parent = process.parent()
-    if parent is not None and command == parent.cmdline():
+    if parent is not None and (command == parent.cmdline() or 0 != _stack(process.pid) == _stack(parent.pid)):
         return parent_is_watched
     environment = process.environ()
     told = environment.get(look.VARIABLE, "").endswith(f":{folder}")
     on_path = look.HOOK_FOLDER in environment.get("PYTHONPATH", "").split(";" if sys.platform == "win32" else ":")
     return told and on_path and not ignores_environment(command)
+
+
+def _stack(pid: int) -> int:
+    """Where the stack of a process begins, by which a fork is told whatever name it has given itself; 0 where that is unknown."""
+    if sys.platform != "linux":
+        return 0
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[25])  # proc(5): field 28, startstack; each exec puts it elsewhere
 
 
 def ignores_environment(command: list[str]) -> bool:

@@ -23,6 +23,7 @@ MOST_STDERR_TEXTS = 20
 MOST_LINES = 20_000
 """Lines of a trial that are looked at in their order; of those behind them only how often each is there."""
 MOST_LATER_TEXTS = 5000
+"""Behind those only texts that differ in more than their numbers are told apart."""
 MOST_CHARACTERS = 4000
 """Of one text."""
 
@@ -59,6 +60,7 @@ class TrialStderr:
         self._offset_ns = offset_ns
         self._lines: list[OutputLine] = []
         self._later: collections.Counter[str] = collections.Counter()
+        self._alike: dict[str, tuple[str, int]] = {}  # by shape, of lines behind those: the first such line, and how many
         self._more = 0
 
     def add(self, line: OutputLine) -> None:
@@ -68,6 +70,9 @@ class TrialStderr:
             self._lines.append(line)
         elif line.text in self._later or len(self._later) < MOST_LATER_TEXTS:
             self._later[line.text] += 1
+        elif (shape := _shape(line.text)) in self._alike or len(self._alike) < MOST_LATER_TEXTS:
+            first, count = self._alike.get(shape, (line.text, 0))
+            self._alike[shape] = first, count + 1
         else:
             self._more += 1
 
@@ -92,7 +97,8 @@ class TrialStderr:
                 texts[key] = first_ns, text, count + 1  # of a bar, its last state
             else:
                 more, more_ns = more + 1 + text.count("\n"), more_ns or time_ns
-        for text, count in told.others_of(self._later):
+        later = self._later + collections.Counter(dict(self._alike.values()))
+        for text, count in told.others_of(later):
             if text in texts:
                 texts[text] = *texts[text][:2], texts[text][2] + count
             else:

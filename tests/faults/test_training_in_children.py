@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -147,6 +148,133 @@ def test_a_child_that_ignores_its_environment_is_ended_before_it_trains(tmp_path
     with pytest.raises(SweepError) as raised:
         Pool(asked(tmp_path, "isolated"), CollectingSink()).run()
     assert "-I" in raised.value.info.message
+    assert nothing_left_of(os.getpid())
+    assert traces_of_training(tmp_path) == []
+
+
+@POSIX
+@pytest.mark.parametrize("signal", ["p.kill()", "p.terminate()", "os.killpg(os.getpgid(p.pid), 15)"])
+def test_a_parent_that_ends_its_child_after_a_while_neither_ends_the_trial_nor_goes_on(tmp_path, signal):
+    script = write_script(
+        tmp_path,
+        f"""
+        import os, subprocess, sys, time
+        if __name__ == "__main__" and len(sys.argv) == 1:
+            p = subprocess.Popen([sys.executable, __file__, "--child"], start_new_session=True)
+            while not os.path.exists("served"):
+                time.sleep(0.05)
+            open("patience-is-over", "w")
+            {signal}
+            open("saved", "w")
+        elif __name__ == "__main__":
+            import torch
+            from torch.utils.data import DataLoader, Dataset
+            class Served(Dataset):
+                def __len__(self):
+                    return 40
+                def __getitem__(self, index):
+                    if index == 4:
+                        open("served", "w")
+                    while index == 8 and not os.path.exists("patience-is-over"):
+                        time.sleep(0.05)
+                    time.sleep(0.02)
+                    return index
+            for batch in DataLoader(Served()):
+                pass
+        """,
+    )
+    sink = run_pool(request(script, (0,), target="captured:0", batches=40))
+    assert sink.statuses == ["ok"], (sink.results[0].error, sink.output)
+    assert (tmp_path / "patience-is-over").exists()
+    assert nothing_left_of(os.getpid())
+    assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize("how", ["[sys.executable, '-c', code]", "[sys.executable, '-'], input=code, text=True"])
+def test_a_child_whose_code_is_in_no_file_is_told(tmp_path, how):
+    script = write_script(
+        tmp_path,
+        f"""
+        import subprocess, sys
+        code = "from torch.utils.data import DataLoader\\nfor batch in DataLoader(range(9)): open('trained-batch', 'w')"
+        if __name__ == "__main__":
+            subprocess.run({how})
+        """,
+    )
+    with pytest.raises(SweepError) as raised:
+        Pool(request(script, (0,), target="captured:0"), CollectingSink()).run()
+    assert raised.value.info.kind == "unsupported" and "no file" in raised.value.info.message
+    assert traces_of_training(tmp_path) == []
+
+
+def test_the_last_words_of_a_child_that_fails_before_it_comes_to_a_loader_are_told(tmp_path):
+    script = write_script(
+        tmp_path,
+        """
+        import multiprocessing
+        def train():
+            raise ValueError("no such preset")
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("spawn").Process(target=train)
+            process.start()
+            process.join()
+        """,
+    )
+    with pytest.raises(SweepError) as raised:
+        Pool(request(script, (0,), target="captured:0"), CollectingSink()).run()
+    assert "iterates none" in raised.value.info.message
+    assert "ValueError: no such preset" in raised.value.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the title is changed as it is on Linux")
+def test_a_forked_child_that_changes_its_title_is_captured(tmp_path):
+    script = write_script(
+        tmp_path,
+        """
+        import ctypes, multiprocessing, time, torch
+        from torch.utils.data import DataLoader
+        def train():
+            fields = open("/proc/self/stat").read().rpartition(")")[2].split()
+            first, end = int(fields[45]), int(fields[46])
+            ctypes.memset(first, 0, end - first)
+            ctypes.memmove(first, b"trainer", 7)
+            time.sleep(0.6)  # it is looked at five times a second
+            for batch in DataLoader(range(40)):
+                open("trained-batch", "w")
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("fork").Process(target=train)
+            process.start()
+            process.join()
+        """,
+    )
+    sink = run_pool(request(script, (0,), target="captured:0"))
+    assert sink.statuses == ["ok"], (sink.results[0].error, sink.output)
+    assert traces_of_training(tmp_path) == []
+
+
+def _can_unshare() -> bool:
+    try:
+        return subprocess.run(["unshare", "-p", "-f", "true"], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not _can_unshare(), reason="no process can be given a namespace of its own here")
+def test_no_other_process_is_stopped_for_a_child_that_has_the_same_pid_in_a_namespace_of_its_own(tmp_path):
+    (tmp_path / "inner.py").write_text(
+        "from torch.utils.data import DataLoader\nfor batch in DataLoader(range(9)): open('trained-batch', 'w')\n"
+    )
+    script = write_script(
+        tmp_path,
+        """
+        import subprocess, sys
+        subprocess.run(["unshare", "-p", "-f", sys.executable, "inner.py"])
+        open("trained-after", "w")
+        """,
+    )
+    with pytest.raises(SweepError) as raised:
+        Pool(request(script, (0,), target="captured:0"), CollectingSink()).run()
+    assert raised.value.info.kind == "unsupported" and "namespace" in raised.value.info.message
     assert nothing_left_of(os.getpid())
     assert traces_of_training(tmp_path) == []
 

@@ -14,7 +14,7 @@ from loaderscope.sweep.request import Request
 
 SECRETS = (
     "token", "HF_TOKEN", "api_key", "apiKey", "APIKEY", "password", "db.password", "PGPASSWORD", "passwd", "WANDB_KEY", "access-key",
-    "AWS_SECRET_ACCESS_KEY", "client_secret", "clientSecret", "private_key", "wandb.api_key", "accessToken",
+    "AWS_SECRET_ACCESS_KEY", "ssh_passphrase", "client_secret", "clientSecret", "private_key", "wandb.api_key", "accessToken",
 )  # fmt: skip
 ORDINARY = (
     "num_tokens", "max_tokens", "tokenizer", "Tokenizer", "KeyError", "TokenError", "keyboard", "monkey", "sort_key", "primary_key",
@@ -38,7 +38,7 @@ def test_these_are_not(name):
 FORMS = (
     "{name}={value}", "{name}: {value}", "export {name}={value} && run", '"{name}": "{value}"', "{{'{name}': '{value}', 'n': 3}}",
     '"{{\\"{name}\\": \\"{value}\\"}}"', "--{name} {value}", "--{name}={value}", "run --{name} '{value}' --n 3",
-    "login({name}={value}, n=3)",
+    "login({name}={value}, n=3)", "['a.py', '--{name}', '{value}', '--n', '3']", '["a.py", "--{name}", "{value}"]',
     "https://host/path?{name}={value}&page=2", "error: cannot log in ({name}={value})", "    {name} = '{value}'",
     "os.environ['{name}'] = '{value}'",
     "Authorization: Bearer {value}", "{{'authorization': 'Basic {value}'}}", "https://user:{value}@host:8080/x", "postgresql://me:{value}@db/x",
@@ -68,7 +68,8 @@ def test_any_text_can_be_masked_and_masking_again_changes_nothing(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "max_tokens=512", "num_tokens: 7", "tokenizer=fast", "KeyError: 'x'", "KeyError: 'api_key'", "TokenError: bad thing",
+        "max_tokens=512", "num_tokens: 7", "['--use-token', '--n', '3']",
+        "tokenizer=fast", "KeyError: 'x'", "KeyError: 'api_key'", "TokenError: bad thing",
         "keyboard: us",
         "key=lambda row: row[0]", "sorted(rows, key=len)", "sort_key=name", "key: 3", "key: value", "{'key': 'abc'}", "image_key=img",
         "token=None", "use_token=True", "token: 5", "password = None", "token: 0.25", "pad_token: [PAD]", "eos_token='</s>'",

@@ -149,6 +149,12 @@ def test_thousands_of_shown_warnings_leave_no_line_over():
     ]
 
 
+def test_a_flood_of_records_that_were_too_many_to_be_kept_is_not_told_again_of_their_lines():
+    lines = [f"frame {number} is dark" for number in range(40_000)]
+    found = warnings_of([*lines, "mine", "mine"], [warned("WARNING", lines[0]), warned("WARNING", REST)])
+    assert [(warning.text, warning.count) for warning in found if warning.kind == "stderr"] == [(FURTHER_LINES, 2)]
+
+
 SPEAKING = """
     import logging, os, sys, warnings
     import torch
