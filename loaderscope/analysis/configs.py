@@ -60,12 +60,3 @@ def describe(config: TrialConfig, among: list[TrialConfig]) -> str:
     if config.in_order is not None and differs("in_order"):
         words.append("in order" if config.in_order else "out of order")
     return words[0] if len(words) == 1 else f"{words[0]} ({', '.join(words[1:])})"
-
-
-def enumerated(names: list[str], most: int = 3) -> str:
-    """Names as a sentence has them: a, b and c; a, b, c and 4 more."""
-    if len(names) <= 1:
-        return "".join(names)
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return f"{', '.join(names[:-1])} and {names[-1]}"

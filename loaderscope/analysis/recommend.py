@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.configs import describe, enumerated, matching
+from loaderscope.analysis.configs import describe, matching
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.results import Recommendation, SettingResult, TrialResult
 from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, relative_half_width, train_seconds
+from loaderscope.facts.text import duration_text, enumerated
 
 KNEE_PART = 0.95
 """The knee is the fewest workers that reach this part of the best throughput."""
@@ -158,7 +159,7 @@ def _why(
     epochs = "1 epoch" if train_epochs == 1 else f"{train_epochs} epochs"
     unit = epochs if chosen.epoch_s is not None else f"{epochs} as long as those measured"
     verb = "finishes" if chosen.config.num_workers == 1 else "finish"
-    text = f"{name} {verb} {unit} in about {duration(chosen.train_s or 0.0)}"
+    text = f"{name} {verb} {unit} in about {duration_text(chosen.train_s or 0.0)}"
     if len(timed) == 1:
         return f"{text}; no other setting {'was measured' if alone else 'gave a time'}."
     if current is not None and current is not chosen and chosen.train_s:
@@ -168,7 +169,7 @@ def _why(
             text += f"; your current setting ({theirs}{_seconds_of(current, chosen)}) cannot be told from it"
         else:
             digits = 0 if ratio >= 10 else 1 if ratio >= 1.1 else 2
-            text += f", {ratio:.{digits}f} times as fast as your current setting ({theirs}, {duration(current.train_s or 0.0)})"
+            text += f", {ratio:.{digits}f} times as fast as your current setting ({theirs}, {duration_text(current.train_s or 0.0)})"
     elif current is chosen:
         text += ", and it is your current setting"
     others = [setting for setting in ties if setting is not chosen and setting is not current]
@@ -178,7 +179,7 @@ def _why(
     elif len(ties) == 1 and chosen is fastest:
         second = min((setting for setting in timed if setting is not chosen), key=lambda setting: setting.train_s or math.inf)
         if second is not current:
-            text += f"; the next best is {describe(second.config, configs)} with {duration(second.train_s or 0.0)}"
+            text += f"; the next best is {describe(second.config, configs)} with {duration_text(second.train_s or 0.0)}"
     unsure = any((setting.train_s or 0.0) > (1 + CHEAP_PART) * (fastest.train_s or 0.0) for setting in ties)
     return text + (". The times vary much; more repeats would tell more." if unsure else ".")
 
@@ -186,7 +187,7 @@ def _why(
 def _seconds_of(setting: SettingResult, chosen: SettingResult, before: str = ", ") -> str:
     """The setting's time where it is so far from the chosen one's that a reader would wonder; else nothing."""
     far = (setting.train_s or 0.0) > (1 + CHEAP_PART) * (chosen.train_s or 0.0)
-    return f"{before}{duration(setting.train_s or 0.0)}" if far else ""
+    return f"{before}{duration_text(setting.train_s or 0.0)}" if far else ""
 
 
 def _costlier(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
@@ -196,18 +197,3 @@ def _costlier(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
     if all(_cost(setting) > _cost(chosen) for setting in others):
         return " and would cost no less"
     return ""
-
-
-def duration(seconds: float) -> str:
-    """A time span in words that fit its size."""
-    if 0 < seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.text import MISSING, count_text, rough_duration_text
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
 from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput, throughput_data
@@ -45,7 +46,7 @@ from loaderscope.gui.panels.startup import StartupPanel
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.pair import TimelinePair
-from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, count_text, rough_duration_text, trial_note
+from loaderscope.gui.words import STATUS_TEXTS, config_text, trial_note
 from loaderscope.session.verdict import Verdict
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace

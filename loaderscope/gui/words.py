@@ -6,10 +6,8 @@ import dataclasses
 from collections.abc import Collection
 
 from loaderscope.agent.messages import Consumer, Target, TrialConfig
-from loaderscope.analysis import quantities
 from loaderscope.analysis.results import TrialResult
-
-MISSING = "–"
+from loaderscope.facts.text import MISSING, count_text, share_text
 
 AXIS_LABELS = {
     "num_workers": "workers",
@@ -34,53 +32,6 @@ STATUS_TEXTS = {
 }
 
 
-def duration_text(seconds: float | None) -> str:
-    """A duration with the unit that keeps two or three digits: 380 µs, 12.4 ms, 5.70 s, 2 min 10 s, 3 h 05 min."""
-    if seconds is None:
-        return MISSING
-    if seconds < 0:
-        return "−" + duration_text(-seconds)
-    if seconds == 0:
-        return "0 s"
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 0.1:
-        return f"{seconds * 1e3:.1f} ms"
-    if seconds < 99.5:
-        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
-    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
-
-
-def rough_duration_text(seconds: float) -> str:
-    """A duration that is only an estimate: 40 s, 2 min 10 s, 1 h 20 min."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 600:
-        tens = round(seconds / 10) * 10
-        return f"{tens // 60} min {tens % 60:02d} s" if tens % 60 else f"{tens // 60} min"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def bytes_text(count: float | None) -> str:
-    """A size with decimal units, or a dash."""
-    return MISSING if count is None else quantities.bytes_text(count)
-
-
-def share_text(share: float | None) -> str:
-    """A share from 0 to 1 as per cent, or a dash."""
-    return MISSING if share is None else quantities.share_text(share)
-
-
-def rate_text(value: float | None) -> str:
-    """Samples a second, three digits at least, thousands apart."""
-    if value is None:
-        return MISSING
-    return grouped_text(round(value)) if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
-
-
 def value_text(value: object) -> str:
     """One value of an axis: on, off, a number or a name."""
     if value is None:
@@ -88,16 +39,6 @@ def value_text(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
-
-
-def grouped_text(count: int) -> str:
-    """A number with its thousands apart: 12 000."""
-    return f"{count:,}".replace(",", "\u202f")
-
-
-def count_text(count: int, noun: str) -> str:
-    """1 trial, 14 trials, 12 000 samples."""
-    return f"{grouped_text(count)} {noun}" + ("" if count == 1 else "s")
 
 
 def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) -> str:

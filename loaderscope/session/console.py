@@ -10,7 +10,7 @@ from typing import TextIO
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
-from loaderscope.session.text import seconds_in_words
+from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.sweep.masking import mask_text
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
@@ -50,19 +50,9 @@ def describe(config: TrialConfig, fields: list[str]) -> str:
     return ", ".join(words)
 
 
-def duration(seconds: float) -> str:
-    """Minutes and seconds, or hours and minutes, as `0:07` or `1 h 05 min`."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _first_batches(result: TrialResult) -> str:
     """What an epoch waited for its first batch, epoch by epoch."""
-    waits = [seconds_in_words(epoch.first_batch_s) for epoch in result.epochs]
+    waits = [duration_text(epoch.first_batch_s) for epoch in result.epochs]
     return f"first batch after {', '.join(waits)}"
 
 
@@ -85,7 +75,8 @@ class Console:
         skipped = len(run.plan) - trials
         self._total = len(run.plan)
         self.say(
-            f"{run.target.name} of {run.script}: {_count(trials, 'trial')}" + (f", {_count(skipped, 'setting')} skipped" if skipped else "")
+            f"{run.target.name} of {run.script}: {count_text(trials, 'trial')}"
+            + (f", {count_text(skipped, 'setting')} skipped" if skipped else "")
         )
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
@@ -134,7 +125,7 @@ class Console:
         filled = BAR_CELLS * self._done // self._total
         text = f"[{'#' * filled}{'-' * (BAR_CELLS - filled)}] {self._done}/{self._total} trials"
         if self._seconds_left is not None:
-            text += f", {duration(max(0.0, self._seconds_left - (self._drawn_at - self._told_at)))} left"
+            text += f", {rough_duration_text(max(0.0, self._seconds_left - (self._drawn_at - self._told_at)))} left"
         if self._running is not None:
             text += f", {describe(self._running.config, self._fields)}"
         width = shutil.get_terminal_size().columns

@@ -10,10 +10,11 @@ from typing import Any
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.results import ScriptWarning
 from loaderscope.analysis.said import line_of, processes_text, trials_text, what_was_said
+from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.session.console import LABELS, describe, varying_fields
 from loaderscope.session.operators_table import format_window
 from loaderscope.session.startup_table import format_experiment
-from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
+from loaderscope.session.text import align, wrap
 
 MIN_WIDTH = 40
 MOST_SAID = 12
@@ -88,17 +89,17 @@ def _results(document: dict[str, Any], width: int) -> str:
     columns += [
         ("samples/s", lambda row: _number(row["samples_per_second"]), 0),
         ("±", lambda row: _interval(row["samples_per_second"]), 3),
-        ("epoch", lambda row: seconds_in_words((row["epoch_s"] or {}).get("value")), 2),
-        ("training", lambda row: seconds_in_words(row["train_s"]), 1),
-        ("first batch", lambda row: seconds_in_words(row["first_batch_s"]), 2),
-        ("wait", lambda row: share_in_words(row["wait_share"]), 1),
-        ("step", lambda row: share_in_words(row["step_share"]), 4),
-        ("accel.", lambda row: share_in_words(row.get("accelerator_share")), 2),
-        ("GPU busy", lambda row: share_in_words(row["gpu_busy_share"]), 5),
-        ("GPU stall", lambda row: share_in_words(row["data_stall_share"]), 5),
-        ("GPU other", lambda row: share_in_words(row.get("gpu_other_idle_share")), 6),
+        ("epoch", lambda row: duration_text((row["epoch_s"] or {}).get("value")), 2),
+        ("training", lambda row: duration_text(row["train_s"]), 1),
+        ("first batch", lambda row: duration_text(row["first_batch_s"]), 2),
+        ("wait", lambda row: share_text(row["wait_share"]), 1),
+        ("step", lambda row: share_text(row["step_share"]), 4),
+        ("accel.", lambda row: share_text(row.get("accelerator_share")), 2),
+        ("GPU busy", lambda row: share_text(row["gpu_busy_share"]), 5),
+        ("GPU stall", lambda row: share_text(row["data_stall_share"]), 5),
+        ("GPU other", lambda row: share_text(row.get("gpu_other_idle_share")), 6),
         ("J/1000", lambda row: _joules(row.get("energy_per_1000_samples_j")), 6),
-        ("memory", lambda row: _bytes(row["peak_total_bytes"]), 3),
+        ("memory", lambda row: bytes_text(row["peak_total_bytes"]), 3),
         ("trials", lambda row: _statuses([status[number] for number in row["trials"]]), 2),
     ]
     rows = document["results"]
@@ -208,12 +209,6 @@ def _interval(estimate: dict[str, Any] | None) -> str:
 
 def _joules(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
-
-
-def _bytes(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
 def _printable(text: str) -> str:

@@ -9,10 +9,10 @@ import traceback
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.trial import analyse
+from loaderscope.facts.text import enumerated
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess, default_python
 from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, SweepError, attach, load, start_agent

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdi
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.results import Finding, TrialResult
+from loaderscope.facts.text import rate_text
 from loaderscope.gui.commands import COMMANDS, matching
 from loaderscope.gui.panels.findings import findings_blocks
 from loaderscope.gui.panels.results import COLUMNS
@@ -22,7 +23,6 @@ from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.saving import Dialogs
 from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.words import rate_text
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
 from loaderscope.sweep.sink import LogLine

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.results import Finding, TrialResult
+from loaderscope.facts.text import enumerated
 
 ADVICE = {
     "worker-died": "Its last words are in the log of the window, and in the error of the trial (show --json).",

@@ -9,6 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.analysis.results import Phase, Startup, TrialResult
+from loaderscope.facts.text import duration_text
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -23,7 +24,7 @@ from loaderscope.gui.charts.drawing import (
 )
 from loaderscope.gui.charts.legend import Entry, draw_legend, draw_legend_beside
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import duration_text, short_config_text
+from loaderscope.gui.words import short_config_text
 
 EMPTY = "Where the time from iter(loader) to the first batch goes,\nphase by phase: process creation, imports, unpickling, first fetch."
 

@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Recommendation, SettingResult
+from loaderscope.facts.text import rate_text
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -26,7 +27,7 @@ from loaderscope.gui.charts.drawing import (
 from loaderscope.gui.charts.legend import Entry, draw_lines_legend
 from loaderscope.gui.charts.series import LineStyle, line_styles
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import config_text, constant_axes, rate_text
+from loaderscope.gui.words import config_text, constant_axes
 
 VALUE_TIP = (
     "Steady throughput in samples a second: without start-up, the first prefetched batches and the end of the epoch.\n"

@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainT
 
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.said import Said, line_of, processes_text, what_was_said
-from loaderscope.gui.words import config_text, count_text
+from loaderscope.facts.text import count_text
+from loaderscope.gui.words import config_text
 from loaderscope.sweep.sink import LogLine
 
 LINES_KEPT = 20_000

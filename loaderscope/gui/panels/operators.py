@@ -7,9 +7,10 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from loaderscope.analysis.results import OperatorCost, TrialResult
+from loaderscope.facts.text import count_text, duration_text, grouped_text, share_text
 from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
 from loaderscope.gui.panels.startup_tables import RowsTable
-from loaderscope.gui.words import config_text, count_text, duration_text, grouped_text, share_text
+from loaderscope.gui.words import config_text
 
 PROFILED_STEPS = 20
 """Length of the window that the button asks for."""

@@ -13,20 +13,11 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.accelerator import PASS_MARK
 from loaderscope.analysis.results import Recommendation
+from loaderscope.facts.text import MISSING, bytes_text, duration_text, rate_text, share_text
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.theme import current_palette
-from loaderscope.gui.words import (
-    AXIS_LABELS,
-    MISSING,
-    STATUS_TEXTS,
-    bytes_text,
-    config_text,
-    duration_text,
-    rate_text,
-    share_text,
-    value_text,
-)
+from loaderscope.gui.words import AXIS_LABELS, STATUS_TEXTS, config_text, value_text
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -11,6 +11,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from loaderscope.facts.text import grouped_text
 from loaderscope.gui.latest import Latest
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.fair_columns import FairColumns
@@ -18,7 +19,6 @@ from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.statistics import RangeSurvey, StateStatistics, survey
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.gui.words import grouped_text
 
 AT_ONCE = 30_000
 """So many spans are looked at without another thread: a few milliseconds."""

@@ -10,6 +10,7 @@ from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from loaderscope.facts.text import MISSING, count_text, grouped_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.timeline import axis
@@ -20,7 +21,6 @@ from loaderscope.gui.timeline.lod import Ints
 from loaderscope.gui.timeline.query import SpanRef, samples_of
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.gui.words import MISSING, count_text, grouped_text
 from loaderscope.trace.model import epoch_and_batch
 
 _LEAST_MS = 250

@@ -22,11 +22,11 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.headings import heading
 from loaderscope.gui.panels.sweep_tips import PCIE_TIP, SIMULATED_TIPS, TIPS
-from loaderscope.gui.words import bytes_text, count_text, rough_duration_text
 from loaderscope.sweep.options import BACKENDS
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.space import default_workers

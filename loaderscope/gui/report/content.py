@@ -10,6 +10,7 @@ from pathlib import Path
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.text import bytes_text, count_text
 from loaderscope.gui.charts.figure import chart_figure
 from loaderscope.gui.charts.memory import memory_data, paint_memory, told_memory
 from loaderscope.gui.charts.throughput import paint_throughput, throughput_data, told_throughput
@@ -22,7 +23,7 @@ from loaderscope.gui.report.pictures import timeline_pictures
 from loaderscope.gui.report.said import said_blocks
 from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
-from loaderscope.gui.words import AXIS_LABELS, bytes_text, config_text, consumer_text, count_text, value_text
+from loaderscope.gui.words import AXIS_LABELS, config_text, consumer_text, value_text
 from loaderscope.session.file import SessionFile
 from loaderscope.session.verdict import Verdict, current_setting, judge
 from loaderscope.sweep.sink import Run

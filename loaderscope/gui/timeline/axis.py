@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 
-from loaderscope.analysis.quantities import bytes_text
+from loaderscope.facts.text import bytes_text
 
 UNITS = (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9))
 _THIN = "\u2009"

@@ -11,6 +11,7 @@ from loaderscope.analysis import late_batches
 from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
 from loaderscope.analysis.measured import window_start_ns
+from loaderscope.facts.text import grouped_text
 from loaderscope.gui.causes import cause_text
 from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.lod import Ints
@@ -26,7 +27,6 @@ from loaderscope.gui.timeline.query import (
 )
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import word
-from loaderscope.gui.words import grouped_text
 from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, epoch_and_batch
 
 Line = tuple[str, str, str, bool]
