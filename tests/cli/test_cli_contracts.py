@@ -14,7 +14,7 @@ from command_line import SMALL, loaderscope, write_script
 
 STORED = pathlib.Path(__file__).parent / "contracts"
 COMMANDS = ("", "demo", "targets", "run", "show", "report", "doctor")
-MAPPINGS = ("late_batches", "ties", "evidence", "request.arguments", "environment.script_imports", "sample", "versions")
+MAPPINGS = ("late_batches", "ties", "memory.workers", "evidence", "request.arguments", "environment.script_imports", "sample", "versions")
 """Parts whose keys, or whether there are any, depend on what was measured and where."""
 
 

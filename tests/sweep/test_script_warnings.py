@@ -289,12 +289,15 @@ TOO_MANY = """
 """
 
 
-def test_a_quiet_script_says_nothing_however_many_workers_the_sweep_starts(tmp_path):
+def test_torchs_own_warning_is_told_and_a_quiet_script_says_nothing_else(tmp_path):
     script = write_script(tmp_path, TOO_MANY)
-    sink = run_pool(request(script, (len(os.sched_getaffinity(0)) + 2,), "fork", target="dataset", batch_size=(4,), force=True))
-    assert "suggested max" in sink.output, "torch warns of so many workers"
-    (result,) = sink.results
-    assert (result.status, result.warnings) == ("ok", [])
+    usable = len(os.sched_getaffinity(0))
+    sink = run_pool(request(script, (1, usable + 2), "fork", target="dataset", batch_size=(4,), force=True))
+    assert sink.statuses == ["ok", "ok"]
+    few, many = sink.results
+    assert few.warnings == []
+    assert [(warning.process, warning.kind, warning.count) for warning in many.warnings] == [("main", "UserWarning", 1)]
+    assert "suggested max" in many.warnings[0].text
 
 
 RETRYING = """
