@@ -33,6 +33,11 @@ def duration_text(seconds: float | None) -> str:
     return _clock(seconds)
 
 
+def duration_ns_text(nanoseconds: float) -> str:
+    """A duration in nanoseconds, as `duration_text` writes it."""
+    return duration_text(nanoseconds / 1e9)
+
+
 def rough_duration_text(seconds: float) -> str:
     """A duration that is only an estimate: 40 s, 2 min 10 s, 1 h 20 min."""
     if seconds < 60:
@@ -58,8 +63,14 @@ def bytes_text(count: float | None) -> str:
 
 
 def share_text(value: float | None) -> str:
-    """A share from 0 to 1 as per cent."""
-    return MISSING if value is None else f"{value * 100:.0f} %"
+    """A share from 0 to 1 as per cent, never rounded to 0 or 100 unless it is: <1 %, 26 %, >99 %."""
+    if value is None:
+        return MISSING
+    if 0 < value < 0.005:
+        return "<1 %"
+    if 0.995 <= value < 0.9995:
+        return ">99 %"
+    return f"{value * 100:.0f} %"
 
 
 def share_range_text(low: float, high: float) -> str:

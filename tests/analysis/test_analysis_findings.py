@@ -210,7 +210,7 @@ def test_slow_code_in_unpickling_is_told_and_a_function_of_few_bytes_is_not_blam
     phases = [("pickle", 0.0, 0.001), ("unpickle", 1.0, 4.0)]
     found = causes([started(0, phases=phases)], sent=[function, SentPart("dataset", "dataset.__setstate__()", "dict", 0, 0.0, None, None)])
     assert set(found) == {"slow-unpickle"}
-    assert "4.0 s of that in code that runs then: dataset.__setstate__()." in found["slow-unpickle"].message
+    assert "4.00 s of that in code that runs then: dataset.__setstate__()." in found["slow-unpickle"].message
     imported = [ImportCost("package.data", 3.9, 3.9, None, 1.05, "unpickle")]
     assert set(causes([started(0, phases=phases, imports=imported)], sent=[function])) == {"heavy-imports"}
 
@@ -218,7 +218,7 @@ def test_slow_code_in_unpickling_is_told_and_a_function_of_few_bytes_is_not_blam
 def test_the_datasets_own_code_in_pickling_is_told_without_bytes():
     prepared = SentPart("dataset", "dataset.__getstate__()", "dict", 0, 3.0, 0.0, None)
     finding = causes([started(0, phases=[("pickle", 0.0, 3.0)])], sent=[prepared])["large-pickle"]
-    assert "is sent dataset.__getstate__() (a dict): 3.0 s to pickle" in finding.message
+    assert "is sent dataset.__getstate__() (a dict): 3.00 s to pickle" in finding.message
     assert "runs for every worker" in finding.advice
 
 
@@ -275,13 +275,13 @@ def paid(method, imports, preload=None, server=None):
 def test_imports_get_advice_only_where_they_take_a_part_of_the_start():
     torch, mine = ImportCost("torch", 0.4, 1.3, None, 0.1), ImportCost("mine", 0.4, 0.9, None, 0.1)
     elsewhere = ForkServer("/project/train.py", "/elsewhere", "3.12.1", frozenset({"mine"}))
-    assert "--forkserver-preload torch,mine) spares each start up to 2.2 s of imports." in paid("forkserver", [mine, torch])
+    assert "--forkserver-preload torch,mine) spares each start up to 2.20 s of imports." in paid("forkserver", [mine, torch])
     assert "--forkserver-preload torch)" in paid("forkserver", [mine, torch], server=elsewhere)
     assert "Imports that only the training needs" in paid("forkserver", [mine], server=elsewhere)
     assert "Imports that only the training needs" in paid("spawn", [torch, mine])
     assert "Imports" not in paid("spawn", [torch])  # which every loader needs
     assert "preload" not in paid("forkserver", [mine], preload=("torch",))
-    assert paid("forkserver", [ImportCost("numpy", 0.1, 0.1, None, 0.1)]).endswith("saves about 26 s.")
+    assert paid("forkserver", [ImportCost("numpy", 0.1, 0.1, None, 0.1)]).endswith("saves about 26.1 s.")
 
 
 def test_growing_memory_is_a_finding_about_the_dataset():

@@ -50,7 +50,7 @@ def test_a_window_without_a_device_gives_its_reason_and_no_empty_column(panel):
     operators = [dataclasses.replace(operator, self_device_s=0.0) for operator in RESULT.gpu_window.operators]
     window = dataclasses.replace(RESULT.gpu_window, busy_share=None, reason="no busy share: torch sees no accelerator", operators=operators)
     panel.show_result(dataclasses.replace(RESULT, gpu_window=window))
-    assert panel.note.text().endswith("profiled in 0.25 s; no busy share: torch sees no accelerator.")
+    assert panel.note.text().endswith("profiled in 250 ms; no busy share: torch sees no accelerator.")
     assert panel.table.isColumnHidden(3)
 
 

@@ -415,7 +415,7 @@ def test_a_sample_of_names_has_a_line_for_each():
         "sample: dict with",
         "    image: float32 3×64×64",
         "    label: int",
-        "49 kB, read in 2.3 ms",
+        "49 kB, read in 2.30 ms",
     ]
 
 

@@ -115,7 +115,7 @@ def test_tensors_of_the_dataset_need_shared_memory_where_workers_are_not_forked(
     tensor = SentPart("dataset", "dataset.x", "Tensor", 363, 1.1, 1e-5, None, shared_bytes=12 * MIB)
     cost, cramped = data_cost({"bytes": 1000}, [tensor]), dataclasses.replace(ROOMY, shared_memory_free_bytes=10 * MIB)
     reason = limit_reason(config(1, start_method="spawn"), cost, cramped)
-    assert reason.startswith("The dataset's tensors and the batches in flight need about 13 MB in /dev/shm, which has 10 MB free")
+    assert reason.startswith("The dataset's tensors and the batches in flight need about 12.7 MB in /dev/shm, which has 10.5 MB free")
     assert limit_reason(config(1, start_method="fork"), cost, cramped) is None
     assert limit_reason(config(1, start_method="spawn"), data_cost({"bytes": 1000}), cramped) is None
 

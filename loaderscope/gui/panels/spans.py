@@ -10,10 +10,9 @@ from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from loaderscope.facts.text import MISSING, count_text, grouped_text
+from loaderscope.facts.text import MISSING, count_text, duration_ns_text, grouped_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.fair_columns import FairColumns
-from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.cards import state_word
 from loaderscope.gui.timeline.listing import MOST_ROWS, Listing, list_spans
@@ -108,7 +107,7 @@ class SpansModel(QAbstractTableModel):
         value = self._value(index.row(), index.column())
         if value is None:
             return MISSING
-        return axis.duration(value * 1e9) if index.column() in (START, DURATION, CPU) else str(value)
+        return duration_ns_text(value * 1e9) if index.column() in (START, DURATION, CPU) else str(value)
 
     def _value(self, row: int, column: int) -> Any:
         """A Python scalar; seconds for times; None where there is none."""
