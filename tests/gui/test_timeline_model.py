@@ -273,8 +273,8 @@ def test_the_card_of_a_slow_fetch_tells_why_and_whom_it_held_up():
     assert card.title == "batch 5 · worker 1 · fetch"
     lines = {name: (value, remark) for name, value, remark, _ in card.lines}
     assert lines["duration"] == ("100 ms", "median 10.0 ms")
-    assert lines["CPU time"] == ("10.00 ms", "→ waiting, not computing")
-    assert lines["slowest sample"] == ("index 20", "25.00 ms")
+    assert lines["CPU time"] == ("10.0 ms", "→ waiting, not computing")
+    assert lines["slowest sample"] == ("index 20", "25.0 ms")
     assert lines["held up"][0].startswith("batches 6")
     assert "main waited" in lines
 
