@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection
-
-from loaderscope.agent.messages import Consumer, Target, TrialConfig
+from loaderscope.agent.messages import Consumer, Target
 from loaderscope.analysis.results import TrialResult
-from loaderscope.facts.text import MISSING, count_text, share_text
-
-AXIS_LABELS = {
-    "num_workers": "workers",
-    "batch_size": "batch",
-    "prefetch_factor": "prefetch",
-    "start_method": "start",
-    "pin_memory": "pinned",
-    "persistent_workers": "persist",
-    "in_order": "in order",
-    "backend": "backend",
-}
-"""Column titles of the axes of a setting, in the order in which they are told."""
+from loaderscope.facts.settings import setting_text
+from loaderscope.facts.text import count_text, share_text
 
 STATUS_TEXTS = {
     "ok": "done",
@@ -32,41 +18,10 @@ STATUS_TEXTS = {
 }
 
 
-def value_text(value: object) -> str:
-    """One value of an axis: on, off, a number or a name."""
-    if value is None:
-        return MISSING
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return str(value)
-
-
-def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) -> str:
-    """A setting in one line: 4 workers · spawn · batch 64 · persistent. `leave_out` names axes that need no telling."""
-    parts = [] if "num_workers" in leave_out else [count_text(config.num_workers, "worker")]
-    if config.backend == "thread":
-        parts.append("threads")
-    elif config.backend == "process" and not config.start_method:
-        parts.append("processes")
-    if config.start_method and "start_method" not in leave_out:
-        parts.append(config.start_method + (" + preload" if config.forkserver_preload else ""))
-    if config.batch_size is not None and "batch_size" not in leave_out:
-        parts.append(f"batch {config.batch_size}")
-    if config.prefetch_factor not in (None, 2) and "prefetch_factor" not in leave_out:
-        parts.append(f"prefetch {config.prefetch_factor}")
-    if config.persistent_workers:
-        parts.append("persistent")
-    if config.pin_memory:
-        parts.append("pinned")
-    if config.in_order is False:
-        parts.append("any order")
-    return " · ".join(parts)
-
-
 def pair_title(result: TrialResult) -> str:
     """A trial among others: its number, its setting and the share that its main process waits."""
     waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)} in the steady state"
-    return f"trial {result.id} · {config_text(result.config)}{waits}"
+    return f"trial {result.id} · {setting_text(result.config)}{waits}"
 
 
 def trial_note(result: TrialResult | None) -> str:
@@ -90,19 +45,6 @@ def trial_note(result: TrialResult | None) -> str:
         percent = cost.event_seconds / result.seconds * 100
         parts.append(f"recording cost {percent:.2f} %" if percent >= 0.01 else "recording cost less than 0.01 %")
     return " · ".join(parts)
-
-
-def constant_axes(configs: Collection[TrialConfig]) -> frozenset[str]:
-    """Names of the axes on which these settings are all alike; the workers, and what a fork server preloads, always count as told."""
-    told = ("num_workers", "forkserver_preload")  # of the latter, none is a value like any other
-    names = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in told]
-    return frozenset(name for name in names if len({getattr(one, name) for one in configs} - {None}) < 2)
-
-
-def short_config_text(config: TrialConfig, configs: Collection[TrialConfig]) -> str:
-    """A setting with only what tells it from the others."""
-    plain = TrialConfig()
-    return config_text(dataclasses.replace(config, **{name: getattr(plain, name) for name in constant_axes(configs)}))
 
 
 def consumer_text(consumer: Consumer | None) -> str:

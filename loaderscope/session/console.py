@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TextIO
 
-from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.sweep.masking import mask_text
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
@@ -18,36 +18,6 @@ from loaderscope.trace.model import Trace
 BAR_CELLS = 24
 REDRAW_S = 0.2
 CLEAR_LINE = "\r\x1b[K"
-
-LABELS = {
-    "num_workers": "workers",
-    "batch_size": "batch",
-    "prefetch_factor": "prefetch",
-    "pin_memory": "pin",
-    "persistent_workers": "persistent",
-    "start_method": "",
-    "in_order": "in order",
-    "backend": "",
-}
-
-
-def varying_fields(configs: list[TrialConfig]) -> list[str]:
-    """The fields in which some of the settings differ, and always the number of workers."""
-    return [name for name in LABELS if name == "num_workers" or len({getattr(config, name) for config in configs} - {None}) > 1]
-
-
-def describe(config: TrialConfig, fields: list[str]) -> str:
-    """A setting in a few words, e.g. `workers 2, spawn, pin on`."""
-    words = []
-    for name in fields:
-        value = getattr(config, name)
-        if value is None:
-            continue
-        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-        words.append(f"{LABELS[name]} {text}".strip())
-    if config.forkserver_preload:
-        words.append("preloaded")
-    return ", ".join(words)
 
 
 def _first_batches(result: TrialResult) -> str:
@@ -62,14 +32,12 @@ class Console:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._is_terminal = self._stream.isatty()
-        self._fields: list[str] = ["num_workers"]
         self._startup = False
         self._running: PlannedTrial | None = None
         self._done, self._total, self._seconds_left = 0, 0, None  # type: int, int, float | None
         self._told_at = self._drawn_at = time.monotonic()
 
     def run_started(self, run: Run) -> None:
-        self._fields = varying_fields([trial.config for trial in run.plan])
         self._startup = run.request.startup
         trials = sum(trial.skip is None for trial in run.plan)
         skipped = len(run.plan) - trials
@@ -97,7 +65,7 @@ class Console:
             outcome = f"{speed.value:10.1f} samples/s" if speed else f"ok, {reason}"
         else:
             outcome = result.status + (f": {result.error.message}" if result.error else "")
-        self.say(f"  {describe(result.config, self._fields):<32} {outcome}")
+        self.say(f"  {setting_text(result.config):<40} {outcome}")
 
     def log_line(self, line: LogLine) -> None:
         if line.stream == "loaderscope":
@@ -127,7 +95,7 @@ class Console:
         if self._seconds_left is not None:
             text += f", {rough_duration_text(max(0.0, self._seconds_left - (self._drawn_at - self._told_at)))} left"
         if self._running is not None:
-            text += f", {describe(self._running.config, self._fields)}"
+            text += f", {setting_text(self._running.config)}"
         width = shutil.get_terminal_size().columns
         self._write(CLEAR_LINE + text[: width - 1])
 

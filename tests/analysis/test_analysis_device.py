@@ -59,15 +59,18 @@ def test_the_mark_is_passed_from_90_percent_on_and_the_cheapest_setting_that_pas
     rows = [made_up(0, config_of(1), 100.0, accelerator_share=0.55), made_up(1, config_of(2), 180.0, accelerator_share=0.9)]
     rows.append(made_up(2, config_of(4), 190.0, accelerator_share=0.97))
     found = findings(rows, Consumer("sleep", 20.0))["accelerator-idles"]
-    assert found.message == "An accelerator that needs 20 ms a batch would be busy 55 % of the time with 1 worker: misses the mark of 90 %."
-    assert found.advice == "It is passed with 2 workers."
+    assert (
+        found.message == "An accelerator that needs 20 ms a batch would be busy 55 % of the time with 1 worker · fork · batch 32: "
+        "misses the mark of 90 %."
+    )
+    assert found.advice == "It is passed with 2 workers · fork · batch 32."
     rows[0] = dataclasses.replace(rows[0], accelerator_share=0.93)
     found = findings(rows, Consumer("sleep", 20.0))["accelerator-kept-busy"]
-    assert found.message.endswith("busy 93 % of the time with 1 worker: passes the mark of 90 %.")
+    assert found.message.endswith("busy 93 % of the time with 1 worker · fork · batch 32: passes the mark of 90 %.")
     assert "accelerator-idles" not in findings([made_up(0, config_of(1), 100.0)], Consumer("script"))
     rows[0] = dataclasses.replace(rows[0], accelerator_share=0.8997)
     found = findings(rows, Consumer("sleep", 20.0))["accelerator-idles"]
-    assert found.message.endswith("busy 89.9 % of the time with 1 worker: misses the mark of 90 %.")
+    assert found.message.endswith("busy 89.9 % of the time with 1 worker · fork · batch 32: misses the mark of 90 %.")
 
 
 def test_an_exact_window_is_told_beside_the_upper_bound():

@@ -73,7 +73,7 @@ def test_warnings_are_about_the_current_setting():
     trials = [waiting(0, 0, 0.8), waiting(1, 2, 0.5, 2000), waiting(2, 4, 0.3, 4000)]
     (warning,) = [finding for finding in find(trials, current=config_of(2)) if finding.severity == "warning"]
     assert warning.trials == [1]
-    assert "4 workers: 2.0 times the throughput" in warning.advice
+    assert "4 workers · fork · batch 32: 2.0 times the throughput" in warning.advice
 
 
 def test_without_a_current_setting_warnings_are_about_the_recommended_one():
@@ -117,7 +117,7 @@ def test_failures_are_told_once_a_kind_with_their_remedy():
     ]
     (finding,) = find(trials)
     assert (finding.code, finding.severity, finding.trials) == ("not-picklable", "error", [0, 1])
-    assert finding.message.endswith("with 1 worker and 2 workers: a lambda.")
+    assert finding.message.endswith("with 1 worker · fork · batch 32 and 2 workers · fork · batch 32: a lambda.")
     assert "top level" in finding.advice
 
 
@@ -315,7 +315,7 @@ def test_cold_and_warm_trials_are_told_apart():
 def test_the_summary_is_the_recommendation_and_the_gravest_finding():
     context = context_of([spawned(0)])
     text = summarise(context.trials, context.recommendation, find_all(context))
-    assert text.startswith("2 workers finish 10 epochs in about")
+    assert text.startswith("2 workers · spawn · batch 32 finish 10 epochs in about")
     assert "every epoch begins with" in text
 
 

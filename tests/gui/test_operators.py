@@ -72,9 +72,9 @@ def test_a_profiled_request_is_for_the_shown_setting_alone():
 def test_the_button_profiles_the_shown_setting_and_shows_its_operators(qtbot, window, tmp_path):
     window.open_path(str(write_script(tmp_path, TRAINED)))
     qtbot.waitUntil(lambda: "sample:" in window.setup.target_panel.sample.text(), timeout=60_000)
-    window.setup.sweep_panel.workers.set_values([0], [0])
-    window.setup.sweep_panel.batch_size.set_values([4], [4])
-    window.setup.sweep_panel.batch_size.edited.emit()
+    window.setup.sweep_panel.axes["num_workers"].set_values([0], [0])
+    window.setup.sweep_panel.axes["batch_size"].set_values([4], [4])
+    window.setup.sweep_panel.axes["batch_size"].edited.emit()
     with qtbot.waitSignal(window.live.ended, timeout=60_000):
         window.commands["exact_window"].trigger()
         assert window.views.docks["operators"].isVisible()

@@ -167,15 +167,15 @@ def test_everything_can_be_reached_with_tab_and_has_a_name(window):
 
 def test_tab_goes_through_the_window_as_it_is_read(window):
     panel = window.setup.sweep_panel
-    panel.workers.set_values([0, 1, 2, 8], [0, 8])  # new chips, made after everything else
+    panel.axes["num_workers"].set_values([0, 1, 2, 8], [0, 8])  # new chips, made after everything else
     order, widget = [], panel.consumer.nextInFocusChain()
     while widget is not panel.consumer:
         order.append(widget)
         widget = widget.nextInFocusChain()
     wanted = [
-        *(panel.workers.chip(value) for value in (0, 1, 2, 8)),
-        *(panel.batch_size.chip(value) for value in panel.batch_size.offered()),
-        panel.in_order.chip(True),
+        *(panel.axes["num_workers"].chip(value) for value in (0, 1, 2, 8)),
+        *(panel.axes["batch_size"].chip(value) for value in panel.axes["batch_size"].offered()),
+        panel.axes["in_order"].chip(True),
         panel.batches,
         panel.budget,
         panel.start,
