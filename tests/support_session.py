@@ -5,7 +5,7 @@ from synthetic import MS
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.results import SentPart, TrialResult
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import SeriesInfo
@@ -69,7 +69,7 @@ def make_trial_trace(num_workers):
 def result_of(trial, trace, run):
     order = TrialOrder(trial.id, "", trial.config, batches=60, epochs=2, consumer=run.request.consumer)
     outcome = TrialOutcome(1.5, 120, 120 * 32, [60, 60], False, False, None, gpu_window=WINDOW)
-    return analyse(trace, trial, order, outcome, "ok", None, 1.5, 0.01)
+    return analyse(trace, trial, order, TrialEnd("ok", None, outcome, 1.5, 0.01))
 
 
 def record(sink, run, traces=None):

@@ -15,7 +15,6 @@ from loaderscope.facts.text import bytes_text, duration_text, enumerated, groupe
 PIPE_BYTES = 65_536
 """What is not larger than a pipe needs no remedy."""
 
-CANNOT_BE_SENT = "cannot be sent to a worker"
 """Words of an error of a part that no pickle can be made of; others say that it was not weighed to its end."""
 
 _CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
@@ -80,7 +79,7 @@ def sent_sentence(sent: Sequence[SentPart] | None) -> str:
     """How much each worker is sent, and the remedy where one attribute dominates."""
     if sent is None:
         return ""
-    refused = next((part for part in sent if part.error and CANNOT_BE_SENT in part.error), None)
+    refused = next((part for part in sent if part.refused), None)
     if refused is not None:
         return f"{refused.error}."
     total, is_whole = sum(part.bytes for part in sent), not any(part.error for part in sent)

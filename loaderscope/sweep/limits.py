@@ -223,7 +223,7 @@ def cannot_be_sent(sent: Sequence[SentPart], plan: Sequence[PlannedTrial]) -> li
     methods = " and ".join(dict.fromkeys(config.start_method for config in configs if config.start_method not in (None, "fork")))
     if not methods:
         return []
-    refused = dict.fromkeys(part.error for part in sent if part.error is not None and "cannot be sent to a worker" in part.error)
+    refused = dict.fromkeys(part.error for part in sent if part.refused)
     return [f"{error}. Trials with {methods} will fail." for error in refused]
 
 

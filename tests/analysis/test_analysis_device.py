@@ -13,7 +13,7 @@ from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.results import GpuWindow, OperatorCost
 from loaderscope.analysis.settings import combine
 from loaderscope.analysis.spans import spans_of
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace.lanes import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
 
@@ -36,7 +36,7 @@ def run(consumer, **scenario):
     trace = synthetic.make_trace(num_workers=0, batches=60, collate_ns=0, other_ns=0, **scenario)
     order = TrialOrder(0, "", config_of(0), batches=60, consumer=consumer)
     outcome = TrialOutcome(1.0, 60, 60 * 32, [60], False, False, None)
-    return analyse(trace, PlannedTrial(0, 0, config_of(0)), order, outcome, "ok", None, 1.0, 0.02)
+    return analyse(trace, PlannedTrial(0, 0, config_of(0)), order, TrialEnd("ok", None, outcome, 1.0, 0.02))
 
 
 def test_a_simulated_step_tells_how_busy_an_accelerator_of_its_time_would_be():

@@ -129,9 +129,9 @@ def test_a_lack_of_file_descriptors_is_told_though_shared_memory_is_what_was_to_
 
 def test_what_is_pickled_for_each_batch_is_no_matter_of_the_start_method():
     trials = [
-        failed(0, config_of(1), "not-picklable", "dataset.file is an open file, which cannot be sent to a worker"),
-        failed(1, config_of(2), "not-picklable", "batch[0] is a lock, which cannot be sent from a worker to the main process"),
-        failed(2, config_of(3), "not-picklable", "indices[0] is a lock, which cannot be sent to a worker as an index of the sampler"),
+        failed(0, config_of(1), "not-picklable", "dataset.file is an open file.", route="start"),
+        failed(1, config_of(2), "not-picklable", "batch[0] is a lock.", route="batch"),
+        failed(2, config_of(3), "not-picklable", "indices[0] is a lock.", route="indices"),
     ]
     started, batches, indices = find(trials)
     assert [finding.trials for finding in (started, batches, indices)] == [[0], [1], [2]]

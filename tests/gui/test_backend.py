@@ -20,7 +20,7 @@ BACKEND = next(index for index, column in enumerate(COLUMNS) if column.title == 
 
 def row(number, config, generators=None):
     trial = TrialResult(number, 0, "ok", config, shared_generators=generators)
-    setting = SettingResult(config, [number], Estimate(100.0), *[None] * 11)
+    setting = SettingResult(config, [number], Estimate(100.0))
     return SettingRow(config, [trial], setting, "ok", number)
 
 

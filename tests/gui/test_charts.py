@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("qapp")
 def setting(workers, value, **changes):
     config = TrialConfig(workers, 32) if not workers else TrialConfig(workers, 32, 2, False, False, "fork", True, "process")
     config = dataclasses.replace(config, **changes)
-    return SettingResult(config, [workers], Estimate(value, (value - 5, value + 5)), *[None] * 11)
+    return SettingResult(config, [workers], Estimate(value, (value - 5, value + 5)))
 
 
 def painted(paint, data, palette=LIGHT, size=(500, 300)):

@@ -288,8 +288,8 @@ def test_what_was_not_weighed_to_its_end_is_larger_and_keeps_its_remedy():
 
 
 def test_what_cannot_be_sent_is_all_that_is_said():
-    refused = SentPart("dataset", "dataset.file", "TextIOWrapper", 0, 0.0, None, "dataset.file is open, which cannot be sent to a worker")
-    assert sent_sentence([*SENT_PARTS, refused]) == "dataset.file is open, which cannot be sent to a worker."
+    refused = SentPart("dataset", "dataset.file", "TextIOWrapper", 0, 0.0, None, "dataset.file is open", refused=True)
+    assert sent_sentence([*SENT_PARTS, refused]) == "dataset.file is open."
 
 
 # Nothing to show

@@ -9,7 +9,6 @@ import psutil
 import pytest
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
-from loaderscope.agent.unpicklable import REFUSED
 from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.analysis.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.sweep import system, system_linux, system_windows
@@ -121,9 +120,7 @@ def test_tensors_of_the_dataset_need_shared_memory_where_workers_are_not_forked(
 
 
 def test_what_cannot_be_sent_is_told_before_the_sweep_where_workers_are_sent_anything():
-    refused = SentPart(
-        "dataset", "dataset.transform", "function", 0, 0.0, None, "dataset.transform is a lambda, which " + REFUSED + ": move it"
-    )
+    refused = SentPart("dataset", "dataset.transform", "function", 0, 0.0, None, "dataset.transform is a lambda", refused=True)
     unknown = SentPart("dataset", "dataset.items", "list", 0, 0.0, None, "It was not weighed: the time for that was over.")
     sent = [refused, unknown, refused]
     spawn, server = config(2, start_method="spawn"), config(1, start_method="forkserver")
