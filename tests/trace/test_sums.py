@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -48,7 +49,9 @@ def spans_of(bursts, start_ns):
     return Spans(np.array(start, np.int64), np.array(end, np.int64), np.array(state, np.uint16))
 
 
-TRACKS = st.builds(spans_of, st.lists(st.one_of(MANY, LONG, EXACT), min_size=1, max_size=5), st.sampled_from([0, 2**FINEST, 12_345_678_901]))
+TRACKS = st.builds(
+    spans_of, st.lists(st.one_of(MANY, LONG, EXACT), min_size=1, max_size=5), st.sampled_from([0, 2**FINEST, 12_345_678_901])
+)
 
 
 def slow_sums(spans, shift):
@@ -72,7 +75,7 @@ def as_dict(sums):
 
 def parts_of(spans, cuts):
     edges = [0, *sorted({cut % len(spans.start_ns) for cut in cuts} - {0}), len(spans.start_ns)]
-    return [Spans(*(column[begin:end] for column in spans)) for begin, end in zip(edges, edges[1:], strict=False)]
+    return [Spans(*(column[begin:end] for column in spans)) for begin, end in itertools.pairwise(edges)]
 
 
 def blocks_of(spans, cuts=()):
@@ -99,7 +102,7 @@ def test_sums_over_any_aligned_range_are_the_sums_of_the_spans(spans, shift, dat
 @given(TRACKS, st.sampled_from(SHIFTS), st.lists(st.integers(0, 2**40), max_size=4))
 def test_ranges_cut_anywhere_add_up_to_the_whole(spans, shift, cuts):
     edges = [0, *sorted(cuts), int(spans.end_ns[-1]) + 1]
-    parts = [sums_within(spans, shift, begin, end) for begin, end in zip(edges, edges[1:], strict=False) if begin < end]
+    parts = [sums_within(spans, shift, begin, end) for begin, end in itertools.pairwise(edges) if begin < end]
     assert as_dict(merged(parts)) == slow_sums(spans, shift)
 
 
