@@ -147,7 +147,7 @@ def _at_block_edges(spans: Spans, block_shift: int) -> Spans:
         return spans
     end_ns, state = spans.end_ns[across], spans.state[across]
     return Spans(
-        np.append(spans.start_ns, (end_ns - 1) >> block_shift << block_shift),
+        np.append(spans.start_ns, end_ns >> block_shift << block_shift),
         np.append(np.minimum(spans.end_ns, first_end_ns), end_ns),
         np.append(spans.state, state),
     )

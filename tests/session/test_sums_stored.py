@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from damaged_sessions import change_rows
 from support_session import add_dense_spans, make_run, make_trial_trace, record
 
 from loaderscope.session import sum_store
@@ -89,31 +90,54 @@ def test_what_was_not_recorded_has_no_sums(path):
             assert not len(session.sums(trial, key, shift=SHIFTS[0], from_ns=0, until_ns=2**50)["bucket"])
 
 
-def test_all_but_the_edges_of_a_range_is_read_from_the_sums_alone(path):
-    key = {"shift": SHIFTS[0], "from_ns": 0, "until_ns": 2**60}
-    with SessionFile.open(path) as session:
-        before = session.sums(0, DENSE, **key)
-    execute(path, "UPDATE chunk SET data = x'' WHERE kind = 'span' AND depth = ?", DENSE.depth)
+def block_edges(path):
+    """Where the finest sums of the dense track begin and end."""
     blocks = [block for (block,) in execute(path, "SELECT block FROM lane_sum WHERE shift = ? ORDER BY block", SHIFTS[0])]
-    assert len(blocks) > 1
-    edges = [block << SHIFTS[0] << BLOCK_SHIFT for block in (blocks[0], blocks[-1] + 1)]
+    assert blocks == list(range(blocks[0], blocks[-1] + 1)) and len(blocks) > 1
+    return [block << SHIFTS[0] << BLOCK_SHIFT for block in (blocks[0], blocks[-1] + 1)]
+
+
+def sums_of_dense(path, shift, from_ns, until_ns):
     with SessionFile.open(path) as session:
-        found = session.sums(0, DENSE, **{**key, "from_ns": edges[0], "until_ns": edges[1]})
-        np.testing.assert_array_equal(found["busy_ns"], before["busy_ns"])
+        return {name: column.tolist() for name, column in session.sums(0, DENSE, shift=shift, from_ns=from_ns, until_ns=until_ns).items()}
+
+
+@pytest.mark.parametrize("shift", SHIFTS[:3])
+@pytest.mark.parametrize("stored", ["all", "the finest"])
+def test_what_blocks_cover_is_read_from_them_alone(path, shift, stored):
+    """The finest suffice: a recording that broke off has no coarser ones yet."""
+    begin, end = block_edges(path)
+    before = sums_of_dense(path, shift, begin, end)
+    execute(path, "UPDATE chunk SET data = x'' WHERE kind = 'span' AND depth = ?", DENSE.depth)
+    if stored == "the finest":
+        execute(path, "DELETE FROM lane_sum WHERE shift > ?", SHIFTS[0])
         with pytest.raises(SessionError, match="damaged"):
-            session.sums(0, DENSE, **key | {"from_ns": edges[0] - 1})
+            sums_of_dense(path, shift, begin, end + 1)
+    assert sums_of_dense(path, shift, begin, end) == before
 
 
-def test_coarse_sums_of_a_recording_that_broke_off_come_from_the_fine_ones(path):
-    execute(path, "DELETE FROM lane_sum WHERE shift > ?", SHIFTS[0])
-    with SessionFile.open(path) as session:
-        assert_sums_are_those_of_the_spans(session, 0)
+def test_without_blocks_only_the_spans_of_the_range_are_read(path):
+    execute(path, "DELETE FROM lane_sum")
+    starts = [start for (start,) in execute(path, "SELECT start_ns FROM chunk WHERE depth = ? ORDER BY id", DENSE.depth)]
+    assert len(starts) > 3
+    middle = starts[1] + (1 << 30), starts[2] + (1 << 30)
+    before = sums_of_dense(path, SHIFTS[0], *middle)
+    execute(path, "UPDATE chunk SET data = x'' WHERE depth = ? AND start_ns NOT IN (?, ?)", DENSE.depth, *starts[1:3])
+    assert sums_of_dense(path, SHIFTS[0], *middle) == before
 
 
 def test_sums_take_a_few_per_cent_of_what_the_spans_take(path):
     ((sums,),) = execute(path, "SELECT sum(length(data)) FROM lane_sum")
     ((spans,),) = execute(path, "SELECT sum(length(data)) FROM chunk WHERE kind = 'span'")
     assert 0 < sums < 0.05 * spans
+
+
+def test_sums_that_would_merge_too_few_spans_are_left_out(tmp_path):
+    path = tmp_path / "sparse.loaderscope"
+    writer = SessionWriter(path)
+    record(writer, make_run(workers=(1,)), {0: make_trial_trace(1)})
+    writer.close()
+    assert execute(path, "SELECT count(*) FROM lane_sum WHERE shift = ?", SHIFTS[0]) == [(0,)]
 
 
 KILLED = """
@@ -186,8 +210,17 @@ def test_the_pieces_in_which_a_trial_grew_make_no_difference(path, tmp_path, mon
 )
 def test_damaged_sums_give_one_clear_sentence(path, statement):
     execute(path, statement)
-    with SessionFile.open(path) as session, pytest.raises(SessionError, match="damaged") as error:
+    assert "\n" not in refusal_of_sums(path)
+
+
+def test_two_rows_of_one_bucket_and_state_are_damage(path):
+    change_rows(path, "sum", lambda columns: columns["state"].fill(3))
+    refusal_of_sums(path)
+
+
+def refusal_of_sums(path):
+    with SessionFile.open(path) as session, pytest.raises(SessionError, match=r"damaged.*\.$") as error:
         for key in session.trace(0).tracks:
             for shift in SHIFTS:
                 session.sums(0, key, shift=shift, from_ns=0, until_ns=2**60)
-    assert str(error.value).endswith(".")
+    return str(error.value)

@@ -84,11 +84,11 @@ def test_marks_are_kept_in_it_and_it_stays_of_version_1(path):
         assert session.document()["trials"]
 
 
-@pytest.mark.parametrize("version", [2, 0, -1])
-def test_it_is_held_against_the_tables_of_its_own_version(path, version):
+@pytest.mark.parametrize(("version", "reason"), [(2, "its tables"), (0, "its version is 0"), (-1, "its version is -1")])
+def test_it_is_held_against_the_tables_of_its_own_version(path, version, reason):
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {version}")
     connection.commit()
     connection.close()
-    with pytest.raises(SessionError, match="damaged"):
+    with pytest.raises(SessionError, match=f"damaged: {reason}"):
         SessionFile.open(path)
