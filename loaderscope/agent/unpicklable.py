@@ -141,7 +141,7 @@ def _fails_alike(value: Any, error: BaseException, deadline: float, route: Route
         pickler.dump(value)
     except _TooLongError:
         return False
-    except Exception as again:  # whatever a __reduce__ of the user's raises
+    except BaseException as again:  # whatever a __reduce__ of the user's raises
         return type(again) is type(error)
     finally:
         context.set_spawning_popen(popen)
