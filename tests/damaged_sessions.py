@@ -13,8 +13,9 @@ import numpy as np
 
 from loaderscope.session.chunks import decode, encode
 from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS
+from loaderscope.trace.sums import SUM_COLUMNS
 
-COLUMNS = {"span": SPAN_COLUMNS, "point": POINT_COLUMNS, "series": SERIES_COLUMNS}
+COLUMNS = {"span": SPAN_COLUMNS, "point": POINT_COLUMNS, "series": SERIES_COLUMNS, "sum": SUM_COLUMNS}
 JSON_CELLS = (
     ("environment", "json"), ("environment", "json"), ("request", "json"), ("target", "json"), ("trial", "planned"),
     ("trial", "result"), ("trial", "result"), ("trial", "trace"), ("series", "json"), ("session", "value"),
@@ -22,7 +23,8 @@ JSON_CELLS = (
 NUMBER_CELLS = (
     ("process", "pid"), ("process", "started_ns"), ("process", "ended_ns"), ("lane", "position"), ("lane", "trial"), ("lane", "id"),
     ("name", "number"), ("log_line", "time_ns"), ("log_line", "trial"), ("chunk", "owner"), ("chunk", "depth"), ("chunk", "start_ns"),
-    ("chunk", "row_count"), ("chunk", "trial"), ("trial", "id"), ("series", "trial"),
+    ("chunk", "row_count"), ("chunk", "trial"), ("trial", "id"), ("series", "trial"), ("lane_sum", "owner"), ("lane_sum", "depth"),
+    ("lane_sum", "shift"), ("lane_sum", "block"), ("lane_sum", "row_count"), ("lane_sum", "trial"),
 )  # fmt: skip
 WRONG = (
     None, True, -1, 0, 1, 2, -(2**63), 2**62, 2**63, 10**400, 0.0, -0.5, 7.5, 5e-324, 1e308, -1e308, "", "x", "worker-7", "\ud83d", "\0",
@@ -50,13 +52,23 @@ def change_rows(
     """Changes the rows of one chunk of a kind; the rest of the file stays as it is."""
     connection = sqlite3.connect(path)
     try:
-        chunks = connection.execute("SELECT id, row_count, data FROM chunk WHERE kind = ? AND trial = 0", (kind,)).fetchall()
+        table, where = ("lane_sum", "") if kind == "sum" else ("chunk", f" AND kind = '{kind}'")
+        chunks = connection.execute(f"SELECT rowid, row_count, data FROM {table} WHERE trial = 0{where}").fetchall()
         number, count, data = chance.choice(chunks) if chance is not None else chunks[0]
         columns = {name: np.empty(count, dtype) for name, dtype in COLUMNS[kind].items()}
         decode(data, columns)
         change_columns(columns)
-        connection.execute("UPDATE chunk SET data = ? WHERE id = ?", (encode(columns), number))
+        connection.execute(f"UPDATE {table} SET data = ? WHERE rowid = ?", (encode(columns), number))
         connection.commit()
+    finally:
+        connection.close()
+
+
+def has_sums(path: pathlib.Path) -> bool:
+    """Whether sums are stored of the first trial."""
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("SELECT count(*) FROM lane_sum WHERE trial = 0").fetchone() != (0,)
     finally:
         connection.close()
 
@@ -73,7 +85,7 @@ def damage(path: pathlib.Path, chance: random.Random) -> None:
     """One random wrong value that SQLite takes, in a place where a value is read."""
     what = chance.choice(("json", "json", "json", "number", "rows"))
     if what == "rows":
-        kind = chance.choice(tuple(COLUMNS))
+        kind = chance.choice(tuple(COLUMNS) if has_sums(path) else ("span", "point", "series"))
         name = chance.choice(tuple(COLUMNS[kind]))
 
         def change_columns(columns: dict[str, Any]) -> None:
@@ -89,6 +101,8 @@ def damage(path: pathlib.Path, chance: random.Random) -> None:
     connection = sqlite3.connect(path)
     try:
         rows = connection.execute(f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL").fetchall()
+        if not rows:  # sums, of spans too few for any
+            return
         number, old = chance.choice(rows)
         new = chance.choice(NUMBERS) if what == "number" else json.dumps(damaged(json.loads(old), chance)) if old[:1] in "{[" else old
         connection.execute(f"UPDATE OR IGNORE {table} SET {column} = ? WHERE {key} = ?", (new, number))

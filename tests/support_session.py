@@ -1,13 +1,16 @@
 """A run with results and traces, as the pool would hand them to a sink."""
 
+import numpy as np
 import synthetic
 from synthetic import MS
 
+from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.results import SentPart, TrialResult
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.trace import lanes
 from loaderscope.trace.model import SeriesInfo
 
 ENVIRONMENT = {
@@ -66,10 +69,21 @@ def make_trial_trace(num_workers):
     return trace
 
 
+def add_dense_spans(trace, count=200_000):
+    """Adds spans of some 0.1 ms to a track of their own; called again, more that follow them."""
+    duration = np.random.default_rng(count).integers(80_000, 160_000, count)
+    track = trace.track(lanes.worker_lane(0), 7)
+    end = (track.view()["end_ns"][-1] if len(track) else synthetic.START_NS) + np.cumsum(duration + 20_000)
+    state = np.resize([State.FETCH, State.COLLATE, State.SEND], count)
+    track.append(start_ns=end - duration, end_ns=end, state=state, batch=np.arange(count), value=np.zeros(count))
+    trace.origin_ns = trace.origin_ns or synthetic.START_NS
+    trace.newest_ns = max(trace.newest_ns, int(end[-1]))
+
+
 def result_of(trial, trace, run):
     order = TrialOrder(trial.id, "", trial.config, batches=60, epochs=2, consumer=run.request.consumer)
     outcome = TrialOutcome(1.5, 120, 120 * 32, [60, 60], False, False, None, gpu_window=WINDOW)
-    return analyse(trace, trial, order, outcome, "ok", None, 1.5, 0.01)
+    return analyse(trace, trial, order, TrialEnd("ok", None, outcome, 1.5, 0.01))
 
 
 def record(sink, run, traces=None):

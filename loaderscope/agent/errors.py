@@ -120,7 +120,8 @@ def describe(error: BaseException, sample: Optional[int] = None) -> ErrorInfo:
     own_text = _text_of(error)
     died = _DIED.search(text) if _DIED.search(own_text) else None  # what caused it tells more: the exit code, the signal
     if died:
-        return ErrorInfo(WORKER_DIED, _death_sentence(died), text)
+        pids = [int(pid) for pid in died.group("pids").split(",")]
+        return ErrorInfo(WORKER_DIED, _death_sentence(died), text, pids=pids)
     if _BOOTSTRAPPING in " ".join(own_text.split()):  # its lines are broken in the midst
         return _with_place(MAIN_GUARD, "the script starts workers while it is imported, outside of a main guard", text, error)
     for sign, reason in _LIMITS:

@@ -34,7 +34,7 @@ def explain(error: BaseException, feed: Feed, order: TrialOrder) -> ErrorInfo:
     info = describe(error, sample)
     reason = reasons.find(order.log_dir, error) if order.record and info.kind != LIMIT else None
     if reason is not None:
-        return dataclasses.replace(info, kind=reason.kind or info.kind, message=reason.message)
+        return dataclasses.replace(info, kind=reason.kind or info.kind, message=reason.message, route=reason.route)
     codes = _exit_codes(error) if info.kind == WORKER_DIED and info.message.endswith(UNEXPECTED) else []
     return dataclasses.replace(info, message=info.message[: -len(UNEXPECTED)] + with_code(codes[0])) if codes else info
 
@@ -77,7 +77,7 @@ def _not_picklable(error: BaseException, feed: Feed) -> ErrorInfo:
     if sentence is None:
         lines = _ADDRESS.sub("", str(error)).strip().splitlines()
         sentence = "the dataset cannot be sent to a worker: %s" % (lines[0] if lines else type(error).__name__)
-    return ErrorInfo(NOT_PICKLABLE, sentence, info.traceback, info.file, info.line)
+    return ErrorInfo(NOT_PICKLABLE, sentence, info.traceback, info.file, info.line, route=unpicklable.TO_STARTING_WORKER.name)
 
 
 def _sent(feed: Feed) -> Iterator[unpicklable.Part]:

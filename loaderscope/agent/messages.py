@@ -184,3 +184,5 @@ class ErrorInfo(_Json):
     traceback: str = ""
     file: Optional[str] = None
     line: Optional[Count] = None
+    pids: List[Count] = dataclasses.field(default_factory=list)  # of the processes that died
+    route: Optional[str] = None  # of what cannot be pickled, where it was to go: a name of `unpicklable.Route`

@@ -21,9 +21,11 @@ class Reason(NamedTuple):
     kind: str
     """One of `ErrorInfo`'s; empty where the exception's own stays."""
     message: str
+    route: Optional[str]
+    """As in `ErrorInfo`."""
 
 
-def tell(error: BaseException, message: str, kind: str = "", where: str = "") -> None:
+def tell(error: BaseException, message: str, kind: str = "", where: str = "", route: Optional[str] = None) -> None:
     """Notes why `error` was raised, while it is handled; a disk that is full keeps nothing.
 
     Args:
@@ -31,12 +33,13 @@ def tell(error: BaseException, message: str, kind: str = "", where: str = "") ->
         message: one sentence for the user.
         kind: one of `ErrorInfo`'s; empty if the exception's own shall stay.
         where: the words for that in torch's wrapping; empty if main gets the exception itself.
+        route: as in `ErrorInfo`.
     """
     if recorder.log is None:
         return
     try:
         with open(recorder.log.reasons_path, "ab") as file:
-            file.write(json.dumps([where, last_words(error), kind, message]).encode("ascii") + b"\n")
+            file.write(json.dumps([where, last_words(error), kind, message, route]).encode("ascii") + b"\n")
     except OSError:
         pass  # the exception alone must do
 
@@ -49,9 +52,9 @@ def find(log_dir: str, error: BaseException) -> Optional[Reason]:
     words = last_words(error)
     for path in sorted(glob.glob(os.path.join(glob.escape(log_dir), "*" + REASONS_SUFFIX))):
         for line in _lines(path):
-            where, its_words, kind, message = json.loads(line)
+            where, its_words, kind, message, route = json.loads(line)
             if words.endswith(its_words) and (words == its_words if not where else where + "." in words):
-                return Reason(kind, message)
+                return Reason(kind, message, route)
     return None
 
 

@@ -35,6 +35,8 @@ _TOP_LEVEL = "move it to the top level of the script"
 class Route(NamedTuple):
     """Where something was to be sent, and what to do about what cannot be."""
 
+    name: str
+    """By which errors tell it."""
     refused: str
     """Words for that it cannot be sent there."""
     starts_process: bool
@@ -51,6 +53,7 @@ class Route(NamedTuple):
 
 _IN_WORKER = "make it in the worker, at the first __getitem__ or in worker_init_fn, or leave it out of __getstate__"
 TO_STARTING_WORKER = Route(
+    name="start",
     refused=REFUSED,
     starts_process=True,
     file="keep its path and open it in the worker, at the first __getitem__",
@@ -64,6 +67,7 @@ TO_STARTING_WORKER = Route(
 )
 _DATA_ONLY = "return numbers, text, arrays or tensors in its place"
 TO_MAIN = Route(
+    name="batch",
     refused="cannot be sent from a worker to the main process",
     starts_process=False,
     file="read it in the dataset and return what is in it",
@@ -77,6 +81,7 @@ TO_MAIN = Route(
 )
 _INDEX_ONLY = "let the sampler give numbers or text"
 INDICES_TO_WORKER = Route(
+    name="indices",
     refused="%s as an index of the sampler" % REFUSED,
     starts_process=False,
     file=_INDEX_ONLY,
@@ -136,7 +141,7 @@ def _fails_alike(value: Any, error: BaseException, deadline: float, route: Route
         pickler.dump(value)
     except _TooLongError:
         return False
-    except Exception as again:  # whatever a __reduce__ of the user's raises
+    except BaseException as again:  # whatever a __reduce__ of the user's raises
         return type(again) is type(error)
     finally:
         context.set_spawning_popen(popen)

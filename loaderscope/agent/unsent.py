@@ -82,7 +82,7 @@ def _tell(value: Any, error: Exception, which: str, where: str, to_main: bool = 
             sentence = "%s %s: %s" % (name, route.refused, route.other)
         if sentence is not None:
             close = "" if str(error) and str(error).splitlines()[0] in sentence else "; %s" % headline(error, _ERROR_CHARACTERS)
-            reasons.tell(error, "%s (%s%s)" % (sentence, which, close), NOT_PICKLABLE, where)
+            reasons.tell(error, "%s (%s%s)" % (sentence, which, close), NOT_PICKLABLE, where, route.name)
     except Exception:  # looking at objects of the user's may raise anything; main gets the exception in any case
         return
 

@@ -119,7 +119,7 @@ class _Weighing:
         try:
             state = _state_of(value)
         except Exception as error:  # the user's __getstate__
-            self.parts.append(_part(owner, path, value, 0, 0.0, None, _refusal(path, error)))
+            self.parts.append({**_part(owner, path, value, 0, 0.0, None, _refusal(path, error)), "refused": True})
             return
         if state is None:
             self._weigh_value(owner, path, value, process)
@@ -146,7 +146,7 @@ class _Weighing:
             return
         if self._scale is None:
             self._scale = _Scale(self._expanded, self._types, process)
-        scale, size, unpickle_s, error_text = self._scale, 0, None, None
+        scale, size, unpickle_s, error_text, refused = self._scale, 0, None, None, False
         scale.begin(now_s + _SHARE * (self._deadline_s - now_s))  # something is left for what comes behind it
         try:
             scale.pickle(value)
@@ -156,13 +156,14 @@ class _Weighing:
             size, error_text = error.size, "It was not copied to be weighed, for its size."
         except Exception as error:  # the user's __reduce__, or what pickle says of the user's objects
             left_s = self._deadline_s - time.perf_counter()
-            error_text = unpicklable.explain(unpicklable.Part(path, value), error, left_s) or _refusal(path, error)
+            error_text, refused = unpicklable.explain(unpicklable.Part(path, value), error, left_s) or _refusal(path, error), True
         size, pickle_s, shared_bytes = size + scale.size, time.perf_counter() - now_s + scale.copy_s(), scale.shared_bytes
         if error_text is None:
             unpickle_s = scale.unpickle()
         if error_text is not None or unpickle_s is None:
             self._scale = None  # what a new pickler knows and what it has written are the same again
-        self.parts.append({**_part(owner, path, value, size, pickle_s, unpickle_s, error_text), "shared_bytes": shared_bytes})
+        part = _part(owner, path, value, size, pickle_s, unpickle_s, error_text)
+        self.parts.append({**part, "shared_bytes": shared_bytes, "refused": refused})
 
 
 def _part(  # noqa: PLR0917

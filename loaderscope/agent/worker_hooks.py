@@ -155,6 +155,8 @@ def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
                 hide_frame(error)
                 if isinstance(error, IndexError):  # which that thread takes for the end of its buffer
                     queue._on_queue_feeder_error(error, obj)
+                elif not isinstance(error, Exception):  # which would end that thread, and main would wait for ever
+                    raise RuntimeError("%s was raised while the batch was pickled" % type(error).__name__) from error
                 raise
             finally:
                 sent = batch_and_bytes(_batch_number(obj), size)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
-from loaderscope.analysis.quantities import bytes_text, share_text
 from loaderscope.analysis.results import Culprit, ImportCost, LineCost, SentPart
+from loaderscope.facts.text import bytes_text, share_text
 
 DOMINATES = 0.5
 """Part of all that is sent, or of the time for it, from which one attribute is named."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from loaderscope.analysis.configs import enumerated
+from loaderscope.facts.text import enumerated
 
 ALWAYS_IMPORTED = "torch"
 """By every script with a loader, and heavier than most."""

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.configs import describe, enumerated, matching
+from loaderscope.analysis.configs import matching
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.results import Recommendation, SettingResult, TrialResult
 from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, relative_half_width, train_seconds
+from loaderscope.facts.settings import same_but, setting_text
+from loaderscope.facts.text import duration_text, enumerated
 
 KNEE_PART = 0.95
 """The knee is the fewest workers that reach this part of the best throughput."""
@@ -104,22 +106,13 @@ def find_knee(settings: Sequence[SettingResult], base: TrialConfig) -> TrialConf
     None with fewer than three numbers of workers: a curve that short has no knee.
     """
     curve = sorted(
-        (setting for setting in settings if _same_but_workers(setting.config, base) and setting.samples_per_second is not None),
+        (setting for setting in settings if same_but("num_workers", setting.config, base) and setting.samples_per_second is not None),
         key=lambda setting: setting.config.num_workers,
     )
     if len({setting.config.num_workers for setting in curve}) < 3:
         return None
     rates = [setting.samples_per_second.value for setting in curve if setting.samples_per_second is not None]
     return next(setting.config for setting, rate in zip(curve, rates, strict=True) if rate >= KNEE_PART * max(rates))
-
-
-def _same_but_workers(config: TrialConfig, base: TrialConfig) -> bool:
-    if (config.batch_size, config.pin_memory) != (base.batch_size, base.pin_memory):
-        return False
-    if not config.num_workers or not base.num_workers:
-        return True
-    fields = ("prefetch_factor", "persistent_workers", "start_method", "in_order", "backend", "forkserver_preload")
-    return all(getattr(config, field) == getattr(base, field) for field in fields)
 
 
 def _seconds_by_repeat(trials: Sequence[TrialResult], train_epochs: int) -> dict[TrialConfig, dict[int, float]]:
@@ -153,32 +146,31 @@ def _why(
     train_epochs: int,
     alone: bool,
 ) -> str:
-    configs = [setting.config for setting in timed] + ([current.config] if current else [])
-    name = describe(chosen.config, configs)
+    name = setting_text(chosen.config)
     epochs = "1 epoch" if train_epochs == 1 else f"{train_epochs} epochs"
     unit = epochs if chosen.epoch_s is not None else f"{epochs} as long as those measured"
     verb = "finishes" if chosen.config.num_workers == 1 else "finish"
-    text = f"{name} {verb} {unit} in about {duration(chosen.train_s or 0.0)}"
+    text = f"{name} {verb} {unit} in about {duration_text(chosen.train_s or 0.0)}"
     if len(timed) == 1:
         return f"{text}; no other setting {'was measured' if alone else 'gave a time'}."
     if current is not None and current is not chosen and chosen.train_s:
         ratio = (current.train_s or 0.0) / chosen.train_s
-        theirs = describe(current.config, configs)
+        theirs = setting_text(current.config)
         if current in ties:
             text += f"; your current setting ({theirs}{_seconds_of(current, chosen)}) cannot be told from it"
         else:
             digits = 0 if ratio >= 10 else 1 if ratio >= 1.1 else 2
-            text += f", {ratio:.{digits}f} times as fast as your current setting ({theirs}, {duration(current.train_s or 0.0)})"
+            text += f", {ratio:.{digits}f} times as fast as your current setting ({theirs}, {duration_text(current.train_s or 0.0)})"
     elif current is chosen:
         text += ", and it is your current setting"
     others = [setting for setting in ties if setting is not chosen and setting is not current]
     if others:
-        names = enumerated([f"{describe(setting.config, configs)}{_seconds_of(setting, chosen, ' in ')}" for setting in others])
+        names = enumerated([f"{setting_text(setting.config)}{_seconds_of(setting, chosen, ' in ')}" for setting in others])
         text += f"; {names} cannot be told from it{_costlier(chosen, others)}"
     elif len(ties) == 1 and chosen is fastest:
         second = min((setting for setting in timed if setting is not chosen), key=lambda setting: setting.train_s or math.inf)
         if second is not current:
-            text += f"; the next best is {describe(second.config, configs)} with {duration(second.train_s or 0.0)}"
+            text += f"; the next best is {setting_text(second.config)} with {duration_text(second.train_s or 0.0)}"
     unsure = any((setting.train_s or 0.0) > (1 + CHEAP_PART) * (fastest.train_s or 0.0) for setting in ties)
     return text + (". The times vary much; more repeats would tell more." if unsure else ".")
 
@@ -186,7 +178,7 @@ def _why(
 def _seconds_of(setting: SettingResult, chosen: SettingResult, before: str = ", ") -> str:
     """The setting's time where it is so far from the chosen one's that a reader would wonder; else nothing."""
     far = (setting.train_s or 0.0) > (1 + CHEAP_PART) * (chosen.train_s or 0.0)
-    return f"{before}{duration(setting.train_s or 0.0)}" if far else ""
+    return f"{before}{duration_text(setting.train_s or 0.0)}" if far else ""
 
 
 def _costlier(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
@@ -196,18 +188,3 @@ def _costlier(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
     if all(_cost(setting) > _cost(chosen) for setting in others):
         return " and would cost no less"
     return ""
-
-
-def duration(seconds: float) -> str:
-    """A time span in words that fit its size."""
-    if 0 < seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -101,6 +101,7 @@ class SentPart:
     unpickle_s: float | None
     error: str | None  # why it cannot be pickled, or was not weighed to its end
     shared_bytes: Bytes = 0  # of tensors, which are moved into shared memory before the first worker starts and not sent
+    refused: bool = False  # it cannot be pickled; `error` says why
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SentPart:
@@ -354,18 +355,18 @@ class SettingResult:
 
     config: TrialConfig
     trials: list[int]
-    samples_per_second: Estimate | None
-    epoch_s: Estimate | None
-    train_s: float | None  # projected seconds of the user's training, what the recommendation minimises
-    first_batch_s: float | None
-    end_s: float | None
-    wait_share: float | None
-    transfer_share: float | None
-    step_share: float | None
-    other_share: float | None
-    gpu_busy_share: float | None
-    data_stall_share: float | None
-    peak_total_bytes: int | None
+    samples_per_second: Estimate | None = None
+    epoch_s: Estimate | None = None
+    train_s: float | None = None  # projected seconds of the user's training, what the recommendation minimises
+    first_batch_s: float | None = None
+    end_s: float | None = None
+    wait_share: float | None = None
+    transfer_share: float | None = None
+    step_share: float | None = None
+    other_share: float | None = None
+    gpu_busy_share: float | None = None
+    data_stall_share: float | None = None
+    peak_total_bytes: int | None = None
     gpu_other_idle_share: float | None = None
     accelerator_share: float | None = None
     energy_per_1000_samples_j: float | None = None

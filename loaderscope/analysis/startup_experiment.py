@@ -13,8 +13,6 @@ from typing import Protocol
 
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.main_import import heaviest_line
-from loaderscope.analysis.quantities import share_text
-from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.startup_costs import (
     FIRST_WORKER,
@@ -29,6 +27,7 @@ from loaderscope.analysis.startup_costs import (
     starts,
 )
 from loaderscope.analysis.startup_remedies import Remedy, Setting, agree, find_remedies, in_words, setting_of
+from loaderscope.facts.text import duration_text, share_text
 
 __all__ = [
     "BreakEven",
@@ -161,7 +160,7 @@ def _break_even_text(setting: Setting, batches: int | None, epoch_s: float | Non
     if batches is None or epoch_s is None:
         return f"{name} never {verb} for their start: a batch takes no less time than without workers."
     length = "1 batch" if batches == 1 else f"{batches} batches"
-    return f"{name} {verb} from {length} ({duration(epoch_s)}) an epoch on."
+    return f"{name} {verb} from {length} ({duration_text(epoch_s)}) an epoch on."
 
 
 def summarise(groups: Sequence[Group], costs: Sequence[StartCost], remedies: Sequence[Remedy], train_epochs: int) -> str:
@@ -178,9 +177,9 @@ def summarise(groups: Sequence[Group], costs: Sequence[StartCost], remedies: Seq
     one, fewest = min(of_method, key=lambda pair: pair[1].num_workers)
     most = max(of_method, key=lambda pair: pair[1].num_workers)[1]
     who = "one worker takes" if fewest.num_workers == 1 else f"{fewest.num_workers} workers take"
-    text = f"Under {method} {who} {duration(fewest.start_s)} to the first batch"
+    text = f"Under {method} {who} {duration_text(fewest.start_s)} to the first batch"
     if most.num_workers != fewest.num_workers:
-        text += f" and {most.num_workers} take {duration(most.start_s)}"
+        text += f" and {most.num_workers} take {duration_text(most.start_s)}"
     text += _cause(one, fewest)
     clauses = [clause for clause in (_saved_by_persistence(remedies, most, train_epochs), _saved_by_preloading(remedies)) if clause]
     return text + "".join(f"; {clause}" for clause in clauses) + "."
@@ -219,7 +218,7 @@ def _saved_by_persistence(remedies: Sequence[Remedy], cost: StartCost, train_epo
         if remedy.name == "persistent_workers" and _same(remedy.against, cost) and (remedy.per_epoch_s or 0.0) > 0:
             saved_s = (remedy.per_epoch_s or 0.0) * (train_epochs - 1)
             workers = "one persistent worker saves" if cost.num_workers == 1 else f"{cost.num_workers} persistent workers save"
-            return f"{workers} {duration(saved_s)} over {train_epochs} epochs"
+            return f"{workers} {duration_text(saved_s)} over {train_epochs} epochs"
     return ""
 
 
@@ -236,6 +235,6 @@ def _saved_by_preloading(remedies: Sequence[Remedy]) -> str:
     if saved.get(False, 0.0) <= 0 or True not in saved:
         return ""
     workers = "a worker" if most == 1 else f"{most} workers"
-    first = duration(saved[True]) if saved[True] > 0 else "nothing"
-    what = f"a fork server with the heavy imports preloaded saves {workers} {duration(saved[False])} a start"
+    first = duration_text(saved[True]) if saved[True] > 0 else "nothing"
+    what = f"a fork server with the heavy imports preloaded saves {workers} {duration_text(saved[False])} a start"
     return f"{what} ({first} the first time, when it starts itself)"

@@ -22,12 +22,11 @@ import statistics
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control, preload_cost_s
-from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.sooner import Saved, from_fetch_on, loop_entry, sooner, spared_imports, until_there
 from loaderscope.analysis.startup_costs import Group, first_batches, server_seconds, starts
+from loaderscope.facts.text import duration_text, enumerated
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1
 """A prediction agrees within this share of the larger figure, or within these seconds."""
@@ -141,7 +140,7 @@ def _persistent(one: Group, other: Group | None, train_epochs: int) -> list[Reme
     config = dataclasses.replace(against, persistent_workers=True)
     text = _sentence(f"Persistent workers save {in_words(against)}", predicted, measured, f"over {further + 1} epochs")
     if per_epoch is not None and per_epoch > 0:
-        text += f" Over {train_epochs} epochs that is {duration(per_epoch * (train_epochs - 1))}."
+        text += f" Over {train_epochs} epochs that is {duration_text(per_epoch * (train_epochs - 1))}."
     row = Remedy("persistent_workers", config, against, predicted, measured, text, over_epochs=further + 1, per_epoch_s=per_epoch)
     return [dataclasses.replace(row, noise_s=_noise(one) * further, agrees=agree(predicted, measured))]
 
@@ -258,4 +257,4 @@ def _sentence(what: str, predicted: float | None, measured: float | None, when: 
 def _signed(seconds: float | None) -> str:
     if seconds is None:
         return "–"
-    return duration(seconds) if seconds >= 0 else f"minus {duration(-seconds)}"
+    return duration_text(seconds) if seconds >= 0 else f"minus {duration_text(-seconds)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -41,19 +42,37 @@ class Planned(Protocol):
     def config(self) -> TrialConfig: ...
 
 
-def analyse(  # noqa: PLR0917
+@dataclasses.dataclass(frozen=True)
+class TrialEnd:
+    """How a trial ended.
+
+    Attributes:
+        status: ok, failed, timeout, killed or cancelled.
+        error: why it is not ok.
+        outcome: what the agent reported; None where it did not get that far.
+        seconds: wall time of the trial.
+        app_cpu_share: the app's CPU time over `seconds`, in cores.
+        nvml_seconds: what asking the GPUs took the app; None without a GPU.
+        processes_seconds: what looking at the processes took the app.
+    """
+
+    status: str
+    error: ErrorInfo | None
+    outcome: TrialOutcome | None
+    seconds: float
+    app_cpu_share: float | None
+    nvml_seconds: float | None = None
+    processes_seconds: float | None = None
+
+
+def analyse(
     trace: Trace,
     planned: Planned,
     order: TrialOrder,
-    outcome: TrialOutcome | None,
-    status: str,
-    error: ErrorInfo | None,
-    seconds: float,
-    app_cpu_share: float | None,
+    end: TrialEnd,
+    *,
     dataset_length: int | None = None,
     sent: Sequence[SentPart] | None = None,
-    nvml_seconds: float | None = None,
-    processes_seconds: float | None = None,
 ) -> TrialResult:
     """The row of one trial that was run, whatever became of it.
 
@@ -61,16 +80,11 @@ def analyse(  # noqa: PLR0917
         trace: what was recorded, maybe incomplete.
         planned: the trial of the schedule.
         order: what the agent was asked to do.
-        outcome: what the agent reported; None where it did not get that far.
-        status: ok, failed, timeout, killed or cancelled.
-        error: why it is not ok.
-        seconds: wall time of the trial.
-        app_cpu_share: the app's CPU time over `seconds`, in cores.
+        end: how it ended.
         dataset_length: samples in the dataset, where that is known.
         sent: what each worker is sent, where it was weighed.
-        nvml_seconds: what asking the GPUs took the app; None without a GPU.
-        processes_seconds: what looking at the processes took the app.
     """
+    outcome = end.outcome
     config = planned.config
     whole, trace = trace, measured_part(trace)
     epochs = read_epochs(trace)
@@ -94,10 +108,10 @@ def analyse(  # noqa: PLR0917
     return TrialResult(
         id=planned.id,
         repeat=planned.repeat,
-        status=status,
+        status=end.status,
         config=config,
-        error=error,
-        seconds=seconds,
+        error=end.error,
+        seconds=end.seconds,
         batches=outcome.batches if outcome else sum(epoch.batches for epoch in epochs),
         samples=outcome.samples if outcome else None,
         samples_per_second=throughput,
@@ -120,7 +134,13 @@ def analyse(  # noqa: PLR0917
         disk_share=disk_share(trace),
         startup=find_startup(trace, epochs, sent),
         memory=find_memory(trace, epochs),
-        own_cost=OwnCost(trace.record_count, outcome.event_seconds if outcome else None, app_cpu_share, nvml_seconds, processes_seconds),
+        own_cost=OwnCost(
+            trace.record_count,
+            outcome.event_seconds if outcome else None,
+            end.app_cpu_share,
+            end.nvml_seconds,
+            end.processes_seconds,
+        ),
         signs=find_signs(trace, epochs, steady),
         gpu_window=GpuWindow.from_json(outcome.gpu_window) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,

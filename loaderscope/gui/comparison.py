@@ -10,11 +10,12 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.settings import setting_text
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.timeline.pair import TimelinePair
 from loaderscope.gui.trace_reading import ReadTrace, TraceReading
-from loaderscope.gui.words import config_text, pair_title
+from loaderscope.gui.words import pair_title
 
 _TIP = "Show a second trial below, both aligned at their first batch (Ctrl+K)"
 _NOT_YET = "Two trials can be compared when both are finished"
@@ -63,7 +64,7 @@ class CompareBar(QWidget):
 
     def show_partners(self, partners: Sequence[TrialResult], partner: int | None) -> None:
         """Fills the list, and selects the trial that is compared with."""
-        entries = [(result.id, f"trial {result.id} · {config_text(result.config)}") for result in partners]
+        entries = [(result.id, f"trial {result.id} · {setting_text(result.config)}") for result in partners]
         if entries != [(self.choice.itemData(index), self.choice.itemText(index)) for index in range(self.choice.count())]:
             self.choice.clear()
             for trial_id, text in entries:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.text import rough_duration_text
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.panels.operators import PROFILED_STEPS
 from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.views import Views
-from loaderscope.gui.words import rough_duration_text
 from loaderscope.sweep.request import Request
 
 

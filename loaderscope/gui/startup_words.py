@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.culprit import dominating_part
 from loaderscope.analysis.findings.startup_causes import LINE_REMEDY, MIN_LINE_S, remedy
 from loaderscope.analysis.main_import import heaviest_line
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
-from loaderscope.gui.words import bytes_text, duration_text, grouped_text, share_text
+from loaderscope.facts.text import bytes_text, duration_text, enumerated, grouped_text, share_text
 
 PIPE_BYTES = 65_536
 """What is not larger than a pipe needs no remedy."""
 
-CANNOT_BE_SENT = "cannot be sent to a worker"
 """Words of an error of a part that no pickle can be made of; others say that it was not weighed to its end."""
 
 _CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
@@ -81,7 +79,7 @@ def sent_sentence(sent: Sequence[SentPart] | None) -> str:
     """How much each worker is sent, and the remedy where one attribute dominates."""
     if sent is None:
         return ""
-    refused = next((part for part in sent if part.error and CANNOT_BE_SENT in part.error), None)
+    refused = next((part for part in sent if part.refused), None)
     if refused is not None:
         return f"{refused.error}."
     total, is_whole = sum(part.bytes for part in sent), not any(part.error for part in sent)

@@ -24,6 +24,8 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.settings import setting_text
+from loaderscope.facts.text import MISSING, count_text, rough_duration_text
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
 from loaderscope.gui.charts.throughput import ThroughputData, paint_throughput, throughput_data
@@ -45,7 +47,7 @@ from loaderscope.gui.panels.startup import StartupPanel
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.pair import TimelinePair
-from loaderscope.gui.words import MISSING, STATUS_TEXTS, config_text, count_text, rough_duration_text, trial_note
+from loaderscope.gui.words import STATUS_TEXTS, trial_note
 from loaderscope.session.verdict import Verdict
 from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
@@ -319,9 +321,9 @@ class Views:
         awaited = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
         result = next((result for result in snapshot.results if result.id == shown), None)
         self.operators.show_result(result, awaited and result is None)
-        entries = [(result.id, _trial_text(result.id, config_text(result.config), result.status)) for result in snapshot.results]
+        entries = [(result.id, _trial_text(result.id, setting_text(result.config), result.status)) for result in snapshot.results]
         if snapshot.current is not None:
-            entries.append((snapshot.current.id, _trial_text(snapshot.current.id, config_text(snapshot.current.config), "running")))
+            entries.append((snapshot.current.id, _trial_text(snapshot.current.id, setting_text(snapshot.current.config), "running")))
         if entries != [(self.trials.itemData(index), self.trials.itemText(index)) for index in range(self.trials.count())]:
             self.trials.clear()
             for trial_id, text in entries:

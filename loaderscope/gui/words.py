@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection
-
-from loaderscope.agent.messages import Consumer, Target, TrialConfig
-from loaderscope.analysis import quantities
+from loaderscope.agent.messages import Consumer, Target
 from loaderscope.analysis.results import TrialResult
-
-MISSING = "–"
-
-AXIS_LABELS = {
-    "num_workers": "workers",
-    "batch_size": "batch",
-    "prefetch_factor": "prefetch",
-    "start_method": "start",
-    "pin_memory": "pinned",
-    "persistent_workers": "persist",
-    "in_order": "in order",
-    "backend": "backend",
-}
-"""Column titles of the axes of a setting, in the order in which they are told."""
+from loaderscope.facts.settings import setting_text
+from loaderscope.facts.text import count_text, share_text
 
 STATUS_TEXTS = {
     "ok": "done",
@@ -34,98 +18,10 @@ STATUS_TEXTS = {
 }
 
 
-def duration_text(seconds: float | None) -> str:
-    """A duration with the unit that keeps two or three digits: 380 µs, 12.4 ms, 5.70 s, 2 min 10 s, 3 h 05 min."""
-    if seconds is None:
-        return MISSING
-    if seconds < 0:
-        return "−" + duration_text(-seconds)
-    if seconds == 0:
-        return "0 s"
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 0.1:
-        return f"{seconds * 1e3:.1f} ms"
-    if seconds < 99.5:
-        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
-    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
-
-
-def rough_duration_text(seconds: float) -> str:
-    """A duration that is only an estimate: 40 s, 2 min 10 s, 1 h 20 min."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 600:
-        tens = round(seconds / 10) * 10
-        return f"{tens // 60} min {tens % 60:02d} s" if tens % 60 else f"{tens // 60} min"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def bytes_text(count: float | None) -> str:
-    """A size with decimal units, or a dash."""
-    return MISSING if count is None else quantities.bytes_text(count)
-
-
-def share_text(share: float | None) -> str:
-    """A share from 0 to 1 as per cent, or a dash."""
-    return MISSING if share is None else quantities.share_text(share)
-
-
-def rate_text(value: float | None) -> str:
-    """Samples a second, three digits at least, thousands apart."""
-    if value is None:
-        return MISSING
-    return grouped_text(round(value)) if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
-
-
-def value_text(value: object) -> str:
-    """One value of an axis: on, off, a number or a name."""
-    if value is None:
-        return MISSING
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return str(value)
-
-
-def grouped_text(count: int) -> str:
-    """A number with its thousands apart: 12 000."""
-    return f"{count:,}".replace(",", "\u202f")
-
-
-def count_text(count: int, noun: str) -> str:
-    """1 trial, 14 trials, 12 000 samples."""
-    return f"{grouped_text(count)} {noun}" + ("" if count == 1 else "s")
-
-
-def config_text(config: TrialConfig, leave_out: frozenset[str] = frozenset()) -> str:
-    """A setting in one line: 4 workers · spawn · batch 64 · persistent. `leave_out` names axes that need no telling."""
-    parts = [] if "num_workers" in leave_out else [count_text(config.num_workers, "worker")]
-    if config.backend == "thread":
-        parts.append("threads")
-    elif config.backend == "process" and not config.start_method:
-        parts.append("processes")
-    if config.start_method and "start_method" not in leave_out:
-        parts.append(config.start_method + (" + preload" if config.forkserver_preload else ""))
-    if config.batch_size is not None and "batch_size" not in leave_out:
-        parts.append(f"batch {config.batch_size}")
-    if config.prefetch_factor not in (None, 2) and "prefetch_factor" not in leave_out:
-        parts.append(f"prefetch {config.prefetch_factor}")
-    if config.persistent_workers:
-        parts.append("persistent")
-    if config.pin_memory:
-        parts.append("pinned")
-    if config.in_order is False:
-        parts.append("any order")
-    return " · ".join(parts)
-
-
 def pair_title(result: TrialResult) -> str:
     """A trial among others: its number, its setting and the share that its main process waits."""
     waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)} in the steady state"
-    return f"trial {result.id} · {config_text(result.config)}{waits}"
+    return f"trial {result.id} · {setting_text(result.config)}{waits}"
 
 
 def trial_note(result: TrialResult | None) -> str:
@@ -149,19 +45,6 @@ def trial_note(result: TrialResult | None) -> str:
         percent = cost.event_seconds / result.seconds * 100
         parts.append(f"recording cost {percent:.2f} %" if percent >= 0.01 else "recording cost less than 0.01 %")
     return " · ".join(parts)
-
-
-def constant_axes(configs: Collection[TrialConfig]) -> frozenset[str]:
-    """Names of the axes on which these settings are all alike; the workers, and what a fork server preloads, always count as told."""
-    told = ("num_workers", "forkserver_preload")  # of the latter, none is a value like any other
-    names = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in told]
-    return frozenset(name for name in names if len({getattr(one, name) for one in configs} - {None}) < 2)
-
-
-def short_config_text(config: TrialConfig, configs: Collection[TrialConfig]) -> str:
-    """A setting with only what tells it from the others."""
-    plain = TrialConfig()
-    return config_text(dataclasses.replace(config, **{name: getattr(plain, name) for name in constant_axes(configs)}))
 
 
 def consumer_text(consumer: Consumer | None) -> str:

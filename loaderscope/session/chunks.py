@@ -55,7 +55,7 @@ def encode(columns: Mapping[str, Column]) -> bytes:
         values = column.astype(np.int64)
         if name == "end_ns":
             values = values - columns["start_ns"].astype(np.int64)
-        coding, first, coded = _code(values, differences=name in ("start_ns", "time_ns", "batch", "value"))
+        coding, first, coded = _code(values, differences=name in ("start_ns", "time_ns", "batch", "value", "bucket"))
         heads.append(_COLUMN.pack(coding, coded.dtype.itemsize if coding != _CONSTANT else 0, first))
         if coding != _CONSTANT:
             planes += _planes(coded)

@@ -8,9 +8,9 @@ import sys
 import time
 from typing import TextIO
 
-from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
-from loaderscope.session.text import seconds_in_words
+from loaderscope.facts.settings import setting_text
+from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.sweep.masking import mask_text
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
@@ -19,50 +19,10 @@ BAR_CELLS = 24
 REDRAW_S = 0.2
 CLEAR_LINE = "\r\x1b[K"
 
-LABELS = {
-    "num_workers": "workers",
-    "batch_size": "batch",
-    "prefetch_factor": "prefetch",
-    "pin_memory": "pin",
-    "persistent_workers": "persistent",
-    "start_method": "",
-    "in_order": "in order",
-    "backend": "",
-}
-
-
-def varying_fields(configs: list[TrialConfig]) -> list[str]:
-    """The fields in which some of the settings differ, and always the number of workers."""
-    return [name for name in LABELS if name == "num_workers" or len({getattr(config, name) for config in configs} - {None}) > 1]
-
-
-def describe(config: TrialConfig, fields: list[str]) -> str:
-    """A setting in a few words, e.g. `workers 2, spawn, pin on`."""
-    words = []
-    for name in fields:
-        value = getattr(config, name)
-        if value is None:
-            continue
-        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-        words.append(f"{LABELS[name]} {text}".strip())
-    if config.forkserver_preload:
-        words.append("preloaded")
-    return ", ".join(words)
-
-
-def duration(seconds: float) -> str:
-    """Minutes and seconds, or hours and minutes, as `0:07` or `1 h 05 min`."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
 
 def _first_batches(result: TrialResult) -> str:
     """What an epoch waited for its first batch, epoch by epoch."""
-    waits = [seconds_in_words(epoch.first_batch_s) for epoch in result.epochs]
+    waits = [duration_text(epoch.first_batch_s) for epoch in result.epochs]
     return f"first batch after {', '.join(waits)}"
 
 
@@ -72,20 +32,19 @@ class Console:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._is_terminal = self._stream.isatty()
-        self._fields: list[str] = ["num_workers"]
         self._startup = False
         self._running: PlannedTrial | None = None
         self._done, self._total, self._seconds_left = 0, 0, None  # type: int, int, float | None
         self._told_at = self._drawn_at = time.monotonic()
 
     def run_started(self, run: Run) -> None:
-        self._fields = varying_fields([trial.config for trial in run.plan])
         self._startup = run.request.startup
         trials = sum(trial.skip is None for trial in run.plan)
         skipped = len(run.plan) - trials
         self._total = len(run.plan)
         self.say(
-            f"{run.target.name} of {run.script}: {_count(trials, 'trial')}" + (f", {_count(skipped, 'setting')} skipped" if skipped else "")
+            f"{run.target.name} of {run.script}: {count_text(trials, 'trial')}"
+            + (f", {count_text(skipped, 'setting')} skipped" if skipped else "")
         )
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
@@ -106,7 +65,7 @@ class Console:
             outcome = f"{speed.value:10.1f} samples/s" if speed else f"ok, {reason}"
         else:
             outcome = result.status + (f": {result.error.message}" if result.error else "")
-        self.say(f"  {describe(result.config, self._fields):<32} {outcome}")
+        self.say(f"  {setting_text(result.config):<40} {outcome}")
 
     def log_line(self, line: LogLine) -> None:
         if line.stream == "loaderscope":
@@ -134,9 +93,9 @@ class Console:
         filled = BAR_CELLS * self._done // self._total
         text = f"[{'#' * filled}{'-' * (BAR_CELLS - filled)}] {self._done}/{self._total} trials"
         if self._seconds_left is not None:
-            text += f", {duration(max(0.0, self._seconds_left - (self._drawn_at - self._told_at)))} left"
+            text += f", {rough_duration_text(max(0.0, self._seconds_left - (self._drawn_at - self._told_at)))} left"
         if self._running is not None:
-            text += f", {describe(self._running.config, self._fields)}"
+            text += f", {setting_text(self._running.config)}"
         width = shutil.get_terminal_size().columns
         self._write(CLEAR_LINE + text[: width - 1])
 

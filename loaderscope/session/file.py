@@ -21,12 +21,14 @@ from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
 from loaderscope.session.misfits import misfit
+from loaderscope.session.sum_store import load_sums
 from loaderscope.session.trace_store import load_trace
 from loaderscope.session.values import check, checked_rows, read_json
 from loaderscope.session.writer import SessionWriter, write_marks
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import Environment, LogLine, PlannedTrial, Run, Sample
-from loaderscope.trace.model import Trace
+from loaderscope.trace.model import Trace, TrackKey
+from loaderscope.trace.sums import Sums
 
 __all__ = ["Mark", "SessionError", "SessionFile", "SessionWriter"]
 
@@ -56,6 +58,7 @@ class SessionFile:
     Attributes:
         path: of the file.
         run: what was asked for, and where it ran.
+        version: of its tables.
         results: one row a trial that ended, and one for a trial that was running when the recording broke off.
         complete: whether the run came to its end, and was not cancelled or broken off.
     """
@@ -69,7 +72,7 @@ class SessionFile:
         self._lock = threading.Lock()
         self._copied_to = copied_to
         with self._readable():
-            schema.check_tables(connection)
+            self.version = schema.check_tables(connection)
             self._values = dict(self._rows("session", "SELECT key, value FROM session", str, str))
             self.run = self._read_run()
             self.results = self._read_results()
@@ -119,6 +122,16 @@ class SessionFile:
         """
         with self._readable():
             return load_trace(self._connection, trial)
+
+    def sums(self, trial: int, track: TrackKey, *, shift: int, from_ns: int, until_ns: int) -> Sums:
+        """How long a track was in each state in buckets of time, and how many spans began; see `load_sums`.
+
+        Raises:
+            SessionError: the file is damaged.
+        """
+        stored = self.version >= schema.SUMS_SINCE
+        with self._readable():
+            return load_sums(self._connection, trial, track, shift=shift, from_ns=from_ns, until_ns=until_ns, stored=stored)
 
     def row_count(self, trial: int) -> int:
         """How many spans, points and values were recorded of a trial.

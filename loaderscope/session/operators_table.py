@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
+from loaderscope.facts.text import duration_text, share_text
+from loaderscope.session.text import align, wrap
 
 SHOWN = 12
 
@@ -20,8 +21,8 @@ def format_window(window: dict[str, Any], name: str, width: int) -> str:
     head = f"Exact window ({name})"
     if not window["steps"]:
         return wrap(f"{head}: {window['reason']}.", width, "  ")
-    head += f": {window['steps']} profiled steps, {seconds_in_words(window['seconds'])}"
-    busy = f"the GPU was busy {share_in_words(window['busy_share'])}" if window["busy_share"] is not None else window["reason"]
+    head += f": {window['steps']} profiled steps, {duration_text(window['seconds'])}"
+    busy = f"the GPU was busy {share_text(window['busy_share'])}" if window["busy_share"] is not None else window["reason"]
     has_device = any(operator["self_device_s"] for operator in window["operators"])
     rows = [["operator", "calls", "CPU itself", *(["device itself"] if has_device else [])]]
     for operator in window["operators"][:SHOWN]:

@@ -11,10 +11,7 @@ from loaderscope.session.errors import SessionError
 APPLICATION_ID = 0x4C444353
 """"LDCS": written into the file's header, by which it is told from other SQLite files."""
 
-VERSION = 1
-"""Of the tables; a newer program that changes them counts it up."""
-
-TABLES = (
+_TABLES_OF_1 = (
     "CREATE TABLE session (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE environment (json TEXT NOT NULL)",
     "CREATE TABLE request (json TEXT NOT NULL)",
@@ -26,6 +23,7 @@ TABLES = (
     " position INTEGER NOT NULL)",
     "CREATE TABLE series (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, json TEXT NOT NULL)",
     "CREATE TABLE name (trial INTEGER NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (trial, number)) WITHOUT ROWID",
+    # as the recording program judged, for other readers of the file; this one judges again from the trials
     "CREATE TABLE finding (number INTEGER PRIMARY KEY, json TEXT NOT NULL)",
     "CREATE TABLE mark (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, time_ns INTEGER NOT NULL, text TEXT NOT NULL)",
     "CREATE TABLE log_line (id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, trial INTEGER)",
@@ -34,6 +32,21 @@ TABLES = (
     " depth INTEGER NOT NULL, start_ns INTEGER NOT NULL, row_count INTEGER NOT NULL, data BLOB NOT NULL)",
     "CREATE INDEX chunk_by_lane ON chunk (trial, kind, owner, depth, start_ns)",
 )
+_SUMS_OF_2 = (
+    # owner is a lane; see `trace/sums.py` for shift and block
+    "CREATE TABLE lane_sum (trial INTEGER NOT NULL, owner INTEGER NOT NULL, depth INTEGER NOT NULL, shift INTEGER NOT NULL,"
+    " block INTEGER NOT NULL, row_count INTEGER NOT NULL, data BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX sum_by_lane ON lane_sum (trial, owner, depth, shift, block)",
+)
+
+SCHEMAS = {1: _TABLES_OF_1, 2: _TABLES_OF_1 + _SUMS_OF_2}
+"""The statements that make the tables, by version. A file is held against those of its own; what is there never changes."""
+
+VERSION = max(SCHEMAS)
+"""Of the files that are written; a program that changes the tables adds a version."""
+
+SUMS_SINCE = 2
+"""First version whose files hold sums."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -45,7 +58,7 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("BEGIN")
-    for statement in TABLES:
+    for statement in SCHEMAS[VERSION]:
         connection.execute(statement)
     connection.execute("COMMIT")
 
@@ -83,12 +96,17 @@ def check_header(path: pathlib.Path, broken_off: bool) -> None:
         raise SessionError(f"{path.name} is cut off: {size} of {pages * page_bytes} bytes are there.")
 
 
-def check_tables(connection: sqlite3.Connection) -> None:
-    """Refuses a database with anything but our tables: views and triggers would run whatever their author wrote.
+def check_tables(connection: sqlite3.Connection) -> int:
+    """Refuses a database with anything but the tables of its version: views and triggers would run whatever their author wrote.
+
+    Returns:
+        the version.
 
     Raises:
         SessionError: there is something else, or something missing.
     """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-    if found != set(TABLES):
+    if found != set(SCHEMAS.get(version, ())):
         raise SessionError("The file is damaged: its tables are not those of a Loaderscope session.")
+    return int(version)

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.session.startup_table import format_experiment
-from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
+from loaderscope.session.text import align, wrap
 from loaderscope.sweep.example import example_script
 from loaderscope.sweep.request import Axes, Request
 
@@ -94,12 +95,12 @@ def format_selftest(found: Row, machine: Row, width: int) -> str:
         machine: the `machine` of `sweep.doctor.examine`.
         width: columns of the terminal.
     """
-    parts = [f"Self-test of start-up, {seconds_in_words(found['seconds'])}", _phases(found["starts"], width)]
+    parts = [f"Self-test of start-up, {duration_text(found['seconds'])}", _phases(found["starts"], width)]
     if found["experiment"] is not None:
         parts.append(format_experiment(found["experiment"], width))
     commit, files = machine["commit_limit_bytes"], machine["open_files_limit"]
     limits = [
-        "commit: " + ("only Windows limits it" if commit is None else f"{machine['commit_used_bytes'] / 1e9:.1f} of {commit / 1e9:.1f} GB")
+        "commit: " + ("only Windows limits it" if commit is None else f"{bytes_text(machine['commit_used_bytes'])} of {bytes_text(commit)}")
     ]
     limits.append("open files: " + ("no limit" if files is None else f"{files} a process"))
     parts.append("Limits: " + "; ".join(limits))
@@ -161,7 +162,7 @@ def _phases(starts: list[Row], width: int) -> str:
         rows.append([title, *(_milliseconds(start["phases"][phase]) for start in columns)])
     rows.append(["first batch", *(_milliseconds(start["first_batch_s"]) for start in columns)])
     rows.append(["own probe", *(_milliseconds(start["own_s"]) for start in columns)])
-    rows.append(["explained", *(share_in_words(start["explained_share"]) for start in columns)])
+    rows.append(["explained", *(share_text(start["explained_share"]) for start in columns)])
     note = "(medians over the epochs, of the first worker; fserver+: a fork server that has preloaded what is heavy)"
     return "\n".join([*align(rows, left={0}), wrap(note, width)])
 

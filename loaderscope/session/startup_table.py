@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
+from loaderscope.facts.text import duration_text, share_text
+from loaderscope.session.text import align, wrap
 
 Row = dict[str, Any]
 
@@ -34,7 +35,7 @@ def _costs(experiment: Row, width: int) -> str:
         kept = persistent.get(_start(row), {})
         cells = [row["first_batch_s"], row["later_first_batch_s"], row["epoch_end_s"], kept.get("later_first_batch_s")]
         cells += [row["server_start_s"]] if has_server else []
-        rows.append([_method(row), str(row["num_workers"]), *(seconds_in_words(value) for value in cells)])
+        rows.append([_method(row), str(row["num_workers"]), *(duration_text(value) for value in cells)])
     notes = "(later: first batch of a later epoch; end: until the workers are gone; persistent: later, of workers that stay"
     notes += "; server: the fork server's own start, once)" if has_server else ")"
     return "\n".join([*align(rows, left={0}), wrap(notes, width)])
@@ -55,8 +56,8 @@ def _preloaded(experiment: Row, width: int) -> str:
 
 def _per_worker(experiment: Row, width: int) -> str:
     texts = [
-        f"{_method(row)} {seconds_in_words(row['seconds_per_worker'])}"
-        + (f" (± {seconds_in_words(row['residual_s'])})" if row["residual_s"] is not None else "")
+        f"{_method(row)} {duration_text(row['seconds_per_worker'])}"
+        + (f" (± {duration_text(row['residual_s'])})" if row["residual_s"] is not None else "")
         for row in experiment["per_worker"]
         if row["seconds_per_worker"] is not None
     ]
@@ -71,8 +72,8 @@ def _controls(experiment: Row, width: int) -> str:
             errors.append(wrap(f"{name}: {row['error']}", width, "  "))
             continue
         dropped = dropped or row["cache_was_dropped"]
-        first, again = seconds_in_words(row["first_s"]), seconds_in_words(row["again_s"])
-        rows.append([name, first, share_in_words(row["first_from_disk_share"]), again])
+        first, again = duration_text(row["first_s"]), duration_text(row["again_s"])
+        rows.append([name, first, share_text(row["first_from_disk_share"]), again])
     if len(rows) == 1:
         return "\n".join(errors)
     how = "first: after their files were dropped from the system's cache" if dropped else "first: with the system's cache as it was"
@@ -85,7 +86,7 @@ def _remedies(experiment: Row, width: int) -> str:
         against = row["against"]
         counted = ", with server" if row["with_server"] else f", {row['over_epochs']} epochs" if row["over_epochs"] > 1 else ""
         workers = f"{against['num_workers']} x {against['start_method']}{counted}"
-        figures = [seconds_in_words(row["predicted_s"]), seconds_in_words(row["measured_s"])]
+        figures = [duration_text(row["predicted_s"]), duration_text(row["measured_s"])]
         rows.append([_REMEDIES.get(row["name"], row["name"]), workers, *figures, _verdict(row)])
     if len(rows) == 1:
         return ""
@@ -125,4 +126,4 @@ def _length(row: Row | None) -> str:
     if row["batches"] is None:
         return "never"
     length = "1 batch" if row["batches"] == 1 else f"{row['batches']} batches"
-    return f"{length} ({seconds_in_words(row['epoch_s'])})"
+    return f"{length} ({duration_text(row['epoch_s'])})"

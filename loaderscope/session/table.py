@@ -10,10 +10,11 @@ from typing import Any
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.results import ScriptWarning
 from loaderscope.analysis.said import line_of, processes_text, trials_text, what_was_said
-from loaderscope.session.console import LABELS, describe, varying_fields
+from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
+from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.session.operators_table import format_window
 from loaderscope.session.startup_table import format_experiment
-from loaderscope.session.text import align, seconds_in_words, share_in_words, wrap
+from loaderscope.session.text import align, wrap
 
 MIN_WIDTH = 40
 MOST_SAID = 12
@@ -30,16 +31,15 @@ def format_table(document: dict[str, Any], width: int | None = None) -> str:
         width: columns of the terminal; by default those of this one. What does not fit is left out, the least important first.
     """
     width = max(MIN_WIDTH, width if width is not None else shutil.get_terminal_size().columns)
-    fields = varying_fields([TrialConfig.from_json(trial["config"]) for trial in document["trials"]])
     parts = [_heading(document)]
     experiment = document.get("startup_experiment")
     if experiment is not None and experiment["costs"]:
-        parts += [format_experiment(experiment, width), _troubles(document, fields, width), _said(document, width)]
+        parts += [format_experiment(experiment, width), _troubles(document, width), _said(document, width)]
     else:
         if document["results"]:
             parts.append(_results(document, width))
-        parts += [_troubles(document, fields, width), _said(document, width)]
-        parts += [_recommendation(document, width), _windows(document, fields, width)]
+        parts += [_troubles(document, width), _said(document, width)]
+        parts += [_recommendation(document, width), _windows(document, width)]
     parts.append(_findings(document, width))
     return _printable("\n\n".join(part for part in parts if part))
 
@@ -77,28 +77,27 @@ def _heading(document: dict[str, Any]) -> str:
 
 
 def _results(document: dict[str, Any], width: int) -> str:
-    fields = varying_fields([TrialConfig.from_json(row["config"]) for row in document["results"]])
+    told = varying([TrialConfig.from_json(row["config"]) for row in document["results"]]) | {"num_workers"}
     recommendation = document["recommendation"] or {}
     status = {trial["id"]: trial["status"] for trial in document["trials"]}
     columns: list[tuple[str, Callable[[Row], str], int]] = [
         ("", lambda row: ">" if row["config"] == recommendation.get("config") else " ", 0)
     ]
-    for field in fields:
-        columns.append((LABELS[field] or field.replace("_", " "), _setting_of(field), 0))
+    columns += [(setting.label, _value_of(setting), 0) for setting in SETTINGS if setting.field in told]
     columns += [
         ("samples/s", lambda row: _number(row["samples_per_second"]), 0),
         ("±", lambda row: _interval(row["samples_per_second"]), 3),
-        ("epoch", lambda row: seconds_in_words((row["epoch_s"] or {}).get("value")), 2),
-        ("training", lambda row: seconds_in_words(row["train_s"]), 1),
-        ("first batch", lambda row: seconds_in_words(row["first_batch_s"]), 2),
-        ("wait", lambda row: share_in_words(row["wait_share"]), 1),
-        ("step", lambda row: share_in_words(row["step_share"]), 4),
-        ("accel.", lambda row: share_in_words(row.get("accelerator_share")), 2),
-        ("GPU busy", lambda row: share_in_words(row["gpu_busy_share"]), 5),
-        ("GPU stall", lambda row: share_in_words(row["data_stall_share"]), 5),
-        ("GPU other", lambda row: share_in_words(row.get("gpu_other_idle_share")), 6),
+        ("epoch", lambda row: duration_text((row["epoch_s"] or {}).get("value")), 2),
+        ("training", lambda row: duration_text(row["train_s"]), 1),
+        ("first batch", lambda row: duration_text(row["first_batch_s"]), 2),
+        ("wait", lambda row: share_text(row["wait_share"]), 1),
+        ("step", lambda row: share_text(row["step_share"]), 4),
+        ("accel.", lambda row: share_text(row.get("accelerator_share")), 2),
+        ("GPU busy", lambda row: share_text(row["gpu_busy_share"]), 5),
+        ("GPU stall", lambda row: share_text(row["data_stall_share"]), 5),
+        ("GPU other", lambda row: share_text(row.get("gpu_other_idle_share")), 6),
         ("J/1000", lambda row: _joules(row.get("energy_per_1000_samples_j")), 6),
-        ("memory", lambda row: _bytes(row["peak_total_bytes"]), 3),
+        ("memory", lambda row: bytes_text(row["peak_total_bytes"]), 3),
         ("trials", lambda row: _statuses([status[number] for number in row["trials"]]), 2),
     ]
     rows = document["results"]
@@ -116,12 +115,12 @@ def _results(document: dict[str, Any], width: int) -> str:
     return "\n".join(line[:width].rstrip() for line in lines)
 
 
-def _troubles(document: dict[str, Any], fields: list[str], width: int) -> str:
+def _troubles(document: dict[str, Any], width: int) -> str:
     """Every trial that did not go well, with the reason; equal ones of one setting once."""
     lines: dict[str, None] = {}
     for trial in document["trials"]:
         if trial["status"] != "ok":
-            name = describe(TrialConfig.from_json(trial["config"]), fields)
+            name = setting_text(TrialConfig.from_json(trial["config"]))
             reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
             lines[wrap(f"{trial['status']}: {name}" + (f": {reason}" if reason else ""), width, "  ")] = None
     return "\n".join(lines)
@@ -161,12 +160,12 @@ def _recommendation(document: dict[str, Any], width: int) -> str:
     return wrap("Recommended: " + why, width)
 
 
-def _windows(document: dict[str, Any], fields: list[str], width: int) -> str:
+def _windows(document: dict[str, Any], width: int) -> str:
     """The exact window of the recommended setting, or of the only one that has any."""
     trials = [trial for trial in document["trials"] if trial.get("gpu_window")]
     best = (document["recommendation"] or {}).get("config")
     shown = next((trial for trial in trials if trial["config"] == best), trials[0] if trials else None)
-    return format_window(shown["gpu_window"], describe(TrialConfig.from_json(shown["config"]), fields), width) if shown else ""
+    return format_window(shown["gpu_window"], setting_text(TrialConfig.from_json(shown["config"])), width) if shown else ""
 
 
 def _findings(document: dict[str, Any], width: int) -> str:
@@ -177,12 +176,8 @@ def _findings(document: dict[str, Any], width: int) -> str:
     return "\n".join(parts)
 
 
-def _setting_of(field: str) -> Callable[[Row], str]:
-    return lambda row: _setting(row["config"][field])
-
-
-def _setting(value: Any) -> str:
-    return "–" if value is None else {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+def _value_of(setting: Setting) -> Callable[[Row], str]:
+    return lambda row: value_text(setting.of(TrialConfig.from_json(row["config"])))
 
 
 def _statuses(statuses: list[str]) -> str:
@@ -208,12 +203,6 @@ def _interval(estimate: dict[str, Any] | None) -> str:
 
 def _joules(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
-
-
-def _bytes(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
 def _printable(text: str) -> str:

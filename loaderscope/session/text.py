@@ -1,12 +1,10 @@
-"""Columns, times and sentences as a terminal shows them."""
+"""Columns and sentences as a terminal shows them."""
 
 from __future__ import annotations
 
 import re
 import textwrap
 from collections.abc import Set
-
-from loaderscope.analysis.quantities import share_text
 
 GAP = "  "
 
@@ -27,20 +25,3 @@ def wrap(text: str, width: int, indent: str = "") -> str:
     """The text in lines of this width, the further ones indented."""
     held_together = _BEFORE_UNIT.sub(_HARD_SPACE, text)
     return textwrap.fill(held_together, width, subsequent_indent=indent, break_on_hyphens=False).replace(_HARD_SPACE, " ")
-
-
-def seconds_in_words(value: float | None) -> str:
-    """A time in the unit that fits its size; a dash where it is not known."""
-    if value is None:
-        return "–"
-    if abs(value) < 1:
-        return f"{value * 1e3:.0f} ms"
-    if abs(value) < 120:
-        return f"{value:.1f} s"
-    minutes = round(value / 60)
-    return f"{minutes} min" if abs(minutes) < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def share_in_words(value: float | None) -> str:
-    """A share in per cent; a dash where it is not known."""
-    return "–" if value is None else share_text(value)

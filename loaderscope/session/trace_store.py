@@ -13,9 +13,10 @@ from loaderscope.agent.ranges import Count, TimeNs
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
 from loaderscope.session.errors import SessionError
 from loaderscope.session.misfits import LARGEST_FLOAT
+from loaderscope.session.sum_store import SumWriter
 from loaderscope.session.values import check, checked_rows, read_json, storable, to_text
 from loaderscope.sweep.masking import mask_document, mask_text
-from loaderscope.trace.columns import Columns, Dtypes
+from loaderscope.trace.columns import Columns, Dtypes, View
 from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace
 
 SERIES_EVERY = 5
@@ -49,6 +50,7 @@ class TraceWriter:
         self._lanes: dict[str, int] = {}
         self._series: dict[str, int] = {}
         self._written: dict[_Place, int] = {}  # rows
+        self._sums = SumWriter(connection, trial)
         self._names = 0
         self._calls = 0
 
@@ -57,15 +59,16 @@ class TraceWriter:
         trace, trial = self.trace, self.trial
         self._calls += 1
         for (key, depth), columns in list(trace.tracks.items()):
-            self._write_rows("span", self._lane(trace.lanes[key]), depth, columns)
+            lane = self._lane(trace.lanes[key])
+            self._sums.write(lane, depth, self._write_rows("span", lane, depth, columns), final)
         for key, columns in list(trace.points.items()):
             self._write_rows("point", self._lane(trace.lanes[key]), 0, columns)
         if final or self._calls % SERIES_EVERY == 0:
             for info, columns in list(trace.series.values()):
                 self._write_rows("series", self._series_number(info), 0, columns)
         if final:
-            for lane in list(trace.lanes.values()):
-                self._lane(lane)
+            for rest in list(trace.lanes.values()):
+                self._lane(rest)
         names = list(trace.names.items())[self._names :]
         self._names += len(names)
         self._connection.executemany(
@@ -87,7 +90,8 @@ class TraceWriter:
         }
         self._connection.execute("UPDATE trial SET trace = ? WHERE id = ?", (to_text(head), self.trial))
 
-    def _write_rows(self, kind: str, owner: int, depth: int, columns: Columns) -> None:
+    def _write_rows(self, kind: str, owner: int, depth: int, columns: Columns) -> View:
+        """Writes what is new in a table; returns all that is written of it."""
         view, place = columns.view(), _Place(kind, owner, depth)
         time_column = view["start_ns" if kind == "span" else "time_ns"]
         begin = self._written.get(place, 0)
@@ -99,6 +103,7 @@ class TraceWriter:
                 (self.trial, kind, owner, depth, int(time_column[first]), row_count, encode(rows)),
             )
         self._written[place] = len(time_column)
+        return view
 
     def _lane(self, lane: Lane) -> int:
         if lane.key not in self._lanes:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
+from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.interpreters import ask, list_interpreters
 from loaderscope.sweep.limits import CUDA_COMMIT_BYTES, DataCost, commit_sentence
@@ -92,10 +93,10 @@ def format_examination(examination: dict[str, Any]) -> str:
     rows += [
         ("system", machine["platform"]),
         ("processors", f"{machine['usable_cpus']} usable of {machine['cpu_count']}"),
-        ("memory", f"{_size(machine['memory_available_bytes'])} free of {_size(machine['memory_total_bytes'])}"),
-        ("shared memory", f"{_size(machine['shared_memory_free_bytes'])} free"),
+        ("memory", f"{bytes_text(machine['memory_available_bytes'])} free of {bytes_text(machine['memory_total_bytes'])}"),
+        ("shared memory", f"{bytes_text(machine['shared_memory_free_bytes'])} free"),
         ("open files", f"{machine['open_files_limit'] or 'no limit'} a process"),
-        *[("GPU", f"{gpu['name']}, {_size(gpu['memory_bytes'])}") for gpu in nvml["gpus"]],
+        *[("GPU", f"{gpu['name']}, {bytes_text(gpu['memory_bytes'])}") for gpu in nvml["gpus"]],
     ]
     if nvml["reason"]:
         rows.append(("GPU", f"not available: {nvml['reason']}"))
@@ -160,7 +161,8 @@ def _advice(interpreter: dict[str, Any], machine: Machine, has_gpu: bool) -> lis
     free = machine.shared_memory_free_bytes
     if free is not None and free < LITTLE_SHARED_MEMORY_BYTES:
         sentences.append(
-            f"/dev/shm has only {_size(free)} free, and workers send their batches through it: a bus error is likely with large batches. "
+            f"/dev/shm has only {bytes_text(free)} free, and workers send their batches through it: a bus error is likely with large "
+            "batches. "
             "In a container, start it with --shm-size or --ipc=host."
         )
     process_bytes = CUDA_COMMIT_BYTES if interpreter["torch_cuda"] is not None else None
@@ -187,9 +189,3 @@ def _version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return "unknown"
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

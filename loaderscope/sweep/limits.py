@@ -9,6 +9,7 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
+from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine, usable_cpus
@@ -159,8 +160,8 @@ def commit_sentence(machine: Machine, cost: DataCost) -> str | None:
     worker = cost.worker_bytes or SPAWNED_WORKER_BYTES
     fit = workers_that_fit(available, (cost.main_bytes or MAIN_BYTES) + TRIAL_BYTES, worker)
     return (
-        f"Windows can promise {_gigabytes(available)} more (commit limit {_gigabytes(machine.commit_limit_bytes)}, "
-        f"{_gigabytes(machine.commit_used_bytes)} promised); a worker that loads torch anew takes about {_gigabytes(worker)}, "
+        f"Windows can promise {bytes_text(available)} more (commit limit {bytes_text(machine.commit_limit_bytes)}, "
+        f"{bytes_text(machine.commit_used_bytes)} promised); a worker that loads torch anew takes about {bytes_text(worker)}, "
         f"so WinError 1455 is expected from {fit + 1} workers on."
     )
 
@@ -170,20 +171,20 @@ def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str |
     need = forecast(config, cost)
     if need.memory_bytes > machine.memory_available_bytes * _SAFE_PART:
         return (
-            f"It would need about {_gigabytes(need.memory_bytes)} of memory, of which {_gigabytes(machine.memory_available_bytes)} "
+            f"It would need about {bytes_text(need.memory_bytes)} of memory, of which {bytes_text(machine.memory_available_bytes)} "
             "are available; --force runs it all the same."
         )
     commit = machine.commit_available_bytes
     if commit is not None and need.memory_bytes > commit:
         return (
-            f"It would need about {_gigabytes(need.memory_bytes)} of commit charge, of which Windows can promise {_gigabytes(commit)} more "
+            f"It would need about {bytes_text(need.memory_bytes)} of commit charge, of which Windows can promise {bytes_text(commit)} more "
             "(WinError 1455; fewer workers or a larger paging file help); --force runs it all the same."
         )
     shared = machine.shared_memory_free_bytes
     if shared is not None and need.shared_memory_bytes > shared * _SAFE_PART:
         return (
-            f"{_what_is_shared(config, cost)} need about {_gigabytes(need.shared_memory_bytes)} in /dev/shm, "
-            f"which has {_gigabytes(shared)} free "
+            f"{_what_is_shared(config, cost)} need about {bytes_text(need.shared_memory_bytes)} in /dev/shm, "
+            f"which has {bytes_text(shared)} free "
             "(docker run --shm-size makes it larger); --force runs it all the same."
         )
     files = machine.open_files_limit
@@ -222,7 +223,7 @@ def cannot_be_sent(sent: Sequence[SentPart], plan: Sequence[PlannedTrial]) -> li
     methods = " and ".join(dict.fromkeys(config.start_method for config in configs if config.start_method not in (None, "fork")))
     if not methods:
         return []
-    refused = dict.fromkeys(part.error for part in sent if part.error is not None and "cannot be sent to a worker" in part.error)
+    refused = dict.fromkeys(part.error for part in sent if part.refused)
     return [f"{error}. Trials with {methods} will fail." for error in refused]
 
 
@@ -360,7 +361,3 @@ def _before_trial_seconds(config: TrialConfig, request: Request, cost: DataCost)
 
 def _has_server(config: TrialConfig) -> bool:
     return bool(config.num_workers) and config.start_method == "forkserver" and config.backend == "process"
-
-
-def _gigabytes(number: int) -> str:
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

@@ -7,39 +7,16 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, completed, switch, whole_number
 from loaderscope.sweep.request import Axes, Request
 
-Value = TypeVar("Value")
-
-START_METHODS = ("fork", "spawn", "forkserver")
-BACKENDS = ("process", "thread")
 CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
-SWITCHES = {"on": True, "off": False}
 
-LARGEST_NUMBER = (1 << 63) - 1
-"""What torch takes for a seed; itertools and C code take no larger number for anything else."""
 LONGEST_S = 366 * 24 * 3600.0
 """Timers of the system overflow at some hundreds of years."""
-
-
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """A converter of whole numbers from `minimum` on."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"{value} is too small, the least is {minimum}")
-        if value > LARGEST_NUMBER:
-            raise argparse.ArgumentTypeError(f"{value} is too large, the greatest is {LARGEST_NUMBER}")
-        return value
-
-    return convert
 
 
 def positive_seconds(text: str) -> float:
@@ -53,22 +30,6 @@ def positive_seconds(text: str) -> float:
     if value > LONGEST_S:
         raise argparse.ArgumentTypeError(f"{text} seconds are longer than a year")
     return value
-
-
-def one_of(choices: Sequence[str]) -> Callable[[str], str]:
-    """A converter that lets these words pass."""
-
-    def convert(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
-        return text
-
-    return convert
-
-
-def switch(text: str) -> bool:
-    """`on` or `off`."""
-    return SWITCHES[one_of(tuple(SWITCHES))(text)]
 
 
 def several(convert: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
@@ -118,29 +79,15 @@ def module_name(text: str) -> str:
     return text
 
 
-SETTING_FIELDS: dict[str, Callable[[str], Any]] = {
-    "num_workers": whole_number(0),
-    "batch_size": whole_number(1),
-    "prefetch_factor": whole_number(1),
-    "pin_memory": switch,
-    "persistent_workers": switch,
-    "start_method": one_of(START_METHODS),
-    "in_order": switch,
-    "backend": one_of(BACKENDS),
-}
-
-
 def setting(text: str) -> TrialConfig:
     """One setting of the loader, as `num_workers=2,pin_memory=on`; what is left out has torch's default."""
     values: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = part.strip().partition("=")
-        if not equals or name not in SETTING_FIELDS:
-            raise argparse.ArgumentTypeError(f"{part!r} is not NAME=VALUE with one of the names {', '.join(SETTING_FIELDS)}")
-        values[name] = SETTING_FIELDS[name](value)
-    if values.get("num_workers", 0) > 0:
-        values = {"prefetch_factor": 2, "persistent_workers": False, "in_order": True, "backend": "process"} | values
-    return TrialConfig(**values)
+        if not equals or name not in BY_FIELD:
+            raise argparse.ArgumentTypeError(f"{part!r} is not NAME=VALUE with one of the names {', '.join(BY_FIELD)}")
+        values[name] = BY_FIELD[name].parse(value)
+    return completed(values)
 
 
 def add_script_options(parser: argparse.ArgumentParser) -> None:
@@ -173,31 +120,17 @@ STARTUP_HELP = (
 def add_narrowing_options(parser: argparse.ArgumentParser) -> None:
     """The options that narrow the self-test."""
     group = parser.add_argument_group("self-test", "Each narrows it to one or more values between commas.")
-    group.add_argument("--num-workers", metavar="N,…", type=several(whole_number(0)), help="(0, 1, 2 and, with enough processors, 4)")
-    group.add_argument("--start-method", metavar="NAME,…", type=several(one_of(START_METHODS)), help="(all that the system has)")
+    for field, default in (("num_workers", "(0, 1, 2 and, with enough processors, 4)"), ("start_method", "(all that the system has)")):
+        one = BY_FIELD[field]
+        group.add_argument(one.option, metavar=one.metavar, type=several(one.parse), help=default)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """All options of `run` that make the request."""
     add_script_options(parser)
     axes = parser.add_argument_group("axes of the sweep", "Each takes one or more values between commas; every combination is run.")
-    on_off = several(switch)
-    axes.add_argument("--num-workers", metavar="N,…", type=several(whole_number(0)), help="(0, 1, 2, 4 … up to the usable cores)")
-    axes.add_argument("--batch-size", metavar="N,…", type=several(whole_number(1)), help="(the loader's own, else 32)")
-    axes.add_argument(
-        "--prefetch-factor",
-        metavar="N,…",
-        type=several(whole_number(1)),
-        default=(2,),
-        help="batches requested ahead of need, per worker (2)",
-    )
-    axes.add_argument("--pin-memory", metavar="on,off", type=on_off, default=(False,), help="copy batches to page-locked memory (off)")
-    axes.add_argument("--persistent-workers", metavar="on,off", type=on_off, default=(False,), help="keep workers between epochs (off)")
-    axes.add_argument(
-        "--start-method", metavar="NAME,…", type=several(one_of(START_METHODS)), help="fork, spawn, forkserver (the system's default)"
-    )
-    axes.add_argument("--in-order", metavar="on,off", type=on_off, default=(True,), help="hand batches out in the sampler's order (on)")
-    axes.add_argument("--backend", metavar="NAME,…", type=several(one_of(BACKENDS)), default=("process",), help="process, thread (process)")
+    for one in SETTINGS:
+        axes.add_argument(one.option, metavar=one.metavar, type=several(one.parse), default=one.default, help=one.help)
 
     parser.add_argument("--startup", action="store_true", help=STARTUP_HELP)
 
@@ -281,16 +214,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         arguments=dict(options.arg),
         python=options.python,
         cwd=os.getcwd(),
-        axes=Axes(
-            num_workers=options.num_workers,
-            batch_size=options.batch_size,
-            prefetch_factor=options.prefetch_factor,
-            pin_memory=options.pin_memory,
-            persistent_workers=options.persistent_workers,
-            start_method=options.start_method,
-            in_order=options.in_order,
-            backend=options.backend,
-        ),
+        axes=Axes.of({one.field: getattr(options, one.field) for one in SETTINGS}),
         batches=options.batches,
         epochs=options.epochs,
         repeats=options.repeats,

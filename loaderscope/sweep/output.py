@@ -8,6 +8,8 @@ import threading
 import time
 from typing import IO, NamedTuple
 
+from loaderscope.facts.text import bytes_text
+
 CHUNK_BYTES = 64 * 1024
 LINE_BYTES = 8 * 1024
 """A longer line is handed on in pieces of this size."""
@@ -63,7 +65,7 @@ class OutputReader:
         with self._lock:
             lines, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if self._dropped_bytes and (not lines or self._total_bytes < TOTAL_BYTES or not self._thread.is_alive()):
-                text = f"[{self._dropped_bytes / 1e6:.1f} MB of output left out here]"
+                text = f"[{bytes_text(self._dropped_bytes)} of output left out here]"
                 lines.append(OutputLine(time.perf_counter_ns(), self._stream, text))
                 self._dropped_bytes = 0
             return lines

@@ -9,10 +9,10 @@ import traceback
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
+from loaderscope.facts.text import enumerated
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess, default_python
 from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, SweepError, attach, load, start_agent
@@ -26,7 +26,7 @@ from loaderscope.sweep.script_warnings import TrialStderr
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink
 from loaderscope.sweep.startup_plan import as_experiment, fork_server
 from loaderscope.sweep.system import read_machine
-from loaderscope.sweep.trial_run import StoppedError, TrialEnd, TrialRun
+from loaderscope.sweep.trial_run import StoppedError, TrialRun
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
 
@@ -258,20 +258,7 @@ class Pool:
     def _analyse(self, trace: Trace, trial: PlannedTrial, order: TrialOrder, end: TrialEnd, length: int | None) -> TrialResult:
         """The trial's row. A fault of the analysis costs the numbers of this trial, not the sweep."""
         try:
-            return analyse(
-                trace,
-                trial,
-                order,
-                end.outcome,
-                end.status,
-                end.error,
-                end.seconds,
-                end.app_cpu_share,
-                length,
-                self._sent,
-                end.nvml_seconds,
-                end.processes_seconds,
-            )
+            return analyse(trace, trial, order, end, dataset_length=length, sent=self._sent)
         except Exception as error:  # the border between what was measured and what is made of it
             self._log(f"Trial {trial.id} could not be analysed: {error}\n{traceback.format_exc()}")
             told = (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.agent.ranges import Count, FilePath, Positive, Seconds
+from loaderscope.facts.settings import SETTINGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,11 @@ class Axes:
     start_method: tuple[str, ...] | None = None  # the system's default
     in_order: tuple[bool, ...] = (True,)
     backend: tuple[str, ...] = ("process",)
+
+    @classmethod
+    def of(cls, values: Mapping[str, tuple[Any, ...] | None]) -> Axes:
+        """The axes with values by field of a setting; None, and what is left out, is the default of that axis."""
+        return cls(**{setting.field: values.get(setting.field) or setting.default for setting in SETTINGS})  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +67,10 @@ class Request:
         """The request with so many profiled steps after each setting; with `config` for that setting alone, measured once."""
         if config is None:
             return dataclasses.replace(self, gpu_window=steps)
-        axes = Axes(
-            num_workers=(config.num_workers,),
-            batch_size=None if config.batch_size is None or self.axes.batch_size is None else (config.batch_size,),
-            prefetch_factor=(config.prefetch_factor or 2,),
-            pin_memory=(config.pin_memory,),
-            persistent_workers=(bool(config.persistent_workers),),
-            start_method=(config.start_method,) if config.start_method else None,
-            in_order=(config.in_order is not False,),
-            backend=(config.backend or "process",),
-        )
+        values = {one.field: one.of(config) for one in SETTINGS}
+        if self.axes.batch_size is None:
+            values["batch_size"] = None  # the loader's own
+        axes = Axes.of({field: None if value is None else (value,) for field, value in values.items()})
         preload = config.forkserver_preload or ()
         return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, gpu_window=steps)
 

@@ -36,7 +36,7 @@ _WORD_BEGINS = re.compile(r"(?<!\w)(?=\S)")
 _NUMBER = re.compile(r"\d+")
 _OF_PROCESS = re.compile(r"Process \S+:$")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_BAR = re.compile(r"\d+%\||\d+it \[\d|^\[[\d.]+ MB of output left out here\]$")
+_BAR = re.compile(r"\d+%\||\d+it \[\d|^\[[\d.]+ [kMGT]?B of output left out here\]$")
 _CHANGING = re.compile(r"[\d█▏▎▍▌▋▊▉#.,?]+|\s+")
 """What differs between two states of a progress bar."""
 _TRACEBACK = "Traceback (most recent call last):"

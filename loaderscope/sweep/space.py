@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterator
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.configs import normalise
 from loaderscope.analysis.preloading import ScriptImport
+from loaderscope.facts.settings import SWEEP_ORDER, normalise
 from loaderscope.sweep import startup_plan
 from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import PlannedTrial
@@ -81,23 +81,14 @@ def _combinations(request: Request, target: Target, facts: Facts) -> Iterator[Tr
     if target.kind == "dataset":
         own_size = own_size or DEFAULT_BATCH_SIZE
     own_method = current.start_method if current is not None else None
-    batch_sizes = axes.batch_size or (own_size,)
-    start_methods = axes.start_method or (own_method or facts.default_start_method,)
-    workers = axes.num_workers if axes.num_workers is not None else default_workers(facts.usable_cpus)
-    for size, backend, method, order, persistent, pin, prefetch, count in itertools.product(
-        batch_sizes, axes.backend, start_methods, axes.in_order, axes.persistent_workers, axes.pin_memory, axes.prefetch_factor, workers
-    ):
-        yield TrialConfig(
-            num_workers=count,
-            batch_size=size,
-            prefetch_factor=prefetch,
-            pin_memory=pin,
-            persistent_workers=persistent,
-            start_method=method,
-            in_order=order,
-            backend=backend,
-            forkserver_preload=request.forkserver_preload or None,
-        )
+    decided = {
+        "batch_size": (own_size,),
+        "start_method": (own_method or facts.default_start_method,),
+        "num_workers": default_workers(facts.usable_cpus),
+    }
+    values = [found if (found := getattr(axes, field)) is not None else decided[field] for field in SWEEP_ORDER]
+    for combination in itertools.product(*values):
+        yield TrialConfig(**dict(zip(SWEEP_ORDER, combination, strict=True)), forkserver_preload=request.forkserver_preload or None)
 
 
 def _impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -> Skip | None:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ForkServer, ScriptImport
+from loaderscope.facts.text import enumerated
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.request import Axes, Request
 

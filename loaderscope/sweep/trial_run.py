@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
+from loaderscope.analysis.trial import TrialEnd
 from loaderscope.sweep import worker_output
 from loaderscope.sweep.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.attachment import error_info
@@ -21,19 +22,6 @@ from loaderscope.trace.reader import TraceReader, stacks
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
 """The last line of a traceback."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrialEnd:
-    """How a trial ended. `status` as in TrialResult."""
-
-    status: str
-    error: ErrorInfo | None
-    outcome: TrialOutcome | None
-    seconds: float
-    app_cpu_share: float
-    nvml_seconds: float | None = None
-    processes_seconds: float | None = None
 
 
 def step_label(order: TrialOrder) -> str | None:
@@ -132,8 +120,7 @@ class TrialRun:
             return status, info, None
         if status == "killed" and (told := worker_output.explain(self._agent.output_tail(), self._script)) is not None:
             return "failed", self._with_last_words(told), None
-        pids = {int(pid) for pid in re.findall(r"\d+", (re.search(r"\(pid ([\d, ]+)\)", info.message) or [""])[0])}
-        return status, self._with_last_words(self._with_doing(info, pids)), None
+        return status, self._with_last_words(self._with_doing(info, set(info.pids))), None
 
     def _take_in(self) -> bool:
         grew = self._reader.poll()

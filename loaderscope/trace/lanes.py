@@ -36,7 +36,6 @@ DEPTHS: dict[State, int] = {
     # beside the worker's own work: by the feeder thread of its result queue
     State.SERIALISE: 1,
     State.TRANSMIT: 1,
-    State.TRANSMIT: 1,
     State.OWN: OWN_DEPTH,
     State.LINE: LINE_DEPTH,
     State.LINE_IMPORTS: LINE_DEPTH,

@@ -25,7 +25,10 @@ _FIXED_LANES = [
     lanes.DEVICE_EXACT_LANE,
     lanes.SERVER_LANE,
 ]
-_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER = range(1, 6)
+_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER = map(
+    _FIXED_LANES.index,
+    (lanes.PIN_LANE, lanes.DEVICE_STEP_LANE, lanes.DEVICE_TRANSFER_LANE, lanes.DEVICE_EXACT_LANE, lanes.SERVER_LANE),
+)
 _WORKERS = 16  # number of worker 0's lane
 _NAMELESS = 1 << 20  # number of the first lane of a process whose log does not say which worker it is
 

@@ -53,6 +53,7 @@ SCRIPT = """
     def with_generator(): return Pair([1], (letter for letter in "ab"))
     def with_value_error(): return {"part": Refuses(ValueError("not me"))}
     def with_index_error(): return {"part": Refuses(IndexError("out of it"))}
+    def with_exit(): return {"part": Refuses(SystemExit(3))}
     def with_reference(): return {"part": weakref.ref(THING)}
     def with_file(): return {"part": open(__file__)}
     def with_shared_lock(): return {"part": multiprocessing.Lock()}
@@ -66,6 +67,7 @@ SCRIPT = """
     lambdas, histories, locks, generators = of(with_lambda), of(with_history, collate_fn=list), of(with_lock), of(with_generator)
     value_errors, index_errors, references = of(with_value_error), of(with_index_error), of(with_reference)
     files, shared_locks, limits, raising = of(with_file), of(with_shared_lock), of(too_many_files), of(raises_local)
+    exits = of(with_exit)
     late = of(with_lambda, at=40)
     unbatched = DataLoader(Made(with_lambda, at=10), batch_size=None)
 
@@ -179,6 +181,11 @@ def test_the_last_batch_of_a_stream_is_not_lost_behind_its_end(agent, method):
     failure = failure_of(agent, "stream", method)
     assert failure.message.startswith("batch[3] is a SentLate")
     assert "samples" not in failure.message  # a stream has no indices
+
+
+def test_what_would_end_the_thread_that_pickles_ends_the_trial_at_once(agent):
+    failure = failure_of(agent, "exits", FIRST)
+    assert "SystemExit" in failure.message
 
 
 def test_a_limit_of_the_system_is_told_as_one(agent):

@@ -9,7 +9,7 @@ import synthetic
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.results import EpochTimes, Estimate, Memory, TrialResult
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace.model import Trace
 
@@ -29,7 +29,7 @@ def measure_trace(
     samples = batches * epochs * (config.batch_size or 1)
     outcome = TrialOutcome(1.0, batches * epochs, samples, [batches] * epochs, False, False, None, event_seconds=0.001)
     request = TrialOrder(0, "", config, batches=None if whole else batches, epochs=epochs)
-    return analyse(trace, PlannedTrial(0, 0, config), request, outcome, "ok", None, 1.0, 0.02, dataset_length=length)
+    return analyse(trace, PlannedTrial(0, 0, config), request, TrialEnd("ok", None, outcome, 1.0, 0.02), dataset_length=length)
 
 
 def measure(batches: int = 100, length: int | None = None, config: dict[str, Any] | None = None, **scenario: Any) -> TrialResult:
@@ -77,5 +77,7 @@ def made_up(
     return dataclasses.replace(row, **fields)
 
 
-def failed(number: int, config: TrialConfig, kind: str, message: str = "It broke.", status: str = "failed") -> TrialResult:
-    return TrialResult(number, 0, status, config, ErrorInfo(kind, message))
+def failed(
+    number: int, config: TrialConfig, kind: str, message: str = "It broke.", status: str = "failed", route: str | None = None
+) -> TrialResult:
+    return TrialResult(number, 0, status, config, ErrorInfo(kind, message, route=route))

@@ -24,7 +24,7 @@ from synthetic import MS
 from loaderscope.agent.layout import COMPLETE, END, State, kind_of
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.results import TrialResult
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.session.document import build_document
 from loaderscope.session.misfits import misfit
 from loaderscope.session.table import format_table
@@ -162,7 +162,9 @@ def test_whatever_is_left_of_a_trial_gives_a_row_that_can_be_stored_and_judged(t
     error = None if status == "ok" else ErrorInfo("ValueError", "It broke.")
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # NumPy's, of a division by zero and what is no number
-        row = analyse(trace, PlannedTrial(1, 0, trial.config), trial.order, outcome, status, error, 1.0, 0.01, length)
+        row = analyse(
+            trace, PlannedTrial(1, 0, trial.config), trial.order, TrialEnd(status, error, outcome, 1.0, 0.01), dataset_length=length
+        )
         text = json.dumps(row.to_json(), allow_nan=False)
         assert TrialResult.from_json(json.loads(text)) == row
         assert misfit(row, TrialResult) is None
@@ -187,7 +189,7 @@ def test_a_first_next_that_never_brought_a_batch_tells_what_it_was_at(tmp_path):
     main.begin(waited_ns + 30 * MS, State.FETCH, 0, 32)
     main.end(waited_ns + 70 * MS, State.FETCH, 0, -1)
     synthetic.write_logs(simulation, tmp_path)
-    row = analyse(read(tmp_path), PlannedTrial(0, 0, ALONE), TrialOrder(0, "", ALONE), None, "failed", None, 1.0, None)
+    row = analyse(read(tmp_path), PlannedTrial(0, 0, ALONE), TrialOrder(0, "", ALONE), TrialEnd("failed", None, None, 1.0, None))
     assert (row.batches, row.first_batch_s, row.startup.explained_share, row.startup.culprit) == (0, None, None, None)
     assert [(phase.phase, phase.seconds) for phase in row.startup.phases[-2:]] == [
         ("index_wait", pytest.approx(0.030)),
@@ -216,6 +218,6 @@ def test_an_epoch_that_lost_records_fold_into_a_moment_leaves_the_devices_shares
     iterators = np.flatnonzero(kind == kind_of(State.ITERATOR, END))
     second_batch = np.flatnonzero((kind == kind_of(State.DEVICE_STEP, COMPLETE)) & (number == 1))
     log.write(tmp_path, len(log.records), [int(iterators[1]), int(second_batch[0])])
-    row = analyse(read(tmp_path), PlannedTrial(0, 0, ALONE), TrialOrder(0, "", ALONE, 30, 2), None, "ok", None, 1.0, None)
+    row = analyse(read(tmp_path), PlannedTrial(0, 0, ALONE), TrialOrder(0, "", ALONE, 30, 2), TrialEnd("ok", None, None, 1.0, None))
     assert row.step_share > 0
     assert (row.gpu_busy_share, row.data_stall_share, row.gpu_other_idle_share) == (None, None, None)

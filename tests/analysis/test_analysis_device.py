@@ -13,7 +13,7 @@ from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.results import GpuWindow, OperatorCost
 from loaderscope.analysis.settings import combine
 from loaderscope.analysis.spans import spans_of
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace.lanes import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
 
@@ -36,7 +36,7 @@ def run(consumer, **scenario):
     trace = synthetic.make_trace(num_workers=0, batches=60, collate_ns=0, other_ns=0, **scenario)
     order = TrialOrder(0, "", config_of(0), batches=60, consumer=consumer)
     outcome = TrialOutcome(1.0, 60, 60 * 32, [60], False, False, None)
-    return analyse(trace, PlannedTrial(0, 0, config_of(0)), order, outcome, "ok", None, 1.0, 0.02)
+    return analyse(trace, PlannedTrial(0, 0, config_of(0)), order, TrialEnd("ok", None, outcome, 1.0, 0.02))
 
 
 def test_a_simulated_step_tells_how_busy_an_accelerator_of_its_time_would_be():
@@ -59,15 +59,18 @@ def test_the_mark_is_passed_from_90_percent_on_and_the_cheapest_setting_that_pas
     rows = [made_up(0, config_of(1), 100.0, accelerator_share=0.55), made_up(1, config_of(2), 180.0, accelerator_share=0.9)]
     rows.append(made_up(2, config_of(4), 190.0, accelerator_share=0.97))
     found = findings(rows, Consumer("sleep", 20.0))["accelerator-idles"]
-    assert found.message == "An accelerator that needs 20 ms a batch would be busy 55 % of the time with 1 worker: misses the mark of 90 %."
-    assert found.advice == "It is passed with 2 workers."
+    assert (
+        found.message == "An accelerator that needs 20 ms a batch would be busy 55 % of the time with 1 worker · fork · batch 32: "
+        "misses the mark of 90 %."
+    )
+    assert found.advice == "It is passed with 2 workers · fork · batch 32."
     rows[0] = dataclasses.replace(rows[0], accelerator_share=0.93)
     found = findings(rows, Consumer("sleep", 20.0))["accelerator-kept-busy"]
-    assert found.message.endswith("busy 93 % of the time with 1 worker: passes the mark of 90 %.")
+    assert found.message.endswith("busy 93 % of the time with 1 worker · fork · batch 32: passes the mark of 90 %.")
     assert "accelerator-idles" not in findings([made_up(0, config_of(1), 100.0)], Consumer("script"))
     rows[0] = dataclasses.replace(rows[0], accelerator_share=0.8997)
     found = findings(rows, Consumer("sleep", 20.0))["accelerator-idles"]
-    assert found.message.endswith("busy 89.9 % of the time with 1 worker: misses the mark of 90 %.")
+    assert found.message.endswith("busy 89.9 % of the time with 1 worker · fork · batch 32: misses the mark of 90 %.")
 
 
 def test_an_exact_window_is_told_beside_the_upper_bound():

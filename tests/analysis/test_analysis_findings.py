@@ -73,7 +73,7 @@ def test_warnings_are_about_the_current_setting():
     trials = [waiting(0, 0, 0.8), waiting(1, 2, 0.5, 2000), waiting(2, 4, 0.3, 4000)]
     (warning,) = [finding for finding in find(trials, current=config_of(2)) if finding.severity == "warning"]
     assert warning.trials == [1]
-    assert "4 workers: 2.0 times the throughput" in warning.advice
+    assert "4 workers · fork · batch 32: 2.0 times the throughput" in warning.advice
 
 
 def test_without_a_current_setting_warnings_are_about_the_recommended_one():
@@ -117,7 +117,7 @@ def test_failures_are_told_once_a_kind_with_their_remedy():
     ]
     (finding,) = find(trials)
     assert (finding.code, finding.severity, finding.trials) == ("not-picklable", "error", [0, 1])
-    assert finding.message.endswith("with 1 worker and 2 workers: a lambda.")
+    assert finding.message.endswith("with 1 worker · fork · batch 32 and 2 workers · fork · batch 32: a lambda.")
     assert "top level" in finding.advice
 
 
@@ -129,9 +129,9 @@ def test_a_lack_of_file_descriptors_is_told_though_shared_memory_is_what_was_to_
 
 def test_what_is_pickled_for_each_batch_is_no_matter_of_the_start_method():
     trials = [
-        failed(0, config_of(1), "not-picklable", "dataset.file is an open file, which cannot be sent to a worker"),
-        failed(1, config_of(2), "not-picklable", "batch[0] is a lock, which cannot be sent from a worker to the main process"),
-        failed(2, config_of(3), "not-picklable", "indices[0] is a lock, which cannot be sent to a worker as an index of the sampler"),
+        failed(0, config_of(1), "not-picklable", "dataset.file is an open file.", route="start"),
+        failed(1, config_of(2), "not-picklable", "batch[0] is a lock.", route="batch"),
+        failed(2, config_of(3), "not-picklable", "indices[0] is a lock.", route="indices"),
     ]
     started, batches, indices = find(trials)
     assert [finding.trials for finding in (started, batches, indices)] == [[0], [1], [2]]
@@ -210,7 +210,7 @@ def test_slow_code_in_unpickling_is_told_and_a_function_of_few_bytes_is_not_blam
     phases = [("pickle", 0.0, 0.001), ("unpickle", 1.0, 4.0)]
     found = causes([started(0, phases=phases)], sent=[function, SentPart("dataset", "dataset.__setstate__()", "dict", 0, 0.0, None, None)])
     assert set(found) == {"slow-unpickle"}
-    assert "4.0 s of that in code that runs then: dataset.__setstate__()." in found["slow-unpickle"].message
+    assert "4.00 s of that in code that runs then: dataset.__setstate__()." in found["slow-unpickle"].message
     imported = [ImportCost("package.data", 3.9, 3.9, None, 1.05, "unpickle")]
     assert set(causes([started(0, phases=phases, imports=imported)], sent=[function])) == {"heavy-imports"}
 
@@ -218,7 +218,7 @@ def test_slow_code_in_unpickling_is_told_and_a_function_of_few_bytes_is_not_blam
 def test_the_datasets_own_code_in_pickling_is_told_without_bytes():
     prepared = SentPart("dataset", "dataset.__getstate__()", "dict", 0, 3.0, 0.0, None)
     finding = causes([started(0, phases=[("pickle", 0.0, 3.0)])], sent=[prepared])["large-pickle"]
-    assert "is sent dataset.__getstate__() (a dict): 3.0 s to pickle" in finding.message
+    assert "is sent dataset.__getstate__() (a dict): 3.00 s to pickle" in finding.message
     assert "runs for every worker" in finding.advice
 
 
@@ -275,13 +275,13 @@ def paid(method, imports, preload=None, server=None):
 def test_imports_get_advice_only_where_they_take_a_part_of_the_start():
     torch, mine = ImportCost("torch", 0.4, 1.3, None, 0.1), ImportCost("mine", 0.4, 0.9, None, 0.1)
     elsewhere = ForkServer("/project/train.py", "/elsewhere", "3.12.1", frozenset({"mine"}))
-    assert "--forkserver-preload torch,mine) spares each start up to 2.2 s of imports." in paid("forkserver", [mine, torch])
+    assert "--forkserver-preload torch,mine) spares each start up to 2.20 s of imports." in paid("forkserver", [mine, torch])
     assert "--forkserver-preload torch)" in paid("forkserver", [mine, torch], server=elsewhere)
     assert "Imports that only the training needs" in paid("forkserver", [mine], server=elsewhere)
     assert "Imports that only the training needs" in paid("spawn", [torch, mine])
     assert "Imports" not in paid("spawn", [torch])  # which every loader needs
     assert "preload" not in paid("forkserver", [mine], preload=("torch",))
-    assert paid("forkserver", [ImportCost("numpy", 0.1, 0.1, None, 0.1)]).endswith("saves about 26 s.")
+    assert paid("forkserver", [ImportCost("numpy", 0.1, 0.1, None, 0.1)]).endswith("saves about 26.1 s.")
 
 
 def test_growing_memory_is_a_finding_about_the_dataset():
@@ -315,7 +315,7 @@ def test_cold_and_warm_trials_are_told_apart():
 def test_the_summary_is_the_recommendation_and_the_gravest_finding():
     context = context_of([spawned(0)])
     text = summarise(context.trials, context.recommendation, find_all(context))
-    assert text.startswith("2 workers finish 10 epochs in about")
+    assert text.startswith("2 workers · spawn · batch 32 finish 10 epochs in about")
     assert "every epoch begins with" in text
 
 

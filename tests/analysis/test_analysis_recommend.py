@@ -96,7 +96,8 @@ def test_a_cheap_setting_that_looks_far_slower_is_not_chosen_for_its_noise():
     assert found.config == found.fastest == config_of(1)
     assert found.ties == [config_of(0)]
     assert found.why == (
-        "1 worker finishes 10 epochs in about 2.7 min; your current setting (0 workers, 5.3 min) cannot be told from it"
+        "1 worker · fork · batch 32 finishes 10 epochs in about 2 min 40 s; "
+        "your current setting (0 workers · batch 32, 5 min 20 s) cannot be told from it"
         ". The times vary much; more repeats would tell more."
     )
 
@@ -145,8 +146,9 @@ def test_why_compares_with_the_current_setting():
     found = advise(trials, current=TrialConfig(num_workers=0, batch_size=32))
     assert found.current == config_of(0)
     assert found.why == (
-        "2 workers finish 10 epochs in about 107 s, 3.0 times as fast as your current setting (0 workers, 5.3 min)"
-        "; the next best is 1 worker with 2.7 min."
+        "2 workers · fork · batch 32 finish 10 epochs in about 1 min 47 s, 3.0 times as fast as "
+        "your current setting (0 workers · batch 32, 5 min 20 s)"
+        "; the next best is 1 worker · fork · batch 32 with 2 min 40 s."
     )
 
 

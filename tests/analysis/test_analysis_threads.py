@@ -2,7 +2,6 @@
 
 from rows import config_of, made_up
 
-from loaderscope.analysis.configs import describe
 from loaderscope.analysis.findings import Context, threads
 from loaderscope.analysis.results import Signs
 from loaderscope.analysis.settings import combine
@@ -23,7 +22,7 @@ def find(*trials, free_threaded=False):
 
 def test_threads_that_fight_over_the_lock_are_told_so():
     (finding,) = find(row(0, config_of(4), 4000, 0.96), row(1, threads_of(4), 1100, 0.24))
-    assert "1,100 samples/s, 0.28 times the 4,000 that 4 worker processes give" in finding.message
+    assert "1,100 samples/s, 0.28 times the 4,000 that 4 workers · fork · batch 32 give" in finding.message
     assert "waits for the lock about 75 % of its time" in finding.message
     assert "free-threaded Python (3.13t and newer) there is no such lock" in finding.advice
     assert (finding.severity, finding.trials) == ("info", [1, 0])
@@ -72,7 +71,7 @@ def test_other_settings_are_not_compared():
 
 def test_without_processes_fewer_threads_show_the_lock():
     (finding,) = find(row(0, config_of(0), 900, 0.99), row(1, threads_of(1), 1000, 0.99), row(2, threads_of(4), 1100, 0.25))
-    assert "1.10 times the 1,000 that 1 worker thread gives" in finding.message
+    assert "1.10 times the 1,000 that 1 worker · batch 32 · threads gives" in finding.message
     assert "99 % when it is alone; so it waits for the lock about 75 %" in finding.message
 
 
@@ -82,15 +81,6 @@ def test_batches_that_depend_on_shared_random_state_are_not_comparable():
     assert "not comparable: the dataset draws from process-wide generators (numpy, torch)" in finding.message
     (finding,) = find(row(0, config_of(2), 1000, 0.9), row(1, threads_of(2), 1000, 0.9, shared_generators=[]))
     assert "comparable" not in finding.message
-
-
-def test_a_thread_is_called_one():
-    configs = [config_of(0), config_of(1), threads_of(1), threads_of(2), config_of(2)]
-    assert [describe(config, configs) for config in configs] == [
-        "0 workers", "1 worker process", "1 worker thread", "2 worker threads", "2 worker processes",
-    ]  # fmt: skip
-    assert describe(threads_of(2), [threads_of(2)]) == "2 worker threads"
-    assert describe(config_of(2), [config_of(2)]) == "2 workers"
 
 
 def test_a_sweep_of_threads_alone_says_why_nothing_is_recommended():

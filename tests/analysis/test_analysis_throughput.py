@@ -15,7 +15,7 @@ from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.epochs import read_epochs
 from loaderscope.analysis.steady import batches_for_interval, find_steady
 from loaderscope.analysis.throughput import samples_per_batch
-from loaderscope.analysis.trial import analyse
+from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
@@ -178,7 +178,7 @@ def test_a_trial_that_ended_half_way_keeps_what_was_measured(log_dir):
     reader.poll()
     reader.finish()
     config, error = config_of(2), ErrorInfo("worker-died", "A worker was killed.")
-    row = analyse(trace, PlannedTrial(3, 0, config), TrialOrder(3, "", config), None, "killed", error, 2.0, None)
+    row = analyse(trace, PlannedTrial(3, 0, config), TrialOrder(3, "", config), TrialEnd("killed", error, None, 2.0, None))
     assert (row.status, row.error, row.batches, row.samples) == ("killed", error, 61, None)
     assert row.samples_per_second.value == pytest.approx(32 / 0.00255, rel=0.01)
     assert row.epochs[0].end_s is None

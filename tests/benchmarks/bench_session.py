@@ -4,6 +4,7 @@ Ten million spans of eight workers and main, with times that jitter as real ones
 loaded again. Each figure is printed beside its budget; the best of three is taken, since a busy machine only adds time.
 """
 
+import sqlite3
 import time
 
 import numpy as np
@@ -67,6 +68,10 @@ def test_ten_million_spans_written_and_loaded(tmp_path):
     rate, size = SPANS / min(write_s), path.stat().st_size / SPANS
     print(f"\nwritten: {rate / 1e6:.1f} M spans/s (budget: at least {WRITE_BUDGET / 1e6:.0f})")
     print(f"size: {size:.2f} bytes a span (budget: at most {BYTES_BUDGET:.0f})")
+    connection = sqlite3.connect(path)
+    ((sums_bytes,),) = connection.execute("SELECT sum(length(data)) FROM lane_sum")
+    connection.close()
+    print(f"of which sums: {sums_bytes / SPANS:.3f} bytes a span, {sums_bytes / path.stat().st_size:.1%}")
     print(f"load: {min(load_s):.2f} s for {SPANS / 1e6:.0f} M spans (budget: at most {LOAD_BUDGET_S:.0f} s)")
     assert rate >= WRITE_BUDGET
     assert size <= BYTES_BUDGET

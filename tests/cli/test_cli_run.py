@@ -314,7 +314,7 @@ def _cwd(process: psutil.Process) -> str:
 
 
 def test_trials_that_cannot_be_analysed_have_failed_and_say_why(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def analyse(*_: object) -> None:
+    def analyse(*_: object, **_options: object) -> None:
         raise IndexError("no such row")
 
     monkeypatch.setattr("loaderscope.sweep.pool.analyse", analyse)

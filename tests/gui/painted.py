@@ -129,7 +129,7 @@ def make_pictures() -> dict[str, Callable]:
         return TrialConfig(workers, 32, 2, False, False, method, True, "process") if workers else TrialConfig(0, 32)
 
     def setting(number, workers, value, method="fork"):
-        return SettingResult(config(workers, method), [number], Estimate(value, (value * 0.93, value * 1.06)), *[None] * 11)
+        return SettingResult(config(workers, method), [number], Estimate(value, (value * 0.93, value * 1.06)))
 
     settings = [
         setting(0, 0, 210),

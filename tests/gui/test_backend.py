@@ -20,7 +20,7 @@ BACKEND = next(index for index, column in enumerate(COLUMNS) if column.title == 
 
 def row(number, config, generators=None):
     trial = TrialResult(number, 0, "ok", config, shared_generators=generators)
-    setting = SettingResult(config, [number], Estimate(100.0), *[None] * 11)
+    setting = SettingResult(config, [number], Estimate(100.0))
     return SettingRow(config, [trial], setting, "ok", number)
 
 
@@ -34,19 +34,19 @@ def panel(qtbot):
 def test_processes_are_what_is_swept_unless_threads_are_chosen(panel):
     request = Request(script="/x.py")
     assert panel.apply_to(request).axes.backend == ("process",)
-    panel.backend.chip("thread").click()
+    panel.axes["backend"].chip("thread").click()
     assert panel.apply_to(request).axes.backend == ("process", "thread")
-    panel.backend.chip("process").click()
+    panel.axes["backend"].chip("process").click()
     assert panel.apply_to(request).axes.backend == ("thread",)
 
 
 def test_a_session_shows_the_backends_that_it_was_run_with(panel):
     panel.show_request(Request(script="/x.py", axes=Axes(num_workers=(2,), backend=("thread",))))
-    assert panel.backend.values() == ("thread",)
+    assert panel.axes["backend"].values() == ("thread",)
 
 
 def test_the_chips_say_what_threads_are_for(panel):
-    assert "GIL" in panel.backend.chip("thread").toolTip() + panel.backend.findChildren(type(panel.forecast))[0].toolTip()
+    assert "GIL" in panel.axes["backend"].chip("thread").toolTip() + panel.axes["backend"].findChildren(type(panel.forecast))[0].toolTip()
 
 
 def test_the_table_tells_the_backend_where_it_was_swept():
@@ -70,4 +70,4 @@ def test_an_interpreter_without_the_lock_is_told():
 
 def test_the_chart_has_a_line_for_each_backend():
     data = throughput_data([row(0, PROCESS).setting, row(1, THREAD).setting], None)
-    assert [name for name, _ in data.lines] == ["processes", "threads"]
+    assert [name for name, _ in data.lines] == ["backend process", "threads"]

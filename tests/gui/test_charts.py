@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("qapp")
 def setting(workers, value, **changes):
     config = TrialConfig(workers, 32) if not workers else TrialConfig(workers, 32, 2, False, False, "fork", True, "process")
     config = dataclasses.replace(config, **changes)
-    return SettingResult(config, [workers], Estimate(value, (value - 5, value + 5)), *[None] * 11)
+    return SettingResult(config, [workers], Estimate(value, (value - 5, value + 5)))
 
 
 def painted(paint, data, palette=LIGHT, size=(500, 300)):
@@ -201,7 +201,7 @@ def test_memory_says_how_it_grows_and_what_more_workers_would_take():
     assert any("+54.4 MB" in hit.text for hit in hits if "at the end" in hit.text)
     assert any("copy-on-write" in hit.text for hit in hits if "USS grows" in hit.text)
     level = dataclasses.replace(memory, growth_bytes_per_1000_batches=Estimate(-1e6, (-2e6, 3e6)), growth_kind=None)
-    assert notes(memory_data(trace, level))[0][0] == "no growth: −1 MB for 1,000 batches (−2 MB to +3 MB)"
+    assert notes(memory_data(trace, level))[0][0] == "no sure growth: −1 MB for 1,000 batches (−2 MB to +3 MB)"
     short = Memory(400_000_000, workers, None, "too short")
     assert notes(memory_data(trace, short))[0][0] == "growth: not available, too short"
 

@@ -50,7 +50,7 @@ def test_a_window_without_a_device_gives_its_reason_and_no_empty_column(panel):
     operators = [dataclasses.replace(operator, self_device_s=0.0) for operator in RESULT.gpu_window.operators]
     window = dataclasses.replace(RESULT.gpu_window, busy_share=None, reason="no busy share: torch sees no accelerator", operators=operators)
     panel.show_result(dataclasses.replace(RESULT, gpu_window=window))
-    assert panel.note.text().endswith("profiled in 0.25 s; no busy share: torch sees no accelerator.")
+    assert panel.note.text().endswith("profiled in 250 ms; no busy share: torch sees no accelerator.")
     assert panel.table.isColumnHidden(3)
 
 
@@ -72,9 +72,9 @@ def test_a_profiled_request_is_for_the_shown_setting_alone():
 def test_the_button_profiles_the_shown_setting_and_shows_its_operators(qtbot, window, tmp_path):
     window.open_path(str(write_script(tmp_path, TRAINED)))
     qtbot.waitUntil(lambda: "sample:" in window.setup.target_panel.sample.text(), timeout=60_000)
-    window.setup.sweep_panel.workers.set_values([0], [0])
-    window.setup.sweep_panel.batch_size.set_values([4], [4])
-    window.setup.sweep_panel.batch_size.edited.emit()
+    window.setup.sweep_panel.axes["num_workers"].set_values([0], [0])
+    window.setup.sweep_panel.axes["batch_size"].set_values([4], [4])
+    window.setup.sweep_panel.axes["batch_size"].edited.emit()
     with qtbot.waitSignal(window.live.ended, timeout=60_000):
         window.commands["exact_window"].trigger()
         assert window.views.docks["operators"].isVisible()

@@ -264,7 +264,7 @@ def test_pcie_is_offered_only_where_there_is_a_gpu_and_says_what_it_costs(qtbot)
 
 def test_energy_has_a_column_where_it_was_measured():
     def titles(joules):
-        result = SettingResult(TrialConfig(), [0], Estimate(100.0), *[None] * 11, energy_per_1000_samples_j=joules)
+        result = SettingResult(TrialConfig(), [0], Estimate(100.0), energy_per_1000_samples_j=joules)
         row = SettingRow(result.config, [], result, "ok", 0)
         return {COLUMNS[index].title: COLUMNS[index].text(row) for index in visible_columns([row])}
 

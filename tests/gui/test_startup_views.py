@@ -160,7 +160,7 @@ def test_equal_sizes_become_near_squares():
 def test_the_map_says_what_each_area_is(qapp):
     hits = painted(paint_sent, sent_data(SENT_PARTS))
     assert [hit.text.splitlines()[0] for hit in hits] == ["dataset.rows", "collate_fn", "dataset.root"]
-    assert "9 MB" in hits[0].text and "pickle 0.90 s" in hits[0].text
+    assert "9 MB" in hits[0].text and "pickle 900 ms" in hits[0].text
 
 
 # Phases
@@ -191,7 +191,7 @@ def test_the_waiting_of_main_is_no_gap(results):
 def test_the_sentence_names_the_culprit_what_is_explained_and_the_own_part(filled):
     text = filled.sentence.whole
     assert "; the longest part, " in text and "imports the script again" in text
-    assert "93 % explained" in text and "4.0 ms of it Loaderscope's own" in text
+    assert "93 % explained" in text and "4.00 ms of it Loaderscope's own" in text
 
 
 def test_of_every_setting_the_slowest_start_is_told_where_the_chosen_trial_starts_no_worker(filled, results):
@@ -228,14 +228,14 @@ def test_modules_lie_below_those_that_import_them_and_sort_by_seconds(filled):
     assert tree.topLevelItem(0).child(0).text(0) == "numpy"
     tree.sortByColumn(1, Qt.SortOrder.AscendingOrder)
     assert tree.topLevelItem(0).text(0) == "PIL"
-    assert "torch 1.20 s and PIL 0.10 s" in filled.sentence.whole
+    assert "torch 1.20 s and PIL 100 ms" in filled.sentence.whole
 
 
 def test_lines_of_the_script_show_their_text(filled):
     filled.show_view(IMPORTS, LINES)
     assert texts_of(filled.lines, 4) == ["import torch", "TABLE = build()"]
-    assert texts_of(filled.lines, 2) == ["0 s", "0.40 s"]
-    assert "9, with 0.40 s" in filled.sentence.whole
+    assert texts_of(filled.lines, 2) == ["0 s", "400 ms"]
+    assert "9, with 400 ms" in filled.sentence.whole
 
 
 # The experiment
@@ -288,8 +288,8 @@ def test_what_was_not_weighed_to_its_end_is_larger_and_keeps_its_remedy():
 
 
 def test_what_cannot_be_sent_is_all_that_is_said():
-    refused = SentPart("dataset", "dataset.file", "TextIOWrapper", 0, 0.0, None, "dataset.file is open, which cannot be sent to a worker")
-    assert sent_sentence([*SENT_PARTS, refused]) == "dataset.file is open, which cannot be sent to a worker."
+    refused = SentPart("dataset", "dataset.file", "TextIOWrapper", 0, 0.0, None, "dataset.file is open", refused=True)
+    assert sent_sentence([*SENT_PARTS, refused]) == "dataset.file is open."
 
 
 # Nothing to show
@@ -381,7 +381,7 @@ def test_a_report_has_all_that_the_session_tells_of_the_start(qapp, run, results
     assert all(not block.figure(500).image(1.0).isNull() for block in blocks if isinstance(block, Picture))
     sent, imports = (block for block in blocks if isinstance(block, Table))
     assert [row.cells[0] for row in sent.rows] == ["dataset.rows", "dataset.names", "collate_fn", "dataset.root"]
-    assert imports.rows[1].cells == ("numpy", "torch", "0.30 s", "0.30 s")
+    assert imports.rows[1].cells == ("numpy", "torch", "300 ms", "300 ms")
 
 
 def test_a_report_says_nothing_of_what_was_not_measured(run):

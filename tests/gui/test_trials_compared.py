@@ -245,7 +245,7 @@ def test_tables_say_which_of_two_trials_they_are_about_and_count_from_the_same_m
     qtbot.waitUntil(lambda: views.selection.note.text().startswith("Trial 2 (above). What is in sight: "))
     first, zero = views.timeline, views.timeline.scene.axis_zero
     first.measure(zero, zero + 50 * MS)
-    qtbot.waitUntil(lambda: "Measured range: 50.00 ms from 0 s." in views.selection.note.text())
+    qtbot.waitUntil(lambda: "Measured range: 50.0 ms from 0 s." in views.selection.note.text())
     qtbot.waitUntil(lambda: views.late_batches.note.text().startswith("Trial 2 (above). "))
     opened.comparison.close()
     qtbot.waitUntil(lambda: views.selection.note.text().startswith("Measured range: "))

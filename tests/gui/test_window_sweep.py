@@ -49,10 +49,10 @@ def attach(qtbot, window, path, workers=(0, 1)):
     window.open_path(str(path))
     qtbot.waitUntil(lambda: "sample:" in window.setup.target_panel.sample.text(), timeout=LONG_MS)
     panel = window.setup.sweep_panel
-    panel.workers.set_values(workers, workers)
-    panel.batch_size.set_values([4], [4])
-    panel.batch_size.edited.emit()
-    panel.start_method.set_values(["fork"], ["fork"])
+    panel.axes["num_workers"].set_values(workers, workers)
+    panel.axes["batch_size"].set_values([4], [4])
+    panel.axes["batch_size"].edited.emit()
+    panel.axes["start_method"].set_values(["fork"], ["fork"])
 
 
 def run_to_end(qtbot, window):

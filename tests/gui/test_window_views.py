@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdi
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.results import Finding, TrialResult
+from loaderscope.facts.text import rate_text
 from loaderscope.gui.commands import COMMANDS, matching
 from loaderscope.gui.panels.findings import findings_blocks
 from loaderscope.gui.panels.results import COLUMNS
@@ -22,7 +23,6 @@ from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.saving import Dialogs
 from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.words import rate_text
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
 from loaderscope.sweep.sink import LogLine
@@ -167,15 +167,15 @@ def test_everything_can_be_reached_with_tab_and_has_a_name(window):
 
 def test_tab_goes_through_the_window_as_it_is_read(window):
     panel = window.setup.sweep_panel
-    panel.workers.set_values([0, 1, 2, 8], [0, 8])  # new chips, made after everything else
+    panel.axes["num_workers"].set_values([0, 1, 2, 8], [0, 8])  # new chips, made after everything else
     order, widget = [], panel.consumer.nextInFocusChain()
     while widget is not panel.consumer:
         order.append(widget)
         widget = widget.nextInFocusChain()
     wanted = [
-        *(panel.workers.chip(value) for value in (0, 1, 2, 8)),
-        *(panel.batch_size.chip(value) for value in panel.batch_size.offered()),
-        panel.in_order.chip(True),
+        *(panel.axes["num_workers"].chip(value) for value in (0, 1, 2, 8)),
+        *(panel.axes["batch_size"].chip(value) for value in panel.axes["batch_size"].offered()),
+        panel.axes["in_order"].chip(True),
         panel.batches,
         panel.budget,
         panel.start,
@@ -415,7 +415,7 @@ def test_a_sample_of_names_has_a_line_for_each():
         "sample: dict with",
         "    image: float32 3×64×64",
         "    label: int",
-        "49 kB, read in 2.3 ms",
+        "49 kB, read in 2.30 ms",
     ]
 
 

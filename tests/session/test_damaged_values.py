@@ -12,18 +12,21 @@ from typing import Any
 
 import pytest
 from damaged_sessions import change_json, change_rows, damage
-from support_session import make_run, record
+from support_session import add_dense_spans, make_run, make_trial_trace, record
 
 from loaderscope.session.errors import SessionError
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.table import format_table
+from loaderscope.trace.sums import SHIFTS
 
 
 @pytest.fixture(scope="module")
 def good_bytes(tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("good") / "good.loaderscope"
     writer = SessionWriter(path)
-    record(writer, make_run(workers=(0, 1)))
+    traces = {0: make_trial_trace(0), 1: make_trial_trace(1)}
+    add_dense_spans(traces[0], 4000)
+    record(writer, make_run(workers=(0, 1)), traces)
     writer.set_marks(0, [(5, "here")])
     writer.close()
     return path.read_bytes()
@@ -45,7 +48,10 @@ def read_everything(path: pathlib.Path) -> None:
         for result in session.results:
             session.marks(result.id)
             session.row_count(result.id)
-            session.trace(result.id)
+            trace = session.trace(result.id)
+            for key in trace.tracks:
+                for shift in SHIFTS:
+                    session.sums(result.id, key, shift=shift, from_ns=trace.origin_ns or 0, until_ns=trace.end_ns)
 
 
 def change(path: pathlib.Path, query: str, *values: Any) -> None:
@@ -167,6 +173,12 @@ def test_a_row_out_of_its_range_is_refused(path, statement):
         ("span", "end_ns", 2**62),
         ("point", "time_ns", 2**63 - 1),
         ("series", "time_ns", -(2**63)),
+        ("sum", "bucket", -1),
+        ("sum", "bucket", 2**62),
+        ("sum", "busy_ns", -1),
+        ("sum", "busy_ns", 2**36 + 1),
+        ("sum", "begun", -1),
+        ("sum", "begun", 2**62),
         ("series", "value", float("inf")),
         ("series", "value", -1e308),
     ],

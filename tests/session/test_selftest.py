@@ -50,7 +50,7 @@ def test_the_page_fits_a_mail_and_names_the_limits(document):
     assert all(len(line) <= 80 for line in text.splitlines())
     imports = next(line for line in text.splitlines() if line.startswith("import script"))
     assert imports.split()[2:] == ["1000", "3000"]  # the fewest and the most workers
-    assert "5.0 of 20.0 GB" in text
+    assert "5 GB of 20 GB" in text
     assert "open files: no limit" in text
     assert "2 workers, fork: timeout" in text
 

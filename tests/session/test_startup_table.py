@@ -101,12 +101,12 @@ def test_another_run_has_no_experiment():
 def test_the_table_shows_costs_controls_remedies_and_break_even(experiment):
     text = format_table(build_document(*experiment), 100)
     lines = [line.split() for line in text.splitlines()]
-    assert ["spawn", "2", "2.0", "s", "2.0", "s", "100", "ms", "50", "ms"] in lines
-    assert ["bare", "interpreter", "30", "ms", "100", "%", "20", "ms"] in lines
+    assert ["spawn", "2", "2.00", "s", "2.00", "s", "100", "ms", "50.0", "ms"] in lines
+    assert ["bare", "interpreter", "30.0", "ms", "100", "%", "20.0", "ms"] in lines
     assert "import torch: This interpreter has no torch." in text
-    assert ["persistent", "2", "x", "spawn,", "3", "epochs", "4.1", "s", "4.1", "s", "agrees"] in lines
+    assert ["persistent", "2", "x", "spawn,", "3", "epochs", "4.10", "s", "4.10", "s", "agrees"] in lines
     assert "samples/s" not in text
-    assert "Under spawn 2 workers take 2.0 s to the first batch, of which 90 % is importing the script again" in text.replace("\n", " ")
+    assert "Under spawn 2 workers take 2.00 s to the first batch, of which 90 % is importing the script again" in text.replace("\n", " ")
 
 
 def test_no_line_is_wider_than_the_terminal(experiment):

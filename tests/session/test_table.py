@@ -88,7 +88,7 @@ def test_trials_that_went_wrong_are_told_with_their_reason():
     run = make_run(workers=(1, 2))
     failed = TrialResult(0, 0, "killed", run.plan[0].config, ErrorInfo("worker-died", "Worker 0 was killed by signal 9."))
     text = format_table(build_document(run, [failed]), 120)
-    assert "killed: workers 1" in text
+    assert "killed: 1 worker ·" in text
     assert "Worker 0 was killed by signal 9." in text
 
 

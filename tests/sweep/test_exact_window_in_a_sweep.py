@@ -6,8 +6,8 @@ from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.measured import window_start_ns
 from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.trial import TrialEnd
 from loaderscope.sweep.pool import may_be_kept
-from loaderscope.sweep.trial_run import TrialEnd
 
 SCRIPT = """
     import torch

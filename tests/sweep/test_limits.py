@@ -9,7 +9,6 @@ import psutil
 import pytest
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
-from loaderscope.agent.unpicklable import REFUSED
 from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.analysis.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.sweep import system, system_linux, system_windows
@@ -115,15 +114,13 @@ def test_tensors_of_the_dataset_need_shared_memory_where_workers_are_not_forked(
     tensor = SentPart("dataset", "dataset.x", "Tensor", 363, 1.1, 1e-5, None, shared_bytes=12 * MIB)
     cost, cramped = data_cost({"bytes": 1000}, [tensor]), dataclasses.replace(ROOMY, shared_memory_free_bytes=10 * MIB)
     reason = limit_reason(config(1, start_method="spawn"), cost, cramped)
-    assert reason.startswith("The dataset's tensors and the batches in flight need about 13 MB in /dev/shm, which has 10 MB free")
+    assert reason.startswith("The dataset's tensors and the batches in flight need about 12.7 MB in /dev/shm, which has 10.5 MB free")
     assert limit_reason(config(1, start_method="fork"), cost, cramped) is None
     assert limit_reason(config(1, start_method="spawn"), data_cost({"bytes": 1000}), cramped) is None
 
 
 def test_what_cannot_be_sent_is_told_before_the_sweep_where_workers_are_sent_anything():
-    refused = SentPart(
-        "dataset", "dataset.transform", "function", 0, 0.0, None, "dataset.transform is a lambda, which " + REFUSED + ": move it"
-    )
+    refused = SentPart("dataset", "dataset.transform", "function", 0, 0.0, None, "dataset.transform is a lambda", refused=True)
     unknown = SentPart("dataset", "dataset.items", "list", 0, 0.0, None, "It was not weighed: the time for that was over.")
     sent = [refused, unknown, refused]
     spawn, server = config(2, start_method="spawn"), config(1, start_method="forkserver")

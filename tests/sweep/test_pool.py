@@ -13,11 +13,11 @@ from running import CollectingSink, nothing_left_of, request, run_pool, write_sc
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.trial import TrialEnd
 from loaderscope.sweep import scratch
 from loaderscope.sweep.attachment import choose_target
 from loaderscope.sweep.inspect import inspect_script
 from loaderscope.sweep.pool import Pool, SweepError, may_be_kept
-from loaderscope.sweep.trial_run import TrialEnd
 
 WAITING = """
 import time

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding
+from loaderscope.facts.text import enumerated, share_text
 
 PASS_MARK = 0.90
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from loaderscope.agent.messages import Consumer, TrialConfig
-from loaderscope.analysis.configs import describe, matching
+from loaderscope.analysis.configs import matching
 from loaderscope.analysis.preloading import ForkServer
 from loaderscope.analysis.results import Recommendation, SentPart, SettingResult, TrialResult
+from loaderscope.facts.settings import setting_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Context:
 
     def name_of(self, config: TrialConfig) -> str:
         """The setting in words, with what tells it from the others of the run."""
-        return describe(config, [setting.config for setting in self.settings] or [trial.config for trial in self.trials])
+        return setting_text(config)
 
     def trials_of(self, setting: SettingResult) -> list[TrialResult]:
         """The trials of a setting that went well."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding
+from loaderscope.facts.text import share_text
 
 COLD = 0.20
 WARM = 0.05

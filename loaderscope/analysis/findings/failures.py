@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.results import Finding, TrialResult
+from loaderscope.facts.text import enumerated
 
 ADVICE = {
     "worker-died": "Its last words are in the log of the window, and in the error of the trial (show --json).",
@@ -46,21 +46,19 @@ DEATHS = (
 )
 """Signs in the message of a process that died or of a limit, and the remedy for it. The first that fits counts: one may stand in
 the text of another."""
-THROUGH_QUEUES = (
-    (
-        "from a worker to the main process",
+THROUGH_QUEUES = {
+    "batch": (
         "The workers' batches cannot be sent",
         "A worker pickles each batch, under every start method: return numbers, text, arrays and tensors without gradients. "
         "0 workers and the thread backend send nothing.",
     ),
-    (
-        "as an index of the sampler",
+    "indices": (
         "The workers cannot be given their indices",
         "The main process pickles the indices of each batch for a worker, under every start method: let the sampler give numbers or text. "
         "0 workers and the thread backend send nothing.",
     ),
-)
-"""Signs in the message of what is pickled while batches are made, not when workers start: the sign, the message, the advice."""
+}
+"""Message and advice for what is pickled while batches are made, not when workers start, by the error's route."""
 OTHER_ADVICE = "The traceback is in the log of the window, and in the error of the trial (show --json)."
 MESSAGES = {
     "worker-died": "A worker died",
@@ -77,9 +75,8 @@ def find(context: Context) -> list[Finding]:
     by_cause: dict[tuple[str, str], list[TrialResult]] = {}
     for trial in context.trials:
         if trial.status in ("failed", "timeout", "killed") and trial.error is not None:
-            kind, text = trial.error.kind, trial.error.message
-            told = _pickled_for_a_queue(kind, text)
-            by_cause.setdefault((kind, text if kind not in MESSAGES else "" if told is None else told[0]), []).append(trial)
+            kind = trial.error.kind
+            by_cause.setdefault((kind, trial.error.message if kind not in MESSAGES else trial.error.route or ""), []).append(trial)
     return [_about(context, kind, trials) for (kind, _), trials in by_cause.items()]
 
 
@@ -91,9 +88,8 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
     everywhere = len(trials) == sum(trial.status not in ("skipped", "cancelled") for trial in context.trials)
     where = "in every trial" if everywhere else f"with {shown}"
     title, advice = MESSAGES.get(kind), ADVICE.get(kind, OTHER_ADVICE)
-    told = _pickled_for_a_queue(kind, text)
-    if told is not None:
-        _, title, advice = told
+    route = trials[0].error.route if trials[0].error is not None else None
+    title, advice = THROUGH_QUEUES.get(route or "", (title, advice))
     if title is not None:
         message = f"{title} {where}: {text}"
     else:
@@ -108,8 +104,3 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
         evidence={"kind": kind, "statuses": sorted({trial.status for trial in trials})},
         advice=advice,
     )
-
-
-def _pickled_for_a_queue(kind: str, text: str) -> tuple[str, str, str] | None:
-    """The row of `THROUGH_QUEUES` that an error belongs to."""
-    return next((row for row in THROUGH_QUEUES if row[0] in text), None) if kind == "not-picklable" else None

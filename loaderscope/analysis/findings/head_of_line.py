@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.quantities import share_text
-from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import Finding, LateBatch, TrialResult
+from loaderscope.facts.text import duration_text, share_text
 
 MIN_HELD_UP_SHARE = 0.10
 
@@ -19,8 +18,8 @@ def find(context: Context) -> list[Finding]:
     worker = "" if late.worker is None else f" in worker {late.worker}"
     sample = ""
     if late.sample is not None and late.sample_s is not None:
-        sample = f"; sample {late.sample} alone took {duration(late.sample_s)}"
-    usual = f" instead of {duration(trial.signs.fetch_s)}" if trial.signs and trial.signs.fetch_s is not None else ""
+        sample = f"; sample {late.sample} alone took {duration_text(late.sample_s)}"
+    usual = f" instead of {duration_text(trial.signs.fetch_s)}" if trial.signs and trial.signs.fetch_s is not None else ""
     return [
         Finding(
             code="slow-sample",
@@ -29,7 +28,7 @@ def find(context: Context) -> list[Finding]:
             message=(
                 f"Slow samples hold up the line: with {context.name_of(trial.config)} the main process waits "
                 f"{share_text(_held_up(trial))} of the time for a late batch while later ones lie ready. "
-                f"Batch {late.batch} of epoch {late.epoch}{worker} took {duration(late.fetch_s)}{usual}{sample}."
+                f"Batch {late.batch} of epoch {late.epoch}{worker} took {duration_text(late.fetch_s)}{usual}{sample}."
             ),
             evidence={
                 "held_up_share": _held_up(trial),

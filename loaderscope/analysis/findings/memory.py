@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.quantities import bytes_text
 from loaderscope.analysis.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.text import bytes_text
 
 MIB = 1 << 20
 MIN_GROWTH_BYTES_PER_S = 2 * MIB

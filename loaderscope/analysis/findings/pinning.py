@@ -6,8 +6,8 @@ import dataclasses
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
-from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.text import share_text
 
 MIN_STEP_SHARE = 0.10
 MIN_SLOWDOWN = 1.10

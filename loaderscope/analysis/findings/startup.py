@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED
-from loaderscope.analysis.quantities import share_text
-from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import Culprit, Finding, SettingResult
+from loaderscope.facts.text import duration_text, enumerated, share_text
 
 MIN_FIRST_BATCH_S = 1.0
 MIN_TRAIN_PART = 0.05
@@ -35,14 +33,14 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     if first_batch_s < MIN_FIRST_BATCH_S or saved_s < MIN_TRAIN_PART * train_s:
         return None
     culprit = _culprit(context, setting)
-    ends = f" and ends with {duration(end_s)} until its workers are gone" if end_s >= MIN_END_S else ""
+    ends = f" and ends with {duration_text(end_s)} until its workers are gone" if end_s >= MIN_END_S else ""
     message = (
-        f"With {context.name_of(config)} every epoch begins with {duration(first_batch_s)} until its first batch{ends}, "
-        f"{duration(paid_s)} of {context.train_epochs} epochs ({share_text(min(1.0, paid_s / train_s))} of the training)."
+        f"With {context.name_of(config)} every epoch begins with {duration_text(first_batch_s)} until its first batch{ends}, "
+        f"{duration_text(paid_s)} of {context.train_epochs} epochs ({share_text(min(1.0, paid_s / train_s))} of the training)."
     )
     if culprit is not None:
         message += f" Most of it: {culprit.detail}."
-    advice = f"persistent_workers=True starts the workers once and saves about {duration(saved_s)}."
+    advice = f"persistent_workers=True starts the workers once and saves about {duration_text(saved_s)}."
     advice += _about_imports(context, setting)
     return Finding(
         code="start-up-every-epoch",
@@ -74,7 +72,7 @@ def _about_imports(context: Context, setting: SettingResult) -> str:
     if config.start_method == "forkserver" and found and not config.forkserver_preload:
         spared_s = sum(cost.total_s for cost, name in zip(heavy, names, strict=True) if name in found)
         how = f"Preloading {enumerated(found)} in the fork server (--forkserver-preload {','.join(found)})"
-        return f" {how} spares each start up to {duration(spared_s)} of imports."
+        return f" {how} spares each start up to {duration_text(spared_s)} of imports."
     if any(name != ALWAYS_IMPORTED for name in names):
         return " Imports that only the training needs can move from the top of the script to where they are used."
     return ""

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from loaderscope.analysis.culprit import EXPLAINS, TELLING_BYTES, dominating_part, own_code, own_code_s, weighed_s
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
-from loaderscope.analysis.quantities import bytes_text
-from loaderscope.analysis.recommend import duration
 from loaderscope.analysis.results import Finding, SentPart, SettingResult, Startup
+from loaderscope.facts.text import bytes_text, duration_text
 
 MIN_SENT_S = 0.3
 MIN_IMPORT_S = 1.0
@@ -47,13 +46,13 @@ def _large_pickle(context: Context, setting: SettingResult, startup: Startup) ->
     named = f"{part.attribute} (a {part.type_name}{size})"
     message = (
         f"With {context.name_of(setting.config)} each worker is sent {named}: "
-        f"{duration(max(pickles))} to pickle and {duration(unpickle_s)} to unpickle, for every worker."
+        f"{duration_text(max(pickles))} to pickle and {duration_text(unpickle_s)} to unpickle, for every worker."
     )
     if part.shared_bytes:
         message = (
             f"With {context.name_of(setting.config)} the {bytes_text(part.shared_bytes)} of {part.attribute} (a {part.type_name}) are "
             "moved into shared memory before the first worker starts; workers are sent a handle only. "
-            f"That takes {duration(max(pickles))}, once."
+            f"That takes {duration_text(max(pickles))}, once."
         )
     evidence = {"attribute": part.attribute, "type_name": part.type_name, "bytes": part.bytes, "seconds": seconds}
     return Finding("large-pickle", context.severity_of(setting), setting.trials, message, evidence, remedy(part))
@@ -66,8 +65,8 @@ def _code_in_unpickling(context: Context, setting: SettingResult, startup: Start
         return None
     code = own_code(context.sent)
     message = (
-        f"With {context.name_of(setting.config)} each worker takes {duration(seconds)} to unpickle what it is sent, "
-        f"{duration(own_s)} of that in code that runs then: {code}."
+        f"With {context.name_of(setting.config)} each worker takes {duration_text(seconds)} to unpickle what it is sent, "
+        f"{duration_text(own_s)} of that in code that runs then: {code}."
     )
     advice = "Do there only what is quick, and the rest in the worker when the first sample is asked for."
     return Finding("slow-unpickle", context.severity_of(setting), setting.trials, message, {"code": code, "seconds": own_s}, advice)
@@ -114,8 +113,8 @@ def _serial_starts(context: Context, setting: SettingResult, startup: Startup) -
         return None
     part = dominating_part(context.sent)
     message = (
-        f"With {context.name_of(setting.config)} the workers start one after another, {duration(sum(starts))} for {len(starts)} of them: "
-        "what each is sent does not fit into the pipe, so its start lasts until it has imported the script and reads."
+        f"With {context.name_of(setting.config)} the workers start one after another, {duration_text(sum(starts))} for {len(starts)} of "
+        "them: what each is sent does not fit into the pipe, so its start lasts until it has imported the script and reads."
     )
     advice = "Send less than the pipe holds (64 KiB on Linux), and workers start side by side." + (f" {remedy(part)}" if part else "")
     evidence = {"starts": len(starts), "seconds": sum(starts), "attribute": part.attribute if part else None}
@@ -129,7 +128,7 @@ def _expensive_line(context: Context, setting: SettingResult, startup: Startup) 
         return None
     message = (
         f"With {context.name_of(setting.config)} every worker runs the script's top level again, and line {line.line} of it, "
-        f"{line.text}, takes {duration(seconds)} there, imports not counted."
+        f"{line.text}, takes {duration_text(seconds)} there, imports not counted."
     )
     evidence = {"line": line.line, "text": line.text, "seconds": seconds}
     return Finding("expensive-top-level", context.severity_of(setting), setting.trials, message, evidence, LINE_REMEDY)
@@ -141,8 +140,8 @@ def _heavy_import(context: Context, setting: SettingResult, startup: Startup) ->
         return None
     root = branch[0]
     others = [cost for cost in startup.imports if cost.parent is None and cost is not root and cost.total_s >= 0.1]
-    also = "".join(f", {cost.name} {duration(cost.total_s)}" for cost in sorted(others, key=lambda cost: -cost.total_s)[:3])
-    named = f"{root.name} {duration(root.total_s)}{also}"
+    also = "".join(f", {cost.name} {duration_text(cost.total_s)}" for cost in sorted(others, key=lambda cost: -cost.total_s)[:3])
+    named = f"{root.name} {duration_text(root.total_s)}{also}"
     message = f"With {context.name_of(setting.config)} every worker imports what the script and its dataset need: {named}."
     advice = (
         f"Preload it in the fork server (--start-method forkserver --forkserver-preload {root.name}), where the system has one; "

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from loaderscope.analysis.configs import normalise
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
-from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding, SettingResult
+from loaderscope.facts.settings import normalise
+from loaderscope.facts.text import share_text
 
 FOUGHT_OVER = 0.80
 """The lock is fought over when a fetch has less than this part of the processor time that it has elsewhere."""

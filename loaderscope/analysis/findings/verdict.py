@@ -6,10 +6,9 @@ on it is the bottleneck.
 
 from __future__ import annotations
 
-from loaderscope.analysis.configs import enumerated
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.quantities import share_text
 from loaderscope.analysis.results import Finding, SettingResult
+from loaderscope.facts.text import enumerated, share_range_text, share_text
 
 COMPUTE_BOUND = 0.05
 INPUT_BOUND = 0.20
@@ -70,7 +69,7 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
         "partly-input-bound": "the input costs some time",
         "compute-bound": "the step is the bottleneck",
     }[code]
-    span = share_text(min(shares)) if len(shares) == 1 else f"{share_text(min(shares))} to {share_text(max(shares))}"
+    span = share_range_text(min(shares), max(shares))
     idle = "the GPU idles for want of data" if settings[0].data_stall_share is not None else "the main process waits for data"
     message = f"With {names} {what}: {idle} {span} of the time."
     trials = [trial for setting in settings for trial in setting.trials]

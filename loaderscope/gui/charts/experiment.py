@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
+from loaderscope.facts.text import duration_text, share_text
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -27,7 +28,6 @@ from loaderscope.gui.charts.legend import Entry, draw_legend, draw_lines_legend
 from loaderscope.gui.charts.series import line_styles
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.startup_words import batches_text, control_name, remedy_title, remedy_verdict, start_name
-from loaderscope.gui.words import duration_text, share_text
 
 EMPTY = 'Press "Why is start-up slow?" (F6): it tries the start methods with few batches\nand shows what each worker and each epoch costs.'
 UNMEASURED = "None of these settings has come to its end yet."

@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.analysis.memory import forecast_bytes
 from loaderscope.analysis.results import Estimate, Memory
+from loaderscope.facts.text import bytes_text
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -25,7 +26,6 @@ from loaderscope.gui.charts.drawing import (
 )
 from loaderscope.gui.charts.legend import Entry, draw_lines_legend
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import bytes_text
 from loaderscope.trace.model import Trace
 
 EMPTY = "Memory of the main process and of each worker over the trial.\nPSS counts shared pages by share, USS only a process's own pages."
@@ -117,8 +117,8 @@ def notes(data: MemoryData) -> list[tuple[str, str]]:
     if growth is None:
         found = [(", ".join(filter(None, ("growth: not available", memory.growth_reason))), GROWTH_TIP)]
     else:
-        steady = growth.ci95 is not None and growth.ci95[0] <= 0 <= growth.ci95[1]
-        kind = "no growth" if steady else KINDS_OF_GROWTH.get(memory.growth_kind or "", "growth")
+        unsure = growth.ci95 is not None and growth.ci95[0] <= 0 <= growth.ci95[1]
+        kind = "no sure growth" if unsure else KINDS_OF_GROWTH.get(memory.growth_kind or "", "growth")
         found = [(f"{kind}: {growth_text(growth)}", GROWTH_TIP)]
     measured = len(memory.workers)
     counts = [count for count in (2, 4, 8, 16, 32, 64, 128, 256) if count > measured][:3]

@@ -9,6 +9,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.analysis.results import Phase, Startup, TrialResult
+from loaderscope.facts.settings import BY_FIELD, setting_text, varying
+from loaderscope.facts.text import duration_text
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -23,7 +25,6 @@ from loaderscope.gui.charts.drawing import (
 )
 from loaderscope.gui.charts.legend import Entry, draw_legend, draw_legend_beside
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import duration_text, short_config_text
 
 EMPTY = "Where the time from iter(loader) to the first batch goes,\nphase by phase: process creation, imports, unpickling, first fetch."
 
@@ -91,7 +92,7 @@ class StartupData:
 def startup_data(results: Sequence[TrialResult]) -> StartupData:
     """A bar for each setting with start-up phases: main until its first worker starts, then that one, in the first epoch."""
     bars: dict[object, Bar] = {}
-    configs = [result.config for result in results]
+    leave_out = BY_FIELD.keys() - varying([result.config for result in results]) - {"num_workers"}
     for result in results:
         if result.status != "ok" or result.startup is None or not result.startup.phases or result.config in bars:
             continue
@@ -99,7 +100,7 @@ def startup_data(results: Sequence[TrialResult]) -> StartupData:
         shown = tuple(phase for phase in first if phase.process in ("main", "worker-0"))
         end_s = result.first_batch_s
         gaps = tuple(_gaps(shown, 0.0, end_s)) if end_s is not None else ()
-        label = short_config_text(result.config, configs)
+        label = setting_text(result.config, leave_out)
         bars[result.config] = Bar(label, shown, end_s, result.id, gaps, _shutdown_seconds(result.startup))
     return StartupData(tuple(bars.values()))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Recommendation, SettingResult
+from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying
+from loaderscope.facts.text import rate_text
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -26,7 +28,6 @@ from loaderscope.gui.charts.drawing import (
 from loaderscope.gui.charts.legend import Entry, draw_lines_legend
 from loaderscope.gui.charts.series import LineStyle, line_styles
 from loaderscope.gui.palette import Palette
-from loaderscope.gui.words import config_text, constant_axes, rate_text
 
 VALUE_TIP = (
     "Steady throughput in samples a second: without start-up, the first prefetched batches and the end of the epoch.\n"
@@ -71,14 +72,14 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
         else:
             groups.setdefault(dataclasses.replace(setting.config, num_workers=1), []).append(point)
     for config, point in alone:
-        fitting = [key for key in groups if key.batch_size == config.batch_size and key.pin_memory == config.pin_memory]
+        fitting = [key for key in groups if same_but("num_workers", key, config)]
         for key in fitting:
             groups[key].append(point)
         if not fitting:
             groups[config] = [point]
-    same = constant_axes(groups)
+    differing = varying(groups) - {"num_workers"}
     lines = tuple(
-        (_name(key, same), tuple(sorted(points, key=lambda point: point.workers)))
+        (_name(key, differing), tuple(sorted(points, key=lambda point: point.workers)))
         for key, points in sorted(groups.items(), key=lambda item: str(item[0]))
     )
     if recommendation is None:
@@ -91,16 +92,17 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
     return ThroughputData(lines, recommendation.config, label, recommendation.rule_of_thumb)
 
 
-def _name(config: TrialConfig, same: frozenset[str]) -> str:
-    plain = TrialConfig()
-    told = dataclasses.replace(config, **{name: getattr(plain, name) for name in same})
-    return config_text(told, frozenset({"num_workers"})) or "all settings"
+def _name(config: TrialConfig, differing: Collection[str]) -> str:
+    """What tells a line from the others, also where it is what goes without saying elsewhere."""
+    told = [setting for setting in SETTINGS if setting.field in differing and setting.of(config) is not None]
+    words = [setting.word(setting.of(config)) or f"{setting.label} {value_text(setting.of(config))}" for setting in told]
+    return " · ".join(words) or "all settings"
 
 
 def told_throughput(data: ThroughputData) -> str:
     """The chart in words."""
     points = {point.config: point for _, line in data.lines for point in line}
-    return "; ".join(f"{config_text(point.config)}: {rate_text(point.value)} samples/s" for point in points.values()) + "."
+    return "; ".join(f"{setting_text(point.config)}: {rate_text(point.value)} samples/s" for point in points.values()) + "."
 
 
 def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, palette: Palette) -> list[Hit]:
@@ -148,7 +150,7 @@ def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], style: Li
     for point in line:
         spot = frame.point(point.workers, point.value)
         painter.setPen(QPen(QColor(style.colour), 1.4))
-        text = f"{config_text(point.config)}\n{rate_text(point.value)} samples/s"
+        text = f"{setting_text(point.config)}\n{rate_text(point.value)} samples/s"
         if point.ci95 is not None:
             low, high = frame.y(point.ci95[0]), frame.y(point.ci95[1])
             painter.drawLine(QPointF(spot.x(), low), QPointF(spot.x(), high))

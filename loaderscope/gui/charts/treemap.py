@@ -9,10 +9,10 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 
 from loaderscope.analysis.results import SentPart
+from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.charts.drawing import Hit, draw_empty, elided
 from loaderscope.gui.charts.legend import Entry, draw_legend
 from loaderscope.gui.palette import Palette, text_on
-from loaderscope.gui.words import bytes_text, duration_text, share_text
 
 EMPTY = "What each worker is sent when it starts was not weighed in this run."
 NOTHING = "Nothing that each worker is sent weighs anything."

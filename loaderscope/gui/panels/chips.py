@@ -9,8 +9,8 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from loaderscope.facts.settings import value_text
 from loaderscope.gui.panels.flow_layout import FlowLayout
-from loaderscope.gui.words import value_text
 
 
 class AxisChips(QWidget):

@@ -9,9 +9,9 @@ from PySide6.QtCore import QUrl, Signal
 from PySide6.QtWidgets import QTextBrowser, QVBoxLayout, QWidget
 
 from loaderscope.analysis.results import Finding, Recommendation
+from loaderscope.facts.settings import setting_text
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.theme import current_palette
-from loaderscope.gui.words import config_text
 
 EMPTY = "What is wrong with the pipeline, and what to do about it, appears here as soon as a trial is done."
 NOTHING = "Nothing is wrong as far as these trials can tell."
@@ -76,7 +76,7 @@ def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation 
     """Recommendation and findings as paragraphs of simple HTML, for the panel and the report."""
     blocks = []
     if recommendation is not None:
-        name = f'<b style="color:{palette.good}">★ use {html.escape(config_text(recommendation.config))}</b>'
+        name = f'<b style="color:{palette.good}">★ use {html.escape(setting_text(recommendation.config))}</b>'
         blocks.append(f"{name}<br>{html.escape(recommendation.why)}")
     order = {"error": 0, "warning": 1, "info": 2}
     colours = {"error": palette.error, "warning": palette.warning, "info": palette.accent}

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHeaderView, QLabel, QStackedLayout, QVBoxLayout, 
 
 from loaderscope.analysis.late_batches import NO_WORKER, Cause
 from loaderscope.analysis.results import LateBatch
+from loaderscope.facts.text import MISSING, count_text, duration_text, share_text
 from loaderscope.gui.causes import MEANINGS, batches_text, cause_text, worker_text
 from loaderscope.gui.late_search import LateSearch, LateWaits
 from loaderscope.gui.panels.data_table import DataTable
@@ -18,7 +19,6 @@ from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
 from loaderscope.gui.timeline import query
 from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.gui.words import MISSING, count_text, duration_text, share_text
 from loaderscope.trace.model import batch_id
 
 SUMMED_UP = 10

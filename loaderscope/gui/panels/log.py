@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainT
 
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.said import Said, line_of, processes_text, what_was_said
-from loaderscope.gui.words import config_text, count_text
+from loaderscope.facts.settings import setting_text
+from loaderscope.facts.text import count_text
 from loaderscope.sweep.sink import LogLine
 
 LINES_KEPT = 20_000
@@ -129,7 +130,7 @@ class LogPanel(QWidget):
         for result in self._results:
             told = [_warning_text(row) for row in what_was_said([(result.id, result.warnings)])]
             wanted = [text for text in told if self.filter.text().lower() in text.lower()]
-            lines += [f"#{result.id}  {config_text(result.config)}", *(f"  {text}" for text in wanted)] if wanted else []
+            lines += [f"#{result.id}  {setting_text(result.config)}", *(f"  {text}" for text in wanted)] if wanted else []
         return lines
 
     def _refill(self) -> None:

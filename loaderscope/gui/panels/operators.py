@@ -7,9 +7,10 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from loaderscope.analysis.results import OperatorCost, TrialResult
+from loaderscope.facts.settings import setting_text
+from loaderscope.facts.text import count_text, duration_text, grouped_text, share_text
 from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
 from loaderscope.gui.panels.startup_tables import RowsTable
-from loaderscope.gui.words import config_text, count_text, duration_text, grouped_text, share_text
 
 PROFILED_STEPS = 20
 """Length of the window that the button asks for."""
@@ -101,7 +102,7 @@ class OperatorsPanel(QWidget):
         if not window.steps:
             self.note.setText(_sentence(window.reason or "no exact window"))
         else:
-            parts = [f"{count_text(window.steps, 'step')} with {config_text(result.config)}, profiled in {duration_text(window.seconds)}"]
+            parts = [f"{count_text(window.steps, 'step')} with {setting_text(result.config)}, profiled in {duration_text(window.seconds)}"]
             parts.append(_busy_text(result) if window.busy_share is not None else window.reason or "no busy share")
             self.note.setText(_sentence("; ".join(parts)))
         has_device = any(operator.self_device_s for operator in window.operators)

@@ -13,39 +13,54 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.accelerator import PASS_MARK
 from loaderscope.analysis.results import Recommendation
+from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text
+from loaderscope.facts.text import MISSING, bytes_text, duration_text, rate_text, share_text
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.theme import current_palette
-from loaderscope.gui.words import (
-    AXIS_LABELS,
-    MISSING,
-    STATUS_TEXTS,
-    bytes_text,
-    config_text,
-    duration_text,
-    rate_text,
-    share_text,
-    value_text,
-)
+from loaderscope.gui.words import STATUS_TEXTS
 
 Index = QModelIndex | QPersistentModelIndex
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One column: what it sorts by (a Python scalar or None), how it reads, and what its title means."""
+    """One column: what it sorts by (a Python scalar or None), how it reads, and what its title means.
+
+    Attributes:
+        setting: the row of the table of settings that it shows; None for a figure.
+    """
 
     title: str
     tip: str
     value: Callable[[SettingRow], Any]
     text: Callable[[SettingRow], str]
     numeric: bool = True
+    setting: Setting | None = None
 
 
-def _axis(name: str, tip: str) -> Column:
-    return Column(
-        AXIS_LABELS[name], tip, lambda row: getattr(row.config, name), lambda row: value_text(getattr(row.config, name)), numeric=False
-    )
+def _of_setting(setting: Setting) -> Column:
+    remark, meaning = _REMARKS.get(setting.field, (_no_remark, ""))
+
+    def text(row: SettingRow) -> str:
+        return value_text(setting.of(row.config)) + remark(row)
+
+    def value(row: SettingRow) -> Any:
+        found = setting.of(row.config)
+        return f"{found}{remark(row)}" if remark(row) else found
+
+    return Column(setting.label, setting.tip + meaning, value, text, numeric=False, setting=setting)
+
+
+def _no_remark(_row: SettingRow) -> str:
+    return ""
+
+
+_REMARKS: dict[str, tuple[Callable[[SettingRow], str], str]] = {
+    "start_method": (lambda row: " +" if row.config.forkserver_preload else "", "; +: the fork server has preloaded modules"),
+    "backend": (lambda row: " ≠" if row.incomparable else "", "; ≠: its batches are not those of the other backend"),
+}
+"""What stands behind a value in the column of a setting, and what it means."""
 
 
 def _measured(name: str, title: str, tip: str, text: Callable[[float | None], str]) -> Column:
@@ -91,26 +106,7 @@ COLUMNS: tuple[Column, ...] = (
         lambda row: STATUS_TEXTS.get(row.status, row.status),
         False,
     ),
-    _axis("num_workers", "num_workers: workers of the loader"),
-    _axis("batch_size", "Samples in a batch"),
-    _axis("prefetch_factor", "prefetch_factor: batches each worker may have ready or in work"),
-    Column(
-        AXIS_LABELS["start_method"],
-        "How worker processes are made: fork, spawn or forkserver; +: the fork server has preloaded modules",
-        lambda row: None if row.config.start_method is None else row.config.start_method + (" +" if row.config.forkserver_preload else ""),
-        lambda row: value_text(row.config.start_method) + (" +" if row.config.forkserver_preload else ""),
-        numeric=False,
-    ),
-    Column(
-        AXIS_LABELS["backend"],
-        "What the workers are: processes, or threads of the main process; ≠: its batches are not those of the other backend",
-        lambda row: row.config.backend,
-        lambda row: value_text(row.config.backend) + (" ≠" if row.incomparable else ""),
-        numeric=False,
-    ),
-    _axis("persistent_workers", "persistent_workers: workers live on between epochs"),
-    _axis("pin_memory", "pin_memory: batches in page-locked memory for faster copies to a GPU"),
-    _axis("in_order", "in_order: batches handed out in the sampler's order"),
+    *(_of_setting(setting) for setting in SETTINGS),
     Column("samples/s", "Steady throughput, without start-up and the end of the epoch", _rate, lambda row: rate_text(_rate(row))),
     Column("± 95 %", "Half of the 95 % interval of the throughput; needs six blocks of batches", _half_width, _half_width_text),
     Column(
@@ -153,7 +149,6 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-ALWAYS_SHOWN_AXES = {"workers", "batch", "start"}
 _WHERE_MEASURED = {"accel.", "GPU busy", "GPU stall", "GPU other", "J/1000"}
 
 
@@ -162,8 +157,8 @@ def visible_columns(rows: list[SettingRow]) -> set[int]:
     shown = set()
     for index, column in enumerate(COLUMNS):
         values = {column.value(row) for row in rows}
-        if column.title in AXIS_LABELS.values():
-            wanted = column.title in ALWAYS_SHOWN_AXES or len(values - {None}) > 1
+        if column.setting is not None:
+            wanted = column.setting.always_a_column or len(values - {None}) > 1
         elif column.title == "status":
             wanted = not values <= {"ok"}
         elif column.title in _WHERE_MEASURED:
@@ -269,7 +264,7 @@ class ResultsModel(QAbstractTableModel):
         return None
 
     def _tip(self, row: SettingRow) -> str:
-        lines = [config_text(row.config)]
+        lines = [setting_text(row.config)]
         if row.config == self._best:
             lines.append("★ recommended")
         elif row.config in self._ties:

@@ -11,14 +11,13 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from loaderscope.facts.text import duration_ns_text, grouped_text, share_text
 from loaderscope.gui.latest import Latest
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.fair_columns import FairColumns
-from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.statistics import RangeSurvey, StateStatistics, survey
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.gui.words import grouped_text
 
 AT_ONCE = 30_000
 """So many spans are looked at without another thread: a few milliseconds."""
@@ -46,7 +45,7 @@ class _Column:
 
 
 def _duration(title: str, tip: str, nanoseconds: Callable[[StateStatistics], float]) -> _Column:
-    return _Column(title, tip, lambda row: nanoseconds(row) / 1e9, lambda value: axis.duration(value * 1e9), "s")
+    return _Column(title, tip, lambda row: nanoseconds(row) / 1e9, lambda value: duration_ns_text(value * 1e9), "s")
 
 
 COLUMNS = (
@@ -54,7 +53,7 @@ COLUMNS = (
     _Column("state", "What it did", lambda row: row.filled.word),
     _Column("count", "Spans that touch the range", lambda row: row.count, grouped_text),
     _duration("total", "Time that they fill of the range", lambda row: row.filled.total_ns),
-    _Column("share", "Part of the range that they fill", lambda row: row.filled.share, axis.share, "0 to 1"),
+    _Column("share", "Part of the range that they fill", lambda row: row.filled.share, share_text, "0 to 1"),
     _duration("mean", "Mean duration of whole spans, also where they reach over an edge", lambda row: row.mean_ns),
     _duration("p95", "95 % of the spans are shorter than this", lambda row: row.p95_ns),
     _duration("longest", "Duration of the longest span; click or Enter goes there", lambda row: row.longest.duration_ns),
@@ -222,7 +221,7 @@ class SelectionPanel(QWidget):
             self.note.setText("Drag over the timeline to measure a range of it.")
             return
         begin_ns = shown.start_ns - scene.origin_ns - (scene.axis_zero or 0.0)
-        times = f"{axis.duration(shown.duration_ns)} from {axis.duration(begin_ns)}"
+        times = f"{duration_ns_text(shown.duration_ns)} from {duration_ns_text(begin_ns)}"
         if is_measured:
             self.note.setText(f"{named(scene)}Measured range: {times}. Enter in the timeline zooms into it, Esc clears it.")
         else:

@@ -10,9 +10,9 @@ from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from loaderscope.facts.text import MISSING, count_text, duration_ns_text, grouped_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.fair_columns import FairColumns
-from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.aligned import named
 from loaderscope.gui.timeline.cards import state_word
 from loaderscope.gui.timeline.listing import MOST_ROWS, Listing, list_spans
@@ -20,7 +20,6 @@ from loaderscope.gui.timeline.lod import Ints
 from loaderscope.gui.timeline.query import SpanRef, samples_of
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.gui.words import MISSING, count_text, grouped_text
 from loaderscope.trace.model import epoch_and_batch
 
 _LEAST_MS = 250
@@ -108,7 +107,7 @@ class SpansModel(QAbstractTableModel):
         value = self._value(index.row(), index.column())
         if value is None:
             return MISSING
-        return axis.duration(value * 1e9) if index.column() in (START, DURATION, CPU) else str(value)
+        return duration_ns_text(value * 1e9) if index.column() in (START, DURATION, CPU) else str(value)
 
     def _value(self, row: int, column: int) -> Any:
         """A Python scalar; seconds for times; None where there is none."""

@@ -10,10 +10,10 @@ from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTreeWidget, QTreeWidgetItem
 
 from loaderscope.analysis.results import ImportCost, LineCost, SentPart
+from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
 from loaderscope.gui.theme import current_palette
-from loaderscope.gui.words import bytes_text, duration_text, share_text
 
 SECONDS_ROLE = int(Qt.ItemDataRole.UserRole)
 WIDE_PX = 140

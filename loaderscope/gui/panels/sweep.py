@@ -22,15 +22,18 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.settings import BY_FIELD, SETTINGS
+from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.headings import heading
-from loaderscope.gui.panels.sweep_tips import PCIE_TIP, SIMULATED_TIPS, TIPS
-from loaderscope.gui.words import bytes_text, count_text, rough_duration_text
-from loaderscope.sweep.options import BACKENDS
+from loaderscope.gui.panels.sweep_tips import PCIE_TIP, SIMULATED_TIPS
 from loaderscope.sweep.request import Axes, Request
-from loaderscope.sweep.space import default_workers
+from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 from loaderscope.sweep.system import usable_cpus
+
+KEPT_BY_THE_EXPERIMENT = ("batch_size", "prefetch_factor", "pin_memory", "in_order")
+"""Fields of settings that the start-up experiment does not vary itself."""
 
 BUDGETS = (
     ("No time limit", None),
@@ -69,47 +72,29 @@ class SweepPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.workers = AxisChips("workers", TIPS["workers"], (0, 256))
-        self.batch_size = AxisChips("batch size", TIPS["batch size"], (1, 1_000_000))
-        self.prefetch = AxisChips("prefetch", TIPS["prefetch"], (1, 1024))
-        self.start_method = AxisChips("start method", TIPS["start method"])
-        self.backend = AxisChips("backend", TIPS["backend"])
-        self.pin_memory = AxisChips("pin memory", TIPS["pin memory"])
-        self.persistent = AxisChips("persistent", TIPS["persistent"])
-        self.in_order = AxisChips("in order", TIPS["in order"])
-        self._axes = (
-            self.workers,
-            self.batch_size,
-            self.prefetch,
-            self.start_method,
-            self.backend,
-            self.pin_memory,
-            self.persistent,
-            self.in_order,
-        )
+        self.axes = {setting.field: AxisChips(setting.label, setting.tip, setting.limits) for setting in SETTINGS}
         self._build()
         self.footer = self._build_footer()
         self.expected_s: float | None = None  # what the sweep will take as it is set now
         self.expected_startup_s: float | None = None  # ... and the start-up experiment
         self._quiet = True
-        defaults = default_workers(usable_cpus())
-        self.workers.set_values([*defaults, max(defaults[-1] * 2, 1)], defaults)
-        self.batch_size.set_values([16, 32, 64], [32])
-        self.prefetch.set_values([2, 4, 8], [2])
-        methods = multiprocessing.get_all_start_methods()
-        self.start_method.set_values(methods, [multiprocessing.get_start_method(allow_none=True) or methods[0]])
-        self.backend.set_values(BACKENDS, ["process"])
-        self.pin_memory.set_values([False, True], [False])
-        self.persistent.set_values([False, True], [False])
-        self.in_order.set_values([True, False], [True])
+        workers, methods = default_workers(usable_cpus()), multiprocessing.get_all_start_methods()
+        decided_here: dict[str, tuple[Sequence[object], Sequence[object]]] = {
+            "num_workers": ([*workers, max(workers[-1] * 2, 1)], workers),
+            "batch_size": (BY_FIELD["batch_size"].offered, [DEFAULT_BATCH_SIZE]),
+            "start_method": (methods, [multiprocessing.get_start_method(allow_none=True) or methods[0]]),
+        }
+        for setting in SETTINGS:
+            offered, chosen = decided_here.get(setting.field) or (setting.offered, setting.default or ())
+            self.axes[setting.field].set_values(offered, chosen)
         self.set_consumers(False, False)
         self._own_batch_size = True
         self._quiet = False
-        for axis in self._axes:
+        for axis in self.axes.values():
             axis.changed.connect(self._report)
             axis.changed.connect(self._order_keyboard)
         self._order_keyboard()
-        self.batch_size.edited.connect(self._keep_batch_size)
+        self.axes["batch_size"].edited.connect(self._keep_batch_size)
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
@@ -139,7 +124,7 @@ class SweepPanel(QWidget):
         layout.addLayout(line)
         layout.addSpacing(4)
         layout.addWidget(heading("Sweep"))
-        for axis in self._axes:
+        for axis in self.axes.values():
             layout.addWidget(axis)
         layout.addSpacing(4)
         layout.addWidget(heading("Each trial"))
@@ -221,7 +206,7 @@ class SweepPanel(QWidget):
 
     def _order_keyboard(self) -> None:
         """Tab goes through the panel as it is read; chips that came later would otherwise be last of the whole window."""
-        chips = [widget for axis in self._axes for widget in axis.focus_order()]
+        chips = [widget for axis in self.axes.values() for widget in axis.focus_order()]
         sizes = (self.batches, self.epochs, self.repeats, self.train_epochs)
         for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.pcie)):
             QWidget.setTabOrder(first, second)
@@ -258,17 +243,17 @@ class SweepPanel(QWidget):
     def set_environment(self, start_methods: Sequence[str], default: str | None, has_gpu: bool) -> None:
         """Offers the start methods that the chosen interpreter has."""
         if start_methods:
-            chosen = [method for method in self.start_method.values() if method in start_methods]
-            self.start_method.set_values(start_methods, chosen or [default or start_methods[0]])
+            chosen = [method for method in self.axes["start_method"].values() if method in start_methods]
+            self.axes["start_method"].set_values(start_methods, chosen or [default or start_methods[0]])
         self.pcie.setVisible(has_gpu)
-        self.pin_memory.set_unavailable("" if has_gpu else "off: there is no GPU to pin memory for")
+        self.axes["pin_memory"].set_unavailable("" if has_gpu else "off: there is no GPU to pin memory for")
 
     def set_current(self, current: TrialConfig | None, own_batches: bool = False) -> None:
         """Shows the loader's own batch size unless the user chose another; `own_batches`: the loader makes its batches itself."""
-        self.batch_size.set_unavailable("fixed: the loader makes its batches itself" if own_batches else "")
+        self.axes["batch_size"].set_unavailable("fixed: the loader makes its batches itself" if own_batches else "")
         size = current.batch_size if current is not None and current.batch_size else 32
         if self._own_batch_size:
-            self.batch_size.set_values(sorted({max(1, size // 2), size, size * 2}), [size])
+            self.axes["batch_size"].set_values(sorted({max(1, size // 2), size, size * 2}), [size])
 
     def consumer_choice(self) -> Consumer:
         """Who takes the batches."""
@@ -277,19 +262,12 @@ class SweepPanel(QWidget):
 
     def apply_to(self, request: Request) -> Request:
         """The request with everything this panel decides."""
-        axes = Axes(
-            num_workers=self.workers.values(),
-            batch_size=None if self._own_batch_size or not self.batch_size.available else self.batch_size.values(),
-            prefetch_factor=self.prefetch.values(),
-            pin_memory=self.pin_memory.values() if self.pin_memory.available else (False,),
-            persistent_workers=self.persistent.values(),
-            start_method=self.start_method.values(),
-            in_order=self.in_order.values(),
-            backend=self.backend.values(),
-        )
+        chosen = {field: chips.values() if chips.available else None for field, chips in self.axes.items()}
+        if self._own_batch_size:
+            chosen["batch_size"] = None
         return dataclasses.replace(
             request,
-            axes=axes,
+            axes=Axes.of(chosen),
             consumer=self.consumer_choice(),
             batches=self.batches.value() or None,
             epochs=self.epochs.value(),
@@ -302,16 +280,11 @@ class SweepPanel(QWidget):
     def startup_request(self, request: Request) -> Request:
         """The request as a start-up experiment: what it varies itself is left to it, of the rest the first chosen value counts."""
         chosen = self.apply_to(request).axes
-        axes = Axes(
-            batch_size=chosen.batch_size[:1] if chosen.batch_size is not None else None,
-            prefetch_factor=chosen.prefetch_factor[:1],
-            pin_memory=chosen.pin_memory[:1],
-            in_order=chosen.in_order[:1],
-        )
+        first = {field: (getattr(chosen, field) or ())[:1] for field in KEPT_BY_THE_EXPERIMENT}
         plain = Request(request.script)
         return dataclasses.replace(
             request,
-            axes=axes,
+            axes=Axes.of(first),
             consumer=None,
             device=None,
             batches=plain.batches,
@@ -325,20 +298,11 @@ class SweepPanel(QWidget):
     def show_request(self, request: Request) -> None:
         """Takes the values of a request, as those of an opened session."""
         self._quiet = True
-        axes = request.axes
-        for chips, chosen in (
-            (self.workers, axes.num_workers),
-            (self.batch_size, axes.batch_size),
-            (self.prefetch, axes.prefetch_factor),
-            (self.start_method, axes.start_method),
-            (self.pin_memory, axes.pin_memory),
-            (self.persistent, axes.persistent_workers),
-            (self.in_order, axes.in_order),
-            (self.backend, axes.backend),
-        ):
+        for field, chips in self.axes.items():
+            chosen = getattr(request.axes, field)
             if chosen:
                 chips.set_values(chips.offered(), list(chosen))
-        self._own_batch_size = axes.batch_size is None
+        self._own_batch_size = request.axes.batch_size is None
         if request.consumer is not None:
             if request.consumer.kind == "script" and self.consumer.findData("script") < 0:
                 self.set_consumers(True, False)

@@ -12,8 +12,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.choice import Choice
-from loaderscope.gui.words import bytes_text, duration_text, target_text
+from loaderscope.gui.words import target_text
 
 MOST_NAMES = 8
 HINT = "Drop a Python script here, or choose one. It is not edited: Loaderscope finds the datasets and loaders in it."

@@ -10,6 +10,8 @@ from pathlib import Path
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.settings import SETTINGS, setting_text, value_text
+from loaderscope.facts.text import bytes_text, count_text
 from loaderscope.gui.charts.figure import chart_figure
 from loaderscope.gui.charts.memory import memory_data, paint_memory, told_memory
 from loaderscope.gui.charts.throughput import paint_throughput, throughput_data, told_throughput
@@ -22,7 +24,7 @@ from loaderscope.gui.report.pictures import timeline_pictures
 from loaderscope.gui.report.said import said_blocks
 from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
-from loaderscope.gui.words import AXIS_LABELS, bytes_text, config_text, consumer_text, count_text, value_text
+from loaderscope.gui.words import consumer_text
 from loaderscope.session.file import SessionFile
 from loaderscope.session.verdict import Verdict, current_setting, judge
 from loaderscope.sweep.sink import Run
@@ -107,7 +109,7 @@ def _charts(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | Non
         )
     memory = memory_data(trace, shown.memory if shown is not None else None)
     if memory.lines and shown is not None:
-        caption = f"Memory of each process, trial {shown.id} · {config_text(shown.config)}"
+        caption = f"Memory of each process, trial {shown.id} · {setting_text(shown.config)}"
         told = told_memory(memory)
         pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), told, is_half=True))
     return tuple(pictures)
@@ -120,9 +122,9 @@ def _chart_size(width: int) -> tuple[int, int]:
 def _facts(run: Run, results: Sequence[TrialResult]) -> Facts:
     request, environment, target = run.request, run.environment, run.target
     axes = [
-        f"{AXIS_LABELS[name]} {', '.join(value_text(value) for value in values)}"
-        for name, values in dataclasses.asdict(request.axes).items()
-        if values and name in AXIS_LABELS
+        f"{setting.label} {', '.join(value_text(value) for value in values)}"
+        for setting in SETTINGS
+        if (values := getattr(request.axes, setting.field))
     ]
     batches = "all" if request.batches is None else request.batches
     current = current_setting(run)
@@ -136,7 +138,7 @@ def _facts(run: Run, results: Sequence[TrialResult]) -> Facts:
         ("axes", "; ".join(axes)),
         ("each trial", f"{batches} batches, {count_text(request.epochs, 'epoch')}, measured {count_text(request.repeats, 'time')}"),
         ("not run", f"{count_text(not_run, 'trial')} of {len(run.plan)}: the sweep ended before" if not_run > 0 else ""),
-        ("your setting", config_text(current) if current is not None else ""),
+        ("your setting", setting_text(current) if current is not None else ""),
         ("training assumed", count_text(request.train_epochs, "epoch")),
         ("platform", environment.get("platform")),
         ("processors", f"{environment.get('usable_cpus')} usable of {environment.get('cpu_count')}"),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.said import Said, others_text, processes_text, trials_text, what_was_said
+from loaderscope.facts.text import count_text
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.report.blocks import Words
-from loaderscope.gui.words import count_text
 
 MOST_TEXTS = 60
 

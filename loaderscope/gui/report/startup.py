@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from loaderscope.analysis.results import ImportCost, TrialResult
 from loaderscope.analysis.startup_experiment import StartupExperiment
+from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui import startup_words
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData, height_px
 from loaderscope.gui.charts.figure import chart_figure
@@ -17,7 +18,6 @@ from loaderscope.gui.charts.startup import paint_startup, startup_data, told_sta
 from loaderscope.gui.charts.treemap import paint_sent, sent_data
 from loaderscope.gui.figures import Figure
 from loaderscope.gui.report.blocks import Block, Listing, Picture, Table, TableRow, Words
-from loaderscope.gui.words import bytes_text, duration_text, share_text
 from loaderscope.session.startup_table import format_experiment
 from loaderscope.sweep.sink import Run
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 
-from loaderscope.analysis.quantities import bytes_text
+from loaderscope.facts.text import bytes_text
 
 UNITS = (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9))
 _THIN = "\u2009"
@@ -68,30 +68,6 @@ def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) ->
         if number % parts and span / small < width_px / 5
     )
     return Ticks(tuple(major), minor, base)
-
-
-def duration(nanoseconds: float) -> str:
-    """A duration in words with three or four digits, e.g. `262.4 ms`."""
-    size = abs(nanoseconds)
-    if not size:
-        return "0 s"
-    if size >= 600e9:
-        minutes, seconds = divmod(round(size / 1e9), 60)
-        return f"{'-' if nanoseconds < 0 else ''}{minutes} min {seconds:02d} s"
-    name, unit = _unit(size)
-    value = nanoseconds / unit
-    if name == "ns":
-        return f"{value:.0f} ns"
-    return f"{value:.{2 if abs(value) < 100 else 1}f} {name}"
-
-
-def share(value: float) -> str:
-    """A share in per cent without decimals, but never rounded to 0 or 100 unless it is."""
-    if 0 < value < 0.005:
-        return "<1 %"
-    if 0.995 <= value < 0.9995:
-        return ">99 %"
-    return f"{value * 100:.0f} %"
 
 
 def quantity(value: float, unit: str) -> str:

@@ -11,6 +11,7 @@ from loaderscope.analysis import late_batches
 from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
 from loaderscope.analysis.measured import window_start_ns
+from loaderscope.facts.text import duration_ns_text, grouped_text
 from loaderscope.gui.causes import cause_text
 from loaderscope.gui.timeline import axis
 from loaderscope.gui.timeline.lod import Ints
@@ -26,7 +27,6 @@ from loaderscope.gui.timeline.query import (
 )
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import word
-from loaderscope.gui.words import grouped_text
 from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, epoch_and_batch
 
 Line = tuple[str, str, str, bool]
@@ -61,7 +61,7 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     parts += [label if info is None or info.kind != "flight" else "in flight", state_word(scene, span)]
     median = _median(scene, span)
     name = "ready for" if span.state == WAITING_FOR_EARLIER else "duration"
-    lines = [(name, axis.duration(span.duration_ns), f"median {axis.duration(median)}" if median else "", False)]
+    lines = [(name, duration_ns_text(span.duration_ns), f"median {duration_ns_text(median)}" if median else "", False)]
     lines += _fetch_lines(scene, span)
     lines += _sample_lines(scene, next((other for other in (span, *in_batch) if other.state == State.FETCH), None))
     lines += _size_lines(scene, span)
@@ -74,7 +74,7 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     if span.state == WAITING_FOR_EARLIER:
         lines += _ready_span_lines(scene, span)
     zero, remark = (scene.axis_zero, "since the first batch") if scene.axis_zero is not None else (0.0, "")
-    lines.append(("starts at", axis.duration(span.start_ns - scene.origin_ns - zero), remark, False))
+    lines.append(("starts at", duration_ns_text(span.start_ns - scene.origin_ns - zero), remark, False))
     return Card(" · ".join(parts), tuple(lines))
 
 
@@ -106,7 +106,7 @@ def _fetch_lines(scene: Scene, span: SpanRef) -> list[Line]:
     lines = []
     if span.value >= 0 and span.duration_ns:
         waits = span.value < _WAITING_CPU_SHARE * span.duration_ns
-        lines.append(("CPU time", axis.duration(span.value), "→ waiting, not computing" if waits else "", False))
+        lines.append(("CPU time", duration_ns_text(span.value), "→ waiting, not computing" if waits else "", False))
     slowest = late_batches.slowest_sample(scene.trace, span.lane, span.start_ns, span.end_ns)
     if slowest:
         lines.append(_sample_line(slowest))
@@ -125,7 +125,7 @@ def _held_up_lines(scene: Scene, span: SpanRef) -> list[Line]:
     waited_ns = int(explain_wait(scene, wait).charged_ns[0, cause])
     if not waited_ns:
         return []
-    return [("main waited", f"{axis.duration(waited_ns)} for it", "", True), *_ready_lines(scene, wait, "ready, but after it in order")]
+    return [("main waited", f"{duration_ns_text(waited_ns)} for it", "", True), *_ready_lines(scene, wait, "ready, but after it in order")]
 
 
 def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[Line]:
@@ -144,12 +144,12 @@ def _wait_lines(scene: Scene, wait: SpanRef) -> list[Line]:
     charged_ns = int(explained.charged_ns[0, cause])
     if not charged_ns:
         return []
-    lines = [("waited for", cause_text(worker, cause, axis.duration(charged_ns)), "", False)]
+    lines = [("waited for", cause_text(worker, cause, duration_ns_text(charged_ns)), "", False)]
     fetch = int(explained.fetch_start_ns[0]), int(explained.fetch_end_ns[0])
     if cause == Cause.FETCH and (slowest := late_batches.slowest_sample(scene.trace, late_batches.lane_of(worker), *fetch)):
         lines.append(_sample_line(slowest))
     held_ns = int(explained.held_up_ns[0])
-    return lines + (_ready_lines(scene, wait, f"ready for up to {axis.duration(held_ns)}") if held_ns else [])
+    return lines + (_ready_lines(scene, wait, f"ready for up to {duration_ns_text(held_ns)}") if held_ns else [])
 
 
 def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
@@ -168,13 +168,13 @@ def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
         return []
     explained = explain_wait(scene, longest[1])
     cause = Cause(explained.cause[0])
-    why = cause_text(int(explained.worker[0]), cause, axis.duration(int(explained.charged_ns[0, cause])))
+    why = cause_text(int(explained.worker[0]), cause, duration_ns_text(int(explained.charged_ns[0, cause])))
     return [("waits for", f"batch {epoch_and_batch(longest[1].batch)[1]}", why, True)]
 
 
 def _sample_line(slowest: tuple[int | None, int]) -> Line:
     sample, took_ns = slowest
-    return ("slowest sample", f"index {sample}" if sample is not None else "not a number", axis.duration(took_ns), False)
+    return ("slowest sample", f"index {sample}" if sample is not None else "not a number", duration_ns_text(took_ns), False)
 
 
 def _device_lines(scene: Scene, span: SpanRef) -> list[Line]:
@@ -185,7 +185,7 @@ def _device_lines(scene: Scene, span: SpanRef) -> list[Line]:
         return []
     lines: list[Line] = [("busy", "at most", "between two events: gaps between its kernels count as busy", False)]
     error_s = clock_error_s(scene.trace)
-    return lines + ([("clock", f"± {axis.duration(error_s * 1e9)}", "from the device's clock to the host's", False)] if error_s else [])
+    return lines + ([("clock", f"± {duration_ns_text(error_s * 1e9)}", "from the device's clock to the host's", False)] if error_s else [])
 
 
 _AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, State.DEVICE_TRANSFER, State.DEVICE_STEP, READY))
@@ -194,7 +194,7 @@ _AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, State.DEVICE_TRANSFER, S
 def _waited_lines(in_batch: list[SpanRef], span: SpanRef) -> list[Line]:
     """How long main waited for the batch that it works on here."""
     wait = next((other for other in in_batch if other.state == State.WAIT), None)
-    return [("main waited", axis.duration(wait.duration_ns), "for this batch", False)] if wait is not None else []
+    return [("main waited", duration_ns_text(wait.duration_ns), "for this batch", False)] if wait is not None else []
 
 
 def _sample_lines(scene: Scene, fetch: SpanRef | None) -> list[Line]:
@@ -221,7 +221,7 @@ def _size_lines(scene: Scene, span: SpanRef) -> list[Line]:
         until = dataclasses.replace(span, end_ns=span.end_ns + _FEEDER_NS)
         parts = [part for part in rows_inside(scene, until, (State.SERIALISE, State.TRANSMIT)) if part.batch == span.batch]
         words = {State.SERIALISE: "serialised", State.TRANSMIT: "sent"}
-        took = ", ".join(f"{words[State(part.state)]} in {axis.duration(part.duration_ns)}" for part in parts)
+        took = ", ".join(f"{words[State(part.state)]} in {duration_ns_text(part.duration_ns)}" for part in parts)
         return [("message", _bytes(max(part.value for part in parts)), took, False)] if parts else []
     if span.state in (State.WAIT, State.DESERIALISE):
         before = dataclasses.replace(span, start_ns=span.start_ns - (1 if span.state == State.DESERIALISE else 0))

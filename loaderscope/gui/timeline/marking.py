@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QMenu
 
-from loaderscope.gui.timeline import axis
+from loaderscope.facts.text import duration_ns_text
 from loaderscope.gui.timeline.annotations import flags
 from loaderscope.session.file import Mark
 
@@ -139,7 +139,7 @@ class Marking(QObject):
 
     def _place_text(self, mark: Mark) -> str:
         scene = self._widget.scene
-        return f"at {axis.duration(mark.time_ns - scene.origin_ns)}" if scene is not None else ""
+        return f"at {duration_ns_text(mark.time_ns - scene.origin_ns)}" if scene is not None else ""
 
     def _take_text(self, mark: Mark, text: str) -> None:
         self._widget.setFocus()

@@ -8,7 +8,8 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
-from loaderscope.gui.timeline import axis, plots
+from loaderscope.facts.text import duration_ns_text, share_text
+from loaderscope.gui.timeline import plots
 from loaderscope.gui.timeline.annotations import paint_hits, paint_marks
 from loaderscope.gui.timeline.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.boxes import span_box
@@ -123,7 +124,7 @@ def _paint_crosshair(canvas: Canvas, pointer: Pointer) -> None:
     painter.drawLine(QPointF(x, layout.header_height), QPointF(x, layout.height))
     time = canvas.viewport.time_at(pointer.x - canvas.left, layout.plot_width)
     if layout.axis_px:
-        _tag(canvas, axis.duration(time - (canvas.scene.axis_zero or 0.0)), x, layout.header_height - 17.0)
+        _tag(canvas, duration_ns_text(time - (canvas.scene.axis_zero or 0.0)), x, layout.header_height - 17.0)
     moment = canvas.scene.origin_ns + round(time)
     painter.setClipRect(QRectF(canvas.left, layout.header_height, layout.plot_width, layout.height - layout.header_height))
     for placed in layout.rows:
@@ -193,11 +194,11 @@ def _paint_measured_card(canvas: Canvas, measured: RangeSurvey) -> None:
         mine = [item for item in measured.states if item.lane == row.lanes[0]]
         name, states = busy_states(row.lane_kind)
         total = sum(item.share for item in mine if item.state in states)
-        parts = ", ".join(f"{item.word} {axis.share(item.share)}" for item in mine if item.share >= 0.005)
-        lines.append((row.label, f"{name} {axis.share(total)}", parts if len(parts) < 70 else "", False))
+        parts = ", ".join(f"{item.word} {share_text(item.share)}" for item in mine if item.share >= 0.005)
+        lines.append((row.label, f"{name} {share_text(total)}", parts if len(parts) < 70 else "", False))
     if len(lines) > 14:
         lines = [*lines[:13], (f"and {len(lines) - 13} more", "", "", False)]
-    title = f"{axis.duration(measured.duration_ns)} measured"
+    title = f"{duration_ns_text(measured.duration_ns)} measured"
     card = Card(title, tuple(lines))
     layout = canvas.layout
     left, right = canvas.x_of(np.array([measured.start_ns, measured.end_ns], np.int64)).tolist()

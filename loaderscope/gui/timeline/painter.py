@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
 
+from loaderscope.facts.text import share_text
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline import axis, lanes, plots
 from loaderscope.gui.timeline.annotations import paint_marks, paint_profiler_start
@@ -234,7 +235,7 @@ def second_line(canvas: Canvas, placed: PlacedRow) -> str:
     start = max(start, canvas.scene.origin_ns)
     if end <= start:
         return ""
-    return f"{word} {axis.share(sum(busy_share(canvas.scene, lane, states, start, end) for lane in row.lanes) / len(row.lanes))}"
+    return f"{word} {share_text(sum(busy_share(canvas.scene, lane, states, start, end) for lane in row.lanes) / len(row.lanes))}"
 
 
 def bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:

@@ -1,0 +1,275 @@
+"""The settings of a loader that can be swept: one row each, from which options, axes, chips, columns and words are made.
+
+The values themselves travel as `TrialConfig` (in the agent, which has the standard library only): a row's `field` is its field.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.text import MISSING, count_text
+
+Value = TypeVar("Value")
+
+START_METHODS = ("fork", "spawn", "forkserver")
+BACKENDS = ("process", "thread")
+SWITCHES = {"on": True, "off": False}
+
+LARGEST_NUMBER = (1 << 63) - 1
+"""What torch takes for a seed; itertools and C code take no larger number for anything else."""
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """A converter of whole numbers from `minimum` on."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"{value} is too small, the least is {minimum}")
+        if value > LARGEST_NUMBER:
+            raise argparse.ArgumentTypeError(f"{value} is too large, the greatest is {LARGEST_NUMBER}")
+        return value
+
+    return convert
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """A converter that lets these words pass."""
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return convert
+
+
+def switch(text: str) -> bool:
+    """`on` or `off`."""
+    return SWITCHES[one_of(tuple(SWITCHES))(text)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A setting that can be swept.
+
+    Attributes:
+        field: of `TrialConfig`, and of the axes of a request.
+        label: what chips and columns are headed with.
+        help: of its option, with the default in parentheses.
+        tip: what it is, in the window.
+        metavar: how its option shows its values.
+        parse: a value from text; raises ArgumentTypeError.
+        default: values that are swept unless others are asked for; None where that is decided when the target is known.
+        torch_default: what torch takes where a setting is given in part; None where that depends on the system or the dataset.
+        word: how a value reads within a setting; None where it goes without saying.
+        needs_workers: whether it means nothing without workers.
+        limits: of the values that a user may add in the window; None where only those that are offered make sense.
+        offered: values that the window offers; empty where they depend on the machine.
+        always_a_column: whether tables show it even where it is the same for all settings.
+    """
+
+    field: str
+    label: str
+    help: str
+    tip: str
+    metavar: str
+    parse: Callable[[str], Any]
+    word: Callable[[Any], str | None]
+    default: tuple[Any, ...] | None = None
+    torch_default: Any = None
+    needs_workers: bool = True
+    limits: tuple[int, int] | None = None
+    offered: tuple[Any, ...] = ()
+    always_a_column: bool = False
+
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.field.replace("_", "-")
+
+    def of(self, config: TrialConfig) -> Any:
+        """Its value in a setting of the loader."""
+        return getattr(config, self.field)
+
+
+def _if_on(word: str) -> Callable[[bool], str | None]:
+    return lambda value: word if value else None
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        field="num_workers",
+        label="workers",
+        help="(0, 1, 2, 4 … up to the usable cores)",
+        tip="num_workers: processes that load batches beside the main process; 0 loads them in the main process itself",
+        metavar="N,…",
+        parse=whole_number(0),
+        word=lambda value: count_text(value, "worker"),
+        needs_workers=False,
+        limits=(0, 256),
+        always_a_column=True,
+    ),
+    Setting(
+        field="start_method",
+        label="start method",
+        help="fork, spawn, forkserver (the system's default)",
+        tip="How a worker process is made: fork copies the main process, spawn starts a new Python and imports the script again,\n"
+        "forkserver forks from a small helper process",
+        metavar="NAME,…",
+        parse=one_of(START_METHODS),
+        word=str,
+        always_a_column=True,
+    ),
+    Setting(
+        field="batch_size",
+        label="batch size",
+        help="(the loader's own, else 32)",
+        tip="Samples in one batch",
+        metavar="N,…",
+        parse=whole_number(1),
+        word=lambda value: f"batch {value}",
+        needs_workers=False,
+        limits=(1, 1_000_000),
+        offered=(16, 32, 64),
+        always_a_column=True,
+    ),
+    Setting(
+        field="prefetch_factor",
+        label="prefetch",
+        help="batches requested ahead of need, per worker (2)",
+        tip="prefetch_factor: batches that each worker may have ready or in work ahead of the main process",
+        metavar="N,…",
+        parse=whole_number(1),
+        word=lambda value: None if value == 2 else f"prefetch {value}",
+        default=(2,),
+        torch_default=2,
+        limits=(1, 1024),
+        offered=(2, 4, 8),
+    ),
+    Setting(
+        field="backend",
+        label="backend",
+        help="process, thread (process)",
+        tip="What workers are. process: what DataLoader does. thread: threads of the main process, with the same sampler, prefetch\n"
+        "and order; shows what Python's lock (GIL) costs. DataLoader has no setting for threads, so they are never recommended",
+        metavar="NAME,…",
+        parse=one_of(BACKENDS),
+        word=lambda value: "threads" if value == "thread" else None,
+        default=("process",),
+        torch_default="process",
+        offered=BACKENDS,
+    ),
+    Setting(
+        field="pin_memory",
+        label="pin memory",
+        help="copy batches to page-locked memory (off)",
+        tip="pin_memory: batches are copied into page-locked memory, from which a GPU can fetch them faster (needs a GPU)",
+        metavar="on,off",
+        parse=switch,
+        word=_if_on("pinned"),
+        default=(False,),
+        torch_default=False,
+        needs_workers=False,
+        offered=(False, True),
+    ),
+    Setting(
+        field="persistent_workers",
+        label="persistent",
+        help="keep workers between epochs (off)",
+        tip="persistent_workers: workers stay alive between epochs instead of being started again for each",
+        metavar="on,off",
+        parse=switch,
+        word=_if_on("persistent"),
+        default=(False,),
+        torch_default=False,
+        offered=(False, True),
+    ),
+    Setting(
+        field="in_order",
+        label="in order",
+        help="hand batches out in the sampler's order (on)",
+        tip="in_order: batches are handed out in the sampler's order; off lets a ready batch pass a slow one",
+        metavar="on,off",
+        parse=switch,
+        word=lambda value: None if value else "any order",
+        default=(True,),
+        torch_default=True,
+        offered=(True, False),
+    ),
+)
+"""In the order in which a setting is told."""
+
+BY_FIELD = {setting.field: setting for setting in SETTINGS}
+
+SWEEP_ORDER = (
+    "batch_size", "backend", "start_method", "in_order", "persistent_workers", "pin_memory", "prefetch_factor", "num_workers",
+)  # fmt: skip
+"""Fields as they vary in a sweep, the fastest last."""
+
+PRELOAD_WORD = "preload"
+
+
+def setting_text(config: TrialConfig, leave_out: Collection[str] = ()) -> str:
+    """A setting as every output writes it: 4 workers · spawn · batch 64 · persistent.
+
+    Args:
+        config: the setting.
+        leave_out: fields that need no telling, as the axis of a chart.
+    """
+    words = []
+    for setting in SETTINGS:
+        value = setting.of(config)
+        word = None if value is None or setting.field in leave_out else setting.word(value)
+        if word is not None and setting.field == "start_method" and config.forkserver_preload:
+            word += f" + {PRELOAD_WORD}"
+        if word is not None:
+            words.append(word)
+    return " · ".join(words)
+
+
+def value_text(value: object) -> str:
+    """One value of a setting: on, off, a number or a name."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def varying(configs: Collection[TrialConfig]) -> frozenset[str]:
+    """Fields in which some of the settings differ, apart from those in which they mean nothing."""
+    return frozenset(setting.field for setting in SETTINGS if len({setting.of(config) for config in configs} - {None}) > 1)
+
+
+def normalise(config: TrialConfig) -> TrialConfig:
+    """The setting with everything that means nothing there set to None, so that equal settings are equal."""
+    if not config.num_workers:
+        nothing = {setting.field: None for setting in SETTINGS if setting.needs_workers}
+        return dataclasses.replace(config, **nothing, forkserver_preload=None)  # type: ignore[arg-type]
+    start_method = None if config.backend == "thread" else config.start_method
+    preload = config.forkserver_preload if start_method == "forkserver" else None
+    return dataclasses.replace(config, start_method=start_method, forkserver_preload=preload or None)
+
+
+def same_but(field: str, config: TrialConfig, other: TrialConfig) -> bool:
+    """Whether two settings differ in one field at most; what means nothing without workers counts only where both have some."""
+    both_have_workers = bool(config.num_workers and other.num_workers)
+    told = [setting for setting in SETTINGS if setting.field != field and (both_have_workers or not setting.needs_workers)]
+    same_preload = config.forkserver_preload == other.forkserver_preload or not both_have_workers
+    return same_preload and all(setting.of(config) == setting.of(other) for setting in told)
+
+
+def completed(values: dict[str, Any]) -> TrialConfig:
+    """The setting that was given in part: what is left out has torch's default."""
+    has_workers = values.get("num_workers", 0) > 0
+    defaults = {setting.field: setting.torch_default for setting in SETTINGS if setting.torch_default is not None}
+    plain = {field: value for field, value in defaults.items() if has_workers or not BY_FIELD[field].needs_workers}
+    return TrialConfig(**{**plain, **values})

@@ -1,0 +1,117 @@
+"""The one formatter: durations, sizes, rates, shares, counts and lists as every output writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MISSING = "–"
+"""In the place of a value that is not known."""
+
+_THIN_SPACE = "\u202f"
+_MINUTES_FROM_S = 99.95
+_HOUR_S = 3600.0
+
+
+def duration_text(seconds: float | None) -> str:
+    """A duration with about three digits: 38 µs, 0.4 ms, 12.3 ms, 1.24 s, 2 min 10 s, 3 h 05 min."""
+    if seconds is None:
+        return MISSING
+    if seconds < 0:
+        return "−" + duration_text(-seconds)
+    if seconds == 0:
+        return "0 s"
+    if seconds < 0.9995e-6:
+        return f"{seconds * 1e9:.0f} ns"
+    if seconds < 0.9995e-4:
+        return f"{_three_digits(seconds * 1e6)} µs"
+    if seconds < 0.9995e-3:
+        return f"{seconds * 1e3:.2g} ms"
+    if seconds < 0.9995:
+        return f"{_three_digits(seconds * 1e3)} ms"
+    if seconds < _MINUTES_FROM_S:
+        return f"{_three_digits(seconds)} s"
+    return _clock(seconds)
+
+
+def duration_ns_text(nanoseconds: float) -> str:
+    """A duration in nanoseconds, as `duration_text` writes it."""
+    return duration_text(nanoseconds / 1e9)
+
+
+def rough_duration_text(seconds: float) -> str:
+    """A duration that is only an estimate: 40 s, 2 min 10 s, 1 h 20 min."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 600:
+        tens = round(seconds / 10) * 10
+        return f"{tens // 60} min {tens % 60:02d} s" if tens % 60 else f"{tens // 60} min"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def bytes_text(count: float | None) -> str:
+    """A size with decimal units, as system monitors print them: 588 kB, 1.6 MB, 412 MB, 3.2 GB."""
+    if count is None:
+        return MISSING
+    value, unit = count, "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(value) < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    digits = 1 if unit in ("MB", "GB", "TB") and abs(value) < 99.95 else 0
+    return f"{value:.{digits}f}".removesuffix(".0") + f" {unit}"
+
+
+def share_text(value: float | None) -> str:
+    """A share from 0 to 1 as per cent, never rounded to 0 or 100 unless it is: <1 %, 26 %, >99 %."""
+    if value is None:
+        return MISSING
+    if 0 < value < 0.005:
+        return "<1 %"
+    if 0.995 <= value < 0.9995:
+        return ">99 %"
+    return f"{value * 100:.0f} %"
+
+
+def share_range_text(low: float, high: float) -> str:
+    """Two shares as a range, or as one where both read the same: 26 % to 41 %, 26 %."""
+    first, last = share_text(low), share_text(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def rate_text(value: float | None) -> str:
+    """Samples a second with three digits at least, thousands apart: 1.25, 12.5, 12 500."""
+    if value is None:
+        return MISSING
+    return grouped_text(round(value)) if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+
+
+def grouped_text(value: int) -> str:
+    """A whole number with its thousands apart."""
+    return f"{value:,}".replace(",", _THIN_SPACE)
+
+
+def count_text(value: int, noun: str) -> str:
+    """1 trial, 14 trials, 12 000 samples, 2 processes."""
+    plural = noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{grouped_text(value)} {plural}"
+
+
+def enumerated(names: Sequence[str], most: int = 3) -> str:
+    """Names as a sentence has them: a, b and c; a, b, c and 4 more."""
+    if len(names) <= 1:
+        return "".join(names)
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < _HOUR_S:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
