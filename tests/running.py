@@ -13,8 +13,8 @@ import psutil
 
 from loaderscope.agent.messages import MARK_VARIABLE
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep.pool import Pool
-from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 

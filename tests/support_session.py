@@ -8,7 +8,7 @@ from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.trial import TrialEnd, analyse
-from loaderscope.sweep.request import Axes, Request
+from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace import lanes
 from loaderscope.trace.model import SeriesInfo

@@ -69,13 +69,14 @@ def declare_own_threads(count: int) -> None:
     process_hooks.own_thread_count = count
 
 
-def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True) -> None:
+def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, sharing_strategy: Optional[str] = None) -> None:
     """Opens this process's log; workers started from now on log to the same folder.
 
     Args:
         log_dir: made if it does not exist.
         timeout_s: after 56 to 70 % of this time without a record a process writes its stacks beside its log.
         thin_samples: samples that take less than 0.1 ms, and the CPU time of their fetches, are recorded in some batches only.
+        sharing_strategy: by which workers share tensors; None leaves them their own.
 
     Raises:
         OSError: no log can be made there (a full disk).
@@ -84,7 +85,7 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True) -
     if recorder.log is not None:
         recorder.close_log()
     os.makedirs(log_dir, exist_ok=True)
-    recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples), Role.MAIN)
+    recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples, sharing_strategy), Role.MAIN)
     if not len(_warning_patches):
         warning_notes.install(_warning_patches)
 

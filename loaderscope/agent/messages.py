@@ -33,7 +33,7 @@ import dataclasses
 import json
 from typing import Annotated, Any, Dict, List, Optional, Tuple
 
-from .ranges import Count, OneOf, Range
+from .ranges import Count, OneOf, Positive, Range
 
 PROTOCOL = 1
 TOKEN_VARIABLE = "LOADERSCOPE_TOKEN"  # removed from the agent's environment before the user's code runs
@@ -95,6 +95,8 @@ class TrialConfig(_Json):
     in_order: Optional[bool] = None
     backend: Optional[str] = None
     forkserver_preload: Optional[Tuple[str, ...]] = None
+    sharing_strategy: Optional[str] = None  # how tensors of workers are shared; None: the script's own way
+    threads: Optional[Positive] = None  # of torch in main; None: as many as the script has
 
     def __post_init__(self) -> None:
         if self.forkserver_preload is not None:  # JSON gives a list; equal settings must hash alike

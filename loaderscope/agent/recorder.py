@@ -20,10 +20,11 @@ from .stackdump import StackDump
 class Plan:
     """What a process needs to know to record, and hands on to its workers."""
 
-    def __init__(self, log_dir: str, timeout_s: float, thin_samples: bool) -> None:
+    def __init__(self, log_dir: str, timeout_s: float, thin_samples: bool, sharing_strategy: Optional[str] = None) -> None:
         self.log_dir = log_dir
         self.timeout_s = timeout_s
         self.thin_samples = thin_samples
+        self.sharing_strategy = sharing_strategy  # of the trial, which a spawned worker cannot inherit
 
 
 write: Write = drop_record

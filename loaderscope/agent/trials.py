@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
-from . import consumers, exact_window, global_random, instrument, loaders, made_loaders, samples, used_devices
+from . import consumers, exact_window, global_random, instrument, loaders, made_loaders, process_settings, samples, used_devices
 from .consumers import Step
 from .device import DeviceClock, device_clock
 from .errors import UNSUPPORTED, AgentError, describe
@@ -85,6 +85,11 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
     Raises:
         AgentError: the setting, consumer or device cannot be had here.
     """
+    with process_settings.applied(order.config):
+        return _run(order, feed)
+
+
+def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     _check_device(order.device)
     feed.failed_batch = None
     feed.reset(order.seed)
@@ -96,7 +101,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
     event_seconds: Optional[float] = None
     if order.record:
         instrument.install()
-        instrument.start_recording(order.log_dir, order.timeout_s)
+        instrument.start_recording(order.log_dir, order.timeout_s, sharing_strategy=order.config.sharing_strategy)
     else:
         instrument.uninstall()
     try:

@@ -22,7 +22,7 @@ MAIN_MODULE = "__mp_main__"
 _unpickling: Optional[ImportTimer] = None
 
 
-def boot(plan: "tuple[str, float, bool]", worker: int, requested_ns: int, probe_ns: int) -> None:
+def boot(plan: "tuple[str, float, bool, Optional[str]]", worker: int, requested_ns: int, probe_ns: int) -> None:
     """Opens this worker's log and hooks what comes next.
 
     Args:

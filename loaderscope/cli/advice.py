@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from loaderscope.cli.outcome import UsageError
 
 if TYPE_CHECKING:
+    from loaderscope.facts.request import Request
     from loaderscope.sweep.attachment import SweepError
-    from loaderscope.sweep.request import Request
 
 _NOT_FOUND = re.compile(r"No such file or directory: '(?P<name>[^']+)'")
 

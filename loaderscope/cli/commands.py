@@ -22,8 +22,8 @@ from loaderscope.cli.sweeping import sweep
 
 def run_targets(options: argparse.Namespace) -> int:
     """Lists what a script offers to profile."""
+    from loaderscope.facts.request import Request
     from loaderscope.sweep.inspect import SweepError, inspect_script
-    from loaderscope.sweep.request import Request
 
     script = script_path(options.script)
     request = Request(

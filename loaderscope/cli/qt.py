@@ -12,7 +12,7 @@ from loaderscope.cli.files import read_document
 from loaderscope.cli.outcome import UsageError
 
 if TYPE_CHECKING:
-    from loaderscope.sweep.request import Request
+    from loaderscope.facts.request import Request
 
 
 def draw_session(session: Path, outputs: Sequence[Path], trials: Sequence[int] | None = None) -> None:

@@ -14,8 +14,8 @@ from loaderscope.cli.files import may_write
 from loaderscope.cli.outcome import INTERRUPTED, OK, SOME_FAILED, UsageError
 
 if TYPE_CHECKING:
+    from loaderscope.facts.request import Request
     from loaderscope.sweep.pool import Pool
-    from loaderscope.sweep.request import Request
 
 
 _NOT_FAILED = ("ok", "skipped", "cancelled")  # cancelled: by the budget of the sweep, as asked for

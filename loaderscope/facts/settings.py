@@ -17,7 +17,10 @@ Value = TypeVar("Value")
 
 START_METHODS = ("fork", "spawn", "forkserver")
 BACKENDS = ("process", "thread")
+SHARING_STRATEGIES = ("file_descriptor", "file_system")
 SWITCHES = {"on": True, "off": False}
+OWN = "own"
+"""The value that the script itself has."""
 
 LARGEST_NUMBER = (1 << 63) - 1
 """What torch takes for a seed; itertools and C code take no larger number for anything else."""
@@ -51,6 +54,11 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return convert
 
 
+def own_or(convert: Callable[[str], Value]) -> Callable[[str], Value | None]:
+    """A converter that takes `own`, too: what the script itself has."""
+    return lambda text: None if text == OWN else convert(text)
+
+
 def switch(text: str) -> bool:
     """`on` or `off`."""
     return SWITCHES[one_of(tuple(SWITCHES))(text)]
@@ -71,6 +79,7 @@ class Setting:
         torch_default: what torch takes where a setting is given in part; None where that depends on the system or the dataset.
         word: how a value reads within a setting; None where it goes without saying.
         needs_workers: whether it means nothing without workers.
+        has_own: whether None is a value like any other: what the script itself has.
         limits: of the values that a user may add in the window; None where only those that are offered make sense.
         offered: values that the window offers; empty where they depend on the machine.
         always_a_column: whether tables show it even where it is the same for all settings.
@@ -86,6 +95,7 @@ class Setting:
     default: tuple[Any, ...] | None = None
     torch_default: Any = None
     needs_workers: bool = True
+    has_own: bool = False
     limits: tuple[int, int] | None = None
     offered: tuple[Any, ...] = ()
     always_a_column: bool = False
@@ -204,13 +214,39 @@ SETTINGS: tuple[Setting, ...] = (
         torch_default=True,
         offered=(True, False),
     ),
+    Setting(
+        field="sharing_strategy",
+        label="sharing",
+        help="file_descriptor, file_system: how tensors of workers are shared; the latter holds no file open for each (own: the script's)",
+        tip="How torch shares the tensors of a batch between processes. file_descriptor holds a file open for each of them in flight,\n"
+        'file_system none: it is the cure of "too many open files"',
+        metavar="NAME,…",
+        parse=own_or(one_of(SHARING_STRATEGIES)),
+        word=str,
+        has_own=True,
+        offered=(None, *SHARING_STRATEGIES),
+    ),
+    Setting(
+        field="threads",
+        label="threads",
+        help="threads of torch in the main process, torch.set_num_threads (own: as many as the script has)",
+        tip="torch.set_num_threads in the main process: without workers they fetch the batches, with workers they compete for the cores",
+        metavar="N,…",
+        parse=own_or(whole_number(1)),
+        word=lambda value: f"{count_text(value, 'thread')} in main",
+        needs_workers=False,
+        has_own=True,
+        limits=(1, 1024),
+        offered=(None, 1),
+    ),
 )
 """In the order in which a setting is told."""
 
 BY_FIELD = {setting.field: setting for setting in SETTINGS}
 
 SWEEP_ORDER = (
-    "batch_size", "backend", "start_method", "in_order", "persistent_workers", "pin_memory", "prefetch_factor", "num_workers",
+    "threads", "sharing_strategy", "batch_size", "backend", "start_method", "in_order", "persistent_workers", "pin_memory",
+    "prefetch_factor", "num_workers",
 )  # fmt: skip
 """Fields as they vary in a sweep, the fastest last."""
 
@@ -236,7 +272,7 @@ def setting_text(config: TrialConfig, leave_out: Collection[str] = ()) -> str:
 
 
 def value_text(value: object) -> str:
-    """One value of a setting: on, off, a number or a name."""
+    """One value of a setting: on, off, a number or a name; a dash where it has none."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
@@ -246,7 +282,12 @@ def value_text(value: object) -> str:
 
 def varying(configs: Collection[TrialConfig]) -> frozenset[str]:
     """Fields in which some of the settings differ, apart from those in which they mean nothing."""
-    return frozenset(setting.field for setting in SETTINGS if len({setting.of(config) for config in configs} - {None}) > 1)
+    return frozenset(setting.field for setting in SETTINGS if len(_values(setting, configs)) > 1)
+
+
+def _values(setting: Setting, configs: Collection[TrialConfig]) -> set[Any]:
+    found = {setting.of(config) for config in configs if config.num_workers or not setting.needs_workers}
+    return found if setting.has_own else found - {None}
 
 
 def normalise(config: TrialConfig) -> TrialConfig:

@@ -13,11 +13,11 @@ from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
 
 from loaderscope import __version__
+from loaderscope.facts.request import Request
 from loaderscope.gui.main_window import MainWindow
 from loaderscope.gui.saving import SESSION_SUFFIX
 from loaderscope.gui.theme import apply_theme
 from loaderscope.resource_files import resource_folder
-from loaderscope.sweep.request import Request
 
 
 def start(

@@ -8,6 +8,7 @@ from PySide6.QtCore import QSettings
 from PySide6.QtGui import QCloseEvent, QShowEvent
 from PySide6.QtWidgets import QMainWindow
 
+from loaderscope.facts.request import Request
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
@@ -31,7 +32,6 @@ from loaderscope.gui.views import Views
 from loaderscope.gui.window_commands import handlers_of
 from loaderscope.gui.window_figures import WindowFigures
 from loaderscope.session.verdict import Verdict, judge
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine
 from loaderscope.trace.model import Trace
 

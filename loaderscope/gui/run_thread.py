@@ -14,10 +14,10 @@ from PySide6.QtCore import QThread
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.request import Request
 from loaderscope.gui.run_state import RunState
 from loaderscope.session.file import Mark, SessionError, SessionFile, SessionWriter
 from loaderscope.sweep.pool import Pool, SweepError
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
 from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.request import Request
 from loaderscope.gui.inspect_thread import Fault, Jobs
 from loaderscope.gui.panels.sweep import Forecast, SweepPanel
 from loaderscope.gui.panels.target import TargetPanel, advice_for
@@ -28,7 +29,6 @@ from loaderscope.sweep.interpreters import Interpreter, list_interpreters
 from loaderscope.sweep.limits import Measured
 from loaderscope.sweep.masking import MASK, holds_mask
 from loaderscope.sweep.output import OutputLine
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import Run
 from loaderscope.sweep.system import read_machine
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.request import Request
 from loaderscope.facts.text import rough_duration_text
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.panels.operators import PROFILED_STEPS
 from loaderscope.gui.panels.startup import EXPERIMENT
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.views import Views
-from loaderscope.sweep.request import Request
 
 
 class Starting:

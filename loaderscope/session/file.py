@@ -17,6 +17,7 @@ from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.agent.ranges import Count, FilePath, TimeNs
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
+from loaderscope.facts.request import Request
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
@@ -25,7 +26,6 @@ from loaderscope.session.sum_store import load_sums
 from loaderscope.session.trace_store import load_trace
 from loaderscope.session.values import check, checked_rows, read_json
 from loaderscope.session.writer import SessionWriter, write_marks
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import Environment, LogLine, PlannedTrial, Run, Sample
 from loaderscope.trace.model import Trace, TrackKey
 from loaderscope.trace.sums import Sums

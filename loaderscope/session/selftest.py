@@ -7,11 +7,11 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.session.startup_table import format_experiment
 from loaderscope.session.text import align, wrap
 from loaderscope.sweep.example import example_script
-from loaderscope.sweep.request import Axes, Request
 
 Row = dict[str, Any]
 

@@ -10,6 +10,7 @@ from typing import Any
 from loaderscope.agent.errors import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.analysis.results import SentPart
+from loaderscope.facts.request import Request
 from loaderscope.sweep.agent_process import (
     AgentDiedError,
     AgentError,
@@ -18,7 +19,6 @@ from loaderscope.sweep.agent_process import (
     Tick,
     default_python,
 )
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
 
 CAPTURED = "captured:"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loaderscope.facts.request import Axes, Request
 from loaderscope.resource_files import resource_folder
-from loaderscope.sweep.request import Axes, Request
 
 TARGET = "train_loader"
 MOST_WORKERS = 4  # a demonstration should take half a minute on any machine

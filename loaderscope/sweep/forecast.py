@@ -9,8 +9,8 @@ from typing import Any
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.analysis.results import SentPart
+from loaderscope.facts.request import Request
 from loaderscope.sweep.limits import DataCost, Measured, SweepEstimate, commit_sentence, estimate, mark_limits
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.space import Facts, plan
 from loaderscope.sweep.startup_plan import as_experiment

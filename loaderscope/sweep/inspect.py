@@ -13,6 +13,7 @@ import psutil
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.results import SentPart
+from loaderscope.facts.request import Request
 from loaderscope.sweep.agent_process import AgentProcess, Tick
 from loaderscope.sweep.attachment import (
     CAPTURED,
@@ -28,7 +29,6 @@ from loaderscope.sweep.attachment import (
     weigh,
 )
 from loaderscope.sweep.output import OutputLine
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.system import read_machine
 from loaderscope.telemetry.nvml import Nvml
 from loaderscope.telemetry.processes import process_memory

@@ -9,8 +9,8 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
+from loaderscope.facts.request import Request
 from loaderscope.facts.text import bytes_text
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine, usable_cpus
 
@@ -111,11 +111,12 @@ def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
     if not workers or config.backend == "thread":
         return Forecast(main_bytes + in_flight * batch_bytes, 0, FILES_OF_MAIN)
     copies = config.start_method != "fork"  # fork shares the parent's pages until they are written to
+    holds_files = config.sharing_strategy != "file_system"
     worker_bytes = (cost.worker_bytes or SPAWNED_WORKER_BYTES) if copies else (cost.forked_bytes or FORKED_WORKER_BYTES)
     return Forecast(
         memory_bytes=main_bytes + workers * (worker_bytes + batch_bytes) + in_flight * batch_bytes,
         shared_memory_bytes=in_flight * batch_bytes + (cost.shared_bytes if copies else 0),
-        open_files=FILES_OF_MAIN + workers * FILES_PER_WORKER + in_flight * cost.sample_tensors,
+        open_files=FILES_OF_MAIN + workers * FILES_PER_WORKER + (in_flight * cost.sample_tensors if holds_files else 0),
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, completed, switch, whole_number
-from loaderscope.sweep.request import Axes, Request
 
 CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
 

@@ -12,6 +12,7 @@ from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig,
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.trial import TrialEnd, analyse
+from loaderscope.facts.request import Request
 from loaderscope.facts.text import enumerated
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess, default_python
@@ -20,7 +21,6 @@ from loaderscope.sweep.controls import measure_controls, measure_preload
 from loaderscope.sweep.forecast import data_cost, facts_of, script_imports_of
 from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
 from loaderscope.sweep.output import OutputLine
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.scratch import temporary_folder
 from loaderscope.sweep.script_warnings import TrialStderr
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink

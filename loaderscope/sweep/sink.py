@@ -9,7 +9,7 @@ from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.agent.ranges import Bytes, Count, FilePath, Name, Positive, Seconds, TimeNs
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import SentPart, TrialResult
-from loaderscope.sweep.request import Request
+from loaderscope.facts.request import Request
 from loaderscope.trace.model import Trace
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.preloading import ScriptImport
+from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.settings import SWEEP_ORDER, normalise
 from loaderscope.sweep import startup_plan
-from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.sink import PlannedTrial
 
 DEFAULT_BATCH_SIZE = 32
@@ -81,12 +82,12 @@ def _combinations(request: Request, target: Target, facts: Facts) -> Iterator[Tr
     if target.kind == "dataset":
         own_size = own_size or DEFAULT_BATCH_SIZE
     own_method = current.start_method if current is not None else None
-    decided = {
+    decided: dict[str, tuple[Any, ...]] = {
         "batch_size": (own_size,),
         "start_method": (own_method or facts.default_start_method,),
         "num_workers": default_workers(facts.usable_cpus),
     }
-    values = [found if (found := getattr(axes, field)) is not None else decided[field] for field in SWEEP_ORDER]
+    values = [found if (found := getattr(axes, field)) is not None else decided.get(field, (None,)) for field in SWEEP_ORDER]
     for combination in itertools.product(*values):
         yield TrialConfig(**dict(zip(SWEEP_ORDER, combination, strict=True)), forkserver_preload=request.forkserver_preload or None)
 

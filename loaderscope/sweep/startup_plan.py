@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ForkServer, ScriptImport
+from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.text import enumerated
 from loaderscope.sweep.attachment import SweepError
-from loaderscope.sweep.request import Axes, Request
 
 WORKERS = (0, 1, 2, 4)
 EPOCHS = 3

@@ -61,7 +61,7 @@ from PySide6.QtCore import QSettings, QTimer
 from loaderscope.gui.app import make_application
 from loaderscope.gui.main_window import MainWindow
 from loaderscope.gui.theme import apply_theme
-from loaderscope.sweep.request import Axes, Request
+from loaderscope.facts.request import Axes, Request
 
 application = make_application()
 apply_theme(application, "dark")

@@ -6,9 +6,9 @@ import pathlib
 import pytest
 
 from loaderscope import cli
+from loaderscope.facts.request import Axes, Request
 from loaderscope.session.file import SessionFile
 from loaderscope.sweep import example
-from loaderscope.sweep.request import Axes, Request
 
 
 @pytest.fixture

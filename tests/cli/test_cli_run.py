@@ -14,7 +14,7 @@ from command_line import SMALL, Done, command, loaderscope, write_script
 import loaderscope as package
 from loaderscope.cli import sweeping
 from loaderscope.cli.outcome import SOME_FAILED
-from loaderscope.sweep.request import Axes, Request
+from loaderscope.facts.request import Axes, Request
 
 FORBIDDEN = {"PySide6", "shiboken6", "torch"}
 

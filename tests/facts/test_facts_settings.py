@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.request import Axes
 from loaderscope.facts.settings import BY_FIELD, SETTINGS, SWEEP_ORDER, completed, normalise, same_but, setting_text, varying
-from loaderscope.sweep.request import Axes
 
 NO_SETTINGS = {"forkserver_preload"}
 """Fields of TrialConfig that belong to another setting."""
@@ -23,9 +23,9 @@ def test_trials_axes_and_the_table_have_the_same_fields():
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
 def test_every_value_that_is_offered_can_be_given_on_the_command_line(setting):
-    texts = {True: "on", False: "off"}
+    texts = {True: "on", False: "off", None: "own"}
     for value in (*setting.offered, *(setting.default or ())):
-        assert setting.parse(texts[value] if isinstance(value, bool) else str(value)) == value
+        assert setting.parse(texts[value] if value is None or isinstance(value, bool) else str(value)) == value
     with pytest.raises(argparse.ArgumentTypeError):
         setting.parse("nonsense")
 
@@ -60,6 +60,13 @@ def test_a_difference_in_any_other_field_counts(setting):
     assert same_but(setting.field, base, other)
     assert not same_but(next(one.field for one in SETTINGS if one is not setting), base, other)
     assert varying([base, other]) == {setting.field}
+
+
+def test_what_the_script_has_itself_is_a_value_like_any_other_where_it_means_something():
+    own, one = TrialConfig(0, 32), TrialConfig(0, 32, threads=1)
+    assert varying([own, one]) == {"threads"}
+    assert varying([own, TrialConfig(2, 32, sharing_strategy="file_system")]) == {"num_workers"}
+    assert setting_text(one) == "0 workers · batch 32 · 1 thread in main"
 
 
 def test_settings_without_workers_differ_only_in_what_means_something_there():

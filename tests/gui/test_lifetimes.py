@@ -10,6 +10,7 @@ from PySide6.QtTest import QTest
 from running import write_script
 from timeline_actions import Key, Modifier, press
 
+from loaderscope.facts.request import Axes, Request
 from loaderscope.gui import ending, live_run, run_thread
 from loaderscope.gui.inspect_thread import Jobs
 from loaderscope.gui.live_run import LiveRun
@@ -18,7 +19,6 @@ from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.timeline import view
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.session.file import Mark, SessionFile, SessionWriter
-from loaderscope.sweep.request import Axes, Request
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from running import write_script
 from support_session import WINDOW, config_of
 
 from loaderscope.analysis.results import GpuWindow, TrialResult
+from loaderscope.facts.request import Axes, Request
 from loaderscope.gui.panels.operators import AWAITED, NOTHING, PROFILED_STEPS, OperatorsPanel
-from loaderscope.sweep.request import Axes, Request
 
 TRAINED = """
     import torch

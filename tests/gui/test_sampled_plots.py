@@ -12,6 +12,7 @@ from synthetic import MS, SECOND
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.results import Estimate, SettingResult
+from loaderscope.facts.request import Request
 from loaderscope.gui.palette import DARK
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.panels.sweep import SweepPanel
@@ -25,7 +26,6 @@ from loaderscope.gui.timeline.plots import readings
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.throttling import stretches
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.sweep.request import Request
 from loaderscope.trace.model import NO_GPU_USED, SeriesInfo
 
 PROCESS_SERIES = {

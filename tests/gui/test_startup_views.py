@@ -16,6 +16,7 @@ from support_session import config_of, make_run
 
 from loaderscope.analysis.controls import Control
 from loaderscope.analysis.results import Culprit, EpochTimes, Finding, ImportCost, LineCost, Phase, SentPart, Signs, Startup, TrialResult
+from loaderscope.facts.request import Axes
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData
 from loaderscope.gui.charts.figure import chart_figure
@@ -30,7 +31,6 @@ from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.startup_words import control_name, controls_sentence, imports_sentence, lines_sentence, sent_sentence
 from loaderscope.gui.subjects import chart_subject
 from loaderscope.session.verdict import judge
-from loaderscope.sweep.request import Axes
 
 LONG_MS = 60_000
 

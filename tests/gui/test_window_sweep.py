@@ -256,7 +256,7 @@ import sys
 from PySide6.QtCore import QSettings, QTimer
 from loaderscope.gui.app import make_application
 from loaderscope.gui.main_window import MainWindow
-from loaderscope.sweep.request import Axes, Request
+from loaderscope.facts.request import Axes, Request
 
 application = make_application()
 window = MainWindow(QSettings({str(tmp_path / "s.ini")!r}, QSettings.Format.IniFormat))

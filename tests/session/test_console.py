@@ -5,8 +5,8 @@ import re
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.analysis.results import Estimate, TrialResult
+from loaderscope.facts.request import Request
 from loaderscope.session.console import Console
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 

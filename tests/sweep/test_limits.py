@@ -11,6 +11,7 @@ import pytest
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.analysis.preloading import ScriptImport
 from loaderscope.analysis.results import Memory, SentPart, TrialResult, WorkerMemory
+from loaderscope.facts.request import Request
 from loaderscope.sweep import system, system_linux, system_windows
 from loaderscope.sweep.forecast import data_cost
 from loaderscope.sweep.limits import (
@@ -27,7 +28,6 @@ from loaderscope.sweep.limits import (
     seconds_left,
     workers_that_fit,
 )
-from loaderscope.sweep.request import Request
 from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine
 

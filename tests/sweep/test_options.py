@@ -6,8 +6,8 @@ import pathlib
 import pytest
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep import options
-from loaderscope.sweep.request import Axes, Request
 
 
 def request(*arguments: str, script_args: tuple[str, ...] = ()) -> Request:

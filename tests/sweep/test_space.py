@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep import inspect
-from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.space import Facts, default_workers, plan
 
 FACTS = Facts(usable_cpus=4, start_methods=("fork", "spawn", "forkserver"), default_start_method="fork", accelerator=False)

@@ -6,8 +6,8 @@ import pytest
 
 from loaderscope.agent.messages import Consumer, Target
 from loaderscope.analysis.preloading import ScriptImport
+from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep.attachment import SweepError
-from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.space import Facts, plan
 from loaderscope.sweep.startup_plan import as_experiment, fork_server, heavy_modules, left_to_workers
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from loaderscope.facts.settings import value_text
+from loaderscope.facts.settings import OWN, value_text
 from loaderscope.gui.panels.flow_layout import FlowLayout
 
 
@@ -69,7 +69,7 @@ class AxisChips(QWidget):
         """Replaces the chips; numbers are sorted, and chosen values that are not offered are added."""
         everything: list[Any] = [*offered, *(value for value in chosen if value not in offered)]
         if self._limits is not None:
-            everything.sort()
+            everything.sort(key=_rank)
         if everything == self.offered():  # as it mostly is: making chips anew is what takes time
             for value, chip in self._chips:
                 chip.setChecked(value in chosen)
@@ -122,17 +122,18 @@ class AxisChips(QWidget):
         self.changed.emit()
 
     def _insert(self, value: Any, checked: bool) -> None:
-        chip = QPushButton(value_text(value))
+        text = OWN if value is None else value_text(value)
+        chip = QPushButton(text)
         chip.setCheckable(True)
         chip.setChecked(checked)
         chip.setProperty("chip", True)
         chip.setToolTip(self._tip)
-        chip.setAccessibleName(f"{self._name} {value_text(value)}")
+        chip.setAccessibleName(f"{self._name} {text}")
         chip.setCursor(Qt.CursorShape.PointingHandCursor)
         chip.clicked.connect(lambda _checked=False, chip=chip: self._toggled(chip))
         index = len(self._chips)
         if self._limits is not None:
-            index = sum(known < value for known, _ in self._chips)
+            index = sum(_rank(known) < _rank(value) for known, _ in self._chips)
         self._chips.insert(index, (value, chip))
         self._flow.insert_widget(index, chip)
 
@@ -169,3 +170,8 @@ class AxisChips(QWidget):
             if event.type() == QEvent.Type.FocusOut:
                 self._close_edit()
         return super().eventFilter(watched, event)
+
+
+def _rank(value: int | None) -> int:
+    """By which numbers are sorted; what the script itself has stands first."""
+    return -1 if value is None else value

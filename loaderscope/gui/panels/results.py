@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.accelerator import PASS_MARK
 from loaderscope.analysis.results import Recommendation
-from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text
+from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
 from loaderscope.facts.text import MISSING, bytes_text, duration_text, rate_text, share_text
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
@@ -154,11 +154,11 @@ _WHERE_MEASURED = {"accel.", "GPU busy", "GPU stall", "GPU other", "J/1000"}
 
 def visible_columns(rows: list[SettingRow]) -> set[int]:
     """Indexes of the columns that say something: axes that were not swept and figures nobody could take need none."""
-    shown = set()
+    shown, told = set(), varying([row.config for row in rows])
     for index, column in enumerate(COLUMNS):
         values = {column.value(row) for row in rows}
         if column.setting is not None:
-            wanted = column.setting.always_a_column or len(values - {None}) > 1
+            wanted = column.setting.always_a_column or column.setting.field in told
         elif column.title == "status":
             wanted = not values <= {"ok"}
         elif column.title in _WHERE_MEASURED:

@@ -22,17 +22,17 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.settings import BY_FIELD, SETTINGS
 from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.headings import heading
 from loaderscope.gui.panels.sweep_tips import PCIE_TIP, SIMULATED_TIPS
-from loaderscope.sweep.request import Axes, Request
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 from loaderscope.sweep.system import usable_cpus
 
-KEPT_BY_THE_EXPERIMENT = ("batch_size", "prefetch_factor", "pin_memory", "in_order")
+KEPT_BY_THE_EXPERIMENT = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "sharing_strategy", "threads")
 """Fields of settings that the start-up experiment does not vary itself."""
 
 BUDGETS = (
@@ -85,7 +85,7 @@ class SweepPanel(QWidget):
             "start_method": (methods, [multiprocessing.get_start_method(allow_none=True) or methods[0]]),
         }
         for setting in SETTINGS:
-            offered, chosen = decided_here.get(setting.field) or (setting.offered, setting.default or ())
+            offered, chosen = decided_here.get(setting.field) or (setting.offered, setting.default or (None,))
             self.axes[setting.field].set_values(offered, chosen)
         self.set_consumers(False, False)
         self._own_batch_size = True
@@ -265,6 +265,7 @@ class SweepPanel(QWidget):
         chosen = {field: chips.values() if chips.available else None for field, chips in self.axes.items()}
         if self._own_batch_size:
             chosen["batch_size"] = None
+        chosen = {field: None if values == (None,) else values for field, values in chosen.items()}
         return dataclasses.replace(
             request,
             axes=Axes.of(chosen),
@@ -299,7 +300,7 @@ class SweepPanel(QWidget):
         """Takes the values of a request, as those of an opened session."""
         self._quiet = True
         for field, chips in self.axes.items():
-            chosen = getattr(request.axes, field)
+            chosen = getattr(request.axes, field) or ((None,) if BY_FIELD[field].has_own else ())
             if chosen:
                 chips.set_values(chips.offered(), list(chosen))
         self._own_batch_size = request.axes.batch_size is None

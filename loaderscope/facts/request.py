@@ -23,6 +23,8 @@ class Axes:
     start_method: tuple[str, ...] | None = None  # the system's default
     in_order: tuple[bool, ...] = (True,)
     backend: tuple[str, ...] = ("process",)
+    sharing_strategy: tuple[str | None, ...] | None = None  # the script's own, which None is among others, too
+    threads: tuple[Positive | None, ...] | None = None  # as many as the script has, likewise
 
     @classmethod
     def of(cls, values: Mapping[str, tuple[Any, ...] | None]) -> Axes:
