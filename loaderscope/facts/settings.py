@@ -228,7 +228,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         field="threads",
-        label="threads",
+        label="main threads",
         help="threads of torch in the main process, torch.set_num_threads (own: as many as the script has)",
         tip="torch.set_num_threads in the main process: without workers they fetch the batches, with workers they compete for the cores",
         metavar="N,…",
