@@ -10,7 +10,7 @@ import _thread
 import time
 from typing import Any, Callable, Dict, Optional
 
-from . import fetch_hooks, process_settings, recorder, unsent
+from . import fetch_hooks, recorder, unsent
 from . import torch_internals as internals
 from .layout import FEEDER_THREAD, Role, State, batch_and_bytes
 from .patches import Patches, hide_frame
@@ -70,7 +70,9 @@ def _observe_loop(process: Any) -> None:
     recorder.write(_LOOP_BEGIN)
     if _torch_patches is not None:
         fetch_hooks.install(_torch_patches)
-    if recorder.plan is not None:
+    if recorder.plan is not None and recorder.plan.sharing_strategy is not None:
+        from . import process_settings  # what it imports must not delay the start of a worker
+
         process_settings.share_by(recorder.plan.sharing_strategy)
     arguments = list(process._args)
     index_queue, data_queue = _queues(process._target, arguments)
