@@ -43,6 +43,8 @@ CONFIG = {
     "start_method",
     "in_order",
     "backend",
+    "sharing_strategy",
+    "threads",
     "forkserver_preload",
 }
 TRIAL = {
