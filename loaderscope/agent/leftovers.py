@@ -64,7 +64,16 @@ def remove_folder(folder: str) -> None:
 
 
 def remove_shared_memory(pids: Collection[int], since_unix_s: float) -> None:
-    """Removes torch's blocks in shared memory that processes have left which have ended.
+    """Removes what `shared_memory_of` finds."""
+    for path in shared_memory_of(pids, since_unix_s):
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def shared_memory_of(pids: Collection[int], since_unix_s: float) -> List[str]:
+    """Paths of torch's blocks in shared memory that processes have left which have ended.
 
     Args:
         pids: of those processes; this one may be among them, which is about to end.
@@ -73,11 +82,11 @@ def remove_shared_memory(pids: Collection[int], since_unix_s: float) -> None:
     try:
         names = os.listdir(SHARED_MEMORY)
     except OSError:
-        return
+        return []
     candidates: Set[str] = set()
     for name in names:
         match = _BLOCK.match(name)
-        if match is None or int(match.group(1)) not in pids or _is_alive(int(match.group(1))):
+        if match is None or int(match.group(1)) not in pids or is_alive(int(match.group(1))):
             continue
         path = os.path.join(SHARED_MEMORY, name)
         try:
@@ -87,12 +96,18 @@ def remove_shared_memory(pids: Collection[int], since_unix_s: float) -> None:
         if status.st_uid == os.getuid() and status.st_mtime >= since_unix_s - 1.0:
             candidates.add(path)
     if not candidates:
-        return
-    for path in candidates - _mapped_files(but_of=os.getpid() if os.getpid() in pids else None):
-        try:
-            os.unlink(path)
-        except OSError:
-            pass
+        return []
+    return sorted(candidates - _mapped_files(but_of=os.getpid() if os.getpid() in pids else None))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether another process with this pid lives (Linux); one that has ended and was not waited for yet does not."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            stat = file.read()
+    except OSError:
+        return False
+    return pid != os.getpid() and stat[stat.rindex(b")") + 2 :][:1] not in (b"Z", b"X")
 
 
 def _sockets_by_inode() -> Dict[str, str]:
@@ -122,16 +137,6 @@ def _socket_inodes(pid: int) -> Set[str]:
     except OSError:
         pass
     return found
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether another process with this pid lives; one that has ended and was not waited for yet does not."""
-    try:
-        with open("/proc/%d/stat" % pid, "rb") as file:
-            stat = file.read()
-    except OSError:
-        return False
-    return pid != os.getpid() and stat[stat.rindex(b")") + 2 :][:1] not in (b"Z", b"X")
 
 
 def _mapped_files(but_of: Optional[int]) -> Set[str]:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
-from typing import AbstractSet, Any, Callable, Dict, NoReturn, Optional
+from typing import AbstractSet, Any, Callable, Dict, List, NoReturn, Optional
 
 from . import (
     attach,
@@ -84,23 +84,21 @@ _is_child = False
 
 
 def _end_with_tree(status: int) -> NoReturn:
-    """Ends the tree, then this process, at once: no atexit handler, no finalizer, nothing of the script runs on."""
-    try:
-        guard.kill_tree(parents_too=_is_child)
-    finally:
-        os._exit(status)
+    guard.end_with_tree(status, parents_too=_is_child)
 
 
 def _end_after_app() -> NoReturn:
     """The connection has ended without a word, so the app has: what it would have removed is removed here."""
-    try:
-        pids = {os.getpid(), *guard.kill_tree(parents_too=_is_child)}
-        if _folder:
-            of_app = os.path.dirname(_folder)
-            leftovers.remove_shared_memory(pids | leftovers.pids_of_logs(of_app), _began_unix_s)
-            leftovers.remove_folder(of_app)
-    finally:
-        os._exit(1)
+    guard.end_with_tree(1, parents_too=_is_child, clean_up=_remove_what_is_left)
+
+
+def _remove_what_is_left(pids: AbstractSet[int]) -> List[str]:
+    if not _folder:
+        return []
+    of_app = os.path.dirname(_folder)
+    blocks = leftovers.shared_memory_of(pids | leftovers.pids_of_logs(of_app), _began_unix_s)
+    leftovers.remove_folder(of_app)
+    return blocks
 
 
 _began_unix_s = time.time()

@@ -185,12 +185,16 @@ class _NoChild:
         return handle
 
 
+def _key_text(key: object) -> str:
+    return '"%s"' % key if isinstance(key, str) and '"' not in key else repr(key)
+
+
 def _parts(whole: Part) -> Iterator[Part]:
     path, value = whole
     shown = path[4:] if path.startswith("the ") else path
     if isinstance(value, dict):
         for key, item in list(value.items())[:_NODES]:
-            yield Part("%s[%r]" % (shown, key), item)
+            yield Part("%s[%s]" % (shown, _key_text(key)), item)
             yield Part("a key of %s" % shown, key)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value[:_NODES]):
@@ -202,7 +206,7 @@ def _parts(whole: Part) -> Iterator[Part]:
         yield Part("%s.func" % shown, value.func)
         yield from _parts(Part("%s.args" % shown, value.args))
         for name, item in value.keywords.items():
-            yield Part("%s.keywords[%r]" % (shown, name), item)
+            yield Part("%s.keywords[%s]" % (shown, _key_text(name)), item)
     elif isinstance(value, types.MethodType):
         yield Part("%s.__self__" % shown, value.__self__)
     elif not isinstance(value, (type, types.ModuleType, types.FunctionType)) and not _is_standard(type(value)):

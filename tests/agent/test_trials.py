@@ -285,7 +285,7 @@ def test_a_worker_that_ends_is_told_as_such(start_agent, write):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("unpicklable", "dataset.parts['tools'].lock is a lock, which cannot be sent to a worker: make it in the worker"),
+        ("unpicklable", 'dataset.parts["tools"].lock is a lock, which cannot be sent to a worker: make it in the worker'),
         ("with_lambda", "collate_fn is a lambda (train.py, line"),
         ("local", "the dataset is an object of the class Local that is defined inside"),
     ],

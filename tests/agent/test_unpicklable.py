@@ -90,7 +90,7 @@ def why(dataset, path="the dataset", **options) -> str | None:
         ([local_object()], "part[0]", "an object of the class Inner that is defined inside local_object()", "that class"),
         (type(local_object()), "part", "a class that is defined inside local_object()", "top level"),
         (original, "part", "the function replaced, but it is not what stands in its module under that name", "name of its own"),
-        ({"a": sqlite3.connect(":memory:")}, "part['a']", "a database handle (sqlite3.Connection)", "connect in the worker"),
+        ({"a": sqlite3.connect(":memory:")}, 'part["a"]', "a database handle (sqlite3.Connection)", "connect in the worker"),
         (sqlite3.connect(":memory:").cursor(), "part", "a database handle (sqlite3.Cursor)", "connect in the worker"),
         (HdfFile(), "part", "an open HDF5 file", "keep its path"),
         (threading.Lock(), "part", "a lock", "in the worker"),
@@ -99,7 +99,7 @@ def why(dataset, path="the dataset", **options) -> str | None:
         ((item for item in ()), "part", "a generator", "made from"),
         (memoryview(b"abc"), "part", "a memoryview", "bytes or an array"),
         (socket, "part", "the module socket", "import it"),
-        (functools.partial(max, key=lambda item: item), "part.keywords['key']", "a lambda", "function"),
+        (functools.partial(max, key=lambda item: item), 'part.keywords["key"]', "a lambda", "function"),
         (Dataset(lock=threading.Lock()).read, "part.__self__.lock", "a lock", "in the worker"),
         (torch.ones(2, requires_grad=True) * 2, "part", "a tensor with a history of gradients", "detach"),
         (Odd(), "part", "a test_unpicklable.Odd", "(not me)"),
@@ -146,7 +146,7 @@ def test_what_is_nested_too_deeply_is_told_as_such():
 
 def test_a_lock_between_processes_cannot_go_through_a_queue():
     batch = {"shared": multiprocessing.get_context("spawn").Lock(), "rows": torch.zeros(2)}
-    assert why(batch, "the batch", route=TO_MAIN).startswith("batch['shared'] is a lock, which cannot be sent from a worker")
+    assert why(batch, "the batch", route=TO_MAIN).startswith('batch["shared"] is a lock, which cannot be sent from a worker')
 
 
 def test_what_fails_otherwise_is_not_explained():

@@ -139,15 +139,15 @@ def failure_of(agent, target, method, **config):
 @pytest.mark.parametrize(
     ("target", "path", "what", "remedy"),
     [
-        ("lambdas", "batch['meta'][0]['fn']", "a lambda (train.py, line", "top level"),
+        ("lambdas", 'batch["meta"][0]["fn"]', "a lambda (train.py, line", "top level"),
         ("histories", "batch[0]", "a tensor with a history of gradients", "detach()"),
         ("locks", "batch.lock", "a lock", "leave it out"),
         ("generators", "batch[1]", "a generator", "return a list"),
-        ("value_errors", "batch['part']", "a Refuses", "return numbers"),
-        ("index_errors", "batch['part']", "a Refuses", "return numbers"),
-        ("references", "batch['part']", "a weak reference", "return numbers"),
-        ("files", "batch['part']", "an open file", "return what is in it"),
-        ("shared_locks", "batch['part']", "a lock", "leave it out"),
+        ("value_errors", 'batch["part"]', "a Refuses", "return numbers"),
+        ("index_errors", 'batch["part"]', "a Refuses", "return numbers"),
+        ("references", 'batch["part"]', "a weak reference", "return numbers"),
+        ("files", 'batch["part"]', "an open file", "return what is in it"),
+        ("shared_locks", 'batch["part"]', "a lock", "leave it out"),
     ],
 )
 def test_the_part_of_a_batch_that_cannot_be_sent_is_named(agent, target, path, what, remedy):
@@ -169,7 +169,7 @@ def test_batches_before_it_are_delivered_and_the_batch_is_named(agent, method):
 def test_it_is_told_whatever_the_options_of_the_loader(agent, options):
     failure = failure_of(agent, "late", FIRST, **options)
     assert failure.kind == "not-picklable"
-    assert "batch['meta'][0]['fn'] is a lambda" in failure.message
+    assert 'batch["meta"][0]["fn"] is a lambda' in failure.message
     assert "batch 1" in failure.message
 
 

@@ -37,7 +37,7 @@ def test_a_batch_that_cannot_be_sent_fails_the_trials_with_workers_only(folder: 
     without, with_workers = document["trials"]
     assert (without["status"], with_workers["status"]) == ("ok", "failed")
     assert with_workers["error"]["kind"] == "not-picklable"
-    assert with_workers["error"]["message"].startswith("batch[0]['meta']['lock'] is a lock, which cannot be sent from a worker to the main")
+    assert with_workers["error"]["message"].startswith('batch[0]["meta"]["lock"] is a lock, which cannot be sent from a worker to the main')
     (finding,) = [finding for finding in document["findings"] if finding["code"] == "not-picklable"]
     assert with_workers["error"]["message"] in finding["message"]
 

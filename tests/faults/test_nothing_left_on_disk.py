@@ -159,3 +159,22 @@ def test_shared_memory_of_others_stays(tmp_path):
     finally:
         for path in (own, others, old, living):
             pathlib.Path(path).unlink(missing_ok=True)
+
+
+# A stand-in for the process that torch starts to look after shared memory. It is long in starting, as on a busy machine,
+# and its client ends meanwhile.
+STARTS_SLOWLY = """
+import os, subprocess, sys, time
+from loaderscope.agent import guard
+start = "import os, socket, time; time.sleep(0.5); socket.socket(socket.AF_UNIX).bind('manager.sock'); print(flush=True); time.sleep(2)"
+manager = subprocess.Popen(["torch_shm_manager", "-c", start], executable=sys.executable, stdout=subprocess.PIPE)
+while b"torch_shm_manager" not in guard._read("/proc/%d/cmdline" % manager.pid):
+    time.sleep(0.001)
+guard.end_with_tree(0, clean_up=lambda killed: open("killed", "w").close() or [])
+"""
+
+
+def test_a_manager_of_shared_memory_that_starts_while_its_client_ends_leaves_nothing(tmp_path):
+    subprocess.run([sys.executable, "-c", STARTS_SLOWLY], cwd=tmp_path, timeout=60, check=True)
+    assert os.listdir(tmp_path) == ["killed"]
+    assert until(lambda: not [p for p in psutil.process_iter() if p.name() == "torch_shm_manager"], 10)
