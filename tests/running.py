@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import psutil
 
 from loaderscope.agent.messages import MARK_VARIABLE
-from loaderscope.analysis.results import TrialResult
 from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.sweep.pool import Pool
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 

@@ -6,10 +6,10 @@ from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.facts.request import Axes, Request
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
+from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.trace import lanes
 from loaderscope.trace.model import SeriesInfo
 

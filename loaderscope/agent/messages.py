@@ -21,7 +21,7 @@ app asks and the agent answers, one request at a time. The end of the connection
 `environment` = {python, torch, torch_cuda, start_methods, default_start_method, free_threaded, torch_assumptions: [sentence]}.
 `imports` = the top-level modules that the script's load imported, those of 20 ms and more, heaviest first;
 `within` = the one of them that imported it; `beside_script`: whether it is only found in the script's folder.
-`SentPart`: see `analysis.results`. `error` = ErrorInfo.to_json().
+`SentPart`: see `facts.results`. `error` = ErrorInfo.to_json().
 With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`. Where that is in a child of
 the script, the child reports in `FOLDER_VARIABLE` and stands still (`agent/standstill.py`); continued, it dials and greets like an
 agent, sends `loaded`, and answers all further requests.

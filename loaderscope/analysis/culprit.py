@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
-from loaderscope.analysis.results import Culprit, ImportCost, LineCost, SentPart
+from loaderscope.facts.results import Culprit, ImportCost, LineCost, SentPart
 from loaderscope.facts.text import bytes_text, share_text
 
 DOMINATES = 0.5

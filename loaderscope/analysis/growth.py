@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import t_quantile
-from loaderscope.analysis.results import Estimate
 from loaderscope.analysis.spans import Int64Array
+from loaderscope.facts.results import Estimate
 
 Floats = npt.NDArray[np.float64]
 Readings = tuple[Int64Array, Floats]

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.results import ImportCost, LineCost, StartImport
 from loaderscope.analysis.spans import SpanLookup
+from loaderscope.facts.results import ImportCost, LineCost, StartImport
 
 NS = 1e-9
 MOST_IMPORTS = 40

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from loaderscope.analysis import growth
 from loaderscope.analysis.epochs import EpochRun
-from loaderscope.analysis.results import Estimate, Memory, WorkerMemory
 from loaderscope.analysis.spans import Int64Array
+from loaderscope.facts.results import Estimate, Memory, WorkerMemory
 from loaderscope.trace.model import Trace
 
 TOTAL_KINDS = ("pss", "private", "uss")

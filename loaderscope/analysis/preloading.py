@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from loaderscope.facts.request import Request
 from loaderscope.facts.text import enumerated
 
 ALWAYS_IMPORTED = "torch"
@@ -14,6 +15,10 @@ ALWAYS_IMPORTED = "torch"
 
 SERVER_KNOWS_PATH_SINCE = (3, 13, 8)
 """Before, a fork server looks for what it preloads in its working directory and what is installed, not beside the script."""
+
+
+HEAVY_IMPORT_S = 0.05
+"""A module that takes less is not worth preloading."""
 
 
 class ScriptImport(NamedTuple):
@@ -86,3 +91,38 @@ class ForkServer:
             f"Before Python {version} a fork server does not find {enumerated(missed)} beside the script when it is started in another "
             f"folder: start in {self.script_folder}, or name that folder in PYTHONPATH."
         )
+
+
+def script_imports_of(environment: dict[str, Any]) -> tuple[ScriptImport, ...]:
+    """The modules that loading the script imported; none where that was not timed."""
+    rows = environment.get("script_imports") or ()
+    return tuple(ScriptImport(row["name"], row["seconds"], row.get("within"), bool(row.get("beside_script"))) for row in rows)
+
+
+def fork_server(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> ForkServer:
+    """Where the fork server of a run looks for modules.
+
+    Args:
+        request: names the script and the working directory.
+        script_imports: what loading the script imported.
+        python: version of the interpreter.
+    """
+    return ForkServer(request.script, request.cwd, python, frozenset(one.name for one in script_imports if one.beside_script))
+
+
+def heavy_modules(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> tuple[str, ...]:
+    """The modules worth preloading: the user's choice, else the heavy ones of those that the script imports and a server finds."""
+    if request.forkserver_preload:
+        return request.forkserver_preload
+    server = fork_server(request, script_imports, python)
+    heavy = tuple(one.name for one in script_imports if one.seconds >= HEAVY_IMPORT_S and server.finds(one.name))
+    return heavy or (ALWAYS_IMPORTED,)
+
+
+def left_to_workers(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> str | None:
+    """A sentence on heavy modules that preloaded workers import all the same, as the server does not find them; None without any."""
+    server, chosen = fork_server(request, script_imports, python), request.forkserver_preload
+    heavy = [one.name for one in script_imports if one.seconds >= HEAVY_IMPORT_S and (not chosen or one.name in chosen)]
+    why = server.why_not(heavy)
+    missed = enumerated([name for name in heavy if not server.finds(name)])
+    return None if why is None else f"Preloaded workers still import {missed} themselves. {why}"

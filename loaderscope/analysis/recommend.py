@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.configs import matching
 from loaderscope.analysis.intervals import half_width, mean
-from loaderscope.analysis.results import Recommendation, SettingResult, TrialResult
 from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, relative_half_width, train_seconds
+from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
 from loaderscope.facts.settings import same_but, setting_text
 from loaderscope.facts.text import duration_text, enumerated
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from loaderscope.analysis.results import ScriptWarning
+from loaderscope.facts.results import ScriptWarning
 
 _NUMBER = re.compile(r"\d+")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.intervals import half_width, mean
-from loaderscope.analysis.results import Estimate, SettingResult, TrialResult
+from loaderscope.facts.results import Estimate, SettingResult, TrialResult
 
 MIN_REPEATS_INTERVAL = 3
 

@@ -9,9 +9,9 @@ from loaderscope.analysis.epochs import MAIN, EpochRun
 from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch
 from loaderscope.analysis.memory import series
 from loaderscope.analysis.pinning import find_pin_cost
-from loaderscope.analysis.results import LateBatch, Signs
 from loaderscope.analysis.spans import Int64Array, Spans, covered_ns, spans_of, worker_lanes
 from loaderscope.analysis.steady import Steady
+from loaderscope.facts.results import LateBatch, Signs
 from loaderscope.trace.model import Trace
 
 NS = 1e-9

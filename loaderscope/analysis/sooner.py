@@ -16,8 +16,8 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from loaderscope.analysis.preloading import ScriptImport, seconds_of
-from loaderscope.analysis.results import Phase, TrialResult
 from loaderscope.analysis.startup_costs import FIRST_WORKER, first_batches, median, phase_seconds, server_seconds
+from loaderscope.facts.results import Phase, TrialResult
 
 Saved = Callable[[str], float | None]
 """Seconds that a worker, by its name, has less to do before it is ready; None where that is not known."""

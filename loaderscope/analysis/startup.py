@@ -18,8 +18,8 @@ from loaderscope.agent.layout import State
 from loaderscope.analysis.culprit import StartFacts, find_culprit
 from loaderscope.analysis.epochs import MAIN, EpochRun
 from loaderscope.analysis.main_import import read_imports, read_lines, read_start_imports
-from loaderscope.analysis.results import Culprit, Phase, SentPart, StartImport, Startup
 from loaderscope.analysis.spans import SpanLookup, Spans, complement, worker_lanes
+from loaderscope.facts.results import Culprit, Phase, SentPart, StartImport, Startup
 from loaderscope.trace.model import Trace
 
 NS = 1e-9

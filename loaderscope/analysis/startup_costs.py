@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.intervals import mean
-from loaderscope.analysis.results import EpochTimes, TrialResult
+from loaderscope.facts.results import EpochTimes, TrialResult
 
 FIRST_WORKER = "worker-0"
 """It is the one that is asked for batch 0, so the first batch waits for it."""

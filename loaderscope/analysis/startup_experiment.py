@@ -11,9 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from loaderscope.analysis.controls import Control
 from loaderscope.analysis.main_import import heaviest_line
-from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.startup_costs import (
     FIRST_WORKER,
     Group,
@@ -27,6 +25,7 @@ from loaderscope.analysis.startup_costs import (
     starts,
 )
 from loaderscope.analysis.startup_remedies import Remedy, Setting, agree, find_remedies, in_words, setting_of
+from loaderscope.facts.results import Control, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 __all__ = [

@@ -22,10 +22,10 @@ import statistics
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from loaderscope.analysis.controls import Control, preload_cost_s
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.controls import preload_cost_s
 from loaderscope.analysis.sooner import Saved, from_fetch_on, loop_entry, sooner, spared_imports, until_there
 from loaderscope.analysis.startup_costs import Group, first_batches, server_seconds, starts
+from loaderscope.facts.results import Control, TrialResult
 from loaderscope.facts.text import duration_text, enumerated
 
 TOLERANCE_SHARE, TOLERANCE_S = 0.10, 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loaderscope.analysis.results import Finding, Recommendation, TrialResult
+from loaderscope.facts.results import Finding, Recommendation, TrialResult
 
 
 def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:

@@ -7,8 +7,8 @@ import math
 from loaderscope.agent.messages import TrialConfig, TrialOutcome
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import half_width, mean
-from loaderscope.analysis.results import EpochTimes, Estimate
 from loaderscope.analysis.steady import MIN_BLOCKS_INTERVAL, MIN_BLOCKS_VALUE, Steady
+from loaderscope.facts.results import EpochTimes, Estimate
 
 NS = 1e-9
 

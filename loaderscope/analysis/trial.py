@@ -13,7 +13,6 @@ from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured import measured_part
 from loaderscope.analysis.memory import find_memory
 from loaderscope.analysis.reads import disk_share
-from loaderscope.analysis.results import EpochTimes, Estimate, GpuWindow, OwnCost, SentPart, TrialResult
 from loaderscope.analysis.shares import accelerator_share, find_shares
 from loaderscope.analysis.signs import find_signs
 from loaderscope.analysis.startup import find_startup
@@ -26,6 +25,7 @@ from loaderscope.analysis.throughput import (
     samples_per_batch,
     samples_per_second,
 )
+from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OwnCost, SentPart, TrialResult
 from loaderscope.trace.model import Trace
 
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.run_state import RunState

@@ -8,8 +8,8 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent, QTextDocument
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
+from loaderscope.analysis.verdict import Verdict
 from loaderscope.gui.setup import Setup
-from loaderscope.session.verdict import Verdict
 
 _HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 

@@ -8,7 +8,7 @@ import time
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from loaderscope.analysis.late_batches import Waits, find_waits, late_batch
-from loaderscope.analysis.results import LateBatch
+from loaderscope.facts.results import LateBatch
 from loaderscope.gui.latest import Latest
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.trace.model import Trace

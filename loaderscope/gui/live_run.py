@@ -10,11 +10,11 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.request import Request
+from loaderscope.facts.run import Mark
 from loaderscope.gui.ending import keep_until_ended
 from loaderscope.gui.recent import WINDOW_PREFIX
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import RunThread
-from loaderscope.session.file import Mark
 from loaderscope.sweep.scratch import base_folder, claim
 
 FAST_MS = 40

@@ -8,7 +8,9 @@ from PySide6.QtCore import QSettings
 from PySide6.QtGui import QCloseEvent, QShowEvent
 from PySide6.QtWidgets import QMainWindow
 
+from loaderscope.analysis.verdict import Verdict, judge
 from loaderscope.facts.request import Request
+from loaderscope.facts.run import LogLine
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.command_palette import CommandPalette
 from loaderscope.gui.commands import CommandSet
@@ -31,8 +33,6 @@ from loaderscope.gui.trace_reading import ReadTrace, TraceReading
 from loaderscope.gui.views import Views
 from loaderscope.gui.window_commands import handlers_of
 from loaderscope.gui.window_figures import WindowFigures
-from loaderscope.session.verdict import Verdict, judge
-from loaderscope.sweep.sink import LogLine
 from loaderscope.trace.model import Trace
 
 

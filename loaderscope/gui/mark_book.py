@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.session.file import Mark, SessionError, SessionFile
+from loaderscope.session.file import SessionError, SessionFile
 
 
 class Keeper(Protocol):

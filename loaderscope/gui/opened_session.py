@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loaderscope.facts.run import Mark
 from loaderscope.gui.run_state import RunState
-from loaderscope.session.file import Mark, SessionError, SessionFile
+from loaderscope.session.file import SessionError, SessionFile
 from loaderscope.trace.model import Trace
 
 __all__ = ["OpenedSession", "SessionError"]

@@ -8,9 +8,9 @@ from collections import deque
 from typing import Any, Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
-from loaderscope.analysis.results import SettingResult, TrialResult
+from loaderscope.facts.results import SettingResult, TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.gui.kept_traces import KeptTraces
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 LOG_LINES_KEPT = 20_000

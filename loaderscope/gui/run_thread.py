@@ -13,12 +13,12 @@ from pathlib import Path
 from PySide6.QtCore import QThread
 
 from loaderscope.agent.messages import ErrorInfo
-from loaderscope.analysis.results import TrialResult
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine, Mark, PlannedTrial, Run
 from loaderscope.gui.run_state import RunState
-from loaderscope.session.file import Mark, SessionError, SessionFile, SessionWriter
+from loaderscope.session.file import SessionError, SessionFile, SessionWriter
 from loaderscope.sweep.pool import Pool, SweepError
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 

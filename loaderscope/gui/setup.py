@@ -17,8 +17,9 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
-from loaderscope.analysis.results import TrialResult
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import Run
 from loaderscope.gui.inspect_thread import Fault, Jobs
 from loaderscope.gui.panels.sweep import Forecast, SweepPanel
 from loaderscope.gui.panels.target import TargetPanel, advice_for
@@ -29,7 +30,6 @@ from loaderscope.sweep.interpreters import Interpreter, list_interpreters
 from loaderscope.sweep.limits import Measured
 from loaderscope.sweep.masking import MASK, holds_mask
 from loaderscope.sweep.output import OutputLine
-from loaderscope.sweep.sink import Run
 from loaderscope.sweep.system import read_machine
 
 FORECAST_DELAY_MS = 120

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loaderscope.analysis.controls import Control
 from loaderscope.analysis.culprit import dominating_part
 from loaderscope.analysis.findings.startup_causes import LINE_REMEDY, MIN_LINE_S, remedy
 from loaderscope.analysis.main_import import heaviest_line
-from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
+from loaderscope.facts.results import Control, SentPart, TrialResult
 from loaderscope.facts.text import bytes_text, duration_text, enumerated, grouped_text, share_text
 
 PIPE_BYTES = 65_536

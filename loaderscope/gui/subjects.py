@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from loaderscope.analysis.late_batches import find_waits
+from loaderscope.facts.run import Run
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.figure import CHART_SIZE, chart_figure
 from loaderscope.gui.figure_export import FIRST, SIGHT, Options, Subject
 from loaderscope.gui.figures import Figure, caption_of
 from loaderscope.gui.timeline.figure import timeline_figure
 from loaderscope.gui.timeline.pair import TimelinePair
-from loaderscope.sweep.sink import Run
 
 
 def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject | None:

@@ -23,7 +23,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.verdict import Verdict
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import Run
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import MISSING, count_text, rough_duration_text
 from loaderscope.gui.charts.chart import Chart
@@ -48,8 +50,6 @@ from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.pair import TimelinePair
 from loaderscope.gui.words import STATUS_TEXTS, trial_note
-from loaderscope.session.verdict import Verdict
-from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
 MEMORY_EVERY_S = 0.5

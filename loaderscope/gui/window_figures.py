@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from loaderscope.facts.run import Run
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.figure_export import FigureExport, focused_chart
 from loaderscope.gui.subjects import chart_subject, chart_subjects, timeline_subject
 from loaderscope.gui.views import Views
-from loaderscope.sweep.sink import Run
 
 
 class WindowFigures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.agent.messages import Consumer, Target
-from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, share_text
 

@@ -8,11 +8,11 @@ import sys
 import time
 from typing import TextIO
 
-from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.sweep.masking import mask_text
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 BAR_CELLS = 24

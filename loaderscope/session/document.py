@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from loaderscope import __version__
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.verdict import judge
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import Run
 from loaderscope.session.values import plain
-from loaderscope.session.verdict import judge
 from loaderscope.sweep.masking import mask_document, mask_request
-from loaderscope.sweep.sink import Run
 
 SCHEMA = 1
 

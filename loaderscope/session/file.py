@@ -11,13 +11,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.agent.ranges import Count, FilePath, TimeNs
-from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import Control, SentPart, TrialResult
+from loaderscope.facts.run import Environment, LogLine, Mark, PlannedTrial, Run, Sample
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
@@ -26,11 +26,10 @@ from loaderscope.session.sum_store import load_sums
 from loaderscope.session.trace_store import load_trace
 from loaderscope.session.values import check, checked_rows, read_json
 from loaderscope.session.writer import SessionWriter, write_marks
-from loaderscope.sweep.sink import Environment, LogLine, PlannedTrial, Run, Sample
 from loaderscope.trace.model import Trace, TrackKey
 from loaderscope.trace.sums import Sums
 
-__all__ = ["Mark", "SessionError", "SessionFile", "SessionWriter"]
+__all__ = ["SessionError", "SessionFile", "SessionWriter"]
 
 MAX_VALUE_BYTES = 256 << 20
 """Of one text or blob in a file; more is taken for an attack."""
@@ -43,13 +42,6 @@ _BUSY_S = 0.2
 """How long a change waits for another program that writes to the file; the window waits as long."""
 
 UNFINISHED_NOTE = "The recording ended before this trial did."
-
-
-class Mark(NamedTuple):
-    """A place in a trial's timeline that the user marked."""
-
-    time_ns: int
-    text: str
 
 
 class SessionFile:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.session.console import Console
 from loaderscope.session.file import SessionError, SessionWriter
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 

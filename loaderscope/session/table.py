@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.results import ScriptWarning
 from loaderscope.analysis.said import line_of, processes_text, trials_text, what_was_said
+from loaderscope.facts.results import ScriptWarning
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.session.operators_table import format_window

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import IO
 
 from loaderscope import __version__
-from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
@@ -21,7 +22,6 @@ from loaderscope.session.place import is_network_share
 from loaderscope.session.trace_store import TraceWriter
 from loaderscope.session.values import storable, to_text
 from loaderscope.sweep.masking import mask_document, mask_request, mask_text
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run
 from loaderscope.trace.model import Trace
 
 COMMIT_EVERY_S = 1.0

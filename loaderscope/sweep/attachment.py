@@ -9,8 +9,8 @@ from typing import Any
 
 from loaderscope.agent.errors import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
-from loaderscope.analysis.results import SentPart
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import SentPart
 from loaderscope.sweep.agent_process import (
     AgentDiedError,
     AgentError,

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from loaderscope.agent.messages import Target
-from loaderscope.analysis.preloading import ScriptImport
-from loaderscope.analysis.results import SentPart
+from loaderscope.analysis.preloading import script_imports_of
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import SentPart
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep.limits import DataCost, Measured, SweepEstimate, commit_sentence, estimate, mark_limits
-from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.space import Facts, plan
 from loaderscope.sweep.startup_plan import as_experiment
 from loaderscope.sweep.system import Machine
@@ -42,12 +42,6 @@ def facts_of(environment: dict[str, Any]) -> Facts:
         script_imports=script_imports_of(environment),
         python=environment.get("python"),
     )
-
-
-def script_imports_of(environment: dict[str, Any]) -> tuple[ScriptImport, ...]:
-    """The modules that loading the script imported; none where that was not timed."""
-    rows = environment.get("script_imports") or ()
-    return tuple(ScriptImport(row["name"], row["seconds"], row.get("within"), bool(row.get("beside_script"))) for row in rows)
 
 
 def data_cost(sample: dict[str, Any] | None, sent: Sequence[SentPart] = ()) -> DataCost:

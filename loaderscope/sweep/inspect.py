@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.results import SentPart
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import SentPart
 from loaderscope.sweep.agent_process import AgentProcess, Tick
 from loaderscope.sweep.attachment import (
     CAPTURED,

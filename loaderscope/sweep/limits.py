@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
-from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.text import bytes_text
-from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine, usable_cpus
 
 __all__ = ["DataCost", "Forecast", "Measured", "SweepEstimate", "estimate", "forecast", "mark_limits", "seconds_left", "usable_cpus"]

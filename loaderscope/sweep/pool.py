@@ -9,22 +9,22 @@ import traceback
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder
-from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import SentPart, TrialResult
+from loaderscope.analysis.preloading import fork_server, script_imports_of
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import Control, SentPart, TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
 from loaderscope.facts.text import enumerated
 from loaderscope.sweep import limits, reaper, space
 from loaderscope.sweep.agent_process import AgentProcess, default_python
 from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, SweepError, attach, load, start_agent
 from loaderscope.sweep.controls import measure_controls, measure_preload
-from loaderscope.sweep.forecast import data_cost, facts_of, script_imports_of
+from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect import load_and_attach, machine_environment, probe_target
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.scratch import temporary_folder
 from loaderscope.sweep.script_warnings import TrialStderr
-from loaderscope.sweep.sink import LogLine, PlannedTrial, Run, Sink
-from loaderscope.sweep.startup_plan import as_experiment, fork_server
+from loaderscope.sweep.startup_plan import as_experiment
 from loaderscope.sweep.system import read_machine
 from loaderscope.sweep.trial_run import StoppedError, TrialRun
 from loaderscope.telemetry.sampler import Sampler
@@ -38,7 +38,7 @@ _PROGRESS_S = 0.5
 class Pool:
     """One sweep. `run` blocks in the thread that calls it; `cancel` may be called from any other."""
 
-    def __init__(self, request: Request, sink: Sink, app_python: str | None = None) -> None:
+    def __init__(self, request: Request, sink: Sink[Trace], app_python: str | None = None) -> None:
         """Nothing is started yet.
 
         Args:

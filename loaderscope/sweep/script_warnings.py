@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from loaderscope.agent.layout import REST
 from loaderscope.agent.messages import ErrorInfo
-from loaderscope.analysis.results import ScriptWarning
+from loaderscope.facts.results import ScriptWarning
 from loaderscope.sweep.output import OutputLine
 from loaderscope.trace.model import Warned
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.preloading import ScriptImport
+from loaderscope.analysis.preloading import ScriptImport, heavy_modules
 from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.settings import SWEEP_ORDER, normalise
 from loaderscope.sweep import startup_plan
-from loaderscope.sweep.sink import PlannedTrial
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -63,7 +63,7 @@ def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[Tr
 
 
 def _experiment_settings(request: Request, target: Target, facts: Facts) -> list[tuple[TrialConfig, Skip | None]]:
-    preload = startup_plan.heavy_modules(request, facts.script_imports, facts.python)
+    preload = heavy_modules(request, facts.script_imports, facts.python)
     parts = startup_plan.parts(request, facts.start_methods, preload)
     settings = [setting for part in parts for setting in settings_of(part, target, facts)]
     return sorted(settings, key=lambda setting: startup_plan.place(setting[0]))

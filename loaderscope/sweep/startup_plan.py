@@ -7,9 +7,7 @@ import math
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
-from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ForkServer, ScriptImport
 from loaderscope.facts.request import Axes, Request
-from loaderscope.facts.text import enumerated
 from loaderscope.sweep.attachment import SweepError
 
 WORKERS = (0, 1, 2, 4)
@@ -24,9 +22,6 @@ SERVER_STARTS = 9
 
 COMPARED_TRIALS = 2
 """Of each setting that preloading is compared with: what it saves is the difference of two starts that are much alike."""
-
-HEAVY_IMPORT_S = 0.05
-"""A module that takes less is not worth preloading."""
 
 _FIXED_AXES = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "backend")
 
@@ -104,32 +99,3 @@ def place(config: TrialConfig) -> tuple[str, int, bool, bool]:
     What preloading saves is the difference of two starts, so these come first; what persistent workers save is nearly all of one.
     """
     return config.start_method or "", config.num_workers, bool(config.persistent_workers), config.forkserver_preload is not None
-
-
-def fork_server(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> ForkServer:
-    """Where the fork server of a run looks for modules.
-
-    Args:
-        request: names the script and the working directory.
-        script_imports: what loading the script imported.
-        python: version of the interpreter.
-    """
-    return ForkServer(request.script, request.cwd, python, frozenset(one.name for one in script_imports if one.beside_script))
-
-
-def heavy_modules(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> tuple[str, ...]:
-    """The modules worth preloading: the user's choice, else the heavy ones of those that the script imports and a server finds."""
-    if request.forkserver_preload:
-        return request.forkserver_preload
-    server = fork_server(request, script_imports, python)
-    heavy = tuple(one.name for one in script_imports if one.seconds >= HEAVY_IMPORT_S and server.finds(one.name))
-    return heavy or (ALWAYS_IMPORTED,)
-
-
-def left_to_workers(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> str | None:
-    """A sentence on heavy modules that preloaded workers import all the same, as the server does not find them; None without any."""
-    server, chosen = fork_server(request, script_imports, python), request.forkserver_preload
-    heavy = [one.name for one in script_imports if one.seconds >= HEAVY_IMPORT_S and (not chosen or one.name in chosen)]
-    why = server.why_not(heavy)
-    missed = enumerated([name for name in heavy if not server.finds(name)])
-    return None if why is None else f"Preloaded workers still import {missed} themselves. {why}"

@@ -8,9 +8,9 @@ from typing import Any
 import synthetic
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.analysis.results import EpochTimes, Estimate, Memory, TrialResult
 from loaderscope.analysis.trial import TrialEnd, analyse
-from loaderscope.sweep.sink import PlannedTrial
+from loaderscope.facts.results import EpochTimes, Estimate, Memory, TrialResult
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.trace.model import Trace
 
 

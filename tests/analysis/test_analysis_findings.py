@@ -11,9 +11,9 @@ from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.preloading import ForkServer
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 from loaderscope.analysis.settings import combine
 from loaderscope.analysis.summary import summarise
+from loaderscope.facts.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 
 MIB = 1 << 20
 

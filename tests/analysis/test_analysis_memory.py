@@ -10,8 +10,8 @@ from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.memory import find_memory, forecast_bytes
 from loaderscope.analysis.reads import disk_share
-from loaderscope.analysis.results import Memory, TrialResult, WorkerMemory
 from loaderscope.analysis.settings import combine
+from loaderscope.facts.results import Memory, TrialResult, WorkerMemory
 from loaderscope.trace.model import NO_GPU_USED, ProcessInfo, SeriesInfo, Trace
 
 MIB = 1 << 20

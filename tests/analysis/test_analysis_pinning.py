@@ -12,8 +12,8 @@ from loaderscope.agent.layout import State
 from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.pinning import find_pin_cost
-from loaderscope.analysis.results import Signs
 from loaderscope.analysis.settings import combine
+from loaderscope.facts.results import Signs
 from loaderscope.trace import lanes
 from loaderscope.trace.model import Trace
 

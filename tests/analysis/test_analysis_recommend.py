@@ -6,8 +6,8 @@ from synthetic import MS
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.results import EpochTimes, Estimate
 from loaderscope.analysis.settings import combine, train_seconds
+from loaderscope.facts.results import EpochTimes, Estimate
 
 
 def advise(trials, current=None, train_epochs=10, gpus=0, cpus=4):

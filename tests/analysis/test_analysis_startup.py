@@ -9,8 +9,8 @@ from synthetic import MS
 from loaderscope.agent.layout import State
 from loaderscope.analysis.culprit import StartFacts, dominating_part, find_culprit
 from loaderscope.analysis.epochs import read_epochs
-from loaderscope.analysis.results import LineCost, SentPart
 from loaderscope.analysis.startup import find_startup
+from loaderscope.facts.results import LineCost, SentPart
 from loaderscope.trace import lanes
 from loaderscope.trace.model import ProcessInfo, Trace
 

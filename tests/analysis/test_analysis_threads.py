@@ -3,9 +3,9 @@
 from rows import config_of, made_up
 
 from loaderscope.analysis.findings import Context, threads
-from loaderscope.analysis.results import Signs
 from loaderscope.analysis.settings import combine
 from loaderscope.analysis.summary import summarise
+from loaderscope.facts.results import Signs
 
 
 def threads_of(workers, **changes):

@@ -16,7 +16,7 @@ from loaderscope.analysis.epochs import read_epochs
 from loaderscope.analysis.steady import batches_for_interval, find_steady
 from loaderscope.analysis.throughput import samples_per_batch
 from loaderscope.analysis.trial import TrialEnd, analyse
-from loaderscope.sweep.sink import PlannedTrial
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
 

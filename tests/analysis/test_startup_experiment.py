@@ -6,11 +6,10 @@ import re
 import pytest
 from rows import config_of, failed
 
-from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
 from loaderscope.analysis.sooner import spared_imports
 from loaderscope.analysis.startup_experiment import find_experiment
 from loaderscope.analysis.startup_remedies import agree
+from loaderscope.facts.results import Control, EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
 
 EPOCHS = 3
 

@@ -13,8 +13,8 @@ import synthetic
 from support_session import config_of, make_run
 
 from loaderscope.agent.layout import State
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.session.file import SessionFile, SessionWriter
-from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace import lanes
 from loaderscope.trace.model import Trace, batch_id
 

@@ -18,13 +18,13 @@ from PySide6.QtWidgets import QApplication, QGraphicsScene, QGraphicsView
 from support_session import config_of, make_run, result_of
 
 from loaderscope.agent.layout import State
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.gui.palette import DARK
 from loaderscope.gui.theme import apply_theme
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import STYLES
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.session.file import SessionWriter
-from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.trace import lanes
 from loaderscope.trace.model import Trace
 

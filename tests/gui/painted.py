@@ -56,7 +56,8 @@ def make_pictures() -> dict[str, Callable]:
 
     from loaderscope.agent.messages import TrialConfig
     from loaderscope.analysis.late_batches import find_waits
-    from loaderscope.analysis.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
+    from loaderscope.facts.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
+    from loaderscope.facts.run import Mark
     from loaderscope.gui.charts.chart import paint_chart
     from loaderscope.gui.charts.memory import memory_data, paint_memory
     from loaderscope.gui.charts.startup import paint_startup, startup_data
@@ -69,7 +70,6 @@ def make_pictures() -> dict[str, Callable]:
     from loaderscope.gui.timeline.layout import place
     from loaderscope.gui.timeline.painter import paint, viewport_of
     from loaderscope.gui.timeline.scene import Scene
-    from loaderscope.session.file import Mark
     from loaderscope.trace.model import SeriesInfo, Trace
 
     def slow_now_and_then(batch: int) -> int:

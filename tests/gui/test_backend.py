@@ -6,8 +6,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import Estimate, SettingResult, TrialResult
 from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.results import Estimate, SettingResult, TrialResult
 from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.panels.results import COLUMNS, ResultsModel, visible_columns
 from loaderscope.gui.panels.sweep import SweepPanel

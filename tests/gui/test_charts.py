@@ -10,7 +10,7 @@ from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import Estimate, Memory, Phase, Recommendation, SettingResult, Startup, TrialResult, WorkerMemory
+from loaderscope.facts.results import Estimate, Memory, Phase, Recommendation, SettingResult, Startup, TrialResult, WorkerMemory
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.drawing import Frame, axis_end, ticks
 from loaderscope.gui.charts.legend import Entry, draw_lines_legend

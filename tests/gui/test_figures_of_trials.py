@@ -6,12 +6,12 @@ from PySide6.QtGui import QColor, QImage
 from synthetic import MS
 
 from loaderscope import cli
+from loaderscope.facts.run import Mark
 from loaderscope.gui.figures import FigureError
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.timeline.arrangement import Arrangement
 from loaderscope.gui.timeline.figure import render, timeline_figure
 from loaderscope.gui.timeline.layout import AXIS_PX, LABEL_PX, MINIMAP_PX, RIGHT_PX, TITLE_PX
-from loaderscope.session.file import Mark
 from loaderscope.trace.model import Trace
 
 WIDTH = 1000

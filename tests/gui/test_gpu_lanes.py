@@ -7,8 +7,8 @@ from support_session import config_of
 from synthetic import MS, US
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.settings import combine
+from loaderscope.facts.results import TrialResult
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.timeline import cards, query

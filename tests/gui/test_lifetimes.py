@@ -11,6 +11,7 @@ from running import write_script
 from timeline_actions import Key, Modifier, press
 
 from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.run import Mark
 from loaderscope.gui import ending, live_run, run_thread
 from loaderscope.gui.inspect_thread import Jobs
 from loaderscope.gui.live_run import LiveRun
@@ -18,7 +19,7 @@ from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.timeline import view
 from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from running import write_script
 from support_session import WINDOW, config_of
 
-from loaderscope.analysis.results import GpuWindow, TrialResult
 from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.results import GpuWindow, TrialResult
 from loaderscope.gui.panels.operators import AWAITED, NOTHING, PROFILED_STEPS, OperatorsPanel
 
 TRAINED = """

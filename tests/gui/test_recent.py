@@ -14,9 +14,10 @@ import support_session
 from running import write_script
 
 from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.run import Mark
 from loaderscope.gui.main_window import MainWindow
 from loaderscope.gui.recent import NONE, UNSAVED_KEPT_S, WINDOW_PREFIX, Recent
-from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.sweep.scratch import claim
 
 

@@ -22,7 +22,9 @@ from PySide6.QtSvg import QSvgRenderer
 from synthetic import MS
 from synthetic import make_trace as make_synthetic
 
-from loaderscope.analysis.results import SentPart, TrialResult
+from loaderscope.analysis.verdict import judge
+from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.run import Mark
 from loaderscope.gui.figures import Figure
 from loaderscope.gui.report.blocks import Facts, Listing, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.report.content import gather
@@ -35,8 +37,7 @@ from loaderscope.gui.report.writing import write_report, write_timeline
 from loaderscope.gui.timeline.arrows import LateArrows
 from loaderscope.gui.timeline.figure import timeline_figure, timeline_parts
 from loaderscope.gui.timeline.layout import AXIS_PX
-from loaderscope.session.file import Mark, SessionFile, SessionWriter
-from loaderscope.session.verdict import judge
+from loaderscope.session.file import SessionFile, SessionWriter
 
 pytestmark = pytest.mark.usefixtures("qapp")
 

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QApplication, QMenu
 from synthetic import MS, SECOND
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import Estimate, SettingResult
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import Estimate, SettingResult
 from loaderscope.gui.palette import DARK
 from loaderscope.gui.panels.results import COLUMNS, visible_columns
 from loaderscope.gui.panels.sweep import SweepPanel

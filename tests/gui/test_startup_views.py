@@ -14,9 +14,21 @@ from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter
 from running import write_script
 from support_session import config_of, make_run
 
-from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import Culprit, EpochTimes, Finding, ImportCost, LineCost, Phase, SentPart, Signs, Startup, TrialResult
+from loaderscope.analysis.verdict import judge
 from loaderscope.facts.request import Axes
+from loaderscope.facts.results import (
+    Control,
+    Culprit,
+    EpochTimes,
+    Finding,
+    ImportCost,
+    LineCost,
+    Phase,
+    SentPart,
+    Signs,
+    Startup,
+    TrialResult,
+)
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData
 from loaderscope.gui.charts.figure import chart_figure
@@ -30,7 +42,6 @@ from loaderscope.gui.report.blocks import Picture, Table
 from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.startup_words import control_name, controls_sentence, imports_sentence, lines_sentence, sent_sentence
 from loaderscope.gui.subjects import chart_subject
-from loaderscope.session.verdict import judge
 
 LONG_MS = 60_000
 

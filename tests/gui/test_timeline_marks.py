@@ -7,7 +7,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit
 from timeline_actions import Button, Key, Modifier, move, press
 
-from loaderscope.session.file import Mark
+from loaderscope.facts.run import Mark
 
 
 def marked(widget, x, text=""):

@@ -9,11 +9,11 @@ from synthetic import MS
 from timeline_actions import Key, Modifier, move, press
 
 from loaderscope.agent.layout import State
+from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.search import AFTER_ALL, BEFORE_ALL, CHUNK_ROWS, Search
 from loaderscope.gui.timeline.states import level_in
 from loaderscope.gui.timeline.wanted import SearchError, parse
-from loaderscope.session.file import Mark
 from loaderscope.trace import lanes
 from loaderscope.trace.model import Trace, batch_id
 

@@ -5,13 +5,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from timeline_actions import Key, Modifier, press
 
+from loaderscope.facts.run import Mark
 from loaderscope.gui.commands import COMMANDS, TIMELINE_COMMANDS, matching
 from loaderscope.gui.figure_export import Options, Wanted
 from loaderscope.gui.help_overlay import help_html
 from loaderscope.gui.mark_book import CompleteFile, MarkBook
 from loaderscope.gui.theme import LIGHT
 from loaderscope.gui.timeline.controls import CONTROLS, MOUSE
-from loaderscope.session.file import Mark, SessionFile
+from loaderscope.session.file import SessionFile
 
 
 @pytest.fixture

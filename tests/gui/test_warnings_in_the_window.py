@@ -10,11 +10,11 @@ import support_session
 from PySide6.QtCore import Qt
 from running import write_script
 
-from loaderscope.analysis.results import ScriptWarning
+from loaderscope.facts.results import ScriptWarning
+from loaderscope.facts.run import LogLine
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.web import to_html
 from loaderscope.session.file import SessionFile, SessionWriter
-from loaderscope.sweep.sink import LogLine
 
 SLOW = ScriptWarning("worker-0", "UserWarning", "a slow <format>", 3, "/home/me/train.py:7")
 SCRIPT = """

@@ -13,7 +13,8 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMessageBox, QSpinBox, QWidget
 
 from loaderscope.agent.messages import ErrorInfo
-from loaderscope.analysis.results import Finding, TrialResult
+from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.run import LogLine
 from loaderscope.facts.text import rate_text
 from loaderscope.gui.commands import COMMANDS, matching
 from loaderscope.gui.panels.findings import findings_blocks
@@ -25,7 +26,6 @@ from loaderscope.gui.saving import Dialogs
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
-from loaderscope.sweep.sink import LogLine
 
 
 def test_an_opened_session_fills_every_view(window, session):

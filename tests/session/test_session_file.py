@@ -8,8 +8,9 @@ import pytest
 from support_session import make_run, record
 from support_traces import assert_same_trace
 
+from loaderscope.facts.run import Mark
 from loaderscope.session.document import build_document
-from loaderscope.session.file import Mark, SessionError, SessionFile, SessionWriter
+from loaderscope.session.file import SessionError, SessionFile, SessionWriter
 from loaderscope.session.trace_store import load_trace
 
 

@@ -13,15 +13,15 @@ from support_session import make_run, make_trial_trace, record
 from support_traces import assert_same_trace
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import EpochTimes, Estimate, TrialResult
+from loaderscope.facts.results import EpochTimes, Estimate, TrialResult
+from loaderscope.facts.run import Environment, LogLine, Mark
 from loaderscope.session import writer as writer_module
 from loaderscope.session.chunks import decode, encode
 from loaderscope.session.errors import SessionError
-from loaderscope.session.file import Mark, SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.misfits import misfit
 from loaderscope.session.place import is_network_share
 from loaderscope.session.values import plain
-from loaderscope.sweep.sink import Environment, LogLine
 from loaderscope.trace.model import SERIES_COLUMNS, SPAN_COLUMNS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -6,13 +6,14 @@ import pytest
 from support_session import make_run, record
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
-from loaderscope.analysis.results import Estimate, TrialResult
+from loaderscope.facts.results import Estimate, TrialResult
+from loaderscope.facts.run import Sink
 from loaderscope.session.document import build_document
 from loaderscope.session.table import format_table, format_targets
-from loaderscope.sweep.sink import Sink
+from loaderscope.trace.model import Trace
 
 
-class Deaf(Sink):
+class Deaf(Sink[Trace]):
     """A sink that keeps nothing."""
 
 

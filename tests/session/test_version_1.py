@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from loaderscope.facts.run import Mark
 from loaderscope.session import schema
 from loaderscope.session.errors import SessionError
-from loaderscope.session.file import Mark, SessionFile
+from loaderscope.session.file import SessionFile
 from loaderscope.session.table import format_table
 
 STORED = pathlib.Path(__file__).parent / "version_1"

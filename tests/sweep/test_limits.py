@@ -10,8 +10,9 @@ import pytest
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.analysis.preloading import ScriptImport
-from loaderscope.analysis.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import Memory, SentPart, TrialResult, WorkerMemory
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep import system, system_linux, system_windows
 from loaderscope.sweep.forecast import data_cost
 from loaderscope.sweep.limits import (
@@ -28,7 +29,6 @@ from loaderscope.sweep.limits import (
     seconds_left,
     workers_that_fit,
 )
-from loaderscope.sweep.sink import PlannedTrial
 from loaderscope.sweep.system import Machine
 
 MIB = 1 << 20

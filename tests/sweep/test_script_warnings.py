@@ -10,7 +10,7 @@ from running import CollectingSink, request, run_pool, write_script
 
 from loaderscope.agent.layout import REST
 from loaderscope.agent.messages import ErrorInfo
-from loaderscope.analysis.results import ScriptWarning
+from loaderscope.facts.results import ScriptWarning
 from loaderscope.sweep.output import OutputLine
 from loaderscope.sweep.script_warnings import FURTHER_LINES, MOST_STDERR_TEXTS, TrialStderr
 from loaderscope.trace.model import Warned

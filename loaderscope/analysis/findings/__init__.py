@@ -16,7 +16,7 @@ from loaderscope.analysis.findings import (
     verdict,
 )
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.results import Finding
+from loaderscope.facts.results import Finding
 
 __all__ = ["Context", "find_all"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.results import Finding
+from loaderscope.facts.results import Finding
 from loaderscope.facts.text import enumerated, share_text
 
 PASS_MARK = 0.90

@@ -7,7 +7,7 @@ import dataclasses
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.configs import matching
 from loaderscope.analysis.preloading import ForkServer
-from loaderscope.analysis.results import Recommendation, SentPart, SettingResult, TrialResult
+from loaderscope.facts.results import Recommendation, SentPart, SettingResult, TrialResult
 from loaderscope.facts.settings import setting_text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.results import Finding, TrialResult
+from loaderscope.facts.results import Finding, TrialResult
 from loaderscope.facts.text import enumerated
 
 ADVICE = {

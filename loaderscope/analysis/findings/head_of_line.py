@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.results import Finding, LateBatch, TrialResult
+from loaderscope.facts.results import Finding, LateBatch, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 MIN_HELD_UP_SHARE = 0.10

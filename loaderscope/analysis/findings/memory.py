@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.results import Finding, SettingResult, TrialResult
 from loaderscope.facts.text import bytes_text
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import dataclasses
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
-from loaderscope.analysis.results import Finding, SettingResult, TrialResult
+from loaderscope.facts.results import Finding, SettingResult, TrialResult
 from loaderscope.facts.text import share_text
 
 MIN_STEP_SHARE = 0.10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.preloading import ALWAYS_IMPORTED
-from loaderscope.analysis.results import Culprit, Finding, SettingResult
+from loaderscope.facts.results import Culprit, Finding, SettingResult
 from loaderscope.facts.text import duration_text, enumerated, share_text
 
 MIN_FIRST_BATCH_S = 1.0

@@ -10,7 +10,7 @@ import dataclasses
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
-from loaderscope.analysis.results import Finding, SettingResult
+from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.settings import normalise
 from loaderscope.facts.text import share_text
 

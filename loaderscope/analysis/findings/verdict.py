@@ -7,7 +7,7 @@ on it is the bottleneck.
 from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.results import Finding, SettingResult
+from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.text import enumerated, share_range_text, share_text
 
 COMPUTE_BOUND = 0.05

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 
-from loaderscope.analysis.controls import Control
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
+from loaderscope.facts.results import Control
 from loaderscope.facts.text import duration_text, share_text
 from loaderscope.gui.charts.drawing import (
     Frame,

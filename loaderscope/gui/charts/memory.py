@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.analysis.memory import forecast_bytes
-from loaderscope.analysis.results import Estimate, Memory
+from loaderscope.facts.results import Estimate, Memory
 from loaderscope.facts.text import bytes_text
 from loaderscope.gui.charts.drawing import (
     Frame,

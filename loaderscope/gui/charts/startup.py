@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
-from loaderscope.analysis.results import Phase, Startup, TrialResult
+from loaderscope.facts.results import Phase, Startup, TrialResult
 from loaderscope.facts.settings import BY_FIELD, setting_text, varying
 from loaderscope.facts.text import duration_text
 from loaderscope.gui.charts.drawing import (

@@ -10,7 +10,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import Recommendation, SettingResult
+from loaderscope.facts.results import Recommendation, SettingResult
 from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying
 from loaderscope.facts.text import rate_text
 from loaderscope.gui.charts.drawing import (

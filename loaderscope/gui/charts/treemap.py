@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 
-from loaderscope.analysis.results import SentPart
+from loaderscope.facts.results import SentPart
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.charts.drawing import Hit, draw_empty, elided
 from loaderscope.gui.charts.legend import Entry, draw_legend

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtWidgets import QTextBrowser, QVBoxLayout, QWidget
 
-from loaderscope.analysis.results import Finding, Recommendation
+from loaderscope.facts.results import Finding, Recommendation
 from loaderscope.facts.settings import setting_text
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.theme import current_palette

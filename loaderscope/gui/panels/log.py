@@ -8,11 +8,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
-from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.said import Said, line_of, processes_text, what_was_said
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text
-from loaderscope.sweep.sink import LogLine
 
 LINES_KEPT = 20_000
 LINE_LENGTH_SHOWN = 2_000

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from loaderscope.analysis.results import OperatorCost, TrialResult
+from loaderscope.facts.results import OperatorCost, TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, duration_text, grouped_text, share_text
 from loaderscope.gui.panels.rows_model import RowColumn, RowsModel

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.accelerator import PASS_MARK
-from loaderscope.analysis.results import Recommendation
+from loaderscope.facts.results import Recommendation
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
 from loaderscope.facts.text import MISSING, bytes_text, duration_text, rate_text, share_text
 from loaderscope.gui.panels.fair_columns import FairColumns

@@ -9,8 +9,9 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QPalette, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QScrollArea, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
-from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.analysis.startup_experiment import StartupExperiment
+from loaderscope.facts.results import SentPart, TrialResult
+from loaderscope.facts.run import Run
 from loaderscope.gui import startup_words
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData, height_px
@@ -20,7 +21,6 @@ from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.panels.sentence import FEW_LINES, MANY_LINES, Sentence
 from loaderscope.gui.panels.startup_tables import ImportTree, LinesTable, SentTable
 from loaderscope.gui.panels.sweep import ASK, ASK_TIP
-from loaderscope.sweep.sink import Run
 
 PHASES, SENT, IMPORTS, EXPERIMENT = "Phases", "Sent", "Imports", "Experiment"
 SETTINGS, PROCESSES = "every setting", "this trial"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.results import TrialResult
+from loaderscope.analysis.verdict import Verdict, current_setting, judge
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import Run
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text
 from loaderscope.facts.text import bytes_text, count_text
 from loaderscope.gui.charts.figure import chart_figure
@@ -26,8 +28,6 @@ from loaderscope.gui.report.startup import startup_blocks
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.words import consumer_text
 from loaderscope.session.file import SessionFile
-from loaderscope.session.verdict import Verdict, current_setting, judge
-from loaderscope.sweep.sink import Run
 from loaderscope.trace.model import Trace
 
 MOST_CHARACTERS = 1500

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.late_batches import find_waits, late_batch
-from loaderscope.analysis.results import TrialResult
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import Mark
 from loaderscope.facts.text import duration_text
 from loaderscope.gui.figures import Figure
 from loaderscope.gui.panels.late_batches import reason_text
@@ -15,7 +16,7 @@ from loaderscope.gui.report.blocks import Picture
 from loaderscope.gui.timeline.arrows import LateArrows
 from loaderscope.gui.timeline.figure import timeline_figure, timeline_parts
 from loaderscope.gui.words import pair_title
-from loaderscope.session.file import Mark, SessionFile
+from loaderscope.session.file import SessionFile
 from loaderscope.trace.model import Trace
 
 TOLD_SHARE = 0.01

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from loaderscope.analysis.results import TrialResult
 from loaderscope.analysis.said import Said, others_text, processes_text, trials_text, what_was_said
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import count_text
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.report.blocks import Words

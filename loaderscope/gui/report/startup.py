@@ -7,8 +7,9 @@ import functools
 import html
 from collections.abc import Sequence
 
-from loaderscope.analysis.results import ImportCost, TrialResult
 from loaderscope.analysis.startup_experiment import StartupExperiment
+from loaderscope.facts.results import ImportCost, TrialResult
+from loaderscope.facts.run import Run
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui import startup_words
 from loaderscope.gui.charts.experiment import PAINT, ExperimentData, height_px
@@ -19,7 +20,6 @@ from loaderscope.gui.charts.treemap import paint_sent, sent_data
 from loaderscope.gui.figures import Figure
 from loaderscope.gui.report.blocks import Block, Listing, Picture, Table, TableRow, Words
 from loaderscope.session.startup_table import format_experiment
-from loaderscope.sweep.sink import Run
 
 MOST_IMPORTS = 20
 LISTING_COLUMNS = 110

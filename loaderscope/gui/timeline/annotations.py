@@ -9,11 +9,11 @@ import numpy as np
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPen
 
+from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.boxes import span_box
 from loaderscope.gui.timeline.canvas import Canvas, colour
 from loaderscope.gui.timeline.layout import PlacedRow
 from loaderscope.gui.timeline.search import Search
-from loaderscope.session.file import Mark
 
 _FLAG_PX = 15.0
 _LEAST_FLAG_PX = 9.0

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from PySide6.QtGui import QPainter
 
+from loaderscope.facts.run import Mark
 from loaderscope.gui.figures import Figure, FigureError, ensure_application
 from loaderscope.gui.palette import LIGHT, Palette
 from loaderscope.gui.timeline.aligned import PART_KINDS, Part, parts_of
@@ -20,7 +21,6 @@ from loaderscope.gui.timeline.layout import AXIS_PX, MINIMAP_PX, Layout, place
 from loaderscope.gui.timeline.painter import paint, viewport_of
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.viewport import Viewport, fitted
-from loaderscope.session.file import Mark
 from loaderscope.trace.model import Trace
 
 WIDTH_PX = 1400

@@ -8,11 +8,11 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QPalette
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButton
 
+from loaderscope.facts.run import Mark
 from loaderscope.facts.text import grouped_text
 from loaderscope.gui.theme import set_variant
 from loaderscope.gui.timeline.search import AFTER_ALL, BEFORE_ALL, Hit, Search
 from loaderscope.gui.timeline.wanted import HELP, SearchError, parse
-from loaderscope.session.file import Mark
 
 if typing.TYPE_CHECKING:
     from loaderscope.gui.timeline.view import TimelineWidget

@@ -8,9 +8,9 @@ from PySide6.QtCore import QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QMenu
 
+from loaderscope.facts.run import Mark
 from loaderscope.facts.text import duration_ns_text
 from loaderscope.gui.timeline.annotations import flags
-from loaderscope.session.file import Mark
 
 if typing.TYPE_CHECKING:
     from loaderscope.gui.timeline.view import TimelineWidget

@@ -7,8 +7,8 @@ import typing
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QMouseEvent, QWheelEvent
 
+from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.controls import ZOOM_STEP
-from loaderscope.session.file import Mark
 
 if typing.TYPE_CHECKING:
     from loaderscope.gui.timeline.view import TimelineWidget

@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
+from loaderscope.facts.run import Mark
 from loaderscope.facts.text import duration_ns_text, share_text
 from loaderscope.gui.timeline import plots
 from loaderscope.gui.timeline.annotations import paint_hits, paint_marks
@@ -22,7 +23,6 @@ from loaderscope.gui.timeline.search import Search
 from loaderscope.gui.timeline.states import busy_states
 from loaderscope.gui.timeline.statistics import RangeSurvey
 from loaderscope.gui.timeline.summed import words_at
-from loaderscope.session.file import Mark
 
 _PAD = 10.0
 _LINE_PX = 17.0

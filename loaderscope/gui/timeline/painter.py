@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
 
+from loaderscope.facts.run import Mark
 from loaderscope.facts.text import share_text
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.timeline import axis, lanes, plots
@@ -20,7 +21,6 @@ from loaderscope.gui.timeline.layout import MINIMAP_PX, TITLE_PX, Layout, Placed
 from loaderscope.gui.timeline.scene import Scene, busy_share
 from loaderscope.gui.timeline.states import busy_states
 from loaderscope.gui.timeline.viewport import Viewport
-from loaderscope.session.file import Mark
 
 OVERVIEW_STALE_SHARE = 0.02
 """While a trial grows, its minimap is made anew each time it has grown by this share of what the minimap shows."""

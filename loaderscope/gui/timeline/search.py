@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent.layout import State
+from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.growing import Growing
 from loaderscope.gui.timeline.lod import Ints, TrackIndex
 from loaderscope.gui.timeline.query import SpanRef, reference
 from loaderscope.gui.timeline.scene import Scene
 from loaderscope.gui.timeline.states import STYLES, level_in
 from loaderscope.gui.timeline.wanted import Wanted
-from loaderscope.session.file import Mark
 from loaderscope.trace.model import EPOCH_SHIFT
 
 CHUNK_ROWS = 1 << 17

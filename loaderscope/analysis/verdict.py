@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings import Context, find_all
+from loaderscope.analysis.preloading import fork_server, left_to_workers, script_imports_of
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.results import Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.analysis.settings import combine
 from loaderscope.analysis.startup_experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.summary import summarise
-from loaderscope.sweep.forecast import script_imports_of
-from loaderscope.sweep.sink import Run
-from loaderscope.sweep.startup_plan import fork_server, left_to_workers
+from loaderscope.facts.results import Finding, Recommendation, SettingResult, TrialResult
+from loaderscope.facts.run import Run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,14 @@
-"""What the pool tells its caller, as it happens: the session file and the live view are sinks."""
+"""A run of a sweep as plain data: its plan, what was learnt before its first trial, lines of its log, marks; and who is told of it."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.agent.ranges import Bytes, Count, FilePath, Name, Positive, Seconds, TimeNs
-from loaderscope.analysis.controls import Control
-from loaderscope.analysis.results import SentPart, TrialResult
 from loaderscope.facts.request import Request
-from loaderscope.trace.model import Trace
+from loaderscope.facts.results import Control, SentPart, TrialResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +103,21 @@ class LogLine:
     trial: int | None = None
 
 
-class Sink(Protocol):
-    """Called from the pool's thread only.
+class Mark(NamedTuple):
+    """A place in a trial's timeline that the user marked; `time_ns` is perf_counter_ns."""
+
+    time_ns: int
+    text: str
+
+
+Trace_contra = TypeVar("Trace_contra", contravariant=True)
+"""`trace.model.Trace`, which stands above this folder."""
+
+
+class Sink(Protocol[Trace_contra]):
+    """What the pool tells, as it happens: the session file and the live view are sinks.
+
+    Called from the pool's thread only.
 
     In this order: run_started, then per trial trial_started, trace_grew any number of times and trial_finished (for a
     skipped trial trial_finished alone), and run_finished last, whatever happened. log_line and progress come at any time.
@@ -114,11 +125,11 @@ class Sink(Protocol):
 
     def run_started(self, run: Run) -> None: ...
 
-    def trial_started(self, trial: PlannedTrial, trace: Trace) -> None: ...
+    def trial_started(self, trial: PlannedTrial, trace: Trace_contra) -> None: ...
 
-    def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None: ...
+    def trace_grew(self, trial: PlannedTrial, trace: Trace_contra) -> None: ...
 
-    def trial_finished(self, result: TrialResult, trace: Trace | None) -> None: ...
+    def trial_finished(self, result: TrialResult, trace: Trace_contra | None) -> None: ...
 
     def log_line(self, line: LogLine) -> None: ...
 
