@@ -17,7 +17,7 @@ from loaderscope.gui.inspect_thread import Jobs
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.run_thread import LiveSink
-from loaderscope.gui.timeline import view
+from loaderscope.gui.timeline import navigable
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.session.file import SessionFile, SessionWriter
 
@@ -204,9 +204,9 @@ def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qt
 
 
 def test_an_answer_for_a_deleted_timeline_is_dropped(qtbot, monkeypatch):
-    monkeypatch.setattr(view, "SPANS_AT_ONCE", 10)
-    go_on, prepared = threading.Event(), view._prepared
-    monkeypatch.setattr(view, "_prepared", lambda *arguments: go_on.wait(10) and prepared(*arguments))
+    monkeypatch.setattr(navigable, "SPANS_AT_ONCE", 10)
+    go_on, prepared = threading.Event(), navigable._prepared
+    monkeypatch.setattr(navigable, "_prepared", lambda *arguments: go_on.wait(10) and prepared(*arguments))
     timeline = TimelineWidget()
     timeline.set_trace(synthetic.make_trace(num_workers=1, batches=20))
     shiboken6.delete(timeline)

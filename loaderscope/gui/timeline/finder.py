@@ -11,11 +11,10 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButto
 from loaderscope.facts.run import Mark
 from loaderscope.facts.text import grouped_text
 from loaderscope.gui.theme import set_variant
+from loaderscope.gui.timeline.marking import Marking
+from loaderscope.gui.timeline.navigable import NavigableTimeline
 from loaderscope.gui.timeline.search import AFTER_ALL, BEFORE_ALL, Hit, Search
 from loaderscope.gui.timeline.wanted import HELP, SearchError, parse
-
-if typing.TYPE_CHECKING:
-    from loaderscope.gui.timeline.view import TimelineWidget
 
 _SLICE_S = 0.008
 """How long one slice of a search holds up the window: less than a frame."""
@@ -31,9 +30,10 @@ class Finder(QFrame):
         search: what is being searched for; None for nothing.
     """
 
-    def __init__(self, widget: TimelineWidget) -> None:
+    def __init__(self, widget: NavigableTimeline, marking: Marking) -> None:
         super().__init__(widget)
         self._widget = widget
+        self._marking = marking
         self.search: Search | None = None
         self._hit: Hit | None = None
         self._jump = False  # to the first hit, once there is one
@@ -100,7 +100,7 @@ class Finder(QFrame):
     def marks_changed(self) -> None:
         """Other marks are there."""
         if self.search is not None:
-            self.search.set_marks(self._widget.marking.marks)
+            self.search.set_marks(self._marking.marks)
             self._tell()
 
     def place(self) -> None:
@@ -136,7 +136,7 @@ class Finder(QFrame):
         self.search = self._hit = None
         scene, problem = self._widget.scene, ""
         if scene is not None and text.strip():
-            marks = self._widget.marking.marks
+            marks = self._marking.marks
             lanes = {row.label: row.lanes[0] for row in scene.rows if row.kind == "lane"}
             try:
                 self.search = Search(scene, parse(text, lanes, scene.trace.names, [mark.text for mark in marks]), marks)
@@ -176,7 +176,7 @@ class Finder(QFrame):
     def _go_to(self, hit: Hit | None) -> None:
         self._hit = hit
         if isinstance(hit, Mark):
-            self._widget.marking.go_to(hit)
+            self._marking.go_to(hit)
         elif hit is not None:
             self._widget.go_to(hit)
         self._tell()

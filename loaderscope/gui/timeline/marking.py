@@ -11,9 +11,7 @@ from PySide6.QtWidgets import QLineEdit, QMenu
 from loaderscope.facts.run import Mark
 from loaderscope.facts.text import duration_ns_text
 from loaderscope.gui.timeline.annotations import flags
-
-if typing.TYPE_CHECKING:
-    from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.timeline.navigable import NavigableTimeline
 
 _NEAR_PX = 6.0
 """A mark this close to the crosshair is the one that is meant."""
@@ -26,11 +24,13 @@ class Marking(QObject):
 
     Signals:
         changed: the user changed them; `marks` are those of now. Whoever keeps them calls `show` when another trial is shown.
+        replaced: other marks are shown, for whatever reason.
     """
 
     changed = Signal()
+    replaced = Signal()
 
-    def __init__(self, widget: TimelineWidget) -> None:
+    def __init__(self, widget: NavigableTimeline) -> None:
         super().__init__(widget)
         self._widget = widget
         self.marks: tuple[Mark, ...] = ()
@@ -159,7 +159,7 @@ class Marking(QObject):
     def _set(self, marks: tuple[Mark, ...]) -> None:
         self.marks = marks
         self._widget.make_room_for_flags(bool(marks))
-        self._widget.finder.marks_changed()
+        self.replaced.emit()
         self._widget.update()
 
 
@@ -168,7 +168,7 @@ class _TextField(QLineEdit):
 
     done = Signal(object, str)
 
-    def __init__(self, parent: TimelineWidget) -> None:
+    def __init__(self, parent: NavigableTimeline) -> None:
         super().__init__(parent)
         self._timeline = parent
         self.hide()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import typing
-
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QMouseEvent, QWheelEvent
 
 from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.controls import ZOOM_STEP
-
-if typing.TYPE_CHECKING:
-    from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.timeline.marking import Marking
+from loaderscope.gui.timeline.navigable import NavigableTimeline
 
 _CLICK_PX = 3
 _NOTCH = 120
@@ -24,8 +21,9 @@ _EDGE_PX = 4.0
 class Mouse:
     """Turns mouse and wheel events into the widget's actions."""
 
-    def __init__(self, widget: TimelineWidget) -> None:
+    def __init__(self, widget: NavigableTimeline, marking: Marking) -> None:
         self._widget = widget
+        self._marking = marking
         self._drag: str | None = None  # pan | measure | minimap
         self._mark: Mark | None = None  # whose flag was pressed
         self._from_x = 0.0
@@ -40,7 +38,7 @@ class Mouse:
             return
         self._moved = False
         self._from_x, self._from_time = x, widget.time_at(x)
-        self._mark = widget.marking.at(x, y)
+        self._mark = self._marking.at(x, y)
         edge = self._edge_opposite(x, y)
         if middle or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             self._drag = "pan"
@@ -79,7 +77,7 @@ class Mouse:
                 self._widget.measure(self._from_time, self._widget.time_at(x))
         elif self._edge_opposite(x, y) is not None:
             self._widget.setCursor(Qt.CursorShape.SplitHCursor)
-        elif self._widget.marking.at(x, y) is not None:
+        elif self._marking.at(x, y) is not None:
             self._widget.setCursor(Qt.CursorShape.PointingHandCursor)
         else:
             self._widget.unsetCursor()
@@ -93,7 +91,7 @@ class Mouse:
         if drag == "measure" and not self._moved:
             self._widget.click(event.position().x(), event.position().y())
         elif mark is not None and drag is None:
-            self._widget.marking.go_to(mark)
+            self._marking.go_to(mark)
         self._widget.update()
 
     def double_click(self, event: QMouseEvent) -> None:
@@ -101,9 +99,9 @@ class Mouse:
         widget, x, y = self._widget, event.position().x(), event.position().y()
         if event.button() != Qt.MouseButton.LeftButton:
             return
-        mark = widget.marking.at(x, y)
+        mark = self._marking.at(x, y)
         if mark is not None:
-            widget.marking.edit(mark)
+            self._marking.edit(mark)
             return
         widget.click(x, y)
         if widget.selected is None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Collection
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from loaderscope.gui.timeline.growing import Growing, next_factor
-
-if typing.TYPE_CHECKING:
-    from loaderscope.gui.timeline.lod import TrackIndex
 
 Ints = npt.NDArray[np.int64]
 
@@ -24,10 +21,32 @@ _RULE_SHARE = 0.01
 """A state with a larger share of long spans than this has none that stand out: they are the rule."""
 
 
+class _Track(Protocol):
+    """The spans of a track, sorted by start: `lod.TrackIndex`, which stands above this module."""
+
+    @property
+    def states(self) -> tuple[int, ...]: ...
+
+    @property
+    def start_ns(self) -> Ints: ...
+
+    @property
+    def end_ns(self) -> Ints: ...
+
+    @property
+    def state(self) -> npt.NDArray[np.uint16]: ...
+
+    def __len__(self) -> int: ...
+
+    def count_of(self, state: int) -> int: ...
+
+    def median_ns(self, state: int) -> float | None: ...
+
+
 class Outliers:
     """The long rows of a track, following it while it grows."""
 
-    def __init__(self, index: TrackIndex) -> None:
+    def __init__(self, index: _Track) -> None:
         self._index = index
         self._factor = next_factor()
         self._known = 0
