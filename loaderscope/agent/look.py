@@ -95,13 +95,17 @@ def end() -> None:
         setattr(owner, name, original)
 
 
-def enter_child() -> None:
-    """In a Python that a watched process has started, before anything of the user's runs."""
+def enter_child(serve: "Callable[[Any, Look], None]") -> None:
+    """In a Python that a watched process has started, before anything of the user's runs.
+
+    Args:
+        serve: called with the wanted loader at its iter(); does not come back.
+    """
     look = _from_environment()
     if look is None:
         return
     _watch_starts()
-    when_imported("torch.utils.data.dataloader", lambda module: _watch_loaders(look))
+    when_imported("torch.utils.data.dataloader", lambda module: _watch_loaders(look, serve))
 
 
 def _from_environment() -> "Optional[Look]":
@@ -110,29 +114,19 @@ def _from_environment() -> "Optional[Look]":
     return Look(int(number), int(passed), folder) if number.isdigit() and passed.isdigit() and folder else None
 
 
-def _watch_loaders(look: Look) -> None:
+def _watch_loaders(look: Look, serve: "Callable[[Any, Look], None]") -> None:
     from . import made_loaders
 
     def reached(loader: "Any") -> None:
         if look.is_wanted(loader):
             made_loaders.on_iteration(None)
             try:
-                _serve(loader, look)
+                serve(loader, look)
             except BaseException:  # whatever went wrong: this process must not train
                 _stop_for_ever()
 
     made_loaders.install()
     made_loaders.on_iteration(reached)
-
-
-def _serve(loader: "Any", look: Look) -> None:
-    path, standard = sys.path[:], os.path.dirname(os.path.abspath(os.__file__))
-    sys.path[:] = [entry for entry in path if entry and os.path.abspath(entry).startswith(standard)]  # no file of the user's shadows it
-    try:
-        from . import serve
-    finally:
-        sys.path[:] = path
-    serve.serve_in_child(loader, look)
 
 
 def _stop_for_ever() -> None:

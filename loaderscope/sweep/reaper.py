@@ -108,9 +108,9 @@ def kill_leftovers() -> int:
     if sys.platform == "linux":
         from loaderscope.sweep.reaper_linux import kill_leftovers as kill
 
-        return kill()
+        return kill(owner_is_gone)
     if sys.platform == "darwin":
         from loaderscope.sweep.reaper_macos import kill_leftovers as kill_on_mac
 
-        return kill_on_mac()
+        return kill_on_mac(owner_is_gone)
     return 0  # on Windows the job objects ended with the app

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from loaderscope.agent import leftovers
@@ -265,10 +265,8 @@ def _signal(pid: int, number: int) -> None:
         pass
 
 
-def kill_leftovers() -> int:
-    """See `reaper.kill_leftovers`."""
-    from loaderscope.sweep.reaper import owner_is_gone
-
+def kill_leftovers(owner_is_gone: Callable[[str], bool]) -> int:
+    """See `reaper.kill_leftovers`; `owner_is_gone` judges by the mark."""
     killed = 0
     for entry in process_table().values():
         mark = None if entry.zombie or entry.pid == os.getpid() else mark_of(entry.pid)

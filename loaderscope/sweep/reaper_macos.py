@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psutil
@@ -114,10 +114,8 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def kill_leftovers() -> int:
-    """See `reaper.kill_leftovers`."""
-    from loaderscope.sweep.reaper import owner_is_gone
-
+def kill_leftovers(owner_is_gone: Callable[[str], bool]) -> int:
+    """See `reaper.kill_leftovers`; `owner_is_gone` judges by the mark."""
     killed = 0
     for process in psutil.process_iter():
         mark = None if process.pid == os.getpid() else _mark_of(process)

@@ -20,8 +20,8 @@ def _watch(hook_folder: str) -> None:
         assert spec is not None and spec.loader is not None
         sys.modules[PACKAGE] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules[PACKAGE])
-    __import__(PACKAGE + ".look")
-    sys.modules[PACKAGE + ".look"].enter_child()
+    __import__(PACKAGE + ".child_start")
+    sys.modules[PACKAGE + ".child_start"].start()
 
 
 def _give_way() -> None:
