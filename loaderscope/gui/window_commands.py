@@ -1,19 +1,16 @@
-"""What each command does to the window."""
+"""What each command does to a window that shows a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from loaderscope.gui.run_window import RunWindow
 from loaderscope.sweep.example import demo_request
 from loaderscope.sweep.system import usable_cpus
 
-if TYPE_CHECKING:
-    from loaderscope.gui.main_window import MainWindow
 
-
-def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
-    """A function for every command of the table in gui/commands.py."""
+def handlers_of(window: RunWindow) -> dict[str, Callable[[], object]]:
+    """A function for every command of the table in gui/commands.py, but for those of the window around the run."""
     docks, dialogs = window.views.docks, window.dialogs
     timeline, lanes = window.views.timeline, window.views.pair.handling[window.views.timeline]
 
@@ -37,10 +34,10 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
         "stop": window.live.cancel,
         "reload": window.setup.reload,
         "find": window.views.pair.search,
-        "live": lambda: window.set_follow(window.commands["live"].isChecked()),
-        "previous_trial": lambda: window.step_trial(-1),
-        "next_trial": lambda: window.step_trial(1),
-        "compare": window.comparison.toggle,
+        "live": lambda: window.shown.set_follow(not window.shown.follows),
+        "previous_trial": lambda: window.shown.step_trial(-1),
+        "next_trial": lambda: window.shown.step_trial(1),
+        "compare": window.shown.comparison.toggle,
         "lane_menu": lanes.open_menu,
         "pin_lane": lanes.pin,
         "hide_lane": lanes.hide,
@@ -62,9 +59,5 @@ def handlers_of(window: MainWindow) -> dict[str, Callable[[], object]]:
         "show_log": docks["log"].bring_up,
         "show_selection": docks["selection"].bring_up,
         "show_spans": docks["spans"].bring_up,
-        "late_arrows": lambda: window.look.show_late_arrows(window.commands["late_arrows"].isChecked()),
-        "theme": window.switch_theme,
         "reset_layout": window.views.reset_layout,
-        "palette": lambda: window.palette_box.open_over(window),
-        "help": window.help.toggle,
     }

@@ -43,7 +43,7 @@ def test_the_window_opens_a_damaged_session_or_says_why_not(window, session):
         before = window.windowTitle()
         window.open_path(str(path))
         for trial in (0, 1, 2):
-            window.choose_trial(trial)
+            window.shown.choose_trial(trial)
             QApplication.processEvents()
         is_open = window.windowTitle() != before
         opened += is_open
@@ -56,7 +56,7 @@ def test_the_window_opens_a_damaged_session_or_says_why_not(window, session):
 def test_a_recorded_reading_beyond_all_measure_is_told_beside_the_timeline(window, session):
     change_rows(session, "series", lambda columns: columns["value"].fill(float("inf")))
     window.open_path(str(session))
-    window.choose_trial(0)
+    window.shown.choose_trial(0)
     assert "damaged" in window.setup.target_panel.problem.text()
 
 

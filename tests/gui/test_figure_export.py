@@ -82,7 +82,7 @@ def test_the_same_seconds_give_two_trials_the_same_axis(opened, qtbot, monkeypat
 
     monkeypatch.setattr(figure, "paint", paint)
     for number, trial in enumerate((0, 2)):
-        opened.choose_trial(trial)
+        opened.shown.choose_trial(trial)
         exported(opened, qtbot, monkeypatch, tmp_path / f"{number}.png", time=FIRST, seconds=0.25)
     assert seen[0] == seen[1] and seen[0].span == pytest.approx(0.25 * SECOND)
 

@@ -34,27 +34,27 @@ def run_of(path, writer_of=SessionWriter):
 def test_traces_that_were_looked_at_stay_as_long_as_there_is_room(window, session):
     window.open_path(str(session))
     for trial in (0, 1, 2):
-        window.choose_trial(trial)
-    assert at_hand(window.state, (0, 1, 2)) == [0, 1, 2]
+        window.shown.choose_trial(trial)
+    assert at_hand(window.shown.state, (0, 1, 2)) == [0, 1, 2]
 
 
 def test_of_a_session_only_what_is_shown_and_compared_stays_where_memory_is_short(little_memory, qtbot, window, session):
     window.open_path(str(session))
-    first = weakref.ref(window.state.trace(1))
+    first = weakref.ref(window.shown.state.trace(1))
     shown = []
     for trial in (1, 2, 0):
-        window.choose_trial(trial)
+        window.shown.choose_trial(trial)
         shown.append(window.views.timeline.scene.trace.span_count)
-    qtbot.waitUntil(lambda: at_hand(window.state, (0, 1, 2)) == [0], timeout=10_000)  # late batches are looked for in a thread
+    qtbot.waitUntil(lambda: at_hand(window.shown.state, (0, 1, 2)) == [0], timeout=10_000)  # late batches are looked for in a thread
     assert first() is None
-    window.choose_trial(1)
+    window.shown.choose_trial(1)
     assert window.views.timeline.scene.trace.span_count == shown[0]
-    window.comparison.choose(2)
+    window.shown.comparison.choose(2)
     compared = window.views.pair.second.scene.trace
-    window.choose_trial(0)
-    window.choose_trial(1)
-    qtbot.waitUntil(lambda: at_hand(window.state, (0, 1, 2)) == [1, 2], timeout=10_000)
-    assert window.state.trace(2) is compared
+    window.shown.choose_trial(0)
+    window.shown.choose_trial(1)
+    qtbot.waitUntil(lambda: at_hand(window.shown.state, (0, 1, 2)) == [1, 2], timeout=10_000)
+    assert window.shown.state.trace(2) is compared
 
 
 def test_finished_trials_of_a_sweep_are_read_from_its_file_while_it_is_written(little_memory, tmp_path):

@@ -104,10 +104,10 @@ def test_a_text_that_is_being_written_stays_with_its_trial_when_another_is_shown
     window.activateWindow()
     timeline = window.views.timeline
     timeline.setFocus()
-    window.choose_trial(0)
+    window.shown.choose_trial(0)
     press(timeline, Key.Key_M, Modifier.ShiftModifier)
     QTest.keyClicks(timeline.focusWidget(), "what happens here")
-    window.choose_trial(1)
+    window.shown.choose_trial(1)
     assert not timeline.marking.marks
     with SessionFile.open(session) as file:
         assert [mark.text for mark in file.marks(0)] == ["what happens here"]
@@ -121,7 +121,7 @@ def test_a_text_that_is_being_written_stays_with_its_session_when_another_is_ope
     window.activateWindow()
     timeline = window.views.timeline
     timeline.setFocus()
-    window.choose_trial(0)
+    window.shown.choose_trial(0)
     press(timeline, Key.Key_M, Modifier.ShiftModifier)
     QTest.keyClicks(timeline.focusWidget(), "of the first")
     window.open_path(str(other))
@@ -196,7 +196,7 @@ def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qt
     window.views.timeline.setFocus()
     press(window.views.timeline, Key.Key_M)
     with SessionFile.open(session) as file:
-        assert file.marks(window.shown_trial) == list(window.views.timeline.marking.marks)
+        assert file.marks(window.shown.trial) == list(window.views.timeline.marking.marks)
     asked = []
     window.dialogs.unsaved = lambda running, has_results: asked.append(running) or "discard"
     window.close()

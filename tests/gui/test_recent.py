@@ -99,7 +99,7 @@ def test_a_sweep_that_was_recovered_is_no_longer_offered_once_it_is_saved(base, 
     assert not recovered.parent.exists()
     offered = entries(window.recent)
     assert offered[0].startswith("other, not saved") and offered[1:] == ["kept.loaderscope"]
-    window.choose_trial(2)
+    window.shown.choose_trial(2)
     assert window.views.timeline.scene is not None  # it is read from the new place, where marks go too
     window.views.timeline.marking.show([Mark(7, "here")])
     window.views.timeline.marking.changed.emit()

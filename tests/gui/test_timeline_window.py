@@ -95,25 +95,25 @@ def test_control_e_writes_what_the_timeline_shows(qtbot, window, timeline, tmp_p
 def test_marks_are_kept_in_the_session_file(window, timeline, session):
     press(timeline, Key.Key_M)
     (mark,) = timeline.marking.marks
-    shown = window.shown_trial
+    shown = window.shown.trial
     with SessionFile.open(session) as file:
         assert file.marks(shown) == [mark]
     window.commands["next_trial" if shown == 0 else "previous_trial"].trigger()
     assert not timeline.marking.marks
-    window.choose_trial(shown)
+    window.shown.choose_trial(shown)
     assert timeline.marking.marks == (mark,)
 
 
 def test_a_mark_in_the_trial_that_is_compared_with_belongs_to_that_trial(window, timeline, session):
     window.commands["compare"].trigger()
-    second, partner = window.views.pair.second, window.comparison.partner
-    assert partner != window.shown_trial
+    second, partner = window.views.pair.second, window.shown.comparison.partner
+    assert partner != window.shown.trial
     second.setFocus()
     press(second, Key.Key_M)
     assert not timeline.marking.marks
     with SessionFile.open(session) as file:
         assert tuple(file.marks(partner)) == second.marking.marks
-        assert not file.marks(window.shown_trial)
+        assert not file.marks(window.shown.trial)
 
 
 def test_a_file_that_cannot_be_changed_is_told_in_a_sentence_and_the_mark_stays(window, timeline, session):

@@ -185,7 +185,7 @@ def test_a_trial_that_is_shown_in_the_others_place_is_aligned_too(pair):
 
 
 def test_traces_with_many_spans_are_aligned_when_both_are_prepared(qtbot, pair, monkeypatch):
-    monkeypatch.setattr("loaderscope.gui.timeline.view.SPANS_AT_ONCE", 10)
+    monkeypatch.setattr("loaderscope.gui.timeline.navigable.SPANS_AT_ONCE", 10)
     pair.first.set_trace(make_trace(3))
     pair.compare(make_trace(0), ("a", "b"))
     assert pair.first.scene is None and pair.second.scene is None
@@ -200,12 +200,12 @@ def test_traces_with_many_spans_are_aligned_when_both_are_prepared(qtbot, pair, 
 @pytest.fixture
 def opened(window, session):
     window.open_path(str(session))
-    window.choose_trial(2)
+    window.shown.choose_trial(2)
     return window
 
 
 def test_the_trial_without_workers_is_proposed_first_and_what_never_ran_is_not(opened):
-    results = opened.state.snapshot().results
+    results = opened.shown.state.snapshot().results
     assert [result.id for result in partners_of(results, 2, None)] == [0, 1]
     assert [result.id for result in partners_of(results, 0, results[2].config)] == [2, 1]
     assert partners_of(results, 3, None) == []  # was skipped
@@ -214,7 +214,7 @@ def test_the_trial_without_workers_is_proposed_first_and_what_never_ran_is_not(o
 def test_comparing_by_command_choice_and_table_and_closing(qtbot, opened):
     views = opened.views
     opened.commands["compare"].trigger()
-    assert views.pair.is_compared and opened.comparison.partner == 0
+    assert views.pair.is_compared and opened.shown.comparison.partner == 0
     assert "0 workers" in views.pair.second.scene.title and "main waits" in views.pair.second.scene.title
     assert "trial 2" in views.pair.first.scene.title
     opened.commands["compare"].trigger()
@@ -228,7 +228,7 @@ def test_comparing_by_command_choice_and_table_and_closing(qtbot, opened):
     row = next(row for row in range(4) if views.results.model.row(row).trial_id == 0)
     place = views.results.table.visualRect(views.results.model.index(row, 2)).center()
     next(action for action in views.results.menu(place).actions() if "Compare" in action.text()).trigger()
-    assert opened.comparison.partner == 0 and opened.shown_trial == 2
+    assert opened.shown.comparison.partner == 0 and opened.shown.trial == 2
     qtbot.mouseClick(views.compare.close_button, Button.LeftButton)
     assert not views.pair.is_compared
 
@@ -239,7 +239,7 @@ def test_tables_say_which_of_two_trials_they_are_about_and_count_from_the_same_m
         views.docks[dock].bring_up()
         qtbot.waitUntil(lambda note=note: "in sight" in note.text())
         assert "above" not in note.text()
-    opened.comparison.choose(0)
+    opened.shown.comparison.choose(0)
     qtbot.waitUntil(lambda: views.spans.note.text().startswith("Trial 2 (above). "))
     views.docks["selection"].bring_up()
     qtbot.waitUntil(lambda: views.selection.note.text().startswith("Trial 2 (above). What is in sight: "))
@@ -247,13 +247,13 @@ def test_tables_say_which_of_two_trials_they_are_about_and_count_from_the_same_m
     first.measure(zero, zero + 50 * MS)
     qtbot.waitUntil(lambda: "Measured range: 50.0 ms from 0 s." in views.selection.note.text())
     qtbot.waitUntil(lambda: views.late_batches.note.text().startswith("Trial 2 (above). "))
-    opened.comparison.close()
+    opened.shown.comparison.close()
     qtbot.waitUntil(lambda: views.selection.note.text().startswith("Measured range: "))
     assert views.late_batches.note.text() and "above" not in views.late_batches.note.text()
 
 
 def test_the_search_is_in_the_trial_that_the_keyboard_is_in(qtbot, opened):
-    opened.comparison.choose(0)
+    opened.shown.comparison.choose(0)
     pair = opened.views.pair
     for timeline, other in ((pair.second, pair.first), (pair.first, pair.second)):
         timeline.setFocus()
@@ -263,10 +263,10 @@ def test_the_search_is_in_the_trial_that_the_keyboard_is_in(qtbot, opened):
 
 
 def test_another_trial_is_compared_with_the_same_partner(opened):
-    opened.comparison.choose(0)
-    opened.choose_trial(1)
+    opened.shown.comparison.choose(0)
+    opened.shown.choose_trial(1)
     assert opened.views.pair.is_compared and "trial 1" in opened.views.pair.first.scene.title
-    opened.choose_trial(0)  # cannot be compared with itself
+    opened.shown.choose_trial(0)  # cannot be compared with itself
     assert not opened.views.pair.is_compared
 
 
@@ -277,7 +277,7 @@ def test_a_figure_of_what_is_compared_holds_both(qtbot, opened, tmp_path, monkey
     monkeypatch.setattr(opened.figures, "ask_name", lambda *_: next(paths))
     for compared in (False, True):
         if compared:
-            opened.comparison.choose(0)
+            opened.shown.comparison.choose(0)
         with qtbot.waitSignal(opened.figures.ended):
             opened.commands["export"].trigger()
     assert ">trial 0 · 0 workers" in both.read_text() and ">trial 2 · 2 workers" in both.read_text()
@@ -317,6 +317,6 @@ def test_lane_commands_act_on_the_selected_lane(opened):
 
 
 def test_the_window_fits_a_small_screen_while_comparing(opened):
-    opened.comparison.choose(0)
+    opened.shown.comparison.choose(0)
     opened.views.trial_note.setText("a note that is longer than there is room for. " * 4)
     assert opened.minimumSizeHint().width() <= 1280

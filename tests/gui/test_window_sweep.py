@@ -68,7 +68,7 @@ def table_texts(window):
 
 def _expects_of_the_next_sweep_what_this_one_took(window, script):
     """... and no longer once the script was changed."""
-    done, panel = window.state.snapshot(), window.setup.sweep_panel
+    done, panel = window.shown.state.snapshot(), window.setup.sweep_panel
     assert panel.expected_s < 60
     slow = [dataclasses.replace(result, seconds=100.0) for result in done.results]
     window.setup.learn(dataclasses.replace(done.run, request=dataclasses.replace(done.run.request, target="another")), slow)
@@ -88,7 +88,7 @@ def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, scrip
     run_to_end(qtbot, window)
     assert [row[COLUMN["status"]] for row in table_texts(window)] == ["done", "done"]
     best = next(row for row in range(2) if window.views.results.model.data(window.views.results.model.index(row, 0)).startswith("★"))
-    assert window.shown_trial == window.views.results.model.row(best).trial_id  # whoever watched to the end sees what is recommended
+    assert window.shown.trial == window.views.results.model.row(best).trial_id  # whoever watched to the end sees what is recommended
     rates = [row[COLUMN["samples/s"]] for row in table_texts(window)]
     assert all(float(rate) > 100 for rate in rates)
     assert "the script was loaded" in window.views.log.view.toPlainText()
@@ -99,7 +99,7 @@ def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, scrip
     seen = {}
     for row in (0, 1):
         qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(model.index(row, 0)).center())
-        assert window.shown_trial == model.row(row).trial_id
+        assert window.shown.trial == model.row(row).trial_id
         seen[row] = window.views.timeline.scene.trace
     assert "worker-0" not in seen[0].lanes and "worker-0" in seen[1].lanes
 
@@ -113,7 +113,7 @@ def test_a_sweep_is_watched_saved_and_opened_again_the_same(qtbot, window, scrip
     assert table_texts(window) == before
     assert window.views.headline.text() == headline
     assert "the script was loaded" in window.views.log.view.toPlainText()
-    window.choose_trial(1)
+    window.shown.choose_trial(1)
     spans = {key: len(columns) for key, columns in seen[1].tracks.items()}
     opened = window.views.timeline.scene.trace
     assert opened is not seen[1] and {key: len(columns) for key, columns in opened.tracks.items()} == spans
@@ -123,12 +123,12 @@ def test_stopping_keeps_finished_trials_and_lets_the_next_sweep_start(qtbot, win
     attach(qtbot, window, script, workers=(0, 1, 2))
     window.setup.sweep_panel.repeats.setValue(50)
     window.starting.sweep()
-    qtbot.waitUntil(lambda: len(window.state.snapshot().results) >= 1, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: len(window.shown.state.snapshot().results) >= 1, timeout=LONG_MS)
     with qtbot.waitSignal(window.live.ended, timeout=LONG_MS):
         window.commands["stop"].trigger()
     rows = table_texts(window)
     assert rows and rows[0][COLUMN["samples/s"]] != "–"
-    assert window.state.snapshot().cancelled
+    assert window.shown.state.snapshot().cancelled
     assert window.commands["start"].isEnabled() and window.commands["save"].isEnabled() and not window.commands["stop"].isEnabled()
     assert nothing_left_of(os.getpid())
 
@@ -165,7 +165,7 @@ def test_closing_the_window_during_a_sweep_leaves_no_process(qtbot, window, tmp_
 
 
 def _has_worker_spans(window):
-    trace = window.state.trace(window.shown_trial) if window.shown_trial is not None else None
+    trace = window.shown.state.trace(window.shown.trial) if window.shown.trial is not None else None
     return trace is not None and ("worker-1", 0) in trace.tracks
 
 
@@ -266,7 +266,7 @@ window.live.ended.connect(application.quit)
 window.open_request(Request(script={str(script)!r}, axes=Axes(num_workers=(0,)), batches=4), start=True)
 QTimer.singleShot({LONG_MS}, application.quit)
 application.exec()
-statuses = [result.status for result in window.state.snapshot().results]
+statuses = [result.status for result in window.shown.state.snapshot().results]
 window.discard_and_close()
 print(statuses, "torch" in sys.modules)
 """

@@ -40,7 +40,7 @@ def test_an_opened_session_fills_every_view(window, session):
     assert "three.loaderscope" in window.windowTitle()
     assert "träin.py is not on this machine" in window.setup.target_panel.sample.text()
     best = next(index for index in range(4) if model.data(model.index(index, 0)).startswith("★"))
-    assert model.row(best).trial_id == window.shown_trial  # the recommended setting is what is shown first
+    assert model.row(best).trial_id == window.shown.trial  # the recommended setting is what is shown first
 
 
 def test_opening_a_session_runs_nothing(window, tmp_path):
@@ -65,21 +65,21 @@ def test_arrow_keys_in_the_table_change_the_timeline(qtbot, window, session):
     first = window.views.timeline.scene.trace
     table.setFocus()
     qtbot.keyClick(table, Qt.Key.Key_Down)
-    assert window.shown_trial == window.views.results.model.row(1).trial_id
+    assert window.shown.trial == window.views.results.model.row(1).trial_id
     assert window.views.timeline.scene.trace is not first
-    assert window.views.trials.currentData() == window.shown_trial
+    assert window.views.trials.currentData() == window.shown.trial
     window.commands["previous_trial"].trigger()
     assert window.views.timeline.scene.trace is first
 
 
 def test_a_skipped_setting_says_why_and_has_no_timeline(window, session):
     window.open_path(str(session))
-    window.choose_trial(3)
+    window.shown.choose_trial(3)
     assert window.views.trial_note.text() == "This system has no nonsense."
     assert window.views.timeline.scene is None and not window.views.timeline.isVisible()
     notice = window.views.notice
     assert notice.isVisible() and "skipped" in notice.text() and "no nonsense" in notice.text()
-    window.choose_trial(0)
+    window.shown.choose_trial(0)
     assert window.views.timeline.isVisible() and not notice.isVisible()
 
 
@@ -88,24 +88,24 @@ def test_the_startup_chart_can_show_the_processes_of_the_trial(window, session):
     panel = window.views.startup
     panel.part.setCurrentText("this trial")
     for trial in (1, 2):
-        window.choose_trial(trial)
+        window.shown.choose_trial(trial)
         assert [bar.trial for bar in panel.data.bars] == [trial] * len(panel.data.bars) and panel.data.bars
-    window.choose_trial(3)  # was skipped
+    window.shown.choose_trial(3)  # was skipped
     assert panel.data.bars == ()
 
 
 def test_a_run_without_a_finished_trial_is_not_called_a_failure(window, monkeypatch):
     run = support_session.make_run()
-    window._show_state(RunState(), "x")
-    window.state.begin(run)
+    window.shown.show(RunState())
+    window.shown.state.begin(run)
     monkeypatch.setattr(type(window.live), "running", property(lambda live: True))
     window.starting.expected_s = 41.0
-    window._show_progress()
+    window.shown.show_progress()
     assert "Measuring." in window.views.headline.text()
     assert window.views.progress.format().startswith("0 of ")
     assert window.views.time_left.text() == "about 41 s in all"
     window.starting.began_s -= 42.0
-    window._show_progress()
+    window.shown.show_progress()
     assert window.views.time_left.text() == "longer than the 41 s that were expected"
 
 
@@ -116,7 +116,7 @@ def test_a_point_of_the_chart_leads_to_its_trial(qtbot, window, session):
     assert len(points) == 3
     for hit in points:
         qtbot.mouseClick(window.views.throughput, Qt.MouseButton.LeftButton, pos=hit.area.center().toPoint())
-        assert window.shown_trial == hit.trial
+        assert window.shown.trial == hit.trial
 
 
 def test_the_palette_finds_and_runs_a_command(qtbot, window):
@@ -307,7 +307,7 @@ def test_a_session_that_cannot_be_copied_is_told_until_one_is(window, session, t
 
 def test_a_stopped_run_tells_what_is_done(window, session):
     window.open_path(str(session))
-    snapshot = window.state.snapshot()
+    snapshot = window.shown.state.snapshot()
     stopped = dataclasses.replace(snapshot.results[0], status="cancelled")
     for results, text in (((stopped,), "stopped: no trial is done"), ((snapshot.results[0], stopped), "stopped: 1 done")):
         window.views.show_progress(dataclasses.replace(snapshot, results=results, cancelled=True), running=False)
@@ -319,7 +319,7 @@ def test_rates_keep_three_digits_and_part_thousands():
 
 
 def test_a_message_is_not_covered_by_the_progress_of_a_sweep(window):
-    snapshot = window.state.snapshot()
+    snapshot = window.shown.state.snapshot()
     window.views.show_message("Timeline is on the clipboard")
     window.views.show_progress(snapshot, running=True)
     assert not window.views.progress.isVisible() and not window.views.time_left.isVisible()
@@ -349,10 +349,10 @@ def test_why_a_sweep_could_not_run_comes_with_advice(window):
 
 def test_where_no_trial_came_to_its_end_nothing_is_said_to_be_right(window):
     run = support_session.make_run()
-    window._show_state(RunState(), "x")
-    window.state.begin(run)
-    window.state.end_trial(TrialResult(0, 0, "cancelled", run.plan[0].config), None)
-    window._show_progress()
+    window.shown.show(RunState())
+    window.shown.state.begin(run)
+    window.shown.state.end_trial(TrialResult(0, 0, "cancelled", run.plan[0].config), None)
+    window.shown.show_progress()
     assert "Nothing is wrong" not in window.views.findings.view.toPlainText()
 
 
