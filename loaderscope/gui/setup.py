@@ -23,6 +23,7 @@ from loaderscope.facts.run import Run
 from loaderscope.gui.inspect_thread import Fault, Jobs
 from loaderscope.gui.panels.sweep import Forecast, SweepPanel
 from loaderscope.gui.panels.target import TargetPanel, advice_for
+from loaderscope.gui.script_state import ScriptState
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect import Inspection, TargetProbe, inspect_script, probe_target
@@ -64,13 +65,9 @@ class Setup(QObject):
         self._jobs = Jobs(self)
         self._jobs.answered.connect(self._answered)
         self._cancel = threading.Event()
-        self._base: Request | None = None  # the request last given; its options without a field in the panels are kept
-        self._wanted_target: str | None = None
-        self._inspection: Inspection | None = None
-        self._probe: TargetProbe | None = None
+        self._state = ScriptState()
         self._measured: tuple[Run, Sequence[TrialResult]] | None = None  # the sweep that ran here last
-        self._listed = False
-        self._from_session = False  # what is shown comes from a file; nothing was run for it
+        self._interpreters_listed = False
         self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
         self._timer.timeout.connect(self._update_forecast)
         panel = self.target_panel
@@ -107,30 +104,30 @@ class Setup(QObject):
 
     @property
     def script(self) -> str:
-        return self._base.script if self._base is not None else ""
+        return self._state.script
 
     @property
     def environment(self) -> dict[str, Any] | None:
         """Of the interpreter that was looked at last."""
-        return self._inspection.environment if self._inspection is not None else None
+        return self._state.environment
 
     @property
     def is_looking(self) -> bool:
         """Whether a script or one of its targets is being looked at."""
-        return self._jobs.is_busy("inspect") or self._jobs.is_busy("probe")
+        return self._state.is_looking
 
     def open_script(self, path: str) -> None:
         """Reads a script and lists its targets."""
         script = os.path.abspath(os.path.expanduser(path))
-        base = self._base if self._base is not None and self._base.script == script else Request(script=script)
-        self.open_request(dataclasses.replace(base, python=self._base.python if self._base is not None else base.python))
+        last = self._state.request
+        request = last if last is not None and last.script == script else Request(script=script)
+        self.open_request(dataclasses.replace(request, python=last.python if last is not None else None))
 
     def open_request(self, request: Request) -> None:
         """Takes over a whole request, as of a session or of the example, and looks at its script."""
-        if self._base is None or request.script != self._base.script:
+        if request.script != self.script:
             self.target_panel.script_args.setText(shlex.join(request.script_args))
-        self._base = request
-        self._wanted_target = request.target
+        self._state = self._state.asked_for(request)
         self.opened.emit(request.script)
         self.reload()
         if request.axes.num_workers is not None and not request.startup:  # an experiment has axes of its own
@@ -141,12 +138,11 @@ class Setup(QObject):
 
         The user may have it read again, by the interpreter chosen here.
         """
-        self._forget()
+        self._end_looks()
         exists = os.path.isfile(run.script)  # of a name that no system takes, too, it says False
         given = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
-        self._base = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=given) if exists else None
-        self._wanted_target = run.target.name
-        self._from_session = True
+        request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=given) if exists else None
+        self._state = self._state.saved(request, run.target.name)
         self.target_panel.show_looking(run.script)
         self.target_panel.script_args.setText(shlex.join(run.request.script_args))
         self.target_panel.show_targets([run.target])
@@ -165,25 +161,25 @@ class Setup(QObject):
 
     def reload(self) -> None:
         """Reads the script again; not with arguments that a session holds masked."""
-        if self._base is None:
+        if self._state.request is None:
             return
         if self._is_masked:
             self.target_panel.show_problem(_MASKED)
             self.target_panel.script_args.setFocus()
             self._update_forecast()
             return
-        self._forget()
-        self._from_session = False
-        self.target_panel.show_looking(self._base.script)
-        if not Path(self._base.script).is_file():
-            self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {self._base.script}."))
+        self._end_looks()
+        request = dataclasses.replace(self._state.request, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
+        self._state = self._state.reading(request)
+        self.target_panel.show_looking(request.script)
+        if not Path(request.script).is_file():
+            self._state = self._state.failed()
+            self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {request.script}."))
             return
-        request = dataclasses.replace(self._base, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
-        self._base = request
         tick = self._new_tick()
         self._jobs.start("inspect", lambda: _told(lambda log: inspect_script(request, tick, log)))
-        if not self._listed:
-            self._listed = True
+        if not self._interpreters_listed:
+            self._interpreters_listed = True
             self._jobs.start("interpreters", lambda: list_interpreters(request.script))
         self._update_forecast()
 
@@ -205,24 +201,20 @@ class Setup(QObject):
 
     def _chosen(self) -> Request:
         """Script, target and arguments as chosen, with the options that have no field."""
-        if self._base is None or self.problem:
+        if self._state.request is None or self.problem:
             raise ValueError(self.problem)
         target = self.target_panel.current_target
         return dataclasses.replace(
-            self._base, target=target.name if target is not None else None, arguments=self.target_panel.arguments(), startup=False
+            self._state.request, target=target.name if target is not None else None, arguments=self.target_panel.arguments(), startup=False
         )
 
     @property
     def problem(self) -> str:
         """Why a sweep cannot start now, in one sentence; empty: it can."""
-        if self._base is None:
-            return "Choose a script first."
-        if self._is_masked:
+        if self._state.request is not None and self._is_masked:
             return _MASKED
-        if self._from_session:
-            return f"Read {Path(self._base.script).name} again (Ctrl+F5) to measure it here."
-        if self._jobs.is_busy("inspect"):
-            return "The script is being read."
+        if self._state.problem:
+            return self._state.problem
         if self.target_panel.current_target is None:
             return "There is no target to profile yet."
         missing = self.target_panel.missing_arguments()
@@ -241,12 +233,10 @@ class Setup(QObject):
         self._timer.stop()
         self._jobs.wait_all(15_000)
 
-    def _forget(self) -> None:
+    def _end_looks(self) -> None:
         self._cancel.set()
         for name in ("inspect", "probe"):
             self._jobs.drop(name)
-        self._inspection = None
-        self._probe = None
 
     def _new_tick(self) -> Any:
         """A callback that ends the look which it is given to as soon as another begins."""
@@ -259,29 +249,32 @@ class Setup(QObject):
         return tick
 
     def _set_python(self, python: str | None) -> None:
-        if self._base is not None:
-            self._base = dataclasses.replace(self._base, python=python)
+        if self._state.request is not None:
+            self._state = dataclasses.replace(self._state, request=dataclasses.replace(self._state.request, python=python))
             self.reload()
 
     def _look_at_target(self) -> None:
         """Reads one sample of the chosen target."""
-        self._cancel.set()
-        self._jobs.drop("probe")
-        self._probe = None
-        target = self.target_panel.current_target
-        if target is None or self._base is None or self.problem:
+        if self._state.has_targets:
+            self._end_looks()
+            self._state = self._state.probed(None)
+        target, request = self.target_panel.current_target, self._state.request
+        if target is None or request is None or self.problem:
             # what a class needs is asked for in the fields above the note
             self.target_panel.show_sample(None, target.note if target is not None and not target.needs else "")
             self._update_forecast()
             return
+        self._state = self._state.probing()
         self.target_panel.show_problem("")
         self.target_panel.show_sample(None, "Reading one sample …")
-        request = dataclasses.replace(self._base, target=target.name, arguments=self.target_panel.arguments())
+        request = dataclasses.replace(request, target=target.name, arguments=self.target_panel.arguments())
         tick = self._new_tick()
         self._jobs.start("probe", lambda: _told(lambda log: probe_target(request, tick, log)))
         self._update_forecast()
 
     def _answered(self, name: str, answer: object) -> None:
+        if name != "interpreters" and isinstance(answer, Fault | _Refused):
+            self._state = self._state.failed()
         if isinstance(answer, Fault):
             self._show_error(ErrorInfo("Fault", f"Loaderscope failed to look at this: {answer.message}", answer.traceback))
         elif isinstance(answer, _Refused):
@@ -302,14 +295,14 @@ class Setup(QObject):
         self._update_forecast()
 
     def _show_inspection(self, inspection: Inspection) -> None:
-        self._inspection = inspection
+        self._state = self._state.read(inspection)
         environment = inspection.environment
         has_gpu = bool(environment.get("gpus"))
         self.sweep_panel.set_consumers(inspection.has_step, has_gpu)
         self.sweep_panel.set_environment(
             environment.get("start_methods") or (), environment.get("default_start_method"), environment.get("accelerator") is not False
         )
-        self.target_panel.show_targets(inspection.targets, self._wanted_target)
+        self.target_panel.show_targets(inspection.targets, self._state.wanted_target)
         self.outputRead.emit(inspection.log)
         if not inspection.targets:
             self.target_panel.show_problem(
@@ -319,7 +312,7 @@ class Setup(QObject):
         self._look_at_target()
 
     def _show_probe(self, probe: TargetProbe) -> None:
-        self._probe = probe
+        self._state = self._state.probed(probe)
         self.target_panel.show_sample(probe.sample, " ".join(probe.notes))
         self.outputRead.emit(probe.log)
         own_batches = probe.target.kind != "dataset" and probe.current is not None and probe.current.batch_size is None
@@ -328,22 +321,21 @@ class Setup(QObject):
     def _show_interpreters(self, found: Sequence[Interpreter]) -> None:
         own = next((one for one in found if one.path == sys.executable), None)
         listed = [(one.path, f"{_short(one.prefix or one.path)}   {one.describe()}") for one in found if one is not own]
-        chosen = self._base.python if self._base is not None else None
+        chosen = self._state.request.python if self._state.request is not None else None
         self.target_panel.set_interpreters(listed, chosen, own.describe() if own is not None else "")
 
     def _update_forecast(self) -> None:
         problem = self.problem
         target: Target | None = self.target_panel.current_target
-        environment = self._probe.environment if self._probe is not None else self.environment
+        environment, probe = self.environment, self._state.probe
         if problem or target is None or environment is None:
             self.sweep_panel.set_forecast(Forecast(0, None, None, None, problem=problem))
             self.sweep_panel.set_startup_forecast(None)
         else:
             sample = None
-            if self._probe is not None:
-                sample = self._probe.sample
-                current = self._probe.target.current or self._probe.current
-                target = dataclasses.replace(self._probe.target, current=current, length=self._probe.length)
+            if probe is not None:
+                sample = probe.sample
+                target = dataclasses.replace(probe.target, current=probe.target.current or probe.current, length=probe.length)
             machine, request = read_machine(), self.request()
             measured = self._measured_of(request)
             found = forecast_sweep(request, target, environment, sample, machine, measured=measured)
