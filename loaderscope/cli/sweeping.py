@@ -25,13 +25,13 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     """Runs a sweep into a session file. Gives the exit status and the JSON document, which is None if no trial was reached."""
     from loaderscope.session.console import Console
     from loaderscope.session.document import build_document
-    from loaderscope.session.file import SessionError
+    from loaderscope.session.file import SessionError, SessionWriter
     from loaderscope.session.recording import Recording
     from loaderscope.sweep.attachment import SweepError
     from loaderscope.sweep.pool import Pool
 
     may_write(output, force)
-    recording = Recording(output, force, Console())
+    recording = Recording(lambda: SessionWriter(output, force), Console(), is_required=True)
     try:
         pool = Pool(request, recording)
         with _cancelled_by_signals(pool):

@@ -54,7 +54,7 @@ class LiveRun(QObject):
     @property
     def session_path(self) -> Path | None:
         """The session file of the last sweep, complete once it is over; None if there is nothing in it worth saving."""
-        if self._thread is None or self._thread.write_error is not None:
+        if self._thread is None or self._thread.write_error is not None or not self._thread.session_path.exists():
             return None
         return self._thread.session_path
 

@@ -26,18 +26,18 @@ class OpenedSession:
             raise SessionError(f"There is no file {self.path}.")
         self._file = SessionFile.open(self.path)
         self.state = RunState(self)
-        self.state.begin(self._file.run)
+        self.state.run_started(self._file.run)
         for result in self._file.results:
-            self.state.end_trial(result, None)
+            self.state.trial_finished(result, None)
             self.state.mark_stored(result.id)
         try:
             for line in self._file.log_lines():
-                self.state.add_log(line)
+                self.state.log_line(line)
         except SessionError:
             self._file.close()
             raise
-        self.state.set_progress(len(self._file.results), len(self._file.results), None)
-        self.state.end(not self._file.complete)
+        self.state.progress(len(self._file.results), len(self._file.results), None)
+        self.state.run_finished(not self._file.complete)
 
     def trace(self, trial: int) -> Trace:
         """What was recorded of a trial.

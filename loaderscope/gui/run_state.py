@@ -77,7 +77,7 @@ class SettingRow:
 
 
 class RunState:
-    """A run as it grows: the pool's thread adds to it under a lock, the window polls `version` and reads."""
+    """A run as it grows, a sink: the pool's thread adds to it under a lock, the window polls `version` and reads."""
 
     def __init__(self, stored: StoredTraces | None = None) -> None:
         """`stored` reads the traces of the trials that are marked as stored; without it all stay in memory."""
@@ -138,19 +138,22 @@ class RunState:
             kept = len(self._log)
             return self._log_count, [self._log[index] for index in range(max(0, kept - missing), kept)]
 
-    def begin(self, run: Run) -> None:
+    def run_started(self, run: Run) -> None:
         with self._lock:
             self._run = run
             self._progress = (0, sum(trial.skip is None for trial in run.plan), None)
             self._version += 1
 
-    def begin_trial(self, trial: PlannedTrial, trace: Trace) -> None:
+    def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
         with self._lock:
             self._current = trial
             self._traces.keep(trial.id, trace)
             self._version += 1
 
-    def end_trial(self, result: TrialResult, trace: Trace | None) -> None:
+    def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
+        """Nothing: whoever shows a trace looks at its own version."""
+
+    def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
         """Takes what became of a trial; the traceback of one that failed stands in the log."""
         with self._lock:
             self._results.append(result)
@@ -164,20 +167,20 @@ class RunState:
     def add_traceback(self, error: ErrorInfo, trial_id: int | None = None) -> None:
         """Puts the traceback of an error into the log, where it has one."""
         for text in (error.traceback or "").splitlines():
-            self.add_log(LogLine(0, "stderr", text, trial_id))
+            self.log_line(LogLine(0, "stderr", text, trial_id))
 
-    def add_log(self, line: LogLine) -> None:
+    def log_line(self, line: LogLine) -> None:
         with self._lock:
             self._log.append(line)
             self._log_count += 1
             self._version += 1
 
-    def set_progress(self, done: int, total: int, seconds_left: float | None) -> None:
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         with self._lock:
             self._progress = (done, total, seconds_left)
             self._version += 1
 
-    def end(self, cancelled: bool) -> None:
+    def run_finished(self, cancelled: bool) -> None:
         with self._lock:
             self._finished = True
             self._cancelled = cancelled

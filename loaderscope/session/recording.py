@@ -1,13 +1,14 @@
-"""A sink for the command line: one run into a session file and onto a terminal, and kept at hand."""
+"""A sink that writes a run into a session file and passes on what happens to whoever shows it."""
 
 from __future__ import annotations
 
+import functools
+import threading
+import time
 from collections.abc import Callable
-from pathlib import Path
 
 from loaderscope.facts.results import TrialResult
-from loaderscope.facts.run import LogLine, PlannedTrial, Run
-from loaderscope.session.console import Console
+from loaderscope.facts.run import LogLine, Mark, PlannedTrial, Run, Sink
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.trace.model import Trace
 
@@ -15,7 +16,7 @@ from loaderscope.trace.model import Trace
 class Recording:
     """The file is made when the run starts, so that a script that does not load costs no older session of that name.
 
-    When it can no longer be written (a full disk), the sweep goes on: its results are still told at the end.
+    When it can no longer be written (a full disk), the sweep goes on, and a line of the log says so once.
 
     Attributes:
         run: what was known when the first trial was about to start; None until then.
@@ -24,65 +25,103 @@ class Recording:
         write_error: why the session file is incomplete, or None.
     """
 
-    def __init__(self, path: Path, force: bool, console: Console) -> None:
-        """`force`: whether a file that is there already is overwritten."""
-        self._path = path
-        self._force = force
+    def __init__(
+        self,
+        make_writer: Callable[[], SessionWriter],
+        shown_by: Sink[Trace],
+        *,
+        is_required: bool,
+        on_stored: Callable[[int], object] = lambda trial: None,
+    ) -> None:
+        """Makes no file yet.
+
+        Args:
+            make_writer: makes the file; may raise SessionError.
+            shown_by: told everything, after it was written.
+            is_required: whether a run without its file is of no use.
+            on_stored: told the id of each trial whose whole trace can be read from the file from now on.
+        """
+        self._make_writer = make_writer
+        self._shown_by = shown_by
+        self._is_required = is_required
+        self._on_stored = on_stored
         self._writer: SessionWriter | None = None
         self._early: list[LogLine] = []
-        self._console = console
+        self._marks_lock = threading.Lock()
+        self._marks: dict[int, list[Mark]] = {}  # by trial, still to be written
         self.run: Run | None = None
         self.results: list[TrialResult] = []
         self.cancelled = False
         self.write_error: str | None = None
 
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial. May be called from any thread: the pool's writes them, within a second."""
+        with self._marks_lock:
+            self._marks[trial] = marks
+
     def run_started(self, run: Run) -> None:
         """Makes the file.
 
         Raises:
-            SessionError: that is not possible.
+            SessionError: that is not possible, and the run is of no use without.
         """
-        self._writer = SessionWriter(self._path, self._force)
+        try:
+            self._writer = self._make_writer()
+        except SessionError as error:
+            if self._is_required:
+                raise
+            self._give_up(error)
         self.run = run
         self._write(lambda writer: writer.run_started(run))
         for line in self._early:
             self._record_line(line)
-        self._console.run_started(run)
+        self._shown_by.run_started(run)
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
         self._write(lambda writer: writer.trial_started(trial, trace))
-        self._console.trial_started(trial, trace)
+        self._shown_by.trial_started(trial, trace)
 
     def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
         self._write(lambda writer: writer.trace_grew(trial, trace))
-        self._console.trace_grew(trial, trace)
+        self._shown_by.trace_grew(trial, trace)
 
     def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
         self.results.append(result)
         self._write(lambda writer: writer.trial_finished(result, trace))
-        self._console.trial_finished(result, trace)
+        self._shown_by.trial_finished(result, trace)
+        writer = self._writer
+        if trace is not None and writer is not None and writer.problem is None and writer.path.exists():
+            self._on_stored(result.id)
 
     def log_line(self, line: LogLine) -> None:
         if self.run is None:
             self._early.append(line)
         else:
             self._record_line(line)
-        self._console.log_line(line)
+        self._shown_by.log_line(line)
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         self._write(lambda writer: writer.progress(done, total, seconds_left))
-        self._console.progress(done, total, seconds_left)
+        self._write_marks()
+        self._shown_by.progress(done, total, seconds_left)
 
     def run_finished(self, cancelled: bool) -> None:
         self.cancelled = cancelled
+        self._write_marks()
         self._write(lambda writer: writer.run_finished(cancelled))
-        self._console.run_finished(cancelled)
+        self._shown_by.run_finished(cancelled)
 
     def close(self) -> None:
         """Makes the session one complete file."""
         self._write(lambda writer: writer.close())
         if self._writer is not None and self.write_error is None:
             self.write_error = self._writer.problem
+
+    def _write_marks(self) -> None:
+        with self._marks_lock:
+            changed, self._marks = self._marks, {}
+        for trial, marks in changed.items():
+            self._write(functools.partial(SessionWriter.set_marks, trial=trial, marks=marks))
 
     def _record_line(self, line: LogLine) -> None:
         self._write(lambda writer: writer.log_line(line))
@@ -93,6 +132,9 @@ class Recording:
         try:
             action(self._writer)
         except (OSError, SessionError) as error:
-            self._writer = None
-            self.write_error = f"The session is incomplete because it could not be written: {error}"
-            self._console.say(f"  {self.write_error}")
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._writer = None
+        self.write_error = f"The session is incomplete because it could not be written: {error}"
+        self._shown_by.log_line(LogLine(time.perf_counter_ns(), "loaderscope", self.write_error))

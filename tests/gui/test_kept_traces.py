@@ -10,8 +10,9 @@ import support_session
 
 from loaderscope.gui import kept_traces
 from loaderscope.gui.run_state import RunState
-from loaderscope.gui.run_thread import GrowingSession, LiveSink
+from loaderscope.gui.run_thread import GrowingSession
 from loaderscope.session.file import SessionWriter
+from loaderscope.session.recording import Recording
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def run_of(path, writer_of=SessionWriter):
     """A sink into a session file that is still written, and the live state."""
     stored = GrowingSession(path)
     state = RunState(stored)
-    return LiveSink(state, lambda: writer_of(path)), state, stored
+    return Recording(lambda: writer_of(path), state, is_required=False, on_stored=state.mark_stored), state, stored
 
 
 def test_traces_that_were_looked_at_stay_as_long_as_there_is_room(window, session):

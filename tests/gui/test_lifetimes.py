@@ -16,10 +16,10 @@ from loaderscope.gui import ending, live_run, run_thread
 from loaderscope.gui.inspect_thread import Jobs
 from loaderscope.gui.live_run import LiveRun
 from loaderscope.gui.run_state import RunState
-from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.timeline import navigable
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.session.recording import Recording
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def start(window, monkeypatch, empty_request):
 
 def test_marks_set_during_a_sweep_are_in_its_file_within_a_second(tmp_path):
     path, run = tmp_path / "running.loaderscope", support_session.make_run()
-    sink = LiveSink(RunState(), lambda: SessionWriter(path))
+    sink = Recording(lambda: SessionWriter(path), RunState(), is_required=False)
     sink.run_started(run)
     sink.trial_started(run.plan[0], synthetic.make_trace())
     setting = threading.Thread(target=sink.set_marks, args=(0, [Mark(5, "early"), Mark(9, "späť")]))  # as the window does
@@ -134,7 +134,7 @@ def test_a_text_that_is_being_written_stays_with_its_session_when_another_is_ope
 
 def test_a_sweep_whose_file_cannot_be_made_runs_and_says_so(qtbot, monkeypatch, tmp_path, empty_request):
     thread = run_thread.RunThread(empty_request, tmp_path / "no such folder" / "x.loaderscope")
-    monkeypatch.setattr(run_thread, "Pool", _WaitingPool)
+    monkeypatch.setattr(run_thread, "Pool", _OneTrialPool)
     with qtbot.waitSignal(thread.finished, timeout=10_000):
         thread.start()
         thread.cancel()

@@ -148,7 +148,7 @@ def test_the_session_of_a_sweep_lies_in_a_folder_that_says_whose_it_is(base, win
     window.live.start(Request(script=str(write_script(tmp_path, "x = 1\n")), axes=Axes(num_workers=(0,)), probe=False))
     (folder,) = claimed
     assert folder.parent == base and folder.name.startswith(WINDOW_PREFIX)
-    assert window.live.session_path.parent == folder
+    assert window.live._thread.session_path.parent == folder
     assert json.loads((folder / "owner.json").read_text())["pid"] == os.getpid()
     window.discard_and_close()
     assert not folder.exists()

@@ -21,10 +21,10 @@ from loaderscope.gui.panels.findings import findings_blocks
 from loaderscope.gui.panels.results import COLUMNS
 from loaderscope.gui.panels.target import sample_text
 from loaderscope.gui.run_state import RunState
-from loaderscope.gui.run_thread import LiveSink
 from loaderscope.gui.saving import Dialogs
 from loaderscope.gui.theme import apply_theme, current_palette
 from loaderscope.session.file import SessionError, SessionWriter
+from loaderscope.session.recording import Recording
 from loaderscope.sweep.interpreters import Interpreter
 
 
@@ -97,7 +97,7 @@ def test_the_startup_chart_can_show_the_processes_of_the_trial(window, session):
 def test_a_run_without_a_finished_trial_is_not_called_a_failure(window, monkeypatch):
     run = support_session.make_run()
     window.shown.show(RunState())
-    window.shown.state.begin(run)
+    window.shown.state.run_started(run)
     monkeypatch.setattr(type(window.live), "running", property(lambda live: True))
     window.starting.expected_s = 41.0
     window.shown.show_progress()
@@ -284,7 +284,7 @@ class _FullDisk:
 
 def test_a_full_disk_costs_the_file_and_not_the_view():
     state, writer = RunState(), _FullDisk()
-    sink = LiveSink(state, lambda: writer)
+    sink = Recording(lambda: writer, state, is_required=False)
     results, _ = support_session.record(sink, support_session.make_run())
     sink.close()
     assert state.snapshot().results == tuple(results)
@@ -331,8 +331,8 @@ def test_until_the_first_trial_begins_the_window_says_what_passes(window):
     state, views, run = RunState(), window.views, support_session.make_run()
     views.show_progress(state.snapshot(), running=True)
     assert views.notice.isVisible() and "Loading the script" in views.notice.text() and not views.timeline.isVisible()
-    state.begin(run)
-    state.begin_trial(run.plan[0], support_session.make_trial_trace(0))
+    state.run_started(run)
+    state.trial_started(run.plan[0], support_session.make_trial_trace(0))
     views.show_progress(state.snapshot(), running=True)
     assert views.timeline.isVisible()
     views.show_progress(RunState().snapshot(), running=True)
@@ -350,8 +350,8 @@ def test_why_a_sweep_could_not_run_comes_with_advice(window):
 def test_where_no_trial_came_to_its_end_nothing_is_said_to_be_right(window):
     run = support_session.make_run()
     window.shown.show(RunState())
-    window.shown.state.begin(run)
-    window.shown.state.end_trial(TrialResult(0, 0, "cancelled", run.plan[0].config), None)
+    window.shown.state.run_started(run)
+    window.shown.state.trial_finished(TrialResult(0, 0, "cancelled", run.plan[0].config), None)
     window.shown.show_progress()
     assert "Nothing is wrong" not in window.views.findings.view.toPlainText()
 
@@ -385,7 +385,7 @@ def test_the_links_of_a_finding_count_its_trials():
 def test_the_log_keeps_up_with_a_flood_and_says_what_it_dropped(window):
     state = RunState()
     for number in range(30_000):
-        state.add_log(LogLine(number, "stdout", f"line {number}", None))
+        state.log_line(LogLine(number, "stdout", f"line {number}", None))
     count, lines = state.log_since(0)
     log = window.views.log
     log.add(lines, count - len(lines))
