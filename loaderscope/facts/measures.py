@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Collection
 
 from loaderscope.facts.results import Estimate, SettingResult
-from loaderscope.facts.text import bytes_text, duration_text, rate_text, share_text, uncertainty_text
+from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, rate_text, share_text, uncertainty_text
 
 PASS_MARK = 0.90
 """Share of its time for which MLPerf Storage asks that an accelerator is busy (https://mlcommons.org/benchmarks/storage/)."""
@@ -101,7 +101,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         key="samples_per_second.ci95",
-        title="± 95 %",
+        title="±",
         tip="Half of the 95 % interval of the throughput, as a share of it; needs six blocks of batches",
         text=uncertainty_text,
         repeats=Repeats.ESTIMATE,
@@ -215,6 +215,23 @@ MEASURES: tuple[Measure, ...] = (
         text=bytes_text,
         repeats=Repeats.LARGEST,
         rank=3,
+    ),
+    Measure(
+        key="batch_bytes",
+        title="batch bytes",
+        tip="Mean bytes of a batch that a worker sends: memory that its tensors occupy, and the rest as it is pickled",
+        text=bytes_text,
+        shown=Shown.WHERE_MEASURED,
+        rank=7,
+    ),
+    Measure(
+        key="batch_tensors",
+        title="batch tensors",
+        tip="Mean number of tensors in a batch that a worker sends; each is handed over by itself, so many small ones cost time",
+        text=mean_count_text,
+        unit="tensors",
+        shown=Shown.WHERE_MEASURED,
+        rank=7,
     ),
 )
 """In the order of their columns."""

@@ -377,6 +377,8 @@ class TrialResult:
     shared_generators: list[str] | None = None  # random, numpy, torch: what threads draw from together; None where not looked at
     notes: list[str] = dataclasses.field(default_factory=list)
     warnings: list[ScriptWarning] = dataclasses.field(default_factory=list)  # in the order in which they came up
+    batch_bytes: Annotated[float, Range(0.0)] | None = None  # mean of a batch that workers send: memory of its tensors, and its pickle
+    batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such a batch
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON values."""
@@ -414,6 +416,8 @@ class SettingResult:
     gpu_other_idle_share: float | None = None
     accelerator_share: float | None = None
     energy_per_1000_samples_j: float | None = None
+    batch_bytes: float | None = None
+    batch_tensors: float | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SettingResult:
