@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from typing import Any
 
 RECORD = struct.Struct("<QqqHHI")
 """time_ns u64, a i64, b i64, kind u16, thread u16, sequence u32."""
@@ -106,6 +107,7 @@ class State(enum.IntEnum):
     # names ("12 model = Model()"), b=the sum. Their starts mean nothing: they are laid out one after another.
     LINE = 35  # complete: time outside of imports
     LINE_IMPORTS = 36  # complete: time in imports
+    CONTENTS = 37  # instant, by FEEDER_THREAD, after SERIALISE: what a batch holds; a=batch, b=tensors_and_bytes
 
     # pin thread, in main
     PIN = 40  # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the batch before: unpickling comes before the span
@@ -135,6 +137,25 @@ NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS)
 def batch_and_bytes(batch: int, size: int) -> int:
     """A batch (-1: unknown) in the low 32 bits and a size in bytes, at most 2 GiB, above it; both signed."""
     return (min(size, 0x7FFFFFFF) << BATCH_BITS) | (batch & 0xFFFFFFFF)
+
+
+_CONTENTS_BITS = 40
+_MOST_TENSORS, _MOST_BYTES = (1 << 22) - 1, (1 << _CONTENTS_BITS) - 1
+
+
+def tensors_and_bytes(tensors: int, size: int) -> int:
+    """The bytes of a batch, storages and pickle, at most 1 TiB, in the low 40 bits, and how many tensors it holds above them."""
+    return (min(tensors, _MOST_TENSORS) << _CONTENTS_BITS) | min(size, _MOST_BYTES)
+
+
+def tensors_of_contents(value: Any) -> Any:
+    """The tensors of `tensors_and_bytes`; also of an array of such."""
+    return value >> _CONTENTS_BITS
+
+
+def bytes_of_contents(value: Any) -> Any:
+    """The bytes of `tensors_and_bytes`; also of an array of such."""
+    return value & _MOST_BYTES
 
 
 EPOCH_STATES = (State.DEVICE_TRANSFER, State.DEVICE_STEP)

@@ -198,6 +198,12 @@ def loop_argument(target: Any, arguments: Sequence[Any], name: str) -> Any:
     return arguments[index] if index is not None and index < len(arguments) else None
 
 
+def tensor_classes() -> Tuple[Any, Any]:
+    """The class of tensors, and that of the storages which are pickled for them; torch must be imported."""
+    torch = sys.modules["torch"]
+    return torch.Tensor, torch.UntypedStorage
+
+
 def worker_number(target: Any, arguments: Sequence[Any]) -> int:
     """The number of the worker that a loop with these arguments runs; -1 if it cannot be told."""
     number = loop_argument(target, arguments, "worker_id")

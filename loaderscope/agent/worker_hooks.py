@@ -10,9 +10,9 @@ import _thread
 import time
 from typing import Any, Callable, Dict, Optional
 
-from . import fetch_hooks, recorder, unsent
+from . import fetch_hooks, recorder, sent_tensors, unsent
 from . import torch_internals as internals
-from .layout import FEEDER_THREAD, Role, State, batch_and_bytes
+from .layout import FEEDER_THREAD, Role, State, batch_and_bytes, tensors_and_bytes
 from .patches import Patches, hide_frame
 
 _LOOP_BEGIN, _LOOP_END = recorder.kinds(State.LOOP_ENTRY)
@@ -21,6 +21,7 @@ _INDEX_BEGIN, _INDEX_END = recorder.kinds(State.INDEX_WAIT)
 _SEND = recorder.complete_kind(State.SEND)
 _SERIALISE = recorder.complete_kind(State.SERIALISE)
 _TRANSMIT = recorder.complete_kind(State.TRANSMIT)
+_CONTENTS = recorder.instant_kind(State.CONTENTS)
 
 Function = Callable[..., Any]
 
@@ -130,6 +131,7 @@ def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
     from multiprocessing import queues
 
     plain_put, plain_send_bytes, plain_pickler = queue.put, queue._send_bytes, queues._ForkingPickler  # type: ignore[attr-defined]
+    counting, counts = sent_tensors.counting_pickler(plain_pickler)
     clock, get_ident = time.perf_counter_ns, _thread.get_ident
     feeder = 0  # the queue's thread, once it is known
     sent = 0  # what the records say of what it has in hand: the batch and the bytes
@@ -150,8 +152,9 @@ def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
                     return plain_pickler.dumps(obj, protocol)
                 feeder = get_ident()
             start_ns, size = clock(), 0
+            counts[:] = 0, 0
             try:
-                data = plain_pickler.dumps(obj, protocol)
+                data = counting.dumps(obj, protocol)
                 size = len(data)
                 asked.pop(_batch_number(obj), None)
                 return data
@@ -163,8 +166,12 @@ def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
                     raise RuntimeError("%s was raised while the batch was pickled" % type(error).__name__) from error
                 raise
             finally:
-                sent = batch_and_bytes(_batch_number(obj), size)
+                number = _batch_number(obj)
+                sent = batch_and_bytes(number, size)
                 recorder.write_since(start_ns, _SERIALISE, sent, FEEDER_THREAD)
+                if size and number >= 0:
+                    tensors, occupied = counts
+                    recorder.write(_CONTENTS, number, tensors_and_bytes(tensors, occupied + size), FEEDER_THREAD)
 
     def send_bytes(data: Any) -> None:
         start_ns = clock()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.configs import matching
 from loaderscope.analysis.intervals import half_width, mean
-from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, relative_half_width, train_seconds
+from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, train_seconds
 from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
 from loaderscope.facts.settings import same_but, setting_text
 from loaderscope.facts.text import duration_text, enumerated
@@ -126,7 +126,9 @@ def _seconds_by_repeat(trials: Sequence[TrialResult], train_epochs: int) -> dict
 
 
 def _noise(setting: SettingResult) -> float:
-    noise = relative_half_width(setting.epoch_s) or relative_half_width(setting.samples_per_second)
+    estimates = setting.epoch_s, setting.samples_per_second
+    of_epoch, of_rate = (None if estimate is None else estimate.relative_half_width for estimate in estimates)
+    noise = of_epoch or of_rate
     return UNKNOWN_NOISE if noise is None else noise
 
 

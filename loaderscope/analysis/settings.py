@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.intervals import half_width, mean
+from loaderscope.facts.measures import MEASURES, Repeats
 from loaderscope.facts.results import Estimate, SettingResult, TrialResult
 
 MIN_REPEATS_INTERVAL = 3
@@ -68,32 +69,18 @@ def _later_first_batch(trial: TrialResult, first_batch_s: float) -> float:
 
 
 def _combine_one(config: TrialConfig, members: list[TrialResult], train_epochs: int, epoch_samples: float | None) -> SettingResult:
-    good = [trial for trial in members if trial.status == "ok"]
-
-    def average(value: Callable[[TrialResult], float | None]) -> float | None:
-        known = [number for trial in good if (number := value(trial)) is not None]
-        return mean(known) if known else None
-
-    peaks = [trial.memory.peak_total_bytes for trial in good if trial.memory and trial.memory.peak_total_bytes is not None]
-    return SettingResult(
-        config=config,
-        trials=[trial.id for trial in members],
-        samples_per_second=_estimate([trial.samples_per_second for trial in good]),
-        epoch_s=_estimate([trial.epoch_s for trial in good]),
-        train_s=average(lambda trial: train_seconds(trial, train_epochs, epoch_samples)),
-        first_batch_s=average(lambda trial: trial.first_batch_s),
-        end_s=average(_mean_end),
-        wait_share=average(lambda trial: trial.wait_share),
-        transfer_share=average(lambda trial: trial.transfer_share),
-        step_share=average(lambda trial: trial.step_share),
-        other_share=average(lambda trial: trial.other_share),
-        gpu_busy_share=average(lambda trial: trial.gpu_busy_share),
-        data_stall_share=average(lambda trial: trial.data_stall_share),
-        peak_total_bytes=max(peaks, default=None),
-        energy_per_1000_samples_j=average(lambda trial: trial.energy_per_1000_samples_j),
-        gpu_other_idle_share=average(lambda trial: trial.gpu_other_idle_share),
-        accelerator_share=average(lambda trial: trial.accelerator_share),
-    )
+    of_trial: dict[str, Callable[[TrialResult], Any]] = {
+        "train_s": lambda trial: train_seconds(trial, train_epochs, epoch_samples),
+        "end_s": _mean_end,
+        "peak_total_bytes": lambda trial: trial.memory.peak_total_bytes if trial.memory is not None else None,
+    }
+    figures: dict[str, Any] = {}
+    for measure in MEASURES:
+        name = measure.field
+        values = [of_trial[name](trial) if name in of_trial else getattr(trial, name) for trial in members if trial.status == "ok"]
+        known = [value for value in values if value is not None]
+        figures[name] = _COMBINED[measure.repeats](known) if known else None
+    return SettingResult(config=config, trials=[trial.id for trial in members], **figures)
 
 
 def _mean_end(trial: TrialResult) -> float | None:
@@ -101,11 +88,8 @@ def _mean_end(trial: TrialResult) -> float | None:
     return mean(known) if known else None
 
 
-def _estimate(repeats: list[Estimate | None]) -> Estimate | None:
+def _estimate(known: Sequence[Estimate]) -> Estimate:
     """The mean of the repeats. From three on the interval is that of their mean; with two it spans both of theirs."""
-    known = [estimate for estimate in repeats if estimate is not None]
-    if not known:
-        return None
     values = [estimate.value for estimate in known]
     value = mean(values)
     if len(known) >= MIN_REPEATS_INTERVAL:
@@ -117,8 +101,4 @@ def _estimate(repeats: list[Estimate | None]) -> Estimate | None:
     return Estimate(value, (min(low for low, _ in intervals), max(high for _, high in intervals)))
 
 
-def relative_half_width(estimate: Estimate | None) -> float | None:
-    """Half the interval over the value; None without an interval."""
-    if estimate is None or estimate.ci95 is None or estimate.value <= 0 or not math.isfinite(estimate.value):
-        return None
-    return (estimate.ci95[1] - estimate.ci95[0]) / 2 / estimate.value
+_COMBINED: dict[Repeats, Callable[[Sequence[Any]], Any]] = {Repeats.MEAN: mean, Repeats.LARGEST: max, Repeats.ESTIMATE: _estimate}

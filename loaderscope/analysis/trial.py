@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
+from loaderscope.analysis.contents import batch_contents
 from loaderscope.analysis.energy import energy_per_1000_samples_j
 from loaderscope.analysis.epochs import clock_error_s, read_epochs
 from loaderscope.analysis.intervals import mean
@@ -100,6 +101,7 @@ def analyse(
     elif throughput is not None and throughput.ci95 is None and reason is None:
         reason = "no interval: the blocks differ too much."
     # a counter is read once a second: its first reading after the measured epochs tells of their end
+    contents = batch_contents(trace, epochs, steady)
     energy = energy_per_1000_samples_j(whole, steady, batch_samples)
     epoch_s = _epoch_estimate(times, full_epoch_batches(dataset_length, batch_samples, times, order.batches is None), per_batch)
     notes = [*trace.notes, *(outcome.notes if outcome else [])]
@@ -145,6 +147,8 @@ def analyse(
         gpu_window=GpuWindow.from_json(outcome.gpu_window) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,
         notes=notes,
+        batch_bytes=contents.bytes,
+        batch_tensors=contents.tensors,
     )
 
 

@@ -7,6 +7,7 @@ Times in seconds, sizes in bytes, shares from 0 to 1.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Annotated, Any
@@ -21,6 +22,13 @@ class Estimate:
 
     value: float
     ci95: Annotated[tuple[float, float], Ascending()] | None = None
+
+    @property
+    def relative_half_width(self) -> float | None:
+        """Half the interval over the value; None without an interval."""
+        if self.ci95 is None or self.value <= 0 or not math.isfinite(self.value):
+            return None
+        return (self.ci95[1] - self.ci95[0]) / 2 / self.value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -369,6 +377,8 @@ class TrialResult:
     shared_generators: list[str] | None = None  # random, numpy, torch: what threads draw from together; None where not looked at
     notes: list[str] = dataclasses.field(default_factory=list)
     warnings: list[ScriptWarning] = dataclasses.field(default_factory=list)  # in the order in which they came up
+    batch_bytes: Annotated[float, Range(0.0)] | None = None  # mean of a batch that workers send: memory of its tensors, and its pickle
+    batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such a batch
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON values."""
@@ -387,7 +397,7 @@ class TrialResult:
 
 @dataclasses.dataclass(frozen=True)
 class SettingResult:
-    """One row of `results`: all repeats of one setting together."""
+    """One row of `results`: all repeats of one setting together. What its figures are stands in the table `measures.MEASURES`."""
 
     config: TrialConfig
     trials: list[int]
@@ -406,6 +416,18 @@ class SettingResult:
     gpu_other_idle_share: float | None = None
     accelerator_share: float | None = None
     energy_per_1000_samples_j: float | None = None
+    batch_bytes: float | None = None
+    batch_tensors: float | None = None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SettingResult:
+        """The row from plain JSON values; unknown keys are ignored.
+
+        Raises:
+            TypeError: the data is no row.
+        """
+        setting: SettingResult = _build(cls, data)
+        return setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 MISSING = "–"
 """In the place of a value that is not known."""
 
-_THIN_SPACE = "\u202f"
+THIN_SPACE = "\u202f"
+"""Between the thousands of a number."""
+
 _MINUTES_FROM_S = 99.95
 _HOUR_S = 3600.0
 
@@ -79,6 +81,13 @@ def share_range_text(low: float, high: float) -> str:
     return first if first == last else f"{first} to {last}"
 
 
+def uncertainty_text(share: float | None) -> str:
+    """Half an interval as a share of its value: 2.1 %; > 99 % where it reaches below 0, as the value is hardly known."""
+    if share is None:
+        return MISSING
+    return f"{share * 100:.1f} %" if share < 1 else "> 99 %"
+
+
 def rate_text(value: float | None) -> str:
     """Samples a second with three digits at least, thousands apart: 1.25, 12.5, 12 500."""
     if value is None:
@@ -88,7 +97,14 @@ def rate_text(value: float | None) -> str:
 
 def grouped_text(value: int) -> str:
     """A whole number with its thousands apart."""
-    return f"{value:,}".replace(",", _THIN_SPACE)
+    return f"{value:,}".replace(",", THIN_SPACE)
+
+
+def mean_count_text(value: float | None) -> str:
+    """A mean of whole numbers: 2, 2.5, 12 500."""
+    if value is None:
+        return MISSING
+    return grouped_text(round(value)) if value >= 99.5 or value == round(value) else f"{value:.1f}"
 
 
 def count_text(value: int, noun: str) -> str:

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QTextBrowser, QVBoxLayout, QWidget
 
+from loaderscope.facts.measures import THROUGHPUT_INTERVAL
 from loaderscope.gui.commands import COMMANDS
 from loaderscope.gui.palette import Palette
 from loaderscope.gui.theme import current_palette
@@ -32,7 +33,10 @@ WORDS = (
     ("prefetch factor", "batches that each worker may have ready or in work ahead of the main process"),
     ("PSS", "memory of a process with shared pages counted by share, so that processes can be added up"),
     ("USS", "memory that belongs to one process alone: what ending it would free"),
-    ("± 95 %", "half of the interval that holds the true throughput with 95 % probability"),
+    (
+        THROUGHPUT_INTERVAL.title,
+        "half of the interval that holds the true throughput with 95 % probability, as a share of the throughput",
+    ),
     ("steady state", "without start-up, the first prefetch window and the drain at the end of an epoch"),
 )
 

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TextIO
 
+from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.settings import setting_text
@@ -62,7 +63,7 @@ class Console:
         elif result.status == "ok":
             speed = result.samples_per_second
             reason = result.samples_per_second_reason or "no throughput: too few batches."
-            outcome = f"{speed.value:10.1f} samples/s" if speed else f"ok, {reason}"
+            outcome = f"{THROUGHPUT.told(speed.value):>20}" if speed else f"ok, {reason}"
         else:
             outcome = result.status + (f": {result.error.message}" if result.error else "")
         self.say(f"  {setting_text(result.config):<40} {outcome}")

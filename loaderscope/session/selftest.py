@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.session.startup_table import format_experiment
@@ -160,7 +161,7 @@ def _phases(starts: list[Row], width: int) -> str:
     rows.append(["  workers", *(str(start["num_workers"]) for start in columns)])
     for phase, title in _TITLES.items():
         rows.append([title, *(_milliseconds(start["phases"][phase]) for start in columns)])
-    rows.append(["first batch", *(_milliseconds(start["first_batch_s"]) for start in columns)])
+    rows.append([FIRST_BATCH.title, *(_milliseconds(start["first_batch_s"]) for start in columns)])
     rows.append(["own probe", *(_milliseconds(start["own_s"]) for start in columns)])
     rows.append(["explained", *(share_text(start["explained_share"]) for start in columns)])
     note = "(medians over the epochs, of the first worker; fserver+: a fork server that has preloaded what is heavy)"

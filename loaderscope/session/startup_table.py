@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.text import duration_text, share_text
 from loaderscope.session.text import align, wrap
 
@@ -28,7 +29,7 @@ def format_experiment(experiment: Row, width: int) -> str:
 def _costs(experiment: Row, width: int) -> str:
     persistent = {_start(row): row for row in experiment["costs"] if row["persistent_workers"]}
     has_server = any(row["server_start_s"] is not None for row in experiment["costs"])
-    rows = [["start", "workers", "first batch", "later", "end", "persistent", *(["server"] if has_server else [])]]
+    rows = [["start", "workers", FIRST_BATCH.title, "later", "end", "persistent", *(["server"] if has_server else [])]]
     for row in experiment["costs"]:
         if row["persistent_workers"]:
             continue

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.said import line_of, processes_text, trials_text, what_was_said
-from loaderscope.facts.results import ScriptWarning
-from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
-from loaderscope.facts.text import bytes_text, duration_text, share_text
+from loaderscope.facts.measures import MEASURES
+from loaderscope.facts.results import ScriptWarning, SettingResult
+from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying
+from loaderscope.facts.text import THIN_SPACE
 from loaderscope.session.operators_table import format_window
 from loaderscope.session.startup_table import format_experiment
 from loaderscope.session.text import align, wrap
@@ -19,8 +20,6 @@ from loaderscope.session.text import align, wrap
 MIN_WIDTH = 40
 MOST_SAID = 12
 """Texts of the script that are shown."""
-
-Row = dict[str, Any]
 
 
 def format_table(document: dict[str, Any], width: int | None = None) -> str:
@@ -76,42 +75,39 @@ def _heading(document: dict[str, Any]) -> str:
     return " · ".join(facts)
 
 
+class _Column(NamedTuple):
+    """A column of the results; `rank` as in `Measure`."""
+
+    title: str
+    cells: list[str]
+    rank: int
+    is_left: bool = False
+
+
 def _results(document: dict[str, Any], width: int) -> str:
-    told = varying([TrialConfig.from_json(row["config"]) for row in document["results"]]) | {"num_workers"}
+    settings = [SettingResult.from_json(row) for row in document["results"]]
+    told = varying([setting.config for setting in settings]) | {"num_workers"}
     recommendation = document["recommendation"] or {}
     status = {trial["id"]: trial["status"] for trial in document["trials"]}
-    columns: list[tuple[str, Callable[[Row], str], int]] = [
-        ("", lambda row: ">" if row["config"] == recommendation.get("config") else " ", 0)
+    marks = [">" if row["config"] == recommendation.get("config") else " " for row in document["results"]]
+    shown = [_Column("", marks, 0, is_left=True)]
+    shown += [
+        _Column(axis.label, [value_text(axis.of(setting.config)) for setting in settings], 0) for axis in SETTINGS if axis.field in told
     ]
-    columns += [(setting.label, _value_of(setting), 0) for setting in SETTINGS if setting.field in told]
-    columns += [
-        ("samples/s", lambda row: _number(row["samples_per_second"]), 0),
-        ("±", lambda row: _interval(row["samples_per_second"]), 3),
-        ("epoch", lambda row: duration_text((row["epoch_s"] or {}).get("value")), 2),
-        ("training", lambda row: duration_text(row["train_s"]), 1),
-        ("first batch", lambda row: duration_text(row["first_batch_s"]), 2),
-        ("wait", lambda row: share_text(row["wait_share"]), 1),
-        ("step", lambda row: share_text(row["step_share"]), 4),
-        ("accel.", lambda row: share_text(row.get("accelerator_share")), 2),
-        ("GPU busy", lambda row: share_text(row["gpu_busy_share"]), 5),
-        ("GPU stall", lambda row: share_text(row["data_stall_share"]), 5),
-        ("GPU other", lambda row: share_text(row.get("gpu_other_idle_share")), 6),
-        ("J/1000", lambda row: _joules(row.get("energy_per_1000_samples_j")), 6),
-        ("memory", lambda row: bytes_text(row["peak_total_bytes"]), 3),
-        ("trials", lambda row: _statuses([status[number] for number in row["trials"]]), 2),
-    ]
-    rows = document["results"]
-    cells = {name: [show(row) for row in rows] for name, show, _ in columns}
-    shown = [(name, rank) for name, _, rank in columns if rank == 0 or any(cell not in ("", "–") for cell in cells[name])]
+    for measure in MEASURES:
+        values = [measure.of(setting) for setting in settings]
+        if measure.rank == 0 or (measure.rank is not None and any(value is not None for value in values)):
+            shown.append(_Column(measure.title, [measure.text(value) for value in values], measure.rank))
+    trials = [_statuses([status[number] for number in setting.trials]) for setting in settings]
+    if any(trials):
+        shown.append(_Column("trials", trials, 2, is_left=True))
     while True:
-        names = [name for name, _ in shown]
-        table = [names, *([cells[name][i] for name in names] for i in range(len(rows)))]
-        lines = align(table, left={0, len(names) - 1} if names[-1] == "trials" else {0})
-        worst = max(rank for _, rank in shown)
+        table = [[column.title for column in shown], *(list(row) for row in zip(*(column.cells for column in shown), strict=True))]
+        lines = align(table, left={number for number, column in enumerate(shown) if column.is_left})
+        worst = max(column.rank for column in shown)
         if worst == 0 or max(map(len, lines)) <= width:
             break
-        drop = max(i for i, (_, rank) in enumerate(shown) if rank == worst)
-        del shown[drop]
+        del shown[max(number for number, column in enumerate(shown) if column.rank == worst)]
     return "\n".join(line[:width].rstrip() for line in lines)
 
 
@@ -176,10 +172,6 @@ def _findings(document: dict[str, Any], width: int) -> str:
     return "\n".join(parts)
 
 
-def _value_of(setting: Setting) -> Callable[[Row], str]:
-    return lambda row: value_text(setting.of(TrialConfig.from_json(row["config"])))
-
-
 def _statuses(statuses: list[str]) -> str:
     counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
     if list(counts) == ["ok"]:
@@ -187,24 +179,10 @@ def _statuses(statuses: list[str]) -> str:
     return ", ".join(status if count == 1 else f"{count} {status}" for status, count in counts.items())
 
 
-def _number(estimate: dict[str, Any] | None) -> str:
-    if estimate is None:
-        return "–"
-    return f"{estimate['value']:.0f}" if estimate["value"] >= 100 else f"{estimate['value']:.3g}"
-
-
-def _interval(estimate: dict[str, Any] | None) -> str:
-    if estimate is None or estimate["ci95"] is None or not estimate["value"]:
-        return ""
-    low, high = estimate["ci95"]
-    share = (high - low) / 2 / estimate["value"]
-    return f"{share * 100:.1f} %" if share < 1 else "> 99 %"  # an interval that reaches below 0: the value is hardly known
-
-
-def _joules(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
-
-
 def _printable(text: str) -> str:
-    """The text without control characters: a session from elsewhere must not steer the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """The text without control characters: a session from elsewhere must not steer the terminal.
+
+    Thousands stand apart by a plain space, as many an encoding has no thin one.
+    """
+    plain = text.replace(THIN_SPACE, " ")
+    return "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)

@@ -21,7 +21,7 @@ have -1 where the end would tell."""
 
 POINT_COLUMNS = {"time_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """SAMPLE: value = sample index; INDEX_PUT and ARRIVE: value = worker; DEVICE_ANCHOR: value = error bound in ns;
-EXACT_WINDOW: value = steps that were asked for."""
+EXACT_WINDOW: value = steps that were asked for; CONTENTS: value = `layout.tensors_and_bytes`."""
 
 SERIES_COLUMNS = {"time_ns": "i8", "value": "f8"}
 

@@ -14,7 +14,7 @@ from loaderscope.trace.imports import Imports
 from loaderscope.trace.model import OpenSpan, Trace
 from loaderscope.trace.sources import MAIN_NUMBER, Sources
 from loaderscope.trace.stacks import stacks
-from loaderscope.trace.tracks import append_spans
+from loaderscope.trace.tracks import append_points, append_spans
 from loaderscope.trace.warned import WarnedCounter
 
 __all__ = ["TraceReader", "stacks"]
@@ -126,7 +126,8 @@ class TraceReader:
         lane = self._sources.lane_numbers(found.source, found.thread, found.state)
         columns = {"time_ns": found.time_ns, "state": found.state, "batch": found.batch, "value": found.value}
         for number, rows in groups(lane, found.time_ns):
-            self._trace.points_of(self._sources.lane(number)).append(**{name: column[rows] for name, column in columns.items()})
+            target = self._trace.points_of(self._sources.lane(number))
+            append_points(target, **{name: column[rows] for name, column in columns.items()})
         self._flights.add_points(found.state, found.time_ns, found.batch)
 
     def _publish_open(self) -> None:

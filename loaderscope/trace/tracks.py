@@ -1,4 +1,4 @@
-"""Appends spans to a track so that they stay sorted and do not overlap."""
+"""Appends spans and points so that they stay sorted, and that spans of a track do not overlap."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def append_spans(track: Columns, start_ns: Ints, end_ns: Ints, **others: Ints) -
         start_ns = np.maximum(start_ns, earlier_ends)
         end_ns = np.maximum(start_ns, end_ns)
     track.append(start_ns=start_ns, end_ns=end_ns, **others)
+
+
+def append_points(points: Columns, time_ns: Ints, **others: Ints) -> None:
+    """Adds points that are sorted by time. One that a slower thread wrote late is moved to the newest that is there."""
+    if len(points):
+        time_ns = np.maximum(time_ns, points.view()["time_ns"][-1])
+    points.append(time_ns=time_ns, **others)

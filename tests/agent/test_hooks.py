@@ -101,6 +101,17 @@ def test_every_batch_is_followed_through_all_processes(run, method):
 
 
 @pytest.mark.parametrize("method", WORKERS)
+def test_each_batch_that_is_sent_tells_its_tensors_and_bytes(run, method):
+    seen = run("persistent", method)
+    for worker in seen.workers:
+        pickled = [end.b for _, end in logs.spans(worker, State.SERIALISE) if end.a >= 0]
+        told = [record for record in worker.records if record.state == State.CONTENTS]
+        assert [layout.tensors_of_contents(record.b) for record in told] == [1] * BATCHES
+        assert [layout.bytes_of_contents(record.b) for record in told] == [4 * 64 * 4 + size for size in pickled]
+        assert [record.a for record in told] == [begin.a for begin, _ in logs.spans(worker, State.FETCH)]
+
+
+@pytest.mark.parametrize("method", WORKERS)
 def test_a_batch_takes_its_steps_in_order_on_one_clock(run, method):
     seen = run("sleep", method) if method == "fork" else run("persistent", method)
     put = {record.a: record.time_ns for record in reversed(seen.main.records) if record.state == State.INDEX_PUT}

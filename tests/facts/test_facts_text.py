@@ -11,10 +11,12 @@ from loaderscope.facts.text import (
     count_text,
     duration_text,
     enumerated,
+    mean_count_text,
     rate_text,
     rough_duration_text,
     share_range_text,
     share_text,
+    uncertainty_text,
 )
 
 UNIT_S = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -65,6 +67,21 @@ def test_a_range_of_shares_that_read_alike_is_one_share():
 
 def test_a_share_reads_as_nothing_or_all_only_where_it_is():
     assert [share_text(value) for value in (0, 0.002, 0.31, 0.998, 1.0)] == ["0 %", "<1 %", "31 %", ">99 %", "100 %"]
+
+
+def test_a_mean_of_whole_numbers_has_a_decimal_only_where_it_tells_something():
+    assert [mean_count_text(value) for value in (None, 0.0, 2.0, 2.46, 150.4, 12_500.0)] == ["–", "0", "2", "2.5", "150", "12\u202f500"]
+
+
+def test_half_an_interval_reads_as_a_share_as_long_as_it_tells_anything():
+    assert [uncertainty_text(share) for share in (None, 0.0, 0.0213, 0.999, 1.0, 40)] == [
+        "–",
+        "0.0 %",
+        "2.1 %",
+        "99.9 %",
+        "> 99 %",
+        "> 99 %",
+    ]
 
 
 def test_lists():

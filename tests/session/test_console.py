@@ -42,9 +42,9 @@ def test_without_a_terminal_there_is_a_plain_line_a_trial() -> None:
     head, *lines = stream.getvalue().splitlines()
     assert head == "numbers of a.py: 3 trials"
     assert [line.split() for line in lines] == [
-        ["0", "workers", "123.4", "samples/s"],
+        ["0", "workers", "123", "samples/s"],
         ["2", "workers", "·", "fork", "failed:", "bad", "sample", "17"],
-        ["2", "workers", "·", "spawn", "123.4", "samples/s"],
+        ["2", "workers", "·", "spawn", "123", "samples/s"],
     ]
 
 

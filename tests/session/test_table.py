@@ -6,6 +6,7 @@ import pytest
 from support_session import make_run, record
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import Estimate, TrialResult
 from loaderscope.facts.run import Sink
 from loaderscope.session.document import build_document
@@ -179,3 +180,16 @@ def test_texts_that_differ_in_numbers_only_are_told_as_one_and_a_traceback_by_it
 
 def test_a_text_cannot_steer_the_terminal(document):
     assert "\x1b" not in format_table(with_warnings(document, [said("stderr", "\x1b[2Jgone")]), width=100)
+
+
+def test_a_figure_reads_as_in_the_window(document):
+    row = {**document["results"][0], "accelerator_share": 0.5, "energy_per_1000_samples_j": 12.3, "step_share": 0.0}
+    table = format_table({**document, "results": [{**row, "samples_per_second": {"value": 12_540.4, "ci95": [12_000.0, 13_000.0]}}]}, 250)
+    figures = {measure.key: measure for measure in MEASURES}
+    for key, value in (
+        ("samples_per_second", 12_540.4),
+        ("accelerator_share", 0.5),
+        ("energy_per_1000_samples_j", 12.3),
+        ("step_share", 0.0),
+    ):
+        assert figures[key].text(value).replace("\u202f", " ") in table

@@ -174,3 +174,15 @@ def test_no_torn_record_is_read_while_another_process_writes(log_dir, writer, ch
     process.stdin.close()
     assert process.wait() == 0
     assert chain.holes == 0
+
+
+def test_points_stay_in_the_order_of_time_where_a_thread_wrote_one_late(writer, log_dir):
+    trace = Trace()
+    reader = TraceReader(log_dir, trace)
+    writer.write([Record(START_NS + 50, 0, 0, State.SAMPLE, INSTANT)])
+    reader.poll()
+    writer.write([Record(START_NS + 40, 3, 7, State.CONTENTS, INSTANT), Record(START_NS + 60, 1, 0, State.SAMPLE, INSTANT)])
+    reader.finish()
+    view = trace.points["worker-0"].view()
+    assert (view["time_ns"] - START_NS).tolist() == [50, 50, 60]
+    assert view["state"].tolist() == [State.SAMPLE, State.CONTENTS, State.SAMPLE]

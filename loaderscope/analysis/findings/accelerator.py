@@ -1,17 +1,13 @@
-"""Would an accelerator that takes the simulated step's time for a batch be kept busy?
-
-The mark is that of MLPerf Storage, which asks for 90 % of accelerator utilisation (https://mlcommons.org/benchmarks/storage/).
-"""
+"""Would an accelerator that takes the simulated step's time for a batch be kept busy?"""
 
 from __future__ import annotations
 
 import math
 
 from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.measures import PASS_MARK
 from loaderscope.facts.results import Finding
 from loaderscope.facts.text import enumerated, share_text
-
-PASS_MARK = 0.90
 
 
 def find(context: Context) -> list[Finding]:

@@ -10,9 +10,9 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import Recommendation, SettingResult
 from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying
-from loaderscope.facts.text import rate_text
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -102,7 +102,7 @@ def _name(config: TrialConfig, differing: Collection[str]) -> str:
 def told_throughput(data: ThroughputData) -> str:
     """The chart in words."""
     points = {point.config: point for _, line in data.lines for point in line}
-    return "; ".join(f"{setting_text(point.config)}: {rate_text(point.value)} samples/s" for point in points.values()) + "."
+    return "; ".join(f"{setting_text(point.config)}: {THROUGHPUT.told(point.value)}" for point in points.values()) + "."
 
 
 def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, palette: Palette) -> list[Hit]:
@@ -124,7 +124,7 @@ def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, pale
     plot = area.adjusted(margin, 20, -6, -bottom_margin(painter))
     frame = Frame(plot, (-0.04 * max(1, most), max(1, most) * 1.06), (0.0, top))
     painter.setPen(QColor(palette.muted))
-    painter.drawText(QPointF(area.left(), area.top() + QFontMetricsF(painter.font()).ascent() - 3), "samples/s")
+    painter.drawText(QPointF(area.left(), area.top() + QFontMetricsF(painter.font()).ascent() - 3), THROUGHPUT.unit)
     draw_left_axis(painter, frame, values, _tick_text, palette)
     whole = sorted({point.workers for point in points}) if len({point.workers for point in points}) < 9 else ticks(0, most, 8)
     draw_bottom_axis(painter, frame, whole, lambda value: f"{value:g}", palette, title="num_workers", grid=False)
@@ -150,13 +150,13 @@ def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], style: Li
     for point in line:
         spot = frame.point(point.workers, point.value)
         painter.setPen(QPen(QColor(style.colour), 1.4))
-        text = f"{setting_text(point.config)}\n{rate_text(point.value)} samples/s"
+        text = f"{setting_text(point.config)}\n{THROUGHPUT.told(point.value)}"
         if point.ci95 is not None:
             low, high = frame.y(point.ci95[0]), frame.y(point.ci95[1])
             painter.drawLine(QPointF(spot.x(), low), QPointF(spot.x(), high))
             for y in (low, high):
                 painter.drawLine(QPointF(spot.x() - 3, y), QPointF(spot.x() + 3, y))
-            text += f"\n95 % interval {rate_text(point.ci95[0])} to {rate_text(point.ci95[1])}"
+            text += f"\n95 % interval {THROUGHPUT.text(point.ci95[0])} to {THROUGHPUT.text(point.ci95[1])}"
         style.draw_mark(painter, spot, palette.base)
         hits.append(Hit(QRectF(spot.x() - 8, spot.y() - 8, 16, 16), text, point.trial))
     return hits

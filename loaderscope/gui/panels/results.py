@@ -11,10 +11,9 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, QTableView, QWidget
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.findings.accelerator import PASS_MARK
+from loaderscope.facts.measures import MEASURES, Measure, Shown
 from loaderscope.facts.results import Recommendation
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
-from loaderscope.facts.text import MISSING, bytes_text, duration_text, rate_text, share_text
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.theme import current_palette
@@ -28,15 +27,19 @@ class Column:
     """One column: what it sorts by (a Python scalar or None), how it reads, and what its title means.
 
     Attributes:
-        setting: the row of the table of settings that it shows; None for a figure.
+        key: the field of the setting, or the key of the figure, that it shows.
+        setting: the row of the table of settings that it is made from.
+        measure: the row of the table of figures that it is made from.
     """
 
+    key: str
     title: str
     tip: str
     value: Callable[[SettingRow], Any]
     text: Callable[[SettingRow], str]
     numeric: bool = True
     setting: Setting | None = None
+    measure: Measure | None = None
 
 
 def _of_setting(setting: Setting) -> Column:
@@ -49,7 +52,7 @@ def _of_setting(setting: Setting) -> Column:
         found = setting.of(row.config)
         return f"{found}{remark(row)}" if remark(row) else found
 
-    return Column(setting.label, setting.tip + meaning, value, text, numeric=False, setting=setting)
+    return Column(setting.field, setting.label, setting.tip + meaning, value, text, numeric=False, setting=setting)
 
 
 def _no_remark(_row: SettingRow) -> str:
@@ -63,30 +66,11 @@ _REMARKS: dict[str, tuple[Callable[[SettingRow], str], str]] = {
 """What stands behind a value in the column of a setting, and what it means."""
 
 
-def _measured(name: str, title: str, tip: str, text: Callable[[float | None], str]) -> Column:
+def _of_measure(measure: Measure) -> Column:
     def value(row: SettingRow) -> float | None:
-        found = getattr(row.setting, name, None) if row.setting is not None else None
-        return float(found) if found is not None else None
+        return measure.of(row.setting) if row.setting is not None else None
 
-    return Column(title, tip, value, lambda row: text(value(row)))
-
-
-def _estimate(name: str) -> Callable[[SettingRow], float | None]:
-    def value(row: SettingRow) -> float | None:
-        found = getattr(row.setting, name) if row.setting is not None else None
-        return float(found.value) if found is not None else None
-
-    return value
-
-
-def _half_width(row: SettingRow) -> float | None:
-    estimate = row.setting.samples_per_second if row.setting is not None else None
-    return None if estimate is None or estimate.ci95 is None else (float(estimate.ci95[1]) - float(estimate.ci95[0])) / 2
-
-
-def _half_width_text(row: SettingRow) -> str:
-    half = _half_width(row)
-    return MISSING if half is None else f"± {rate_text(half)}"
+    return Column(measure.key, measure.title, measure.tip, value, lambda row: measure.text(value(row)), measure=measure)
 
 
 def _number_text(row: SettingRow) -> str:
@@ -94,62 +78,24 @@ def _number_text(row: SettingRow) -> str:
     return f"{row.planned_id} ×{count}" if count > 1 else str(row.planned_id)
 
 
-_rate = _estimate("samples_per_second")
-_epoch = _estimate("epoch_s")
-
-COLUMNS: tuple[Column, ...] = (
-    Column("#", "Number of the trial; × how often the setting was measured", lambda row: row.planned_id, _number_text),
-    Column(
-        "status",
-        "Whether the setting's trials ended well",
-        lambda row: row.status,
-        lambda row: STATUS_TEXTS.get(row.status, row.status),
-        False,
-    ),
-    *(_of_setting(setting) for setting in SETTINGS),
-    Column("samples/s", "Steady throughput, without start-up and the end of the epoch", _rate, lambda row: rate_text(_rate(row))),
-    Column("± 95 %", "Half of the 95 % interval of the throughput; needs six blocks of batches", _half_width, _half_width_text),
-    Column(
-        "epoch",
-        "Time of one whole epoch over the full dataset: start-up, steady state and end",
-        _epoch,
-        lambda row: duration_text(_epoch(row)),
-    ),
-    _measured("wait_share", "wait", "Share of the steady state that the main process waits for a batch", share_text),
-    _measured("step_share", "step", "Share of the steady state that the consumer's step takes", share_text),
-    _measured(
-        "accelerator_share",
-        "accel.",
-        "Share of the steady state for which an accelerator that needs the simulated step's time would be busy; 90 % passes",
-        lambda share: share_text(share) + ("" if share is None else " ✓" if share >= PASS_MARK else " ✗"),
-    ),
-    _measured(
-        "gpu_busy_share",
-        "GPU busy",
-        "Share of the steady state that the GPU works, at most: gaps between the kernels of a step count as busy; – without a GPU",
-        share_text,
-    ),
-    _measured(
-        "data_stall_share", "GPU stall", "Share of the steady state that the GPU idles while the main process waits for data", share_text
-    ),
-    _measured("gpu_other_idle_share", "GPU other", "Share of the steady state that the GPU idles for other reasons", share_text),
-    _measured("first_batch_s", "first batch", "From iter(loader) to the first batch: what starting workers costs", duration_text),
-    _measured(
-        "peak_total_bytes",
-        "memory",
-        "Largest sum of PSS over main and workers at one time (PSS: shared pages counted by share)",
-        bytes_text,
-    ),
-    _measured(
-        "energy_per_1000_samples_j",
-        "J/1000",
-        "Joules that the GPUs of the trial take for 1,000 samples of the steady state, by their energy counters",
-        rate_text,
-    ),
+_NUMBER = Column(
+    "trials", "#", "Number of the trial; × how often the setting was measured", lambda row: row.planned_id, _number_text, numeric=False
+)
+_STATUS = Column(
+    "status",
+    "status",
+    "Whether the setting's trials ended well",
+    lambda row: row.status,
+    lambda row: STATUS_TEXTS.get(row.status, row.status),
+    numeric=False,
 )
 
-
-_WHERE_MEASURED = {"accel.", "GPU busy", "GPU stall", "GPU other", "J/1000"}
+COLUMNS: tuple[Column, ...] = (
+    _NUMBER,
+    _STATUS,
+    *(_of_setting(setting) for setting in SETTINGS),
+    *(_of_measure(measure) for measure in MEASURES if measure.shown is not Shown.NEVER),
+)
 
 
 def visible_columns(rows: list[SettingRow]) -> set[int]:
@@ -159,12 +105,10 @@ def visible_columns(rows: list[SettingRow]) -> set[int]:
         values = {column.value(row) for row in rows}
         if column.setting is not None:
             wanted = column.setting.always_a_column or column.setting.field in told
-        elif column.title == "status":
-            wanted = not values <= {"ok"}
-        elif column.title in _WHERE_MEASURED:
-            wanted = values != {None}
+        elif column.measure is not None:
+            wanted = column.measure.shown.among(values)
         else:
-            wanted = column.title != "step" or any(values)
+            wanted = column is not _STATUS or not values <= {"ok"}
         if wanted:
             shown.add(index)
     return shown
@@ -253,7 +197,7 @@ class ResultsModel(QAbstractTableModel):
             return self._alignment(column)
         if role == Qt.ItemDataRole.ForegroundRole:
             palette = current_palette()
-            if column.title == "status" and row.status not in ("ok", "running"):
+            if column is _STATUS and row.status not in ("ok", "running"):
                 return QColor(palette.muted if row.status in ("skipped", "cancelled") else palette.error)
             if row.status in ("skipped", "cancelled"):
                 return QColor(palette.muted)
@@ -274,7 +218,7 @@ class ResultsModel(QAbstractTableModel):
 
     @staticmethod
     def _alignment(column: Column) -> Qt.AlignmentFlag:
-        side = Qt.AlignmentFlag.AlignRight if column.numeric and column.title != "#" else Qt.AlignmentFlag.AlignHCenter
+        side = Qt.AlignmentFlag.AlignRight if column.numeric else Qt.AlignmentFlag.AlignHCenter
         return side | Qt.AlignmentFlag.AlignVCenter
 
 

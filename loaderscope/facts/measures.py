@@ -1,0 +1,243 @@
+"""The figures of a setting: one row each, from which the columns of the window, the report and the terminal are made.
+
+The figures themselves travel as `SettingResult`: a row's `field` is its field, and its key in the JSON document.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Collection
+
+from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, rate_text, share_text, uncertainty_text
+
+PASS_MARK = 0.90
+"""Share of its time for which MLPerf Storage asks that an accelerator is busy (https://mlcommons.org/benchmarks/storage/)."""
+
+_INTERVAL = ".ci95"
+
+
+class Repeats(enum.Enum):
+    """How the repeats of a setting become one figure."""
+
+    MEAN = enum.auto()
+    LARGEST = enum.auto()
+    ESTIMATE = enum.auto()  # the mean, with an interval from theirs
+
+
+class Shown(enum.Enum):
+    """When the window and the report have a column of a figure."""
+
+    ALWAYS = enum.auto()
+    WHERE_MEASURED = enum.auto()
+    WHERE_NOT_ZERO = enum.auto()
+    NEVER = enum.auto()
+
+    def among(self, values: Collection[float | None]) -> bool:
+        """Whether there is a column for these values."""
+        if self is Shown.WHERE_MEASURED:
+            return any(value is not None for value in values)
+        if self is Shown.WHERE_NOT_ZERO:
+            return any(values)
+        return self is Shown.ALWAYS
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A figure of a setting.
+
+    Attributes:
+        key: its field of `SettingResult`; with `.ci95` behind it half the interval of that figure, as a share of the value.
+        title: what its column is headed with.
+        tip: what it is.
+        text: how a value reads.
+        unit: what stands behind that in a sentence; empty where the text has it.
+        repeats: how repeats become one figure.
+        shown: when the window and the report have a column of it.
+        rank: on a terminal too narrow for all columns the highest go first, and 0 stays. The others stand there where any
+            setting has a value; None: never.
+    """
+
+    key: str
+    title: str
+    tip: str
+    text: Callable[[float | None], str]
+    unit: str = ""
+    repeats: Repeats = Repeats.MEAN
+    shown: Shown = Shown.ALWAYS
+    rank: int | None = None
+
+    @property
+    def field(self) -> str:
+        """The field of `SettingResult` that holds it."""
+        return self.key.removesuffix(_INTERVAL)
+
+    def of(self, setting: SettingResult) -> float | None:
+        """Its value, or None where that is unknown."""
+        found = getattr(setting, self.field)
+        if isinstance(found, Estimate):
+            found = found.relative_half_width if self.key.endswith(_INTERVAL) else found.value
+        return None if found is None else float(found)
+
+    def told(self, value: float | None) -> str:
+        """A value as a sentence has it: 841 samples/s."""
+        return f"{self.text(value)} {self.unit}" if self.unit else self.text(value)
+
+
+def _beside_mark(share: float | None) -> str:
+    return share_text(share) + ("" if share is None else " ✓" if share >= PASS_MARK else " ✗")
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        key="samples_per_second",
+        title="samples/s",
+        tip="Steady throughput, without start-up and the end of the epoch",
+        text=rate_text,
+        unit="samples/s",
+        repeats=Repeats.ESTIMATE,
+        rank=0,
+    ),
+    Measure(
+        key="samples_per_second.ci95",
+        title="±",
+        tip="Half of the 95 % interval of the throughput, as a share of it; needs six blocks of batches",
+        text=uncertainty_text,
+        repeats=Repeats.ESTIMATE,
+        rank=3,
+    ),
+    Measure(
+        key="epoch_s",
+        title="epoch",
+        tip="Time of one whole epoch over the full dataset: start-up, steady state and end",
+        text=duration_text,
+        repeats=Repeats.ESTIMATE,
+        rank=2,
+    ),
+    Measure(
+        key="train_s",
+        title="training",
+        tip="Projected time of the whole training, which the recommendation minimises",
+        text=duration_text,
+        shown=Shown.NEVER,
+        rank=1,
+    ),
+    Measure(
+        key="first_batch_s",
+        title="first batch",
+        tip="From iter(loader) to the first batch: what starting workers costs",
+        text=duration_text,
+        rank=2,
+    ),
+    Measure(
+        key="end_s",
+        title="epoch end",
+        tip="From the last batch to the end of the epoch, workers joined",
+        text=duration_text,
+        shown=Shown.NEVER,
+    ),
+    Measure(
+        key="wait_share",
+        title="wait",
+        tip="Share of the steady state that the main process waits for a batch",
+        text=share_text,
+        rank=1,
+    ),
+    Measure(
+        key="transfer_share",
+        title="to device",
+        tip="Share of the steady state that the transfer to the device takes",
+        text=share_text,
+        shown=Shown.NEVER,
+    ),
+    Measure(
+        key="step_share",
+        title="step",
+        tip="Share of the steady state that the consumer's step takes",
+        text=share_text,
+        shown=Shown.WHERE_NOT_ZERO,
+        rank=4,
+    ),
+    Measure(
+        key="other_share",
+        title="other",
+        tip="Share of the steady state that the main process spends on anything else",
+        text=share_text,
+        shown=Shown.NEVER,
+    ),
+    Measure(
+        key="accelerator_share",
+        title="accel.",
+        tip="Share of the steady state for which an accelerator that needs the simulated step's time would be busy; "
+        f"{share_text(PASS_MARK)} passes",
+        text=_beside_mark,
+        shown=Shown.WHERE_MEASURED,
+        rank=2,
+    ),
+    Measure(
+        key="gpu_busy_share",
+        title="GPU busy",
+        tip="Share of the steady state that the GPU works, at most: gaps between the kernels of a step count as busy; – without a GPU",
+        text=share_text,
+        shown=Shown.WHERE_MEASURED,
+        rank=5,
+    ),
+    Measure(
+        key="data_stall_share",
+        title="GPU stall",
+        tip="Share of the steady state that the GPU idles while the main process waits for data",
+        text=share_text,
+        shown=Shown.WHERE_MEASURED,
+        rank=5,
+    ),
+    Measure(
+        key="gpu_other_idle_share",
+        title="GPU other",
+        tip="Share of the steady state that the GPU idles for other reasons",
+        text=share_text,
+        shown=Shown.WHERE_MEASURED,
+        rank=6,
+    ),
+    Measure(
+        key="energy_per_1000_samples_j",
+        title="J/1000",
+        tip="Joules that the GPUs of the trial take for 1,000 samples of the steady state, by their energy counters",
+        text=rate_text,
+        unit="J for 1,000 samples",
+        shown=Shown.WHERE_MEASURED,
+        rank=6,
+    ),
+    Measure(
+        key="peak_total_bytes",
+        title="memory",
+        tip="Largest sum of PSS over main and workers at one time (PSS: shared pages counted by share)",
+        text=bytes_text,
+        repeats=Repeats.LARGEST,
+        rank=3,
+    ),
+    Measure(
+        key="batch_bytes",
+        title="batch bytes",
+        tip="Mean bytes of a batch that a worker sends: memory that its tensors occupy, and the rest as it is pickled",
+        text=bytes_text,
+        shown=Shown.WHERE_MEASURED,
+        rank=7,
+    ),
+    Measure(
+        key="batch_tensors",
+        title="batch tensors",
+        tip="Mean number of tensors in a batch that a worker sends; each is handed over by itself, so many small ones cost time",
+        text=mean_count_text,
+        unit="tensors",
+        shown=Shown.WHERE_MEASURED,
+        rank=7,
+    ),
+)
+"""In the order of their columns."""
+
+BY_KEY = {measure.key: measure for measure in MEASURES}
+
+THROUGHPUT = BY_KEY["samples_per_second"]
+THROUGHPUT_INTERVAL = BY_KEY["samples_per_second.ci95"]
+FIRST_BATCH = BY_KEY["first_batch_s"]
