@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QWidget
 
-from loaderscope.gui.panels.headings import heading
+from loaderscope.gui.panels.labels import heading
 
 TITLE_HEIGHT = 26
 

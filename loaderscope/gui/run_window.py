@@ -21,9 +21,9 @@ from loaderscope.gui.saving import SESSION_SUFFIX, Dialogs, Saving
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.shown_run import ShownRun
 from loaderscope.gui.starting import Starting
+from loaderscope.gui.subjects import WindowFigures
 from loaderscope.gui.telling import Telling
 from loaderscope.gui.views import Views
-from loaderscope.gui.window_figures import WindowFigures
 
 
 class RunWindow(QMainWindow):

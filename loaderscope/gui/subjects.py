@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from loaderscope.analysis.late_batches import find_waits
 from loaderscope.facts.run import Run
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.figure import CHART_SIZE, chart_figure
-from loaderscope.gui.figure_export import FIRST, SIGHT, Options, Subject
+from loaderscope.gui.figure_export import FIRST, SIGHT, FigureExport, Options, Subject, focused_chart
 from loaderscope.gui.figures import Figure, caption_of
 from loaderscope.gui.timeline.figure import timeline_figure
 from loaderscope.gui.timeline.pair import TimelinePair
+from loaderscope.gui.views import Views
 
 
 def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject | None:
@@ -73,3 +74,28 @@ def chart_subject(chart: Chart[Any], run: Run | None, trial: str) -> Subject:
     settings = trial if run is None or run.request.batches is None else f"{trial} · {run.request.batches} batches a trial"
     size = CHART_SIZE[0], max(CHART_SIZE[1], chart.minimumHeight())  # as high as its rows need
     return Subject(name, lambda _options: chart_figure(paint, data, title=name, caption=caption_of(run, settings), size=size))
+
+
+class WindowFigures:
+    """Finds what can become a figure now, and hands it to the export."""
+
+    def __init__(self, exporting: FigureExport, views: Views, shown_run: Callable[[], Run | None]) -> None:
+        self._exporting, self._views, self._shown_run = exporting, views, shown_run
+
+    def export(self) -> None:
+        """Asks for a figure of the timeline or of a chart, and makes it; the chart with the keyboard is proposed."""
+        run, trial = self._shown_run(), self._views.trials.currentText()
+        timeline = timeline_subject(self._views.pair, run, trial)
+        charts = chart_subjects(self._views.trials.window().findChildren(Chart), run, trial)
+        subjects = [*([timeline] if timeline is not None else []), *charts]
+        focused = focused_chart()
+        names = [subject.name for subject in subjects]
+        proposed = focused.accessibleName() if focused is not None else ""
+        self._exporting.export(subjects, names.index(proposed) if proposed in names else 0)
+
+    def copy(self) -> None:
+        """Puts the chart with the keyboard, or what the timeline shows, on the clipboard as a picture."""
+        run, trial, focused = self._shown_run(), self._views.trials.currentText(), focused_chart()
+        subject = timeline_subject(self._views.pair, run, trial) if focused is None else chart_subject(focused, run, trial)
+        if subject is not None:
+            self._exporting.copy(subject)

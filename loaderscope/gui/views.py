@@ -37,8 +37,8 @@ from loaderscope.gui.dock import Dock
 from loaderscope.gui.headline import Headline
 from loaderscope.gui.late_search import LateSearch
 from loaderscope.gui.panels.choice import Choice
-from loaderscope.gui.panels.elided import ElidedLabel
 from loaderscope.gui.panels.findings import FindingsPanel
+from loaderscope.gui.panels.labels import ElidedLabel
 from loaderscope.gui.panels.late_batches import LateBatchesPanel
 from loaderscope.gui.panels.log import LogPanel
 from loaderscope.gui.panels.operators import OperatorsPanel

@@ -27,7 +27,7 @@ from loaderscope.facts.settings import BY_FIELD, SETTINGS
 from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.choice import Choice
-from loaderscope.gui.panels.headings import heading
+from loaderscope.gui.panels.labels import heading
 from loaderscope.gui.panels.sweep_tips import PCIE_TIP, SIMULATED_TIPS
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 from loaderscope.sweep.system import usable_cpus

@@ -1,4 +1,4 @@
-"""A label of one line that may be narrower than its text."""
+"""Labels of panels: small headings, and one that may be narrower than its text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel
 
 _LEAST_PX = 40
+
+
+def heading(text: str) -> QLabel:
+    """A small spaced heading in capitals."""
+    label = QLabel(text.upper())
+    label.setAccessibleName(text)
+    label.setProperty("role", "heading")
+    return label
 
 
 class ElidedLabel(QLabel):
