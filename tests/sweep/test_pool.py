@@ -17,7 +17,8 @@ from loaderscope.analysis.trial import TrialEnd
 from loaderscope.sweep import scratch
 from loaderscope.sweep.attachment import choose_target
 from loaderscope.sweep.inspect import inspect_script
-from loaderscope.sweep.pool import Pool, SweepError, may_be_kept
+from loaderscope.sweep.kept_agent import may_be_kept
+from loaderscope.sweep.pool import Pool, SweepError
 
 WAITING = """
 import time
