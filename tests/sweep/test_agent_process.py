@@ -11,6 +11,7 @@ import pytest
 from running import nothing_left_of, write_script
 
 from loaderscope.agent import messages
+from loaderscope.agent.errors import KILLED
 from loaderscope.sweep import agent_process
 from loaderscope.sweep.agent_environment import clean_environment
 from loaderscope.sweep.agent_process import (
@@ -117,6 +118,7 @@ def test_a_death_is_told_with_signal_and_last_output(play):
     with pytest.raises(AgentDiedError, match="killed by SIGKILL") as caught:
         agent.request({"type": "probe"}, 10)
     assert caught.value.tail == "the last thing it said"
+    assert caught.value.cause == KILLED
 
 
 def test_a_death_before_the_greeting_is_told_with_its_traceback(play):
