@@ -95,8 +95,8 @@ def test_a_hang_ends_after_the_timeout_with_the_stack_of_every_process(tmp_path)
     line = next(number for number, text in enumerate(script.read_text().splitlines(), 1) if "the line that hangs" in text)
     assert f'script.py", line {line} in __getitem__' in hung.error.traceback
     assert "_get_data" in hung.error.traceback or "_try_get_data" in hung.error.traceback  # main's stack, too
-    assert re.search(r"sample 17 \(for [2-9]\.\d s\)", hung.error.message)
-    assert 2.0 <= hung.seconds < 15
+    silent = re.search(r"sample 17 \(for (\d+\.\d) s\)", hung.error.message)
+    assert silent is not None and 2.0 <= float(silent[1]) <= hung.seconds < 600
 
 
 def test_an_agent_that_is_killed_is_a_killed_trial(tmp_path):

@@ -4,7 +4,6 @@ import os
 import pathlib
 import sys
 import textwrap
-import time
 import tracemalloc
 
 import pytest
@@ -160,14 +159,15 @@ def test_an_answer_without_end_does_not_fill_the_memory(play, monkeypatch):
 
 def test_what_tick_raises_ends_the_wait_at_once(play):
     agent = play("c = greet()\nserve(c, lambda m: None)")
-    began = time.monotonic()
+    ticks: list[None] = []
 
     def tick() -> None:
+        ticks.append(None)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         agent.request({"type": "trial"}, None, tick)
-    assert time.monotonic() - began < 5
+    assert len(ticks) == 1
 
 
 def test_ten_megabytes_of_output_neither_block_nor_stay_in_memory(play):
