@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import traceback
 from types import TracebackType
@@ -16,8 +17,23 @@ NOT_PICKLABLE = "not-picklable"
 MAIN_GUARD = "main-guard"
 LIMIT = "limit"
 UNSUPPORTED = "unsupported"
-UNEXPECTED = "ended unexpectedly"
 
+FILE_DESCRIPTORS = "file-descriptors"
+SHARED_MEMORY = "shared-memory"
+MEMORY = "memory"
+MEMORY_MAPPINGS = "memory-mappings"
+DISK = "disk"
+PAGING_FILE = "paging-file"
+SYSTEM_RESOURCES = "system-resources"
+KILLED = "killed"
+NATIVE_CRASH = "native-crash"
+WRONG_ARGUMENTS = "wrong-arguments"
+CAUSES = (
+    FILE_DESCRIPTORS, SHARED_MEMORY, MEMORY, MEMORY_MAPPINGS, DISK, PAGING_FILE, SYSTEM_RESOURCES, KILLED, NATIVE_CRASH, WRONG_ARGUMENTS,
+)  # fmt: skip
+"""Of `ErrorInfo.cause`: what advice rests on."""
+
+_LEAST_NTSTATUS = 0xC0000000  # on Windows: of an error, which becomes the exit code of the process that it ends
 _LINE_CHARACTERS = 300
 _USAGE_EXIT = 2  # how argparse, and what follows its custom, ends a program whose arguments are wrong
 
@@ -60,23 +76,27 @@ _DIED = re.compile(
     re.MULTILINE,
 )
 _LIMITS = (
-    ("Too many open files", "the process ran out of file descriptors"),
-    ("received 0 items of ancdata", "the process ran out of file descriptors"),
-    ("unable to allocate shared memory", "shared memory (/dev/shm) is full"),
-    ("torch_shm_manager", "shared memory (/dev/shm) is full"),
-    ("unable to mmap", "memory could not be mapped"),
-    ("No space left on device", "the disk is full"),
-    ("Cannot allocate memory", "the system has no memory left"),
-    ("DefaultCPUAllocator: can't allocate memory", "the system has no memory left"),
-    ("WinError 1455", "the paging file is too small for another worker"),
-    ("error code: <1455>", "the paging file is too small for a batch in shared memory"),  # torch's own file mappings on Windows
-    ("WinError 1450", "Windows has no resources left for another worker"),
+    ("Too many open files", "the process ran out of file descriptors", FILE_DESCRIPTORS),
+    ("received 0 items of ancdata", "the process ran out of file descriptors", FILE_DESCRIPTORS),
+    ("unable to allocate shared memory", "shared memory (/dev/shm) is full", SHARED_MEMORY),
+    ("torch_shm_manager", "shared memory (/dev/shm) is full", SHARED_MEMORY),
+    ("unable to mmap", "memory could not be mapped", MEMORY_MAPPINGS),
+    ("No space left on device", "the disk is full", DISK),
+    ("Cannot allocate memory", "the system has no memory left", MEMORY),
+    ("DefaultCPUAllocator: can't allocate memory", "the system has no memory left", MEMORY),
+    ("WinError 1455", "the paging file is too small for another worker", PAGING_FILE),
+    ("error code: <1455>", "the paging file is too small for a batch in shared memory", PAGING_FILE),  # torch's file mappings on Windows
+    ("WinError 1450", "Windows has no resources left for another worker", SYSTEM_RESOURCES),
 )
-_SIGNAL_HINTS = {
-    "Killed": "the system does that when memory runs out",
-    "Bus error": "that is what happens when shared memory (/dev/shm) is full",
-    "Segmentation fault": "that is a crash in native code",
+"""Signs in texts of torch and of the system, what each means, and its cause."""
+_SIGNALS = {
+    "Killed": ("SIGKILL", "the system does that when memory runs out"),
+    "Bus error": ("SIGBUS", "that is what happens when shared memory (/dev/shm) is full"),
+    "Segmentation fault": ("SIGSEGV", "that is a crash in native code"),
+    "Aborted": ("SIGABRT", ""),
 }
+"""By the system's words for a signal, which torch repeats: its name, and what it most often means."""
+_SIGNAL_CAUSES = {"SIGKILL": KILLED, "SIGBUS": SHARED_MEMORY, "SIGSEGV": NATIVE_CRASH, "SIGABRT": NATIVE_CRASH}
 _RECEIVING = re.compile(r"[\\/]multiprocessing[\\/](resource_sharer|reduction|connection)\.py$")
 _COLLATING = re.compile(r"[\\/]torch[\\/]utils[\\/]data[\\/]_utils[\\/]collate\.py$")
 _GONE = (
@@ -103,12 +123,28 @@ def user_place(trace: Optional[TracebackType]) -> Optional[Place]:
     return _innermost(frames)
 
 
-def describe(error: BaseException, sample: Optional[int] = None) -> ErrorInfo:
+def limit_told(text: str) -> Optional[str]:
+    """The limit of the system, one of `CAUSES`, that a text of torch or of the system tells of; None if it tells of none."""
+    return next((cause for sign, _, cause in _LIMITS if sign in text), None)
+
+
+def cause_of_exit(status: int) -> Optional[str]:
+    """What a process died of, one of `CAUSES`, by its exit code as Python gives it; None where the code does not tell."""
+    if status >= 0:
+        return NATIVE_CRASH if status >= _LEAST_NTSTATUS else None
+    try:
+        return _SIGNAL_CAUSES.get(signal.Signals(-status).name)
+    except ValueError:
+        return None
+
+
+def describe(error: BaseException, sample: Optional[int] = None, exit_code: Optional[int] = None) -> ErrorInfo:
     """What went wrong, as the app shows it.
 
     Args:
         error: as it reached the main process; exceptions of a worker are recognised in torch's wrapping.
         sample: index of the sample that was read when it happened, where that is known.
+        exit_code: of a worker that is gone, for where torch does not tell how it ended.
     """
     if isinstance(error, AgentError):
         return error.info
@@ -117,20 +153,20 @@ def describe(error: BaseException, sample: Optional[int] = None) -> ErrorInfo:
         line = error.lineno or 1
         message = "%s, line %d: %s" % (os.path.basename(error.filename), line, error.msg)
         return ErrorInfo(type(error).__name__, message, text, os.path.abspath(error.filename), line)
-    own_text = _text_of(error)
+    own_text = text_of(error)
     died = _DIED.search(text) if _DIED.search(own_text) else None  # what caused it tells more: the exit code, the signal
     if died:
         pids = [int(pid) for pid in died.group("pids").split(",")]
-        return ErrorInfo(WORKER_DIED, _death_sentence(died), text, pids=pids)
+        return _death(died, exit_code, text, pids)
     if _BOOTSTRAPPING in " ".join(own_text.split()):  # its lines are broken in the midst
         return _with_place(MAIN_GUARD, "the script starts workers while it is imported, outside of a main guard", text, error)
-    for sign, reason in _LIMITS:
+    for sign, reason, cause in _LIMITS:
         if sign in own_text:
             told = next((part for part in own_text.splitlines() if sign in part), own_text)  # a worker's stands last of many
-            return _with_place(LIMIT, "%s: %s" % (reason, _first_line(told)), text, error)
+            return _with_place(LIMIT, "%s: %s" % (reason, _first_line(told)), text, error, cause)
     wrapped = _FROM_WORKER.match(own_text)
     if isinstance(error, MemoryError) and not wrapped:
-        return _with_place(LIMIT, "there was no memory left (MemoryError)", text, error)
+        return _with_place(LIMIT, "there was no memory left (MemoryError)", text, error, MEMORY)
     if wrapped:
         return _describe_wrapped(wrapped, own_text, text, sample)
     kind = type(error).__name__
@@ -151,7 +187,7 @@ def _describe_wrapped(match: "re.Match[str]", own_text: str, text: str, sample: 
     place = _innermost(frames)
     info = _sentence(kind, message, place, _at_sample(sample) + where + _in_collate(place, [frame.file for frame in frames]), text)
     if kind == "MemoryError":
-        return ErrorInfo(LIMIT, "there was no memory left: %s" % info.message, text, info.file, info.line)
+        return ErrorInfo(LIMIT, "there was no memory left: %s" % info.message, text, info.file, info.line, cause=MEMORY)
     return info
 
 
@@ -169,40 +205,39 @@ def _sentence(kind: str, message: str, place: Optional[Place], extra: str, text:
 
 def headline(error: BaseException, limit: int = _LINE_CHARACTERS) -> str:
     """An exception's class and the first line of its message."""
-    return _head(type(error).__name__, _text_of(error), limit)
+    return _head(type(error).__name__, text_of(error), limit)
 
 
 def _head(kind: str, message: str, limit: int = _LINE_CHARACTERS) -> str:
     return "%s: %s" % (kind, _first_line(message, limit)) if message.strip() else kind
 
 
-def _with_place(kind: str, message: str, text: str, error: BaseException) -> ErrorInfo:
+def _with_place(kind: str, message: str, text: str, error: BaseException, cause: Optional[str] = None) -> ErrorInfo:
     place = user_place(error.__traceback__)
     if place is None:
-        return ErrorInfo(kind, message, text)
-    return ErrorInfo(kind, "%s (%s)" % (message, place), text, os.path.abspath(place.file), place.line)
+        return ErrorInfo(kind, message, text, cause=cause)
+    return ErrorInfo(kind, "%s (%s)" % (message, place), text, os.path.abspath(place.file), place.line, cause=cause)
 
 
-def _death_sentence(died: "re.Match[str]") -> str:
+def _death(died: "re.Match[str]", exit_code: Optional[int], text: str, pids: List[int]) -> ErrorInfo:
     who = "DataLoader worker (pid %s)" % died.group("pids").strip()
     if died.group("signal"):
-        hint = _SIGNAL_HINTS.get(died.group("signal").strip())
-        return "%s was killed by signal %s%s" % (who, died.group("signal").strip(), " (%s)" % hint if hint else "")
-    if died.group("code"):
-        return "%s %s" % (who, with_code(int(died.group("code"))))
-    return "%s %s" % (who, UNEXPECTED)
-
-
-def with_code(code: int) -> str:
-    """How a process ended, as the end of a sentence."""
-    return "was killed by signal %d" % -code if code < 0 else "ended with exit code %d" % code
+        words = died.group("signal").strip()
+        name, hint = _SIGNALS.get(words, ("", ""))
+        sentence = "%s was killed by signal %s%s" % (who, words, " (%s)" % hint if hint else "")
+        return ErrorInfo(WORKER_DIED, sentence, text, pids=pids, cause=_SIGNAL_CAUSES.get(name))
+    code = int(died.group("code")) if died.group("code") else exit_code
+    if code is None:
+        return ErrorInfo(WORKER_DIED, "%s ended unexpectedly" % who, text, pids=pids)
+    how = "was killed by signal %d" % -code if code < 0 else "ended with exit code %d" % code
+    return ErrorInfo(WORKER_DIED, "%s %s" % (who, how), text, pids=pids, cause=cause_of_exit(code))
 
 
 def _innermost(frames: List[Place]) -> Optional[Place]:
     return next((frame for frame in reversed(frames) if is_user_file(frame.file)), None)
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """The message of an exception; torch hides that of a KeyError behind a repr of its own."""
     if isinstance(error, KeyError) and len(error.args) == 1 and isinstance(error.args[0], str) and "\n" in error.args[0]:
         return str.__str__(error.args[0])
@@ -232,4 +267,4 @@ def system_exit(error: SystemExit, what: str) -> ErrorInfo:
     message = "%s sys.exit(%r) ended the script %s" % (at[0], code, what)
     if code == _USAGE_EXIT:
         message += "; the arguments that it was given are not those that it needs"
-    return ErrorInfo("SystemExit", message, text, at[1], at[2])
+    return ErrorInfo("SystemExit", message, text, at[1], at[2], cause=WRONG_ARGUMENTS if code == _USAGE_EXIT else None)

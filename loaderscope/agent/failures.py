@@ -11,7 +11,7 @@ import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from . import layout, loaders, reasons, unpicklable
-from .errors import LIMIT, NOT_PICKLABLE, UNEXPECTED, WORKER_DIED, AgentError, describe, with_code
+from .errors import LIMIT, NOT_PICKLABLE, AgentError, describe
 from .messages import ErrorInfo, TrialOrder
 from .torch_internals import FAILED_WORKERS
 from .trials import Feed
@@ -31,12 +31,11 @@ def explain(error: BaseException, feed: Feed, order: TrialOrder) -> ErrorInfo:
     sample = None
     if feed.failed_batch is not None and order.record and order.config.in_order is not False:
         sample = _failing_sample(order.log_dir, feed.failed_batch)
-    info = describe(error, sample)
+    info = describe(error, sample, next(iter(_exit_codes(error)), None))
     reason = reasons.find(order.log_dir, error) if order.record and info.kind != LIMIT else None
-    if reason is not None:
-        return dataclasses.replace(info, kind=reason.kind or info.kind, message=reason.message, route=reason.route)
-    codes = _exit_codes(error) if info.kind == WORKER_DIED and info.message.endswith(UNEXPECTED) else []
-    return dataclasses.replace(info, message=info.message[: -len(UNEXPECTED)] + with_code(codes[0])) if codes else info
+    if reason is None:
+        return info
+    return dataclasses.replace(info, kind=reason.kind or info.kind, message=reason.message, route=reason.route)
 
 
 def _exit_codes(error: BaseException) -> List[int]:

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import AbstractSet, Any, Dict, Optional, Sequence, Set
 
-from .errors import UNSUPPORTED, AgentError, describe, system_exit
+from .errors import UNSUPPORTED, AgentError, describe, system_exit, text_of
 
 AS_MODULE = "__mp_main__"
 AS_PROGRAM = "__main__"
@@ -136,14 +136,14 @@ class Script:
             info = describe(error)
         except BaseException as error:  # the border to the user's code: whatever it raises is reported
             info = describe(error)
-            hint = self._hint(info.message) if isinstance(error, (ImportError, AttributeError, NameError)) else ""
+            hint = self._hint(text_of(error)) if isinstance(error, (ImportError, AttributeError, NameError)) else ""
             info = dataclasses.replace(info, message=info.message + hint)
         else:
             return
         raise AgentError.of(info)
 
     def _hint(self, message: str) -> str:
-        """What to do about a script that fails because of where it stands or where it comes from."""
+        """What to do about a script that fails because of where it stands or where it comes from, by Python's own message."""
         if "'get_ipython'" in message:
             return "; the script was exported from a notebook: take out the lines that call get_ipython()"
         if "attempted relative import" in message:

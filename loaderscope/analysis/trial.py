@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
@@ -150,6 +151,38 @@ def analyse(
         batch_bytes=contents.bytes,
         batch_tensors=contents.tensors,
     )
+
+
+def row_of(
+    trace: Trace,
+    planned: Planned,
+    order: TrialOrder,
+    end: TrialEnd,
+    log: Callable[[str], None],
+    *,
+    dataset_length: int | None = None,
+    sent: Sequence[SentPart] | None = None,
+) -> TrialResult:
+    """The row that `analyse` gives; a fault of the analysis costs the numbers of this trial, not the sweep.
+
+    Args:
+        trace: see `analyse`.
+        planned: see `analyse`.
+        order: see `analyse`.
+        end: see `analyse`.
+        log: gets the traceback of such a fault.
+        dataset_length: see `analyse`.
+        sent: see `analyse`.
+    """
+    try:
+        return analyse(trace, planned, order, end, dataset_length=dataset_length, sent=sent)
+    except Exception as error:  # the border between what was measured and what is made of it
+        log(f"Trial {planned.id} could not be analysed: {error}\n{traceback.format_exc()}")
+        told = f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
+        if end.status != "ok":
+            return TrialResult(planned.id, planned.repeat, end.status, planned.config, end.error, end.seconds, notes=[told])
+        fault = ErrorInfo(type(error).__name__, told, traceback.format_exc())
+        return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds)
 
 
 def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, per_batch: Estimate | None) -> Estimate | None:

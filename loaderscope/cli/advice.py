@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from loaderscope.agent.errors import WRONG_ARGUMENTS
 from loaderscope.cli.outcome import UsageError
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from loaderscope.sweep.attachment import SweepError
 
 _NOT_FOUND = re.compile(r"No such file or directory: '(?P<name>[^']+)'")
+"""Python's own words, which libraries pass on in exceptions of every class."""
 
 
 def advised(error: SweepError, request: Request) -> UsageError:
@@ -20,7 +22,7 @@ def advised(error: SweepError, request: Request) -> UsageError:
     advice = None
     if error.info.kind == "ModuleNotFoundError":
         advice = _interpreter(request)
-    elif error.info.kind == "SystemExit" and "arguments" in error.info.message:
+    elif error.info.cause == WRONG_ARGUMENTS:
         advice = "its own follow after --"
     elif (found := _NOT_FOUND.search(error.info.message)) is not None:
         advice = _folder(found["name"], request)

@@ -51,7 +51,7 @@ def format_targets(targets: Sequence[Target], width: int | None = None) -> str:
         is_known_loader = target.kind == "captured" and target.dataset_kind is not None
         kind = " ".join(word for word in (target.dataset_kind, "loader" if is_known_loader else target.kind) if word)
         length = f"{target.length} samples" if target.length is not None else ""
-        needs = f"needs {', '.join(target.needs)}" if target.needs and not target.note.startswith("needs ") else ""
+        needs = f"needs {', '.join(target.needs)}" if target.needs and target.origin != "class" else ""  # the note of a class tells it
         note = "; ".join(text for text in (needs, target.note) if text)
         rows.append([target.name, kind, target.type_name, length, f"line {target.line}" if target.line is not None else "", note])
     keep = [i for i in range(6) if any(row[i] for row in rows)]

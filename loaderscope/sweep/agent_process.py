@@ -19,6 +19,7 @@ from typing import Any
 
 import loaderscope.agent
 from loaderscope.agent import messages, standstill
+from loaderscope.agent.errors import cause_of_exit
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.output import OutputLine, OutputReader
 from loaderscope.sweep.reaper import Reaper, create_reaper
@@ -53,11 +54,12 @@ class AgentStartError(AgentError):
 
 
 class AgentDiedError(AgentError):
-    """The agent's process ended. `tail`: the last lines of its output."""
+    """The agent's process ended. `tail`: the last lines of its output; `cause`: what it died of, one of `agent.errors.CAUSES`."""
 
-    def __init__(self, sentence: str, tail: str = "") -> None:
+    def __init__(self, sentence: str, tail: str = "", cause: str | None = None) -> None:
         super().__init__(sentence)
         self.tail = tail
+        self.cause = cause
 
 
 class AgentTimeoutError(AgentError):
@@ -202,7 +204,9 @@ class AgentProcess:
         except subprocess.TimeoutExpired:
             tick()
         else:
-            raise AgentDiedError(f"the script's process (pid {self._process.pid}) {exit_in_words(status)}", self.output_tail())
+            raise AgentDiedError(
+                f"the script's process (pid {self._process.pid}) {exit_in_words(status)}", self.output_tail(), cause_of_exit(status)
+            )
 
     def where(self) -> tuple[str, int, str] | None:
         """File, line and function at which the script stands now, while a request is not answered; None if it does not tell."""
@@ -384,17 +388,19 @@ class AgentProcess:
                 reader.join(_LAST_OUTPUT_S)
             tail = self.output_tail()
             said = f": {tail.splitlines()[-1]}" if tail and code else ""
-            raise AgentDiedError(f"{self._python} is no working Python: it {exit_in_words(code)} {when}{said}", tail)
+            raise AgentDiedError(f"{self._python} is no working Python: it {exit_in_words(code)} {when}{said}", tail, cause_of_exit(code))
 
     def _death(self, when: str) -> AgentDiedError:
         """The error that tells how the agent ended; a hung-up agent that still runs is given a moment to end."""
+        cause = None
         try:
-            status = exit_in_words(self._process.wait(timeout=_EXIT_TIMEOUT_S))
+            status = self._process.wait(timeout=_EXIT_TIMEOUT_S)
+            how, cause = exit_in_words(status), cause_of_exit(status)
         except subprocess.TimeoutExpired:
-            status = "closed its connection"
+            how = "closed its connection"
         for reader in self._output:
             reader.join(_LAST_OUTPUT_S)
-        return AgentDiedError(f"the script's process (pid {self._process.pid}) {status} {when}", self.output_tail())
+        return AgentDiedError(f"the script's process (pid {self._process.pid}) {how} {when}", self.output_tail(), cause)
 
     def _check_clock(self, tick: Tick | None) -> ClockCheck:
         """Compares the clocks by the narrowest of a few rounds; an agent's stamp inside the bracket means one clock."""

@@ -191,7 +191,7 @@ def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str
 def error_info(error: AgentError) -> ErrorInfo:
     """How an agent's failure is told."""
     if isinstance(error, AgentDiedError):
-        return ErrorInfo("agent-died", f"{error}.", error.tail)
+        return ErrorInfo("agent-died", f"{error}.", error.tail, cause=error.cause)
     if isinstance(error, AgentTimeoutError):
         return ErrorInfo("hung", f"{error}.")
     return ErrorInfo("agent-died", f"{error}.")

@@ -12,8 +12,7 @@ from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep.limits import DataCost, Measured, SweepEstimate, commit_sentence, estimate, mark_limits
-from loaderscope.sweep.space import Facts, plan
-from loaderscope.sweep.startup_plan import as_experiment
+from loaderscope.sweep.space import Facts, narrowed, plan
 from loaderscope.sweep.system import Machine
 
 
@@ -71,9 +70,9 @@ def forecast_sweep(
     """Lays out the sweep as the pool would and adds up what it will take, by what was measured before where that is known.
 
     Raises:
-        SweepError: see `as_experiment`.
+        SweepError: see `narrowed`.
     """
-    request = as_experiment(request) if request.startup else request
+    request = narrowed(request)
     facts = facts_of(environment)
     cost = dataclasses.replace(data_cost(sample), imports=facts.script_imports)
     trials = mark_limits(plan(request, target, facts), cost, machine, request.force)

@@ -38,11 +38,12 @@ else:
 
 
 class OutputLine(NamedTuple):
-    """One line of output; `time_ns` is perf_counter_ns of its reading."""
+    """One line of output, or a sentence in the place of what was dropped; `time_ns` is perf_counter_ns of its reading."""
 
     time_ns: int
     stream: str  # stdout | stderr
     text: str
+    dropped_bytes: int = 0
 
 
 class OutputReader:
@@ -66,7 +67,7 @@ class OutputReader:
             lines, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if self._dropped_bytes and (not lines or self._total_bytes < TOTAL_BYTES or not self._thread.is_alive()):
                 text = f"[{bytes_text(self._dropped_bytes)} of output left out here]"
-                lines.append(OutputLine(time.perf_counter_ns(), self._stream, text))
+                lines.append(OutputLine(time.perf_counter_ns(), self._stream, text, self._dropped_bytes))
                 self._dropped_bytes = 0
             return lines
 

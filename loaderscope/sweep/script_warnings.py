@@ -36,7 +36,7 @@ _WORD_BEGINS = re.compile(r"(?<!\w)(?=\S)")
 _NUMBER = re.compile(r"\d+")
 _OF_PROCESS = re.compile(r"Process \S+:$")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_BAR = re.compile(r"\d+%\||\d+it \[\d|^\[[\d.]+ [kMGT]?B of output left out here\]$")
+_BAR = re.compile(r"\d+%\||\d+it \[\d")
 _CHANGING = re.compile(r"[\d█▏▎▍▌▋▊▉#.,?]+|\s+")
 """What differs between two states of a progress bar."""
 _TRACEBACK = "Traceback (most recent call last):"
@@ -88,10 +88,11 @@ class TrialStderr:
         told = _Told(warned)
         texts: dict[str, tuple[int, str, int]] = {}
         more, more_ns = self._more, self._lines[-1].time_ns if self._more else 0
-        for time_ns, text in _texts(told.others(self._lines)):
+        for line in _texts(told.others(self._lines)):
+            time_ns, text = line.time_ns, line.text
             if _belongs_to(text, error):
                 continue
-            key = _CHANGING.sub(" ", text) if _BAR.search(text) else text
+            key = _CHANGING.sub(" ", text) if line.dropped_bytes or _BAR.search(text) else text
             if key in texts or len(texts) < MOST_STDERR_TEXTS:
                 first_ns, _, count = texts.get(key, (time_ns, text, 0))
                 texts[key] = first_ns, text, count + 1  # of a bar, its last state
@@ -181,7 +182,7 @@ def _shape(text: str) -> str:
     return _NUMBER.sub("0", text)
 
 
-def _texts(lines: Iterable[OutputLine]) -> Iterator[tuple[int, str]]:
+def _texts(lines: Iterable[OutputLine]) -> Iterator[OutputLine]:
     """Lines one by one, but as one text each traceback and each account of a record that logging could not format."""
     left = list(lines)
     first = 0
@@ -195,7 +196,7 @@ def _texts(lines: Iterable[OutputLine]) -> Iterator[tuple[int, str]]:
                 place for place, line in enumerate(left[first : first + _MOST_FAILED_LINES], first) if line.text.startswith("Arguments: ")
             )
             behind = next(ends, first) + 1
-        yield left[first].time_ns, _cut("\n".join(line.text for line in left[first:behind]))
+        yield left[first]._replace(text=_cut("\n".join(line.text for line in left[first:behind])))
         first = behind
 
 

@@ -34,6 +34,15 @@ class Facts:
     python: str | None = None  # the interpreter's version
 
 
+def narrowed(request: Request) -> Request:
+    """The request as it is run: what a start-up experiment does not vary is fixed.
+
+    Raises:
+        SweepError: see `as_experiment`.
+    """
+    return startup_plan.as_experiment(request) if request.startup else request
+
+
 def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
     """The schedule of a sweep, in the order in which it runs.
 

@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
+from loaderscope.agent.errors import limit_told
+from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd
+from loaderscope.facts.request import Request
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep import worker_output
 from loaderscope.sweep.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.attachment import error_info
@@ -31,6 +34,30 @@ def step_label(order: TrialOrder) -> str | None:
     if order.consumer.kind == "script" and order.device in (None, "cpu"):
         return CPU_STEP
     return None
+
+
+def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
+    """What the agent is asked to do.
+
+    Args:
+        trial: of the plan.
+        request: of the run, with its consumer.
+        log_dir: where the processes of the trial record.
+    """
+    return TrialOrder(
+        trial=trial.id,
+        log_dir=log_dir,
+        config=trial.config,
+        batches=request.batches,
+        epochs=request.epochs,
+        shuffle=request.shuffle,
+        seed=request.seed,
+        consumer=request.consumer or Consumer("none"),
+        device=request.device,
+        h2d=request.h2d,
+        timeout_s=request.timeout_s,
+        gpu_window=request.gpu_window if not trial.repeat else None,
+    )
 
 
 class StoppedError(Exception):
@@ -154,7 +181,8 @@ class TrialRun:
         doing = of_dead(self._trace, pids)
         last = (self._agent.output_tail().splitlines() or [""])[-1].strip()
         clauses = [clause for clause in (doing, f"its last line of output: {last}" if _EXCEPTION.match(last) else "") if clause]
-        return dataclasses.replace(info, message="; ".join([info.message.rstrip("."), *clauses]) + ".")
+        cause = (limit_told(last) if _EXCEPTION.match(last) else None) or info.cause
+        return dataclasses.replace(info, message="; ".join([info.message.rstrip("."), *clauses]) + ".", cause=cause)
 
     def _with_last_words(self, info: ErrorInfo) -> ErrorInfo:
         words = last_words(self._trace, self._now_ns())

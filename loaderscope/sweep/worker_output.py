@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 
+from loaderscope.agent.errors import PAGING_FILE
 from loaderscope.agent.messages import ErrorInfo
 
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
@@ -31,7 +32,7 @@ def explain(output: str, script: str) -> ErrorInfo | None:
     """
     if found := _NO_COMMIT.search(output):
         sentence = "Windows could promise no more memory to another worker: use fewer workers or enlarge the paging file"
-        return ErrorInfo("limit", f"{sentence} ({found.group()})", output)
+        return ErrorInfo("limit", f"{sentence} ({found.group()})", output, cause=PAGING_FILE)
     if found := _BOOTSTRAPPING.search(output):
         return _no_guard(output, found.start(), script)
     if found := _NO_ATTRIBUTE.search(output):

@@ -2,15 +2,17 @@
 
 import pytest
 
+from loaderscope.agent import errors
 from loaderscope.agent.errors import describe, is_user_file
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "words"),
+    ("error", "kind", "cause", "words"),
     [
         (
             RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
             "worker-died",
+            errors.KILLED,
             ["(pid 12)", "was killed by signal Killed (", "memory runs out"],
         ),
         (
@@ -19,35 +21,67 @@ from loaderscope.agent.errors import describe, is_user_file
                 "shared memory. Please try to raise your shared memory limit."
             ),
             "worker-died",
+            errors.SHARED_MEMORY,
             ["signal Bus error", "shared memory (/dev/shm) is full"],
         ),
-        (RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"), "worker-died", ["(pid 12, 13)", "ended unexpectedly"]),
-        (RuntimeError("received 0 items of ancdata"), "limit", ["file descriptors"]),
-        (OSError(24, "Too many open files"), "limit", ["file descriptors"]),
-        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "limit", ["/dev/shm"]),
+        (
+            RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"),
+            "worker-died",
+            None,
+            ["(pid 12, 13)", "ended unexpectedly"],
+        ),
+        (
+            RuntimeError("unable to open shared memory object </torch_1> in read-write mode: Too many open files (24)"),
+            "limit",
+            errors.FILE_DESCRIPTORS,
+            ["file descriptors"],
+        ),
+        (RuntimeError("DataLoader worker (pid 12) is killed by signal: Aborted. "), "worker-died", errors.NATIVE_CRASH, ["signal Aborted"]),
+        (RuntimeError("received 0 items of ancdata"), "limit", errors.FILE_DESCRIPTORS, ["file descriptors"]),
+        (OSError(24, "Too many open files"), "limit", errors.FILE_DESCRIPTORS, ["file descriptors"]),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "limit", errors.SHARED_MEMORY, ["/dev/shm"]),
         (
             OSError("[WinError 1455] The paging file is too small for this operation to complete"),
             "limit",
+            errors.PAGING_FILE,
             ["paging file", "another worker"],
         ),
-        (RuntimeError("Couldn't open shared file mapping: <torch_7_1>, error code: <1455>"), "limit", ["paging file", "shared memory"]),
-        (MemoryError(), "limit", ["no memory left"]),
+        (
+            RuntimeError("Couldn't open shared file mapping: <torch_7_1>, error code: <1455>"),
+            "limit",
+            errors.PAGING_FILE,
+            ["paging file", "shared memory"],
+        ),
+        (MemoryError(), "limit", errors.MEMORY, ["no memory left"]),
         (
             RuntimeError(
                 "An attempt has been made to start a new process before the\n current process has finished its bootstrapping phase."
             ),
             "main-guard",
+            None,
             ["main guard"],
         ),
-        (ValueError(""), "ValueError", ["ValueError"]),
+        (ValueError(""), "ValueError", None, ["ValueError"]),
     ],
 )
-def test_known_texts_are_recognised(error, kind, words):
+def test_known_texts_are_recognised(error, kind, cause, words):
     info = describe(error)
-    assert info.kind == kind
+    assert (info.kind, info.cause) == (kind, cause)
+    assert cause is None or cause in errors.CAUSES
     assert "\n" not in info.message
     for word in words:
         assert word in info.message
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "cause"), [(-9, errors.KILLED), (-11, errors.NATIVE_CRASH), (3, None), (0xC0000005, errors.NATIVE_CRASH), (-200, None)]
+)
+def test_the_exit_code_tells_what_a_worker_died_of_where_torch_does_not(exit_code, cause):
+    gone = RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly")
+    info = describe(gone, exit_code=exit_code)
+    assert (info.kind, info.pids, info.cause) == ("worker-died", [12], cause)
+    assert str(abs(exit_code)) in info.message
+    assert describe(RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), exit_code=3).cause == errors.KILLED
 
 
 def test_an_exception_of_a_worker_keeps_its_type_and_points_into_the_users_code():

@@ -163,8 +163,9 @@ def test_a_trial_takes_the_time_that_its_waits_add_up_to(start_agent, write):
 def test_a_simulated_step_takes_its_milliseconds(agent):
     attach(agent, "fast")
     for kind in ("sleep", "burn"):
-        outcome = agent.trial(TrialConfig(0, 4), Consumer(kind, 20.0), batches=5)
-        assert 0.1 <= outcome.seconds < 1.0
+        short, long = (agent.trial(TrialConfig(0, 4), Consumer(kind, ms), batches=5) for ms in (1.0, 20.0))
+        assert long.seconds >= 5 * 0.02
+        assert 5 * 0.001 <= short.seconds < long.seconds
 
 
 def test_workers_share_the_waiting(agent):

@@ -77,7 +77,6 @@ def made_up(
     return dataclasses.replace(row, **fields)
 
 
-def failed(
-    number: int, config: TrialConfig, kind: str, message: str = "It broke.", status: str = "failed", route: str | None = None
-) -> TrialResult:
-    return TrialResult(number, 0, status, config, ErrorInfo(kind, message, route=route))
+def failed(number: int, config: TrialConfig, kind: str, message: str = "It broke.", status: str = "failed", **told: str) -> TrialResult:
+    """A trial that failed; `told` are further fields of its error."""
+    return TrialResult(number, 0, status, config, ErrorInfo(kind, message, **told))

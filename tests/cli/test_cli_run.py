@@ -319,7 +319,7 @@ def test_trials_that_cannot_be_analysed_have_failed_and_say_why(tmp_path: pathli
     def analyse(*_: object, **_options: object) -> None:
         raise IndexError("no such row")
 
-    monkeypatch.setattr("loaderscope.sweep.pool.analyse", analyse)
+    monkeypatch.setattr("loaderscope.analysis.trial.analyse", analyse)
     script = write_script(tmp_path, SMALL)
     request = Request(script=str(script), cwd=str(tmp_path), axes=Axes(num_workers=(0,)), batches=2, probe=False)
     status, document = sweeping.sweep(request, tmp_path / "out.loaderscope", force=False)

@@ -8,6 +8,7 @@ import sys
 import pytest
 from running import CollectingSink, nothing_left_of, own_zombies, request, run_pool, write_script
 
+from loaderscope.agent.errors import KILLED
 from loaderscope.sweep.pool import Pool, SweepError
 
 HEAD = """
@@ -71,7 +72,7 @@ def test_a_killed_worker_is_told_with_its_last_words_and_the_sweep_goes_on(tmp_p
     sink = run_pool(request(script, (1, 2), batch_size=(8,)))
     killed, fine = sink.results
     assert (killed.status, fine.status) == ("killed", "ok")
-    assert killed.error.kind == "worker-died"
+    assert (killed.error.kind, killed.error.cause) == ("worker-died", KILLED)
     assert killed.error.message.endswith("; it was fetching batch 2, sample 17.")
     assert re.search(r"worker-0 \(pid \d+\): fetching batch 2, sample 17", killed.error.traceback)
     assert len(sink.traces[killed.id].tracks) > 2  # what it had recorded is there
@@ -94,8 +95,8 @@ def test_a_hang_ends_after_the_timeout_with_the_stack_of_every_process(tmp_path)
     line = next(number for number, text in enumerate(script.read_text().splitlines(), 1) if "the line that hangs" in text)
     assert f'script.py", line {line} in __getitem__' in hung.error.traceback
     assert "_get_data" in hung.error.traceback or "_try_get_data" in hung.error.traceback  # main's stack, too
-    assert re.search(r"sample 17 \(for [2-9]\.\d s\)", hung.error.message)
-    assert 2.0 <= hung.seconds < 15
+    silent = re.search(r"sample 17 \(for (\d+\.\d) s\)", hung.error.message)
+    assert silent is not None and 2.0 <= float(silent[1]) <= hung.seconds < 600
 
 
 def test_an_agent_that_is_killed_is_a_killed_trial(tmp_path):
@@ -113,7 +114,7 @@ def test_an_agent_that_is_killed_is_a_killed_trial(tmp_path):
     run_pool(request(script, (1, 2), batch_size=(8,)), sink)
     killed, fine = sink.results
     assert (killed.status, fine.status) == ("killed", "ok")
-    assert killed.error.kind == "agent-died"
+    assert (killed.error.kind, killed.error.cause) == ("agent-died", KILLED)
     assert "SIGKILL" in killed.error.message
     assert "worker-0" in killed.error.traceback
 

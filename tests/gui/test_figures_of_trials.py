@@ -10,7 +10,7 @@ from loaderscope.facts.run import Mark
 from loaderscope.gui.figures import FigureError
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.timeline.arrangement import Arrangement
-from loaderscope.gui.timeline.figure import render, timeline_figure
+from loaderscope.gui.timeline.figure import timeline_figure
 from loaderscope.gui.timeline.layout import AXIS_PX, LABEL_PX, MINIMAP_PX, RIGHT_PX, TITLE_PX
 from loaderscope.trace.model import Trace
 
@@ -64,9 +64,9 @@ def test_marks_stand_in_figures_of_their_trial(qapp):
     assert [x for x in changed if plain.pixelColor(x, 200) != marked.pixelColor(x, 200)] == [changed[0]]
 
 
-def test_a_trial_without_a_batch_cannot_be_aligned(qapp, tmp_path):
+def test_a_trial_without_a_batch_cannot_be_aligned(qapp):
     with pytest.raises(FigureError, match="first batch"):
-        render(make_trace(1), tmp_path / "x.png", below=(Trace(), ""))
+        timeline_figure(make_trace(1), below=(Trace(), ""))
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

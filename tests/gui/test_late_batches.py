@@ -16,10 +16,11 @@ from loaderscope.analysis.late_batches import Cause, find_waits
 from loaderscope.gui.late_search import MOST_LISTED, LateSearch
 from loaderscope.gui.panels.late_batches import CAUSE_COLUMN, EMPTY, NOTHING, LateBatchesPanel, summary_text
 from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.timeline import figure, query
+from loaderscope.gui.timeline import query
 from loaderscope.gui.timeline.arrows import MOST_ARROWS, Arrow, LateArrows, paint_arrows, places
 from loaderscope.gui.timeline.boxes import span_box
 from loaderscope.gui.timeline.canvas import Canvas
+from loaderscope.gui.timeline.figure import timeline_figure
 from loaderscope.gui.timeline.view import TimelineWidget
 from loaderscope.trace.model import Trace, batch_id
 
@@ -191,14 +192,14 @@ def test_figures_show_the_arrows_of_the_window(tmp_path, suffix):
     arrows = LateArrows()
     arrows.set_waits(find_waits(trace))
     with_arrows, without = (
-        figure.render(trace, tmp_path / f"{name}.{suffix}", arrows=shown) for name, shown in (("with", [arrows]), ("without", []))
+        timeline_figure(trace, arrows=shown).write(tmp_path / f"{name}.{suffix}") for name, shown in (("with", [arrows]), ("without", []))
     )
     if suffix == "png":
         assert QImage(str(with_arrows)) != QImage(str(without))
     else:
         assert with_arrows.stat().st_size > without.stat().st_size
     arrows.shown = False
-    hidden = figure.render(trace, tmp_path / f"hidden.{suffix}", arrows=[arrows])
+    hidden = timeline_figure(trace, arrows=[arrows]).write(tmp_path / f"hidden.{suffix}")
     if suffix == "svg":
         assert hidden.read_bytes() == without.read_bytes()
 

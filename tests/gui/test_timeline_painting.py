@@ -15,7 +15,7 @@ from synthetic import MS
 from loaderscope.agent.layout import State
 from loaderscope.gui.figures import FORMATS, FigureError
 from loaderscope.gui.palette import DARK, LIGHT
-from loaderscope.gui.timeline import figure
+from loaderscope.gui.timeline.figure import timeline_figure
 from loaderscope.gui.timeline.layout import HEADER_PX, place
 from loaderscope.gui.timeline.painter import paint, viewport_of
 from loaderscope.gui.timeline.scene import Scene
@@ -181,7 +181,7 @@ def trace():
 @pytest.mark.usefixtures("qapp")
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_png_has_the_scale_that_was_asked_for(trace, tmp_path, scale):
-    path = figure.render(trace, tmp_path / "figure.png", title="a trial", caption="4 workers", width=800, scale=scale)
+    path = timeline_figure(trace, title="a trial", caption="4 workers", width=800).write(tmp_path / "figure.png", scale)
     image = QImage(str(path))
     assert image.width() == 800 * scale
     assert image.pixelColor(2, 2).name() == LIGHT.base
@@ -190,8 +190,8 @@ def test_a_png_has_the_scale_that_was_asked_for(trace, tmp_path, scale):
 
 @pytest.mark.usefixtures("qapp")
 def test_an_svg_looks_like_the_png_and_holds_its_caption(trace, tmp_path):
-    png = QImage(str(figure.render(trace, tmp_path / "f.png", title="a trial", caption="num_workers=2", scale=1)))
-    path = figure.render(trace, tmp_path / "f.svg", title="a trial", caption="num_workers=2")
+    png = QImage(str(timeline_figure(trace, title="a trial", caption="num_workers=2").write(tmp_path / "f.png", 1)))
+    path = timeline_figure(trace, title="a trial", caption="num_workers=2").write(tmp_path / "f.svg")
     assert "num_workers=2" in path.read_text("utf-8")
     assert "<image" not in path.read_text("utf-8")
     renderer = QSvgRenderer(str(path))
@@ -210,7 +210,7 @@ def test_an_svg_looks_like_the_png_and_holds_its_caption(trace, tmp_path):
 @pytest.mark.usefixtures("qapp")
 def test_a_zoomed_svg_leaves_the_label_column_free(trace, tmp_path):
     middle = (trace.origin_ns + trace.end_ns) // 2
-    path = figure.render(trace, tmp_path / "f.svg", range_ns=(middle, middle + 30 * MS))
+    path = timeline_figure(trace, range_ns=(middle, middle + 30 * MS)).write(tmp_path / "f.svg")
     renderer = QSvgRenderer(str(path))
     image = QImage(renderer.defaultSize(), QImage.Format.Format_RGB32)
     painter = QPainter(image)
@@ -223,7 +223,7 @@ def test_a_zoomed_svg_leaves_the_label_column_free(trace, tmp_path):
 @pytest.mark.usefixtures("qapp")
 def test_many_spans_stay_vectors_of_a_sensible_size(tmp_path):
     trace = one_lane([State.FETCH, State.COLLATE], each_ns=1000, repeat=100_000)
-    path = figure.render(trace, tmp_path / "f.svg")
+    path = timeline_figure(trace).write(tmp_path / "f.svg")
     assert path.stat().st_size < 2_000_000
     renderer = QSvgRenderer(str(path))
     image = QImage(renderer.defaultSize(), QImage.Format.Format_RGB32)
@@ -237,24 +237,24 @@ def test_many_spans_stay_vectors_of_a_sensible_size(tmp_path):
 
 @pytest.mark.usefixtures("qapp")
 def test_a_pdf_is_one(trace, tmp_path):
-    path = figure.render(trace, tmp_path / "f.pdf", title="a trial", caption="c")
+    path = timeline_figure(trace, title="a trial", caption="c").write(tmp_path / "f.pdf")
     assert path.read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.usefixtures("qapp")
 def test_an_unknown_format_and_an_unwritable_place_say_so(trace, tmp_path):
     with pytest.raises(FigureError, match=r"png, \.svg, \.pdf"):
-        figure.render(trace, tmp_path / "f.gif")
+        timeline_figure(trace).write(tmp_path / "f.gif")
     for suffix in FORMATS:
         with pytest.raises(FigureError, match="could not be written"):
-            figure.render(trace, tmp_path / "missing" / f"f{suffix}")
+            timeline_figure(trace).write(tmp_path / "missing" / f"f{suffix}")
 
 
 def test_a_figure_needs_neither_window_nor_display(tmp_path):
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[2]); os.environ.pop('DISPLAY', None); os.environ.pop('QT_QPA_PLATFORM', None)\n"
-        "import synthetic\nfrom loaderscope.gui.timeline.figure import render\n"
-        "render(synthetic.make_trace(num_workers=1, batches=5), sys.argv[1])\n"
+        "import synthetic\nfrom loaderscope.gui.timeline.figure import timeline_figure\n"
+        "timeline_figure(synthetic.make_trace(num_workers=1, batches=5)).write(sys.argv[1])\n"
         "sys.exit('PySide6.QtWidgets' in sys.modules)"
     )
     target = tmp_path / "f.png"

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import psutil
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
@@ -194,20 +193,20 @@ def test_the_event_loop_answers_while_a_dataset_burns_all_cores(qtbot, window, t
     window.setup.sweep_panel.batches.setValue(0)
     window.starting.sweep()
     qtbot.waitUntil(lambda: _has_worker_spans(window), timeout=LONG_MS)
-    late_ms: list[float] = []
+    late_s: list[float] = []
     clock = QTimer(window, interval=20, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
     due = time.perf_counter()
 
     def answer():
         nonlocal due
-        late_ms.append((time.perf_counter() - due) * 1000)
+        late_s.append(time.perf_counter() - due)
         due = time.perf_counter() + 0.02
         clock.start()
 
     clock.timeout.connect(answer)
     answer()
-    qtbot.waitUntil(lambda: len(late_ms) >= 150, timeout=LONG_MS)
-    assert np.percentile(late_ms, 95) < 100, f"p95 {np.percentile(late_ms, 95):.0f} ms"
+    qtbot.waitUntil(lambda: len(late_s) >= 150, timeout=LONG_MS)
+    assert sum(late_s) < len(late_s) * clock.interval() / 1000  # for more than half of the time it only waits for the timer
     assert window.live.running
 
 

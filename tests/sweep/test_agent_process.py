@@ -4,13 +4,13 @@ import os
 import pathlib
 import sys
 import textwrap
-import time
 import tracemalloc
 
 import pytest
 from running import nothing_left_of, write_script
 
 from loaderscope.agent import messages
+from loaderscope.agent.errors import KILLED
 from loaderscope.sweep import agent_process
 from loaderscope.sweep.agent_environment import clean_environment
 from loaderscope.sweep.agent_process import (
@@ -117,6 +117,7 @@ def test_a_death_is_told_with_signal_and_last_output(play):
     with pytest.raises(AgentDiedError, match="killed by SIGKILL") as caught:
         agent.request({"type": "probe"}, 10)
     assert caught.value.tail == "the last thing it said"
+    assert caught.value.cause == KILLED
 
 
 def test_a_death_before_the_greeting_is_told_with_its_traceback(play):
@@ -158,14 +159,15 @@ def test_an_answer_without_end_does_not_fill_the_memory(play, monkeypatch):
 
 def test_what_tick_raises_ends_the_wait_at_once(play):
     agent = play("c = greet()\nserve(c, lambda m: None)")
-    began = time.monotonic()
+    ticks: list[None] = []
 
     def tick() -> None:
+        ticks.append(None)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         agent.request({"type": "trial"}, None, tick)
-    assert time.monotonic() - began < 5
+    assert len(ticks) == 1
 
 
 def test_ten_megabytes_of_output_neither_block_nor_stay_in_memory(play):

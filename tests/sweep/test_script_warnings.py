@@ -46,6 +46,15 @@ def test_lines_of_stdout_are_no_warnings():
     assert stderr.warnings((), None, False) == []
 
 
+def test_what_stands_for_dropped_output_is_one_row_however_much_was_dropped():
+    stderr = TrialStderr()
+    for number, text in enumerate(("[12 kB left out]", "[7.5 kB left out]")):
+        stderr.add(OutputLine(number, "stderr", text, dropped_bytes=1))
+    (row,) = stderr.warnings((), None, False)
+    assert row.count == 2
+    assert len(texts_of(["[12 kB left out]", "[7.5 kB left out]"])) == 2  # a script's own lines of that kind stay apart
+
+
 def test_records_and_lines_stand_in_the_order_in_which_they_came_up():
     stderr = TrialStderr(offset_ns=50)
     for time_ns, text in ((0, "first"), (100, "third")):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from loaderscope.agent.errors import PAGING_FILE
 from loaderscope.sweep.worker_output import explain
 
 NO_GUARD = r"""Traceback (most recent call last):
@@ -64,6 +65,7 @@ NO_COMMIT = (
 def test_a_worker_that_never_began_is_explained(output, kind, line, words):
     told = explain("something before\n" + output + "something after\n", "/home/me/train.py")
     assert (told.kind, told.line) == (kind, line)
+    assert (told.cause == PAGING_FILE) == (output is NO_COMMIT)
     assert words in told.message
     assert "\n" not in told.message
     assert output in told.traceback

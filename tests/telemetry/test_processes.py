@@ -205,13 +205,14 @@ def test_the_event_log_is_not_the_users_memory(child, tmp_path):
 
 def test_the_sampler_samples_while_it_watches_and_only_then(child, tmp_path):
     sampler, trace = Sampler(), Trace()
+    began = time.perf_counter()
     try:
         sampler.watch(lambda: [("main", child.pid)], tmp_path)
         assert until(lambda: append_samples(trace, sampler.drain()) and "rss/main" in trace.series and "cpu/main" in trace.series)
         assert trace.series["cpu/main"][0].unit == "%"
         assert trace.series["rss/main"][0].process == "main"
         cost = sampler.stop_watching()
-        assert 0 < cost.processes_s < 30
+        assert 0 < cost.processes_s < time.perf_counter() - began
         assert (cost.nvml_s is None) == (not sampler.gpus)
         sampler.drain()
         version = trace.version

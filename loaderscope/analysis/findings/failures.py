@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loaderscope.agent import errors
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, TrialResult
 from loaderscope.facts.text import enumerated
@@ -23,29 +24,18 @@ ADVICE = {
     ),
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
-DEATHS = (
-    (("file descriptors",), "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor."),
-    (
-        ("bus error", "shared memory"),
-        "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
-    ),
-    (
-        ("killed by signal killed", "killed by signal: killed", "sigkill"),
-        "The system kills a process that ran out of memory: use fewer workers or a smaller prefetch_factor.",
-    ),
-    (
-        ("segmentation fault", "sigsegv", "sigabrt", "aborted"),
-        "A crash in native code is a fault of a library that the dataset uses, or of its use after a fork; try spawn.",
-    ),
-    (("disk is full",), "Make room, or let TMPDIR name a folder on a disk that has some."),
-    (
-        ("paging file",),
+BY_CAUSE = {
+    errors.FILE_DESCRIPTORS: "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor.",
+    errors.SHARED_MEMORY: "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
+    errors.KILLED: "The system kills a process that ran out of memory: use fewer workers or a smaller prefetch_factor.",
+    errors.NATIVE_CRASH: "A crash in native code is a fault of a library that the dataset uses, or of its use after a fork; try spawn.",
+    errors.DISK: "Make room, or let TMPDIR name a folder on a disk that has some.",
+    errors.PAGING_FILE: (
         "Every worker that loads torch charges the paging file, with CUDA's libraries by a GB and more: use fewer workers, or let Windows "
-        "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory).",
+        "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory)."
     ),
-)
-"""Signs in the message of a process that died or of a limit, and the remedy for it. The first that fits counts: one may stand in
-the text of another."""
+}
+"""What to do about what a process died of, or about a limit, where that is known."""
 THROUGH_QUEUES = {
     "batch": (
         "The workers' batches cannot be sent",
@@ -81,21 +71,21 @@ def find(context: Context) -> list[Finding]:
 
 
 def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
-    text = trials[0].error.message if trials[0].error is not None else ""
+    error = trials[0].error
+    text = error.message if error is not None else ""
     text = text if text.endswith((".", "!", "?")) else f"{text}."
     names = list(dict.fromkeys(context.name_of(trial.config) for trial in trials))
     shown = enumerated(names)
     everywhere = len(trials) == sum(trial.status not in ("skipped", "cancelled") for trial in context.trials)
     where = "in every trial" if everywhere else f"with {shown}"
     title, advice = MESSAGES.get(kind), ADVICE.get(kind, OTHER_ADVICE)
-    route = trials[0].error.route if trials[0].error is not None else None
-    title, advice = THROUGH_QUEUES.get(route or "", (title, advice))
+    title, advice = THROUGH_QUEUES.get((error and error.route) or "", (title, advice))
     if title is not None:
         message = f"{title} {where}: {text}"
     else:
         message = f"Every trial failed: {text}" if everywhere else f"The trial failed {where}: {text}"
     if kind in ("worker-died", "agent-died", "limit"):
-        advice = next((remedy for signs, remedy in DEATHS if any(sign in text.lower() for sign in signs)), advice)
+        advice = BY_CAUSE.get((error and error.cause) or "", advice)
     return Finding(
         code=kind if kind in MESSAGES else "trial-failed",
         severity="error",

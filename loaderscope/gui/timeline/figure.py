@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import os
-import pathlib
 from collections.abc import Sequence
 
 from PySide6.QtGui import QPainter
@@ -35,63 +33,6 @@ _WORTH_CUTTING = 0.33
 """With less room than this left on a page, a timeline that is cut begins on the next."""
 
 
-def render(
-    trace: Trace,
-    path: str | os.PathLike[str],
-    *,
-    title: str = "",
-    caption: str = "",
-    width: int = WIDTH_PX,
-    height: int | None = None,
-    scale: float = 2.0,
-    range_ns: tuple[int, int] | None = None,
-    arrangement: Arrangement = NOT_ARRANGED,
-    below: tuple[Trace, str] | None = None,
-    arrows: Sequence[LateArrows] = (),
-    marks: Sequence[Sequence[Mark]] = (),
-    palette: Palette = LIGHT,
-) -> pathlib.Path:
-    """Writes the timeline of a trace as a figure.
-
-    Works without a window and without a display.
-
-    Args:
-        trace: what to draw.
-        path: where to; `.png`, `.svg` or `.pdf` says the format.
-        title: stands above the timeline.
-        caption: stands below it, wrapped; settings and environment belong here.
-        width: logical pixels (at 96 to the inch).
-        height: logical pixels without the caption; None for what the rows need.
-        scale: pixels of a PNG for each logical one.
-        range_ns: absolute start and end; None for the whole trial.
-        arrangement: how the rows are arranged.
-        below: another trace and its title, drawn below on the same axis, both aligned at their first batch.
-        arrows: those of the trace, and of the one below.
-        marks: likewise.
-        palette: colours; light for print.
-
-    Returns:
-        The path.
-
-    Raises:
-        FigureError: the format is unknown, the file cannot be written, or a trace to be aligned never had a batch.
-    """
-    figure = timeline_figure(
-        trace,
-        title=title,
-        caption=caption,
-        width=width,
-        height=height,
-        range_ns=range_ns,
-        arrangement=arrangement,
-        below=below,
-        arrows=arrows,
-        marks=marks,
-        palette=palette,
-    )
-    return figure.write(path, scale)
-
-
 def timeline_figure(
     trace: Trace,
     *,
@@ -106,7 +47,22 @@ def timeline_figure(
     marks: Sequence[Sequence[Mark]] = (),
     palette: Palette = LIGHT,
 ) -> Figure:
-    """The timeline of a trace as a figure. The arguments are those of `render`.
+    """The timeline of a trace as a figure.
+
+    Works without a window and without a display.
+
+    Args:
+        trace: what to draw.
+        title: stands above the timeline.
+        caption: stands below it, wrapped; settings and environment belong here.
+        width: logical pixels (at 96 to the inch).
+        height: logical pixels without the caption; None for what the rows need.
+        range_ns: absolute start and end; None for the whole trial.
+        arrangement: how the rows are arranged.
+        below: another trace and its title, drawn below on the same axis, both aligned at their first batch.
+        arrows: those of the trace, and of the one below.
+        marks: likewise.
+        palette: colours; light for print.
 
     Raises:
         FigureError: a trace to be aligned never had a batch.

@@ -183,17 +183,18 @@ class Finder(QFrame):
 
     def _tell(self, problem: str = "") -> None:
         count = self.search.count if self.search is not None else 0
+        finds_nothing = self.search is not None and not count and not self._slice.isActive()
         if problem:
             text = problem
         elif self.search is None:
             text = ""
         elif not count:
-            text = "searching …" if self._slice.isActive() else "nothing found"
+            text = "nothing found" if finds_nothing else "searching …"
         else:
             place = f"{grouped_text(self.search.rank(self._hit) + 1)} of " if self._hit is not None else ""
             text = place + grouped_text(count) + (" …" if self._slice.isActive() else "")
         self.note.setText(text)
-        set_variant(self.note, "role", "warning" if problem or text == "nothing found" else "muted")
+        set_variant(self.note, "role", "warning" if problem or finds_nothing else "muted")
         for button in (self._previous, self._next):
             button.setEnabled(count > 0)
         if self.isVisible() or not self.note.text():
