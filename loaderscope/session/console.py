@@ -11,6 +11,7 @@ from typing import TextIO
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.settings import setting_text
+from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.sweep.masking import mask_text
 from loaderscope.trace.model import Trace
@@ -62,9 +63,9 @@ class Console:
         elif result.status == "ok":
             speed = result.samples_per_second
             reason = result.samples_per_second_reason or "no throughput: too few batches."
-            outcome = f"{speed.value:10.1f} samples/s" if speed else f"ok, {reason}"
+            outcome = f"{speed.value:10.1f} samples/s" if speed else f"{OK.word}, {reason}"
         else:
-            outcome = result.status + (f": {result.error.message}" if result.error else "")
+            outcome = status_of(result.status).word + (f": {result.error.message}" if result.error else "")
         self.say(f"  {setting_text(result.config):<40} {outcome}")
 
     def log_line(self, line: LogLine) -> None:

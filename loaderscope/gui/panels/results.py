@@ -14,11 +14,11 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.findings.accelerator import PASS_MARK
 from loaderscope.facts.results import Recommendation
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
+from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import MISSING, bytes_text, duration_text, rate_text, share_text
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.theme import current_palette
-from loaderscope.gui.words import STATUS_TEXTS
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -103,7 +103,7 @@ COLUMNS: tuple[Column, ...] = (
         "status",
         "Whether the setting's trials ended well",
         lambda row: row.status,
-        lambda row: STATUS_TEXTS.get(row.status, row.status),
+        lambda row: status_of(row.status).word,
         False,
     ),
     *(_of_setting(setting) for setting in SETTINGS),
@@ -253,10 +253,9 @@ class ResultsModel(QAbstractTableModel):
             return self._alignment(column)
         if role == Qt.ItemDataRole.ForegroundRole:
             palette = current_palette()
-            if column.title == "status" and row.status not in ("ok", "running"):
-                return QColor(palette.muted if row.status in ("skipped", "cancelled") else palette.error)
-            if row.status in ("skipped", "cancelled"):
-                return QColor(palette.muted)
+            colour_role = status_of(row.status).role
+            if colour_role and (column.title == "status" or not status_of(row.status).is_outcome):
+                return QColor(palette.role(colour_role))
             if index.column() == 0 and row.config == self._best:
                 return QColor(palette.good)
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -346,7 +345,7 @@ class ResultsPanel(QWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         index = self.table.indexAt(place)
         row = self.model.row(index.row()) if index.isValid() else None
-        if row is not None and row.status not in ("skipped", "cancelled"):
+        if row is not None and not status_of(row.status).without_timeline:
             menu.addAction("Show its timeline", lambda: self.trialChosen.emit(row.trial_id))
             menu.addAction("Compare with the shown trial", lambda: self.compareRequested.emit(row.trial_id))
         return menu
