@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 from loaderscope.facts.results import Control
 
-CONTROLS = ("python", "numpy", "torch")
-"""A bare interpreter, and one that imports the module."""
-
 PRELOAD = "preload"
 """A fork server that preloads, without any loader."""
 

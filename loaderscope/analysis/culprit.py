@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
+from loaderscope.facts.phases import phase_of
 from loaderscope.facts.results import Culprit, ImportCost, LineCost, SentPart
 from loaderscope.facts.text import bytes_text, share_text
 
@@ -50,7 +51,7 @@ def find_culprit(charged: dict[str, float], facts: StartFacts) -> Culprit | None
     if not charged:
         return None
     phase = max(charged, key=lambda name: charged[name])
-    detail = _DETAILS[phase].format(worker=facts.worker.replace("-", " "))
+    detail = phase_of(phase).detail.format(worker=facts.worker.replace("-", " "))
     if phase == "index_wait" and facts.worker == MAIN:
         detail = "the sampler draws the indices of the first batch"
     if phase == "start_worker" and len(facts.starts_s) > 1:
@@ -66,26 +67,6 @@ def find_culprit(charged: dict[str, float], facts: StartFacts) -> Culprit | None
     elif phase == "iterator" and facts.first_index_s is not None and facts.first_index_s > 0.5 * charged[phase]:
         detail += f"; it waits {facts.first_index_s:.2f} s for the first indices of the sampler"
     return Culprit(phase, detail, charged[phase])
-
-
-_DETAILS = {
-    "own": "Loaderscope's own probe in {worker}",
-    "iterator": "making the loader's iterator in the main process",
-    "server_start": "the forkserver starts, once",
-    "start_worker": "starting the worker",
-    "pickle": "the process objects are pickled",
-    "create": "the operating system creates {worker}",
-    "boot": "the interpreter of {worker} starts",
-    "main_import": "{worker} imports the script again",
-    "unpickle": "{worker} unpickles the dataset and what goes with it",
-    "loop_entry": "{worker} gets from its start to its loop",
-    "worker_init": "worker_init_fn in {worker}",
-    "index_wait": "{worker} waits for the indices of its first batch",
-    "first_fetch": "{worker} reads the samples of the first batch from the dataset",
-    "first_collate": "{worker} collates the first batch",
-    "first_send": "{worker} sends the first batch",
-    "first_receive": "the first batch gets from {worker} into the hands of the main process",
-}
 
 
 def dominating_part(sent: Sequence[SentPart] | None) -> SentPart | None:

@@ -11,6 +11,7 @@ from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, train_seconds
 from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
 from loaderscope.facts.settings import same_but, setting_text
+from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import duration_text, enumerated
 
 KNEE_PART = 0.95
@@ -51,7 +52,7 @@ def recommend(  # noqa: PLR0917
         gpu_count: for the rule of thumb of four workers a GPU.
         train_epochs: epochs of the user's training.
     """
-    unreliable = {trial.config for trial in trials if trial.status in ("failed", "timeout", "killed")}
+    unreliable = {trial.config for trial in trials if status_of(trial.status).is_failure}
     candidates = [setting for setting in settings if setting.config.backend != "thread"]
     timed = [setting for setting in candidates if setting.train_s is not None and setting.config not in unreliable]
     if not timed:

@@ -9,6 +9,7 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.facts.measures import MEASURES, Repeats
 from loaderscope.facts.results import Estimate, SettingResult, TrialResult
+from loaderscope.facts.statuses import status_of
 
 MIN_REPEATS_INTERVAL = 3
 
@@ -17,7 +18,7 @@ def combine(trials: Sequence[TrialResult], train_epochs: int) -> list[SettingRes
     """One row a setting that was run, in the order of their first trials; numbers come from the trials that went well."""
     by_config: dict[TrialConfig, list[TrialResult]] = {}
     for trial in sorted(trials, key=lambda trial: trial.id):
-        if trial.status != "skipped":
+        if status_of(trial.status).was_tried:
             by_config.setdefault(trial.config, []).append(trial)
     epoch_samples = common_epoch_samples(trials)
     return [_combine_one(config, members, train_epochs, epoch_samples) for config, members in by_config.items()]

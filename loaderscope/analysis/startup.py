@@ -19,6 +19,7 @@ from loaderscope.analysis.culprit import StartFacts, find_culprit
 from loaderscope.analysis.epochs import MAIN, EpochRun
 from loaderscope.analysis.main_import import read_imports, read_lines, read_start_imports
 from loaderscope.analysis.spans import SpanLookup, Spans, complement, worker_lanes
+from loaderscope.facts.phases import PRECEDENCE
 from loaderscope.facts.results import Culprit, Phase, SentPart, StartImport, Startup
 from loaderscope.trace.model import Trace
 
@@ -45,12 +46,6 @@ MAIN_PHASES = {
     State.START_WORKER: "start_worker",
     State.PICKLE: "pickle",
 }
-
-_SPECIFIC = (
-    "own", "pickle", "server_start", "start_worker", "worker_init", "unpickle", "main_import", "boot", "create", "loop_entry",
-    "first_fetch", "first_collate", "first_send", "first_receive", "iterator", "index_wait",
-)  # fmt: skip
-"""Where phases overlap, time is charged to the one named first here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,7 +283,7 @@ def _charge(path: list[_Interval], low_ns: int, high_ns: int, iterator_end_ns: i
         start = max(item.start_ns, low_ns if item.process == MAIN else iterator_end_ns)
         end = min(item.end_ns, high_ns)
         if end > start:
-            clipped.append((start, end, _SPECIFIC.index(item.phase), item.phase))
+            clipped.append((start, end, PRECEDENCE.index(item.phase), item.phase))
     edges = sorted({edge for start, end, _, _ in clipped for edge in (start, end)})
     charged: dict[str, int] = {}
     for low, high in itertools.pairwise(edges):

@@ -25,6 +25,7 @@ from loaderscope.analysis.startup_costs import (
     starts,
 )
 from loaderscope.analysis.startup_remedies import Remedy, Setting, agree, find_remedies, in_words, setting_of
+from loaderscope.facts.phases import phase_of
 from loaderscope.facts.results import Control, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
@@ -208,7 +209,7 @@ def _heaviest(trial: TrialResult) -> tuple[str, float]:
     if line is not None:
         found.append((f"running line {line.line} of the script again, {line.text}", line.seconds - line.import_s))
     if root is None and line is None:
-        found.append(("importing the script again", phase_seconds(trial, 0, FIRST_WORKER, "main_import") or 0.0))
+        found.append((phase_of("main_import").tip, phase_seconds(trial, 0, FIRST_WORKER, "main_import") or 0.0))
     return max(found, key=lambda cause: cause[1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loaderscope.facts.results import Finding, Recommendation, TrialResult
+from loaderscope.facts.statuses import status_of
 
 
 def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:
@@ -13,13 +14,13 @@ def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | No
     if recommendation is not None:
         why = recommendation.why[:1].upper() + recommendation.why[1:]
         return why if grave is None else f"{why} {_first_sentence(grave.message)}"
-    run = [trial for trial in trials if trial.status != "skipped"]
+    run = [trial for trial in trials if status_of(trial.status).was_tried]
     if not run:
         reason = next((trial.error.message for trial in trials if trial.error is not None), "")
         return f"No trial was run. {reason}".strip()
     good = [trial for trial in run if trial.status == "ok"]
     if not good:
-        failed = [trial for trial in run if trial.status != "cancelled"]
+        failed = [trial for trial in run if status_of(trial.status).is_failure]
         what = ("The only trial failed" if len(run) == 1 else f"All {len(run)} trials failed") if failed else "No trial came to its end"
         reasons = list(dict.fromkeys(trial.error.message.rstrip(".") for trial in failed or run if trial.error))
         if not reasons:

@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from loaderscope.sweep.pool import Pool
 
 
-_NOT_FAILED = ("ok", "skipped", "cancelled")  # cancelled: by the budget of the sweep, as asked for
-
-
 def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, Any] | None]:
     """Runs a sweep into a session file. Gives the exit status and the JSON document, which is None if no trial was reached."""
+    from loaderscope.facts.statuses import status_of
     from loaderscope.session.console import Console
     from loaderscope.session.document import build_document
     from loaderscope.session.file import SessionError, SessionWriter
@@ -51,7 +49,7 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     document = build_document(recording.run, recording.results)
     if recording.cancelled:
         return INTERRUPTED, document
-    failed = recording.write_error is not None or any(result.status not in _NOT_FAILED for result in recording.results)
+    failed = recording.write_error is not None or any(status_of(result.status).is_failure for result in recording.results)
     return SOME_FAILED if failed else OK, document
 
 

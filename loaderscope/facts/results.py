@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share
+from loaderscope.facts.statuses import FINAL_KEYS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,7 +346,7 @@ class TrialResult:
 
     id: Count
     repeat: Count | None
-    status: Annotated[str, OneOf(("ok", "failed", "timeout", "killed", "skipped", "cancelled"))]
+    status: Annotated[str, OneOf(FINAL_KEYS)]
     config: TrialConfig
     error: ErrorInfo | None = None
     seconds: Seconds | None = None

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
+from loaderscope.facts.statuses import status_of
 from loaderscope.gui.panels.choice import Choice
 from loaderscope.gui.run_state import RunState
 from loaderscope.gui.timeline.pair import TimelinePair
@@ -19,14 +20,13 @@ from loaderscope.gui.words import pair_title
 
 _TIP = "Show a second trial below, both aligned at their first batch (Ctrl+K)"
 _NOT_YET = "Two trials can be compared when both are finished"
-_WITHOUT_TIMELINE = ("skipped", "cancelled")
 
 
 def partners_of(results: Sequence[TrialResult], shown: int | None, best: TrialConfig | None) -> list[TrialResult]:
     """The trials that another can be compared with, the most telling first: 0 workers, else the recommended setting."""
-    if not any(result.id == shown and result.status not in _WITHOUT_TIMELINE for result in results):
+    if not any(result.id == shown and status_of(result.status).is_outcome for result in results):
         return []
-    fitting = [result for result in results if result.id != shown and result.status not in _WITHOUT_TIMELINE]
+    fitting = [result for result in results if result.id != shown and status_of(result.status).is_outcome]
     good = [result for result in fitting if result.status == "ok"]
     without_workers = [result for result in good if result.config.num_workers == 0]
     first = next(iter(without_workers or [result for result in good if result.config == best]), None)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
+from loaderscope.facts.statuses import RUNNING
 from loaderscope.gui.kept_traces import KeptTraces
 from loaderscope.trace.model import Trace
 
@@ -55,7 +56,7 @@ class SettingRow:
         good = [trial.id for trial in self.trials if trial.status == "ok"]
         if good:
             return good[-1]
-        return self.planned_id if self.status == "running" or not self.trials else self.trials[-1].id
+        return self.planned_id if self.status == RUNNING.key or not self.trials else self.trials[-1].id
 
     @property
     def reason(self) -> str:
@@ -199,8 +200,8 @@ def rows_of(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> list[Set
             row.status = result.status
     if snapshot.current is not None:
         planned = snapshot.current
-        row = rows.setdefault(planned.config, SettingRow(planned.config, [], by_config.get(planned.config), "running", planned.id))
-        row.status = "running"
+        row = rows.setdefault(planned.config, SettingRow(planned.config, [], by_config.get(planned.config), RUNNING.key, planned.id))
+        row.status = RUNNING.key
     return list(rows.values())
 
 

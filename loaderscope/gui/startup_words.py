@@ -8,15 +8,12 @@ from loaderscope.analysis.culprit import dominating_part
 from loaderscope.analysis.findings.startup_causes import LINE_REMEDY, MIN_LINE_S, remedy
 from loaderscope.analysis.main_import import heaviest_line
 from loaderscope.analysis.startup_experiment import BreakEven, Remedy, StartCost, StartupExperiment
+from loaderscope.facts.remedies import control_title, remedy_kind, start_title
 from loaderscope.facts.results import Control, SentPart, TrialResult
 from loaderscope.facts.text import bytes_text, duration_text, enumerated, grouped_text, share_text
 
 PIPE_BYTES = 65_536
 """What is not larger than a pipe needs no remedy."""
-
-"""Words of an error of a part that no pickle can be made of; others say that it was not weighed to its end."""
-
-_CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
 
 
 def batches_text(count: int) -> str:
@@ -26,20 +23,19 @@ def batches_text(count: int) -> str:
 
 def start_name(cost: StartCost | BreakEven) -> str:
     """How workers are made: spawn, or forkserver, preloaded."""
-    return (cost.start_method or "no workers") + (", preloaded" if cost.preload else "")
+    return start_title(cost.start_method, bool(cost.preload))
 
 
 def control_name(control: Control) -> str:
     """What a control did."""
-    return f"preload {', '.join(control.modules)}" if control.modules else _CONTROLS.get(control.name, control.name)
+    return control_title(control.name, control.modules)
 
 
 def remedy_title(remedy: Remedy) -> str:
     """A remedy and where it was tried, in a few words: persistent, 2 × spawn, 3 epochs."""
     against = remedy.against
-    names = {"persistent_workers": "persistent", "forkserver_preload": "preloading", "start_method": "fork instead"}
     counted = ", with server" if remedy.with_server else f", {remedy.over_epochs} epochs" if remedy.over_epochs > 1 else ""
-    return f"{names.get(remedy.name, remedy.name)}, {against.num_workers} × {against.start_method}{counted}"
+    return f"{remedy_kind(remedy.name).word}, {against.num_workers} × {against.start_method}{counted}"
 
 
 def remedy_verdict(remedy: Remedy) -> str:

@@ -27,6 +27,7 @@ from loaderscope.analysis.verdict import Verdict
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.settings import setting_text
+from loaderscope.facts.statuses import CANCELLED, OK, STATUSES, status_of
 from loaderscope.facts.text import MISSING, count_text, rough_duration_text
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.charts.memory import MemoryData, memory_data, paint_memory
@@ -49,7 +50,7 @@ from loaderscope.gui.panels.startup import StartupPanel
 from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.pair import TimelinePair
-from loaderscope.gui.words import STATUS_TEXTS, trial_note
+from loaderscope.gui.words import trial_note
 from loaderscope.trace.model import Trace
 
 MEMORY_EVERY_S = 0.5
@@ -341,7 +342,7 @@ class Views:
         traceback = result.error.traceback if result is not None and result.error is not None else None
         self.trial_note.setToolTip("\n\n".join(part for part in (note, traceback) if part))
         if trace is None and result is not None:
-            self._show_notice(f"Trial {trial_id} {_WITHOUT_TIMELINE.get(result.status, 'has no timeline')}", note)
+            self._show_notice(f"Trial {trial_id} {status_of(result.status).without_timeline or 'has no timeline'}", note)
         else:
             self._place.setCurrentWidget(self.pair)
         machine_bytes = snapshot.run.environment.get("memory_bytes") if snapshot.run is not None else None
@@ -364,19 +365,16 @@ class Views:
 
 
 def _trial_text(trial_id: int, config: str, status: str) -> str:
-    ended = "" if status == "ok" else f"  ({STATUS_TEXTS.get(status, status)})"
+    ended = "" if status == OK.key else f"  ({status_of(status).word})"
     return f"trial {trial_id} · {config}{ended}"
-
-
-_WITHOUT_TIMELINE = {"skipped": "was skipped", "cancelled": "was stopped before it began"}
 
 
 def _outcome(snapshot: Snapshot) -> str:
     """How a run ended, in a few words."""
     if snapshot.run is None or not snapshot.results:
         return ""
-    count = {status: sum(result.status == status for result in snapshot.results) for status in STATUS_TEXTS}
-    parts = [f"{number} {STATUS_TEXTS[status]}" for status, number in count.items() if number and status != "cancelled"]
-    if snapshot.cancelled or count["cancelled"]:
-        return "stopped: " + (", ".join(parts) or "no trial is done")
+    count = {status: sum(result.status == status.key for result in snapshot.results) for status in STATUSES}
+    parts = [f"{number} {status.word}" for status, number in count.items() if number and status is not CANCELLED]
+    if snapshot.cancelled or count[CANCELLED]:
+        return f"{CANCELLED.word}: " + (", ".join(parts) or f"no trial is {OK.word}")
     return ", ".join(parts) or MISSING

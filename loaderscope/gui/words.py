@@ -7,16 +7,6 @@ from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, share_text
 
-STATUS_TEXTS = {
-    "ok": "done",
-    "failed": "failed",
-    "timeout": "hung",
-    "killed": "killed",
-    "skipped": "skipped",
-    "cancelled": "stopped",
-    "running": "running",
-}
-
 
 def pair_title(result: TrialResult) -> str:
     """A trial among others: its number, its setting and the share that its main process waits."""

@@ -12,6 +12,7 @@ from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.settings import setting_text
+from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.sweep.masking import mask_text
 from loaderscope.trace.model import Trace
@@ -63,9 +64,9 @@ class Console:
         elif result.status == "ok":
             speed = result.samples_per_second
             reason = result.samples_per_second_reason or "no throughput: too few batches."
-            outcome = f"{THROUGHPUT.told(speed.value):>20}" if speed else f"ok, {reason}"
+            outcome = f"{THROUGHPUT.told(speed.value):>20}" if speed else f"{OK.word}, {reason}"
         else:
-            outcome = result.status + (f": {result.error.message}" if result.error else "")
+            outcome = status_of(result.status).word + (f": {result.error.message}" if result.error else "")
         self.say(f"  {setting_text(result.config):<40} {outcome}")
 
     def log_line(self, line: LogLine) -> None:

@@ -18,6 +18,7 @@ from loaderscope.agent.ranges import Count, FilePath, TimeNs
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Control, SentPart, TrialResult
 from loaderscope.facts.run import Environment, LogLine, Mark, PlannedTrial, Run, Sample
+from loaderscope.facts.statuses import CANCELLED
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
@@ -253,7 +254,7 @@ class SessionFile:
                 results.append(result)
             elif started and number in planned:
                 trial = planned[number]
-                results.append(TrialResult(trial.id, trial.repeat, "cancelled", trial.config, notes=[UNFINISHED_NOTE]))
+                results.append(TrialResult(trial.id, trial.repeat, CANCELLED.key, trial.config, notes=[UNFINISHED_NOTE]))
         return results
 
     def _rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

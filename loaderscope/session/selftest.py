@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from loaderscope.facts.measures import FIRST_BATCH
+from loaderscope.facts.phases import PHASES, SHUTDOWN, phase_of
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.session.startup_table import format_experiment
@@ -21,20 +22,8 @@ BUDGET_S = 240.0  # for the trials; before them the interpreter is looked at, an
 MANY_CPUS = 4
 """From so many processors on 4 workers are tried, too."""
 
-_TITLES = {
-    "server_start": "fork server",
-    "start_worker": "start()",
-    "create": "create process",
-    "boot": "boot Python",
-    "main_import": "import script",
-    "unpickle": "unpickle",
-    "loop_entry": "enter loop",
-    "first_fetch": "first fetch",
-    "first_send": "first send",
-    "first_receive": "receive",
-    "shutdown": "shut down",
-}
-"""What is told of a start, with its short name."""
+TOLD = tuple(phase for phase in PHASES if phase.in_self_test)
+"""What is told of a start."""
 
 _FIRST_WORKER = "worker-0"
 
@@ -124,8 +113,8 @@ def _starts(trials: list[Row]) -> list[Row]:
 def _start(key: tuple[Any, ...], trials: list[Row]) -> Row:
     method, preload, workers = key
     startups = [trial["startup"] for trial in trials]
-    phases = {name: _median(seconds for startup in startups for seconds in _seconds(startup["phases"], name)) for name in _TITLES}
-    phases["shutdown"] = _median(epoch["end_s"] for trial in trials for epoch in trial["epochs"])
+    phases = {phase.key: _median(seconds for startup in startups for seconds in _seconds(startup["phases"], phase.key)) for phase in TOLD}
+    phases[SHUTDOWN.key] = _median(epoch["end_s"] for trial in trials for epoch in trial["epochs"])
     return {
         "start_method": method,
         "preload": list(preload),
@@ -159,10 +148,10 @@ def _phases(starts: list[Row], width: int) -> str:
         return ""
     rows = [["milliseconds", *(_method(start) for start in columns)]]
     rows.append(["  workers", *(str(start["num_workers"]) for start in columns)])
-    for phase, title in _TITLES.items():
-        rows.append([title, *(_milliseconds(start["phases"][phase]) for start in columns)])
+    for phase in TOLD:
+        rows.append([phase.title, *(_milliseconds(start["phases"][phase.key]) for start in columns)])
     rows.append([FIRST_BATCH.title, *(_milliseconds(start["first_batch_s"]) for start in columns)])
-    rows.append(["own probe", *(_milliseconds(start["own_s"]) for start in columns)])
+    rows.append([phase_of("own").title, *(_milliseconds(start["own_s"]) for start in columns)])
     rows.append(["explained", *(share_text(start["explained_share"]) for start in columns)])
     note = "(medians over the epochs, of the first worker; fserver+: a fork server that has preloaded what is heavy)"
     return "\n".join([*align(rows, left={0}), wrap(note, width)])

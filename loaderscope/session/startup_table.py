@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from loaderscope.facts.measures import FIRST_BATCH
+from loaderscope.facts.remedies import control_title, remedy_kind, start_title
 from loaderscope.facts.text import duration_text, share_text
 from loaderscope.session.text import align, wrap
 
 Row = dict[str, Any]
-
-_REMEDIES = {"persistent_workers": "persistent", "forkserver_preload": "preloading", "start_method": "fork instead"}
-_CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
 
 
 def format_experiment(experiment: Row, width: int) -> str:
@@ -47,7 +45,7 @@ def _start(row: Row) -> tuple[Any, ...]:
 
 
 def _method(row: Row) -> str:
-    return "no workers" if row["start_method"] is None else row["start_method"] + (", preloaded" if row["preload"] else "")
+    return start_title(row["start_method"], bool(row["preload"]))
 
 
 def _preloaded(experiment: Row, width: int) -> str:
@@ -68,7 +66,7 @@ def _per_worker(experiment: Row, width: int) -> str:
 def _controls(experiment: Row, width: int) -> str:
     rows, errors, dropped = [["control", "first", "from disk", "again"]], [], False
     for row in experiment["controls"]:
-        name = f"preload {', '.join(row['modules'])}" if row["modules"] else _CONTROLS.get(row["name"], row["name"])
+        name = control_title(row["name"], row["modules"])
         if row["error"] is not None:
             errors.append(wrap(f"{name}: {row['error']}", width, "  "))
             continue
@@ -88,16 +86,11 @@ def _remedies(experiment: Row, width: int) -> str:
         counted = ", with server" if row["with_server"] else f", {row['over_epochs']} epochs" if row["over_epochs"] > 1 else ""
         workers = f"{against['num_workers']} x {against['start_method']}{counted}"
         figures = [duration_text(row["predicted_s"]), duration_text(row["measured_s"])]
-        rows.append([_REMEDIES.get(row["name"], row["name"]), workers, *figures, _verdict(row)])
+        rows.append([remedy_kind(row["name"]).word, workers, *figures, _verdict(row)])
     if len(rows) == 1:
         return ""
-    meanings = {
-        "persistent_workers": "persistent: over all epochs, their ends counted",
-        "forkserver_preload": "preloading: a start; with server: the first, less what the server's own start takes longer",
-        "start_method": "fork instead: a start",
-    }
-    found = dict.fromkeys(row["name"] for row in experiment["remedies"])
-    note = "; ".join(meanings[name] for name in found if name in meanings)
+    found = dict.fromkeys(remedy_kind(row["name"]) for row in experiment["remedies"])
+    note = "; ".join(f"{kind.word}: {kind.saving}" for kind in found)
     return "\n".join([*align(rows, left={0, 1, 4}), wrap(f"(seconds saved; {note})", width)])
 
 

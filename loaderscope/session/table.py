@@ -12,6 +12,7 @@ from loaderscope.analysis.said import line_of, processes_text, trials_text, what
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import ScriptWarning, SettingResult
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying
+from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import THIN_SPACE
 from loaderscope.session.operators_table import format_window
 from loaderscope.session.startup_table import format_experiment
@@ -118,7 +119,7 @@ def _troubles(document: dict[str, Any], width: int) -> str:
         if trial["status"] != "ok":
             name = setting_text(TrialConfig.from_json(trial["config"]))
             reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
-            lines[wrap(f"{trial['status']}: {name}" + (f": {reason}" if reason else ""), width, "  ")] = None
+            lines[wrap(f"{status_of(trial['status']).word}: {name}" + (f": {reason}" if reason else ""), width, "  ")] = None
     return "\n".join(lines)
 
 
@@ -148,8 +149,8 @@ def _in_two_lines(text: str, width: int) -> str:
 def _recommendation(document: dict[str, Any], width: int) -> str:
     recommendation = document["recommendation"]
     if recommendation is None:
-        statuses = {trial["status"] for trial in document["trials"]}
-        if "ok" not in statuses and statuses - {"skipped", "cancelled"}:
+        statuses = [status_of(trial["status"]) for trial in document["trials"]]
+        if OK not in statuses and any(status.is_failure for status in statuses):
             return ""  # why nothing worked stands above
         return wrap(document["summary"], width)
     why = recommendation["why"]
@@ -174,9 +175,9 @@ def _findings(document: dict[str, Any], width: int) -> str:
 
 def _statuses(statuses: list[str]) -> str:
     counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
-    if list(counts) == ["ok"]:
+    if list(counts) == [OK.key]:
         return str(len(statuses)) if len(statuses) > 1 else ""
-    return ", ".join(status if count == 1 else f"{count} {status}" for status, count in counts.items())
+    return ", ".join(status_of(key).word if count == 1 else f"{count} {status_of(key).word}" for key, count in counts.items())
 
 
 def _printable(text: str) -> str:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from loaderscope.agent.messages import MARK_VARIABLE
-from loaderscope.analysis.controls import CONTROLS, PRELOAD
+from loaderscope.analysis.controls import PRELOAD
+from loaderscope.facts.remedies import CONTROLS
 from loaderscope.facts.results import Control
 from loaderscope.sweep.agent_environment import interpreter_environment
 from loaderscope.sweep.agent_process import TICK_S, Tick, exit_in_words

@@ -11,6 +11,7 @@ from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.system import Machine, usable_cpus
 
@@ -312,7 +313,7 @@ def seconds_left(
 
     A setting that ran before takes as long again; another one as long as those with as many workers, else the mean.
     """
-    taken = [(result.config, result.seconds) for result in finished if result.seconds is not None and result.status != "skipped"]
+    taken = [(result.config, result.seconds) for result in finished if result.seconds is not None and status_of(result.status).was_tried]
     if not taken:
         return None
     done = {result.id for result in finished}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from loaderscope.agent import errors
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, TrialResult
+from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import enumerated
 
 ADVICE = {
@@ -64,7 +65,7 @@ def find(context: Context) -> list[Finding]:
     """Failures by kind, in the order of the first trial of each."""
     by_cause: dict[tuple[str, str], list[TrialResult]] = {}
     for trial in context.trials:
-        if trial.status in ("failed", "timeout", "killed") and trial.error is not None:
+        if status_of(trial.status).is_failure and trial.error is not None:
             kind = trial.error.kind
             by_cause.setdefault((kind, trial.error.message if kind not in MESSAGES else trial.error.route or ""), []).append(trial)
     return [_about(context, kind, trials) for (kind, _), trials in by_cause.items()]
@@ -76,7 +77,7 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
     text = text if text.endswith((".", "!", "?")) else f"{text}."
     names = list(dict.fromkeys(context.name_of(trial.config) for trial in trials))
     shown = enumerated(names)
-    everywhere = len(trials) == sum(trial.status not in ("skipped", "cancelled") for trial in context.trials)
+    everywhere = len(trials) == sum(status_of(trial.status).is_outcome for trial in context.trials)
     where = "in every trial" if everywhere else f"with {shown}"
     title, advice = MESSAGES.get(kind), ADVICE.get(kind, OTHER_ADVICE)
     title, advice = THROUGH_QUEUES.get((error and error.route) or "", (title, advice))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
+from loaderscope.facts.phases import GROUPS, SHUTDOWN, StartupPhase, group_title, phase_of
 from loaderscope.facts.results import Phase, Startup, TrialResult
 from loaderscope.facts.settings import BY_FIELD, setting_text, varying
 from loaderscope.facts.text import duration_text
@@ -32,28 +33,6 @@ TIME_TIP = (
     "Time since the loop asked the loader for its iterator, iter(loader).\n"
     "The upright line is the moment when the training loop has its first batch."
 )
-
-PHASES: dict[str, tuple[str, str]] = {
-    "server_start": ("startup_dark", "start of the fork server"),
-    "iterator": ("startup_dark", "making the iterator"),
-    "start_worker": ("startup_dark", "starting the worker"),
-    "pickle": ("startup_light", "pickling the dataset"),
-    "create": ("startup_dark", "creating the process"),
-    "boot": ("startup_dark", "Python's own start"),
-    "main_import": ("startup", "importing the script again"),
-    "unpickle": ("startup_light", "unpickling the dataset"),
-    "loop_entry": ("startup_light", "entering the worker's loop"),
-    "worker_init": ("pin", "worker_init_fn"),
-    "index_wait": ("waiting_hatch", "waiting for indices"),
-    "first_fetch": ("fetch", "first fetch"),
-    "first_collate": ("collate", "first collate"),
-    "first_send": ("send", "first send"),
-    "first_receive": ("transfer", "receiving the first batch"),
-    "own": ("own", "Loaderscope's own probe"),
-    "shutdown": ("step", "shutdown at the end of the epoch"),
-}
-"""Colour role and plain name of each phase."""
-
 
 ROW_PX, ROWS_MARGIN_PX = 18, 84
 LOW_ROW_PX, LOW_MARGIN_PX = 16, 52  # with the legend beside the bars
@@ -107,11 +86,11 @@ def startup_data(results: Sequence[TrialResult]) -> StartupData:
 
 def _until_first_batch(startup: Startup) -> list[Phase]:
     """The phases of the first epoch, without its end."""
-    return [phase for phase in startup.phases if phase.epoch == 0 and phase.phase != "shutdown"]
+    return [phase for phase in startup.phases if phase.epoch == 0 and phase.phase != SHUTDOWN.key]
 
 
 def _shutdown_seconds(startup: Startup) -> float | None:
-    ends = [phase.seconds for phase in startup.phases if phase.epoch == 0 and phase.phase == "shutdown"]
+    ends = [phase.seconds for phase in startup.phases if phase.epoch == 0 and phase.phase == SHUTDOWN.key]
     return sum(ends) if ends else None
 
 
@@ -206,11 +185,11 @@ def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, floa
     top, height = span
     hits = []
     for phase in sorted(bar.phases, key=lambda phase: (phase.start_s, -phase.seconds)):
-        role, name = PHASES.get(phase.phase, ("own", phase.phase))
+        kind = phase_of(phase.phase)
         left, right = frame.x(phase.start_s), frame.x(phase.start_s + phase.seconds)
         rect = QRectF(left, top, max(1.0, right - left), height)
-        painter.fillRect(rect, QColor(palette.role(role)))
-        hits.append(Hit(rect, f"{bar.label}\n{name}: {duration_text(phase.seconds)}", bar.trial))
+        painter.fillRect(rect, QColor(palette.role(kind.group.role)))
+        hits.append(Hit(rect, _phase_tip(bar, kind, phase.seconds), bar.trial))
     for low_s, high_s in bar.unexplained:
         rect = QRectF(frame.x(low_s), top, frame.x(high_s) - frame.x(low_s), height)
         draw_hatched(painter, rect, palette.muted)
@@ -220,8 +199,8 @@ def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, floa
         left = frame.x(_end(bar)) + SHUTDOWN_GAP_PX
         rect = QRectF(left, top + height / 4, max(1.0, frame.x(bar.shutdown_s) - frame.x(0.0)), height / 2)
         right = rect.right()
-        painter.fillRect(rect, QColor(palette.role(PHASES["shutdown"][0])))
-        hits.append(Hit(rect, f"{bar.label}\n{PHASES['shutdown'][1]}: {duration_text(bar.shutdown_s)}", bar.trial))
+        painter.fillRect(rect, QColor(palette.role(SHUTDOWN.group.role)))
+        hits.append(Hit(rect, _phase_tip(bar, SHUTDOWN, bar.shutdown_s), bar.trial))
     if bar.first_batch_s is not None:
         x = frame.x(bar.first_batch_s)
         painter.setPen(QPen(QColor(palette.text), 1.5))
@@ -235,30 +214,22 @@ def _draw_bar(painter: QPainter, frame: Frame, bar: Bar, span: tuple[float, floa
 
 def _legend(data: StartupData, palette: Palette) -> list[Entry]:
     """Colours that occur, named for what they mean together."""
-    names = {
-        "startup_dark": "process start",
-        "startup": "importing the script",
-        "startup_light": "(un)pickling",
-        "pin": "worker_init_fn",
-        "waiting_hatch": "waiting",
-        "fetch": "first fetch",
-        "collate": "collate",
-        "send": "send",
-        "transfer": "receive",
-        "own": "Loaderscope itself",
-    }
     total = sum(phase.seconds for bar in data.bars for phase in bar.phases) or 1.0
-    seconds: dict[str, float] = {}
+    seconds = dict.fromkeys(GROUPS, 0.0)
     for bar in data.bars:
         for phase in bar.phases:
-            role = PHASES.get(phase.phase, ("own", ""))[0]
-            seconds[role] = seconds.get(role, 0.0) + phase.seconds
-    entries = [Entry(palette.role(role), name) for role, name in names.items() if seconds.get(role, 0.0) > total * 0.002]
+            seconds[phase_of(phase.phase).group] += phase.seconds
+    shown = [group for group in GROUPS if seconds[group] > total * 0.002]
     if any(bar.shutdown_s for bar in data.bars):
-        entries.append(Entry(palette.role(PHASES["shutdown"][0]), "shutdown at the end"))
+        shown.append(SHUTDOWN.group)
+    entries = [Entry(palette.role(group.role), group_title(group)) for group in shown]
     if sum(high - low for bar in data.bars for low, high in bar.unexplained) > total * 0.002:
         entries.append(Entry(palette.muted, "unexplained", is_hatched=True))
     return entries
+
+
+def _phase_tip(bar: Bar, kind: StartupPhase, seconds: float) -> str:
+    return "\n".join(part for part in (bar.label, f"{kind.title}: {duration_text(seconds)}", kind.tip) if part)
 
 
 def _bar_tip(bar: Bar) -> str:

@@ -14,10 +14,10 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import MEASURES, Measure, Shown
 from loaderscope.facts.results import Recommendation
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
+from loaderscope.facts.statuses import status_of
 from loaderscope.gui.panels.fair_columns import FairColumns
 from loaderscope.gui.run_state import SettingRow
 from loaderscope.gui.theme import current_palette
-from loaderscope.gui.words import STATUS_TEXTS
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -86,7 +86,7 @@ _STATUS = Column(
     "status",
     "Whether the setting's trials ended well",
     lambda row: row.status,
-    lambda row: STATUS_TEXTS.get(row.status, row.status),
+    lambda row: status_of(row.status).word,
     numeric=False,
 )
 
@@ -197,10 +197,9 @@ class ResultsModel(QAbstractTableModel):
             return self._alignment(column)
         if role == Qt.ItemDataRole.ForegroundRole:
             palette = current_palette()
-            if column is _STATUS and row.status not in ("ok", "running"):
-                return QColor(palette.muted if row.status in ("skipped", "cancelled") else palette.error)
-            if row.status in ("skipped", "cancelled"):
-                return QColor(palette.muted)
+            colour_role = status_of(row.status).role
+            if colour_role and (column is _STATUS or not status_of(row.status).is_outcome):
+                return QColor(palette.role(colour_role))
             if index.column() == 0 and row.config == self._best:
                 return QColor(palette.good)
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -290,7 +289,7 @@ class ResultsPanel(QWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         index = self.table.indexAt(place)
         row = self.model.row(index.row()) if index.isValid() else None
-        if row is not None and row.status not in ("skipped", "cancelled"):
+        if row is not None and not status_of(row.status).without_timeline:
             menu.addAction("Show its timeline", lambda: self.trialChosen.emit(row.trial_id))
             menu.addAction("Compare with the shown trial", lambda: self.compareRequested.emit(row.trial_id))
         return menu

@@ -13,6 +13,7 @@ from loaderscope.analysis.verdict import Verdict, current_setting, judge
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text
+from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text, count_text
 from loaderscope.gui.charts.figure import chart_figure
 from loaderscope.gui.charts.memory import memory_data, paint_memory, told_memory
@@ -62,7 +63,7 @@ def gather(session: SessionFile) -> Report:
 
 def shown_trial(results: Sequence[TrialResult], best: TrialConfig | None) -> TrialResult | None:
     """A good trial of the recommended setting, else the last that ran."""
-    run = [result for result in results if result.status != "skipped"]
+    run = [result for result in results if status_of(result.status).was_tried]
     good = [result for result in run if result.status == "ok"]
     of_best = [result for result in good if result.config == best]
     return next(iter(of_best or good[-1:] or run[-1:]), None)

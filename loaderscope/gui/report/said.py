@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from loaderscope.analysis.said import Said, others_text, processes_text, trials_text, what_was_said
 from loaderscope.facts.results import TrialResult
+from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import count_text
 from loaderscope.gui.palette import LIGHT
 from loaderscope.gui.report.blocks import Words
@@ -17,7 +18,7 @@ MOST_TEXTS = 60
 def said_blocks(results: Sequence[TrialResult]) -> tuple[Words, ...]:
     """A paragraph a text, whole."""
     said = what_was_said((result.id, result.warnings) for result in results)
-    run = [result for result in results if result.status != "skipped"]
+    run = [result for result in results if status_of(result.status).was_tried]
     blocks = [_words(row, len(run)) for row in said[:MOST_TEXTS]]
     if len(said) > MOST_TEXTS:
         blocks.append(Words(f"And {count_text(len(said) - MOST_TEXTS, 'other text')}, which the session holds."))
