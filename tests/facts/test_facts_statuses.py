@@ -68,7 +68,7 @@ def test_the_exit_status_tells_failures_alone(status, tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr("loaderscope.sweep.pool.Pool", Pool)
-    monkeypatch.setattr("loaderscope.session.recording.Recording", lambda *_: Recording())
+    monkeypatch.setattr("loaderscope.session.recording.Recording", lambda *_, **__: Recording())
     monkeypatch.setattr("loaderscope.session.document.build_document", lambda run, results: {})
     code, _ = sweeping.sweep(None, tmp_path / "out.loaderscope", False)
     assert (code != 0) == status.is_failure
