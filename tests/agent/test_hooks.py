@@ -240,7 +240,7 @@ def test_a_process_that_the_dataset_forks_writes_nothing_into_the_worker_s_log(r
         assert [record.sequence for record in log.records] == list(range(1, len(log.records) + 1))
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_a_full_disk_leaves_the_batches_alone(run, method):
     seen = run("full-disk", method)
     assert seen.told["batches"] == BATCHES

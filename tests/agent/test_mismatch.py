@@ -216,9 +216,11 @@ def failure_of(agent, target, config):
 
 NONE, THREADS = TrialConfig(0), TrialConfig(2, None, 2, backend="thread")
 WORKERS = [TrialConfig(2, None, 2, start_method=method) for method in METHODS]
+FIRST_WORKERS = [WORKERS[0], *(pytest.param(config, marks=pytest.mark.slow) for config in WORKERS[1:])]
+"""How workers start does not change what they collate."""
 
 
-@pytest.mark.parametrize("config", [NONE, THREADS, *WORKERS])
+@pytest.mark.parametrize("config", [NONE, THREADS, *FIRST_WORKERS])
 def test_the_error_leads_with_the_samples_and_keeps_what_torch_raised(agent, config):
     failure = failure_of(agent, "clips", config)
     assert failure.kind == "RuntimeError"
@@ -229,7 +231,7 @@ def test_the_error_leads_with_the_samples_and_keeps_what_torch_raised(agent, con
     assert torchs in failure.traceback
 
 
-@pytest.mark.parametrize("config", WORKERS)
+@pytest.mark.parametrize("config", FIRST_WORKERS)
 def test_of_batches_that_fail_alike_in_several_workers_the_one_that_was_raised_is_told(agent, config):
     failure = failure_of(agent, "all_but", config)
     assert failure.message.startswith("in batch 1 sample 8 is of shape [5], ")

@@ -107,7 +107,7 @@ def test_a_file_beside_the_script_shadows_a_standard_module_that_only_the_agent_
     assert "mine True" in agent.close()
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("start_method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_classes_of_the_script_travel_to_workers_and_back(agent, write, start_method):
     """A namedtuple batch made by a collate_fn of the script, a dataset of another module beside it, an umlaut in the path."""
     if start_method not in multiprocessing.get_all_start_methods():

@@ -1,10 +1,14 @@
 """What cannot be pickled is named by its path, with a remedy; each case is really refused by the pickler of multiprocessing."""
 
+import collections
+import dataclasses
 import functools
 import multiprocessing
 import socket
 import sqlite3
+import sys
 import threading
+import weakref
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
@@ -147,6 +151,42 @@ def test_what_is_nested_too_deeply_is_told_as_such():
 def test_a_lock_between_processes_cannot_go_through_a_queue():
     batch = {"shared": multiprocessing.get_context("spawn").Lock(), "rows": torch.zeros(2)}
     assert why(batch, "the batch", route=TO_MAIN).startswith('batch["shared"] is a lock, which cannot be sent from a worker')
+
+
+Pair = collections.namedtuple("Pair", "rows text")
+
+
+@dataclasses.dataclass
+class Record:
+    rows: object
+    lock: object
+
+
+class Refuses:
+    def __init__(self, error):
+        self.error = error
+
+    def __getstate__(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("batch", "path", "what", "remedy"),
+    [
+        ({"x": 1, "meta": [{"fn": lambda item: item}]}, 'batch["meta"][0]["fn"]', "a lambda (test_unpicklable.py, line", "top level"),
+        ([torch.ones(2, requires_grad=True) * 2], "batch[0]", "a tensor with a history of gradients", "detach()"),
+        (Record([1], threading.Lock()), "batch.lock", "a lock", "leave it out"),
+        (Pair([1], (letter for letter in "ab")), "batch[1]", "a generator", "return a list"),
+        ({"part": Refuses(ValueError("not me"))}, 'batch["part"]', "a test_unpicklable.Refuses", "return numbers"),
+        ({"part": Refuses(IndexError("out of it"))}, 'batch["part"]', "a test_unpicklable.Refuses", "return numbers"),
+        ({"part": weakref.ref(Compose)}, 'batch["part"]', "a weak reference", "return numbers"),
+        ({"part": sys.__stdout__}, 'batch["part"]', "an open file", "return what is in it"),
+    ],
+)
+def test_a_part_of_a_batch_has_a_remedy_of_its_own(batch, path, what, remedy):
+    sentence = why(batch, "the batch", route=TO_MAIN)
+    assert sentence is not None and sentence.startswith(f"{path} is {what}")
+    assert remedy in sentence.partition("cannot be sent from a worker to the main process: ")[2]
 
 
 def test_what_fails_otherwise_is_not_explained():

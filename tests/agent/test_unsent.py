@@ -9,6 +9,8 @@ from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOutcome
 
 METHODS = [method for method in ("fork", "spawn") if method in multiprocessing.get_all_start_methods()]
 FIRST = METHODS[0]
+FIRST_ONLY = [FIRST, *(pytest.param(method, marks=pytest.mark.slow) for method in METHODS[1:])]
+"""The words take the same way under every start method, which one test of each direction shows."""
 
 SCRIPT = """
     import collections, dataclasses, multiprocessing, threading, time, weakref
@@ -140,14 +142,19 @@ def failure_of(agent, target, method, **config):
     ("target", "path", "what", "remedy"),
     [
         ("lambdas", 'batch["meta"][0]["fn"]', "a lambda (train.py, line", "top level"),
-        ("histories", "batch[0]", "a tensor with a history of gradients", "detach()"),
-        ("locks", "batch.lock", "a lock", "leave it out"),
-        ("generators", "batch[1]", "a generator", "return a list"),
         ("value_errors", 'batch["part"]', "a Refuses", "return numbers"),
-        ("index_errors", 'batch["part"]', "a Refuses", "return numbers"),
-        ("references", 'batch["part"]', "a weak reference", "return numbers"),
-        ("files", 'batch["part"]', "an open file", "return what is in it"),
-        ("shared_locks", 'batch["part"]', "a lock", "leave it out"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)  # test_unpicklable.py has the words for these
+            for case in (
+                ("histories", "batch[0]", "a tensor with a history of gradients", "detach()"),
+                ("locks", "batch.lock", "a lock", "leave it out"),
+                ("generators", "batch[1]", "a generator", "return a list"),
+                ("index_errors", 'batch["part"]', "a Refuses", "return numbers"),
+                ("references", 'batch["part"]', "a weak reference", "return numbers"),
+                ("files", 'batch["part"]', "an open file", "return what is in it"),
+                ("shared_locks", 'batch["part"]', "a lock", "leave it out"),
+            )
+        ),
     ],
 )
 def test_the_part_of_a_batch_that_cannot_be_sent_is_named(agent, target, path, what, remedy):
@@ -165,7 +172,9 @@ def test_batches_before_it_are_delivered_and_the_batch_is_named(agent, method):
     assert "worker 0, batch 10, samples 40 to 43" in failure.message
 
 
-@pytest.mark.parametrize("options", [{"in_order": False}, {"persistent_workers": True}, {"pin_memory": True}])
+@pytest.mark.parametrize(
+    "options", [{"in_order": False}, {"pin_memory": True}, pytest.param({"persistent_workers": True}, marks=pytest.mark.slow)]
+)
 def test_it_is_told_whatever_the_options_of_the_loader(agent, options):
     failure = failure_of(agent, "late", FIRST, **options)
     assert failure.kind == "not-picklable"
@@ -177,6 +186,7 @@ def test_without_batches_the_sample_is_named(agent):
     assert "batch 10, sample 10;" in failure_of(agent, "unbatched", FIRST).message
 
 
+@pytest.mark.parametrize("method", FIRST_ONLY)
 def test_the_last_batch_of_a_stream_is_not_lost_behind_its_end(agent, method):
     failure = failure_of(agent, "stream", method)
     assert failure.message.startswith("batch[3] is a SentLate")
@@ -194,6 +204,7 @@ def test_a_limit_of_the_system_is_told_as_one(agent):
     assert "file descriptors" in failure.message
 
 
+@pytest.mark.parametrize("method", FIRST_ONLY)
 def test_an_exception_of_a_class_that_cannot_be_sent_is_told_by_its_name(agent, method):
     failure = failure_of(agent, "raising", method)
     assert failure.kind == "NotFound"
@@ -208,6 +219,7 @@ def test_indices_that_cannot_be_sent_to_a_worker_are_told_as_such(agent, method)
     assert "batch 5" in failure.message
 
 
+@pytest.mark.parametrize("method", FIRST_ONLY)
 def test_queues_of_the_dataset_go_on_as_they_are(agent, method):
     agent.attach("queues")
     outcome = agent.trial(TrialConfig(2, None, 2, start_method=method), record=True)

@@ -151,9 +151,15 @@ def check_document(row: TrialResult, others: list[TrialResult], startup: bool) -
     format_table(document, 100)
 
 
+@pytest.fixture(scope="module")
+def whole() -> TrialResult:
+    """The row of another trial, of which nothing is lost."""
+    return measure_trace(synthetic.make_trace(num_workers=2, batches=20), config_of(2), 20)
+
+
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_left_of_a_trial_gives_a_row_that_can_be_stored_and_judged(trials, data):
+def test_whatever_is_left_of_a_trial_gives_a_row_that_can_be_stored_and_judged(trials, whole, data):
     trial = trials[data.draw(st.sampled_from(sorted(trials)))]
     trace = cut(trial, data.draw)
     status = data.draw(st.sampled_from(["failed", "killed", "timeout", "cancelled", "ok"]))
@@ -168,7 +174,6 @@ def test_whatever_is_left_of_a_trial_gives_a_row_that_can_be_stored_and_judged(t
         text = json.dumps(row.to_json(), allow_nan=False)
         assert TrialResult.from_json(json.loads(text)) == row
         assert misfit(row, TrialResult) is None
-        whole = measure_trace(synthetic.make_trace(num_workers=2, batches=20), config_of(2), 20)
         check_document(row, data.draw(st.sampled_from([[], [whole]])), data.draw(st.booleans()))
 
 

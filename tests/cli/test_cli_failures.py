@@ -43,7 +43,7 @@ def test_a_batch_that_cannot_be_sent_fails_the_trials_with_workers_only(folder: 
 
 
 def test_samples_that_do_not_fit_are_named_alike_with_and_without_workers(folder: pathlib.Path) -> None:
-    arguments = ("--target", "clips", "--batch-size", "8", "--num-workers", "0,2", "-o", "out.loaderscope", "--json")
+    arguments = ("--target", "clips", "--batch-size", "8", "--num-workers", "0,2", "--no-probe", "-o", "out.loaderscope", "--json")
     document = loaderscope(folder, "run", "script.py", *arguments).document
     for trial in document["trials"]:
         assert (trial["status"], trial["error"]["kind"]) == ("failed", "RuntimeError")

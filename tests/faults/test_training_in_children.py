@@ -5,7 +5,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import pytest
 from running import CollectingSink, nothing_left_of, request, run_pool, write_script
@@ -97,8 +96,8 @@ SCRIPT = """
 """
 
 ONE = [
-    "torch", "subprocess", "own environment",
-    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("spawn", "pool", "grandchild", "own PYTHONPATH")),
+    "torch", "own environment",
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("subprocess", "spawn", "pool", "grandchild", "own PYTHONPATH")),
     *(pytest.param(kind, marks=POSIX) for kind in ("fork", "exec", "left behind")),
     *(pytest.param(kind, marks=[POSIX, pytest.mark.slow]) for kind in (
         "forkserver", "shell", "shell that execs", "own session", "execve", "posix_spawn", "os.fork")),
@@ -131,12 +130,11 @@ def test_workers_of_every_start_method_run_below_a_captured_child(tmp_path, kind
     assert traces_of_training(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", ["two ranks", "torchrun"])
+@pytest.mark.parametrize("kind", ["torchrun", pytest.param("two ranks", marks=pytest.mark.slow)])
 def test_several_children_are_counted_and_ended_before_they_train(tmp_path, kind):
-    began = time.monotonic()
     with pytest.raises(SweepError) as raised:
         Pool(asked(tmp_path, kind), CollectingSink()).run()
-    assert nothing_left_of(os.getpid()), time.monotonic() - began
+    assert nothing_left_of(os.getpid())
     info = raised.value.info
     assert "2 processes" in info.message
     assert (os.path.basename(info.file or ""), info.line) == ("train.py", SCRIPT[: SCRIPT.index("for batch in")].count("\n") + 1)
@@ -153,7 +151,10 @@ def test_a_child_that_ignores_its_environment_is_ended_before_it_trains(tmp_path
 
 
 @POSIX
-@pytest.mark.parametrize("signal", ["p.kill()", "p.terminate()", "os.killpg(os.getpgid(p.pid), 15)"])
+@pytest.mark.parametrize(
+    "signal",
+    ["p.kill()", *(pytest.param(other, marks=pytest.mark.slow) for other in ("p.terminate()", "os.killpg(os.getpgid(p.pid), 15)"))],
+)
 def test_a_parent_that_ends_its_child_after_a_while_neither_ends_the_trial_nor_goes_on(tmp_path, signal):
     script = write_script(
         tmp_path,
@@ -190,7 +191,9 @@ def test_a_parent_that_ends_its_child_after_a_while_neither_ends_the_trial_nor_g
     assert not (tmp_path / "saved").exists()
 
 
-@pytest.mark.parametrize("how", ["[sys.executable, '-c', code]", "[sys.executable, '-'], input=code, text=True"])
+@pytest.mark.parametrize(
+    "how", ["[sys.executable, '-c', code]", pytest.param("[sys.executable, '-'], input=code, text=True", marks=pytest.mark.slow)]
+)
 def test_a_child_whose_code_is_in_no_file_is_told(tmp_path, how):
     script = write_script(
         tmp_path,
@@ -352,7 +355,7 @@ def test_a_script_without_a_loader_is_told_where_it_stands(tmp_path):
     script = write_script(
         tmp_path,
         """
-        import time, torch
+        import time
         def train():
             while True:
                 time.sleep(0.01)
@@ -361,7 +364,7 @@ def test_a_script_without_a_loader_is_told_where_it_stands(tmp_path):
         """,
     )
     with pytest.raises(SweepError) as raised:
-        Pool(request(script, target="captured:0", load_timeout_s=6.0), CollectingSink()).run()
+        Pool(request(script, target="captured:0", load_timeout_s=3.0), CollectingSink()).run()
     info = raised.value.info
     assert info.kind == "hung" and (os.path.basename(info.file), info.line) == ("script.py", 5)
-    assert "line 5, in train" in info.message and "6 s" in info.message
+    assert "line 5, in train" in info.message and "3 s" in info.message

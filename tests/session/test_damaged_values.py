@@ -194,9 +194,10 @@ def test_readings_that_are_no_numbers_are_no_damage(path):
     read_everything(path)
 
 
-def test_random_wrong_values_never_do_worse_than_an_error(path, good_bytes):
+@pytest.mark.parametrize("rounds", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_random_wrong_values_never_do_worse_than_an_error(path, good_bytes, rounds):
     chance, refused = random.Random(8), 0
-    for _ in range(300):
+    for _ in range(rounds):
         path.write_bytes(good_bytes)
         damage(path, chance)
         with warnings.catch_warnings():
@@ -206,4 +207,4 @@ def test_random_wrong_values_never_do_worse_than_an_error(path, good_bytes):
             except SessionError as error:
                 assert "\n" not in str(error)
                 refused += 1
-    assert 75 < refused < 290  # the damage is worth something, and does not only hit what is seen at once
+    assert 0.25 * rounds < refused < 0.97 * rounds  # the damage is worth something, and does not only hit what is seen at once
