@@ -136,3 +136,20 @@ class Sink(Protocol[Trace_contra]):
     def progress(self, done: int, total: int, seconds_left: float | None) -> None: ...
 
     def run_finished(self, cancelled: bool) -> None: ...
+
+
+def environment_text(environment: dict[str, Any]) -> str:
+    """The machine in one line for the status bar and captions."""
+    gpus = environment.get("gpus") or []
+    names = [gpu.get("name", "GPU") if isinstance(gpu, dict) else str(gpu) for gpu in gpus]
+    device = names[0] if names else "no GPU"
+    if len(names) > 1:
+        device = f"{len(names)} × {device}"
+    parts = [device]
+    if environment.get("usable_cpus"):
+        parts.append(f"{environment['usable_cpus']} CPUs")
+    if environment.get("python"):
+        parts.append(f"Python {environment['python']}" + (" without GIL" if environment.get("free_threaded") else ""))
+    if environment.get("torch"):
+        parts.append(f"torch {environment['torch']}")
+    return " · ".join(parts)

@@ -34,9 +34,8 @@ from PySide6.QtGui import (
 from PySide6.QtSvg import QSvgGenerator
 
 from loaderscope import __version__
-from loaderscope.facts.run import Run
+from loaderscope.facts.run import Run, environment_text
 from loaderscope.gui.palette import LIGHT, Palette
-from loaderscope.gui.run_state import environment_text
 from loaderscope.gui.words import consumer_text
 
 FORMATS = (".png", ".svg", ".pdf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.facts.results import SettingResult, TrialResult
@@ -203,20 +203,3 @@ def rows_of(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> list[Set
         row = rows.setdefault(planned.config, SettingRow(planned.config, [], by_config.get(planned.config), RUNNING.key, planned.id))
         row.status = RUNNING.key
     return list(rows.values())
-
-
-def environment_text(environment: dict[str, Any]) -> str:
-    """The machine in one line for the status bar and captions."""
-    gpus = environment.get("gpus") or []
-    names = [gpu.get("name", "GPU") if isinstance(gpu, dict) else str(gpu) for gpu in gpus]
-    device = names[0] if names else "no GPU"
-    if len(names) > 1:
-        device = f"{len(names)} × {device}"
-    parts = [device]
-    if environment.get("usable_cpus"):
-        parts.append(f"{environment['usable_cpus']} CPUs")
-    if environment.get("python"):
-        parts.append(f"Python {environment['python']}" + (" without GIL" if environment.get("free_threaded") else ""))
-    if environment.get("torch"):
-        parts.append(f"torch {environment['torch']}")
-    return " · ".join(parts)

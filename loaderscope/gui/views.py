@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 
 from loaderscope.analysis.verdict import Verdict
 from loaderscope.facts.results import TrialResult
-from loaderscope.facts.run import Run
+from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.statuses import CANCELLED, OK, STATUSES, status_of
 from loaderscope.facts.text import MISSING, count_text, rough_duration_text
@@ -47,7 +47,7 @@ from loaderscope.gui.panels.results import ResultsPanel
 from loaderscope.gui.panels.selection import SelectionPanel
 from loaderscope.gui.panels.spans import SpansPanel
 from loaderscope.gui.panels.startup import StartupPanel
-from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
+from loaderscope.gui.run_state import Snapshot, rows_of
 from loaderscope.gui.setup import Setup
 from loaderscope.gui.timeline.pair import TimelinePair
 from loaderscope.gui.words import trial_note

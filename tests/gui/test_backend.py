@@ -8,10 +8,11 @@ from PySide6.QtCore import Qt
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.results import Estimate, SettingResult, TrialResult
+from loaderscope.facts.run import environment_text
 from loaderscope.gui.charts.throughput import throughput_data
 from loaderscope.gui.panels.results import COLUMNS, ResultsModel, visible_columns
 from loaderscope.gui.panels.sweep import SweepPanel
-from loaderscope.gui.run_state import SettingRow, environment_text
+from loaderscope.gui.run_state import SettingRow
 
 PROCESS = TrialConfig(2, 32, 2, False, False, "fork", True, "process")
 THREAD = dataclasses.replace(PROCESS, start_method=None, backend="thread")

@@ -11,7 +11,7 @@ from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
 from loaderscope.facts.results import TrialResult
-from loaderscope.facts.run import Run
+from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text, count_text
@@ -26,7 +26,7 @@ from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section
 from loaderscope.gui.report.pictures import timeline_pictures
 from loaderscope.gui.report.said import said_blocks
 from loaderscope.gui.report.startup import startup_blocks
-from loaderscope.gui.run_state import Snapshot, environment_text, rows_of
+from loaderscope.gui.run_state import Snapshot, rows_of
 from loaderscope.gui.words import consumer_text
 from loaderscope.session.file import SessionFile
 from loaderscope.trace.model import Trace
