@@ -10,7 +10,7 @@ from typing import Any
 from running import until
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.sweep.agent_process import AgentProcess
+from loaderscope.sweep.processes.agent_process import AgentProcess
 
 ANSWER_TIMEOUT_S = 60.0
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent import layout
-from loaderscope.trace.segments import RECORD_DTYPE
+from loaderscope.trace.log_segments import RECORD_DTYPE
 
 _FIRST = f".0000{layout.SUFFIX}"
 

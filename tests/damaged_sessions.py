@@ -13,7 +13,7 @@ import numpy as np
 
 from loaderscope.session.chunks import decode, encode
 from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS
-from loaderscope.trace.sums import SUM_COLUMNS
+from loaderscope.trace.span_sums import SUM_COLUMNS
 
 COLUMNS = {"span": SPAN_COLUMNS, "point": POINT_COLUMNS, "series": SERIES_COLUMNS, "sum": SUM_COLUMNS}
 JSON_CELLS = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import BEGIN, COMPLETE, END, INSTANT, PIN_THREAD, Role, State
-from loaderscope.trace import lanes
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Lane, OpenSpan, ProcessInfo, SeriesInfo, Trace, batch_id
 
 if TYPE_CHECKING:
@@ -80,16 +80,16 @@ def reference_trace(simulation: Simulation, finish: bool = True) -> Trace:
                     batch = batch_id(size, number)
                 value = size if state in END_B_STATES else begin.a if state in BEGIN_A_STATES else 0
                 used[lane.key] = lane
-                depth = lanes.depth_of(State(state), lane.key == "main")
+                depth = lane_table.depth_of(State(state), lane.key == "main")
                 spans.setdefault((lane.key, depth), []).append((begin.time_ns, end_ns, state, batch, value))
         for lane, record in imports:
             outer = sum(1 for _, o in imports if o.time_ns <= record.time_ns and o.time_ns + o.b >= record.time_ns + record.b) - 1
             value = names.setdefault(process.names[record.a], len(names))
             row = (record.time_ns, record.time_ns + record.b, int(State.IMPORT), -1, value)
-            spans.setdefault((lane.key, lanes.IMPORT_DEPTH + outer), []).append(row)
+            spans.setdefault((lane.key, lane_table.IMPORT_DEPTH + outer), []).append(row)
         for (_, state), record in begun.items():
             lane = _lane_of(process, record)
-            depth = lanes.depth_of(State(state), lane.key == "main")
+            depth = lane_table.depth_of(State(state), lane.key == "main")
             batch = (
                 identifier(record.time_ns, record.a) if state in BATCH_STATES - {State.WAIT, State.INDEX_WAIT, State.DESERIALISE} else -1
             )
@@ -117,16 +117,16 @@ def _process_name(process: Process) -> str:
 
 def _lane_of(process: Process, record: Record) -> Lane:
     if record.state == State.DEVICE_STEP:
-        return lanes.DEVICE_STEP_LANE
+        return lane_table.DEVICE_STEP_LANE
     if record.state == State.DEVICE_TRANSFER:
-        return lanes.DEVICE_TRANSFER_LANE
+        return lane_table.DEVICE_TRANSFER_LANE
     if process.role == Role.WORKER:
-        return lanes.worker_lane(process.worker or 0)
+        return lane_table.worker_lane(process.worker or 0)
     if process.role == Role.SERVER:
-        return lanes.SERVER_LANE
+        return lane_table.SERVER_LANE
     if record.thread >= layout.THREAD_WORKER_BASE:
-        return lanes.worker_lane(record.thread - layout.THREAD_WORKER_BASE)
-    return lanes.PIN_LANE if record.thread == PIN_THREAD else lanes.MAIN_LANE
+        return lane_table.worker_lane(record.thread - layout.THREAD_WORKER_BASE)
+    return lane_table.PIN_LANE if record.thread == PIN_THREAD else lane_table.MAIN_LANE
 
 
 def _add_flights(simulation: Simulation, spans: dict, used: dict[str, Lane]) -> None:
@@ -141,7 +141,7 @@ def _add_flights(simulation: Simulation, spans: dict, used: dict[str, Lane]) -> 
         if busy_until and busy_until[slot] > batch.sent_ns:
             slot = len(busy_until)
         busy_until[slot : slot + 1] = [batch.wait_end_ns]
-        lane = lanes.flight_lane(slot)
+        lane = lane_table.flight_lane(slot)
         used[lane.key] = lane
         rows = spans.setdefault((lane.key, 0), [])
         identifier = batch_id(batch.epoch, batch.batch)

@@ -10,7 +10,7 @@ from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
-from loaderscope.trace import lanes
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import SeriesInfo
 
 ENVIRONMENT = {
@@ -72,7 +72,7 @@ def make_trial_trace(num_workers):
 def add_dense_spans(trace, count=200_000):
     """Adds spans of some 0.1 ms to a track of their own; called again, more that follow them."""
     duration = np.random.default_rng(count).integers(80_000, 160_000, count)
-    track = trace.track(lanes.worker_lane(0), 7)
+    track = trace.track(lane_table.worker_lane(0), 7)
     end = (track.view()["end_ns"][-1] if len(track) else synthetic.START_NS) + np.cumsum(duration + 20_000)
     state = np.resize([State.FETCH, State.COLLATE, State.SEND], count)
     track.append(start_ns=end - duration, end_ns=end, state=state, batch=np.arange(count), value=np.zeros(count))

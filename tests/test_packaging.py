@@ -17,7 +17,7 @@ def test_every_folder_of_the_package_is_in_the_wheel():
 
 
 def test_a_checkout_finds_its_resources_without_being_installed():
-    code = "from loaderscope.resource_files import resource_folder; from loaderscope.sweep.example import example_script; "
+    code = "from loaderscope.resource_files import resource_folder; from loaderscope.sweep.demo_example import example_script; "
     code += "assert example_script().is_file(); print(resource_folder())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert pathlib.Path(done.stdout.strip()) == ROOT / "resources"

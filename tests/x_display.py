@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from loaderscope.gui.display import CORE_LIBRARIES, XCB_LIBRARIES
+from loaderscope.gui.window.display import CORE_LIBRARIES, XCB_LIBRARIES
 
 WIDTH, HEIGHT = 1600, 1000
 SERVER_TIMEOUT_S = 20.0

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loaderscope.analysis.memory import series
+from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.steady import Steady
 from loaderscope.trace.model import NO_GPU_USED, Trace
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.spans import Int64Array, Spans, spans_of
+from loaderscope.analysis.span_lookup import Int64Array, Spans, spans_of
 from loaderscope.trace.model import Trace
 
 MAIN = "main"

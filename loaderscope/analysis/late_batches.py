@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.spans import Int64Array, Spans, spans_of, worker_lanes
-from loaderscope.analysis.startup import ONCE_PHASES, PIN_LANE
+from loaderscope.analysis.span_lookup import Int64Array, Spans, spans_of, worker_lanes
+from loaderscope.analysis.startup.first_batch import ONCE_PHASES, PIN_LANE
 from loaderscope.facts.results import LateBatch
 from loaderscope.trace.model import EPOCH_SHIFT, SPAN_COLUMNS, Trace, epoch_and_batch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from loaderscope.analysis.memory import series
+from loaderscope.analysis.memory_peaks import series
 from loaderscope.trace.model import Trace
 
 MIN_BYTES = 4 << 20

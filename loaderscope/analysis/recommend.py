@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.configs import matching
+from loaderscope.analysis.combine_repeats import MIN_REPEATS_INTERVAL, common_epoch_samples, train_seconds
 from loaderscope.analysis.intervals import half_width, mean
-from loaderscope.analysis.settings import MIN_REPEATS_INTERVAL, common_epoch_samples, train_seconds
+from loaderscope.analysis.setting_choice import matching
 from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
 from loaderscope.facts.settings import same_but, setting_text
 from loaderscope.facts.statuses import status_of
@@ -45,7 +45,7 @@ def recommend(  # noqa: PLR0917
     A setting that failed in any of its repeats is not recommended, nor are threads: DataLoader has no setting for them.
 
     Args:
-        settings: what `settings.combine` gave.
+        settings: what `combine_repeats.combine` gave.
         trials: all trials of the run; repeats of different settings are compared pair by pair.
         current: the user's own setting, if it is known.
         usable_cpus: what torch's warning suggests as the number of workers.

@@ -9,7 +9,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.epochs import MAIN, device_spans
-from loaderscope.analysis.spans import Spans, complement, covered_ns, intersection, spans_of
+from loaderscope.analysis.span_lookup import Spans, complement, covered_ns, intersection, spans_of
 from loaderscope.analysis.steady import Steady
 from loaderscope.trace.model import Trace
 

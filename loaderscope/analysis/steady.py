@@ -19,7 +19,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.epochs import EpochRun
-from loaderscope.analysis.spans import Int64Array, spans_of, worker_lanes
+from loaderscope.analysis.span_lookup import Int64Array, spans_of, worker_lanes
 from loaderscope.trace.model import Trace
 
 MIN_BLOCKS_VALUE = 2

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.analysis.contents import batch_contents
+from loaderscope.analysis.batch_contents import batch_contents
 from loaderscope.analysis.energy import energy_per_1000_samples_j
 from loaderscope.analysis.epochs import clock_error_s, read_epochs
+from loaderscope.analysis.evidence import find_signs
 from loaderscope.analysis.intervals import mean
-from loaderscope.analysis.measured import measured_part
-from loaderscope.analysis.memory import find_memory
+from loaderscope.analysis.measured_part import measured_part
+from loaderscope.analysis.memory_peaks import find_memory
 from loaderscope.analysis.reads import disk_share
 from loaderscope.analysis.shares import accelerator_share, find_shares
-from loaderscope.analysis.signs import find_signs
-from loaderscope.analysis.startup import find_startup
+from loaderscope.analysis.startup.first_batch import find_startup
 from loaderscope.analysis.steady import find_steady
 from loaderscope.analysis.throughput import (
     batch_seconds,

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
-from loaderscope.analysis.preloading import fork_server, left_to_workers, script_imports_of
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.settings import combine
-from loaderscope.analysis.startup_experiment import StartupExperiment, find_experiment
+from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
+from loaderscope.analysis.startup.preloading import fork_server, left_to_workers, script_imports_of
 from loaderscope.analysis.summary import summarise
 from loaderscope.facts.results import Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run

@@ -31,8 +31,8 @@ def advised(error: SweepError, request: Request) -> UsageError:
 
 def _interpreter(request: Request) -> str:
     """A package that is missing is most often in another interpreter: the user's, where this is that of the tool."""
-    from loaderscope.sweep.agent_process import default_python
     from loaderscope.sweep.interpreters import nearest_environment
+    from loaderscope.sweep.processes.agent_process import default_python
 
     python = request.python or default_python() or ""
     near = nearest_environment(request.script, python)

@@ -23,7 +23,7 @@ from loaderscope.cli.sweeping import sweep
 def run_targets(options: argparse.Namespace) -> int:
     """Lists what a script offers to profile."""
     from loaderscope.facts.request import Request
-    from loaderscope.sweep.inspect import SweepError, inspect_script
+    from loaderscope.sweep.inspect_script import SweepError, inspect_script
 
     script = script_path(options.script)
     request = Request(
@@ -44,7 +44,7 @@ def run_targets(options: argparse.Namespace) -> int:
         return OK
     if not found.targets:
         raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
-    from loaderscope.session.table import format_targets
+    from loaderscope.cli.terminal.results_table import format_targets
 
     print_text(format_targets(found.targets, None if sys.stdout.isatty() else UNLIMITED_COLUMNS))
     return OK
@@ -73,7 +73,7 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Tells what this machine and an interpreter offer."""
-    from loaderscope.gui.display import window_problem
+    from loaderscope.gui.window.display import window_problem
     from loaderscope.sweep.doctor import examine, format_examination
     from loaderscope.sweep.masking import mask_document
 
@@ -91,7 +91,7 @@ def run_doctor(options: argparse.Namespace) -> int:
         return status
     print_text(f"Loaderscope {__version__}\n{format_examination(examination)}")
     if found is not None:
-        from loaderscope.session.selftest import format_selftest
+        from loaderscope.cli.selftest_page import format_selftest
 
         print_text("\n" + format_selftest(examination["selftest"], examination["machine"], shutil.get_terminal_size((100, 24)).columns))
     return status
@@ -99,7 +99,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 def _selftest(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Runs the self-test. Gives the exit status and what it found."""
-    from loaderscope.session.selftest import find_selftest, selftest_request
+    from loaderscope.cli.selftest_page import find_selftest, selftest_request
     from loaderscope.sweep.system import usable_cpus
 
     request = selftest_request(options.python, usable_cpus(), options.num_workers, options.start_method)
@@ -128,8 +128,8 @@ def run_report(options: argparse.Namespace) -> int:
 
 def run_demo(options: argparse.Namespace) -> int:
     """Sweeps the built-in example, in the window where there is a display."""
-    from loaderscope.gui.display import has_display
-    from loaderscope.sweep.example import demo_request
+    from loaderscope.gui.window.display import has_display
+    from loaderscope.sweep.demo_example import demo_request
     from loaderscope.sweep.system import usable_cpus
 
     request = demo_request(usable_cpus())

@@ -17,7 +17,7 @@ def print_document(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        from loaderscope.session.table import format_table
+        from loaderscope.cli.terminal.results_table import format_table
 
         print_text(format_table(document))
 

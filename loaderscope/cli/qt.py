@@ -21,15 +21,15 @@ def draw_session(session: Path, outputs: Sequence[Path], trials: Sequence[int] |
     Raises:
         UsageError: that is not possible.
     """
-    from loaderscope.gui.display import has_display
-    from loaderscope.session.file import SessionError
+    from loaderscope.gui.window.display import has_display
+    from loaderscope.session.session_file import SessionError
 
     read_document(session)  # what is wrong with the session is told before what is wrong with Qt
     _need_qt(visible=False)
     if not has_display():
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     with _qt_errors():
-        from loaderscope.gui.report.writing import write_report, write_timeline
+        from loaderscope.gui.report.write_report import write_report, write_timeline
     try:
         if trials:
             write_timeline(session, outputs[0], trials)
@@ -45,19 +45,19 @@ def start_window(path: Path | None = None, demo: Request | None = None, python: 
     Raises:
         UsageError: there is no display, or Qt is not complete.
     """
-    from loaderscope.gui.display import has_display
+    from loaderscope.gui.window.display import has_display
 
     _need_qt(visible=has_display())
     if not has_display() and not os.environ.get("QT_QPA_PLATFORM"):
         raise UsageError("there is no display here for a window; `run`, `show` and `report` need none")
     with _qt_errors():
-        from loaderscope.gui.app import start
+        from loaderscope.gui.window.app import start
     return start(None if path is None else str(path), demo, python=python, script_args=script_args)
 
 
 def _need_qt(visible: bool) -> None:
     """Says which packages are missing before Qt finds out, which ends the process where its window system cannot be loaded."""
-    from loaderscope.gui.display import missing_packages, missing_sentence
+    from loaderscope.gui.window.display import missing_packages, missing_sentence
 
     packages = missing_packages(visible)
     if packages:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, Any] | None]:
     """Runs a sweep into a session file. Gives the exit status and the JSON document, which is None if no trial was reached."""
+    from loaderscope.cli.terminal.progress import Console
     from loaderscope.facts.statuses import status_of
-    from loaderscope.session.console import Console
     from loaderscope.session.document import build_document
-    from loaderscope.session.file import SessionError, SessionWriter
     from loaderscope.session.recording import Recording
+    from loaderscope.session.session_file import SessionError, SessionWriter
     from loaderscope.sweep.attachment import SweepError
     from loaderscope.sweep.pool import Pool
 

@@ -63,7 +63,7 @@ class Request:
     isolate: bool = False
     gpu_window: Count | None = None  # steps that are profiled after the measured epochs of each setting's first trial
     pcie: bool = False  # read the throughput over PCIe, 20 ms of waiting a reading in the app
-    startup: bool = False  # the start-up experiment, see sweep/startup_plan.py
+    startup: bool = False  # the start-up experiment, see sweep/experiment/startup_plan.py
 
     def profiled(self, steps: int, config: TrialConfig | None = None) -> Request:
         """The request with so many profiled steps after each setting; with `config` for that setting alone, measured once."""

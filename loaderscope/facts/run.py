@@ -27,7 +27,7 @@ class _Imported(TypedDict):
 
 
 class ImportedModule(_Imported, total=False):
-    """A module that loading the script imported, see `analysis.preloading.ScriptImport`."""
+    """A module that loading the script imported, see `analysis.startup.preloading.ScriptImport`."""
 
     within: Name | None
     beside_script: bool

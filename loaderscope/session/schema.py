@@ -6,7 +6,7 @@ import pathlib
 import sqlite3
 import struct
 
-from loaderscope.session.errors import SessionError
+from loaderscope.session.session_error import SessionError
 
 APPLICATION_ID = 0x4C444353
 """"LDCS": written into the file's header, by which it is told from other SQLite files."""
@@ -33,7 +33,7 @@ _TABLES_OF_1 = (
     "CREATE INDEX chunk_by_lane ON chunk (trial, kind, owner, depth, start_ns)",
 )
 _SUMS_OF_2 = (
-    # owner is a lane; see `trace/sums.py` for shift and block
+    # owner is a lane; see `trace/span_sums.py` for shift and block
     "CREATE TABLE lane_sum (trial INTEGER NOT NULL, owner INTEGER NOT NULL, depth INTEGER NOT NULL, shift INTEGER NOT NULL,"
     " block INTEGER NOT NULL, row_count INTEGER NOT NULL, data BLOB NOT NULL)",
     "CREATE UNIQUE INDEX sum_by_lane ON lane_sum (trial, owner, depth, shift, block)",

@@ -7,7 +7,7 @@ from typing import Any
 from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.remedies import control_title, remedy_kind, start_title
 from loaderscope.facts.text import duration_text, share_text
-from loaderscope.session.text import align, wrap
+from loaderscope.session.text_columns import align, wrap
 
 Row = dict[str, Any]
 

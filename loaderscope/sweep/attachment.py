@@ -11,7 +11,7 @@ from loaderscope.agent.errors import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
-from loaderscope.sweep.agent_process import (
+from loaderscope.sweep.processes.agent_process import (
     AgentDiedError,
     AgentError,
     AgentProcess,
@@ -19,7 +19,7 @@ from loaderscope.sweep.agent_process import (
     Tick,
     default_python,
 )
-from loaderscope.sweep.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
+from loaderscope.sweep.processes.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
 
 CAPTURED = "captured:"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loaderscope.agent.messages import Target
-from loaderscope.analysis.preloading import script_imports_of
+from loaderscope.analysis.startup.preloading import script_imports_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.facts.run import PlannedTrial

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from loaderscope.sweep.agent_environment import interpreter_environment, is_frozen
+from loaderscope.sweep.processes.agent_environment import interpreter_environment, is_frozen
 
 ASK_TIMEOUT_S = 10.0
 _LIST_TIMEOUT_S = 5.0

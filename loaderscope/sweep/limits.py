@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
+from loaderscope.analysis.startup.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart, TrialResult

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from loaderscope.agent.layout import REST
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.results import ScriptWarning
-from loaderscope.sweep.output import OutputLine
+from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.trace.model import Warned
 
 STDERR = "stderr"

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.preloading import ScriptImport, heavy_modules
+from loaderscope.analysis.startup.preloading import ScriptImport, heavy_modules
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.settings import SWEEP_ORDER, normalise
-from loaderscope.sweep import startup_plan
+from loaderscope.sweep.experiment import startup_plan
 
 DEFAULT_BATCH_SIZE = 32
 

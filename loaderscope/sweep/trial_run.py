@@ -13,13 +13,13 @@ from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOut
 from loaderscope.analysis.trial import TrialEnd
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.sweep import worker_output
-from loaderscope.sweep.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.attachment import error_info
-from loaderscope.sweep.last_words import last_words, longest, of_dead
+from loaderscope.sweep.processes import worker_tracebacks
+from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError, AgentProcess
+from loaderscope.sweep.processes.last_activity import last_words, longest, of_dead
+from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
-from loaderscope.telemetry.samples import append_samples
-from loaderscope.trace.lanes import CPU_STEP
+from loaderscope.trace.lane_table import CPU_STEP
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader, stacks
 
@@ -145,7 +145,7 @@ class TrialRun:
         status = {"worker-died": "killed", "agent-died": "killed", "hung": "timeout"}.get(info.kind, "failed")
         if status == "failed":
             return status, info, None
-        if status == "killed" and (told := worker_output.explain(self._agent.output_tail(), self._script)) is not None:
+        if status == "killed" and (told := worker_tracebacks.explain(self._agent.output_tail(), self._script)) is not None:
             return "failed", self._with_last_words(told), None
         return status, self._with_last_words(self._with_doing(info, set(info.pids))), None
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loaderscope.telemetry.nvml import Device, Nvml
-from loaderscope.telemetry.samples import Sample
-from loaderscope.telemetry.used_devices import UsedDevices, find_device, read_used_devices
+from loaderscope.telemetry.sampled_value import Sample
+from loaderscope.telemetry.used_gpus import UsedDevices, find_device, read_used_devices
 from loaderscope.trace.model import NO_GPU_USED
 
 SLOW_INTERVAL_S = 1.0

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pynvml
 
-from loaderscope.telemetry.samples import Sample
+from loaderscope.telemetry.sampled_value import Sample
 from loaderscope.telemetry.throttle import ALL_REASONS
 from loaderscope.trace.model import SeriesInfo
 

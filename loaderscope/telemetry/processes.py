@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from loaderscope.agent import layout
-from loaderscope.telemetry.samples import Sample
+from loaderscope.telemetry.sampled_value import Sample
 from loaderscope.trace.model import SeriesInfo
 
 MEMORY_INTERVAL_S = 1.0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from loaderscope.telemetry.gpus import GpuSampler
 from loaderscope.telemetry.nvml import Gpu, Nvml
 from loaderscope.telemetry.processes import ProcessSampler
-from loaderscope.telemetry.samples import Sample
+from loaderscope.telemetry.sampled_value import Sample
 
 INTERVAL_S = 0.2
 PROCESS_INTERVAL_S = 0.25

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from loaderscope.agent.layout import COMPLETE, END, FORM_BITS, MAIN_THREAD, NAMED_STATES, State
-from loaderscope.trace import lanes
-from loaderscope.trace.decode import Batch, Ints, Spans, groups, whole_spans
-from loaderscope.trace.decode import depth as decoded_depth
+from loaderscope.trace import lane_table
+from loaderscope.trace.log_segments import Records
 from loaderscope.trace.model import Trace
-from loaderscope.trace.segments import Records
-from loaderscope.trace.sources import Source, Sources
+from loaderscope.trace.process_logs import Source, Sources
+from loaderscope.trace.record_decoder import Batch, Ints, Spans, groups, whole_spans
+from loaderscope.trace.record_decoder import depth as decoded_depth
 
 _KINDS = [state << FORM_BITS | COMPLETE for state in NAMED_STATES]
 
@@ -69,7 +69,7 @@ class Imports:
 def _depths(spans: Spans) -> Ints:
     depths = decoded_depth(spans.state, np.zeros(len(spans), np.bool_))
     imports = np.flatnonzero(spans.state == State.IMPORT)
-    depths[imports] = lanes.IMPORT_DEPTH + np.array(
+    depths[imports] = lane_table.IMPORT_DEPTH + np.array(
         nesting_depths(spans.start_ns[imports].tolist(), spans.end_ns[imports].tolist()), np.int64
     )
     return depths

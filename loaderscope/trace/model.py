@@ -56,7 +56,7 @@ def epoch_and_batch(identifier: int) -> tuple[int, int]:
 class TrackKey(NamedTuple):
     """Spans of one lane at one nesting depth do not overlap and are sorted by start.
 
-    Depth 0 is the outermost that is drawn; EPOCH spans of main lie at `lanes.BRACKET_DEPTH`, below 0. See `lanes.DEPTHS`.
+    Depth 0 is the outermost that is drawn; EPOCH spans of main lie at `lane_table.BRACKET_DEPTH`, below 0. See `lane_table.DEPTHS`.
     """
 
     lane: str

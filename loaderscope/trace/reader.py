@@ -7,15 +7,15 @@ import pathlib
 import numpy as np
 
 from loaderscope.agent.layout import COMPLETE, FORM_BITS, INSTANT, State
-from loaderscope.trace import lanes
-from loaderscope.trace.decode import Batch, Epochs, Ints, Matcher, Spans, depth, groups, points
-from loaderscope.trace.flight import Flights
+from loaderscope.trace import lane_table
+from loaderscope.trace.batch_flight import Flights
 from loaderscope.trace.imports import Imports
 from loaderscope.trace.model import OpenSpan, Trace
-from loaderscope.trace.sources import MAIN_NUMBER, Sources
+from loaderscope.trace.process_logs import MAIN_NUMBER, Sources
+from loaderscope.trace.record_decoder import Batch, Epochs, Ints, Matcher, Spans, depth, groups, points
 from loaderscope.trace.stacks import stacks
 from loaderscope.trace.tracks import append_points, append_spans
-from loaderscope.trace.warned import WarnedCounter
+from loaderscope.trace.warning_counts import WarnedCounter
 
 __all__ = ["TraceReader", "stacks"]
 
@@ -42,9 +42,9 @@ class TraceReader:
         self._imports = Imports(trace, self._sources)
         self._warned = WarnedCounter(trace, self._sources)
         self._flights = Flights(trace)
-        self._step_lane = lanes.step_lane(step_label) if step_label else None
+        self._step_lane = lane_table.step_lane(step_label) if step_label else None
         for worker in range(num_workers or 0):
-            lane = lanes.worker_lane(worker)
+            lane = lane_table.worker_lane(worker)
             trace.lanes.setdefault(lane.key, lane)
 
     def poll(self) -> bool:
@@ -74,7 +74,7 @@ class TraceReader:
         if len(batch):
             self._note_times(batch)
             self._epochs.learn(batch)
-            if self._step_lane is not None and self._step_lane.label == lanes.CPU_STEP and _tells_device_times(batch):
+            if self._step_lane is not None and self._step_lane.label == lane_table.CPU_STEP and _tells_device_times(batch):
                 self._step_lane = None
         others = self._imports.take_out(batch)
         spans = self._matcher.match(others)
@@ -110,10 +110,10 @@ class TraceReader:
         lane = self._sources.lane_numbers(spans.source, spans.thread, spans.state)
         depths = depth(spans.state, lane == MAIN_NUMBER)
         depths[plain:] = import_depths
-        track = lane * _DEPTHS + depths - lanes.LOWEST_DEPTH
+        track = lane * _DEPTHS + depths - lane_table.LOWEST_DEPTH
         columns = {"start_ns": spans.start_ns, "end_ns": spans.end_ns, "state": spans.state, "batch": batch, "value": value}
         for number, rows in groups(track, spans.start_ns, spans.end_ns):
-            target = self._trace.track(self._sources.lane(number // _DEPTHS), number % _DEPTHS + lanes.LOWEST_DEPTH)
+            target = self._trace.track(self._sources.lane(number // _DEPTHS), number % _DEPTHS + lane_table.LOWEST_DEPTH)
             append_spans(target, **{name: column[rows] for name, column in columns.items()})
         if self._step_lane:
             steps = (spans.state == State.STEP) & (lane == MAIN_NUMBER)

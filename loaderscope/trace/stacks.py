@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from loaderscope.agent.layout import STACKS_SUFFIX, Header
-from loaderscope.trace.segments import Chain
+from loaderscope.trace.log_segments import Chain
 
 MAX_BYTES = 1 << 20
 """Of one process's text; a process that hangs for long dumps the same again and again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loaderscope.trace.columns import Columns
-from loaderscope.trace.decode import Ints
+from loaderscope.trace.record_decoder import Ints
 
 
 def append_spans(track: Columns, start_ns: Ints, end_ns: Ints, **others: Ints) -> None:

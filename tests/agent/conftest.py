@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from agents import DrivenAgent, write_into
 
-from loaderscope.sweep.agent_process import AgentProcess
+from loaderscope.sweep.processes.agent_process import AgentProcess
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from running import request, run_pool, write_script
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
-from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.span_lookup import spans_of
 
 STEP = """
     import torch

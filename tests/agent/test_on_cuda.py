@@ -17,7 +17,7 @@ from loaderscope.agent import instrument
 from loaderscope.agent.device import DeviceClock
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig
-from loaderscope.analysis.spans import covered_ns, intersection, spans_of
+from loaderscope.analysis.span_lookup import covered_ns, intersection, spans_of
 from loaderscope.telemetry.nvml import Nvml
 
 pytestmark = [

@@ -12,7 +12,7 @@ from running import is_alive, until
 
 from loaderscope.agent import messages
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
-from loaderscope.sweep.agent_process import AGENT_DIR
+from loaderscope.sweep.processes.agent_process import AGENT_DIR
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="on Windows the app's job object ends the tree")
 

@@ -24,13 +24,13 @@ from synthetic import MS
 from loaderscope.agent.layout import COMPLETE, END, State, kind_of
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd, analyse
+from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.session.document import build_document
-from loaderscope.session.misfits import misfit
-from loaderscope.session.table import format_table
-from loaderscope.sweep.agent_process import AgentProcess
+from loaderscope.session.value_checks import misfit
+from loaderscope.sweep.processes.agent_process import AgentProcess
 from loaderscope.sweep.trial_run import TrialRun, step_label
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import SeriesInfo, Trace

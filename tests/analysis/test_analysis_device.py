@@ -9,13 +9,13 @@ from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialOrder, TrialOutcome
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
-from loaderscope.analysis.settings import combine
-from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.facts.results import GpuWindow, OperatorCost
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.trace.lanes import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
+from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
 
 
 @pytest.mark.parametrize("device_ns", [5 * MS, 11 * MS, 14 * MS])

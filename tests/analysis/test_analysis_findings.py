@@ -9,10 +9,10 @@ from synthetic import MS
 
 from loaderscope.agent import errors
 from loaderscope.agent.messages import Consumer
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
-from loaderscope.analysis.preloading import ForkServer
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.settings import combine
+from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.analysis.summary import summarise
 from loaderscope.facts.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 

@@ -12,7 +12,7 @@ from synthetic import MS, US
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.late_batches import NO_WORKER, Cause, Waits, explain, find_waits, slowest_sample
-from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.facts.results import TrialResult
 from loaderscope.trace.model import Trace, batch_id
 

@@ -6,11 +6,11 @@ import synthetic
 from rows import config_of, measure_trace
 from synthetic import MS, SECOND
 
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.memory import find_memory, forecast_bytes
+from loaderscope.analysis.memory_peaks import find_memory, forecast_bytes
 from loaderscope.analysis.reads import disk_share
-from loaderscope.analysis.settings import combine
 from loaderscope.facts.results import Memory, TrialResult, WorkerMemory
 from loaderscope.trace.model import NO_GPU_USED, ProcessInfo, SeriesInfo, Trace
 

@@ -9,12 +9,12 @@ from rows import config_of, made_up, measure
 from synthetic import MS
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.pinning import find_pin_cost
-from loaderscope.analysis.settings import combine
+from loaderscope.analysis.pin_thread import find_pin_cost
 from loaderscope.facts.results import Signs
-from loaderscope.trace import lanes
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace
 
 STEPS = 40
@@ -26,10 +26,10 @@ def pin_cost(overlapped=lambda number: number % 2 == 0, cpu_ns=8 * MS, slow=1.5,
     starts = np.arange(STEPS, dtype=np.int64) * 100 * MS
     meets = np.array([overlapped(number) for number in range(STEPS)])
     lengths = np.where(meets, round(10 * MS * slow), 10 * MS)
-    steps = trace.track(lanes.MAIN_LANE, 0)
+    steps = trace.track(lane_table.MAIN_LANE, 0)
     steps.append(start_ns=starts, end_ns=starts + lengths, state=[State.STEP] * STEPS, batch=np.arange(STEPS), value=[0] * STEPS)
     begins = np.where(meets, starts + 1 * MS, starts + 50 * MS) + unpickle_ns
-    pins = trace.track(lanes.PIN_LANE, 0)
+    pins = trace.track(lane_table.PIN_LANE, 0)
     pins.append(start_ns=begins, end_ns=begins + 8 * MS, state=[State.PIN] * STEPS, batch=np.arange(STEPS), value=[cpu_ns] * STEPS)
     steady = types.SimpleNamespace(windows=[types.SimpleNamespace(host_bounds_ns=(0, STEPS * 100 * MS))])
     return find_pin_cost(trace, steady)

@@ -5,8 +5,8 @@ from rows import config_of, failed, made_up, measure
 from synthetic import MS
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.combine_repeats import combine, train_seconds
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.settings import combine, train_seconds
 from loaderscope.facts.results import EpochTimes, Estimate
 
 

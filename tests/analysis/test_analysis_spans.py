@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.spans import complement, covered_ns, intersection, spans_of, union, worker_lanes
+from loaderscope.analysis.span_lookup import complement, covered_ns, intersection, spans_of, union, worker_lanes
 
 intervals = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), max_size=8).map(
     lambda pairs: (np.array([start for start, _ in pairs], np.int64), np.array([start + length for start, length in pairs], np.int64))

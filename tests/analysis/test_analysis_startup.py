@@ -7,11 +7,11 @@ from rows import config_of, measure, measure_trace
 from synthetic import MS
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.culprit import StartFacts, dominating_part, find_culprit
 from loaderscope.analysis.epochs import read_epochs
-from loaderscope.analysis.startup import find_startup
+from loaderscope.analysis.startup.culprit import StartFacts, dominating_part, find_culprit
+from loaderscope.analysis.startup.first_batch import find_startup
 from loaderscope.facts.results import LineCost, SentPart
-from loaderscope.trace import lanes
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import ProcessInfo, Trace
 
 
@@ -87,11 +87,11 @@ def test_until_iter_returns_its_own_work_is_the_path_and_not_what_workers_do_mea
         columns = {"start_ns": start_ms * MS, "end_ns": end_ms * MS, "state": int(state), "batch": batch, "value": 0}
         trace.track(lane, depth).append(**columns)
 
-    add(lanes.MAIN_LANE, lanes.BRACKET_DEPTH, State.EPOCH, 0, 100)
-    add(lanes.MAIN_LANE, 0, State.ITERATOR, 0, 60)
-    add(lanes.MAIN_LANE, 1, State.START_WORKER, 0, 10)
-    add(lanes.MAIN_LANE, 0, State.WAIT, 60, 100, batch=0)
-    worker = lanes.worker_lane(0)
+    add(lane_table.MAIN_LANE, lane_table.BRACKET_DEPTH, State.EPOCH, 0, 100)
+    add(lane_table.MAIN_LANE, 0, State.ITERATOR, 0, 60)
+    add(lane_table.MAIN_LANE, 1, State.START_WORKER, 0, 10)
+    add(lane_table.MAIN_LANE, 0, State.WAIT, 60, 100, batch=0)
+    worker = lane_table.worker_lane(0)
     add(worker, 0, State.MAIN_IMPORT, 10, 60)
     add(worker, 0, State.FETCH, 60, 95, batch=0)
     add(worker, 0, State.SEND, 95, 96, batch=0)
@@ -127,17 +127,17 @@ def started_by_spawn(workers=1, blocked=False):
     starts = [number * 1010 if blocked else number * 10 for number in range(workers)]
     iterated = starts[-1] + (1010 if blocked else 10)
     first = max(iterated, 1020)
-    made.add(lanes.MAIN_LANE, lanes.BRACKET_DEPTH, State.EPOCH, 0, first + 100)
-    made.add(lanes.MAIN_LANE, 0, State.ITERATOR, 0, iterated)
-    made.add(lanes.MAIN_LANE, 0, State.WAIT, iterated, first, batch=0)
+    made.add(lane_table.MAIN_LANE, lane_table.BRACKET_DEPTH, State.EPOCH, 0, first + 100)
+    made.add(lane_table.MAIN_LANE, 0, State.ITERATOR, 0, iterated)
+    made.add(lane_table.MAIN_LANE, 0, State.WAIT, iterated, first, batch=0)
     for number, start in enumerate(starts):
-        worker = lanes.worker_lane(number)
+        worker = lane_table.worker_lane(number)
         made.trace.processes.append(ProcessInfo(worker.key, 100 + number, 0))
-        made.add(lanes.MAIN_LANE, 1, State.START_WORKER, start, start + (1010 if blocked else 10), value=100 + number)
-        made.add(lanes.MAIN_LANE, 2, State.PICKLE, start, start + 2, value=80_000 if blocked else 800)
+        made.add(lane_table.MAIN_LANE, 1, State.START_WORKER, start, start + (1010 if blocked else 10), value=100 + number)
+        made.add(lane_table.MAIN_LANE, 2, State.PICKLE, start, start + 2, value=80_000 if blocked else 800)
         made.add(worker, 0, State.MAIN_IMPORT, start + 5, start + 1005)
-        made.add(worker, lanes.OWN_DEPTH, State.OWN, start + 2, start + 5)
-        made.add(worker, lanes.OWN_DEPTH, State.OWN, start + 5, start + 9)
+        made.add(worker, lane_table.OWN_DEPTH, State.OWN, start + 2, start + 5)
+        made.add(worker, lane_table.OWN_DEPTH, State.OWN, start + 5, start + 9)
         made.add(worker, 0, State.FETCH, first - 5, first - 1, batch=number)
         made.add(worker, 0, State.SEND, first - 1, first, batch=number)
     return made
@@ -145,7 +145,7 @@ def started_by_spawn(workers=1, blocked=False):
 
 def test_imports_are_a_tree_with_own_and_total_times():
     made = started_by_spawn()
-    worker = lanes.worker_lane(0)
+    worker = lane_table.worker_lane(0)
     made.named(worker, 1, State.IMPORT, 10, 710, "torch")
     made.named(worker, 2, State.IMPORT, 20, 330, "torch._C")
     made.named(worker, 2, State.IMPORT, 330, 430, "numpy")
@@ -160,7 +160,7 @@ def test_imports_are_a_tree_with_own_and_total_times():
 def test_of_every_worker_its_packages_are_told_each_with_all_that_it_imports():
     made = started_by_spawn(workers=2)
     for number, later in ((0, 0), (1, 100)):
-        worker = lanes.worker_lane(number)
+        worker = lane_table.worker_lane(number)
         made.named(worker, 1, State.IMPORT, 10, 710 + later, "torch")
         made.named(worker, 2, State.IMPORT, 20, 430, "torch._C")
         made.named(worker, 3, State.IMPORT, 30, 130, "numpy")
@@ -175,7 +175,7 @@ def test_of_every_worker_its_packages_are_told_each_with_all_that_it_imports():
 
 def test_of_many_imports_the_heaviest_are_kept_with_their_ancestors():
     made = started_by_spawn()
-    worker = lanes.worker_lane(0)
+    worker = lane_table.worker_lane(0)
     made.named(worker, 1, State.IMPORT, 5, 1000, "outer")
     for number in range(60):
         made.named(worker, 2, State.IMPORT, 10 + 16 * number, 10 + 16 * number + 15, f"outer.part{number}")
@@ -188,11 +188,11 @@ def test_of_many_imports_the_heaviest_are_kept_with_their_ancestors():
 
 def test_a_line_that_takes_longer_than_any_import_is_the_culprits_detail():
     made = started_by_spawn()
-    worker = lanes.worker_lane(0)
+    worker = lane_table.worker_lane(0)
     made.named(worker, 1, State.IMPORT, 10, 300, "torch")
-    made.named(worker, lanes.LINE_DEPTH, State.LINE_IMPORTS, 5, 295, "3 import torch")
-    made.named(worker, lanes.LINE_DEPTH, State.LINE, 295, 945, "17 dataset = Big(1, 2)")
-    made.named(worker, lanes.LINE_DEPTH, State.LINE_IMPORTS, 945, 995, "17 dataset = Big(1, 2)")
+    made.named(worker, lane_table.LINE_DEPTH, State.LINE_IMPORTS, 5, 295, "3 import torch")
+    made.named(worker, lane_table.LINE_DEPTH, State.LINE, 295, 945, "17 dataset = Big(1, 2)")
+    made.named(worker, lane_table.LINE_DEPTH, State.LINE_IMPORTS, 945, 995, "17 dataset = Big(1, 2)")
     startup = made.startup()
     assert startup.lines[0] == LineCost(3, "import torch", pytest.approx(0.29), pytest.approx(0.29))
     assert startup.lines[1] == LineCost(17, "dataset = Big(1, 2)", pytest.approx(0.7), pytest.approx(0.05))
@@ -202,7 +202,7 @@ def test_a_line_that_takes_longer_than_any_import_is_the_culprits_detail():
 
 def test_an_import_deep_inside_is_named_with_the_one_that_the_script_makes():
     made = started_by_spawn()
-    worker = lanes.worker_lane(0)
+    worker = lane_table.worker_lane(0)
     made.named(worker, 1, State.IMPORT, 10, 910, "library")
     made.named(worker, 2, State.IMPORT, 20, 900, "library.kernels")
     assert "the import of library takes 0.90 s of it, 0.88 s of that library.kernels" in made.startup().culprit.detail
@@ -228,8 +228,8 @@ def test_with_one_worker_what_it_does_while_main_writes_is_what_takes_the_time()
 
 def test_the_fork_server_has_started_when_its_first_child_runs():
     made = started_by_spawn(workers=1, blocked=True)
-    made.add(lanes.MAIN_LANE, 2, State.SERVER_START, 2, 1010)
-    made.add(lanes.worker_lane(0), 0, State.CREATE, 2, 4)
+    made.add(lane_table.MAIN_LANE, 2, State.SERVER_START, 2, 1010)
+    made.add(lane_table.worker_lane(0), 0, State.CREATE, 2, 4)
     startup = made.startup()
     (server,) = [phase for phase in startup.phases if phase.phase == "server_start"]
     assert server.seconds == pytest.approx(0.002)
@@ -254,13 +254,13 @@ def test_the_shutdown_at_an_epochs_end_is_a_phase():
 
 def test_an_import_that_only_unpickling_makes_is_named_and_not_what_is_sent():
     made = started_by_spawn()
-    worker = lanes.worker_lane(0)
+    worker = lane_table.worker_lane(0)
     made.named(worker, 1, State.IMPORT, 10, 310, "torch")
     made.add(worker, 0, State.UNPICKLE, 1005, 3005)
     made.named(worker, 1, State.IMPORT, 1010, 2910, "package.data")
     made.named(worker, 2, State.IMPORT, 1020, 2520, "package.heavy")
-    made.add(lanes.MAIN_LANE, 0, State.WAIT, 1020, 3010, batch=1)
-    made.trace.tracks[(lanes.MAIN_LANE.key, 0)].view()["end_ns"][1] = 3010 * MS  # the first batch came when that was over
+    made.add(lane_table.MAIN_LANE, 0, State.WAIT, 1020, 3010, batch=1)
+    made.trace.tracks[(lane_table.MAIN_LANE.key, 0)].view()["end_ns"][1] = 3010 * MS  # the first batch came when that was over
     startup = made.startup([SentPart("collate_fn", "collate_fn", "function", 66, 1e-5, 1e-5, None)])
     phases = {"torch": "main_import", "package.data": "unpickle", "package.heavy": "unpickle"}
     assert {cost.name: cost.phase for cost in startup.imports} == phases
@@ -300,17 +300,17 @@ def test_what_takes_most_of_the_time_is_named_even_where_other_parts_have_more_b
 
 def test_a_slow_sampler_is_named_with_and_without_workers():
     made = started_by_spawn()
-    made.trace.points_of(lanes.MAIN_LANE).append(time_ns=[900 * MS], state=[int(State.INDEX_PUT)], batch=[0], value=[0])
-    iterator = made.trace.tracks[(lanes.MAIN_LANE.key, 0)].view()
+    made.trace.points_of(lane_table.MAIN_LANE).append(time_ns=[900 * MS], state=[int(State.INDEX_PUT)], batch=[0], value=[0])
+    iterator = made.trace.tracks[(lane_table.MAIN_LANE.key, 0)].view()
     iterator["end_ns"][0] = 1010 * MS
     culprit = made.startup().culprit
     assert (culprit.phase, culprit.detail.partition("; ")[2]) == ("iterator", "it waits 0.89 s for the first indices of the sampler")
 
     alone = Made()
-    alone.add(lanes.MAIN_LANE, lanes.BRACKET_DEPTH, State.EPOCH, 0, 1100)
-    alone.add(lanes.MAIN_LANE, 0, State.ITERATOR, 0, 2)
-    alone.add(lanes.MAIN_LANE, 0, State.WAIT, 2, 1010, batch=0)
-    alone.add(lanes.MAIN_LANE, 1, State.FETCH, 1000, 1008, batch=0)
+    alone.add(lane_table.MAIN_LANE, lane_table.BRACKET_DEPTH, State.EPOCH, 0, 1100)
+    alone.add(lane_table.MAIN_LANE, 0, State.ITERATOR, 0, 2)
+    alone.add(lane_table.MAIN_LANE, 0, State.WAIT, 2, 1010, batch=0)
+    alone.add(lane_table.MAIN_LANE, 1, State.FETCH, 1000, 1008, batch=0)
     startup = alone.startup()
     assert startup.explained_share > 0.99
     assert (startup.culprit.phase, startup.culprit.detail) == ("index_wait", "the sampler draws the indices of the first batch")

@@ -6,9 +6,9 @@ import re
 import pytest
 from rows import config_of, failed
 
-from loaderscope.analysis.sooner import spared_imports
-from loaderscope.analysis.startup_experiment import find_experiment
-from loaderscope.analysis.startup_remedies import agree
+from loaderscope.analysis.startup.experiment import find_experiment
+from loaderscope.analysis.startup.remedies import agree
+from loaderscope.analysis.startup.startup_savings import spared_imports
 from loaderscope.facts.results import Control, EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
 
 EPOCHS = 3

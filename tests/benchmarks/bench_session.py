@@ -14,8 +14,8 @@ from support_session import config_of, make_run
 
 from loaderscope.agent.layout import State
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.session.file import SessionFile, SessionWriter
-from loaderscope.trace import lanes
+from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace, batch_id
 
 SPANS = 10_000_000
@@ -40,8 +40,8 @@ def big_trace():
     each = SPANS // (WORKERS + 1)
     for worker in range(WORKERS):
         states = (State.INDEX_WAIT, State.FETCH, State.COLLATE, State.SEND)
-        trace.track(lanes.worker_lane(worker), 0).append(**jittering_track(generator, states, each, WORKERS, worker))
-    trace.track(lanes.MAIN_LANE, 0).append(**jittering_track(generator, (State.WAIT, State.STEP), SPANS - each * WORKERS, 1, 0))
+        trace.track(lane_table.worker_lane(worker), 0).append(**jittering_track(generator, states, each, WORKERS, worker))
+    trace.track(lane_table.MAIN_LANE, 0).append(**jittering_track(generator, (State.WAIT, State.STEP), SPANS - each * WORKERS, 1, 0))
     trace.origin_ns, trace.newest_ns = synthetic.START_NS, synthetic.START_NS + 3600 * synthetic.SECOND
     return trace
 

@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from loaderscope.sweep.example import example_script
+from loaderscope.sweep.demo_example import example_script
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 

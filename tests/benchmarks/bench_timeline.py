@@ -19,13 +19,13 @@ from support_session import config_of, make_run, result_of
 
 from loaderscope.agent.layout import State
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.gui.palette import DARK
-from loaderscope.gui.theme import apply_theme
-from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.states import STYLES
-from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.session.file import SessionWriter
-from loaderscope.trace import lanes
+from loaderscope.gui.style.palette import DARK
+from loaderscope.gui.style.theme import apply_theme
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.state_styles import STYLES
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
+from loaderscope.session.session_file import SessionWriter
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
@@ -52,7 +52,7 @@ def big_trace(spans):
     trace, random = Trace(), np.random.default_rng(1)
     trace.origin_ns = 10**15
     for number in range(LANES):
-        lane, states = (lanes.MAIN_LANE, MAIN_STATES) if number == 0 else (lanes.worker_lane(number - 1), WORKER_STATES)
+        lane, states = (lane_table.MAIN_LANE, MAIN_STATES) if number == 0 else (lane_table.worker_lane(number - 1), WORKER_STATES)
         batches = (0, 1) if number == 0 else (number - 1, LANES - 1)  # each batch is made by one worker
         end_ns = add_spans(trace, lane, states, spans // LANES, random, trace.origin_ns, batches=batches)
         trace.newest_ns = max(trace.newest_ns, end_ns)
@@ -220,7 +220,7 @@ def test_live(widget, workers):
     frames = []
     for _ in range(LIVE_FRAMES):
         for number in ends:
-            lane, states = (lanes.MAIN_LANE, MAIN_STATES) if number == 0 else (lanes.worker_lane(number - 1), WORKER_STATES)
+            lane, states = (lane_table.MAIN_LANE, MAIN_STATES) if number == 0 else (lane_table.worker_lane(number - 1), WORKER_STATES)
             ends[number] = add_spans(trace, lane, states, each, random, ends[number], mean_ns=100_000_000 // each)
         trace.newest_ns = max(ends.values())
         trace.version += 1
@@ -234,8 +234,8 @@ def test_a_session_in_the_window(qtbot, tmp_path):
     """Ten million spans, opened, searched, zoomed and exported, with no moment above 100 ms."""
     from PySide6.QtCore import QSettings
 
-    from loaderscope.gui.figure_export import Options, Wanted
-    from loaderscope.gui.main_window import MainWindow
+    from loaderscope.gui.window.figure_export import Options, Wanted
+    from loaderscope.gui.window.main_window import MainWindow
 
     path = tmp_path / "big.loaderscope"
     trace, run, planned = big_trace(10_000_000), make_run(workers=(LANES - 1,)), PlannedTrial(0, 0, config_of(LANES - 1))

@@ -19,8 +19,8 @@ import pytest
 from running import until, write_script
 from x_display import HEIGHT, why_none, x_display
 
-from loaderscope.gui.palette import DARK
-from loaderscope.sweep.example import example_script
+from loaderscope.gui.style.palette import DARK
+from loaderscope.sweep.demo_example import example_script
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600)]
 needs_window = pytest.mark.skipif(why_none() is not None, reason=str(why_none()))
@@ -58,9 +58,9 @@ sys.exit(main(["run", sys.argv[1], "--num-workers", "1", "--batches", "all", "--
 LIVE = """
 import shutil, sys
 from PySide6.QtCore import QSettings, QTimer
-from loaderscope.gui.app import make_application
-from loaderscope.gui.main_window import MainWindow
-from loaderscope.gui.theme import apply_theme
+from loaderscope.gui.window.app import make_application
+from loaderscope.gui.window.main_window import MainWindow
+from loaderscope.gui.style.theme import apply_theme
 from loaderscope.facts.request import Axes, Request
 
 application = make_application()

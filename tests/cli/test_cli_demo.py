@@ -7,19 +7,19 @@ import pytest
 
 from loaderscope import cli
 from loaderscope.facts.request import Axes, Request
-from loaderscope.session.file import SessionFile
-from loaderscope.sweep import example
+from loaderscope.session.session_file import SessionFile
+from loaderscope.sweep import demo_example
 
 
 @pytest.fixture
 def short_demo(monkeypatch: pytest.MonkeyPatch, qapp: object) -> None:
     """The demo's sweep with fewer trials of fewer batches; `qapp`, as widgets of later tests need more than a figure does."""
-    whole = example.demo_request(2)
+    whole = demo_example.demo_request(2)
 
     def shortened(usable_cpus: int) -> Request:
         return dataclasses.replace(whole, axes=Axes(num_workers=(1,)), batches=8)
 
-    monkeypatch.setattr(example, "demo_request", shortened)
+    monkeypatch.setattr(demo_example, "demo_request", shortened)
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
 
 
@@ -44,11 +44,11 @@ def test_the_demo_writes_session_report_and_figure_and_overwrites_nothing(
 
 @pytest.mark.parametrize("name", ["photos.py", "main_only.py", "slow_start.py", "stream.py"])
 def test_the_examples_ship_with_the_package(name: str) -> None:
-    assert example.example_script(name).is_file()
+    assert demo_example.example_script(name).is_file()
 
 
 def test_every_photograph_has_a_credit() -> None:
-    photos = example.example_script().parent.parent / "photos"
+    photos = demo_example.example_script().parent.parent / "photos"
     credits = (photos / "CREDITS.md").read_text(encoding="utf-8")
     names = [path.name for path in photos.glob("*.jpg")]
     assert len(names) >= 12

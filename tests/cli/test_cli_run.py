@@ -242,7 +242,7 @@ def test_the_doctor_says_what_is_wrong_with_an_interpreter(tmp_path: pathlib.Pat
 
 
 def test_a_loader_made_in_main_is_run_with_the_scripts_own_arguments(tmp_path: pathlib.Path) -> None:
-    from loaderscope.sweep.example import example_script
+    from loaderscope.sweep.demo_example import example_script
 
     script = str(example_script("main_only.py"))
     arguments = (

@@ -5,15 +5,15 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage, QPainter
 from support_session import config_of
 
-from loaderscope.analysis import startup
-from loaderscope.analysis.culprit import StartFacts, find_culprit
+from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
+from loaderscope.analysis.startup.first_batch import first_batch
+from loaderscope.cli.selftest_page import find_selftest, format_selftest
 from loaderscope.facts.phases import GROUPS, PHASES, PRECEDENCE, SHUTDOWN, group_title, phase_of
 from loaderscope.facts.remedies import REMEDIES
 from loaderscope.facts.results import Phase, Startup, TrialResult
 from loaderscope.facts.settings import BY_FIELD
-from loaderscope.gui.charts.startup import paint_startup, startup_data_of_trial
-from loaderscope.gui.palette import LIGHT, PALETTES
-from loaderscope.session.selftest import find_selftest, format_selftest
+from loaderscope.gui.charts.startup_chart import paint_startup, startup_data_of_trial
+from loaderscope.gui.style.palette import LIGHT, PALETTES
 
 ON_THE_WAY = [phase for phase in PHASES if phase is not SHUTDOWN]
 
@@ -38,7 +38,7 @@ def test_time_can_be_charged_to_every_phase_before_the_first_batch():
 
 
 def test_what_is_measured_is_in_the_table():
-    measured = {*startup.ONCE_PHASES.values(), *startup.FIRST_PHASES.values(), *startup.MAIN_PHASES.values()}
+    measured = {*first_batch.ONCE_PHASES.values(), *first_batch.FIRST_PHASES.values(), *first_batch.MAIN_PHASES.values()}
     assert measured <= {phase.key for phase in PHASES}
 
 

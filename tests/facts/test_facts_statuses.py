@@ -7,17 +7,17 @@ import pytest
 from support_session import config_of, make_run
 
 from loaderscope.agent.messages import ErrorInfo
-from loaderscope.analysis.settings import combine
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.cli import sweeping
+from loaderscope.cli.terminal.progress import Console
+from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts import statuses
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.statuses import FINAL_KEYS, STATUSES, status_of
-from loaderscope.gui.palette import PALETTES
-from loaderscope.session.console import Console
+from loaderscope.gui.style.palette import PALETTES
 from loaderscope.session.document import build_document
-from loaderscope.session.misfits import misfit
-from loaderscope.session.table import format_table
+from loaderscope.session.value_checks import misfit
 
 FINAL = [status_of(key) for key in FINAL_KEYS]
 

@@ -10,7 +10,7 @@ import pytest
 from running import CollectingSink, nothing_left_of, request, run_pool, write_script
 
 from loaderscope.sweep.attachment import SweepError
-from loaderscope.sweep.inspect import inspect_script
+from loaderscope.sweep.inspect_script import inspect_script
 from loaderscope.sweep.pool import Pool
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="starts processes as only POSIX can")

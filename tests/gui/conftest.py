@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QApplication
 from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH
 
-from loaderscope.gui.theme import apply_theme
-from loaderscope.session.file import SessionWriter
+from loaderscope.gui.style.theme import apply_theme
+from loaderscope.session.session_file import SessionWriter
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def settings(tmp_path: pathlib.Path) -> QSettings:
 @pytest.fixture
 def window(qtbot, settings):
     """An open window. A question about unsaved results is answered with "discard"; what it starts ends with the test."""
-    from loaderscope.gui.main_window import MainWindow
+    from loaderscope.gui.window.main_window import MainWindow
 
     apply_theme(QApplication.instance(), "dark")
     window = MainWindow(settings)
@@ -56,7 +56,7 @@ def trace():
 @pytest.fixture
 def widget(qtbot, trace):
     """A timeline that shows it, with the focus."""
-    from loaderscope.gui.timeline.view import TimelineWidget
+    from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
     apply_theme(QApplication.instance(), "dark")
     timeline = TimelineWidget()

@@ -59,17 +59,17 @@ def make_pictures() -> dict[str, Callable]:
     from loaderscope.facts.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
     from loaderscope.facts.run import Mark
     from loaderscope.gui.charts.chart import paint_chart
-    from loaderscope.gui.charts.memory import memory_data, paint_memory
-    from loaderscope.gui.charts.startup import paint_startup, startup_data
-    from loaderscope.gui.charts.throughput import paint_throughput, throughput_data
-    from loaderscope.gui.timeline.annotations import paint_marks
-    from loaderscope.gui.timeline.arrangement import Arrangement
-    from loaderscope.gui.timeline.arrows import LateArrows
-    from loaderscope.gui.timeline.canvas import Canvas
-    from loaderscope.gui.timeline.figure import timeline_figure
-    from loaderscope.gui.timeline.layout import place
-    from loaderscope.gui.timeline.painter import paint, viewport_of
-    from loaderscope.gui.timeline.scene import Scene
+    from loaderscope.gui.charts.memory_chart import memory_data, paint_memory
+    from loaderscope.gui.charts.startup_chart import paint_startup, startup_data
+    from loaderscope.gui.charts.throughput_chart import paint_throughput, throughput_data
+    from loaderscope.gui.timeline.data.arrangement import Arrangement
+    from loaderscope.gui.timeline.data.row_layout import place
+    from loaderscope.gui.timeline.data.scene import Scene
+    from loaderscope.gui.timeline.paint.annotations import paint_marks
+    from loaderscope.gui.timeline.paint.arrows import LateArrows
+    from loaderscope.gui.timeline.paint.canvas import Canvas
+    from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
+    from loaderscope.gui.timeline.paint.timeline_painter import paint, viewport_of
     from loaderscope.trace.model import SeriesInfo, Trace
 
     def slow_now_and_then(batch: int) -> int:
@@ -185,7 +185,7 @@ def main(folder: pathlib.Path) -> None:
     font.setPixelSize(12)
     application.setFont(font)
 
-    from loaderscope.gui.palette import PALETTES
+    from loaderscope.gui.style.palette import PALETTES
 
     for name, picture in make_pictures().items():
         for theme, palette in PALETTES.items():

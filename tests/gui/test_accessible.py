@@ -18,9 +18,9 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.figure_export import FigureDialog, Options, Subject
-from loaderscope.gui.theme import apply_theme
-from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.style.theme import apply_theme
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
+from loaderscope.gui.window.figure_export import FigureDialog, Options, Subject
 
 OPERATED = (QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit, QPlainTextEdit, QTextEdit, Chart, TimelineWidget)
 PARTS_OF_QT = ("qt_", "ScrollLeftButton", "ScrollRightButton")

@@ -9,10 +9,10 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.results import Estimate, SettingResult, TrialResult
 from loaderscope.facts.run import environment_text
-from loaderscope.gui.charts.throughput import throughput_data
-from loaderscope.gui.panels.results import COLUMNS, ResultsModel, visible_columns
-from loaderscope.gui.panels.sweep import SweepPanel
-from loaderscope.gui.run_state import SettingRow
+from loaderscope.gui.charts.throughput_chart import throughput_data
+from loaderscope.gui.panels.results_panel import COLUMNS, ResultsModel, visible_columns
+from loaderscope.gui.panels.sweep_panel import SweepPanel
+from loaderscope.gui.run.run_state import SettingRow
 
 PROCESS = TrialConfig(2, 32, 2, False, False, "fork", True, "process")
 THREAD = dataclasses.replace(PROCESS, start_method=None, backend="thread")

@@ -14,11 +14,11 @@ from loaderscope.facts.results import Estimate, Memory, Phase, Recommendation, S
 from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.drawing import Frame, axis_end, ticks
 from loaderscope.gui.charts.legend import Entry, draw_lines_legend
-from loaderscope.gui.charts.memory import MemoryData, memory_data, notes, paint_memory
-from loaderscope.gui.charts.series import line_styles
-from loaderscope.gui.charts.startup import StartupData, paint_startup, startup_data
-from loaderscope.gui.charts.throughput import ThroughputData, label_box, paint_throughput, throughput_data
-from loaderscope.gui.palette import DARK, LIGHT
+from loaderscope.gui.charts.line_styles import line_styles
+from loaderscope.gui.charts.memory_chart import MemoryData, memory_data, notes, paint_memory
+from loaderscope.gui.charts.startup_chart import StartupData, paint_startup, startup_data
+from loaderscope.gui.charts.throughput_chart import ThroughputData, label_box, paint_throughput, throughput_data
+from loaderscope.gui.style.palette import DARK, LIGHT
 from loaderscope.trace.model import SeriesInfo, Trace
 
 pytestmark = pytest.mark.usefixtures("qapp")

@@ -9,9 +9,9 @@ from damaged_sessions import change_json, change_rows, damage
 from PySide6.QtWidgets import QApplication
 
 from loaderscope.gui.report.content import gather
-from loaderscope.gui.report.web import to_html
-from loaderscope.session.errors import SessionError
-from loaderscope.session.file import SessionFile
+from loaderscope.gui.report.html import to_html
+from loaderscope.session.session_error import SessionError
+from loaderscope.session.session_file import SessionFile
 
 
 def damaged_copies(session, count, seed):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from loaderscope.gui import display
+from loaderscope.gui.window import display
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a question of Linux")
 

@@ -13,10 +13,10 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButto
 from synthetic import SECOND
 
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.figure_export import FIRST, TRIAL, FigureDialog, Options, Subject, Wanted
-from loaderscope.gui.figures import Figure, caption_of
-from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.saving import REPORT_FILTER, with_ending
+from loaderscope.gui.style.figures import Figure, caption_of
+from loaderscope.gui.style.palette import LIGHT
+from loaderscope.gui.window.figure_export import FIRST, TRIAL, FigureDialog, Options, Subject, Wanted
+from loaderscope.gui.window.save_dialogs import REPORT_FILTER, with_ending
 
 
 @pytest.fixture
@@ -71,16 +71,16 @@ def test_the_size_of_the_window_makes_no_difference(opened, qtbot, monkeypatch, 
 
 
 def test_the_same_seconds_give_two_trials_the_same_axis(opened, qtbot, monkeypatch, tmp_path):
-    from loaderscope.gui.timeline import figure
+    from loaderscope.gui.timeline.paint import timeline_figure
 
     seen = []
-    plain = figure.paint
+    plain = timeline_figure.paint
 
     def paint(painter, scene, view, *more, **rest):
         seen.append(view)
         return plain(painter, scene, view, *more, **rest)
 
-    monkeypatch.setattr(figure, "paint", paint)
+    monkeypatch.setattr(timeline_figure, "paint", paint)
     for number, trial in enumerate((0, 2)):
         opened.shown.choose_trial(trial)
         exported(opened, qtbot, monkeypatch, tmp_path / f"{number}.png", time=FIRST, seconds=0.25)

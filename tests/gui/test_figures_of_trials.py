@@ -7,11 +7,11 @@ from synthetic import MS
 
 from loaderscope import cli
 from loaderscope.facts.run import Mark
-from loaderscope.gui.figures import FigureError
-from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.timeline.arrangement import Arrangement
-from loaderscope.gui.timeline.figure import timeline_figure
-from loaderscope.gui.timeline.layout import AXIS_PX, LABEL_PX, MINIMAP_PX, RIGHT_PX, TITLE_PX
+from loaderscope.gui.style.figures import FigureError
+from loaderscope.gui.style.palette import LIGHT
+from loaderscope.gui.timeline.data.arrangement import Arrangement
+from loaderscope.gui.timeline.data.row_layout import AXIS_PX, LABEL_PX, MINIMAP_PX, RIGHT_PX, TITLE_PX
+from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
 from loaderscope.trace.model import Trace
 
 WIDTH = 1000

@@ -7,14 +7,14 @@ from support_session import config_of
 from synthetic import MS, US
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.settings import combine
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.facts.results import TrialResult
-from loaderscope.gui.panels.results import COLUMNS, visible_columns
-from loaderscope.gui.run_state import SettingRow
-from loaderscope.gui.timeline import cards, query
-from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.words import trial_note
-from loaderscope.trace.lanes import DEVICE_EXACT_LANE, MAIN_LANE
+from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
+from loaderscope.gui.run.run_state import SettingRow
+from loaderscope.gui.style.words import trial_note
+from loaderscope.gui.timeline.data import hover_card, span_query
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, MAIN_LANE
 from loaderscope.trace.model import batch_id
 
 
@@ -29,12 +29,12 @@ def gpu_trace():
 
 
 def lines_of(scene, span):
-    return {name: (value, remark) for name, value, remark, _ in cards.describe(scene, span).lines}
+    return {name: (value, remark) for name, value, remark, _ in hover_card.describe(scene, span).lines}
 
 
 def test_a_period_between_two_events_is_called_an_upper_bound_with_the_error_of_its_place():
     scene = Scene(gpu_trace())
-    step = next(span for span in query.spans_of_batch(scene, batch_id(0, 5), scene.origin_ns) if span.state == State.DEVICE_STEP)
+    step = next(span for span in span_query.spans_of_batch(scene, batch_id(0, 5), scene.origin_ns) if span.state == State.DEVICE_STEP)
     lines = lines_of(scene, step)
     assert lines["busy"] == ("at most", "between two events: gaps between its kernels count as busy")
     assert lines["clock"][0] == "± 12.0 µs"
@@ -43,8 +43,8 @@ def test_a_period_between_two_events_is_called_an_upper_bound_with_the_error_of_
 def test_the_exact_window_has_a_lane_of_its_own_below_the_other_lanes_of_the_device():
     scene = Scene(gpu_trace())
     assert [row.key for row in scene.rows][:3] == ["device-step", "device-exact", "main"]
-    work = query.reference("device-exact", 0, scene.tracks("device-exact")[0], 0)
-    assert cards.describe(scene, work).title == "GPU (exact window) · kernels and copies"
+    work = span_query.reference("device-exact", 0, scene.tracks("device-exact")[0], 0)
+    assert hover_card.describe(scene, work).title == "GPU (exact window) · kernels and copies"
     assert "torch.profiler" in lines_of(scene, work)["exact"][1]
     assert "busy" not in lines_of(scene, work)
 
@@ -55,8 +55,8 @@ def test_a_batch_that_was_profiled_is_not_said_to_be_of_a_measured_epoch():
     trace.points_of(MAIN_LANE).append(time_ns=[second_ns - 1], state=[int(State.EXACT_WINDOW)], batch=[-1], value=[5])
     scene = Scene(trace)
     titles = [
-        cards.describe(
-            scene, next(span for span in query.spans_of_batch(scene, batch_id(epoch, 3), near) if span.state == State.STEP)
+        hover_card.describe(
+            scene, next(span for span in span_query.spans_of_batch(scene, batch_id(epoch, 3), near) if span.state == State.STEP)
         ).title
         for epoch, near in ((0, scene.origin_ns), (1, second_ns))
     ]

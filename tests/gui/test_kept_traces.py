@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import support_session
 
-from loaderscope.gui import kept_traces
-from loaderscope.gui.run_state import RunState
-from loaderscope.gui.run_thread import GrowingSession
-from loaderscope.session.file import SessionWriter
+from loaderscope.gui.run import trace_cache
+from loaderscope.gui.run.run_state import RunState
+from loaderscope.gui.run.run_thread import GrowingSession
 from loaderscope.session.recording import Recording
+from loaderscope.session.session_file import SessionWriter
 
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(kept_traces, "KEPT_BYTES", 1)
+    monkeypatch.setattr(trace_cache, "KEPT_BYTES", 1)
 
 
 def at_hand(state, trials):

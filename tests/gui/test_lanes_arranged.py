@@ -11,12 +11,12 @@ from synthetic import MS
 from timeline_actions import press
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.timeline.arrangement import LEAST_PX, Arrangement, arrange
-from loaderscope.gui.timeline.lane_handling import LaneHandling
-from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.summed import summed, words_at
-from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.style.theme import apply_theme, current_palette
+from loaderscope.gui.timeline.data.arrangement import LEAST_PX, Arrangement, arrange
+from loaderscope.gui.timeline.data.merged_lanes import summed, words_at
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
 WIDTH, HEIGHT = 1000, 480
 Button, Modifier = Qt.MouseButton, Qt.KeyboardModifier

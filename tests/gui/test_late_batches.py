@@ -13,15 +13,15 @@ from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.late_batches import Cause, find_waits
-from loaderscope.gui.late_search import MOST_LISTED, LateSearch
-from loaderscope.gui.panels.late_batches import CAUSE_COLUMN, EMPTY, NOTHING, LateBatchesPanel, summary_text
-from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.timeline import query
-from loaderscope.gui.timeline.arrows import MOST_ARROWS, Arrow, LateArrows, paint_arrows, places
-from loaderscope.gui.timeline.boxes import span_box
-from loaderscope.gui.timeline.canvas import Canvas
-from loaderscope.gui.timeline.figure import timeline_figure
-from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.panels.late_batch_search import MOST_LISTED, LateSearch
+from loaderscope.gui.panels.late_batches_panel import CAUSE_COLUMN, EMPTY, NOTHING, LateBatchesPanel, summary_text
+from loaderscope.gui.style.theme import apply_theme, current_palette
+from loaderscope.gui.timeline.data import span_query
+from loaderscope.gui.timeline.paint.arrows import MOST_ARROWS, Arrow, LateArrows, paint_arrows, places
+from loaderscope.gui.timeline.paint.canvas import Canvas
+from loaderscope.gui.timeline.paint.span_boxes import span_box
+from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.model import Trace, batch_id
 
 SLOW = {17: 300, 42: 200, 67: 260}
@@ -72,7 +72,7 @@ def canvas_of(timeline):
 
 
 def wait_for(timeline, batch):
-    return query.wait_for(timeline.scene, batch_id(0, batch), timeline.scene.trace.end_ns)
+    return span_query.wait_for(timeline.scene, batch_id(0, batch), timeline.scene.trace.end_ns)
 
 
 # arrows
@@ -127,7 +127,7 @@ def test_nothing_is_known_before_the_waits_were_looked_at(timeline):
 def test_an_arrow_leads_from_the_end_of_the_fetch_to_the_end_of_the_wait(timeline):
     timeline.set_trace(made(), "trial 1")
     wait = wait_for(timeline, 17)
-    (fetch,) = [span for span in query.spans_of_batch(timeline.scene, wait.batch, wait.start_ns) if span.state == State.FETCH]
+    (fetch,) = [span for span in span_query.spans_of_batch(timeline.scene, wait.batch, wait.start_ns) if span.state == State.FETCH]
     arrow = timeline.arrows.of_span(timeline.scene, wait)
     assert arrow == Arrow("worker-1", fetch.end_ns, wait.end_ns)
     _, painter, canvas = canvas_of(timeline)
@@ -143,7 +143,7 @@ def test_an_arrow_leads_from_the_end_of_the_fetch_to_the_end_of_the_wait(timelin
 
 def test_a_span_that_is_no_wait_gets_no_arrow(timeline):
     timeline.set_trace(made(), "trial 1")
-    spans = query.spans_of_batch(timeline.scene, batch_id(0, 17), timeline.scene.trace.end_ns)
+    spans = span_query.spans_of_batch(timeline.scene, batch_id(0, 17), timeline.scene.trace.end_ns)
     assert [timeline.arrows.of_span(timeline.scene, span) is not None for span in spans] == [span.state == State.WAIT for span in spans]
     assert timeline.arrows.of_span(timeline.scene, None) is None
 
@@ -305,7 +305,7 @@ def test_the_summary_names_the_worker_that_most_of_them_were(qtbot, timeline, se
 
 def test_the_card_of_a_wait_agrees_with_the_table(qtbot, panel, timeline, search):
     show(qtbot, timeline, search, made())
-    explained = query.explain_wait(timeline.scene, wait_for(timeline, 17))
+    explained = span_query.explain_wait(timeline.scene, wait_for(timeline, 17))
     late = panel.model.row(0)
     assert int(explained.charged_ns[0, Cause.FETCH]) / 1e9 == pytest.approx(late.charged_s["fetch"])
     assert int(explained.held_up[0]) == late.held_up

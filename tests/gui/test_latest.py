@@ -7,7 +7,7 @@ import pytest
 import shiboken6
 from PySide6.QtCore import QObject
 
-from loaderscope.gui.latest import Latest
+from loaderscope.gui.run.newest_only import Latest
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from timeline_actions import Key, Modifier, press
 
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.run import Mark
-from loaderscope.gui import ending, live_run, run_thread
-from loaderscope.gui.inspect_thread import Jobs
-from loaderscope.gui.live_run import LiveRun
-from loaderscope.gui.run_state import RunState
-from loaderscope.gui.timeline import navigable
-from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.gui.run import live_run, run_thread, thread_shutdown
+from loaderscope.gui.run.inspect_thread import Jobs
+from loaderscope.gui.run.live_run import LiveRun
+from loaderscope.gui.run.run_state import RunState
+from loaderscope.gui.timeline.widget import navigable_timeline
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.session.recording import Recording
+from loaderscope.session.session_file import SessionFile, SessionWriter
 
 
 @pytest.fixture
@@ -171,10 +171,10 @@ def test_a_sweep_that_does_not_end_in_time_is_kept_until_it_has_ended(qtbot, mon
     live.start(empty_request)
     thread = live._thread
     live.close()
-    assert thread in ending._late
+    assert thread in thread_shutdown._late
     with qtbot.waitSignal(thread.finished, timeout=10_000):
         go_on.set()
-    qtbot.waitUntil(lambda: thread not in ending._late, timeout=10_000)
+    qtbot.waitUntil(lambda: thread not in thread_shutdown._late, timeout=10_000)
 
 
 def test_a_look_that_does_not_end_in_time_outlives_its_owner(qtbot):
@@ -186,7 +186,7 @@ def test_a_look_that_does_not_end_in_time_outlives_its_owner(qtbot):
     assert shiboken6.isValid(job) and job.isRunning()
     with qtbot.waitSignal(job.finished, timeout=10_000):
         go_on.set()
-    qtbot.waitUntil(lambda: job not in ending._late, timeout=10_000)
+    qtbot.waitUntil(lambda: job not in thread_shutdown._late, timeout=10_000)
 
 
 def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qtbot, window, start, session):
@@ -204,9 +204,9 @@ def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qt
 
 
 def test_an_answer_for_a_deleted_timeline_is_dropped(qtbot, monkeypatch):
-    monkeypatch.setattr(navigable, "SPANS_AT_ONCE", 10)
-    go_on, prepared = threading.Event(), navigable._prepared
-    monkeypatch.setattr(navigable, "_prepared", lambda *arguments: go_on.wait(10) and prepared(*arguments))
+    monkeypatch.setattr(navigable_timeline, "SPANS_AT_ONCE", 10)
+    go_on, prepared = threading.Event(), navigable_timeline._prepared
+    monkeypatch.setattr(navigable_timeline, "_prepared", lambda *arguments: go_on.wait(10) and prepared(*arguments))
     timeline = TimelineWidget()
     timeline.set_trace(synthetic.make_trace(num_workers=1, batches=20))
     shiboken6.delete(timeline)

@@ -8,7 +8,7 @@ from support_session import WINDOW, config_of
 
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.results import GpuWindow, TrialResult
-from loaderscope.gui.panels.operators import AWAITED, NOTHING, PROFILED_STEPS, OperatorsPanel
+from loaderscope.gui.panels.operators_panel import AWAITED, NOTHING, PROFILED_STEPS, OperatorsPanel
 
 TRAINED = """
     import torch

@@ -14,7 +14,7 @@ import pytest
 from running import marked_by, nothing_left_of, until, write_script
 from x_display import XDisplay, pixels_of, why_none, x_display
 
-from loaderscope.gui.palette import PALETTES
+from loaderscope.gui.style.palette import PALETTES
 
 pytestmark = pytest.mark.skipif(why_none() is not None, reason=str(why_none()))
 

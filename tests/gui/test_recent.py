@@ -15,10 +15,11 @@ from running import write_script
 
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.run import Mark
-from loaderscope.gui.main_window import MainWindow
-from loaderscope.gui.recent import NONE, UNSAVED_KEPT_S, WINDOW_PREFIX, Recent
-from loaderscope.session.file import SessionFile, SessionWriter
-from loaderscope.sweep.scratch import claim
+from loaderscope.gui.run.live_run import WINDOW_PREFIX
+from loaderscope.gui.window.main_window import MainWindow
+from loaderscope.gui.window.recent_files import NONE, UNSAVED_KEPT_S, Recent
+from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.sweep.processes.temporary_folders import claim
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_what_is_old_or_empty_is_removed_and_what_another_window_has_is_left_alo
 
 def test_the_session_of_a_sweep_lies_in_a_folder_that_says_whose_it_is(base, window, monkeypatch, tmp_path):
     claimed = []
-    monkeypatch.setattr("loaderscope.gui.live_run.claim", lambda folder: (claimed.append(folder), claim(folder)))
+    monkeypatch.setattr("loaderscope.gui.run.live_run.claim", lambda folder: (claimed.append(folder), claim(folder)))
     window.live.start(Request(script=str(write_script(tmp_path, "x = 1\n")), axes=Axes(num_workers=(0,)), probe=False))
     (folder,) = claimed
     assert folder.parent == base and folder.name.startswith(WINDOW_PREFIX)

@@ -25,19 +25,19 @@ from synthetic import make_trace as make_synthetic
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import Mark
-from loaderscope.gui.figures import Figure
 from loaderscope.gui.report.blocks import Facts, Listing, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.report.content import gather
-from loaderscope.gui.report.pictures import draw, timeline_of
-from loaderscope.gui.report.pieces import Piece, pieces_of
-from loaderscope.gui.report.sheet import WIDTH_PX, in_pages, tall_page, write_pdf
-from loaderscope.gui.report.startup import startup_blocks
-from loaderscope.gui.report.web import to_html
-from loaderscope.gui.report.writing import write_report, write_timeline
-from loaderscope.gui.timeline.arrows import LateArrows
-from loaderscope.gui.timeline.figure import timeline_figure, timeline_parts
-from loaderscope.gui.timeline.layout import AXIS_PX
-from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.gui.report.html import to_html
+from loaderscope.gui.report.painted_blocks import Piece, pieces_of
+from loaderscope.gui.report.painted_report import WIDTH_PX, in_pages, tall_page, write_pdf
+from loaderscope.gui.report.startup_section import startup_blocks
+from loaderscope.gui.report.timeline_pictures import draw, timeline_of
+from loaderscope.gui.report.write_report import write_report, write_timeline
+from loaderscope.gui.style.figures import Figure
+from loaderscope.gui.timeline.data.row_layout import AXIS_PX
+from loaderscope.gui.timeline.paint.arrows import LateArrows
+from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure, timeline_parts
+from loaderscope.session.session_file import SessionFile, SessionWriter
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
@@ -241,7 +241,7 @@ def test_the_pdf_has_numbered_pages(session, tmp_path):
 
 def test_nothing_sticks_out_of_a_drawing(tmp_path, session):
     """Lines of plots begin before the visible range, and SVG drawings are not clipped."""
-    from loaderscope.gui.report.pieces import MARGIN_PX
+    from loaderscope.gui.report.painted_blocks import MARGIN_PX
 
     write_report(session, [tmp_path / "r.svg"])
     renderer = QSvgRenderer(str(tmp_path / "r.svg"))
@@ -305,7 +305,7 @@ def test_a_report_is_written_without_a_display_and_without_torch(session, tmp_pa
     code = f"""
 import sys
 from pathlib import Path
-from loaderscope.gui.report.writing import write_report
+from loaderscope.gui.report.write_report import write_report
 write_report(Path({str(session)!r}), [Path({str(tmp_path)!r}) / name for name in ("x.html", "x.pdf", "x.svg", "x.png")])
 print("torch" in sys.modules)
 """
@@ -396,7 +396,7 @@ def test_two_processes_write_the_same_bytes(session, tmp_path):
     code = """
 import sys
 from pathlib import Path
-from loaderscope.gui.report.writing import write_report
+from loaderscope.gui.report.write_report import write_report
 write_report(Path(sys.argv[1]), [Path(sys.argv[2] + end) for end in (".html", ".svg", ".png")])
 """
     for seed in ("1", "2"):

@@ -13,19 +13,19 @@ from synthetic import MS, SECOND
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Estimate, SettingResult
-from loaderscope.gui.palette import DARK
-from loaderscope.gui.panels.results import COLUMNS, visible_columns
-from loaderscope.gui.panels.sweep import SweepPanel
-from loaderscope.gui.run_state import SettingRow
-from loaderscope.gui.theme import apply_theme
-from loaderscope.gui.timeline.arrangement import Arrangement, arrange
-from loaderscope.gui.timeline.lane_handling import LaneHandling
-from loaderscope.gui.timeline.painter import second_line
-from loaderscope.gui.timeline.plot_rows import plot_rows, reasons
-from loaderscope.gui.timeline.plots import readings
-from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.throttling import stretches
-from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
+from loaderscope.gui.panels.sweep_panel import SweepPanel
+from loaderscope.gui.run.run_state import SettingRow
+from loaderscope.gui.style.palette import DARK
+from loaderscope.gui.style.theme import apply_theme
+from loaderscope.gui.timeline.data.arrangement import Arrangement, arrange
+from loaderscope.gui.timeline.data.plot_rows import plot_rows, reasons
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.paint.plots import readings
+from loaderscope.gui.timeline.paint.throttle_plot import stretches
+from loaderscope.gui.timeline.paint.timeline_painter import second_line
+from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.model import NO_GPU_USED, SeriesInfo
 
 PROCESS_SERIES = {

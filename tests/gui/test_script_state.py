@@ -4,8 +4,8 @@ import pytest
 
 from loaderscope.agent.messages import Target
 from loaderscope.facts.request import Request
-from loaderscope.gui.script_state import ScriptState, Stage
-from loaderscope.sweep.inspect import Inspection, TargetProbe
+from loaderscope.gui.window.script_state import ScriptState, Stage
+from loaderscope.sweep.inspect_script import Inspection, TargetProbe
 
 REQUEST = Request("train.py", target="loader")
 TARGET = Target("loader", "loader", "DataLoader", "variable")

@@ -30,18 +30,18 @@ from loaderscope.facts.results import (
     TrialResult,
 )
 from loaderscope.gui.charts.chart import paint_chart
-from loaderscope.gui.charts.experiment import PAINT, ExperimentData
-from loaderscope.gui.charts.figure import chart_figure
-from loaderscope.gui.charts.startup import height_px, least_height_px, row_labels, startup_data, startup_data_of_trial
+from loaderscope.gui.charts.chart_figure import chart_figure
+from loaderscope.gui.charts.experiment_chart import PAINT, ExperimentData
+from loaderscope.gui.charts.startup_chart import height_px, least_height_px, row_labels, startup_data, startup_data_of_trial
 from loaderscope.gui.charts.treemap import paint_sent, sent_data, squarify
-from loaderscope.gui.commands import matching
-from loaderscope.gui.figures import ensure_application
-from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.panels.startup import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
+from loaderscope.gui.panels.startup_panel import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
 from loaderscope.gui.report.blocks import Picture, Table
-from loaderscope.gui.report.startup import startup_blocks
-from loaderscope.gui.startup_words import control_name, controls_sentence, imports_sentence, lines_sentence, sent_sentence
-from loaderscope.gui.subjects import chart_subject
+from loaderscope.gui.report.startup_section import startup_blocks
+from loaderscope.gui.run.startup_sentences import control_name, controls_sentence, imports_sentence, lines_sentence, sent_sentence
+from loaderscope.gui.style.figures import ensure_application
+from loaderscope.gui.style.palette import LIGHT
+from loaderscope.gui.window.command_table import matching
+from loaderscope.gui.window.figure_sources import chart_subject
 
 LONG_MS = 60_000
 

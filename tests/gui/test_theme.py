@@ -7,9 +7,9 @@ import seeing
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QApplication, QPushButton
 
-from loaderscope.gui.palette import DARK, LIGHT, contrast, luminance, text_on
-from loaderscope.gui.theme import apply_theme, current_palette, set_variant, style_sheet
-from loaderscope.gui.timeline.states import STYLES
+from loaderscope.gui.style.palette import DARK, LIGHT, contrast, luminance, text_on
+from loaderscope.gui.style.theme import apply_theme, current_palette, set_variant, style_sheet
+from loaderscope.gui.timeline.data.state_styles import STYLES
 
 BOTH = pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)
 LEAST_APART = 8.0

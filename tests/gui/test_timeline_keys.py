@@ -9,8 +9,8 @@ from PySide6.QtTest import QTest
 from timeline_actions import HEIGHT, WIDTH, Button, Key, Modifier, drag, place_of, press, wheel
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline.controls import CONTROLS
-from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.timeline.widget.key_bindings import CONTROLS
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
 
 @pytest.mark.parametrize("key", [Key.Key_W, Key.Key_Plus, Key.Key_Equal])

@@ -6,15 +6,15 @@ from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH, Key, press
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.theme import current_palette
-from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.trace import lanes
+from loaderscope.gui.style.theme import current_palette
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import OpenSpan, SeriesInfo, Trace
 
 
 def grow(trace, number, now_ns):
     """One more batch of worker 0, as the reader would add it."""
-    columns = trace.track(lanes.worker_lane(0), 0)
+    columns = trace.track(lane_table.worker_lane(0), 0)
     columns.append(start_ns=now_ns - 9 * MS, end_ns=now_ns, state=State.FETCH, batch=number, value=0)
     trace.newest_ns = now_ns
     trace.version += 1
@@ -84,12 +84,12 @@ def test_what_is_painted_of_new_data_looks_like_all_of_it_painted_anew(live, sam
     trace.origin_ns = 10**15
     info = SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main", 100 * MS)
     now_ns, parts = 10**15 + 12_000 * MS, 0
-    trace.track(lanes.worker_lane(1), 0)
+    trace.track(lane_table.worker_lane(1), 0)
     for number in range(12):
         grow(trace, number, now_ns)
         if number % 4 == 3:
             begin = now_ns - 2_500 * MS
-            trace.track(lanes.MAIN_LANE, 0).append(start_ns=begin, end_ns=now_ns - MS, state=State.WAIT, batch=number, value=0)
+            trace.track(lane_table.MAIN_LANE, 0).append(start_ns=begin, end_ns=now_ns - MS, state=State.WAIT, batch=number, value=0)
         trace.open_spans = (OpenSpan("worker-1", 0, State.COLLATE, now_ns - 120 * MS, number),)
         if sampled:
             trace.series_of(info).append(time_ns=now_ns, value=50.0 + number)
@@ -176,7 +176,7 @@ def test_at_the_end_of_a_trial_its_minimap_fills_the_width_as_the_lanes_do(live)
 def test_the_gap_in_which_the_profiler_starts_is_told_as_soon_as_it_has_ended(live):
     timeline, trace = live
     origin_ns = trace.origin_ns = 10**15
-    main = trace.track(lanes.MAIN_LANE, 0)
+    main = trace.track(lane_table.MAIN_LANE, 0)
 
     def wait(begin_ms, end_ms):
         main.append(start_ns=origin_ns + begin_ms * MS, end_ns=origin_ns + end_ms * MS, state=State.WAIT, batch=0, value=0)
@@ -191,7 +191,7 @@ def test_the_gap_in_which_the_profiler_starts_is_told_as_soon_as_it_has_ended(li
         return QColor(timeline.backing.picture().pixel(x, y)).name()
 
     wait(0, 510)
-    trace.points_of(lanes.MAIN_LANE).append(time_ns=origin_ns + 520 * MS, state=State.EXACT_WINDOW, batch=-1, value=4)
+    trace.points_of(lane_table.MAIN_LANE).append(time_ns=origin_ns + 520 * MS, state=State.EXACT_WINDOW, batch=-1, value=4)
     trace.version += 1
     assert in_gap() == current_palette().base
     wait(900, 990)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaderscope.gui.timeline.drawn import drawn_spans, filled_ns
-from loaderscope.gui.timeline.lod import TrackIndex, stack_heights
-from loaderscope.gui.timeline.outliers import OUTLIER
-from loaderscope.gui.timeline.strips import Strip
+from loaderscope.gui.timeline.data.level_of_detail import TrackIndex, stack_heights
+from loaderscope.gui.timeline.data.outliers import OUTLIER
+from loaderscope.gui.timeline.data.span_table import drawn_spans, filled_ns
+from loaderscope.gui.timeline.data.strips import Strip
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS
 

@@ -12,12 +12,12 @@ from synthetic import MS, SECOND
 
 from loaderscope.agent.layout import State
 from loaderscope.facts.text import duration_ns_text
-from loaderscope.gui.timeline import axis, cards, query
-from loaderscope.gui.timeline.layout import HEADER_PX, place
-from loaderscope.gui.timeline.navigation import FOLLOW_SPAN_NS, Navigator
-from loaderscope.gui.timeline.scene import Scene, busy_share
-from loaderscope.gui.timeline.statistics import survey
-from loaderscope.gui.timeline.viewport import LEAST_SPAN_NS, Viewport, fitted
+from loaderscope.gui.timeline.data import hover_card, span_query, time_axis
+from loaderscope.gui.timeline.data.navigation import FOLLOW_SPAN_NS, Navigator
+from loaderscope.gui.timeline.data.range_statistics import survey
+from loaderscope.gui.timeline.data.row_layout import HEADER_PX, place
+from loaderscope.gui.timeline.data.scene import Scene, busy_share
+from loaderscope.gui.timeline.data.viewport import LEAST_SPAN_NS, Viewport, fitted
 from loaderscope.trace.model import WAITING_FOR_EARLIER, Lane, OpenSpan, SeriesInfo, Trace, batch_id
 
 MODULES = ("states", "growing", "outliers", "lod", "strips", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation")
@@ -134,7 +134,7 @@ def test_a_place_finds_its_row_and_its_queue_slot():
 @given(st.floats(0, 1e15), st.floats(1e3, 1e14), st.integers(200, 3000))
 @settings(max_examples=300, deadline=None)
 def test_ticks_are_inside_evenly_spaced_and_not_crowded(start, span, width):
-    found = axis.ticks(start, span, width)
+    found = time_axis.ticks(start, span, width)
     times = [tick.time for tick in found.major]
     assert all(start - 1e-6 * span - 1 <= time <= start + span * (1 + 1e-6) + 1 for time in times)
     steps = [b - a for a, b in itertools.pairwise(times)]
@@ -146,7 +146,7 @@ def test_ticks_are_inside_evenly_spaced_and_not_crowded(start, span, width):
 
 
 def test_far_into_a_trace_labels_count_from_a_base():
-    found = axis.ticks(12.345678e9, 20_000, 1000)
+    found = time_axis.ticks(12.345678e9, 20_000, 1000)
     assert found.base is not None
     assert found.base.label == "12.345 s"
     assert found.major[0].label == "+678 µs"
@@ -154,9 +154,9 @@ def test_far_into_a_trace_labels_count_from_a_base():
 
 
 def test_bytes_are_written_as_in_every_other_panel():
-    assert [axis.quantity(value, "bytes") for value in (588_100, 1.64e6, 400e6, 1.5e9)] == ["588 kB", "1.6 MB", "400 MB", "1.5 GB"]
-    assert axis.quantity(2e6, "bytes/s") == "2 MB/s"
-    assert axis.quantity(312, "W") == "312 W"
+    assert [time_axis.quantity(value, "bytes") for value in (588_100, 1.64e6, 400e6, 1.5e9)] == ["588 kB", "1.6 MB", "400 MB", "1.5 GB"]
+    assert time_axis.quantity(2e6, "bytes/s") == "2 MB/s"
+    assert time_axis.quantity(312, "W") == "312 W"
 
 
 # navigation
@@ -221,21 +221,21 @@ def test_following_shows_all_at_first_and_then_the_newest():
 def test_a_moment_finds_the_innermost_span_and_its_batch():
     made = scene(num_workers=0, batches=5, fetch_ns=4 * MS)
     time = made.origin_ns + 1 * MS
-    assert query.span_at(made, "main", time).state == State.FETCH
-    assert query.span_at(made, "main", time, depth_share=0.1).state == State.WAIT
+    assert span_query.span_at(made, "main", time).state == State.FETCH
+    assert span_query.span_at(made, "main", time, depth_share=0.1).state == State.WAIT
 
 
 def test_a_sliver_can_be_hit_from_beside():
     made = scene(num_workers=1, batches=3, send_ns=10_000)
-    send = next(span for span in query.spans_of_batch(made, batch_id(0, 1), made.origin_ns) if span.state == State.SEND)
-    assert query.span_at(made, "worker-0", send.start_ns + 1).state == State.SEND
-    assert query.span_at(made, "worker-0", made.trace.end_ns + 50) is None
-    assert query.span_at(made, "worker-0", send.start_ns - 50, slack_ns=100) is not None
+    send = next(span for span in span_query.spans_of_batch(made, batch_id(0, 1), made.origin_ns) if span.state == State.SEND)
+    assert span_query.span_at(made, "worker-0", send.start_ns + 1).state == State.SEND
+    assert span_query.span_at(made, "worker-0", made.trace.end_ns + 50) is None
+    assert span_query.span_at(made, "worker-0", send.start_ns - 50, slack_ns=100) is not None
 
 
 def test_a_batch_is_found_in_every_lane_it_passes():
     made = scene(num_workers=2, batches=8, transfer_ns=1 * MS, device_ns=2 * MS)
-    spans = query.spans_of_batch(made, batch_id(0, 3), made.origin_ns)
+    spans = span_query.spans_of_batch(made, batch_id(0, 3), made.origin_ns)
     lanes = {span.lane.partition("-")[0] for span in spans}
     assert lanes == {"main", "worker", "flight", "device"}
     states = {span.state for span in spans}
@@ -244,13 +244,13 @@ def test_a_batch_is_found_in_every_lane_it_passes():
 
 def test_next_and_previous_go_along_the_lane_and_end_there():
     made = scene(num_workers=1, batches=3)
-    first = query.first_after(made, "worker-0", made.origin_ns)
+    first = span_query.first_after(made, "worker-0", made.origin_ns)
     spans = [first]
-    while (following := query.neighbour(made, spans[-1], 1)) is not None:
+    while (following := span_query.neighbour(made, spans[-1], 1)) is not None:
         spans.append(following)
     assert [span.state for span in spans[-3:]] == [State.FETCH, State.COLLATE, State.SEND]
-    assert query.neighbour(made, spans[-1], -1) == spans[-2]
-    assert query.neighbour(made, first, -1) is None
+    assert span_query.neighbour(made, spans[-1], -1) == spans[-2]
+    assert span_query.neighbour(made, first, -1) is None
 
 
 def slow_scene():
@@ -268,8 +268,8 @@ def slow_scene():
 
 def test_the_card_of_a_slow_fetch_tells_why_and_whom_it_held_up():
     made = slow_scene()
-    fetch = next(span for span in query.spans_of_batch(made, batch_id(0, 5), made.origin_ns) if span.state == State.FETCH)
-    card = cards.describe(made, fetch)
+    fetch = next(span for span in span_query.spans_of_batch(made, batch_id(0, 5), made.origin_ns) if span.state == State.FETCH)
+    card = hover_card.describe(made, fetch)
     assert card.title == "batch 5 · worker 1 · fetch"
     lines = {name: (value, remark) for name, value, remark, _ in card.lines}
     assert lines["duration"] == ("100 ms", "median 10.0 ms")
@@ -281,8 +281,8 @@ def test_the_card_of_a_slow_fetch_tells_why_and_whom_it_held_up():
 
 def test_the_card_of_a_wait_names_the_worker_that_ended_it():
     made = slow_scene()
-    wait = next(span for span in query.spans_of_batch(made, batch_id(0, 5), made.origin_ns) if span.state == State.WAIT)
-    lines = {name: value for name, value, _, _ in cards.describe(made, wait).lines}
+    wait = next(span for span in span_query.spans_of_batch(made, batch_id(0, 5), made.origin_ns) if span.state == State.WAIT)
+    lines = {name: value for name, value, _, _ in hover_card.describe(made, wait).lines}
     assert lines["waited for"].startswith("worker 1 fetched 86.8")
     assert lines["slowest sample"] == "index 20"
     assert lines["held up"].startswith("batches 6")
@@ -290,8 +290,8 @@ def test_the_card_of_a_wait_names_the_worker_that_ended_it():
 
 def test_the_card_of_a_batch_that_is_ready_tells_for_which_it_waits():
     made = slow_scene()
-    held = next(span for span in query.spans_of_batch(made, batch_id(0, 6), made.origin_ns) if span.state == WAITING_FOR_EARLIER)
-    lines = {name: (value, remark) for name, value, remark, _ in cards.describe(made, held).lines}
+    held = next(span for span in span_query.spans_of_batch(made, batch_id(0, 6), made.origin_ns) if span.state == WAITING_FOR_EARLIER)
+    lines = {name: (value, remark) for name, value, remark, _ in hover_card.describe(made, held).lines}
     assert lines["waits for"][0] == "batch 5"
     assert lines["waits for"][1].startswith("worker 1 fetched 86.8")
     assert lines["ready for"][0] == duration_ns_text(held.duration_ns)
@@ -299,8 +299,8 @@ def test_the_card_of_a_batch_that_is_ready_tells_for_which_it_waits():
 
 def test_a_quick_fetch_is_not_said_to_hold_anyone_up():
     made = scene(num_workers=2, batches=16, fetch_ns=1 * MS, collate_ns=0, step_ns=10 * MS)
-    fetch = next(span for span in query.spans_of_batch(made, batch_id(0, 12), made.origin_ns) if span.state == State.FETCH)
-    assert not {"held up", "main waited"} & {name for name, _, _, _ in cards.describe(made, fetch).lines}
+    fetch = next(span for span in span_query.spans_of_batch(made, batch_id(0, 12), made.origin_ns) if span.state == State.FETCH)
+    assert not {"held up", "main waited"} & {name for name, _, _, _ in hover_card.describe(made, fetch).lines}
 
 
 # statistics of a range
@@ -308,7 +308,7 @@ def test_a_quick_fetch_is_not_said_to_hold_anyone_up():
 
 def test_statistics_count_whole_spans_but_cut_shares_at_the_edges():
     made = scene(num_workers=1, batches=10, fetch_ns=8 * MS, collate_ns=2 * MS, send_ns=0, step_ns=0)
-    fetches = [span for number in range(10) for span in query.spans_of_batch(made, batch_id(0, number), made.origin_ns)]
+    fetches = [span for number in range(10) for span in span_query.spans_of_batch(made, batch_id(0, number), made.origin_ns)]
     fetches = [span for span in fetches if span.state == State.FETCH]
     begin, end = fetches[2].start_ns + 4 * MS, fetches[4].end_ns
     found = survey(made, begin, end).statistics()
@@ -341,5 +341,5 @@ def test_a_wait_that_has_not_ended_counts_up_to_the_newest_record():
 
 def test_the_model_of_the_timeline_needs_no_qt():
     names = ", ".join(f"loaderscope.gui.timeline.{name}" for name in MODULES)
-    code = f"import sys, {names}, loaderscope.gui.palette; sys.exit(any(name.startswith('PySide6') for name in sys.modules))"
+    code = f"import sys, {names}, loaderscope.gui.style.palette; sys.exit(any(name.startswith('PySide6') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

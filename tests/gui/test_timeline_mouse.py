@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QApplication
 from timeline_actions import HEIGHT, WIDTH, Button, Key, Modifier, drag, move, place_of, press, wheel
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.theme import current_palette
-from loaderscope.gui.timeline.viewport import fitted
+from loaderscope.gui.style.theme import current_palette
+from loaderscope.gui.timeline.data.viewport import fitted
 
 
 def test_control_and_wheel_zoom_at_the_cursor(widget):

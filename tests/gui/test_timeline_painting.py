@@ -13,13 +13,13 @@ from PySide6.QtSvg import QSvgRenderer
 from synthetic import MS
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.figures import FORMATS, FigureError
-from loaderscope.gui.palette import DARK, LIGHT
-from loaderscope.gui.timeline.figure import timeline_figure
-from loaderscope.gui.timeline.layout import HEADER_PX, place
-from loaderscope.gui.timeline.painter import paint, viewport_of
-from loaderscope.gui.timeline.scene import Scene
-from loaderscope.trace import lanes
+from loaderscope.gui.style.figures import FORMATS, FigureError
+from loaderscope.gui.style.palette import DARK, LIGHT
+from loaderscope.gui.timeline.data.row_layout import HEADER_PX, place
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
+from loaderscope.gui.timeline.paint.timeline_painter import paint, viewport_of
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import OpenSpan, SeriesInfo, Trace
 
 WIDTH, HEIGHT = 1000, 460
@@ -48,7 +48,7 @@ def painted(trace, palette=DARK, scale=1, range_ns=None):
 def one_lane(states, each_ns=10 * MS, repeat=1):
     trace = Trace()
     trace.origin_ns = 10**15
-    lane = lanes.worker_lane(0)
+    lane = lane_table.worker_lane(0)
     states = list(states) * repeat
     start = trace.origin_ns + np.arange(len(states)) * each_ns
     trace.track(lane, 0).append(
@@ -86,7 +86,7 @@ def test_a_wait_is_hatched_exact_and_in_columns():
         trace = Trace()
         trace.origin_ns = 10**15
         start = trace.origin_ns + np.arange(repeat) * each_ns
-        trace.track(lanes.MAIN_LANE, 0).append(
+        trace.track(lane_table.MAIN_LANE, 0).append(
             start_ns=start, end_ns=start + each_ns, state=[State.WAIT] * repeat, batch=[-1] * repeat, value=[0] * repeat
         )
         trace.newest_ns = int(start[-1]) + each_ns
@@ -107,7 +107,7 @@ def test_a_rare_state_does_not_vanish_when_zoomed_out():
     both_start = np.stack([times, times + 9_900], axis=1).reshape(-1)
     both_end = np.stack([times + 9_900, times + 10_000], axis=1).reshape(-1)
     both_state = np.tile([State.FETCH, State.SEND], count)
-    trace.track(lanes.worker_lane(0), 0).append(
+    trace.track(lane_table.worker_lane(0), 0).append(
         start_ns=both_start, end_ns=both_end, state=both_state, batch=np.zeros(2 * count), value=np.zeros(2 * count)
     )
     trace.newest_ns = int(both_end[-1])
@@ -253,7 +253,7 @@ def test_an_unknown_format_and_an_unwritable_place_say_so(trace, tmp_path):
 def test_a_figure_needs_neither_window_nor_display(tmp_path):
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[2]); os.environ.pop('DISPLAY', None); os.environ.pop('QT_QPA_PLATFORM', None)\n"
-        "import synthetic\nfrom loaderscope.gui.timeline.figure import timeline_figure\n"
+        "import synthetic\nfrom loaderscope.gui.timeline.paint.timeline_figure import timeline_figure\n"
         "timeline_figure(synthetic.make_trace(num_workers=1, batches=5)).write(sys.argv[1])\n"
         "sys.exit('PySide6.QtWidgets' in sys.modules)"
     )

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline import lanes as lane_painting
-from loaderscope.gui.timeline.outliers import Outliers
-from loaderscope.gui.timeline.view import TimelineWidget
-from loaderscope.trace import lanes
+from loaderscope.gui.timeline.data.outliers import Outliers
+from loaderscope.gui.timeline.paint import lane_painter as lane_painting
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import SeriesInfo, Trace
 
 ORIGIN = 1_700_000_000_000_000_000
@@ -31,9 +31,9 @@ def no_late_changes(monkeypatch):
 
 
 TRACKS = (
-    (lanes.MAIN_LANE, 0, (State.WAIT, State.TRANSFER, State.STEP)),
-    (lanes.worker_lane(0), 0, (State.FETCH, State.COLLATE, State.SEND)),
-    (lanes.worker_lane(1), 0, (State.FETCH, State.SEND)),
+    (lane_table.MAIN_LANE, 0, (State.WAIT, State.TRANSFER, State.STEP)),
+    (lane_table.worker_lane(0), 0, (State.FETCH, State.COLLATE, State.SEND)),
+    (lane_table.worker_lane(1), 0, (State.FETCH, State.SEND)),
 )
 
 
@@ -54,7 +54,7 @@ class Recording:
             self.ends[number] = int(end[-1])
             state, batch = self.random.choice(states, count), np.arange(count) + len(trace.track(lane, depth))
             trace.track(lane, depth).append(start_ns=end - lengths, end_ns=end, state=state, batch=batch, value=batch)
-            if lane is lanes.MAIN_LANE:
+            if lane is lane_table.MAIN_LANE:
                 inside = (state == State.WAIT) & (lengths > 4)
                 begin, quarter = (end - lengths)[inside], lengths[inside] // 4
                 nothing = np.zeros(len(begin), np.int64)

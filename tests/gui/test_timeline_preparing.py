@@ -4,14 +4,14 @@ import pytest
 import synthetic
 from synthetic import MS
 
-from loaderscope.gui.timeline import navigable
-from loaderscope.gui.timeline.painter import UNSHOWN_TITLE
-from loaderscope.gui.timeline.view import TimelineWidget
+from loaderscope.gui.timeline.paint.timeline_painter import UNSHOWN_TITLE
+from loaderscope.gui.timeline.widget import navigable_timeline
+from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
 
 @pytest.fixture
 def timeline(qtbot, monkeypatch):
-    monkeypatch.setattr(navigable, "SPANS_AT_ONCE", 10)
+    monkeypatch.setattr(navigable_timeline, "SPANS_AT_ONCE", 10)
     timeline = TimelineWidget()
     qtbot.addWidget(timeline)
     timeline.resize(900, 400)
@@ -53,7 +53,7 @@ def test_only_the_trace_that_was_asked_for_last_is_shown(qtbot, timeline):
 
 
 def test_a_small_trace_is_shown_at_once(timeline, monkeypatch):
-    monkeypatch.setattr(navigable, "SPANS_AT_ONCE", 100_000)
+    monkeypatch.setattr(navigable_timeline, "SPANS_AT_ONCE", 100_000)
     timeline.set_trace(synthetic.make_trace(num_workers=1, batches=4))
     assert timeline.scene is not None
 
@@ -72,14 +72,14 @@ def test_a_prepared_scene_looks_like_one_that_was_not(qtbot, timeline, monkeypat
     timeline.set_trace(trace, "a trial")
     shown(qtbot, timeline)
     prepared = timeline.grab().toImage()
-    monkeypatch.setattr(navigable, "SPANS_AT_ONCE", 100_000)
+    monkeypatch.setattr(navigable_timeline, "SPANS_AT_ONCE", 100_000)
     timeline.set_trace(trace, "a trial")
     assert timeline.grab().toImage() == prepared
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_while_a_trace_is_prepared_is_said_in_its_place(qtbot, timeline, monkeypatch):
-    monkeypatch.setattr(navigable, "_prepared", lambda *_: 1 // 0)
+    monkeypatch.setattr(navigable_timeline, "_prepared", lambda *_: 1 // 0)
     timeline.set_trace(synthetic.make_trace(num_workers=2, batches=20))
     assert timeline.preparing.startswith("Preparing")
     qtbot.waitUntil(lambda: timeline.preparing == UNSHOWN_TITLE, timeout=5000)

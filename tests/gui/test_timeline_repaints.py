@@ -8,8 +8,8 @@ from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH, Key, move, press
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.trace import lanes
+from loaderscope.gui.style.theme import apply_theme, current_palette
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace
 
 
@@ -46,7 +46,7 @@ def many_spans(count=60_000):
     trace = Trace()
     trace.origin_ns = 10**15
     random = np.random.default_rng(5)
-    for lane, states in ((lanes.MAIN_LANE, (State.WAIT, State.STEP)), (lanes.worker_lane(0), (State.FETCH, State.COLLATE))):
+    for lane, states in ((lane_table.MAIN_LANE, (State.WAIT, State.STEP)), (lane_table.worker_lane(0), (State.FETCH, State.COLLATE))):
         durations = random.integers(50_000, 150_000, count)
         durations[count // 2] = 5 * MS
         end = trace.origin_ns + np.cumsum(durations + random.integers(0, 30_000, count))

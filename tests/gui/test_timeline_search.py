@@ -10,11 +10,11 @@ from timeline_actions import Key, Modifier, move, press
 
 from loaderscope.agent.layout import State
 from loaderscope.facts.run import Mark
-from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.search import AFTER_ALL, BEFORE_ALL, CHUNK_ROWS, Search
-from loaderscope.gui.timeline.states import level_in
-from loaderscope.gui.timeline.wanted import SearchError, parse
-from loaderscope.trace import lanes
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.search_query import SearchError, parse
+from loaderscope.gui.timeline.data.span_search import AFTER_ALL, BEFORE_ALL, CHUNK_ROWS, Search
+from loaderscope.gui.timeline.data.state_styles import level_in
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace, batch_id
 
 LANES = {"main": "main", "worker 1": "worker-1", "worker 12": "worker-12"}
@@ -174,7 +174,7 @@ def big_trace(rows):
     trace = Trace()
     trace.origin_ns = 10**15
     end = trace.origin_ns + np.arange(1, rows + 1) * 1000
-    trace.track(lanes.worker_lane(0), 0).append(
+    trace.track(lane_table.worker_lane(0), 0).append(
         start_ns=end - 900, end_ns=end, state=np.resize([State.FETCH, State.COLLATE], rows), batch=np.arange(rows) // 2, value=0 * end
     )
     trace.newest_ns, trace.version = int(end[-1]), 1
@@ -198,7 +198,7 @@ def test_what_is_recorded_later_is_found_too():
     scene = Scene(trace)
     search = searched(scene, "fetch")
     at = trace.newest_ns + 1000
-    trace.track(lanes.worker_lane(0), 0).append(start_ns=at, end_ns=at + 500, state=State.FETCH, batch=9, value=0)
+    trace.track(lane_table.worker_lane(0), 0).append(start_ns=at, end_ns=at + 500, state=State.FETCH, batch=9, value=0)
     trace.newest_ns, trace.version = at + 500, 2
     scene.update()
     assert search.work()

@@ -15,11 +15,11 @@ from synthetic import MS
 from timeline_actions import Button, Key, Modifier, drag, press
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.panels.selection import COLUMNS, SelectionPanel
-from loaderscope.gui.panels.spans import DURATION, LANE, START, SpansPanel
-from loaderscope.gui.timeline.listing import list_spans
-from loaderscope.gui.timeline.scene import Scene
-from loaderscope.gui.timeline.statistics import percentile, survey
+from loaderscope.gui.panels.selection_panel import COLUMNS, SelectionPanel
+from loaderscope.gui.panels.spans_panel import DURATION, LANE, START, SpansPanel
+from loaderscope.gui.timeline.data.range_statistics import percentile, survey
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.span_rows import list_spans
 
 
 @pytest.fixture

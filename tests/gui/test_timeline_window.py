@@ -6,13 +6,13 @@ from PySide6.QtWidgets import QApplication
 from timeline_actions import Key, Modifier, press
 
 from loaderscope.facts.run import Mark
-from loaderscope.gui.commands import COMMANDS, TIMELINE_COMMANDS, matching
-from loaderscope.gui.figure_export import Options, Wanted
-from loaderscope.gui.help_overlay import help_html
-from loaderscope.gui.mark_book import CompleteFile, MarkBook
-from loaderscope.gui.theme import LIGHT
-from loaderscope.gui.timeline.controls import CONTROLS, MOUSE
-from loaderscope.session.file import SessionFile
+from loaderscope.gui.style.theme import LIGHT
+from loaderscope.gui.timeline.widget.key_bindings import CONTROLS, MOUSE
+from loaderscope.gui.window.command_table import COMMANDS, TIMELINE_COMMANDS, matching
+from loaderscope.gui.window.figure_export import Options, Wanted
+from loaderscope.gui.window.help_page import help_html
+from loaderscope.gui.window.mark_store import CompleteFile, MarkBook
+from loaderscope.session.session_file import SessionFile
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import threading
 import pytest
 from PySide6.QtCore import QObject
 
-from loaderscope.gui.trace_reading import ROWS_AT_ONCE, TraceReading
+from loaderscope.gui.run.trace_loader import ROWS_AT_ONCE, TraceReading
 
 
 class _Session:

@@ -9,11 +9,11 @@ from PySide6.QtWidgets import QApplication
 from synthetic import MS
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.comparison import partners_of
-from loaderscope.gui.figure_export import Options, Wanted
-from loaderscope.gui.main_window import MainWindow
-from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.gui.timeline.pair import TimelinePair
+from loaderscope.gui.style.theme import apply_theme, current_palette
+from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
+from loaderscope.gui.window.comparison import partners_of
+from loaderscope.gui.window.figure_export import Options, Wanted
+from loaderscope.gui.window.main_window import MainWindow
 from loaderscope.trace.model import Trace
 
 Key, Button, Modifier = Qt.Key, Qt.MouseButton, Qt.KeyboardModifier
@@ -185,7 +185,7 @@ def test_a_trial_that_is_shown_in_the_others_place_is_aligned_too(pair):
 
 
 def test_traces_with_many_spans_are_aligned_when_both_are_prepared(qtbot, pair, monkeypatch):
-    monkeypatch.setattr("loaderscope.gui.timeline.navigable.SPANS_AT_ONCE", 10)
+    monkeypatch.setattr("loaderscope.gui.timeline.widget.navigable_timeline.SPANS_AT_ONCE", 10)
     pair.first.set_trace(make_trace(3))
     pair.compare(make_trace(0), ("a", "b"))
     assert pair.first.scene is None and pair.second.scene is None

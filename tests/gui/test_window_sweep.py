@@ -15,7 +15,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
 from running import marked_by, nothing_left_of, write_script
 
-from loaderscope.gui.panels.results import COLUMNS
+from loaderscope.gui.panels.results_panel import COLUMNS
 
 QUICK = """
     import time
@@ -253,8 +253,8 @@ def test_a_window_session_never_imports_torch(tmp_path, script):
     code = f"""
 import sys
 from PySide6.QtCore import QSettings, QTimer
-from loaderscope.gui.app import make_application
-from loaderscope.gui.main_window import MainWindow
+from loaderscope.gui.window.app import make_application
+from loaderscope.gui.window.main_window import MainWindow
 from loaderscope.facts.request import Axes, Request
 
 application = make_application()

@@ -16,15 +16,15 @@ from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.results import Finding, TrialResult
 from loaderscope.facts.run import LogLine
 from loaderscope.facts.text import rate_text
-from loaderscope.gui.commands import COMMANDS, matching
-from loaderscope.gui.panels.findings import findings_blocks
-from loaderscope.gui.panels.results import COLUMNS
-from loaderscope.gui.panels.target import sample_text
-from loaderscope.gui.run_state import RunState
-from loaderscope.gui.saving import Dialogs
-from loaderscope.gui.theme import apply_theme, current_palette
-from loaderscope.session.file import SessionError, SessionWriter
+from loaderscope.gui.panels.findings_panel import findings_blocks
+from loaderscope.gui.panels.results_panel import COLUMNS
+from loaderscope.gui.panels.target_panel import sample_text
+from loaderscope.gui.run.run_state import RunState
+from loaderscope.gui.style.theme import apply_theme, current_palette
+from loaderscope.gui.window.command_table import COMMANDS, matching
+from loaderscope.gui.window.save_dialogs import Dialogs
 from loaderscope.session.recording import Recording
+from loaderscope.session.session_file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
 
 
@@ -188,7 +188,7 @@ def test_tab_goes_through_the_window_as_it_is_read(window):
 
 
 def test_the_layout_is_remembered_and_can_be_reset(qtbot, settings, window):
-    from loaderscope.gui.main_window import MainWindow
+    from loaderscope.gui.window.main_window import MainWindow
 
     window.views.docks["findings"].setFloating(True)
     window.close()
@@ -200,7 +200,7 @@ def test_the_layout_is_remembered_and_can_be_reset(qtbot, settings, window):
 
 
 def test_a_window_that_was_never_open_takes_most_of_a_large_screen_and_no_more_than_a_small_one(qtbot, settings, monkeypatch):
-    from loaderscope.gui.main_window import MainWindow
+    from loaderscope.gui.window.main_window import MainWindow
 
     for available, expected in ((QSize(2560, 1400), QSize(2176, 1190)), (QSize(1280, 800), QSize(1216, 760))):
         monkeypatch.setattr(MainWindow, "screen", lambda self, size=available: types.SimpleNamespace(availableSize=lambda: size))

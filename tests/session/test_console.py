@@ -4,10 +4,10 @@ import io
 import re
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.cli.terminal.progress import Console
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Estimate, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
-from loaderscope.session.console import Console
 from loaderscope.trace.model import Trace
 
 CONFIGS = [TrialConfig(0), TrialConfig(2, start_method="fork"), TrialConfig(2, start_method="spawn")]

@@ -14,10 +14,10 @@ import pytest
 from damaged_sessions import change_json, change_rows, damage
 from support_session import add_dense_spans, make_run, make_trial_trace, record
 
-from loaderscope.session.errors import SessionError
-from loaderscope.session.file import SessionFile, SessionWriter
-from loaderscope.session.table import format_table
-from loaderscope.trace.sums import SHIFTS
+from loaderscope.cli.terminal.results_table import format_table
+from loaderscope.session.session_error import SessionError
+from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.trace.span_sums import SHIFTS
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 from support_session import make_run, make_trial_trace, record, result_of
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
+from loaderscope.cli.terminal.progress import Console
 from loaderscope.facts.results import ScriptWarning, TrialResult
 from loaderscope.facts.run import LogLine
-from loaderscope.session.console import Console
 from loaderscope.session.document import build_document
-from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.session.session_file import SessionFile, SessionWriter
 
 SECRET = "Zq8hunter2x"
 

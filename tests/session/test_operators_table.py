@@ -3,10 +3,10 @@
 import pytest
 from support_session import WINDOW, make_run, record
 
+from loaderscope.cli.terminal.operators_table import format_window
+from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.session.document import build_document
-from loaderscope.session.file import SessionFile, SessionWriter
-from loaderscope.session.operators_table import format_window
-from loaderscope.session.table import format_table
+from loaderscope.session.session_file import SessionFile, SessionWriter
 
 
 @pytest.mark.parametrize("width", [40, 60, 100])

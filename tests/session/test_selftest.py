@@ -2,7 +2,7 @@
 
 import pytest
 
-from loaderscope.session.selftest import find_selftest, format_selftest, selftest_request
+from loaderscope.cli.selftest_page import find_selftest, format_selftest, selftest_request
 
 MACHINE = {"commit_limit_bytes": 20_000_000_000, "commit_used_bytes": 5_000_000_000, "open_files_limit": None}
 

@@ -13,12 +13,12 @@ import pytest
 from damaged_sessions import change_rows
 from support_session import add_dense_spans, make_run, make_trial_trace, record
 
-from loaderscope.session import sum_store
-from loaderscope.session import writer as writer_module
-from loaderscope.session.errors import SessionError
-from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.session import session_writer as writer_module
+from loaderscope.session import sums_table
+from loaderscope.session.session_error import SessionError
+from loaderscope.session.session_file import SessionFile, SessionWriter
 from loaderscope.trace.model import Trace, TrackKey
-from loaderscope.trace.sums import BLOCK_SHIFT, SHIFTS, Spans, sums_within
+from loaderscope.trace.span_sums import BLOCK_SHIFT, SHIFTS, Spans, sums_within
 
 TESTS = pathlib.Path(__file__).parent.parent
 VERSION_1 = pathlib.Path(__file__).parent / "version_1" / "sweep.loaderscope"
@@ -144,7 +144,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 import support_session as support
-from loaderscope.session import writer
+from loaderscope.session import session_writer
 writer.COMMIT_EVERY_S = 0.0
 run = support.make_run(workers=(1,))
 sink = writer.SessionWriter({path!r})
@@ -171,7 +171,7 @@ def test_after_sigkill_the_sums_are_those_of_the_spans_that_were_committed(tmp_p
 
 def test_the_pieces_in_which_a_trial_grew_make_no_difference(path, tmp_path, monkeypatch):
     monkeypatch.setattr(writer_module, "COMMIT_EVERY_S", 0.0)
-    monkeypatch.setattr(sum_store, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(sums_table, "ROWS_AT_ONCE", 1)
     run, other = make_run(workers=(1,)), tmp_path / "grown.loaderscope"
     trace, growing = Trace(), make_trial_trace(1)
     add_dense_spans(trace)

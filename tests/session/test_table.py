@@ -6,11 +6,11 @@ import pytest
 from support_session import make_run, record
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.cli.terminal.results_table import format_table, format_targets
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import Estimate, TrialResult
 from loaderscope.facts.run import Sink
 from loaderscope.session.document import build_document
-from loaderscope.session.table import format_table, format_targets
 from loaderscope.trace.model import Trace
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts.run import Mark
 from loaderscope.session import schema
-from loaderscope.session.errors import SessionError
-from loaderscope.session.file import SessionFile
-from loaderscope.session.table import format_table
+from loaderscope.session.session_error import SessionError
+from loaderscope.session.session_file import SessionFile
 
 STORED = pathlib.Path(__file__).parent / "version_1"
 NAMES = sorted(path.stem for path in STORED.glob("*.loaderscope"))

@@ -11,9 +11,9 @@ from running import nothing_left_of, write_script
 
 from loaderscope.agent import messages
 from loaderscope.agent.errors import KILLED
-from loaderscope.sweep import agent_process
-from loaderscope.sweep.agent_environment import clean_environment
-from loaderscope.sweep.agent_process import (
+from loaderscope.sweep.processes import agent_process
+from loaderscope.sweep.processes.agent_environment import clean_environment
+from loaderscope.sweep.processes.agent_process import (
     AgentDiedError,
     AgentProcess,
     AgentProtocolError,

@@ -9,8 +9,8 @@ import sys
 import psutil
 import pytest
 
-from loaderscope.sweep import controls
-from loaderscope.sweep.controls import measure_controls, measure_preload
+from loaderscope.sweep.experiment import control_runs
+from loaderscope.sweep.experiment.control_runs import measure_controls, measure_preload
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake interpreters are shell scripts")
 
@@ -35,7 +35,7 @@ open("where", "w").close()
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    monkeypatch.setattr(controls, "CONTROLS", names)
+    monkeypatch.setattr(control_runs, "CONTROLS", names)
 
 
 def test_an_interpreter_and_an_import_are_timed_from_disk_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,5 +114,5 @@ def test_dropping_files_from_the_cache_changes_nothing_in_them(tmp_path: pathlib
     path = tmp_path / "data"
     path.write_bytes(os.urandom(10_000))
     before = path.read_bytes()
-    assert controls.drop_from_cache([str(path), str(tmp_path), str(tmp_path / "nothing")]) == (sys.platform == "linux")
+    assert control_runs.drop_from_cache([str(path), str(tmp_path), str(tmp_path / "nothing")]) == (sys.platform == "linux")
     assert path.read_bytes() == before

@@ -4,10 +4,10 @@ from running import request, run_pool, write_script
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.analysis.measured import window_start_ns
-from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.measured_part import window_start_ns
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.trial import TrialEnd
-from loaderscope.sweep.kept_agent import may_be_kept
+from loaderscope.sweep.processes.kept_agent import may_be_kept
 
 SCRIPT = """
     import torch

@@ -3,7 +3,7 @@
 import pytest
 
 from loaderscope.agent.layout import State
-from loaderscope.sweep.last_words import longest
+from loaderscope.sweep.processes.last_activity import longest
 from loaderscope.trace.model import OpenSpan, Trace, batch_id
 
 

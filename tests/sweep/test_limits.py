@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
-from loaderscope.analysis.preloading import ScriptImport
+from loaderscope.analysis.startup.preloading import ScriptImport
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.facts.run import PlannedTrial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from loaderscope.sweep.output import OutputReader
+from loaderscope.sweep.processes.agent_output import OutputReader
 
 
 def test_all_that_was_printed_is_there_once_it_has_settled():

@@ -11,13 +11,13 @@ from running import CollectingSink, nothing_left_of, request, run_pool, write_sc
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
-from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.trial import TrialEnd
-from loaderscope.sweep import scratch
 from loaderscope.sweep.attachment import choose_target
-from loaderscope.sweep.inspect import inspect_script
-from loaderscope.sweep.kept_agent import may_be_kept
+from loaderscope.sweep.inspect_script import inspect_script
 from loaderscope.sweep.pool import Pool, SweepError
+from loaderscope.sweep.processes import temporary_folders
+from loaderscope.sweep.processes.kept_agent import may_be_kept
 
 WAITING = """
 import time
@@ -231,17 +231,17 @@ def test_a_budget_ends_the_sweep_and_says_so(tmp_path):
 
 def test_the_run_leaves_no_folder_and_clears_those_of_crashed_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    crashed = "import os; from loaderscope.sweep.scratch import take_folder; take_folder(); os._exit(1)"
+    crashed = "import os; from loaderscope.sweep.processes.temporary_folders import take_folder; take_folder(); os._exit(1)"
     assert subprocess.run([sys.executable, "-c", crashed], check=False, env={**os.environ, "TMPDIR": str(tmp_path)}).returncode == 1
     (tmp_path / "loaderscope-run-of-someone-else").mkdir()
-    assert len(list(tmp_path.glob(scratch.PREFIX + "*"))) == 2
+    assert len(list(tmp_path.glob(temporary_folders.PREFIX + "*"))) == 2
     run_pool(request(write_script(tmp_path / "code", PLAIN), (1,), batch_size=(8,)))
-    assert [path.name for path in tmp_path.glob(scratch.PREFIX + "*")] == ["loaderscope-run-of-someone-else"]
+    assert [path.name for path in tmp_path.glob(temporary_folders.PREFIX + "*")] == ["loaderscope-run-of-someone-else"]
 
 
 def test_logs_do_not_go_to_shared_memory(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/dev/shm/tmp")
-    assert not scratch.base_folder().is_relative_to("/dev/shm")
+    assert not temporary_folders.base_folder().is_relative_to("/dev/shm")
 
 
 def test_a_loader_is_taken_before_its_dataset_and_the_main_block(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 from running import is_alive, nothing_left_of, own_zombies, until
 
 from loaderscope.agent.messages import MARK_VARIABLE
-from loaderscope.sweep import reaper
-from loaderscope.sweep.reaper import create_reaper, new_mark, owner_is_gone
+from loaderscope.sweep.processes import reaper
+from loaderscope.sweep.processes.reaper import create_reaper, new_mark, owner_is_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the ways to get away are Linux ones")
 
@@ -99,7 +99,9 @@ def test_other_children_of_the_app_are_left_alone(agent_reaper, tmp_path):
 
 def test_what_a_crashed_app_left_is_found_by_its_mark():
     gone = subprocess.run(
-        [sys.executable, "-c", "from loaderscope.sweep.reaper import new_mark; print(new_mark())"], capture_output=True, check=True
+        [sys.executable, "-c", "from loaderscope.sweep.processes.reaper import new_mark; print(new_mark())"],
+        capture_output=True,
+        check=True,
     )
     mark = gone.stdout.decode().strip()
     assert owner_is_gone(mark)

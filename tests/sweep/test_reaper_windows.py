@@ -5,8 +5,8 @@ import ctypes
 import psutil
 import pytest
 
-from loaderscope.sweep import reaper_windows
-from loaderscope.sweep.reaper_windows import WindowsReaper
+from loaderscope.sweep.processes import reaper_windows
+from loaderscope.sweep.processes.reaper_windows import WindowsReaper
 
 JOB = 0x1_0000_0004  # does not fit 32 bits
 

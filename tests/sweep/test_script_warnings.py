@@ -11,7 +11,7 @@ from running import CollectingSink, request, run_pool, write_script
 from loaderscope.agent.layout import REST
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.results import ScriptWarning
-from loaderscope.sweep.output import OutputLine
+from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.script_warnings import FURTHER_LINES, MOST_STDERR_TEXTS, TrialStderr
 from loaderscope.trace.model import Warned
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.facts.request import Axes, Request
-from loaderscope.sweep import inspect
+from loaderscope.sweep import inspect_script
 from loaderscope.sweep.space import Facts, default_workers, plan
 
 FACTS = Facts(usable_cpus=4, start_methods=("fork", "spawn", "forkserver"), default_start_method="fork", accelerator=False)
@@ -87,9 +87,9 @@ def test_pinning_is_skipped_only_where_there_is_surely_no_accelerator():
     ],
 )
 def test_a_gpu_that_nvml_does_not_tell_is_not_taken_for_none(monkeypatch, torch, torch_cuda, gpus, nodes, accelerator):
-    monkeypatch.setattr(inspect.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(inspect.os.path, "exists", lambda path: path in nodes)
-    assert inspect._accelerator({"torch": torch, "torch_cuda": torch_cuda}, bool(gpus)) is accelerator
+    monkeypatch.setattr(inspect_script.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(inspect_script.os.path, "exists", lambda path: path in nodes)
+    assert inspect_script._accelerator({"torch": torch, "torch_cuda": torch_cuda}, bool(gpus)) is accelerator
 
 
 def test_threads_have_no_start_method_and_take_no_iterable_dataset():

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from loaderscope.agent.messages import Consumer, Target
-from loaderscope.analysis.preloading import ScriptImport, fork_server, heavy_modules, left_to_workers
+from loaderscope.analysis.startup.preloading import ScriptImport, fork_server, heavy_modules, left_to_workers
 from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep.experiment.startup_plan import as_experiment
 from loaderscope.sweep.space import Facts, plan
-from loaderscope.sweep.startup_plan import as_experiment
 
 IMPORTS = (ScriptImport("torch", 1.2), ScriptImport("numpy", 0.1, "torch"), ScriptImport("json", 0.02))
 FACTS = Facts(4, ("fork", "spawn", "forkserver"), "fork", False, IMPORTS, "3.11.7")

@@ -6,7 +6,7 @@ import pytest
 from running import nothing_left_of, request, run_pool, write_script
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.spans import spans_of
+from loaderscope.analysis.span_lookup import spans_of
 
 SCRIPT = """
     import time

@@ -3,7 +3,7 @@
 import pytest
 
 from loaderscope.agent.errors import PAGING_FILE
-from loaderscope.sweep.worker_output import explain
+from loaderscope.sweep.processes.worker_tracebacks import explain
 
 NO_GUARD = r"""Traceback (most recent call last):
   File "<string>", line 1, in <module>

@@ -13,8 +13,8 @@ from running import until
 from loaderscope.agent import layout
 from loaderscope.telemetry import processes
 from loaderscope.telemetry.processes import ProcessSampler, mapped_log_bytes, process_memory, read_smaps_rollup
+from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
-from loaderscope.telemetry.samples import append_samples
 from loaderscope.trace.model import Trace
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

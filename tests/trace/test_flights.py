@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from loaderscope.agent.layout import State
-from loaderscope.trace.flight import Flights
+from loaderscope.trace.batch_flight import Flights
 from loaderscope.trace.model import Trace, batch_id
 
 EPOCH = batch_id(1, 0)

@@ -8,7 +8,7 @@ from synthetic import MS, US, LogWriter, simulate, write_logs
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import State
-from loaderscope.trace import lanes
+from loaderscope.trace import lane_table
 from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Trace, TrackKey, batch_id
 from loaderscope.trace.reader import TraceReader, stacks
 
@@ -118,7 +118,7 @@ def test_imports_may_nest_as_deep_as_they_like(log_dir):
     write_logs(simulation, log_dir)
     trace = read_at_once(log_dir)
     for depth in (0, 1, 149):
-        (value,) = span_rows(trace, "worker-0", lanes.IMPORT_DEPTH + depth, State.IMPORT)["value"].tolist()
+        (value,) = span_rows(trace, "worker-0", lane_table.IMPORT_DEPTH + depth, State.IMPORT)["value"].tolist()
         assert trace.names[value] == f"module{depth}"
     assert "worker-0" in trace.lanes
     assert set(trace.lanes) == set(reference_trace(simulate(num_workers=1, start_method="spawn", batches=1)).lanes)
@@ -136,7 +136,7 @@ def test_lines_of_the_script_carry_their_text_and_lie_apart(log_dir):
     write_logs(simulation, log_dir)
     trace = read_at_once(log_dir)
     for state, duration_ns in ((State.LINE, 3 * MS), (State.LINE_IMPORTS, 1 * MS)):
-        rows = span_rows(trace, "worker-0", lanes.LINE_DEPTH, state)
+        rows = span_rows(trace, "worker-0", lane_table.LINE_DEPTH, state)
         assert (rows["end_ns"] - rows["start_ns"]).tolist() == [duration_ns]
         assert trace.names[int(rows["value"][0])] == "12 model = Model()"
 
@@ -223,7 +223,7 @@ def test_a_step_is_not_said_to_be_on_the_cpu_where_a_device_tells_its_times(log_
     main.instant(main.opened_ns + 1, State.DEVICE_ANCHOR, 4_000)
     main.records.insert(0, main.records.pop())
     write_logs(simulation, log_dir)
-    assert "step" not in read_at_once(log_dir, step_label=lanes.CPU_STEP).lanes
+    assert "step" not in read_at_once(log_dir, step_label=lane_table.CPU_STEP).lanes
     assert "step" in read_at_once(log_dir, step_label="simulated step").lanes
 
 

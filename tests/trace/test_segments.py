@@ -9,10 +9,10 @@ from synthetic import START_NS, LogWriter, Process, Record
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import INSTANT, SEGMENT_RECORDS, Role, State
-from loaderscope.trace import segments
+from loaderscope.trace import log_segments
+from loaderscope.trace.log_segments import HOLE_POLLS, Chain
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
-from loaderscope.trace.segments import HOLE_POLLS, Chain
 
 
 def record(number):
@@ -135,7 +135,7 @@ def test_a_header_that_is_being_written_is_looked_at_again(log_dir, writer):
 
 
 def test_where_writes_may_arrive_out_of_order_the_newest_record_waits_a_poll(writer, chain, monkeypatch):
-    monkeypatch.setattr(segments, "_WEAK_MEMORY", True)
+    monkeypatch.setattr(log_segments, "_WEAK_MEMORY", True)
     writer.write([record(0), record(1)])
     assert numbers(chain.read()) == [0]
     writer.write([record(2)])

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaderscope.trace.sums import BLOCK_BUCKETS, BLOCK_SHIFT, SHIFTS, SUM_COLUMNS, Spans, SumLadder, coarser, merged, pays, sums_within
+from loaderscope.trace.span_sums import (
+    BLOCK_BUCKETS,
+    BLOCK_SHIFT,
+    SHIFTS,
+    SUM_COLUMNS,
+    Spans,
+    SumLadder,
+    coarser,
+    merged,
+    pays,
+    sums_within,
+)
 
 FINEST = SHIFTS[0]
 

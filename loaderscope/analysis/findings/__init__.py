@@ -5,22 +5,34 @@ from __future__ import annotations
 from loaderscope.analysis.findings import (
     accelerator,
     disk,
-    exact_window,
-    failures,
     head_of_line,
-    memory,
-    pinning,
-    startup,
+    input_bound,
+    memory_use,
+    pinned_memory,
+    profiled_window,
     startup_causes,
     threads,
-    verdict,
+    trial_failures,
+    worker_startup,
 )
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding
 
 __all__ = ["Context", "find_all"]
 
-_KINDS = (failures, verdict, accelerator, exact_window, startup, startup_causes, memory, head_of_line, pinning, threads, disk)
+_KINDS = (
+    trial_failures,
+    input_bound,
+    accelerator,
+    profiled_window,
+    worker_startup,
+    startup_causes,
+    memory_use,
+    head_of_line,
+    pinned_memory,
+    threads,
+    disk,
+)
 _SEVERITIES = ("error", "warning", "info")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from loaderscope.agent.messages import Consumer, TrialConfig
-from loaderscope.analysis.configs import matching
-from loaderscope.analysis.preloading import ForkServer
+from loaderscope.analysis.setting_choice import matching
+from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.facts.results import Recommendation, SentPart, SettingResult, TrialResult
 from loaderscope.facts.settings import setting_text
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loaderscope.analysis.culprit import EXPLAINS, TELLING_BYTES, dominating_part, own_code, own_code_s, weighed_s
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.main_import import heaviest_branch, heaviest_line
+from loaderscope.analysis.startup.culprit import EXPLAINS, TELLING_BYTES, dominating_part, own_code, own_code_s, weighed_s
+from loaderscope.analysis.startup.main_import import heaviest_branch, heaviest_line
 from loaderscope.facts.results import Finding, SentPart, SettingResult, Startup
 from loaderscope.facts.text import bytes_text, duration_text
 

@@ -10,8 +10,8 @@ from PySide6.QtGui import QColor, QHelpEvent, QImage, QMouseEvent, QPainter, QPa
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from loaderscope.gui.charts.drawing import Hit, small_font
-from loaderscope.gui.palette import Palette
-from loaderscope.gui.theme import current_palette
+from loaderscope.gui.style.palette import Palette
+from loaderscope.gui.style.theme import current_palette
 
 Data = TypeVar("Data")
 Paint: TypeAlias = Callable[[QPainter, QRectF, Data, Palette], list[Hit]]

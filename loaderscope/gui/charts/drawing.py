@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
-from loaderscope.gui.palette import Palette
-from loaderscope.gui.timeline.canvas import hatch_lines
+from loaderscope.gui.style.palette import Palette
+from loaderscope.gui.timeline.paint.canvas import hatch_lines
 
 _ENDS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 """Ends of axes: with fewer of them more runs have the same axes, with more of them less room is left empty."""

@@ -10,8 +10,8 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 
 from loaderscope.gui.charts.drawing import Hit, draw_hatched, elided
-from loaderscope.gui.charts.series import LineStyle
-from loaderscope.gui.palette import Palette
+from loaderscope.gui.charts.line_styles import LineStyle
+from loaderscope.gui.style.palette import Palette
 
 SWATCH_PX = 9.0
 _SWATCH_GAP_PX = 5.0

@@ -12,7 +12,7 @@ from loaderscope.facts.results import SentPart
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.charts.drawing import Hit, draw_empty, elided
 from loaderscope.gui.charts.legend import Entry, draw_legend
-from loaderscope.gui.palette import Palette, text_on
+from loaderscope.gui.style.palette import Palette, text_on
 
 EMPTY = "What each worker is sent when it starts was not weighed in this run."
 NOTHING = "Nothing that each worker is sent weighs anything."

@@ -13,7 +13,7 @@ from loaderscope.facts.results import ImportCost, LineCost, SentPart
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
-from loaderscope.gui.theme import current_palette
+from loaderscope.gui.style.theme import current_palette
 
 SECONDS_ROLE = int(Qt.ItemDataRole.UserRole)
 WIDE_PX = 140

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 
-from loaderscope.gui.figures import Figure
+from loaderscope.gui.style.figures import Figure
 
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:[kMGT]?B|[nµm]?s|min|h)\b)")
 

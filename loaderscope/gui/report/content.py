@@ -15,20 +15,20 @@ from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text, count_text
-from loaderscope.gui.charts.figure import chart_figure
-from loaderscope.gui.charts.memory import memory_data, paint_memory, told_memory
-from loaderscope.gui.charts.throughput import paint_throughput, throughput_data, told_throughput
-from loaderscope.gui.figures import date_of
-from loaderscope.gui.palette import LIGHT
-from loaderscope.gui.panels.findings import NOTHING, findings_blocks
-from loaderscope.gui.panels.results import COLUMNS, visible_columns
+from loaderscope.gui.charts.chart_figure import chart_figure
+from loaderscope.gui.charts.memory_chart import memory_data, paint_memory, told_memory
+from loaderscope.gui.charts.throughput_chart import paint_throughput, throughput_data, told_throughput
+from loaderscope.gui.panels.findings_panel import NOTHING, findings_blocks
+from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
-from loaderscope.gui.report.pictures import timeline_pictures
-from loaderscope.gui.report.said import said_blocks
-from loaderscope.gui.report.startup import startup_blocks
-from loaderscope.gui.run_state import Snapshot, rows_of
-from loaderscope.gui.words import consumer_text
-from loaderscope.session.file import SessionFile
+from loaderscope.gui.report.messages_section import said_blocks
+from loaderscope.gui.report.startup_section import startup_blocks
+from loaderscope.gui.report.timeline_pictures import timeline_pictures
+from loaderscope.gui.run.run_state import Snapshot, rows_of
+from loaderscope.gui.style.figures import date_of
+from loaderscope.gui.style.palette import LIGHT
+from loaderscope.gui.style.words import consumer_text
+from loaderscope.session.session_file import SessionFile
 from loaderscope.trace.model import Trace
 
 MOST_CHARACTERS = 1500

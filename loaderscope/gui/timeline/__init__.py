@@ -1,1 +1,1 @@
-"""The timeline: its painter, widget, minimap and interaction."""
+"""The timeline: its data, the painting of it, and the widget."""

@@ -1,0 +1,103 @@
+"""Signs of trouble in a trace that findings rest on: slow fetches, batches that hold up others, growing memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, State
+from loaderscope.analysis.epochs import MAIN, EpochRun
+from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch
+from loaderscope.analysis.memory_peaks import series
+from loaderscope.analysis.pin_thread import find_pin_cost
+from loaderscope.analysis.span_lookup import Int64Array, Spans, covered_ns, spans_of, worker_lanes
+from loaderscope.analysis.steady import Steady
+from loaderscope.facts.results import LateBatch, Signs
+from loaderscope.trace.model import Trace
+
+NS = 1e-9
+
+LATE_FACTOR = 4.0
+"""A fetch is late when it takes this many times the median."""
+
+LEAST_LATE_NS = 5_000_000
+"""A shorter fetch is no slow sample, however short the others are: that much comes from how the system schedules processes."""
+
+MAX_LATE_BATCHES = 5
+MIN_GROWTH_SAMPLES = 5
+MIN_GROWTH_SECONDS = 4.0
+
+
+def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
+    """The signs of one trial."""
+    lanes = [MAIN, *worker_lanes(trace).values()]
+    fetches = {lane: spans_of(trace, lane, State.FETCH) for lane in lanes}
+    durations = np.concatenate([spans.end_ns - spans.start_ns for spans in fetches.values()])
+    collates = np.concatenate([spans.end_ns - spans.start_ns for spans in (spans_of(trace, lane, State.COLLATE) for lane in lanes)])
+    deserialising = spans_of(trace, MAIN, State.DESERIALISE)
+    waits = find_waits(trace)
+    pin = find_pin_cost(trace, steady)
+    return Signs(
+        fetch_s=float(np.median(durations)) * NS if len(durations) else None,
+        fetch_cpu_share=_cpu_share(fetches),
+        collate_s=float(np.median(collates)) * NS if len(collates) else None,
+        deserialise_share=_steady_share(steady, deserialising.start_ns, deserialising.end_ns),
+        held_up_share=_held_up_share(waits, steady),
+        late_batches=_late_batches(trace, steady, waits, float(np.median(durations))) if len(durations) else [],
+        growth_bytes_per_s=_growth(trace, epochs),
+        pin_step_share=pin.step_share if pin is not None else None,
+        pin_step_slowdown=pin.slowdown if pin is not None else None,
+    )
+
+
+def _cpu_share(fetches: dict[str, Spans]) -> float | None:
+    cpu_ns = wall_ns = 0
+    for spans in fetches.values():
+        known = spans.value != THREAD_CPU_UNKNOWN
+        cpu_ns += int(spans.value[known].sum())
+        wall_ns += int((spans.end_ns - spans.start_ns)[known].sum())
+    return min(1.0, cpu_ns / wall_ns) if wall_ns else None
+
+
+def _steady_share(steady: Steady, start_ns: Int64Array, end_ns: Int64Array) -> float | None:
+    bounds = [window.host_bounds_ns for window in steady.windows]
+    total_ns = sum(high - low for low, high in bounds)
+    return sum(covered_ns(start_ns, end_ns, low, high) for low, high in bounds) / total_ns if total_ns > 0 else None
+
+
+def _held_up_share(waits: Waits, steady: Steady) -> float | None:
+    return _steady_share(steady, waits.end_ns - waits.held_up_ns, waits.end_ns) if (waits.worker != NO_WORKER).any() else None
+
+
+def _late_batches(trace: Trace, steady: Steady, waits: Waits, median_ns: float) -> list[LateBatch]:
+    """The batches with the slowest fetches that main had to wait for as well.
+
+    Of the steady state, as the share of time that they cost is: what a worker does once, at its first batch, is no slow sample.
+    """
+    fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
+    late = (fetch_ns > max(LATE_FACTOR * median_ns, LEAST_LATE_NS)) & (waits.duration_ns > median_ns)
+    bounds = [window.host_bounds_ns for window in steady.windows]
+    late &= np.any([(waits.end_ns > low) & (waits.start_ns < high) for low, high in bounds], axis=0) if bounds else False
+    waits = waits.pick(np.flatnonzero(late))
+    return [late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]
+
+
+def _growth(trace: Trace, epochs: list[EpochRun]) -> float | None:
+    """The sum over workers of the slope of their private memory, by least squares.
+
+    Only from the first batch of an epoch to its last: before that every worker grows by what it imports.
+    """
+    bounds = [(int(epoch.wait_end_ns[0]), int(epoch.done_ns[-1])) for epoch in epochs if epoch.batches]
+    slopes = [slope for lane in worker_lanes(trace).values() if (slope := _slope(trace, lane, bounds)) is not None]
+    return sum(slopes) if slopes else None
+
+
+def _slope(trace: Trace, lane: str, bounds: list[tuple[int, int]]) -> float | None:
+    """The slope in the longest of the epochs."""
+    low_ns, high_ns = max(bounds, key=lambda pair: pair[1] - pair[0], default=(0, 0))
+    for kind in ("uss", "private"):
+        time_ns, value = series(trace, f"{kind}/{lane}")
+        inside = (time_ns >= low_ns) & (time_ns <= high_ns)
+        time_ns, value = time_ns[inside], value[inside]
+        if len(time_ns) >= MIN_GROWTH_SAMPLES and (time_ns[-1] - time_ns[0]) * NS >= MIN_GROWTH_SECONDS:
+            return float(np.polyfit((time_ns - time_ns[0]) * NS, value, 1)[0])
+    return None

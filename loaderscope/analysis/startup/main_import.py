@@ -1,0 +1,123 @@
+"""What a worker imported, as a tree, and the lines of the script's own top level."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis.span_lookup import SpanLookup
+from loaderscope.facts.results import ImportCost, LineCost, StartImport
+
+NS = 1e-9
+MOST_IMPORTS = 40
+
+LEAST_PACKAGE_S = 0.005
+"""Packages that take less are not told of every start."""
+
+
+class _Import(NamedTuple):
+    name: str
+    start_ns: int
+    end_ns: int
+    around: list[str]  # the imports that this one lies in, outermost first
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) * NS
+
+
+def _imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> Iterator[_Import]:
+    """What the process on a lane imported in [low, high), those that import others before these."""
+    spans = look(lane, State.IMPORT).within(low_ns, high_ns)
+    outer: list[_Import] = []
+    for row in np.lexsort((-spans.end_ns, spans.start_ns)).tolist():
+        start_ns, end_ns = int(spans.start_ns[row]), int(spans.end_ns[row])
+        name = look.trace.names.get(int(spans.value[row]))
+        if name is None:
+            continue
+        while outer and outer[-1].end_ns <= start_ns:
+            outer.pop()
+        found = _Import(name, start_ns, end_ns, [one.name for one in outer])
+        outer.append(found)
+        yield found
+
+
+def read_imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[ImportCost]:
+    """The modules that the process on a lane imported in [low, high), heaviest by own time first.
+
+    Returns:
+        at most `MOST_IMPORTS` and their ancestors; `first_start_s` counts from `low_ns`.
+    """
+    found: dict[str, ImportCost] = {}
+    unpickling = look(lane, State.UNPICKLE).within(low_ns, high_ns)
+    for one in _imports(look, lane, low_ns, high_ns):
+        name, seconds = one.name, one.seconds
+        parent = one.around[-1] if one.around else None
+        known = found.get(name)
+        if known is None:
+            is_late = bool(unpickling) and one.start_ns >= unpickling.start_ns[0]
+            phase = "unpickle" if is_late else "main_import"
+            found[name] = ImportCost(name, seconds, seconds, parent, (one.start_ns - low_ns) * NS, phase)
+        elif name != parent:  # executed once more, after its first import failed or was taken back
+            found[name] = dataclasses.replace(known, own_s=known.own_s + seconds, total_s=known.total_s + seconds)
+        if parent in found and parent != name:
+            found[parent] = dataclasses.replace(found[parent], own_s=found[parent].own_s - seconds)
+    return _heaviest(found)
+
+
+def read_start_imports(look: SpanLookup, lane: str, epoch: int, low_ns: int, high_ns: int) -> list[StartImport]:
+    """The packages that the worker on a lane imported in [low, high), in which it started once; in their order."""
+    seconds: dict[str, float] = {}
+    within: dict[str, str | None] = {}
+    for one in _imports(look, lane, low_ns, high_ns):
+        packages = [name.partition(".")[0] for name in one.around]
+        if one.name.partition(".")[0] not in packages:
+            seconds[one.name] = seconds.get(one.name, 0.0) + one.seconds
+            within.setdefault(one.name, one.around[packages.index(packages[-1])] if packages else None)
+    return [StartImport(epoch, lane, name, took, within[name]) for name, took in seconds.items() if took >= LEAST_PACKAGE_S]
+
+
+def _heaviest(found: dict[str, ImportCost]) -> list[ImportCost]:
+    ordered = sorted(found.values(), key=lambda cost: -cost.own_s)
+    kept: set[str] = set()
+    for cost in ordered[:MOST_IMPORTS]:
+        name: str | None = cost.name
+        while name is not None and name not in kept:
+            kept.add(name)
+            name = found[name].parent
+    return [cost for cost in ordered if cost.name in kept]
+
+
+def read_lines(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[LineCost]:
+    """The lines of the script's top level that took long in the process on a lane in [low, high), in their order."""
+    spans = look(lane, State.LINE, State.LINE_IMPORTS).within(low_ns, high_ns)
+    found: dict[int, LineCost] = {}
+    for row in range(spans.size):
+        number, _, text = look.trace.names.get(int(spans.value[row]), "").partition(" ")
+        if not number.isdecimal():
+            continue
+        seconds = int(spans.end_ns[row] - spans.start_ns[row]) * NS
+        known = found.get(int(number), LineCost(int(number), text, 0.0, 0.0))
+        import_s = seconds if spans.state[row] == State.LINE_IMPORTS else 0.0
+        found[known.line] = LineCost(known.line, text, known.seconds + seconds, known.import_s + import_s)
+    return [found[number] for number in sorted(found)]
+
+
+def heaviest_branch(imports: list[ImportCost]) -> list[ImportCost]:
+    """The outermost import that takes longest, and from there on always the one that most of it goes into."""
+    roots = [cost for cost in imports if cost.parent is None]
+    branch: list[ImportCost] = []
+    while roots:
+        branch.append(max(roots, key=lambda cost: cost.total_s))
+        inner = [cost for cost in imports if cost.parent == branch[-1].name]
+        roots = [cost for cost in inner if cost.total_s > 0.6 * branch[-1].total_s]
+    return branch
+
+
+def heaviest_line(lines: list[LineCost]) -> LineCost | None:
+    """The line that takes longest without the imports on it."""
+    return max(lines, key=lambda line: line.seconds - line.import_s, default=None)

@@ -1,0 +1,97 @@
+"""What is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from PySide6.QtCore import QUrl, Signal
+from PySide6.QtWidgets import QTextBrowser, QVBoxLayout, QWidget
+
+from loaderscope.facts.results import Finding, Recommendation
+from loaderscope.facts.settings import setting_text
+from loaderscope.gui.style.palette import Palette
+from loaderscope.gui.style.theme import current_palette
+
+EMPTY = "What is wrong with the pipeline, and what to do about it, appears here as soon as a trial is done."
+NOTHING = "Nothing is wrong as far as these trials can tell."
+
+
+START_UP_VIEWS = {
+    "large-pickle": "Sent",
+    "serial-starts": "Sent",
+    "heavy-imports": "Imports",
+    "expensive-top-level": "Imports",
+    "start-up-every-epoch": "Experiment",
+}
+"""The start-up view that shows what a finding is about."""
+
+
+class FindingsPanel(QWidget):
+    """Findings, most severe first, under the recommendation.
+
+    Signals:
+        trialChosen: a link to a trial was followed.
+        startupWanted: a link to a start-up view was followed.
+    """
+
+    trialChosen = Signal(int)
+    startupWanted = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.view = QTextBrowser()
+        self.view.setAccessibleName("Findings")
+        self.view.setOpenLinks(False)
+        self.view.setStyleSheet("border: 0")
+        self.view.document().setDocumentMargin(8)
+        self.view.anchorClicked.connect(self._clicked)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.view)
+        self._shown: object = None
+        self.set_findings((), None, False)
+
+    def set_findings(self, findings: Sequence[Finding], recommendation: Recommendation | None, has_measured: bool) -> None:
+        """Shows them; nothing is redrawn when nothing changed. `has_measured`: whether a trial came to its end."""
+        palette = current_palette()
+        blocks = findings_blocks(findings, recommendation, palette)
+        text = "".join(f'<p style="margin:0 0 9px 0">{block}</p>' for block in blocks)
+        if not text:
+            text = f'<p style="color:{palette.muted}">{NOTHING if has_measured else EMPTY}</p>'
+        if text != self._shown:
+            self._shown = text
+            position = self.view.verticalScrollBar().value()
+            self.view.setHtml(text)
+            self.view.verticalScrollBar().setValue(position)
+
+    def _clicked(self, url: QUrl) -> None:
+        if url.scheme() == "startup":
+            self.startupWanted.emit(url.path())
+        else:
+            self.trialChosen.emit(int(url.path()))
+
+
+def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True) -> list[str]:
+    """Recommendation and findings as paragraphs of simple HTML, for the panel and the report."""
+    blocks = []
+    if recommendation is not None:
+        name = f'<b style="color:{palette.good}">★ use {html.escape(setting_text(recommendation.config))}</b>'
+        blocks.append(f"{name}<br>{html.escape(recommendation.why)}")
+    order = {"error": 0, "warning": 1, "info": 2}
+    colours = {"error": palette.error, "warning": palette.warning, "info": palette.accent}
+    for finding in sorted(findings, key=lambda finding: order.get(finding.severity, 3)):
+        colour = colours.get(finding.severity, palette.muted)
+        block = f'<b style="color:{colour}">{html.escape(finding.code)}</b> · {html.escape(finding.message)}'
+        if finding.advice:
+            block += f'<br><span style="color:{palette.muted}">{html.escape(finding.advice)}</span>'
+        if finding.trials and links:
+            shown = ", ".join(f'<a style="color:{palette.accent}" href="trial:{trial}">{trial}</a>' for trial in finding.trials[:6]) + (
+                " …" if len(finding.trials) > 6 else ""
+            )
+            trials = "trial" if len(finding.trials) == 1 else "trials"
+            block += f'&nbsp; <span style="color:{palette.muted}">{trials}&nbsp;{shown}</span>'
+        if finding.code in START_UP_VIEWS and links:
+            block += f' · <a style="color:{palette.accent}" href="startup:{START_UP_VIEWS[finding.code]}">look into it</a>'
+        blocks.append(block)
+    return blocks

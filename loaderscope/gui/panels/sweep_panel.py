@@ -1,0 +1,356 @@
+"""What is to be swept: axes, consumer, sizes and budget, with what it will cost before it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import multiprocessing
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.settings import BY_FIELD, SETTINGS
+from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
+from loaderscope.gui.panels.chips import AxisChips
+from loaderscope.gui.panels.combo_box import Choice
+from loaderscope.gui.panels.labels import heading
+from loaderscope.gui.panels.sweep_tips import PCIE_TIP, SIMULATED_TIPS
+from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
+from loaderscope.sweep.system import usable_cpus
+
+KEPT_BY_THE_EXPERIMENT = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "sharing_strategy", "threads")
+"""Fields of settings that the start-up experiment does not vary itself."""
+
+BUDGETS = (
+    ("No time limit", None),
+    ("At most 1 minute", 60.0),
+    ("At most 5 minutes", 300.0),
+    ("At most 15 minutes", 900.0),
+    ("At most 1 hour", 3600.0),
+)
+
+ASK = "Why is start-up slow?"
+ASK_TIP = (
+    "Tries each start method with 0, 1, 2 and 4 workers, persistent and not, with few batches,\n"
+    "and shows what starting workers costs and what would make it cheaper (F6)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What a sweep will take. None where it cannot be told yet."""
+
+    trials: int
+    seconds: float | None
+    peak_bytes: float | None
+    available_bytes: float | None
+    skipped: tuple[str, ...] = ()  # reasons, one for each skipped setting
+    problem: str = ""  # one sentence why it cannot start
+    commit: str | None = None  # Windows: at how many workers it refuses more
+
+
+class SweepPanel(QWidget):
+    """The axes as chips and the rest as small fields; `changed` when the request differs from before."""
+
+    changed = Signal()
+    startRequested = Signal()
+    startupRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.axes = {setting.field: AxisChips(setting.label, setting.tip, setting.limits) for setting in SETTINGS}
+        self._build()
+        self.footer = self._build_footer()
+        self.expected_s: float | None = None  # what the sweep will take as it is set now
+        self.expected_startup_s: float | None = None  # ... and the start-up experiment
+        self._quiet = True
+        workers, methods = default_workers(usable_cpus()), multiprocessing.get_all_start_methods()
+        decided_here: dict[str, tuple[Sequence[object], Sequence[object]]] = {
+            "num_workers": ([*workers, max(workers[-1] * 2, 1)], workers),
+            "batch_size": (BY_FIELD["batch_size"].offered, [DEFAULT_BATCH_SIZE]),
+            "start_method": (methods, [multiprocessing.get_start_method(allow_none=True) or methods[0]]),
+        }
+        for setting in SETTINGS:
+            offered, chosen = decided_here.get(setting.field) or (setting.offered, setting.default or (None,))
+            self.axes[setting.field].set_values(offered, chosen)
+        self.set_consumers(False, False)
+        self._own_batch_size = True
+        self._quiet = False
+        for axis in self.axes.values():
+            axis.changed.connect(self._report)
+            axis.changed.connect(self._order_keyboard)
+        self._order_keyboard()
+        self.axes["batch_size"].edited.connect(self._keep_batch_size)
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 4, 12, 8)
+        layout.setSpacing(6)
+        layout.addWidget(heading("Consumer"))
+        self.consumer = Choice()
+        self.consumer.setAccessibleName("Consumer of the batches")
+        self.consumer.setMinimumContentsLength(8)
+        self.consumer.setToolTip(
+            "Who takes the batches: the script's train_step(batch), or the function that its make_train_step() returns,\n"
+            "or a simulated step. Without one the loader runs as fast as it can, and nothing can be said about waiting GPUs"
+        )
+        self.consumer_ms = QDoubleSpinBox()
+        self.consumer_ms.setRange(0.1, 60_000)
+        self.consumer_ms.setDecimals(1)
+        self.consumer_ms.setValue(10)
+        self.consumer_ms.setSuffix(" ms")
+        self.consumer_ms.setMinimumWidth(84)
+        self.consumer_ms.setAccessibleName("Milliseconds of one step")
+        self.consumer_ms.setToolTip(
+            "How long one simulated training step takes: it is told how busy an accelerator that needs this time for a batch would be"
+        )
+        line = QHBoxLayout()
+        line.addWidget(self.consumer, 3)
+        line.addWidget(self.consumer_ms, 1)
+        layout.addLayout(line)
+        layout.addSpacing(4)
+        layout.addWidget(heading("Sweep"))
+        for axis in self.axes.values():
+            layout.addWidget(axis)
+        layout.addSpacing(4)
+        layout.addWidget(heading("Each trial"))
+        self.batches = self._spin((0, 1_000_000), 100, "batches", "Batches of each epoch; below 1 means all")
+        self.batches.setSpecialValueText("all")
+        self.epochs = self._spin((1, 1000), 1, "epochs", "Epochs of each trial; two or more show what persistent workers save")
+        self.repeats = self._spin(
+            (1, 100), 1, "repeats", "How often each setting is measured; from 3 on, ties are judged by paired differences"
+        )
+        self.train_epochs = self._spin(
+            (1, 100_000), 10, "training epochs", "Epochs of your real training: its projected time is what the recommendation minimises"
+        )
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
+        for index, (text, box) in enumerate(
+            (("batches", self.batches), ("epochs", self.epochs), ("repeats", self.repeats), ("training epochs", self.train_epochs))
+        ):
+            label = QLabel(text)
+            label.setProperty("role", "muted")
+            label.setBuddy(box)
+            label.setToolTip(box.toolTip())
+            grid.addWidget(label, index // 2 * 2, index % 2)
+            grid.addWidget(box, index // 2 * 2 + 1, index % 2)
+        layout.addLayout(grid)
+        layout.addSpacing(4)
+        layout.addWidget(heading("Budget"))
+        self.budget = QComboBox()
+        self.budget.setAccessibleName("Time budget of the sweep")
+        self.budget.setToolTip("The sweep ends when this time is used up; finished trials are kept")
+        for text, seconds in BUDGETS:
+            self.budget.addItem(text, seconds)
+        layout.addWidget(self.budget)
+        self.pcie = QCheckBox("Read PCIe throughput")
+        self.pcie.setToolTip(PCIE_TIP)
+        self.pcie.hide()
+        self.pcie.toggled.connect(self._report)
+        layout.addWidget(self.pcie)
+        self.consumer.currentIndexChanged.connect(self._report)
+        self.consumer_ms.valueChanged.connect(self._report)
+        self.budget.currentIndexChanged.connect(self._report)
+
+    def _build_footer(self) -> QWidget:
+        """What a start would take, and the button; stands below the panel even when that is scrolled."""
+        self.forecast = QLabel()
+        self.forecast.setWordWrap(True)
+        self.forecast.setTextFormat(Qt.TextFormat.RichText)
+        self.forecast.setAccessibleName("What the sweep will take")
+        self.start = QPushButton("Start")
+        self.start.setProperty("primary", True)
+        self.start.setAccessibleName("Start the sweep")
+        self.start.clicked.connect(self.startRequested)
+        self.ask = QPushButton(ASK)
+        self.ask.setToolTip(ASK_TIP)
+        self.ask.clicked.connect(self.startupRequested)
+        self.ask_forecast = QLabel()
+        self.ask_forecast.setProperty("role", "muted")
+        self.ask_forecast.setWordWrap(True)
+        self.ask_forecast.setAccessibleName("What the start-up experiment will take")
+        footer = QWidget()
+        layout = QVBoxLayout(footer)
+        layout.setContentsMargins(12, 6, 12, 10)
+        layout.setSpacing(6)
+        layout.addWidget(self.forecast)
+        layout.addWidget(self.start)
+        layout.addWidget(self.ask)
+        layout.addWidget(self.ask_forecast)
+        return footer
+
+    def _spin(self, limits: tuple[int, int], value: int, name: str, tip: str) -> QSpinBox:
+        box = QSpinBox()
+        box.setRange(*limits)
+        box.setValue(value)
+        box.setToolTip(tip)
+        box.setAccessibleName(name)
+        box.setKeyboardTracking(False)
+        box.valueChanged.connect(self._report)
+        return box
+
+    def _order_keyboard(self) -> None:
+        """Tab goes through the panel as it is read; chips that came later would otherwise be last of the whole window."""
+        chips = [widget for axis in self.axes.values() for widget in axis.focus_order()]
+        sizes = (self.batches, self.epochs, self.repeats, self.train_epochs)
+        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.pcie)):
+            QWidget.setTabOrder(first, second)
+
+    def _keep_batch_size(self) -> None:
+        self._own_batch_size = False
+
+    def _report(self) -> None:
+        kind = self.consumer.currentData()
+        self.consumer_ms.setVisible(kind in ("sleep", "burn", "cuda"))
+        if not self._quiet:
+            self.changed.emit()
+
+    def set_consumers(self, has_step: bool, has_gpu: bool) -> None:
+        """Offers what there is; the script's own step is chosen when it has one."""
+        kept = self.consumer.currentData()
+        self.consumer.blockSignals(True)
+        self.consumer.clear()
+        if has_step:
+            self.consumer.addItem("training step of the script", "script")
+            tip = "Its function train_step(batch), or the one that its make_train_step() returns"
+            self.consumer.setItemData(0, tip, Qt.ItemDataRole.ToolTipRole)
+        self.consumer.addItem("nobody: iterate only", "none")
+        for text, kind in (("sleep for a step", "sleep"), ("burn CPU for a step", "burn")):
+            self.consumer.addItem(text, kind)
+            self.consumer.setItemData(self.consumer.count() - 1, SIMULATED_TIPS[kind], Qt.ItemDataRole.ToolTipRole)
+        if has_gpu:
+            self.consumer.addItem("CUDA load for a step", "cuda")
+        index = self.consumer.findData(kept) if kept not in (None, "none") else 0
+        self.consumer.setCurrentIndex(max(0, index))
+        self.consumer.blockSignals(False)
+        self._report()
+
+    def set_environment(self, start_methods: Sequence[str], default: str | None, has_gpu: bool) -> None:
+        """Offers the start methods that the chosen interpreter has."""
+        if start_methods:
+            chosen = [method for method in self.axes["start_method"].values() if method in start_methods]
+            self.axes["start_method"].set_values(start_methods, chosen or [default or start_methods[0]])
+        self.pcie.setVisible(has_gpu)
+        self.axes["pin_memory"].set_unavailable("" if has_gpu else "off: there is no GPU to pin memory for")
+
+    def set_current(self, current: TrialConfig | None, own_batches: bool = False) -> None:
+        """Shows the loader's own batch size unless the user chose another; `own_batches`: the loader makes its batches itself."""
+        self.axes["batch_size"].set_unavailable("fixed: the loader makes its batches itself" if own_batches else "")
+        size = current.batch_size if current is not None and current.batch_size else 32
+        if self._own_batch_size:
+            self.axes["batch_size"].set_values(sorted({max(1, size // 2), size, size * 2}), [size])
+
+    def consumer_choice(self) -> Consumer:
+        """Who takes the batches."""
+        kind = self.consumer.currentData() or "none"
+        return Consumer(kind, self.consumer_ms.value() if kind in ("sleep", "burn", "cuda") else None)
+
+    def apply_to(self, request: Request) -> Request:
+        """The request with everything this panel decides."""
+        chosen = {field: chips.values() if chips.available else None for field, chips in self.axes.items()}
+        if self._own_batch_size:
+            chosen["batch_size"] = None
+        chosen = {field: None if values == (None,) else values for field, values in chosen.items()}
+        return dataclasses.replace(
+            request,
+            axes=Axes.of(chosen),
+            consumer=self.consumer_choice(),
+            batches=self.batches.value() or None,
+            epochs=self.epochs.value(),
+            repeats=self.repeats.value(),
+            train_epochs=self.train_epochs.value(),
+            max_seconds=self.budget.currentData(),
+            pcie=self.pcie.isVisibleTo(self) and self.pcie.isChecked(),
+        )
+
+    def startup_request(self, request: Request) -> Request:
+        """The request as a start-up experiment: what it varies itself is left to it, of the rest the first chosen value counts."""
+        chosen = self.apply_to(request).axes
+        first = {field: (getattr(chosen, field) or ())[:1] for field in KEPT_BY_THE_EXPERIMENT}
+        plain = Request(request.script)
+        return dataclasses.replace(
+            request,
+            axes=Axes.of(first),
+            consumer=None,
+            device=None,
+            batches=plain.batches,
+            epochs=plain.epochs,
+            repeats=plain.repeats,
+            train_epochs=self.train_epochs.value(),
+            max_seconds=self.budget.currentData(),
+            startup=True,
+        )
+
+    def show_request(self, request: Request) -> None:
+        """Takes the values of a request, as those of an opened session."""
+        self._quiet = True
+        for field, chips in self.axes.items():
+            chosen = getattr(request.axes, field) or ((None,) if BY_FIELD[field].has_own else ())
+            if chosen:
+                chips.set_values(chips.offered(), list(chosen))
+        self._own_batch_size = request.axes.batch_size is None
+        if request.consumer is not None:
+            if request.consumer.kind == "script" and self.consumer.findData("script") < 0:
+                self.set_consumers(True, False)
+            self.consumer.setCurrentIndex(max(0, self.consumer.findData(request.consumer.kind)))
+            if request.consumer.ms:
+                self.consumer_ms.setValue(request.consumer.ms)
+        for box, value in (
+            (self.batches, request.batches or 0),
+            (self.epochs, request.epochs),
+            (self.repeats, request.repeats),
+            (self.train_epochs, request.train_epochs),
+        ):
+            box.setValue(min(value, box.maximum()))  # it takes 32 bits
+        self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
+        self.pcie.setChecked(request.pcie)
+        self._quiet = False
+        self._report()
+
+    def set_startup_forecast(self, forecast: Forecast | None) -> None:
+        """Shows what the start-up experiment would take; None: it cannot start now."""
+        self.expected_startup_s = forecast.seconds if forecast is not None else None
+        self.ask_forecast.setVisible(forecast is not None)
+        if forecast is not None:
+            text = count_text(forecast.trials, "trial")
+            self.ask_forecast.setText(text if forecast.seconds is None else f"{text} · about {rough_duration_text(forecast.seconds)}")
+
+    def set_forecast(self, forecast: Forecast | None) -> None:
+        """Shows what a start would take, or nothing while that is unknown."""
+        self.expected_s = forecast.seconds if forecast is not None and not forecast.problem else None
+        if forecast is None:
+            self.forecast.setText("")
+            return
+        if forecast.problem:
+            self.forecast.setText(forecast.problem)
+            return
+        lines = [f"<b>{count_text(forecast.trials, 'trial')}</b>"]
+        if forecast.seconds is not None:
+            lines[0] += f" · about {rough_duration_text(forecast.seconds)}"
+        if forecast.peak_bytes is not None:
+            of = f" of {bytes_text(forecast.available_bytes)}" if forecast.available_bytes else ""
+            lines.append(f"peak memory about {bytes_text(forecast.peak_bytes)}{of}")
+        if forecast.commit is not None:
+            lines.append(forecast.commit)
+        reasons = list(dict.fromkeys(forecast.skipped))
+        if len(reasons) == 1:
+            lines.append(f"{len(forecast.skipped)} skipped: {reasons[0]}")
+        elif reasons:
+            lines.append(f"{len(forecast.skipped)} skipped, hover to see why")
+        self.forecast.setText("<br>".join(lines))
+        self.forecast.setToolTip("\n".join(reasons))

@@ -1,0 +1,254 @@
+"""The script, what in it can feed a loader, and the interpreter that will run it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.facts.text import bytes_text, duration_text
+from loaderscope.gui.panels.combo_box import Choice
+from loaderscope.gui.style.words import target_text
+
+MOST_NAMES = 8
+HINT = "Drop a Python script here, or choose one. It is not edited: Loaderscope finds the datasets and loaders in it."
+
+
+class TargetPanel(QWidget):
+    """Shows what was found; the window does the looking. Signals tell what the user chose."""
+
+    scriptChosen = Signal(str)
+    targetChosen = Signal(object)  # Target
+    interpreterChosen = Signal(object)  # path, or None for the default
+    argumentsChanged = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._targets: list[Target] = []
+        self._argument_edits: dict[str, QLineEdit] = {}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 2, 12, 4)
+        layout.setSpacing(6)
+        self.script = QLineEdit()
+        self.script.setPlaceholderText("script.py")
+        self.script.setAccessibleName("Path of the script")
+        self.script.setToolTip("The Python script whose DataLoader is to be profiled; Enter reads it")
+        self.script.returnPressed.connect(self._script_entered)
+        browse = QPushButton("…")
+        browse.setFixedWidth(30)
+        browse.setToolTip("Choose a script")
+        browse.setAccessibleName("Choose a script")
+        browse.clicked.connect(self.browse)
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(self.script, 1)
+        line.addWidget(browse)
+        layout.addLayout(line)
+        self.script_args = QLineEdit()
+        self.script_args.setPlaceholderText("arguments of the script")
+        self.script_args.setAccessibleName("Arguments of the script")
+        self.script_args.setToolTip(
+            "What stands behind the script's name when you run it yourself, for example --data ~/photos; Enter reads the script again"
+        )
+        self.script_args.returnPressed.connect(self._script_entered)
+        layout.addWidget(self.script_args)
+        self.target = Choice()
+        self.target.setAccessibleName("Target")
+        self.target.setToolTip(
+            "What feeds the loader: a Dataset or DataLoader of the script, a function that returns one, a Dataset class,\n"
+            "or captured:N, the N-th loader that the script iterates when it runs"
+        )
+        self.target.currentIndexChanged.connect(self._target_changed)
+        layout.addWidget(self.target)
+        self._arguments = QFrame()
+        self._arguments_form = QFormLayout(self._arguments)
+        self._arguments_form.setContentsMargins(0, 0, 0, 0)
+        self._arguments_form.setVerticalSpacing(4)
+        self._arguments.hide()
+        layout.addWidget(self._arguments)
+        self.sample = QLabel(HINT)
+        self.sample.setProperty("role", "muted")
+        self.sample.setWordWrap(True)
+        self.sample.setTextFormat(Qt.TextFormat.PlainText)
+        self.sample.setAccessibleName("Structure of one sample")
+        layout.addWidget(self.sample)
+        self.problem = QLabel()
+        self.problem.setProperty("role", "error")
+        self.problem.setWordWrap(True)
+        self.problem.setTextFormat(Qt.TextFormat.PlainText)
+        self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.problem.setAccessibleName("What is wrong")
+        self.problem.hide()
+        layout.addWidget(self.problem)
+        self.interpreter = Choice()
+        self.interpreter.setAccessibleName("Python interpreter")
+        self.interpreter.setToolTip("The Python that runs your script; it needs torch, and nothing of Loaderscope")
+        self.interpreter.addItem("Python of Loaderscope", None)
+        self.interpreter.activated.connect(self._interpreter_activated)
+        layout.addWidget(self.interpreter)
+
+    def browse(self) -> None:
+        """Asks for a script."""
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a script", self.script.text() or "", "Python scripts (*.py);;All files (*)")
+        if path:
+            self.scriptChosen.emit(path)
+
+    def _script_entered(self) -> None:
+        if self.script.text().strip():
+            self.scriptChosen.emit(self.script.text().strip())
+
+    def _interpreter_activated(self, index: int) -> None:
+        if self.interpreter.itemData(index) == "":  # the last entry asks for a file
+            path, _ = QFileDialog.getOpenFileName(self, "Choose a Python interpreter")
+            if not path:
+                self.interpreter.setCurrentIndex(0)
+                return
+            self.interpreter.insertItem(index, path, path)
+            self.interpreter.setCurrentIndex(index)
+        self.interpreterChosen.emit(self.interpreter.currentData())
+
+    def set_interpreters(self, found: Sequence[tuple[str, str]], chosen: str | None, own: str = "") -> None:
+        """Lists interpreters as (path, what it has); `own`: what the one that runs this window has."""
+        self.interpreter.clear()
+        self.interpreter.addItem(f"{own or 'Python'}, of Loaderscope", None)
+        self.interpreter.setItemData(0, f"{sys.executable}, which runs this window", Qt.ItemDataRole.ToolTipRole)
+        for path, text in found:
+            self.interpreter.addItem(text, path)
+            self.interpreter.setItemData(self.interpreter.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
+        self.interpreter.addItem("Choose another…", "")
+        self.interpreter.setCurrentIndex(max(0, self.interpreter.findData(chosen)))
+
+    def show_looking(self, script: str) -> None:
+        """The script is being read."""
+        self.script.setText(script)
+        self.script.setCursorPosition(len(script))
+        self.script.setToolTip(script)
+        self._fill([], None)
+        self.show_problem("")
+        self._tell(f"Reading {Path(script).name} …")
+
+    def show_targets(self, targets: Sequence[Target], chosen: str | None = None) -> None:
+        """Lists what was found and chooses one: the named one, else the first that needs no arguments."""
+        self.show_problem("")
+        self._fill(list(targets), chosen)
+        if not targets:
+            self._tell("")
+
+    def _fill(self, targets: list[Target], chosen: str | None) -> None:
+        self._targets = targets
+        self.target.blockSignals(True)
+        self.target.clear()
+        for target in targets:
+            self.target.addItem(target_text(target))
+            self.target.setItemData(self.target.count() - 1, target.note or target_text(target), Qt.ItemDataRole.ToolTipRole)
+        names = [target.name for target in targets]
+        index = names.index(chosen) if chosen in names else next((i for i, target in enumerate(targets) if not target.needs), 0)
+        self.target.setCurrentIndex(index if targets else -1)
+        self.target.setEnabled(bool(targets))
+        self.target.blockSignals(False)
+        self._show_arguments()
+
+    def _target_changed(self) -> None:
+        self._show_arguments()
+        if self.current_target is not None:
+            self.targetChosen.emit(self.current_target)
+
+    def _show_arguments(self) -> None:
+        while self._arguments_form.rowCount():
+            self._arguments_form.removeRow(0)
+        self._argument_edits = {}
+        target = self.current_target
+        for name in target.needs if target is not None else ():
+            edit = QLineEdit()
+            edit.setAccessibleName(f"Argument {name}")
+            edit.setPlaceholderText("needed")
+            edit.editingFinished.connect(self.argumentsChanged)
+            self._argument_edits[name] = edit
+            self._arguments_form.addRow(name, edit)
+        self._arguments.setVisible(bool(self._argument_edits))
+
+    @property
+    def current_target(self) -> Target | None:
+        index = self.target.currentIndex()
+        return self._targets[index] if 0 <= index < len(self._targets) else None
+
+    def arguments(self) -> dict[str, str]:
+        """What the user gave for the arguments of a class."""
+        return {name: edit.text() for name, edit in self._argument_edits.items() if edit.text()}
+
+    def missing_arguments(self) -> list[str]:
+        """Names of needed arguments that are still empty."""
+        return [name for name, edit in self._argument_edits.items() if not edit.text()]
+
+    def arguments_of_script(self) -> tuple[str, ...]:
+        """ARGS, split as a shell would; what a shell would refuse is split at blanks."""
+        text = self.script_args.text()
+        try:
+            return tuple(shlex.split(text))
+        except ValueError:
+            return tuple(text.split())
+
+    def show_sample(self, sample: dict[str, Any] | None, note: str = "") -> None:
+        """Structure of one sample, with its size and how long it took."""
+        self._tell("\n".join(part for part in (sample_text(sample), note) if part))
+
+    def _tell(self, text: str) -> None:
+        self.sample.setText(text)
+        self.sample.setVisible(bool(text))
+
+    def show_problem(self, sentence: str, advice: str = "") -> None:
+        """One clear sentence, and what to do; empty: all is well."""
+        self.problem.setText("\n".join(part for part in (sentence, advice) if part))
+        self.problem.setVisible(bool(sentence))
+
+
+def advice_for(error: ErrorInfo) -> str:
+    """What to do about an error of a script, in one sentence; empty where the error says it all."""
+    return {
+        "ModuleNotFoundError": "Choose the interpreter that has this module below, or install it there.",
+        "ImportError": "Choose the interpreter that your script normally runs with below.",
+        "SyntaxError": "Mend that line, then read the script again (Ctrl+F5).",
+        "SystemExit": "Give the arguments your script needs in the field above.",
+        "FileNotFoundError": "Paths are relative to the folder that Loaderscope was started in.",
+        "hung": "If the top level of the script trains, choose the target captured:0.",
+    }.get(error.kind, "")
+
+
+def sample_text(sample: dict[str, Any] | None) -> str:
+    """A probed sample: its structure, with a line for each name, and below it its size and how long reading it took."""
+    if not sample:
+        return ""
+    items = sample.get("items") or []
+    if items and all(isinstance(item.get("key"), str) for item in items):
+        told = [f"    {item['key']}: {structure_text(item, 2)}" for item in items[:MOST_NAMES]]
+        more = sample.get("length", len(items)) - len(told)
+        lines = [f"sample: {sample.get('type')} with", *told, *([f"    and {more} more"] if more > 0 else [])]
+    else:
+        lines = [f"sample: {structure_text(sample)}"]
+    size = bytes_text(sample["bytes"]) if sample.get("bytes") is not None else ""
+    time = f"read in {duration_text(sample['seconds'])}" if sample.get("seconds") is not None else ""
+    return "\n".join([*lines, *filter(None, [", ".join(filter(None, (size, time)))])])
+
+
+def structure_text(value: dict[str, Any], depth: int = 3) -> str:
+    """What agent/samples.py told of a value, as (float32 3×224×224, int) or {image: uint8 64×64, label: int}."""
+    if value.get("shape") is not None:
+        shape = "×".join(str(size) for size in value["shape"])
+        return f"{str(value.get('dtype', '')).removeprefix('torch.')} {shape or 'scalar'}".strip()
+    items = value.get("items")
+    if items is None:
+        return str(value.get("type", "?"))
+    if depth == 0:
+        return "…"
+    named = any(isinstance(item.get("key"), str) for item in items)
+    texts = [(f"{item['key']}: " if named else "") + structure_text(item, depth - 1) for item in items[:6]]
+    if value.get("length", len(items)) > 6:
+        texts.append(f"… {value['length']} in all")
+    brackets = {"tuple": "()", "list": "[]"}.get(str(value.get("type")), "{}" if named else "()")
+    return f"{brackets[0]}{', '.join(texts)}{brackets[1]}"

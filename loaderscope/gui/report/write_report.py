@@ -1,0 +1,77 @@
+"""Writes reports of session files; works without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.html import to_html
+from loaderscope.gui.report.painted_report import tall_page, write_pdf
+from loaderscope.gui.report.timeline_pictures import draw, timeline_of
+from loaderscope.gui.style.figures import FigureError, caption_of, ensure_application, whole_file
+from loaderscope.gui.timeline.paint.timeline_figure import WIDTH_PX as FIGURE_WIDTH_PX
+from loaderscope.session.session_file import SessionFile
+
+PNG_SCALE = 2.0
+MOST_PIXELS = 32_000
+"""Of a side of a picture: Qt cannot paint on larger ones, and few programs show them."""
+
+
+def write_timeline(session: Path, output: Path, trials: Sequence[int]) -> None:
+    """Writes the timeline of one trial, or of two aligned at their first batch, as a figure; works without a display.
+
+    Args:
+        session: the file.
+        output: ends in `.png`, `.svg` or `.pdf`.
+        trials: numbers of one or two trials, from top to bottom.
+
+    Raises:
+        SessionError: the session cannot be read.
+        ValueError: a trial has no timeline, or two cannot be aligned.
+    """
+    ensure_application()
+    with SessionFile.open(session) as opened:
+        shown = []
+        for number in trials:
+            result = next((result for result in opened.results if result.id == number), None)
+            trace = opened.trace(number) if result is not None else None
+            if result is None or trace is None or trace.origin_ns is None:
+                raise ValueError(f"trial {number} has no timeline; `loaderscope show` lists the trials of a session")
+            shown.append(timeline_of(opened, result, trace))
+        run = opened.run
+    try:
+        draw(shown, width=FIGURE_WIDTH_PX, caption=caption_of(run)).write(output)
+    except FigureError as error:
+        raise ValueError(str(error).rstrip(".")) from error
+
+
+def write_report(session: Path, outputs: Sequence[Path]) -> None:
+    """Writes the whole report of a session file.
+
+    Args:
+        session: the file.
+        outputs: `.html` is a page for a browser, `.pdf` has pages for print, `.svg` and `.png` are one tall page.
+
+    Raises:
+        SessionError: the session cannot be read.
+        ValueError: an output ends otherwise.
+        OSError: an output cannot be written.
+    """
+    ensure_application()
+    with SessionFile.open(session) as opened:
+        report = gather(opened)
+    for output in outputs:
+        suffix = output.suffix.lower()
+        try:
+            if suffix == ".html":
+                page = to_html(report)
+                with whole_file(output) as part:
+                    part.write_text(page, encoding="utf-8")
+            elif suffix == ".pdf":
+                write_pdf(report, output)
+            else:
+                figure = tall_page(report)
+                figure.write(output, min(PNG_SCALE, MOST_PIXELS / figure.size.height()))
+        except FigureError as error:
+            raise OSError(str(error).rstrip(".")) from error

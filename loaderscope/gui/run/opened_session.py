@@ -1,0 +1,85 @@
+"""A session file as a run that the window can show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loaderscope.facts.run import Mark
+from loaderscope.gui.run.run_state import RunState
+from loaderscope.session.session_file import SessionError, SessionFile
+from loaderscope.trace.model import Trace
+
+__all__ = ["OpenedSession", "SessionError"]
+
+
+class OpenedSession:
+    """Holds the file open, because traces are read when they are first looked at."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Reads everything but the traces.
+
+        Raises:
+            SessionError: the file is no session, or cannot be read.
+        """
+        self.path = Path(path).resolve()
+        if not self.path.is_file():
+            raise SessionError(f"There is no file {self.path}.")
+        self._file = SessionFile.open(self.path)
+        self.state = RunState(self)
+        self.state.run_started(self._file.run)
+        for result in self._file.results:
+            self.state.trial_finished(result, None)
+            self.state.mark_stored(result.id)
+        try:
+            for line in self._file.log_lines():
+                self.state.log_line(line)
+        except SessionError:
+            self._file.close()
+            raise
+        self.state.progress(len(self._file.results), len(self._file.results), None)
+        self.state.run_finished(not self._file.complete)
+
+    def trace(self, trial: int) -> Trace:
+        """What was recorded of a trial.
+
+        Raises:
+            SessionError: it is damaged.
+        """
+        return self._file.trace(trial)
+
+    def row_count(self, trial: int) -> int:
+        """How many spans, points and values that is.
+
+        Raises:
+            SessionError: the file is damaged.
+        """
+        return self._file.row_count(trial)
+
+    def move_to(self, path: Path) -> None:
+        """From now on what is shown is read from this copy of the file, and marks are kept there.
+
+        Raises:
+            SessionError: the copy cannot be read.
+        """
+        before, self._file = self._file, SessionFile.open(path)
+        self.path = path
+        before.close()
+
+    def marks(self, trial: int) -> list[Mark]:
+        """The marks of a trial.
+
+        Raises:
+            SessionError: they are damaged.
+        """
+        return self._file.marks(trial)
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial, in the file.
+
+        Raises:
+            SessionError: the file cannot be written.
+        """
+        self._file.set_marks(trial, marks)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,1 @@
+"""Theme, colours, texts and the frame of figures."""

@@ -1,0 +1,246 @@
+"""Figures: something painted in a fixed size with a caption that lets it stand alone, as PNG, SVG, PDF or on the clipboard.
+
+A figure may be painted in any one thread; it needs no window and no display.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import html
+import os
+import pathlib
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QRectF, QSize, QSizeF, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontDatabase,
+    QFontInfo,
+    QFontMetricsF,
+    QGuiApplication,
+    QImage,
+    QPageLayout,
+    QPageSize,
+    QPaintDevice,
+    QPainter,
+    QPdfWriter,
+)
+from PySide6.QtSvg import QSvgGenerator
+
+from loaderscope import __version__
+from loaderscope.facts.run import Run, environment_text
+from loaderscope.gui.style.palette import LIGHT, Palette
+from loaderscope.gui.style.words import consumer_text
+
+FORMATS = (".png", ".svg", ".pdf")
+DPI = 96
+PDF_DPI = 1200
+
+_CAPTION_FONT_PX = 11
+_CAPTION_PAD_PX = 12
+_WRAPPED = int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap)
+
+_FAMILY = re.compile(r'font-family="([^"]*)"')
+
+_application: QGuiApplication | None = None
+
+
+class FigureError(Exception):
+    """A figure could not be written; the message is a sentence for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """What to paint, and in which size.
+
+    Attributes:
+        title: what it shows, for the properties of a file; `paint_body` paints its own.
+        paint_body: paints `width` times `height` logical pixels, at 96 to the inch.
+        caption: stands below that, wrapped.
+    """
+
+    title: str
+    paint_body: Callable[[QPainter], object]
+    width: int
+    height: int
+    caption: str = ""
+    palette: Palette = LIGHT
+
+    @functools.cached_property
+    def size(self) -> QSizeF:
+        """With the caption."""
+        if not self.caption:
+            return QSizeF(self.width, self.height)
+        needed = QFontMetricsF(font_of(_CAPTION_FONT_PX)).boundingRect(QRectF(0, 0, self.width - 20, 10_000), _WRAPPED, self.caption)
+        return QSizeF(self.width, self.height + round(needed.height()) + 2 * _CAPTION_PAD_PX)
+
+    def paint(self, painter: QPainter) -> None:
+        """Paints it with its caption from (0, 0) on."""
+        painter.save()
+        painter.setFont(QGuiApplication.font())
+        self.paint_body(painter)
+        painter.restore()
+        if not self.caption:
+            return
+        painter.save()
+        below = QRectF(0, self.height, self.width, self.size.height() - self.height)
+        painter.fillRect(below, QColor(self.palette.base))
+        painter.setFont(font_of(_CAPTION_FONT_PX))
+        painter.setPen(QColor(self.palette.muted))
+        painter.drawText(below.adjusted(10, _CAPTION_PAD_PX, -10, 0), _WRAPPED, self.caption)
+        painter.restore()
+
+    def image(self, scale: float = 2.0) -> QImage:
+        """As pixels, `scale` of them for each logical one."""
+        size = self.size
+        image = QImage(round(size.width() * scale), round(size.height() * scale), QImage.Format.Format_RGB32)
+        if image.isNull():
+            raise FigureError("The figure is too large for a picture of pixels; SVG and PDF have no such limit.")
+        image.setDevicePixelRatio(scale)
+        image.setDotsPerMeterX(round(DPI * scale / 0.0254))
+        image.setDotsPerMeterY(round(DPI * scale / 0.0254))
+        with painting(image) as painter:
+            painter.fillRect(QRectF(0, 0, size.width(), size.height()), QColor(self.palette.base))
+            self.paint(painter)
+        return image
+
+    def write(self, path: str | os.PathLike[str], scale: float = 2.0) -> pathlib.Path:
+        """Writes it as PNG, SVG or PDF, as the name says; whole or not at all.
+
+        Args:
+            path: where to.
+            scale: pixels of a PNG for each logical one.
+
+        Raises:
+            FigureError: the format is unknown, or the file cannot be written.
+        """
+        target = pathlib.Path(path)
+        suffix = target.suffix.lower()
+        if suffix not in FORMATS:
+            raise FigureError(f"A figure can be written as {', '.join(FORMATS)}, not as “{suffix or target.name}”.")
+        with whole_file(target) as part:
+            if suffix == ".png":
+                part.write_bytes(png_bytes(self.image(scale)))
+            elif suffix == ".svg":
+                self._paint_on(svg_device(part, self.size, self.title, self.caption), 1.0)
+                part.write_bytes(_with_known_fonts(part.read_bytes().decode("utf-8")).encode("utf-8"))
+            else:
+                self._paint_on(self._pdf_device(part), PDF_DPI / DPI)
+        return target
+
+    def _pdf_device(self, path: pathlib.Path) -> QPdfWriter:
+        writer = QPdfWriter(os.fspath(path))
+        writer.setResolution(PDF_DPI)
+        page = QPageSize(self.size * (72 / DPI), QPageSize.Unit.Point, "figure", QPageSize.SizeMatchPolicy.ExactMatch)
+        writer.setPageLayout(QPageLayout(page, QPageLayout.Orientation.Portrait, QMarginsF(0, 0, 0, 0)))
+        writer.setTitle(self.title)
+        writer.setCreator("Loaderscope")
+        return writer
+
+    def _paint_on(self, device: QSvgGenerator | QPdfWriter, scale: float) -> None:
+        with painting(device) as painter:
+            painter.scale(scale, scale)
+            self.paint(painter)
+
+
+@contextmanager
+def whole_file(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a file to write beside its place; it is moved there at the end, and removed when anything fails.
+
+    Raises:
+        FigureError: it cannot be written there.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        part.open("wb").close()  # Qt does not say why it cannot write
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise FigureError(f"The figure could not be written to {target}: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def svg_device(path: pathlib.Path, size: QSizeF, title: str, description: str) -> QSvgGenerator:
+    """A drawing of so many logical pixels."""
+    generator = QSvgGenerator()
+    generator.setFileName(os.fspath(path))
+    generator.setSize(QSize(round(size.width()), round(size.height())))
+    generator.setViewBox(QRectF(0, 0, size.width(), size.height()))
+    generator.setResolution(DPI)
+    generator.setTitle(title)
+    generator.setDescription(description)
+    return generator
+
+
+def _with_known_fonts(drawing: str) -> str:
+    """An SVG whose fonts are named as they are in other programs, too: what the system's names stand for, and else that kind of font."""
+    fixed = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family()
+    for name in set(_FAMILY.findall(drawing)):
+        family = html.unescape(name)
+        known = f"'{html.escape(QFontInfo(QFont(family)).family())}', {'monospace' if family == fixed else 'sans-serif'}"
+        drawing = drawing.replace(f'font-family="{name}"', f'font-family="{known}"')
+    return drawing
+
+
+@contextmanager
+def painting(device: QPaintDevice) -> Iterator[QPainter]:
+    """A painter that ends whatever happens: Qt crashes where a device goes before its painter.
+
+    Raises:
+        FigureError: nothing can be painted on the device.
+    """
+    painter = QPainter()
+    if not painter.begin(device):
+        raise FigureError("The figure could not be painted into a file.")
+    try:
+        yield painter
+    finally:
+        painter.end()
+
+
+def caption_of(run: Run | None, settings: str = "") -> str:
+    """Script, settings, machine, versions and date in a line or two."""
+    if run is None:
+        return ""
+    parts = [f"{run.target.name} of {pathlib.Path(run.script).name}", settings, f"consumer: {consumer_text(run.request.consumer)}"]
+    parts += [str(run.environment.get("platform") or ""), environment_text(run.environment), f"Loaderscope {__version__}", date_of(run)]
+    return " · ".join(part for part in parts if part)
+
+
+def date_of(run: Run) -> str:
+    """The day on which the run began, in local time; empty where that was not recorded."""
+    return "" if run.created_unix_s is None else time.strftime("%Y-%m-%d", time.localtime(run.created_unix_s))
+
+
+def png_bytes(image: QImage) -> bytes:
+    """An image as the bytes of a PNG file."""
+    content = QByteArray()
+    buffer = QBuffer(content)
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    return bytes(content.data())
+
+
+def ensure_application() -> None:
+    """Text needs an application object; without a display an offscreen one will do."""
+    global _application
+    if QGuiApplication.instance() is not None:
+        return
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    _application = QGuiApplication([])
+
+
+def font_of(pixels: int) -> QFont:
+    """The application's font in a size."""
+    font = QFont(QGuiApplication.font())
+    font.setPixelSize(pixels)
+    return font

@@ -1,0 +1,1 @@
+"""What a timeline shows, as data. No Qt."""

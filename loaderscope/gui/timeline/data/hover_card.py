@@ -1,0 +1,240 @@
+"""What the hover card says about a span. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis import late_batches
+from loaderscope.analysis.epochs import clock_error_s
+from loaderscope.analysis.late_batches import Cause
+from loaderscope.analysis.measured_part import window_start_ns
+from loaderscope.facts.text import duration_ns_text, grouped_text
+from loaderscope.gui.run.wait_causes import cause_text
+from loaderscope.gui.timeline.data import time_axis
+from loaderscope.gui.timeline.data.level_of_detail import Ints
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.span_query import (
+    SpanRef,
+    explain_wait,
+    reference,
+    row_of,
+    rows_inside,
+    samples_of,
+    spans_of_batch,
+    wait_for,
+)
+from loaderscope.gui.timeline.data.state_styles import word
+from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, epoch_and_batch
+
+Line = tuple[str, str, str, bool]
+"""A name, a value, a remark, and whether it needs attention."""
+
+_WAITING_CPU_SHARE = 0.4
+"""Below this share of CPU time a fetch is said to wait rather than to compute."""
+
+
+_SHOWN_SAMPLES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What the hover card says. A line is a name, a value and a remark; `alarm` marks a line that needs attention."""
+
+    title: str
+    lines: tuple[tuple[str, str, str, bool], ...]
+
+
+def describe(scene: Scene, span: SpanRef) -> Card:
+    """What there is to say about a span."""
+    in_batch = spans_of_batch(scene, span.batch, span.start_ns) if span.batch >= 0 else []
+    info = scene.lane(span.lane)
+    parts = []
+    if span.batch >= 0:
+        epoch, number = epoch_and_batch(span.batch)
+        window_ns = window_start_ns(scene.trace)
+        of_epoch = f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns()) else ""
+        parts.append(f"batch {number}" + (" of the exact window" if window_ns is not None and span.start_ns >= window_ns else of_epoch))
+    label = info.label if info else span.lane
+    parts += [label if info is None or info.kind != "flight" else "in flight", state_word(scene, span)]
+    median = _median(scene, span)
+    name = "ready for" if span.state == WAITING_FOR_EARLIER else "duration"
+    lines = [(name, duration_ns_text(span.duration_ns), f"median {duration_ns_text(median)}" if median else "", False)]
+    lines += _fetch_lines(scene, span)
+    lines += _sample_lines(scene, next((other for other in (span, *in_batch) if other.state == State.FETCH), None))
+    lines += _size_lines(scene, span)
+    if span.state in _AFTER_WAITING:
+        lines += _waited_lines(in_batch, span)
+    lines += _device_lines(scene, span)
+    lines += _held_up_lines(scene, span)
+    if span.state == State.WAIT and span.batch >= 0:
+        lines += _wait_lines(scene, span)
+    if span.state == WAITING_FOR_EARLIER:
+        lines += _ready_span_lines(scene, span)
+    zero, remark = (scene.axis_zero, "since the first batch") if scene.axis_zero is not None else (0.0, "")
+    lines.append(("starts at", duration_ns_text(span.start_ns - scene.origin_ns - zero), remark, False))
+    return Card(" · ".join(parts), tuple(lines))
+
+
+def state_word(scene: Scene, span: SpanRef) -> str:
+    """What a span is called; an import by what it imports."""
+    if span.state == State.IMPORT and span.value in scene.trace.names:
+        return f"import {scene.trace.names[span.value]}"
+    return word(span.state)
+
+
+def _median(scene: Scene, span: SpanRef) -> float | None:
+    """Median of the span's state over the lanes of its kind."""
+    info = scene.lane(span.lane)
+    medians = []
+    for row in scene.rows:
+        if info is None or row.lane_kind != info.kind:
+            continue
+        for lane in row.lanes[:64]:
+            for index in scene.tracks(lane):
+                value = index.median_ns(span.state)
+                if value is not None:
+                    medians.append(value)
+    return float(np.median(medians)) if medians else None
+
+
+def _fetch_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    if span.state != State.FETCH:
+        return []
+    lines = []
+    if span.value >= 0 and span.duration_ns:
+        waits = span.value < _WAITING_CPU_SHARE * span.duration_ns
+        lines.append(("CPU time", duration_ns_text(span.value), "→ waiting, not computing" if waits else "", False))
+    slowest = late_batches.slowest_sample(scene.trace, span.lane, span.start_ns, span.end_ns)
+    if slowest:
+        lines.append(_sample_line(slowest))
+    return lines
+
+
+_CAUSES = {State.FETCH: Cause.FETCH, State.COLLATE: Cause.COLLATE, State.SEND: Cause.SEND}
+
+
+def _held_up_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    """How long main waited for what a worker did here, and which batches lay ready meanwhile."""
+    cause = _CAUSES.get(State(span.state)) if span.batch >= 0 and span.state in _CAUSES else None
+    wait = wait_for(scene, span.batch, span.end_ns) if cause is not None else None
+    if cause is None or wait is None:
+        return []
+    waited_ns = int(explain_wait(scene, wait).charged_ns[0, cause])
+    if not waited_ns:
+        return []
+    return [("main waited", f"{duration_ns_text(waited_ns)} for it", "", True), *_ready_lines(scene, wait, "ready, but after it in order")]
+
+
+def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[Line]:
+    """The batches that lay ready when a wait ended."""
+    ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(scene.trace, row_of(wait)).tolist()]
+    if not ready:
+        return []
+    names = ", ".join(map(str, ready[:4])) + (" …" if len(ready) > 4 else "")
+    return [("held up", f"{'batch' if len(ready) == 1 else 'batches'} {names}", remark, True)]
+
+
+def _wait_lines(scene: Scene, wait: SpanRef) -> list[Line]:
+    """Who was still at work on the batch that main waited for, and what lay ready meanwhile."""
+    explained = explain_wait(scene, wait)
+    worker, cause = int(explained.worker[0]), Cause(explained.cause[0])
+    charged_ns = int(explained.charged_ns[0, cause])
+    if not charged_ns:
+        return []
+    lines = [("waited for", cause_text(worker, cause, duration_ns_text(charged_ns)), "", False)]
+    fetch = int(explained.fetch_start_ns[0]), int(explained.fetch_end_ns[0])
+    if cause == Cause.FETCH and (slowest := late_batches.slowest_sample(scene.trace, late_batches.lane_of(worker), *fetch)):
+        lines.append(_sample_line(slowest))
+    held_ns = int(explained.held_up_ns[0])
+    return lines + (_ready_lines(scene, wait, f"ready for up to {duration_ns_text(held_ns)}") if held_ns else [])
+
+
+def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    """For which earlier batch one that is ready waits: the one that main waited for longest meanwhile."""
+    longest: tuple[int, SpanRef] | None = None
+    for number, index in enumerate(scene.tracks("main")):
+        first, last = index.rows_between(span.start_ns, span.end_ns)
+        rows = np.flatnonzero((index.state[first:last] == State.WAIT) & (index.batch[first:last] < span.batch)) + first
+        rows = rows[index.batch[rows] >= 0]
+        if len(rows):
+            inside_ns = np.minimum(index.end_ns[rows], span.end_ns) - np.maximum(index.start_ns[rows], span.start_ns)
+            at = int(inside_ns.argmax())
+            if longest is None or inside_ns[at] > longest[0]:
+                longest = int(inside_ns[at]), reference("main", number, index, int(rows[at]))
+    if longest is None:
+        return []
+    explained = explain_wait(scene, longest[1])
+    cause = Cause(explained.cause[0])
+    why = cause_text(int(explained.worker[0]), cause, duration_ns_text(int(explained.charged_ns[0, cause])))
+    return [("waits for", f"batch {epoch_and_batch(longest[1].batch)[1]}", why, True)]
+
+
+def _sample_line(slowest: tuple[int | None, int]) -> Line:
+    sample, took_ns = slowest
+    return ("slowest sample", f"index {sample}" if sample is not None else "not a number", duration_ns_text(took_ns), False)
+
+
+def _device_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    """How far a period of the device can be trusted, and its place on the time axis."""
+    if span.state == State.DEVICE_WORK:
+        return [("exact", "kernels, copies, memsets", "by torch.profiler, which slows the steps it watches", False)]
+    if span.state not in (State.DEVICE_TRANSFER, State.DEVICE_STEP):
+        return []
+    lines: list[Line] = [("busy", "at most", "between two events: gaps between its kernels count as busy", False)]
+    error_s = clock_error_s(scene.trace)
+    return lines + ([("clock", f"± {duration_ns_text(error_s * 1e9)}", "from the device's clock to the host's", False)] if error_s else [])
+
+
+_AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, State.DEVICE_TRANSFER, State.DEVICE_STEP, READY))
+
+
+def _waited_lines(in_batch: list[SpanRef], span: SpanRef) -> list[Line]:
+    """How long main waited for the batch that it works on here."""
+    wait = next((other for other in in_batch if other.state == State.WAIT), None)
+    return [("main waited", duration_ns_text(wait.duration_ns), "for this batch", False)] if wait is not None else []
+
+
+def _sample_lines(scene: Scene, fetch: SpanRef | None) -> list[Line]:
+    """Which samples are in the batch, where that was recorded."""
+    samples = samples_of(scene, fetch) if fetch is not None else np.empty(0, np.int64)
+    if not len(samples):
+        return []
+    if (samples < 0).any():  # an iterable dataset, or keys that are no numbers
+        return [("samples", grouped_text(len(samples)), "without an index", False)]
+    return [("indices" if len(samples) > 1 else "index", _shortened(samples), f"({grouped_text(len(samples))})", False)]
+
+
+def _shortened(samples: Ints) -> str:
+    """Some of the indices, in their order; those of a range by its ends."""
+    if len(samples) > 2 and (np.diff(samples) == 1).all():
+        return f"{samples[0]} … {samples[-1]}"
+    return ", ".join(map(str, samples[:_SHOWN_SAMPLES].tolist())) + (" …" if len(samples) > _SHOWN_SAMPLES else "")
+
+
+def _size_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    """How many bytes were sent or received, and what that took. What lies in shared memory is not in them."""
+    if span.state == State.SEND:
+        # its feeder thread goes on after it
+        until = dataclasses.replace(span, end_ns=span.end_ns + _FEEDER_NS)
+        parts = [part for part in rows_inside(scene, until, (State.SERIALISE, State.TRANSMIT)) if part.batch == span.batch]
+        words = {State.SERIALISE: "serialised", State.TRANSMIT: "sent"}
+        took = ", ".join(f"{words[State(part.state)]} in {duration_ns_text(part.duration_ns)}" for part in parts)
+        return [("message", _bytes(max(part.value for part in parts)), took, False)] if parts else []
+    if span.state in (State.WAIT, State.DESERIALISE):
+        before = dataclasses.replace(span, start_ns=span.start_ns - (1 if span.state == State.DESERIALISE else 0))
+        received = [part for part in rows_inside(scene, before, (State.RECEIVE,)) if part.value >= 0]
+        if received:
+            what = "message" if len(received) == 1 else f"{len(received)} messages"
+            return [(what, _bytes(sum(part.value for part in received)), "received; tensors come in shared memory", False)]
+    return []
+
+
+def _bytes(count: int) -> str:
+    return time_axis.quantity(float(count), "bytes") if count >= 0 else "not known"
+
+
+_FEEDER_NS = 100_000_000
+"""So long after a put the bytes of a batch are looked for in the record of the feeder thread."""

@@ -1,0 +1,134 @@
+"""Statistics of a range of time: what every lane did in it. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.span_query import SpanRef
+from loaderscope.gui.timeline.data.state_styles import STYLES, level_in, word
+
+
+@dataclasses.dataclass(frozen=True)
+class StateShare:
+    """What one state of one lane fills of a range; exact, spans are cut at the edges of the range."""
+
+    lane: str
+    label: str
+    state: int
+    total_ns: int
+    share: float
+
+    @property
+    def word(self) -> str:
+        return word(self.state)
+
+
+@dataclasses.dataclass(frozen=True)
+class StateStatistics:
+    """Spans of one state of one lane that touch a range.
+
+    Attributes:
+        filled: what they fill of the range.
+        count, mean_ns, p95_ns: of whole spans, also where they reach over an edge.
+        longest: the longest of them.
+    """
+
+    filled: StateShare
+    count: int
+    mean_ns: float
+    p95_ns: float
+    longest: SpanRef
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The spans of one track that touch a range; the arrays never change, so that any thread may look at them."""
+
+    number: int  # of the track within its lane
+    first: int  # row of the track that the arrays begin with
+    filled: tuple[StateShare, ...]
+    start_ns: Ints
+    end_ns: Ints
+    state: npt.NDArray[np.uint16]
+    batch: Ints
+    value: Ints
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RangeSurvey:
+    """A range in absolute time and what every lane did in it, at a cost that does not depend on the number of spans."""
+
+    start_ns: int
+    end_ns: int
+    states: tuple[StateShare, ...]
+    parts: tuple[_Part, ...]
+
+    @property
+    def duration_ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+    @property
+    def span_count(self) -> int:
+        """How many spans `statistics` would look at."""
+        return sum(len(part.state) for part in self.parts)
+
+    def statistics(self) -> list[StateStatistics]:
+        """Looks at every span of the range: with many of them a matter for another thread, which may be any."""
+        return [found for part in self.parts for share in part.filled if (found := _statistics(part, share)) is not None]
+
+
+def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
+    """What every lane did between two absolute times."""
+    start_ns, end_ns = min(start_ns, end_ns), max(start_ns, end_ns, start_ns + 1)
+    parts = []
+    edges = np.array([start_ns, end_ns], np.int64)
+    order = list(STYLES)
+    for row in scene.rows:
+        for lane in row.lanes if row.kind == "lane" else ():
+            for number, index in enumerate(scene.tracks(lane)):
+                drawn = sorted((state for state in index.states if level_in(row.lane_kind, state) is not None), key=order.index)
+                filled = [
+                    StateShare(lane, row.label, state, int(busy[0]), int(busy[0]) / (end_ns - start_ns))
+                    for state, busy in index.busy_ns(edges, drawn).items()
+                ]
+                first, last = index.rows_between(start_ns, end_ns)
+                if filled and last > first:
+                    rows = slice(first, last)
+                    columns = (index.start_ns[rows], index.end_ns[rows], index.state[rows], index.batch[rows], index.value[rows])
+                    parts.append(_Part(number, first, tuple(filled), *columns))
+    return RangeSurvey(start_ns, end_ns, tuple(share for part in parts for share in part.filled if share.total_ns), tuple(parts))
+
+
+def _statistics(part: _Part, share: StateShare) -> StateStatistics | None:
+    rows = np.flatnonzero(part.state == share.state)
+    if not len(rows):
+        return None
+    durations_ns = part.end_ns[rows] - part.start_ns[rows]
+    at = int(durations_ns.argmax())
+    row = int(rows[at])
+    longest = SpanRef(
+        share.lane,
+        part.number,
+        part.first + row,
+        int(part.start_ns[row]),
+        int(part.end_ns[row]),
+        share.state,
+        int(part.batch[row]),
+        int(part.value[row]),
+    )
+    return StateStatistics(share, len(rows), float(durations_ns.mean()), percentile(durations_ns, 0.95), longest)
+
+
+def percentile(values: Ints, share: float) -> float:
+    """The value below which a share of values lies, between two of them in proportion (as `numpy.percentile` has it)."""
+    place = share * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    # a partition lets go of the GIL, which numpy.percentile does not all the time
+    parted: Floats = np.partition(values, (low, high)).astype(np.float64)
+    return float(parted[low] + (parted[high] - parted[low]) * (place - low))

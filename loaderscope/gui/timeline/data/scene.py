@@ -1,0 +1,282 @@
+"""What the timeline shows of a trace: which rows in which order, and the searchable spans behind them. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis.measured_part import window_start_ns
+from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, TrackIndex
+from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, plot_rows, reasons
+from loaderscope.gui.timeline.data.state_styles import LEGEND_ORDER, LEVEL_PARTS, STYLES, WITH_GPU, level_in
+from loaderscope.gui.timeline.data.viewport import Viewport, fitted, roomy
+from loaderscope.trace.lane_table import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
+from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
+
+_KIND_ORDER = {"device": 0, "main": 1, "worker": 2, "pin": 3}
+_SECTION = {"device": 0, "main": 0, "worker": 1, "pin": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of the timeline.
+
+    Attributes:
+        kind: `lane` (one lane), `flight` (all queue slots, compact), `plot` (the series of a group) or `reason` (text).
+        lanes: lane keys, for `lane` and `flight`.
+        series: series keys, for `plot`.
+        section: rows of one section stand together; a rule is drawn between sections.
+        text: the reason, for `reason`.
+        is_optional: shown only where the user asks for it.
+    """
+
+    kind: str
+    key: str
+    label: str
+    section: int
+    lane_kind: str = ""
+    lanes: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    unit: str = ""
+    text: str = ""
+    is_optional: bool = False
+
+
+_OVERVIEW_LANES = 16
+
+
+class Scene:
+    """A trace as rows, following it while it grows. Use from one thread; the trace may be filled by another."""
+
+    def __init__(self, trace: Trace, title: str = "") -> None:
+        self.trace = trace
+        self.title = title
+        self.axis_zero: float | None = None  # what the axis counts from, since the origin, where that is not the origin
+        self.is_live = False  # whether its trial is running
+        self.rows: tuple[Row, ...] = ()
+        self.version = -1
+        self._indexes: dict[TrackKey, TrackIndex] = {}
+        self._fresh: dict[str, list[TrackIndex]] = {}  # the tracks of those lanes that took in what this version has
+        self._tracks_of: dict[str, list[TrackKey]] = {}
+        self._open: tuple[tuple[OpenSpan, ...], dict[str, list[OpenSpan]]] = (), {}
+        self._legend: list[tuple[str, str, bool]] | None = None
+        self._overview: tuple[tuple[int, Viewport, int], Floats] | None = None
+        self._peaks: dict[str, tuple[int, float]] = {}
+        self._profiler_start: tuple[int, tuple[int, int] | None] = -1, None
+        self.update()
+
+    @property
+    def origin_ns(self) -> int:
+        """Absolute time of the axis' zero."""
+        return self.trace.origin_ns or 0
+
+    @property
+    def total_ns(self) -> float:
+        """Length of the time axis."""
+        return float(max(self.trace.end_ns - self.origin_ns, 0))
+
+    @property
+    def extent(self) -> Viewport:
+        """All of the trial, as the view and the minimap show it: while it runs with room for what will come."""
+        return roomy(self.total_ns) if self.is_live else fitted(0.0, max(self.total_ns, 1e6))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was recorded yet."""
+        return self.trace.origin_ns is None
+
+    def update(self) -> bool:
+        """Takes in what is new; returns whether anything was."""
+        version = self.trace.version
+        if version == self.version:
+            return False
+        self.version = version
+        self._fresh.clear()
+        self._legend = None
+        self._tracks_of.clear()
+        for key in sorted(self.trace.tracks):
+            if _is_drawn(key):
+                self._tracks_of.setdefault(key.lane, []).append(key)
+        self.rows = _rows(self.trace)
+        return True
+
+    def prepare(self) -> None:
+        """Looks through all spans as painting them will need; for millions not to be done in the window's thread.
+
+        Another thread may do it as long as nobody else uses the scene yet.
+        """
+        for row in self.rows:
+            for lane in row.lanes:
+                for index in self.tracks(lane):
+                    for level in range(len(LEVEL_PARTS)):
+                        index.prepare(drawn_states(index.states, row.lane_kind, level))
+        self.legend()
+
+    def tracks(self, lane: str) -> list[TrackIndex]:
+        """The spans of a lane, outermost first."""
+        found = self._fresh.get(lane)
+        if found is None:
+            found = self._fresh[lane] = []
+            for pair in self._tracks_of.get(lane, ()):
+                index = self._indexes.get(pair)
+                if index is None:
+                    index = self._indexes[pair] = TrackIndex(self.trace.tracks[pair])
+                else:
+                    index.update()
+                found.append(index)
+        return found
+
+    def lane(self, key: str) -> Lane | None:
+        """A lane by its key."""
+        return self.trace.lanes.get(key)
+
+    def open_spans(self, lane: str) -> list[OpenSpan]:
+        """Spans of a lane that have not ended."""
+        spans = self.trace.open_spans
+        if spans is not self._open[0]:  # made anew whenever one of them changes
+            by_lane: dict[str, list[OpenSpan]] = {}
+            for span in spans:
+                by_lane.setdefault(span.lane, []).append(span)
+            self._open = spans, by_lane
+        return self._open[1].get(lane, [])
+
+    def epoch_starts_ns(self) -> Ints:
+        """Starts of the epochs after the first, absolute."""
+        for index in self.tracks("main"):
+            if index.count_of(State.EPOCH) > 1:
+                return index.start_ns[index.rows_of(State.EPOCH)[1:]]
+        return np.empty(0, np.int64)
+
+    def profiler_start_ns(self) -> tuple[int, int] | None:
+        """From the end of the measured epochs to the begin of the exact window's; None where there is none (yet)."""
+        if self._profiler_start[0] != self.version:
+            window_ns = window_start_ns(self.trace)
+            begins = [] if window_ns is None else [index.start_ns[index.start_ns >= window_ns][:1] for index in self.tracks(MAIN_LANE.key)]
+            first = min((int(begin[0]) for begin in begins if len(begin)), default=None)
+            self._profiler_start = self.version, (window_ns, first) if window_ns is not None and first is not None else None
+        return self._profiler_start[1]
+
+    def info(self, series: str) -> SeriesInfo:
+        """What a series is about."""
+        return self.trace.series[series][0]
+
+    def values(self, series: str) -> tuple[Ints, Floats]:
+        """Times and values of a series so far."""
+        view = self.trace.series[series][1].view()
+        return np.asarray(view["time_ns"], np.int64), np.asarray(view["value"], np.float64)
+
+    def peak(self, series: str) -> float:
+        """The largest finite value of a series, 0 where there is none."""
+        _, values = self.values(series)
+        known = self._peaks.get(series, (0, 0.0))
+        if len(values) > known[0]:
+            added = values[known[0] :]
+            finite = added[np.isfinite(added)]
+            known = (len(values), max(known[1], float(finite.max()) if len(finite) else 0.0))
+            self._peaks[series] = known
+        return known[1]
+
+    def plot_scale(self, row: Row) -> float:
+        """What the top of a plot stands for: a round number above the largest value of the whole trial, so it stays put."""
+        peak = max((self.peak(key) for key in row.series), default=0.0)
+        if row.unit in ("%", "°C"):
+            return max(_round_up(peak), 100.0)
+        return _round_up(peak * 1.02) or 1.0
+
+    def legend(self) -> list[tuple[str, str, bool]]:
+        """Entries for the states that occur: word, colour role, hatched."""
+        if self._legend is not None:
+            return self._legend
+        found: dict[str, tuple[str, bool]] = {}
+        for row in self.rows:
+            for lane in row.lanes:
+                for index in self.tracks(lane):
+                    for state in index.states:
+                        style = STYLES.get(state)
+                        if style and style.legend not in found:
+                            role = "startup" if style.legend == "start-up" else style.role
+                            found[style.legend] = (role, style.hatched)
+        if WITH_GPU in found:
+            found.pop("step", None)  # one entry for the colour that they share
+        self._legend = [(word, *found[word]) for word in LEGEND_ORDER if word in found]
+        return self._legend
+
+    def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
+        """Share of each of `columns` equal parts of `extent` in which workers (or main) fetch and collate.
+
+        Of many workers every second, third ... tells: it is an impression, and is made anew again and again while a trial runs.
+
+        Args:
+            columns: how many parts.
+            stale_share: an earlier answer will do while the trial has grown by less than this share of `extent` since.
+        """
+        newest_ns, extent = self.trace.newest_ns, self.extent
+        if self._overview is not None:
+            (known_columns, known_extent, known_ns), known = self._overview
+            if (known_columns, known_extent) == (columns, extent) and newest_ns - known_ns <= stale_share * extent.span:
+                return known
+        edges = extent.edges_ns(columns, self.origin_ns)
+        workers = [row.lanes[0] for row in self.rows if row.lane_kind == "worker"] or ["main"]
+        workers = workers[:: math.ceil(len(workers) / _OVERVIEW_LANES)]
+        busy: Floats = np.zeros(columns)
+        for lane in workers:
+            for index in self.tracks(lane):
+                for value in index.busy_ns(edges, (State.FETCH, State.COLLATE)).values():
+                    busy += value
+        result = np.clip(busy / np.maximum(np.diff(edges), 1) / len(workers), 0.0, 1.0)
+        self._overview = ((columns, extent, newest_ns), result)
+        return result
+
+
+def _round_up(value: float) -> float:
+    if value <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(
+        power * factor for factor in (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0) if value <= power * factor * (1 + 1e-9)
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def drawn_states(states: tuple[int, ...], lane_kind: str, level: int) -> tuple[int, ...]:
+    """Which of states a lane draws at a level, in the order they are stacked."""
+    order = list(STYLES)
+    return tuple(sorted((state for state in states if level_in(lane_kind, state) == level), key=order.index))
+
+
+def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, end_ns: int) -> float:
+    """Share of a range that a lane spends in states; what has not ended counts up to the newest record."""
+    end_ns = max(end_ns, start_ns + 1)
+    total = sum(index.busy_between_ns(start_ns, end_ns, states) for index in scene.tracks(lane))
+    known_ns = min(end_ns, scene.trace.newest_ns)
+    total += sum(max(known_ns - max(start_ns, span.start_ns), 0) for span in scene.open_spans(lane) if span.state in states)
+    return min(total / (end_ns - start_ns), 1.0)
+
+
+def _is_drawn(key: TrackKey) -> bool:
+    """Whether the spans of a track have a place in the timeline: imports within imports and sums for lines have none."""
+    return key.depth > LINE_DEPTH and (key.depth <= IMPORT_DEPTH or key.lane == MAIN_LANE.key)
+
+
+def _rows(trace: Trace) -> tuple[Row, ...]:
+    if trace.origin_ns is None and not trace.lanes:
+        return ()
+    lanes = sorted(trace.lanes.values(), key=lambda lane: (_KIND_ORDER.get(lane.kind, 3), lane.order, lane.key))
+    rows = [
+        Row("lane", lane.key, lane.label, _SECTION.get(lane.kind, 2), lane.kind, (lane.key,)) for lane in lanes if lane.kind != "flight"
+    ]
+    flight = tuple(lane.key for lane in lanes if lane.kind == "flight")
+    if flight:
+        rows.append(Row("flight", "flight", "in flight", 3, "flight", flight))
+    for plot in plot_rows(trace):
+        section = 3 if plot.key in ("queue_depth", "outstanding") else 4
+        rows.append(Row("plot", plot.key, plot.label, section, series=plot.series, unit=plot.unit, is_optional=plot.is_optional))
+    told = [Row("reason", why.key, why.label, 0 if why.key == GPU_PREFIX else 4, text=why.text) for why in reasons(trace)]
+    has_device = any(lane.kind == "device" for lane in lanes)
+    at_top = [row for row in told if row.key == GPU_PREFIX and not has_device]
+    below = [row for row in told if row not in at_top]
+    return (*at_top, *rows, *below)

@@ -1,0 +1,164 @@
+"""Questions about single spans: what lies under the mouse, what comes next, what a batch did. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+
+import numpy as np
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis import late_batches
+from loaderscope.analysis.span_lookup import Spans
+from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.state_styles import level_in
+
+_NEAR_ROWS = 8_192
+"""How far around a moment the other spans of a batch are looked for; a batch never takes longer than a few prefetches."""
+
+_MOST_INSIDE = 4_000
+
+
+@dataclasses.dataclass(frozen=True)
+class SpanRef:
+    """One span, with all that its row says."""
+
+    lane: str
+    track: int  # number of the track within its lane, outermost first
+    row: int
+    start_ns: int
+    end_ns: int
+    state: int
+    batch: int
+    value: int
+
+    @property
+    def duration_ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+
+def span_at(scene: Scene, lane: str, time_ns: int, slack_ns: int = 0, depth_share: float = 1.0) -> SpanRef | None:
+    """The innermost drawn span of a lane at a moment.
+
+    Args:
+        scene: the scene.
+        lane: lane key.
+        time_ns: absolute time.
+        slack_ns: a span that ends or begins this close will do, so that slivers can be hit.
+        depth_share: how far down the bar the mouse is, 0 at its top: nested spans fill the lower part alone.
+    """
+    info = scene.lane(lane)
+    if info is None:
+        return None
+    best: tuple[int, int, SpanRef] | None = None
+    for number, index in enumerate(scene.tracks(lane)):
+        first, last = index.rows_between(time_ns - slack_ns, time_ns + slack_ns + 1)
+        for row in range(first, min(last, first + 64)):
+            level = level_in(info.kind, int(index.state[row]))
+            if level is None or (level > 0 and depth_share < 0.42):
+                continue
+            off_ns = max(int(index.start_ns[row]) - time_ns, time_ns - int(index.end_ns[row]), 0)
+            if best is None or (-off_ns, level) > best[:2]:
+                best = (-off_ns, level, reference(lane, number, index, row))
+    return best[2] if best else None
+
+
+def neighbour(scene: Scene, span: SpanRef, step: int) -> SpanRef | None:
+    """The next (1) or previous (-1) span of the same lane and level."""
+    info = scene.lane(span.lane)
+    if info is None:
+        return None
+    index = scene.tracks(span.lane)[span.track]
+    level = level_in(info.kind, span.state)
+    row = span.row + step
+    while 0 <= row < len(index):
+        if level_in(info.kind, int(index.state[row])) == level:
+            return reference(span.lane, span.track, index, row)
+        row += step
+    return None
+
+
+def first_after(scene: Scene, lane: str, time_ns: int) -> SpanRef | None:
+    """The first outermost span of a lane that ends after a moment."""
+    info = scene.lane(lane)
+    for number, index in enumerate(scene.tracks(lane) if info else ()):
+        row = int(np.searchsorted(index.end_ns, np.int64(time_ns), "right"))
+        while info and row < len(index):
+            if level_in(info.kind, int(index.state[row])) == 0:
+                return reference(lane, number, index, row)
+            row += 1
+    return None
+
+
+def first_in_sight(scene: Scene, time_ns: int) -> SpanRef | None:
+    """The first outermost span after a moment, of the uppermost lane that has one."""
+    found = (first_after(scene, row.lanes[0], time_ns) for row in scene.rows if row.kind == "lane")
+    return next((span for span in found if span is not None), None)
+
+
+def spans_of_batch(scene: Scene, batch: int, near_ns: int) -> list[SpanRef]:
+    """The drawn spans of a batch in every lane, looked for around a moment."""
+    found: list[SpanRef] = []
+    for row in scene.rows:
+        for lane in row.lanes:
+            found += batch_rows(scene, lane, batch, near_ns)
+    return found
+
+
+def explain_wait(scene: Scene, wait: SpanRef) -> late_batches.Waits:
+    """What one WAIT span of main that brought a batch was spent on; a single row."""
+    return late_batches.explain(scene.trace, row_of(wait))
+
+
+def wait_for(scene: Scene, batch: int, near_ns: int) -> SpanRef | None:
+    """Main's wait for a batch, looked for around a moment."""
+    return next((span for span in batch_rows(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
+
+
+def row_of(wait: SpanRef) -> Spans:
+    """A span as the single row that `analysis` takes."""
+    row = (wait.start_ns, wait.end_ns, wait.state, wait.batch, wait.value)
+    return Spans(*(np.array([value], np.int64) for value in row))
+
+
+def batch_rows(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:
+    """The drawn spans of a batch on one lane, looked for around a moment."""
+    info = scene.lane(lane)
+    found = []
+    for number, index in enumerate(scene.tracks(lane) if info else ()):
+        middle = int(np.searchsorted(index.start_ns, np.int64(near_ns)))
+        low = max(middle - _NEAR_ROWS, 0)
+        for row in (np.flatnonzero(index.batch[low : middle + _NEAR_ROWS] == batch) + low).tolist():
+            if info and level_in(info.kind, int(index.state[row])) is not None:
+                found.append(reference(lane, number, index, row))
+    return found
+
+
+def reference(lane: str, number: int, index: TrackIndex, row: int) -> SpanRef:
+    """A row of a lane's track as a span of its own."""
+    start_ns, end_ns = int(index.start_ns[row]), int(index.end_ns[row])
+    return SpanRef(lane, number, row, start_ns, end_ns, int(index.state[row]), int(index.batch[row]), int(index.value[row]))
+
+
+def samples_of(scene: Scene, fetch: SpanRef) -> Ints:
+    """Indices of the samples that a fetch read, in their order; -1 for those without one. Empty where they were not recorded."""
+    points = scene.trace.points.get(fetch.lane)
+    if points is None or fetch.state != State.FETCH:
+        return np.empty(0, np.int64)
+    view = points.view()
+    begin, end = np.asarray(view["time_ns"], np.int64).searchsorted(np.array([fetch.start_ns, fetch.end_ns], np.int64)).tolist()
+    mine = (view["state"][begin:end] == State.SAMPLE) & (view["batch"][begin:end] == fetch.batch)
+    found: Ints = np.asarray(view["value"][begin:end], np.int64)[mine]
+    return found
+
+
+def rows_inside(scene: Scene, span: SpanRef, states: Collection[int]) -> list[SpanRef]:
+    """The first spans of some states, drawn or not, that touch a span on its lane."""
+    found = []
+    for number, index in enumerate(scene.tracks(span.lane)):
+        if any(index.count_of(state) for state in states):
+            first, last = index.rows_between(span.start_ns, span.end_ns)
+            rows = range(first, min(last, first + _MOST_INSIDE))
+            found += [reference(span.lane, number, index, row) for row in rows if int(index.state[row]) in states]
+    return found

@@ -1,0 +1,132 @@
+"""The spans of a range as rows of a table, without making an object of each. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from loaderscope.agent.layout import State
+from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.span_query import SpanRef, reference
+from loaderscope.gui.timeline.data.state_styles import STYLES, level_in
+
+MOST_ROWS = 100_000
+"""What is listed at once; a longer table would be of no use to anybody."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Track:
+    lane: str
+    label: str
+    number: int
+    index: TrackIndex
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Listing:
+    """Spans of a range, sorted by start.
+
+    Attributes:
+        is_whole: whether these are all of the range; else its first ones.
+        track: for each row the number of its track.
+        start_ns, duration_ns, state, batch, cpu_ns: columns; `cpu_ns` is -1 where it is not known.
+    """
+
+    is_whole: bool
+    tracks: tuple[_Track, ...]
+    track: npt.NDArray[np.int32]
+    row: Ints
+    start_ns: Ints
+    duration_ns: Ints
+    state: Ints
+    batch: Ints
+    cpu_ns: Ints
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def label(self, at: int) -> str:
+        """The name of a row's lane."""
+        return self.tracks[int(self.track[at])].label
+
+    def span(self, at: int) -> SpanRef:
+        """A row as a span."""
+        track = self.tracks[int(self.track[at])]
+        return reference(track.lane, track.number, track.index, int(self.row[at]))
+
+    def find(self, span: SpanRef) -> int | None:
+        """The row of a span."""
+        number = next((at for at, track in enumerate(self.tracks) if (track.lane, track.number) == (span.lane, span.track)), None)
+        if number is None:
+            return None
+        found = np.flatnonzero((self.row == span.row) & (self.track == number))
+        return int(found[0]) if len(found) else None
+
+
+def list_spans(scene: Scene, start_ns: int, end_ns: int, lanes: Collection[str] | None = None, most: int = MOST_ROWS) -> Listing:
+    """Lists the drawn spans that touch a range.
+
+    Args:
+        scene: the scene.
+        start_ns: absolute begin of the range.
+        end_ns: absolute end of the range.
+        lanes: keys of the lanes to list; None for all.
+        most: list no more rows than this.
+    """
+    tracks, masks = [], []
+    for row in scene.rows:
+        for lane in row.lanes:
+            if lanes is None or lane in lanes:
+                info = scene.lane(lane)
+                for number, index in enumerate(scene.tracks(lane)):
+                    tracks.append(_Track(lane, info.label if info is not None else lane, number, index))
+                    masks.append(_drawn(info.kind if info is not None else row.lane_kind))
+    until_ns = _end_of_first(tracks, start_ns, end_ns, most)
+    columns: list[list[Ints]] = [[] for _ in range(7)]
+    for at, (track, mask) in enumerate(zip(tracks, masks, strict=True)):
+        index = track.index
+        first, last = index.rows_between(start_ns, until_ns)
+        rows = np.flatnonzero(mask.take(index.state[first:last], mode="clip")) + first
+        state = index.state[rows].astype(np.int64)
+        parts = (
+            np.full(len(rows), at),
+            rows,
+            index.start_ns[rows],
+            index.end_ns[rows] - index.start_ns[rows],
+            state,
+            index.batch[rows],
+            np.where(state == State.FETCH, index.value[rows], -1),
+        )
+        for column, part in zip(columns, parts, strict=True):
+            column.append(part)
+    whole = [np.concatenate(column) if column else np.empty(0, np.int64) for column in columns]
+    order = np.argsort(whole[2], kind="stable")
+    track_of, *others = (column[order] for column in whole)
+    return Listing(until_ns >= end_ns, tuple(tracks), track_of.astype(np.int32), *others)
+
+
+def _end_of_first(tracks: list[_Track], start_ns: int, end_ns: int, most: int) -> int:
+    """The latest end of a range from `start_ns` with no more than so many rows in it."""
+
+    def rows_until(time_ns: int) -> int:
+        total = 0
+        for track in tracks:
+            first, last = track.index.rows_between(start_ns, time_ns)
+            total += last - first
+        return total
+
+    if rows_until(end_ns) <= most:
+        return end_ns
+    low, high = start_ns, end_ns
+    while high - low > max((end_ns - start_ns) >> 30, 1):
+        middle = (low + high) // 2
+        low, high = (middle, high) if rows_until(middle) <= most else (low, middle)
+    return low
+
+
+def _drawn(lane_kind: str) -> npt.NDArray[np.bool_]:
+    return np.array([level_in(lane_kind, state) is not None for state in range(max(STYLES) + 2)])

@@ -1,0 +1,1 @@
+"""Paints a timeline, for the screen, PNG, SVG and PDF alike."""

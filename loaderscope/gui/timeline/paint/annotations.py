@@ -1,0 +1,105 @@
+"""What stands on the timeline beside what was recorded: flags of marks, what a search has found, and where the profiler starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QPen
+
+from loaderscope.facts.run import Mark
+from loaderscope.gui.timeline.data.row_layout import PlacedRow
+from loaderscope.gui.timeline.data.span_search import Search
+from loaderscope.gui.timeline.paint.canvas import Canvas, colour
+from loaderscope.gui.timeline.paint.span_boxes import span_box
+
+_FLAG_PX = 15.0
+_LEAST_FLAG_PX = 9.0
+_MOST_FLAG_PX = 170.0
+PROFILER_STARTS = ("torch.profiler starts: what follows is the exact window", "torch.profiler starts", "profiler")
+"""What is said of the gap before an exact window, by the room that there is."""
+
+_HIT_RISE_PX = 3.0
+"""Height of the line over columns in which something was found."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A mark in sight: the box of its flag on the axis, whose left edge is at its time."""
+
+    mark: Mark
+    box: QRectF
+
+
+def flags(canvas: Canvas, marks: Sequence[Mark]) -> list[Flag]:
+    """The flags of the marks in sight, each as wide as its text unless the next one stands in its way."""
+    found: list[Flag] = []
+    layout = canvas.layout
+    places = canvas.x_of(np.array([mark.time_ns for mark in marks], np.int64)).tolist() if marks else []
+    end = float(layout.width)
+    for mark, x in zip(reversed(marks), reversed(places), strict=True):
+        if canvas.left - 0.5 <= x <= canvas.left + layout.plot_width:
+            wanted = canvas.small_font.advance(mark.text) + 10 if mark.text else _LEAST_FLAG_PX
+            width = max(min(wanted, _MOST_FLAG_PX, end - x - 1), _LEAST_FLAG_PX)
+            found.append(Flag(mark, QRectF(x, layout.header_height - _FLAG_PX - 1, width, _FLAG_PX)))
+        end = x
+    return found[::-1]
+
+
+def paint_marks(canvas: Canvas, marks: Sequence[Mark], current: Mark | None) -> None:
+    """A line through all lanes and a flag with its text for each mark."""
+    layout, palette = canvas.layout, canvas.palette
+    for flag in flags(canvas, marks):
+        ground = palette.accent if flag.mark == current else palette.text
+        line = QColor(colour(ground))
+        line.setAlphaF(0.75)
+        canvas.painter.fillRect(QRectF(flag.box.left(), layout.header_height - 1, 1, layout.height - layout.header_height + 1), line)
+        canvas.painter.fillRect(flag.box, colour(ground))
+        room = flag.box.adjusted(5, 0, -4, 0)
+        if flag.mark.text and room.width() > 8:
+            canvas.text(room, flag.mark.text, palette.accent_text if flag.mark == current else palette.base, canvas.small_font)
+
+
+def paint_profiler_start(canvas: Canvas, placed: PlacedRow) -> None:
+    """Says on the lane of main what the gap between the measured epochs and the exact window is."""
+    gap_ns = canvas.scene.profiler_start_ns()
+    if gap_ns is None:
+        return
+    left, right = canvas.x_of(np.array(gap_ns, np.int64)).tolist()
+    if right < canvas.left + canvas.x0 or left > canvas.left + canvas.x1 or right - left < 1:
+        return
+    y = canvas.top + placed.bar_y
+    low, high = max(left, canvas.left + canvas.sight[0] - 20.0), min(right, canvas.left + canvas.sight[1] + 20.0)
+    ground = QColor(colour(canvas.palette.own))
+    ground.setAlphaF(0.22)
+    canvas.painter.fillRect(QRectF(low, y, high - low, placed.bar_height), ground)
+    text = next((text for text in PROFILER_STARTS if canvas.small_font.advance(text) + 12 <= right - left), "")
+    if text:
+        # at the begin of the gap and not of what is seen of it, so that it moves along when the view is panned
+        canvas.text(QRectF(left + 6, y, right - left - 6, placed.bar_height), text, canvas.palette.text, canvas.small_font)
+
+
+def paint_hits(canvas: Canvas, search: Search) -> None:
+    """Outlines around what was found, or a line above it where there is too much to be told apart."""
+    painter, layout = canvas.painter, canvas.layout
+    edges_ns = canvas.edges(layout.plot_width)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(QPen(colour(canvas.palette.text), 1, Qt.PenStyle.DotLine))
+    for placed in layout.rows:
+        top = canvas.top + placed.bar_y
+        if placed.row.kind not in ("lane", "flight") or not -placed.height < top - layout.header_height < layout.height:
+            continue
+        for lane in placed.row.lanes:
+            for span, columns in search.seen(lane, edges_ns):
+                if span is not None:
+                    box = span_box(canvas, span)
+                    if box is not None:
+                        painter.drawRect(box.adjusted(-0.5, -0.5, 0.5 if box.width() > 3 else 1.5, 0.5))
+                    continue
+                change = np.flatnonzero(np.diff(np.concatenate(([False], columns, [False])).view(np.int8)))
+                for begin, end in change.reshape(-1, 2).tolist():
+                    painter.fillRect(
+                        QRectF(canvas.left + begin, top - _HIT_RISE_PX, end - begin, _HIT_RISE_PX - 1), colour(canvas.palette.text)
+                    )

@@ -1,0 +1,96 @@
+"""Painting of spans that are few enough to tell apart, as rectangles with crisp edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QRectF, Qt
+
+from loaderscope.gui.timeline.data.level_of_detail import Ints
+from loaderscope.gui.timeline.data.span_table import Spans
+from loaderscope.gui.timeline.data.state_styles import STYLES
+from loaderscope.gui.timeline.data.strips import Strip
+from loaderscope.gui.timeline.paint.canvas import Canvas, colour
+from loaderscope.gui.timeline.paint.strip_images import Pictures, alike
+
+_GAP_FROM_PX = 5
+"""Wider spans leave a pixel free behind them, which tells neighbours apart."""
+
+_HATCHED_FROM_PX = 2
+
+
+def paint_exact(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
+    """Paints the spans of strips over the columns x0 to x1 of a canvas."""
+    if not len(spans):
+        return
+    first, last = canvas.pixels_of(spans.start_ns), canvas.pixels_of(spans.end_ns)
+    last = np.maximum(last, first + 1)
+    last[last - first > _GAP_FROM_PX * canvas.ratio] -= max(np.ceil(canvas.ratio - 0.5), 1)
+    if canvas.is_raster:
+        for pictures in alike(canvas, strips, 0):
+            pictures.paint(canvas, _numbers(canvas, pictures, spans, first, last))
+    else:
+        _paint_rectangles(canvas, strips, spans, first / canvas.ratio, last / canvas.ratio)
+
+
+def _numbers(
+    canvas: Canvas, pictures: Pictures, spans: Spans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
+) -> npt.NDArray[np.uint8]:
+    """Pixels of alike strips: every row of pixels is the same, but for hatching."""
+    columns = canvas.columns
+    line_of = np.full(int(spans.strip.max()) + 1, -1, np.int64)
+    places = [place for place in pictures.places if place < len(line_of)]
+    line_of[places] = np.arange(len(places))
+    left = round(canvas.x0 * canvas.ratio)
+    mine = np.flatnonzero((line_of[spans.strip] >= 0) & (last > left) & (first < left + columns))
+    level, line = spans.level[mine], line_of[spans.strip[mine]]
+    wide = last[mine] - first[mine] >= _HATCHED_FROM_PX * canvas.ratio
+    begin = np.maximum(first[mine] - left, 0).astype(np.int64) + line * (columns + 1)
+    end = np.minimum(last[mine] - left, columns).astype(np.int64) + line * (columns + 1)
+    shape = (len(pictures.places), columns + 1)
+    flat = np.full(shape, pictures.nothing, np.uint8)
+    hatched = np.zeros(shape, bool)
+    for number in np.flatnonzero(np.bincount(level)).tolist():
+        of_state = level == number
+        covered = _covered(begin[of_state], end[of_state], shape)
+        flat[covered] = number
+        if pictures.is_hatched[number]:
+            of_state &= wide
+            hatched |= _covered(begin[of_state], end[of_state], shape)
+        else:
+            hatched &= ~covered
+    flat, hatched = flat[:, None, :columns], hatched[:, None, :columns]
+    numbers = np.repeat(flat, pictures.tall, axis=1)
+    if hatched.any():
+        numbers += (canvas.hatching(columns, pictures.tall) & hatched).view(np.uint8) * np.uint8(pictures.hatch)
+    return numbers
+
+
+def _covered(begin: Ints, end: Ints, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Which of pixels in lines lie in any of ranges, given by their places in all lines behind one another."""
+    size = shape[0] * shape[1]
+    count = np.bincount(begin, minlength=size)
+    count -= np.bincount(end, minlength=size)
+    return (np.cumsum(count, out=count) > 0).reshape(shape)
+
+
+def _paint_rectangles(
+    canvas: Canvas, strips: Sequence[Strip], spans: Spans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
+) -> None:
+    """For vector formats: real rectangles, batched by colour."""
+    # the SVG generator does not clip
+    left, right = np.maximum(first, canvas.x0) + canvas.left, np.minimum(last, canvas.x1) + canvas.left
+    y = np.array([strip.y for strip in strips], float)[spans.strip]
+    height = np.array([strip.height for strip in strips], float)[spans.strip]
+    for state in np.flatnonzero(np.bincount(spans.state)).tolist():
+        style = STYLES[state]
+        mine = np.flatnonzero((spans.state == state) & (right > left))
+        width = (right - left)[mine]
+        boxes = list(map(QRectF, left[mine].tolist(), y[mine].tolist(), width.tolist(), height[mine].tolist()))
+        canvas.painter.setPen(Qt.PenStyle.NoPen)
+        canvas.painter.setBrush(colour(canvas.palette.role(style.role)))
+        canvas.painter.drawRects(boxes)
+        if style.hatched:
+            canvas.hatch([boxes[at] for at in np.flatnonzero(width >= _HATCHED_FROM_PX).tolist()], canvas.palette.waiting_hatch)

@@ -1,0 +1,100 @@
+"""Painting of lanes: exact rectangles with names while few spans are visible, stacks of exact shares when many are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import QRectF
+
+from loaderscope.gui.timeline.data.level_of_detail import TrackIndex
+from loaderscope.gui.timeline.data.row_layout import PlacedRow
+from loaderscope.gui.timeline.data.span_table import drawn_spans
+from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, level_in
+from loaderscope.gui.timeline.data.strips import Strip, level_px, strips
+from loaderscope.gui.timeline.paint.canvas import Canvas, colour
+from loaderscope.gui.timeline.paint.exact_spans import paint_exact
+from loaderscope.gui.timeline.paint.share_columns import paint_columns
+from loaderscope.gui.timeline.paint.span_names import paint_names
+
+EXACT_SPANS = 5_000
+"""About as many rectangles fit into a frame."""
+
+_LEAST_EXACT = 60
+"""Each strip may have so many rectangles, however many strips there are."""
+
+
+def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
+    """The spans of all lanes and queue slots among rows, in one pass for each nesting level.
+
+    Returns:
+        For each strip whether every span was painted by itself, in an order that depends on the rows alone.
+    """
+    # what every strip may cost, so that the sum of them fits into a frame; decided by the whole view, so that a part looks as all does
+    most = max(EXACT_SPANS // max(sum(len(placed.row.lanes) for placed in rows), 1), _LEAST_EXACT)
+    first_ns, last_ns = canvas.view_ns
+    # what ends within a pixel of the edge may be drawn on it, as slivers are a pixel wide
+    pixel_ns = math.ceil(canvas.viewport.span / canvas.layout.plot_width)
+    part_ns, is_beside = canvas.part_ns, canvas.sight != (0, canvas.layout.plot_width)
+    exact: dict[int, list[tuple[Strip, tuple[int, int]]]] = {}
+    many: dict[int, list[Strip]] = {}
+    are_exact = []
+    for strip in strips(canvas.scene, rows, canvas.top):
+        between = strip.index.rows_between(first_ns - pixel_ns, last_ns + pixel_ns)
+        are_exact.append(_is_exact(strip.index, between[1] - between[0], last_ns - first_ns, most))
+        if not are_exact[-1]:
+            many.setdefault(strip.level, []).append(strip)
+            continue
+        if is_beside:
+            between = strip.index.rows_between(min(first_ns, part_ns[0]) - pixel_ns, max(last_ns, part_ns[1]) + pixel_ns)
+        if between[1] > between[0]:
+            exact.setdefault(strip.level, []).append((strip, between))
+    named = []
+    for level in range(len(LEVEL_PARTS)):
+        if level in many:
+            paint_columns(canvas, many[level])
+        if level in exact:
+            mine = [strip for strip, _ in exact[level]]
+            spans = drawn_spans(mine, [between for _, between in exact[level]])
+            paint_exact(canvas, mine, spans)
+            named.append((mine, spans))
+    for placed in rows:
+        if placed.row.kind == "lane":
+            _paint_open(canvas, placed)
+    # names come last: what is nested in a span would cover them
+    for mine, spans in named:
+        paint_names(canvas, mine, spans)
+    return are_exact
+
+
+def _is_exact(index: TrackIndex, in_sight: int, view_ns: int, most: int) -> bool:
+    """Whether to paint every span by itself: by how many are usual in a view this long, so that a lane does not change while it is panned.
+
+    Only where few or very many are in sight these decide.
+    """
+    if not most // 2 < in_sight <= 2 * most:
+        return in_sight <= most // 2
+    return len(index) * view_ns <= most * int(index.end_ns[-1] - index.start_ns[0])
+
+
+def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:
+    """Spans that have not ended, up to the newest record; they are paler, because their end is not known."""
+    newest = canvas.scene.trace.newest_ns
+    y, height = canvas.top + placed.bar_y, placed.bar_height
+    for span in canvas.scene.open_spans(placed.row.lanes[0]):
+        level = level_in(placed.row.lane_kind, span.state)
+        if level is None:
+            continue
+        low, high = canvas.x_of(np.array([span.start_ns, max(newest, span.start_ns)], np.int64)).tolist()
+        low, high = max(low, canvas.left + canvas.sight[0] - 20.0), min(high, canvas.left + canvas.sight[1] + 20.0)
+        if high - low < 1 / canvas.ratio:
+            continue
+        part = level_px(height, level)
+        box = QRectF(low, y + height - part, high - low, part)
+        style = STYLES[span.state]
+        canvas.painter.setOpacity(0.55)
+        canvas.painter.fillRect(box, colour(canvas.palette.role(style.role)))
+        canvas.painter.setOpacity(1.0)
+        if style.hatched:
+            canvas.hatch([box], canvas.palette.waiting_hatch)

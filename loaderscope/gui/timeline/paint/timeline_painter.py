@@ -1,0 +1,391 @@
+"""The one function that paints a timeline, for the screen, PNG, SVG and PDF alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QPainter
+
+from loaderscope.facts.run import Mark
+from loaderscope.facts.text import share_text
+from loaderscope.gui.style.palette import Palette
+from loaderscope.gui.timeline.data import time_axis
+from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
+from loaderscope.gui.timeline.data.scene import Scene, busy_share
+from loaderscope.gui.timeline.data.state_styles import busy_states
+from loaderscope.gui.timeline.data.viewport import Viewport
+from loaderscope.gui.timeline.paint import lane_painter, plots
+from loaderscope.gui.timeline.paint.annotations import paint_marks, paint_profiler_start
+from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
+from loaderscope.gui.timeline.paint.canvas import Canvas, colour
+
+OVERVIEW_STALE_SHARE = 0.02
+"""While a trial grows, its minimap is made anew each time it has grown by this share of what the minimap shows."""
+
+AXIS_WORDS = "since first batch"
+"""What the axis counts, where it is that of several trials."""
+
+EMPTY_TITLE = "No trial yet"
+EMPTY_TEXT = "With a script open, press Start: every worker, the main process and the GPU then appear here while they run."
+PREPARING_TEXT = "Every span is looked through once; the window stays usable meanwhile."
+UNSHOWN_TITLE = "The trace could not be shown; the terminal tells why."
+WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
+
+_OVERHANG_PX = 8.0
+"""So far the last label of the axis may reach beyond the plots."""
+
+
+def paint(
+    painter: QPainter,
+    scene: Scene | None,
+    viewport: Viewport,
+    layout: Layout,
+    palette: Palette,
+    *,
+    scroll_y: int = 0,
+    arrows: LateArrows | None = None,
+    marks: Sequence[Mark] = (),
+) -> None:
+    """Paints a whole timeline with what stands still over it.
+
+    Args:
+        painter: open on any device; its font sets the family.
+        scene: what to show; None for no trial.
+        viewport: the visible range.
+        layout: where rows stand.
+        palette: colours.
+        scroll_y: how far the rows are scrolled.
+        arrows: to the costliest waits in sight, where they are to be painted with the rest.
+        marks: of the user, likewise.
+    """
+    if scene is None or scene.is_empty:
+        paint_empty(painter, scene, layout, palette)
+        return
+    canvas = Canvas(painter, scene, viewport, layout, palette, scroll_y)
+    canvas.fill(0, 0, layout.width, layout.height, palette.base)
+    paint_header(canvas)
+    paint_axis(canvas)
+    paint_plot_area(canvas)
+    paint_reasons(canvas)
+    paint_scales(canvas)
+    paint_marks(canvas, marks, None)
+    if arrows is not None:
+        paint_arrows(canvas, arrows)
+    paint_labels(canvas)
+
+
+def paint_header(canvas: Canvas) -> None:
+    """Title, legend and minimap."""
+    _paint_title(canvas)
+    if canvas.layout.minimap_px:
+        _paint_minimap(canvas)
+
+
+def overview_columns(layout: Layout) -> int:
+    """Into how many parts the minimap divides the trial."""
+    return max(layout.plot_width // 3, 1)
+
+
+def paint_axis(canvas: Canvas) -> None:
+    """The axis, whose labels depend on all that is in sight."""
+    layout = canvas.layout
+    if not layout.axis_px:
+        return
+    marks = _ticks(canvas)
+    _paint_axis_words(canvas, marks)
+    canvas.painter.save()
+    canvas.painter.setClipRect(QRectF(canvas.left, layout.axis_y, layout.plot_width + _OVERHANG_PX, layout.axis_px))
+    _paint_axis(canvas, marks)
+    canvas.painter.restore()
+
+
+def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
+    """The rows between the columns x0 and x1 of a canvas, everything that moves when the view is panned.
+
+    Returns:
+        For each strip of spans whether every span was painted by itself. Where that changes, all of the strip looks different.
+    """
+    painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
+    painter.save()
+    left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
+    are_exact: list[bool] = []
+    painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
+    for time in _lines(canvas, _ticks(canvas)):
+        x = canvas.pixel_at(time)
+        canvas.line(x, layout.header_height, x, layout.height, palette.grid)
+    for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
+        canvas.line(x, layout.header_height, x, layout.height, palette.border)
+    if canvas.scene.axis_zero is not None:
+        x = canvas.pixel_at(canvas.scene.axis_zero)
+        canvas.line(x, layout.header_height, x, layout.height, palette.muted)
+    for band, visible in bands(canvas, left, width):
+        painter.setClipRect(band)
+        for y in layout.rules:
+            canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
+        are_exact += lane_painter.paint_spans(canvas, [placed for placed in visible if placed.row.kind in ("lane", "group", "flight")])
+        for placed in visible:
+            if placed.row.kind == "plot":
+                plots.paint_plot(canvas, placed)
+            elif placed.row.lane_kind == "main":
+                paint_profiler_start(canvas, placed)
+    painter.restore()
+    return tuple(are_exact)
+
+
+def paint_scales(canvas: Canvas) -> None:
+    """The scales of the plots in sight."""
+    canvas.painter.save()
+    for band, visible in bands(canvas, canvas.left, canvas.layout.plot_width):
+        canvas.painter.setClipRect(band)
+        for placed in visible:
+            if placed.row.kind == "plot":
+                plots.paint_scale(canvas, placed)
+    canvas.painter.restore()
+
+
+def paint_reasons(canvas: Canvas) -> None:
+    """The rows that say why there is nothing to draw. They keep their place while the view is panned."""
+    left, width = canvas.left, canvas.layout.plot_width
+    canvas.painter.save()
+    for band, visible in bands(canvas, left, width):
+        canvas.painter.setClipRect(band)
+        for placed in visible:
+            if placed.row.kind == "reason":
+                canvas.fill(left, canvas.top + placed.y + 1, width, placed.height - 1, canvas.palette.base)
+                _paint_reason(canvas, placed)
+    canvas.painter.restore()
+
+
+def paint_labels(canvas: Canvas, painted: dict[str, str] | None = None, turn: int = 0, turns: int = 1) -> None:
+    """The label column, which stays where it is.
+
+    Args:
+        canvas: all of it.
+        painted: the second line of each row's label that is there and need not be painted again where it says the same.
+        turn: with several turns, only the rows whose turn it is are painted.
+        turns: how many there are.
+    """
+    painted = {} if painted is None else painted
+    painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
+    painter.save()
+    if not canvas.is_raster:
+        # the SVG generator does not clip: lines of plots that come from outside are covered instead
+        canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, palette.base)
+        right = canvas.left + layout.plot_width
+        canvas.fill(right, layout.header_height, layout.width - right, layout.height - layout.header_height, palette.base)
+    for band, visible in bands(canvas, 0, canvas.left):
+        painter.setClipRect(band)
+        for y in layout.rules:
+            canvas.line(0, canvas.top + y, canvas.left, canvas.top + y, palette.border)
+        for placed in visible[turn % turns :: turns]:
+            second = second_line(canvas, placed)
+            if painted.get(placed.row.key) != second:
+                painted[placed.row.key] = second
+                _paint_label(canvas, placed, second)
+    painter.restore()
+
+
+def _paint_label(canvas: Canvas, placed: PlacedRow, second: str) -> None:
+    palette = canvas.palette
+    y = canvas.top + placed.y
+    canvas.fill(0, y, canvas.left, placed.height, palette.base)
+    width = canvas.left - 18.0
+    middle = y + placed.height / 2
+    if placed.chevron:
+        _paint_chevron(canvas, placed.chevron, middle - (7 if placed.two_lines and second else 0))
+    if placed.two_lines and second:
+        canvas.text(QRectF(10, middle - 14, width, 14), placed.row.label, palette.text, canvas.label_font)
+        canvas.text(QRectF(10, middle - 1, width, 13), second, palette.muted, canvas.small_font)
+        return
+    canvas.text(QRectF(10, y, width, placed.height), placed.row.label, palette.text, canvas.label_font)
+    taken = canvas.label_font.advance(placed.row.label) + 6
+    short = second.rpartition(" ")[0].rpartition(" ")[2] + " %" if second.endswith("%") else second
+    if second and width - taken > 20:
+        box = QRectF(10 + taken, y, width - taken, placed.height)
+        canvas.text(box, short, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignRight)
+
+
+def _paint_chevron(canvas: Canvas, chevron: str, middle: float) -> None:
+    """Points down while lanes stand below it, and to the right where they are shown as one."""
+    places = ((2, -1.5), (8, -1.5), (5, 2.5)) if chevron == "open" else ((3, -3), (7, 0), (3, 3))
+    painter = canvas.painter
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour(canvas.palette.muted))
+    painter.drawPolygon([QPointF(x, middle + y) for x, y in places])
+    painter.restore()
+
+
+def second_line(canvas: Canvas, placed: PlacedRow) -> str:
+    """What a label says below the name, of the visible range."""
+    row = placed.row
+    if row.kind == "plot":
+        return plots.summary(canvas, placed)
+    if row.kind == "flight":
+        return f"{len(row.lanes)} slots" if len(row.lanes) > 1 else "1 slot"
+    if row.kind == "reason":
+        return ""
+    word, states = busy_states(row.lane_kind)
+    start, end = canvas.view_ns
+    end = min(end, canvas.scene.trace.end_ns)
+    start = max(start, canvas.scene.origin_ns)
+    if end <= start:
+        return ""
+    return f"{word} {share_text(sum(busy_share(canvas.scene, lane, states, start, end) for lane in row.lanes) / len(row.lanes))}"
+
+
+def bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:
+    """What scrolls and what is frozen above it, each with its part of the widget between two columns and its visible rows."""
+    layout, visible = canvas.layout, canvas.layout.in_sight(canvas.scroll_y)
+    top = layout.header_height + layout.frozen_height
+    bands = [(QRectF(left, top, width, layout.height - top), [placed for placed in visible if not placed.is_frozen])]
+    if layout.frozen_height:
+        frozen = QRectF(left, layout.header_height, width, layout.frozen_height)
+        bands.append((frozen, [placed for placed in visible if placed.is_frozen]))
+    return bands
+
+
+def _paint_title(canvas: Canvas) -> None:
+    """The title on the left and the legend on the right."""
+    palette, painter = canvas.palette, canvas.painter
+    x = float(canvas.layout.width - 10)
+    entries = canvas.scene.legend()
+    title_px = canvas.label_font.advance(canvas.scene.title) + 30 + canvas.layout.notice_px
+    while entries and x - sum(canvas.label_font.advance(word) + 30 for word, _, _ in entries) - 4 < title_px:
+        entries = entries[:-1]  # what matters most stands first
+    for word, role, hatched in reversed(entries):
+        x -= canvas.label_font.advance(word)
+        canvas.text(QRectF(x, 0, canvas.label_font.advance(word) + 2, TITLE_PX), word, palette.muted, canvas.label_font)
+        x -= 16
+        box = QRectF(x, TITLE_PX / 2 - 5, 10, 10)
+        painter.fillRect(box, colour(palette.role(role)))
+        if hatched:
+            painter.save()
+            painter.setClipRect(box)
+            full = Canvas(painter, canvas.scene, Viewport(0.0, 1.0), canvas.layout, palette)
+            full.x0 = -canvas.left
+            full.hatch([box], palette.waiting_hatch)
+            painter.restore()
+        x -= 14
+    canvas.text(QRectF(10, 0, max(x - 10, 0), TITLE_PX), canvas.scene.title, palette.text, canvas.label_font)
+
+
+def _paint_minimap(canvas: Canvas) -> None:
+    """How busy the workers were over the whole trial."""
+    palette, layout = canvas.palette, canvas.layout
+    words = "trial so far" if canvas.scene.is_live else "whole trial"
+    canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), words, palette.muted, canvas.small_font)
+    bars = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
+    # with many idle workers the shape is what tells, so the fullest part sets the scale
+    tall = (MINIMAP_PX - 6) / max(float(bars.max()), 0.05)
+    width = layout.plot_width / len(bars)
+    overlap = 0.0 if canvas.is_raster else 0.4
+    bottom = layout.minimap_y + MINIMAP_PX - 3
+    boxes = [
+        QRectF(canvas.left + number * width, bottom - max(value * tall, 0.5), width + overlap, max(value * tall, 0.5))
+        for number, value in enumerate(bars.tolist())
+        if value > 0
+    ]
+    canvas.painter.setPen(Qt.PenStyle.NoPen)
+    canvas.painter.setBrush(colour(palette.fetch))
+    canvas.painter.setOpacity(0.6)
+    canvas.painter.drawRects(boxes)
+    canvas.painter.setOpacity(1.0)
+    canvas.line(canvas.left, bottom, canvas.left + layout.plot_width, bottom, palette.border)
+
+
+def _lines(canvas: Canvas, marks: time_axis.Ticks) -> list[float]:
+    """Times of the labelled ticks; where the rest is clipped those next to them, as a line may be wider than a pixel of the device."""
+    times = [tick.time for tick in marks.major]
+    if len(times) < 2 or not canvas.is_raster:
+        return times
+    step, (first, last) = times[1] - times[0], canvas.part
+    before, after = max(math.ceil((times[0] - first) / step), 1), max(math.ceil((last - times[-1]) / step), 1)
+    return [
+        *(times[0] - number * step for number in range(1, before + 1)),
+        *times,
+        *(times[-1] + number * step for number in range(1, after + 1)),
+    ]
+
+
+def _ticks(canvas: Canvas) -> time_axis.Ticks:
+    """The ticks of the axis, with labels that count from its zero."""
+    zero = canvas.scene.axis_zero or 0.0
+    marks = time_axis.ticks(canvas.viewport.start - zero, canvas.viewport.span, canvas.layout.plot_width)
+    if not zero:
+        return marks
+    major = tuple(dataclasses.replace(tick, time=tick.time + zero) for tick in marks.major)
+    return dataclasses.replace(marks, major=major, minor=tuple(time + zero for time in marks.minor))
+
+
+def _paint_axis_words(canvas: Canvas, marks: time_axis.Ticks) -> None:
+    """Left of the axis: the full time that its labels are added to, or what they count from."""
+    words = marks.base.label if marks.base is not None else "" if canvas.scene.axis_zero is None else AXIS_WORDS
+    box = QRectF(10, canvas.layout.axis_y, canvas.left - 14, canvas.layout.axis_px - 5)
+    canvas.fill(0, box.top(), canvas.left, canvas.layout.axis_px, canvas.palette.base)
+    canvas.text(box, words, canvas.palette.muted, canvas.small_font)
+
+
+def _paint_axis(canvas: Canvas, marks: time_axis.Ticks) -> None:
+    palette, layout = canvas.palette, canvas.layout
+    bottom, right = layout.header_height, canvas.left + layout.plot_width
+    view = canvas.viewport
+    minor = (canvas.left + np.floor((np.array(marks.minor) - view.start) / view.span * layout.plot_width + 0.5)).tolist()
+    canvas.fills([QRectF(x, bottom - 3, 1, 3) for x in minor if canvas.left <= x < right], palette.border)
+    places = [canvas.pixel_at(tick.time) for tick in marks.major]
+    canvas.fills([QRectF(x, bottom - 5, 1, 5) for x in places], palette.muted)
+    font = canvas.small_font
+    canvas.painter.setFont(font.font)
+    canvas.painter.setPen(colour(palette.muted))
+    for x, tick in zip(places, marks.major, strict=True):
+        advance = font.advance(tick.label)
+        at = min(max(x - advance / 2 - 1, canvas.left - 1.0), right + _OVERHANG_PX - advance - 2)
+        canvas.write(at + 1, layout.axis_y, bottom - layout.axis_y - 5, tick.label, font)
+
+
+def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:
+    box = QRectF(canvas.left + 2, canvas.top + placed.y, canvas.layout.plot_width - 4, placed.height)
+    text = placed.row.text if placed.row.text.lower().startswith("not available") else f"not available – {placed.row.text}"
+    canvas.text(box, text, canvas.palette.muted, canvas.label_font)
+
+
+def paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette: Palette) -> None:
+    """What is said where there is nothing to draw."""
+    painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
+    if scene is None:
+        paint_message(painter, layout, palette, EMPTY_TITLE, EMPTY_TEXT)
+    else:
+        paint_message(painter, layout, palette, scene.title or "Starting", WAITING_TEXT)
+
+
+def paint_message(painter: QPainter, layout: Layout, palette: Palette, title: str, text: str) -> None:
+    """Words in place of a timeline, on the painter's ground."""
+    font = painter.font()
+    font.setPixelSize(15)
+    font.setBold(True)
+    painter.setFont(font)
+    painter.setPen(colour(palette.text))
+    middle = layout.height / 2
+    centre = int(Qt.AlignmentFlag.AlignHCenter)
+    painter.drawText(QRectF(20, middle - 44, layout.width - 40, 24), centre, title)
+    font.setPixelSize(12)
+    font.setBold(False)
+    painter.setFont(font)
+    painter.setPen(colour(palette.muted))
+    box = QRectF(max(layout.width / 2 - 260, 20), middle - 12, min(520, layout.width - 40), 60)
+    painter.drawText(box, centre | int(Qt.TextFlag.TextWordWrap), text)
+
+
+def viewport_of(scene: Scene | None, start_ns: int | None = None, end_ns: int | None = None) -> Viewport:
+    """A viewport for a range of absolute times, or for the whole trial."""
+    if scene is None or scene.is_empty:
+        return Viewport(0.0, 1e9)
+    if start_ns is None or end_ns is None:
+        return scene.extent
+    origin = np.int64(scene.origin_ns)
+    return Viewport(float(start_ns - origin), float(max(end_ns - start_ns, 1)))

@@ -1,0 +1,346 @@
+"""The timeline as a view that moves: which trace and range it shows, what is measured and selected, and how to get from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QWidget
+
+from loaderscope.gui.run.newest_only import Latest
+from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
+from loaderscope.gui.timeline.data.hit_test import point, span_under
+from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.span_query import SpanRef
+from loaderscope.gui.timeline.data.viewport import Viewport, whole_px
+from loaderscope.gui.timeline.paint.span_boxes import span_box
+from loaderscope.gui.timeline.paint.timeline_painter import UNSHOWN_TITLE, overview_columns
+from loaderscope.gui.timeline.widget.key_bindings import PAN_SHARE, ZOOM_STEP
+from loaderscope.gui.timeline.widget.surface import TimelineSurface
+from loaderscope.trace.model import Trace
+
+SPANS_AT_ONCE = 500_000
+"""So many spans are looked through while a frame is painted; more are in a thread of their own, before the trace is shown."""
+
+
+class NavigableTimeline(TimelineSurface):
+    """Shows one trace. The owner polls `refresh` with a timer while a trial runs; nothing is painted where nothing changed.
+
+    Signals:
+        traceShown: another trace is shown, or none.
+        traceGrew: something was recorded since.
+        rangeChanged: start and end of the visible range, absolute nanoseconds.
+        rangeMeasured: `RangeSurvey` of the range that was dragged, or None when it was cleared.
+        spanHovered: `SpanRef` under the mouse, or None.
+        spanSelected: `SpanRef` that was clicked or stepped to, or None.
+        followingChanged: whether the view follows the newest data.
+    """
+
+    traceShown = Signal()
+    traceGrew = Signal()
+    rangeChanged = Signal(object, object)
+    rangeMeasured = Signal(object)
+    spanHovered = Signal(object)
+    spanSelected = Signal(object)
+    followingChanged = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._live = False
+        self._pan_rest_px = 0
+        self._awaited: Trace | None = None
+        self._when_shown: Callable[[], None] | None = None
+        self._preparation: Latest[Scene] = Latest(self._show_prepared, self, self._tell_unprepared)
+        self.setAccessibleName("Timeline")
+        self.setAccessibleDescription("No trial yet")
+
+    # what is shown
+
+    def set_trace(self, trace: Trace | None, title: str = "") -> None:
+        """Shows another trace, all of it; None shows what to do to get one. One with many spans appears when it has been prepared."""
+        self._awaited, self._when_shown = trace, None
+        self._preparation.forget()
+        if trace is None or trace.span_count <= SPANS_AT_ONCE:
+            self._show(Scene(trace, title) if trace is not None else None)
+            return
+        self._show(None, f"Preparing {trace.span_count:,} spans")
+        columns = overview_columns(self._layout)
+        self._preparation.ask(lambda: _prepared(trace, title, columns))
+
+    def show_preparing(self, text: str) -> None:
+        """Says what is done until another trace can be shown."""
+        self.set_trace(None)
+        self._show(None, text)
+
+    def _show_prepared(self, scene: Scene) -> None:
+        if scene.trace is not self._awaited:
+            return
+        then = self._when_shown
+        self._show(scene)
+        if then is not None:
+            then()
+
+    def _tell_unprepared(self) -> None:
+        """Preparing the trace failed, which Python reported in the terminal."""
+        if self._awaited is not None and self.preparing:
+            self.show_preparing(UNSHOWN_TITLE)
+
+    def _show(self, scene: Scene | None, preparing: str = "") -> None:
+        self.scene, self.preparing = scene, preparing
+        self.measured = self.selected = self.pointer = None
+        self._mark_live()
+        following = self.navigator.following
+        self.navigator.reset(scene.total_ns if scene else 0.0)
+        if following and scene:
+            self.navigator.follow()
+        self._scroll_bar.setValue(0)
+        self.setAccessibleDescription(preparing or (scene.title if scene else "") or "No trial yet")
+        if self._part is not None:
+            self.show_as_part(self._part)
+        self._place()
+        self._paint_anew()
+        self.traceShown.emit()
+        self.rangeMeasured.emit(None)
+        self.spanSelected.emit(None)
+        self._range_changed()
+
+    def refresh(self) -> None:
+        """Takes in what was recorded since; cheap where nothing was."""
+        if self.scene is None:
+            return
+        was_empty = self.scene.is_empty
+        rows = self.scene.rows
+        if not self.scene.update():
+            return
+        if was_empty and not self.scene.is_empty and not self.navigator.following:
+            self.navigator.reset(self.scene.total_ns)
+        moved = self.navigator.grow(self.scene.total_ns, self._layout.plot_width)
+        if self.scene.rows != rows:
+            self._place()
+        self.update()
+        if moved:
+            self._range_changed()
+        self.traceGrew.emit()
+
+    def set_live(self, live: bool) -> None:
+        """Whether a trial is running: its newest data is followed until the view is moved by hand."""
+        if live != self._live:
+            self._live = live
+            self._mark_live()
+        if live:
+            self.follow_live()
+        elif self.navigator.following:
+            self._set_following(False)
+            self.navigator.fit_all()
+            self._range_changed()
+
+    def show_range(self, start_ns: int, end_ns: int) -> None:
+        """Shows a range of absolute time."""
+        if self.preparing:
+            self._when_shown = lambda: self.show_range(start_ns, end_ns)
+        elif self.scene is not None:
+            origin = self.scene.origin_ns
+            self._navigate(lambda: self.navigator.show(float(start_ns - origin), float(end_ns - origin)))
+
+    def match(self, viewport: Viewport) -> None:
+        """Shows what another timeline on the same axis shows."""
+        self._navigate(lambda: self.navigator.match(viewport))
+
+    # actions, named in `key_bindings.CONTROLS`
+
+    def zoom_in(self) -> None:
+        self._navigate(lambda: self.navigator.zoom(ZOOM_STEP, self.anchor()))
+
+    def zoom_out(self) -> None:
+        self._navigate(lambda: self.navigator.zoom(1 / ZOOM_STEP, self.anchor()))
+
+    def pan_left(self) -> None:
+        self.pan_px(-round(self._layout.plot_width * PAN_SHARE))
+
+    def pan_right(self) -> None:
+        self.pan_px(round(self._layout.plot_width * PAN_SHARE))
+
+    def scroll_up(self) -> None:
+        self.scroll_by(-self._scroll_bar.pageStep() // 2)
+
+    def scroll_down(self) -> None:
+        self.scroll_by(self._scroll_bar.pageStep() // 2)
+
+    def zoom_to_selection(self) -> None:
+        if self.measured is not None:
+            self.show_range(self.measured.start_ns, self.measured.end_ns)
+
+    def clear_selection(self) -> None:
+        self.pointer = None
+        self._set_measured(None)
+        self._select(None)
+
+    def focus_span(self) -> None:
+        """Fits the selected span, or the one under the mouse."""
+        span = self.selected or (self.pointer.span if self.pointer else None)
+        if span is not None and self.scene is not None:
+            origin = self.scene.origin_ns
+            self._navigate(lambda: self.navigator.show(float(span.start_ns - origin), float(span.end_ns - origin), 0.25))
+
+    def fit_all(self) -> None:
+        self._navigate(self.navigator.fit_all)
+
+    def go_back(self) -> None:
+        self._navigate(self.navigator.back)
+
+    def go_forward(self) -> None:
+        self._navigate(self.navigator.forward)
+
+    def next_span(self) -> None:
+        self._step(1)
+
+    def previous_span(self) -> None:
+        self._step(-1)
+
+    def follow_live(self) -> None:
+        """Follows the newest data of a running trial; afterwards shows the end."""
+        if self._live:
+            self._set_following(True)
+            self._navigate(self.navigator.follow)
+        elif self.scene is not None:
+            end = self.scene.total_ns
+            self._navigate(lambda: self.navigator.pan(end + self.viewport.span * 0.02 - self.viewport.end))
+
+    def go_to(self, span: SpanRef) -> None:
+        """Selects a span and brings it into view."""
+        if self.preparing:
+            self._when_shown = lambda: self.go_to(span)
+        if self.scene is None:
+            return
+        origin = self.scene.origin_ns
+        self._select(span)
+        self._navigate(lambda: self.navigator.reveal(float(span.start_ns - origin), float(span.end_ns - origin)))
+        self.bring_row_up(span.lane)
+        with self.canvas() as canvas:
+            box = span_box(canvas, span)
+        if box is not None:
+            self.pointer = point(self.scene, span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
+
+    def show_moment(self, time_ns: int) -> None:
+        """Brings a moment of absolute time into view."""
+        if self.scene is not None:
+            time = float(time_ns - self.scene.origin_ns)
+            self._navigate(lambda: self.navigator.reveal(time, time))
+
+    def anchor(self) -> float:
+        """What a zoom by keys keeps in place, and where a mark is set: the moment under the mouse, else the middle."""
+        if self.pointer is not None and self._layout.label_width <= self.pointer.x:
+            return self.time_at(self.pointer.x)
+        return self.viewport.start + self.viewport.span / 2
+
+    # what the mouse does
+
+    def pan_px(self, pixels: int) -> None:
+        """Pans to later by whole pixels of the device, so that what is painted can be moved; what is left over comes with the next pan."""
+        grid = whole_px(self.devicePixelRatioF())
+        whole = round((pixels + self._pan_rest_px) / grid) * grid
+        self._pan_rest_px += pixels - whole
+        if whole:
+            self._navigate(lambda: self.navigator.pan(whole * self.viewport.span / self._layout.plot_width))
+
+    def zoom_at(self, factor: float, x: float) -> None:
+        """Zooms with what is at a place of the widget staying there."""
+        self._navigate(lambda: self.navigator.zoom(factor, self.time_at(x)))
+
+    def scroll_by(self, pixels: int) -> None:
+        self._scroll_bar.setValue(self._scroll_bar.value() + pixels)
+
+    def go_on_minimap(self, x: float) -> None:
+        """Centres the view on a place of the minimap."""
+        if self.scene is not None:
+            time = self.scene.extent.time_at(x - self._layout.label_width, self._layout.plot_width)
+            within = min(max(time, 0.0), self.scene.total_ns)
+            self._navigate(lambda: self.navigator.centre(within))
+
+    def measure(self, first: float, second: float) -> None:
+        """Measures between two moments since the origin."""
+        if self.scene is None:
+            return
+        low, high = max(min(first, second), 0.0), min(max(first, second), self.scene.total_ns)
+        if high > low:
+            origin = self.scene.origin_ns
+            self._set_measured(range_statistics.survey(self.scene, origin + round(low), origin + round(high)))
+
+    def click(self, x: float, y: float) -> None:
+        """Selects what is under the mouse."""
+        self._set_measured(None)
+        self.hover(x, y)
+        self._select(self.pointer.span if self.pointer else None)
+
+    def hover(self, x: float, y: float) -> None:
+        """Moves the crosshair, and lights the batch under it."""
+        before = self.pointer.span if self.pointer else None
+        span = span_under(self.scene, self.viewport, self._layout, self.scroll_y, (x, y)) if self.scene is not None else None
+        if span is not None and span == before and self.pointer is not None:
+            self.pointer.x, self.pointer.y = x, y
+        else:
+            self.pointer = point(self.scene, span, x, y)
+        if span != before:
+            self.spanHovered.emit(span)
+        self.update()
+
+    # inside
+
+    def _navigate(self, move: Callable[[], object]) -> None:
+        before, following = self.viewport, self.navigator.following
+        move()
+        if self.navigator.following != following:
+            self.followingChanged.emit(self.navigator.following)
+        if self.viewport != before:
+            self._range_changed()
+            if self.pointer is not None:
+                self.hover(self.pointer.x, self.pointer.y)
+            self.update()
+
+    def _range_changed(self) -> None:
+        self.rangeChanged.emit(*self.visible_range_ns())
+        self.update()
+
+    def _mark_live(self) -> None:
+        """Tells the scene whether its trial runs, by which the minimap shows it."""
+        if self.scene is not None:
+            self.scene.is_live = self._live
+            self._paint_anew()
+
+    def _set_following(self, following: bool) -> None:
+        if self.navigator.following != following:
+            self.navigator.following = following
+            self.followingChanged.emit(following)
+
+    def _set_measured(self, measured: RangeSurvey | None) -> None:
+        if measured is not self.measured:
+            self.measured = measured
+            self.rangeMeasured.emit(measured)
+            self.update()
+
+    def _select(self, span: SpanRef | None) -> None:
+        if span != self.selected:
+            self.selected = span
+            if span is not None and self.scene is not None:
+                self.setAccessibleDescription(hover_card.describe(self.scene, span).title)
+            self.spanSelected.emit(span)
+            self.update()
+
+    def _step(self, step: int) -> None:
+        """To the neighbour of the selected span, or the first span in sight."""
+        if self.scene is None:
+            return
+        if self.selected is not None:
+            span = span_query.neighbour(self.scene, self.selected, step)
+        else:
+            span = span_query.first_in_sight(self.scene, self.visible_range_ns()[0])
+        if span is not None:
+            self.go_to(span)
+
+
+def _prepared(trace: Trace, title: str, columns: int) -> Scene:
+    scene = Scene(trace, title)
+    scene.prepare()
+    scene.overview(columns)
+    return scene

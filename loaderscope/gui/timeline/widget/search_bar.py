@@ -1,0 +1,201 @@
+"""The search bar of the timeline."""
+
+from __future__ import annotations
+
+import typing
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QKeyEvent, QPalette
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButton
+
+from loaderscope.facts.run import Mark
+from loaderscope.facts.text import grouped_text
+from loaderscope.gui.style.theme import set_variant
+from loaderscope.gui.timeline.data.search_query import HELP, SearchError, parse
+from loaderscope.gui.timeline.data.span_search import AFTER_ALL, BEFORE_ALL, Hit, Search
+from loaderscope.gui.timeline.widget.mark_editing import Marking
+from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
+
+_SLICE_S = 0.008
+"""How long one slice of a search holds up the window: less than a frame."""
+
+_FIELD_PX = 230
+_MOST_PX = 920
+
+
+class Finder(QFrame):
+    """A field, how many spans it finds, and the way from one to the next. Searches in slices while the window goes on.
+
+    Attributes:
+        search: what is being searched for; None for nothing.
+    """
+
+    def __init__(self, widget: NavigableTimeline, marking: Marking) -> None:
+        super().__init__(widget)
+        self._widget = widget
+        self._marking = marking
+        self.search: Search | None = None
+        self._hit: Hit | None = None
+        self._jump = False  # to the first hit, once there is one
+        self.setAutoFillBackground(True)
+        self.setBackgroundRole(QPalette.ColorRole.Window)
+        self.setProperty("card", True)
+        self.field = QLineEdit()
+        self.field.setPlaceholderText("fetch >50 ms, batch 12, sample 345 …")
+        self.field.setToolTip(HELP)
+        self.field.setAccessibleName("Search in the timeline")
+        self.field.setFixedWidth(_FIELD_PX)
+        self.field.setClearButtonEnabled(True)
+        self.field.textChanged.connect(self._begin)
+        self.note = QLabel()
+        self.note.setAccessibleName("What the search found")
+        self.note.setTextFormat(Qt.TextFormat.PlainText)
+        self.note.setWordWrap(True)
+        self.note.setProperty("role", "muted")
+        self._previous = self._button("‹", "Previous (Shift+Enter, Shift+F3)", self.previous_hit)
+        self._next = self._button("›", "Next (Enter, F3)", self.next_hit)
+        close = self._button("×", "Close the search (Esc)", self.close_bar)
+        self._row = layout = QHBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(6)
+        for part in (self.field, self.note, self._previous, self._next, close):
+            layout.addWidget(part)
+        self._slice = QTimer(self, interval=0)
+        self._slice.timeout.connect(self._work)
+        self.hide()
+
+    def open(self) -> None:
+        """Shows the bar with its text selected."""
+        self._tell()
+        self.show()
+        self.raise_()
+        self.field.setFocus()
+        self.field.selectAll()
+
+    def close_bar(self) -> None:
+        """Hides the bar and forgets what was found."""
+        self._slice.stop()
+        self.search = self._hit = None
+        self.hide()
+        self._widget.setFocus()
+        self._widget.update()
+
+    def next_hit(self) -> None:
+        self._step(1)
+
+    def previous_hit(self) -> None:
+        self._step(-1)
+
+    def scene_changed(self) -> None:
+        """Another trial is shown: the same is searched for in it."""
+        self.search = self._hit = None
+        if self.isVisible():
+            self._begin(self.field.text(), jump=False)
+
+    def scene_grew(self) -> None:
+        """There may be more to be found."""
+        if self.search is not None and self.isVisible():
+            self._slice.start()
+
+    def marks_changed(self) -> None:
+        """Other marks are there."""
+        if self.search is not None:
+            self.search.set_marks(self._marking.marks)
+            self._tell()
+
+    def place(self) -> None:
+        """Puts the bar at the upper right of the timeline, over its heading."""
+        limit = min(self._widget.width() - 24, _MOST_PX)
+        # a sentence takes the room there is, so that it has few lines
+        room = max(limit - _FIELD_PX - 150, 60)
+        self.note.setMinimumWidth(min(self.note.fontMetrics().horizontalAdvance(self.note.text()) + 4, room))
+        self.note.setMaximumWidth(room)
+        wide = min(self.sizeHint().width(), limit)
+        height = max(self.sizeHint().height(), self._row.heightForWidth(wide))
+        self.setGeometry(self._widget.width() - wide - 14, 4, wide, height)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_F3):
+            self._step(-1 if shift else 1)
+        elif event.key() == Qt.Key.Key_Escape:
+            self.close_bar()
+        event.accept()  # what is typed here is no key of the timeline
+
+    def _button(self, text: str, tip: str, action: typing.Callable[[], None]) -> QToolButton:
+        button = QToolButton()
+        button.setText(text)
+        button.setToolTip(tip)
+        button.setAccessibleName(tip.partition(" (")[0])
+        button.clicked.connect(action)
+        return button
+
+    def _begin(self, text: str, jump: bool = True) -> None:
+        """Searches for what is typed now."""
+        self._slice.stop()
+        self.search = self._hit = None
+        scene, problem = self._widget.scene, ""
+        if scene is not None and text.strip():
+            marks = self._marking.marks
+            lanes = {row.label: row.lanes[0] for row in scene.rows if row.kind == "lane"}
+            try:
+                self.search = Search(scene, parse(text, lanes, scene.trace.names, [mark.text for mark in marks]), marks)
+            except SearchError as error:
+                problem = str(error)
+        self._jump = jump
+        if self.search is not None:
+            self._slice.start()
+        self._tell(problem)
+        self._widget.update()
+
+    def _work(self) -> None:
+        if self.search is None:
+            self._slice.stop()
+            return
+        before = self.search.count
+        done = self.search.work(_SLICE_S)
+        if done:
+            self._slice.stop()
+            if self._jump:
+                self._jump = False
+                self._go_to(self.search.following((self._widget.visible_range_ns()[0], -2, 0)) or self.search.following(BEFORE_ALL))
+            self._widget.update()
+        if done or self.search.count != before:
+            self._tell()
+
+    def _step(self, step: int) -> None:
+        if self.search is None:
+            self.open()
+            return
+        low, high = self._widget.visible_range_ns()
+        move = self.search.following if step > 0 else self.search.preceding
+        place = self.search.place_of(self._hit) if self._hit is not None else (low if step > 0 else high, -2, 0)
+        # past the last one it begins anew
+        self._go_to(move(place) or move(BEFORE_ALL if step > 0 else AFTER_ALL))
+
+    def _go_to(self, hit: Hit | None) -> None:
+        self._hit = hit
+        if isinstance(hit, Mark):
+            self._marking.go_to(hit)
+        elif hit is not None:
+            self._widget.go_to(hit)
+        self._tell()
+
+    def _tell(self, problem: str = "") -> None:
+        count = self.search.count if self.search is not None else 0
+        finds_nothing = self.search is not None and not count and not self._slice.isActive()
+        if problem:
+            text = problem
+        elif self.search is None:
+            text = ""
+        elif not count:
+            text = "nothing found" if finds_nothing else "searching …"
+        else:
+            place = f"{grouped_text(self.search.rank(self._hit) + 1)} of " if self._hit is not None else ""
+            text = place + grouped_text(count) + (" …" if self._slice.isActive() else "")
+        self.note.setText(text)
+        set_variant(self.note, "role", "warning" if problem or finds_nothing else "muted")
+        for button in (self._previous, self._next):
+            button.setEnabled(count > 0)
+        if self.isVisible() or not self.note.text():
+            self.place()

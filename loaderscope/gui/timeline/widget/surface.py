@@ -1,0 +1,274 @@
+"""The painted side of the timeline widget: pixmaps that are renewed only when something changed, and an overlay on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
+
+from loaderscope.gui.style.theme import current_palette
+from loaderscope.gui.timeline.data.alignment import PART_KINDS, Part
+from loaderscope.gui.timeline.data.arrangement import Arranged, Arrangement, arrange
+from loaderscope.gui.timeline.data.hit_test import Pointer
+from loaderscope.gui.timeline.data.navigation import Navigator
+from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
+from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place
+from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.span_query import SpanRef
+from loaderscope.gui.timeline.data.undo import UndoSteps
+from loaderscope.gui.timeline.data.viewport import Viewport
+from loaderscope.gui.timeline.paint.arrows import LateArrows
+from loaderscope.gui.timeline.paint.backing_store import Backing
+from loaderscope.gui.timeline.paint.canvas import Canvas, colour
+from loaderscope.gui.timeline.paint.overlay import Over, paint_overlay
+from loaderscope.gui.timeline.paint.timeline_painter import PREPARING_TEXT, UNSHOWN_TITLE, paint_message, paint_scales
+from loaderscope.gui.timeline.widget.lane_notices import LaneNotices
+
+_SETTLE_MS = 120
+
+
+class TimelineSurface(QWidget):
+    """Paints a scene as its navigator and scroll bar say, with what is pointed at, selected and measured.
+
+    Attributes:
+        dragging: whether the mouse is moving with a button held, which hides the hover card.
+        preparing: what is said while a trace with many spans is looked through, or could not be; empty when none is.
+        steps: what was done to lanes and marks, to be taken back.
+
+    Signals:
+        arrangementChanged: the user arranged the rows differently.
+    """
+
+    arrangementChanged = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.scene: Scene | None = None
+        self.navigator = Navigator()
+        self.measured: RangeSurvey | None = None
+        self.selected: SpanRef | None = None
+        self.pointer: Pointer | None = None
+        self.dragging = False
+        self.preparing = ""
+        self.steps = UndoSteps()
+        self.arrows = LateArrows()
+        self.backing = Backing()
+        self._arrangement = Arrangement()
+        self._arranged = Arranged()
+        self._part: Part | None = None
+        self._has_flags = False
+        self._placed = self._layout = place((), 1, 1)
+        self._notices = LaneNotices(self)
+        self._notices.showRequested.connect(self.show_hidden_lanes)
+        self._notices.collapseRequested.connect(self.collapse_workers)
+        self._scroll_bar = QScrollBar(Qt.Orientation.Vertical, self)
+        self._scroll_bar.valueChanged.connect(self._scrolled)
+        self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
+        self._settle.timeout.connect(self._paint_anew)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(360, 160)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+
+    @property
+    def viewport(self) -> Viewport:
+        return self.navigator.viewport
+
+    @property
+    def scroll_y(self) -> int:
+        return self._scroll_bar.value()
+
+    @property
+    def lane_layout(self) -> Layout:
+        """Where the rows stand, as they are scrolled."""
+        return self._layout
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """How the user arranged the rows."""
+        return self._arrangement
+
+    @property
+    def arranged(self) -> Arranged:
+        """The rows as they are shown."""
+        return self._arranged
+
+    def set_arrangement(self, arrangement: Arrangement) -> None:
+        """Arranges the rows."""
+        if arrangement != self._arrangement:
+            self._arrangement = arrangement
+            self._place()
+            self.update()
+            self.arrangementChanged.emit()
+
+    def rearrange(self, arrangement: Arrangement) -> None:
+        """Arranges the rows as the user wants them, which can be taken back."""
+        before = self._arrangement
+        self.set_arrangement(arrangement)
+        self.remember(before)
+
+    def remember(self, before: Arrangement) -> None:
+        """What was done to the rows since they were arranged like this is one step that can be taken back."""
+        if before != self._arrangement:
+            self.steps.add(self, lambda: self.set_arrangement(before))
+
+    def show_hidden_lanes(self) -> None:
+        self.rearrange(self._arrangement.show(self._arrangement.hidden))
+
+    def collapse_workers(self) -> None:
+        """Shows all workers as one row, or each again."""
+        self.rearrange(self._arrangement.collapse("worker", "worker" not in self._arrangement.collapsed))
+
+    def reset_lanes(self) -> None:
+        """Shows all rows where and as tall as they are by themselves."""
+        self.rearrange(Arrangement())
+
+    def show_as_part(self, part: Part | None) -> None:
+        """Shows the trace as one of several timelines on one axis, or alone again."""
+        self._part = part
+        if self.scene is not None:
+            self.scene.title = part.title if part else ""
+            self.scene.axis_zero = part.zero if part else None
+        self.navigator.bounds = part.bounds if part else None
+        self._place()
+        self._paint_anew()
+
+    def make_room_for_flags(self, are_any: bool) -> None:
+        """Draws the axis, on which the flags of marks stand, in a part that leaves it to another one, too."""
+        if are_any != self._has_flags:
+            self._has_flags = are_any
+            self._place()
+            self.update()
+
+    def show_crosshair(self, x: float | None, lit: tuple[SpanRef, ...] = ()) -> None:
+        """The crosshair of another timeline on the same axis, with spans that belong to what lies under it."""
+        self.pointer = None if x is None else Pointer(x, float(self._layout.header_height), None, lit)
+        self.update()
+
+    @property
+    def needed_height(self) -> int:
+        """What all rows need."""
+        return self._placed.header_height + self._placed.content_height
+
+    def bring_row_up(self, lane: str) -> None:
+        """Scrolls so that a lane is seen; one that was hidden is shown again."""
+        if any(lane in row.lanes for row in self._arranged.hidden):
+            self.set_arrangement(self._arrangement.show(row.key for row in self._arranged.hidden if lane in row.lanes))
+        layout = self._placed
+        placed = next((placed for placed in layout.rows if lane in placed.row.lanes), None)
+        if placed is None or placed.is_frozen:
+            return
+        low, high = self.scroll_y + layout.frozen_height, self.scroll_y + self.height() - layout.header_height
+        if placed.y < low or placed.y + placed.height > high:
+            self._scroll_bar.setValue(placed.y - layout.frozen_height - (high - low) // 3)
+
+    def visible_range_ns(self) -> tuple[int, int]:
+        """The visible range in absolute time."""
+        origin = self.scene.origin_ns if self.scene else 0
+        return origin + round(self.viewport.start), origin + round(self.viewport.end)
+
+    def show_arrows(self, shown: bool) -> None:
+        """Whether the costliest waits in sight get arrows."""
+        self.arrows.shown = shown
+        self.update()
+
+    def time_at(self, x: float) -> float:
+        """Nanoseconds since the origin at a place of the widget."""
+        return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
+
+    def place_of(self, time_ns: int) -> float:
+        """Where a moment of absolute time is in the widget; it may lie outside."""
+        origin = self.scene.origin_ns if self.scene is not None else 0
+        return self._layout.label_width + self.viewport.x_of(float(time_ns - origin), self._layout.plot_width)
+
+    @contextmanager
+    def canvas(self) -> Iterator[Canvas]:
+        """What is painted now, to find places in it."""
+        self._renew()
+        with self.backing.painter(self.font()) as painter:
+            yield self._canvas(painter)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._place()
+        super().resizeEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            self._paint_anew()
+        super().changeEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        if self.preparing:
+            painter.fillRect(self.rect(), colour(current_palette().base))
+            text = PREPARING_TEXT if self.preparing != UNSHOWN_TITLE else ""
+            paint_message(painter, self._layout, current_palette(), self.preparing, text)
+            painter.end()
+            return
+        self._renew()
+        self.backing.draw(painter)
+        if self.scene is not None and not self.scene.is_empty:
+            canvas = self._canvas(painter)
+            paint_scales(canvas)
+            paint_overlay(canvas, self._over(), focused=self.hasFocus())
+        painter.end()
+
+    def _over(self) -> Over:
+        """What lies over the painted timeline now."""
+        return Over(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows)
+
+    def _renew(self) -> None:
+        """Paints what changed."""
+        parts = self.backing.parts
+        self.backing.renew(
+            self.scene,
+            self.viewport,
+            self._layout,
+            current_palette(),
+            scroll_y=self.scroll_y,
+            ratio=self.devicePixelRatioF(),
+            font=self.font(),
+        )
+        if self.backing.parts != parts and not self.navigator.following:
+            # labels tell what was in sight before; what follows a trial is painted on and on
+            self._settle.start()
+
+    def _canvas(self, painter: QPainter) -> Canvas:
+        assert self.scene is not None
+        painter.setFont(self.font())
+        return Canvas(painter, self.scene, self.viewport, self._layout, current_palette(), self.scroll_y)
+
+    def _paint_anew(self) -> None:
+        self.backing.invalidate()
+        self.update()
+
+    def _scrolled(self) -> None:
+        self._layout = self._placed.scrolled(self.scroll_y)
+        self.update()
+
+    def _place(self) -> None:
+        rows = self.scene.rows if self.scene else ()
+        if self._part:
+            rows = tuple(row for row in rows if row.kind in PART_KINDS)
+        self._arranged = arrange(rows, self._arrangement)
+        title_px = self.fontMetrics().horizontalAdvance(self.scene.title) + 14 if self.scene and self.scene.title else 0
+        self._placed = place(
+            self._arranged.rows,
+            self.width(),
+            self.height(),
+            pinned=self._arranged.pinned,
+            heights=self._arranged.heights,
+            dense=self._part is not None,
+            minimap_px=0 if self._part else MINIMAP_PX,
+            axis_px=AXIS_PX if self._part is None or self._part.has_axis or self._has_flags else 0,
+            notice_px=self._notices.tell(self._arranged, 10 + title_px),
+            can_collapse=True,
+        )
+        header = self._placed.header_height
+        self._scroll_bar.setGeometry(self.width() - RIGHT_PX, header, RIGHT_PX, max(self.height() - header, 0))
+        self._scroll_bar.setPageStep(max(self.height() - header, 1))
+        self._scroll_bar.setRange(0, self._placed.scroll_range)
+        self._scroll_bar.setVisible(self._placed.scroll_range > 0)
+        self._layout = self._placed.scrolled(self.scroll_y)

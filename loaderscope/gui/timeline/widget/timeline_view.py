@@ -1,0 +1,85 @@
+"""The timeline widget: what keys, mouse, marks and the search do to what is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QResizeEvent, QWheelEvent
+from PySide6.QtWidgets import QWidget
+
+from loaderscope.gui.timeline.paint.overlay import Over
+from loaderscope.gui.timeline.widget.key_bindings import method_of
+from loaderscope.gui.timeline.widget.mark_editing import Marking
+from loaderscope.gui.timeline.widget.mouse import Mouse
+from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
+from loaderscope.gui.timeline.widget.search_bar import Finder
+from loaderscope.trace.model import Trace
+
+
+class TimelineWidget(NavigableTimeline):
+    """A timeline with keys and mouse, as `key_bindings.CONTROLS` names them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.marking = Marking(self)
+        self.finder = Finder(self, self.marking)
+        self._mouse = Mouse(self, self.marking)
+        self.marking.replaced.connect(self.finder.marks_changed)
+        self.traceShown.connect(self.finder.scene_changed)
+        self.traceGrew.connect(self.finder.scene_grew)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def set_trace(self, trace: Trace | None, title: str = "") -> None:
+        self.marking.show(())
+        super().set_trace(trace, title)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        method = method_of(event)
+        if method is None:
+            super().keyPressEvent(event)
+            return
+        operator.attrgetter(method)(self)()
+        event.accept()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        self._mouse.wheel(event)
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QNativeGestureEvent) and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
+            self.zoom_at(1 / max(1 + event.value(), 0.1), event.position().x())
+            return True
+        return super().event(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if self.scene is not None:
+            self._mouse.press(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._mouse.move(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._mouse.release(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if self.scene is not None:
+            self._mouse.double_click(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if self.scene is not None and not self.scene.is_empty:
+            self.marking.menu(event.pos()).popup(event.globalPos())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.finder.place()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        if self.pointer is not None and self.pointer.span is not None:
+            self.spanHovered.emit(None)
+        self.pointer = None
+        self.update()
+
+    def _over(self) -> Over:
+        return dataclasses.replace(super()._over(), marks=self.marking.marks, current_mark=self.marking.current, search=self.finder.search)

@@ -1,0 +1,1 @@
+"""The window: its shell, commands, dialogs, and what is shown in it."""

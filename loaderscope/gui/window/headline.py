@@ -1,0 +1,81 @@
+"""The run in a sentence or two, over all views."""
+
+from __future__ import annotations
+
+import html
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QResizeEvent, QTextDocument
+from PySide6.QtWidgets import QLabel, QSizePolicy
+
+from loaderscope.analysis.verdict import Verdict
+from loaderscope.gui.window.setup import Setup
+
+_HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
+
+
+def sentence_of(verdict: Verdict, setup: Setup, running: bool) -> str:
+    """What the run shows; before there is one, what to do next."""
+    target, problem = setup.target_panel.current_target, setup.target_panel.problem.text().partition("\n")[0]
+    experiment = verdict.experiment
+    has_found = verdict.recommendation is not None or (experiment is not None and any(cost.num_workers for cost in experiment.costs))
+    if has_found or (verdict.summary and not running):
+        return verdict.summary
+    if running:
+        return "Measuring. The first setting appears as soon as its trial is done."
+    if setup.script and (problem or setup.problem):
+        return problem or setup.problem
+    if target is not None and not setup.problem:
+        return f"Ready. Choose what to sweep at the left, then press Start to measure {target.name}."
+    return _HINT
+
+
+class Headline(QLabel):
+    """The run in a sentence or two: takes the room there is, and two lines where it needs them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sentence = ""
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.setAccessibleName("What the run shows")
+
+    def tell(self, sentence: str) -> None:
+        """Shows the text, its first sentence bold; what has no room is in the tool tip."""
+        if sentence != self._sentence:
+            self._sentence = sentence
+            self.setToolTip(sentence)
+            self._fit()
+
+    def _fit(self) -> None:
+        """The longest beginning of the text that fits."""
+        words = self._sentence.split(" ")
+        fitting = next((count for count in range(len(words), 0, -1) if self._fits(_headline_html(words, count))), 0)
+        self.setText(_headline_html(words, fitting))
+
+    def _fits(self, text: str) -> bool:
+        document = QTextDocument()
+        document.setDefaultFont(self.font())
+        document.setDocumentMargin(0)
+        document.setHtml(text)
+        document.setTextWidth(max(self.width() - 8, 1))
+        return document.size().height() <= 2.2 * self.fontMetrics().lineSpacing()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def sizeHint(self) -> QSize:
+        return QSize(400, 2 * self.fontMetrics().lineSpacing())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(60, self.fontMetrics().lineSpacing())
+
+
+def _headline_html(words: list[str], count: int) -> str:
+    """The first words, with an ellipsis where some are left out; bold up to the end of the first sentence."""
+    text = " ".join(words[:count]) + (" …" if count < len(words) else "")
+    head, dot, rest = text.partition(". ")
+    return f"<b>{html.escape(head + dot.strip())}</b> {html.escape(rest)}" if text else ""

@@ -1,0 +1,110 @@
+"""All keys and the meaning of the colours on one page."""
+
+from __future__ import annotations
+
+import html
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QDialog, QTextBrowser, QVBoxLayout, QWidget
+
+from loaderscope.facts.measures import THROUGHPUT_INTERVAL
+from loaderscope.gui.style.palette import Palette
+from loaderscope.gui.style.theme import current_palette
+from loaderscope.gui.timeline.widget.key_bindings import CONTROLS, MOUSE
+from loaderscope.gui.window.command_table import COMMANDS
+
+COLOURS = (
+    ("fetch", "fetch: the dataset reads and transforms the samples of a batch"),
+    ("collate", "collate: samples are put together into a batch"),
+    ("send", "send: the batch goes to the main process"),
+    ("step", "step: the consumer, or the GPU, works"),
+    ("transfer", "transfer: the batch is copied to the device"),
+    ("waiting_hatch", "waiting (hatched): the main process has no batch"),
+    ("startup", "start-up: a worker starts, imports the script and unpickles the dataset"),
+    ("ready", "ready: a batch is finished and not yet taken"),
+    ("waiting_for_earlier", "waits for earlier: a batch is finished, but an earlier one is not, and order is kept"),
+    ("pin", "pin: a thread copies the batch into page-locked memory; worker_init_fn at start-up"),
+    ("own", "own cost: what recording itself took"),
+)
+
+WORDS = (
+    ("wait share", "part of the steady state in which the main process waits for a batch; the smaller, the better"),
+    ("prefetch factor", "batches that each worker may have ready or in work ahead of the main process"),
+    ("PSS", "memory of a process with shared pages counted by share, so that processes can be added up"),
+    ("USS", "memory that belongs to one process alone: what ending it would free"),
+    (
+        THROUGHPUT_INTERVAL.title,
+        "half of the interval that holds the true throughput with 95 % probability, as a share of the throughput",
+    ),
+    ("steady state", "without start-up, the first prefetch window and the drain at the end of an epoch"),
+)
+
+
+class HelpOverlay(QDialog):
+    """Closes with Esc, or ? again."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keys and help")
+        self.setModal(False)
+        self.view = QTextBrowser()
+        self.view.setAccessibleName("Keys and help")
+        self.view.setFrameShape(QTextBrowser.Shape.NoFrame)
+        self.view.document().setDocumentMargin(16)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.view)
+        self.resize(760, 640)
+
+    def toggle(self) -> None:
+        """Shows the page, or closes it."""
+        if self.isVisible():
+            self.close()
+            return
+        self.view.setHtml(help_html(current_palette()))
+        self.show()
+        self.raise_()
+
+    def keyPressEvent(self, event: object) -> None:
+        if event.key() in (Qt.Key.Key_Question, Qt.Key.Key_F1):  # type: ignore[attr-defined]
+            self.close()
+        else:
+            super().keyPressEvent(event)  # type: ignore[arg-type]
+
+
+def help_html(palette: Palette) -> str:
+    """The page."""
+
+    def table(rows: list[tuple[str, str]]) -> str:
+        cells = "".join(
+            f'<tr><td style="padding:2px 18px 2px 0">{left}</td><td style="padding:2px 0">{right}</td></tr>' for left, right in rows
+        )
+        return f"<table>{cells}</table>"
+
+    def key(text: str) -> str:
+        return f"<b>{html.escape(text)}</b>"
+
+    native = QKeySequence.SequenceFormat.NativeText
+    commands = [
+        (
+            " &nbsp; ".join(key(QKeySequence(keys).toString(native)) for keys in command.keys),
+            html.escape(f"{command.text.rstrip('…')}: {command.tip}"),
+        )
+        for command in COMMANDS
+        if command.keys
+    ]
+    colours = [(f'<span style="color:{palette.role(role)}">&#9632;&#9632;</span>', html.escape(text)) for role, text in COLOURS]
+    return (
+        "<h3>Timeline</h3>"
+        + table(
+            [(key(control.shown_keys), html.escape(control.words)) for control in CONTROLS]
+            + [(key(action), html.escape(text)) for action, text in MOUSE]
+        )
+        + "<h3>Colours</h3>"
+        + table(colours)
+        + "<h3>Words</h3>"
+        + table([(key(word), html.escape(text)) for word, text in WORDS])
+        + "<h3>Commands</h3>"
+        + table(commands)
+    )

@@ -1,0 +1,155 @@
+"""What asks the user for a file name or a decision: saving sessions and reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from loaderscope.session.session_file import SessionError, SessionFile
+
+SESSION_SUFFIX = ".loaderscope"
+SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"
+REPORT_FILTER = "Reports (*.html);;PDF documents (*.pdf);;Pictures (*.png *.svg)"
+SCRIPT_FILTER = "Python scripts (*.py);;All files (*)"
+
+_ENDING = re.compile(r"\*(\.\w+)")
+
+
+class SaveError(Exception):
+    """A file could not be written; the text is one sentence for the user."""
+
+
+class Dialogs:
+    """The questions of a window. The folder used last is remembered."""
+
+    def __init__(self, window: QWidget, settings: QSettings) -> None:
+        self._window = window
+        self._settings = settings
+
+    def script(self) -> str:
+        """A script to open; empty: none was chosen."""
+        return self._open("Open script", SCRIPT_FILTER)
+
+    def session(self) -> str:
+        """A session to open; empty: none was chosen."""
+        return self._open("Open session", SESSION_FILTER)
+
+    def save(self, title: str, name: str, file_filter: str) -> str:
+        """A file to write, whose name ends as one of the kinds in the filter; empty: none was chosen."""
+        path, kind = QFileDialog.getSaveFileName(self._window, title, str(Path(self._folder()) / name), file_filter)
+        if not path:
+            return ""
+        self._remember(path)
+        target = with_ending(path, kind, file_filter)
+        return target if target == path or not Path(target).exists() or self._may_replace(Path(target)) else ""
+
+    def _may_replace(self, target: Path) -> bool:
+        """Asks for a name that the file dialog did not see."""
+        buttons = QMessageBox.StandardButton
+        question = f"{target.name} exists already. Replace it?"
+        return QMessageBox.question(self._window, "Loaderscope", question, buttons.Yes | buttons.No, buttons.No) == buttons.Yes
+
+    def unsaved(self, running: bool, has_results: bool) -> str:
+        """What to do with a sweep that runs, or with results that are not saved: `save`, `discard` or `cancel`."""
+        box = QMessageBox(self._window)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Loaderscope")
+        box.setText("The sweep is still running. Stop it?" if running else "This session is not saved.")
+        buttons = QMessageBox.StandardButton
+        if has_results:
+            box.setInformativeText(f"Its {'finished trials' if running else 'results'} are lost unless you save them.")
+            box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
+            box.setDefaultButton(buttons.Save)
+        else:
+            box.setInformativeText("No trial has finished yet, so there is nothing to save.")
+            box.setStandardButtons(buttons.Discard | buttons.Cancel)
+            box.button(buttons.Discard).setText("Stop")
+            box.setDefaultButton(buttons.Cancel)
+        return {buttons.Save: "save", buttons.Discard: "discard"}.get(buttons(box.exec()), "cancel")
+
+    def _open(self, title: str, file_filter: str) -> str:
+        path, _ = QFileDialog.getOpenFileName(self._window, title, self._folder(), file_filter)
+        self._remember(path)
+        return path
+
+    def _folder(self) -> str:
+        return str(self._settings.value("folder", ""))
+
+    def _remember(self, path: str) -> None:
+        if path:
+            self._settings.setValue("folder", str(Path(path).parent))
+
+
+def with_ending(path: str, kind: str, file_filter: str) -> str:
+    """A name with the first ending of the chosen kind, unless it has one that the filter knows: what follows a dot may be part of it."""
+    known = _ENDING.findall(file_filter)
+    return path if Path(path).suffix.lower() in known else path + (_ENDING.findall(kind) or known)[0]
+
+
+class Saving:
+    """Writes what the window shows, and says how that went."""
+
+    def __init__(self, dialogs: Dialogs, tell_done: Callable[[str], object], tell_problem: Callable[[str], object]) -> None:
+        self._dialogs = dialogs
+        self._tell_done = tell_done
+        self._tell_problem = tell_problem
+
+    def session(self, source: Path, path: str | None = None) -> Path | None:
+        """Copies a complete session file to a path, or to one that is asked for; None if nothing was saved."""
+        path = path or self._dialogs.save("Save session", source.name, SESSION_FILTER)
+        return self._write(lambda: copy_session(source, path), "Saved as") if path else None
+
+    def report(self, source: Path) -> Path | None:
+        """Writes the report of a session file; the kind follows from the name."""
+        path = self._dialogs.save("Save report", f"{source.stem}.html", REPORT_FILTER)
+        return self._write(lambda: write_report_of(source, path), "Report written to") if path else None
+
+    def _write(self, write: Callable[[], Path], done: str) -> Path | None:
+        try:
+            target = write()
+        except SaveError as error:
+            self._tell_problem(str(error))
+            return None
+        self._tell_done(f"{done} {target}")
+        return target
+
+
+def copy_session(source: Path, path: str) -> Path:
+    """Copies a complete session file; the copy's name ends as sessions do.
+
+    Raises:
+        SaveError: it could not be written.
+    """
+    target = Path(path)
+    if target.suffix != SESSION_SUFFIX:
+        target = target.with_name(target.name + SESSION_SUFFIX)
+    part = target.with_name(target.name + ".part")
+    try:
+        if target.resolve() != source.resolve():
+            with SessionFile.open(source) as session:
+                session.copy_to(part)
+            part.replace(target)  # whole or not at all: an older file stays until the new one is complete
+    except (OSError, SessionError) as error:
+        part.unlink(missing_ok=True)
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SaveError(f"The session could not be saved: {reason.rstrip('.')}.") from error
+    return target
+
+
+def write_report_of(source: Path, path: str) -> Path:
+    """Writes the report of a session file; the kind follows from the name.
+
+    Raises:
+        SaveError: it could not be written.
+    """
+    from loaderscope.gui.report.write_report import write_report  # rarely needed, so not before the window shows
+
+    try:
+        write_report(source, [Path(path)])
+    except (OSError, ValueError, SessionError) as error:
+        raise SaveError(f"The report could not be written: {error}.") from error
+    return Path(path)

@@ -1,0 +1,99 @@
+"""What is known of the script that the window is set up for, stage by stage. No Qt."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from pathlib import Path
+from typing import Any
+
+from loaderscope.facts.request import Request
+from loaderscope.sweep.inspect_script import Inspection, TargetProbe
+
+
+class Stage(enum.Enum):
+    """How far the look at a script has come."""
+
+    EMPTY = enum.auto()
+    SAVED = enum.auto()  # a session is shown; its script was not read: a file that somebody sent must not start anything
+    READING = enum.auto()
+    READ = enum.auto()  # its targets are listed, or it was told why there are none
+    PROBING = enum.auto()  # one sample of the chosen target is being read
+    PROBED = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True)
+class ScriptState:
+    """A stage and what is known in it; each method gives the state that follows.
+
+    Attributes:
+        stage: how far the look has come.
+        request: the script with the options that have no field in the panels; None where there is no script that can be read.
+        wanted_target: which target is to be chosen when they are listed.
+        inspection: the targets, from READ on; None where the look at the script failed.
+        probe: the sample, in PROBED.
+    """
+
+    stage: Stage = Stage.EMPTY
+    request: Request | None = None
+    wanted_target: str | None = None
+    inspection: Inspection | None = None
+    probe: TargetProbe | None = None
+
+    @property
+    def script(self) -> str:
+        """Path of the script; empty without one."""
+        return self.request.script if self.request is not None else ""
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the script or one of its targets is being looked at."""
+        return self.stage in (Stage.READING, Stage.PROBING)
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether a target can be chosen and probed."""
+        return self.stage in (Stage.READ, Stage.PROBING, Stage.PROBED)
+
+    @property
+    def environment(self) -> dict[str, Any] | None:
+        """Of the interpreter that looked last."""
+        seen = self.probe or self.inspection
+        return seen.environment if seen is not None else None
+
+    @property
+    def problem(self) -> str:
+        """Why there is no script to measure, in one sentence; empty: there is one, read."""
+        if self.request is None:
+            return "Choose a script first."
+        if self.stage is Stage.SAVED:
+            return f"Read {Path(self.script).name} again (Ctrl+F5) to measure it here."
+        return "The script is being read." if self.stage is Stage.READING else ""
+
+    def asked_for(self, request: Request) -> ScriptState:
+        """Another script, or other options of this one; it is to be read."""
+        return dataclasses.replace(self, request=request, wanted_target=request.target)
+
+    def saved(self, request: Request | None, target: str) -> ScriptState:
+        """A session is shown; `request` is None where its script is not on this machine."""
+        return ScriptState(Stage.SAVED, request, target)
+
+    def reading(self, request: Request) -> ScriptState:
+        """The script is being read."""
+        return ScriptState(Stage.READING, request, self.wanted_target)
+
+    def failed(self) -> ScriptState:
+        """The look gave nothing: there are no targets, or no sample of the chosen one."""
+        return self.read(None) if self.stage is Stage.READING else self.probed(None)
+
+    def read(self, inspection: Inspection | None) -> ScriptState:
+        """The targets are known; None: the script could not be read."""
+        return dataclasses.replace(self, stage=Stage.READ, inspection=inspection, probe=None)
+
+    def probing(self) -> ScriptState:
+        """One sample of the chosen target is being read."""
+        return dataclasses.replace(self, stage=Stage.PROBING, probe=None)
+
+    def probed(self, probe: TargetProbe | None) -> ScriptState:
+        """The sample was read; None: there is none, or it could not be read."""
+        return dataclasses.replace(self, stage=Stage.READ if probe is None else Stage.PROBED, probe=probe)

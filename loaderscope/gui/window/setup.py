@@ -1,0 +1,388 @@
+"""The set-up side of the window: script, target, interpreter and axes become a request and a forecast."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.facts.request import Request
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import Run
+from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
+from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
+from loaderscope.gui.run.inspect_thread import Fault, Jobs
+from loaderscope.gui.window.script_state import ScriptState
+from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
+from loaderscope.sweep.inspect_script import Inspection, TargetProbe, inspect_script, probe_target
+from loaderscope.sweep.interpreters import Interpreter, list_interpreters
+from loaderscope.sweep.limits import Measured
+from loaderscope.sweep.masking import MASK, holds_mask
+from loaderscope.sweep.processes.agent_output import OutputLine
+from loaderscope.sweep.system import read_machine
+
+FORECAST_DELAY_MS = 120
+
+
+class _UnwantedError(Exception):
+    """Nobody waits for this look at a script any more."""
+
+
+_MASKED = f"The session holds some arguments of the script only as {MASK}: enter them again, then press Enter to read the script."
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refused:
+    """Why a look at a script gave nothing, and what was printed until then."""
+
+    error: ErrorInfo
+    log: list[OutputLine]
+
+
+class Setup(QObject):
+    """Owns the two panels and what is known about the script. `changed` when `problem` may differ; `opened` with a script's path."""
+
+    changed = Signal()
+    opened = Signal(str)
+    outputRead = Signal(list)  # of OutputLine, printed while the script was looked at
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.target_panel = TargetPanel()
+        self.sweep_panel = SweepPanel()
+        self._jobs = Jobs(self)
+        self._jobs.answered.connect(self._answered)
+        self._cancel = threading.Event()
+        self._state = ScriptState()
+        self._measured: tuple[Run, Sequence[TrialResult]] | None = None  # the sweep that ran here last
+        self._interpreters_listed = False
+        self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
+        self._timer.timeout.connect(self._update_forecast)
+        panel = self.target_panel
+        panel.scriptChosen.connect(self.open_script)
+        panel.targetChosen.connect(lambda _target: self._look_at_target())
+        panel.interpreterChosen.connect(self._set_python)
+        panel.argumentsChanged.connect(self._look_at_target)
+        self.sweep_panel.changed.connect(self._timer.start)
+        self._update_forecast()
+
+    def widget(self) -> QWidget:
+        """Both panels in a scrolling column, over what a start would take."""
+        column = QWidget()
+        layout = QVBoxLayout(column)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.target_panel)
+        layout.addWidget(self.sweep_panel)
+        layout.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(column)
+        whole = QWidget()
+        layout = QVBoxLayout(whole)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(area, 1)
+        layout.addWidget(self.sweep_panel.footer)
+        whole.setMinimumWidth(268)
+        whole.setFocusProxy(self.target_panel.script)
+        return whole
+
+    @property
+    def script(self) -> str:
+        return self._state.script
+
+    @property
+    def environment(self) -> dict[str, Any] | None:
+        """Of the interpreter that was looked at last."""
+        return self._state.environment
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether a script or one of its targets is being looked at."""
+        return self._state.is_looking
+
+    def open_script(self, path: str) -> None:
+        """Reads a script and lists its targets."""
+        script = os.path.abspath(os.path.expanduser(path))
+        last = self._state.request
+        request = last if last is not None and last.script == script else Request(script=script)
+        self.open_request(dataclasses.replace(request, python=last.python if last is not None else None))
+
+    def open_request(self, request: Request) -> None:
+        """Takes over a whole request, as of a session or of the example, and looks at its script."""
+        if request.script != self.script:
+            self.target_panel.script_args.setText(shlex.join(request.script_args))
+        self._state = self._state.asked_for(request)
+        self.opened.emit(request.script)
+        self.reload()
+        if request.axes.num_workers is not None and not request.startup:  # an experiment has axes of its own
+            self.sweep_panel.show_request(request)
+
+    def show_run(self, run: Run) -> None:
+        """Shows what a saved session was about. Its script is not run: a file that somebody sent must not start anything.
+
+        The user may have it read again, by the interpreter chosen here.
+        """
+        self._end_looks()
+        exists = os.path.isfile(run.script)  # of a name that no system takes, too, it says False
+        given = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
+        request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=given) if exists else None
+        self._state = self._state.saved(request, run.target.name)
+        self.target_panel.show_looking(run.script)
+        self.target_panel.script_args.setText(shlex.join(run.request.script_args))
+        self.target_panel.show_targets([run.target])
+        name = Path(run.script).name
+        note = f"{name} was not read again." if exists else f"{name} is not on this machine, so it cannot be measured again here."
+        self.target_panel.show_sample(run.sample, f"{note} {_MASKED}" if exists and self._is_masked else note)
+        if not run.request.startup:
+            self.sweep_panel.show_request(run.request)
+        self.sweep_panel.set_current(run.target.current)
+        self._update_forecast()
+
+    def learn(self, run: Run, results: Sequence[TrialResult]) -> None:
+        """A sweep ran here: the next one of its target is expected to take what it took."""
+        self._measured = run, results
+        self._update_forecast()
+
+    def reload(self) -> None:
+        """Reads the script again; not with arguments that a session holds masked."""
+        if self._state.request is None:
+            return
+        if self._is_masked:
+            self.target_panel.show_problem(_MASKED)
+            self.target_panel.script_args.setFocus()
+            self._update_forecast()
+            return
+        self._end_looks()
+        request = dataclasses.replace(self._state.request, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
+        self._state = self._state.reading(request)
+        self.target_panel.show_looking(request.script)
+        if not Path(request.script).is_file():
+            self._state = self._state.failed()
+            self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {request.script}."))
+            return
+        tick = self._new_tick()
+        self._jobs.start("inspect", lambda: _told(lambda log: inspect_script(request, tick, log)))
+        if not self._interpreters_listed:
+            self._interpreters_listed = True
+            self._jobs.start("interpreters", lambda: list_interpreters(request.script))
+        self._update_forecast()
+
+    def request(self) -> Request:
+        """What Start would run.
+
+        Raises:
+            ValueError: there is a `problem`.
+        """
+        return self.sweep_panel.apply_to(self._chosen())
+
+    def startup_request(self) -> Request:
+        """What "Why is start-up slow?" would run.
+
+        Raises:
+            ValueError: there is a `problem`.
+        """
+        return self.sweep_panel.startup_request(self._chosen())
+
+    def _chosen(self) -> Request:
+        """Script, target and arguments as chosen, with the options that have no field."""
+        if self._state.request is None or self.problem:
+            raise ValueError(self.problem)
+        target = self.target_panel.current_target
+        return dataclasses.replace(
+            self._state.request, target=target.name if target is not None else None, arguments=self.target_panel.arguments(), startup=False
+        )
+
+    @property
+    def problem(self) -> str:
+        """Why a sweep cannot start now, in one sentence; empty: it can."""
+        if self._state.request is not None and self._is_masked:
+            return _MASKED
+        if self._state.problem:
+            return self._state.problem
+        if self.target_panel.current_target is None:
+            return "There is no target to profile yet."
+        missing = self.target_panel.missing_arguments()
+        if missing:
+            return f"Give the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {self.target_panel.current_target.name}."
+        return ""
+
+    @property
+    def _is_masked(self) -> bool:
+        """Whether an argument of the script is one that was masked when its session was written."""
+        return any(map(holds_mask, self.target_panel.arguments_of_script()))
+
+    def close(self) -> None:
+        """Ends every look at a script, with the processes it started."""
+        self._cancel.set()
+        self._timer.stop()
+        self._jobs.wait_all(15_000)
+
+    def _end_looks(self) -> None:
+        self._cancel.set()
+        for name in ("inspect", "probe"):
+            self._jobs.drop(name)
+
+    def _new_tick(self) -> Any:
+        """A callback that ends the look which it is given to as soon as another begins."""
+        self._cancel = cancel = threading.Event()
+
+        def tick() -> None:
+            if cancel.is_set():
+                raise _UnwantedError
+
+        return tick
+
+    def _set_python(self, python: str | None) -> None:
+        if self._state.request is not None:
+            self._state = dataclasses.replace(self._state, request=dataclasses.replace(self._state.request, python=python))
+            self.reload()
+
+    def _look_at_target(self) -> None:
+        """Reads one sample of the chosen target."""
+        if self._state.has_targets:
+            self._end_looks()
+            self._state = self._state.probed(None)
+        target, request = self.target_panel.current_target, self._state.request
+        if target is None or request is None or self.problem:
+            # what a class needs is asked for in the fields above the note
+            self.target_panel.show_sample(None, target.note if target is not None and not target.needs else "")
+            self._update_forecast()
+            return
+        self._state = self._state.probing()
+        self.target_panel.show_problem("")
+        self.target_panel.show_sample(None, "Reading one sample …")
+        request = dataclasses.replace(request, target=target.name, arguments=self.target_panel.arguments())
+        tick = self._new_tick()
+        self._jobs.start("probe", lambda: _told(lambda log: probe_target(request, tick, log)))
+        self._update_forecast()
+
+    def _answered(self, name: str, answer: object) -> None:
+        if name != "interpreters" and isinstance(answer, Fault | _Refused):
+            self._state = self._state.failed()
+        if isinstance(answer, Fault):
+            self._show_error(ErrorInfo("Fault", f"Loaderscope failed to look at this: {answer.message}", answer.traceback))
+        elif isinstance(answer, _Refused):
+            self.outputRead.emit(answer.log)
+            self._show_error(answer.error)
+        elif isinstance(answer, Inspection):
+            self._show_inspection(answer)
+        elif isinstance(answer, TargetProbe):
+            self._show_probe(answer)
+        elif name == "interpreters" and isinstance(answer, list):
+            self._show_interpreters(answer)
+        self._update_forecast()
+
+    def _show_error(self, error: ErrorInfo) -> None:
+        self.target_panel.show_sample(None)
+        self.target_panel.show_problem(error.message, advice_for(error))
+        self.outputRead.emit([OutputLine(time.perf_counter_ns(), "stderr", line) for line in (error.traceback or "").splitlines()])
+        self._update_forecast()
+
+    def _show_inspection(self, inspection: Inspection) -> None:
+        self._state = self._state.read(inspection)
+        environment = inspection.environment
+        has_gpu = bool(environment.get("gpus"))
+        self.sweep_panel.set_consumers(inspection.has_step, has_gpu)
+        self.sweep_panel.set_environment(
+            environment.get("start_methods") or (), environment.get("default_start_method"), environment.get("accelerator") is not False
+        )
+        self.target_panel.show_targets(inspection.targets, self._state.wanted_target)
+        self.outputRead.emit(inspection.log)
+        if not inspection.targets:
+            self.target_panel.show_problem(
+                f"{Path(self.script).name} offers nothing to profile.",
+                "Loaderscope looks for a Dataset or DataLoader, a function that returns one, or a loader that the script iterates.",
+            )
+        self._look_at_target()
+
+    def _show_probe(self, probe: TargetProbe) -> None:
+        self._state = self._state.probed(probe)
+        self.target_panel.show_sample(probe.sample, " ".join(probe.notes))
+        self.outputRead.emit(probe.log)
+        own_batches = probe.target.kind != "dataset" and probe.current is not None and probe.current.batch_size is None
+        self.sweep_panel.set_current(probe.current, own_batches)
+
+    def _show_interpreters(self, found: Sequence[Interpreter]) -> None:
+        own = next((one for one in found if one.path == sys.executable), None)
+        listed = [(one.path, f"{_short(one.prefix or one.path)}   {one.describe()}") for one in found if one is not own]
+        chosen = self._state.request.python if self._state.request is not None else None
+        self.target_panel.set_interpreters(listed, chosen, own.describe() if own is not None else "")
+
+    def _update_forecast(self) -> None:
+        problem = self.problem
+        target: Target | None = self.target_panel.current_target
+        environment, probe = self.environment, self._state.probe
+        if problem or target is None or environment is None:
+            self.sweep_panel.set_forecast(Forecast(0, None, None, None, problem=problem))
+            self.sweep_panel.set_startup_forecast(None)
+        else:
+            sample = None
+            if probe is not None:
+                sample = probe.sample
+                target = dataclasses.replace(probe.target, current=probe.target.current or probe.current, length=probe.length)
+            machine, request = read_machine(), self.request()
+            measured = self._measured_of(request)
+            found = forecast_sweep(request, target, environment, sample, machine, measured=measured)
+            self.sweep_panel.set_forecast(_forecast(found))
+            experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine, measured=measured)
+            self.sweep_panel.set_startup_forecast(_forecast(experiment))
+        self.changed.emit()
+
+    def _measured_of(self, request: Request) -> Measured | None:
+        """The sweep that ran here last, if it was of this target in a script that was not changed since."""
+        run, results = self._measured or (None, ())
+        if run is None or _subject(run.request) != _subject(request) or _changed_s(run.script) > (run.created_unix_s or 0):
+            return None
+        return Measured(run.request, results)
+
+
+def _subject(request: Request) -> tuple[object, ...]:
+    """What a request is about, whatever is varied."""
+    return request.script, request.target, request.script_args, request.arguments, request.python
+
+
+def _changed_s(script: str) -> float:
+    """When a file was changed last, in Unix time; infinite where that cannot be told."""
+    try:
+        return os.path.getmtime(script)
+    except OSError:
+        return math.inf
+
+
+def _forecast(found: SweepForecast) -> Forecast:
+    expected = found.estimate
+    return Forecast(
+        expected.trials, expected.seconds, expected.peak_bytes, found.available_bytes, tuple(found.skipped), commit=found.commit
+    )
+
+
+def _told(look: Callable[[Callable[[OutputLine], None]], object]) -> object:
+    """What a look at a script gives; an error that the user can do something about is an answer like any other."""
+    lines: list[OutputLine] = []
+    try:
+        return look(lines.append)
+    except SweepError as error:
+        return _Refused(error.info, lines)
+    except _UnwantedError:
+        return None
+
+
+def _short(path: str) -> str:
+    home = str(Path.home())
+    return "~" + path[len(home) :] if path.startswith(home + os.sep) else path

@@ -1,0 +1,380 @@
+"""Everything that shows a run: the widgets, where they stand in the window, and how the state is put into them."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import time
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QProgressBar,
+    QStackedWidget,
+    QStatusBar,
+    QTabWidget,
+    QToolBar,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from loaderscope.analysis.verdict import Verdict
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import Run, environment_text
+from loaderscope.facts.settings import setting_text
+from loaderscope.facts.statuses import CANCELLED, OK, STATUSES, status_of
+from loaderscope.facts.text import MISSING, count_text, rough_duration_text
+from loaderscope.gui.charts.chart import Chart
+from loaderscope.gui.charts.memory_chart import MemoryData, memory_data, paint_memory
+from loaderscope.gui.charts.throughput_chart import ThroughputData, paint_throughput, throughput_data
+from loaderscope.gui.panels.combo_box import Choice
+from loaderscope.gui.panels.findings_panel import FindingsPanel
+from loaderscope.gui.panels.labels import ElidedLabel
+from loaderscope.gui.panels.late_batch_search import LateSearch
+from loaderscope.gui.panels.late_batches_panel import LateBatchesPanel
+from loaderscope.gui.panels.log_panel import LogPanel
+from loaderscope.gui.panels.operators_panel import OperatorsPanel
+from loaderscope.gui.panels.results_panel import ResultsPanel
+from loaderscope.gui.panels.selection_panel import SelectionPanel
+from loaderscope.gui.panels.spans_panel import SpansPanel
+from loaderscope.gui.panels.startup_panel import StartupPanel
+from loaderscope.gui.run.run_state import Snapshot, rows_of
+from loaderscope.gui.style.words import trial_note
+from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
+from loaderscope.gui.window.command_table import CommandSet
+from loaderscope.gui.window.comparison import CompareBar
+from loaderscope.gui.window.dock import Dock
+from loaderscope.gui.window.headline import Headline
+from loaderscope.gui.window.setup import Setup
+from loaderscope.trace.model import Trace
+
+MEMORY_EVERY_S = 0.5
+MESSAGE_MS = 8000
+
+
+class Views:
+    """The parts of the window that show something. They hold no state of the run beyond what they paint."""
+
+    def __init__(self, window: QMainWindow, setup: Setup) -> None:
+        self._window = window
+        self._memory_at = 0.0
+        self._waits = False  # the first trial of a sweep is to come
+        self._trace: Trace | None = None
+        self.pair = TimelinePair()
+        self.timeline = self.pair.first
+        self.compare = CompareBar()
+        self.throughput: Chart[ThroughputData] = Chart(paint_throughput, ThroughputData(), "Throughput by number of workers")
+        self.startup = StartupPanel()
+        self.memory: Chart[MemoryData] = Chart(paint_memory, MemoryData(), "Memory of each process")
+        self.findings = FindingsPanel()
+        self.late, _ = LateSearch(self.timeline), LateSearch(self.pair.second)
+        self.late_batches = LateBatchesPanel(self.timeline, self.late)
+        self.log = LogPanel()
+        self.selection = SelectionPanel(self.timeline)
+        self.spans = SpansPanel(self.timeline)
+        self.operators = OperatorsPanel()
+        self.results = ResultsPanel()
+        self.results.setFocusProxy(self.results.table)
+        self.findings.setFocusProxy(self.findings.view)
+        self.log.setFocusProxy(self.log.filter)
+        self.selection.setFocusProxy(self.selection.table)
+        self.spans.setFocusProxy(self.spans.table)
+        self.trials = Choice()
+        self.trials.setAccessibleName("Trial whose timeline is shown")
+        self.trials.setToolTip("Trial whose timeline is shown (Alt+Up, Alt+Down)")
+        self.trials.setPlaceholderText("no trial yet")
+        self.trials.setMinimumContentsLength(34)
+        self.trial_note = ElidedLabel()
+        self.trial_note.setProperty("role", "muted")
+        self.trial_note.setTextFormat(Qt.TextFormat.PlainText)
+        self.headline = Headline()
+        self._build_central()
+        self._build_status()
+        self.docks = self._build_docks(setup)
+
+    def _build_central(self) -> None:
+        line = QHBoxLayout()
+        line.setContentsMargins(10, 6, 10, 4)
+        line.setSpacing(10)
+        line.addWidget(self.trials)
+        line.addWidget(self.compare)
+        line.addWidget(self.trial_note, 1)
+        central = QWidget()
+        layout = QVBoxLayout(central)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(line)
+        self.notice = QLabel()  # in the timeline's place for a trial without one
+        self.notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.notice.setTextFormat(Qt.TextFormat.RichText)
+        self.notice.setWordWrap(True)
+        self.notice.setMargin(60)
+        self.notice.setBackgroundRole(QPalette.ColorRole.Base)
+        self.notice.setAutoFillBackground(True)
+        self._place = QStackedWidget()
+        self._place.addWidget(self.pair)
+        self._place.addWidget(self.notice)
+        layout.addWidget(self._place, 1)
+        self._window.setCentralWidget(central)
+
+    def add_commands(self, commands: CommandSet) -> None:
+        """Fills menus and toolbar."""
+        commands.fill_menus(self._window.menuBar())
+        bar = QToolBar("Toolbar")
+        bar.setObjectName("toolbar")
+        bar.setMovable(False)
+        bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        for name in ("open_script", "open_session", "save"):
+            bar.addAction(commands[name])
+        bar.addSeparator()
+        for name, text in (("start", "▶  Start"), ("stop", "■  Stop"), ("live", "●  Live")):
+            commands[name].setIconText(text)
+            bar.addAction(commands[name])
+        bar.addSeparator()
+        bar.addWidget(self.headline)
+        bar.addAction(commands["export"])
+        for button in bar.findChildren(QToolButton):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._window.addToolBar(bar)
+
+    def _build_status(self) -> None:
+        bar = QStatusBar()
+        bar.setSizeGripEnabled(False)
+        bar.setContentsMargins(8, 2, 10, 2)
+        self.progress = QProgressBar()
+        self.progress.setFixedWidth(260)
+        self.progress.setAccessibleName("Progress of the sweep")
+        self.progress.hide()
+        self.time_left = QLabel()
+        self.environment = QLabel()
+        self.environment.setToolTip("Where the trials run, and what recording them costs")
+        state = QWidget()  # as one, so that what changes in it while a message is shown stays behind the message
+        line = QHBoxLayout(state)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.progress)
+        line.addWidget(self.time_left)
+        bar.addWidget(state)
+        bar.addPermanentWidget(self.environment)
+        self._window.setStatusBar(bar)
+
+    def _build_docks(self, setup: Setup) -> dict[str, Dock]:
+        window = self._window
+        window.setDockOptions(
+            QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks | QMainWindow.DockOption.AnimatedDocks
+        )
+        window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        contents = (
+            ("setup", "Target", setup.widget()),
+            ("throughput", "Throughput", self.throughput),
+            ("startup", "Start-up", self.startup),
+            ("memory", "Memory", self.memory),
+            ("findings", "Findings", self.findings),
+            ("log", "Log", self.log),
+            ("selection", "Selection", self.selection),
+            ("spans", "Spans", self.spans),
+            ("late_batches", "Late batches", self.late_batches),
+            ("operators", "Operators", self.operators),
+            ("results", "Results", self.results),
+        )
+        docks = {name: Dock(name, title, content, window) for name, title, content in contents}
+        for name, dock in docks.items():
+            left = name == "setup"
+            window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea if left else Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+            dock.visibilityChanged.connect(self._update_titles)
+            dock.dockLocationChanged.connect(self._update_titles)
+            dock.topLevelChanged.connect(self._update_titles)
+        self._order_keyboard(setup)
+        return docks
+
+    def _order_keyboard(self, setup: Setup) -> None:
+        """Tab goes from the set-up side to the timeline, the charts and the table, as they are read."""
+        panel = setup.sweep_panel
+        above = (self.trials, self.compare.choice, self.timeline, self.pair.second)
+        stops: tuple[QWidget, ...] = (
+            *above,
+            *self.startup.focus_order(),
+            self.findings.view,
+            self.log.source,
+            self.log.filter,
+            self.log.warnings,
+            self.log.view,
+            self.spans.lanes,
+            self.spans.table,
+            self.selection.table,
+            self.late_batches.table,
+            self.operators.measure,
+            self.operators.table,
+        )
+        for first, second in itertools.pairwise((panel.budget, panel.start, panel.ask, *stops, self.results.table)):
+            QWidget.setTabOrder(first, second)
+
+    def _update_titles(self) -> None:
+        for dock in self.docks.values():
+            dock.update_title()
+
+    def reset_layout(self) -> None:
+        """Puts the docks where they are at first: set-up left, three groups of charts over the table below the timeline."""
+        window, docks = self._window, self.docks
+        bottom = Qt.DockWidgetArea.BottomDockWidgetArea
+        for dock in docks.values():
+            dock.setFloating(False)
+            window.removeDockWidget(dock)
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, docks["setup"])
+        window.addDockWidget(bottom, docks["throughput"])
+        window.splitDockWidget(docks["throughput"], docks["results"], Qt.Orientation.Vertical)
+        window.splitDockWidget(docks["throughput"], docks["startup"], Qt.Orientation.Horizontal)
+        window.splitDockWidget(docks["startup"], docks["findings"], Qt.Orientation.Horizontal)
+        window.tabifyDockWidget(docks["startup"], docks["memory"])
+        window.tabifyDockWidget(docks["findings"], docks["log"])
+        window.tabifyDockWidget(docks["results"], docks["selection"])
+        window.tabifyDockWidget(docks["selection"], docks["spans"])
+        window.tabifyDockWidget(docks["spans"], docks["late_batches"])
+        window.tabifyDockWidget(docks["late_batches"], docks["operators"])
+        for dock in docks.values():
+            dock.show()
+        docks["startup"].raise_()
+        docks["findings"].raise_()
+        docks["results"].raise_()
+        width, height = window.width() - 290, window.height()
+        window.resizeDocks([docks["setup"]], [290], Qt.Orientation.Horizontal)
+        window.resizeDocks(
+            [docks["throughput"], docks["startup"], docks["findings"]],
+            [width // 3, width // 3, width - 2 * (width // 3)],
+            Qt.Orientation.Horizontal,
+        )
+        window.resizeDocks([docks["throughput"], docks["results"]], [int(height * 0.25), int(height * 0.18)], Qt.Orientation.Vertical)
+        self._update_titles()
+
+    # Showing
+
+    def clear(self) -> None:
+        """Nothing is shown any more."""
+        self._trace = None
+        self.log.clear()
+        self.timeline.set_trace(None, "")
+        self._place.setCurrentWidget(self.pair)
+        self.trial_note.setText("")
+        self.memory.set_data(MemoryData())
+
+    def show_progress(self, snapshot: Snapshot, running: bool, expectation: str = "") -> None:
+        """The bar, the time left and what is being done; `expectation`: what is told as long as the time left is not known."""
+        self._show_waiting(running and snapshot.current is None and not snapshot.results)
+        self.progress.setVisible(running)
+        total = max(1, snapshot.total)
+        self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
+        self.progress.setValue(min(snapshot.done, total))
+        done = f"{min(snapshot.done, total)} of {count_text(total, 'trial')} done"
+        self.progress.setFormat(done if snapshot.run is not None else "")
+        if not running:
+            self.time_left.setText(_outcome(snapshot))
+        elif snapshot.run is None:
+            self.time_left.setText("loading the script …")
+        elif snapshot.seconds_left is not None:
+            self.time_left.setText(f"about {rough_duration_text(snapshot.seconds_left)} left")
+        else:
+            self.time_left.setText(expectation)
+
+    def _show_waiting(self, waiting: bool) -> None:
+        """Says in the timeline's place what passes before the first trial."""
+        if waiting:
+            self._show_notice("Loading the script", "A sample is read first. Then every worker, the main process and the GPU appear here.")
+        elif self._waits:
+            self._place.setCurrentWidget(self.pair)
+        self._waits = waiting
+
+    def _show_notice(self, what: str, why: str) -> None:
+        self.notice.setText(f'<p style="font-size:15px"><b>{html.escape(what)}</b></p><p>{html.escape(why)}</p>')
+        self._place.setCurrentWidget(self.notice)
+
+    def show_headline(self, sentence: str) -> None:
+        """The run in a sentence or two."""
+        self.headline.tell(sentence)
+
+    def show_message(self, sentence: str) -> None:
+        """Something that went well, for a moment."""
+        self._window.statusBar().showMessage(sentence, MESSAGE_MS)
+
+    def show_environment(self, run: Run | None, environment: dict[str, Any] | None) -> None:
+        """Machine and interpreter of the run, or of the script that was looked at."""
+        known = run.environment if run is not None else environment
+        self.environment.setText(environment_text(known) if known is not None else "")
+
+    def show_results(self, snapshot: Snapshot, verdict: Verdict, shown: int | None) -> None:
+        """What the trials that are done have shown; `shown`: the trial with the timeline."""
+        self.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
+        self.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
+        self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment)
+        has_measured = any(result.status == "ok" for result in snapshot.results)
+        self.findings.set_findings(verdict.findings, verdict.recommendation, has_measured)
+        self.log.set_results(snapshot.results)
+        self.show_trials(snapshot, shown)
+        if shown is not None:
+            self.results.select_trial(shown)
+
+    def show_trials(self, snapshot: Snapshot, shown: int | None) -> None:
+        """The list of trials above the timeline, and what was profiled of the shown one."""
+        awaited = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
+        result = next((result for result in snapshot.results if result.id == shown), None)
+        self.operators.show_result(result, awaited and result is None)
+        entries = [(result.id, _trial_text(result.id, setting_text(result.config), result.status)) for result in snapshot.results]
+        if snapshot.current is not None:
+            entries.append((snapshot.current.id, _trial_text(snapshot.current.id, setting_text(snapshot.current.config), "running")))
+        if entries != [(self.trials.itemData(index), self.trials.itemText(index)) for index in range(self.trials.count())]:
+            self.trials.clear()
+            for trial_id, text in entries:
+                self.trials.addItem(text, trial_id)
+        self.trials.setCurrentIndex(self.trials.findData(shown) if shown is not None else -1)
+        self.trials.setEnabled(bool(entries))
+
+    def show_trace(self, trace: Trace | None, trial_id: int, snapshot: Snapshot, result: TrialResult | None) -> None:
+        """The timeline of a trial, and what became of it."""
+        self._trace = trace
+        self.show_trials(snapshot, trial_id)
+        self.timeline.set_trace(trace)
+        note = trial_note(result)
+        self.trial_note.setText(note)
+        traceback = result.error.traceback if result is not None and result.error is not None else None
+        self.trial_note.setToolTip("\n\n".join(part for part in (note, traceback) if part))
+        if trace is None and result is not None:
+            self._show_notice(f"Trial {trial_id} {status_of(result.status).without_timeline or 'has no timeline'}", note)
+        else:
+            self._place.setCurrentWidget(self.pair)
+        machine_bytes = snapshot.run.environment.get("memory_bytes") if snapshot.run is not None else None
+        self.memory.set_data(memory_data(trace, result.memory if result is not None else None, machine_bytes))
+        self.startup.show_trial(trial_id)
+        self.results.select_trial(trial_id)
+
+    def show_startup(self, view: str) -> None:
+        """One of the start-up views, in front."""
+        self.docks["startup"].bring_up()
+        self.startup.show_view(view)
+
+    def refresh_memory(self) -> None:
+        """The memory chart of a trial that runs, at a pace that costs nothing."""
+        now = time.monotonic()
+        if self.memory.isVisible() and now - self._memory_at > MEMORY_EVERY_S:
+            self._memory_at = now
+            known = self.memory.data
+            self.memory.set_data(memory_data(self._trace, known.memory, known.machine_bytes))
+
+
+def _trial_text(trial_id: int, config: str, status: str) -> str:
+    ended = "" if status == OK.key else f"  ({status_of(status).word})"
+    return f"trial {trial_id} · {config}{ended}"
+
+
+def _outcome(snapshot: Snapshot) -> str:
+    """How a run ended, in a few words."""
+    if snapshot.run is None or not snapshot.results:
+        return ""
+    count = {status: sum(result.status == status.key for result in snapshot.results) for status in STATUSES}
+    parts = [f"{number} {status.word}" for status, number in count.items() if number and status is not CANCELLED]
+    if snapshot.cancelled or count[CANCELLED]:
+        return f"{CANCELLED.word}: " + (", ".join(parts) or f"no trial is {OK.word}")
+    return ", ".join(parts) or MISSING

@@ -1,0 +1,342 @@
+"""The session file: `SessionWriter` records a run into one, `SessionFile` opens it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.ranges import Count, FilePath, TimeNs
+from loaderscope.facts.request import Request
+from loaderscope.facts.results import Control, SentPart, TrialResult
+from loaderscope.facts.run import Environment, LogLine, Mark, PlannedTrial, Run, Sample
+from loaderscope.facts.statuses import CANCELLED
+from loaderscope.session import schema
+from loaderscope.session.document import build_document
+from loaderscope.session.session_error import SessionError
+from loaderscope.session.session_writer import SessionWriter, write_marks
+from loaderscope.session.sums_table import load_sums
+from loaderscope.session.trace_store import load_trace
+from loaderscope.session.value_checks import misfit
+from loaderscope.session.values import check, checked_rows, read_json
+from loaderscope.trace.model import Trace, TrackKey
+from loaderscope.trace.span_sums import Sums
+
+__all__ = ["SessionError", "SessionFile", "SessionWriter"]
+
+MAX_VALUE_BYTES = 256 << 20
+"""Of one text or blob in a file; more is taken for an attack."""
+
+_LOGS = ("-wal", "-journal")
+
+MAX_LOG_LINES = 1_000_000
+
+_BUSY_S = 0.2
+"""How long a change waits for another program that writes to the file; the window waits as long."""
+
+UNFINISHED_NOTE = "The recording ended before this trial did."
+
+
+class SessionFile:
+    """An opened session. What is read is checked; nothing in it is executed.
+
+    Attributes:
+        path: of the file.
+        run: what was asked for, and where it ran.
+        version: of its tables.
+        results: one row a trial that ended, and one for a trial that was running when the recording broke off.
+        complete: whether the run came to its end, and was not cancelled or broken off.
+    """
+
+    def __init__(self, path: pathlib.Path, connection: sqlite3.Connection, copied_to: pathlib.Path | None) -> None:
+        self.path = path
+        self._connection = connection
+        self._unwanted: list[sqlite3.Connection] = []  # to be closed as soon as no thread reads through them
+        self._readers = 0
+        self._closed = False
+        self._lock = threading.Lock()
+        self._copied_to = copied_to
+        with self._readable():
+            self.version = schema.check_tables(connection)
+            self._values = dict(self._rows("session", "SELECT key, value FROM session", str, str))
+            self.run = self._read_run()
+            self.results = self._read_results()
+        self.complete = self._values.get("ended") == "complete"
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> SessionFile:
+        """Opens a session.
+
+        A file beside which a crash has left its write-ahead log is completed from that; if that is not allowed where it
+        lies, in a copy.
+
+        Raises:
+            SessionError: it is no session, cannot be read, or is damaged; the message is one sentence for the user.
+        """
+        path = pathlib.Path(path)
+        broken_off = _broken_off(path)
+        schema.check_header(path, broken_off)
+        copied_to = None
+        connection = _connect(path, broken_off)
+        if broken_off and not _can_read(connection):
+            connection.close()
+            copied_to = _copy(path)
+            connection = _connect(copied_to / path.name, broken_off)
+        try:
+            return cls(path, connection, copied_to)
+        except BaseException:
+            _close(connection, copied_to)
+            raise
+
+    def __enter__(self) -> SessionFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file, as soon as no other thread reads from it; what was read stays."""
+        self._closed = True
+        self._drop(self._connection)
+
+    def trace(self, trial: int) -> Trace:
+        """What was recorded of a trial; an empty trace for one that was never started.
+
+        Raises:
+            SessionError: it is damaged.
+        """
+        with self._readable():
+            return load_trace(self._connection, trial)
+
+    def sums(self, trial: int, track: TrackKey, *, shift: int, from_ns: int, until_ns: int) -> Sums:
+        """How long a track was in each state in buckets of time, and how many spans began; see `load_sums`.
+
+        Raises:
+            SessionError: the file is damaged.
+        """
+        stored = self.version >= schema.SUMS_SINCE
+        with self._readable():
+            return load_sums(self._connection, trial, track, shift=shift, from_ns=from_ns, until_ns=until_ns, stored=stored)
+
+    def row_count(self, trial: int) -> int:
+        """How many spans, points and values were recorded of a trial.
+
+        Raises:
+            SessionError: the file is damaged.
+        """
+        with self._readable():
+            found = self._connection.execute("SELECT sum(row_count) FROM chunk WHERE trial = ?", (trial,)).fetchone()[0]
+        return found if isinstance(found, int) else 0
+
+    def log_lines(self) -> list[LogLine]:
+        """The output of the script and what the tool said, oldest first.
+
+        Raises:
+            SessionError: it is damaged.
+        """
+        query = f"SELECT time_ns, stream, text, trial FROM log_line ORDER BY id LIMIT {MAX_LOG_LINES}"
+        with self._readable():
+            return [LogLine(*row) for row in self._rows("log_line", query, TimeNs, str, str, Count | None)]
+
+    def marks(self, trial: int) -> list[Mark]:
+        """The marks of a trial, in order of time.
+
+        Raises:
+            SessionError: they are damaged.
+        """
+        with self._readable():
+            query = "SELECT time_ns, text FROM mark WHERE trial = ? ORDER BY time_ns"
+            return [Mark(*row) for row in self._rows("mark", query, TimeNs, str, values=(trial,))]
+
+    def set_marks(self, trial: int, marks: list[Mark]) -> None:
+        """Replaces the marks of a trial, in the file.
+
+        Raises:
+            SessionError: the file cannot be written.
+        """
+        try:
+            connection = sqlite3.connect(f"{_uri(self.path)}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_S)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                write_marks(connection, trial, marks)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+            before, self._connection = self._connection, _connect(self.path, _broken_off(self.path))
+            self._drop(before)
+        except sqlite3.Error as error:
+            raise SessionError(f"{self.path.name} cannot be changed: {error}.") from None
+
+    def copy_to(self, target: pathlib.Path) -> None:
+        """Writes the session to another file, complete: with what a crash has left in a log beside its own.
+
+        Raises:
+            OSError: the file cannot be written, or the session's own cannot be read.
+            SessionError: likewise, as SQLite tells it.
+        """
+        if not _broken_off(self.path):
+            shutil.copyfile(self.path, target)
+            return
+        target.unlink(missing_ok=True)
+        try:
+            copy = sqlite3.connect(target, isolation_level=None)
+            try:
+                self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                copy.close()
+        except sqlite3.Error as error:
+            raise SessionError(f"{target.name} cannot be written: {error}") from None
+
+    def document(self) -> dict[str, Any]:
+        """The session as the JSON document of `show`."""
+        return build_document(self.run, self.results)
+
+    def _read_run(self) -> Run:
+        texts = {}
+        for table in ("environment", "request", "target"):
+            rows = self._rows(table, f"SELECT json FROM {table} LIMIT 1", str)
+            if not rows:
+                raise SessionError(f"{self.path.name} holds no run: it was ended before the first trial.")
+            texts[table] = rows[0][0]
+        plan = [self._read_planned(*row) for row in self._rows("trial", "SELECT id, planned FROM trial ORDER BY id", Count, str)]
+        environment: dict[str, Any] = read_json(dict, texts["environment"])
+        check(environment, Environment, "its environment")
+        check(environment, Any, "its environment")
+        sample = self._read_value("sample", dict[str, Any] | None)
+        check(sample, Sample | None, "its 'sample'")
+        sent = self._read_value("sent", list[dict[str, Any]] | None)
+        parts = None if sent is None else [read_json(SentPart, json.dumps(part)) for part in sent]
+        controls = [read_json(Control, json.dumps(row)) for row in self._read_value("controls", list[dict[str, Any]] | None) or ()]
+        target, request = read_json(Target, texts["target"]), read_json(Request, texts["request"])
+        created = self._values.get("created_unix_s", "")
+        created_unix_s = int(created) if created.isdecimal() and len(created) < 12 else None
+        script = self._values.get("script", request.script)
+        check(script, FilePath, "the name of its script")
+        return Run(request, environment, target, script, sample, plan, parts, controls, created_unix_s)
+
+    def _read_value(self, key: str, hint: Any) -> Any:
+        try:
+            value = json.loads(self._values.get(key, "null"))
+        except (ValueError, RecursionError):
+            raise SessionError(f"The session file is damaged: its '{key}' cannot be read.") from None
+        check(value, hint, f"its '{key}'")
+        return value
+
+    def _read_planned(self, number: int, text: str) -> PlannedTrial:
+        data: dict[str, Any] = read_json(dict, text)
+        try:
+            config = TrialConfig.from_json(data["config"])
+            planned = PlannedTrial(data["id"], data["repeat"], config, tuple(data["skip"]) if data["skip"] is not None else None)
+        except (KeyError, TypeError, AttributeError):
+            planned = None
+        if planned is None or misfit(planned, PlannedTrial) is not None or planned.id != number:
+            raise SessionError(f"The session file is damaged: trial {number} of its plan cannot be read.")
+        return planned
+
+    def _read_results(self) -> list[TrialResult]:
+        planned = {trial.id: trial for trial in self.run.plan}
+        results = []
+        query = "SELECT id, result, trace IS NOT NULL FROM trial ORDER BY id"
+        for number, text, started in self._rows("trial", query, Count, str | None, int):
+            if text is not None:
+                result = read_json(TrialResult, text)
+                if result.id != number:
+                    raise SessionError(f"The session file is damaged: the result of trial {number} says that it is that of {result.id}.")
+                results.append(result)
+            elif started and number in planned:
+                trial = planned[number]
+                results.append(TrialResult(trial.id, trial.repeat, CANCELLED.key, trial.config, notes=[UNFINISHED_NOTE]))
+        return results
+
+    def _rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        return list(checked_rows(self._connection.execute(query, values), *hints, table=table))
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise SessionError(f"{self.path.name} was closed.")
+            self._readers += 1
+        try:
+            yield
+        except (sqlite3.Error, UnicodeError, OverflowError, MemoryError) as error:
+            what = (
+                str(error) if isinstance(error, sqlite3.Error) and not str(error).startswith("Could not decode") else type(error).__name__
+            )
+            raise SessionError(f"{self.path.name} is damaged: {what}.") from None
+        finally:
+            with self._lock:
+                self._readers -= 1
+                self._close_unwanted()
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            self._unwanted.append(connection)
+            self._close_unwanted()
+
+    def _close_unwanted(self) -> None:
+        while self._unwanted and not self._readers:
+            connection = self._unwanted.pop()
+            _close(connection, self._copied_to if connection is self._connection else None)
+
+
+def _broken_off(path: pathlib.Path) -> bool:
+    """Whether a log lies beside the file, with which SQLite must complete it or take back what was half done."""
+    logs = (path.with_name(path.name + suffix) for suffix in _LOGS)
+    return any(log.exists() and log.stat().st_size > 0 for log in logs)
+
+
+def _connect(path: pathlib.Path, broken_off: bool) -> sqlite3.Connection:
+    """A connection that only reads; to a file with a log beside it one that may take that in."""
+    mode = "mode=rw" if broken_off else "mode=ro&immutable=1"
+    try:
+        connection = sqlite3.connect(f"{_uri(path)}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise SessionError(f"{path.name} cannot be opened: {error}.") from None
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA mmap_size = 0")  # a file cut off under a mapping would be a bus error
+    if hasattr(connection, "setlimit"):  # since Python 3.11
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    return connection
+
+
+def _uri(path: pathlib.Path) -> str:
+    uri = path.absolute().as_uri()
+    if not uri.startswith("file:///"):  # \\server\share: SQLite wants an empty authority before it
+        uri = uri.replace("file://", "file:////", 1)
+    return uri
+
+
+def _can_read(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _copy(path: pathlib.Path) -> pathlib.Path:
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="loaderscope-"))
+    try:
+        for source in (path, *(path.with_name(path.name + suffix) for suffix in _LOGS)):
+            if source.exists():
+                shutil.copyfile(source, folder / source.name)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SessionError(f"{path.name} cannot be read: {error.strerror or error}.") from None
+    return folder
+
+
+def _close(connection: sqlite3.Connection, copied_to: pathlib.Path | None) -> None:
+    connection.close()
+    if copied_to is not None:
+        shutil.rmtree(copied_to, ignore_errors=True)

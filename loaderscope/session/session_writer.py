@@ -1,0 +1,274 @@
+"""Writes a session while a run goes on, so that whatever happens, all but the last second can be opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import IO
+
+from loaderscope import __version__
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine, PlannedTrial, Run
+from loaderscope.session import schema
+from loaderscope.session.document import build_document
+from loaderscope.session.recording_folder import is_network_share
+from loaderscope.session.session_error import SessionError
+from loaderscope.session.trace_store import TraceWriter
+from loaderscope.session.values import storable, to_text
+from loaderscope.sweep.masking import mask_document, mask_request, mask_text
+from loaderscope.trace.model import Trace
+
+COMMIT_EVERY_S = 1.0
+
+_RESERVE_BYTES = 2 << 20
+"""Set aside on the disk at the start: enough for the results of a run whose spans have filled it."""
+
+
+class SessionWriter:
+    """A sink that records a run into a session file. What looks like a secret is masked in it.
+
+    When the disk is full, spans are no longer recorded and finished trials still are; `problem` says so.
+
+    Attributes:
+        path: where the file will be. It grows there, unless that is a network share: then it gets there with `close`.
+        problem: why the recording is not complete, one sentence; None while it is.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], force: bool = False) -> None:
+        """Makes the file.
+
+        Args:
+            path: where to.
+            force: whether a file that is there already may be overwritten.
+
+        Raises:
+            SessionError: it cannot be made there.
+        """
+        self.path = pathlib.Path(path)
+        self.problem: str | None = None
+        self._trials: dict[int, TraceWriter] = {}
+        self._run: Run | None = None
+        self._results: list[TrialResult] = []
+        self._lines: list[LogLine] = []
+        self._spans_written_at = self._log_written_at = time.monotonic()
+        self._closed = False
+        if self.path.exists() and not force:
+            raise SessionError(f"{self.path} exists already.")
+        if not self.path.parent.is_dir():
+            raise SessionError(f"The folder {self.path.parent} does not exist.")
+        self._is_elsewhere = is_network_share(self.path)
+        self._file = pathlib.Path(tempfile.mkdtemp(prefix="loaderscope-")) / self.path.name if self._is_elsewhere else self.path
+        try:
+            _remove(self._file)
+            self._reserve: IO[bytes] | None = _set_aside(self._file.parent)
+            self._connection = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+            schema.create(self._connection)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._put("loaderscope", __version__)
+            self._put("created_unix_s", str(int(time.time())))
+        except (OSError, sqlite3.Error) as error:
+            raise SessionError(f"{self.path} cannot be written: {_reason(error)}.") from error
+
+    def run_started(self, run: Run) -> None:
+        """Writes what was asked for, and where."""
+        self._run = run
+        with self._transaction():
+            environment, target = mask_document(run.environment), mask_document(run.target.to_json())
+            for table, value in (("environment", environment), ("request", mask_request(run.request.to_json())), ("target", target)):
+                self._connection.execute(f"INSERT INTO {table} VALUES (?)", (to_text(value),))
+            if run.created_unix_s is not None:
+                self._put("created_unix_s", str(run.created_unix_s))
+            self._put("script", run.script)
+            self._put("sample", to_text(mask_document(run.sample)))
+            self._put("sent", to_text(None if run.sent is None else mask_document([dataclasses.asdict(part) for part in run.sent])))
+            self._put("controls", to_text(mask_document([dataclasses.asdict(control) for control in run.controls])))
+            for trial in run.plan:
+                self._plan(trial)
+
+    def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
+        with self._transaction():
+            self._plan(trial)
+            self._connection.execute("UPDATE trial SET trace = '{}' WHERE id = ?", (trial.id,))
+        self._trials[trial.id] = TraceWriter(self._connection, trial.id, trace)
+        if self.problem is not None:
+            trace.notes.append(self.problem)
+
+    def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
+        """Writes what is new, about once a second."""
+        if time.monotonic() - self._spans_written_at >= COMMIT_EVERY_S:
+            self._write_spans(self._trials[trial.id], final=False)
+            self._write_log()
+
+    def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
+        """Writes the trial's result and the rest of its trace, at once."""
+        recorded = self._trials.pop(result.id, None)
+        if recorded is not None:
+            self._write_spans(recorded, final=True)
+        with self._transaction():
+            if recorded is not None:
+                recorded.write_head()
+            self._plan(PlannedTrial(result.id, result.repeat, result.config))
+            self._connection.execute("UPDATE trial SET result = ? WHERE id = ?", (to_text(mask_document(result.to_json())), result.id))
+        self._results.append(result)
+        self._write_log()
+
+    def log_line(self, line: LogLine) -> None:
+        self._lines.append(line)
+        self._write_log_when_due()
+
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Writes what was printed while no trial grows; the progress itself is not kept."""
+        self._write_log_when_due()
+
+    def run_finished(self, cancelled: bool) -> None:
+        with self._transaction():
+            self._put("ended", "cancelled" if cancelled else "complete")
+            if self._run is not None:
+                findings = [(to_text(finding),) for finding in build_document(self._run, self._results)["findings"]]
+                self._connection.executemany("INSERT INTO finding (json) VALUES (?)", findings)
+        self._write_log()
+
+    def set_marks(self, trial: int, marks: Sequence[tuple[int, str]]) -> None:
+        """Replaces the marks of a trial, pairs of time in ns and text."""
+        with self._transaction():
+            write_marks(self._connection, trial, marks)
+
+    def close(self) -> None:
+        """Makes it one single file in its place.
+
+        Raises:
+            SessionError: that is not possible; the message says where the recording is.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._release_reserve()
+        try:
+            self._write_log()
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.Error as error:  # the log beside the file holds what is missing in it; both together can be opened
+            raise SessionError(f"{self._file} could not be completed: {_reason(error)}.") from error
+        finally:
+            self._connection.close()
+        if self._is_elsewhere:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Moves the file from its temporary place, so that at the destination there is all of it or nothing."""
+        part = self.path.with_name(self.path.name + ".part")
+        try:
+            shutil.copyfile(self._file, part)
+            part.replace(self.path)
+        except OSError as error:
+            raise SessionError(f"{self.path} cannot be written ({_reason(error)}); the session is in {self._file}.") from error
+        shutil.rmtree(self._file.parent, ignore_errors=True)
+
+    def _write_spans(self, recorded: TraceWriter, final: bool) -> None:
+        if self.problem is not None:
+            return
+        try:
+            with _Transaction(self._connection):
+                recorded.write(final)
+            self._spans_written_at = time.monotonic()
+        except (OSError, sqlite3.Error) as error:
+            self.problem = f"The timeline is not recorded from here on, because the session file cannot grow: {_reason(error)}."
+            recorded.trace.notes.append(self.problem)
+            self._release_reserve()
+
+    def _write_log_when_due(self) -> None:
+        if time.monotonic() - self._log_written_at >= COMMIT_EVERY_S:
+            self._write_log()
+
+    def _write_log(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            with self._transaction():
+                rows = [(line.time_ns, line.stream, storable(mask_text(line.text)), line.trial) for line in lines]
+                self._connection.executemany("INSERT INTO log_line (time_ns, stream, text, trial) VALUES (?, ?, ?, ?)", rows)
+        self._log_written_at = time.monotonic()
+
+    def _plan(self, trial: PlannedTrial) -> None:
+        planned = {"id": trial.id, "repeat": trial.repeat, "config": trial.config.to_json(), "skip": mask_document(trial.skip)}
+        self._connection.execute("INSERT OR IGNORE INTO trial (id, planned) VALUES (?, ?)", (trial.id, to_text(planned)))
+
+    def _put(self, key: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (key, storable(value)))
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._connection, f"{self.path} cannot be written")
+
+    def _release_reserve(self) -> None:
+        if self._reserve is not None:
+            self._reserve.close()
+            self._reserve = None
+
+
+class _Transaction:
+    """All or nothing. With `failure`, SQLite's errors become a SessionError that begins with it."""
+
+    def __init__(self, connection: sqlite3.Connection, failure: str | None = None) -> None:
+        self._connection, self._failure = connection, failure
+
+    def __enter__(self) -> None:
+        try:
+            self._connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            self._fail(error)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+                return
+        except sqlite3.Error as failed:
+            error = failed
+            self._roll_back()
+            self._fail(failed)
+        self._roll_back()
+        if isinstance(error, sqlite3.Error):
+            self._fail(error)
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:  # after some errors SQLite has done it itself
+            self._connection.execute("ROLLBACK")
+
+    def _fail(self, error: sqlite3.Error) -> None:
+        if self._failure is None:
+            raise error
+        raise SessionError(f"{self._failure}: {_reason(error)}.") from error
+
+
+def write_marks(connection: sqlite3.Connection, trial: int, marks: Sequence[tuple[int, str]]) -> None:
+    """Replaces the marks of a trial, within the caller's transaction."""
+    connection.execute("DELETE FROM mark WHERE trial = ?", (trial,))
+    rows = [(trial, time_ns, storable(text)) for time_ns, text in marks]
+    connection.executemany("INSERT INTO mark (trial, time_ns, text) VALUES (?, ?, ?)", rows)
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Removes a session, with what a crash may have left beside it: an old log would be replayed into the new file."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _set_aside(folder: pathlib.Path) -> IO[bytes] | None:
+    """Space on the disk in a file without a name, which vanishes with this process."""
+    reserve = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+    try:
+        reserve.write(b"\0" * _RESERVE_BYTES)
+        reserve.flush()
+    except OSError:
+        reserve.close()
+        raise
+    return reserve
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

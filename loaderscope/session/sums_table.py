@@ -1,0 +1,147 @@
+"""The sums of a trace's spans (`trace/span_sums.py`) in a session file: written beside the spans, and read for a range of time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
+from loaderscope.session.session_error import SessionError
+from loaderscope.session.values import checked_rows
+from loaderscope.trace.columns import Dtypes
+from loaderscope.trace.model import SPAN_COLUMNS, TrackKey
+from loaderscope.trace.span_sums import BLOCK_SHIFT, SHIFTS, SUM_COLUMNS, Block, Spans, SumLadder, Sums, coarser, merged, pays, sums_within
+
+ROWS_AT_ONCE = 1 << 14
+"""Fewest new spans of a track that are summed before the end: the cost of a call is then small beside that of its spans."""
+
+
+class SumWriter:
+    """Writes the sums of the spans of one trial, each block once it is complete. Transactions are the caller's.
+
+    What is in the file is right at any moment, for it never runs ahead of the spans; what is not yet there, the reader takes from them.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, trial: int) -> None:
+        self._connection, self._trial = connection, trial
+        self._ladders: dict[tuple[int, int], SumLadder] = {}
+        self._summed: dict[tuple[int, int], int] = {}  # spans
+
+    def write(self, owner: int, depth: int, spans: Mapping[str, Column], final: bool) -> None:
+        """Takes in what is new among the spans of a track, all of which have been written.
+
+        Args:
+            owner: number of the lane.
+            depth: of the track.
+            spans: all of it so far.
+            final: no more will follow.
+        """
+        place, count = (owner, depth), len(spans["start_ns"])
+        begin = self._summed.get(place, 0)
+        if not final and count - begin < ROWS_AT_ONCE:
+            return
+        ladder = self._ladders.setdefault(place, SumLadder())
+        for first in range(begin, count, CHUNK_ROWS):
+            self._insert(owner, depth, ladder.add(Spans(*(spans[name][first : first + CHUNK_ROWS] for name in Spans._fields))))
+        self._summed[place] = count
+        if final:
+            self._insert(owner, depth, ladder.finish())
+
+    def _insert(self, owner: int, depth: int, blocks: list[Block]) -> None:
+        rows = [
+            (self._trial, owner, depth, block.shift, block.number, len(block.rows["bucket"]), encode(block.rows))
+            for block in blocks
+            if pays(block.rows) and len(block.rows["bucket"]) <= CHUNK_ROWS
+        ]
+        self._connection.executemany("INSERT INTO lane_sum VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def load_sums(
+    connection: sqlite3.Connection, trial: int, track: TrackKey, *, shift: int, from_ns: int, until_ns: int, stored: bool
+) -> Sums:
+    """How long a track was in each state, and how many spans began, in each bucket that a range of time touches.
+
+    Blocks of this resolution serve where they are in the file, then those of finer ones, then the spans themselves.
+
+    Args:
+        connection: to the session file.
+        trial: number of the trial.
+        track: whose spans.
+        shift: of the buckets, one of `SHIFTS`.
+        from_ns: begin of the range, not negative.
+        until_ns: its end.
+        stored: whether the file has a table of sums.
+
+    Returns:
+        the `SUM_COLUMNS`.
+
+    Raises:
+        SessionError: the file is damaged.
+    """
+    (owner,) = connection.execute("SELECT min(id) FROM lane WHERE trial = ? AND key = ?", (trial, track.lane)).fetchone()
+    place = (trial, owner, track.depth)
+    parts: list[Sums] = [{name: np.empty(0, dtype) for name, dtype in SUM_COLUMNS.items()}]
+    missing = [(from_ns >> shift << shift, -(-until_ns >> shift) << shift)]
+    for finer in reversed(SHIFTS[: SHIFTS.index(shift) + 1] if stored else ()):
+        still_missing = []
+        for begin_ns, end_ns in missing:
+            reached_ns = begin_ns
+            for number, rows in _blocks(connection, place, finer, begin_ns, end_ns):
+                still_missing.append((reached_ns, number << finer << BLOCK_SHIFT))
+                reached_ns = (number + 1) << finer << BLOCK_SHIFT
+                parts.append(coarser(rows, shift - finer))
+            still_missing.append((reached_ns, end_ns))
+        missing = [(begin_ns, end_ns) for begin_ns, end_ns in still_missing if begin_ns < end_ns]
+    for begin_ns, end_ns in missing:
+        for spans in _spans(connection, place, begin_ns, end_ns):
+            parts.append(sums_within(spans, shift, begin_ns, end_ns))
+    return merged(parts)
+
+
+def _blocks(
+    connection: sqlite3.Connection, place: tuple[int, int, int], shift: int, from_ns: int, until_ns: int
+) -> Iterator[tuple[int, Sums]]:
+    """The blocks of a resolution that touch a range, in order, with those of their rows that lie in it."""
+    query = (
+        "SELECT block, row_count, data FROM lane_sum WHERE trial = ? AND owner = ? AND depth = ? AND shift = ? AND block BETWEEN ? AND ?"
+        " ORDER BY block"
+    )
+    edges = (from_ns >> shift >> BLOCK_SHIFT, (until_ns - 1) >> shift >> BLOCK_SHIFT)
+    rows = connection.execute(query, (*place, shift, *edges))
+    for number, count, data in checked_rows(rows, int, int, bytes, table="lane_sum"):
+        block = _decoded(data, count, SUM_COLUMNS)
+        bucket, state = block["bucket"], block["state"]
+        rises = (bucket[1:] > bucket[:-1]) | ((bucket[1:] == bucket[:-1]) & (state[1:] > state[:-1]))
+        fits = [((block[name] >= 0) & (block[name] <= 1 << shift)).all() for name in ("busy_ns", "begun")]  # one span a ns at most
+        if not (rises.all() and all(fits) and (bucket >> BLOCK_SHIFT == number).all()):
+            raise SessionError("The session file is damaged: its sums are none of a block of buckets.")
+        inside = slice(*np.searchsorted(bucket, (from_ns >> shift, until_ns >> shift)).tolist())
+        yield number, {name: column[inside] for name, column in block.items()}
+
+
+def _spans(connection: sqlite3.Connection, place: tuple[int, int, int], from_ns: int, until_ns: int) -> Iterator[Spans]:
+    """The chunks in which spans of a range can be. Spans do not overlap, so none before the last chunk that begins at its edge."""
+    where = "trial = ? AND kind = 'span' AND owner = ? AND depth = ?"
+    query = (
+        f"SELECT start_ns, row_count, data FROM chunk WHERE {where} AND start_ns < ? AND start_ns >= coalesce("
+        f"(SELECT max(start_ns) FROM chunk WHERE {where} AND start_ns <= ?), 0) ORDER BY start_ns, id"
+    )
+    rows = connection.execute(query, (*place, until_ns, *place, from_ns))
+    reached_ns = 0
+    for start_ns, count, data in checked_rows(rows, int, int, bytes, table="chunk"):
+        spans = _decoded(data, count, SPAN_COLUMNS)
+        before_ns = np.append(reached_ns, spans["end_ns"][:-1])
+        if spans["start_ns"][0] != start_ns or (spans["start_ns"] < before_ns).any() or (spans["end_ns"] < spans["start_ns"]).any():
+            raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
+        reached_ns = int(spans["end_ns"][-1])
+        yield Spans(*(spans[name] for name in Spans._fields))
+
+
+def _decoded(data: bytes, count: int, dtypes: Dtypes) -> dict[str, Column]:
+    if not 0 < count <= CHUNK_ROWS:
+        raise SessionError("The session file is damaged: a chunk has no possible number of rows.")
+    columns = {name: np.empty(count, dtype) for name, dtype in dtypes.items()}
+    decode(data, columns)
+    return columns

@@ -1,0 +1,216 @@
+"""Controls of the start-up experiment: what a bare interpreter and the imports of numpy and torch cost without any loader.
+
+One more starts a fork server that preloads, without any loader: before the trials, and before each that has such a server.
+
+Each runs in the user's interpreter, in a process that is watched and reaped like an agent's. On Linux the files that the
+import reads are first dropped from the page cache, which any user may ask for: pages that another process has mapped stay, so
+the share that really came from disk is told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from loaderscope.agent.messages import MARK_VARIABLE
+from loaderscope.analysis.startup.control_names import PRELOAD
+from loaderscope.facts.remedies import CONTROLS
+from loaderscope.facts.results import Control
+from loaderscope.sweep.processes.agent_environment import interpreter_environment
+from loaderscope.sweep.processes.agent_process import TICK_S, Tick, exit_in_words
+from loaderscope.sweep.processes.reaper import create_reaper
+from loaderscope.sweep.processes.temporary_folders import temporary_folder
+
+_ANSWER, _ERRORS = "answer.json", "errors.txt"
+
+_IMPORT = r"""
+import sys, time
+answer_file, modules = sys.argv[1], sys.argv[2:]
+for module in modules:
+    __import__(module)
+done_ns, cpu_s = time.perf_counter_ns(), time.process_time()
+del sys.path[0]
+import json, os
+def lines(name):
+    try:
+        with open("/proc/self/" + name) as file:
+            return file.read().splitlines()
+    except (OSError, UnicodeError):
+        return []
+def numbers(name):
+    parts = (line.replace(":", " ").split() for line in lines(name))
+    return {part[0]: int(part[1]) for part in parts if len(part) > 1 and part[1].isdigit()}
+files = {line.split(None, 5)[5] for line in lines("maps") if line.count("/") and len(line.split(None, 5)) == 6}
+for module in list(sys.modules.values()):
+    for name in ("__file__", "__cached__"):
+        path = getattr(module, name, None)
+        if isinstance(path, str):
+            files.add(path)
+counted, resident = numbers("io"), numbers("status").get("RssFile")
+read = None if resident is None or "rchar" not in counted else counted["rchar"] + resident * 1024
+answer = {"done_ns": done_ns, "cpu_s": cpu_s, "from_disk": counted.get("read_bytes"), "needed": read, "files": sorted(files)}
+with open(answer_file, "w", encoding="utf-8", errors="surrogateescape") as file:
+    json.dump(answer, file)
+os._exit(0)
+"""
+"""Python 3.9. What the end of the interpreter costs is not part of a start, so it is left out.
+
+`needed`: bytes of the read calls, and of the files that are mapped, as far as they were touched.
+"""
+
+_SERVER = r"""
+import json, multiprocessing.popen_forkserver, os, sys, time
+answer_file, sys.path[0], modules = sys.argv[1], sys.argv[2], sys.argv[3:]
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(modules)
+child = context.Process(target=os.getpid)
+begun_ns = time.perf_counter_ns()
+try:
+    child.start()
+except (EOFError, OSError):
+    os._exit(1)  # the server has told why it ended
+done_ns = time.perf_counter_ns()
+child.join()
+with open(answer_file, "w", encoding="utf-8") as file:
+    json.dump({"done_ns": done_ns, "start_ns": done_ns - begun_ns}, file)
+os._exit(0)
+"""
+"""Python 3.9. The start of the first child is that of its server, too; that passes over what it cannot import."""
+
+
+class ControlError(Exception):
+    """A control could not be measured; the text is one sentence."""
+
+
+def measure_controls(python: str, timeout_s: float, tick: Tick | None = None) -> list[Control]:
+    """Runs all controls, one after another.
+
+    Args:
+        python: the user's interpreter.
+        timeout_s: how long each run may take.
+        tick: called about every 0.1 s; what it raises ends the control's process and passes through.
+
+    Returns:
+        one row a control; those that could not be measured say why.
+    """
+    return [_measure(python, name, timeout_s, tick) for name in CONTROLS]
+
+
+def measure_preload(
+    python: str, modules: Sequence[str], folder: str, *, cwd: str | None, timeout_s: float, tick: Tick | None = None
+) -> Control:
+    """Starts a fork server that preloads, and one that does not.
+
+    Args:
+        python: the user's interpreter.
+        modules: what is to be preloaded.
+        folder: where the server looks for modules besides what is installed.
+        cwd: its working directory; None: the caller's.
+        timeout_s: how long each run may take.
+        tick: see `measure_controls`.
+    """
+
+    def start_s(*preloaded: str) -> float:
+        _, told = _run(python, _SERVER, [folder, *preloaded], timeout_s, tick, cwd=cwd or os.getcwd())
+        return float(told["start_ns"]) / 1e9
+
+    try:
+        plain_s, preloading_s = start_s(), start_s(*modules)
+    except ControlError as error:
+        return Control(PRELOAD, error=str(error), modules=list(modules))
+    return Control(PRELOAD, again_s=preloading_s, modules=list(modules), import_s=preloading_s - plain_s)
+
+
+def drop_from_cache(paths: Iterable[str]) -> bool:
+    """Asks the system to forget the cached contents of files; nothing in them changes. False where it takes no such wish."""
+    if sys.platform != "linux":
+        return False
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError:
+            pass  # no regular file
+        finally:
+            os.close(descriptor)
+    return True
+
+
+def _measure(python: str, name: str, timeout_s: float, tick: Tick | None) -> Control:
+    modules = () if name == "python" else (name,)
+    try:
+        first_s, first = _run(python, _IMPORT, modules, timeout_s, tick)
+        dropped = drop_from_cache(first["files"])
+        if dropped:
+            first_s, first = _run(python, _IMPORT, modules, timeout_s, tick)
+        again_s, again = _run(python, _IMPORT, modules, timeout_s, tick)
+    except ControlError as error:
+        return Control(name, error=str(error))
+    share = min(1.0, first["from_disk"] / first["needed"]) if first["needed"] and first["from_disk"] is not None else None
+    return Control(name, first_s, again_s, share, again_cpu_s=again["cpu_s"], cache_was_dropped=dropped)
+
+
+def _run(
+    python: str, code: str, words: Sequence[str], timeout_s: float, tick: Tick | None, *, cwd: str | None = None
+) -> tuple[float, dict[str, Any]]:
+    """Seconds from the start of the process to what it does at last, and what it tells of itself."""
+    reaper = create_reaper()
+    try:
+        with temporary_folder() as folder:
+            with open(os.path.join(folder, _ERRORS), "wb") as stderr:
+                began_ns = time.perf_counter_ns()
+                process = subprocess.Popen(
+                    [python, "-c", code, os.path.join(folder, _ANSWER), *words],
+                    cwd=cwd or folder,  # where nothing shadows a module
+                    env={**interpreter_environment(python), MARK_VARIABLE: reaper.mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    **reaper.popen_options(),
+                )
+                try:
+                    reaper.adopt(process)
+                    status = _wait(process, timeout_s, tick)
+                finally:
+                    reaper.kill()
+                    process.wait()
+            return _read(folder, words, status, began_ns)
+    except OSError as error:
+        raise ControlError(f"{python} cannot be started: {error.strerror or error}.") from error
+    finally:
+        reaper.close()
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, tick: Tick | None) -> int:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return process.wait(TICK_S)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise ControlError(f"It did not end within {timeout_s:g} s (--load-timeout).") from None
+        if tick is not None:
+            tick()
+
+
+def _read(folder: Path, words: Sequence[str], status: int, began_ns: int) -> tuple[float, dict[str, Any]]:
+    waited_s = (time.perf_counter_ns() - began_ns) / 1e9
+    try:
+        told = json.loads((folder / _ANSWER).read_text("utf-8", "surrogateescape"))
+        seconds = (told["done_ns"] - began_ns) / 1e9
+    except (OSError, ValueError, KeyError, TypeError):
+        said = (folder / _ERRORS).read_text("utf-8", "replace").strip().splitlines()
+        missing = [name for name in words if f"'{name}'" in said[-1]] if said else []
+        if missing and said[-1].startswith("ModuleNotFoundError"):
+            raise ControlError(f"This interpreter has no {missing[0]}.") from None
+        raise ControlError(f"The interpreter {exit_in_words(status)}{f': {said[-1]}' if said else ''}.") from None
+    return (seconds if 0 < seconds <= waited_s else waited_s), told

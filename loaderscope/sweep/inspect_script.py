@@ -1,0 +1,179 @@
+"""What a script offers, learnt from agents that are thrown away afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.facts.request import Request
+from loaderscope.facts.results import SentPart
+from loaderscope.sweep.attachment import (
+    CAPTURED,
+    Attached,
+    Loaded,
+    NotReachedError,
+    SweepError,
+    attach,
+    choose_target,
+    load,
+    probe,
+    start_agent,
+    weigh,
+)
+from loaderscope.sweep.processes.agent_output import OutputLine
+from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
+from loaderscope.sweep.system import read_machine
+from loaderscope.telemetry.nvml import Nvml
+from loaderscope.telemetry.processes import process_memory
+
+__all__ = ["Inspection", "NotReachedError", "SweepError", "TargetProbe", "inspect_script", "machine_environment", "probe_target"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """The targets of a script. `environment` is the `environment` of the JSON document."""
+
+    targets: list[Target]
+    has_step: bool
+    environment: dict[str, Any]
+    log: list[OutputLine]
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetProbe:
+    """A target made ready, and one of its samples."""
+
+    target: Target
+    length: int | None  # samples
+    current: TrialConfig | None
+    sample: dict[str, Any]  # structure, see agent/samples.py; `seconds` is what reading it took
+    environment: dict[str, Any]
+    has_step: bool
+    notes: list[str]
+    log: list[OutputLine]
+    sent: list[SentPart] | None = None  # what each worker is sent
+
+
+def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None) -> Inspection:
+    """Lists what can be attached in `request.script`.
+
+    Args:
+        request: script, its arguments and the interpreter count; the axes do not.
+        tick: called about every 0.1 s; what it raises ends the inspection at once.
+        log: gets the output in case of an error.
+
+    Raises:
+        SweepError: the script or the interpreter is wrong.
+    """
+    with _throw_away(request, tick, log) as agent:
+        loaded = load(agent, request, tick)
+        agent.close()
+        return Inspection(loaded.targets, loaded.has_step, machine_environment(loaded.environment), agent.drain_output())
+
+
+def probe_target(
+    request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None, weighs: bool = False
+) -> TargetProbe:
+    """Makes the request's target (or the only one) ready and reads one sample of it.
+
+    Args:
+        request: as for `inspect_script`, with the target.
+        tick: as for `inspect_script`.
+        log: gets the output in case of an error as well.
+        weighs: whether what each worker is sent is measured, too, which takes some seconds where that is much.
+
+    Raises:
+        SweepError: the script, the target or the interpreter is wrong, or the dataset raises.
+    """
+    try:
+        with _throw_away(request, tick, log) as agent:
+            loaded, attached = load_and_attach(agent, request, tick)
+            sample = {**probe(agent, request, tick), **_memory_of(agent, attached.target)}
+            sent = weigh(agent, request, tick) if weighs else None
+            agent.close()
+            environment = machine_environment(loaded.environment)
+            lines = agent.drain_output()
+    except NotReachedError as unreached:
+        return probe_target(unreached.request, tick, log, weighs)
+    return TargetProbe(
+        attached.target, attached.length, attached.current, sample, environment, loaded.has_step, attached.notes, lines, sent
+    )
+
+
+def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = None) -> tuple[Loaded, Attached]:
+    """Loads the script and makes the request's target, or the only one, ready.
+
+    Raises:
+        NotReachedError: the only target is met by running the script, and this agent has only loaded it.
+        SweepError: see `load`, `choose_target` and `attach`.
+    """
+    loaded = load(agent, request, tick)
+    target = choose_target(loaded.targets, request.target, request.arguments, request.script)
+    if request.target is None and target.name.startswith(CAPTURED) and target.dataset_kind is None:  # seen in the source only
+        raise NotReachedError(dataclasses.replace(request, target=target.name))
+    return loaded, attach(agent, request, target.name, tick)
+
+
+_GPU_NODES = ("/dev/nvidiactl", "/dev/dxg")
+"""Through one of these Linux programs reach an NVIDIA GPU; the second is that of WSL."""
+
+
+def machine_environment(agent_environment: dict[str, Any]) -> dict[str, Any]:
+    """The `environment` of the JSON document: what the agent says of its interpreter, and what we see of the machine."""
+    machine = read_machine()
+    nvml = Nvml()
+    try:
+        gpus = [gpu.to_json() for gpu in nvml.gpus]
+    finally:
+        nvml.close()
+    return {
+        **agent_environment,
+        "accelerator": _accelerator(agent_environment, bool(gpus)),
+        "platform": platform.platform(),
+        "cpu_count": machine.cpu_count,
+        "usable_cpus": machine.usable_cpus,
+        "memory_bytes": machine.memory_total_bytes,
+        "gpus": gpus,
+    }
+
+
+def _accelerator(agent_environment: dict[str, Any], has_gpu: bool) -> bool | None:
+    """Whether torch has an accelerator; None where only torch itself could tell, which is not asked: that would start CUDA."""
+    if str(agent_environment.get("torch", "")).endswith("+cpu"):
+        return False
+    if agent_environment.get("torch_cuda") is not None:
+        # NVML is missing on Jetson's older drivers, and in containers that were given the driver's part for computing alone
+        may_be = platform.machine() == "aarch64" or any(os.path.exists(node) for node in _GPU_NODES)
+        return has_gpu or (None if may_be else False)
+    return None
+
+
+def _memory_of(agent: AgentProcess, target: Target) -> dict[str, int | None]:
+    """`main_bytes` and `worker_bytes` of `DataCost`, from an agent that has loaded the script and read a sample."""
+    try:
+        memory = process_memory(psutil.Process(agent.pid))
+    except (psutil.Error, OSError):  # it tells nothing: then the usual figures stand
+        return {}
+    main = memory.get("pss", memory.get("commit", memory["uss"]))
+    # a captured loader's agent has run the main block as well, with the model in it, which no worker does
+    worker = None if target.name.startswith(CAPTURED) else memory.get("commit", memory["uss"])
+    return {"main_bytes": main, "worker_bytes": worker}
+
+
+@contextmanager
+def _throw_away(request: Request, tick: Tick | None, log: Callable[[OutputLine], None] | None = None) -> Iterator[AgentProcess]:
+    agent = start_agent(request, tick)
+    try:
+        yield agent
+    finally:
+        agent.close(at_once=True)
+        if log is not None:
+            for line in agent.drain_output():
+                log(line)

@@ -1,0 +1,69 @@
+"""What must be known before the first trial: environment, target, one sample, and from these the plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from loaderscope.agent.messages import Consumer, ErrorInfo
+from loaderscope.facts.request import Request
+from loaderscope.facts.results import SentPart
+from loaderscope.facts.run import Run
+from loaderscope.sweep import limits, space
+from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep.forecast import data_cost, facts_of
+from loaderscope.sweep.inspect_script import machine_environment, probe_target
+from loaderscope.sweep.processes.agent_output import OutputLine
+from loaderscope.sweep.processes.agent_process import Tick
+from loaderscope.sweep.processes.kept_agent import KeptAgent
+from loaderscope.sweep.system import read_machine
+
+
+def look_first(
+    request: Request, agent: KeptAgent, tick: Tick, log_output: Callable[[OutputLine], None], log: Callable[[str], None]
+) -> tuple[Run, int | None]:
+    """Gives the run as it starts, without controls, and the number of samples of its dataset, if that is known.
+
+    The sample is read in an agent of its own: one that has touched the user's data is not used for a trial.
+
+    Args:
+        request: what to run.
+        agent: loads the script where no sample is asked for.
+        tick: called about every 0.1 s; what it raises passes through.
+        log_output: gets the output of the agent that read the sample.
+        log: gets sentences of ours.
+
+    Raises:
+        SweepError: the request or the script is wrong, so that no trial can be started.
+    """
+    request = space.narrowed(request)
+    sample: dict[str, Any] | None = None
+    sent: list[SentPart] | None = None
+    if request.probe:
+        learnt = probe_target(request, tick, log_output, weighs=True)
+        environment, target, current, sample = learnt.environment, learnt.target, learnt.current, learnt.sample
+        length, has_step, notes, sent = learnt.length, learnt.has_step, learnt.notes, learnt.sent
+        for line in learnt.log:
+            log_output(line)
+    else:
+        loaded, attached = agent.load_first(request)
+        environment = machine_environment(loaded.environment)
+        target, current, length, has_step, notes = attached.target, attached.current, attached.length, loaded.has_step, attached.notes
+    for note in (*environment.get("torch_assumptions", ()), *notes):
+        log(note)
+    target = dataclasses.replace(target, current=target.current or current, length=length if length is not None else target.length)
+    if length == 0:
+        raise SweepError(ErrorInfo("unsupported", f"{target.name} is empty: it has no sample to load.", "", request.script, target.line))
+    if request.consumer is not None and request.consumer.kind == "script" and not has_step:
+        sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
+        raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
+    cost, machine = data_cost(sample, sent or ()), read_machine()
+    plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
+    if (promise := limits.commit_sentence(machine, cost)) is not None:
+        log(promise)
+    for sentence in limits.cannot_be_sent(sent or [], plan):
+        log(sentence)
+    request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
+    return Run(request, environment, target, request.script, sample, plan, sent, created_unix_s=int(time.time())), length

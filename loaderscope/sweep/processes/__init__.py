@@ -1,0 +1,1 @@
+"""Agents and all that they start: started, listened to, watched and ended."""

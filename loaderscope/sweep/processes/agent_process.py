@@ -1,0 +1,451 @@
+"""An agent as the app sees it: a process of the user's interpreter that is asked over a loopback connection."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import json
+import os
+import secrets
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import loaderscope.agent
+from loaderscope.agent import messages, standstill
+from loaderscope.agent.errors import cause_of_exit
+from loaderscope.sweep.processes.agent_environment import interpreter_environment
+from loaderscope.sweep.processes.agent_output import OutputLine, OutputReader
+from loaderscope.sweep.processes.reaper import Reaper, create_reaper
+from loaderscope.sweep.processes.temporary_folders import give_back, take_folder
+
+AGENT_DIR = Path(loaderscope.agent.__file__).parent
+START_TIMEOUT_S = 30.0
+TICK_S = 0.1
+_GREETING_BYTES = 64 * 1024
+_EXIT_TIMEOUT_S = 1.0
+_WHERE_TIMEOUT_S = 2.0
+_LAST_OUTPUT_S = 0.5
+_CLOCK_ROUNDS = 5
+_OBSERVE_S = 1.0
+
+_DURING = {
+    "load": "while it loaded the script",
+    "attach": "while it made the target ready",
+    "probe": "while it read the first sample",
+    "trial": "during the trial",
+}
+
+Tick = Callable[[], None]
+
+
+class AgentError(Exception):
+    """An agent did not do what it was asked; `str()` is a sentence for the user."""
+
+
+class AgentStartError(AgentError):
+    """The interpreter could not be started, or never dialled back."""
+
+
+class AgentDiedError(AgentError):
+    """The agent's process ended. `tail`: the last lines of its output; `cause`: what it died of, one of `agent.errors.CAUSES`."""
+
+    def __init__(self, sentence: str, tail: str = "", cause: str | None = None) -> None:
+        super().__init__(sentence)
+        self.tail = tail
+        self.cause = cause
+
+
+class AgentTimeoutError(AgentError):
+    """No answer within the time allowed; the agent is still alive and busy."""
+
+
+class AgentProtocolError(AgentError):
+    """The other side speaks another protocol, or answered what nobody asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClockCheck:
+    """`offset_ns`: what to add to the app's clock to get the agent's; 0 where both are one clock, within `error_ns`."""
+
+    offset_ns: int
+    error_ns: int
+
+
+def exit_in_words(status: int) -> str:
+    """What an exit status of Popen means."""
+    if status < 0:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        hint = {"SIGKILL": " (the system does that when memory runs out)", "SIGSEGV": " (a crash in native code)"}.get(name, "")
+        return f"was killed by {name}{hint}"
+    if status > 0x7FFFFFFF or status in (3221225477, 3221225725):  # NTSTATUS on Windows
+        return f"crashed with status 0x{status & 0xFFFFFFFF:08X}"
+    return f"ended by itself with exit status {status}"
+
+
+class AgentProcess:
+    """A running agent. Requests are serial and come from one thread.
+
+    Attributes:
+        folder: of its temporary files.
+        hello: the agent's greeting (pid, python, executable, platform).
+        clock: how its clock relates to ours.
+    """
+
+    def __init__(self, python: str, cwd: str | None = None, tick: Tick | None = None, start_timeout_s: float = START_TIMEOUT_S) -> None:
+        """Starts the interpreter and waits until it has dialled back.
+
+        Args:
+            python: the interpreter.
+            cwd: working directory of the agent; None: the caller's.
+            tick: called about every 0.1 s while waiting; what it raises ends the agent and passes through.
+            start_timeout_s: how long the interpreter may take to dial back.
+
+        Raises:
+            AgentError: see its kinds.
+        """
+        self._python = python
+        self._buffer = b""
+        self._connection: socket.socket | None = None
+        self._closed = False
+        self._observed = 0.0
+        self._replaced_connections: list[socket.socket] = []
+        self.folder = take_folder()
+        self.reaper: Reaper = create_reaper()
+        token = secrets.token_hex(32)
+        try:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                self._process = self._start(python, cwd, _address(listener), token)
+                self._output = [
+                    OutputReader(pipe, stream)
+                    for pipe, stream in ((self._process.stdout, "stdout"), (self._process.stderr, "stderr"))
+                    if pipe is not None
+                ]
+                self.hello = self._accept(listener, token, time.monotonic() + start_timeout_s, tick)
+            self._send({"type": "welcome", "protocol": messages.PROTOCOL})
+            self.clock = self._check_clock(tick)
+        except BaseException:
+            self.close(at_once=True)
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The agent's own process: in a Windows venv `python.exe` is a launcher, whose child is the interpreter."""
+        return int(self.hello["pid"])
+
+    @property
+    def alive(self) -> bool:
+        return not self._closed and self._process.poll() is None
+
+    def request(self, message: dict[str, Any], timeout_s: float | None, tick: Tick | None = None) -> dict[str, Any]:
+        """Sends a message and waits for its answer.
+
+        Args:
+            message: see agent/messages.py.
+            timeout_s: how long the answer may take; None: for ever (a `tick` ends the wait by raising).
+            tick: called about every 0.1 s while waiting.
+
+        Raises:
+            AgentDiedError, AgentTimeoutError, AgentProtocolError: see there. After any of them the agent should be closed.
+        """
+        self._send(message)
+        return self._receive(None if timeout_s is None else time.monotonic() + timeout_s, tick, str(message["type"]))
+
+    def go_on_in_child(self, pid: int, timeout_s: float, tick: Tick | None = None) -> dict[str, Any]:
+        """Has a child of the script that stands still serve from now on; the agent itself goes on waiting for it.
+
+        Args:
+            pid: of the child.
+            timeout_s: how long its first answer may take.
+            tick: see `request`.
+
+        Returns:
+            its answer to the `load` that the agent was asked for.
+
+        Raises:
+            AgentError: see `request`.
+        """
+        token = secrets.token_hex(32)
+        deadline = time.monotonic() + timeout_s
+        if self._connection is not None:
+            self._replaced_connections.append(self._connection)
+        self._buffer = b""
+
+        def wake() -> None:  # again and again: it may have read that there is no order, and not yet stopped
+            self.reaper.resume(pid)
+            if tick is not None:
+                tick()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            standstill.write_whole(str(self.folder / f"{pid}{standstill.ORDER_SUFFIX}"), {"address": _address(listener), "token": token})
+            self.hello = self._accept(listener, token, deadline, wake)
+        self._send({"type": "welcome", "protocol": messages.PROTOCOL})
+        answer = self._receive(deadline, tick, "load")
+        self.clock = self._check_clock(tick)
+        return answer
+
+    def wait_a_moment(self, tick: Tick) -> None:
+        """Waits for about 0.1 s in which nothing can be asked, and calls `tick`.
+
+        Raises:
+            AgentDiedError: the process has ended.
+        """
+        try:
+            status = self._process.wait(TICK_S)
+        except subprocess.TimeoutExpired:
+            tick()
+        else:
+            raise AgentDiedError(
+                f"the script's process (pid {self._process.pid}) {exit_in_words(status)}", self.output_tail(), cause_of_exit(status)
+            )
+
+    def where(self) -> tuple[str, int, str] | None:
+        """File, line and function at which the script stands now, while a request is not answered; None if it does not tell."""
+        try:
+            self._send({"type": "where"})
+            deadline = time.monotonic() + _WHERE_TIMEOUT_S
+            while (answer := self._receive(deadline, None, "where"))["type"] != "where":
+                pass
+        except AgentError:
+            return None
+        place = answer["place"]
+        return None if place is None else (str(place["file"]), int(place["line"]), str(place["function"]))
+
+    def drain_output(self) -> list[OutputLine]:
+        """What the agent and its children printed since the last call, oldest first."""
+        return sorted((line for reader in self._output for line in reader.drain()), key=lambda line: line.time_ns)
+
+    def settle_output(self) -> None:
+        """Waits a moment for what was printed and is not here yet."""
+        for reader in self._output:
+            reader.settle(_LAST_OUTPUT_S)
+
+    def output_tail(self) -> str:
+        """The last lines of what was printed to stderr, or else to stdout."""
+        for reader in reversed(self._output):
+            if lines := reader.tail():
+                return "\n".join(lines)
+        return ""
+
+    def kill_tree(self) -> None:
+        """Ends the agent and every process that came from it, at once."""
+        self.reaper.kill()
+        if hasattr(self, "_process"):
+            self._process.wait(timeout=_EXIT_TIMEOUT_S * 10)
+
+    def close(self, at_once: bool = False) -> None:
+        """Asks the agent to end, then ends whatever is left; no process remains. Output can still be drained afterwards.
+
+        Args:
+            at_once: do not ask, as the agent is busy or not to be trusted.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._connection is not None and not at_once:
+            self.reaper.observe()  # whom the agent kills on its way out is handed to us, to be waited for
+            try:
+                self._connection.sendall(messages.encode({"type": "exit"}))
+                self._process.wait(timeout=_EXIT_TIMEOUT_S)
+            except (OSError, subprocess.TimeoutExpired):
+                pass
+        self.kill_tree()
+        for connection in (self._connection, *self._replaced_connections):
+            if connection is not None:
+                connection.close()
+        self.reaper.close()
+        give_back(self.folder)
+        for reader in getattr(self, "_output", ()):
+            reader.join(_LAST_OUTPUT_S)
+
+    def _start(self, python: str, cwd: str | None, address: str, token: str) -> subprocess.Popen[bytes]:
+        environment = interpreter_environment(python)
+        environment[messages.ADDRESS_VARIABLE] = address
+        environment[messages.FOLDER_VARIABLE] = str(self.folder)
+        environment[messages.TOKEN_VARIABLE] = token
+        environment[messages.MARK_VARIABLE] = self.reaper.mark
+        environment["PYTHONUNBUFFERED"] = "1"  # so that output is seen when it is printed
+        try:
+            process = subprocess.Popen(
+                [python, str(AGENT_DIR / "start.py")],
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                **self.reaper.popen_options(),
+            )
+        except OSError as error:
+            raise AgentStartError(f"the interpreter {python} cannot be started: {error.strerror or error}") from error
+        try:
+            self.reaper.adopt(process)
+        except OSError as error:
+            raise AgentStartError(f"the process of {python} could not be put under control: {error}") from error
+        return process
+
+    def _accept(self, listener: socket.socket, token: str, deadline: float, tick: Tick | None) -> dict[str, Any]:
+        """The first connection that greets with the token becomes the agent's; anything else that dials is hung up on."""
+        listener.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            greetings: dict[socket.socket, bytes] = {}
+            try:
+                while True:
+                    for key, _ in selector.select(TICK_S):
+                        if key.fileobj is listener:
+                            connection = listener.accept()[0]
+                            connection.setblocking(False)
+                            selector.register(connection, selectors.EVENT_READ)
+                            greetings[connection] = b""
+                            continue
+                        assert isinstance(key.fileobj, socket.socket)
+                        connection = key.fileobj
+                        try:
+                            chunk = connection.recv(_GREETING_BYTES)
+                        except OSError:
+                            chunk = b""
+                        greetings[connection] += chunk
+                        hello = _greeting(greetings[connection], token)
+                        if hello is not None:
+                            self._take_connection(connection)
+                            del greetings[connection]
+                            return hello
+                        if not chunk or b"\n" in greetings[connection] or len(greetings[connection]) > _GREETING_BYTES:
+                            selector.unregister(connection)
+                            del greetings[connection]
+                            connection.close()
+                    if tick is not None:
+                        tick()
+                    self._check_alive("at once")
+                    if time.monotonic() > deadline:
+                        raise AgentStartError("the interpreter was started but did not report within the time allowed")
+            finally:
+                for connection in greetings:
+                    connection.close()
+
+    def _take_connection(self, connection: socket.socket) -> None:
+        connection.setblocking(True)
+        connection.settimeout(TICK_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.settimeout(START_TIMEOUT_S)
+            self._connection.sendall(messages.encode(message))
+            self._connection.settimeout(TICK_S)
+        except OSError:
+            raise self._death("before it could be asked") from None
+
+    def _receive(self, deadline: float | None, tick: Tick | None, asked: str) -> dict[str, Any]:
+        assert self._connection is not None
+        while True:
+            line, found, rest = self._buffer.partition(b"\n")
+            if found:
+                self._buffer = rest
+                try:
+                    return messages.decode(line)
+                except messages.ProtocolError as error:
+                    raise AgentProtocolError(f"the agent's answer to '{asked}' cannot be read: {error}") from error
+            if len(self._buffer) > messages.MAX_LINE_BYTES:
+                raise AgentProtocolError(f"the agent's answer to '{asked}' does not end")
+            try:
+                chunk = self._connection.recv(1 << 16)
+            except TimeoutError:
+                chunk = None
+            except OSError:
+                chunk = b""
+            if chunk == b"":
+                raise self._death(_DURING.get(asked, f"while it was asked to '{asked}'"))
+            self._buffer += chunk or b""
+            if chunk is None or tick is not None:
+                self._wait_step(deadline, tick, asked)
+
+    def _wait_step(self, deadline: float | None, tick: Tick | None, asked: str) -> None:
+        if tick is not None:
+            tick()
+        now = time.monotonic()
+        if now - self._observed > _OBSERVE_S:
+            self._observed = now
+            self.reaper.observe()
+        if deadline is not None and now > deadline:
+            raise AgentTimeoutError(f"the agent did not answer to '{asked}' within the time allowed")
+
+    def _check_alive(self, when: str) -> None:
+        if self._process.poll() is not None:
+            code = self._process.wait()
+            for reader in self._output:
+                reader.join(_LAST_OUTPUT_S)
+            tail = self.output_tail()
+            said = f": {tail.splitlines()[-1]}" if tail and code else ""
+            raise AgentDiedError(f"{self._python} is no working Python: it {exit_in_words(code)} {when}{said}", tail, cause_of_exit(code))
+
+    def _death(self, when: str) -> AgentDiedError:
+        """The error that tells how the agent ended; a hung-up agent that still runs is given a moment to end."""
+        cause = None
+        try:
+            status = self._process.wait(timeout=_EXIT_TIMEOUT_S)
+            how, cause = exit_in_words(status), cause_of_exit(status)
+        except subprocess.TimeoutExpired:
+            how = "closed its connection"
+        for reader in self._output:
+            reader.join(_LAST_OUTPUT_S)
+        return AgentDiedError(f"the script's process (pid {self._process.pid}) {how} {when}", self.output_tail(), cause)
+
+    def _check_clock(self, tick: Tick | None) -> ClockCheck:
+        """Compares the clocks by the narrowest of a few rounds; an agent's stamp inside the bracket means one clock."""
+        best: tuple[int, int, int] | None = None
+        for _ in range(_CLOCK_ROUNDS):
+            before = time.perf_counter_ns()
+            answer = self.request({"type": "clock"}, START_TIMEOUT_S, tick)
+            after = time.perf_counter_ns()
+            stamp = answer.get("clock_ns")
+            if answer["type"] != "clock" or not isinstance(stamp, int):
+                raise AgentProtocolError(f"the agent answered '{answer['type']}' to 'clock'")
+            if best is None or after - before < best[2]:
+                best = (stamp - (before + after) // 2, stamp, after - before)
+        assert best is not None
+        offset, _, width = best
+        return ClockCheck(0 if abs(offset) <= width // 2 + 1 else offset, width // 2)
+
+
+def _address(listener: socket.socket) -> str:
+    return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _greeting(data: bytes, token: str) -> dict[str, Any] | None:
+    """The greeting if the data is one with our token, else None.
+
+    Raises:
+        AgentProtocolError: it is our agent, but it speaks another protocol.
+    """
+    line, found, rest = data.partition(b"\n")
+    if not found or rest:
+        return None
+    try:
+        hello = messages.decode(line)
+    except (messages.ProtocolError, json.JSONDecodeError, RecursionError):
+        return None
+    given = hello.get("token")
+    if hello["type"] != "hello" or not isinstance(given, str) or not hmac.compare_digest(given.encode(), token.encode()):
+        return None
+    if hello.get("protocol") != messages.PROTOCOL:
+        raise AgentProtocolError(f"the agent speaks protocol {hello.get('protocol')}, this app {messages.PROTOCOL}")
+    return hello
+
+
+def default_python() -> str | None:
+    """The interpreter that runs the app; None for a bundled app, which is no interpreter."""
+    from loaderscope.sweep.processes.agent_environment import is_frozen
+
+    return None if is_frozen() else os.path.abspath(sys.executable)

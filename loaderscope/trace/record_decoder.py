@@ -1,0 +1,281 @@
+"""From records to spans and points, for all processes of a trial at once and without a Python step per record."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from loaderscope.agent.layout import BATCH_BITS, BEGIN, COMPLETE, END, EPOCH_STATES, FORM_BITS, FORM_MASK, INSTANT, SIZED_STATES, State
+from loaderscope.trace import lane_table
+from loaderscope.trace.log_segments import RECORD_DTYPE, Records
+from loaderscope.trace.model import EPOCH_SHIFT
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_BATCH_STATES = (
+    State.WAIT,
+    State.DESERIALISE,
+    State.TRANSFER,
+    State.STEP,
+    State.INDEX_WAIT,
+    State.FETCH,
+    State.COLLATE,
+    State.SEND,
+    State.SERIALISE,
+    State.TRANSMIT,
+    State.PIN,
+    State.DEVICE_STEP,
+    State.DEVICE_TRANSFER,
+)
+_BATCH_AT_BEGIN = tuple(state for state in _BATCH_STATES if state not in (State.WAIT, State.INDEX_WAIT, State.DESERIALISE))
+_VALUE_AT_END = (
+    State.FETCH,
+    State.SERIALISE,
+    State.TRANSMIT,
+    State.PICKLE,
+    State.RECEIVE,
+    State.WAIT,
+    State.START_WORKER,
+    State.EPOCH,
+    State.PIN,
+)
+_VALUE_AT_BEGIN = (State.ITERATOR, State.SHUTDOWN)  # their epoch
+
+_STATES = 1 << (16 - FORM_BITS)
+"""How many states the kind word can tell apart; tables over states have one entry each."""
+
+
+def _table(states: tuple[State, ...] | type[State]) -> Bools:
+    table = np.zeros(_STATES, np.bool_)
+    table[[int(state) for state in states]] = True
+    return table
+
+
+_KNOWN = _table(State)
+_HAS_BATCH = _table(_BATCH_STATES)
+_HAS_BATCH_AT_BEGIN = _table(_BATCH_AT_BEGIN)
+_HAS_VALUE_AT_END = _table(_VALUE_AT_END)
+_HAS_EPOCH = _table(EPOCH_STATES)
+_IN_HALVES = _table(SIZED_STATES + EPOCH_STATES)
+_HAS_VALUE_AT_BEGIN = _table(_VALUE_AT_BEGIN)
+_DEPTH = np.zeros((2, _STATES), np.int64)  # not in main, in main
+for _state in State:
+    _DEPTH[:, _state] = lane_table.depth_of(_state, False), lane_table.depth_of(_state, True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Records of several processes. `source` says whose each record is; records of one source are in the order of their log."""
+
+    source: Ints
+    records: Records
+
+    @classmethod
+    def empty(cls) -> Batch:
+        return cls(np.empty(0, np.int64), np.empty(0, RECORD_DTYPE))
+
+    @classmethod
+    def of(cls, parts: list[tuple[int, Records]]) -> Batch:
+        """The records of (source, records) pairs, one after another."""
+        if not parts:
+            return cls.empty()
+        source = np.repeat(np.array([part[0] for part in parts], np.int64), [len(part[1]) for part in parts])
+        return cls(source, _join([part[1] for part in parts]))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def select(self, which: npt.NDArray[np.bool_] | Ints) -> Batch:
+        return Batch(self.source[which], self.records[which])
+
+    def then(self, other: Batch) -> Batch:
+        """These records and behind them those of `other`."""
+        if not len(self) or not len(other):
+            return other if len(other) else self
+        return Batch(np.concatenate((self.source, other.source)), _join([self.records, other.records]))
+
+    @property
+    def state(self) -> Ints:
+        return (self.records["kind"] >> FORM_BITS).astype(np.int64)
+
+    @property
+    def form(self) -> Ints:
+        form: Ints = (self.records["kind"] & FORM_MASK).astype(np.int64)
+        return form
+
+
+@dataclasses.dataclass(frozen=True)
+class Spans:
+    """Finished spans.
+
+    `a` and `b` are those of the record that ended each; of `SIZED_STATES` the batch and the bytes, of `EPOCH_STATES` the batch and
+    its epoch.
+    """
+
+    source: Ints
+    thread: Ints
+    state: Ints
+    start_ns: Ints
+    end_ns: Ints
+    begin_a: Ints
+    a: Ints
+    b: Ints
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def then(self, other: Spans) -> Spans:
+        if not len(other):
+            return self
+        fields = (field.name for field in dataclasses.fields(Spans))
+        return Spans(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in fields))
+
+    def select(self, which: Bools) -> Spans:
+        return Spans(*(getattr(self, field.name)[which] for field in dataclasses.fields(Spans)))
+
+    def batch(self, epochs: Epochs) -> Ints:
+        """The batch id of each span, or -1. INDEX_WAIT can begin in the epoch before, so its end counts."""
+        time_ns = np.where(self.state == State.INDEX_WAIT, self.end_ns, self.start_ns)
+        found = epochs.identify(time_ns, np.where(_HAS_BATCH[self.state], self.a, -1))
+        told = _HAS_EPOCH[self.state] & (self.a >= 0)
+        return np.where(told, (self.b << EPOCH_SHIFT) | self.a, found) if told.any() else found
+
+    def value(self) -> Ints:
+        """The `value` column of the model."""
+        at_begin = np.where(_HAS_VALUE_AT_BEGIN[self.state], self.begin_a, 0)
+        return np.where(_HAS_VALUE_AT_END[self.state], self.b, at_begin)
+
+
+def depth(state: Ints, in_main: Bools) -> Ints:
+    """The depth of each span, by `lane_table.depth_of`."""
+    return _DEPTH[in_main.astype(np.int64), state]
+
+
+class Epochs:
+    """When each epoch began, to tell to which epoch a batch index belongs."""
+
+    def __init__(self) -> None:
+        self._begins: dict[State, tuple[Ints, Ints]] = {}
+
+    def learn(self, batch: Batch) -> None:
+        """Takes note of the epochs that begin in these records; only main writes such."""
+        for state in (State.EPOCH, State.ITERATOR):
+            rows = batch.records[batch.records["kind"] == (state << FORM_BITS | BEGIN)]
+            if len(rows):
+                begins, numbers = self._begins.get(state, (np.empty(0, np.int64),) * 2)
+                self._begins[state] = np.append(begins, rows["time_ns"]), np.append(numbers, rows["a"])
+
+    def identify(self, time_ns: Ints, batch: Ints) -> Ints:
+        """Batch ids of batch indices at these times; -1 stays -1. Before the first epoch it is that of the first."""
+        begins, numbers = self._begins.get(State.EPOCH) or self._begins.get(State.ITERATOR) or (None, None)
+        if begins is None or numbers is None:
+            return np.where(batch >= 0, batch, -1)
+        epoch = numbers[np.maximum(np.searchsorted(begins, time_ns, side="right") - 1, 0)]
+        return np.where(batch >= 0, (epoch << EPOCH_SHIFT) | batch, -1)
+
+
+class Matcher:
+    """Pairs each BEGIN with its END. Spans of one state do not nest in each other, so per thread and state they alternate."""
+
+    def __init__(self) -> None:
+        self.open = Batch.empty()
+        """BEGIN records that wait for their END."""
+
+    def match(self, batch: Batch) -> Spans:
+        """The spans that end in these records; what begins and does not end is kept in `open`."""
+        form = batch.form
+        known = _KNOWN[batch.state]
+        pairs = self._match_brackets(batch.select(known & (form <= END)))
+        whole = known & (form == COMPLETE)
+        return pairs.then(whole_spans(batch.select(whole))) if whole.any() else pairs
+
+    def close(self, which: Bools, end_ns: Ints) -> Spans:
+        """Ends these of the open spans at the given times (one for each)."""
+        begun = self.open.select(which)
+        self.open = self.open.select(~which)
+        spans = _spans(begun.source, begun.records, begun.records, np.maximum(end_ns, begun.records["time_ns"]))
+        return dataclasses.replace(spans, a=np.where(_HAS_BATCH_AT_BEGIN[spans.state], spans.a, -1), b=np.full(len(spans), -1))
+
+    def open_batches(self, epochs: Epochs) -> Ints:
+        """The batch id of each open span, or -1 where it is not known before the end."""
+        index = np.where(_HAS_BATCH_AT_BEGIN[self.open.state], self.open.records["a"], -1)
+        return epochs.identify(self.open.records["time_ns"], index)
+
+    def _match_brackets(self, new: Batch) -> Spans:
+        batch = self.open.then(new)
+        form = batch.form
+        key = (batch.source << 32) | (batch.records["thread"].astype(np.int64) << 16) | batch.state
+        order = np.argsort(key, kind="stable")
+        key, form = key[order], form[order]
+        followed = np.append(key[1:] == key[:-1], False)
+        ended = followed & (form == BEGIN)
+        ended[:-1] &= form[1:] == END
+        first = np.flatnonzero(ended)
+        self.open = batch.select(order[~followed & (form == BEGIN)])
+        begins, ends = order[first], order[first + 1]
+        return _spans(batch.source[begins], batch.records[begins], batch.records[ends], batch.records["time_ns"][ends])
+
+
+def _join(parts: list[Records]) -> Records:
+    """The records one after another, as plain bytes: NumPy is slow at joining structured arrays."""
+    joined: Records = np.concatenate([part.view(f"V{RECORD_DTYPE.itemsize}") for part in parts]).view(RECORD_DTYPE)
+    return joined
+
+
+def whole_spans(batch: Batch) -> Spans:
+    """The spans of COMPLETE records."""
+    rows = batch.records
+    spans = _spans(batch.source, rows, rows, rows["time_ns"] + np.maximum(rows["b"], 0))
+    halves = _IN_HALVES[spans.state]
+    number = np.where(halves, spans.a.astype(np.int32), spans.a)  # the low half with its sign
+    return dataclasses.replace(spans, a=number, b=np.where(halves, spans.a >> BATCH_BITS, spans.b))
+
+
+def _spans(source: Ints, begins: Records, ends: Records, end_ns: Ints) -> Spans:
+    return Spans(
+        source,
+        begins["thread"].astype(np.int64),
+        (begins["kind"] >> FORM_BITS).astype(np.int64),
+        begins["time_ns"],
+        end_ns,
+        begins["a"],
+        ends["a"],
+        ends["b"],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Instants, with the columns of the model but for the lane."""
+
+    source: Ints
+    thread: Ints
+    state: Ints
+    time_ns: Ints
+    batch: Ints
+    value: Ints
+
+
+def points(batch: Batch, epochs: Epochs) -> Points:
+    """The INSTANT records among these."""
+    instants = batch.select((batch.form == INSTANT) & _KNOWN[batch.state])
+    rows, state = instants.records, instants.state
+    sample, anchor = state == State.SAMPLE, state == State.DEVICE_ANCHOR
+    index = np.where(sample, rows["b"], np.where(anchor, -1, rows["a"]))
+    value = np.where(sample | anchor, rows["a"], rows["b"])
+    identifier = epochs.identify(rows["time_ns"], index)
+    return Points(instants.source, rows["thread"].astype(np.int64), state, rows["time_ns"], identifier, value)
+
+
+def groups(key: Ints, *then_by: Ints) -> list[tuple[int, Ints]]:
+    """Row numbers for each value of `key`, in the order of the other columns; equal rows stay in their order."""
+    order = np.lexsort((*reversed(then_by), key))
+    if not len(order):
+        return []
+    ordered = key[order]
+    edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    starts = np.concatenate(([0], edges))
+    return [(int(ordered[start]), rows) for start, rows in zip(starts, np.split(order, edges), strict=True)]
