@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.span_lookup import Int64Array, Spans, spans_of
+from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, spans_of
 from loaderscope.trace.model import Trace
 
 MAIN = "main"
@@ -75,11 +75,11 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
     return found
 
 
-def device_spans(trace: Trace) -> Spans | None:
+def device_spans(trace: Trace) -> SpanColumns | None:
     """Busy periods that a device itself reported, or None where no device did."""
     lanes = [key for key, lane in list(trace.lanes.items()) if lane.kind == "device"]
     parts = [spans_of(trace, key, State.DEVICE_TRANSFER, State.DEVICE_STEP) for key in lanes]
-    joined = Spans(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
+    joined = SpanColumns(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
     return joined if joined else None
 
 
@@ -96,7 +96,7 @@ def clock_error_s(trace: Trace) -> float | None:
     return float(errors_ns.max()) / 1e9 if len(errors_ns) else None
 
 
-def _bounds(trace: Trace, iterators: Spans) -> list[tuple[int, int, bool]]:
+def _bounds(trace: Trace, iterators: SpanColumns) -> list[tuple[int, int, bool]]:
     """Start and end of each epoch, and whether it came to its end.
 
     An epoch whose span is not there (yet) runs from its iter() to the newest record.
@@ -109,14 +109,14 @@ def _bounds(trace: Trace, iterators: Spans) -> list[tuple[int, int, bool]]:
     return bounds + [(start, end, False) for start, end in zip(starts, [*starts[1:], trace.end_ns + 1], strict=True)] if starts else bounds
 
 
-def _last_done(consumed: Spans, delivered: Spans) -> int:
+def _last_done(consumed: SpanColumns, delivered: SpanColumns) -> int:
     if not delivered:
         return 0
     after = consumed.end_ns[consumed.start_ns >= delivered.end_ns[-1]]
     return int(after.max()) if len(after) else int(delivered.end_ns[-1])
 
 
-def _device_done(trace: Trace) -> Spans | None:
+def _device_done(trace: Trace) -> SpanColumns | None:
     """Ends of the batches on the device, sorted by batch id, the last end of each batch."""
     busy = device_spans(trace)
     if busy is None:
@@ -128,7 +128,7 @@ def _device_done(trace: Trace) -> Spans | None:
     return busy.pick(np.lexsort((busy.end_ns, busy.batch)))
 
 
-def _on_device(batch: Int64Array, host_done_ns: Int64Array, device_done: Spans | None) -> Int64Array:
+def _on_device(batch: Int64Array, host_done_ns: Int64Array, device_done: SpanColumns | None) -> Int64Array:
     if device_done is None or not len(batch):
         return host_done_ns
     rows = np.searchsorted(device_done.batch, batch, side="right") - 1

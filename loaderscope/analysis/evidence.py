@@ -9,7 +9,7 @@ from loaderscope.analysis.epochs import MAIN, EpochRun
 from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch
 from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.pin_thread import find_pin_cost
-from loaderscope.analysis.span_lookup import Int64Array, Spans, covered_ns, spans_of, worker_lanes
+from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, covered_ns, spans_of, worker_lanes
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.results import LateBatch, Signs
 from loaderscope.trace.model import Trace
@@ -49,7 +49,7 @@ def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
     )
 
 
-def _cpu_share(fetches: dict[str, Spans]) -> float | None:
+def _cpu_share(fetches: dict[str, SpanColumns]) -> float | None:
     cpu_ns = wall_ns = 0
     for spans in fetches.values():
         known = spans.value != THREAD_CPU_UNKNOWN

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.span_lookup import Int64Array, Spans, spans_of, worker_lanes
+from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, spans_of, worker_lanes
 from loaderscope.analysis.startup.first_batch import ONCE_PHASES, PIN_LANE
 from loaderscope.facts.results import LateBatch
 from loaderscope.trace.model import EPOCH_SHIFT, SPAN_COLUMNS, Trace, epoch_and_batch
@@ -104,7 +104,7 @@ def find_waits(trace: Trace) -> Waits:
     return explain(trace, waits.pick(waits.batch >= 0))
 
 
-def explain(trace: Trace, waits: Spans) -> Waits:
+def explain(trace: Trace, waits: SpanColumns) -> Waits:
     """What these WAIT spans of main, sorted by start and each with its batch, were spent on. Costs what lies around them."""
     join = _Join(waits)
     arrivals = _arrivals(trace, join)
@@ -146,7 +146,7 @@ def explain(trace: Trace, waits: Spans) -> Waits:
     )
 
 
-def ready_at(trace: Trace, wait: Spans) -> Int64Array:
+def ready_at(trace: Trace, wait: SpanColumns) -> Int64Array:
     """The batches that lay ready when a single wait ended, in the order in which they come."""
     join = _Join(wait)
     arrivals = _arrivals(trace, join)
@@ -203,7 +203,7 @@ def slowest_sample(trace: Trace, lane: str, start_ns: int, end_ns: int) -> tuple
 class _Join:
     """Finds what belongs to the batches of waits."""
 
-    def __init__(self, waits: Spans) -> None:
+    def __init__(self, waits: SpanColumns) -> None:
         self.low_ns = int(waits.start_ns[0]) if waits else 0
         self.high_ns = int(waits.end_ns[-1]) if waits else 0
         self.batch = waits.batch
@@ -270,7 +270,7 @@ def _find_made(trace: Trace, join: _Join, worker: Int64Array) -> _Made:
     return made
 
 
-def _near(trace: Trace, lane: str, join: _Join, *states: State) -> Spans:
+def _near(trace: Trace, lane: str, join: _Join, *states: State) -> SpanColumns:
     """Spans of a lane with these states that may have to do with the batches of waits."""
     wanted = _table(states)
     parts: list[list[Int64Array]] = []
@@ -283,8 +283,8 @@ def _near(trace: Trace, lane: str, join: _Join, *states: State) -> Spans:
         rows = np.flatnonzero(wanted.take(np.asarray(view["state"][low:high]), mode="clip")) + low
         parts.append([view[name][rows].astype(np.int64) for name in SPAN_COLUMNS])
     if not parts:
-        return Spans(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
-    joined = Spans(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return SpanColumns(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
+    joined = SpanColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     return joined.pick(np.argsort(joined.start_ns, kind="stable"))
 
 
@@ -314,7 +314,9 @@ def _arrivals(trace: Trace, join: _Join) -> _Arrivals:
     return _Arrivals(*(view[name][rows].astype(np.int64) for name in ("time_ns", "batch", "value")))
 
 
-def _find_held_up(trace: Trace, waits: Spans, join: _Join, arrivals: _Arrivals, arrived_ns: Int64Array) -> tuple[Int64Array, Int64Array]:
+def _find_held_up(
+    trace: Trace, waits: SpanColumns, join: _Join, arrivals: _Arrivals, arrived_ns: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     """How many batches lay ready at the end of each wait, and how long in it there were any."""
     if not waits or not len(arrivals.time_ns):
         return np.zeros(waits.size, np.int64), np.zeros(waits.size, np.int64)
@@ -343,7 +345,7 @@ def _gone_ns(trace: Trace, join: _Join, arrivals: _Arrivals) -> Int64Array:
     return gone_ns
 
 
-def _covered_ns(spans: Spans, time_ns: Int64Array) -> Int64Array:
+def _covered_ns(spans: SpanColumns, time_ns: Int64Array) -> Int64Array:
     """How much before each time is covered by spans that do not overlap."""
     if not spans:
         return np.zeros(len(time_ns), np.int64)
@@ -353,7 +355,7 @@ def _covered_ns(spans: Spans, time_ns: Int64Array) -> Int64Array:
     return np.where(count > 0, total_ns[count] - over_ns, 0)
 
 
-def _last_end(spans: Spans, time_ns: Int64Array) -> Int64Array:
+def _last_end(spans: SpanColumns, time_ns: Int64Array) -> Int64Array:
     """The last end of spans at or before each time, or `_NEVER`."""
     ends = np.sort(spans.end_ns)
     return np.append(_NEVER, ends)[ends.searchsorted(time_ns, "right")]

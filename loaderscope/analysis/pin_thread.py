@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
-from loaderscope.analysis.span_lookup import Spans, spans_of
+from loaderscope.analysis.span_lookup import SpanColumns, spans_of
 from loaderscope.analysis.startup.first_batch import PIN_LANE
 from loaderscope.analysis.steady import Steady
 from loaderscope.trace.model import Trace
@@ -53,7 +53,7 @@ def find_pin_cost(trace: Trace, steady: Steady) -> PinCost | None:
     return PinCost(float(min(1.0, overlap_ns.sum() / duration_ns.sum())), slowdown)
 
 
-def _computing_ns(pins: Spans, steps: Spans) -> npt.NDArray[np.float64]:
+def _computing_ns(pins: SpanColumns, steps: SpanColumns) -> npt.NDArray[np.float64]:
     """Processor time of the pin thread within each step. Its unpickling comes before its span, so that time is laid before it."""
     end_ns = pins.end_ns
     start_ns = np.minimum(pins.start_ns, end_ns - pins.value)

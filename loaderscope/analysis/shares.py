@@ -9,7 +9,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.epochs import MAIN, device_spans
-from loaderscope.analysis.span_lookup import Spans, complement, covered_ns, intersection, spans_of
+from loaderscope.analysis.span_lookup import SpanColumns, complement, covered_ns, intersection, spans_of
 from loaderscope.analysis.steady import Steady
 from loaderscope.trace.model import Trace
 
@@ -59,7 +59,7 @@ def find_shares(trace: Trace, steady: Steady) -> Shares | None:
     return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), gpu_busy, data_stall, other_idle)
 
 
-def _told_bounds(steady: Steady, busy: Spans) -> list[tuple[int, int]]:
+def _told_bounds(steady: Steady, busy: SpanColumns) -> list[tuple[int, int]]:
     """The windows as far as the device's times go: where a trial was cut short, its newest batches have none yet."""
     found = []
     for window in steady.windows:

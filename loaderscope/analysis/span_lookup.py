@@ -16,7 +16,7 @@ Int64Array = npt.NDArray[np.int64]
 _WORKER_LANE = re.compile(r"worker-(\d+)")
 
 
-class Spans(NamedTuple):
+class SpanColumns(NamedTuple):
     """Spans as parallel columns, sorted by start; see `trace.model.SPAN_COLUMNS` for what they mean."""
 
     start_ns: Int64Array
@@ -32,16 +32,16 @@ class Spans(NamedTuple):
     def size(self) -> int:
         return len(self.start_ns)
 
-    def pick(self, rows: npt.NDArray[Any]) -> Spans:
+    def pick(self, rows: npt.NDArray[Any]) -> SpanColumns:
         """The rows of a mask or an index array."""
-        return Spans(*(column[rows] for column in self))
+        return SpanColumns(*(column[rows] for column in self))
 
-    def within(self, low_ns: int, high_ns: int) -> Spans:
+    def within(self, low_ns: int, high_ns: int) -> SpanColumns:
         """The spans that begin in [low, high)."""
         return self.pick((self.start_ns >= low_ns) & (self.start_ns < high_ns))
 
 
-def spans_of(trace: Trace, lane: str, *states: State) -> Spans:
+def spans_of(trace: Trace, lane: str, *states: State) -> SpanColumns:
     """Spans of a lane with any of the states (all states when none is given), over all nesting depths."""
     wanted = np.array([int(state) for state in states], np.int64)
     parts: list[list[Int64Array]] = []
@@ -52,10 +52,10 @@ def spans_of(trace: Trace, lane: str, *states: State) -> Spans:
         rows = np.isin(view["state"], wanted) if len(wanted) else slice(None)
         parts.append([view[name][rows].astype(np.int64) for name in SPAN_COLUMNS])
     if not parts:
-        return Spans(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
+        return SpanColumns(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
     columns_joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.argsort(columns_joined[0], kind="stable")
-    return Spans(*(column[order] for column in columns_joined))
+    return SpanColumns(*(column[order] for column in columns_joined))
 
 
 class SpanLookup:
@@ -63,9 +63,9 @@ class SpanLookup:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._found: dict[tuple[str, tuple[State, ...]], Spans] = {}
+        self._found: dict[tuple[str, tuple[State, ...]], SpanColumns] = {}
 
-    def __call__(self, lane: str, *states: State) -> Spans:
+    def __call__(self, lane: str, *states: State) -> SpanColumns:
         """Spans of a lane with any of the states."""
         key = (lane, states)
         if key not in self._found:

@@ -12,7 +12,19 @@ from loaderscope.session.session_error import SessionError
 from loaderscope.session.values import checked_rows
 from loaderscope.trace.columns import Dtypes
 from loaderscope.trace.model import SPAN_COLUMNS, TrackKey
-from loaderscope.trace.span_sums import BLOCK_SHIFT, SHIFTS, SUM_COLUMNS, Block, Spans, SumLadder, Sums, coarser, merged, pays, sums_within
+from loaderscope.trace.span_sums import (
+    BLOCK_SHIFT,
+    SHIFTS,
+    SUM_COLUMNS,
+    Block,
+    SumLadder,
+    Sums,
+    TrackSpans,
+    coarser,
+    merged,
+    pays,
+    sums_within,
+)
 
 ROWS_AT_ONCE = 1 << 14
 """Fewest new spans of a track that are summed before the end: the cost of a call is then small beside that of its spans."""
@@ -44,7 +56,7 @@ class SumWriter:
             return
         ladder = self._ladders.setdefault(place, SumLadder())
         for first in range(begin, count, CHUNK_ROWS):
-            self._insert(owner, depth, ladder.add(Spans(*(spans[name][first : first + CHUNK_ROWS] for name in Spans._fields))))
+            self._insert(owner, depth, ladder.add(TrackSpans(*(spans[name][first : first + CHUNK_ROWS] for name in TrackSpans._fields))))
         self._summed[place] = count
         if final:
             self._insert(owner, depth, ladder.finish())
@@ -121,7 +133,7 @@ def _blocks(
         yield number, {name: column[inside] for name, column in block.items()}
 
 
-def _spans(connection: sqlite3.Connection, place: tuple[int, int, int], from_ns: int, until_ns: int) -> Iterator[Spans]:
+def _spans(connection: sqlite3.Connection, place: tuple[int, int, int], from_ns: int, until_ns: int) -> Iterator[TrackSpans]:
     """The chunks in which spans of a range can be. Spans do not overlap, so none before the last chunk that begins at its edge."""
     where = "trial = ? AND kind = 'span' AND owner = ? AND depth = ?"
     query = (
@@ -136,7 +148,7 @@ def _spans(connection: sqlite3.Connection, place: tuple[int, int, int], from_ns:
         if spans["start_ns"][0] != start_ns or (spans["start_ns"] < before_ns).any() or (spans["end_ns"] < spans["start_ns"]).any():
             raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
         reached_ns = int(spans["end_ns"][-1])
-        yield Spans(*(spans[name] for name in Spans._fields))
+        yield TrackSpans(*(spans[name] for name in TrackSpans._fields))
 
 
 def _decoded(data: bytes, count: int, dtypes: Dtypes) -> dict[str, Column]:

@@ -9,7 +9,7 @@ from loaderscope.trace import lane_table
 from loaderscope.trace.log_segments import Records
 from loaderscope.trace.model import Trace
 from loaderscope.trace.process_logs import Source, Sources
-from loaderscope.trace.record_decoder import Batch, Ints, Spans, groups, whole_spans
+from loaderscope.trace.record_decoder import Batch, DecodedSpans, Ints, groups, whole_spans
 from loaderscope.trace.record_decoder import depth as decoded_depth
 
 _KINDS = [state << FORM_BITS | COMPLETE for state in NAMED_STATES]
@@ -36,7 +36,7 @@ class Imports:
             self._held.setdefault(number, []).append(named.records[rows])
         return batch.select(~is_named)
 
-    def ended(self, others: Batch, final: bool) -> tuple[Spans, Ints, Ints]:
+    def ended(self, others: Batch, final: bool) -> tuple[DecodedSpans, Ints, Ints]:
         """The spans that are known to be complete now that these records follow, their depths, and the numbers of their names."""
         if not self._held:
             return whole_spans(Batch.empty()), np.empty(0, np.int64), np.empty(0, np.int64)
@@ -66,7 +66,7 @@ class Imports:
         return np.array(found, np.int64)
 
 
-def _depths(spans: Spans) -> Ints:
+def _depths(spans: DecodedSpans) -> Ints:
     depths = decoded_depth(spans.state, np.zeros(len(spans), np.bool_))
     imports = np.flatnonzero(spans.state == State.IMPORT)
     depths[imports] = lane_table.IMPORT_DEPTH + np.array(

@@ -12,7 +12,7 @@ from loaderscope.trace.batch_flight import Flights
 from loaderscope.trace.imports import Imports
 from loaderscope.trace.model import OpenSpan, Trace
 from loaderscope.trace.process_logs import MAIN_NUMBER, Sources
-from loaderscope.trace.record_decoder import Batch, Epochs, Ints, Matcher, Spans, depth, groups, points
+from loaderscope.trace.record_decoder import Batch, DecodedSpans, Epochs, Ints, Matcher, depth, groups, points
 from loaderscope.trace.stacks import stacks
 from loaderscope.trace.tracks import append_points, append_spans
 from loaderscope.trace.warning_counts import WarnedCounter
@@ -94,7 +94,7 @@ class TraceReader:
         newest_ns = int((time_ns + np.where(batch.form == COMPLETE, duration_ns, 0)).max())
         self._trace.newest_ns = max(self._trace.newest_ns, newest_ns)
 
-    def _close_open(self, final: bool) -> Spans:
+    def _close_open(self, final: bool) -> DecodedSpans:
         """Ends what replaced processes left open, and at the end everything."""
         number = self._matcher.open.source
         replaced, newest_ns = self._sources.replaced()
@@ -102,7 +102,7 @@ class TraceReader:
         which = replaced[number] | final
         return self._matcher.close(which, end_ns[which])
 
-    def _add_spans(self, spans: Spans, imports: Spans, import_depths: Ints, import_names: Ints) -> None:
+    def _add_spans(self, spans: DecodedSpans, imports: DecodedSpans, import_depths: Ints, import_names: Ints) -> None:
         value = np.concatenate((spans.value(), import_names))
         plain = len(spans)
         spans = spans.then(imports)

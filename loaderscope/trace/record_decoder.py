@@ -108,7 +108,7 @@ class Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class Spans:
+class DecodedSpans:
     """Finished spans.
 
     `a` and `b` are those of the record that ended each; of `SIZED_STATES` the batch and the bytes, of `EPOCH_STATES` the batch and
@@ -127,14 +127,14 @@ class Spans:
     def __len__(self) -> int:
         return len(self.source)
 
-    def then(self, other: Spans) -> Spans:
+    def then(self, other: DecodedSpans) -> DecodedSpans:
         if not len(other):
             return self
-        fields = (field.name for field in dataclasses.fields(Spans))
-        return Spans(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in fields))
+        fields = (field.name for field in dataclasses.fields(DecodedSpans))
+        return DecodedSpans(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in fields))
 
-    def select(self, which: Bools) -> Spans:
-        return Spans(*(getattr(self, field.name)[which] for field in dataclasses.fields(Spans)))
+    def select(self, which: Bools) -> DecodedSpans:
+        return DecodedSpans(*(getattr(self, field.name)[which] for field in dataclasses.fields(DecodedSpans)))
 
     def batch(self, epochs: Epochs) -> Ints:
         """The batch id of each span, or -1. INDEX_WAIT can begin in the epoch before, so its end counts."""
@@ -184,7 +184,7 @@ class Matcher:
         self.open = Batch.empty()
         """BEGIN records that wait for their END."""
 
-    def match(self, batch: Batch) -> Spans:
+    def match(self, batch: Batch) -> DecodedSpans:
         """The spans that end in these records; what begins and does not end is kept in `open`."""
         form = batch.form
         known = _KNOWN[batch.state]
@@ -192,7 +192,7 @@ class Matcher:
         whole = known & (form == COMPLETE)
         return pairs.then(whole_spans(batch.select(whole))) if whole.any() else pairs
 
-    def close(self, which: Bools, end_ns: Ints) -> Spans:
+    def close(self, which: Bools, end_ns: Ints) -> DecodedSpans:
         """Ends these of the open spans at the given times (one for each)."""
         begun = self.open.select(which)
         self.open = self.open.select(~which)
@@ -204,7 +204,7 @@ class Matcher:
         index = np.where(_HAS_BATCH_AT_BEGIN[self.open.state], self.open.records["a"], -1)
         return epochs.identify(self.open.records["time_ns"], index)
 
-    def _match_brackets(self, new: Batch) -> Spans:
+    def _match_brackets(self, new: Batch) -> DecodedSpans:
         batch = self.open.then(new)
         form = batch.form
         key = (batch.source << 32) | (batch.records["thread"].astype(np.int64) << 16) | batch.state
@@ -225,7 +225,7 @@ def _join(parts: list[Records]) -> Records:
     return joined
 
 
-def whole_spans(batch: Batch) -> Spans:
+def whole_spans(batch: Batch) -> DecodedSpans:
     """The spans of COMPLETE records."""
     rows = batch.records
     spans = _spans(batch.source, rows, rows, rows["time_ns"] + np.maximum(rows["b"], 0))
@@ -234,8 +234,8 @@ def whole_spans(batch: Batch) -> Spans:
     return dataclasses.replace(spans, a=number, b=np.where(halves, spans.a >> BATCH_BITS, spans.b))
 
 
-def _spans(source: Ints, begins: Records, ends: Records, end_ns: Ints) -> Spans:
-    return Spans(
+def _spans(source: Ints, begins: Records, ends: Records, end_ns: Ints) -> DecodedSpans:
+    return DecodedSpans(
         source,
         begins["thread"].astype(np.int64),
         (begins["kind"] >> FORM_BITS).astype(np.int64),

@@ -38,7 +38,7 @@ BLOCK_ROWS = 16
 SUM_COLUMNS = {"bucket": "i8", "state": "u2", "busy_ns": "i8", "begun": "i8"}
 
 
-class Spans(NamedTuple):
+class TrackSpans(NamedTuple):
     """Spans of one track, in order of time; they do not overlap."""
 
     start_ns: Ints
@@ -54,13 +54,13 @@ class Block(NamedTuple):
     rows: Sums
 
 
-def sums_within(spans: Spans, shift: int, from_ns: int, until_ns: int) -> Sums:
+def sums_within(spans: TrackSpans, shift: int, from_ns: int, until_ns: int) -> Sums:
     """The sums of what lies in [from_ns, until_ns), which need not be the edges of buckets."""
     inside = slice(*np.searchsorted(spans.start_ns, (from_ns, until_ns)).tolist())
     reaching_in = np.flatnonzero(spans.end_ns[: inside.start] > from_ns)
     end_ns = np.minimum(spans.end_ns, until_ns)
-    heads, rest = _split(Spans(spans.start_ns[inside], end_ns[inside], spans.state[inside]), shift)
-    tail = Spans(np.full(len(reaching_in), from_ns), end_ns[reaching_in], spans.state[reaching_in])
+    heads, rest = _split(TrackSpans(spans.start_ns[inside], end_ns[inside], spans.state[inside]), shift)
+    tail = TrackSpans(np.full(len(reaching_in), from_ns), end_ns[reaching_in], spans.state[reaching_in])
     return merged([heads, _covered(rest, shift), _covered(tail, shift)])
 
 
@@ -92,7 +92,7 @@ class SumLadder:
     def __init__(self) -> None:
         self._open = {shift: _rows(np.empty(0, np.int64), np.empty(0, np.uint16), 0, 0) for shift in SHIFTS}
 
-    def add(self, spans: Spans) -> list[Block]:
+    def add(self, spans: TrackSpans) -> list[Block]:
         """Takes in spans that follow the ones before, at least one.
 
         Returns:
@@ -127,7 +127,7 @@ class SumLadder:
         return [block for block in taken if block.rows["begun"].any()]
 
 
-def _split(spans: Spans, shift: int) -> tuple[Sums, Spans]:
+def _split(spans: TrackSpans, shift: int) -> tuple[Sums, TrackSpans]:
     """What of each span lies in the bucket in which it begins, as sums, and what lies beyond, as spans."""
     if not len(spans.start_ns):
         return _rows(spans.start_ns, spans.state, 0, 0), spans
@@ -136,24 +136,24 @@ def _split(spans: Spans, shift: int) -> tuple[Sums, Spans]:
     across = np.flatnonzero(spans.end_ns > (first + 1) << shift)
     edge_ns = (first[across] + 1) << shift
     busy_ns[across] = edge_ns - spans.start_ns[across]
-    return _merged_beginnings(first, spans.state, busy_ns), Spans(edge_ns, spans.end_ns[across], spans.state[across])
+    return _merged_beginnings(first, spans.state, busy_ns), TrackSpans(edge_ns, spans.end_ns[across], spans.state[across])
 
 
-def _at_block_edges(spans: Spans, block_shift: int) -> Spans:
+def _at_block_edges(spans: TrackSpans, block_shift: int) -> TrackSpans:
     """What of the spans lies in the blocks in which they begin and end. No span begins between: those blocks are left out."""
     first_end_ns = ((spans.start_ns >> block_shift) + 1) << block_shift
     across = np.flatnonzero(spans.end_ns > first_end_ns)
     if not len(across):
         return spans
     end_ns, state = spans.end_ns[across], spans.state[across]
-    return Spans(
+    return TrackSpans(
         np.append(spans.start_ns, end_ns >> block_shift << block_shift),
         np.append(np.minimum(spans.end_ns, first_end_ns), end_ns),
         np.append(spans.state, state),
     )
 
 
-def _covered(spans: Spans, shift: int) -> Sums:
+def _covered(spans: TrackSpans, shift: int) -> Sums:
     """The sums of spans that began elsewhere: a row for each bucket that one touches."""
     first = spans.start_ns >> shift
     count = ((spans.end_ns - 1) >> shift) - first + 1

@@ -234,7 +234,7 @@ def test_a_session_in_the_window(qtbot, tmp_path):
     """Ten million spans, opened, searched, zoomed and exported, with no moment above 100 ms."""
     from PySide6.QtCore import QSettings
 
-    from loaderscope.gui.window.figure_export import Options, Wanted
+    from loaderscope.gui.window.figure_export import FigureChoice, Options
     from loaderscope.gui.window.main_window import MainWindow
 
     path = tmp_path / "big.loaderscope"
@@ -265,10 +265,12 @@ def test_a_session_in_the_window(qtbot, tmp_path):
         for _ in range(8):
             figures = heartbeat.of(qtbot, action)
         tell(what, figures)
-    finder = timeline.finder
-    finder.open()
-    found = heartbeat.of(qtbot, lambda: finder.field.setText("batch 12345"), lambda: finder.note.text() and "…" not in finder.note.text())
-    tell(f"search: {finder.note.text()}", found)
-    window.figures.ask = lambda subjects, current: Wanted(subjects[current], Options())
+    search_bar = timeline.search_bar
+    search_bar.open()
+    found = heartbeat.of(
+        qtbot, lambda: search_bar.field.setText("batch 12345"), lambda: search_bar.note.text() and "…" not in search_bar.note.text()
+    )
+    tell(f"search: {search_bar.note.text()}", found)
+    window.figures.ask = lambda subjects, current: FigureChoice(subjects[current], Options())
     window.figures.ask_name = lambda *_: str(tmp_path / "f.png")
     tell("export", heartbeat.of(qtbot, window.window_figures.export, (tmp_path / "f.png").exists))

@@ -5,8 +5,8 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage, QPainter
 from support_session import config_of
 
-from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
 from loaderscope.analysis.startup import first_batch
+from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
 from loaderscope.cli.selftest_page import find_selftest, format_selftest
 from loaderscope.facts.phases import GROUPS, PHASES, PRECEDENCE, SHUTDOWN, group_title, phase_of
 from loaderscope.facts.remedies import REMEDIES

@@ -66,7 +66,7 @@ def test_everything_that_is_operated_has_a_name(opened, qtbot):
     qtbot.addWidget(dialog)
     timeline = opened.views.timeline
     timeline.set_arrangement(timeline.arrangement.hide(["main"]))  # notices that are hidden have nothing to tell
-    timeline.finder.open()
+    timeline.search_bar.open()
     found = [widget for widget in (*operated(opened), *operated(dialog)) if not widget.isHidden()]
     assert len(found) > 40
     assert "\n".join(where(widget) for widget in found if not told(widget)) == ""

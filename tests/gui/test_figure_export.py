@@ -15,7 +15,7 @@ from synthetic import SECOND
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.style.figures import Figure, caption_of
 from loaderscope.gui.style.palette import LIGHT
-from loaderscope.gui.window.figure_export import FIRST, TRIAL, FigureDialog, Options, Subject, Wanted
+from loaderscope.gui.window.figure_export import FIRST, TRIAL, FigureChoice, FigureDialog, Options, Subject
 from loaderscope.gui.window.save_dialogs import REPORT_FILTER, with_ending
 
 
@@ -33,7 +33,7 @@ def subjects_of(window, monkeypatch, **options):
 
     def ask(subjects, current):
         asked.append((subjects, current))
-        return Wanted(subjects[current], Options(**options))
+        return FigureChoice(subjects[current], Options(**options))
 
     monkeypatch.setattr(window.figures, "ask", ask)
     return asked
@@ -128,7 +128,7 @@ def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypat
         go_on.wait(30)
 
     target = tmp_path / "slow.png"
-    monkeypatch.setattr(opened.figures, "ask", lambda *_: Wanted(Subject("slow", lambda _: Figure("slow", paint, 50, 50)), Options()))
+    monkeypatch.setattr(opened.figures, "ask", lambda *_: FigureChoice(Subject("slow", lambda _: Figure("slow", paint, 50, 50)), Options()))
     monkeypatch.setattr(opened.figures, "ask_name", lambda *_: str(target))
     opened.figures._patience.setInterval(1)
     opened.commands["export"].trigger()
@@ -170,7 +170,7 @@ def test_the_dialog_lets_nothing_be_chosen_that_makes_no_difference(qtbot):
     assert not dialog.scale.isEnabled() and not dialog.seconds.isEnabled()
     dialog.subject.setCurrentIndex(1)
     assert not dialog.width_px.isEnabled() and not dialog.time.isEnabled()
-    assert dialog.wanted == Wanted(subjects[1], Options("svg", 2, 1400, TRIAL, 5.0))
+    assert dialog.wanted == FigureChoice(subjects[1], Options("svg", 2, 1400, TRIAL, 5.0))
 
 
 def test_a_caption_states_script_settings_machine_versions_and_date(monkeypatch):
@@ -196,7 +196,7 @@ def test_the_ending_of_the_format_is_added_to_a_name_without_a_known_one(opened,
 
     before = {path.name for path in tmp_path.iterdir()} | {"settings.ini"}
     monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
-    monkeypatch.setattr(opened.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options("svg")))
+    monkeypatch.setattr(opened.figures, "ask", lambda subjects, current: FigureChoice(subjects[current], Options("svg")))
     with qtbot.waitSignal(opened.figures.ended):
         opened.commands["export"].trigger()
     assert {path.name for path in tmp_path.iterdir()} - before == {written}

@@ -17,7 +17,7 @@ from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.run import Mark
 from loaderscope.gui.run.live_run import WINDOW_PREFIX
 from loaderscope.gui.window.main_window import MainWindow
-from loaderscope.gui.window.recent_files import NONE, UNSAVED_KEPT_S, Recent
+from loaderscope.gui.window.recent_files import NONE, UNSAVED_KEPT_S, RecentFiles
 from loaderscope.session.session_file import SessionFile, SessionWriter
 from loaderscope.sweep.processes.temporary_folders import claim
 
@@ -114,7 +114,7 @@ def test_a_window_that_was_killed_before_its_first_trial_left_nothing_to_save(ba
     path.unlink()
     writer = SessionWriter(path)
     writer.close()
-    recent = Recent(window, settings, window.open_path)
+    recent = RecentFiles(window, settings, window.open_path)
     assert entries(recent) == [NONE] and recent.notice == ""
 
 
@@ -138,7 +138,7 @@ def test_what_is_old_or_empty_is_removed_and_what_another_window_has_is_left_alo
     long_ago = time.time() - UNSAVED_KEPT_S - 60
     os.utime(old, (long_ago, long_ago))
     left("empty").unlink()
-    recent = Recent(window, settings, window.open_path)
+    recent = RecentFiles(window, settings, window.open_path)
     assert entries(recent) == [NONE] and recent.notice == ""
     assert [folder.name for folder in base.iterdir()] == [other.parent.name]
 

@@ -219,16 +219,16 @@ def test_many_hits_in_sight_are_told_by_the_columns_that_hold_one():
 
 def find(widget, qtbot, text):
     """Types a text into the bar and waits until all is looked through."""
-    widget.finder.open()
-    QTest.keyClicks(widget.finder.field, text)
-    qtbot.waitUntil(lambda: "…" not in widget.finder.note.text() or "“" in widget.finder.note.text(), timeout=3000)
-    return widget.finder
+    widget.search_bar.open()
+    QTest.keyClicks(widget.search_bar.field, text)
+    qtbot.waitUntil(lambda: "…" not in widget.search_bar.note.text() or "“" in widget.search_bar.note.text(), timeout=3000)
+    return widget.search_bar
 
 
 def test_typing_goes_to_the_first_hit_in_sight_and_counts(widget, qtbot):
-    finder = find(widget, qtbot, "fetch")
+    search_bar = find(widget, qtbot, "fetch")
     qtbot.waitUntil(lambda: widget.selected is not None, timeout=3000)
-    assert finder.note.text() == "1 of 40"
+    assert search_bar.note.text() == "1 of 40"
     assert widget.selected.state == State.FETCH
 
 
@@ -237,10 +237,10 @@ def test_typing_goes_to_the_first_hit_in_sight_and_counts(widget, qtbot):
     [(Key.Key_Return, 0, "2 of 40"), (Key.Key_F3, 0, "2 of 40"), (Key.Key_Return, 1, "40 of 40"), (Key.Key_F3, 1, "40 of 40")],
 )
 def test_enter_and_f3_go_on_and_with_shift_back_round_the_end(widget, qtbot, key, modifier, text):
-    finder = find(widget, qtbot, "fetch")
+    search_bar = find(widget, qtbot, "fetch")
     qtbot.waitUntil(lambda: widget.selected is not None, timeout=3000)
-    press(finder.field, key, Modifier.ShiftModifier if modifier else Modifier.NoModifier)
-    assert finder.note.text() == text
+    press(search_bar.field, key, Modifier.ShiftModifier if modifier else Modifier.NoModifier)
+    assert search_bar.note.text() == text
 
 
 def test_f3_in_the_timeline_goes_on_too(widget, qtbot):
@@ -264,25 +264,25 @@ def test_a_hit_out_of_sight_is_brought_into_view(widget, qtbot):
 
 
 def test_escape_closes_the_bar_and_gives_the_keyboard_back(widget, qtbot):
-    finder = find(widget, qtbot, "fetch")
-    press(finder.field, Key.Key_Escape)
-    assert not finder.isVisible()
-    assert finder.search is None
+    search_bar = find(widget, qtbot, "fetch")
+    press(search_bar.field, Key.Key_Escape)
+    assert not search_bar.isVisible()
+    assert search_bar.search is None
     assert widget.hasFocus()
 
 
 def test_what_is_typed_is_no_key_of_the_timeline(widget, qtbot):
     before = widget.viewport
     find(widget, qtbot, "wait")
-    press(widget.finder.field, Key.Key_Tab)
-    QTest.keyClick(widget.finder, Key.Key_W)
+    press(widget.search_bar.field, Key.Key_Tab)
+    QTest.keyClick(widget.search_bar, Key.Key_W)
     assert widget.viewport.span == before.span
 
 
 def test_the_bar_says_what_can_be_searched(widget, qtbot):
-    finder = find(widget, qtbot, "zebra")
-    assert "Search for a state" in finder.note.text()
-    assert finder.search is None
+    search_bar = find(widget, qtbot, "zebra")
+    assert "Search for a state" in search_bar.note.text()
+    assert search_bar.search is None
 
 
 def test_hits_in_sight_are_outlined(widget, qtbot):
@@ -290,19 +290,19 @@ def test_hits_in_sight_are_outlined(widget, qtbot):
     qtbot.waitUntil(lambda: widget.selected is not None, timeout=3000)
     widget.clear_selection()
     lit = widget.grab().toImage()
-    widget.finder.search = None
+    widget.search_bar.search = None
     assert widget.grab().toImage() != lit
 
 
 def test_a_search_goes_on_in_the_next_trial(widget, qtbot):
-    finder = find(widget, qtbot, "fetch")
+    search_bar = find(widget, qtbot, "fetch")
     widget.set_trace(synthetic.make_trace(num_workers=1, batches=5), "other")
-    qtbot.waitUntil(lambda: finder.note.text() == "5", timeout=3000)
+    qtbot.waitUntil(lambda: search_bar.note.text() == "5", timeout=3000)
 
 
 def test_everything_in_the_bar_has_a_name_and_can_be_reached(widget):
-    widget.finder.open()
-    parts = [part for part in widget.finder.children() if hasattr(part, "focusPolicy") and part.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    widget.search_bar.open()
+    parts = [part for part in widget.search_bar.children() if hasattr(part, "focusPolicy") and part.focusPolicy() & Qt.FocusPolicy.TabFocus]
     assert len(parts) >= 4
     assert all(part.accessibleName() for part in parts)
     move(widget, QPoint(300, 200))

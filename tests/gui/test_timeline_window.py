@@ -9,9 +9,9 @@ from loaderscope.facts.run import Mark
 from loaderscope.gui.style.theme import LIGHT
 from loaderscope.gui.timeline.widget.key_bindings import CONTROLS, MOUSE
 from loaderscope.gui.window.command_table import COMMANDS, TIMELINE_COMMANDS, matching
-from loaderscope.gui.window.figure_export import Options, Wanted
+from loaderscope.gui.window.figure_export import FigureChoice, Options
 from loaderscope.gui.window.help_page import help_html
-from loaderscope.gui.window.mark_store import CompleteFile, MarkBook
+from loaderscope.gui.window.mark_store import CompleteFile, MarkStore
 from loaderscope.session.session_file import SessionFile
 
 
@@ -27,21 +27,21 @@ def timeline(window, session):
 @pytest.mark.parametrize(("key", "modifier"), [(Key.Key_F, Modifier.ControlModifier), (Key.Key_Slash, Modifier.NoModifier)])
 def test_control_f_and_slash_open_the_search(timeline, key, modifier):
     press(timeline, key, modifier)
-    assert timeline.finder.isVisible()
-    assert timeline.finder.field.hasFocus()
+    assert timeline.search_bar.isVisible()
+    assert timeline.search_bar.field.hasFocus()
 
 
 def test_control_f_opens_the_search_from_a_table_too(window, timeline):
     window.views.results.table.setFocus()
     press(window.views.results.table, Key.Key_F, Modifier.ControlModifier)
-    assert timeline.finder.field.hasFocus()
+    assert timeline.search_bar.field.hasFocus()
 
 
 def test_slash_in_a_text_field_is_a_slash(window, timeline):
     window.commands["show_log"].trigger()
     press(window.views.log.filter, Key.Key_Slash)
     assert window.views.log.filter.text() == "/"
-    assert not timeline.finder.isVisible()
+    assert not timeline.search_bar.isVisible()
 
 
 def copy_figure(qtbot, window, timeline):
@@ -85,7 +85,7 @@ def test_a_figure_has_the_lanes_that_are_shown(qtbot, window, timeline):
 
 def test_control_e_writes_what_the_timeline_shows(qtbot, window, timeline, tmp_path, monkeypatch):
     target = tmp_path / "figure.svg"
-    monkeypatch.setattr(window.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options()))
+    monkeypatch.setattr(window.figures, "ask", lambda subjects, current: FigureChoice(subjects[current], Options()))
     monkeypatch.setattr(window.figures, "ask_name", lambda *_: str(target))
     with qtbot.waitSignal(window.figures.ended):
         press(timeline, Key.Key_E, Modifier.ControlModifier)
@@ -128,7 +128,7 @@ def test_a_file_that_cannot_be_changed_is_told_in_a_sentence_and_the_mark_stays(
 
 def test_marks_set_while_a_sweep_runs_are_written_once_its_file_is_complete(session):
     problems = []
-    book = MarkBook(problems.append, lambda: None)
+    book = MarkStore(problems.append, lambda: None)
     book.put(1, [Mark(5, "early")])
     assert book.of(1) == (Mark(5, "early"),)
     book.keep_in(CompleteFile(session))

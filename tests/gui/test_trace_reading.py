@@ -5,7 +5,7 @@ import threading
 import pytest
 from PySide6.QtCore import QObject
 
-from loaderscope.gui.run.trace_loader import ROWS_AT_ONCE, TraceReading
+from loaderscope.gui.run.trace_loader import ROWS_AT_ONCE, TraceLoader
 
 
 class _Session:
@@ -25,7 +25,7 @@ class _Session:
 
 def test_a_long_trace_that_nobody_waits_for_any_more_is_not_read(qtbot, qapp):
     session, taken, owner = _Session({1: ROWS_AT_ONCE + 1, 2: ROWS_AT_ONCE + 1, 3: 10}), [], QObject()
-    reading = TraceReading(lambda read: taken.append(read.trial_id), owner)
+    reading = TraceLoader(lambda read: taken.append(read.trial_id), owner)
     assert [reading.read(session, trial_id) for trial_id in (1, 2, 3)] == [True, True, False]
     assert taken == [3]
     session.go_on.set()
@@ -40,7 +40,7 @@ def test_a_fault_while_a_long_trace_is_read_is_told(qtbot, qapp):
             raise ZeroDivisionError
 
     session, taken, owner = Broken({4: ROWS_AT_ONCE + 1}), [], QObject()
-    reading = TraceReading(taken.append, owner)
+    reading = TraceLoader(taken.append, owner)
     assert reading.read(session, 4)
     qtbot.waitUntil(lambda: bool(taken), timeout=10_000)
     assert (taken[0].state, taken[0].trial_id, taken[0].trace) == (session, 4, None)

@@ -12,7 +12,7 @@ from loaderscope.agent.layout import State
 from loaderscope.gui.style.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 from loaderscope.gui.window.comparison import partners_of
-from loaderscope.gui.window.figure_export import Options, Wanted
+from loaderscope.gui.window.figure_export import FigureChoice, Options
 from loaderscope.gui.window.main_window import MainWindow
 from loaderscope.trace.model import Trace
 
@@ -258,8 +258,8 @@ def test_the_search_is_in_the_trial_that_the_keyboard_is_in(qtbot, opened):
     for timeline, other in ((pair.second, pair.first), (pair.first, pair.second)):
         timeline.setFocus()
         opened.commands["find"].trigger()
-        assert timeline.finder.isVisible() and not other.finder.isVisible()
-        timeline.finder.close_bar()
+        assert timeline.search_bar.isVisible() and not other.search_bar.isVisible()
+        timeline.search_bar.close_bar()
 
 
 def test_another_trial_is_compared_with_the_same_partner(opened):
@@ -273,7 +273,7 @@ def test_another_trial_is_compared_with_the_same_partner(opened):
 def test_a_figure_of_what_is_compared_holds_both(qtbot, opened, tmp_path, monkeypatch):
     alone, both = tmp_path / "alone.svg", tmp_path / "both.svg"
     paths = iter([str(alone), str(both)])
-    monkeypatch.setattr(opened.figures, "ask", lambda subjects, current: Wanted(subjects[current], Options("svg")))
+    monkeypatch.setattr(opened.figures, "ask", lambda subjects, current: FigureChoice(subjects[current], Options("svg")))
     monkeypatch.setattr(opened.figures, "ask_name", lambda *_: next(paths))
     for compared in (False, True):
         if compared:

@@ -18,7 +18,7 @@ from loaderscope.session import sums_table
 from loaderscope.session.session_error import SessionError
 from loaderscope.session.session_file import SessionFile, SessionWriter
 from loaderscope.trace.model import Trace, TrackKey
-from loaderscope.trace.span_sums import BLOCK_SHIFT, SHIFTS, Spans, sums_within
+from loaderscope.trace.span_sums import BLOCK_SHIFT, SHIFTS, TrackSpans, sums_within
 
 TESTS = pathlib.Path(__file__).parent.parent
 VERSION_1 = pathlib.Path(__file__).parent / "version_1" / "sweep.loaderscope"
@@ -63,7 +63,7 @@ def assert_sums_are_those_of_the_spans(session, trial):
     trace = session.trace(trial)
     assert trace.span_count
     for key, columns in trace.tracks.items():
-        spans = Spans(*(columns.view()[name] for name in Spans._fields))
+        spans = TrackSpans(*(columns.view()[name] for name in TrackSpans._fields))
         for shift in SHIFTS:
             for from_ns, until_ns in ranges_of(trace, shift):
                 edges = from_ns >> shift << shift, -(-until_ns >> shift) << shift

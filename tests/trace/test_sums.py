@@ -14,8 +14,8 @@ from loaderscope.trace.span_sums import (
     BLOCK_SHIFT,
     SHIFTS,
     SUM_COLUMNS,
-    Spans,
     SumLadder,
+    TrackSpans,
     coarser,
     merged,
     pays,
@@ -57,7 +57,7 @@ def spans_of(bursts, start_ns):
             rows.append((now, now + burst.duration_ns, burst.states[number % len(burst.states)]))
             now += burst.duration_ns + burst.gap_ns
     start, end, state = zip(*rows, strict=True)
-    return Spans(np.array(start, np.int64), np.array(end, np.int64), np.array(state, np.uint16))
+    return TrackSpans(np.array(start, np.int64), np.array(end, np.int64), np.array(state, np.uint16))
 
 
 TRACKS = st.builds(
@@ -86,7 +86,7 @@ def as_dict(sums):
 
 def parts_of(spans, cuts):
     edges = [0, *sorted({cut % len(spans.start_ns) for cut in cuts} - {0}), len(spans.start_ns)]
-    return [Spans(*(column[begin:end] for column in spans)) for begin, end in itertools.pairwise(edges)]
+    return [TrackSpans(*(column[begin:end] for column in spans)) for begin, end in itertools.pairwise(edges)]
 
 
 def blocks_of(spans, cuts=()):
@@ -138,8 +138,8 @@ def test_coarser_buckets_hold_what_the_finer_ones_do(spans, by):
 def test_a_block_is_given_as_soon_as_no_later_span_reaches_into_it():
     width = 1 << FINEST << BLOCK_SHIFT
     ladder = SumLadder()
-    assert ladder.add(Spans(*np.array([[5], [width + 9], [3]]))) == []
-    (block,) = ladder.add(Spans(*np.array([[width + 9], [width + 10], [3]])))
+    assert ladder.add(TrackSpans(*np.array([[5], [width + 9], [3]]))) == []
+    (block,) = ladder.add(TrackSpans(*np.array([[width + 9], [width + 10], [3]])))
     assert (block.shift, block.number, block.rows["busy_ns"].sum()) == (FINEST, 0, width - 5)
     assert [(block.shift, block.number) for block in ladder.finish()] == [(FINEST, 1), *((shift, 0) for shift in SHIFTS[1:])]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN, EpochRun
-from loaderscope.analysis.span_lookup import SpanLookup, Spans, complement, worker_lanes
+from loaderscope.analysis.span_lookup import SpanColumns, SpanLookup, complement, worker_lanes
 from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
 from loaderscope.analysis.startup.main_import import read_imports, read_lines, read_start_imports
 from loaderscope.facts.phases import PRECEDENCE
@@ -113,7 +113,7 @@ def _facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -
     )
 
 
-def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: Spans) -> float | None:
+def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> float | None:
     """How long main asked the sampler for the first indices that it gave to a worker."""
     points = look.trace.points.get(MAIN)
     if points is None:
@@ -125,7 +125,7 @@ def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: Spans) -> float | 
     return max(0, int(given_ns.min()) - asked_ns) * NS if len(given_ns) else None
 
 
-def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: Spans) -> bool | None:
+def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> bool | None:
     """Whether most starts lasted until their worker had imported the script: main writes into a full pipe until it is read.
 
     A fork sends nothing. With one worker the question makes no sense.

@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from loaderscope.analysis.late_batches import Waits, find_waits, late_batch
 from loaderscope.facts.results import LateBatch
-from loaderscope.gui.run.newest_only import Latest
+from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.model import Trace
 
@@ -42,7 +42,7 @@ class LateSearch(QObject):
     def __init__(self, timeline: TimelineWidget) -> None:
         super().__init__(timeline)
         self._timeline = timeline
-        self._work: Latest[tuple[LateWaits, float]] = Latest(self._take, self)
+        self._work: NewestOnly[tuple[LateWaits, float]] = NewestOnly(self._take, self)
         self._soon = QTimer(self, singleShot=True, interval=_LEAST_MS)
         self._soon.timeout.connect(self._look)
         self._seen: tuple[Trace, int] | None = None

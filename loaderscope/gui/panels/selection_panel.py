@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 from loaderscope.facts.text import duration_ns_text, grouped_text, share_text
 from loaderscope.gui.panels.column_widths import FairColumns
 from loaderscope.gui.panels.data_table import DataTable
-from loaderscope.gui.run.newest_only import Latest
+from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.timeline.data.alignment import named
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey, StateStatistics, survey
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
@@ -163,7 +163,7 @@ class SelectionPanel(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.note)
         layout.addWidget(self.table, 1)
-        self._work: Latest[tuple[list[StateStatistics], float]] = Latest(self._take, self)
+        self._work: NewestOnly[tuple[list[StateStatistics], float]] = NewestOnly(self._take, self)
         self._soon = QTimer(self, singleShot=True, interval=_LEAST_MS)
         self._soon.timeout.connect(self._look)
         self._outdated = True

@@ -18,7 +18,7 @@ class _Doorbell(QObject):
     rung = Signal(object)
 
 
-class Latest(Generic[Answer]):
+class NewestOnly(Generic[Answer]):
     """Does one piece of work at a time; what was asked for in the meantime is replaced by what was asked for last.
 
     The work must look at nothing that the window's thread changes.

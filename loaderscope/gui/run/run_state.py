@@ -11,7 +11,7 @@ from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
-from loaderscope.gui.run.trace_cache import KeptTraces
+from loaderscope.gui.run.trace_cache import TraceCache
 from loaderscope.trace.model import Trace
 
 LOG_LINES_KEPT = 20_000
@@ -87,7 +87,7 @@ class RunState:
         self._version = 0
         self._run: Run | None = None
         self._results: list[TrialResult] = []
-        self._traces = KeptTraces()
+        self._traces = TraceCache()
         self._current: PlannedTrial | None = None
         self._progress: tuple[int, int, float | None] = (0, 0, None)
         self._finished = False

@@ -10,7 +10,7 @@ KEPT_BYTES = 256 << 20
 """So much is kept beyond what is shown: eight million spans."""
 
 
-class KeptTraces:
+class TraceCache:
     """Traces by trial. Whatever something still shows, or the sweep still fills, is found as well, however much is kept."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject
 
-from loaderscope.gui.run.newest_only import Latest
+from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.session.session_error import SessionError
 from loaderscope.trace.model import Trace
@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 500_000
 
 
 @dataclasses.dataclass(frozen=True)
-class ReadTrace:
+class LoadedTrace:
     """A trace that was read, or the sentence that says why not."""
 
     state: RunState
@@ -26,13 +26,13 @@ class ReadTrace:
     problem: str = ""
 
 
-class TraceReading:
+class TraceLoader:
     """Reads one trace at a time; of several that are asked for while one is read only the last is."""
 
-    def __init__(self, take: Callable[[ReadTrace], object], owner: QObject) -> None:
+    def __init__(self, take: Callable[[LoadedTrace], object], owner: QObject) -> None:
         """`take` gets what was read: at once where that is quick, else later, also when nobody wants it any more but `owner`."""
         self._take = take
-        self._latest: Latest[ReadTrace] = Latest(take, owner, self._tell_unread)
+        self._latest: NewestOnly[LoadedTrace] = NewestOnly(take, owner, self._tell_unread)
         self._asked: tuple[RunState, int] | None = None
 
     def read(self, state: RunState, trial_id: int) -> bool:
@@ -53,11 +53,11 @@ class TraceReading:
         """Reading failed by a fault, which Python reported in the terminal."""
         if self._asked is not None:
             state, trial_id = self._asked
-            self._take(ReadTrace(state, trial_id, problem=f"Trial {trial_id} could not be read; the terminal tells why."))
+            self._take(LoadedTrace(state, trial_id, problem=f"Trial {trial_id} could not be read; the terminal tells why."))
 
 
-def _read(state: RunState, trial_id: int) -> ReadTrace:
+def _read(state: RunState, trial_id: int) -> LoadedTrace:
     try:
-        return ReadTrace(state, trial_id, state.trace(trial_id))
+        return LoadedTrace(state, trial_id, state.trace(trial_id))
     except SessionError as error:
-        return ReadTrace(state, trial_id, problem=str(error))
+        return LoadedTrace(state, trial_id, problem=str(error))

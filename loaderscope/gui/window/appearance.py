@@ -19,7 +19,7 @@ MOST_OF_SCREEN = 0.95
 """Its frame needs the rest."""
 
 
-class Look:
+class Appearance:
     """Gives the window the look that it had when it was closed."""
 
     def __init__(self, window: QMainWindow, views: Views, commands: CommandSet, settings: QSettings) -> None:

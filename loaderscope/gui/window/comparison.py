@@ -14,7 +14,7 @@ from loaderscope.facts.settings import setting_text
 from loaderscope.facts.statuses import status_of
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.run.run_state import RunState
-from loaderscope.gui.run.trace_loader import ReadTrace, TraceReading
+from loaderscope.gui.run.trace_loader import LoadedTrace, TraceLoader
 from loaderscope.gui.style.words import pair_title
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 
@@ -86,7 +86,7 @@ class Comparison:
         self._best: TrialConfig | None = None
         self.partner: int | None = None
         self._compared: tuple[int, int] | None = None
-        self._reading = TraceReading(self._take_read, pair)
+        self._reading = TraceLoader(self._take_read, pair)
         bar.chosen.connect(self.choose)
         bar.closed.connect(self.close)
         pair.notAligned.connect(self._not_aligned)
@@ -131,7 +131,7 @@ class Comparison:
             self._reading.read(self._state, self._compared[1])
         self._bar.show_partners(partners, self.partner if other is not None else None)
 
-    def _take_read(self, read: ReadTrace) -> None:
+    def _take_read(self, read: LoadedTrace) -> None:
         """The trace of the partner was read, unless another is wanted by now."""
         if read.state is not self._state or self._compared is None or self._compared[1] != read.trial_id:
             return

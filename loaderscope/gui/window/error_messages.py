@@ -10,7 +10,7 @@ from loaderscope.gui.window.setup import Setup
 from loaderscope.gui.window.views import Views
 
 
-class Telling:
+class ErrorMessages:
     """Says it where the user looks."""
 
     def __init__(self, setup: Setup, views: Views, show_headline: Callable[[], object]) -> None:

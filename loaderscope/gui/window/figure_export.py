@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.run.newest_only import Latest
+from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.style.figures import Figure, FigureError
 
 SIGHT, TRIAL, FIRST = "what is in sight", "the whole trial", "the first seconds"
@@ -69,7 +69,7 @@ class Subject:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class FigureChoice:
     """What was chosen in the dialog."""
 
     subject: Subject
@@ -123,7 +123,7 @@ class FigureDialog(QDialog):
         self._update()
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> FigureChoice:
         """What is chosen now."""
         options = Options(
             list(FORMATS)[self.format.currentIndex()],
@@ -132,7 +132,7 @@ class FigureDialog(QDialog):
             TIMES[self.time.currentIndex()],
             self.seconds.value(),
         )
-        return Wanted(self._subjects[self.subject.currentIndex()], options, self._to_clipboard)
+        return FigureChoice(self._subjects[self.subject.currentIndex()], options, self._to_clipboard)
 
     def _copy(self) -> None:
         self._to_clipboard = True
@@ -188,14 +188,14 @@ class FigureExport(QObject):
         super().__init__(window)
         self._window, self._settings, self.ask_name = window, settings, ask_name
         self._tell_done, self._tell_problem = tell_done, tell_problem
-        self.ask: Callable[[Sequence[Subject], int], Wanted | None] = self._ask
+        self.ask: Callable[[Sequence[Subject], int], FigureChoice | None] = self._ask
         self._number = 0
         self._cancelled = threading.Event()
         self._busy = False
         self._patience = QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._patience.timeout.connect(self._show_progress)
         self._progress: QProgressDialog | None = None
-        self._painting: Latest[_Outcome] = Latest(self._take, self)
+        self._painting: NewestOnly[_Outcome] = NewestOnly(self._take, self)
 
     @property
     def busy(self) -> bool:
@@ -229,7 +229,7 @@ class FigureExport(QObject):
         """Puts what is in sight on the clipboard, as a picture."""
         if not self._is_refused():
             options = dataclasses.replace(self.options, time=SIGHT)
-            self._run(lambda cancelled: _to_image(Wanted(subject, options, True), cancelled))
+            self._run(lambda cancelled: _to_image(FigureChoice(subject, options, True), cancelled))
 
     def cancel(self) -> None:
         """Gives up what is being painted: no file is written."""
@@ -256,7 +256,7 @@ class FigureExport(QObject):
         for name, value in dataclasses.asdict(options).items():
             self._settings.setValue(f"figure/{name}", value)
 
-    def _ask(self, subjects: Sequence[Subject], current: int) -> Wanted | None:
+    def _ask(self, subjects: Sequence[Subject], current: int) -> FigureChoice | None:
         dialog = FigureDialog(subjects, current, self.options, self._window)
         accepted = dialog.exec() == QDialog.DialogCode.Accepted
         wanted = dialog.wanted
@@ -320,7 +320,7 @@ def _outcome_of(work: Callable[[Callable[[], bool]], _Outcome], cancelled: Calla
         return _Outcome(0, problem=f"The figure could not be painted: {type(error).__name__}: {error}.")
 
 
-def _figure(wanted: Wanted, cancelled: Callable[[], bool]) -> Figure:
+def _figure(wanted: FigureChoice, cancelled: Callable[[], bool]) -> Figure:
     """The figure, which stops painting soon after it was cancelled."""
     figure = wanted.subject.make(wanted.options)
     if cancelled():
@@ -328,12 +328,12 @@ def _figure(wanted: Wanted, cancelled: Callable[[], bool]) -> Figure:
     return figure
 
 
-def _to_image(wanted: Wanted, cancelled: Callable[[], bool]) -> _Outcome:
+def _to_image(wanted: FigureChoice, cancelled: Callable[[], bool]) -> _Outcome:
     image = _figure(wanted, cancelled).image(wanted.options.scale)
     return _Outcome(0, f"{wanted.subject.name} is on the clipboard, as a picture", image=image)
 
 
-def _to_file(wanted: Wanted, target: Path, cancelled: Callable[[], bool]) -> _Outcome:
+def _to_file(wanted: FigureChoice, target: Path, cancelled: Callable[[], bool]) -> _Outcome:
     figure = _figure(wanted, cancelled)
 
     def paint_body(painter: Any) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from loaderscope.gui.window.save_dialogs import SESSION_SUFFIX
 
 
-class Dropping(QObject):
+class FileDrop(QObject):
     """Opens the file that is dropped on a window."""
 
     def __init__(self, window: QWidget, open_path: Callable[[str], object]) -> None:

@@ -6,7 +6,7 @@ from PySide6.QtCore import QSettings
 from PySide6.QtGui import QCloseEvent, QShowEvent
 
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.window.appearance import Look
+from loaderscope.gui.window.appearance import Appearance
 from loaderscope.gui.window.command_actions import handlers_of
 from loaderscope.gui.window.command_palette import CommandPalette
 from loaderscope.gui.window.command_table import CommandSet
@@ -19,7 +19,7 @@ class MainWindow(RunWindow):
 
     commands: CommandSet
     palette_box: CommandPalette
-    look: Look
+    look: Appearance
 
     def __init__(self, settings: QSettings) -> None:
         super().__init__(settings)
@@ -35,7 +35,7 @@ class MainWindow(RunWindow):
         self.commands["open_recent"].setMenu(self.recent.menu)
         self.views.add_commands(self.commands)
         self.figures.add_charts(self.findChildren(Chart), [self.commands["copy_figure"], self.commands["export"]])
-        self.look = Look(self, self.views, self.commands, settings)
+        self.look = Appearance(self, self.views, self.commands, settings)
         self.setup.changed.connect(self._update_commands)
         self.shown.changed.connect(self._update_commands)
         self.shown.show_progress()

@@ -50,7 +50,7 @@ class GrowingFile:
         self._set_marks(trial, marks)
 
 
-class MarkBook:
+class MarkStore:
     """Remembers the marks of each trial, and has them kept."""
 
     def __init__(self, tell_problem: Callable[[str], object], changed: Callable[[], object]) -> None:

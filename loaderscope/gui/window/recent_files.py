@@ -42,7 +42,7 @@ def _has_results(path: Path) -> bool:
         return False
 
 
-class Recent:
+class RecentFiles:
     """The menu of them. Paths are remembered with the window's settings."""
 
     def __init__(self, parent: QWidget, settings: QSettings, open_path: Callable[[str], object], base: Path | None = None) -> None:

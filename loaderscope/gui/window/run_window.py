@@ -13,16 +13,16 @@ from loaderscope.facts.run import LogLine
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.opened_session import OpenedSession, SessionError
 from loaderscope.gui.run.run_state import RunState
-from loaderscope.gui.window.error_messages import Telling
+from loaderscope.gui.window.error_messages import ErrorMessages
 from loaderscope.gui.window.figure_export import FigureExport
 from loaderscope.gui.window.figure_sources import WindowFigures
-from loaderscope.gui.window.file_drop import Dropping
-from loaderscope.gui.window.mark_store import CompleteFile, GrowingFile, MarkBook
-from loaderscope.gui.window.recent_files import Recent
-from loaderscope.gui.window.save_dialogs import SESSION_SUFFIX, Dialogs, Saving
+from loaderscope.gui.window.file_drop import FileDrop
+from loaderscope.gui.window.mark_store import CompleteFile, GrowingFile, MarkStore
+from loaderscope.gui.window.recent_files import RecentFiles
+from loaderscope.gui.window.save_dialogs import SESSION_SUFFIX, Dialogs, SaveActions
 from loaderscope.gui.window.setup import Setup
 from loaderscope.gui.window.shown_run import ShownRun
-from loaderscope.gui.window.start_actions import Starting
+from loaderscope.gui.window.start_actions import StartActions
 from loaderscope.gui.window.views import Views
 
 
@@ -38,8 +38,8 @@ class RunWindow(QMainWindow):
         self.setup = Setup(self)
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
-        self._tell = Telling(self.setup, self.views, self._show_headline)
-        self.starting = Starting(
+        self._tell = ErrorMessages(self.setup, self.views, self._show_headline)
+        self.starting = StartActions(
             self.setup, self.live, self.views, may_leave=self._may_leave_run, begin=self._begin, tell_problem=self._tell.problem
         )
         self.shown = ShownRun(
@@ -50,12 +50,12 @@ class RunWindow(QMainWindow):
             tell_problem=self._tell.problem,
             parent=self,
         )
-        self._saving = Saving(self.dialogs, self._tell.written, self._tell.unwritten)
+        self._saving = SaveActions(self.dialogs, self._tell.written, self._tell.unwritten)
         self.figures = FigureExport(self, settings, self.dialogs.save, self._tell.written, self._tell.unwritten)
         self.window_figures = WindowFigures(self.figures, self.views, lambda: self.shown.run)
-        self._marks = MarkBook(self._tell.problem, self._marks_changed)
-        self.recent = Recent(self, settings, self.open_path)
-        Dropping(self, self.open_path)
+        self._marks = MarkStore(self._tell.problem, self._marks_changed)
+        self.recent = RecentFiles(self, settings, self.open_path)
+        FileDrop(self, self.open_path)
         self.setWindowTitle("Loaderscope")
         self._connect()
 

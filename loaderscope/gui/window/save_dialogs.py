@@ -90,7 +90,7 @@ def with_ending(path: str, kind: str, file_filter: str) -> str:
     return path if Path(path).suffix.lower() in known else path + (_ENDING.findall(kind) or known)[0]
 
 
-class Saving:
+class SaveActions:
     """Writes what the window shows, and says how that went."""
 
     def __init__(self, dialogs: Dialogs, tell_done: Callable[[str], object], tell_problem: Callable[[str], object]) -> None:

@@ -11,7 +11,7 @@ from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.run_state import RunState, Snapshot
-from loaderscope.gui.run.trace_loader import ReadTrace, TraceReading
+from loaderscope.gui.run.trace_loader import LoadedTrace, TraceLoader
 from loaderscope.gui.window.comparison import Comparison
 from loaderscope.gui.window.headline import sentence_of
 from loaderscope.gui.window.setup import Setup
@@ -65,7 +65,7 @@ class ShownRun(QObject):
         self._log_count = 0
         self._verdict = Verdict()
         self._switching = False
-        self._reading = TraceReading(self._take_read, self)
+        self._reading = TraceLoader(self._take_read, self)
         live.ticked.connect(self._tick)
         for source in (views.results, views.findings, views.throughput, views.startup):
             source.trialChosen.connect(self.choose_trial)
@@ -168,7 +168,7 @@ class ShownRun(QObject):
         if self._reading.read(self.state, trial_id):
             self._views.timeline.show_preparing(f"Reading trial {trial_id}")
 
-    def _take_read(self, read: ReadTrace) -> None:
+    def _take_read(self, read: LoadedTrace) -> None:
         """A trace was read, perhaps for a trial or session that is not shown any more."""
         if read.state is not self.state or read.trial_id != self.trial:
             return

@@ -15,7 +15,7 @@ from loaderscope.gui.window.setup import Setup
 from loaderscope.gui.window.views import Views
 
 
-class Starting:
+class StartActions:
     """Starts runs where that is possible, and knows how long the one that runs is expected to take.
 
     Attributes:

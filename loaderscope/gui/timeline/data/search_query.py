@@ -25,7 +25,7 @@ class SearchError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class SearchQuery:
     """What a span must be; None makes no difference.
 
     Attributes:
@@ -50,7 +50,7 @@ class Wanted:
     spans: bool = True  # whether spans are searched at all, and not marks alone
 
 
-def parse(text: str, lanes: Mapping[str, str], names: Mapping[int, str], marks: Iterable[str] = ()) -> Wanted:
+def parse(text: str, lanes: Mapping[str, str], names: Mapping[int, str], marks: Iterable[str] = ()) -> SearchQuery:
     """What a text asks for.
 
     Args:
@@ -64,7 +64,7 @@ def parse(text: str, lanes: Mapping[str, str], names: Mapping[int, str], marks: 
     """
     text = " ".join(text.lower().split())
     rest = text
-    wanted = Wanted(text)
+    wanted = SearchQuery(text)
     for match in _LENGTH.finditer(text):
         is_longer = match[1] in ("longer than", "over") or match[1].startswith(">")
         bound_ns = round(float(match[2].replace(",", ".")) * _UNIT_NS[match[3] or "ms"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis import late_batches
-from loaderscope.analysis.span_lookup import Spans
+from loaderscope.analysis.span_lookup import SpanColumns
 from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.state_styles import level_in
@@ -116,10 +116,10 @@ def wait_for(scene: Scene, batch: int, near_ns: int) -> SpanRef | None:
     return next((span for span in batch_rows(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
 
 
-def row_of(wait: SpanRef) -> Spans:
+def row_of(wait: SpanRef) -> SpanColumns:
     """A span as the single row that `analysis` takes."""
     row = (wait.start_ns, wait.end_ns, wait.state, wait.batch, wait.value)
-    return Spans(*(np.array([value], np.int64) for value in row))
+    return SpanColumns(*(np.array([value], np.int64) for value in row))
 
 
 def batch_rows(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:

@@ -14,7 +14,7 @@ from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.data.growing_array import Growing
 from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
 from loaderscope.gui.timeline.data.scene import Scene
-from loaderscope.gui.timeline.data.search_query import Wanted
+from loaderscope.gui.timeline.data.search_query import SearchQuery
 from loaderscope.gui.timeline.data.span_query import SpanRef, reference
 from loaderscope.gui.timeline.data.state_styles import STYLES, level_in
 from loaderscope.trace.model import EPOCH_SHIFT
@@ -50,7 +50,7 @@ class _Track:
 class Search:
     """The spans and marks of a scene that are wanted, in the order of their start. It goes on while the scene grows."""
 
-    def __init__(self, scene: Scene, wanted: Wanted, marks: tuple[Mark, ...] = ()) -> None:
+    def __init__(self, scene: Scene, wanted: SearchQuery, marks: tuple[Mark, ...] = ()) -> None:
         self.wanted = wanted
         self._scene = scene
         self._tracks: dict[tuple[str, int], _Track] = {}

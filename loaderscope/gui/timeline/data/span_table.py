@@ -15,7 +15,7 @@ from loaderscope.gui.timeline.data.strips import Strip
 
 
 @dataclasses.dataclass(slots=True)
-class Spans:
+class StripSpans:
     """Spans of strips, strip after strip, each as long as the table.
 
     Attributes:
@@ -34,9 +34,9 @@ class Spans:
     def __len__(self) -> int:
         return len(self.row)
 
-    def only(self, rows: npt.NDArray[np.bool_] | Ints) -> Spans:
+    def only(self, rows: npt.NDArray[np.bool_] | Ints) -> StripSpans:
         """Some of them, by a mask or by their places."""
-        return Spans(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+        return StripSpans(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 
 _NO_SPANS = np.empty(0, np.int64)
@@ -45,7 +45,7 @@ _STATES = max(STYLES) + 2
 """All states that are drawn, and one number for all others."""
 
 
-def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> Spans:
+def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> StripSpans:
     """The spans that strips draw.
 
     Args:
@@ -55,14 +55,14 @@ def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> 
     parts = [(strip.index, slice(*rows)) for strip, rows in zip(strips, between, strict=True)]
     counts = np.array([max(last - first, 0) for first, last in between], np.int64)
     if not counts.sum():
-        return Spans(_NO_SPANS, _NO_SPANS, _NO_SPANS, _NO_SPANS, np.empty(0, np.uint16), _NO_SPANS)
+        return StripSpans(_NO_SPANS, _NO_SPANS, _NO_SPANS, _NO_SPANS, np.empty(0, np.uint16), _NO_SPANS)
     number = np.repeat(np.arange(len(strips)), counts)
     behind = np.array([first for first, _ in between], np.int64) - np.concatenate(([0], np.cumsum(counts)[:-1]))
     state = np.concatenate([index.state[rows] for index, rows in parts])
     kinds = {states: place for place, states in enumerate(dict.fromkeys(strip.states for strip in strips))}
     line = np.array([kinds[strip.states] for strip in strips]) * _STATES
     level = _levels(tuple(kinds)).take(np.repeat(line, counts) + np.minimum(state, _STATES - 1))
-    found = Spans(
+    found = StripSpans(
         number,
         np.arange(len(number)) + behind[number],
         np.concatenate([index.start_ns[rows] for index, rows in parts]),
@@ -83,7 +83,7 @@ def _levels(kinds: tuple[tuple[int, ...], ...]) -> Ints:
     return table
 
 
-def filled_ns(spans: Spans, strips: int, edges_ns: Ints) -> tuple[list[int], npt.NDArray[np.float64]]:
+def filled_ns(spans: StripSpans, strips: int, edges_ns: Ints) -> tuple[list[int], npt.NDArray[np.float64]]:
     """Time that each state of each strip fills between consecutive edges: what `TrackIndex.busy_ns` says, at a cost by spans.
 
     Args:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PySide6.QtCore import QRectF, Qt
 
 from loaderscope.gui.timeline.data.level_of_detail import Ints
-from loaderscope.gui.timeline.data.span_table import Spans
+from loaderscope.gui.timeline.data.span_table import StripSpans
 from loaderscope.gui.timeline.data.state_styles import STYLES
 from loaderscope.gui.timeline.data.strips import Strip
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
@@ -21,7 +21,7 @@ _GAP_FROM_PX = 5
 _HATCHED_FROM_PX = 2
 
 
-def paint_exact(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
+def paint_exact(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> None:
     """Paints the spans of strips over the columns x0 to x1 of a canvas."""
     if not len(spans):
         return
@@ -36,7 +36,7 @@ def paint_exact(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
 
 
 def _numbers(
-    canvas: Canvas, pictures: Pictures, spans: Spans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
+    canvas: Canvas, pictures: Pictures, spans: StripSpans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.uint8]:
     """Pixels of alike strips: every row of pixels is the same, but for hatching."""
     columns = canvas.columns
@@ -77,7 +77,7 @@ def _covered(begin: Ints, end: Ints, shape: tuple[int, int]) -> npt.NDArray[np.b
 
 
 def _paint_rectangles(
-    canvas: Canvas, strips: Sequence[Strip], spans: Spans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
+    canvas: Canvas, strips: Sequence[Strip], spans: StripSpans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
 ) -> None:
     """For vector formats: real rectangles, batched by colour."""
     # the SVG generator does not clip

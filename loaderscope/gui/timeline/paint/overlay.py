@@ -30,7 +30,7 @@ _BESIDE_PX = 16.0
 
 
 @dataclasses.dataclass
-class Over:
+class OverlayContent:
     """What lies over a timeline.
 
     Attributes:
@@ -49,7 +49,7 @@ class Over:
     arrows: LateArrows | None = None
 
 
-def paint_overlay(canvas: Canvas, over: Over, *, focused: bool) -> None:
+def paint_overlay(canvas: Canvas, over: OverlayContent, *, focused: bool) -> None:
     """Paints all of it, over a timeline that was painted with the same scene, viewport and layout."""
     pointer, measured, dragging = over.pointer, over.measured, over.dragging
     painter, layout = canvas.painter, canvas.layout

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PySide6.QtCore import QRectF, Qt
 
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, stack_heights
-from loaderscope.gui.timeline.data.span_table import Spans, drawn_spans, filled_ns
+from loaderscope.gui.timeline.data.span_table import StripSpans, drawn_spans, filled_ns
 from loaderscope.gui.timeline.data.state_styles import STYLES
 from loaderscope.gui.timeline.data.strips import Strip
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
@@ -74,7 +74,7 @@ def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
         _paint_rectangles(canvas, strip, levels, heights[:, number], notches.x[notches.strip == number])
 
 
-def _filled(strips: Sequence[Strip], spans: Spans, many: Sequence[int], edges_ns: Ints) -> Filled:
+def _filled(strips: Sequence[Strip], spans: StripSpans, many: Sequence[int], edges_ns: Ints) -> Filled:
     """Time that strips fill: as spans say, and for those with many spans as their cumulative times do, at a cost by columns only."""
     levels_of_spans, times = filled_ns(spans, len(strips), edges_ns)
     busy = {place: strips[place].index.busy_ns(edges_ns, strips[place].states) for place in many}
@@ -87,7 +87,7 @@ def _filled(strips: Sequence[Strip], spans: Spans, many: Sequence[int], edges_ns
     return levels, filled
 
 
-def _outliers(strips: Sequence[Strip], spans: Spans, column_ns: float) -> Begins:
+def _outliers(strips: Sequence[Strip], spans: StripSpans, column_ns: float) -> Begins:
     """Those among spans that a column hides and that are much longer than their state usually takes."""
     longest_ns = spans.end_ns - spans.start_ns
     limits_ns = np.full((len(strips), max((len(strip.states) for strip in strips), default=0)), np.inf)

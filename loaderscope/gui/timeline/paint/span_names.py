@@ -11,7 +11,7 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline.data.span_table import Spans
+from loaderscope.gui.timeline.data.span_table import StripSpans
 from loaderscope.gui.timeline.data.state_styles import STYLES, word
 from loaderscope.gui.timeline.data.strips import Strip, level_px
 from loaderscope.gui.timeline.paint.canvas import Canvas, TextFont, colour, ink
@@ -31,7 +31,7 @@ NAME_REACH_PX = _LONGEST_PX + 20
 """A name stands at the visible begin of its span, so where the edge of the view cuts a span, panning changes what is this near to it."""
 
 
-def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: Spans) -> None:
+def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> None:
     """Names of spans, each in the part of the bar that nothing nested covers.
 
     Args:

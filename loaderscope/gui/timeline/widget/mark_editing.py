@@ -19,7 +19,7 @@ _NEAR_PX = 6.0
 _FIELD_PX = 190
 
 
-class Marking(QObject):
+class MarkEditing(QObject):
     """The marks of the trial that is shown, in order of time.
 
     Signals:

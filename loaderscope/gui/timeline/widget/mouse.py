@@ -7,7 +7,7 @@ from PySide6.QtGui import QMouseEvent, QWheelEvent
 
 from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.widget.key_bindings import ZOOM_STEP
-from loaderscope.gui.timeline.widget.mark_editing import Marking
+from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
 
 _CLICK_PX = 3
@@ -21,7 +21,7 @@ _EDGE_PX = 4.0
 class Mouse:
     """Turns mouse and wheel events into the widget's actions."""
 
-    def __init__(self, widget: NavigableTimeline, marking: Marking) -> None:
+    def __init__(self, widget: NavigableTimeline, marking: MarkEditing) -> None:
         self._widget = widget
         self._marking = marking
         self._drag: str | None = None  # pan | measure | minimap

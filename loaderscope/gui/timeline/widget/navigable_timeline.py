@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
-from loaderscope.gui.run.newest_only import Latest
+from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
 from loaderscope.gui.timeline.data.hit_test import point, span_under
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
@@ -51,7 +51,7 @@ class NavigableTimeline(TimelineSurface):
         self._pan_rest_px = 0
         self._awaited: Trace | None = None
         self._when_shown: Callable[[], None] | None = None
-        self._preparation: Latest[Scene] = Latest(self._show_prepared, self, self._tell_unprepared)
+        self._preparation: NewestOnly[Scene] = NewestOnly(self._show_prepared, self, self._tell_unprepared)
         self.setAccessibleName("Timeline")
         self.setAccessibleDescription("No trial yet")
 

@@ -13,7 +13,7 @@ from loaderscope.facts.text import grouped_text
 from loaderscope.gui.style.theme import set_variant
 from loaderscope.gui.timeline.data.search_query import HELP, SearchError, parse
 from loaderscope.gui.timeline.data.span_search import AFTER_ALL, BEFORE_ALL, Hit, Search
-from loaderscope.gui.timeline.widget.mark_editing import Marking
+from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
 
 _SLICE_S = 0.008
@@ -23,14 +23,14 @@ _FIELD_PX = 230
 _MOST_PX = 920
 
 
-class Finder(QFrame):
+class SearchBar(QFrame):
     """A field, how many spans it finds, and the way from one to the next. Searches in slices while the window goes on.
 
     Attributes:
         search: what is being searched for; None for nothing.
     """
 
-    def __init__(self, widget: NavigableTimeline, marking: Marking) -> None:
+    def __init__(self, widget: NavigableTimeline, marking: MarkEditing) -> None:
         super().__init__(widget)
         self._widget = widget
         self._marking = marking

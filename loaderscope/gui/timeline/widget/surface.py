@@ -23,7 +23,7 @@ from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint.arrows import LateArrows
 from loaderscope.gui.timeline.paint.backing_store import Backing
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
-from loaderscope.gui.timeline.paint.overlay import Over, paint_overlay
+from loaderscope.gui.timeline.paint.overlay import OverlayContent, paint_overlay
 from loaderscope.gui.timeline.paint.timeline_painter import PREPARING_TEXT, UNSHOWN_TITLE, paint_message, paint_scales
 from loaderscope.gui.timeline.widget.lane_notices import LaneNotices
 
@@ -215,9 +215,9 @@ class TimelineSurface(QWidget):
             paint_overlay(canvas, self._over(), focused=self.hasFocus())
         painter.end()
 
-    def _over(self) -> Over:
+    def _over(self) -> OverlayContent:
         """What lies over the painted timeline now."""
-        return Over(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows)
+        return OverlayContent(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows)
 
     def _renew(self) -> None:
         """Paints what changed."""

@@ -61,7 +61,7 @@ class TimelinePair(QSplitter):
 
     def search(self) -> None:
         """Searches in the timeline that the keyboard is in, else in the first."""
-        (self.second if self.second.hasFocus() else self.first).finder.open()
+        (self.second if self.second.hasFocus() else self.first).search_bar.open()
 
     def compare(self, trace: Trace, titles: tuple[str, str]) -> None:
         """Shows another trial below the one that is shown, as soon as both are prepared.

@@ -9,12 +9,12 @@ from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
-from loaderscope.gui.timeline.paint.overlay import Over
+from loaderscope.gui.timeline.paint.overlay import OverlayContent
 from loaderscope.gui.timeline.widget.key_bindings import method_of
-from loaderscope.gui.timeline.widget.mark_editing import Marking
+from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.mouse import Mouse
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
-from loaderscope.gui.timeline.widget.search_bar import Finder
+from loaderscope.gui.timeline.widget.search_bar import SearchBar
 from loaderscope.trace.model import Trace
 
 
@@ -23,12 +23,12 @@ class TimelineWidget(NavigableTimeline):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.marking = Marking(self)
-        self.finder = Finder(self, self.marking)
+        self.marking = MarkEditing(self)
+        self.search_bar = SearchBar(self, self.marking)
         self._mouse = Mouse(self, self.marking)
-        self.marking.replaced.connect(self.finder.marks_changed)
-        self.traceShown.connect(self.finder.scene_changed)
-        self.traceGrew.connect(self.finder.scene_grew)
+        self.marking.replaced.connect(self.search_bar.marks_changed)
+        self.traceShown.connect(self.search_bar.scene_changed)
+        self.traceGrew.connect(self.search_bar.scene_grew)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
@@ -73,7 +73,7 @@ class TimelineWidget(NavigableTimeline):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.finder.place()
+        self.search_bar.place()
 
     def leaveEvent(self, event: QEvent) -> None:
         if self.pointer is not None and self.pointer.span is not None:
@@ -81,5 +81,7 @@ class TimelineWidget(NavigableTimeline):
         self.pointer = None
         self.update()
 
-    def _over(self) -> Over:
-        return dataclasses.replace(super()._over(), marks=self.marking.marks, current_mark=self.marking.current, search=self.finder.search)
+    def _over(self) -> OverlayContent:
+        return dataclasses.replace(
+            super()._over(), marks=self.marking.marks, current_mark=self.marking.current, search=self.search_bar.search
+        )
