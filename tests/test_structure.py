@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import loaderscope
 
@@ -54,3 +55,13 @@ def test_no_circle_of_imports():
 
 def test_a_circle_is_found():
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) in (["b", "c", "b"], ["c", "b", "c"])
+
+
+def test_the_map_names_files_that_exist_and_every_room():
+    text = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:\.py|/))`", text)
+    assert len(named) > 60
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
+    rooms = {path.parent.relative_to(PACKAGE).as_posix() + "/" for path in modules().values()}
+    halls = {"./", "gui/", "gui/timeline/", "agent/child_hook/"}  # they hold rooms, or a single file that Python finds by its name
+    assert rooms - halls - set(named) == set()
