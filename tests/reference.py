@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import BEGIN, COMPLETE, END, INSTANT, PIN_THREAD, Role, State
+from loaderscope.facts.lanes import READY, WAITING_FOR_EARLIER
 from loaderscope.trace import lane_table
-from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Lane, OpenSpan, ProcessInfo, SeriesInfo, Trace, batch_id
+from loaderscope.trace.model import Lane, OpenSpan, ProcessInfo, SeriesInfo, Trace, batch_id
 
 if TYPE_CHECKING:
     from synthetic import Process, Record, Simulation
@@ -168,5 +169,5 @@ def _add_series(simulation: Simulation, trace: Trace) -> None:
             asked = 0
 
 
-QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "batches ready", "batches")
+QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "ready batches", "batches")
 OUTSTANDING = SeriesInfo("outstanding", "outstanding", "batches asked for", "batches")

@@ -11,6 +11,8 @@ from pathlib import Path
 from loaderscope.agent.errors import limit_told
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd
+from loaderscope.facts.consumers import kind_of
+from loaderscope.facts.lanes import CPU_STEP, LaneFact
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep.attachment import error_info
@@ -19,7 +21,6 @@ from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError
 from loaderscope.sweep.processes.last_activity import last_words, longest, of_dead
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
-from loaderscope.trace.lane_table import CPU_STEP
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader, stacks
 
@@ -27,13 +28,10 @@ _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning
 """The last line of a traceback."""
 
 
-def step_label(order: TrialOrder) -> str | None:
-    """Name of the lane that stands for the device where none tells its busy periods: what it really is."""
-    if order.consumer.kind in ("sleep", "burn"):
-        return "simulated step"
-    if order.consumer.kind == "script" and order.device in (None, "cpu"):
-        return CPU_STEP
-    return None
+def step_lane(order: TrialOrder) -> LaneFact | None:
+    """The lane that stands for the device where none tells its busy periods, named for what it really is."""
+    lane = kind_of(order.consumer).lane
+    return lane if lane is not CPU_STEP or order.device in (None, "cpu") else None
 
 
 def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
@@ -82,7 +80,7 @@ class TrialRun:
         self._trace = trace
         self._sampler = sampler
         self._log_dir = Path(order.log_dir)
-        self._reader = TraceReader(self._log_dir, trace, order.config.num_workers, step_label(order))
+        self._reader = TraceReader(self._log_dir, trace, order.config.num_workers, step_lane(order))
         self._offset_ns = agent.clock.offset_ns
         self._began_ns = 0
         self._hang_watch = order.record

@@ -12,14 +12,16 @@ import heapq
 import numpy as np
 
 from loaderscope.agent.layout import State
+from loaderscope.facts import lanes as facts
+from loaderscope.facts.lanes import READY, WAITING_FOR_EARLIER
 from loaderscope.trace import lane_table
-from loaderscope.trace.model import EPOCH_SHIFT, READY, WAITING_FOR_EARLIER, SeriesInfo, Trace
+from loaderscope.trace.model import EPOCH_SHIFT, SeriesInfo, Trace
 from loaderscope.trace.record_decoder import Ints, groups
 
-QUEUE_DEPTH = SeriesInfo("queue_depth", "queue_depth", "batches ready", "batches")
+QUEUE_DEPTH = SeriesInfo(facts.QUEUE_DEPTH.key, facts.QUEUE_DEPTH.key, facts.QUEUE_DEPTH.title, "batches")
 """Batches that workers have sent and main has not handed out; a step function of time."""
 
-OUTSTANDING = SeriesInfo("outstanding", "outstanding", "batches asked for", "batches")
+OUTSTANDING = SeriesInfo(facts.OUTSTANDING.key, facts.OUTSTANDING.key, facts.OUTSTANDING.title, "batches")
 """Batches asked for and not handed out, after each time that main touched them; a step function of time."""
 
 

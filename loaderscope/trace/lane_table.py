@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 
 from loaderscope.agent.layout import State
+from loaderscope.facts import lanes as facts
+from loaderscope.facts.lanes import LaneFact
 from loaderscope.trace.model import Lane
 
 BRACKET_DEPTH = -1
@@ -53,30 +55,26 @@ def depth_of(state: State, in_main: bool) -> int:
     return DEPTHS.get(state, 0)
 
 
-CPU_STEP = "step (CPU)"
-"""Label of the step's lane where it is the script's own and no device is known."""
-
-
-def step_lane(label: str) -> Lane:
-    """The consumer's step where no device tells its busy periods: named for what it is, "step (CPU)" or "simulated step"."""
-    return Lane("step", "device", label, 2)
+def lane_of(fact: LaneFact, number: int = 0) -> Lane:
+    """A lane of the table, or one of a series of lanes."""
+    return Lane(fact.key.format(number=number), fact.kind, fact.title.format(number=number), fact.order + number)
 
 
 @functools.cache
 def flight_lane(slot: int) -> Lane:
     """Batches between a worker and the consumer, one lane a queue slot."""
-    return Lane(f"flight-{slot}", "flight", f"in flight {slot}", 10_000 + slot)
+    return lane_of(facts.FLIGHT, slot)
 
 
 @functools.cache
 def worker_lane(worker: int) -> Lane:
     """A worker, process or thread, over all epochs."""
-    return Lane(f"worker-{worker}", "worker", f"worker {worker}", 100 + worker)
+    return lane_of(facts.WORKER, worker)
 
 
-DEVICE_STEP_LANE = Lane("device-step", "device", "GPU step", 0)
-DEVICE_TRANSFER_LANE = Lane("device-transfer", "device", "GPU transfer", 1)
-DEVICE_EXACT_LANE = Lane("device-exact", "device", "GPU (exact window)", 3)
-MAIN_LANE = Lane("main", "main", "main", 10)
-PIN_LANE = Lane("pin", "pin", "pin memory", 11)
-SERVER_LANE = Lane("forkserver", "worker", "forkserver", 90)
+DEVICE_STEP_LANE = lane_of(facts.DEVICE_STEP)
+DEVICE_TRANSFER_LANE = lane_of(facts.DEVICE_TRANSFER)
+DEVICE_EXACT_LANE = lane_of(facts.DEVICE_EXACT)
+MAIN_LANE = lane_of(facts.MAIN)
+PIN_LANE = lane_of(facts.PIN)
+SERVER_LANE = lane_of(facts.SERVER)

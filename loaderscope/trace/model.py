@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.ranges import Name, OneOf, Range, TimeNs
+from loaderscope.facts.lanes import LANE_KINDS, READY, WAITING_FOR_EARLIER
 from loaderscope.trace.columns import Columns
 
 SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
@@ -24,12 +25,6 @@ POINT_COLUMNS = {"time_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 EXACT_WINDOW: value = steps that were asked for; CONTENTS: value = `layout.tensors_and_bytes`."""
 
 SERIES_COLUMNS = {"time_ns": "i8", "value": "f8"}
-
-WAITING_FOR_EARLIER = 100
-READY = 101
-"""States of the derived in-flight lanes, beside those of `State`: READY from the end of TRANSMIT (else of SEND) in the
-worker until main hands the batch out; where an earlier batch held it up, only until main took it from the queue, and
-WAITING_FOR_EARLIER from there on."""
 
 STATE_NAMES = {int(state): state.name.lower() for state in State} | {WAITING_FOR_EARLIER: "waiting for earlier", READY: "ready"}
 
@@ -72,7 +67,7 @@ class Lane:
     """
 
     key: Name
-    kind: Annotated[str, OneOf(("main", "worker", "pin", "device", "flight"))]
+    kind: Annotated[str, OneOf(tuple(kind.key for kind in LANE_KINDS))]
     label: Name
     order: Annotated[int, Range(-MOST_LANES, MOST_LANES)]  # default position, small first
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import COMPLETE, PIN_THREAD, THREAD_WORKER_BASE, Header, Role, State
+from loaderscope.facts.lanes import WORKER
 from loaderscope.trace import lane_table
 from loaderscope.trace.log_segments import Chain, Records
 from loaderscope.trace.model import Lane, ProcessInfo
@@ -180,7 +181,7 @@ class Sources:
                 other.replaced |= other.lane == _WORKERS + worker
             return Source(number, chain, _WORKERS + worker, f"worker-{worker}")
         name = f"process-{chain.header.get(Header.PID)}"
-        self._extra_lanes[_NAMELESS + number] = Lane(name, "worker", name.replace("-", " "), 5_000 + number)
+        self._extra_lanes[_NAMELESS + number] = Lane(name, WORKER.kind, name.replace("-", " "), 5_000 + number)
         return Source(number, chain, _NAMELESS + number, name)
 
     def _note_times(self, batch: Batch) -> None:

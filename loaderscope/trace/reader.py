@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from loaderscope.agent.layout import COMPLETE, FORM_BITS, INSTANT, State
+from loaderscope.facts.lanes import CPU_STEP, LaneFact
 from loaderscope.trace import lane_table
 from loaderscope.trace.batch_flight import Flights
 from loaderscope.trace.imports import Imports
@@ -30,11 +31,11 @@ class TraceReader:
         log_dir: the folder that the trial's processes write to; it need not exist yet.
         trace: filled by `poll` and `finish`.
         num_workers: workers of the trial, whose lanes are then there from the start.
-        step_label: if given, main's STEP spans are repeated on a lane of this name (for machines without device events); not
+        step: if given, main's STEP spans are repeated on this lane (for machines without device events); not
             those of a step on the CPU once a device tells its times, which it does before the first step.
     """
 
-    def __init__(self, log_dir: str | pathlib.Path, trace: Trace, num_workers: int | None = None, step_label: str | None = None) -> None:
+    def __init__(self, log_dir: str | pathlib.Path, trace: Trace, num_workers: int | None = None, step: LaneFact | None = None) -> None:
         self._trace = trace
         self._sources = Sources(pathlib.Path(log_dir))
         self._epochs = Epochs()
@@ -42,7 +43,8 @@ class TraceReader:
         self._imports = Imports(trace, self._sources)
         self._warned = WarnedCounter(trace, self._sources)
         self._flights = Flights(trace)
-        self._step_lane = lane_table.step_lane(step_label) if step_label else None
+        self._step = step
+        self._step_lane = lane_table.lane_of(step) if step is not None else None
         for worker in range(num_workers or 0):
             lane = lane_table.worker_lane(worker)
             trace.lanes.setdefault(lane.key, lane)
@@ -74,7 +76,7 @@ class TraceReader:
         if len(batch):
             self._note_times(batch)
             self._epochs.learn(batch)
-            if self._step_lane is not None and self._step_lane.label == lane_table.CPU_STEP and _tells_device_times(batch):
+            if self._step is CPU_STEP and _tells_device_times(batch):
                 self._step_lane = None
         others = self._imports.take_out(batch)
         spans = self._matcher.match(others)

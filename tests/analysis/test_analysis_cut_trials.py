@@ -31,7 +31,7 @@ from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.session.document import build_document
 from loaderscope.session.value_checks import misfit
 from loaderscope.sweep.processes.agent_process import AgentProcess
-from loaderscope.sweep.trial_run import TrialRun, step_label
+from loaderscope.sweep.trial_run import TrialRun, step_lane
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import SeriesInfo, Trace
 from loaderscope.trace.reader import TraceReader
@@ -130,7 +130,7 @@ def cut(trial: Recorded, draw) -> Trace:
             if draw(st.integers(0, 9)):
                 lost = draw(st.lists(st.integers(0, max(len(log.records) - 1, 0)), max_size=3))
                 log.write(pathlib.Path(folder), draw(st.integers(0, len(log.records))), lost)
-        reader = TraceReader(folder, trace, trial.config.num_workers, step_label(trial.order))
+        reader = TraceReader(folder, trace, trial.config.num_workers, step_lane(trial.order))
         reader.poll()
         if draw(st.booleans()):
             reader.finish()

@@ -63,7 +63,7 @@ def test_every_state_stands_out_from_the_ground(palette, eyes):
     roles = {role for roles in SIDE_BY_SIDE for role in roles} | {"own"}
     for role in roles:
         assert seeing.delta_e(seeing.seen(palette.role(role), eyes), seeing.seen(palette.base, eyes)) >= 2 * LEAST_APART, role
-    assert all(STYLES[state].hatched for state in STYLES if STYLES[state].role == "waiting")
+    assert all(STYLES[state].is_hatched for state in STYLES if STYLES[state].role == "waiting")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from synthetic import MS, SECOND
 
 from loaderscope.agent.layout import State
+from loaderscope.facts.lanes import WAITING_FOR_EARLIER
 from loaderscope.facts.text import duration_ns_text
 from loaderscope.gui.timeline.data import hover_card, span_query, time_axis
 from loaderscope.gui.timeline.data.navigation import FOLLOW_SPAN_NS, Navigator
@@ -18,7 +19,7 @@ from loaderscope.gui.timeline.data.range_statistics import survey
 from loaderscope.gui.timeline.data.row_layout import HEADER_PX, place
 from loaderscope.gui.timeline.data.scene import Scene, busy_share
 from loaderscope.gui.timeline.data.viewport import LEAST_SPAN_NS, Viewport, fitted
-from loaderscope.trace.model import WAITING_FOR_EARLIER, Lane, OpenSpan, SeriesInfo, Trace, batch_id
+from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, batch_id
 
 MODULES = ("states", "growing", "outliers", "lod", "strips", "viewport", "axis", "scene", "layout", "query", "statistics", "navigation")
 MODULES += ("drawn", "pointer", "cards", "wanted", "search", "listing")

@@ -39,7 +39,7 @@ def test_a_state_is_named_by_its_word_or_the_beginning_of_it(text, state):
 def test_a_whole_word_is_not_the_beginning_of_others():
     assert wanted("wait").states == {State.WAIT}
     assert wanted("import").states == {State.IMPORT}
-    assert wanted("import main").states == {State.MAIN_IMPORT}
+    assert wanted("import script").states == {State.MAIN_IMPORT}
 
 
 @pytest.mark.parametrize("text", ["batch 12", "12", "#12"])

@@ -8,8 +8,9 @@ from synthetic import MS, US, LogWriter, simulate, write_logs
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import State
+from loaderscope.facts.lanes import CPU_STEP, READY, SIMULATED_STEP, WAITING_FOR_EARLIER
 from loaderscope.trace import lane_table
-from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, Trace, TrackKey, batch_id
+from loaderscope.trace.model import Trace, TrackKey, batch_id
 from loaderscope.trace.reader import TraceReader, stacks
 
 SCENARIOS = {
@@ -210,7 +211,7 @@ def test_worker_lanes_are_there_before_the_workers(log_dir):
 
 def test_steps_are_repeated_on_a_lane_with_the_given_name(log_dir):
     write_logs(simulate(), log_dir)
-    trace = read_at_once(log_dir, step_label="simulated step")
+    trace = read_at_once(log_dir, step=SIMULATED_STEP)
     assert trace.lanes["step"].label == "simulated step"
     expected = span_rows(trace, "main", 0, State.STEP)
     for name, column in trace.tracks[TrackKey("step", 0)].view().items():
@@ -223,8 +224,8 @@ def test_a_step_is_not_said_to_be_on_the_cpu_where_a_device_tells_its_times(log_
     main.instant(main.opened_ns + 1, State.DEVICE_ANCHOR, 4_000)
     main.records.insert(0, main.records.pop())
     write_logs(simulation, log_dir)
-    assert "step" not in read_at_once(log_dir, step_label=lane_table.CPU_STEP).lanes
-    assert "step" in read_at_once(log_dir, step_label="simulated step").lanes
+    assert "step" not in read_at_once(log_dir, step=CPU_STEP).lanes
+    assert "step" in read_at_once(log_dir, step=SIMULATED_STEP).lanes
 
 
 def test_what_is_open_is_told_and_closed_at_the_end(log_dir):

@@ -8,25 +8,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QTextBrowser, QVBoxLayout, QWidget
 
+from loaderscope.facts.lanes import LEGEND, LegendEntry
 from loaderscope.facts.measures import THROUGHPUT_INTERVAL
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.style.theme import current_palette
 from loaderscope.gui.timeline.widget.key_bindings import CONTROLS, MOUSE
 from loaderscope.gui.window.command_table import COMMANDS
-
-COLOURS = (
-    ("fetch", "fetch: the dataset reads and transforms the samples of a batch"),
-    ("collate", "collate: samples are put together into a batch"),
-    ("send", "send: the batch goes to the main process"),
-    ("step", "step: the consumer, or the GPU, works"),
-    ("transfer", "transfer: the batch is copied to the device"),
-    ("waiting_hatch", "waiting (hatched): the main process has no batch"),
-    ("startup", "start-up: a worker starts, imports the script and unpickles the dataset"),
-    ("ready", "ready: a batch is finished and not yet taken"),
-    ("waiting_for_earlier", "waits for earlier: a batch is finished, but an earlier one is not, and order is kept"),
-    ("pin", "pin: a thread copies the batch into page-locked memory; worker_init_fn at start-up"),
-    ("own", "own cost: what recording itself took"),
-)
 
 WORDS = (
     ("wait share", "part of the steady state in which the main process waits for a batch; the smaller, the better"),
@@ -73,6 +60,10 @@ class HelpOverlay(QDialog):
             super().keyPressEvent(event)  # type: ignore[arg-type]
 
 
+def _meaning(entry: LegendEntry) -> str:
+    return f"{entry.title}{' (hatched)' if entry.is_hatched else ''}: {entry.tip}"
+
+
 def help_html(palette: Palette) -> str:
     """The page."""
 
@@ -94,7 +85,10 @@ def help_html(palette: Palette) -> str:
         for command in COMMANDS
         if command.keys
     ]
-    colours = [(f'<span style="color:{palette.role(role)}">&#9632;&#9632;</span>', html.escape(text)) for role, text in COLOURS]
+    colours = [
+        (f'<span style="color:{palette.role(entry.lines_role or entry.role)}">&#9632;&#9632;</span>', html.escape(_meaning(entry)))
+        for entry in LEGEND
+    ]
     return (
         "<h3>Timeline</h3>"
         + table(

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from loaderscope.facts.lanes import GROUP_KEYS
 from loaderscope.gui.timeline.data.scene import Row
 
 LEAST_PX, MOST_PX = 14, 240
@@ -16,9 +17,6 @@ STEP = 1.25
 
 MANY_WORKERS = 16
 """With more workers than this, showing them as one row is offered."""
-
-GROUP_KEYS = {"worker": "workers"}
-"""Kinds of lanes that can be shown as one row, with the key of that row."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from loaderscope.analysis import late_batches
 from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
 from loaderscope.analysis.measured_part import window_start_ns
+from loaderscope.facts.lanes import FLIGHT, FLIGHT_TITLE, READY, WAITING_FOR_EARLIER
 from loaderscope.facts.text import duration_ns_text, grouped_text
 from loaderscope.gui.run.wait_causes import cause_text
 from loaderscope.gui.timeline.data import time_axis
@@ -27,7 +28,7 @@ from loaderscope.gui.timeline.data.span_query import (
     wait_for,
 )
 from loaderscope.gui.timeline.data.state_styles import word
-from loaderscope.trace.model import READY, WAITING_FOR_EARLIER, epoch_and_batch
+from loaderscope.trace.model import epoch_and_batch
 
 Line = tuple[str, str, str, bool]
 """A name, a value, a remark, and whether it needs attention."""
@@ -58,7 +59,7 @@ def describe(scene: Scene, span: SpanRef) -> Card:
         of_epoch = f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns()) else ""
         parts.append(f"batch {number}" + (" of the exact window" if window_ns is not None and span.start_ns >= window_ns else of_epoch))
     label = info.label if info else span.lane
-    parts += [label if info is None or info.kind != "flight" else "in flight", state_word(scene, span)]
+    parts += [label if info is None or info.kind != FLIGHT.kind else FLIGHT_TITLE, state_word(scene, span)]
     median = _median(scene, span)
     name = "ready for" if span.state == WAITING_FOR_EARLIER else "duration"
     lines = [(name, duration_ns_text(span.duration_ns), f"median {duration_ns_text(median)}" if median else "", False)]

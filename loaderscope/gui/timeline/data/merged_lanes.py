@@ -55,5 +55,5 @@ def words_at(scene: Scene, row: Row, moment_ns: int) -> str:
     if not scene.origin_ns <= moment_ns <= scene.trace.end_ns:
         return ""
     idle = len(row.lanes) - found.total()
-    parts = [f"{found[state]} {style.word}" for state, style in STYLES.items() if found[state]]
+    parts = [f"{found[state]} {style.title}" for state, style in STYLES.items() if found[state]]
     return "   ".join([*parts, *([f"{idle} idle"] if idle else [])])

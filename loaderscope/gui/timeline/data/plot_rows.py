@@ -8,57 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from loaderscope.facts.lanes import plot_of, plot_rank
 from loaderscope.trace.model import NO_GPU_USED, SeriesInfo, Trace
-
-PLOTS: dict[str, str] = {
-    "queue_depth": "ready batches",
-    "gpu_utilisation": "GPU (NVML)",
-    "gpu_memory": "GPU memory",
-    "gpu_power": "GPU power",
-    "gpu_temperature": "GPU temp.",
-    "gpu_clock": "GPU clocks",
-    "gpu_pcie": "PCIe",
-    "gpu_throttle": "GPU throttling",
-    "gpu_energy": "GPU energy",
-    "cpu": "CPU",
-    "memory": "memory",
-    "memory_pss": "memory (PSS)",
-    "memory_private": "memory (private)",
-    "memory_uss": "memory (USS)",
-    "memory_rss": "memory (RSS)",
-    "memory_commit": "memory (commit)",
-    "memory_shared": "shared pages",
-    "reads": "bytes read",
-    "read_disk": "read from disk",
-    "read_cache": "from page cache",
-    "threads": "threads",
-    "ctx_voluntary": "gave up the CPU",
-    "ctx_involuntary": "lost the CPU",
-    "affinity": "usable cores",
-    "outstanding": "batches asked for",
-}
-"""Plots in the order they stand in, with their labels; those that are not named here follow by name."""
-
-TIPS = {
-    "memory_uss": "USS: pages that belong to a process alone",
-    "memory_rss": "RSS: all pages of a process, shared ones counted for each",
-    "memory_commit": "commit: what Windows has promised a process",
-    "memory_shared": "shared pages that were written (Shared_Dirty): after a fork they shrink as copies are made",
-    "threads": "threads of each process",
-    "ctx_voluntary": "voluntary context switches, summed: the process waited",
-    "ctx_involuntary": "involuntary context switches, summed: another process was given the core",
-    "affinity": "cores that each process may use (CPU affinity)",
-    "gpu_energy": "the GPU's counter of energy, in joules",
-    "gpu_throttle": "why the GPU's clocks were lowered; empty where they never were",
-    "outstanding": "batches that main has asked for and not received",
-}
-"""What optional plots show."""
-
-_OPTIONAL = frozenset(("outstanding", "threads", "ctx_voluntary", "ctx_involuntary", "affinity", "memory_shared", "gpu_energy"))
-"""Plots that say little over time: shown when asked for."""
-
-_ONLY_WHEN_SEEN = frozenset(("gpu_throttle",))
-"""Plots that are optional as long as no value above zero was seen."""
 
 _MEMORY_KINDS = ("pss", "private", "uss", "rss", "commit")
 """Of several figures of one process's memory the first is drawn: what shared pages cost is counted once in it."""
@@ -97,15 +48,14 @@ def plot_rows(trace: Trace) -> list[PlotRow]:
     for info, columns in entries:
         key = _plot_of(info, main_kind)
         found.setdefault(key, []).append(info)
-        if key in _ONLY_WHEN_SEEN and np.any(np.asarray(columns.view()["value"], np.float64) > 0):
+        if plot_of(key).is_optional_at_zero and np.any(np.asarray(columns.view()["value"], np.float64) > 0):
             seen.add(key)
-    known = list(PLOTS)
     rows = []
-    for key in sorted(found, key=lambda name: (known.index(name) if name in known else len(known), name)):
+    for key in sorted(found, key=plot_rank):
         infos = sorted(found[key], key=lambda info: (info.process != "main", _number(info.process)))
-        label = PLOTS[f"memory_{main_kind}"] if key == "memory" else PLOTS.get(key, key.replace("_", " "))
-        is_extra_memory = key.startswith("memory_")
-        is_optional = key in _OPTIONAL or is_extra_memory or (key in _ONLY_WHEN_SEEN and key not in seen)
+        plot = plot_of(key)
+        label = plot_of(f"memory_{main_kind}").title if key == "memory" else plot.title
+        is_optional = plot.is_optional or (plot.is_optional_at_zero and key not in seen)
         rows.append(PlotRow(key, label, tuple(info.key for info in infos), infos[0].unit, is_optional))
     return rows
 
@@ -126,7 +76,7 @@ def reasons(trace: Trace) -> list[Reason]:
         elif key.startswith(GPU_PREFIX):
             texts.setdefault((key, "GPU", reason), []).append("")
         else:
-            texts.setdefault((key, PLOTS.get(key, key.replace("_", " ")), reason), []).append("")
+            texts.setdefault((key, plot_of(key).title, reason), []).append("")
     result: list[Reason] = []
     for (key, label, reason), figures in texts.items():
         about = ", ".join(figure for figure in figures if figure)

@@ -10,15 +10,27 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.measured_part import window_start_ns
+from loaderscope.facts.lanes import (
+    FLIGHT,
+    FLIGHT_KEY,
+    FLIGHT_SECTION,
+    FLIGHT_TITLE,
+    GPU_STEP,
+    LEGEND,
+    SAMPLED_SECTION,
+    STEP,
+    TOP_SECTION,
+    LegendEntry,
+    lane_kind,
+    lane_rank,
+    plot_of,
+)
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, plot_rows, reasons
-from loaderscope.gui.timeline.data.state_styles import LEGEND_ORDER, LEVEL_PARTS, STYLES, WITH_GPU, level_in
+from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, level_in
 from loaderscope.gui.timeline.data.viewport import Viewport, fitted, roomy
 from loaderscope.trace.lane_table import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
-
-_KIND_ORDER = {"device": 0, "main": 1, "worker": 2, "pin": 3}
-_SECTION = {"device": 0, "main": 0, "worker": 1, "pin": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,18 +203,16 @@ class Scene:
         """Entries for the states that occur: word, colour role, hatched."""
         if self._legend is not None:
             return self._legend
-        found: dict[str, tuple[str, bool]] = {}
+        found: set[LegendEntry] = set()
         for row in self.rows:
             for lane in row.lanes:
                 for index in self.tracks(lane):
                     for state in index.states:
-                        style = STYLES.get(state)
-                        if style and style.legend not in found:
-                            role = "startup" if style.legend == "start-up" else style.role
-                            found[style.legend] = (role, style.hatched)
-        if WITH_GPU in found:
-            found.pop("step", None)  # one entry for the colour that they share
-        self._legend = [(word, *found[word]) for word in LEGEND_ORDER if word in found]
+                        if state in STYLES:
+                            found.add(STYLES[state].legend)
+        if GPU_STEP in found:
+            found.discard(STEP)  # one entry for the colour that they share
+        self._legend = [(entry.title, entry.role, entry.is_hatched) for entry in LEGEND if entry in found]
         return self._legend
 
     def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
@@ -265,17 +275,23 @@ def _is_drawn(key: TrackKey) -> bool:
 def _rows(trace: Trace) -> tuple[Row, ...]:
     if trace.origin_ns is None and not trace.lanes:
         return ()
-    lanes = sorted(trace.lanes.values(), key=lambda lane: (_KIND_ORDER.get(lane.kind, 3), lane.order, lane.key))
+    lanes = sorted(trace.lanes.values(), key=lambda lane: (lane_rank(lane.kind), lane.order, lane.key))
     rows = [
-        Row("lane", lane.key, lane.label, _SECTION.get(lane.kind, 2), lane.kind, (lane.key,)) for lane in lanes if lane.kind != "flight"
+        Row("lane", lane.key, lane.label, lane_kind(lane.kind).section, lane.kind, (lane.key,))
+        for lane in lanes
+        if lane.kind != FLIGHT.kind
     ]
-    flight = tuple(lane.key for lane in lanes if lane.kind == "flight")
+    flight = tuple(lane.key for lane in lanes if lane.kind == FLIGHT.kind)
     if flight:
-        rows.append(Row("flight", "flight", "in flight", 3, "flight", flight))
+        rows.append(Row("flight", FLIGHT_KEY, FLIGHT_TITLE, FLIGHT_SECTION, FLIGHT.kind, flight))
     for plot in plot_rows(trace):
-        section = 3 if plot.key in ("queue_depth", "outstanding") else 4
-        rows.append(Row("plot", plot.key, plot.label, section, series=plot.series, unit=plot.unit, is_optional=plot.is_optional))
-    told = [Row("reason", why.key, why.label, 0 if why.key == GPU_PREFIX else 4, text=why.text) for why in reasons(trace)]
+        rows.append(
+            Row("plot", plot.key, plot.label, plot_of(plot.key).section, series=plot.series, unit=plot.unit, is_optional=plot.is_optional)
+        )
+    told = [
+        Row("reason", why.key, why.label, TOP_SECTION if why.key == GPU_PREFIX else SAMPLED_SECTION, text=why.text)
+        for why in reasons(trace)
+    ]
     has_device = any(lane.kind == "device" for lane in lanes)
     at_top = [row for row in told if row.key == GPU_PREFIX and not has_device]
     below = [row for row in told if row not in at_top]

@@ -117,7 +117,7 @@ def _words(rest: str, lanes: Mapping[str, str], names: Mapping[int, str]) -> _Na
 
 def _states(phrase: str, names: Mapping[int, str]) -> _Named | None:
     """The states or modules that a phrase names: by its whole word, by the beginning of one, or by a module."""
-    words = {state: {style.word.lower(), style.legend.lower()} for state, style in STYLES.items()}
+    words = {state: {style.title.lower(), style.legend.title.lower()} for state, style in STYLES.items()}
     exact = frozenset(state for state, called in words.items() if phrase in called)
     if exact:
         return _Named(exact)

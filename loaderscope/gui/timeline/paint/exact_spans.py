@@ -92,5 +92,5 @@ def _paint_rectangles(
         canvas.painter.setPen(Qt.PenStyle.NoPen)
         canvas.painter.setBrush(colour(canvas.palette.role(style.role)))
         canvas.painter.drawRects(boxes)
-        if style.hatched:
+        if style.is_hatched:
             canvas.hatch([boxes[at] for at in np.flatnonzero(width >= _HATCHED_FROM_PX).tolist()], canvas.palette.waiting_hatch)

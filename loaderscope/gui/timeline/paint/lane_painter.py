@@ -96,5 +96,5 @@ def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:
         canvas.painter.setOpacity(0.55)
         canvas.painter.fillRect(box, colour(canvas.palette.role(style.role)))
         canvas.painter.setOpacity(1.0)
-        if style.hatched:
+        if style.is_hatched:
             canvas.hatch([box], canvas.palette.waiting_hatch)

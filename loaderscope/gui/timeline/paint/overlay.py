@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
+from loaderscope.facts.lanes import lane_kind
 from loaderscope.facts.run import Mark
 from loaderscope.facts.text import duration_ns_text, share_text
 from loaderscope.gui.timeline.data.hit_test import Pointer
@@ -17,7 +18,6 @@ from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
 from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, PlacedRow
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.span_search import Search
-from loaderscope.gui.timeline.data.state_styles import busy_states
 from loaderscope.gui.timeline.paint import plots
 from loaderscope.gui.timeline.paint.annotations import paint_hits, paint_marks
 from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
@@ -192,10 +192,10 @@ def _paint_measured_card(canvas: Canvas, measured: RangeSurvey) -> None:
         if row.kind != "lane":
             continue
         mine = [item for item in measured.states if item.lane == row.lanes[0]]
-        name, states = busy_states(row.lane_kind)
-        total = sum(item.share for item in mine if item.state in states)
+        kind = lane_kind(row.lane_kind)
+        total = sum(item.share for item in mine if item.state in kind.busy_states)
         parts = ", ".join(f"{item.word} {share_text(item.share)}" for item in mine if item.share >= 0.005)
-        lines.append((row.label, f"{name} {share_text(total)}", parts if len(parts) < 70 else "", False))
+        lines.append((row.label, f"{kind.busy_word} {share_text(total)}", parts if len(parts) < 70 else "", False))
     if len(lines) > 14:
         lines = [*lines[:13], (f"and {len(lines) - 13} more", "", "", False)]
     title = f"{duration_ns_text(measured.duration_ns)} measured"

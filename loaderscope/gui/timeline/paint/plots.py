@@ -9,6 +9,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
+from loaderscope.facts.lanes import plot_of
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
 from loaderscope.gui.timeline.data.plot_rows import series_name
@@ -22,16 +23,11 @@ _MANY_LINES = 9
 _SCALE_FROM_PX = 22
 """A lower plot has no room for its scale."""
 
-_DEVICE_ROLES = {"gpu_utilisation": "step", "gpu_memory": "send", "gpu_power": "collate", "gpu_temperature": "error"}
-
 LIMIT_SUFFIX = "/power_limit"
 """A series that is no measured quantity but the bound of one: a quiet line."""
 
 _NOT_SUMMED = (LIMIT_SUFFIX, "/memory_clock")
 """Ends of series that make no sense in one mean with the others of their plot."""
-
-_COUNTERS = frozenset(("ctx_voluntary", "ctx_involuntary", "gpu_energy"))
-"""Plots of what only grows: of it the growth within the visible range is told."""
 
 _SEPARATE_WINDOWS = frozenset(("gpu_pcie",))
 """Groups whose values average over windows far apart, between which nothing is known."""
@@ -88,8 +84,9 @@ def paint_scale(canvas: Canvas, placed: PlacedRow) -> None:
 def line_colour(canvas: Canvas, group: str, process: str | None, number: int, *, crowded: bool = False) -> str:
     """Main has the colour of its step, the first device one for each quantity; all others go through the line colours."""
     palette = canvas.palette
-    if group in _DEVICE_ROLES and number == 0:
-        return palette.role(_DEVICE_ROLES[group])
+    role = plot_of(group).role
+    if role and number == 0:
+        return palette.role(role)
     if process == "main":
         return palette.step
     return palette.fetch if crowded else palette.lines[number % len(palette.lines)]
@@ -119,7 +116,7 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
         return f"{time_axis.quantity(round(sum(means)), row.unit)} in all"
     if row.key == "queue_depth":
         return f"mean {means[0]:.1f}"
-    if row.key in _COUNTERS:
+    if plot_of(row.key).is_counter:
         return f"{time_axis.quantity(sum(grown), row.unit)} in view"
     if row.unit == "bytes":
         return f"last {time_axis.quantity(sum(lasts), row.unit)}{' in all' if len(lasts) > 1 else ''}"  # the peak is higher

@@ -128,7 +128,7 @@ def _numbers(
         top += parts[rank]
         above = (from_bottom >= top[:, None]).view(np.uint8)
         stacks += above if step == 1 else above * step
-    hatched = [level for level, state in enumerate(pictures.states) if STYLES[state].hatched and level in levels]
+    hatched = [level for level, state in enumerate(pictures.states) if STYLES[state].is_hatched and level in levels]
     if hatched:
         lines = canvas.hatching(columns, pictures.tall)
         for level in hatched:
@@ -164,7 +164,7 @@ def _paint_rectangles(canvas: Canvas, strip: Strip, levels: Sequence[int], heigh
         ]
         canvas.painter.setBrush(colour(canvas.palette.role(style.role)))
         canvas.painter.drawRects(boxes)
-        if style.hatched:
+        if style.is_hatched:
             canvas.hatch([box for box in boxes if box.width() >= 2], canvas.palette.waiting_hatch)
             canvas.painter.setPen(Qt.PenStyle.NoPen)
         low = high

@@ -130,5 +130,5 @@ def _hand(canvas: Canvas, strip: Strip, state: int, digits: int) -> _Hand | None
     least_px = number_px if state in _NAMED else float(_LEAST_ROOM_PX) if state == State.IMPORT else word_px
     style = STYLES[state]
     fill = canvas.palette.role(style.role)
-    pen, ground = (colour(canvas.palette.text), fill) if style.hatched else (ink(fill), "")
+    pen, ground = (colour(canvas.palette.text), fill) if style.is_hatched else (ink(fill), "")
     return _Hand(font, pen, ground, below, height, word(state), state in _NAMED, min(least_px, word_px), number_px)

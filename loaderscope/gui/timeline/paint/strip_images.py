@@ -49,7 +49,7 @@ class Pictures:
     @property
     def is_hatched(self) -> npt.NDArray[np.bool_]:
         """For each number, whether it is hatched."""
-        return np.array([*(STYLES[state].hatched for state in self.states), False])
+        return np.array([*(STYLES[state].is_hatched for state in self.states), False])
 
     def paint(self, canvas: Canvas, numbers: npt.NDArray[np.uint8]) -> None:
         """Paints all strips, (strips, above + tall, columns), over the columns x0 to x1 of a canvas."""

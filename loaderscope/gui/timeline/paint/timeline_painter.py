@@ -10,13 +10,13 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
 
+from loaderscope.facts.lanes import lane_kind
 from loaderscope.facts.run import Mark
 from loaderscope.facts.text import share_text
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
 from loaderscope.gui.timeline.data.scene import Scene, busy_share
-from loaderscope.gui.timeline.data.state_styles import busy_states
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint import lane_painter, plots
 from loaderscope.gui.timeline.paint.annotations import paint_marks, paint_profiler_start
@@ -230,13 +230,14 @@ def second_line(canvas: Canvas, placed: PlacedRow) -> str:
         return f"{len(row.lanes)} slots" if len(row.lanes) > 1 else "1 slot"
     if row.kind == "reason":
         return ""
-    word, states = busy_states(row.lane_kind)
+    kind = lane_kind(row.lane_kind)
     start, end = canvas.view_ns
     end = min(end, canvas.scene.trace.end_ns)
     start = max(start, canvas.scene.origin_ns)
     if end <= start:
         return ""
-    return f"{word} {share_text(sum(busy_share(canvas.scene, lane, states, start, end) for lane in row.lanes) / len(row.lanes))}"
+    shares = [busy_share(canvas.scene, lane, kind.busy_states, start, end) for lane in row.lanes]
+    return f"{kind.busy_word} {share_text(sum(shares) / len(shares))}"
 
 
 def bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:

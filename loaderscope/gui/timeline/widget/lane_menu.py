@@ -9,9 +9,9 @@ from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QMenu, QWidget
 
+from loaderscope.facts.lanes import GROUP_KEYS, plot_of
 from loaderscope.gui.style.theme import current_palette
-from loaderscope.gui.timeline.data.arrangement import GROUP_KEYS, STEP, Arrangement, height_key, members
-from loaderscope.gui.timeline.data.plot_rows import TIPS
+from loaderscope.gui.timeline.data.arrangement import STEP, Arrangement, height_key, members
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
 from loaderscope.gui.timeline.data.scene import Row
 from loaderscope.gui.timeline.paint.canvas import colour
@@ -156,7 +156,7 @@ class LaneHandling(QObject):
             action = menu.addAction(row.label, functools.partial(self._show_extra, row))
             action.setCheckable(True)
             action.setChecked(row.key in arrangement.extra)
-            action.setToolTip(TIPS.get(row.key, row.label))
+            action.setToolTip(plot_of(row.key).tip or row.label)
         return menu
 
     def open_plots_menu(self) -> None:

@@ -1,0 +1,293 @@
+"""What a timeline shows: kinds of lanes, lanes, the states on them, the legend, and plots of sampled series; one row each."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from loaderscope.agent.layout import State
+from loaderscope.facts.phases import phase_of
+from loaderscope.facts.settings import BY_FIELD
+
+WAITING_FOR_EARLIER = 100
+READY = 101
+"""States of the derived in-flight lanes, beside those of `State`: READY from the end of TRANSMIT (else of SEND) in the
+worker until main hands the batch out; where an earlier batch held it up, only until main took it from the queue, and
+WAITING_FOR_EARLIER from there on."""
+
+TOP_SECTION, WORKERS_SECTION, PIN_SECTION, FLIGHT_SECTION, SAMPLED_SECTION = range(5)
+"""Rows of one section stand together; a rule is drawn between sections."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LaneKind:
+    """A kind of lanes.
+
+    Attributes:
+        key: in session files and in the code.
+        section: the part of the timeline that they stand in.
+        busy_states: the states whose share the label of such a lane tells.
+        busy_word: what that share is called.
+        group_key: the row that can stand for all of them; empty where there is none.
+    """
+
+    key: str
+    section: int
+    busy_states: frozenset[int]
+    busy_word: str = "busy"
+    group_key: str = ""
+
+
+LANE_KINDS: tuple[LaneKind, ...] = (
+    LaneKind("device", TOP_SECTION, frozenset((State.DEVICE_STEP, State.DEVICE_TRANSFER, State.DEVICE_WORK, State.STEP))),
+    LaneKind("main", TOP_SECTION, frozenset((State.WAIT,)), "waits"),
+    LaneKind("worker", WORKERS_SECTION, frozenset((State.FETCH, State.COLLATE, State.SEND)), group_key="workers"),
+    LaneKind("pin", PIN_SECTION, frozenset((State.PIN,))),
+    LaneKind("flight", FLIGHT_SECTION, frozenset()),
+)
+"""In the order in which they stand below each other."""
+
+_KINDS = {kind.key: kind for kind in LANE_KINDS}
+GROUP_KEYS = {kind.key: kind.group_key for kind in LANE_KINDS if kind.group_key}
+"""Kinds of lanes that can be shown as one row, with the key of that row."""
+
+
+def lane_kind(key: str) -> LaneKind:
+    """The kind with a key.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _KINDS[key]
+
+
+def lane_rank(kind: str) -> int:
+    """The place of a kind among all kinds."""
+    return LANE_KINDS.index(_KINDS[kind])
+
+
+@dataclasses.dataclass(frozen=True)
+class LaneFact:
+    """A lane, or a series of them with `{number}` in their keys and titles.
+
+    Attributes:
+        key: in session files and in the code.
+        kind: the key of its kind.
+        title: what it is labelled with.
+        order: among the lanes of its kind; those of a series follow by number.
+    """
+
+    key: str
+    kind: str
+    title: str
+    order: int
+
+
+DEVICE_STEP = LaneFact("device-step", "device", "GPU step", 0)
+DEVICE_TRANSFER = LaneFact("device-transfer", "device", "GPU transfer", 1)
+SIMULATED_STEP = LaneFact("step", "device", "simulated step", 2)
+CPU_STEP = LaneFact("step", "device", "step (CPU)", 2)
+DEVICE_EXACT = LaneFact("device-exact", "device", "GPU (exact window)", 3)
+MAIN = LaneFact("main", "main", "main", 10)
+PIN = LaneFact("pin", "pin", BY_FIELD["pin_memory"].label, 11)
+SERVER = LaneFact("forkserver", "worker", "forkserver", 90)
+WORKER = LaneFact("worker-{number}", "worker", "worker {number}", 100)
+FLIGHT = LaneFact("flight-{number}", "flight", "in flight {number}", 10_000)
+
+FLIGHT_KEY, FLIGHT_TITLE = "flight", "in flight"
+"""The row of all batches on their way, one track a queue slot."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LegendEntry:
+    """States that are told by one colour.
+
+    Attributes:
+        role: the name of the colour in a palette.
+        title: in the legend and in help.
+        tip: what it means.
+        lines_role: of the lines where it is drawn as a pattern, because nothing is being done; empty where it is filled.
+    """
+
+    role: str
+    title: str
+    tip: str
+    lines_role: str = ""
+
+    @property
+    def is_hatched(self) -> bool:
+        """Whether it is drawn as a pattern."""
+        return bool(self.lines_role)
+
+
+FETCH = LegendEntry("fetch", "fetch", "the dataset reads and transforms the samples of a batch")
+COLLATE = LegendEntry("collate", "collate", "samples are put together into a batch")
+SEND = LegendEntry("send", "send / receive", "the batch goes to the main process")
+STEP = LegendEntry("step", "step", "the consumer works")
+GPU_STEP = LegendEntry("step", "step / GPU", "the consumer, or the GPU, works")
+TRANSFER = LegendEntry("transfer", "transfer", "the batch is copied to the device")
+PINNING = LegendEntry("pin", "pin", "a thread copies the batch into page-locked memory; worker_init_fn at start-up")
+WAITING = LegendEntry("waiting", "waiting", "the main process has no batch", "waiting_hatch")
+IN_HAND = LegendEntry("ready", "ready", "a batch is finished and not yet taken")
+HELD_UP = LegendEntry("waiting_for_earlier", "waits for earlier", "a batch is finished, but an earlier one is not, and order is kept")
+START = LegendEntry("startup", "start-up", "a worker starts, imports the script and unpickles the dataset")
+OWN = LegendEntry(phase_of("own").group.role, phase_of("own").title, phase_of("own").tip)
+
+LEGEND: tuple[LegendEntry, ...] = (FETCH, COLLATE, SEND, STEP, GPU_STEP, TRANSFER, PINNING, WAITING, IN_HAND, HELD_UP, START, OWN)
+"""In the order in which a legend has them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StateFact:
+    """How a state is drawn and called.
+
+    Attributes:
+        state: a `State`, or one of the derived ones.
+        title: what the hover card and the span itself call it.
+        legend: the entry that it belongs to.
+        role: the name of its colour in a palette, where that is not its legend's.
+        level: 0 fills the lane, each further level only its lower part, inside the one before.
+        level_in_main: where it lies inside another one on the lane of main, which without workers does what they do.
+    """
+
+    state: int
+    title: str
+    legend: LegendEntry
+    role: str
+    level: int = 0
+    level_in_main: int | None = None
+
+    @property
+    def is_hatched(self) -> bool:
+        """Whether it is drawn as a pattern."""
+        return self.legend.is_hatched
+
+
+def _drawn(state: int, title: str, legend: LegendEntry, level: int = 0, level_in_main: int | None = None) -> StateFact:
+    return StateFact(state, title, legend, legend.role, level, level_in_main)
+
+
+def _of_start(state: State, phase: str, shade: str, level: int = 0) -> StateFact:
+    """A state that is a phase of a start-up; shades tell those apart that lie within each other or side by side."""
+    return StateFact(state, phase_of(phase).title, START, shade, level)
+
+
+STATES: tuple[StateFact, ...] = (
+    StateFact(State.LOAD, "load script", START, "startup"),
+    _of_start(State.ITERATOR, "iterator", "startup_dark"),
+    _of_start(State.START_WORKER, "start_worker", "startup", 1),
+    _of_start(State.PICKLE, "pickle", "startup_light", 2),
+    _drawn(State.WAIT, "wait", WAITING),
+    _drawn(State.DESERIALISE, "deserialise", SEND, 1),
+    _drawn(State.TRANSFER, "transfer", TRANSFER),
+    _drawn(State.STEP, "step", STEP),
+    _of_start(State.SHUTDOWN, "shutdown", "startup_dark", 1),
+    _of_start(State.CREATE, "create", "startup_dark"),
+    _of_start(State.BOOT, "boot", "startup_dark"),
+    _of_start(State.MAIN_IMPORT, "main_import", "startup"),
+    StateFact(State.IMPORT, "import", START, "startup_light", 1),
+    _of_start(State.UNPICKLE, "unpickle", "startup_light"),
+    _of_start(State.LOOP_ENTRY, "loop_entry", "startup_dark"),
+    _of_start(State.WORKER_INIT, "worker_init", "startup_light", 1),
+    _drawn(State.FETCH, "fetch", FETCH, level_in_main=1),
+    _drawn(State.COLLATE, "collate", COLLATE, level_in_main=1),
+    _drawn(State.SEND, "send", SEND),
+    _of_start(State.SERVER_START, "server_start", "startup", 2),
+    _drawn(State.PIN, "pin", PINNING),
+    _drawn(State.DEVICE_TRANSFER, "transfer", TRANSFER),
+    _drawn(State.DEVICE_STEP, "step", GPU_STEP),
+    _drawn(State.DEVICE_WORK, "kernels and copies", GPU_STEP),
+    StateFact(State.OWN, phase_of("own").title, OWN, "own", 1),
+    _drawn(READY, "ready", IN_HAND),
+    _drawn(WAITING_FOR_EARLIER, "waiting for an earlier batch", HELD_UP),
+)
+"""In the order in which they are stacked. States that are absent are not drawn: EPOCH spans everything, INDEX_WAIT is what is
+left free in a worker's lane, RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A plot of sampled series.
+
+    Attributes:
+        key: in the arrangement that is kept, and in the code.
+        title: what it is labelled with.
+        tip: what it shows, where it is offered.
+        role: the name of the colour of its first device in a palette; empty where its lines go through the line colours.
+        section: the part of the timeline that it stands in.
+        is_optional: whether it says little over time, so that it is shown when asked for.
+        is_optional_at_zero: whether it is so as long as no value above zero was seen.
+        is_counter: whether its values only grow, so that the growth within the visible range is told.
+    """
+
+    key: str
+    title: str
+    tip: str = ""
+    role: str = ""
+    section: int = SAMPLED_SECTION
+    is_optional: bool = False
+    is_optional_at_zero: bool = False
+    is_counter: bool = False
+
+
+QUEUE_DEPTH = Plot("queue_depth", "ready batches", section=FLIGHT_SECTION)
+OUTSTANDING = Plot(
+    "outstanding", "batches asked for", "batches that main has asked for and not received", section=FLIGHT_SECTION, is_optional=True
+)
+
+PLOTS: tuple[Plot, ...] = (
+    QUEUE_DEPTH,
+    Plot("gpu_utilisation", "GPU (NVML)", role="step"),
+    Plot("gpu_memory", "GPU memory", role="send"),
+    Plot("gpu_power", "GPU power", role="collate"),
+    Plot("gpu_temperature", "GPU temp.", role="error"),
+    Plot("gpu_clock", "GPU clocks"),
+    Plot("gpu_pcie", "PCIe"),
+    Plot("gpu_throttle", "GPU throttling", "why the GPU's clocks were lowered; empty where they never were", is_optional_at_zero=True),
+    Plot("gpu_energy", "GPU energy", "the GPU's counter of energy, in joules", is_optional=True, is_counter=True),
+    Plot("cpu", "CPU"),
+    Plot("memory", "memory"),
+    Plot("memory_pss", "memory (PSS)", is_optional=True),
+    Plot("memory_private", "memory (private)", is_optional=True),
+    Plot("memory_uss", "memory (USS)", "USS: pages that belong to a process alone", is_optional=True),
+    Plot("memory_rss", "memory (RSS)", "RSS: all pages of a process, shared ones counted for each", is_optional=True),
+    Plot("memory_commit", "memory (commit)", "commit: what Windows has promised a process", is_optional=True),
+    Plot(
+        "memory_shared",
+        "shared pages",
+        "shared pages that were written (Shared_Dirty): after a fork they shrink as copies are made",
+        is_optional=True,
+    ),
+    Plot("reads", "bytes read"),
+    Plot("read_disk", "read from disk"),
+    Plot("read_cache", "from page cache"),
+    Plot("threads", "threads", "threads of each process", is_optional=True),
+    Plot(
+        "ctx_voluntary",
+        "gave up the CPU",
+        "voluntary context switches, summed: the process waited",
+        is_optional=True,
+        is_counter=True,
+    ),
+    Plot(
+        "ctx_involuntary",
+        "lost the CPU",
+        "involuntary context switches, summed: another process was given the core",
+        is_optional=True,
+        is_counter=True,
+    ),
+    Plot("affinity", "usable cores", "cores that each process may use (CPU affinity)", is_optional=True),
+    OUTSTANDING,
+)
+"""In the order in which they stand; those that are not named here follow by name."""
+
+_PLOTS = {plot.key: plot for plot in PLOTS}
+
+
+def plot_of(key: str) -> Plot:
+    """The plot with a key; one that a session of another version has is called by its key."""
+    return _PLOTS.get(key) or Plot(key, key.replace("_", " "), is_optional=key.startswith("memory_"))
+
+
+def plot_rank(key: str) -> tuple[int, str]:
+    """What plots are sorted by."""
+    return (PLOTS.index(_PLOTS[key]) if key in _PLOTS else len(PLOTS)), key
