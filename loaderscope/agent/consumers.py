@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, List, Mapping, Optional
 
 from .errors import UNSUPPORTED, AgentError
-from .messages import Consumer
+from .messages import TIMED_CONSUMERS, Consumer
 
 Step = Callable[[Any], Any]
 
@@ -41,7 +41,7 @@ def make_step(consumer: Consumer, namespace: Mapping[str, Any], device: Optional
         return None
     if consumer.kind == "script":
         return _script_step(namespace)
-    if consumer.kind not in ("sleep", "burn", "cuda"):
+    if consumer.kind not in TIMED_CONSUMERS:
         raise AgentError(UNSUPPORTED, "there is no consumer called %s" % consumer.kind)
     if consumer.ms is None or consumer.ms < 0:
         raise AgentError(UNSUPPORTED, "the %s consumer needs a time in milliseconds" % consumer.kind)

@@ -103,11 +103,18 @@ class TrialConfig(_Json):
             object.__setattr__(self, "forkserver_preload", tuple(self.forkserver_preload))
 
 
+CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
+TIMED_CONSUMERS = ("sleep", "burn", "cuda")
+"""Those that need the milliseconds of a step."""
+DEVICE_CONSUMERS = ("script", "cuda")
+"""Those whose steps can work on a device that no option names."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Consumer(_Json):
     """What takes the batches: none, sleep or burn for `ms` milliseconds, the script's train_step, or a synthetic load of the device."""
 
-    kind: Annotated[str, OneOf(("none", "sleep", "burn", "script", "cuda"))] = "none"
+    kind: Annotated[str, OneOf(CONSUMERS)] = "none"
     ms: Optional[Annotated[float, Range(0.0, 1e12)]] = None
 
 

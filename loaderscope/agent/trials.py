@@ -16,7 +16,7 @@ from .device import DeviceClock, device_clock
 from .errors import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
 from .layout import State, batch_of_epoch
-from .messages import ErrorInfo, TrialOrder, TrialOutcome
+from .messages import DEVICE_CONSUMERS, ErrorInfo, TrialOrder, TrialOutcome
 from .sampling import CountingSampler
 from .transfer import Transfer
 
@@ -105,7 +105,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     else:
         instrument.uninstall()
     try:
-        uses_device = order.device is not None or order.consumer.kind in ("script", "cuda")
+        uses_device = order.device is not None or order.consumer.kind in DEVICE_CONSUMERS
         clock, reason = device_clock(order.device, uses_device and order.record)
         if reason:
             notes.append(reason)
@@ -118,7 +118,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             transfer,
             feed,
             clock,
-            clock if order.consumer.kind in ("script", "cuda") else None,
+            clock if order.consumer.kind in DEVICE_CONSUMERS else None,
             by_length and loader.batch_sampler is not None,
             _can_pin(order),
             None if by_length or made_loaders.iterates_its_own_way(loader) else sampler,

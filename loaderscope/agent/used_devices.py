@@ -7,13 +7,13 @@ import os
 from typing import Any, Dict, List, Optional
 
 from .layout import DEVICES_FILE
-from .messages import TrialOrder
+from .messages import DEVICE_CONSUMERS, TrialOrder
 
 
 def may_use_device(order: TrialOrder) -> bool:
     """Whether a trial can use an accelerator; without a device, a step that could use one or pinning it does not."""
     device = order.device
-    return order.consumer.kind in ("script", "cuda") or order.config.pin_memory or (device is not None and device != "cpu")
+    return order.consumer.kind in DEVICE_CONSUMERS or order.config.pin_memory or (device is not None and device != "cpu")
 
 
 def tell(order: TrialOrder) -> None:

@@ -11,6 +11,7 @@ from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.epochs import MAIN, device_spans
 from loaderscope.analysis.span_lookup import SpanColumns, complement, covered_ns, intersection, spans_of
 from loaderscope.analysis.steady import Steady
+from loaderscope.facts.consumers import kind_of
 from loaderscope.trace.model import Trace
 
 
@@ -77,6 +78,6 @@ def accelerator_share(steady: Steady, consumer: Consumer) -> float | None:
     simulated step.
     """
     total_ns = sum(high - low for low, high in (window.host_bounds_ns for window in steady.windows))
-    if consumer.kind not in ("sleep", "burn") or not consumer.ms or total_ns <= 0:
+    if not kind_of(consumer).is_simulated or not consumer.ms or total_ns <= 0:
         return None
     return min(1.0, steady.batches * consumer.ms * 1e6 / total_ns)

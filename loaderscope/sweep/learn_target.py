@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.facts.run import Run
@@ -56,7 +57,7 @@ def look_first(
     target = dataclasses.replace(target, current=target.current or current, length=length if length is not None else target.length)
     if length == 0:
         raise SweepError(ErrorInfo("unsupported", f"{target.name} is empty: it has no sample to load.", "", request.script, target.line))
-    if request.consumer is not None and request.consumer.kind == "script" and not has_step:
+    if kind_of(request.consumer).needs_step and not has_step:
         sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
         raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
     cost, machine = data_cost(sample, sent or ()), read_machine()

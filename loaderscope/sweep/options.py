@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.consumers import consumer_kind, options_text
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, completed, switch, whole_number
-
-CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
 
 LONGEST_S = 366 * 24 * 3600.0
 """Timers of the system overflow at some hundreds of years."""
@@ -47,21 +46,22 @@ def batches(text: str) -> int | None:
 
 
 def consumer(text: str) -> Consumer:
-    """What takes the batches, as `none`, `script`, `sleep:MS`, `burn:MS` or `cuda:MS`."""
-    kind, colon, milliseconds = text.partition(":")
-    if kind not in CONSUMERS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of none, sleep:MS, burn:MS, script, cuda:MS")
-    if kind in ("none", "script"):
+    """What takes the batches, as `none`, `script` or `sleep:MS`."""
+    key, colon, milliseconds = text.partition(":")
+    kind = consumer_kind(key)
+    if kind is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {options_text()}")
+    if not kind.is_timed:
         if colon:
-            raise argparse.ArgumentTypeError(f"{kind} takes no milliseconds")
-        return Consumer(kind)
+            raise argparse.ArgumentTypeError(f"{key} takes no milliseconds")
+        return Consumer(key)
     try:
         value = float(milliseconds)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} lacks its milliseconds, write {kind}:20") from None
+        raise argparse.ArgumentTypeError(f"{text!r} lacks its milliseconds, write {key}:20") from None
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError(f"{milliseconds} is no number of milliseconds from 0 on")
-    return Consumer(kind, value)
+    return Consumer(key, value)
 
 
 def argument(text: str) -> tuple[str, str]:
@@ -146,7 +146,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--step",
         metavar="KIND",
         type=consumer,
-        help="what takes the batches: none, sleep:MS, burn:MS, script, cuda:MS; for sleep and burn it is told how busy an "
+        help=f"what takes the batches: {options_text()}; for sleep and burn it is told how busy an "
         "accelerator of that step time would be; sleep leaves the cores to the workers, burn competes for them (the script's, else none)",
     )
     work.add_argument("--device", help="move each batch there before the step, e.g. cuda:0 (no transfer)")

@@ -22,13 +22,14 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.facts.consumers import CONSUMERS, NOBODY, kind_of
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.settings import BY_FIELD, SETTINGS
 from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.panels.labels import heading
-from loaderscope.gui.panels.sweep_tips import PCIE_TIP, SIMULATED_TIPS
+from loaderscope.gui.panels.sweep_tips import PCIE_TIP
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 from loaderscope.sweep.system import usable_cpus
 
@@ -215,8 +216,7 @@ class SweepPanel(QWidget):
         self._own_batch_size = False
 
     def _report(self) -> None:
-        kind = self.consumer.currentData()
-        self.consumer_ms.setVisible(kind in ("sleep", "burn", "cuda"))
+        self.consumer_ms.setVisible(kind_of(self.consumer_choice()).is_timed)
         if not self._quiet:
             self.changed.emit()
 
@@ -225,17 +225,11 @@ class SweepPanel(QWidget):
         kept = self.consumer.currentData()
         self.consumer.blockSignals(True)
         self.consumer.clear()
-        if has_step:
-            self.consumer.addItem("training step of the script", "script")
-            tip = "Its function train_step(batch), or the one that its make_train_step() returns"
-            self.consumer.setItemData(0, tip, Qt.ItemDataRole.ToolTipRole)
-        self.consumer.addItem("nobody: iterate only", "none")
-        for text, kind in (("sleep for a step", "sleep"), ("burn CPU for a step", "burn")):
-            self.consumer.addItem(text, kind)
-            self.consumer.setItemData(self.consumer.count() - 1, SIMULATED_TIPS[kind], Qt.ItemDataRole.ToolTipRole)
-        if has_gpu:
-            self.consumer.addItem("CUDA load for a step", "cuda")
-        index = self.consumer.findData(kept) if kept not in (None, "none") else 0
+        for kind in sorted(CONSUMERS, key=lambda kind: not kind.needs_step):
+            if (has_step or not kind.needs_step) and (has_gpu or not kind.needs_gpu):
+                self.consumer.addItem(kind.title, kind.key)
+                self.consumer.setItemData(self.consumer.count() - 1, kind.tip, Qt.ItemDataRole.ToolTipRole)
+        index = self.consumer.findData(kept) if kept not in (None, NOBODY.key) else 0
         self.consumer.setCurrentIndex(max(0, index))
         self.consumer.blockSignals(False)
         self._report()
@@ -257,8 +251,8 @@ class SweepPanel(QWidget):
 
     def consumer_choice(self) -> Consumer:
         """Who takes the batches."""
-        kind = self.consumer.currentData() or "none"
-        return Consumer(kind, self.consumer_ms.value() if kind in ("sleep", "burn", "cuda") else None)
+        chosen = Consumer(self.consumer.currentData() or NOBODY.key)
+        return dataclasses.replace(chosen, ms=self.consumer_ms.value()) if kind_of(chosen).is_timed else chosen
 
     def apply_to(self, request: Request) -> Request:
         """The request with everything this panel decides."""
@@ -305,7 +299,7 @@ class SweepPanel(QWidget):
                 chips.set_values(chips.offered(), list(chosen))
         self._own_batch_size = request.axes.batch_size is None
         if request.consumer is not None:
-            if request.consumer.kind == "script" and self.consumer.findData("script") < 0:
+            if kind_of(request.consumer).needs_step and self.consumer.findData(request.consumer.kind) < 0:
                 self.set_consumers(True, False)
             self.consumer.setCurrentIndex(max(0, self.consumer.findData(request.consumer.kind)))
             if request.consumer.ms:

@@ -1,10 +1,5 @@
 """What the fields of the sweep mean."""
 
-SIMULATED_TIPS = {
-    "sleep": "Stands for an accelerator that leaves the processor alone: the workers keep all cores",
-    "burn": "Stands for a step that keeps one core busy: it competes with the workers for the cores",
-}
-
 PCIE_TIP = (
     "What goes over PCIe to and from each GPU of the trial, measured by NVML every 2 seconds.\n"
     "Each reading waits 20 ms a direction in a thread of its own, and sees only those 20 ms."

@@ -10,6 +10,7 @@ from pathlib import Path
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
+from loaderscope.facts.consumers import consumer_text
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text
@@ -27,7 +28,6 @@ from loaderscope.gui.report.timeline_pictures import timeline_pictures
 from loaderscope.gui.run.run_state import Snapshot, rows_of
 from loaderscope.gui.style.figures import date_of
 from loaderscope.gui.style.palette import LIGHT
-from loaderscope.gui.style.words import consumer_text
 from loaderscope.session.session_file import SessionFile
 from loaderscope.trace.model import Trace
 

@@ -34,9 +34,9 @@ from PySide6.QtGui import (
 from PySide6.QtSvg import QSvgGenerator
 
 from loaderscope import __version__
+from loaderscope.facts.consumers import consumer_text
 from loaderscope.facts.run import Run, environment_text
 from loaderscope.gui.style.palette import LIGHT, Palette
-from loaderscope.gui.style.words import consumer_text
 
 FORMATS = (".png", ".svg", ".pdf")
 DPI = 96

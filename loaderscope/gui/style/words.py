@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loaderscope.agent.messages import Consumer, Target
+from loaderscope.agent.messages import Target
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, share_text
@@ -35,16 +35,6 @@ def trial_note(result: TrialResult | None) -> str:
         percent = cost.event_seconds / result.seconds * 100
         parts.append(f"recording cost {percent:.2f} %" if percent >= 0.01 else "recording cost less than 0.01 %")
     return " · ".join(parts)
-
-
-def consumer_text(consumer: Consumer | None) -> str:
-    """Who takes the batches."""
-    if consumer is None or consumer.kind == "none":
-        return "nobody (iterate only)"
-    if consumer.kind == "script":
-        return "training step of the script"
-    milliseconds = f" {consumer.ms:g} ms" if consumer.ms is not None else ""
-    return {"sleep": "sleep", "burn": "CPU burn", "cuda": "CUDA load"}.get(consumer.kind, consumer.kind) + milliseconds
 
 
 def target_text(target: Target) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from loaderscope.agent.messages import TrialOrder
 from loaderscope.analysis.trial import TrialEnd
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, attach, load, start_agent
 from loaderscope.sweep.inspect_script import load_and_attach
@@ -93,6 +94,6 @@ def may_be_kept(isolate: bool, order: TrialOrder, end: TrialEnd, fingerprint: st
         return False
     if not config.num_workers or config.backend == "thread" or config.start_method == "forkserver":
         return False
-    if order.consumer.kind in ("script", "cuda") or order.device is not None or config.pin_memory or order.gpu_window is not None:
+    if kind_of(order.consumer).may_use_device or order.device is not None or config.pin_memory or order.gpu_window is not None:
         return False
     return outcome.fingerprint == fingerprint
