@@ -134,8 +134,7 @@ def broken_init(worker):
 def cases(method, which="all"):
     """name → (make a loader, epochs)"""
     # A spawned worker imports torch, so it is one where the table is short.
-    is_short = method == "spawn" and which == "few"
-    workers = 1 if is_short else 2
+    workers = 1 if method == "spawn" and which == "few" else 2
     options = {"num_workers": workers, "multiprocessing_context": method} if method != "0" else {}
 
     def loader(dataset, batch_size=8, kind=DataLoader, **more):
@@ -149,7 +148,7 @@ def cases(method, which="all"):
         "batch sampler": (lambda: DataLoader(Map(), batch_sampler=BatchSampler(SequentialSampler(range(40)), 7, False), **options), 1),
         "sampler": (loader(Map(), sampler=[3, 1, 4, 1, 5, 9, 2, 6]), 1),
         "batch_size none": (loader(Map(10), None), 1),
-        "iterable": (loader(Shards()), 1 if is_short else 2),
+        "iterable": (loader(Shards()), 2),
         "iterable, batch_size none": (loader(Shards(10), None), 1),
         "iterable, drop last": (loader(Shards(37), drop_last=True), 1),
         "duck-typed": (loader(DuckTyped()), 1),
@@ -179,7 +178,7 @@ def cases(method, which="all"):
 
 
 FEW = {
-    "spawn": ("collate and init", "iterable", "raises at a sample"),
+    "spawn": ("collate and init", "raises at a sample"),
     "forkserver": ("map", "collate and init", "iterable", "namedtuple", "raises at a sample", "persistent", "not in order"),
 }
 """Enough for start methods whose workers import the main module: what these do once they run is the same in all."""

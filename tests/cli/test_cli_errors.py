@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 import pytest
-from command_line import SMALL, Done, loaderscope, write_script
+from command_line import SMALL, Done, in_this_process, loaderscope, write_script
 
 
 def sentence(done: Done) -> str:
@@ -24,23 +24,23 @@ def test_a_file_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_wrong_option_is_told_without_the_usage_of_all_others(tmp_path: pathlib.Path) -> None:
-    said = sentence(loaderscope(tmp_path, "run", "script.py", "--num-workers", "two"))
+    said = sentence(in_this_process(tmp_path, "run", "script.py", "--num-workers", "two"))
     assert "--num-workers: 'two' is not a whole number" in said
     assert "`loaderscope run --help`" in said
-    assert "SESSION" in sentence(loaderscope(tmp_path, "show"))
-    assert "--jsn" in sentence(loaderscope(tmp_path, "show", "some.loaderscope", "--jsn"))
+    assert "SESSION" in sentence(in_this_process(tmp_path, "show"))
+    assert "--jsn" in sentence(in_this_process(tmp_path, "show", "some.loaderscope", "--jsn"))
 
 
 def test_arguments_of_the_script_without_the_dashes_before_them_are_told_where_they_go(tmp_path: pathlib.Path) -> None:
-    said = sentence(loaderscope(tmp_path, "run", "train.py", "--config", "small.yaml"))
+    said = sentence(in_this_process(tmp_path, "run", "train.py", "--config", "small.yaml"))
     assert "--config small.yaml" in said
     assert "follow after --" in said
     assert "`loaderscope run --help`" in said
-    assert "after --" not in sentence(loaderscope(tmp_path, "show", "some.loaderscope", "--jsn"))
+    assert "after --" not in sentence(in_this_process(tmp_path, "show", "some.loaderscope", "--jsn"))
 
 
 def test_a_command_misspelt_is_told_as_one(tmp_path: pathlib.Path) -> None:
-    assert "nor a command rum" in sentence(loaderscope(tmp_path, "rum", "train.py", "-o", "out.loaderscope"))
+    assert "nor a command rum" in sentence(in_this_process(tmp_path, "rum", "train.py", "-o", "out.loaderscope"))
 
 
 def test_a_file_that_lies_beside_the_script_but_not_where_it_runs_is_told_with_its_folder(tmp_path: pathlib.Path) -> None:
@@ -49,7 +49,7 @@ def test_a_file_that_lies_beside_the_script_but_not_where_it_runs_is_told_with_i
         made.mkdir()
     (folder / "list.txt").write_text("1\n")
     write_script(folder, 'names = open("list.txt").read()\n')
-    said = sentence(loaderscope(elsewhere, "targets", str(folder / "script.py")))
+    said = sentence(in_this_process(elsewhere, "targets", str(folder / "script.py")))
     assert "list.txt" in said
     assert f"start from {folder}" in said
 
@@ -58,23 +58,23 @@ def test_a_package_that_is_missing_is_told_with_the_interpreter_and_the_environm
     folder = tmp_path / "deep" / "in" / "folders"  # environments above the temporary folder are too far away
     folder.mkdir(parents=True)
     write_script(folder, "import no_such_package\n")
-    said = sentence(loaderscope(folder, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
+    said = sentence(in_this_process(folder, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
     assert "no_such_package" in said
     assert said.endswith(f"the script runs in {sys.executable}, --python names another interpreter")
     near = folder / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     near.parent.mkdir(parents=True)
     near.touch()
-    said = sentence(loaderscope(folder, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
+    said = sentence(in_this_process(folder, "targets", "script.py", VIRTUAL_ENV="", CONDA_PREFIX=""))
     assert said.endswith(f"--python names another interpreter, as {near}")
 
 
 def test_a_folder_is_no_script(tmp_path: pathlib.Path) -> None:
-    assert "is a folder" in sentence(loaderscope(tmp_path, "targets", str(tmp_path)))
+    assert "is a folder" in sentence(in_this_process(tmp_path, "targets", str(tmp_path)))
 
 
 def test_a_syntax_error_is_told_with_file_and_line(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, "import torch\n\nx = = 1\n")
-    said = sentence(loaderscope(tmp_path, "run", "script.py", "-o", "out.loaderscope"))
+    said = sentence(in_this_process(tmp_path, "run", "script.py", "-o", "out.loaderscope"))
     assert "script.py" in said
     assert "line 3" in said
     assert not (tmp_path / "out.loaderscope").exists()
@@ -82,71 +82,71 @@ def test_a_syntax_error_is_told_with_file_and_line(tmp_path: pathlib.Path) -> No
 
 def test_a_script_without_targets_says_how_loaders_in_functions_are_reached(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, "import torch\n")
-    assert "captured:0" in sentence(loaderscope(tmp_path, "run", "script.py"))
-    assert "nothing to profile" in sentence(loaderscope(tmp_path, "targets", "script.py"))
+    assert "captured:0" in sentence(in_this_process(tmp_path, "run", "script.py"))
+    assert "nothing to profile" in sentence(in_this_process(tmp_path, "targets", "script.py"))
 
 
 def test_an_unknown_target_is_answered_with_those_there_are(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL)
-    said = sentence(loaderscope(tmp_path, "run", "script.py", "--target", "letters"))
+    said = sentence(in_this_process(tmp_path, "run", "script.py", "--target", "letters"))
     assert "'letters'" in said
     assert "numbers" in said
 
 
 def test_an_empty_dataset_is_refused(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL.replace("return 48", "return 0"))
-    assert "no samples" in sentence(loaderscope(tmp_path, "run", "script.py", "--target", "numbers"))
+    assert "no samples" in sentence(in_this_process(tmp_path, "run", "script.py", "--target", "numbers"))
 
 
 def test_a_step_of_the_script_that_is_not_there_is_refused(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL)
-    assert "train_step" in sentence(loaderscope(tmp_path, "run", "script.py", "--target", "numbers", "--step", "script"))
+    assert "train_step" in sentence(in_this_process(tmp_path, "run", "script.py", "--target", "numbers", "--step", "script"))
 
 
 def test_a_script_that_ends_itself_is_told(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, "import sys\nsys.exit(3)\n")
-    assert "3" in sentence(loaderscope(tmp_path, "targets", "script.py"))
+    assert "3" in sentence(in_this_process(tmp_path, "targets", "script.py"))
     write_script(tmp_path, "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('root')\nparser.parse_args()\n")
-    assert "after --" in sentence(loaderscope(tmp_path, "targets", "script.py"))
+    assert "after --" in sentence(in_this_process(tmp_path, "targets", "script.py"))
 
 
 def test_a_script_that_never_ends_loading_is_given_up(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, "while True:\n    pass\n")
-    assert "--load-timeout" in sentence(loaderscope(tmp_path, "targets", "script.py", "--load-timeout", "4"))
+    assert "--load-timeout" in sentence(in_this_process(tmp_path, "targets", "script.py", "--load-timeout", "2"))
 
 
 def test_a_file_that_is_no_session_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "foreign.loaderscope").write_bytes(b"PK\x03\x04" + bytes(5000))
-    assert "foreign.loaderscope" in sentence(loaderscope(tmp_path, "show", "foreign.loaderscope"))
+    assert "foreign.loaderscope" in sentence(in_this_process(tmp_path, "show", "foreign.loaderscope"))
 
 
 def test_an_existing_output_is_not_overwritten(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL)
     (tmp_path / "out.loaderscope").write_text("precious")
-    assert "--force" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "out.loaderscope"))
+    assert "--force" in sentence(in_this_process(tmp_path, "run", "script.py", "-o", "out.loaderscope"))
     assert (tmp_path / "out.loaderscope").read_text() == "precious"
 
 
 def test_a_script_that_does_not_load_costs_no_older_session(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, "raise ValueError('not today')\n")
     (tmp_path / "out.loaderscope").write_text("precious")
-    assert "not today" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "out.loaderscope", "--force"))
+    assert "not today" in sentence(in_this_process(tmp_path, "run", "script.py", "-o", "out.loaderscope", "--force"))
     assert (tmp_path / "out.loaderscope").read_text() == "precious"
 
 
 def test_an_output_in_a_folder_that_is_not_there_is_refused_at_once(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL)
-    assert "no folder nowhere" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "nowhere/out.loaderscope"))
+    assert "no folder nowhere" in sentence(in_this_process(tmp_path, "run", "script.py", "-o", "nowhere/out.loaderscope"))
 
 
 def test_only_a_session_name_is_written_so_that_no_script_is_overwritten(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL)
-    assert ".loaderscope" in sentence(loaderscope(tmp_path, "run", "script.py", "-o", "script.py", "--force"))
+    assert ".loaderscope" in sentence(in_this_process(tmp_path, "run", "script.py", "-o", "script.py", "--force"))
 
 
 def test_an_interpreter_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SMALL)
-    assert "no-python" in sentence(loaderscope(tmp_path, "targets", "script.py", "--python", str(tmp_path / "no-python")))
+    assert "no-python" in sentence(in_this_process(tmp_path, "targets", "script.py", "--python", str(tmp_path / "no-python")))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pathlib
 
 import pytest
-from command_line import loaderscope, write_script
+from command_line import in_this_process, write_script
 
 SCRIPT = """
     import threading
@@ -33,7 +33,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def test_a_batch_that_cannot_be_sent_fails_the_trials_with_workers_only(folder: pathlib.Path) -> None:
     arguments = ("--target", "locked", "--num-workers", "0,2", "--no-probe", "-o", "out.loaderscope", "--json")
-    document = loaderscope(folder, "run", "script.py", *arguments).document
+    document = in_this_process(folder, "run", "script.py", *arguments).document
     without, with_workers = document["trials"]
     assert (without["status"], with_workers["status"]) == ("ok", "failed")
     assert with_workers["error"]["kind"] == "not-picklable"
@@ -44,7 +44,7 @@ def test_a_batch_that_cannot_be_sent_fails_the_trials_with_workers_only(folder: 
 
 def test_samples_that_do_not_fit_are_named_alike_with_and_without_workers(folder: pathlib.Path) -> None:
     arguments = ("--target", "clips", "--batch-size", "8", "--num-workers", "0,2", "--no-probe", "-o", "out.loaderscope", "--json")
-    document = loaderscope(folder, "run", "script.py", *arguments).document
+    document = in_this_process(folder, "run", "script.py", *arguments).document
     for trial in document["trials"]:
         assert (trial["status"], trial["error"]["kind"]) == ("failed", "RuntimeError")
         assert trial["error"]["message"].startswith('in batch 5 sample 40 has "audio" of shape [1700], the 7 others [1600] (')

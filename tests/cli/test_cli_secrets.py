@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from command_line import loaderscope, write_script
+from command_line import in_this_process, loaderscope, write_script
 
 SECRET = "Zq8hunter2x"
 
@@ -42,7 +42,7 @@ def test_a_secret_is_in_no_output_session_or_report(tmp_path: pathlib.Path) -> N
     }
     assert done.document["request"]["script_args"] == ["--token", "***", "--n", "3"]
     assert done.document["request"]["arguments"] == {"api_key": "***"}
-    shown = loaderscope(tmp_path, "show", "out.loaderscope")
+    shown = in_this_process(tmp_path, "show", "out.loaderscope")
     assert "HF_TOKEN=***" in shown.stdout
     page = loaderscope(tmp_path, "report", "out.loaderscope", "-o", "out.html", QT_QPA_PLATFORM="offscreen")
     assert page.status == 0, page.stderr

@@ -58,7 +58,7 @@ def family(folder: pathlib.Path) -> list[int]:
     return pids
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("start_method", ["fork", "forkserver", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_a_killed_app_leaves_nothing(tmp_path, start_method):
     script = write_script(tmp_path, FERTILE)
     program = write_script(tmp_path / "app", APP, "app.py")

@@ -202,7 +202,9 @@ def counts(result, kind):
     return found
 
 
-@pytest.mark.parametrize(("workers", "method"), [(0, "fork"), (2, "fork"), (2, "spawn"), (2, "forkserver")])
+@pytest.mark.parametrize(
+    ("workers", "method"), [(0, "fork"), (2, "fork"), (2, "spawn"), pytest.param(2, "forkserver", marks=pytest.mark.slow)]
+)
 def test_every_process_tells_what_it_warned_of_logged_and_printed(tmp_path, workers, method):
     sink = speak(tmp_path, workers, method, epochs=2)
     (result,) = sink.results
