@@ -16,9 +16,9 @@ from loaderscope.sweep import limits, space
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect_script import machine_environment, probe_target
+from loaderscope.sweep.kept_agent import KeptAgent
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import Tick
-from loaderscope.sweep.processes.kept_agent import KeptAgent
 from loaderscope.sweep.system import read_machine
 
 

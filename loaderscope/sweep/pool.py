@@ -15,10 +15,10 @@ from loaderscope.sweep import limits
 from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.experiment.beside_trials import beside_trials
 from loaderscope.sweep.forecast import data_cost
+from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
 from loaderscope.sweep.learn_target import look_first
 from loaderscope.sweep.processes import reaper
 from loaderscope.sweep.processes.agent_output import OutputLine
-from loaderscope.sweep.processes.kept_agent import KeptAgent, may_be_kept
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
 from loaderscope.sweep.script_warnings import TrialStderr
 from loaderscope.sweep.system import read_machine

@@ -7,7 +7,7 @@ from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialO
 from loaderscope.analysis.measured_part import window_start_ns
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.trial import TrialEnd
-from loaderscope.sweep.processes.kept_agent import may_be_kept
+from loaderscope.sweep.kept_agent import may_be_kept
 
 SCRIPT = """
     import torch
