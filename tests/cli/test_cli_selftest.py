@@ -2,18 +2,26 @@
 
 import json
 import pathlib
+import sys
 
 import pytest
 from command_line import loaderscope
 
 
-def test_a_narrowed_self_test_tells_phases_controls_and_limits_and_leaves_no_file(tmp_path: pathlib.Path) -> None:
-    done = loaderscope(tmp_path, "doctor", "--selftest", "--start-method", "spawn", "--num-workers", "0,1", "--json", DISPLAY="")
+@pytest.mark.parametrize(
+    ("method", "phase"),
+    [
+        pytest.param("fork", "start_worker", marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")),
+        pytest.param("spawn", "main_import", marks=pytest.mark.slow),
+    ],
+)
+def test_a_narrowed_self_test_tells_phases_controls_and_limits_and_leaves_no_file(tmp_path: pathlib.Path, method: str, phase: str) -> None:
+    done = loaderscope(tmp_path, "doctor", "--selftest", "--start-method", method, "--num-workers", "0,1", "--json", DISPLAY="")
     assert done.status == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)["selftest"]
     (start,) = found["starts"]
-    assert (start["start_method"], start["num_workers"]) == ("spawn", 1)
-    assert start["phases"]["main_import"] > 0 and start["explained_share"] > 0.5
+    assert (start["start_method"], start["num_workers"]) == (method, 1)
+    assert start["phases"][phase] > 0 and start["explained_share"] > 0.5
     assert [row["name"] for row in found["experiment"]["controls"]] == ["python", "numpy", "torch"]
     assert found["experiment"]["remedies"][0]["measured_s"] is not None
     assert found["unavailable"] == []
