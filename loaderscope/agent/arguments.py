@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-from .errors import UNSUPPORTED, AgentError
+from .error_sentences import UNSUPPORTED, AgentError
 
 _TRUE, _FALSE, _NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), ("none", "null")
 _KINDS: Tuple[Tuple[str, type], ...] = (("bool", bool), ("int", int), ("float", float), ("str", str), ("Path", str), ("PathLike", str))

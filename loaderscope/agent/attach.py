@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from . import loaders, samples, targets
 from .capture import Captured
-from .errors import UNSUPPORTED, AgentError
+from .error_sentences import UNSUPPORTED, AgentError
 from .messages import Target
 from .script import Script
 from .trials import Feed

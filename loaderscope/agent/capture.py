@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence
 
 from . import guard, made_loaders
-from .errors import MAIN_GUARD, AgentError, Place, is_user_file
-from .look import Look
+from .error_sentences import MAIN_GUARD, AgentError, Place, is_user_file
 from .script import AS_MODULE, AS_PROGRAM, Script
+from .watched_children import WantedLoader
 
 _FIRST_THREAD = _thread.get_ident()
 
@@ -39,7 +39,7 @@ class Captured(NamedTuple):
     child_of: Optional[str] = None
 
 
-def run_program(script: Script, look: Look, serve: Callable[[Captured], NoReturn]) -> None:
+def run_program(script: Script, look: WantedLoader, serve: Callable[[Captured], NoReturn]) -> None:
     """Runs the script as `__main__` up to the first iter() of the wanted DataLoader and calls `serve` there.
 
     That may be in a forked child. Children that the script leaves behind at its end may still come to it.
@@ -59,7 +59,7 @@ def run_program(script: Script, look: Look, serve: Callable[[Captured], NoReturn
     raise AgentError("unsupported", "%s ended %s: it iterates %s%s" % (script.name, wanted, iterated, running), script.path)
 
 
-def run_module(script: Script, look: Look, serve: Callable[[Captured], NoReturn]) -> None:
+def run_module(script: Script, look: WantedLoader, serve: Callable[[Captured], NoReturn]) -> None:
     """Runs the script as a module, its main block left out; at a top-level iter() calls `serve` from inside it.
 
     Raises:
@@ -72,7 +72,7 @@ def run_module(script: Script, look: Look, serve: Callable[[Captured], NoReturn]
         made_loaders.on_iteration(None)
 
 
-def _watch(script: Script, look: Look, serve: Callable[[Captured], NoReturn]) -> None:
+def _watch(script: Script, look: WantedLoader, serve: Callable[[Captured], NoReturn]) -> None:
     def reached(loader: Any) -> None:
         if look.is_wanted(loader):
             made_loaders.on_iteration(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .look import Look, enter_child
+from .watched_children import WantedLoader, enter_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
@@ -17,7 +17,7 @@ def start() -> None:
     enter_child(_serve)
 
 
-def _serve(loader: "Any", look: Look) -> None:
+def _serve(loader: "Any", look: WantedLoader) -> None:
     path, standard = sys.path[:], os.path.dirname(os.path.abspath(os.__file__))
     sys.path[:] = [entry for entry in path if entry and os.path.abspath(entry).startswith(standard)]  # no file of the user's shadows it
     try:

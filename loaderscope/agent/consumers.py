@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, List, Mapping, Optional
 
-from .errors import UNSUPPORTED, AgentError
+from .error_sentences import UNSUPPORTED, AgentError
 from .messages import TIMED_CONSUMERS, Consumer
 
 Step = Callable[[Any], Any]

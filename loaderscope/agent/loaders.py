@@ -6,7 +6,7 @@ import inspect
 import multiprocessing
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .errors import UNSUPPORTED, AgentError
+from .error_sentences import UNSUPPORTED, AgentError
 from .made_loaders import Making, making_of
 from .messages import TrialConfig
 from .sampling import CountingSampler

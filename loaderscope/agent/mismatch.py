@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import reasons, recorder
-from .errors import headline
+from .error_sentences import headline
 from .mismatch_words import Difference, Entries, Found, Path, Samples, sentence
 
 _SEARCH_S = 0.3

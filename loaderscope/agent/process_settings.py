@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Iterator, Optional
 
-from .errors import UNSUPPORTED, AgentError
+from .error_sentences import UNSUPPORTED, AgentError
 from .messages import TrialConfig
 
 

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import AbstractSet, Any, Dict, Optional, Sequence, Set
 
-from .errors import UNSUPPORTED, AgentError, describe, system_exit, text_of
+from .error_sentences import UNSUPPORTED, AgentError, describe, system_exit, text_of
 
 AS_MODULE = "__mp_main__"
 AS_PROGRAM = "__main__"

@@ -13,20 +13,20 @@ from . import (
     attach,
     capture,
     consumers,
-    failures,
     guard,
     instrument,
     leftovers,
     loaders,
-    look,
     made_loaders,
     standstill,
     targets,
+    trial_failure,
     trials,
+    watched_children,
     weigh,
 )
 from .connection import Connection, dial
-from .errors import UNSUPPORTED, AgentError, Place, describe
+from .error_sentences import UNSUPPORTED, AgentError, Place, describe
 from .import_timer import ImportTimer
 from .messages import FOLDER_VARIABLE, TrialConfig, TrialOrder
 from .script import Script
@@ -50,7 +50,7 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
     agent.serve()
 
 
-def serve_in_child(loader: Any, wanted: look.Look) -> NoReturn:
+def serve_in_child(loader: Any, wanted: watched_children.WantedLoader) -> NoReturn:
     """In a child that the script has spawned, at the wanted loader's iter(): stands still there, then serves the app."""
     _take_folder(wanted.folder)
     agent = Agent(None, frozenset())
@@ -177,7 +177,7 @@ class Agent:
         script.enter(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
         made_loaders.install()
         number = message.get("capture")
-        wanted = look.begin(script.name, int(number or 0), _folder)
+        wanted = watched_children.begin(script.name, int(number or 0), _folder)
         try:
             with self._imports:
                 if number is None:
@@ -187,7 +187,7 @@ class Agent:
         finally:
             if self._captured is not None:  # a thread of the script came to the loader, and the requests are served from there
                 _wait_for_ever()
-            look.end()
+            watched_children.end()
         return self._loaded(script)
 
     def serve_inside(self, captured: capture.Captured) -> NoReturn:
@@ -197,8 +197,8 @@ class Agent:
         self._imports.stop()
         if self._connection is None or os.getpid() != self._pid:
             self._stand_still(captured.place, captured.loader)
-            captured = captured._replace(child_of=os.environ.get(look.SCRIPT_VARIABLE) or script.name)
-        look.end()
+            captured = captured._replace(child_of=os.environ.get(watched_children.SCRIPT_VARIABLE) or script.name)
+        watched_children.end()
         self._captured = captured
         try:
             answer = self._loaded(script)
@@ -261,7 +261,7 @@ class Agent:
         try:
             outcome = trials.run_trial(order, feed)
         except Exception as error:
-            raise AgentError.of(failures.explain(error, feed, order)) from error
+            raise AgentError.of(trial_failure.explain(error, feed, order)) from error
         return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
 
     def _attached(self) -> trials.Feed:

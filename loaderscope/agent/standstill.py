@@ -13,9 +13,9 @@ import sys
 import time
 from typing import Any, Dict, Optional
 
-from .errors import Place
-from .look import REPORT_SUFFIX
+from .error_sentences import Place
 from .messages import ADDRESS_VARIABLE, TOKEN_VARIABLE
+from .watched_children import REPORT_SUFFIX
 
 ORDER_SUFFIX = ".order"
 """A child's report is the file PID.report, the app's order to go on the file PID.order, both JSON, in the folder of the look."""

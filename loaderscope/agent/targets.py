@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from . import arguments, loaders
 from .capture import Captured, is_main_guard
-from .errors import UNSUPPORTED, AgentError, is_user_file
+from .error_sentences import UNSUPPORTED, AgentError, is_user_file
 from .messages import Target
 from .returns import Feeds, returned
 from .script import Script

@@ -15,7 +15,7 @@ from typing import Any, Callable, List
 
 from . import recorder
 from . import torch_internals as internals
-from .errors import UNSUPPORTED, AgentError
+from .error_sentences import UNSUPPORTED, AgentError
 from .layout import THREAD_WORKER_BASE, State
 
 _INDEX_BEGIN, _INDEX_END = recorder.kinds(State.INDEX_WAIT)

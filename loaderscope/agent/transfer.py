@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping, Optional
 
 from .device import current_index, side_stream
-from .errors import UNSUPPORTED, AgentError
+from .error_sentences import UNSUPPORTED, AgentError
 
 
 class Transfer:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 from . import consumers, exact_window, global_random, instrument, loaders, made_loaders, process_settings, samples, used_devices
 from .consumers import Step
 from .device import DeviceClock, device_clock
-from .errors import UNSUPPORTED, AgentError, describe
+from .error_sentences import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
 from .layout import State, batch_of_epoch
 from .messages import DEVICE_CONSUMERS, ErrorInfo, TrialOrder, TrialOutcome

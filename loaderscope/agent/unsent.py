@@ -74,7 +74,7 @@ def _tell(value: Any, error: Exception, which: str, where: str, to_main: bool = 
         return
     try:
         from . import reasons, unpicklable  # what they import must not delay the start of a worker
-        from .errors import NOT_PICKLABLE, headline
+        from .error_sentences import NOT_PICKLABLE, headline
 
         name, route = ("the batch", unpicklable.TO_MAIN) if to_main else ("the indices", unpicklable.INDICES_TO_WORKER)
         sentence = unpicklable.explain(unpicklable.Part(name, value), error, _SEARCH_S, route)

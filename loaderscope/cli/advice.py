@@ -6,12 +6,12 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from loaderscope.agent.errors import WRONG_ARGUMENTS
+from loaderscope.agent.error_sentences import WRONG_ARGUMENTS
 from loaderscope.cli.outcome import UsageError
 
 if TYPE_CHECKING:
     from loaderscope.facts.request import Request
-    from loaderscope.sweep.attachment import SweepError
+    from loaderscope.sweep.ready_agent import SweepError
 
 _NOT_FOUND = re.compile(r"No such file or directory: '(?P<name>[^']+)'")
 """Python's own words, which libraries pass on in exceptions of every class."""

@@ -74,8 +74,8 @@ def run_show(options: argparse.Namespace) -> int:
 def run_doctor(options: argparse.Namespace) -> int:
     """Tells what this machine and an interpreter offer."""
     from loaderscope.gui.window.display import window_problem
+    from loaderscope.session.secret_masking import mask_document
     from loaderscope.sweep.doctor import examine, format_examination
-    from loaderscope.sweep.masking import mask_document
 
     if not options.selftest and (options.output or options.num_workers or options.start_method):
         raise UsageError("--output, --num-workers and --start-method belong to --selftest")

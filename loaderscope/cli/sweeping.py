@@ -25,8 +25,8 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     from loaderscope.session.document import build_document
     from loaderscope.session.recording import Recording
     from loaderscope.session.session_file import SessionError, SessionWriter
-    from loaderscope.sweep.attachment import SweepError
     from loaderscope.sweep.pool import Pool
+    from loaderscope.sweep.ready_agent import SweepError
 
     may_write(output, force)
     recording = Recording(lambda: SessionWriter(output, force), Console(), is_required=True)

@@ -10,8 +10,8 @@ from loaderscope import __version__
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
+from loaderscope.session.secret_masking import mask_document, mask_request
 from loaderscope.session.values import plain
-from loaderscope.sweep.masking import mask_document, mask_request
 
 SCHEMA = 1
 

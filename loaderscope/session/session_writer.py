@@ -18,10 +18,10 @@ from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.recording_folder import is_network_share
+from loaderscope.session.secret_masking import mask_document, mask_request, mask_text
 from loaderscope.session.session_error import SessionError
 from loaderscope.session.trace_store import TraceWriter
 from loaderscope.session.values import storable, to_text
-from loaderscope.sweep.masking import mask_document, mask_request, mask_text
 from loaderscope.trace.model import Trace
 
 COMMIT_EVERY_S = 1.0

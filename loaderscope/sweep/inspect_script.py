@@ -14,7 +14,9 @@ import psutil
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
-from loaderscope.sweep.attachment import (
+from loaderscope.sweep.processes.agent_output import OutputLine
+from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
+from loaderscope.sweep.ready_agent import (
     CAPTURED,
     Attached,
     Loaded,
@@ -27,8 +29,6 @@ from loaderscope.sweep.attachment import (
     start_agent,
     weigh,
 )
-from loaderscope.sweep.processes.agent_output import OutputLine
-from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
 from loaderscope.sweep.system import read_machine
 from loaderscope.telemetry.nvml import Nvml
 from loaderscope.telemetry.processes import process_memory

@@ -8,10 +8,10 @@ from loaderscope.agent.messages import TrialOrder
 from loaderscope.analysis.trial import TrialEnd
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
-from loaderscope.sweep.attachment import Attached, Loaded, NotReachedError, attach, load, start_agent
 from loaderscope.sweep.inspect_script import load_and_attach
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
+from loaderscope.sweep.ready_agent import Attached, Loaded, NotReachedError, attach, load, start_agent
 
 
 class KeptAgent:

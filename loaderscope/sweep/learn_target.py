@@ -12,13 +12,13 @@ from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.facts.run import Run
-from loaderscope.sweep import limits, space
-from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep import machine_limits, space
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect_script import machine_environment, probe_target
 from loaderscope.sweep.kept_agent import KeptAgent
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import Tick
+from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.system import read_machine
 
 
@@ -61,10 +61,10 @@ def look_first(
         sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
         raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
     cost, machine = data_cost(sample, sent or ()), read_machine()
-    plan = limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
-    if (promise := limits.commit_sentence(machine, cost)) is not None:
+    plan = machine_limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
+    if (promise := machine_limits.commit_sentence(machine, cost)) is not None:
         log(promise)
-    for sentence in limits.cannot_be_sent(sent or [], plan):
+    for sentence in machine_limits.cannot_be_sent(sent or [], plan):
         log(sentence)
     request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
     return Run(request, environment, target, request.script, sample, plan, sent, created_unix_s=int(time.time())), length

@@ -11,8 +11,7 @@ from loaderscope.analysis.trial import TrialEnd, row_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
-from loaderscope.sweep import limits
-from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep import machine_limits
 from loaderscope.sweep.experiment.beside_trials import beside_trials
 from loaderscope.sweep.forecast import data_cost
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
@@ -20,6 +19,7 @@ from loaderscope.sweep.learn_target import look_first
 from loaderscope.sweep.processes import reaper
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
+from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.script_warnings import TrialStderr
 from loaderscope.sweep.system import read_machine
 from loaderscope.sweep.trial_run import StoppedError, TrialRun, order_of
@@ -159,7 +159,7 @@ class Pool:
             return f"The budget of {self._request.max_seconds:g} s (--max-seconds) was used up before this setting's turn."
         if self._request.force or any(result.config == trial.config and result.status == "ok" for result in self._results):
             return None
-        return limits.limit_reason(trial.config, limits.corrected(data_cost(run.sample), self._results), read_machine())
+        return machine_limits.limit_reason(trial.config, machine_limits.corrected(data_cost(run.sample), self._results), read_machine())
 
     def _budget_used(self) -> bool:
         budget = self._request.max_seconds
@@ -182,7 +182,7 @@ class Pool:
     def _tell_progress(self, run: Run) -> None:
         self._progress_at = time.monotonic()
         elapsed_s = self._progress_at - self._began
-        left_s = limits.seconds_left(run.plan, self._results, elapsed_s, self._request.max_seconds)
+        left_s = machine_limits.seconds_left(run.plan, self._results, elapsed_s, self._request.max_seconds)
         self._sink.progress(len(self._results), len(run.plan), left_s)
 
     def _log_output(self, line: OutputLine) -> None:

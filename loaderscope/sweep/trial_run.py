@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loaderscope.agent.errors import limit_told
+from loaderscope.agent.error_sentences import limit_told
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.lanes import CPU_STEP, LaneFact
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.sweep.attachment import error_info
 from loaderscope.sweep.processes import worker_tracebacks
 from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.processes.last_activity import last_words, longest, of_dead
+from loaderscope.sweep.ready_agent import error_info
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace

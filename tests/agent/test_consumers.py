@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from loaderscope.agent import consumers
-from loaderscope.agent.errors import AgentError
+from loaderscope.agent.error_sentences import AgentError
 from loaderscope.agent.messages import Consumer
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from loaderscope.agent import errors
-from loaderscope.agent.errors import describe, is_user_file
+from loaderscope.agent import error_sentences
+from loaderscope.agent.error_sentences import describe, is_user_file
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from loaderscope.agent.errors import describe, is_user_file
         (
             RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
             "worker-died",
-            errors.KILLED,
+            error_sentences.KILLED,
             ["(pid 12)", "was killed by signal Killed (", "memory runs out"],
         ),
         (
@@ -21,7 +21,7 @@ from loaderscope.agent.errors import describe, is_user_file
                 "shared memory. Please try to raise your shared memory limit."
             ),
             "worker-died",
-            errors.SHARED_MEMORY,
+            error_sentences.SHARED_MEMORY,
             ["signal Bus error", "shared memory (/dev/shm) is full"],
         ),
         (
@@ -33,26 +33,31 @@ from loaderscope.agent.errors import describe, is_user_file
         (
             RuntimeError("unable to open shared memory object </torch_1> in read-write mode: Too many open files (24)"),
             "limit",
-            errors.FILE_DESCRIPTORS,
+            error_sentences.FILE_DESCRIPTORS,
             ["file descriptors"],
         ),
-        (RuntimeError("DataLoader worker (pid 12) is killed by signal: Aborted. "), "worker-died", errors.NATIVE_CRASH, ["signal Aborted"]),
-        (RuntimeError("received 0 items of ancdata"), "limit", errors.FILE_DESCRIPTORS, ["file descriptors"]),
-        (OSError(24, "Too many open files"), "limit", errors.FILE_DESCRIPTORS, ["file descriptors"]),
-        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "limit", errors.SHARED_MEMORY, ["/dev/shm"]),
+        (
+            RuntimeError("DataLoader worker (pid 12) is killed by signal: Aborted. "),
+            "worker-died",
+            error_sentences.NATIVE_CRASH,
+            ["signal Aborted"],
+        ),
+        (RuntimeError("received 0 items of ancdata"), "limit", error_sentences.FILE_DESCRIPTORS, ["file descriptors"]),
+        (OSError(24, "Too many open files"), "limit", error_sentences.FILE_DESCRIPTORS, ["file descriptors"]),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "limit", error_sentences.SHARED_MEMORY, ["/dev/shm"]),
         (
             OSError("[WinError 1455] The paging file is too small for this operation to complete"),
             "limit",
-            errors.PAGING_FILE,
+            error_sentences.PAGING_FILE,
             ["paging file", "another worker"],
         ),
         (
             RuntimeError("Couldn't open shared file mapping: <torch_7_1>, error code: <1455>"),
             "limit",
-            errors.PAGING_FILE,
+            error_sentences.PAGING_FILE,
             ["paging file", "shared memory"],
         ),
-        (MemoryError(), "limit", errors.MEMORY, ["no memory left"]),
+        (MemoryError(), "limit", error_sentences.MEMORY, ["no memory left"]),
         (
             RuntimeError(
                 "An attempt has been made to start a new process before the\n current process has finished its bootstrapping phase."
@@ -67,21 +72,28 @@ from loaderscope.agent.errors import describe, is_user_file
 def test_known_texts_are_recognised(error, kind, cause, words):
     info = describe(error)
     assert (info.kind, info.cause) == (kind, cause)
-    assert cause is None or cause in errors.CAUSES
+    assert cause is None or cause in error_sentences.CAUSES
     assert "\n" not in info.message
     for word in words:
         assert word in info.message
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "cause"), [(-9, errors.KILLED), (-11, errors.NATIVE_CRASH), (3, None), (0xC0000005, errors.NATIVE_CRASH), (-200, None)]
+    ("exit_code", "cause"),
+    [
+        (-9, error_sentences.KILLED),
+        (-11, error_sentences.NATIVE_CRASH),
+        (3, None),
+        (0xC0000005, error_sentences.NATIVE_CRASH),
+        (-200, None),
+    ],
 )
 def test_the_exit_code_tells_what_a_worker_died_of_where_torch_does_not(exit_code, cause):
     gone = RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly")
     info = describe(gone, exit_code=exit_code)
     assert (info.kind, info.pids, info.cause) == ("worker-died", [12], cause)
     assert str(abs(exit_code)) in info.message
-    assert describe(RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), exit_code=3).cause == errors.KILLED
+    assert describe(RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), exit_code=3).cause == error_sentences.KILLED
 
 
 def test_an_exception_of_a_worker_keeps_its_type_and_points_into_the_users_code():

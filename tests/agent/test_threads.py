@@ -12,7 +12,7 @@ from agents import write_into
 from torch.utils.data import DataLoader, Dataset
 
 from loaderscope.agent import thread_loader
-from loaderscope.agent.errors import AgentError
+from loaderscope.agent.error_sentences import AgentError
 from loaderscope.agent.layout import THREAD_WORKER_BASE, Role, State
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from loaderscope.agent import transfer
-from loaderscope.agent.errors import AgentError
+from loaderscope.agent.error_sentences import AgentError
 from loaderscope.agent.transfer import to_device
 
 Pair = collections.namedtuple("Pair", "image label")

@@ -7,7 +7,7 @@ import pytest
 from rows import config_of, failed, made_up, measure
 from synthetic import MS
 
-from loaderscope.agent import errors
+from loaderscope.agent import error_sentences
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
@@ -141,14 +141,14 @@ def test_what_is_pickled_for_each_batch_is_no_matter_of_the_start_method():
 @pytest.mark.parametrize(
     ("kind", "cause", "words"),
     [
-        ("limit", errors.FILE_DESCRIPTORS, "ulimit -n"),
-        ("limit", errors.DISK, "TMPDIR"),
-        ("limit", errors.PAGING_FILE, "paging file"),
-        ("worker-died", errors.SHARED_MEMORY, "--shm-size"),
-        ("worker-died", errors.KILLED, "ran out of memory"),
-        ("agent-died", errors.KILLED, "ran out of memory"),
-        ("worker-died", errors.NATIVE_CRASH, "native code"),
-        ("agent-died", errors.NATIVE_CRASH, "native code"),
+        ("limit", error_sentences.FILE_DESCRIPTORS, "ulimit -n"),
+        ("limit", error_sentences.DISK, "TMPDIR"),
+        ("limit", error_sentences.PAGING_FILE, "paging file"),
+        ("worker-died", error_sentences.SHARED_MEMORY, "--shm-size"),
+        ("worker-died", error_sentences.KILLED, "ran out of memory"),
+        ("agent-died", error_sentences.KILLED, "ran out of memory"),
+        ("worker-died", error_sentences.NATIVE_CRASH, "native code"),
+        ("agent-died", error_sentences.NATIVE_CRASH, "native code"),
     ],
 )
 def test_every_cause_of_a_death_or_a_limit_gets_the_advice_that_fits_it(kind, cause, words):

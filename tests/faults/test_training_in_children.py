@@ -9,9 +9,9 @@ import sys
 import pytest
 from running import CollectingSink, nothing_left_of, request, run_pool, write_script
 
-from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.inspect_script import inspect_script
 from loaderscope.sweep.pool import Pool
+from loaderscope.sweep.ready_agent import SweepError
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="starts processes as only POSIX can")
 

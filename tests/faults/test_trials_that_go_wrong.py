@@ -8,7 +8,7 @@ import sys
 import pytest
 from running import CollectingSink, nothing_left_of, own_zombies, request, run_pool, write_script
 
-from loaderscope.agent.errors import KILLED
+from loaderscope.agent.error_sentences import KILLED
 from loaderscope.sweep.pool import Pool, SweepError
 
 HEAD = """

@@ -9,7 +9,7 @@ from PySide6.QtTest import QTest
 from timeline_actions import HEIGHT, WIDTH, Button, Key, Modifier, drag, place_of, press, wheel
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline.widget.key_bindings import CONTROLS
+from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
 

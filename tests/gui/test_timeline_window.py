@@ -7,7 +7,7 @@ from timeline_actions import Key, Modifier, press
 
 from loaderscope.facts.run import Mark
 from loaderscope.gui.style.theme import LIGHT
-from loaderscope.gui.timeline.widget.key_bindings import CONTROLS, MOUSE
+from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS, MOUSE
 from loaderscope.gui.window.command_table import COMMANDS, TIMELINE_COMMANDS, matching
 from loaderscope.gui.window.figure_export import FigureChoice, Options
 from loaderscope.gui.window.help_page import help_html

@@ -10,7 +10,7 @@ import pytest
 from running import nothing_left_of, write_script
 
 from loaderscope.agent import messages
-from loaderscope.agent.errors import KILLED
+from loaderscope.agent.error_sentences import KILLED
 from loaderscope.sweep.processes import agent_process
 from loaderscope.sweep.processes.agent_environment import clean_environment
 from loaderscope.sweep.processes.agent_process import (

@@ -15,7 +15,7 @@ from loaderscope.facts.results import Memory, SentPart, TrialResult, WorkerMemor
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep import system, system_linux, system_windows
 from loaderscope.sweep.forecast import data_cost
-from loaderscope.sweep.limits import (
+from loaderscope.sweep.machine_limits import (
     TRIAL_BYTES,
     DataCost,
     Measured,

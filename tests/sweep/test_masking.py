@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaderscope.facts.request import Request
-from loaderscope.sweep.masking import MASK, holds_mask, is_secret_name, mask_arguments, mask_document, mask_request, mask_text
+from loaderscope.session.secret_masking import MASK, holds_mask, is_secret_name, mask_arguments, mask_document, mask_request, mask_text
 
 SECRETS = (
     "token", "HF_TOKEN", "api_key", "apiKey", "APIKEY", "password", "db.password", "PGPASSWORD", "passwd", "WANDB_KEY", "access-key",

@@ -13,11 +13,11 @@ from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.trial import TrialEnd
-from loaderscope.sweep.attachment import choose_target
 from loaderscope.sweep.inspect_script import inspect_script
 from loaderscope.sweep.kept_agent import may_be_kept
 from loaderscope.sweep.pool import Pool, SweepError
 from loaderscope.sweep.processes import temporary_folders
+from loaderscope.sweep.ready_agent import choose_target
 
 WAITING = """
 import time

@@ -7,8 +7,8 @@ import pytest
 from loaderscope.agent.messages import Consumer, Target
 from loaderscope.analysis.startup.preloading import ScriptImport, fork_server, heavy_modules, left_to_workers
 from loaderscope.facts.request import Axes, Request
-from loaderscope.sweep.attachment import SweepError
 from loaderscope.sweep.experiment.startup_plan import as_experiment
+from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.space import Facts, plan
 
 IMPORTS = (ScriptImport("torch", 1.2), ScriptImport("numpy", 0.1, "torch"), ScriptImport("json", 0.02))

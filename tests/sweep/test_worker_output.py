@@ -2,7 +2,7 @@
 
 import pytest
 
-from loaderscope.agent.errors import PAGING_FILE
+from loaderscope.agent.error_sentences import PAGING_FILE
 from loaderscope.sweep.processes.worker_tracebacks import explain
 
 NO_GUARD = r"""Traceback (most recent call last):

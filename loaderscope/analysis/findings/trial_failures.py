@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loaderscope.agent import errors
+from loaderscope.agent import error_sentences
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, TrialResult
 from loaderscope.facts.statuses import status_of
@@ -26,12 +26,14 @@ ADVICE = {
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
 BY_CAUSE = {
-    errors.FILE_DESCRIPTORS: "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor.",
-    errors.SHARED_MEMORY: "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
-    errors.KILLED: "The system kills a process that ran out of memory: use fewer workers or a smaller prefetch_factor.",
-    errors.NATIVE_CRASH: "A crash in native code is a fault of a library that the dataset uses, or of its use after a fork; try spawn.",
-    errors.DISK: "Make room, or let TMPDIR name a folder on a disk that has some.",
-    errors.PAGING_FILE: (
+    error_sentences.FILE_DESCRIPTORS: "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor.",
+    error_sentences.SHARED_MEMORY: "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
+    error_sentences.KILLED: "The system kills a process that ran out of memory: use fewer workers or a smaller prefetch_factor.",
+    error_sentences.NATIVE_CRASH: (
+        "A crash in native code is a fault of a library that the dataset uses, or of its use after a fork; try spawn."
+    ),
+    error_sentences.DISK: "Make room, or let TMPDIR name a folder on a disk that has some.",
+    error_sentences.PAGING_FILE: (
         "Every worker that loads torch charges the paging file, with CUDA's libraries by a GB and more: use fewer workers, or let Windows "
         "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory)."
     ),

@@ -14,7 +14,7 @@ from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
-from loaderscope.sweep.masking import mask_text
+from loaderscope.session.secret_masking import mask_text
 from loaderscope.trace.model import Trace
 
 BAR_CELLS = 24

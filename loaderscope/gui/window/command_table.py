@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenuBar, QWidget
 
-from loaderscope.gui.timeline.widget.key_bindings import CONTROLS
+from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from loaderscope.facts.lanes import LEGEND, LegendEntry
 from loaderscope.facts.measures import THROUGHPUT_INTERVAL
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.style.theme import current_palette
-from loaderscope.gui.timeline.widget.key_bindings import CONTROLS, MOUSE
+from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS, MOUSE
 from loaderscope.gui.window.command_table import COMMANDS
 
 WORDS = (

@@ -24,13 +24,13 @@ from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
 from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
 from loaderscope.gui.run.inspect_thread import Fault, Jobs
 from loaderscope.gui.window.script_state import ScriptState
-from loaderscope.sweep.attachment import SweepError
+from loaderscope.session.secret_masking import MASK, holds_mask
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect_script import Inspection, TargetProbe, inspect_script, probe_target
 from loaderscope.sweep.interpreters import Interpreter, list_interpreters
-from loaderscope.sweep.limits import Measured
-from loaderscope.sweep.masking import MASK, holds_mask
+from loaderscope.sweep.machine_limits import Measured
 from loaderscope.sweep.processes.agent_output import OutputLine
+from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.system import read_machine
 
 FORECAST_DELAY_MS = 120

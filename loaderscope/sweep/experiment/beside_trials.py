@@ -10,7 +10,7 @@ from loaderscope.facts.request import Request
 from loaderscope.facts.results import Control, TrialResult
 from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.facts.text import enumerated
-from loaderscope.sweep import limits
+from loaderscope.sweep import machine_limits
 from loaderscope.sweep.experiment.control_runs import measure_controls, measure_preload
 from loaderscope.sweep.processes.agent_process import Tick, default_python
 
@@ -55,7 +55,7 @@ class StartupControls(BesideTrials):
 
     def before_first(self, run: Run) -> list[Control]:
         """Before the trials: a prediction must not rest on what it is compared with."""
-        preload = limits.preloaded(run.plan)
+        preload = machine_limits.preloaded(run.plan)
         what = f", and a fork server that preloads {enumerated(list(preload))}" if preload else ""
         self._log(f"Controls: a bare interpreter and the imports of numpy and torch, each a few times{what}.")
         found = measure_controls(self._python, self._request.load_timeout_s, self._tick)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 from loaderscope.facts.request import Axes, Request
-from loaderscope.sweep.attachment import SweepError
+from loaderscope.sweep.ready_agent import SweepError
 
 WORKERS = (0, 1, 2, 4)
 EPOCHS = 3

@@ -19,7 +19,7 @@ from typing import Any
 
 import loaderscope.agent
 from loaderscope.agent import messages, standstill
-from loaderscope.agent.errors import cause_of_exit
+from loaderscope.agent.error_sentences import cause_of_exit
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
 from loaderscope.sweep.processes.agent_output import OutputLine, OutputReader
 from loaderscope.sweep.processes.reaper import Reaper, create_reaper

@@ -1,6 +1,6 @@
 """Processes that a script starts and in which it trains: found while its loader is looked for, before any of them has trained.
 
-Those that are watched report at their first iteration of a DataLoader and stand still there (`agent/look.py`,
+Those that are watched report at their first iteration of a DataLoader and stand still there (`agent/watched_children.py`,
 `agent/standstill.py`). Others, whose Python was told to ignore its environment, are found by torch's library in their memory.
 """
 
@@ -14,7 +14,7 @@ import time
 
 import psutil
 
-from loaderscope.agent import look
+from loaderscope.agent import watched_children
 from loaderscope.agent.messages import MARK_VARIABLE
 from loaderscope.sweep.processes.agent_process import AgentProcess
 
@@ -97,7 +97,7 @@ class ChildWatch:
 
     def _held(self) -> list[HeldChild]:
         children = []
-        for path in self._agent.folder.glob(f"*{look.REPORT_SUFFIX}"):
+        for path in self._agent.folder.glob(f"*{watched_children.REPORT_SUFFIX}"):
             child = HeldChild(**json.loads(path.read_text("utf-8")))
             if not psutil.pid_exists(child.pid):
                 continue
@@ -180,8 +180,8 @@ def _is_watched(process: psutil.Process, parent_is_watched: bool, folder: str) -
     if parent is not None and (command == parent.cmdline() or 0 != _stack(process.pid) == _stack(parent.pid)):
         return parent_is_watched
     environment = process.environ()
-    told = environment.get(look.VARIABLE, "").endswith(f":{folder}")
-    on_path = look.HOOK_FOLDER in environment.get("PYTHONPATH", "").split(";" if sys.platform == "win32" else ":")
+    told = environment.get(watched_children.VARIABLE, "").endswith(f":{folder}")
+    on_path = watched_children.HOOK_FOLDER in environment.get("PYTHONPATH", "").split(";" if sys.platform == "win32" else ":")
     return told and on_path and not ignores_environment(command)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-from loaderscope.agent.errors import PAGING_FILE
+from loaderscope.agent.error_sentences import PAGING_FILE
 from loaderscope.agent.messages import ErrorInfo
 
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)

@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QMouseEvent, QWheelEvent
 
 from loaderscope.facts.run import Mark
-from loaderscope.gui.timeline.widget.key_bindings import ZOOM_STEP
 from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
+from loaderscope.gui.timeline.widget.timeline_keys import ZOOM_STEP
 
 _CLICK_PX = 3
 _NOTCH = 120

@@ -16,8 +16,8 @@ from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.viewport import Viewport, whole_px
 from loaderscope.gui.timeline.paint.span_boxes import span_box
 from loaderscope.gui.timeline.paint.timeline_painter import UNSHOWN_TITLE, overview_columns
-from loaderscope.gui.timeline.widget.key_bindings import PAN_SHARE, ZOOM_STEP
 from loaderscope.gui.timeline.widget.surface import TimelineSurface
+from loaderscope.gui.timeline.widget.timeline_keys import PAN_SHARE, ZOOM_STEP
 from loaderscope.trace.model import Trace
 
 SPANS_AT_ONCE = 500_000
@@ -147,7 +147,7 @@ class NavigableTimeline(TimelineSurface):
         """Shows what another timeline on the same axis shows."""
         self._navigate(lambda: self.navigator.match(viewport))
 
-    # actions, named in `key_bindings.CONTROLS`
+    # actions, named in `timeline_keys.CONTROLS`
 
     def zoom_in(self) -> None:
         self._navigate(lambda: self.navigator.zoom(ZOOM_STEP, self.anchor()))

@@ -10,16 +10,16 @@ from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGest
 from PySide6.QtWidgets import QWidget
 
 from loaderscope.gui.timeline.paint.overlay import OverlayContent
-from loaderscope.gui.timeline.widget.key_bindings import method_of
 from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.mouse import Mouse
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
 from loaderscope.gui.timeline.widget.search_bar import SearchBar
+from loaderscope.gui.timeline.widget.timeline_keys import method_of
 from loaderscope.trace.model import Trace
 
 
 class TimelineWidget(NavigableTimeline):
-    """A timeline with keys and mouse, as `key_bindings.CONTROLS` names them."""
+    """A timeline with keys and mouse, as `timeline_keys.CONTROLS` names them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

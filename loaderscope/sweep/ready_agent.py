@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from loaderscope.agent.errors import UNSUPPORTED
+from loaderscope.agent.error_sentences import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart

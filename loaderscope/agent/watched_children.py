@@ -42,8 +42,8 @@ _SIGCONT = 18 if sys.platform.startswith("linux") else 19
 _replaced: "List[Tuple[Any, str, Any]]" = []
 
 
-class Look:
-    """The look for one loader; see `VARIABLE` for its attributes."""
+class WantedLoader:
+    """The loader that is looked for; see `VARIABLE` for its attributes."""
 
     def __init__(self, number: int, passed: int, folder: str) -> None:
         self.number = number
@@ -65,7 +65,7 @@ class Look:
         os.environ[VARIABLE] = "%d:%d:%s" % (self.number, self.passed, self.folder)
 
 
-def begin(script: str, number: int, folder: str) -> Look:
+def begin(script: str, number: int, folder: str) -> WantedLoader:
     """From now on what this process starts is watched.
 
     Args:
@@ -73,7 +73,7 @@ def begin(script: str, number: int, folder: str) -> Look:
         number: which of the loaders that are iterated is wanted, counted from 0 along the line of parents.
         folder: where children report.
     """
-    look = Look(number, 0, folder)
+    look = WantedLoader(number, 0, folder)
     look.tell()
     os.environ[SCRIPT_VARIABLE] = script
     os.environ[_PATH] = _with_hook(os.environ.get(_PATH))
@@ -95,7 +95,7 @@ def end() -> None:
         setattr(owner, name, original)
 
 
-def enter_child(serve: "Callable[[Any, Look], None]") -> None:
+def enter_child(serve: "Callable[[Any, WantedLoader], None]") -> None:
     """In a Python that a watched process has started, before anything of the user's runs.
 
     Args:
@@ -108,13 +108,13 @@ def enter_child(serve: "Callable[[Any, Look], None]") -> None:
     when_imported("torch.utils.data.dataloader", lambda module: _watch_loaders(look, serve))
 
 
-def _from_environment() -> "Optional[Look]":
+def _from_environment() -> "Optional[WantedLoader]":
     number, _, rest = os.environ.get(VARIABLE, "").partition(":")
     passed, _, folder = rest.partition(":")
-    return Look(int(number), int(passed), folder) if number.isdigit() and passed.isdigit() and folder else None
+    return WantedLoader(int(number), int(passed), folder) if number.isdigit() and passed.isdigit() and folder else None
 
 
-def _watch_loaders(look: Look, serve: "Callable[[Any, Look], None]") -> None:
+def _watch_loaders(look: WantedLoader, serve: "Callable[[Any, WantedLoader], None]") -> None:
     from . import made_loaders
 
     def reached(loader: "Any") -> None:

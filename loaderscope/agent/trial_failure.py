@@ -11,7 +11,7 @@ import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from . import layout, loaders, reasons, unpicklable
-from .errors import LIMIT, NOT_PICKLABLE, AgentError, describe
+from .error_sentences import LIMIT, NOT_PICKLABLE, AgentError, describe
 from .messages import ErrorInfo, TrialOrder
 from .torch_internals import FAILED_WORKERS
 from .trials import Feed
