@@ -226,9 +226,9 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 import support_session as support
 from loaderscope.session import session_writer
-writer.COMMIT_EVERY_S = 0.0
+session_writer.COMMIT_EVERY_S = 0.0
 run = support.make_run(workers=(1, 2))
-sink = writer.SessionWriter({path!r})
+sink = session_writer.SessionWriter({path!r})
 sink.run_started(run)
 for trial in run.plan[:2]:
     trace = support.make_trial_trace(trial.config.num_workers)
@@ -302,10 +302,10 @@ import numpy as np
 from loaderscope.session import session_writer
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-writer.COMMIT_EVERY_S = 0.0
-writer._RESERVE_BYTES = 1 << 16
+session_writer.COMMIT_EVERY_S = 0.0
+session_writer._RESERVE_BYTES = 1 << 16
 run = support.make_run(workers=(1, 2))
-sink = writer.SessionWriter({path!r})
+sink = session_writer.SessionWriter({path!r})
 sink.run_started(run)
 for trial in run.plan[:2]:
     trace = support.make_trial_trace(trial.config.num_workers)

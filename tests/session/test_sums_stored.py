@@ -145,9 +145,9 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 import support_session as support
 from loaderscope.session import session_writer
-writer.COMMIT_EVERY_S = 0.0
+session_writer.COMMIT_EVERY_S = 0.0
 run = support.make_run(workers=(1,))
-sink = writer.SessionWriter({path!r})
+sink = session_writer.SessionWriter({path!r})
 sink.run_started(run)
 trace = support.make_trial_trace(1)
 sink.trial_started(run.plan[0], trace)
