@@ -218,7 +218,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         key="batch_bytes",
-        title="batch bytes",
+        title="sent",
         tip="Mean bytes of a batch that a worker sends: memory that its tensors occupy, and the rest as it is pickled",
         text=bytes_text,
         shown=Shown.WHERE_MEASURED,
@@ -226,7 +226,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         key="batch_tensors",
-        title="batch tensors",
+        title="tensors",
         tip="Mean number of tensors in a batch that a worker sends; each is handed over by itself, so many small ones cost time",
         text=mean_count_text,
         unit="tensors",
