@@ -272,6 +272,7 @@ class Agent:
 
 def _environment(assumptions: Any) -> Dict[str, Any]:
     import torch
+    import torch.multiprocessing
 
     gil = getattr(sys, "_is_gil_enabled", None)
     return {
@@ -279,6 +280,7 @@ def _environment(assumptions: Any) -> Dict[str, Any]:
         "torch": str(torch.__version__),
         "torch_cuda": torch.version.cuda,
         "start_methods": multiprocessing.get_all_start_methods(),
+        "sharing_strategies": sorted(torch.multiprocessing.get_all_sharing_strategies()),
         "default_start_method": loaders.default_start_method(),
         "free_threaded": gil is not None and not gil(),
         "torch_assumptions": list(assumptions),

@@ -52,6 +52,7 @@ class Environment(TypedDict, total=False):
     gpus: list[NamedGpu | Name]
     accelerator: bool | None
     start_methods: list[Name]
+    sharing_strategies: list[Name]
     default_start_method: Name | None
     script_imports: list[ImportedModule] | None
 

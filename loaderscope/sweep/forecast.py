@@ -36,6 +36,7 @@ def facts_of(environment: dict[str, Any]) -> Facts:
     return Facts(
         usable_cpus=environment["usable_cpus"],
         start_methods=tuple(environment["start_methods"]),
+        sharing_strategies=tuple(environment.get("sharing_strategies") or ()),
         default_start_method=environment["default_start_method"],
         accelerator=environment.get("accelerator"),
         script_imports=script_imports_of(environment),

@@ -32,6 +32,7 @@ class Facts:
     accelerator: bool | None = None  # whether memory can be pinned for one; None: not known, so it is tried
     script_imports: tuple[ScriptImport, ...] = ()  # heaviest modules that loading the script imported
     python: str | None = None  # the interpreter's version
+    sharing_strategies: tuple[str, ...] = ()  # by which torch can share tensors on this system; empty: not known
 
 
 def narrowed(request: Request) -> Request:
@@ -65,6 +66,8 @@ def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[Tr
     for config in _combinations(request, target, facts):
         skip = _impossible(config, request.axes, target, facts)
         normal = normalise(config)
+        if facts.sharing_strategies == (config.sharing_strategy,):
+            normal = dataclasses.replace(normal, sharing_strategy=None)  # there is no other
         if skip is PERSISTENT_WITHOUT_WORKERS:
             normal = dataclasses.replace(normal, persistent_workers=True)  # the row shows what was asked for
         found.setdefault(normal, skip)
@@ -117,6 +120,9 @@ def _impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -
     if config.start_method not in facts.start_methods:
         have = ", ".join(facts.start_methods)
         return "unsupported", f"This system cannot start processes by {config.start_method}; it has {have}."
+    if config.sharing_strategy is not None and facts.sharing_strategies and config.sharing_strategy not in facts.sharing_strategies:
+        have = ", ".join(facts.sharing_strategies)
+        return "unsupported", f"This system cannot share tensors by {config.sharing_strategy}; it has {have}."
     return None
 
 

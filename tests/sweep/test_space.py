@@ -1,5 +1,7 @@
 """The schedule of a sweep."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,16 @@ def test_a_start_method_that_the_system_lacks_is_skipped_with_the_reason():
     assert [trial.config.start_method for trial in runs(trials)] == [None, "spawn"]
     (skipped,) = [trial for trial in trials if trial.skip]
     assert "fork" in skipped.skip[1]
+
+
+def test_a_sharing_strategy_is_null_where_the_system_has_one_and_skipped_where_it_has_another():
+    facts = dataclasses.replace(FACTS, sharing_strategies=("file_system",))
+    trials = lay_out(facts=facts, num_workers=(2,), sharing_strategy=(None, "file_system", "file_descriptor"))
+    assert [trial.config.sharing_strategy for trial in runs(trials)] == [None]
+    (skipped,) = [trial for trial in trials if trial.skip]
+    assert "file_descriptor" in skipped.skip[1]
+    both = dataclasses.replace(FACTS, sharing_strategies=("file_descriptor", "file_system"))
+    assert len(runs(lay_out(facts=both, num_workers=(2,), sharing_strategy=(None, "file_system", "file_descriptor")))) == 3
 
 
 def test_the_default_start_method_is_the_systems():
