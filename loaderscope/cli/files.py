@@ -57,7 +57,7 @@ def read_document(session: Path) -> dict[str, Any]:
     Raises:
         UsageError: it is none.
     """
-    from loaderscope.session.session_file import SessionError, SessionFile
+    from loaderscope.session.file import SessionError, SessionFile
 
     if not session.exists():
         raise UsageError(f"there is no file {session}")

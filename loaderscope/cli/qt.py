@@ -22,7 +22,7 @@ def draw_session(session: Path, outputs: Sequence[Path], trials: Sequence[int] |
         UsageError: that is not possible.
     """
     from loaderscope.gui.window.display import has_display
-    from loaderscope.session.session_file import SessionError
+    from loaderscope.session.file import SessionError
 
     read_document(session)  # what is wrong with the session is told before what is wrong with Qt
     _need_qt(visible=False)

@@ -23,8 +23,8 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     from loaderscope.cli.terminal.progress import Console
     from loaderscope.facts.statuses import status_of
     from loaderscope.session.document import build_document
+    from loaderscope.session.file import SessionError, SessionWriter
     from loaderscope.session.recording import Recording
-    from loaderscope.session.session_file import SessionError, SessionWriter
     from loaderscope.sweep.pool import Pool
     from loaderscope.sweep.ready_agent import SweepError
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loaderscope.session.session_error import SessionError
+from loaderscope.session.errors import SessionError
 
 CHUNK_ROWS = 1 << 16
 """Most rows of one chunk."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, Mark, PlannedTrial, Run, Sink
-from loaderscope.session.session_file import SessionError, SessionWriter
+from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.trace.model import Trace
 
 

@@ -6,7 +6,7 @@ import pathlib
 import sqlite3
 import struct
 
-from loaderscope.session.session_error import SessionError
+from loaderscope.session.errors import SessionError
 
 APPLICATION_ID = 0x4C444353
 """"LDCS": written into the file's header, by which it is told from other SQLite files."""

@@ -17,9 +17,9 @@ from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
+from loaderscope.session.errors import SessionError
 from loaderscope.session.recording_folder import is_network_share
 from loaderscope.session.secret_masking import mask_document, mask_request, mask_text
-from loaderscope.session.session_error import SessionError
 from loaderscope.session.trace_store import TraceWriter
 from loaderscope.session.values import storable, to_text
 from loaderscope.trace.model import Trace

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
-from loaderscope.session.session_error import SessionError
+from loaderscope.session.errors import SessionError
 from loaderscope.session.values import checked_rows
 from loaderscope.trace.columns import Dtypes
 from loaderscope.trace.model import SPAN_COLUMNS, TrackKey

@@ -11,8 +11,8 @@ import numpy as np
 
 from loaderscope.agent.ranges import Count, TimeNs
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
+from loaderscope.session.errors import SessionError
 from loaderscope.session.secret_masking import mask_document, mask_text
-from loaderscope.session.session_error import SessionError
 from loaderscope.session.sums_table import SumWriter
 from loaderscope.session.value_checks import LARGEST_FLOAT
 from loaderscope.session.values import check, checked_rows, read_json, storable, to_text

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from loaderscope.session.session_error import SessionError
+from loaderscope.session.errors import SessionError
 from loaderscope.session.value_checks import checker, misfit, told, tuple_checker
 
 T = TypeVar("T")

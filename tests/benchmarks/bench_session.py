@@ -14,7 +14,7 @@ from support_session import config_of, make_run
 
 from loaderscope.agent.layout import State
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace, batch_id
 

@@ -24,7 +24,7 @@ from loaderscope.gui.style.theme import apply_theme
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.state_styles import STYLES
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
-from loaderscope.session.session_file import SessionWriter
+from loaderscope.session.file import SessionWriter
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace
 

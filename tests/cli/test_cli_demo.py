@@ -7,7 +7,7 @@ import pytest
 
 from loaderscope import cli
 from loaderscope.facts.request import Axes, Request
-from loaderscope.session.session_file import SessionFile
+from loaderscope.session.file import SessionFile
 from loaderscope.sweep import demo_example
 
 

@@ -13,7 +13,7 @@ from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.gui.style.theme import apply_theme
-from loaderscope.session.session_file import SessionWriter
+from loaderscope.session.file import SessionWriter
 
 
 @pytest.fixture

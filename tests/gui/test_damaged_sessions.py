@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QApplication
 
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.html import to_html
-from loaderscope.session.session_error import SessionError
-from loaderscope.session.session_file import SessionFile
+from loaderscope.session.errors import SessionError
+from loaderscope.session.file import SessionFile
 
 
 def damaged_copies(session, count, seed):

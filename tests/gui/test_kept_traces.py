@@ -11,8 +11,8 @@ import support_session
 from loaderscope.gui.run import trace_cache
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.run.run_thread import GrowingSession
+from loaderscope.session.file import SessionWriter
 from loaderscope.session.recording import Recording
-from loaderscope.session.session_file import SessionWriter
 
 
 @pytest.fixture

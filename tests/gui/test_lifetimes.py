@@ -18,8 +18,8 @@ from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.timeline.widget import navigable_timeline
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording import Recording
-from loaderscope.session.session_file import SessionFile, SessionWriter
 
 
 @pytest.fixture

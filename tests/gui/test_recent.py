@@ -18,7 +18,7 @@ from loaderscope.facts.run import Mark
 from loaderscope.gui.run.live_run import WINDOW_PREFIX
 from loaderscope.gui.window.main_window import MainWindow
 from loaderscope.gui.window.recent_files import NONE, UNSAVED_KEPT_S, RecentFiles
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.sweep.processes.temporary_folders import claim
 
 

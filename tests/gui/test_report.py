@@ -37,7 +37,7 @@ from loaderscope.gui.style.figures import Figure
 from loaderscope.gui.timeline.data.row_layout import AXIS_PX
 from loaderscope.gui.timeline.paint.arrows import LateArrows
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure, timeline_parts
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 
 pytestmark = pytest.mark.usefixtures("qapp")
 

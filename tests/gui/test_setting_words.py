@@ -13,7 +13,7 @@ from loaderscope.facts.settings import setting_text
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.html import to_html
 from loaderscope.session.document import build_document
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 
 
 def test_a_setting_reads_the_same_in_window_finding_terminal_and_report(window, tmp_path):

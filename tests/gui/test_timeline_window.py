@@ -12,7 +12,7 @@ from loaderscope.gui.window.command_table import COMMANDS, TIMELINE_COMMANDS, ma
 from loaderscope.gui.window.figure_export import FigureChoice, Options
 from loaderscope.gui.window.help_page import help_html
 from loaderscope.gui.window.mark_store import CompleteFile, MarkStore
-from loaderscope.session.session_file import SessionFile
+from loaderscope.session.file import SessionFile
 
 
 @pytest.fixture

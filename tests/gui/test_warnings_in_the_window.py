@@ -14,7 +14,7 @@ from loaderscope.facts.results import ScriptWarning
 from loaderscope.facts.run import LogLine
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.html import to_html
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 
 SLOW = ScriptWarning("worker-0", "UserWarning", "a slow <format>", 3, "/home/me/train.py:7")
 SCRIPT = """

@@ -23,8 +23,8 @@ from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.style.theme import apply_theme, current_palette
 from loaderscope.gui.window.command_table import COMMANDS, matching
 from loaderscope.gui.window.save_dialogs import Dialogs
+from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.session.recording import Recording
-from loaderscope.session.session_file import SessionError, SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
 
 

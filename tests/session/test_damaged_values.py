@@ -15,8 +15,8 @@ from damaged_sessions import change_json, change_rows, damage
 from support_session import add_dense_spans, make_run, make_trial_trace, record
 
 from loaderscope.cli.terminal.results_table import format_table
-from loaderscope.session.session_error import SessionError
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.errors import SessionError
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.trace.span_sums import SHIFTS
 
 

@@ -12,7 +12,7 @@ from loaderscope.cli.terminal.progress import Console
 from loaderscope.facts.results import ScriptWarning, TrialResult
 from loaderscope.facts.run import LogLine
 from loaderscope.session.document import build_document
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 
 SECRET = "Zq8hunter2x"
 

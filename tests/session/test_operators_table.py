@@ -6,7 +6,7 @@ from support_session import WINDOW, make_run, record
 from loaderscope.cli.terminal.operators_table import format_window
 from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.session.document import build_document
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionFile, SessionWriter
 
 
 @pytest.mark.parametrize("width", [40, 60, 100])

@@ -10,7 +10,7 @@ from support_traces import assert_same_trace
 
 from loaderscope.facts.run import Mark
 from loaderscope.session.document import build_document
-from loaderscope.session.session_file import SessionError, SessionFile, SessionWriter
+from loaderscope.session.file import SessionError, SessionFile, SessionWriter
 from loaderscope.session.trace_store import load_trace
 
 
@@ -71,7 +71,7 @@ def slow_load(monkeypatch):
         assert go_on.wait(10)
         return load_trace(connection, trial)
 
-    monkeypatch.setattr("loaderscope.session.session_file.load_trace", slow_load)
+    monkeypatch.setattr("loaderscope.session.file.load_trace", slow_load)
     return begun, go_on
 
 

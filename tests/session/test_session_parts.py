@@ -17,9 +17,9 @@ from loaderscope.facts.results import EpochTimes, Estimate, TrialResult
 from loaderscope.facts.run import Environment, LogLine, Mark
 from loaderscope.session import session_writer as writer_module
 from loaderscope.session.chunks import decode, encode
+from loaderscope.session.errors import SessionError
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording_folder import is_network_share
-from loaderscope.session.session_error import SessionError
-from loaderscope.session.session_file import SessionFile, SessionWriter
 from loaderscope.session.value_checks import misfit
 from loaderscope.session.values import plain
 from loaderscope.trace.model import SERIES_COLUMNS, SPAN_COLUMNS

@@ -13,10 +13,10 @@ import pytest
 from support_session import make_run, make_trial_trace, record
 from support_traces import assert_same_trace
 
-from loaderscope.session import chunks, schema, session_file
+from loaderscope.session import chunks, file, schema
 from loaderscope.session.chunks import decode, encode
-from loaderscope.session.session_error import SessionError
-from loaderscope.session.session_file import UNFINISHED_NOTE, SessionFile, SessionWriter
+from loaderscope.session.errors import SessionError
+from loaderscope.session.file import UNFINISHED_NOTE, SessionFile, SessionWriter
 
 TESTS = pathlib.Path(__file__).parent.parent
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
@@ -275,7 +275,7 @@ def test_after_sigkill_every_finished_trial_and_committed_chunk_opens(killed):
 
 @needs_posix
 def test_after_sigkill_a_session_opens_in_a_copy_where_it_may_not_be_completed(killed, monkeypatch):
-    monkeypatch.setattr(session_file, "_can_read", lambda connection: False)  # root may write everywhere
+    monkeypatch.setattr(file, "_can_read", lambda connection: False)  # root may write everywhere
     before = killed.read_bytes()
     with SessionFile.open(killed) as session:
         check_killed(session)

@@ -15,8 +15,8 @@ from support_session import add_dense_spans, make_run, make_trial_trace, record
 
 from loaderscope.session import session_writer as writer_module
 from loaderscope.session import sums_table
-from loaderscope.session.session_error import SessionError
-from loaderscope.session.session_file import SessionFile, SessionWriter
+from loaderscope.session.errors import SessionError
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.trace.model import Trace, TrackKey
 from loaderscope.trace.span_sums import BLOCK_SHIFT, SHIFTS, TrackSpans, sums_within
 

@@ -12,8 +12,8 @@ import pytest
 from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts.run import Mark
 from loaderscope.session import schema
-from loaderscope.session.session_error import SessionError
-from loaderscope.session.session_file import SessionFile
+from loaderscope.session.errors import SessionError
+from loaderscope.session.file import SessionFile
 
 STORED = pathlib.Path(__file__).parent / "version_1"
 NAMES = sorted(path.stem for path in STORED.glob("*.loaderscope"))

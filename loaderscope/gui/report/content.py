@@ -28,7 +28,7 @@ from loaderscope.gui.report.timeline_pictures import timeline_pictures
 from loaderscope.gui.run.run_state import Snapshot, rows_of
 from loaderscope.gui.style.figures import date_of
 from loaderscope.gui.style.palette import LIGHT
-from loaderscope.session.session_file import SessionFile
+from loaderscope.session.file import SessionFile
 from loaderscope.trace.model import Trace
 
 MOST_CHARACTERS = 1500

@@ -16,7 +16,7 @@ from loaderscope.gui.style.figures import Figure
 from loaderscope.gui.style.words import pair_title
 from loaderscope.gui.timeline.paint.arrows import LateArrows
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure, timeline_parts
-from loaderscope.session.session_file import SessionFile
+from loaderscope.session.file import SessionFile
 from loaderscope.trace.model import Trace
 
 TOLD_SHARE = 0.01

@@ -11,7 +11,7 @@ from loaderscope.gui.report.painted_report import tall_page, write_pdf
 from loaderscope.gui.report.timeline_pictures import draw, timeline_of
 from loaderscope.gui.style.figures import FigureError, caption_of, ensure_application, whole_file
 from loaderscope.gui.timeline.paint.timeline_figure import WIDTH_PX as FIGURE_WIDTH_PX
-from loaderscope.session.session_file import SessionFile
+from loaderscope.session.file import SessionFile
 
 PNG_SCALE = 2.0
 MOST_PIXELS = 32_000

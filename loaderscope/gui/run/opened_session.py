@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loaderscope.facts.run import Mark
 from loaderscope.gui.run.run_state import RunState
-from loaderscope.session.session_file import SessionError, SessionFile
+from loaderscope.session.file import SessionError, SessionFile
 from loaderscope.trace.model import Trace
 
 __all__ = ["OpenedSession", "SessionError"]

@@ -14,8 +14,8 @@ from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import Mark
 from loaderscope.gui.run.run_state import RunState
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording import Recording
-from loaderscope.session.session_file import SessionFile, SessionWriter
 from loaderscope.sweep.pool import Pool, SweepError
 from loaderscope.trace.model import Trace
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject
 
 from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.run.run_state import RunState
-from loaderscope.session.session_error import SessionError
+from loaderscope.session.errors import SessionError
 from loaderscope.trace.model import Trace
 
 ROWS_AT_ONCE = 500_000

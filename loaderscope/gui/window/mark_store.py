@@ -8,7 +8,7 @@ from typing import Protocol
 
 from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
-from loaderscope.session.session_file import SessionError, SessionFile
+from loaderscope.session.file import SessionError, SessionFile
 
 
 class Keeper(Protocol):

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from loaderscope.gui.run.live_run import WINDOW_PREFIX
 from loaderscope.gui.window.save_dialogs import SESSION_SUFFIX
-from loaderscope.session.session_file import SessionError, SessionFile
+from loaderscope.session.file import SessionError, SessionFile
 from loaderscope.sweep.processes.temporary_folders import abandoned, base_folder
 
 UNSAVED_KEPT_S = 7 * 24 * 3600

@@ -9,7 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from loaderscope.session.session_file import SessionError, SessionFile
+from loaderscope.session.file import SessionError, SessionFile
 
 SESSION_SUFFIX = ".loaderscope"
 SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"

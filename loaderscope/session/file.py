@@ -21,7 +21,7 @@ from loaderscope.facts.run import Environment, LogLine, Mark, PlannedTrial, Run,
 from loaderscope.facts.statuses import CANCELLED
 from loaderscope.session import schema
 from loaderscope.session.document import build_document
-from loaderscope.session.session_error import SessionError
+from loaderscope.session.errors import SessionError
 from loaderscope.session.session_writer import SessionWriter, write_marks
 from loaderscope.session.sums_table import load_sums
 from loaderscope.session.trace_store import load_trace
