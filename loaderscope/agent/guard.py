@@ -117,8 +117,9 @@ def _kill_tree(parents_too: bool) -> Tuple[List[int], List[str]]:
         if not stopped:
             break
         managers = [pid for pid in started if pid in processes.managers]
-        sockets_of_managers += leftovers.bound_sockets(managers)
-        starting = [pid for pid in managers if not leftovers.bound_sockets([pid])]
+        bound = {pid: leftovers.bound_sockets([pid]) for pid in managers}
+        sockets_of_managers += [path for paths in bound.values() for path in paths]
+        starting = [pid for pid in managers if not bound[pid]]
         for pid in starting:
             _signal(pid, signal.SIGSTOP)
         stopped += starting

@@ -195,6 +195,4 @@ class ErrorInfo(_Json):
     line: Optional[Count] = None
     pids: List[Count] = dataclasses.field(default_factory=list)  # of the processes that died
     route: Optional[str] = None  # of what cannot be pickled, where it was to go: a name of `unpicklable.Route`
-    cause: Optional[str] = (
-        None  # what a process died of, which limit was reached, or why a script ended itself: one of `error_sentences.CAUSES`
-    )
+    cause: Optional[str] = None  # of a death, a limit, or a script that ended itself: one of `error_sentences.CAUSES`

@@ -10,11 +10,27 @@ import dataclasses
 import math
 import types
 import typing
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share
 from loaderscope.facts.statuses import FINAL_KEYS
+
+Row = TypeVar("Row", bound="_Row")
+
+
+class _Row:
+    """A dataclass of this module that is also read."""
+
+    @classmethod
+    def from_json(cls: type[Row], data: dict[str, Any]) -> Row:
+        """The row back from plain JSON values; unknown keys are ignored.
+
+        Raises:
+            TypeError, KeyError, ValueError: the data is no such row.
+        """
+        row: Row = _build(cls, data)
+        return row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +115,7 @@ class LineCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class SentPart:
+class SentPart(_Row):
     """A part of what each worker is sent when it starts; the sampler is listed with 0 bytes, as torch keeps it in main."""
 
     owner: str  # dataset | sampler | collate_fn | worker_init_fn | other
@@ -112,19 +128,9 @@ class SentPart:
     shared_bytes: Bytes = 0  # of tensors, which are moved into shared memory before the first worker starts and not sent
     refused: bool = False  # it cannot be pickled; `error` says why
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> SentPart:
-        """The part from plain JSON values; unknown keys are ignored.
-
-        Raises:
-            TypeError: the data is no part.
-        """
-        part: SentPart = _build(cls, data)
-        return part
-
 
 @dataclasses.dataclass(frozen=True)
-class Control:
+class Control(_Row):
     """Seconds from the start of a fresh interpreter to the end of the import.
 
     Attributes:
@@ -147,16 +153,6 @@ class Control:
     cache_was_dropped: bool = False
     modules: list[str] = dataclasses.field(default_factory=list)
     import_s: float | None = None
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Control:
-        """The row from plain JSON values; unknown keys are ignored.
-
-        Raises:
-            TypeError: the data is no row.
-        """
-        known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in known})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,7 +287,7 @@ class OperatorCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class GpuWindow:
+class GpuWindow(_Row):
     """Some steps under torch.profiler, after the measured epochs. The profiler slows what it watches.
 
     Attributes:
@@ -308,16 +304,6 @@ class GpuWindow:
     reason: str | None
     clock_error_s: Seconds | None
     operators: list[OperatorCost]
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> GpuWindow:
-        """The window from plain JSON values; unknown keys are ignored.
-
-        Raises:
-            TypeError: the data is no window.
-        """
-        window: GpuWindow = _build(cls, data)
-        return window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -341,7 +327,7 @@ class ScriptWarning:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialResult:
+class TrialResult(_Row):
     """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
 
     id: Count
@@ -385,19 +371,9 @@ class TrialResult:
         """The row as plain JSON values."""
         return dataclasses.asdict(self)
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> TrialResult:
-        """The row back from `to_json`; unknown keys are ignored.
-
-        Raises:
-            TypeError, KeyError, ValueError: the data is no row.
-        """
-        result: TrialResult = _build(cls, data)
-        return result
-
 
 @dataclasses.dataclass(frozen=True)
-class SettingResult:
+class SettingResult(_Row):
     """One row of `results`: all repeats of one setting together. What its figures are stands in the table `measures.MEASURES`."""
 
     config: TrialConfig
@@ -419,16 +395,6 @@ class SettingResult:
     energy_per_1000_samples_j: float | None = None
     batch_bytes: float | None = None
     batch_tensors: float | None = None
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> SettingResult:
-        """The row from plain JSON values; unknown keys are ignored.
-
-        Raises:
-            TypeError: the data is no row.
-        """
-        setting: SettingResult = _build(cls, data)
-        return setting
 
 
 @dataclasses.dataclass(frozen=True)

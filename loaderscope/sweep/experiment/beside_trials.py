@@ -81,5 +81,5 @@ class StartupControls(BesideTrials):
 
 def beside_trials(request: Request, tick: Tick, log: Callable[[str], None]) -> BesideTrials:
     """What this request's kind of run measures beside its trials; see `StartupControls`."""
-    python = request.python or default_python()
-    return BesideTrials() if python is None or not request.startup else StartupControls(request, python, tick, log)
+    python = (request.python or default_python()) if request.startup else None
+    return BesideTrials() if python is None else StartupControls(request, python, tick, log)
