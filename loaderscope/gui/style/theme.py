@@ -94,11 +94,11 @@ QScrollArea { border: 0; background: transparent; }
 QAbstractItemView {
   background: $base; alternate-background-color: $alternate; color: $text; border: 0; gridline-color: $grid; outline: 0;
   selection-background-color: $accent; selection-color: $accent_text; }
-QTableView::item, QTreeView::item, QListView::item { padding: 2px 6px; }
+QTableView::item { padding: 2px 4px; } QTreeView::item, QListView::item { padding: 2px 6px; }
 QHeaderView { background: $window; }
 QHeaderView::section {
   background: $window; color: $text; border: 0; border-right: 1px solid $border; border-bottom: 1px solid $border;
-  padding: 4px 8px; font-weight: 600; }
+  padding: 4px 6px; font-weight: 600; }
 QHeaderView::up-arrow, QHeaderView::down-arrow { subcontrol-position: top center; width: 8px; height: 8px; }
 QHeaderView::up-arrow { image: url($icons/up.svg); }
 QHeaderView::down-arrow { image: url($icons/down.svg); }
