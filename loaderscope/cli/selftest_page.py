@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+from loaderscope.cli.terminal.startup_table import format_experiment
+from loaderscope.cli.terminal.text_columns import align, wrap
 from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.phases import PHASES, SHUTDOWN, phase_of
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.text import bytes_text, duration_text, share_text
-from loaderscope.session.startup_table import format_experiment
-from loaderscope.session.text_columns import align, wrap
 from loaderscope.sweep.demo_example import example_script
 
 Row = dict[str, Any]

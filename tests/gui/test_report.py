@@ -25,7 +25,7 @@ from synthetic import make_trace as make_synthetic
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import Mark
-from loaderscope.gui.report.blocks import Facts, Listing, Picture, Report, Section, Table, TableRow, Words, unbroken
+from loaderscope.gui.report.blocks import Facts, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.report.content import gather
 from loaderscope.gui.report.html import to_html
 from loaderscope.gui.report.painted_blocks import Piece, pieces_of
@@ -384,7 +384,7 @@ def test_a_report_shows_what_kept_late_batches(tmp_path):
 
 def test_other_programs_know_the_fonts_of_a_drawing(tmp_path):
     """Not every one knows the names that stand for a font of this system, such as “Sans Serif”."""
-    report = Report("t", "s.py", "words", (Section("A", (Listing("in columns"),)),), "")
+    report = Report("t", "s.py", "words", (Section("A", (Words("<code>in columns</code>"),)),), "")
     tall_page(report).write(tmp_path / "r.svg")
     families = {element.get("font-family") for element in xml.etree.ElementTree.parse(tmp_path / "r.svg").iter()} - {None}
     fonts = {family.rpartition(", ")[2]: family.partition(",")[0].strip("'") for family in families}

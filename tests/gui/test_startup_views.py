@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import itertools
 import re
 
@@ -390,9 +391,22 @@ def test_a_report_has_all_that_the_session_tells_of_the_start(qapp, run, results
     captions = [block.caption for block in blocks if isinstance(block, Picture)]
     assert len(captions) == 2 + len(PAINT)
     assert all(not block.figure(500).image(1.0).isNull() for block in blocks if isinstance(block, Picture))
-    sent, imports = (block for block in blocks if isinstance(block, Table))
+    sent, imports, *measured = (block for block in blocks if isinstance(block, Table))
     assert [row.cells[0] for row in sent.rows] == ["dataset.rows", "dataset.names", "collate_fn", "dataset.root"]
     assert imports.rows[1].cells == ("numpy", "torch", "300 ms", "300 ms")
+    assert [table.titles[0] for table in measured] == ["start", "control", "remedy", "break-even"]
+    assert measured[0].rows[1].cells == ("spawn", "1", "2.00 s", "2.00 s", "500 ms", "50.0 ms")
+    assert [table.names for table in measured] == [1, 1, 2, 1]
+
+
+def test_a_report_explains_the_titles_of_a_table_above_it_and_says_what_failed_below(qapp, run, results):
+    run = dataclasses.replace(run, controls=[Control("python", 0.05, 0.02), Control("torch", error="There is no <torch>.")])
+    blocks = startup_blocks(run, results, judge(run, results).experiment)
+    controls = next(number for number, block in enumerate(blocks) if isinstance(block, Table) and block.titles[0] == "control")
+    legend, table, problem = blocks[controls - 1 : controls + 2]
+    assert table.tips[1] and table.tips[1] in html.unescape(legend.html)
+    assert problem.html == "import torch: There is no &lt;torch&gt;."
+    assert [row.cells[0] for row in table.rows] == ["bare interpreter"]
 
 
 def test_a_report_says_nothing_of_what_was_not_measured(run):

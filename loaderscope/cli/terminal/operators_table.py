@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from loaderscope.cli.terminal.text_columns import align, wrap
 from loaderscope.facts.text import duration_text, share_text
-from loaderscope.session.text_columns import align, wrap
 
 SHOWN = 12
 

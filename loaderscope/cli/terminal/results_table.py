@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.script_messages import line_of, processes_text, trials_text, what_was_said
 from loaderscope.cli.terminal.operators_table import format_window
+from loaderscope.cli.terminal.startup_table import format_experiment
+from loaderscope.cli.terminal.text_columns import align, wrap
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import ScriptWarning, SettingResult
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import THIN_SPACE
-from loaderscope.session.startup_table import format_experiment
-from loaderscope.session.text_columns import align, wrap
 
 MIN_WIDTH = 40
 MOST_SAID = 12

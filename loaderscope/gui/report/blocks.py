@@ -24,13 +24,6 @@ class Words:
 
 
 @dataclasses.dataclass(frozen=True)
-class Listing:
-    """Lines of text in columns."""
-
-    text: str
-
-
-@dataclasses.dataclass(frozen=True)
 class TableRow:
     """Cells, and a sentence below them that says why some are empty."""
 
@@ -79,7 +72,7 @@ class Picture:
     parts: Callable[[int, float], Sequence[Figure]] | None = None
 
 
-Block = Words | Listing | Table | Facts | Picture
+Block = Words | Table | Facts | Picture
 
 
 @dataclasses.dataclass(frozen=True)

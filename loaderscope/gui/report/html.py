@@ -7,7 +7,7 @@ import html
 import itertools
 from collections.abc import Iterable
 
-from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Section, Table, TableRow, Words, unbroken
+from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words, unbroken
 from loaderscope.gui.style.figures import Figure, png_bytes
 from loaderscope.gui.style.palette import LIGHT
 
@@ -42,7 +42,6 @@ th.name, td.name {{ text-align: left; white-space: normal; min-width: 90px; }}
 td.note {{ text-align: left; white-space: normal; color: {LIGHT.muted}; }}
 table.facts th {{ text-align: left; font-weight: inherit; color: {LIGHT.muted}; vertical-align: top; }}
 table.facts td {{ text-align: left; white-space: normal; }} .scroll {{ overflow-x: auto; }} section > .scroll {{ margin: 12px 0 14px; }}
-pre {{ background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius: 4px; padding: 8px; overflow-x: auto; font-size: 13px; }}
 @media screen and (min-width: 1100px) {{ /* a wide table goes on to the right, where the window is wider than the text */
   section > .scroll {{ width: max-content; max-width: max(100%, calc(50vw + {_CONTENT_PX // 2 - 40}px)); }}
 }}
@@ -59,7 +58,7 @@ pre {{ background: {LIGHT.base}; border: 1px solid {LIGHT.border}; border-radius
   figure.cut {{ break-inside: auto; }} figure.cut img {{ break-inside: avoid; }}
   .alone {{ max-width: 66%; }} figure {{ padding: 4px; }} figure img {{ max-height: 235mm; object-fit: contain; }}
   figcaption, footer {{ font-size: 8pt; }} footer {{ break-before: avoid; }}
-  th, td {{ padding: 2px 4px; font-size: 7.5pt; }} .scroll, pre {{ overflow: visible; }} pre {{ font-size: 7pt; white-space: pre-wrap; }}
+  th, td {{ padding: 2px 4px; font-size: 7.5pt; }} .scroll {{ overflow: visible; }}
   tr.best td {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
 }}
 """
@@ -99,8 +98,6 @@ def _block(block: Block) -> str:
     match block:
         case Words(text):
             return f"<p>{unbroken(text)}</p>"
-        case Listing(text):
-            return f"<pre>{html.escape(text)}</pre>"
         case Picture():
             return _picture(block, WIDTH_PX)
         case Facts(entries):

@@ -12,7 +12,6 @@ from PySide6.QtGui import (
     QAbstractTextDocumentLayout,
     QColor,
     QFont,
-    QFontDatabase,
     QFontMetricsF,
     QPainter,
     QPalette,
@@ -20,7 +19,7 @@ from PySide6.QtGui import (
     QTextDocument,
 )
 
-from loaderscope.gui.report.blocks import Block, Facts, Listing, Picture, Report, Table, TableRow, Words, unbroken
+from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Table, TableRow, Words, unbroken
 from loaderscope.gui.style.figures import Figure, font_of
 from loaderscope.gui.style.palette import LIGHT
 
@@ -82,7 +81,7 @@ def pieces_of(report: Report, width: int, tallest: float) -> list[Piece]:
 
 
 def _pieces(blocks: Sequence[Block], width: int, tallest: float) -> Iterator[Piece]:
-    about = {id(block) for block, below in itertools.pairwise(blocks) if isinstance(below, Picture | Table | Listing)}
+    about = {id(block) for block, below in itertools.pairwise(blocks) if isinstance(below, Picture | Table)}
     for is_half, group in itertools.groupby(blocks, lambda block: isinstance(block, Picture) and block.is_half):
         if is_half:
             pictures = [block for block in group if isinstance(block, Picture)]
@@ -98,8 +97,6 @@ def _block(block: Block, width: int, tallest: float, *, stays_with_next: bool) -
     match block:
         case Words(text):
             return [_words(text, width, above=7, stays_with_next=stays_with_next)]
-        case Listing(text):
-            return _listing(text, width)
         case Facts(entries):
             return [_fact(name, value, width, is_last=number == len(entries) - 1) for number, (name, value) in enumerate(entries)]
         case Table():
@@ -133,27 +130,6 @@ def _draw(document: QTextDocument, painter: QPainter) -> None:
     palette.setColor(QPalette.ColorRole.Text, QColor(LIGHT.text))
     context.palette = palette
     document.documentLayout().draw(painter, context)
-
-
-def _listing(text: str, width: float) -> Iterator[Piece]:
-    lines = text.splitlines()
-    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-    font.setPixelSize(_SMALL_PX)
-    metrics = QFontMetricsF(font)
-    factor = min(width / max(map(metrics.horizontalAdvance, lines), default=width), 1.0)
-    for number, line in enumerate(lines):
-        is_last = number == len(lines) - 1 or not lines[number + 1]
-        yield Piece(metrics.height() * factor, _listing_line(line, font, metrics.ascent(), factor), 8 if not number else 0, not is_last)
-
-
-def _listing_line(line: str, font: QFont, ascent: float, factor: float) -> Callable[[QPainter], None]:
-    def paint(painter: QPainter) -> None:
-        painter.scale(factor, factor)
-        painter.setFont(font)
-        painter.setPen(QColor(LIGHT.text))
-        painter.drawText(0, round(ascent), line)
-
-    return paint
 
 
 def _fact(name: str, value: str, width: float, *, is_last: bool) -> Piece:

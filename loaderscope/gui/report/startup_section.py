@@ -1,13 +1,14 @@
-"""What a report tells of the time before the first batch."""
+"""The report's section about the time before the first batch."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from loaderscope.analysis.startup.experiment import StartupExperiment
+from loaderscope.analysis.startup.experiment_tables import ExperimentTable, experiment_tables, per_worker_sentence, preloaded_sentence
 from loaderscope.facts.results import ImportCost, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.text import bytes_text, duration_text, share_text
@@ -16,17 +17,15 @@ from loaderscope.gui.charts.experiment_chart import PAINT, ExperimentData, heigh
 from loaderscope.gui.charts.startup_chart import height_px as bars_height_px
 from loaderscope.gui.charts.startup_chart import paint_startup, startup_data, told_startup
 from loaderscope.gui.charts.treemap import paint_sent, sent_data
-from loaderscope.gui.report.blocks import Block, Listing, Picture, Table, TableRow, Words
+from loaderscope.gui.report.blocks import Block, Picture, Table, TableRow, Words
 from loaderscope.gui.run import startup_sentences
 from loaderscope.gui.style.figures import Figure
-from loaderscope.session.startup_table import format_experiment
 
 MOST_IMPORTS = 20
-LISTING_COLUMNS = 110
 LEAST_SENT_BYTES = 1024
-"""What each worker is sent is told from this size on."""
-MOST_ALONE = 0.95
-"""Of what is sent, by one part: from there on a picture of areas would be one area."""
+"""The report lists what each worker is sent from this size on."""
+DOMINANT_SHARE = 0.95
+"""From this share of all bytes on, one part would fill the picture of areas."""
 
 _CAPTIONS = {
     "per worker": "Time to the first batch by number of workers",
@@ -41,7 +40,7 @@ _PICTURES = {"per worker": True, "controls": True, "per epoch": False, "break-ev
 
 
 def startup_blocks(run: Run, results: Sequence[TrialResult], experiment: StartupExperiment | None) -> tuple[Block, ...]:
-    """Phases, what is sent, what is imported, and the experiment, as far as the session has them."""
+    """Returns the phases of a start, what workers are sent and import, and the experiment; none for what was not measured."""
     blocks: list[Block] = []
     bars = startup_data(results)
     if bars.bars:
@@ -49,17 +48,17 @@ def startup_blocks(run: Run, results: Sequence[TrialResult], experiment: Startup
         height = max(270, bars_height_px(bars))
         caption = "Time from iter() to the first batch, by phase, of the first worker of every setting"
         blocks.append(Picture(caption, lambda width: chart_figure(paint_startup, bars, size=(width, height)), told_startup(bars)))
-    blocks += _sent(run)
-    blocks += _imports(results)
+    blocks += _sent_blocks(run)
+    blocks += _import_blocks(results)
     if experiment is not None and experiment.costs:
-        blocks += _experiment(experiment)
+        blocks += _experiment_blocks(experiment)
     return tuple(blocks)
 
 
-def _sent(run: Run) -> list[Block]:
+def _sent_blocks(run: Run) -> list[Block]:
     parts = [part for part in run.sent or () if part.bytes > 0]
-    total = sum(part.bytes for part in parts)
-    if total < LEAST_SENT_BYTES:
+    total_bytes = sum(part.bytes for part in parts)
+    if total_bytes < LEAST_SENT_BYTES:
         return []
     data = sent_data(parts)
     rows = [
@@ -68,7 +67,7 @@ def _sent(run: Run) -> list[Block]:
                 part.attribute,
                 part.type_name,
                 bytes_text(part.bytes),
-                share_text(part.bytes / total),
+                share_text(part.bytes / total_bytes),
                 duration_text(part.pickle_s),
                 duration_text(part.unpickle_s),
             )
@@ -83,17 +82,17 @@ def _sent(run: Run) -> list[Block]:
     )
     return [
         Words(html.escape(startup_sentences.sent_sentence(run.sent))),
-        *([picture] if max(part.bytes for part in parts) < MOST_ALONE * total else []),
+        *([picture] if max(part.bytes for part in parts) < DOMINANT_SHARE * total_bytes else []),
         Table(("attribute", "type", "bytes", "share", "pickle", "unpickle"), tips, tuple(rows), names=2),
     ]
 
 
-def _imports(results: Sequence[TrialResult]) -> list[Block]:
-    """Of the first good trial whose worker imports the script again with the fewest beside it."""
-    known = [result for result in results if result.status == "ok" and result.startup is not None and result.startup.imports]
-    if not known:
+def _import_blocks(results: Sequence[TrialResult]) -> list[Block]:
+    """Shows the trial with the fewest workers: their imports slow each other down least."""
+    with_imports = [result for result in results if result.status == "ok" and result.startup is not None and result.startup.imports]
+    if not with_imports:
         return []
-    result = min(known, key=lambda result: result.config.num_workers)
+    result = min(with_imports, key=lambda result: result.config.num_workers)
     imports = result.startup.imports if result.startup is not None else []
     rows = [_import_row(cost) for cost in imports[:MOST_IMPORTS]]
     tips = ("", "Which module imported it first", "Without the modules that it imports itself", "With them")
@@ -105,13 +104,33 @@ def _import_row(cost: ImportCost) -> TableRow:
     return TableRow((cost.name, cost.parent or "the script", duration_text(cost.own_s), duration_text(cost.total_s)))
 
 
-def _experiment(experiment: StartupExperiment) -> list[Block]:
-    sentence = startup_sentences.per_worker_sentence(experiment)  # the report begins with the summary that belongs to it
-    blocks: list[Block] = [Words(html.escape(sentence))] if sentence else []
+def _experiment_blocks(experiment: StartupExperiment) -> Iterator[Block]:
+    """Yields charts and tables. The experiment's own summary is missing, as the report begins with it."""
+    start_lines = startup_sentences.per_worker_sentence(experiment)
+    if start_lines:
+        yield Words(html.escape(start_lines))
     for name, is_half in _PICTURES.items():
-        told = startup_sentences.experiment_sentence(experiment, name)
-        blocks.append(Picture(_CAPTIONS[name], functools.partial(_chart, name, ExperimentData(experiment)), told, is_half=is_half))
-    return [*blocks, Listing(format_experiment(dataclasses.asdict(experiment), LISTING_COLUMNS))]
+        description = startup_sentences.experiment_sentence(experiment, name)
+        figure = functools.partial(_chart, name, ExperimentData(experiment))
+        yield Picture(_CAPTIONS[name], figure, description, is_half=is_half)
+    document = dataclasses.asdict(experiment)
+    costs, *others = experiment_tables(document)
+    yield from _table_blocks(costs)
+    for sentence in filter(None, (preloaded_sentence(document), per_worker_sentence(document))):
+        yield Words(html.escape(f"{sentence}."))
+    for table in others:
+        yield from _table_blocks(table)
+
+
+def _table_blocks(table: ExperimentTable) -> Iterator[Block]:
+    """Yields the legend above the rows, and below them what could not be measured."""
+    if table.rows:
+        yield Words(html.escape(f"{table.legend[0].upper()}{table.legend[1:]}."))
+        names = next((number for number, column in enumerate(table.columns) if not column.is_text), len(table.columns))
+        titles, tips = zip(*((column.title, column.meaning) for column in table.columns), strict=True)
+        yield Table(titles, tips, tuple(map(TableRow, table.rows)), names=names)
+    for problem in table.problems:
+        yield Words(html.escape(problem))
 
 
 def _chart(name: str, data: ExperimentData, width: int) -> Figure:

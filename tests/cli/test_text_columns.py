@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loaderscope.session.text_columns import wrap
+from loaderscope.cli.terminal.text_columns import wrap
 
 
 def test_a_number_stays_with_its_unit_where_lines_break():

@@ -8,11 +8,11 @@ from support_session import config_of, make_run
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.cli.terminal.results_table import format_table
+from loaderscope.cli.terminal.startup_table import format_experiment
 from loaderscope.facts.results import Control, EpochTimes, Phase, Signs, Startup, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.session.document import build_document
 from loaderscope.session.file import SessionError, SessionFile, SessionWriter
-from loaderscope.session.startup_table import format_experiment
 
 CONTROLS = [Control("python", 0.03, 0.02, 1.0, None, 0.02, True), Control("torch", error="This interpreter has no torch.")]
 
