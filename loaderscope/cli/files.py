@@ -1,4 +1,4 @@
-"""Which files a command reads and may write."""
+"""Files that commands read and write, checked before the work begins."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SESSION_SUFFIX = ".loaderscope"
 FIGURE_SUFFIXES = (".html", ".pdf", ".png", ".svg")
 
 
-def script_path(name: str) -> Path:
-    """The script of that name.
+def existing_script(name: str) -> Path:
+    """Returns the absolute path of a script.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the file does not exist, or is a folder.
     """
     path = Path(name)
     if path.is_dir():
@@ -26,8 +26,8 @@ def script_path(name: str) -> Path:
     return path.absolute()
 
 
-def may_write(path: Path, force: bool) -> None:
-    """Looks whether a file may be made.
+def check_writable(path: Path, force: bool) -> None:
+    """Checks that a command may write a file; `force` allows it to overwrite one.
 
     Raises:
         UsageError: it may not.
@@ -42,8 +42,8 @@ def may_write(path: Path, force: bool) -> None:
         raise UsageError(f"the folder {path.parent.absolute()} cannot be written to; -o names another place")
 
 
-def free_name(path: Path) -> Path:
-    """The path itself, or with a number if it, or the report beside it, is taken."""
+def unused_path(path: Path) -> Path:
+    """Returns the path, with a number added if a session, report or figure of that name exists."""
     candidate, number = path, 1
     while any(candidate.with_suffix(suffix).exists() for suffix in (SESSION_SUFFIX, ".html", ".png")):
         number += 1
@@ -52,10 +52,10 @@ def free_name(path: Path) -> Path:
 
 
 def read_document(session: Path) -> dict[str, Any]:
-    """The JSON document of a session file.
+    """Returns the JSON document of a session file.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the file does not exist, or is not a session.
     """
     from loaderscope.session.file import SessionError, SessionFile
 

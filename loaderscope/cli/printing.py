@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -9,11 +10,16 @@ from typing import Any
 
 from loaderscope.cli.outcome import UsageError
 
-UNLIMITED_COLUMNS = 10_000  # into a pipe or file nothing is cut off
+UNLIMITED_COLUMNS = 10_000  # a pipe or file has no edge at which to cut lines off
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else to standard output")
 
 
 def print_document(document: dict[str, Any], as_json: bool) -> None:
-    """Prints a session's document, as it is or as tables."""
+    """Prints the document of a session, as JSON or as tables."""
     if as_json:
         print_json(document)
     else:
@@ -28,11 +34,11 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_text(text: str) -> None:
-    """Prints some text at once.
+    """Prints a text and flushes it.
 
     Raises:
-        UsageError: standard output cannot be written, e.g. to a disk that is full.
-        BrokenPipeError: nobody reads it any more.
+        UsageError: standard output cannot be written, e.g. because the disk is full.
+        BrokenPipeError: the reader has closed the pipe.
     """
     try:
         print(text, flush=True)
@@ -44,5 +50,5 @@ def print_text(text: str) -> None:
 
 
 def discard_output() -> None:
-    """What could not be written is tried again at the end of the process: let it go nowhere then."""
+    """Redirects standard output to nowhere: Python writes what is still buffered at its end, which would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

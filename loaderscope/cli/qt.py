@@ -1,4 +1,4 @@
-"""The commands that need Qt: what is missing for it is told before it is loaded."""
+"""What commands do with Qt. They report what Qt lacks before they load it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def draw_session(session: Path, outputs: Sequence[Path], trials: Sequence[int] | None = None) -> None:
-    """Writes reports or figures of a session; with `trials` the timeline of these.
+    """Writes a session as reports, or with `trials` the timelines of these as one figure.
 
     Raises:
-        UsageError: that is not possible.
+        UsageError: the session cannot be read, Qt is incomplete, or a file cannot be written.
     """
     from loaderscope.gui.window.display import has_display
     from loaderscope.session.file import SessionError
 
-    read_document(session)  # what is wrong with the session is told before what is wrong with Qt
-    _need_qt(visible=False)
+    read_document(session)  # an error of the session comes before one of Qt
+    _require_packages(visible=False)
     if not has_display():
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    with _qt_errors():
+    with _import_error_as_usage_error():
         from loaderscope.gui.report.write_report import write_report, write_timeline
     try:
         if trials:
@@ -40,23 +40,23 @@ def draw_session(session: Path, outputs: Sequence[Path], trials: Sequence[int] |
 
 
 def start_window(path: Path | None = None, demo: Request | None = None, python: str | None = None, script_args: Sequence[str] = ()) -> int:
-    """Opens the window and returns its exit status when it is closed.
+    """Opens the window, and returns its exit status when the user closes it.
 
     Raises:
-        UsageError: there is no display, or Qt is not complete.
+        UsageError: there is no display, or Qt is incomplete.
     """
     from loaderscope.gui.window.display import has_display
 
-    _need_qt(visible=has_display())
+    _require_packages(visible=has_display())
     if not has_display() and not os.environ.get("QT_QPA_PLATFORM"):
         raise UsageError("there is no display here for a window; `run`, `show` and `report` need none")
-    with _qt_errors():
+    with _import_error_as_usage_error():
         from loaderscope.gui.window.app import start
     return start(None if path is None else str(path), demo, python=python, script_args=script_args)
 
 
-def _need_qt(visible: bool) -> None:
-    """Says which packages are missing before Qt finds out, which ends the process where its window system cannot be loaded."""
+def _require_packages(visible: bool) -> None:
+    """Raises a UsageError that names missing system packages: Qt itself would end the process if its window system did not load."""
     from loaderscope.gui.window.display import missing_packages, missing_sentence
 
     packages = missing_packages(visible)
@@ -65,7 +65,7 @@ def _need_qt(visible: bool) -> None:
 
 
 @contextmanager
-def _qt_errors() -> Iterator[None]:
+def _import_error_as_usage_error() -> Iterator[None]:
     try:
         yield
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A sweep from a terminal: into a session file, until it is done or a signal ends it."""
+"""Sweeps that a command runs: into a session file, until all trials are done or a signal cancels them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loaderscope.cli.advice import advised
-from loaderscope.cli.files import may_write
+from loaderscope.cli.advice import with_advice
+from loaderscope.cli.files import check_writable
 from loaderscope.cli.outcome import INTERRUPTED, OK, SOME_FAILED, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 
 def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, Any] | None]:
-    """Runs a sweep into a session file. Gives the exit status and the JSON document, which is None if no trial was reached."""
+    """Runs a sweep into a session file and shows its progress.
+
+    Returns:
+        The exit status, and the JSON document; None if the sweep was cancelled before its first trial.
+
+    Raises:
+        UsageError: the script cannot be swept, or the file cannot be written.
+    """
     from loaderscope.cli.terminal.progress import Console
     from loaderscope.facts.statuses import status_of
     from loaderscope.session.document import build_document
@@ -28,14 +35,14 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     from loaderscope.sweep.pool import Pool
     from loaderscope.sweep.ready_agent import SweepError
 
-    may_write(output, force)
+    check_writable(output, force)
     recording = Recording(lambda: SessionWriter(output, force), Console(), is_required=True)
     try:
         pool = Pool(request, recording)
         with _cancelled_by_signals(pool):
             pool.run()
     except SweepError as error:
-        raise advised(error, request) from error
+        raise with_advice(error, request) from error
     except SessionError as error:
         raise UsageError(str(error)) from error
     finally:
@@ -55,16 +62,16 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
 
 @contextmanager
 def _cancelled_by_signals(pool: Pool) -> Iterator[None]:
-    """Ctrl+C and a request to terminate end the sweep in order, so that finished trials are saved; a second Ctrl+C ends it at once."""
+    """Cancels the sweep on Ctrl+C or SIGTERM, which keeps its finished trials; a second Ctrl+C interrupts the process at once."""
 
     def cancel(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         pool.cancel()
 
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, cancel) for number in numbers]
+    previous_handlers = [signal.signal(number, cancel) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(numbers, previous_handlers, strict=True):
             signal.signal(number, handler)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from loaderscope.cli.selftest_page import find_selftest, format_selftest, selftest_request
+from loaderscope.cli.commands.doctor_selftest import selftest_request, summarise_selftest
+from loaderscope.cli.terminal.selftest_page import format_selftest
 
 MACHINE = {"commit_limit_bytes": 20_000_000_000, "commit_used_bytes": 5_000_000_000, "open_files_limit": None}
 
@@ -33,7 +34,7 @@ def document():
 
 
 def test_starts_are_told_by_the_phases_of_the_first_worker(document):
-    found = find_selftest(document, 61.0)
+    found = summarise_selftest(document, 61.0)
     assert [(row["start_method"], row["num_workers"]) for row in found["starts"]] == [("spawn", 1), ("spawn", 2), ("spawn", 4)]
     assert found["starts"][0]["phases"]["main_import"] == 1.0
     assert found["starts"][0]["phases"]["shutdown"] == 0.2
@@ -41,12 +42,12 @@ def test_starts_are_told_by_the_phases_of_the_first_worker(document):
 
 
 def test_what_went_wrong_is_told_with_its_reason(document):
-    assert find_selftest(document, 61.0)["unavailable"] == ["2 workers, fork: timeout. It took too long."]
-    assert find_selftest(None, 1.0, "no torch")["unavailable"] == ["no torch"]
+    assert summarise_selftest(document, 61.0)["unavailable"] == ["2 workers, fork: timeout. It took too long."]
+    assert summarise_selftest(None, 1.0, "no torch")["unavailable"] == ["no torch"]
 
 
 def test_the_page_fits_a_mail_and_names_the_limits(document):
-    text = format_selftest(find_selftest(document, 61.0), MACHINE, 80)
+    text = format_selftest(summarise_selftest(document, 61.0), MACHINE, 80)
     assert all(len(line) <= 80 for line in text.splitlines())
     imports = next(line for line in text.splitlines() if line.startswith("import script"))
     assert imports.split()[2:] == ["1000", "3000"]  # the fewest and the most workers

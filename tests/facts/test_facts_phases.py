@@ -7,7 +7,8 @@ from support_session import config_of
 
 from loaderscope.analysis.startup import first_batch
 from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
-from loaderscope.cli.selftest_page import find_selftest, format_selftest
+from loaderscope.cli.commands.doctor_selftest import summarise_selftest
+from loaderscope.cli.terminal.selftest_page import format_selftest
 from loaderscope.facts.phases import GROUPS, PHASES, PRECEDENCE, SHUTDOWN, group_title, phase_of
 from loaderscope.facts.remedies import REMEDIES
 from loaderscope.facts.results import Phase, Startup, TrialResult
@@ -76,7 +77,7 @@ def test_the_self_test_lists_its_phases_by_their_titles():
         "epochs": [{"first_batch_s": 1.0, "end_s": 1.0}],
         "startup": {"phases": phases, "explained_share": 1.0, "own_s": 0.1, "culprit": None},
     }
-    found = find_selftest({"trials": [trial], "startup_experiment": None, "environment": {"start_methods": ["spawn"]}}, 1.0)
+    found = summarise_selftest({"trials": [trial], "startup_experiment": None, "environment": {"start_methods": ["spawn"]}}, 1.0)
     wanted = [phase for phase in PHASES if phase.in_self_test]
     assert list(found["starts"][0]["phases"]) == [phase.key for phase in wanted]
     machine = {"commit_limit_bytes": None, "commit_used_bytes": None, "open_files_limit": None}

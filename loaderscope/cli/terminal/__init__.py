@@ -1,1 +1,1 @@
-"""What a terminal shows: progress, tables, and texts."""
+"""Text for a terminal: the progress of a sweep, tables and sentences."""

@@ -1,4 +1,4 @@
-"""Columns and sentences as a terminal shows them."""
+"""Aligns columns and wraps sentences for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HARD_SPACE = "\u00a0"
 
 
 def align(rows: list[list[str]], left: Set[int]) -> list[str]:
-    """Rows of cells as lines; the columns in `left` begin at the left, numbers at the right."""
+    """Returns a line for each row. The columns in `left` are aligned to the left, others, which hold numbers, to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         GAP.join(cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
@@ -22,6 +22,12 @@ def align(rows: list[list[str]], left: Set[int]) -> list[str]:
 
 
 def wrap(text: str, width: int, indent: str = "") -> str:
-    """The text in lines of this width, the further ones indented."""
-    held_together = _BEFORE_UNIT.sub(_HARD_SPACE, text)
-    return textwrap.fill(held_together, width, subsequent_indent=indent, break_on_hyphens=False).replace(_HARD_SPACE, " ")
+    """Returns the text in lines of at most `width` columns, which never separate a number from its unit.
+
+    Args:
+        text: a sentence or more.
+        width: columns of the terminal.
+        indent: begins every line but the first.
+    """
+    text_with_hard_spaces = _BEFORE_UNIT.sub(_HARD_SPACE, text)
+    return textwrap.fill(text_with_hard_spaces, width, subsequent_indent=indent, break_on_hyphens=False).replace(_HARD_SPACE, " ")

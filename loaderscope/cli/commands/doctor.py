@@ -1,0 +1,47 @@
+"""`loaderscope doctor`: reports what this machine and an interpreter offer, and measures starts with `--selftest`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+
+from loaderscope import __version__
+from loaderscope.cli.outcome import OK, WRONG_REQUEST, UsageError
+from loaderscope.cli.printing import add_json_option, print_json, print_text
+from loaderscope.sweep.options import add_narrowing_options
+
+NAME = "doctor"
+HELP = "tell what this machine and an interpreter offer: torch, start methods, GPU, shared memory, limits"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--python", metavar="INTERPRETER", help="the Python to look at (this one)")
+    parser.add_argument("--selftest", action="store_true", help="measure how workers start here, in at most five minutes, to be mailed")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the session file of the self-test (none is kept)")
+    parser.add_argument("--force", action="store_true", help="overwrite the file")
+    add_narrowing_options(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from loaderscope.cli.commands.doctor_selftest import run_selftest
+    from loaderscope.cli.terminal.selftest_page import format_selftest
+    from loaderscope.gui.window.display import window_problem
+    from loaderscope.session.secret_masking import mask_document
+    from loaderscope.sweep.doctor import examine, format_examination
+
+    if not options.selftest and (options.output or options.num_workers or options.start_method):
+        raise UsageError("--output, --num-workers and --start-method belong to --selftest")
+    examination = examine(options.python, window_problem())
+    status = OK if examination["interpreter"]["error"] is None else WRONG_REQUEST
+    if options.selftest and status == OK:
+        status, examination["selftest"] = run_selftest(options)
+    examination = mask_document(examination)  # users mail it
+    if options.json:
+        print_json({"loaderscope": __version__, "schema": 1, **examination})
+        return status
+    print_text(f"Loaderscope {__version__}\n{format_examination(examination)}")
+    if "selftest" in examination:
+        columns = shutil.get_terminal_size((100, 24)).columns
+        print_text("\n" + format_selftest(examination["selftest"], examination["machine"], columns))
+    return status

@@ -1,0 +1,37 @@
+"""`loaderscope run`: sweeps the settings of a loader into a session file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from loaderscope.cli.files import SESSION_SUFFIX, existing_script
+from loaderscope.cli.outcome import UsageError
+from loaderscope.cli.printing import add_json_option, print_document
+from loaderscope.cli.sweeping import sweep
+from loaderscope.sweep.options import add_run_options, request_from
+
+NAME = "run"
+HELP = "sweep the settings of a loader and save a session"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("script", metavar="SCRIPT", help="arguments of the script itself follow after --")
+    parser.add_argument("--target", metavar="NAME", help="what to profile, as `targets` names it, or captured:N (the only one found)")
+    output_help = "the session file (the script's name with .loaderscope, in the current folder)"
+    parser.add_argument("-o", "--output", metavar="FILE", help=output_help)
+    add_json_option(parser)
+    add_run_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    script = existing_script(options.script)
+    output = Path(options.output) if options.output else Path(script.stem + SESSION_SUFFIX)
+    if output.suffix != SESSION_SUFFIX:
+        raise UsageError(f"the name of the output must end in {SESSION_SUFFIX}, {output} does not")
+    status, document = sweep(request_from(options, script, options.script_args), output, options.force)
+    if document is not None:
+        print_document(document, options.json)
+        print(f"Saved as {output}", file=sys.stderr)
+    return status

@@ -1,0 +1,51 @@
+"""`loaderscope targets`: lists what a script offers to profile."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from loaderscope import __version__
+from loaderscope.cli.advice import with_advice
+from loaderscope.cli.files import existing_script
+from loaderscope.cli.outcome import OK, UsageError
+from loaderscope.cli.printing import UNLIMITED_COLUMNS, add_json_option, print_json, print_text
+from loaderscope.sweep.options import add_script_options
+
+NAME = "targets"
+HELP = "list what a script offers to profile"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("script", metavar="SCRIPT")
+    add_script_options(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from loaderscope.cli.terminal.results_table import format_targets
+    from loaderscope.facts.request import Request
+    from loaderscope.sweep.inspect_script import SweepError, inspect_script
+
+    script = existing_script(options.script)
+    request = Request(
+        script=str(script),
+        script_args=tuple(options.script_args),
+        arguments=dict(options.arg),
+        python=options.python,
+        cwd=os.getcwd(),
+        load_timeout_s=options.load_timeout,
+    )
+    try:
+        inspected = inspect_script(request)
+    except SweepError as error:
+        raise with_advice(error, request) from error
+    if options.json:
+        document = {"loaderscope": __version__, "schema": 1, "script": str(script), "environment": inspected.environment}
+        print_json(document | {"targets": [target.to_json() for target in inspected.targets]})
+        return OK
+    if not inspected.targets:
+        raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
+    print_text(format_targets(inspected.targets, None if sys.stdout.isatty() else UNLIMITED_COLUMNS))
+    return OK
