@@ -16,6 +16,14 @@ from loaderscope.gui.style.theme import apply_theme
 from loaderscope.session.file import SessionWriter
 
 
+@pytest.fixture(scope="session", autouse=True)
+def emptied_clipboard():
+    """Empties the clipboard after the last test: the offscreen platform deletes what is on it only after Python has ended, and crashes."""
+    yield
+    if QApplication.instance() is not None:
+        QApplication.clipboard().clear()
+
+
 @pytest.fixture
 def settings(tmp_path: pathlib.Path) -> QSettings:
     """Settings that no other test sees."""

@@ -57,7 +57,7 @@ def test_the_table_tells_the_backend_where_it_was_swept():
 
 def test_batches_that_cannot_be_compared_are_marked(qapp):
     model = ResultsModel()
-    model.set_rows([row(0, PROCESS), row(1, THREAD, ["numpy", "random"]), row(2, dataclasses.replace(THREAD, num_workers=4), [])], None)
+    model.set_results([row(0, PROCESS), row(1, THREAD, ["numpy", "random"]), row(2, dataclasses.replace(THREAD, num_workers=4), [])], None)
     texts = [model.data(model.index(number, BACKEND)) for number in range(3)]
     assert texts == ["process", "thread ≠", "thread"]
     tips = [model.data(model.index(number, BACKEND), Qt.ItemDataRole.ToolTipRole) for number in range(3)]

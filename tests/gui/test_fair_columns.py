@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QTableView
 
-from loaderscope.gui.panels.column_widths import FairColumns
+from loaderscope.gui.panels.data_table import FairColumns
 
 
 def make_table(qtbot, titles: list[str], width: int) -> QTableView:

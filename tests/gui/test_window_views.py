@@ -403,6 +403,23 @@ def test_columns_that_say_nothing_are_hidden(window, session):
     assert not shown & {"GPU busy", "pinned", "in order"}
 
 
+def test_results_are_copied_with_titles_and_plain_numbers_of_the_columns_in_sight(qtbot, window, session):
+    window.open_path(str(session))
+    table, model = window.views.results.table, window.views.results.model
+    table.selectRow(1)
+    qtbot.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    titles, row = (line.split("\t") for line in QApplication.clipboard().text().splitlines())
+    copied = dict(zip(titles, row, strict=True))
+    setting = model.row(1).setting
+    assert float(copied["samples/s"]) == pytest.approx(setting.samples_per_second.value)
+    assert float(copied["first batch (s)"]) == pytest.approx(setting.first_batch_s)
+    assert (copied["#"], copied["start method"]) == ("1", "fork")
+    assert "GPU busy" not in copied
+    table.clearSelection()
+    table.copy()
+    assert len(QApplication.clipboard().text().splitlines()) == 1 + model.rowCount()
+
+
 def test_a_sample_of_names_has_a_line_for_each():
     sample = {
         "type": "dict",

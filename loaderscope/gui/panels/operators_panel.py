@@ -1,4 +1,4 @@
-"""The exact window of the trial that is shown: how busy the GPU was, and the operators that cost most."""
+"""The exact window of the shown trial: how busy the GPU was, and the operators that cost most."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QVB
 from loaderscope.facts.results import OperatorCost, TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, duration_text, grouped_text, share_text
-from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
-from loaderscope.gui.panels.startup_tables import RowsTable
+from loaderscope.gui.panels.data_table import DataTable
+from loaderscope.gui.panels.table_model import CENTRE, TableModel, number_column, text_column
+
+GPU_COLUMN, SHARE_COLUMN = 3, 4
 
 PROFILED_STEPS = 20
-"""Length of the window that the button asks for."""
+"""Number of steps in the window that the button asks for."""
 
 MEASURE_TIP = (
     f"Runs the setting that is shown once more, or all where none is, and profiles {PROFILED_STEPS} steps after it with torch.profiler:\n"
@@ -29,7 +31,11 @@ AWAITED = "The setting is measured first; then some more steps are profiled. The
 
 
 class OperatorsPanel(QWidget):
-    """The table, with a line above it that says what was profiled. `measureRequested` when a window is asked for."""
+    """The table under a line that says what was profiled.
+
+    Signals:
+        measureRequested: the user asked for an exact window.
+    """
 
     measureRequested = Signal()
 
@@ -38,34 +44,39 @@ class OperatorsPanel(QWidget):
         self._result: TrialResult | None = None
         self._awaited = False
         self._window_s = 0.0
-        columns: list[RowColumn[OperatorCost]] = [
-            RowColumn("operator", "Name of the operator, as torch.profiler tells it", _name, _name, "", False),
-            RowColumn("calls", "How often it was called in the window", lambda row: row.calls, lambda row: grouped_text(row.calls)),
-            RowColumn(
-                "CPU itself",
-                "Time on the CPU, without the operators that it calls; of all threads together",
-                lambda row: row.self_cpu_s,
-                lambda row: duration_text(row.self_cpu_s),
-                "s",
+        self.model: TableModel[OperatorCost] = TableModel(
+            (
+                text_column("operator", "Name of the operator, as torch.profiler tells it", lambda row: row.name),
+                number_column("calls", "How often it was called in the window", lambda row: row.calls, grouped_text),
+                number_column(
+                    "CPU itself",
+                    "Time on the CPU, without the operators that it calls; of all threads together",
+                    lambda row: row.self_cpu_s,
+                    duration_text,
+                    "s",
+                ),
+                number_column(
+                    "GPU itself",
+                    "Time of the kernels and copies that it launched itself",
+                    lambda row: row.self_device_s,
+                    duration_text,
+                    "s",
+                ),
+                number_column(
+                    "of the window",
+                    "The larger of the two as a share of the window's length; operators that run side by side add up to more than 100 %",
+                    self._share,
+                    share_text,
+                ),
             ),
-            RowColumn(
-                "GPU itself",
-                "Time of the kernels and copies that it launched itself",
-                lambda row: row.self_device_s,
-                lambda row: duration_text(row.self_device_s),
-                "s",
-            ),
-            RowColumn(
-                "of the window",
-                "The larger of the two as a share of the window's length; operators that run side by side add up to more than 100 %",
-                self._share,
-                lambda row: share_text(self._share(row)),
-            ),
-        ]
-        self.model: RowsModel[OperatorCost] = RowsModel(columns, 4, _name)
-        self.table = RowsTable("Operators of the exact window", self.model, 0, 4)
+            sort_column=SHARE_COLUMN,
+            sort_order=Qt.SortOrder.DescendingOrder,
+            tip=lambda row: row.name,
+            number_title_alignment=CENTRE,
+        )
+        self.table = DataTable("Operators of the exact window", self.model)
         header = self.table.horizontalHeader()
-        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.note = QLabel(NOTHING)
         self.note.setProperty("role", "muted")
@@ -89,7 +100,7 @@ class OperatorsPanel(QWidget):
         self.setFocusProxy(self.table)
 
     def show_result(self, result: TrialResult | None, awaited: bool = False) -> None:
-        """Shows the window of a trial; `awaited`: of one that is still running and will have one."""
+        """Shows the window of a trial; `awaited` says that the trial still runs and will have one."""
         if result is self._result and awaited == self._awaited:
             return
         self._result, self._awaited = result, awaited
@@ -106,7 +117,7 @@ class OperatorsPanel(QWidget):
             parts.append(_busy_text(result) if window.busy_share is not None else window.reason or "no busy share")
             self.note.setText(_sentence("; ".join(parts)))
         has_device = any(operator.self_device_s for operator in window.operators)
-        self.table.setColumnHidden(3, not has_device)
+        self.table.setColumnHidden(GPU_COLUMN, not has_device)
         self.model.set_rows(window.operators)
 
     def _share(self, row: OperatorCost) -> float | None:
@@ -114,16 +125,12 @@ class OperatorsPanel(QWidget):
 
 
 def _busy_text(result: TrialResult) -> str:
-    """The exact busy share beside the upper bound of the measured epochs."""
+    """Returns the exact busy share beside its upper bound in the measured epochs."""
     window = result.gpu_window
     exact = f"the GPU was busy {share_text(window.busy_share if window is not None else None)} of it"
     if result.gpu_busy_share is None:
         return exact
     return f"{exact} (by the events of its batches at most {share_text(result.gpu_busy_share)} of the measured epochs)"
-
-
-def _name(row: OperatorCost) -> str:
-    return row.name
 
 
 def _sentence(text: str) -> str:

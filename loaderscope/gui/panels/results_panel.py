@@ -1,4 +1,4 @@
-"""The results: one row a setting, sortable, growing while the sweep runs."""
+"""The results: one row for each setting, which the user can sort while the sweep still adds rows."""
 
 from __future__ import annotations
 
@@ -6,53 +6,51 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPoint, QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPoint, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, QWidget
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import MEASURES, Measure, Shown
 from loaderscope.facts.results import Recommendation
 from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
 from loaderscope.facts.statuses import status_of
-from loaderscope.gui.panels.column_widths import FairColumns
+from loaderscope.facts.text import bytes_text, duration_text
+from loaderscope.gui.panels.data_table import DataTable, FairColumns
+from loaderscope.gui.panels.table_model import CENTRE, Column, TableModel
 from loaderscope.gui.run.run_state import SettingRow
 from loaderscope.gui.style.theme import current_palette
 
-Index = QModelIndex | QPersistentModelIndex
+ROW_HEIGHT_PX = 23
+
+_UNITS = {duration_text: "s", bytes_text: "bytes"}
+"""The units of the values that these formatters take."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Column:
-    """One column: what it sorts by (a Python scalar or None), how it reads, and what its title means.
+class ResultColumn(Column[SettingRow]):
+    """A column of the results.
 
     Attributes:
-        key: the field of the setting, or the key of the figure, that it shows.
-        setting: the row of the table of settings that it is made from.
-        measure: the row of the table of figures that it is made from.
+        setting: the row of the table of settings that it shows, if any.
+        measure: the row of the table of measures that it shows, if any.
     """
 
-    key: str
-    title: str
-    tip: str
-    value: Callable[[SettingRow], Any]
-    text: Callable[[SettingRow], str]
-    numeric: bool = True
     setting: Setting | None = None
     measure: Measure | None = None
 
 
-def _of_setting(setting: Setting) -> Column:
+def _setting_column(setting: Setting) -> ResultColumn:
     remark, meaning = _REMARKS.get(setting.field, (_no_remark, ""))
 
     def text(row: SettingRow) -> str:
         return value_text(setting.of(row.config)) + remark(row)
 
     def value(row: SettingRow) -> Any:
-        found = setting.of(row.config)
-        return f"{found}{remark(row)}" if remark(row) else found
+        plain = setting.of(row.config)
+        return text(row) if isinstance(plain, bool) or remark(row) else plain
 
-    return Column(setting.field, setting.label, setting.tip + meaning, value, text, numeric=False, setting=setting)
+    return ResultColumn(setting.label, setting.tip + meaning, value, text, alignment=CENTRE, setting=setting)
 
 
 def _no_remark(_row: SettingRow) -> str:
@@ -63,14 +61,17 @@ _REMARKS: dict[str, tuple[Callable[[SettingRow], str], str]] = {
     "start_method": (lambda row: " +" if row.config.forkserver_preload else "", "; +: the fork server has preloaded modules"),
     "backend": (lambda row: " ≠" if row.incomparable else "", "; ≠: its batches are not those of the other backend"),
 }
-"""What stands behind a value in the column of a setting, and what it means."""
+"""By the field of a setting: returns the mark behind its value, and what the tip of the column says about the mark."""
 
 
-def _of_measure(measure: Measure) -> Column:
+def _measure_column(measure: Measure) -> ResultColumn:
     def value(row: SettingRow) -> float | None:
         return measure.of(row.setting) if row.setting is not None else None
 
-    return Column(measure.key, measure.title, measure.tip, value, lambda row: measure.text(value(row)), measure=measure)
+    def text(row: SettingRow) -> str:
+        return measure.text(value(row))
+
+    return ResultColumn(measure.title, measure.tip, value, text, _UNITS.get(measure.text, ""), measure=measure)
 
 
 def _number_text(row: SettingRow) -> str:
@@ -78,135 +79,77 @@ def _number_text(row: SettingRow) -> str:
     return f"{row.planned_id} ×{count}" if count > 1 else str(row.planned_id)
 
 
-_NUMBER = Column(
-    "trials", "#", "Number of the trial; × how often the setting was measured", lambda row: row.planned_id, _number_text, numeric=False
+_NUMBER = ResultColumn(
+    "#", "Number of the trial; × how often the setting was measured", lambda row: row.planned_id, _number_text, alignment=CENTRE
 )
-_STATUS = Column(
-    "status",
+_STATUS = ResultColumn(
     "status",
     "Whether the setting's trials ended well",
     lambda row: row.status,
     lambda row: status_of(row.status).word,
-    numeric=False,
+    alignment=CENTRE,
 )
 
-COLUMNS: tuple[Column, ...] = (
+COLUMNS: tuple[ResultColumn, ...] = (
     _NUMBER,
     _STATUS,
-    *(_of_setting(setting) for setting in SETTINGS),
-    *(_of_measure(measure) for measure in MEASURES if measure.shown is not Shown.NEVER),
+    *(_setting_column(setting) for setting in SETTINGS),
+    *(_measure_column(measure) for measure in MEASURES if measure.shown is not Shown.NEVER),
 )
 
 
 def visible_columns(rows: list[SettingRow]) -> set[int]:
-    """Indexes of the columns that say something: axes that were not swept and figures nobody could take need none."""
-    shown, told = set(), varying([row.config for row in rows])
-    for index, column in enumerate(COLUMNS):
+    """Returns the numbers of the columns worth showing: without settings that were not swept and measures that have no values."""
+    visible, varied = set(), varying([row.config for row in rows])
+    for number, column in enumerate(COLUMNS):
         values = {column.value(row) for row in rows}
         if column.setting is not None:
-            wanted = column.setting.always_a_column or column.setting.field in told
+            is_visible = column.setting.always_a_column or column.setting.field in varied
         elif column.measure is not None:
-            wanted = column.measure.shown.among(values)
+            is_visible = column.measure.shown.among(values)
         else:
-            wanted = column is not _STATUS or not values <= {"ok"}
-        if wanted:
-            shown.add(index)
-    return shown
+            is_visible = column is not _STATUS or not values <= {"ok"}
+        if is_visible:
+            visible.add(number)
+    return visible
 
 
-class ResultsModel(QAbstractTableModel):
-    """Rows of settings; sorts by itself, what is missing always last."""
+class ResultsModel(TableModel[SettingRow]):
+    """Settings with their results; the recommended setting has a star."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._rows: list[SettingRow] = []
+    def __init__(self) -> None:
         self._best: TrialConfig | None = None
         self._ties: tuple[TrialConfig, ...] = ()
-        self._sort: tuple[int, Qt.SortOrder] = (0, Qt.SortOrder.AscendingOrder)
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._rows)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def row(self, index: int) -> SettingRow:
-        return self._rows[index]
-
-    def find(self, config: TrialConfig) -> int | None:
-        """Position of a setting."""
-        return next((i for i, row in enumerate(self._rows) if row.config == config), None)
+        columns = (dataclasses.replace(_NUMBER, text=self._starred_number_text), *COLUMNS[1:])
+        super().__init__(columns, key=lambda row: row.config, tip=self._row_tip, colour=self._text_colour)
 
     def find_trial(self, trial_id: int) -> int | None:
-        """Position of the setting that a trial belongs to."""
-        for i, row in enumerate(self._rows):
+        """Returns the line of the setting that a trial belongs to, or None."""
+        for line in range(self.rowCount()):
+            row = self.row(line)
             if row.planned_id == trial_id or any(trial.id == trial_id for trial in row.trials):
-                return i
+                return line
         return None
 
-    def set_rows(self, rows: list[SettingRow], recommendation: Recommendation | None) -> None:
-        """Takes the rows of a run; selection survives where the settings stay the same."""
+    def set_results(self, rows: list[SettingRow], recommendation: Recommendation | None) -> None:
+        """Shows the rows of a run; selection survives where the settings stay the same."""
         self._best = recommendation.config if recommendation is not None else None
         self._ties = tuple(recommendation.ties) if recommendation is not None else ()
-        ordered = self._sorted(rows)
-        if [row.config for row in ordered] == [row.config for row in self._rows]:
-            self._rows = ordered
-            if ordered:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(ordered) - 1, len(COLUMNS) - 1))
-            return
-        self.beginResetModel()
-        self._rows = ordered
-        self.endResetModel()
+        self.set_rows(rows)
 
-    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        self._sort = (column, order)
-        self.layoutAboutToBeChanged.emit()
-        before = {index: self._rows[index.row()].config for index in self.persistentIndexList()}
-        self._rows = self._sorted(self._rows)
-        for index, config in before.items():
-            row = self.find(config)
-            self.changePersistentIndex(index, self.index(row, index.column()) if row is not None else QModelIndex())
-        self.layoutChanged.emit()
+    def _starred_number_text(self, row: SettingRow) -> str:
+        return f"★ {_number_text(row)}" if row.config == self._best else _number_text(row)
 
-    def _sorted(self, rows: list[SettingRow]) -> list[SettingRow]:
-        column, order = self._sort
-        value = COLUMNS[column].value
-        known = [row for row in rows if value(row) is not None]
-        known.sort(key=value, reverse=order == Qt.SortOrder.DescendingOrder)
-        return known + [row for row in rows if value(row) is None]
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section].title
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return COLUMNS[section].tip
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(COLUMNS[section])
+    def _text_colour(self, row: SettingRow, column: int) -> QColor | None:
+        palette = current_palette()
+        status = status_of(row.status)
+        if status.role and (COLUMNS[column] is _STATUS or not status.is_outcome):
+            return QColor(palette.role(status.role))
+        if column == 0 and row.config == self._best:
+            return QColor(palette.good)
         return None
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid():
-            return None
-        row, column = self._rows[index.row()], COLUMNS[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            text = column.text(row)
-            return f"★ {text}" if index.column() == 0 and row.config == self._best else text
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(column)
-        if role == Qt.ItemDataRole.ForegroundRole:
-            palette = current_palette()
-            colour_role = status_of(row.status).role
-            if colour_role and (column is _STATUS or not status_of(row.status).is_outcome):
-                return QColor(palette.role(colour_role))
-            if index.column() == 0 and row.config == self._best:
-                return QColor(palette.good)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tip(row)
-        return None
-
-    def _tip(self, row: SettingRow) -> str:
+    def _row_tip(self, row: SettingRow) -> str:
         lines = [setting_text(row.config)]
         if row.config == self._best:
             lines.append("★ recommended")
@@ -215,14 +158,14 @@ class ResultsModel(QAbstractTableModel):
         lines += [text for text in (row.reason, row.incomparable) if text]
         return "\n".join(lines)
 
-    @staticmethod
-    def _alignment(column: Column) -> Qt.AlignmentFlag:
-        side = Qt.AlignmentFlag.AlignRight if column.numeric else Qt.AlignmentFlag.AlignHCenter
-        return side | Qt.AlignmentFlag.AlignVCenter
-
 
 class ResultsPanel(QWidget):
-    """The table, or what will stand there. `trialChosen` when the user picks a row, `compareRequested` to see one below the other."""
+    """The table, or a hint until it has rows.
+
+    Signals:
+        trialChosen: id of the trial whose row the user selected or whose timeline they asked for.
+        compareRequested: id of the trial whose timeline the user wants to see below the shown timeline.
+    """
 
     trialChosen = Signal(int)
     compareRequested = Signal(int)
@@ -230,24 +173,10 @@ class ResultsPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = ResultsModel()
-        self.table = QTableView()
-        self.table.setModel(self.model)
-        self.table.setAccessibleName("Results, one row a setting")
-        self.table.setSortingEnabled(True)
-        self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table = DataTable("Results, one row a setting", self.model)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setTabKeyNavigation(False)
-        self.table.setShowGrid(False)
-        self.table.setAlternatingRowColors(True)
-        self.table.setWordWrap(False)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(23)
-        header = self.table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setMinimumSectionSize(58)
-        FairColumns(header)
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT_PX)
+        FairColumns(self.table.horizontalHeader())
         self._empty = QLabel("Every setting of the sweep becomes a row here as soon as it is measured.\nClick a row to see its timeline.")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setProperty("role", "muted")
@@ -261,30 +190,28 @@ class ResultsPanel(QWidget):
         self.table.customContextMenuRequested.connect(lambda place: self.menu(place).popup(self.table.viewport().mapToGlobal(place)))
 
     def set_rows(self, rows: list[SettingRow], recommendation: Recommendation | None) -> None:
-        """Shows the rows and keeps the selected setting selected."""
+        """Shows the rows of a run and keeps the selected setting selected."""
         current = self.table.currentIndex()
-        config = self.model.row(current.row()).config if current.isValid() and current.row() < self.model.rowCount() else None
+        config = self.model.row(current.row()).config if current.isValid() else None
         with QSignalBlocker(self.table.selectionModel()):
-            self.model.set_rows(rows, recommendation)
-            if config is not None:
-                self._select(self.model.find(config))
+            self.model.set_results(rows, recommendation)
+        if config is not None:
+            self.table.select_row(self.model.find(config))
         self._stack.setCurrentIndex(1 if rows else 0)
         self._hide_idle_columns(rows)
 
     def _hide_idle_columns(self, rows: list[SettingRow]) -> None:
-        shown = visible_columns(rows)
-        for index in range(len(COLUMNS)):
-            if self.table.isColumnHidden(index) != (index not in shown):
-                self.table.setColumnHidden(index, index not in shown)
+        visible = visible_columns(rows)
+        for number in range(len(COLUMNS)):
+            if self.table.isColumnHidden(number) != (number not in visible):
+                self.table.setColumnHidden(number, number not in visible)
 
     def select_trial(self, trial_id: int) -> None:
-        """Marks the row that a trial belongs to, without telling anyone."""
-        with QSignalBlocker(self.table.selectionModel()):
-            self._select(self.model.find_trial(trial_id))
-        self.table.viewport().update()
+        """Selects the row that a trial belongs to, without a signal."""
+        self.table.select_row(self.model.find_trial(trial_id))
 
     def menu(self, place: QPoint) -> QMenu:
-        """What can be done with the row at a place; it deletes itself. Nothing is chosen by opening it."""
+        """Returns a menu of what can be done with the row at a place. It deletes itself; opening it selects nothing."""
         menu = QMenu(self.table)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         index = self.table.indexAt(place)
@@ -293,13 +220,6 @@ class ResultsPanel(QWidget):
             menu.addAction("Show its timeline", lambda: self.trialChosen.emit(row.trial_id))
             menu.addAction("Compare with the shown trial", lambda: self.compareRequested.emit(row.trial_id))
         return menu
-
-    def _select(self, row: int | None) -> None:
-        if row is None:
-            self.table.clearSelection()
-            return
-        self.table.setCurrentIndex(self.model.index(row, max(0, self.table.currentIndex().column())))
-        self.table.selectRow(row)
 
     def _row_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if current.isValid():

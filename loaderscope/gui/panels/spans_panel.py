@@ -1,175 +1,146 @@
-"""The spans in sight as a table: what the timeline shows, in words."""
+"""The visible spans as a table: what the timeline shows, in words."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QPersistentModelIndex, QSignalBlocker, Qt, QTimer
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from loaderscope.facts.text import MISSING, count_text, duration_ns_text, grouped_text
-from loaderscope.gui.panels.column_widths import FairColumns
-from loaderscope.gui.panels.data_table import DataTable
+from loaderscope.facts.text import count_text, duration_text, grouped_text
+from loaderscope.gui.panels.data_table import DataTable, FairColumns
+from loaderscope.gui.panels.table_model import TableModel, number_column, text_column
 from loaderscope.gui.timeline.data.alignment import named
 from loaderscope.gui.timeline.data.hover_card import state_word
-from loaderscope.gui.timeline.data.level_of_detail import Ints
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef, samples_of
 from loaderscope.gui.timeline.data.span_rows import MOST_ROWS, Listing, list_spans
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.model import epoch_and_batch
 
-_LEAST_MS = 250
-_PAUSE = 20
-"""Listing a view that moves on takes no more than one part in so many of the time."""
+_LEAST_INTERVAL_MS = 250
+_PAUSE_FACTOR = 20
+"""While the view moves, the panel waits this many times as long as it took to list the spans before it does so again."""
 
-LANE, STATE, BATCH, EPOCH, START, DURATION, CPU, SAMPLES = range(8)
-TITLES = ("lane", "state", "batch", "epoch", "start", "duration", "CPU time", "samples")
-TIPS = (
-    "Process, device or queue slot",
-    "What it did",
-    "Number of the batch within its epoch",
-    "Number of the epoch",
-    "Begin, from the first record of the trial",
-    "From begin to end",
-    "Processor time of the thread while it fetched; much less than the duration: it waited",
-    "How many samples were fetched, where that was recorded",
-)
-COPIED_TITLES = ("lane", "state", "batch", "epoch", "start (s)", "duration (s)", "CPU time (s)", "samples")
-
-Index = QModelIndex | QPersistentModelIndex
+START_COLUMN = 4
 
 
-class SpansModel(QAbstractTableModel):
-    """Spans of a listing; only what is asked for is made into texts. Sorts by itself."""
+def _epoch(_scene: Scene, listing: Listing, row: int) -> int | None:
+    batch_id = int(listing.batch[row])
+    return epoch_and_batch(batch_id)[0] if batch_id >= 0 else None
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+
+def _batch(_scene: Scene, listing: Listing, row: int) -> int | None:
+    batch_id = int(listing.batch[row])
+    return epoch_and_batch(batch_id)[1] if batch_id >= 0 else None
+
+
+def _start_s(scene: Scene, listing: Listing, row: int) -> float:
+    return (int(listing.start_ns[row]) - scene.origin_ns) / 1e9
+
+
+def _duration_s(_scene: Scene, listing: Listing, row: int) -> float:
+    return int(listing.duration_ns[row]) / 1e9
+
+
+def _cpu_s(_scene: Scene, listing: Listing, row: int) -> float | None:
+    cpu_ns = int(listing.cpu_ns[row])
+    return cpu_ns / 1e9 if cpu_ns >= 0 else None
+
+
+def _sample_count(scene: Scene, listing: Listing, row: int) -> int | None:
+    return len(samples_of(scene, listing.span(row))) or None
+
+
+class SpansModel(TableModel[int]):
+    """Spans by their row in a listing: no object is made of a span that is not on the screen."""
+
+    def __init__(self) -> None:
         self._scene: Scene | None = None
         self._listing: Listing | None = None
-        self._order = np.empty(0, np.int64)
-        self._sort: tuple[int, Qt.SortOrder] = (START, Qt.SortOrder.AscendingOrder)
+        super().__init__(
+            (
+                text_column(
+                    "lane",
+                    "Process, device or queue slot",
+                    self._of_span(lambda _scene, listing, row: listing.label(row)),
+                    sort_key=self._of_span(lambda _scene, listing, row: int(listing.track[row])),
+                ),
+                text_column(
+                    "state",
+                    "What it did",
+                    self._of_span(lambda scene, listing, row: state_word(scene, listing.span(row))),
+                    sort_key=self._of_span(lambda _scene, listing, row: int(listing.state[row])),
+                ),
+                number_column("batch", "Number of the batch within its epoch", self._of_span(_batch)),
+                number_column("epoch", "Number of the epoch", self._of_span(_epoch)),
+                number_column(
+                    "start",
+                    "Begin, from the first record of the trial",
+                    self._of_span(_start_s),
+                    duration_text,
+                    "s",
+                    sorts_as_given=True,  # a listing is sorted by start
+                ),
+                number_column("duration", "From begin to end", self._of_span(_duration_s), duration_text, "s"),
+                number_column(
+                    "CPU time",
+                    "Processor time of the thread while it fetched; much less than the duration: it waited",
+                    self._of_span(_cpu_s),
+                    duration_text,
+                    "s",
+                ),
+                number_column(
+                    "samples",
+                    "How many samples were fetched, where that was recorded",
+                    self._of_span(_sample_count),
+                    sorts_as_given=True,  # counting the samples of every span takes too long
+                ),
+            ),
+            sort_column=START_COLUMN,
+        )
 
     def set_listing(self, scene: Scene | None, listing: Listing | None) -> None:
         """Shows other spans."""
-        self.beginResetModel()
         self._scene, self._listing = scene, listing
-        self._put_in_order()
-        self.endResetModel()
+        self.set_rows(range(len(listing)) if listing is not None else ())
 
-    def span_of(self, row: int) -> SpanRef | None:
-        """The span of a row."""
-        return self._listing.span(int(self._order[row])) if self._listing is not None else None
+    def span_in(self, line: int) -> SpanRef | None:
+        """Returns the span in a line of the table."""
+        return self._listing.span(self.row(line)) if self._listing is not None else None
 
-    def find(self, span: SpanRef) -> int | None:
-        """The row of a span."""
-        at = self._listing.find(span) if self._listing is not None else None
-        return int(np.flatnonzero(self._order == at)[0]) if at is not None else None
+    def find_span(self, span: SpanRef) -> int | None:
+        """Returns the line of a span, or None if the table does not have it."""
+        row = self._listing.find(span) if self._listing is not None else None
+        return self.find(row) if row is not None else None
 
-    def copied_row(self, row: int) -> list[Any]:
-        """The values of a row, as they are copied."""
-        return [self._value(row, column) for column in range(len(TITLES))]
+    def _of_span(self, value: Callable[[Scene, Listing, int], Any]) -> Callable[[int], Any]:
+        """Returns `value` as a function of the row of the present listing."""
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._order)
+        def of_row(row: int) -> Any:
+            return value(self._scene, self._listing, row) if self._scene is not None and self._listing is not None else None
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(TITLES)
-
-    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        self._sort = (column, order)
-        self.layoutAboutToBeChanged.emit()
-        before = [(index, self._order[index.row()]) for index in self.persistentIndexList()]
-        self._put_in_order()
-        for index, at in before:
-            self.changePersistentIndex(index, self.index(int(np.flatnonzero(self._order == at)[0]), index.column()))
-        self.layoutChanged.emit()
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return TITLES[section]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return TIPS[section]
-        return _alignment(section) if role == Qt.ItemDataRole.TextAlignmentRole else None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid():
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(index.column())
-        if role != Qt.ItemDataRole.DisplayRole:
-            return None
-        value = self._value(index.row(), index.column())
-        if value is None:
-            return MISSING
-        return duration_ns_text(value * 1e9) if index.column() in (START, DURATION, CPU) else str(value)
-
-    def _value(self, row: int, column: int) -> Any:
-        """A Python scalar; seconds for times; None where there is none."""
-        listing, scene = self._listing, self._scene
-        if listing is None or scene is None:
-            return None
-        at = int(self._order[row])
-        batch = int(listing.batch[at])
-        if column == LANE:
-            return listing.label(at)
-        if column == STATE:
-            return state_word(scene, listing.span(at))
-        if column in (BATCH, EPOCH):
-            return epoch_and_batch(batch)[column == BATCH] if batch >= 0 else None
-        if column == START:
-            return (int(listing.start_ns[at]) - scene.origin_ns) / 1e9
-        if column == DURATION:
-            return int(listing.duration_ns[at]) / 1e9
-        if column == CPU:
-            cpu_ns = int(listing.cpu_ns[at])
-            return cpu_ns / 1e9 if cpu_ns >= 0 else None
-        return len(samples_of(scene, listing.span(at))) or None
-
-    def _put_in_order(self) -> None:
-        listing = self._listing
-        if listing is None:
-            self._order = np.empty(0, np.int64)
-            return
-        column, order = self._sort
-        keys: dict[int, Ints] = {
-            LANE: listing.track.astype(np.int64),
-            STATE: listing.state,
-            BATCH: listing.batch & ((1 << 40) - 1),
-            EPOCH: listing.batch >> 40,
-        }
-        keys |= {DURATION: listing.duration_ns, CPU: listing.cpu_ns}
-        key = keys.get(column, listing.start_ns)
-        self._order = np.argsort(-key if order == Qt.SortOrder.DescendingOrder else key, kind="stable")
-
-
-def _alignment(column: int) -> Qt.AlignmentFlag:
-    return (Qt.AlignmentFlag.AlignLeft if column in (LANE, STATE) else Qt.AlignmentFlag.AlignRight) | Qt.AlignmentFlag.AlignVCenter
+        return of_row
 
 
 class SpansPanel(QWidget):
-    """The table under a choice of lanes. The selected row and the timeline's selected span are one."""
+    """The table under a choice of lanes. A row and its span in the timeline are selected together."""
 
     def __init__(self, timeline: TimelineWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._timeline = timeline
         self.model = SpansModel()
-        self.table = DataTable("Spans in sight", list(COPIED_TITLES), self.model.copied_row)
-        self.table.setModel(self.model)
+        self.table = DataTable("Spans in sight", self.model)
         FairColumns(self.table.horizontalHeader())
-        self.table.setSortingEnabled(True)
-        self.table.sortByColumn(START, Qt.SortOrder.AscendingOrder)
         self.table.rowChosen.connect(self._go_to)
         self.table.selectionModel().currentRowChanged.connect(lambda index, _before: self._go_to(index.row()))
         self.lanes = QComboBox()
         self.lanes.setAccessibleName("Lane whose spans are listed")
         self.lanes.setToolTip("Lane whose spans are listed")
-        self.lanes.currentIndexChanged.connect(lambda _at: self._look())
+        self.lanes.currentIndexChanged.connect(lambda _index: self._update())
         self.note = QLabel()
         self.note.setProperty("role", "muted")
         self.note.setTextFormat(Qt.TextFormat.PlainText)
@@ -183,30 +154,31 @@ class SpansPanel(QWidget):
         layout.setSpacing(0)
         layout.addLayout(line)
         layout.addWidget(self.table, 1)
-        self._soon = QTimer(self, singleShot=True, interval=_LEAST_MS)
-        self._soon.timeout.connect(self._look)
+        self._update_timer = QTimer(self, singleShot=True, interval=_LEAST_INTERVAL_MS)
+        self._update_timer.timeout.connect(self._update)
         self._outdated = True
         for signal in (timeline.rangeChanged, timeline.traceGrew, timeline.traceShown):
-            signal.connect(self._changed)
+            signal.connect(self._update_soon)
         timeline.spanSelected.connect(self._select)
         self._list_lanes()
-        self._tell(None)
+        self._describe(None)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if self._outdated:
-            self._soon.start(0)
+            self._update_timer.start(0)
 
-    def _changed(self, *_what: object) -> None:
+    def _update_soon(self, *_signal_arguments: object) -> None:
         self._outdated = True
-        if self.isVisible() and not self._soon.isActive():
-            self._soon.start()
+        if self.isVisible() and not self._update_timer.isActive():
+            self._update_timer.start()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
+        """Lists the spans that are visible now, unless nobody sees the table."""
         if not self.isVisible():
             return
         self._outdated = False
-        begin = time.perf_counter()
+        begin_s = time.perf_counter()
         scene = self._timeline.scene
         self._list_lanes()
         lane = self.lanes.currentData()
@@ -215,16 +187,17 @@ class SpansPanel(QWidget):
             listing = list_spans(scene, *self._timeline.visible_range_ns(), None if lane is None else (lane,))
         with QSignalBlocker(self.table.selectionModel()):
             self.model.set_listing(scene, listing)
-        self._tell(listing)
+        self._describe(listing)
         self._select(self._timeline.selected)
-        self._soon.setInterval(max(_LEAST_MS, round((time.perf_counter() - begin) * 1000 * _PAUSE)))
+        took_s = time.perf_counter() - begin_s
+        self._update_timer.setInterval(max(_LEAST_INTERVAL_MS, round(took_s * 1000 * _PAUSE_FACTOR)))
 
     def _list_lanes(self) -> None:
-        """The lanes there are now; the one that is chosen stays chosen."""
+        """Offers the present lanes; the chosen lane stays chosen."""
         scene = self._timeline.scene
         keys = [lane for row in scene.rows for lane in row.lanes] if scene is not None else []
-        known = [self.lanes.itemData(at) for at in range(1, self.lanes.count())]
-        if keys == known and self.lanes.count():
+        offered = [self.lanes.itemData(index) for index in range(1, self.lanes.count())]
+        if keys == offered and self.lanes.count():
             return
         chosen = self.lanes.currentData()
         with QSignalBlocker(self.lanes):
@@ -235,33 +208,28 @@ class SpansPanel(QWidget):
                 self.lanes.addItem(lane.label if lane is not None else key, key)
             self.lanes.setCurrentIndex(max(self.lanes.findData(chosen), 0) if chosen is not None else 0)
 
-    def _tell(self, listing: Listing | None) -> None:
+    def _describe(self, listing: Listing | None) -> None:
+        """Writes above the table how many spans it lists."""
         scene = self._timeline.scene
         if listing is None or scene is None:
             text = "The spans of the timeline are listed here once there are some."
         elif listing.is_whole:
             text = f"{named(scene)}{count_text(len(listing), 'span')} in sight"
         else:
-            shown, known = grouped_text(len(listing)), grouped_text(MOST_ROWS)
-            text = f"{named(scene)}The first {shown} of more than {known} spans in sight: zoom in to see all."
+            listed, most = grouped_text(len(listing)), grouped_text(MOST_ROWS)
+            text = f"{named(scene)}The first {listed} of more than {most} spans in sight: zoom in to see all."
         self.note.setText(text)
 
-    def _go_to(self, row: int) -> None:
-        span = self.model.span_of(row) if row >= 0 else None
+    def _go_to(self, line: int) -> None:
+        span = self.model.span_in(line) if line >= 0 else None
         if span is not None and span != self._timeline.selected:
             self._timeline.go_to(span)
 
     def _select(self, span: SpanRef | None) -> None:
-        """Marks the row of a span, without telling anyone."""
+        """Selects the row of a span without a signal."""
         if not self.isVisible():
             return
-        row = self.model.find(span) if span is not None else None
-        with QSignalBlocker(self.table.selectionModel()):
-            selection = self.table.selectionModel()
-            if row is None:
-                selection.clear()
-            else:
-                kind = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
-                selection.setCurrentIndex(self.model.index(row, max(self.table.currentIndex().column(), 0)), kind)
-                self.table.scrollTo(self.model.index(row, 0))
-        self.table.viewport().update()
+        line = self.model.find_span(span) if span is not None else None
+        self.table.select_row(line)
+        if line is not None:
+            self.table.scrollTo(self.model.index(line, 0))

@@ -1,9 +1,8 @@
-"""Tables of the start-up views: what each worker is sent, what it imports, and the lines of the script's own top level."""
+"""Tables of the start-up views: what each worker is sent, what it imports, and the lines of the script's top level."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter
@@ -12,97 +11,84 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegat
 from loaderscope.facts.results import ImportCost, LineCost, SentPart
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.panels.data_table import DataTable
-from loaderscope.gui.panels.rows_model import RowColumn, RowsModel
+from loaderscope.gui.panels.table_model import CENTRE, RIGHT, TableModel, number_column, text_column
 from loaderscope.gui.style.theme import current_palette
 
 SECONDS_ROLE = int(Qt.ItemDataRole.UserRole)
-WIDE_PX = 140
-OPENED_SHARE = 0.1
-"""Modules whose imports take such a part of all are shown with what they import."""
+NAME_WIDTH_PX = 140
+EXPANDED_SHARE = 0.1
+"""The tree shows what a module imports if that takes at least this part of all import time."""
 
 
-class RowsTable(DataTable):
-    """A table of rows that sorts."""
-
-    def __init__(self, name: str, model: RowsModel[Any], wide: int, sorted_by: int) -> None:
-        """`wide`: the column of names; the last one takes the room that is left."""
-        super().__init__(name, model.titles, model.values)
-        self.setModel(model)
-        self.setSortingEnabled(True)
-        self.sortByColumn(sorted_by, Qt.SortOrder.DescendingOrder)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(wide, QHeaderView.ResizeMode.Interactive)
-        header.resizeSection(wide, WIDE_PX)
-        header.setStretchLastSection(True)
+def _fit_columns(table: DataTable, name_column: int) -> None:
+    """Makes columns as wide as their contents, except the column of names; the last one takes the remaining width."""
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(name_column, QHeaderView.ResizeMode.Interactive)
+    header.resizeSection(name_column, NAME_WIDTH_PX)
+    header.setStretchLastSection(True)
 
 
-class SentTable(RowsTable):
-    """What each worker is sent, a row an attribute."""
+class SentTable(DataTable):
+    """What each worker is sent: a row for each attribute of the loader."""
 
     def __init__(self) -> None:
-        self._total = 0
-        columns: list[RowColumn[SentPart]] = [
-            RowColumn(
-                "attribute", "What is sent, as the loader calls it", lambda part: part.attribute, lambda part: part.attribute, "", False
+        self._total_bytes = 0
+        self._parts: TableModel[SentPart] = TableModel(
+            (
+                text_column("attribute", "What is sent, as the loader calls it", lambda part: part.attribute),
+                number_column("bytes", "Size of its pickle", lambda part: part.bytes, bytes_text),
+                number_column("share", "Part of all that is sent", self._share, share_text),
+                number_column(
+                    "pickle", "Seconds to pickle it, in the main process, for each worker", lambda part: part.pickle_s, duration_text, "s"
+                ),
+                number_column("unpickle", "Seconds to unpickle it, in each worker", lambda part: part.unpickle_s, duration_text, "s"),
+                text_column("type", "Its class, and that of what it holds", lambda part: part.type_name),
             ),
-            RowColumn("bytes", "Size of its pickle", lambda part: part.bytes, lambda part: bytes_text(part.bytes)),
-            RowColumn("share", "Part of all that is sent", self._share, lambda part: share_text(self._share(part))),
-            RowColumn(
-                "pickle",
-                "Seconds to pickle it, in the main process, for each worker",
-                lambda part: part.pickle_s,
-                lambda part: duration_text(part.pickle_s),
-                "s",
-            ),
-            RowColumn(
-                "unpickle",
-                "Seconds to unpickle it, in each worker",
-                lambda part: part.unpickle_s,
-                lambda part: duration_text(part.unpickle_s),
-                "s",
-            ),
-            RowColumn("type", "Its class, and that of what it holds", lambda part: part.type_name, lambda part: part.type_name, "", False),
-        ]
-        model: RowsModel[SentPart] = RowsModel(columns, 1, lambda part: part.error or f"{part.attribute}, a {part.type_name}")
-        super().__init__("What each worker is sent", model, 0, 1)
-        self._parts = model
+            sort_column=1,
+            sort_order=Qt.SortOrder.DescendingOrder,
+            tip=lambda part: part.error or f"{part.attribute}, a {part.type_name}",
+            number_title_alignment=CENTRE,
+        )
+        super().__init__("What each worker is sent", self._parts)
+        _fit_columns(self, name_column=0)
 
     def show_sent(self, sent: Sequence[SentPart]) -> None:
         """Shows these parts."""
-        self._total = sum(part.bytes for part in sent)
+        self._total_bytes = sum(part.bytes for part in sent)
         self._parts.set_rows(sent)
 
     def _share(self, part: SentPart) -> float | None:
-        return part.bytes / self._total if self._total else None
+        return part.bytes / self._total_bytes if self._total_bytes else None
 
 
-class LinesTable(RowsTable):
-    """The lines of the script's own top level."""
+class LinesTable(DataTable):
+    """The lines of the script's top level and how long they took."""
 
     def __init__(self) -> None:
-        columns: list[RowColumn[LineCost]] = [
-            RowColumn("line", "Its number in the script", lambda line: line.line, lambda line: str(line.line)),
-            RowColumn("total", "Seconds on it", lambda line: line.seconds, lambda line: duration_text(line.seconds), "s"),
-            RowColumn("own", "Seconds on it without imports", _own_seconds, lambda line: duration_text(_own_seconds(line)), "s"),
-            RowColumn("imports", "Seconds of imports on it", lambda line: line.import_s, lambda line: duration_text(line.import_s), "s"),
-            RowColumn("text", "What stands there", lambda line: line.text, lambda line: line.text, "", False),
-        ]
-        model: RowsModel[LineCost] = RowsModel(columns, 1, lambda line: f"line {line.line}: {line.text}")
-        super().__init__("Lines of the script's top level", model, 4, 1)
-        self._lines = model
+        self._lines: TableModel[LineCost] = TableModel(
+            (
+                number_column("line", "Its number in the script", lambda line: line.line),
+                number_column("total", "Seconds on it", lambda line: line.seconds, duration_text, "s"),
+                number_column("own", "Seconds on it without imports", lambda line: line.seconds - line.import_s, duration_text, "s"),
+                number_column("imports", "Seconds of imports on it", lambda line: line.import_s, duration_text, "s"),
+                text_column("text", "What stands there", lambda line: line.text),
+            ),
+            sort_column=1,
+            sort_order=Qt.SortOrder.DescendingOrder,
+            tip=lambda line: f"line {line.line}: {line.text}",
+            number_title_alignment=CENTRE,
+        )
+        super().__init__("Lines of the script's top level", self._lines)
+        _fit_columns(self, name_column=4)
 
     def show_lines(self, lines: Sequence[LineCost]) -> None:
         """Shows these lines."""
         self._lines.set_rows(lines)
 
 
-def _own_seconds(line: LineCost) -> float:
-    return line.seconds - line.import_s
-
-
 class _Bars(QStyledItemDelegate):
-    """Draws a bar behind a time, as long as its part of the largest."""
+    """Draws a bar behind each time, as long as the time is relative to the largest."""
 
     largest_s = 0.0
 
@@ -118,7 +104,7 @@ class _Bars(QStyledItemDelegate):
 
 
 class _ImportItem(QTreeWidgetItem):
-    """A module; sorts by seconds where there are any."""
+    """A module; columns of seconds sort by them, the others by text."""
 
     def __lt__(self, other: QTreeWidgetItem) -> bool:
         tree = self.treeWidget()
@@ -130,7 +116,7 @@ class _ImportItem(QTreeWidgetItem):
 
 
 class ImportTree(QTreeWidget):
-    """The modules that a worker imports, below those that import them first."""
+    """The modules that a worker imports, each below the module that imported it first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +129,7 @@ class ImportTree(QTreeWidget):
         for column, tip in enumerate(tips):
             self.headerItem().setToolTip(column, tip)
         for column in (1, 2):
-            self.headerItem().setTextAlignment(column, Qt.AlignmentFlag.AlignCenter)
+            self.headerItem().setTextAlignment(column, CENTRE)
             self.setItemDelegateForColumn(column, self._bars)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAlternatingRowColors(True)
@@ -158,7 +144,7 @@ class ImportTree(QTreeWidget):
             header.resizeSection(column, 92)
 
     def show_imports(self, imports: Sequence[ImportCost]) -> None:
-        """Shows these modules; what is open stays as it is while they are the same."""
+        """Shows these modules. Expanded modules stay expanded where the modules are the same as before."""
         if list(imports) == self._shown:
             return
         self._shown = list(imports)
@@ -171,16 +157,16 @@ class ImportTree(QTreeWidget):
                 parent.addChild(items[cost.name])
             else:
                 self.addTopLevelItem(items[cost.name])
-        whole_s = sum(cost.total_s for cost in imports if cost.parent is None)
+        all_s = sum(cost.total_s for cost in imports if cost.parent is None)
         for cost in imports:
-            items[cost.name].setExpanded(cost.total_s >= OPENED_SHARE * whole_s)
+            items[cost.name].setExpanded(cost.total_s >= EXPANDED_SHARE * all_s)
 
 
 def _item(cost: ImportCost) -> QTreeWidgetItem:
     item = _ImportItem([cost.name, duration_text(cost.own_s), duration_text(cost.total_s)])
     for column, seconds in ((1, cost.own_s), (2, cost.total_s)):
         item.setData(column, SECONDS_ROLE, float(seconds))
-        item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        item.setTextAlignment(column, RIGHT)
     by = f"first imported by {cost.parent}" if cost.parent is not None else "imported by the script"
     item.setToolTip(0, f"{cost.name}\n{by}, {duration_text(cost.first_start_s)} after iter(loader)")
     return item

@@ -29,7 +29,6 @@ from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.panels.labels import heading
-from loaderscope.gui.panels.sweep_tips import PCIE_TIP
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 from loaderscope.sweep.system import usable_cpus
 
@@ -48,6 +47,11 @@ ASK = "Why is start-up slow?"
 ASK_TIP = (
     "Tries each start method with 0, 1, 2 and 4 workers, persistent and not, with few batches,\n"
     "and shows what starting workers costs and what would make it cheaper (F6)"
+)
+
+PCIE_TIP = (
+    "What goes over PCIe to and from each GPU of the trial, measured by NVML every 2 seconds.\n"
+    "Each reading waits 20 ms a direction in a thread of its own, and sees only those 20 ms."
 )
 
 
