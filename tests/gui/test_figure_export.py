@@ -22,7 +22,7 @@ from loaderscope.gui.window.save_dialogs import REPORT_FILTER, with_ending
 @pytest.fixture
 def opened(window, qtbot, session):
     window.open_path(str(session))
-    with qtbot.waitSignal(window.views.late.found, check_params_cb=lambda late: late is not None):
+    with qtbot.waitSignal(window.views.late.waitsFound, check_params_cb=lambda late: late is not None):
         window.views.timeline.repaint()  # arrows are part of what is seen
     return window
 

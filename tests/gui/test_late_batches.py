@@ -61,7 +61,7 @@ def panel(qtbot, timeline, search):
 
 def show(qtbot, timeline, search, trace):
     """Shows a trace, and waits for what there is to tell of its waits."""
-    with qtbot.waitSignal(search.found, check_params_cb=lambda late: late is not None and late.trace is trace):
+    with qtbot.waitSignal(search.waitsFound, check_params_cb=lambda late: late is not None and late.trace is trace):
         timeline.set_trace(trace, "trial 1")
 
 
@@ -280,7 +280,7 @@ def test_a_trial_that_grows_is_looked_at_again(qtbot, panel, timeline, search):
         view = columns.view()
         track.append(**{name: column[view["start_ns"] > known] for name, column in view.items()})
     small.newest_ns, small.version = whole.newest_ns, small.version + 1
-    with qtbot.waitSignal(search.found):
+    with qtbot.waitSignal(search.waitsFound):
         timeline.refresh()
     assert panel.model.row(0).batch == 17
 
@@ -295,7 +295,7 @@ def test_another_trial_takes_the_place_of_what_was_shown(qtbot, panel, timeline,
 
 def test_the_summary_names_the_worker_that_most_of_them_were(qtbot, timeline, search):
     found = []
-    search.found.connect(found.append)
+    search.waitsFound.connect(found.append)
     slow = set(range(10, 90, 4))
     show(qtbot, timeline, search, made(fetch_ns=lambda batch: (150 if batch in slow else 5) * MS, startup_ns=4 * MS))
     assert "all of them were worker 2" in summary_text(found[-1])

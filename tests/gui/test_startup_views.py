@@ -201,17 +201,17 @@ def test_the_waiting_of_main_is_no_gap(results):
 
 
 def test_the_sentence_names_the_culprit_what_is_explained_and_the_own_part(filled):
-    text = filled.sentence.whole
+    text = filled.sentence.full_text
     assert "; the longest part, " in text and "imports the script again" in text
     assert "93 % explained" in text and "4.00 ms of it Loaderscope's own" in text
 
 
 def test_of_every_setting_the_slowest_start_is_told_where_the_chosen_trial_starts_no_worker(filled, results):
-    assert filled.sentence.whole.startswith("Trial 1:")
+    assert filled.sentence.full_text.startswith("Trial 1:")
     filled.show_trial(0)
-    assert filled.sentence.whole.startswith("Trial 3: first batch after 3.00 s")
+    assert filled.sentence.full_text.startswith("Trial 3: first batch after 3.00 s")
     filled.show_view(PHASES, PROCESSES)
-    assert filled.sentence.whole.startswith("Trial 0:")
+    assert filled.sentence.full_text.startswith("Trial 0:")
 
 
 # Tables
@@ -230,7 +230,7 @@ def test_what_is_sent_sorts_by_any_column_and_names_the_remedy(filled):
     table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
     assert texts_of(table, 0) == ["collate_fn", "dataset.root", "dataset.rows"]
     assert texts_of(table, 2)[-1] == "100 %"
-    assert "dataset.rows (a list of list)" in filled.sentence.whole and "Arrow" in filled.sentence.whole
+    assert "dataset.rows (a list of list)" in filled.sentence.full_text and "Arrow" in filled.sentence.full_text
 
 
 def test_modules_lie_below_those_that_import_them_and_sort_by_seconds(filled):
@@ -240,14 +240,14 @@ def test_modules_lie_below_those_that_import_them_and_sort_by_seconds(filled):
     assert tree.topLevelItem(0).child(0).text(0) == "numpy"
     tree.sortByColumn(1, Qt.SortOrder.AscendingOrder)
     assert tree.topLevelItem(0).text(0) == "PIL"
-    assert "torch 1.20 s and PIL 100 ms" in filled.sentence.whole
+    assert "torch 1.20 s and PIL 100 ms" in filled.sentence.full_text
 
 
 def test_lines_of_the_script_show_their_text(filled):
     filled.show_view(IMPORTS, LINES)
     assert texts_of(filled.lines, 4) == ["import torch", "TABLE = build()"]
     assert texts_of(filled.lines, 2) == ["0 s", "400 ms"]
-    assert "9, with 400 ms" in filled.sentence.whole
+    assert "9, with 400 ms" in filled.sentence.full_text
 
 
 # The experiment
@@ -258,7 +258,7 @@ def test_every_chart_of_the_experiment_is_drawn_with_a_sentence(filled, run, res
     for name, paint in PAINT.items():
         filled.show_view(EXPERIMENT, name)
         assert filled.stack.currentWidget().widget() is filled.experiment[name]
-        assert filled.sentence.whole and not filled.ask.isVisible()
+        assert filled.sentence.full_text and not filled.experiment_button.isVisible()
         assert painted(paint, data)
 
 
@@ -271,14 +271,14 @@ def test_predicted_stands_beside_measured_with_the_difference(run, results):
 
 def test_the_cost_of_a_further_worker_is_told(filled):
     filled.show_view(EXPERIMENT, "per worker")
-    assert "spawn 1.00 s + 1.00 s a worker" in filled.sentence.whole
+    assert "spawn 1.00 s + 1.00 s a worker" in filled.sentence.full_text
     filled.show_view(EXPERIMENT, "per epoch")
-    assert "over 10 epochs" in filled.sentence.whole
+    assert "over 10 epochs" in filled.sentence.full_text
 
 
 def test_break_even_stands_in_batches_for_workers_that_start_and_that_stay(filled, run, results):
     filled.show_view(EXPERIMENT, "break-even")
-    assert "earliest" in filled.sentence.whole and "batches" in filled.sentence.whole
+    assert "earliest" in filled.sentence.full_text and "batches" in filled.sentence.full_text
     hits = painted(PAINT["break-even"], ExperimentData(judge(run, results).experiment))
     assert any(hit.text.startswith("spawn × 1\n") and hit.text.count("batch") == 2 for hit in hits)
 
@@ -313,9 +313,9 @@ def test_an_empty_view_says_what_to_do_and_offers_the_experiment(qtbot, panel, v
         panel.show_view(view, part)
         assert panel.empty.isVisible() and len(panel.empty.text()) > 40 and not panel.sentence.isVisible()
     panel.show_view(view, PARTS[view][0])
-    assert panel.ask.isVisible()
-    with qtbot.waitSignal(panel.asked):
-        qtbot.mouseClick(panel.ask, Qt.MouseButton.LeftButton)
+    assert panel.experiment_button.isVisible()
+    with qtbot.waitSignal(panel.experimentRequested):
+        qtbot.mouseClick(panel.experiment_button, Qt.MouseButton.LeftButton)
 
 
 def test_a_forked_trial_says_that_its_workers_import_nothing(panel, run):
@@ -324,7 +324,7 @@ def test_a_forked_trial_says_that_its_workers_import_nothing(panel, run):
     )
     panel.show_results([forked], 5, run)
     panel.show_view(IMPORTS)
-    assert "trial 5 import nothing" in panel.empty.text() and not panel.ask.isVisible()
+    assert "trial 5 import nothing" in panel.empty.text() and not panel.experiment_button.isVisible()
     panel.show_view(SENT)
     panel.show_results([forked], 5, dataclasses.replace(run, sent=None))
     assert "not weighed" in panel.empty.text()
@@ -335,9 +335,9 @@ def test_a_forked_trial_says_that_its_workers_import_nothing(panel, run):
 
 def test_while_the_first_trial_runs_nobody_is_told_to_start_one(panel, run):
     panel.show_results([], None)
-    assert "Press Start" in panel.empty.text() and panel.ask.isVisible()
+    assert "Press Start" in panel.empty.text() and panel.experiment_button.isVisible()
     panel.show_results([], None, run)
-    assert "first trial is running" in panel.empty.text() and not panel.ask.isVisible()
+    assert "first trial is running" in panel.empty.text() and not panel.experiment_button.isVisible()
 
 
 def test_trials_that_were_stopped_are_not_said_never_to_have_started(panel, run):
@@ -356,7 +356,7 @@ def test_a_choice_of_a_view_is_kept_while_others_are_looked_at(qtbot, filled):
 def test_a_long_sentence_is_cut_and_whole_in_its_tool_tip(panel):
     panel.resize(300, 200)
     text = " ".join(["word"] * 200)
-    panel.sentence.tell(text)
+    panel.sentence.set_full_text(text)
     assert panel.sentence.text().endswith("…") and panel.sentence.toolTip() == text
     assert panel.sentence.height() < panel.height() / 2
 
@@ -367,7 +367,7 @@ def test_a_low_panel_shows_four_settings_without_scrolling(qtbot, filled):
     area = filled.chart.parentWidget()
     assert len(filled.data.bars) == 4
     qtbot.waitUntil(lambda: filled.chart.height() <= area.height())
-    assert filled.sentence.text().endswith("…") and filled.sentence.toolTip() == filled.sentence.whole
+    assert filled.sentence.text().endswith("…") and filled.sentence.toolTip() == filled.sentence.full_text
 
 
 def test_a_narrow_chart_keeps_its_legend_above_its_rows(results):
@@ -436,24 +436,24 @@ QUICK = """
 def test_the_button_runs_the_experiment_and_fills_the_views(qtbot, window, tmp_path, monkeypatch):
     window.open_path(str(write_script(tmp_path, QUICK)))
     setup = window.setup
-    qtbot.waitUntil(lambda: "trial" in setup.sweep_panel.ask_forecast.text() and not setup.is_looking, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "trial" in setup.sweep_panel.experiment_forecast.text() and not setup.is_looking, timeout=LONG_MS)
     asked = setup.startup_request()
     assert asked.startup and not setup.request().startup
     assert setup.sweep_panel.expected_startup_s > 0
     narrowed = dataclasses.replace(asked, axes=Axes(num_workers=(0, 1), start_method=("fork",)))
     monkeypatch.setattr(setup, "startup_request", lambda: narrowed)
     with qtbot.waitSignal(window.live.ended, timeout=LONG_MS):
-        qtbot.mouseClick(setup.sweep_panel.ask, Qt.MouseButton.LeftButton)
-        assert window.live.running and not setup.sweep_panel.ask.isEnabled()
+        qtbot.mouseClick(setup.sweep_panel.experiment_button, Qt.MouseButton.LeftButton)
+        assert window.live.running and not setup.sweep_panel.experiment_button.isEnabled()
         assert window.views.startup.view == EXPERIMENT
     panel = window.views.startup
-    assert not panel.empty.isVisibleTo(panel) and panel.sentence.whole
+    assert not panel.empty.isVisibleTo(panel) and panel.sentence.full_text
     assert len(panel.experiment["per epoch"].data.experiment.costs) == 3
     assert [control.name for control in panel.experiment["controls"].data.experiment.controls] == ["python", "numpy", "torch"]
     panel.show_view(SENT)
     assert panel.sent_map.data.parts
     assert "first batch" in window.views.headline.text()
-    assert setup.sweep_panel.ask.isEnabled() and not setup.request().startup
+    assert setup.sweep_panel.experiment_button.isEnabled() and not setup.request().startup
 
 
 def test_the_command_is_found_by_its_name_and_says_what_is_missing(window):
@@ -461,7 +461,7 @@ def test_the_command_is_found_by_its_name_and_says_what_is_missing(window):
     window.starting.experiment()
     assert not window.live.running
     assert "Choose a script" in window.views.headline.text()
-    assert window.views.startup.ask.isVisible() and not window.views.startup.ask.isEnabled()
+    assert window.views.startup.experiment_button.isVisible() and not window.views.startup.experiment_button.isEnabled()
 
 
 @pytest.mark.parametrize(("code", "view"), [("large-pickle", SENT), ("heavy-imports", IMPORTS), ("start-up-every-epoch", EXPERIMENT)])

@@ -6,11 +6,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
 
-WIDEST_LIST = 680
+WIDEST_LIST_PX = 680
 
 
 class Choice(QComboBox):
-    """Shortens its entry with an ellipsis where it is narrow, and lets its list be as wide as the entries need."""
+    """Cuts its entry with an ellipsis where the box is narrow; its list is as wide as the entries need, up to `WIDEST_LIST_PX`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -27,5 +27,5 @@ class Choice(QComboBox):
 
     def showPopup(self) -> None:
         widest = max((self.fontMetrics().horizontalAdvance(self.itemText(index)) for index in range(self.count())), default=0)
-        self.view().setMinimumWidth(min(widest + 40, WIDEST_LIST))
+        self.view().setMinimumWidth(min(widest + 40, WIDEST_LIST_PX))
         super().showPopup()

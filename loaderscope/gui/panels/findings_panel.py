@@ -1,4 +1,4 @@
-"""What is wrong and what to do about it."""
+"""The findings: what is wrong with the pipeline and what to do about it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ START_UP_VIEWS = {
     "expensive-top-level": "Imports",
     "start-up-every-epoch": "Experiment",
 }
-"""The start-up view that shows what a finding is about."""
+"""For codes of findings about start-up: the start-up view that shows more."""
 
 
 class FindingsPanel(QWidget):
     """Findings, most severe first, under the recommendation.
 
     Signals:
-        trialChosen: a link to a trial was followed.
-        startupWanted: a link to a start-up view was followed.
+        trialChosen: id of the trial whose link the user clicked.
+        startupViewChosen: name of the start-up view whose link the user clicked.
     """
 
     trialChosen = Signal(int)
-    startupWanted = Signal(str)
+    startupViewChosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -49,31 +49,31 @@ class FindingsPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view)
-        self._shown: object = None
+        self._shown_html = ""
         self.set_findings((), None, False)
 
     def set_findings(self, findings: Sequence[Finding], recommendation: Recommendation | None, has_measured: bool) -> None:
-        """Shows them; nothing is redrawn when nothing changed. `has_measured`: whether a trial came to its end."""
+        """Shows the findings, unless they are shown already. `has_measured` says whether a trial has ended."""
         palette = current_palette()
         blocks = findings_blocks(findings, recommendation, palette)
         text = "".join(f'<p style="margin:0 0 9px 0">{block}</p>' for block in blocks)
         if not text:
             text = f'<p style="color:{palette.muted}">{NOTHING if has_measured else EMPTY}</p>'
-        if text != self._shown:
-            self._shown = text
+        if text != self._shown_html:
+            self._shown_html = text
             position = self.view.verticalScrollBar().value()
             self.view.setHtml(text)
             self.view.verticalScrollBar().setValue(position)
 
     def _clicked(self, url: QUrl) -> None:
         if url.scheme() == "startup":
-            self.startupWanted.emit(url.path())
+            self.startupViewChosen.emit(url.path())
         else:
             self.trialChosen.emit(int(url.path()))
 
 
 def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True) -> list[str]:
-    """Recommendation and findings as paragraphs of simple HTML, for the panel and the report."""
+    """Returns recommendation and findings as paragraphs of simple HTML, for the panel and the report."""
     blocks = []
     if recommendation is not None:
         name = f'<b style="color:{palette.good}">★ use {html.escape(setting_text(recommendation.config))}</b>'
@@ -86,11 +86,11 @@ def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation 
         if finding.advice:
             block += f'<br><span style="color:{palette.muted}">{html.escape(finding.advice)}</span>'
         if finding.trials and links:
-            shown = ", ".join(f'<a style="color:{palette.accent}" href="trial:{trial}">{trial}</a>' for trial in finding.trials[:6]) + (
-                " …" if len(finding.trials) > 6 else ""
-            )
+            links_to_trials = ", ".join(
+                f'<a style="color:{palette.accent}" href="trial:{trial}">{trial}</a>' for trial in finding.trials[:6]
+            ) + (" …" if len(finding.trials) > 6 else "")
             trials = "trial" if len(finding.trials) == 1 else "trials"
-            block += f'&nbsp; <span style="color:{palette.muted}">{trials}&nbsp;{shown}</span>'
+            block += f'&nbsp; <span style="color:{palette.muted}">{trials}&nbsp;{links_to_trials}</span>'
         if finding.code in START_UP_VIEWS and links:
             block += f' · <a style="color:{palette.accent}" href="startup:{START_UP_VIEWS[finding.code]}">look into it</a>'
         blocks.append(block)

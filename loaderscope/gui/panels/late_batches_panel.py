@@ -156,7 +156,7 @@ class LateBatchesPanel(QWidget):
         self._stack.addWidget(filled)
         self.setFocusProxy(self.table)
         self._summary = ""
-        search.found.connect(self._show)
+        search.waitsFound.connect(self._show)
         timeline.rangeChanged.connect(self._show_summary)
 
     def _show(self, late: LateWaits | None) -> None:

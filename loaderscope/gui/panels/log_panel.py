@@ -1,4 +1,4 @@
-"""The output of the script and the tool's own remarks, and beside them what the script warned of, collected by trial."""
+"""The log: output of the script and remarks of Loaderscope, or in their place the warnings of each trial."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SOURCES = (("everything", None), ("output of the script", "stdout"), ("errors of
 
 
 class LogPanel(QWidget):
-    """Lines with a filter; the oldest go when there are too many.
+    """Lines with a filter; it drops the oldest where there are too many.
 
-    In their place the warnings of the trials can be shown: each text once a trial, with its count.
+    A button shows the warnings of the trials in place of the lines: each text once for each trial, with its count.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -76,7 +76,7 @@ class LogPanel(QWidget):
         self._refill()
 
     def set_results(self, results: Sequence[TrialResult]) -> None:
-        """Takes the trials that have ended, whose warnings are shown when they are asked for."""
+        """Takes the trials that have ended; the button shows their warnings."""
         self._results = tuple(result for result in results if result.warnings)
         count = len(what_was_said((result.id, result.warnings) for result in self._results))
         self.warnings.setText(f"Warnings ({count})" if count else "Warnings")
@@ -92,23 +92,23 @@ class LogPanel(QWidget):
             self._refill()
 
     def add(self, lines: Sequence[LogLine], missed: int = 0) -> None:
-        """Appends lines in one go; `missed` lines were let go before they could be shown."""
+        """Appends lines. `missed` earlier lines were dropped before they reached this panel."""
         if not lines and not missed:
             return
         self._lines.extend(lines)
         excess = max(0, len(self._lines) - LINES_KEPT)
         self._dropped += missed + excess
         del self._lines[:excess]
-        texts = [] if self.warnings.isChecked() else [self._text(line) for line in lines if self._wanted(line)]
+        texts = [] if self.warnings.isChecked() else [self._text(line) for line in lines if self._passes_filter(line)]
         if texts:
             bar = self.view.verticalScrollBar()
             at_end = bar.value() >= bar.maximum() - 2
             self.view.appendPlainText("\n".join(texts))
             if at_end:
                 bar.setValue(bar.maximum())
-        self._tell()
+        self._show_dropped_count()
 
-    def _wanted(self, line: LogLine) -> bool:
+    def _passes_filter(self, line: LogLine) -> bool:
         stream = self.source.currentData()
         return (stream is None or line.stream == stream) and self.filter.text().lower() in line.text.lower()
 
@@ -124,25 +124,25 @@ class LogPanel(QWidget):
         self.view.setLineWrapMode(mode.WidgetWidth if shown else mode.NoWrap)
         self._refill()
 
-    def _collected(self) -> list[str]:
-        """The warnings, trial by trial, as far as the filter lets them through."""
+    def _warning_lines(self) -> list[str]:
+        """Returns the warnings that pass the filter, under a line for each trial."""
         lines = []
         for result in self._results:
-            told = [_warning_text(row) for row in what_was_said([(result.id, result.warnings)])]
-            wanted = [text for text in told if self.filter.text().lower() in text.lower()]
-            lines += [f"#{result.id}  {setting_text(result.config)}", *(f"  {text}" for text in wanted)] if wanted else []
+            texts = [_warning_text(row) for row in what_was_said([(result.id, result.warnings)])]
+            passing = [text for text in texts if self.filter.text().lower() in text.lower()]
+            lines += [f"#{result.id}  {setting_text(result.config)}", *(f"  {text}" for text in passing)] if passing else []
         return lines
 
     def _refill(self) -> None:
         if self.warnings.isChecked():
-            self.view.setPlainText("\n".join(self._collected()))
+            self.view.setPlainText("\n".join(self._warning_lines()))
             self.note.setText("")
             return
-        self.view.setPlainText("\n".join(self._text(line) for line in self._lines if self._wanted(line)))
+        self.view.setPlainText("\n".join(self._text(line) for line in self._lines if self._passes_filter(line)))
         self.view.verticalScrollBar().setValue(self.view.verticalScrollBar().maximum())
-        self._tell()
+        self._show_dropped_count()
 
-    def _tell(self) -> None:
+    def _show_dropped_count(self) -> None:
         if self.warnings.isChecked():
             return
         self.note.setText(f"{self._dropped} earlier lines not kept" if self._dropped else "")

@@ -1,4 +1,4 @@
-"""Everything about the time before the first batch: its phases, what is sent, what is imported, and the experiment."""
+"""Everything about the time before the first batch: its phases, what workers are sent and import, and the start-up experiment."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from loaderscope.gui.charts.experiment_chart import PAINT, ExperimentData, heigh
 from loaderscope.gui.charts.startup_chart import StartupData, least_height_px, paint_startup, startup_data, startup_data_of_trial
 from loaderscope.gui.charts.treemap import SentData, paint_sent, sent_data
 from loaderscope.gui.panels.combo_box import Choice
-from loaderscope.gui.panels.sentence_label import FEW_LINES, MANY_LINES, Sentence
+from loaderscope.gui.panels.labels import FEW_LINES, MANY_LINES, ElidedParagraph
 from loaderscope.gui.panels.startup_tables import ImportTree, LinesTable, SentTable
-from loaderscope.gui.panels.sweep_panel import ASK, ASK_TIP
+from loaderscope.gui.panels.sweep_panel import EXPERIMENT_BUTTON, EXPERIMENT_TIP
 from loaderscope.gui.run import startup_sentences
 
 PHASES, SENT, IMPORTS, EXPERIMENT = "Phases", "Sent", "Imports", "Experiment"
@@ -33,7 +33,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     IMPORTS: (MODULES, LINES),
     EXPERIMENT: tuple(PAINT),
 }
-"""The views, and what each can show."""
+"""The views, and the parts that each can show."""
 
 TIPS = {
     PHASES: "Where the time from iter(loader) to the first batch goes",
@@ -42,8 +42,10 @@ TIPS = {
     EXPERIMENT: "What workers and epochs cost under each start method, and what would make them cheaper",
 }
 
-ROOMY_PX = 330
-LEAST_CHART_PX = 110
+MANY_LINES_FROM_PX = 330
+"""From this height of the panel on its sentence may take many lines."""
+
+LEAST_CHART_HEIGHT_PX = 110
 
 EMPTY = {
     PHASES: "Where the time from iter(loader) to the first batch goes, phase by phase. Press Start, or ask for the start-up alone:",
@@ -62,18 +64,23 @@ UNWEIGHED = "What each worker is sent was not weighed in this run: the sample wa
 
 
 class StartupPanel(QWidget):
-    """A row of views with a sentence each. `trialChosen` when a bar of a trial is clicked, `asked` for the experiment."""
+    """A choice of views, each under a sentence that says what it shows.
+
+    Signals:
+        trialChosen: id of the trial whose bar the user clicked.
+        experimentRequested: the user asked for the start-up experiment.
+    """
 
     trialChosen = Signal(int)
-    asked = Signal()
+    experimentRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._results: tuple[TrialResult, ...] = ()
-        self._shown: int | None = None
+        self._shown_trial: int | None = None
         self._run: Run | None = None
         self._experiment: StartupExperiment | None = None
-        self._awaited = False  # the experiment has been started, and told nothing yet
+        self._awaited = False  # the experiment has started, but has no results yet
         self._chosen = {view: parts[0] for view, parts in PARTS.items()}
         self.chart: Chart[StartupData] = Chart(paint_startup, StartupData(), "Start-up phases", self)
         self.sent_map: Chart[SentData] = Chart(paint_sent, SentData(), "What each worker is sent, as areas", self)
@@ -83,7 +90,7 @@ class StartupPanel(QWidget):
         }
         phases = _scrolled(self.chart)
         self.empty = QLabel()
-        self.ask = QPushButton(ASK)
+        self.experiment_button = QPushButton(EXPERIMENT_BUTTON)
         self._pages: dict[tuple[str, str], QWidget] = {
             (PHASES, SETTINGS): phases,
             (PHASES, PROCESSES): phases,
@@ -126,7 +133,7 @@ class StartupPanel(QWidget):
         row.addStretch(1)
         row.addWidget(self.part)
         self.part.currentTextChanged.connect(self._part_chosen)
-        self.sentence = Sentence()
+        self.sentence = ElidedParagraph()
         self.sentence.setContentsMargins(0, 0, 0, 0)
         line = QHBoxLayout()
         line.setContentsMargins(10, 1, 10, 0)
@@ -134,13 +141,13 @@ class StartupPanel(QWidget):
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setWordWrap(True)
         self.empty.setProperty("role", "muted")
-        self.ask.setToolTip(ASK_TIP)
-        self.ask.clicked.connect(self.asked)
+        self.experiment_button.setToolTip(EXPERIMENT_TIP)
+        self.experiment_button.clicked.connect(self.experimentRequested)
         self._empty_page = QWidget()
         inner = QVBoxLayout(self._empty_page)
         inner.addStretch(1)
         inner.addWidget(self.empty)
-        inner.addWidget(self.ask, 0, Qt.AlignmentFlag.AlignCenter)
+        inner.addWidget(self.experiment_button, 0, Qt.AlignmentFlag.AlignCenter)
         inner.addStretch(1)
         self.stack = QStackedWidget()
         for page in dict.fromkeys((*self._pages.values(), self._empty_page)):
@@ -155,7 +162,7 @@ class StartupPanel(QWidget):
 
     @property
     def data(self) -> StartupData:
-        """What the chart of phases shows."""
+        """The data in the chart of phases."""
         return self.chart.data
 
     @property
@@ -164,33 +171,33 @@ class StartupPanel(QWidget):
         return next(view for view, button in self.views.items() if button.isChecked())
 
     def focus_order(self) -> list[QWidget]:
-        """What the keyboard reaches, in order."""
-        return [*self.views.values(), self.part, self.sent_table, self.imports, self.lines, self.ask]
+        """Returns the widgets that the keyboard reaches, in order."""
+        return [*self.views.values(), self.part, self.sent_table, self.imports, self.lines, self.experiment_button]
 
     def show_view(self, view: str, part: str | None = None) -> None:
-        """Changes to a view, and to one of its parts."""
+        """Shows a view; `part` is one of its parts, or None for the part that it showed last."""
         self.views[view].setChecked(True)
         self.setFocusProxy(self.views[view])
         self._chosen[view] = part or self._chosen[view]
         self._update()
 
     def show_results(
-        self, results: Sequence[TrialResult], shown: int | None, run: Run | None = None, experiment: StartupExperiment | None = None
+        self, results: Sequence[TrialResult], shown_trial: int | None, run: Run | None = None, experiment: StartupExperiment | None = None
     ) -> None:
-        """Takes the trials of a run and the one whose timeline is shown."""
+        """Takes the trials of a run and the id of the trial whose timeline is shown."""
         self._results = tuple(results)
-        self._shown, self._run, self._experiment = shown, run, experiment
+        self._shown_trial, self._run, self._experiment = shown_trial, run, experiment
         self._awaited = self._awaited and run is None
         self._update()
 
     def await_experiment(self, awaited: bool) -> None:
-        """The experiment has begun, or has ended whatever came of it."""
+        """Takes whether the experiment runs: True when it begins, False when it ends, with or without results."""
         self._awaited = awaited
         self._update()
 
-    def show_trial(self, shown: int | None) -> None:
-        """Another trial is shown."""
-        self._shown = shown
+    def show_trial(self, shown_trial: int | None) -> None:
+        """Takes the id of the trial whose timeline is shown."""
+        self._shown_trial = shown_trial
         self._update()
 
     def _part_chosen(self, part: str) -> None:
@@ -207,33 +214,33 @@ class StartupPanel(QWidget):
                 self.part.addItems(PARTS[view])
         with QSignalBlocker(self.part):
             self.part.setCurrentText(part)
-        result = next((result for result in self._results if result.id == self._shown), None)
+        result = next((result for result in self._results if result.id == self._shown_trial), None)
         fill = {PHASES: self._fill_phases, SENT: self._fill_sent, IMPORTS: self._fill_imports, EXPERIMENT: self._fill_experiment}[view]
         empty, sentence = fill(part, result)
-        self.sentence.tell("" if empty else sentence)
+        self.sentence.set_full_text("" if empty else sentence)
         self.empty.setText(empty)
-        self.ask.setVisible(empty == EMPTY[view])
+        self.experiment_button.setVisible(empty == EMPTY[view])
         self.stack.setCurrentWidget(self._empty_page if empty else self._pages[view, part])
 
     def _fill_phases(self, part: str, result: TrialResult | None) -> tuple[str, str]:
-        """Each of these gives what to do while there is nothing to show, else empty, and the sentence on top."""
+        """Fills the view. Like every `_fill_…` returns a hint if there is nothing to show, else an empty text, and the sentence on top."""
         if part == SETTINGS:
             self.chart.set_data(startup_data(self._results))
         else:
             self.chart.set_data(startup_data_of_trial(result) if result is not None else StartupData())
-        self._give_chart_its_height()
+        self._set_chart_height()
         if self.chart.data.bars:
             starts = result is not None and result.config.num_workers
-            told = result if starts or part == PROCESSES else startup_sentences.slowest_start(self._results)
-            return "", startup_sentences.culprit_sentence(told)
+            described = result if starts or part == PROCESSES else startup_sentences.slowest_start(self._results)
+            return "", startup_sentences.culprit_sentence(described)
         if not any(result.startup is not None for result in self._results):
             return (FIRST_RUNS if self._run is not None and not self._results else EMPTY[PHASES]), ""
         if part == SETTINGS:
             return NO_FIRST_BATCH, ""
         return "This trial did not start. Choose another, or every setting.", ""
 
-    def _give_chart_its_height(self) -> None:
-        self.chart.setMinimumHeight(max(LEAST_CHART_PX, least_height_px(self.chart.data, self.width())))
+    def _set_chart_height(self) -> None:
+        self.chart.setMinimumHeight(max(LEAST_CHART_HEIGHT_PX, least_height_px(self.chart.data, self.width())))
 
     def _fill_sent(self, _part: str, _result: TrialResult | None) -> tuple[str, str]:
         sent: list[SentPart] | None = self._run.sent if self._run is not None else None
@@ -257,19 +264,19 @@ class StartupPanel(QWidget):
         experiment = self._experiment
         for name, chart in self.experiment.items():
             chart.set_data(ExperimentData(experiment))
-            chart.setMinimumHeight(max(LEAST_CHART_PX, height_px(name, chart.data)))
+            chart.setMinimumHeight(max(LEAST_CHART_HEIGHT_PX, height_px(name, chart.data)))
         if experiment is None:
             return (RUNNING if self._awaited else EMPTY[EXPERIMENT]), ""
         return "", startup_sentences.experiment_sentence(experiment, part)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.sentence.set_lines(MANY_LINES if event.size().height() >= ROOMY_PX else FEW_LINES)
-        self._give_chart_its_height()
+        self.sentence.set_lines(MANY_LINES if event.size().height() >= MANY_LINES_FROM_PX else FEW_LINES)
+        self._set_chart_height()
 
 
 def _scrolled(chart: QWidget) -> QScrollArea:
-    """A chart that may be higher than the panel."""
+    """Returns a scroll area around a chart, which may be higher than the panel."""
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -1,4 +1,4 @@
-"""What is to be swept: axes, consumer, sizes and budget, with what it will cost before it starts."""
+"""The request for a sweep: axes, consumer, sizes and budget, and a forecast of what the sweep will take."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from loaderscope.gui.panels.labels import heading
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 from loaderscope.sweep.system import usable_cpus
 
-KEPT_BY_THE_EXPERIMENT = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "sharing_strategy", "threads")
-"""Fields of settings that the start-up experiment does not vary itself."""
+NOT_VARIED_BY_EXPERIMENT = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "sharing_strategy", "threads")
+"""Fields of settings that the start-up experiment leaves as they are chosen here."""
 
 BUDGETS = (
     ("No time limit", None),
@@ -43,8 +43,8 @@ BUDGETS = (
     ("At most 1 hour", 3600.0),
 )
 
-ASK = "Why is start-up slow?"
-ASK_TIP = (
+EXPERIMENT_BUTTON = "Why is start-up slow?"
+EXPERIMENT_TIP = (
     "Tries each start method with 0, 1, 2 and 4 workers, persistent and not, with few batches,\n"
     "and shows what starting workers costs and what would make it cheaper (F6)"
 )
@@ -57,19 +57,35 @@ PCIE_TIP = (
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What a sweep will take. None where it cannot be told yet."""
+    """What a sweep will take. None where that is unknown yet.
+
+    Attributes:
+        trials: number of its trials.
+        seconds: how long it takes.
+        peak_bytes: the most memory that it takes.
+        available_bytes: the memory that this machine can give it.
+        skipped: a reason for each skipped setting.
+        problem: a sentence that says why the sweep cannot start; empty if it can.
+        commit: a text that says from how many workers on Windows refuses memory; None elsewhere.
+    """
 
     trials: int
     seconds: float | None
     peak_bytes: float | None
     available_bytes: float | None
-    skipped: tuple[str, ...] = ()  # reasons, one for each skipped setting
-    problem: str = ""  # one sentence why it cannot start
-    commit: str | None = None  # Windows: at how many workers it refuses more
+    skipped: tuple[str, ...] = ()
+    problem: str = ""
+    commit: str | None = None
 
 
 class SweepPanel(QWidget):
-    """The axes as chips and the rest as small fields; `changed` when the request differs from before."""
+    """The axes as chips and the rest as small fields.
+
+    Signals:
+        changed: a value of the request changed.
+        startRequested: the user asked for the sweep.
+        startupRequested: the user asked for the start-up experiment.
+    """
 
     changed = Signal()
     startRequested = Signal()
@@ -80,21 +96,21 @@ class SweepPanel(QWidget):
         self.axes = {setting.field: AxisChips(setting.label, setting.tip, setting.limits) for setting in SETTINGS}
         self._build()
         self.footer = self._build_footer()
-        self.expected_s: float | None = None  # what the sweep will take as it is set now
-        self.expected_startup_s: float | None = None  # ... and the start-up experiment
-        self._quiet = True
+        self.expected_s: float | None = None  # forecast of the present sweep
+        self.expected_startup_s: float | None = None  # forecast of the start-up experiment
+        self._is_filling = True
         workers, methods = default_workers(usable_cpus()), multiprocessing.get_all_start_methods()
-        decided_here: dict[str, tuple[Sequence[object], Sequence[object]]] = {
+        computed: dict[str, tuple[Sequence[object], Sequence[object]]] = {
             "num_workers": ([*workers, max(workers[-1] * 2, 1)], workers),
             "batch_size": (BY_FIELD["batch_size"].offered, [DEFAULT_BATCH_SIZE]),
             "start_method": (methods, [multiprocessing.get_start_method(allow_none=True) or methods[0]]),
         }
         for setting in SETTINGS:
-            offered, chosen = decided_here.get(setting.field) or (setting.offered, setting.default or (None,))
+            offered, chosen = computed.get(setting.field) or (setting.offered, setting.default or (None,))
             self.axes[setting.field].set_values(offered, chosen)
         self.set_consumers(False, False)
         self._own_batch_size = True
-        self._quiet = False
+        self._is_filling = False
         for axis in self.axes.values():
             axis.changed.connect(self._report)
             axis.changed.connect(self._order_keyboard)
@@ -173,7 +189,7 @@ class SweepPanel(QWidget):
         self.budget.currentIndexChanged.connect(self._report)
 
     def _build_footer(self) -> QWidget:
-        """What a start would take, and the button; stands below the panel even when that is scrolled."""
+        """Returns the forecasts and the start buttons. They stay below the panel when it scrolls."""
         self.forecast = QLabel()
         self.forecast.setWordWrap(True)
         self.forecast.setTextFormat(Qt.TextFormat.RichText)
@@ -182,21 +198,21 @@ class SweepPanel(QWidget):
         self.start.setProperty("primary", True)
         self.start.setAccessibleName("Start the sweep")
         self.start.clicked.connect(self.startRequested)
-        self.ask = QPushButton(ASK)
-        self.ask.setToolTip(ASK_TIP)
-        self.ask.clicked.connect(self.startupRequested)
-        self.ask_forecast = QLabel()
-        self.ask_forecast.setProperty("role", "muted")
-        self.ask_forecast.setWordWrap(True)
-        self.ask_forecast.setAccessibleName("What the start-up experiment will take")
+        self.experiment_button = QPushButton(EXPERIMENT_BUTTON)
+        self.experiment_button.setToolTip(EXPERIMENT_TIP)
+        self.experiment_button.clicked.connect(self.startupRequested)
+        self.experiment_forecast = QLabel()
+        self.experiment_forecast.setProperty("role", "muted")
+        self.experiment_forecast.setWordWrap(True)
+        self.experiment_forecast.setAccessibleName("What the start-up experiment will take")
         footer = QWidget()
         layout = QVBoxLayout(footer)
         layout.setContentsMargins(12, 6, 12, 10)
         layout.setSpacing(6)
         layout.addWidget(self.forecast)
         layout.addWidget(self.start)
-        layout.addWidget(self.ask)
-        layout.addWidget(self.ask_forecast)
+        layout.addWidget(self.experiment_button)
+        layout.addWidget(self.experiment_forecast)
         return footer
 
     def _spin(self, limits: tuple[int, int], value: int, name: str, tip: str) -> QSpinBox:
@@ -210,7 +226,7 @@ class SweepPanel(QWidget):
         return box
 
     def _order_keyboard(self) -> None:
-        """Tab goes through the panel as it is read; chips that came later would otherwise be last of the whole window."""
+        """Lets Tab go through the panel from top to bottom; without it, chips added later come last in the whole window."""
         chips = [widget for axis in self.axes.values() for widget in axis.focus_order()]
         sizes = (self.batches, self.epochs, self.repeats, self.train_epochs)
         for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.pcie)):
@@ -221,11 +237,11 @@ class SweepPanel(QWidget):
 
     def _report(self) -> None:
         self.consumer_ms.setVisible(kind_of(self.consumer_choice()).is_timed)
-        if not self._quiet:
+        if not self._is_filling:
             self.changed.emit()
 
     def set_consumers(self, has_step: bool, has_gpu: bool) -> None:
-        """Offers what there is; the script's own step is chosen when it has one."""
+        """Offers the consumers that are possible, and chooses the script's own step if it has one."""
         kept = self.consumer.currentData()
         self.consumer.blockSignals(True)
         self.consumer.clear()
@@ -239,7 +255,7 @@ class SweepPanel(QWidget):
         self._report()
 
     def set_environment(self, start_methods: Sequence[str], default: str | None, has_gpu: bool) -> None:
-        """Offers the start methods that the chosen interpreter has."""
+        """Offers the start methods of the chosen interpreter, and what needs a GPU if there is one."""
         if start_methods:
             chosen = [method for method in self.axes["start_method"].values() if method in start_methods]
             self.axes["start_method"].set_values(start_methods, chosen or [default or start_methods[0]])
@@ -247,19 +263,19 @@ class SweepPanel(QWidget):
         self.axes["pin_memory"].set_unavailable("" if has_gpu else "off: there is no GPU to pin memory for")
 
     def set_current(self, current: TrialConfig | None, own_batches: bool = False) -> None:
-        """Shows the loader's own batch size unless the user chose another; `own_batches`: the loader makes its batches itself."""
+        """Shows the loader's own batch size unless the user chose another; `own_batches` says that the loader makes its batches itself."""
         self.axes["batch_size"].set_unavailable("fixed: the loader makes its batches itself" if own_batches else "")
         size = current.batch_size if current is not None and current.batch_size else 32
         if self._own_batch_size:
             self.axes["batch_size"].set_values(sorted({max(1, size // 2), size, size * 2}), [size])
 
     def consumer_choice(self) -> Consumer:
-        """Who takes the batches."""
+        """Returns the chosen consumer of the batches."""
         chosen = Consumer(self.consumer.currentData() or NOBODY.key)
         return dataclasses.replace(chosen, ms=self.consumer_ms.value()) if kind_of(chosen).is_timed else chosen
 
     def apply_to(self, request: Request) -> Request:
-        """The request with everything this panel decides."""
+        """Returns the request with the values of this panel."""
         chosen = {field: chips.values() if chips.available else None for field, chips in self.axes.items()}
         if self._own_batch_size:
             chosen["batch_size"] = None
@@ -277,9 +293,12 @@ class SweepPanel(QWidget):
         )
 
     def startup_request(self, request: Request) -> Request:
-        """The request as a start-up experiment: what it varies itself is left to it, of the rest the first chosen value counts."""
+        """Returns the request as a start-up experiment.
+
+        It leaves open the axes that the experiment varies itself; each other axis gets the first value chosen here.
+        """
         chosen = self.apply_to(request).axes
-        first = {field: (getattr(chosen, field) or ())[:1] for field in KEPT_BY_THE_EXPERIMENT}
+        first = {field: (getattr(chosen, field) or ())[:1] for field in NOT_VARIED_BY_EXPERIMENT}
         plain = Request(request.script)
         return dataclasses.replace(
             request,
@@ -295,8 +314,8 @@ class SweepPanel(QWidget):
         )
 
     def show_request(self, request: Request) -> None:
-        """Takes the values of a request, as those of an opened session."""
-        self._quiet = True
+        """Shows the values of a request, such as that of an opened session."""
+        self._is_filling = True
         for field, chips in self.axes.items():
             chosen = getattr(request.axes, field) or ((None,) if BY_FIELD[field].has_own else ())
             if chosen:
@@ -314,22 +333,24 @@ class SweepPanel(QWidget):
             (self.repeats, request.repeats),
             (self.train_epochs, request.train_epochs),
         ):
-            box.setValue(min(value, box.maximum()))  # it takes 32 bits
+            box.setValue(min(value, box.maximum()))  # setValue takes 32 bits
         self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
         self.pcie.setChecked(request.pcie)
-        self._quiet = False
+        self._is_filling = False
         self._report()
 
     def set_startup_forecast(self, forecast: Forecast | None) -> None:
-        """Shows what the start-up experiment would take; None: it cannot start now."""
+        """Shows what the start-up experiment would take; None if it cannot start now."""
         self.expected_startup_s = forecast.seconds if forecast is not None else None
-        self.ask_forecast.setVisible(forecast is not None)
+        self.experiment_forecast.setVisible(forecast is not None)
         if forecast is not None:
             text = count_text(forecast.trials, "trial")
-            self.ask_forecast.setText(text if forecast.seconds is None else f"{text} · about {rough_duration_text(forecast.seconds)}")
+            self.experiment_forecast.setText(
+                text if forecast.seconds is None else f"{text} · about {rough_duration_text(forecast.seconds)}"
+            )
 
     def set_forecast(self, forecast: Forecast | None) -> None:
-        """Shows what a start would take, or nothing while that is unknown."""
+        """Shows what the sweep would take; None while that is unknown."""
         self.expected_s = forecast.seconds if forecast is not None and not forecast.problem else None
         if forecast is None:
             self.forecast.setText("")

@@ -1,4 +1,4 @@
-"""The script, what in it can feed a loader, and the interpreter that will run it."""
+"""The script, the target in it that feeds the loader, and the interpreter that runs it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.style.words import target_text
 
-MOST_NAMES = 8
+MOST_KEYS_SHOWN = 8
 HINT = "Drop a Python script here, or choose one. It is not edited: Loaderscope finds the datasets and loaders in it."
 
 
 class TargetPanel(QWidget):
-    """Shows what was found; the window does the looking. Signals tell what the user chose."""
+    """Shows the script and its targets; the window reads the script.
+
+    Signals:
+        scriptChosen: path of the script that the user chose.
+        targetChosen: the `Target` that the user chose.
+        interpreterChosen: path of the interpreter that the user chose, or None for the default.
+        argumentsChanged: the user changed an argument of the target.
+    """
 
     scriptChosen = Signal(str)
-    targetChosen = Signal(object)  # Target
-    interpreterChosen = Signal(object)  # path, or None for the default
+    targetChosen = Signal(object)
+    interpreterChosen = Signal(object)
     argumentsChanged = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -94,7 +101,7 @@ class TargetPanel(QWidget):
         layout.addWidget(self.interpreter)
 
     def browse(self) -> None:
-        """Asks for a script."""
+        """Asks the user for a script in a file dialog."""
         path, _ = QFileDialog.getOpenFileName(self, "Choose a script", self.script.text() or "", "Python scripts (*.py);;All files (*)")
         if path:
             self.scriptChosen.emit(path)
@@ -113,32 +120,32 @@ class TargetPanel(QWidget):
             self.interpreter.setCurrentIndex(index)
         self.interpreterChosen.emit(self.interpreter.currentData())
 
-    def set_interpreters(self, found: Sequence[tuple[str, str]], chosen: str | None, own: str = "") -> None:
-        """Lists interpreters as (path, what it has); `own`: what the one that runs this window has."""
+    def set_interpreters(self, interpreters: Sequence[tuple[str, str]], chosen: str | None, own: str = "") -> None:
+        """Lists interpreters as (path, description); `own` describes the interpreter that runs this window."""
         self.interpreter.clear()
         self.interpreter.addItem(f"{own or 'Python'}, of Loaderscope", None)
         self.interpreter.setItemData(0, f"{sys.executable}, which runs this window", Qt.ItemDataRole.ToolTipRole)
-        for path, text in found:
+        for path, text in interpreters:
             self.interpreter.addItem(text, path)
             self.interpreter.setItemData(self.interpreter.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
         self.interpreter.addItem("Choose another…", "")
         self.interpreter.setCurrentIndex(max(0, self.interpreter.findData(chosen)))
 
-    def show_looking(self, script: str) -> None:
-        """The script is being read."""
+    def show_reading(self, script: str) -> None:
+        """Says that the script is being read."""
         self.script.setText(script)
         self.script.setCursorPosition(len(script))
         self.script.setToolTip(script)
         self._fill([], None)
         self.show_problem("")
-        self._tell(f"Reading {Path(script).name} …")
+        self._show_sample_text(f"Reading {Path(script).name} …")
 
     def show_targets(self, targets: Sequence[Target], chosen: str | None = None) -> None:
-        """Lists what was found and chooses one: the named one, else the first that needs no arguments."""
+        """Lists the targets and chooses one: the target named `chosen`, else the first that needs no arguments."""
         self.show_problem("")
         self._fill(list(targets), chosen)
         if not targets:
-            self._tell("")
+            self._show_sample_text("")
 
     def _fill(self, targets: list[Target], chosen: str | None) -> None:
         self._targets = targets
@@ -179,15 +186,15 @@ class TargetPanel(QWidget):
         return self._targets[index] if 0 <= index < len(self._targets) else None
 
     def arguments(self) -> dict[str, str]:
-        """What the user gave for the arguments of a class."""
+        """Returns what the user typed for the arguments of a Dataset class."""
         return {name: edit.text() for name, edit in self._argument_edits.items() if edit.text()}
 
     def missing_arguments(self) -> list[str]:
-        """Names of needed arguments that are still empty."""
+        """Returns the names of needed arguments that are still empty."""
         return [name for name, edit in self._argument_edits.items() if not edit.text()]
 
     def arguments_of_script(self) -> tuple[str, ...]:
-        """ARGS, split as a shell would; what a shell would refuse is split at blanks."""
+        """Returns the arguments of the script, split as a shell does; a text that a shell refuses is split at blanks."""
         text = self.script_args.text()
         try:
             return tuple(shlex.split(text))
@@ -195,21 +202,21 @@ class TargetPanel(QWidget):
             return tuple(text.split())
 
     def show_sample(self, sample: dict[str, Any] | None, note: str = "") -> None:
-        """Structure of one sample, with its size and how long it took."""
-        self._tell("\n".join(part for part in (sample_text(sample), note) if part))
+        """Shows the structure of one sample, its size, and how long reading it took."""
+        self._show_sample_text("\n".join(part for part in (sample_text(sample), note) if part))
 
-    def _tell(self, text: str) -> None:
+    def _show_sample_text(self, text: str) -> None:
         self.sample.setText(text)
         self.sample.setVisible(bool(text))
 
     def show_problem(self, sentence: str, advice: str = "") -> None:
-        """One clear sentence, and what to do; empty: all is well."""
+        """Shows what is wrong in a sentence, and what to do about it; an empty sentence hides the problem."""
         self.problem.setText("\n".join(part for part in (sentence, advice) if part))
         self.problem.setVisible(bool(sentence))
 
 
 def advice_for(error: ErrorInfo) -> str:
-    """What to do about an error of a script, in one sentence; empty where the error says it all."""
+    """Returns what to do about an error of a script, in one sentence; empty where the error says it all."""
     return {
         "ModuleNotFoundError": "Choose the interpreter that has this module below, or install it there.",
         "ImportError": "Choose the interpreter that your script normally runs with below.",
@@ -221,14 +228,14 @@ def advice_for(error: ErrorInfo) -> str:
 
 
 def sample_text(sample: dict[str, Any] | None) -> str:
-    """A probed sample: its structure, with a line for each name, and below it its size and how long reading it took."""
+    """Returns a probed sample as text: its structure, with a line for each key, then its size and how long reading it took."""
     if not sample:
         return ""
     items = sample.get("items") or []
     if items and all(isinstance(item.get("key"), str) for item in items):
-        told = [f"    {item['key']}: {structure_text(item, 2)}" for item in items[:MOST_NAMES]]
-        more = sample.get("length", len(items)) - len(told)
-        lines = [f"sample: {sample.get('type')} with", *told, *([f"    and {more} more"] if more > 0 else [])]
+        keys = [f"    {item['key']}: {structure_text(item, 2)}" for item in items[:MOST_KEYS_SHOWN]]
+        more = sample.get("length", len(items)) - len(keys)
+        lines = [f"sample: {sample.get('type')} with", *keys, *([f"    and {more} more"] if more > 0 else [])]
     else:
         lines = [f"sample: {structure_text(sample)}"]
     size = bytes_text(sample["bytes"]) if sample.get("bytes") is not None else ""
@@ -237,7 +244,7 @@ def sample_text(sample: dict[str, Any] | None) -> str:
 
 
 def structure_text(value: dict[str, Any], depth: int = 3) -> str:
-    """What agent/samples.py told of a value, as (float32 3×224×224, int) or {image: uint8 64×64, label: int}."""
+    """Returns a value that agent/samples.py described as text: (float32 3×224×224, int) or {image: uint8 64×64, label: int}."""
     if value.get("shape") is not None:
         shape = "×".join(str(size) for size in value["shape"])
         return f"{str(value.get('dtype', '')).removeprefix('torch.')} {shape or 'scalar'}".strip()

@@ -47,7 +47,7 @@ class MainWindow(RunWindow):
         self.commands.enable(dict.fromkeys(("start", "start_up", "exact_window"), startable))
         self.commands.enable({"stop": running, "live": running, "save": savable, "report": savable, "export": shown, "copy_figure": shown})
         views, panel = self.views, self.setup.sweep_panel
-        for button in (panel.start, panel.ask, views.startup.ask, views.operators.measure):
+        for button in (panel.start, panel.experiment_button, views.startup.experiment_button, views.operators.measure):
             button.setEnabled(startable)
         self.commands["live"].setChecked(running and self.shown.follows)
         self.views.show_environment(self.shown.run, self.setup.environment)

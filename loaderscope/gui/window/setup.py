@@ -143,7 +143,7 @@ class Setup(QObject):
         given = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=given) if exists else None
         self._state = self._state.saved(request, run.target.name)
-        self.target_panel.show_looking(run.script)
+        self.target_panel.show_reading(run.script)
         self.target_panel.script_args.setText(shlex.join(run.request.script_args))
         self.target_panel.show_targets([run.target])
         name = Path(run.script).name
@@ -171,7 +171,7 @@ class Setup(QObject):
         self._end_looks()
         request = dataclasses.replace(self._state.request, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
         self._state = self._state.reading(request)
-        self.target_panel.show_looking(request.script)
+        self.target_panel.show_reading(request.script)
         if not Path(request.script).is_file():
             self._state = self._state.failed()
             self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {request.script}."))
