@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.combine_repeats import MIN_REPEATS_INTERVAL, common_epoch_samples, train_seconds
 from loaderscope.analysis.intervals import half_width, mean
-from loaderscope.analysis.setting_choice import matching
 from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
-from loaderscope.facts.settings import same_but, setting_text
+from loaderscope.facts.settings import find_matching, same_but, setting_text
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import duration_text, enumerated
 
@@ -62,7 +61,7 @@ def recommend(  # noqa: PLR0917
     ties = [setting for setting in timed if setting is fastest or is_tie(setting, fastest, by_repeat)]
     chosen = min((tie for tie in ties if (tie.train_s or 0.0) <= (1 + CHEAP_PART) * (fastest.train_s or 0.0)), key=_cost)
     configs = [setting.config for setting in timed]
-    own = matching(current, configs)
+    own = find_matching(current, configs)
     return Recommendation(
         config=chosen.config,
         fastest=fastest.config,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -14,8 +15,7 @@ from loaderscope.analysis.epochs import clock_error_s, read_epochs
 from loaderscope.analysis.evidence import find_signs
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured_part import measured_part
-from loaderscope.analysis.memory_peaks import find_memory
-from loaderscope.analysis.reads import disk_share
+from loaderscope.analysis.memory_peaks import find_memory, series
 from loaderscope.analysis.shares import accelerator_share, find_shares
 from loaderscope.analysis.startup.first_batch import find_startup
 from loaderscope.analysis.steady import find_steady
@@ -29,6 +29,9 @@ from loaderscope.analysis.throughput import (
 )
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OwnCost, SentPart, TrialResult
 from loaderscope.trace.model import Trace
+
+MIN_READ_BYTES = 4 << 20
+"""Of fewer bytes no share is given: imports alone read some megabytes."""
 
 
 class Planned(Protocol):
@@ -198,3 +201,21 @@ def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, per_batch
     if len(intervals) < len(known):
         return Estimate(value)
     return Estimate(value, (mean([low for low, _ in intervals]), mean([high for _, high in intervals])))
+
+
+def disk_share(trace: Trace) -> float | None:
+    """Of the bytes that main and workers read, the part that came from disk and not from the page cache.
+
+    The series `read_disk/NAME` and `read_cache/NAME` count bytes since the trial began. None where reads are not counted or
+    too little was read.
+    """
+    disk, cache = _total_bytes(trace, "read_disk"), _total_bytes(trace, "read_cache")
+    if disk is None or cache is None or disk + cache < MIN_READ_BYTES:
+        return None
+    return disk / (disk + cache)
+
+
+def _total_bytes(trace: Trace, kind: str) -> float | None:
+    counts = [series(trace, key)[1] for key in list(trace.series) if re.fullmatch(rf"{kind}/(main|worker-\d+)", key)]
+    newest = [float(count[-1]) for count in counts if len(count)]
+    return sum(newest) if newest else None

@@ -29,6 +29,9 @@ REMEDIES: tuple[RemedyKind, ...] = (
 
 _REMEDIES = {remedy.name: remedy for remedy in REMEDIES}
 
+PRELOAD = "preload"
+"""Name of the control that starts a fork server which preloads modules, without any loader."""
+
 CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
 """Titles of what is measured without any loader, by name, in the order in which it is measured."""
 

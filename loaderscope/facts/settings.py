@@ -300,6 +300,20 @@ def normalise(config: TrialConfig) -> TrialConfig:
     return dataclasses.replace(config, start_method=start_method, forkserver_preload=preload or None)
 
 
+def find_matching(config: TrialConfig | None, candidates: Sequence[TrialConfig]) -> TrialConfig | None:
+    """The first candidate that equals the setting; a start method, batch size or preload list that `config` leaves open matches any."""
+    if config is None:
+        return None
+    normal = normalise(config)
+    for candidate in candidates:
+        open_fields = {
+            name: getattr(candidate, name) for name in ("start_method", "batch_size", "forkserver_preload") if getattr(normal, name) is None
+        }
+        if normalise(dataclasses.replace(normal, **open_fields)) == candidate:
+            return candidate
+    return None
+
+
 def same_but(field: str, config: TrialConfig, other: TrialConfig) -> bool:
     """Whether two settings differ in one field at most; what means nothing without workers counts only where both have some."""
     both_have_workers = bool(config.num_workers and other.num_workers)

@@ -13,7 +13,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.startup.preloading import ForkServer
-from loaderscope.analysis.summary import summarise
+from loaderscope.analysis.verdict import summarise
 from loaderscope.facts.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 
 MIB = 1 << 20

@@ -10,7 +10,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.memory_peaks import find_memory, forecast_bytes
-from loaderscope.analysis.reads import disk_share
+from loaderscope.analysis.trial import disk_share
 from loaderscope.facts.results import Memory, TrialResult, WorkerMemory
 from loaderscope.trace.model import NO_GPU_USED, ProcessInfo, SeriesInfo, Trace
 

@@ -4,7 +4,7 @@ from rows import config_of, made_up
 
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, threads
-from loaderscope.analysis.summary import summarise
+from loaderscope.analysis.verdict import summarise
 from loaderscope.facts.results import Signs
 
 

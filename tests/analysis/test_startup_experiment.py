@@ -7,7 +7,7 @@ import pytest
 from rows import config_of, failed
 
 from loaderscope.analysis.startup.experiment import find_experiment
-from loaderscope.analysis.startup.remedies import agree
+from loaderscope.analysis.startup.remedy_comparison import agree
 from loaderscope.analysis.startup.startup_savings import spared_imports
 from loaderscope.facts.results import Control, EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
 

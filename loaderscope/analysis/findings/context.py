@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from loaderscope.agent.messages import Consumer, TrialConfig
-from loaderscope.analysis.setting_choice import matching
 from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.facts.results import Recommendation, SentPart, SettingResult, TrialResult
-from loaderscope.facts.settings import setting_text
+from loaderscope.facts.settings import find_matching, setting_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Context:
     def subject(self) -> SettingResult | None:
         """The setting that warnings are about: the user's own, else the only one of the run, else the recommended one."""
         by_config = {setting.config: setting for setting in self.settings}
-        own = matching(self.current, list(by_config))
+        own = find_matching(self.current, list(by_config))
         if own is not None:
             return by_config[own]
         if len(self.settings) == 1:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from loaderscope.analysis.startup.main_import import heaviest_line
-from loaderscope.analysis.startup.remedies import Remedy, Setting, agree, find_remedies, in_words, setting_of
+from loaderscope.analysis.startup.remedy_comparison import Remedy, Setting, agree, find_remedies, in_words, setting_of
 from loaderscope.analysis.startup.start_costs import (
     FIRST_WORKER,
     Group,

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from loaderscope.agent.messages import MARK_VARIABLE
-from loaderscope.analysis.startup.control_names import PRELOAD
-from loaderscope.facts.remedies import CONTROLS
+from loaderscope.facts.remedies import CONTROLS, PRELOAD
 from loaderscope.facts.results import Control
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
 from loaderscope.sweep.processes.agent_process import TICK_S, Tick, exit_in_words

@@ -22,7 +22,6 @@ import statistics
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from loaderscope.analysis.startup.control_names import preload_cost_s
 from loaderscope.analysis.startup.start_costs import Group, first_batches, server_seconds, starts
 from loaderscope.analysis.startup.startup_savings import Saved, from_fetch_on, loop_entry, sooner, spared_imports, until_there
 from loaderscope.facts.results import Control, TrialResult
@@ -196,7 +195,12 @@ def _server_cost(groups: Sequence[Group], one: Group, controls: list[Control]) -
     """By how much servers that preload this start later without any loader: before each trial, else before all."""
     startups = [trial.startup for other in groups if other.kind == one.kind for trial in other.trials]
     beside = [startup.preload_import_s for startup in startups if startup is not None and startup.preload_import_s is not None]
-    return _quicker_half(beside) if beside else preload_cost_s(controls, one.config.forkserver_preload or ())
+    return _quicker_half(beside) if beside else _preload_cost_s(controls, one.config.forkserver_preload or ())
+
+
+def _preload_cost_s(controls: Sequence[Control], modules: Sequence[str]) -> float | None:
+    """Seconds by which a fork server that preloads starts later while nothing else runs; None where no control measured that."""
+    return next((control.import_s for control in controls if control.modules == list(modules)), None)
 
 
 def _quicker_half(seconds: Sequence[float]) -> float:
