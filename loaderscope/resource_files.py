@@ -1,4 +1,4 @@
-"""Where the files lie that ship with the program: examples, icons, photographs."""
+"""Finds the files that ship with the program: examples, icons, photographs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def resource_folder() -> Path:
-    """The folder `resources`: inside the installed package, beside it in a checkout."""
+    """Returns the folder `resources`: inside the installed package, or beside the package in a checkout."""
     package = Path(__file__).parent
     installed = package / "resources"
     return installed if installed.is_dir() else package.parent / "resources"

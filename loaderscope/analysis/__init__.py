@@ -1,1 +1,1 @@
-"""Pure functions over a trace: throughput, stalls, start-up, memory, recommendation and findings."""
+"""Pure functions over traces and results: throughput, waits, start-up, memory, recommendation and findings."""

@@ -1,4 +1,4 @@
-"""What the batches that workers send hold."""
+"""Bytes and tensors of the batches that workers send."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from loaderscope.trace.model import Trace
 
 
 class Contents(NamedTuple):
-    """Means of a batch; None where none was sent, or a recording does not tell."""
+    """Means over batches; None if no worker sent a batch or recorded its contents."""
 
     bytes: float | None
     tensors: float | None
 
 
 def batch_contents(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Contents:
-    """Of the batches of the steady state, so that a smaller last one does not count; of all that were delivered where there is none."""
+    """Returns the means over the batches of the steady state, which leave out a smaller last batch; over all batches without one."""
     chosen = [window.epoch.batch[window.first : window.last] for window in steady.windows] or [epoch.batch for epoch in epochs]
-    values = _values(trace, np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+    values = _packed_contents(trace, np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
     if not len(values):
         return Contents(None, None)
     return Contents(float(bytes_of_contents(values).mean()), float(tensors_of_contents(values).mean()))
 
 
-def _values(trace: Trace, batches: Int64Array) -> Int64Array:
+def _packed_contents(trace: Trace, batches: Int64Array) -> Int64Array:
     found = [np.empty(0, np.int64)]
     for lane in worker_lanes(trace).values():
         if lane in trace.points:

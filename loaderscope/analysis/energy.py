@@ -1,4 +1,4 @@
-"""Energy that the GPUs of a trial took in its steady state, by their counters of total energy (NVML)."""
+"""Energy that the GPUs of a trial used in its steady state, from their counters of total energy (NVML)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loaderscope.analysis.steady import Steady
 from loaderscope.trace.model import NO_GPU_USED, Trace
 
 MIN_WINDOW_NS = 3_000_000_000
-"""The counter is read once a second; over a shorter window the readings at its edges would weigh too much."""
+"""The counter is read once a second, so the edges of a shorter window would distort its energy."""
 
 
 class Energy(NamedTuple):
@@ -22,11 +22,11 @@ class Energy(NamedTuple):
 
 
 def energy_per_1000_samples_j(trace: Trace, steady: Steady, batch_samples: float | None) -> Energy:
-    """Joules of all GPUs of the trial for 1,000 samples of its steady state.
+    """Returns the joules of all GPUs of the trial for 1,000 samples of its steady state.
 
     Args:
         trace: with the series `gpu-N/energy`.
-        steady: the windows that count.
+        steady: the steady part of the trial.
         batch_samples: samples in a batch.
     """
     gpus = {key.partition("/")[0] for key in list(trace.series) if key.startswith("gpu-")}

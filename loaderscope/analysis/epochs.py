@@ -1,4 +1,4 @@
-"""The epochs of a trial as the consumer saw them: when each batch was asked for, handed over and done with."""
+"""The epochs of a trial as the consumer saw them: when it asked for each batch, got it and was done with it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MAIN = "main"
 
 @dataclasses.dataclass(frozen=True)
 class EpochRun:
-    """One epoch; the arrays have one entry per batch, in the order of their delivery.
+    """One epoch; the arrays have one entry for each batch, in the order of delivery.
 
     Attributes:
         iterator_end_ns: when `iter(loader)` returned.
-        end_ns: end of the epoch, workers joined.
-        complete: the loader said that there is no further batch.
-        wait_start_ns, wait_end_ns: the `next` that brought the batch.
+        end_ns: end of the epoch, after workers were joined.
+        complete: whether the loader reported its end.
+        wait_start_ns, wait_end_ns: the `next` that returned the batch.
         batch: batch id.
-        host_done_ns: when the main process was done with the batch: the next `next`, or its step's end for the last one.
-        done_ns: when the device was done with it where there is one, else `host_done_ns`.
+        host_done_ns: when the main process was done with the batch: at the next `next`, or at the end of the last batch's step.
+        done_ns: when the device was done with the batch; `host_done_ns` without a device.
     """
 
     index: int
@@ -44,21 +44,21 @@ class EpochRun:
 
 
 def read_epochs(trace: Trace) -> list[EpochRun]:
-    """The epochs of a trace, the last one maybe unfinished."""
+    """Returns the epochs of a trace; the last one may be unfinished."""
     iterators = spans_of(trace, MAIN, State.ITERATOR)
     waits = spans_of(trace, MAIN, State.WAIT)
     consumed = spans_of(trace, MAIN, State.TRANSFER, State.STEP)
-    device_done = _device_done(trace)
-    found = []
+    device_ends = _device_ends(trace)
+    runs = []
     for index, (start_ns, end_ns, ended) in enumerate(_bounds(trace, iterators)):
-        epoch_waits = waits.within(start_ns, end_ns + 1)  # the last one may begin and end with the epoch
+        epoch_waits = waits.starting_in(start_ns, end_ns + 1)  # the last one may begin and end with the epoch
         delivered = epoch_waits.pick(epoch_waits.batch >= 0)
         stopped = (epoch_waits.batch < 0) & (epoch_waits.value >= 0)  # a `next` that never returned has neither
-        last_done = _last_done(consumed.within(start_ns, end_ns), delivered)
-        next_start = epoch_waits.start_ns[int(np.argmax(stopped))] if stopped.any() else last_done
-        host_done = np.append(delivered.start_ns[1:], max(int(next_start), last_done)) if delivered else delivered.start_ns
-        iterator = iterators.within(start_ns, end_ns)
-        found.append(
+        last_done_ns = _last_done_ns(consumed.starting_in(start_ns, end_ns), delivered)
+        next_start = epoch_waits.start_ns[int(np.argmax(stopped))] if stopped.any() else last_done_ns
+        host_done_ns = np.append(delivered.start_ns[1:], max(int(next_start), last_done_ns)) if delivered else delivered.start_ns
+        iterator = iterators.starting_in(start_ns, end_ns)
+        runs.append(
             EpochRun(
                 index=index,
                 start_ns=int(iterator.start_ns[0]) if iterator else start_ns,
@@ -68,15 +68,15 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
                 wait_start_ns=delivered.start_ns,
                 wait_end_ns=delivered.end_ns,
                 batch=delivered.batch,
-                host_done_ns=host_done,
-                done_ns=_on_device(delivered.batch, host_done, device_done),
+                host_done_ns=host_done_ns,
+                done_ns=_done_on_device_ns(delivered.batch, host_done_ns, device_ends),
             )
         )
-    return found
+    return runs
 
 
 def device_spans(trace: Trace) -> SpanColumns | None:
-    """Busy periods that a device itself reported, or None where no device did."""
+    """Returns the busy periods that devices reported themselves, or None if no device did."""
     lanes = [key for key, lane in list(trace.lanes.items()) if lane.kind == "device"]
     parts = [spans_of(trace, key, State.DEVICE_TRANSFER, State.DEVICE_STEP) for key in lanes]
     joined = SpanColumns(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
@@ -84,9 +84,9 @@ def device_spans(trace: Trace) -> SpanColumns | None:
 
 
 def clock_error_s(trace: Trace) -> float | None:
-    """Bound of the error with which device times stand on the host's clock; None where there are none.
+    """Returns a bound of the error of device times on the host's clock; None without device times.
 
-    A time lies between two anchors, so none is off by more than the worse of the two (see agent/device.py).
+    Each time lies between two anchors, so its error is at most that of the worse anchor (see agent/device.py).
     """
     points = trace.points.get(MAIN)
     if points is None:
@@ -97,9 +97,9 @@ def clock_error_s(trace: Trace) -> float | None:
 
 
 def _bounds(trace: Trace, iterators: SpanColumns) -> list[tuple[int, int, bool]]:
-    """Start and end of each epoch, and whether it came to its end.
+    """Returns start and end of each epoch, and whether it ended.
 
-    An epoch whose span is not there (yet) runs from its iter() to the newest record.
+    An epoch without a span (yet) runs from its iter() to the newest record.
     """
     epochs = spans_of(trace, MAIN, State.EPOCH)
     ends = zip(epochs.start_ns.tolist(), epochs.end_ns.tolist(), epochs.value.tolist(), strict=True)
@@ -109,29 +109,29 @@ def _bounds(trace: Trace, iterators: SpanColumns) -> list[tuple[int, int, bool]]
     return bounds + [(start, end, False) for start, end in zip(starts, [*starts[1:], trace.end_ns + 1], strict=True)] if starts else bounds
 
 
-def _last_done(consumed: SpanColumns, delivered: SpanColumns) -> int:
+def _last_done_ns(consumed: SpanColumns, delivered: SpanColumns) -> int:
     if not delivered:
         return 0
     after = consumed.end_ns[consumed.start_ns >= delivered.end_ns[-1]]
     return int(after.max()) if len(after) else int(delivered.end_ns[-1])
 
 
-def _device_done(trace: Trace) -> SpanColumns | None:
-    """Ends of the batches on the device, sorted by batch id, the last end of each batch."""
+def _device_ends(trace: Trace) -> SpanColumns | None:
+    """Returns the device's spans of batches, sorted by batch id and end, so that the last row of a batch holds its last end."""
     busy = device_spans(trace)
     if busy is None:
         return None
     steps = busy.pick(busy.state == int(State.DEVICE_STEP))
-    if not steps and spans_of(trace, MAIN, State.STEP):  # a simulated step, of which the device knows nothing
+    if not steps and spans_of(trace, MAIN, State.STEP):  # a simulated step leaves no trace on the device
         return None
     busy = steps or busy
     return busy.pick(np.lexsort((busy.end_ns, busy.batch)))
 
 
-def _on_device(batch: Int64Array, host_done_ns: Int64Array, device_done: SpanColumns | None) -> Int64Array:
-    if device_done is None or not len(batch):
+def _done_on_device_ns(batch: Int64Array, host_done_ns: Int64Array, device_ends: SpanColumns | None) -> Int64Array:
+    if device_ends is None or not len(batch):
         return host_done_ns
-    rows = np.searchsorted(device_done.batch, batch, side="right") - 1
-    known = (rows >= 0) & (device_done.batch[np.maximum(rows, 0)] == batch)
+    rows = np.searchsorted(device_ends.batch, batch, side="right") - 1
+    known = (rows >= 0) & (device_ends.batch[np.maximum(rows, 0)] == batch)
     # Mixing the clocks of host and device inside one epoch would bend single intervals, so it is all or none.
-    return device_done.end_ns[rows] if known.all() else host_done_ns
+    return device_ends.end_ns[rows] if known.all() else host_done_ns

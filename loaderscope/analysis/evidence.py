@@ -1,4 +1,4 @@
-"""Signs of trouble in a trace that findings rest on: slow fetches, batches that hold up others, growing memory."""
+"""Evidence in a trace on which findings rest: slow fetches, batches that hold up others, growing memory."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from loaderscope.trace.model import Trace
 NS = 1e-9
 
 LATE_FACTOR = 4.0
-"""A fetch is late when it takes this many times the median."""
+"""A fetch counts as slow from this many times the median on."""
 
-LEAST_LATE_NS = 5_000_000
-"""A shorter fetch is no slow sample, however short the others are: that much comes from how the system schedules processes."""
+MIN_LATE_NS = 5_000_000
+"""A shorter fetch never counts as slow: the system's scheduling of processes alone can add that much."""
 
 MAX_LATE_BATCHES = 5
 MIN_GROWTH_SAMPLES = 5
 MIN_GROWTH_SECONDS = 4.0
 
 
-def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
-    """The signs of one trial."""
+def find_evidence(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
+    """Returns the evidence of one trial."""
     lanes = [MAIN, *worker_lanes(trace).values()]
     fetches = {lane: spans_of(trace, lane, State.FETCH) for lane in lanes}
     durations = np.concatenate([spans.end_ns - spans.start_ns for spans in fetches.values()])
@@ -43,7 +43,7 @@ def find_signs(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
         deserialise_share=_steady_share(steady, deserialising.start_ns, deserialising.end_ns),
         held_up_share=_held_up_share(waits, steady),
         late_batches=_late_batches(trace, steady, waits, float(np.median(durations))) if len(durations) else [],
-        growth_bytes_per_s=_growth(trace, epochs),
+        growth_bytes_per_s=_growth_bytes_per_s(trace, epochs),
         pin_step_share=pin.step_share if pin is not None else None,
         pin_step_slowdown=pin.slowdown if pin is not None else None,
     )
@@ -69,30 +69,30 @@ def _held_up_share(waits: Waits, steady: Steady) -> float | None:
 
 
 def _late_batches(trace: Trace, steady: Steady, waits: Waits, median_ns: float) -> list[LateBatch]:
-    """The batches with the slowest fetches that main had to wait for as well.
+    """Returns the batches of the steady state with a slow fetch that main also waited for long, the longest wait first.
 
-    Of the steady state, as the share of time that they cost is: what a worker does once, at its first batch, is no slow sample.
+    Batches outside the steady state do not count: a worker's first fetch also does work that happens only once.
     """
     fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
-    late = (fetch_ns > max(LATE_FACTOR * median_ns, LEAST_LATE_NS)) & (waits.duration_ns > median_ns)
+    late = (fetch_ns > max(LATE_FACTOR * median_ns, MIN_LATE_NS)) & (waits.duration_ns > median_ns)
     bounds = [window.host_bounds_ns for window in steady.windows]
     late &= np.any([(waits.end_ns > low) & (waits.start_ns < high) for low, high in bounds], axis=0) if bounds else False
     waits = waits.pick(np.flatnonzero(late))
     return [late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]
 
 
-def _growth(trace: Trace, epochs: list[EpochRun]) -> float | None:
-    """The sum over workers of the slope of their private memory, by least squares.
+def _growth_bytes_per_s(trace: Trace, epochs: list[EpochRun]) -> float | None:
+    """Returns the growth of the workers' private memory, summed, by least squares.
 
-    Only from the first batch of an epoch to its last: before that every worker grows by what it imports.
+    It only counts readings from the first batch of an epoch to its last: before, every worker grows by its imports.
     """
     bounds = [(int(epoch.wait_end_ns[0]), int(epoch.done_ns[-1])) for epoch in epochs if epoch.batches]
-    slopes = [slope for lane in worker_lanes(trace).values() if (slope := _slope(trace, lane, bounds)) is not None]
+    slopes = [slope for lane in worker_lanes(trace).values() if (slope := _growth_slope(trace, lane, bounds)) is not None]
     return sum(slopes) if slopes else None
 
 
-def _slope(trace: Trace, lane: str, bounds: list[tuple[int, int]]) -> float | None:
-    """The slope in the longest of the epochs."""
+def _growth_slope(trace: Trace, lane: str, bounds: list[tuple[int, int]]) -> float | None:
+    """Returns the slope over the longest epoch, in bytes a second."""
     low_ns, high_ns = max(bounds, key=lambda pair: pair[1] - pair[0], default=(0, 0))
     for kind in ("uss", "private"):
         time_ns, value = series(trace, f"{kind}/{lane}")

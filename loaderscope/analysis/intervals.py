@@ -1,4 +1,4 @@
-"""95 % intervals of means from few values."""
+"""Means of few values and their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Z_975 = 1.959964
 
 
 def t_quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t; beyond the table by the first term of its expansion (Abramowitz and Stegun 26.7.5)."""
+    """Returns the 97.5 % quantile of Student's t; beyond the table from the first term of its expansion (Abramowitz and Stegun 26.7.5)."""
     if degrees < 1:
         raise ValueError("an interval needs at least two values")
     if degrees <= len(_T_975):
@@ -28,7 +28,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def half_width(values: Sequence[float]) -> float:
-    """Half the 95 % t-interval of the mean of at least two values."""
+    """Returns half the 95 % t-interval of the mean of at least two values."""
     centre = mean(values)
     variance = math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)
     return t_quantile(len(values) - 1) * math.sqrt(variance / len(values))

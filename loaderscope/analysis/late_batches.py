@@ -1,10 +1,10 @@
-"""What each wait of the main process was spent on: which worker made the batch, and what it was at meanwhile.
+"""Explains each wait of the main process: which worker made the batch, and what that worker did meanwhile.
 
-A batch goes through one thing after another: its worker starts, waits for indices, fetches, collates and sends (with the
-batches before it is done, as main waits for those first); then main receives it, and draws the indices of a later batch
-from the sampler before `next` returns. The ends of these, cut at the edges of the wait, divide it without a gap, so what is
-charged always adds up to the wait. With 0 workers main draws the indices, fetches and collates within the wait itself. The
-`next` that ends an epoch brings no batch and is not looked at here.
+A batch goes through one stage after another: its worker starts, waits for indices, fetches, collates and sends (earlier batches
+are done by then, because main waits for those first); then main receives it, and draws the indices of a later batch from the
+sampler before `next` returns. The ends of these stages, clipped to the wait, divide the wait without a gap, so the charged times
+always add up to it. With 0 workers main draws the indices, fetches and collates within the wait itself. The `next` that ends an
+epoch returns no batch and is left out here.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ MAIN = "main"
 NO_WORKER = -1
 
 _NEAR_ROWS = 4096
-"""How many spans of a lane before a wait can belong to its batch: a few for each batch that is prefetched."""
+"""The last spans of a lane before a wait that can belong to its batch: a few for each prefetched batch."""
 
 _NEVER = int(np.iinfo(np.int64).min)
 
 
 class Cause(enum.IntEnum):
-    """What a part of a wait was spent on, in the order in which a batch goes through it."""
+    """The stages of a batch to which a wait is charged, in their order."""
 
     START = 0  # its worker starts
     INDEX = 1  # its worker has no indices yet
     FETCH = 2
     COLLATE = 3
-    SEND = 4  # serialised and written into the pipe, blocked while that is full
-    QUEUE = 5  # sent, while main unpacks (or pins) other batches
-    RECEIVE = 6  # under way, unpacked or pinned
-    SAMPLER = 7  # main draws indices: of this batch with 0 workers; else it has the batch, and hands out those of a later one
+    SEND = 4  # its worker serialises it and writes it into the pipe, and blocks while the pipe is full
+    QUEUE = 5  # it was sent, and main unpacks (or pins) other batches
+    RECEIVE = 6  # it is under way, being unpacked or pinned
+    SAMPLER = 7  # main draws indices: of this batch with 0 workers; else it has the batch, and draws and hands out those of a later one
     UNKNOWN = 8  # not recorded
 
 
 @dataclasses.dataclass(frozen=True)
 class Waits:
-    """Waits that brought a batch, as parallel columns sorted by start.
+    """Waits that returned a batch, as parallel columns sorted by start.
 
     Attributes:
         batch: batch id.
-        worker: who made the batch, or `NO_WORKER` with 0 workers and where it is not known.
+        worker: number of the worker that made the batch; `NO_WORKER` with 0 workers or if unknown.
         charged_ns: (waits, causes), nanoseconds by `Cause`; rows sum to the wait.
-        cause: the cause that most of the wait is charged to.
-        cause_end_ns: when the worker was done with that; where it is main's own, when the batch left the worker; -1 without one.
-        fetch_start_ns, fetch_end_ns: the fetch of the batch, -1 where it is not known.
-        held_up: batches that had arrived before this one and lay ready behind it at the end of the wait.
-        held_up_ns: how much of the wait such batches lay ready.
+        cause: the cause of most of the wait.
+        cause_end_ns: when the worker finished that stage, or, for stages of main, when the batch left the worker; -1 without a worker.
+        fetch_start_ns, fetch_end_ns: the fetch of the batch; -1 if unknown.
+        held_up: later batches that had already arrived and lay ready at the end of the wait.
+        held_up_ns: nanoseconds of the wait during which any later batch lay ready.
     """
 
     start_ns: Int64Array
@@ -84,11 +84,11 @@ class Waits:
         return self.end_ns - self.start_ns
 
     def pick(self, rows: npt.NDArray[np.generic]) -> Waits:
-        """The rows of a mask or an index array."""
+        """Returns the rows of a mask or an index array."""
         return Waits(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
     def costliest(self, count: int) -> Int64Array:
-        """Rows of the longest waits, longest first, the earlier first among equals."""
+        """Returns the row numbers of the longest waits, longest first; among equals the earlier one first."""
         duration = self.duration_ns
         if count < len(duration):
             least = np.partition(duration, len(duration) - count)[len(duration) - count]
@@ -99,19 +99,19 @@ class Waits:
 
 
 def find_waits(trace: Trace) -> Waits:
-    """Every wait of a trial that brought a batch."""
+    """Returns every wait of a trial that returned a batch."""
     waits = spans_of(trace, MAIN, State.WAIT)
     return explain(trace, waits.pick(waits.batch >= 0))
 
 
 def explain(trace: Trace, waits: SpanColumns) -> Waits:
-    """What these WAIT spans of main, sorted by start and each with its batch, were spent on. Costs what lies around them."""
-    join = _Join(waits)
-    arrivals = _arrivals(trace, join)
-    row = join(arrivals.batch)
-    arrived_ns = np.where(row >= 0, _take(arrivals.time_ns, row), waits.end_ns)
-    made = _find_made(trace, join, np.where(row >= 0, _take(arrivals.worker, row), NO_WORKER))
-    held_up, held_up_ns = _find_held_up(trace, waits, join, arrivals, arrived_ns)
+    """Explains WAIT spans of main, each with its batch, sorted by start. The time that this takes grows with the spans around them."""
+    batches = _WaitBatches(waits)
+    arrivals = _arrivals(trace, batches)
+    row = batches.last_rows(arrivals.batch)
+    arrived_ns = np.where(row >= 0, _values_at(arrivals.time_ns, row), waits.end_ns)
+    made = _find_making(trace, batches, np.where(row >= 0, _values_at(arrivals.worker, row), NO_WORKER))
+    held_up, held_up_ns = _find_held_up(trace, waits, batches, arrivals, arrived_ns)
     sent_ns = np.where(made.sent_ns == _NEVER, made.collated_ns, made.sent_ns)
     edges = np.stack([made.started_ns, made.fetch_start_ns, made.fetch_end_ns, made.collated_ns, sent_ns, arrived_ns])
     clipped = np.clip(edges, waits.start_ns, waits.end_ns)
@@ -120,14 +120,14 @@ def explain(trace: Trace, waits: SpanColumns) -> Waits:
     charged = np.zeros((len(Cause), waits.size), np.int64)
     charged[: Cause.RECEIVE] = parts[: Cause.RECEIVE]
     charged[Cause.SAMPLER] = parts[-1]
-    unpacked = _near(trace, MAIN, join, State.DESERIALISE) or _near(trace, PIN_LANE, join, State.PIN)
-    row = join(unpacked.batch)
-    begun_ns = np.clip(np.where(row >= 0, _take(unpacked.start_ns, row), arrived_ns), inside[-3], inside[-2])
+    unpacked = _spans_near(trace, MAIN, batches, State.DESERIALISE) or _spans_near(trace, PIN_LANE, batches, State.PIN)
+    row = batches.last_rows(unpacked.batch)
+    begun_ns = np.clip(np.where(row >= 0, _values_at(unpacked.start_ns, row), arrived_ns), inside[-3], inside[-2])
     queued = np.minimum(_covered_ns(unpacked, begun_ns) - _covered_ns(unpacked, inside[-3]), charged[Cause.QUEUE])
-    _move(charged, Cause.QUEUE, Cause.RECEIVE, charged[Cause.QUEUE] - queued)
-    _move(charged, Cause.INDEX, Cause.SAMPLER, np.where(made.in_main, charged[Cause.INDEX], 0))
-    _move(charged, Cause.SEND, Cause.UNKNOWN, np.where(made.fetched, 0, charged[Cause.SEND]))
-    _move(charged, Cause.RECEIVE, Cause.UNKNOWN, np.where((sent_ns == _NEVER) & (row < 0), charged[Cause.RECEIVE], 0))
+    _recharge(charged, Cause.QUEUE, Cause.RECEIVE, charged[Cause.QUEUE] - queued)
+    _recharge(charged, Cause.INDEX, Cause.SAMPLER, np.where(made.in_main, charged[Cause.INDEX], 0))
+    _recharge(charged, Cause.SEND, Cause.UNKNOWN, np.where(made.fetched, 0, charged[Cause.SEND]))
+    _recharge(charged, Cause.RECEIVE, Cause.UNKNOWN, np.where((sent_ns == _NEVER) & (row < 0), charged[Cause.RECEIVE], 0))
     cause = charged.argmax(axis=0)
     ends = np.concatenate([edges[: Cause.QUEUE], np.tile(sent_ns, (len(Cause) - Cause.QUEUE, 1))])
     cause_end_ns = ends[cause, np.arange(waits.size)]
@@ -147,16 +147,16 @@ def explain(trace: Trace, waits: SpanColumns) -> Waits:
 
 
 def ready_at(trace: Trace, wait: SpanColumns) -> Int64Array:
-    """The batches that lay ready when a single wait ended, in the order in which they come."""
-    join = _Join(wait)
-    arrivals = _arrivals(trace, join)
+    """Returns the ids of the batches that lay ready when a single wait ended, in order of delivery."""
+    batches = _WaitBatches(wait)
+    arrivals = _arrivals(trace, batches)
     end_ns = int(wait.end_ns[0])
-    ready: Int64Array = np.sort(arrivals.batch[(arrivals.time_ns <= end_ns) & (_gone_ns(trace, join, arrivals) > end_ns)])
+    ready: Int64Array = np.sort(arrivals.batch[(arrivals.time_ns <= end_ns) & (_handed_out_ns(trace, batches, arrivals) > end_ns)])
     return ready
 
 
 def late_batch(trace: Trace, waits: Waits, row: int) -> LateBatch:
-    """One wait in plain values, with the slowest sample of its fetch."""
+    """Returns one wait as plain values, with the slowest sample of its fetch."""
     epoch, batch = epoch_and_batch(int(waits.batch[row]))
     worker, fetch_ns = int(waits.worker[row]), (int(waits.fetch_start_ns[row]), int(waits.fetch_end_ns[row]))
     sample, sample_ns = slowest_sample(trace, lane_of(worker), *fetch_ns) or (None, None)
@@ -177,12 +177,12 @@ def late_batch(trace: Trace, waits: Waits, row: int) -> LateBatch:
 
 
 def lane_of(worker: int) -> str:
-    """The lane on which the batches of a worker are made; main's for `NO_WORKER`."""
+    """Returns the lane of a worker; main's lane for `NO_WORKER`."""
     return MAIN if worker == NO_WORKER else f"worker-{worker}"
 
 
 def slowest_sample(trace: Trace, lane: str, start_ns: int, end_ns: int) -> tuple[int | None, int] | None:
-    """Index (None where it is no number) and duration of the slowest sample of a fetch; None where samples were not recorded.
+    """Returns index (None if it is no number) and duration in ns of a fetch's slowest sample; None if no samples were recorded.
 
     A sample ends where the next begins, or with the fetch.
     """
@@ -194,14 +194,14 @@ def slowest_sample(trace: Trace, lane: str, start_ns: int, end_ns: int) -> tuple
     rows = np.flatnonzero(view["state"][low:high] == int(State.SAMPLE)) + low
     if not len(rows):
         return None
-    took = np.diff(np.append(view["time_ns"][rows].astype(np.int64), np.int64(end_ns)))
-    at = int(took.argmax())
-    sample = int(view["value"][rows[at]])
-    return sample if sample >= 0 else None, int(took[at])
+    duration_ns = np.diff(np.append(view["time_ns"][rows].astype(np.int64), np.int64(end_ns)))
+    slowest = int(duration_ns.argmax())
+    sample = int(view["value"][rows[slowest]])
+    return sample if sample >= 0 else None, int(duration_ns[slowest])
 
 
-class _Join:
-    """Finds what belongs to the batches of waits."""
+class _WaitBatches:
+    """The batches of some waits, and the range of time in which their spans are searched."""
 
     def __init__(self, waits: SpanColumns) -> None:
         self.low_ns = int(waits.start_ns[0]) if waits else 0
@@ -209,33 +209,33 @@ class _Join:
         self.batch = waits.batch
         self._order = np.argsort(waits.batch, kind="stable")
 
-    def __call__(self, found: Int64Array) -> Int64Array:
-        """For each wait the last row of `found` that is its batch, or -1."""
-        return _match(self.batch, found, self._order)
+    def last_rows(self, batch: Int64Array) -> Int64Array:
+        """Returns for each wait the last row of `batch` that is its batch, or -1."""
+        return _last_rows_with(self.batch, batch, self._order)
 
 
-def _match(batch: Int64Array, found: Int64Array, order: Int64Array | None = None) -> Int64Array:
-    """For each batch the last row of `found` with it, or -1; `order` sorts the batches."""
+def _last_rows_with(batch: Int64Array, candidates: Int64Array, order: Int64Array | None = None) -> Int64Array:
+    """Returns for each batch the last row of `candidates` that equals it, or -1; `order` sorts the batches."""
     rows = np.full(len(batch), -1)
     order = np.argsort(batch, kind="stable") if order is None else order
-    if len(batch) and len(found):
+    if len(batch) and len(candidates):
         ordered = batch[order]
-        place = np.minimum(ordered.searchsorted(found), len(batch) - 1)
-        hits = np.flatnonzero(ordered[place] == found)
+        place = np.minimum(ordered.searchsorted(candidates), len(batch) - 1)
+        hits = np.flatnonzero(ordered[place] == candidates)
         rows[order[place[hits]]] = hits
     return rows
 
 
 @dataclasses.dataclass
-class _Made:
-    """When the batch of each wait was made, and by whom; `_NEVER` where that is not known."""
+class _Making:
+    """When the batch of each wait was made, and by which worker; `_NEVER` if a time is unknown."""
 
     worker: Int64Array
     in_main: npt.NDArray[np.bool_]
-    started_ns: Int64Array  # its start-up was over
+    started_ns: Int64Array  # end of the worker's start-up
     fetch_start_ns: Int64Array
     fetch_end_ns: Int64Array
-    collated_ns: Int64Array  # the end of the fetch where there is no collate
+    collated_ns: Int64Array  # the end of the fetch if there is no collate
     sent_ns: Int64Array
 
     @property
@@ -244,43 +244,43 @@ class _Made:
         return known
 
 
-def _find_made(trace: Trace, join: _Join, worker: Int64Array) -> _Made:
-    """`worker`: from whom each batch came as far as main can tell."""
-    made = _Made(worker.copy(), np.zeros(len(join.batch), np.bool_), *(np.full(len(join.batch), _NEVER) for _ in range(5)))
+def _find_making(trace: Trace, batches: _WaitBatches, worker: Int64Array) -> _Making:
+    """Finds when and by which worker each batch was made; `worker` is the sender that main recorded, else `NO_WORKER`."""
+    made = _Making(worker.copy(), np.zeros(len(batches.batch), np.bool_), *(np.full(len(batches.batch), _NEVER) for _ in range(5)))
     known = set(np.unique(worker).tolist())
     lanes = {number: lane for number, lane in worker_lanes(trace).items() if NO_WORKER in known or number in known}
     for number, lane in {NO_WORKER: MAIN, **lanes}.items():
-        spans = _near(trace, lane, join, State.FETCH, State.COLLATE, State.SEND, State.TRANSMIT, *ONCE_PHASES)
+        spans = _spans_near(trace, lane, batches, State.FETCH, State.COLLATE, State.SEND, State.TRANSMIT, *ONCE_PHASES)
         sends, fetches, collates = (spans.pick(spans.state == int(state)) for state in (State.SEND, State.FETCH, State.COLLATE))
-        # the put may return before a thread of its queue has written the batch
+        # the put (SEND) may return before the queue's thread has written the batch (TRANSMIT)
         for sent in (sends, spans.pick(spans.state == int(State.TRANSMIT))):
-            row = join(sent.batch)
+            row = batches.last_rows(sent.batch)
             made.sent_ns[row >= 0] = sent.end_ns[row[row >= 0]]
             made.worker[row >= 0] = number
-        row = join(fetches.batch)
+        row = batches.last_rows(fetches.batch)
         mine, row = np.flatnonzero(row >= 0), row[row >= 0]
         made.worker[mine] = number
         made.in_main[mine] = number == NO_WORKER
         made.fetch_start_ns[mine], made.fetch_end_ns[mine] = fetches.start_ns[row], fetches.end_ns[row]
-        row = join(collates.batch)[mine]
-        made.collated_ns[mine] = np.where(row >= 0, _take(collates.end_ns, row), made.fetch_end_ns[mine])
+        row = batches.last_rows(collates.batch)[mine]
+        made.collated_ns[mine] = np.where(row >= 0, _values_at(collates.end_ns, row), made.fetch_end_ns[mine])
         if number != NO_WORKER:
             begun_ns = made.fetch_start_ns[mine]
-            made.started_ns[mine] = _last_end(spans.pick(_table(tuple(ONCE_PHASES)).take(spans.state, mode="clip")), begun_ns)
+            made.started_ns[mine] = _last_end(spans.pick(_state_mask(tuple(ONCE_PHASES)).take(spans.state, mode="clip")), begun_ns)
     return made
 
 
-def _near(trace: Trace, lane: str, join: _Join, *states: State) -> SpanColumns:
-    """Spans of a lane with these states that may have to do with the batches of waits."""
-    wanted = _table(states)
+def _spans_near(trace: Trace, lane: str, batches: _WaitBatches, *states: State) -> SpanColumns:
+    """Returns the spans of a lane in these states that may belong to the batches of the waits."""
+    mask = _state_mask(states)
     parts: list[list[Int64Array]] = []
     for key, columns in list(trace.tracks.items()):
         if key.lane != lane:
             continue
         view = columns.view()
-        low, high = view["start_ns"].searchsorted(np.array([join.low_ns, join.high_ns], np.int64)).tolist()
+        low, high = view["start_ns"].searchsorted(np.array([batches.low_ns, batches.high_ns], np.int64)).tolist()
         low = max(low - _NEAR_ROWS, 0)
-        rows = np.flatnonzero(wanted.take(np.asarray(view["state"][low:high]), mode="clip")) + low
+        rows = np.flatnonzero(mask.take(np.asarray(view["state"][low:high]), mode="clip")) + low
         parts.append([view[name][rows].astype(np.int64) for name in SPAN_COLUMNS])
     if not parts:
         return SpanColumns(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
@@ -289,38 +289,38 @@ def _near(trace: Trace, lane: str, join: _Join, *states: State) -> SpanColumns:
 
 
 @functools.lru_cache(maxsize=16)
-def _table(states: tuple[State, ...]) -> npt.NDArray[np.bool_]:
-    """True at the numbers of states, with one False behind them; a look into it is several times quicker than `np.isin`."""
+def _state_mask(states: tuple[State, ...]) -> npt.NDArray[np.bool_]:
+    """Returns an array that is True at the numbers of states and ends with a False; indexing it is several times quicker than `np.isin`."""
     table = np.zeros(max(State) + 2, np.bool_)
     table[[int(state) for state in states]] = True
     return table
 
 
 class _Arrivals(NamedTuple):
-    """When main had each batch in hand, in this order, and whose it was."""
+    """When each batch arrived in main, in order of time, and the worker that sent it."""
 
     time_ns: Int64Array
     batch: Int64Array
     worker: Int64Array
 
 
-def _arrivals(trace: Trace, join: _Join) -> _Arrivals:
+def _arrivals(trace: Trace, batches: _WaitBatches) -> _Arrivals:
     if MAIN not in trace.points:
         return _Arrivals(*(np.empty(0, np.int64) for _ in range(3)))
     view = trace.points[MAIN].view()
-    low, high = view["time_ns"].searchsorted(np.array([join.low_ns, join.high_ns], np.int64)).tolist()
+    low, high = view["time_ns"].searchsorted(np.array([batches.low_ns, batches.high_ns], np.int64)).tolist()
     low = max(low - _NEAR_ROWS, 0)
     rows = np.flatnonzero(view["state"][low:high] == int(State.ARRIVE)) + low
     return _Arrivals(*(view[name][rows].astype(np.int64) for name in ("time_ns", "batch", "value")))
 
 
 def _find_held_up(
-    trace: Trace, waits: SpanColumns, join: _Join, arrivals: _Arrivals, arrived_ns: Int64Array
+    trace: Trace, waits: SpanColumns, batches: _WaitBatches, arrivals: _Arrivals, arrived_ns: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
-    """How many batches lay ready at the end of each wait, and how long in it there were any."""
+    """Returns how many batches lay ready at the end of each wait, and for how many ns of it any lay ready."""
     if not waits or not len(arrivals.time_ns):
         return np.zeros(waits.size, np.int64), np.zeros(waits.size, np.int64)
-    gone_ns = np.sort(_gone_ns(trace, join, arrivals))
+    gone_ns = np.sort(_handed_out_ns(trace, batches, arrivals))
 
     def ready(time_ns: Int64Array) -> Int64Array:
         return arrivals.time_ns.searchsorted(time_ns, "right") - gone_ns.searchsorted(time_ns, "right")
@@ -333,20 +333,20 @@ def _find_held_up(
     return count, np.where(held, np.maximum(waits.end_ns - since_ns, 0), 0)
 
 
-def _gone_ns(trace: Trace, join: _Join, arrivals: _Arrivals) -> Int64Array:
-    """When each of the batches that arrived was handed out, the far future where it was not (yet)."""
-    handed = _near(trace, MAIN, join, State.WAIT)
+def _handed_out_ns(trace: Trace, batches: _WaitBatches, arrivals: _Arrivals) -> Int64Array:
+    """Returns when main handed out each arrived batch; the far future if it did not (yet)."""
+    handed = _spans_near(trace, MAIN, batches, State.WAIT)
     handed = handed.pick(handed.batch >= 0)
-    # what is left over when an epoch is broken off goes with the first wait of the next one
+    # batches left over from an epoch that was cut short vanish with the first wait of the next epoch
     following = (handed.batch >> EPOCH_SHIFT).searchsorted(arrivals.batch >> EPOCH_SHIFT, "right")
     gone_ns = np.append(handed.start_ns, np.iinfo(np.int64).max)[following]
-    row = _match(arrivals.batch, handed.batch)
+    row = _last_rows_with(arrivals.batch, handed.batch)
     gone_ns[row >= 0] = handed.end_ns[row[row >= 0]]
     return gone_ns
 
 
 def _covered_ns(spans: SpanColumns, time_ns: Int64Array) -> Int64Array:
-    """How much before each time is covered by spans that do not overlap."""
+    """Returns how many ns before each time are covered by spans that do not overlap."""
     if not spans:
         return np.zeros(len(time_ns), np.int64)
     total_ns = np.append(0, np.cumsum(spans.end_ns - spans.start_ns))
@@ -356,16 +356,16 @@ def _covered_ns(spans: SpanColumns, time_ns: Int64Array) -> Int64Array:
 
 
 def _last_end(spans: SpanColumns, time_ns: Int64Array) -> Int64Array:
-    """The last end of spans at or before each time, or `_NEVER`."""
+    """Returns the last end of spans at or before each time, or `_NEVER`."""
     ends = np.sort(spans.end_ns)
     return np.append(_NEVER, ends)[ends.searchsorted(time_ns, "right")]
 
 
-def _take(column: Int64Array, rows: Int64Array) -> Int64Array:
-    """Values at rows; any value at -1."""
+def _values_at(column: Int64Array, rows: Int64Array) -> Int64Array:
+    """Returns the values at rows; an arbitrary value at -1."""
     return np.append(column, _NEVER)[rows]
 
 
-def _move(charged: Int64Array, source: Cause, target: Cause, ns: Int64Array) -> None:
+def _recharge(charged: Int64Array, source: Cause, target: Cause, ns: Int64Array) -> None:
     charged[source] -= ns
     charged[target] += ns

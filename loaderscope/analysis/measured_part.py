@@ -1,4 +1,4 @@
-"""The measured part of a trial's trace: what comes before its exact window."""
+"""Cuts a trial's trace before its exact window, which follows the measured epochs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loaderscope.trace.model import Trace
 
 
 def window_start_ns(trace: Trace) -> int | None:
-    """When the measured epochs had ended and the exact window began; None where there is none (yet)."""
+    """Returns when the exact window began, after the measured epochs; None if there is no such window (yet)."""
     points = trace.points.get(MAIN)
     if points is None:
         return None
@@ -21,7 +21,7 @@ def window_start_ns(trace: Trace) -> int | None:
 
 
 def measured_part(trace: Trace) -> Trace:
-    """The trace without what begins after the measured epochs; the trace itself where nothing does."""
+    """Returns the trace without spans, points and values that start in the exact window; the trace itself without such a window."""
     end_ns = window_start_ns(trace)
     if end_ns is None:
         return trace

@@ -1,7 +1,7 @@
-"""What the pin-memory thread takes from the step: both run in one process, and Python's lock (GIL) lets one of them run at a time.
+"""How much the pin-memory thread slows the step: both run in one process, and Python's lock (GIL) lets one of them run at a time.
 
-The thread computes while it unpickles a batch and copies it into pinned memory. Which of it holds the lock cannot be seen from
-outside; that steps which it overlaps take longer than others can.
+The thread computes while it unpickles a batch and copies it into pinned memory. Nothing outside shows when it holds the lock, but
+the steps that it overlaps can be compared with the others.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from loaderscope.analysis.steady import Steady
 from loaderscope.trace.model import Trace
 
 MIN_STEPS = 10
-"""Of each kind, for their medians to be compared."""
+"""Fewest overlapped steps, and fewest free ones, whose medians are compared."""
 
-_OVERLAPPED, _FREE = 0.5, 0.1
-"""Parts of a step in which the pin thread computes, from which on and up to which it counts as overlapped and as free."""
+_OVERLAPPED_FROM_SHARE, _FREE_UP_TO_SHARE = 0.5, 0.1
+"""A step is overlapped if the pin thread computes in at least the first share of it, and free if in at most the second."""
 
 
 class PinCost(NamedTuple):
-    """Shares of the time of steps; `slowdown`: median of overlapped steps over that of free ones, None where one kind is rare."""
+    """`step_share`: pin thread's processor time over the time of steps; `slowdown`: median overlapped over median free step, or None."""
 
     step_share: float
     slowdown: float | None
 
 
 def find_pin_cost(trace: Trace, steady: Steady) -> PinCost | None:
-    """How the pin thread's processor time meets the steps of the steady state; None where nothing was pinned or stepped."""
+    """Compares the pin thread's processor time with the steps of the steady state; None if there are no steps or no pinned batches."""
     bounds = [window.host_bounds_ns for window in steady.windows]
     pins = spans_of(trace, PIN_LANE, State.PIN)
     pins = pins.pick(pins.value > 0)
@@ -47,19 +47,19 @@ def find_pin_cost(trace: Trace, steady: Steady) -> PinCost | None:
         return None
     overlap_ns = _computing_ns(pins, steps)
     share = overlap_ns / np.maximum(duration_ns, 1)
-    overlapped, free = duration_ns[share >= _OVERLAPPED], duration_ns[share <= _FREE]
+    overlapped, free = duration_ns[share >= _OVERLAPPED_FROM_SHARE], duration_ns[share <= _FREE_UP_TO_SHARE]
     enough = min(len(overlapped), len(free)) >= MIN_STEPS
     slowdown = float(np.median(overlapped) / max(float(np.median(free)), 1.0)) if enough else None
     return PinCost(float(min(1.0, overlap_ns.sum() / duration_ns.sum())), slowdown)
 
 
 def _computing_ns(pins: SpanColumns, steps: SpanColumns) -> npt.NDArray[np.float64]:
-    """Processor time of the pin thread within each step. Its unpickling comes before its span, so that time is laid before it."""
+    """Returns the pin thread's processor time within each step. It unpickles before its span, so part of the time lies before it."""
     end_ns = pins.end_ns
     start_ns = np.minimum(pins.start_ns, end_ns - pins.value)
     start_ns = np.maximum(start_ns, np.concatenate((start_ns[:1], end_ns[:-1])))  # one batch after another
     length_ns = np.maximum(end_ns - start_ns, 1)
-    # the time that was computed up to each moment grows evenly within a batch, and not at all between two
+    # computed time grows evenly within a batch, and not at all between two batches
     edges = np.stack([start_ns, end_ns], axis=1).reshape(-1)
     done = np.cumsum(np.minimum(pins.value, length_ns)).astype(np.float64)
     computed = np.stack([np.concatenate(([0.0], done[:-1])), done], axis=1).reshape(-1)

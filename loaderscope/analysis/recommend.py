@@ -1,4 +1,4 @@
-"""Which setting to use: the one with the shortest projected training, and among ties the cheapest."""
+"""Recommends a setting: the one with the shortest projected training, and among ties the cheapest."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from loaderscope.facts.settings import find_matching, same_but, setting_text
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import duration_text, enumerated
 
-KNEE_PART = 0.95
-"""The knee is the fewest workers that reach this part of the best throughput."""
+KNEE_SHARE = 0.95
+"""The knee is the fewest workers that reach this share of the best throughput."""
 
-NEGLIGIBLE_PART = 0.01
-"""A gain smaller than this is a tie whatever the noise: it is not worth a worker."""
+NEGLIGIBLE_SHARE = 0.01
+"""A smaller gain is a tie, however small the noise: it is not worth a worker."""
 
-SINGLE_RUN_NOISE = 0.03
-"""Runs of one setting that waits differ by 1 to 5 %, which an interval within one run cannot see."""
+SINGLE_RUN_NOISE_SHARE = 0.03
+"""Runs of one setting that waits for data differ by 1 to 5 %, which an interval within one run does not show."""
 
-UNKNOWN_NOISE = 0.05
+UNKNOWN_NOISE_SHARE = 0.05
 
 THREADS_LEFT_OUT = " Threads are left out of this: DataLoader has no setting for them."
 
-CHEAP_PART = 0.25
-"""How much longer a tie may take than the fastest and still be chosen for its cost. Beyond that the noise hides a difference
-that would matter: the shorter time is the better guess."""
+MAX_TIE_EXCESS_SHARE = 0.25
+"""A tie may take this share longer than the fastest setting and still be chosen for its cost. Beyond it the noise may hide a
+difference that matters, and the shorter time is the better guess."""
 
 
 def recommend(  # noqa: PLR0917
@@ -39,15 +39,15 @@ def recommend(  # noqa: PLR0917
     gpu_count: int,
     train_epochs: int,
 ) -> Recommendation | None:
-    """The recommendation, or None where no setting has a projected training time.
+    """Returns the recommendation, or None if no setting has a projected training time.
 
     A setting that failed in any of its repeats is not recommended, nor are threads: DataLoader has no setting for them.
 
     Args:
-        settings: what `combine_repeats.combine` gave.
-        trials: all trials of the run; repeats of different settings are compared pair by pair.
+        settings: from `combine_repeats.combine`.
+        trials: all trials of the run, so that repeats of two settings can be compared pair by pair.
         current: the user's own setting, if it is known.
-        usable_cpus: what torch's warning suggests as the number of workers.
+        usable_cpus: the number of workers that torch's warning suggests.
         gpu_count: for the rule of thumb of four workers a GPU.
         train_epochs: epochs of the user's training.
     """
@@ -59,7 +59,7 @@ def recommend(  # noqa: PLR0917
     fastest = min(timed, key=lambda setting: setting.train_s or math.inf)
     by_repeat = _seconds_by_repeat(trials, train_epochs)
     ties = [setting for setting in timed if setting is fastest or is_tie(setting, fastest, by_repeat)]
-    chosen = min((tie for tie in ties if (tie.train_s or 0.0) <= (1 + CHEAP_PART) * (fastest.train_s or 0.0)), key=_cost)
+    chosen = min((tie for tie in ties if (tie.train_s or 0.0) <= (1 + MAX_TIE_EXCESS_SHARE) * (fastest.train_s or 0.0)), key=_cost_key)
     configs = [setting.config for setting in timed]
     own = find_matching(current, configs)
     return Recommendation(
@@ -84,24 +84,24 @@ def recommend(  # noqa: PLR0917
 
 
 def is_tie(setting: SettingResult, fastest: SettingResult, by_repeat: dict[TrialConfig, dict[int, float]]) -> bool:
-    """Whether the setting cannot be told from the fastest one, or the difference is too small to matter.
+    """Whether the noise hides the setting's difference from the fastest one, or the difference is too small to matter.
 
-    With three repeats or more of both it is the interval of the paired differences that decides; else their own intervals
-    do, widened by the noise between runs, which a single run cannot show.
+    With three repeats or more of both, the interval of the paired differences decides; else their own intervals decide, widened by
+    the noise between runs, which a single run cannot show.
     """
     setting_s, fastest_s = setting.train_s or 0.0, fastest.train_s or 0.0
-    if setting_s - fastest_s <= NEGLIGIBLE_PART * fastest_s:
+    if setting_s - fastest_s <= NEGLIGIBLE_SHARE * fastest_s:
         return True
     own, other = by_repeat.get(setting.config, {}), by_repeat.get(fastest.config, {})
     differences = [own[repeat] - other[repeat] for repeat in sorted(own.keys() & other.keys())]
     if len(differences) >= MIN_REPEATS_INTERVAL:
         return mean(differences) <= half_width(differences)
-    noise_s = math.hypot(_noise(setting) * setting_s, _noise(fastest) * fastest_s)
-    return setting_s - fastest_s <= max(noise_s, SINGLE_RUN_NOISE * fastest_s)
+    noise_s = math.hypot(_noise_share(setting) * setting_s, _noise_share(fastest) * fastest_s)
+    return setting_s - fastest_s <= max(noise_s, SINGLE_RUN_NOISE_SHARE * fastest_s)
 
 
 def find_knee(settings: Sequence[SettingResult], base: TrialConfig) -> TrialConfig | None:
-    """The setting with the fewest workers that reaches nearly the best throughput, all else as in `base`.
+    """Returns the setting with the fewest workers that reaches nearly the best throughput, all else as in `base`.
 
     None with fewer than three numbers of workers: a curve that short has no knee.
     """
@@ -112,7 +112,7 @@ def find_knee(settings: Sequence[SettingResult], base: TrialConfig) -> TrialConf
     if len({setting.config.num_workers for setting in curve}) < 3:
         return None
     rates = [setting.samples_per_second.value for setting in curve if setting.samples_per_second is not None]
-    return next(setting.config for setting, rate in zip(curve, rates, strict=True) if rate >= KNEE_PART * max(rates))
+    return next(setting.config for setting, rate in zip(curve, rates, strict=True) if rate >= KNEE_SHARE * max(rates))
 
 
 def _seconds_by_repeat(trials: Sequence[TrialResult], train_epochs: int) -> dict[TrialConfig, dict[int, float]]:
@@ -125,14 +125,14 @@ def _seconds_by_repeat(trials: Sequence[TrialResult], train_epochs: int) -> dict
     return found
 
 
-def _noise(setting: SettingResult) -> float:
+def _noise_share(setting: SettingResult) -> float:
     estimates = setting.epoch_s, setting.samples_per_second
     of_epoch, of_rate = (None if estimate is None else estimate.relative_half_width for estimate in estimates)
     noise = of_epoch or of_rate
-    return UNKNOWN_NOISE if noise is None else noise
+    return UNKNOWN_NOISE_SHARE if noise is None else noise
 
 
-def _cost(setting: SettingResult) -> tuple[float, ...]:
+def _cost_key(setting: SettingResult) -> tuple[float, ...]:
     memory = math.inf if setting.peak_total_bytes is None else setting.peak_total_bytes
     in_flight = setting.config.num_workers * (setting.config.prefetch_factor or 0)
     return setting.config.num_workers, memory, in_flight, setting.train_s or math.inf
@@ -159,7 +159,7 @@ def _why(
         ratio = (current.train_s or 0.0) / chosen.train_s
         theirs = setting_text(current.config)
         if current in ties:
-            text += f"; your current setting ({theirs}{_seconds_of(current, chosen)}) cannot be told from it"
+            text += f"; your current setting ({theirs}{_far_seconds_text(current, chosen)}) cannot be told from it"
         else:
             digits = 0 if ratio >= 10 else 1 if ratio >= 1.1 else 2
             text += f", {ratio:.{digits}f} times as fast as your current setting ({theirs}, {duration_text(current.train_s or 0.0)})"
@@ -167,26 +167,26 @@ def _why(
         text += ", and it is your current setting"
     others = [setting for setting in ties if setting is not chosen and setting is not current]
     if others:
-        names = enumerated([f"{setting_text(setting.config)}{_seconds_of(setting, chosen, ' in ')}" for setting in others])
-        text += f"; {names} cannot be told from it{_costlier(chosen, others)}"
+        names = enumerated([f"{setting_text(setting.config)}{_far_seconds_text(setting, chosen, ' in ')}" for setting in others])
+        text += f"; {names} cannot be told from it{_cost_clause(chosen, others)}"
     elif len(ties) == 1 and chosen is fastest:
         second = min((setting for setting in timed if setting is not chosen), key=lambda setting: setting.train_s or math.inf)
         if second is not current:
             text += f"; the next best is {setting_text(second.config)} with {duration_text(second.train_s or 0.0)}"
-    unsure = any((setting.train_s or 0.0) > (1 + CHEAP_PART) * (fastest.train_s or 0.0) for setting in ties)
-    return text + (". The times vary much; more repeats would tell more." if unsure else ".")
+    varies_much = any((setting.train_s or 0.0) > (1 + MAX_TIE_EXCESS_SHARE) * (fastest.train_s or 0.0) for setting in ties)
+    return text + (". The times vary much; more repeats would tell more." if varies_much else ".")
 
 
-def _seconds_of(setting: SettingResult, chosen: SettingResult, before: str = ", ") -> str:
-    """The setting's time where it is so far from the chosen one's that a reader would wonder; else nothing."""
-    far = (setting.train_s or 0.0) > (1 + CHEAP_PART) * (chosen.train_s or 0.0)
+def _far_seconds_text(setting: SettingResult, chosen: SettingResult, before: str = ", ") -> str:
+    """Returns the setting's time if it is so much longer than the chosen one's that a reader would wonder; else an empty text."""
+    far = (setting.train_s or 0.0) > (1 + MAX_TIE_EXCESS_SHARE) * (chosen.train_s or 0.0)
     return f"{before}{duration_text(setting.train_s or 0.0)}" if far else ""
 
 
-def _costlier(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
-    """Why the chosen one of several ties was taken, as a clause; empty where the others cost less and look slower."""
+def _cost_clause(chosen: SettingResult, others: Sequence[SettingResult]) -> str:
+    """Returns why the chosen one of several ties was taken, as a clause; empty if the others cost less and look slower."""
     if min(setting.config.num_workers for setting in others) > chosen.config.num_workers:
         return " and would use more workers" if len(others) == 1 else " and would all use more workers"
-    if all(_cost(setting) > _cost(chosen) for setting in others):
+    if all(_cost_key(setting) > _cost_key(chosen) for setting in others):
         return " and would cost no less"
     return ""

@@ -1,4 +1,4 @@
-"""What the script said in the trials of a run, each text once over all of them."""
+"""Merges the script's warnings and messages over the trials of a run, so that each text appears once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _NUMBER = re.compile(r"\d+")
 
 
 @dataclasses.dataclass(frozen=True)
-class Said:
-    """A text with where it came from. Texts that differ in their numbers only are told as one.
+class ScriptMessage:
+    """A text of the script and its origin. Texts that differ in their numbers only are merged.
 
     Attributes:
-        kind: as in ScriptWarning; so is `place`.
-        text: the first of them.
-        texts: how many different ones there are.
-        count: over all processes and trials.
-        processes: in the order in which they came to it; empty where that cannot be told of all.
-        trials: ids.
+        kind, place: as in ScriptWarning.
+        text: the first of the merged texts.
+        texts: number of different merged texts.
+        count: how often they came, over all processes and trials.
+        processes: that printed them, in order of appearance; empty if any of them is unknown.
+        trials: ids of the trials.
     """
 
     kind: str
@@ -34,8 +34,8 @@ class Said:
     trials: tuple[int, ...]
 
 
-def what_was_said(trials: Iterable[tuple[int, Sequence[ScriptWarning]]]) -> list[Said]:
-    """Each text once, in the order in which it came up.
+def distinct_messages(trials: Iterable[tuple[int, Sequence[ScriptWarning]]]) -> list[ScriptMessage]:
+    """Returns each text once, in order of appearance.
 
     Args:
         trials: ids with the `warnings` of each.
@@ -44,13 +44,13 @@ def what_was_said(trials: Iterable[tuple[int, Sequence[ScriptWarning]]]) -> list
     for trial, warnings in trials:
         for warning in warnings:
             alike.setdefault((warning.kind, warning.place, _NUMBER.sub("0", warning.text)), []).append((trial, warning))
-    return [_together(rows) for rows in alike.values()]
+    return [_merged(rows) for rows in alike.values()]
 
 
-def _together(rows: list[tuple[int, ScriptWarning]]) -> Said:
+def _merged(rows: list[tuple[int, ScriptWarning]]) -> ScriptMessage:
     first = rows[0][1]
     processes = tuple(dict.fromkeys(warning.process for _, warning in rows))
-    return Said(
+    return ScriptMessage(
         first.kind,
         first.place,
         first.text,
@@ -62,26 +62,26 @@ def _together(rows: list[tuple[int, ScriptWarning]]) -> Said:
 
 
 def processes_text(processes: Sequence[str]) -> str:
-    """Processes in a few words: `main, worker 0`, or `4 workers` where they are many."""
+    """Returns processes in a few words: `main, worker 0`, or `4 workers` if they are many."""
     workers = [name for name in processes if name != "main"]
     named = [name.replace("-", " ") for name in workers] if len(workers) <= 2 else [f"{len(workers)} workers"]
     return ", ".join([*(name for name in processes if name == "main"), *named])
 
 
-def trials_text(trials: Sequence[int], of: int) -> str:
-    """In how many trials; empty where there is only one."""
-    return "" if of < 2 else "in 1 trial" if len(trials) == 1 else f"in {len(trials)} trials"
+def trials_text(trials: Sequence[int], trial_count: int) -> str:
+    """Returns in how many trials of a run a text appeared; empty if the run has only one trial."""
+    return "" if trial_count < 2 else "in 1 trial" if len(trials) == 1 else f"in {len(trials)} trials"
 
 
-def line_of(said: Said) -> str:
-    """The text and its place in one line; of a traceback the exception."""
-    lines = [line.strip() for line in said.text.splitlines() if line.strip()]
+def message_line(message: ScriptMessage) -> str:
+    """Returns the text and its place in one line; of a traceback only the exception."""
+    lines = [line.strip() for line in message.text.splitlines() if line.strip()]
     is_traceback = any(line.startswith("Traceback (") for line in lines[:2])
     text = f"{lines[-1]} (with a traceback)" if is_traceback else " ".join(lines)
-    return text + (f" ({os.path.basename(said.place)})" if said.place else "") + others_text(said)
+    return text + (f" ({os.path.basename(message.place)})" if message.place else "") + similar_texts_text(message)
 
 
-def others_text(said: Said) -> str:
-    """How many texts are not shown because only their numbers differ."""
-    others = said.texts - 1
+def similar_texts_text(message: ScriptMessage) -> str:
+    """Returns how many texts are hidden because only their numbers differ."""
+    others = message.texts - 1
     return "" if not others else f", and {others} more that differ{'s' if others == 1 else ''} in numbers only"

@@ -1,4 +1,4 @@
-"""What the main process did with its time in steady state, and what the device did meanwhile."""
+"""How the main process spent its time in steady state, and what the device did meanwhile."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from loaderscope.trace.model import Trace
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-    """Parts of the steady state; wait + transfer + step + other = 1, and so gpu_busy + data_stall + gpu_other_idle.
+    """Shares of the steady state: wait + transfer + step + other = 1, and gpu_busy + data_stall + gpu_other_idle = 1.
 
-    The latter are None where no device reported its busy periods, and tell of the time for which it did. `data_stall`: the device
-    idles while main waits; `gpu_busy` is an upper bound, because the gaps between the kernels of a step are not seen.
+    The GPU's shares are None if no device reported its busy periods, and cover the time for which it did. `data_stall`: the device
+    idles while main waits; `gpu_busy` is an upper bound, because gaps between the kernels of a step count as busy.
     """
 
     wait: float
@@ -33,7 +33,7 @@ class Shares:
 
 
 def find_shares(trace: Trace, steady: Steady) -> Shares | None:
-    """The shares over the steady windows, or None where there is none."""
+    """Returns the shares over the steady windows, or None without such a window."""
     bounds = [window.host_bounds_ns for window in steady.windows]
     total_ns = sum(high - low for low, high in bounds)
     if total_ns <= 0:
@@ -46,33 +46,33 @@ def find_shares(trace: Trace, steady: Steady) -> Shares | None:
     )
     busy = device_spans(trace)
     gpu_busy = data_stall = other_idle = None
-    told = [] if busy is None else _told_bounds(steady, busy)
-    told_ns = sum(high - low for low, high in told)
-    if busy is not None and told_ns > 0:
-        gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in told) / told_ns
+    bounds_with_device = [] if busy is None else _device_bounds(steady, busy)
+    device_ns = sum(high - low for low, high in bounds_with_device)
+    if busy is not None and device_ns > 0:
+        gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in bounds_with_device) / device_ns
         stalled_ns = 0
-        for low, high in told:
+        for low, high in bounds_with_device:
             idle = complement(busy.start_ns, busy.end_ns, low, high)
             starts, ends = intersection(idle, (waits.start_ns, waits.end_ns))
             stalled_ns += int(np.sum(ends - starts))
-        data_stall = stalled_ns / told_ns
+        data_stall = stalled_ns / device_ns
         other_idle = max(0.0, 1.0 - gpu_busy - data_stall)
     return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), gpu_busy, data_stall, other_idle)
 
 
-def _told_bounds(steady: Steady, busy: SpanColumns) -> list[tuple[int, int]]:
-    """The windows as far as the device's times go: where a trial was cut short, its newest batches have none yet."""
+def _device_bounds(steady: Steady, busy: SpanColumns) -> list[tuple[int, int]]:
+    """Returns the windows up to the last batch with device times: the newest batches of a trial cut short have none yet."""
     found = []
     for window in steady.windows:
-        is_told = np.isin(window.epoch.batch[window.first : window.last], busy.batch)
-        count = len(is_told) if is_told.all() else int(np.argmin(is_told))
+        has_device_times = np.isin(window.epoch.batch[window.first : window.last], busy.batch)
+        count = len(has_device_times) if has_device_times.all() else int(np.argmin(has_device_times))
         if count:
             found.append((window.host_bounds_ns[0], int(window.epoch.host_done_ns[window.first + count - 1])))
     return found
 
 
 def accelerator_share(steady: Steady, consumer: Consumer) -> float | None:
-    """The part of the steady state for which an accelerator that needs the simulated step's time for a batch would be busy.
+    """Returns the share of the steady state for which an accelerator that takes the simulated step's time for a batch would be busy.
 
     This is what MLPerf Storage calls accelerator utilisation (https://mlcommons.org/benchmarks/storage/). None without a
     simulated step.

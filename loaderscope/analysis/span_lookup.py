@@ -1,4 +1,4 @@
-"""Looking things up in a trace: spans of a lane by state, and arithmetic on sets of intervals."""
+"""Finds the spans of a lane by state, and computes with sets of intervals: union, complement, intersection, covered time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORKER_LANE = re.compile(r"worker-(\d+)")
 
 
 class SpanColumns(NamedTuple):
-    """Spans as parallel columns, sorted by start; see `trace.model.SPAN_COLUMNS` for what they mean."""
+    """Spans as parallel columns, sorted by start; `trace.model.SPAN_COLUMNS` documents the columns."""
 
     start_ns: Int64Array
     end_ns: Int64Array
@@ -33,23 +33,23 @@ class SpanColumns(NamedTuple):
         return len(self.start_ns)
 
     def pick(self, rows: npt.NDArray[Any]) -> SpanColumns:
-        """The rows of a mask or an index array."""
+        """Returns the rows of a mask or an index array."""
         return SpanColumns(*(column[rows] for column in self))
 
-    def within(self, low_ns: int, high_ns: int) -> SpanColumns:
-        """The spans that begin in [low, high)."""
+    def starting_in(self, low_ns: int, high_ns: int) -> SpanColumns:
+        """Returns the spans that start in [low_ns, high_ns)."""
         return self.pick((self.start_ns >= low_ns) & (self.start_ns < high_ns))
 
 
 def spans_of(trace: Trace, lane: str, *states: State) -> SpanColumns:
-    """Spans of a lane with any of the states (all states when none is given), over all nesting depths."""
-    wanted = np.array([int(state) for state in states], np.int64)
+    """Returns the spans of a lane in any of the states (in all states if none is given), over all nesting depths."""
+    state_numbers = np.array([int(state) for state in states], np.int64)
     parts: list[list[Int64Array]] = []
     for key, columns in list(trace.tracks.items()):
         if key.lane != lane:
             continue
         view = columns.view()
-        rows = np.isin(view["state"], wanted) if len(wanted) else slice(None)
+        rows = np.isin(view["state"], state_numbers) if len(state_numbers) else slice(None)
         parts.append([view[name][rows].astype(np.int64) for name in SPAN_COLUMNS])
     if not parts:
         return SpanColumns(*(np.empty(0, np.int64) for _ in SPAN_COLUMNS))
@@ -59,28 +59,28 @@ def spans_of(trace: Trace, lane: str, *states: State) -> SpanColumns:
 
 
 class SpanLookup:
-    """`spans_of` of one finished trace, each answer worked out once."""
+    """`spans_of` for one finished trace; computes each answer once."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._found: dict[tuple[str, tuple[State, ...]], SpanColumns] = {}
+        self._cached: dict[tuple[str, tuple[State, ...]], SpanColumns] = {}
 
     def __call__(self, lane: str, *states: State) -> SpanColumns:
-        """Spans of a lane with any of the states."""
+        """Returns the spans of a lane in any of the states."""
         key = (lane, states)
-        if key not in self._found:
-            self._found[key] = spans_of(self.trace, lane, *states)
-        return self._found[key]
+        if key not in self._cached:
+            self._cached[key] = spans_of(self.trace, lane, *states)
+        return self._cached[key]
 
 
 def worker_lanes(trace: Trace) -> dict[int, str]:
-    """Lane keys of the workers by worker number, in order."""
+    """Returns the lane keys of the workers by worker number, in order."""
     found = {int(match[1]): key for key in list(trace.lanes) if (match := _WORKER_LANE.fullmatch(key))}
     return dict(sorted(found.items()))
 
 
 def union(start_ns: Int64Array, end_ns: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """The same points in time as disjoint intervals, sorted."""
+    """Returns the same points in time as disjoint, sorted intervals."""
     keep = end_ns > start_ns
     start_ns, end_ns = start_ns[keep], end_ns[keep]
     if not len(start_ns):
@@ -93,13 +93,13 @@ def union(start_ns: Int64Array, end_ns: Int64Array) -> tuple[Int64Array, Int64Ar
 
 
 def covered_ns(start_ns: Int64Array, end_ns: Int64Array, low_ns: int, high_ns: int) -> int:
-    """How much of [low, high] the intervals cover, overlaps counted once."""
+    """Returns how many ns of [low_ns, high_ns] the intervals cover; overlaps count once."""
     starts, ends = union(np.clip(start_ns, low_ns, high_ns), np.clip(end_ns, low_ns, high_ns))
     return int((ends - starts).sum())
 
 
 def complement(start_ns: Int64Array, end_ns: Int64Array, low_ns: int, high_ns: int) -> tuple[Int64Array, Int64Array]:
-    """What of [low, high] the intervals leave free, as disjoint intervals."""
+    """Returns the parts of [low_ns, high_ns] outside the intervals, as disjoint intervals."""
     starts, ends = union(np.clip(start_ns, low_ns, high_ns), np.clip(end_ns, low_ns, high_ns))
     free_starts = np.concatenate(([low_ns], ends)).astype(np.int64)
     free_ends = np.concatenate((starts, [high_ns])).astype(np.int64)
@@ -108,11 +108,11 @@ def complement(start_ns: Int64Array, end_ns: Int64Array, low_ns: int, high_ns: i
 
 
 def intersection(first: tuple[Int64Array, Int64Array], second: tuple[Int64Array, Int64Array]) -> tuple[Int64Array, Int64Array]:
-    """Points in time that lie in both sets of intervals (each is made disjoint first)."""
+    """Returns the points in time that lie in both sets of intervals, as disjoint intervals."""
     (first_starts, first_ends), (second_starts, second_ends) = union(*first), union(*second)
     low = np.searchsorted(second_ends, first_starts, side="right")
     high = np.searchsorted(second_starts, first_ends, side="left")
     counts = np.maximum(high - low, 0)
     rows = np.repeat(np.arange(len(first_starts)), counts)
-    others = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
-    return np.maximum(first_starts[rows], second_starts[others]), np.minimum(first_ends[rows], second_ends[others])
+    second_rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+    return np.maximum(first_starts[rows], second_starts[second_rows]), np.minimum(first_ends[rows], second_ends[second_rows])

@@ -1,13 +1,13 @@
-"""Which batches of a trial were measured in steady state, and how they fall into blocks.
+"""Selects the batches of a trial's steady state, and divides them into blocks.
 
-Left out are the first prefetch window (those batches were asked for before the first was taken) and the tail in which no
-index is handed out any more and the queue only drains: `num_workers * prefetch_factor` batches each. With 0 workers it is
-the first and the last batch (lazy initialisation, a smaller batch).
+It leaves out the first prefetch window (main asked for those batches before it took the first) and the tail in which main hands
+out no more indices and the queue only drains: `num_workers * prefetch_factor` batches each. With 0 workers it leaves out the
+first and the last batch (lazy initialisation, a smaller batch).
 
-A stock of ready batches that piled up while main was busy elsewhere (a slow first step) may last longer than that. What
-main took from it during the window is told, so that the pace is the one that can be kept up.
+A stock of ready batches that piled up while main was busy elsewhere (a slow first step) may last longer than that. `drained`
+counts the batches that main took from the stock, so that the pace can be corrected to one that workers can sustain.
 
-Batches arrive in bursts of `num_workers`, so what is counted are blocks whose length is a multiple of it.
+Batches arrive in bursts of `num_workers`, so the length of a block is a multiple of it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from loaderscope.trace.model import Trace
 MIN_BLOCKS_VALUE = 2
 MIN_BLOCKS_INTERVAL = 6
 TARGET_BLOCKS = 16
-"""Longer blocks are less correlated with their neighbours; beyond about 16 of them Student's t gains next to nothing."""
+"""Longer blocks are less correlated with their neighbours, and more than about 16 blocks hardly narrow Student's t."""
 
 DEFAULT_PREFETCH_FACTOR = 2  # torch/utils/data/dataloader.py, with workers
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Steady batches `first` to `last` (exclusive) of one epoch; a whole number of blocks."""
+    """The steady batches `first` to `last` (exclusive) of one epoch; a whole number of blocks."""
 
     epoch: EpochRun
     first: int
@@ -40,7 +40,7 @@ class Window:
 
     @property
     def host_bounds_ns(self) -> tuple[int, int]:
-        """Start and end of the window on the main process's clock."""
+        """Returns start and end of the window on the main process's clock."""
         return int(self.epoch.host_done_ns[self.first - 1]), int(self.epoch.host_done_ns[self.last - 1])
 
 
@@ -51,7 +51,7 @@ class Steady:
     Attributes:
         block_batches: batches in a block.
         block_ns: duration of every block of all windows.
-        drained: batches that came out of a stock which was larger when a window began than when it ended.
+        drained: batches by which the stock of ready batches shrank during the windows.
         reason: one sentence on why there are too few blocks for a value or an interval, or None.
     """
 
@@ -71,19 +71,19 @@ class Steady:
 
 
 def edge_batches(config: TrialConfig) -> int:
-    """Batches left out at each end of an epoch."""
+    """Returns the number of batches left out at each end of an epoch."""
     if not config.num_workers:
         return 1
     return config.num_workers * (config.prefetch_factor or DEFAULT_PREFETCH_FACTOR)
 
 
 def batches_for_interval(config: TrialConfig) -> int:
-    """The fewest batches an epoch must have to give an interval."""
+    """Returns the fewest batches of an epoch that give an interval."""
     return 2 * edge_batches(config) + MIN_BLOCKS_INTERVAL * max(config.num_workers, 1)
 
 
 def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig) -> Steady:
-    """The steady part of a trial."""
+    """Returns the steady part of a trial."""
     burst, edge = max(config.num_workers, 1), edge_batches(config)
     sent_ns = _sent_ns(trace)
     candidates = []
@@ -111,7 +111,7 @@ def _sent_ns(trace: Trace) -> Int64Array:
 
 
 def _drained(window: Window, burst: int, sent_ns: Int64Array) -> int:
-    """How many ready batches fewer there are at the end of a window than at its begin; up to a burst it is chance."""
+    """Returns by how many batches the stock of ready batches shrank during a window; 0 up to a burst, which is chance."""
     epoch = window.epoch
     taken = np.array([window.first, window.last])
     before = int(np.searchsorted(sent_ns, epoch.start_ns))

@@ -1,4 +1,4 @@
-"""Samples per second and seconds per epoch, with intervals, from the steady part of a trial."""
+"""Computes samples per second and seconds per epoch, with intervals, from the steady part of a trial."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ NS = 1e-9
 
 
 def samples_per_batch(config: TrialConfig, outcome: TrialOutcome | None) -> float | None:
-    """Samples in a full batch; the mean where the loader's batches have no fixed size."""
+    """Returns the samples in a full batch; the mean if the loader's batches have no fixed size."""
     mean_size = outcome.samples / outcome.batches if outcome and outcome.samples is not None and outcome.batches else None
     size = config.batch_size
     if size is None or mean_size is None:
         return size or mean_size
-    # Each epoch may end with a smaller batch, an iterable dataset's with one a worker. Where more is missing, the size is
-    # not what was asked for.
-    smaller = max(1, len(outcome.epoch_batches) if outcome else 1) * max(1, config.num_workers)
-    missing = size * outcome.batches - (outcome.samples or 0) if outcome else 0
-    return size if 0 <= missing < size * smaller else mean_size
+    # Each epoch may end with one smaller batch, an iterable dataset's with one for each worker. If more samples are missing, the
+    # loader does not use the requested batch size.
+    smaller_batches = max(1, len(outcome.epoch_batches) if outcome else 1) * max(1, config.num_workers)
+    missing_samples = size * outcome.batches - (outcome.samples or 0) if outcome else 0
+    return size if 0 <= missing_samples < size * smaller_batches else mean_size
 
 
 def batch_seconds(steady: Steady) -> Estimate | None:
-    """Seconds from one batch to the next in steady state, at the pace that workers and main can both keep up."""
+    """Returns the seconds from one batch to the next in steady state, at a pace that workers and main can both sustain."""
     if steady.blocks < MIN_BLOCKS_VALUE or steady.drained >= steady.batches:
         return None
-    lasting = 1 - steady.drained / steady.batches
-    seconds = [float(block) * NS / (steady.block_batches * lasting) for block in steady.block_ns]
+    sustained_share = 1 - steady.drained / steady.batches
+    seconds = [float(block) * NS / (steady.block_batches * sustained_share) for block in steady.block_ns]
     value = mean(seconds)
     if value <= 0:
         return None
@@ -42,7 +42,7 @@ def batch_seconds(steady: Steady) -> Estimate | None:
 
 
 def samples_per_second(per_batch: Estimate | None, batch_samples: float | None) -> Estimate | None:
-    """Throughput from the seconds per batch; the interval is dropped where it would reach infinity."""
+    """Returns the throughput from the seconds per batch, without an interval if that would reach infinity."""
     if per_batch is None or batch_samples is None:
         return None
     interval = None
@@ -52,7 +52,7 @@ def samples_per_second(per_batch: Estimate | None, batch_samples: float | None) 
 
 
 def epoch_times(epoch: EpochRun) -> EpochTimes:
-    """The parts of an epoch; they add up to the whole of it."""
+    """Returns the parts of an epoch, which add up to its whole time."""
     if not epoch.batches:
         return EpochTimes(None, None, None, 0)
     last_done = max(int(epoch.done_ns[-1]), int(epoch.host_done_ns[-1]))
@@ -67,7 +67,7 @@ def epoch_times(epoch: EpochRun) -> EpochTimes:
 def full_epoch_batches(
     dataset_length: int | None, batch_samples: float | None, measured: list[EpochTimes], all_batches: bool
 ) -> int | None:
-    """Batches in a full epoch of the user's data, or None where that cannot be told."""
+    """Returns the batches in a full epoch of the user's data, or None if that is unknown."""
     if all_batches:
         return max((times.batches for times in measured if times.end_s is not None), default=None)
     if dataset_length is None or not batch_samples:
@@ -76,16 +76,16 @@ def full_epoch_batches(
 
 
 def project_epoch(times: EpochTimes, full_batches: int, per_batch: Estimate | None) -> Estimate | None:
-    """Seconds that an epoch of `full_batches` would have taken: measured as far as it went, the rest at the steady pace."""
+    """Returns the seconds of an epoch of `full_batches`: the measured part as it was, the rest at the steady pace."""
     if times.first_batch_s is None or times.steady_s is None:
         return None
-    further = full_batches - times.batches
-    if further and per_batch is None:
+    further_batches = full_batches - times.batches
+    if further_batches and per_batch is None:
         return None
     value = times.first_batch_s + times.steady_s + (times.end_s or 0.0)
     if per_batch is None:
         return Estimate(value)
-    value = max(0.0, value + further * per_batch.value)
+    value = max(0.0, value + further_batches * per_batch.value)
     if per_batch.ci95 is None:
         return Estimate(value)
     half = (per_batch.ci95[1] - per_batch.ci95[0]) / 2 * full_batches

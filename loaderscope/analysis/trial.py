@@ -1,4 +1,4 @@
-"""One trial: from its trace and what the agent reported to a row of `trials`."""
+"""Makes the row of one trial, its `TrialResult`, from its trace and the agent's report."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import dataclasses
 import re
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOrder, TrialOutcome
+from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.batch_contents import batch_contents
 from loaderscope.analysis.energy import energy_per_1000_samples_j
 from loaderscope.analysis.epochs import clock_error_s, read_epochs
-from loaderscope.analysis.evidence import find_signs
+from loaderscope.analysis.evidence import find_evidence
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured_part import measured_part
 from loaderscope.analysis.memory_peaks import find_memory, series
@@ -28,23 +27,11 @@ from loaderscope.analysis.throughput import (
     samples_per_second,
 )
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OwnCost, SentPart, TrialResult
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.trace.model import Trace
 
 MIN_READ_BYTES = 4 << 20
-"""Of fewer bytes no share is given: imports alone read some megabytes."""
-
-
-class Planned(Protocol):
-    """What is needed of a trial of the schedule (see sweep.sink.PlannedTrial)."""
-
-    @property
-    def id(self) -> int: ...
-
-    @property
-    def repeat(self) -> int | None: ...
-
-    @property
-    def config(self) -> TrialConfig: ...
+"""Fewest bytes read for which a share is given: imports alone read some megabytes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +41,11 @@ class TrialEnd:
     Attributes:
         status: ok, failed, timeout, killed or cancelled.
         error: why it is not ok.
-        outcome: what the agent reported; None where it did not get that far.
+        outcome: the agent's report; None if the trial ended before it.
         seconds: wall time of the trial.
         app_cpu_share: the app's CPU time over `seconds`, in cores.
-        nvml_seconds: what asking the GPUs took the app; None without a GPU.
-        processes_seconds: what looking at the processes took the app.
+        nvml_seconds: seconds that the app spent reading the GPUs; None without a GPU.
+        processes_seconds: seconds that the app spent reading the processes.
     """
 
     status: str
@@ -72,22 +59,22 @@ class TrialEnd:
 
 def analyse(
     trace: Trace,
-    planned: Planned,
+    planned: PlannedTrial,
     order: TrialOrder,
     end: TrialEnd,
     *,
     dataset_length: int | None = None,
     sent: Sequence[SentPart] | None = None,
 ) -> TrialResult:
-    """The row of one trial that was run, whatever became of it.
+    """Returns the row of one trial, however it ended.
 
     Args:
-        trace: what was recorded, maybe incomplete.
-        planned: the trial of the schedule.
-        order: what the agent was asked to do.
-        end: how it ended.
-        dataset_length: samples in the dataset, where that is known.
-        sent: what each worker is sent, where it was weighed.
+        trace: of the trial, maybe incomplete.
+        planned: the trial in the schedule.
+        order: the order that the agent got.
+        end: how the trial ended.
+        dataset_length: samples in the dataset, if known.
+        sent: what each worker is sent, if it was weighed.
     """
     outcome = end.outcome
     config = planned.config
@@ -104,7 +91,7 @@ def analyse(
         reason = "no throughput: the number of samples in a batch cannot be told."
     elif throughput is not None and throughput.ci95 is None and reason is None:
         reason = "no interval: the blocks differ too much."
-    # a counter is read once a second: its first reading after the measured epochs tells of their end
+    # energy counters are read once a second: the first reading after the measured epochs is needed for their end
     contents = batch_contents(trace, epochs, steady)
     energy = energy_per_1000_samples_j(whole, steady, batch_samples)
     epoch_s = _epoch_estimate(times, full_epoch_batches(dataset_length, batch_samples, times, order.batches is None), per_batch)
@@ -147,7 +134,7 @@ def analyse(
             end.nvml_seconds,
             end.processes_seconds,
         ),
-        signs=find_signs(trace, epochs, steady),
+        signs=find_evidence(trace, epochs, steady),
         gpu_window=GpuWindow.from_json(outcome.gpu_window) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,
         notes=notes,
@@ -156,9 +143,9 @@ def analyse(
     )
 
 
-def row_of(
+def analyse_or_log(
     trace: Trace,
-    planned: Planned,
+    planned: PlannedTrial,
     order: TrialOrder,
     end: TrialEnd,
     log: Callable[[str], None],
@@ -166,30 +153,30 @@ def row_of(
     dataset_length: int | None = None,
     sent: Sequence[SentPart] | None = None,
 ) -> TrialResult:
-    """The row that `analyse` gives; a fault of the analysis costs the numbers of this trial, not the sweep.
+    """Returns the row of `analyse`. If the analysis fails, the row has no figures, and the sweep goes on.
 
     Args:
         trace: see `analyse`.
         planned: see `analyse`.
         order: see `analyse`.
         end: see `analyse`.
-        log: gets the traceback of such a fault.
+        log: gets the traceback if the analysis fails.
         dataset_length: see `analyse`.
         sent: see `analyse`.
     """
     try:
         return analyse(trace, planned, order, end, dataset_length=dataset_length, sent=sent)
-    except Exception as error:  # the border between what was measured and what is made of it
+    except Exception as error:  # an error of the analysis must not end the sweep
         log(f"Trial {planned.id} could not be analysed: {error}\n{traceback.format_exc()}")
-        told = f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
+        text = f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
         if end.status != "ok":
-            return TrialResult(planned.id, planned.repeat, end.status, planned.config, end.error, end.seconds, notes=[told])
-        fault = ErrorInfo(type(error).__name__, told, traceback.format_exc())
+            return TrialResult(planned.id, planned.repeat, end.status, planned.config, end.error, end.seconds, notes=[text])
+        fault = ErrorInfo(type(error).__name__, text, traceback.format_exc())
         return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds)
 
 
 def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, per_batch: Estimate | None) -> Estimate | None:
-    """The mean over the finished epochs, each projected to its full length."""
+    """Returns the mean over the finished epochs, each projected to its full length."""
     if full_batches is None:
         return None
     projected = [project_epoch(item, full_batches, per_batch) for item in times if item.end_s is not None]
@@ -204,18 +191,18 @@ def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, per_batch
 
 
 def disk_share(trace: Trace) -> float | None:
-    """Of the bytes that main and workers read, the part that came from disk and not from the page cache.
+    """Returns the share of the bytes read by main and workers that came from disk and not from the page cache.
 
-    The series `read_disk/NAME` and `read_cache/NAME` count bytes since the trial began. None where reads are not counted or
+    The series `read_disk/NAME` and `read_cache/NAME` count bytes since the trial began. None without these series, or if
     too little was read.
     """
-    disk, cache = _total_bytes(trace, "read_disk"), _total_bytes(trace, "read_cache")
+    disk, cache = _total_read_bytes(trace, "read_disk"), _total_read_bytes(trace, "read_cache")
     if disk is None or cache is None or disk + cache < MIN_READ_BYTES:
         return None
     return disk / (disk + cache)
 
 
-def _total_bytes(trace: Trace, kind: str) -> float | None:
+def _total_read_bytes(trace: Trace, kind: str) -> float | None:
     counts = [series(trace, key)[1] for key in list(trace.series) if re.fullmatch(rf"{kind}/(main|worker-\d+)", key)]
     newest = [float(count[-1]) for count in counts if len(count)]
     return sum(newest) if newest else None

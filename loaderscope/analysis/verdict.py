@@ -1,4 +1,4 @@
-"""What the analysis says about the trials of a run, finished or not: for the document and for the views."""
+"""Puts settings, recommendation, findings and summary of a run together, for the document and the views."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
-from loaderscope.analysis.startup.preloading import fork_server, left_to_workers, script_imports_of
+from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
 from loaderscope.facts.results import Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.statuses import status_of
@@ -18,7 +18,7 @@ from loaderscope.facts.statuses import status_of
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Settings, the best of them, what is wrong, and all that in a sentence."""
+    """The results of a run: its settings, the recommendation, the findings, and all that in a sentence."""
 
     settings: tuple[SettingResult, ...] = ()
     recommendation: Recommendation | None = None
@@ -28,12 +28,12 @@ class Verdict:
 
 
 def current_setting(run: Run) -> TrialConfig | None:
-    """What the user trains with today: as they said, else the loader's own."""
+    """Returns the setting that the user trains with today: the one they named, else the loader's own."""
     return run.request.current or run.target.current
 
 
 def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
-    """The verdict on a run that is over or still grows; `results` in any order."""
+    """Returns the verdict on a finished or running run; `results` in any order."""
     trials = sorted(results, key=lambda trial: trial.id)
     request, environment, current = run.request, run.environment, current_setting(run)
     settings = combine(trials, request.train_epochs)
@@ -42,10 +42,10 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     imports, python = script_imports_of(environment), environment.get("python")
     experiment = find_experiment(trials, run.controls, request)
     if experiment is not None and any(cost.preload for cost in experiment.costs):
-        left = left_to_workers(request, imports, python)
+        left = imports_left_to_workers(request, imports, python)
         experiment = experiment if left is None else dataclasses.replace(experiment, summary=f"{experiment.summary} {left}")
     recommendation = None
-    if experiment is None:  # a recommendation rests on throughput, of which the few batches of an experiment say nothing
+    if experiment is None:  # a recommendation rests on throughput, which the few batches of an experiment do not show
         recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
     free_threaded = environment.get("free_threaded")
     server = fork_server(request, imports, python)
@@ -57,7 +57,7 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
 
 
 def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:
-    """What to do, and the gravest finding; what went wrong where there is nothing to recommend."""
+    """Returns one or two sentences: the recommendation and the gravest finding, or why there is no recommendation."""
     grave = next((finding for finding in findings if finding.severity in ("error", "warning")), None)
     if recommendation is not None:
         why = recommendation.why[:1].upper() + recommendation.why[1:]

@@ -1,6 +1,6 @@
-"""What can take the batches of a trial: one row a kind, from which options, the window's choice and words are made.
+"""The consumers of a trial's batches: one row for each kind, from which options, the window's choices and words are made.
 
-The agent, which has the standard library only, keeps the keys of its own in `agent.messages`.
+The agent imports the standard library only, so `agent.messages` keeps its own list of keys.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class ConsumerKind:
     Attributes:
         key: `Consumer.kind`, in the JSON and on the command line.
         title: what the window and the report call it.
-        tip: what it is, in the window.
+        tip: its explanation in the window.
         is_timed: whether it needs the milliseconds of a step.
-        is_simulated: whether its steps stand for those of an accelerator, so that it is told how busy that would be.
-        needs_step: whether it is code of the script, which only some scripts have.
-        needs_gpu: whether it is offered only where there is a GPU.
-        may_use_device: whether its steps can work on a device that no option names.
-        lane: what stands for the device in the timeline where none tells its busy periods.
+        is_simulated: whether its steps simulate an accelerator, so that results say how busy that would be.
+        needs_step: whether it is the script's own step, which only some scripts have.
+        needs_gpu: whether the window offers it only on a machine with a GPU.
+        may_use_device: whether its steps can use a device that no option names.
+        lane: replaces the device's lane in the timeline if no device reports its busy periods.
     """
 
     key: str
@@ -39,7 +39,7 @@ class ConsumerKind:
 
     @property
     def option(self) -> str:
-        """How the command line takes it: none, sleep:MS."""
+        """Its form on the command line: none, sleep:MS."""
         return f"{self.key}:MS" if self.is_timed else self.key
 
 
@@ -87,25 +87,25 @@ _BY_KEY = {kind.key: kind for kind in CONSUMERS}
 
 
 def consumer_kind(key: str) -> ConsumerKind | None:
-    """The kind with a key; None where there is none."""
+    """Returns the kind with a key; None for an unknown key."""
     return _BY_KEY.get(key)
 
 
 def kind_of(consumer: Consumer | None) -> ConsumerKind:
-    """The kind of a consumer; without one nobody takes the batches.
+    """Returns the kind of a consumer; `NOBODY` for None.
 
     Raises:
-        KeyError: there is no such kind.
+        KeyError: the kind is unknown.
     """
     return NOBODY if consumer is None else _BY_KEY[consumer.kind]
 
 
 def consumer_text(consumer: Consumer | None) -> str:
-    """Who takes the batches: training step of the script, sleep 20 ms."""
+    """Returns the consumer in words: training step of the script, sleep 20 ms."""
     kind = kind_of(consumer)
     return kind.title if consumer is None or consumer.ms is None else f"{kind.title} {consumer.ms:g} ms"
 
 
 def options_text() -> str:
-    """All kinds as the command line takes them."""
+    """Returns the forms of all kinds on the command line."""
     return ", ".join(kind.option for kind in CONSUMERS)

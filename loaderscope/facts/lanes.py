@@ -1,4 +1,4 @@
-"""What a timeline shows: kinds of lanes, lanes, the states on them, the legend, and plots of sampled series; one row each."""
+"""The contents of a timeline: kinds of lanes, lanes, states, the legend, and plots of sampled series; one row each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from loaderscope.facts.settings import BY_FIELD
 
 WAITING_FOR_EARLIER = 100
 READY = 101
-"""States of the derived in-flight lanes, beside those of `State`: READY from the end of TRANSMIT (else of SEND) in the
-worker until main hands the batch out; where an earlier batch held it up, only until main took it from the queue, and
-WAITING_FOR_EARLIER from there on."""
+"""States of the derived in-flight lanes, beside those of `State`. READY lasts from the end of TRANSMIT (else of SEND) in the worker
+until main hands the batch out. If an earlier batch holds it up, READY ends when main takes it from the queue, and
+WAITING_FOR_EARLIER follows."""
 
 TOP_SECTION, WORKERS_SECTION, PIN_SECTION, FLIGHT_SECTION, SAMPLED_SECTION = range(5)
-"""Rows of one section stand together; a rule is drawn between sections."""
+"""The timeline draws the rows of a section together, and a rule between sections."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +24,10 @@ class LaneKind:
 
     Attributes:
         key: in session files and in the code.
-        section: the part of the timeline that they stand in.
-        busy_states: the states whose share the label of such a lane tells.
-        busy_word: what that share is called.
-        group_key: the row that can stand for all of them; empty where there is none.
+        section: the part of the timeline that shows them.
+        busy_states: the states whose share the label of such a lane shows.
+        busy_word: the name of that share.
+        group_key: key of the row that can replace all of them; empty without such a row.
     """
 
     key: str
@@ -44,24 +44,24 @@ LANE_KINDS: tuple[LaneKind, ...] = (
     LaneKind("pin", PIN_SECTION, frozenset((State.PIN,))),
     LaneKind("flight", FLIGHT_SECTION, frozenset()),
 )
-"""In the order in which they stand below each other."""
+"""From top to bottom of the timeline."""
 
 _KINDS = {kind.key: kind for kind in LANE_KINDS}
 GROUP_KEYS = {kind.key: kind.group_key for kind in LANE_KINDS if kind.group_key}
-"""Kinds of lanes that can be shown as one row, with the key of that row."""
+"""Kinds of lanes that one row can replace, with the key of that row."""
 
 
 def lane_kind(key: str) -> LaneKind:
-    """The kind with a key.
+    """Returns the kind with a key.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the key is unknown.
     """
     return _KINDS[key]
 
 
 def lane_rank(kind: str) -> int:
-    """The place of a kind among all kinds."""
+    """Returns the position of a kind among all kinds."""
     return LANE_KINDS.index(_KINDS[kind])
 
 
@@ -72,8 +72,8 @@ class LaneFact:
     Attributes:
         key: in session files and in the code.
         kind: the key of its kind.
-        title: what it is labelled with.
-        order: among the lanes of its kind; those of a series follow by number.
+        title: its label.
+        order: its position among the lanes of its kind; those of a series follow by number.
     """
 
     key: str
@@ -94,18 +94,18 @@ WORKER = LaneFact("worker-{number}", "worker", "worker {number}", 100)
 FLIGHT = LaneFact("flight-{number}", "flight", "in flight {number}", 10_000)
 
 FLIGHT_KEY, FLIGHT_TITLE = "flight", "in flight"
-"""The row of all batches on their way, one track a queue slot."""
+"""The row of all batches in flight, one track for each queue slot."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LegendEntry:
-    """States that are told by one colour.
+    """States that share one colour.
 
     Attributes:
         role: the name of the colour in a palette.
         title: in the legend and in help.
-        tip: what it means.
-        lines_role: of the lines where it is drawn as a pattern, because nothing is being done; empty where it is filled.
+        tip: its meaning.
+        lines_role: colour of the lines, if it is drawn as a pattern because no work is done; empty if it is filled.
     """
 
     role: str
@@ -133,20 +133,20 @@ START = LegendEntry("startup", "start-up", "a worker starts, imports the script 
 OWN = LegendEntry(phase_of("own").group.role, phase_of("own").title, phase_of("own").tip)
 
 LEGEND: tuple[LegendEntry, ...] = (FETCH, COLLATE, SEND, STEP, GPU_STEP, TRANSFER, PINNING, WAITING, IN_HAND, HELD_UP, START, OWN)
-"""In the order in which a legend has them."""
+"""In the order of a legend."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StateFact:
-    """How a state is drawn and called.
+    """Title, colour and level of a state.
 
     Attributes:
         state: a `State`, or one of the derived ones.
-        title: what the hover card and the span itself call it.
-        legend: the entry that it belongs to.
-        role: the name of its colour in a palette, where that is not its legend's.
-        level: 0 fills the lane, each further level only its lower part, inside the one before.
-        level_in_main: where it lies inside another one on the lane of main, which without workers does what they do.
+        title: its name in the hover card and on the span itself.
+        legend: its entry of the legend.
+        role: the name of its colour in a palette; it may differ from its legend's.
+        level: 0 fills the lane; each further level fills only the lower part of the level before.
+        level_in_main: its level on the lane of main, if it differs there: without workers main fetches within a wait.
     """
 
     state: int
@@ -162,46 +162,46 @@ class StateFact:
         return self.legend.is_hatched
 
 
-def _drawn(state: int, title: str, legend: LegendEntry, level: int = 0, level_in_main: int | None = None) -> StateFact:
+def _in_legend_colour(state: int, title: str, legend: LegendEntry, level: int = 0, level_in_main: int | None = None) -> StateFact:
     return StateFact(state, title, legend, legend.role, level, level_in_main)
 
 
-def _of_start(state: State, phase: str, shade: str, level: int = 0) -> StateFact:
-    """A state that is a phase of a start-up; shades tell those apart that lie within each other or side by side."""
+def _start_phase(state: State, phase: str, shade: str, level: int = 0) -> StateFact:
+    """Returns a state that is a start-up phase; the shade distinguishes it from phases inside or beside it."""
     return StateFact(state, phase_of(phase).title, START, shade, level)
 
 
 STATES: tuple[StateFact, ...] = (
     StateFact(State.LOAD, "load script", START, "startup"),
-    _of_start(State.ITERATOR, "iterator", "startup_dark"),
-    _of_start(State.START_WORKER, "start_worker", "startup", 1),
-    _of_start(State.PICKLE, "pickle", "startup_light", 2),
-    _drawn(State.WAIT, "wait", WAITING),
-    _drawn(State.DESERIALISE, "deserialise", SEND, 1),
-    _drawn(State.TRANSFER, "transfer", TRANSFER),
-    _drawn(State.STEP, "step", STEP),
-    _of_start(State.SHUTDOWN, "shutdown", "startup_dark", 1),
-    _of_start(State.CREATE, "create", "startup_dark"),
-    _of_start(State.BOOT, "boot", "startup_dark"),
-    _of_start(State.MAIN_IMPORT, "main_import", "startup"),
+    _start_phase(State.ITERATOR, "iterator", "startup_dark"),
+    _start_phase(State.START_WORKER, "start_worker", "startup", 1),
+    _start_phase(State.PICKLE, "pickle", "startup_light", 2),
+    _in_legend_colour(State.WAIT, "wait", WAITING),
+    _in_legend_colour(State.DESERIALISE, "deserialise", SEND, 1),
+    _in_legend_colour(State.TRANSFER, "transfer", TRANSFER),
+    _in_legend_colour(State.STEP, "step", STEP),
+    _start_phase(State.SHUTDOWN, "shutdown", "startup_dark", 1),
+    _start_phase(State.CREATE, "create", "startup_dark"),
+    _start_phase(State.BOOT, "boot", "startup_dark"),
+    _start_phase(State.MAIN_IMPORT, "main_import", "startup"),
     StateFact(State.IMPORT, "import", START, "startup_light", 1),
-    _of_start(State.UNPICKLE, "unpickle", "startup_light"),
-    _of_start(State.LOOP_ENTRY, "loop_entry", "startup_dark"),
-    _of_start(State.WORKER_INIT, "worker_init", "startup_light", 1),
-    _drawn(State.FETCH, "fetch", FETCH, level_in_main=1),
-    _drawn(State.COLLATE, "collate", COLLATE, level_in_main=1),
-    _drawn(State.SEND, "send", SEND),
-    _of_start(State.SERVER_START, "server_start", "startup", 2),
-    _drawn(State.PIN, "pin", PINNING),
-    _drawn(State.DEVICE_TRANSFER, "transfer", TRANSFER),
-    _drawn(State.DEVICE_STEP, "step", GPU_STEP),
-    _drawn(State.DEVICE_WORK, "kernels and copies", GPU_STEP),
+    _start_phase(State.UNPICKLE, "unpickle", "startup_light"),
+    _start_phase(State.LOOP_ENTRY, "loop_entry", "startup_dark"),
+    _start_phase(State.WORKER_INIT, "worker_init", "startup_light", 1),
+    _in_legend_colour(State.FETCH, "fetch", FETCH, level_in_main=1),
+    _in_legend_colour(State.COLLATE, "collate", COLLATE, level_in_main=1),
+    _in_legend_colour(State.SEND, "send", SEND),
+    _start_phase(State.SERVER_START, "server_start", "startup", 2),
+    _in_legend_colour(State.PIN, "pin", PINNING),
+    _in_legend_colour(State.DEVICE_TRANSFER, "transfer", TRANSFER),
+    _in_legend_colour(State.DEVICE_STEP, "step", GPU_STEP),
+    _in_legend_colour(State.DEVICE_WORK, "kernels and copies", GPU_STEP),
     StateFact(State.OWN, phase_of("own").title, OWN, "own", 1),
-    _drawn(READY, "ready", IN_HAND),
-    _drawn(WAITING_FOR_EARLIER, "waiting for an earlier batch", HELD_UP),
+    _in_legend_colour(READY, "ready", IN_HAND),
+    _in_legend_colour(WAITING_FOR_EARLIER, "waiting for an earlier batch", HELD_UP),
 )
-"""In the order in which they are stacked. States that are absent are not drawn: EPOCH spans everything, INDEX_WAIT is what is
-left free in a worker's lane, RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND."""
+"""In stacking order. States that are missing here are not drawn: EPOCH spans everything, INDEX_WAIT is the gap in a worker's lane,
+RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,14 +209,14 @@ class Plot:
     """A plot of sampled series.
 
     Attributes:
-        key: in the arrangement that is kept, and in the code.
-        title: what it is labelled with.
-        tip: what it shows, where it is offered.
-        role: the name of the colour of its first device in a palette; empty where its lines go through the line colours.
-        section: the part of the timeline that it stands in.
-        is_optional: whether it says little over time, so that it is shown when asked for.
-        is_optional_at_zero: whether it is so as long as no value above zero was seen.
-        is_counter: whether its values only grow, so that the growth within the visible range is told.
+        key: in the stored arrangement of lanes, and in the code.
+        title: its label.
+        tip: its explanation in the menu that offers it.
+        role: the name of the colour of its first device in a palette; empty if its lines use the line colours in turn.
+        section: the part of the timeline that shows it.
+        is_optional: whether the timeline hides it until the user asks for it, because it says little over time.
+        is_optional_at_zero: whether the same holds as long as no value is above zero.
+        is_counter: whether its values only grow, so that the timeline shows the growth within the visible range.
     """
 
     key: str
@@ -278,16 +278,16 @@ PLOTS: tuple[Plot, ...] = (
     Plot("affinity", "usable cores", "cores that each process may use (CPU affinity)", is_optional=True),
     OUTSTANDING,
 )
-"""In the order in which they stand; those that are not named here follow by name."""
+"""From top to bottom; plots without a row here follow by name."""
 
 _PLOTS = {plot.key: plot for plot in PLOTS}
 
 
 def plot_of(key: str) -> Plot:
-    """The plot with a key; one that a session of another version has is called by its key."""
+    """Returns the plot with a key; a key unknown to this version becomes the title of a new plot."""
     return _PLOTS.get(key) or Plot(key, key.replace("_", " "), is_optional=key.startswith("memory_"))
 
 
 def plot_rank(key: str) -> tuple[int, str]:
-    """What plots are sorted by."""
+    """Returns the sort key of a plot."""
     return (PLOTS.index(_PLOTS[key]) if key in _PLOTS else len(PLOTS)), key

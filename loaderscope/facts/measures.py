@@ -1,6 +1,6 @@
 """The figures of a setting: one row each, from which the columns of the window, the report and the terminal are made.
 
-The figures themselves travel as `SettingResult`: a row's `field` is its field, and its key in the JSON document.
+`SettingResult` holds the values: a row's `field` names its field, which is also the key in the JSON document.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from loaderscope.facts.results import Estimate, SettingResult
 from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, rate_text, share_text, uncertainty_text
 
 PASS_MARK = 0.90
-"""Share of its time for which MLPerf Storage asks that an accelerator is busy (https://mlcommons.org/benchmarks/storage/)."""
+"""Share of time for which MLPerf Storage requires an accelerator to be busy (https://mlcommons.org/benchmarks/storage/)."""
 
 _INTERVAL = ".ci95"
 
@@ -23,11 +23,11 @@ class Repeats(enum.Enum):
 
     MEAN = enum.auto()
     LARGEST = enum.auto()
-    ESTIMATE = enum.auto()  # the mean, with an interval from theirs
+    ESTIMATE = enum.auto()  # the mean, with an interval
 
 
 class Shown(enum.Enum):
-    """When the window and the report have a column of a figure."""
+    """When the window and the report show a column for a figure."""
 
     ALWAYS = enum.auto()
     WHERE_MEASURED = enum.auto()
@@ -35,7 +35,7 @@ class Shown(enum.Enum):
     NEVER = enum.auto()
 
     def among(self, values: Collection[float | None]) -> bool:
-        """Whether there is a column for these values."""
+        """Whether these values get a column."""
         if self is Shown.WHERE_MEASURED:
             return any(value is not None for value in values)
         if self is Shown.WHERE_NOT_ZERO:
@@ -48,15 +48,15 @@ class Measure:
     """A figure of a setting.
 
     Attributes:
-        key: its field of `SettingResult`; with `.ci95` behind it half the interval of that figure, as a share of the value.
-        title: what its column is headed with.
-        tip: what it is.
-        text: how a value reads.
-        unit: what stands behind that in a sentence; empty where the text has it.
+        key: its field of `SettingResult`; with the suffix `.ci95`, half the interval of that field as a share of the value.
+        title: heading of its column.
+        tip: its explanation.
+        text: formats a value.
+        unit: follows the text in a sentence; empty if the text contains it.
         repeats: how repeats become one figure.
-        shown: when the window and the report have a column of it.
-        rank: on a terminal too narrow for all columns the highest go first, and 0 stays. The others stand there where any
-            setting has a value; None: never.
+        shown: when the window and the report show its column.
+        rank: a terminal too narrow for all columns drops those of highest rank first, and never rank 0. It shows a column only if
+            any setting has a value, and never one with rank None.
     """
 
     key: str
@@ -70,22 +70,22 @@ class Measure:
 
     @property
     def field(self) -> str:
-        """The field of `SettingResult` that holds it."""
+        """The field of `SettingResult` with its values."""
         return self.key.removesuffix(_INTERVAL)
 
     def of(self, setting: SettingResult) -> float | None:
-        """Its value, or None where that is unknown."""
-        found = getattr(setting, self.field)
-        if isinstance(found, Estimate):
-            found = found.relative_half_width if self.key.endswith(_INTERVAL) else found.value
-        return None if found is None else float(found)
+        """Returns its value for a setting, or None if unknown."""
+        value = getattr(setting, self.field)
+        if isinstance(value, Estimate):
+            value = value.relative_half_width if self.key.endswith(_INTERVAL) else value.value
+        return None if value is None else float(value)
 
-    def told(self, value: float | None) -> str:
-        """A value as a sentence has it: 841 samples/s."""
+    def with_unit(self, value: float | None) -> str:
+        """Returns a value with its unit, for a sentence: 841 samples/s."""
         return f"{self.text(value)} {self.unit}" if self.unit else self.text(value)
 
 
-def _beside_mark(share: float | None) -> str:
+def _share_with_mark(share: float | None) -> str:
     return share_text(share) + ("" if share is None else " ✓" if share >= PASS_MARK else " ✗")
 
 
@@ -171,7 +171,7 @@ MEASURES: tuple[Measure, ...] = (
         title="accel.",
         tip="Share of the steady state for which an accelerator that needs the simulated step's time would be busy; "
         f"{share_text(PASS_MARK)} passes",
-        text=_beside_mark,
+        text=_share_with_mark,
         shown=Shown.WHERE_MEASURED,
         rank=2,
     ),

@@ -11,7 +11,7 @@ class PhaseGroup:
 
     Attributes:
         role: the name of its colour in a palette.
-        title: in the legend; empty for that of its only phase.
+        title: in the legend; empty if the legend uses the title of its only phase.
     """
 
     role: str
@@ -40,10 +40,10 @@ class StartupPhase:
 
     Attributes:
         key: in the JSON, in session files and in the code.
-        title: what charts, tables and spans call it; short, as tables of a terminal hold it.
-        tip: what it is, after its title.
-        detail: of a culprit; `{worker}` stands for the process that made the first batch.
-        group: the phases that it is coloured with.
+        title: its name in charts, tables and spans; short enough for tables of a terminal.
+        tip: its explanation, after the title.
+        detail: its description as a culprit; `{worker}` stands for the process that made the first batch.
+        group: the phases that share its colour.
         in_self_test: whether the self-test lists it.
     """
 
@@ -56,7 +56,7 @@ class StartupPhase:
 
 
 SHUTDOWN = StartupPhase("shutdown", "shut down", "the end of the epoch, until its workers are gone", "", END)
-"""It comes after the first batch, so nothing of the time before that is charged to it."""
+"""It comes after the first batch, so no time before the first batch is charged to it."""
 
 PHASES: tuple[StartupPhase, ...] = (
     StartupPhase("server_start", "fork server", "start of the fork server, once", "the forkserver starts, once", PROCESS_START),
@@ -126,16 +126,16 @@ PRECEDENCE = (
     "own", "pickle", "server_start", "start_worker", "worker_init", "unpickle", "main_import", "boot", "create", "loop_entry",
     "first_fetch", "first_collate", "first_send", "first_receive", "iterator", "index_wait",
 )  # fmt: skip
-"""Keys of the phases on the way to the first batch: where they overlap, time is charged to the one named first here."""
+"""Keys of the phases before the first batch; if phases overlap, the one listed first is charged."""
 
 _BY_KEY = {phase.key: phase for phase in PHASES}
 
 
 def phase_of(key: str) -> StartupPhase:
-    """The phase with a key; one that a session of another version has is called by its key."""
+    """Returns the phase with a key; a key unknown to this version becomes the title of a new phase."""
     return _BY_KEY.get(key) or StartupPhase(key, key.replace("_", " "), "", "", OWN, in_self_test=False)
 
 
 def group_title(group: PhaseGroup) -> str:
-    """What a legend calls a group."""
+    """Returns the title of a group in a legend."""
     return group.title or next(phase.title for phase in PHASES if phase.group is group)

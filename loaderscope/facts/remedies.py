@@ -1,4 +1,4 @@
-"""What the start-up experiment tries as remedies and measures as controls: one row each, in the words of every output."""
+"""The remedies that the start-up experiment tries and the controls that it measures: one row each, with the words of every output."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class RemedyKind:
 
     Attributes:
         name: the setting that it changes.
-        word: what the window, the report and the terminal call it.
-        saving: what the seconds that it saves are those of.
+        word: its name in the window, the report and the terminal.
+        saving: the span of time to which its saved seconds refer.
     """
 
     name: str
@@ -33,23 +33,23 @@ PRELOAD = "preload"
 """Name of the control that starts a fork server which preloads modules, without any loader."""
 
 CONTROLS = {"python": "bare interpreter", "numpy": "import numpy", "torch": "import torch"}
-"""Titles of what is measured without any loader, by name, in the order in which it is measured."""
+"""Titles of the controls, which are measured without any loader, by name and in order of measurement."""
 
 
 def remedy_kind(name: str) -> RemedyKind:
-    """The kind of remedy with a name.
+    """Returns the kind of remedy with a name.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the name is unknown.
     """
     return _REMEDIES[name]
 
 
 def control_title(name: str, modules: Sequence[str]) -> str:
-    """What a control did: bare interpreter, or preload torch."""
+    """Returns the title of a control: bare interpreter, or preload torch."""
     return f"preload {', '.join(modules)}" if modules else CONTROLS.get(name, name)
 
 
 def start_title(start_method: str | None, is_preloaded: bool) -> str:
-    """How workers are made: spawn, forkserver, preloaded, or no workers."""
+    """Returns how workers are started, in words: spawn, forkserver, preloaded, or no workers."""
     return (start_method or "no workers") + (", preloaded" if is_preloaded else "")

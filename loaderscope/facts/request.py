@@ -1,4 +1,4 @@
-"""What a run was asked for: every option of `loaderscope run` with its value."""
+"""The request of a run: every option of `loaderscope run` with its value."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Axes:
     start_method: tuple[str, ...] | None = None  # the system's default
     in_order: tuple[bool, ...] = (True,)
     backend: tuple[str, ...] = ("process",)
-    sharing_strategy: tuple[str | None, ...] | None = None  # the script's own, which None is among others, too
-    threads: tuple[Positive | None, ...] | None = None  # as many as the script has, likewise
+    sharing_strategy: tuple[str | None, ...] | None = None  # the script's own; as a value of the axis, too, None is the script's own
+    threads: tuple[Positive | None, ...] | None = None  # as many as the script has; likewise for a value
 
     @classmethod
     def of(cls, values: Mapping[str, tuple[Any, ...] | None]) -> Axes:
-        """The axes with values by field of a setting; None, and what is left out, is the default of that axis."""
+        """Returns axes from values by field of a setting; a field that is missing or None gets the default of its axis."""
         return cls(**{setting.field: values.get(setting.field) or setting.default for setting in SETTINGS})  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A run. Times in seconds."""
+    """The request of a run. Times in seconds."""
 
     script: FilePath  # absolute path
     target: str | None = None  # None: the only one found, else an error that lists them
@@ -61,12 +61,12 @@ class Request:
     probe: bool = True
     force: bool = False
     isolate: bool = False
-    gpu_window: Count | None = None  # steps that are profiled after the measured epochs of each setting's first trial
-    pcie: bool = False  # read the throughput over PCIe, 20 ms of waiting a reading in the app
+    gpu_window: Count | None = None  # steps to profile after the measured epochs of each setting's first trial
+    pcie: bool = False  # read the throughput over PCIe; the app waits 20 ms for each reading
     startup: bool = False  # the start-up experiment, see sweep/experiment/startup_plan.py
 
-    def profiled(self, steps: int, config: TrialConfig | None = None) -> Request:
-        """The request with so many profiled steps after each setting; with `config` for that setting alone, measured once."""
+    def with_profiled_steps(self, steps: int, config: TrialConfig | None = None) -> Request:
+        """Returns the request with `steps` profiled steps after each setting; with `config`, for one trial of that setting alone."""
         if config is None:
             return dataclasses.replace(self, gpu_window=steps)
         values = {one.field: one.of(config) for one in SETTINGS}
@@ -77,12 +77,12 @@ class Request:
         return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, gpu_window=steps)
 
     def to_json(self) -> dict[str, Any]:
-        """The `request` of the JSON document."""
+        """Returns the `request` of the JSON document."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Request:
-        """The request back from `to_json`; unknown keys are ignored."""
+        """Returns the request from the result of `to_json`; unknown keys are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known}
         axes: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data["axes"].items()}

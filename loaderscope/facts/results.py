@@ -1,4 +1,4 @@
-"""What a sweep found, as plain data: the `trials`, `results`, `recommendation` and `findings` of the JSON document.
+"""The results of a sweep as plain data: the `trials`, `results`, `recommendation` and `findings` of the JSON document.
 
 Field names are the keys of the JSON, which other people's scripts rely on: add, do not rename. Unknown values are None.
 Times in seconds, sizes in bytes, shares from 0 to 1.
@@ -20,14 +20,14 @@ Row = TypeVar("Row", bound="_Row")
 
 
 class _Row:
-    """A dataclass of this module that is also read."""
+    """A dataclass of this module that can be read back from JSON."""
 
     @classmethod
     def from_json(cls: type[Row], data: dict[str, Any]) -> Row:
-        """The row back from plain JSON values; unknown keys are ignored.
+        """Returns the row from plain JSON values; unknown keys are ignored.
 
         Raises:
-            TypeError, KeyError, ValueError: the data is no such row.
+            TypeError, KeyError, ValueError: the data does not hold such a row.
         """
         row: Row = _build(cls, data)
         return row
@@ -35,14 +35,14 @@ class _Row:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, where that can be told."""
+    """A value with its 95 % interval, if known."""
 
     value: float
     ci95: Annotated[tuple[float, float], Ascending()] | None = None
 
     @property
     def relative_half_width(self) -> float | None:
-        """Half the interval over the value; None without an interval."""
+        """Half the interval divided by the value; None without an interval."""
         if self.ci95 is None or self.value <= 0 or not math.isfinite(self.value):
             return None
         return (self.ci95[1] - self.ci95[0]) / 2 / self.value
@@ -54,7 +54,7 @@ class EpochTimes:
 
     first_batch_s: Seconds | None
     steady_s: Seconds | None
-    end_s: Seconds | None  # from the last batch to the end of the epoch, workers joined
+    end_s: Seconds | None  # from the last batch to the end of the epoch, after workers were joined
     batches: Count
 
 
@@ -82,7 +82,7 @@ class Culprit:
 class ImportCost:
     """One module that a worker imported in its start.
 
-    `own_s` is without the modules that it imports itself, as far as these took long enough to be recorded.
+    `own_s` excludes the modules that it imports itself, if these took long enough to be recorded.
     """
 
     name: str
@@ -95,13 +95,13 @@ class ImportCost:
 
 @dataclasses.dataclass(frozen=True)
 class StartImport:
-    """A package that a worker imported in one of its starts; modules of a package that it imports itself are within its time."""
+    """A package that a worker imported in one of its starts; its time includes the modules that it imports."""
 
     epoch: Count
     process: Name
-    name: str  # of the package, or of the module of it that was imported apart
+    name: str  # of the package, or of a module of it that was imported separately
     seconds: Seconds  # with all that it imports
-    within: str | None  # the one of these that imported it
+    within: str | None  # the listed package that imported it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +110,8 @@ class LineCost:
 
     line: Count
     text: str
-    seconds: Seconds  # what it calls and imports included
-    import_s: Seconds = 0.0  # the part of it in which an import went on
+    seconds: Seconds  # including its calls and imports
+    import_s: Seconds = 0.0  # the part of it spent in imports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +124,8 @@ class SentPart(_Row):
     bytes: Bytes
     pickle_s: float
     unpickle_s: float | None
-    error: str | None  # why it cannot be pickled, or was not weighed to its end
-    shared_bytes: Bytes = 0  # of tensors, which are moved into shared memory before the first worker starts and not sent
+    error: str | None  # why it cannot be pickled, or why weighing stopped early
+    shared_bytes: Bytes = 0  # of tensors, which move into shared memory before the first worker starts and are not sent
     refused: bool = False  # it cannot be pickled; `error` says why
 
 
@@ -134,14 +134,14 @@ class Control(_Row):
     """Seconds from the start of a fresh interpreter to the end of the import.
 
     Attributes:
-        first_s: with the files dropped from the page cache where the system lets a user do so, else as it was.
-        again_s: with the files in the page cache; of `PRELOAD`: until the server's first child runs.
-        first_from_disk_share: of the bytes that the first run needed, those that came from disk; None where that is not told.
+        first_s: with the files dropped from the page cache if the system lets a user do so, else with the cache as it was.
+        again_s: with the files in the page cache; for `remedies.PRELOAD`: until the server's first child runs.
+        first_from_disk_share: share of the bytes of the first run that came from disk; None if unknown.
         error: why there is no figure, in one sentence.
         again_cpu_s: processor time of the run with the files in the page cache.
-        cache_was_dropped: whether the system took the wish to drop the files.
-        modules: what `PRELOAD` imports.
-        import_s: by how much its server starts later than one that preloads nothing.
+        cache_was_dropped: whether the system accepted the request to drop the files.
+        modules: that `remedies.PRELOAD` imports.
+        import_s: seconds by which its server starts later than one that preloads nothing.
     """
 
     name: str
@@ -157,15 +157,16 @@ class Control(_Row):
 
 @dataclasses.dataclass(frozen=True)
 class Startup:
-    """The time from iter() to the first batch, by phase; `explained_share` is what the critical path of batch 0 covers.
+    """The time from iter() to the first batch, by phase; `explained_share` is the share that the critical path of batch 0 covers.
 
     Attributes:
-        imports: what the worker that made batch 0 of the first epoch imported, heaviest by own time first; with their ancestors.
-        lines: what the script's own top level cost that worker.
-        own_s: this tool's own part of the time to the first batch, as far as it was measured.
-        serial_starts: whether workers started one after another, because what each is sent exceeds the pipe's size.
-        preload_import_s: by how much a fork server that preloads the same started later, without any loader, right before the trial.
-        start_imports: what each worker imported in each epoch.
+        imports: modules imported by the worker that made batch 0 of the first epoch, and their ancestors; heaviest by own time first.
+        lines: of the script's own top level, with the time that they cost that worker.
+        own_s: this tool's own measured part of the time to the first batch.
+        serial_starts: whether workers started one after another, because each worker's pickle exceeds the pipe.
+        preload_import_s: seconds by which a fork server with the same preloads started later, without any loader, right before the
+            trial.
+        start_imports: packages that each worker imported in each epoch.
     """
 
     explained_share: Share | None
@@ -181,11 +182,11 @@ class Startup:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerMemory:
-    """The largest figures seen of one worker, over all its processes.
+    """The peaks of one worker, over all its processes.
 
     Attributes:
-        start_uss_bytes: its own pages when the longest epoch's first batch had come (private bytes on Windows).
-        growth_bytes_per_1000_batches: of its own pages, for 1,000 batches of the loader.
+        start_uss_bytes: its own pages at the first batch of the longest epoch (private bytes on Windows).
+        growth_bytes_per_1000_batches: growth of its own pages for 1,000 batches of the loader.
     """
 
     worker: Count
@@ -203,9 +204,9 @@ class Memory:
     Attributes:
         peak_total_bytes: largest sum of PSS (private bytes on Windows) over main and workers at one time.
         growth_bytes_per_1000_batches: of all workers together.
-        growth_reason: why there is no growth.
-        growth_kind: `copy-on-write` where pages that were shared after a fork become each worker's own; `new` where workers
-            take more memory; None where they do not grow, or it cannot be told.
+        growth_reason: why the growth is unknown.
+        growth_kind: `copy-on-write` if pages shared since a fork become each worker's own; `new` if workers take more memory;
+            None if they do not grow, or if the kind is unknown.
     """
 
     peak_total_bytes: Bytes | None
@@ -217,13 +218,13 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class OwnCost:
-    """What the tool itself cost.
+    """The cost of the tool itself.
 
     Attributes:
-        event_seconds: estimated time of the main process spent in recording.
+        event_seconds: estimated seconds that the main process spent on recording.
         app_cpu_share: the app's CPU time over the trial's wall time, in cores.
-        nvml_seconds: what asking the GPUs took the app; None without a GPU.
-        processes_seconds: what looking at the processes took the app.
+        nvml_seconds: seconds that the app spent reading the GPUs; None without a GPU.
+        processes_seconds: seconds that the app spent reading the processes.
     """
 
     events: Count
@@ -242,27 +243,27 @@ class LateBatch:
     worker: Count | None
     wait_s: Seconds  # how long main waited for it
     fetch_s: Seconds  # how long its fetch took
-    sample: int | None  # index of the sample that took longest, where samples were recorded
+    sample: int | None  # index of the slowest sample, if samples were recorded
     sample_s: Seconds | None
     start_s: float | None = None  # when the wait began, on the trial's time axis
-    cause: Name | None = None  # what most of the wait is charged to: a name of `late_batches.Cause` in small letters
-    charged_s: dict[str, Seconds] = dataclasses.field(default_factory=dict)  # by such names; together the wait
-    held_up: Count | None = None  # later batches that lay ready behind it when it came
-    held_up_s: Seconds | None = None  # how much of the wait there were any
+    cause: Name | None = None  # of most of the wait: a name of `late_batches.Cause` in small letters
+    charged_s: dict[str, Seconds] = dataclasses.field(default_factory=dict)  # by such names; they sum to the wait
+    held_up: Count | None = None  # later batches that lay ready when it came
+    held_up_s: Seconds | None = None  # how long such batches lay ready during the wait
 
 
 @dataclasses.dataclass(frozen=True)
 class Signs:
-    """What findings rest on, beside the shares. Medians are over all batches of the trial.
+    """Evidence on which findings rest, beside the shares. Medians are over all batches of the trial.
 
     Attributes:
-        fetch_cpu_share: CPU time over wall time of the fetches; low means that they wait (for the disk, the network, a lock).
-        deserialise_share: part of the steady state that main spends unpacking batches.
-        held_up_share: part of the steady state in which main waits for a batch while later ones lie ready.
-        late_batches: the worst of them, worst first.
-        pin_step_share: part of the time of steps in which the pin thread computes, in processor time.
-        pin_step_slowdown: how many times as long steps take that it overlaps.
-        growth_bytes_per_s: growth of the workers' private memory, all together.
+        fetch_cpu_share: CPU time over wall time of the fetches; a low share means that they wait (for the disk, the network, a lock).
+        deserialise_share: share of the steady state that main spends unpacking batches.
+        held_up_share: share of the steady state in which main waits for a batch while later ones lie ready.
+        late_batches: the worst late batches, worst first.
+        pin_step_share: processor time of the pin thread during steps, divided by the time of the steps.
+        pin_step_slowdown: how many times as long overlapped steps take as others.
+        growth_bytes_per_s: growth of all workers' private memory together.
     """
 
     fetch_s: Seconds | None = None
@@ -278,7 +279,7 @@ class Signs:
 
 @dataclasses.dataclass(frozen=True)
 class OperatorCost:
-    """An operator of torch in the exact window: calls, and the time that it took itself on the CPU and in kernels on the device."""
+    """An operator of torch in the exact window: calls, and its own time on the CPU and in kernels on the device."""
 
     name: str
     calls: Count
@@ -292,9 +293,9 @@ class GpuWindow(_Row):
 
     Attributes:
         steps: batches in the window.
-        busy_share: part of it in which any kernel, copy or memset ran on the device.
+        busy_share: share of the window in which any kernel, copy or memset ran on the device.
         reason: why there is no window or no busy share.
-        clock_error_s: bound of the error with which the device's periods stand on the host's clock.
+        clock_error_s: bound of the error of the device's times on the host's clock.
         operators: the heaviest on the device and on the CPU, heaviest first.
     """
 
@@ -308,15 +309,15 @@ class GpuWindow(_Row):
 
 @dataclasses.dataclass(frozen=True)
 class ScriptWarning:
-    """What the user's code warned of, logged or printed to stderr during a trial; equal ones once.
+    """A text that the user's code warned of, logged or printed to stderr during a trial; equal texts are merged.
 
     Attributes:
-        process: main, worker-0 ...; None where that cannot be told.
+        process: main, worker-0 ...; None if unknown.
         kind: the category of a Python warning (`UserWarning`), the level of a record of logging (`WARNING`, `ERROR`,
-            `CRITICAL`), or `stderr` for what was only printed.
-        text: what it says.
-        count: how often.
-        place: "file:line" of the code that warned or logged; None where that is not known.
+            `CRITICAL`), or `stderr` for printed text.
+        text: the text.
+        count: how often it came.
+        place: "file:line" of the code that warned or logged; None if unknown.
     """
 
     process: str | None
@@ -349,38 +350,38 @@ class TrialResult(_Row):
     other_share: Share | None = None
     gpu_busy_share: Share | None = None
     data_stall_share: Share | None = None
-    gpu_other_idle_share: Share | None = None  # idle while main does not wait; with the two before it adds up to 1
-    device_clock_error_s: Seconds | None = None  # bound of the error with which device times stand on the host's clock
-    accelerator_share: Share | None = None  # of an accelerator that needs the simulated step's time for a batch: busy, in steady state
+    gpu_other_idle_share: Share | None = None  # idle while main does not wait; the three GPU shares sum to 1
+    device_clock_error_s: Seconds | None = None  # bound of the error of device times on the host's clock
+    accelerator_share: Share | None = None  # steady busy share of an accelerator that needs the simulated step's time for a batch
     pinned: bool | None = None  # whether batches really came in pinned memory
     energy_per_1000_samples_j: Annotated[float, Range(0.0)] | None = None  # of all GPUs that the trial uses, in its steady state
     energy_reason: str | None = None  # why the energy is missing
-    disk_share: Share | None = None  # of the bytes read, those that came from disk and not from the page cache
+    disk_share: Share | None = None  # share of the bytes read that came from disk and not from the page cache
     startup: Startup | None = None
     memory: Memory | None = None
     own_cost: OwnCost | None = None
     signs: Signs | None = None
     gpu_window: GpuWindow | None = None
-    shared_generators: list[str] | None = None  # random, numpy, torch: what threads draw from together; None where not looked at
+    shared_generators: list[str] | None = None  # random, numpy, torch: generators that threads share; None if not checked
     notes: list[str] = dataclasses.field(default_factory=list)
-    warnings: list[ScriptWarning] = dataclasses.field(default_factory=list)  # in the order in which they came up
-    batch_bytes: Annotated[float, Range(0.0)] | None = None  # mean of a batch that workers send: memory of its tensors, and its pickle
-    batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such a batch
+    warnings: list[ScriptWarning] = dataclasses.field(default_factory=list)  # in order of appearance
+    batch_bytes: Annotated[float, Range(0.0)] | None = None  # mean of the batches that workers send: memory of tensors, and pickle
+    batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such batches
 
     def to_json(self) -> dict[str, Any]:
-        """The row as plain JSON values."""
+        """Returns the row as plain JSON values."""
         return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class SettingResult(_Row):
-    """One row of `results`: all repeats of one setting together. What its figures are stands in the table `measures.MEASURES`."""
+    """One row of `results`: all repeats of one setting together. The table `measures.MEASURES` explains its figures."""
 
     config: TrialConfig
     trials: list[int]
     samples_per_second: Estimate | None = None
     epoch_s: Estimate | None = None
-    train_s: float | None = None  # projected seconds of the user's training, what the recommendation minimises
+    train_s: float | None = None  # projected seconds of the user's training, which the recommendation minimises
     first_batch_s: float | None = None
     end_s: float | None = None
     wait_share: float | None = None
@@ -407,13 +408,13 @@ class Recommendation:
     knee: TrialConfig | None
     current: TrialConfig | None
     rule_of_thumb: int | None  # 4 x GPUs; None without a GPU
-    torch_suggested: int  # what torch's own warning calls the suggested maximum: usable CPUs
+    torch_suggested: int  # usable CPUs, which torch's own warning calls the suggested maximum
     why: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something worth telling about the dataset, the script or a setting."""
+    """A conclusion about the dataset, the script or a setting."""
 
     code: str
     severity: str  # error | warning | info
@@ -424,7 +425,7 @@ class Finding:
 
 
 def _build(cls: Any, data: Any) -> Any:
-    """A dataclass of this module from plain JSON values, by the types its fields are annotated with."""
+    """Returns a dataclass of this module from plain JSON values, by the annotations of its fields."""
     hints = typing.get_type_hints(cls)
     values = {}
     for field in dataclasses.fields(cls):

@@ -1,4 +1,4 @@
-"""A run of a sweep as plain data: its plan, what was learnt before its first trial, lines of its log, marks; and who is told of it."""
+"""A run of a sweep as plain data: its plan, environment, log lines and marks; and the sinks that get its events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loaderscope.facts.results import Control, SentPart, TrialResult
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTrial:
-    """A trial of the schedule. `skip`: why it will not be run (kind, sentence), or None."""
+    """A trial of the schedule. `skip`: (kind, sentence) on why it will be skipped, or None."""
 
     id: Count
     repeat: Count | None
@@ -27,20 +27,20 @@ class _Imported(TypedDict):
 
 
 class ImportedModule(_Imported, total=False):
-    """A module that loading the script imported, see `analysis.startup.preloading.ScriptImport`."""
+    """A module that the script imported when it was loaded, see `analysis.startup.preloading.ScriptImport`."""
 
     within: Name | None
     beside_script: bool
 
 
 class NamedGpu(TypedDict, total=False):
-    """What is read of a GPU's row, see `telemetry.nvml.Gpu`."""
+    """The keys of a GPU that the app reads, see `telemetry.nvml.Gpu`."""
 
     name: Name
 
 
 class Environment(TypedDict, total=False):
-    """The keys of the `environment` of the JSON document that the app itself reads; there may be any others."""
+    """The keys of the JSON document's `environment` that the app itself reads; others are allowed."""
 
     platform: str | None
     python: Name | None
@@ -58,7 +58,7 @@ class Environment(TypedDict, total=False):
 
 
 class Sample(TypedDict, total=False):
-    """The structure of a sample, or of a part of one, as agent/samples.py tells it; of a whole one also what the probe measured."""
+    """The structure of a sample or of a part of it, from agent/samples.py; for a whole sample also the probe's measurements."""
 
     type: str
     shape: list[Any] | None
@@ -76,12 +76,12 @@ class _Keyed(TypedDict):
 
 
 class SamplePart(_Keyed, Sample, total=False):
-    """What a sample, or a part of one, holds under a key: a position, a name, or what a mapping has."""
+    """The part of a sample under a key: a position, a name, or a key of a mapping."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is known when the first trial is about to start."""
+    """All that is known before the first trial starts."""
 
     request: Request
     environment: dict[str, Any]  # the `environment` of the JSON document
@@ -91,12 +91,12 @@ class Run:
     plan: list[PlannedTrial]
     sent: list[SentPart] | None = None  # what each worker is sent, measured once before the trials; None without a probe
     controls: list[Control] = dataclasses.field(default_factory=list)  # of a start-up experiment, measured before the trials
-    created_unix_s: int | None = None  # when the run was planned; None where that was not recorded
+    created_unix_s: int | None = None  # when the run was planned; None if not recorded
 
 
 @dataclasses.dataclass(frozen=True)
 class LogLine:
-    """One line of output of the script, or a sentence of the tool's own. `time_ns` is perf_counter_ns."""
+    """One line that the script or the tool printed. `time_ns` is perf_counter_ns."""
 
     time_ns: TimeNs
     stream: str  # stdout | stderr | loaderscope
@@ -112,16 +112,16 @@ class Mark(NamedTuple):
 
 
 Trace_contra = TypeVar("Trace_contra", contravariant=True)
-"""`trace.model.Trace`, which stands above this folder."""
+"""`trace.model.Trace`, which this folder must not import."""
 
 
 class Sink(Protocol[Trace_contra]):
-    """What the pool tells, as it happens: the session file and the live view are sinks.
+    """Gets the events of a run from the pool as they happen: the session file and the live view are sinks.
 
-    Called from the pool's thread only.
+    Only the pool's thread calls a sink.
 
-    In this order: run_started, then per trial trial_started, trace_grew any number of times and trial_finished (for a
-    skipped trial trial_finished alone), and run_finished last, whatever happened. log_line and progress come at any time.
+    The order is run_started; then for each trial trial_started, trace_grew any number of times and trial_finished (a skipped trial
+    has trial_finished alone); and run_finished last, even after an error. log_line and progress come at any time.
     """
 
     def run_started(self, run: Run) -> None: ...
@@ -140,7 +140,7 @@ class Sink(Protocol[Trace_contra]):
 
 
 def environment_text(environment: dict[str, Any]) -> str:
-    """The machine in one line for the status bar and captions."""
+    """Returns the machine in one line for the status bar and captions."""
     gpus = environment.get("gpus") or []
     names = [gpu.get("name", "GPU") if isinstance(gpu, dict) else str(gpu) for gpu in gpus]
     device = names[0] if names else "no GPU"

@@ -1,6 +1,6 @@
 """The settings of a loader that can be swept: one row each, from which options, axes, chips, columns and words are made.
 
-The values themselves travel as `TrialConfig` (in the agent, which has the standard library only): a row's `field` is its field.
+`TrialConfig` holds the values (it belongs to the agent, which imports the standard library only): a row's `field` names its field.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ BACKENDS = ("process", "thread")
 SHARING_STRATEGIES = ("file_descriptor", "file_system")
 SWITCHES = {"on": True, "off": False}
 OWN = "own"
-"""The value that the script itself has."""
+"""Stands for the value that the script itself sets."""
 
 LARGEST_NUMBER = (1 << 63) - 1
-"""What torch takes for a seed; itertools and C code take no larger number for anything else."""
+"""The largest seed of torch; itertools and C code accept no larger number for anything else."""
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:
-    """A converter of whole numbers from `minimum` on."""
+    """Returns a converter of whole numbers from `minimum` on."""
 
     def convert(text: str) -> int:
         try:
@@ -44,7 +44,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
 
 def one_of(choices: Sequence[str]) -> Callable[[str], str]:
-    """A converter that lets these words pass."""
+    """Returns a converter that accepts only these words."""
 
     def convert(text: str) -> str:
         if text not in choices:
@@ -55,12 +55,12 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def own_or(convert: Callable[[str], Value]) -> Callable[[str], Value | None]:
-    """A converter that takes `own`, too: what the script itself has."""
+    """Returns a converter that also accepts `own`, the value that the script itself sets, and returns None for it."""
     return lambda text: None if text == OWN else convert(text)
 
 
 def switch(text: str) -> bool:
-    """`on` or `off`."""
+    """Returns True for `on` and False for `off`."""
     return SWITCHES[one_of(tuple(SWITCHES))(text)]
 
 
@@ -70,19 +70,19 @@ class Setting:
 
     Attributes:
         field: of `TrialConfig`, and of the axes of a request.
-        label: what chips and columns are headed with.
+        label: heading of its chips and columns.
         help: of its option, with the default in parentheses.
-        tip: what it is, in the window.
-        metavar: how its option shows its values.
-        parse: a value from text; raises ArgumentTypeError.
-        default: values that are swept unless others are asked for; None where that is decided when the target is known.
-        torch_default: what torch takes where a setting is given in part; None where that depends on the system or the dataset.
-        word: how a value reads within a setting; None where it goes without saying.
-        needs_workers: whether it means nothing without workers.
-        has_own: whether None is a value like any other: what the script itself has.
-        limits: of the values that a user may add in the window; None where only those that are offered make sense.
-        offered: values that the window offers; empty where they depend on the machine.
-        always_a_column: whether tables show it even where it is the same for all settings.
+        tip: its explanation in the window.
+        metavar: placeholder for the values of its option.
+        parse: converts text to a value; raises ArgumentTypeError.
+        default: values that a sweep uses unless the user names others; None if the target decides.
+        torch_default: torch's default; None if that depends on the system or the dataset.
+        word: returns the text of a value within a setting, or None if it needs no mention.
+        needs_workers: whether it has no effect without workers.
+        has_own: whether None is a value like any other: the script's own.
+        limits: smallest and largest value that a user may add in the window; None if only offered values make sense.
+        offered: values that the window offers; empty if they depend on the machine.
+        always_a_column: whether tables show it even if all settings have the same value.
     """
 
     field: str
@@ -240,7 +240,7 @@ SETTINGS: tuple[Setting, ...] = (
         offered=(None, 1),
     ),
 )
-"""In the order in which a setting is told."""
+"""In the order of a setting's words."""
 
 BY_FIELD = {setting.field: setting for setting in SETTINGS}
 
@@ -248,17 +248,17 @@ SWEEP_ORDER = (
     "threads", "sharing_strategy", "batch_size", "backend", "start_method", "in_order", "persistent_workers", "pin_memory",
     "prefetch_factor", "num_workers",
 )  # fmt: skip
-"""Fields as they vary in a sweep, the fastest last."""
+"""Fields in the order of a sweep; the last one varies fastest."""
 
 PRELOAD_WORD = "preload"
 
 
 def setting_text(config: TrialConfig, leave_out: Collection[str] = ()) -> str:
-    """A setting as every output writes it: 4 workers · spawn · batch 64 · persistent.
+    """Returns a setting as every output writes it: 4 workers · spawn · batch 64 · persistent.
 
     Args:
         config: the setting.
-        leave_out: fields that need no telling, as the axis of a chart.
+        leave_out: fields that the reader already knows, such as the axis of a chart.
     """
     words = []
     for setting in SETTINGS:
@@ -272,7 +272,7 @@ def setting_text(config: TrialConfig, leave_out: Collection[str] = ()) -> str:
 
 
 def value_text(value: object) -> str:
-    """One value of a setting: on, off, a number or a name; a dash where it has none."""
+    """Returns one value of a setting as text: on, off, a number or a name; a dash for None."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
@@ -280,8 +280,8 @@ def value_text(value: object) -> str:
     return str(value)
 
 
-def varying(configs: Collection[TrialConfig]) -> frozenset[str]:
-    """Fields in which some of the settings differ, apart from those in which they mean nothing."""
+def varying_fields(configs: Collection[TrialConfig]) -> frozenset[str]:
+    """Returns the fields in which settings differ; a setting without workers does not count for fields that need workers."""
     return frozenset(setting.field for setting in SETTINGS if len(_values(setting, configs)) > 1)
 
 
@@ -291,7 +291,7 @@ def _values(setting: Setting, configs: Collection[TrialConfig]) -> set[Any]:
 
 
 def normalise(config: TrialConfig) -> TrialConfig:
-    """The setting with everything that means nothing there set to None, so that equal settings are equal."""
+    """Returns the setting with all fields that have no effect set to None, so that settings with equal effects compare equal."""
     if not config.num_workers:
         nothing = {setting.field: None for setting in SETTINGS if setting.needs_workers}
         return dataclasses.replace(config, **nothing, forkserver_preload=None)  # type: ignore[arg-type]
@@ -315,15 +315,15 @@ def find_matching(config: TrialConfig | None, candidates: Sequence[TrialConfig])
 
 
 def same_but(field: str, config: TrialConfig, other: TrialConfig) -> bool:
-    """Whether two settings differ in one field at most; what means nothing without workers counts only where both have some."""
+    """Whether two settings differ in `field` at most; fields that need workers count only if both settings have workers."""
     both_have_workers = bool(config.num_workers and other.num_workers)
-    told = [setting for setting in SETTINGS if setting.field != field and (both_have_workers or not setting.needs_workers)]
+    compared = [setting for setting in SETTINGS if setting.field != field and (both_have_workers or not setting.needs_workers)]
     same_preload = config.forkserver_preload == other.forkserver_preload or not both_have_workers
-    return same_preload and all(setting.of(config) == setting.of(other) for setting in told)
+    return same_preload and all(setting.of(config) == setting.of(other) for setting in compared)
 
 
-def completed(values: dict[str, Any]) -> TrialConfig:
-    """The setting that was given in part: what is left out has torch's default."""
+def with_torch_defaults(values: dict[str, Any]) -> TrialConfig:
+    """Returns a setting from some of its values by field, with torch's defaults for the rest."""
     has_workers = values.get("num_workers", 0) > 0
     defaults = {setting.field: setting.torch_default for setting in SETTINGS if setting.torch_default is not None}
     plain = {field: value for field, value in defaults.items() if has_workers or not BY_FIELD[field].needs_workers}

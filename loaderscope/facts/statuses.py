@@ -1,4 +1,4 @@
-"""What can become of a trial: one row a status, from which words, colours and the exit status are made."""
+"""The statuses of a trial: one row each, from which words, colours and the exit status are made."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Status:
 
     Attributes:
         key: in the JSON, in session files and in the code.
-        word: what the window, the report and the terminal call it.
-        role: the name of its colour in a palette; empty for text like any other.
-        was_tried: whether the trial was begun, or would have been had the run gone on.
-        is_outcome: whether the trial ran until it ended, so that it says something about its setting and has a timeline.
-        is_failure: whether something went wrong, which the exit status of the command line tells.
+        word: its name in the window, the report and the terminal.
+        role: the name of its colour in a palette; empty for the colour of ordinary text.
+        was_tried: whether the trial started, or would have started if the run had gone on.
+        is_outcome: whether the trial ran until it ended, so that it shows something about its setting and has a timeline.
+        is_failure: whether the trial failed, so that the command line exits with a failure.
         is_final: whether a finished trial can have it.
-        without_timeline: why there is none, after the name of the trial.
+        without_timeline: why the trial has no timeline; follows the name of the trial.
     """
 
     key: str
@@ -43,18 +43,18 @@ STATUSES: tuple[Status, ...] = (
     CANCELLED,
     RUNNING,
 )
-"""In the order in which they are counted up."""
+"""In the order in which outputs count them."""
 
 FINAL_KEYS = tuple(status.key for status in STATUSES if status.is_final)
-"""What a finished trial can have."""
+"""Keys that a finished trial can have."""
 
 _BY_KEY = {status.key: status for status in STATUSES}
 
 
 def status_of(key: str) -> Status:
-    """The status with a key.
+    """Returns the status with a key.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the key is unknown.
     """
     return _BY_KEY[key]

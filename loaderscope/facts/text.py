@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MISSING = "–"
-"""In the place of a value that is not known."""
+"""Replaces an unknown value."""
 
 THIN_SPACE = "\u202f"
-"""Between the thousands of a number."""
+"""Separates the thousands of a number."""
 
 _MINUTES_FROM_S = 99.95
 _HOUR_S = 3600.0
 
 
 def duration_text(seconds: float | None) -> str:
-    """A duration with about three digits: 38 µs, 0.4 ms, 12.3 ms, 1.24 s, 2 min 10 s, 3 h 05 min."""
+    """Returns a duration with about three digits: 38 µs, 0.4 ms, 12.3 ms, 1.24 s, 2 min 10 s, 3 h 05 min."""
     if seconds is None:
         return MISSING
     if seconds < 0:
@@ -36,12 +36,12 @@ def duration_text(seconds: float | None) -> str:
 
 
 def duration_ns_text(nanoseconds: float) -> str:
-    """A duration in nanoseconds, as `duration_text` writes it."""
+    """Returns a duration in nanoseconds as text, like `duration_text`."""
     return duration_text(nanoseconds / 1e9)
 
 
 def rough_duration_text(seconds: float) -> str:
-    """A duration that is only an estimate: 40 s, 2 min 10 s, 1 h 20 min."""
+    """Returns an estimated duration: 40 s, 2 min 10 s, 1 h 20 min."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     if seconds < 600:
@@ -52,7 +52,7 @@ def rough_duration_text(seconds: float) -> str:
 
 
 def bytes_text(count: float | None) -> str:
-    """A size with decimal units, as system monitors print them: 588 kB, 1.6 MB, 412 MB, 3.2 GB."""
+    """Returns a size with decimal units, as system monitors print them: 588 kB, 1.6 MB, 412 MB, 3.2 GB."""
     if count is None:
         return MISSING
     value, unit = count, "B"
@@ -65,7 +65,7 @@ def bytes_text(count: float | None) -> str:
 
 
 def share_text(value: float | None) -> str:
-    """A share from 0 to 1 as per cent, never rounded to 0 or 100 unless it is: <1 %, 26 %, >99 %."""
+    """Returns a share from 0 to 1 in per cent; only exact shares read 0 or 100: <1 %, 26 %, >99 %."""
     if value is None:
         return MISSING
     if 0 < value < 0.005:
@@ -76,45 +76,45 @@ def share_text(value: float | None) -> str:
 
 
 def share_range_text(low: float, high: float) -> str:
-    """Two shares as a range, or as one where both read the same: 26 % to 41 %, 26 %."""
+    """Returns two shares as a range, or as one if both read the same: 26 % to 41 %, 26 %."""
     first, last = share_text(low), share_text(high)
     return first if first == last else f"{first} to {last}"
 
 
 def uncertainty_text(share: float | None) -> str:
-    """Half an interval as a share of its value: 2.1 %; > 99 % where it reaches below 0, as the value is hardly known."""
+    """Returns half an interval as a share of its value: 2.1 %; > 99 % if the interval reaches below 0, as the value is hardly known."""
     if share is None:
         return MISSING
     return f"{share * 100:.1f} %" if share < 1 else "> 99 %"
 
 
 def rate_text(value: float | None) -> str:
-    """Samples a second with three digits at least, thousands apart: 1.25, 12.5, 12 500."""
+    """Returns samples a second with at least three digits, thousands separated: 1.25, 12.5, 12 500."""
     if value is None:
         return MISSING
     return grouped_text(round(value)) if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
 
 
 def grouped_text(value: int) -> str:
-    """A whole number with its thousands apart."""
+    """Returns a whole number with its thousands separated."""
     return f"{value:,}".replace(",", THIN_SPACE)
 
 
 def mean_count_text(value: float | None) -> str:
-    """A mean of whole numbers: 2, 2.5, 12 500."""
+    """Returns a mean of whole numbers: 2, 2.5, 12 500."""
     if value is None:
         return MISSING
     return grouped_text(round(value)) if value >= 99.5 or value == round(value) else f"{value:.1f}"
 
 
 def count_text(value: int, noun: str) -> str:
-    """1 trial, 14 trials, 12 000 samples, 2 processes."""
+    """Returns a number and its noun: 1 trial, 14 trials, 12 000 samples, 2 processes."""
     plural = noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{grouped_text(value)} {plural}"
 
 
 def enumerated(names: Sequence[str], most: int = 3) -> str:
-    """Names as a sentence has them: a, b and c; a, b, c and 4 more."""
+    """Returns names as a list in a sentence: a, b and c; a, b, c and 4 more."""
     if len(names) <= 1:
         return "".join(names)
     if len(names) > most:

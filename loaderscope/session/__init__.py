@@ -1,1 +1,1 @@
-"""The session file, its exports and its summary."""
+"""The session file: writing, reading and checking it; its JSON document."""

@@ -1,14 +1,14 @@
-"""Columns as bytes: what a chunk of a session file holds.
+"""Encodes columns as the bytes of a session file's chunk, and decodes them.
 
 Each column becomes differences that fit into few bytes (a start from the one before, an end from its start). The bytes are
-sorted by significance into planes, the lowest of each value, then the next ones. Planes that look like noise (the low bytes of
-durations) are kept as they are, since trying to compress them is what would take most of the time; the others are
-compressed at zlib's quickest level. A chunk is
+sorted by significance into planes: the lowest byte of every value, then the next ones. Planes that look like noise (the low bytes
+of durations) stay raw, because compressing them would take most of the time and gain nothing; zlib's quickest level compresses
+the others. A chunk is
 
-    count of columns u8, then for each: coding u8, width u8, first value i64; a u64 whose bit i says that plane i is kept as
-    it is; these planes; the zlib stream of the others
+    count of columns u8, then for each: coding u8, width u8, first value i64; a u64 whose bit i says that plane i is raw; the raw
+    planes; the zlib stream of the others
 
-in the order of the columns' names in the model. Reading trusts nothing: sizes are checked before memory is taken.
+in the order of the columns' names in the model. Decoding trusts nothing: it checks sizes before it allocates memory.
 """
 
 from __future__ import annotations
@@ -24,46 +24,47 @@ import numpy.typing as npt
 from loaderscope.session.errors import SessionError
 
 CHUNK_ROWS = 1 << 16
-"""Most rows of one chunk."""
+"""A chunk holds at most this many rows."""
 
 Column = npt.NDArray[Any]
 Plane = npt.NDArray[np.uint8]
 
 NOISE_BITS = 7.2
-"""Entropy of a byte in a plane from which on compression would save less than a tenth."""
+"""Bits of entropy a byte: compression would save less than a tenth of a plane above it."""
 
 _SAMPLE_BYTES = 8192
 _COUNT = struct.Struct("<B")
-_KEPT = struct.Struct("<Q")
+_RAW_MASK = struct.Struct("<Q")
 _COLUMN = struct.Struct("<BBq")
 _CONSTANT, _DIFFERENCES, _OFFSETS, _FLOATS = range(4)
 _WIDTHS = (1, 2, 4, 8)
 
 
 def encode(columns: Mapping[str, Column]) -> bytes:
-    """The rows of these columns as one chunk.
+    """Returns the rows of some columns as one chunk.
 
     Args:
-        columns: equal lengths, from 1 to `CHUNK_ROWS`; floats, or integers that fit int64. `end_ns` is coded by `start_ns`.
+        columns: equal lengths, from 1 to `CHUNK_ROWS`; floats, or integers that fit int64. `end_ns` is encoded as
+            the difference from `start_ns`.
     """
     heads, planes = [], []
     for name, column in columns.items():
         if column.dtype.kind == "f":
             heads.append(_COLUMN.pack(_FLOATS, 8, 0))
-            planes += _planes(column.astype("<f8"))
+            planes += _byte_planes(column.astype("<f8"))
             continue
         values = column.astype(np.int64)
         if name == "end_ns":
             values = values - columns["start_ns"].astype(np.int64)
-        coding, first, coded = _code(values, differences=name in ("start_ns", "time_ns", "batch", "value", "bucket"))
+        coding, first, coded = _coded_integers(values, differences=name in ("start_ns", "time_ns", "batch", "value", "bucket"))
         heads.append(_COLUMN.pack(coding, coded.dtype.itemsize if coding != _CONSTANT else 0, first))
         if coding != _CONSTANT:
-            planes += _planes(coded)
+            planes += _byte_planes(coded)
     is_noise = [_entropy_bits(plane) > NOISE_BITS for plane in planes]
-    kept = [plane.tobytes() for plane, noise in zip(planes, is_noise, strict=True) if noise]
+    raw = [plane.tobytes() for plane, noise in zip(planes, is_noise, strict=True) if noise]
     packed = zlib.compress(b"".join([plane.tobytes() for plane, noise in zip(planes, is_noise, strict=True) if not noise]), 1)
     mask = sum(1 << i for i, noise in enumerate(is_noise) if noise)
-    return b"".join([_COUNT.pack(len(heads)), *heads, _KEPT.pack(mask), *kept, packed])
+    return b"".join([_COUNT.pack(len(heads)), *heads, _RAW_MASK.pack(mask), *raw, packed])
 
 
 def decode(data: bytes, into: Mapping[str, Column]) -> None:
@@ -78,11 +79,11 @@ def decode(data: bytes, into: Mapping[str, Column]) -> None:
     """
     try:
         heads = [_COLUMN.unpack_from(data, _COUNT.size + i * _COLUMN.size) for i in range(_COUNT.unpack_from(data)[0])]
-        body_at = _COUNT.size + len(heads) * _COLUMN.size + _KEPT.size
-        (mask,) = _KEPT.unpack_from(data, body_at - _KEPT.size)
+        body_at = _COUNT.size + len(heads) * _COLUMN.size + _RAW_MASK.size
+        (mask,) = _RAW_MASK.unpack_from(data, body_at - _RAW_MASK.size)
     except struct.error:
         raise SessionError("The session file is damaged: a chunk has no beginning.") from None
-    if len(heads) != len(into) or any(not _is_possible(*head) for head in heads):
+    if len(heads) != len(into) or any(not _is_possible_head(*head) for head in heads):
         raise SessionError("The session file is damaged: a chunk holds other columns than it should.")
     planes = _read_planes(memoryview(data)[body_at:], mask, sum(width for _, width, _ in heads), len(next(iter(into.values()))))
     for (name, column), (coding, width, first) in zip(into.items(), heads, strict=True):
@@ -92,9 +93,9 @@ def decode(data: bytes, into: Mapping[str, Column]) -> None:
             np.add(column, into["start_ns"], out=column)
 
 
-def _code(values: npt.NDArray[np.int64], differences: bool) -> tuple[int, int, Column]:
+def _coded_integers(values: npt.NDArray[np.int64], differences: bool) -> tuple[int, int, Column]:
     first = int(values[0])
-    offsets = values - first  # may wrap, and wraps back when it is added again
+    offsets = values - first  # may wrap, and wraps back when the first value is added again
     if not offsets.any():
         return _CONSTANT, first, offsets
     if differences:
@@ -114,13 +115,13 @@ def _narrow(values: npt.NDArray[np.int64]) -> Column:
     raise AssertionError("int64 holds every int64")
 
 
-def _planes(values: Column) -> list[Plane]:
-    """The lowest bytes of all values, then the next ones: high bytes are nearly always equal and then cost nothing."""
+def _byte_planes(values: Column) -> list[Plane]:
+    """Returns the lowest bytes of all values, then the next ones: high bytes are nearly always equal and then compress to nothing."""
     return list(np.ascontiguousarray(values.view(np.uint8).reshape(len(values), -1).T))
 
 
 def _entropy_bits(plane: Plane) -> float:
-    """Shannon's entropy of the bytes, in bits a byte, from a sample of them."""
+    """Returns Shannon's entropy of a sample of the bytes, in bits a byte."""
     sample = plane[:: max(1, len(plane) // _SAMPLE_BYTES)]
     counts = np.bincount(sample, minlength=256)
     counts = counts[counts > 0]
@@ -128,23 +129,23 @@ def _entropy_bits(plane: Plane) -> float:
 
 
 def _read_planes(data: memoryview, mask: int, count: int, rows: int) -> list[Plane]:
-    kept = [bool(mask >> i & 1) for i in range(count)]
-    kept_bytes = sum(kept) * rows
-    if len(data) < kept_bytes or mask >> count:
+    raw = [bool(mask >> i & 1) for i in range(count)]
+    raw_bytes = sum(raw) * rows
+    if len(data) < raw_bytes or mask >> count:
         raise SessionError("The session file is damaged: a chunk is not as long as it should be.")
-    unpacked = _decompress(data[kept_bytes:], (count - sum(kept)) * rows)
-    sources = {True: iter(range(0, kept_bytes, rows)), False: iter(range(0, len(unpacked), rows))}
-    return [np.frombuffer(data if is_kept else unpacked, np.uint8, rows, next(sources[is_kept])) for is_kept in kept]
+    unpacked = _decompress(data[raw_bytes:], (count - sum(raw)) * rows)
+    sources = {True: iter(range(0, raw_bytes, rows)), False: iter(range(0, len(unpacked), rows))}
+    return [np.frombuffer(data if is_raw else unpacked, np.uint8, rows, next(sources[is_raw])) for is_raw in raw]
 
 
 def _decode_column(column: Column, coding: int, first: int, planes: list[Plane]) -> None:
     if coding == _CONSTANT:
         column[:] = np.int64(first).astype(column.dtype)
         return
-    together = np.empty((len(column), len(planes)), np.uint8)
+    stacked = np.empty((len(column), len(planes)), np.uint8)
     for i, plane in enumerate(planes):
-        together[:, i] = plane
-    coded = together.view(f"<{'f' if coding == _FLOATS else 'i'}{len(planes)}").ravel()
+        stacked[:, i] = plane
+    coded = stacked.view(f"<{'f' if coding == _FLOATS else 'i'}{len(planes)}").ravel()
     if coding == _DIFFERENCES:
         np.copyto(column, coded, casting="unsafe")
         column[0] = first
@@ -155,7 +156,7 @@ def _decode_column(column: Column, coding: int, first: int, planes: list[Plane])
         np.copyto(column, coded, casting="unsafe")
 
 
-def _is_possible(coding: int, width: int, first: int) -> bool:
+def _is_possible_head(coding: int, width: int, first: int) -> bool:
     return coding <= _FLOATS and width in ((0,) if coding == _CONSTANT else (8,) if coding == _FLOATS else _WIDTHS)
 
 

@@ -1,4 +1,4 @@
-"""A run as the JSON document that `run` and `show` print; other people's scripts rely on its keys: add, do not rename."""
+"""Builds the JSON document that `run` and `show` print. Other people's scripts rely on its keys: add, do not rename."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from loaderscope.analysis.verdict import judge
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.session.secret_masking import mask_document, mask_request
-from loaderscope.session.values import plain
+from loaderscope.session.values import json_value
 
 SCHEMA = 1
 
 
 def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
-    """The document of a run, finished or not.
+    """Returns the document of a run, finished or not.
 
     Args:
-        run: what was asked for, and where it ran.
+        run: its request, environment, target and plan.
         results: the trials that have ended so far.
 
     Returns:
-        plain JSON values; what is not known is None, and what looks like a secret is masked.
+        plain JSON values; None where a value is unknown, `***` where it looks like a secret.
     """
     verdict = judge(run, results)
     document = {
@@ -47,5 +47,5 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
         "startup_experiment": dataclasses.asdict(verdict.experiment) if verdict.experiment is not None else None,
         "findings": [dataclasses.asdict(finding) for finding in verdict.findings],
     }
-    whole: dict[str, Any] = mask_document(plain(document))
+    whole: dict[str, Any] = mask_document(json_value(document))
     return whole

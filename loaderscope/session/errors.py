@@ -1,5 +1,5 @@
-"""What can be wrong with a session file."""
+"""The error of a session file."""
 
 
 class SessionError(Exception):
-    """A session file cannot be written, or is none that can be opened; the text is one sentence for the user."""
+    """A session file cannot be written or opened; the text is one sentence for the user."""

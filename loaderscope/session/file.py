@@ -1,4 +1,4 @@
-"""The session file: `SessionWriter` records a run into one, `SessionFile` opens it again."""
+"""Opens session files. Programs outside the package import `SessionFile`, `SessionWriter` and `SessionError` from here."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from loaderscope.trace.span_sums import Sums
 __all__ = ["SessionError", "SessionFile", "SessionWriter"]
 
 MAX_VALUE_BYTES = 256 << 20
-"""Of one text or blob in a file; more is taken for an attack."""
+"""A longer text or blob in a file is refused as an attack."""
 
-_LOGS = ("-wal", "-journal")
+_LOG_SUFFIXES = ("-wal", "-journal")
 
 MAX_LOG_LINES = 1_000_000
 
@@ -46,27 +46,27 @@ UNFINISHED_NOTE = "The recording ended before this trial did."
 
 
 class SessionFile:
-    """An opened session. What is read is checked; nothing in it is executed.
+    """An opened session. It checks all that it reads and executes nothing of it.
 
     Attributes:
         path: of the file.
-        run: what was asked for, and where it ran.
+        run: its request, environment, target and plan.
         version: of its tables.
-        results: one row a trial that ended, and one for a trial that was running when the recording broke off.
-        complete: whether the run came to its end, and was not cancelled or broken off.
+        results: one row for each trial that ended, and one for a trial that was running when the recording stopped.
+        complete: whether the run reached its end: nobody cancelled it, and no crash cut it off.
     """
 
     def __init__(self, path: pathlib.Path, connection: sqlite3.Connection, copied_to: pathlib.Path | None) -> None:
         self.path = path
         self._connection = connection
-        self._unwanted: list[sqlite3.Connection] = []  # to be closed as soon as no thread reads through them
+        self._connections_to_close: list[sqlite3.Connection] = []  # closed once no thread reads through them
         self._readers = 0
         self._closed = False
         self._lock = threading.Lock()
         self._copied_to = copied_to
-        with self._readable():
+        with self._reading():
             self.version = schema.check_tables(connection)
-            self._values = dict(self._rows("session", "SELECT key, value FROM session", str, str))
+            self._values = dict(self._checked_rows("session", "SELECT key, value FROM session", str, str))
             self.run = self._read_run()
             self.results = self._read_results()
         self.complete = self._values.get("ended") == "complete"
@@ -75,21 +75,21 @@ class SessionFile:
     def open(cls, path: str | os.PathLike[str]) -> SessionFile:
         """Opens a session.
 
-        A file beside which a crash has left its write-ahead log is completed from that; if that is not allowed where it
-        lies, in a copy.
+        If a crash has left a write-ahead log beside the file, SQLite completes the file from it, or a copy of the file where the
+        folder is not writable.
 
         Raises:
-            SessionError: it is no session, cannot be read, or is damaged; the message is one sentence for the user.
+            SessionError: the file is no session, cannot be read, or is damaged; the message is one sentence for the user.
         """
         path = pathlib.Path(path)
-        broken_off = _broken_off(path)
-        schema.check_header(path, broken_off)
+        has_log = _has_log(path)
+        schema.check_header(path, has_log)
         copied_to = None
-        connection = _connect(path, broken_off)
-        if broken_off and not _can_read(connection):
+        connection = _connect(path, has_log)
+        if has_log and not _can_read(connection):
             connection.close()
-            copied_to = _copy(path)
-            connection = _connect(copied_to / path.name, broken_off)
+            copied_to = _copy_to_temporary_folder(path)
+            connection = _connect(copied_to / path.name, has_log)
         try:
             return cls(path, connection, copied_to)
         except BaseException:
@@ -103,58 +103,58 @@ class SessionFile:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the file, as soon as no other thread reads from it; what was read stays."""
+        """Closes the file once no other thread reads from it; traces already read stay valid."""
         self._closed = True
-        self._drop(self._connection)
+        self._close_when_unread(self._connection)
 
     def trace(self, trial: int) -> Trace:
-        """What was recorded of a trial; an empty trace for one that was never started.
+        """Returns the trace of a trial; an empty one if the trial never started.
 
         Raises:
-            SessionError: it is damaged.
+            SessionError: the file is damaged.
         """
-        with self._readable():
+        with self._reading():
             return load_trace(self._connection, trial)
 
     def sums(self, trial: int, track: TrackKey, *, shift: int, from_ns: int, until_ns: int) -> Sums:
-        """How long a track was in each state in buckets of time, and how many spans began; see `load_sums`.
+        """Returns how long a track was in each state in buckets of time, and how many spans began; see `load_sums`.
 
         Raises:
             SessionError: the file is damaged.
         """
-        stored = self.version >= schema.SUMS_SINCE
-        with self._readable():
-            return load_sums(self._connection, trial, track, shift=shift, from_ns=from_ns, until_ns=until_ns, stored=stored)
+        has_sums = self.version >= schema.SUMS_SINCE
+        with self._reading():
+            return load_sums(self._connection, trial, track, shift=shift, from_ns=from_ns, until_ns=until_ns, has_sums=has_sums)
 
     def row_count(self, trial: int) -> int:
-        """How many spans, points and values were recorded of a trial.
+        """Returns the number of recorded spans, points and values of a trial.
 
         Raises:
             SessionError: the file is damaged.
         """
-        with self._readable():
+        with self._reading():
             found = self._connection.execute("SELECT sum(row_count) FROM chunk WHERE trial = ?", (trial,)).fetchone()[0]
         return found if isinstance(found, int) else 0
 
     def log_lines(self) -> list[LogLine]:
-        """The output of the script and what the tool said, oldest first.
+        """Returns the lines that the script and the tool printed, oldest first.
 
         Raises:
-            SessionError: it is damaged.
+            SessionError: the file is damaged.
         """
         query = f"SELECT time_ns, stream, text, trial FROM log_line ORDER BY id LIMIT {MAX_LOG_LINES}"
-        with self._readable():
-            return [LogLine(*row) for row in self._rows("log_line", query, TimeNs, str, str, Count | None)]
+        with self._reading():
+            return [LogLine(*row) for row in self._checked_rows("log_line", query, TimeNs, str, str, Count | None)]
 
     def marks(self, trial: int) -> list[Mark]:
-        """The marks of a trial, in order of time.
+        """Returns the marks of a trial, in order of time.
 
         Raises:
-            SessionError: they are damaged.
+            SessionError: the marks are damaged.
         """
-        with self._readable():
+        with self._reading():
             query = "SELECT time_ns, text FROM mark WHERE trial = ? ORDER BY time_ns"
-            return [Mark(*row) for row in self._rows("mark", query, TimeNs, str, values=(trial,))]
+            return [Mark(*row) for row in self._checked_rows("mark", query, TimeNs, str, values=(trial,))]
 
     def set_marks(self, trial: int, marks: list[Mark]) -> None:
         """Replaces the marks of a trial, in the file.
@@ -170,19 +170,19 @@ class SessionFile:
                 connection.execute("COMMIT")
             finally:
                 connection.close()
-            before, self._connection = self._connection, _connect(self.path, _broken_off(self.path))
-            self._drop(before)
+            before, self._connection = self._connection, _connect(self.path, _has_log(self.path))
+            self._close_when_unread(before)
         except sqlite3.Error as error:
             raise SessionError(f"{self.path.name} cannot be changed: {error}.") from None
 
     def copy_to(self, target: pathlib.Path) -> None:
-        """Writes the session to another file, complete: with what a crash has left in a log beside its own.
+        """Writes the session to another file, with the rows that a crash may have left in the log beside this one.
 
         Raises:
-            OSError: the file cannot be written, or the session's own cannot be read.
-            SessionError: likewise, as SQLite tells it.
+            OSError: the target cannot be written, or this file cannot be read.
+            SessionError: the same, if SQLite reports it.
         """
-        if not _broken_off(self.path):
+        if not _has_log(self.path):
             shutil.copyfile(self.path, target)
             return
         target.unlink(missing_ok=True)
@@ -197,17 +197,17 @@ class SessionFile:
             raise SessionError(f"{target.name} cannot be written: {error}") from None
 
     def document(self) -> dict[str, Any]:
-        """The session as the JSON document of `show`."""
+        """Returns the session as the JSON document of `show`."""
         return build_document(self.run, self.results)
 
     def _read_run(self) -> Run:
         texts = {}
         for table in ("environment", "request", "target"):
-            rows = self._rows(table, f"SELECT json FROM {table} LIMIT 1", str)
+            rows = self._checked_rows(table, f"SELECT json FROM {table} LIMIT 1", str)
             if not rows:
                 raise SessionError(f"{self.path.name} holds no run: it was ended before the first trial.")
             texts[table] = rows[0][0]
-        plan = [self._read_planned(*row) for row in self._rows("trial", "SELECT id, planned FROM trial ORDER BY id", Count, str)]
+        plan = [self._read_planned(*row) for row in self._checked_rows("trial", "SELECT id, planned FROM trial ORDER BY id", Count, str)]
         environment: dict[str, Any] = read_json(dict, texts["environment"])
         check(environment, Environment, "its environment")
         check(environment, Any, "its environment")
@@ -246,22 +246,22 @@ class SessionFile:
         planned = {trial.id: trial for trial in self.run.plan}
         results = []
         query = "SELECT id, result, trace IS NOT NULL FROM trial ORDER BY id"
-        for number, text, started in self._rows("trial", query, Count, str | None, int):
+        for trial_id, text, was_started in self._checked_rows("trial", query, Count, str | None, int):
             if text is not None:
                 result = read_json(TrialResult, text)
-                if result.id != number:
-                    raise SessionError(f"The session file is damaged: the result of trial {number} says that it is that of {result.id}.")
+                if result.id != trial_id:
+                    raise SessionError(f"The session file is damaged: the result of trial {trial_id} says that it is that of {result.id}.")
                 results.append(result)
-            elif started and number in planned:
-                trial = planned[number]
+            elif was_started and trial_id in planned:
+                trial = planned[trial_id]
                 results.append(TrialResult(trial.id, trial.repeat, CANCELLED.key, trial.config, notes=[UNFINISHED_NOTE]))
         return results
 
-    def _rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def _checked_rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return list(checked_rows(self._connection.execute(query, values), *hints, table=table))
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _reading(self) -> Iterator[None]:
         with self._lock:
             if self._closed:
                 raise SessionError(f"{self.path.name} was closed.")
@@ -276,34 +276,34 @@ class SessionFile:
         finally:
             with self._lock:
                 self._readers -= 1
-                self._close_unwanted()
+                self._close_unread_connections()
 
-    def _drop(self, connection: sqlite3.Connection) -> None:
+    def _close_when_unread(self, connection: sqlite3.Connection) -> None:
         with self._lock:
-            self._unwanted.append(connection)
-            self._close_unwanted()
+            self._connections_to_close.append(connection)
+            self._close_unread_connections()
 
-    def _close_unwanted(self) -> None:
-        while self._unwanted and not self._readers:
-            connection = self._unwanted.pop()
+    def _close_unread_connections(self) -> None:
+        while self._connections_to_close and not self._readers:
+            connection = self._connections_to_close.pop()
             _close(connection, self._copied_to if connection is self._connection else None)
 
 
-def _broken_off(path: pathlib.Path) -> bool:
-    """Whether a log lies beside the file, with which SQLite must complete it or take back what was half done."""
-    logs = (path.with_name(path.name + suffix) for suffix in _LOGS)
+def _has_log(path: pathlib.Path) -> bool:
+    """Whether a log lies beside the file, from which SQLite must complete or roll back the last transaction."""
+    logs = (path.with_name(path.name + suffix) for suffix in _LOG_SUFFIXES)
     return any(log.exists() and log.stat().st_size > 0 for log in logs)
 
 
-def _connect(path: pathlib.Path, broken_off: bool) -> sqlite3.Connection:
-    """A connection that only reads; to a file with a log beside it one that may take that in."""
-    mode = "mode=rw" if broken_off else "mode=ro&immutable=1"
+def _connect(path: pathlib.Path, has_log: bool) -> sqlite3.Connection:
+    """Returns a connection that only reads, or one that may complete the file from the log beside it."""
+    mode = "mode=rw" if has_log else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(f"{_uri(path)}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise SessionError(f"{path.name} cannot be opened: {error}.") from None
     connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA mmap_size = 0")  # a file cut off under a mapping would be a bus error
+    connection.execute("PRAGMA mmap_size = 0")  # reading past the end of a mapped file would be a bus error
     if hasattr(connection, "setlimit"):  # since Python 3.11
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     return connection
@@ -324,10 +324,10 @@ def _can_read(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _copy(path: pathlib.Path) -> pathlib.Path:
+def _copy_to_temporary_folder(path: pathlib.Path) -> pathlib.Path:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="loaderscope-"))
     try:
-        for source in (path, *(path.with_name(path.name + suffix) for suffix in _LOGS)):
+        for source in (path, *(path.with_name(path.name + suffix) for suffix in _LOG_SUFFIXES)):
             if source.exists():
                 shutil.copyfile(source, folder / source.name)
     except OSError as error:

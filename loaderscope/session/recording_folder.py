@@ -1,4 +1,4 @@
-"""Where a session is recorded: write-ahead logs need shared memory between processes, which network shares do not give."""
+"""Recognises network shares: SQLite's write-ahead log needs memory shared between processes, which a share does not give."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _DRIVE_REMOTE = 4
 
 
 def is_network_share(path: pathlib.Path, mounts: str | None = None) -> bool:
-    """Whether a file of this path would lie on another machine.
+    """Whether a file at this path would lie on another machine.
 
     Args:
         path: of a file that need not exist.
-        mounts: text in the form of /proc/mounts, instead of the system's own.
+        mounts: replaces the text of /proc/mounts.
     """
     if sys.platform == "win32":
         return _is_remote_drive(path)
     if mounts is None:
         try:
             mounts = pathlib.Path("/proc/mounts").read_text("utf-8", "surrogateescape")
-        except OSError:  # macOS: shares are mounted under /Volumes, as are disks; SQLite itself falls back there
+        except OSError:  # macOS mounts shares and disks alike under /Volumes; SQLite itself falls back there
             return False
     return _type_of_mount(path, mounts) in (*_NETWORK_TYPES, *_NETWORK_FUSE)
 
 
 def _type_of_mount(path: pathlib.Path, mounts: str) -> str:
-    """The file system's type of the longest mount point above the path; of equal ones the last mounted counts."""
+    """Returns the file system type of the longest mount point above the path; among equal ones the last mounted counts."""
     parts = pathlib.Path(os.path.realpath(path)).parts
     best, best_length = "", -1
     for line in mounts.splitlines():
@@ -53,7 +53,7 @@ def _type_of_mount(path: pathlib.Path, mounts: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    """/proc/mounts writes blanks and backslashes as octal numbers."""
+    """Replaces the octal numbers with which /proc/mounts writes blanks and backslashes."""
     for code in ("040", "011", "012", "134"):
         text = text.replace("\\" + code, chr(int(code, 8)))
     return text

@@ -1,4 +1,4 @@
-"""The tables of a session file, and what must hold before one is trusted."""
+"""The tables of a session file, and the checks of a file before anything else reads it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import struct
 from loaderscope.session.errors import SessionError
 
 APPLICATION_ID = 0x4C444353
-""""LDCS": written into the file's header, by which it is told from other SQLite files."""
+""""LDCS" in the file's header: it tells a session from other SQLite files."""
 
 _TABLES_OF_1 = (
     "CREATE TABLE session (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -23,7 +23,7 @@ _TABLES_OF_1 = (
     " position INTEGER NOT NULL)",
     "CREATE TABLE series (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, json TEXT NOT NULL)",
     "CREATE TABLE name (trial INTEGER NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (trial, number)) WITHOUT ROWID",
-    # as the recording program judged, for other readers of the file; this one judges again from the trials
+    # what the recording program found, for other readers of the file; Loaderscope itself judges again from the trials
     "CREATE TABLE finding (number INTEGER PRIMARY KEY, json TEXT NOT NULL)",
     "CREATE TABLE mark (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL, time_ns INTEGER NOT NULL, text TEXT NOT NULL)",
     "CREATE TABLE log_line (id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL, trial INTEGER)",
@@ -40,13 +40,13 @@ _SUMS_OF_2 = (
 )
 
 SCHEMAS = {1: _TABLES_OF_1, 2: _TABLES_OF_1 + _SUMS_OF_2}
-"""The statements that make the tables, by version. A file is held against those of its own; what is there never changes."""
+"""The statements that make the tables, by version. `check_tables` compares a file with its own version, so no entry ever changes."""
 
 VERSION = max(SCHEMAS)
-"""Of the files that are written; a program that changes the tables adds a version."""
+"""The version of new files; a change of the tables adds a version."""
 
 SUMS_SINCE = 2
-"""First version whose files hold sums."""
+"""The first version whose files hold sums."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -63,15 +63,15 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def check_header(path: pathlib.Path, broken_off: bool) -> None:
-    """Looks at a file's first bytes, before SQLite does.
+def check_header(path: pathlib.Path, has_log: bool) -> None:
+    """Checks a file's first bytes before SQLite reads it.
 
     Args:
         path: the file.
-        broken_off: whether a log lies beside it, so that the file alone may be shorter than it will be.
+        has_log: whether a log lies beside it; the file alone may then be shorter than its header says.
 
     Raises:
-        SessionError: it is no session file, one of a newer version, or cut off.
+        SessionError: the file is no session, of a newer version, or cut off.
     """
     try:
         with path.open("rb") as file:
@@ -92,7 +92,7 @@ def check_header(path: pathlib.Path, broken_off: bool) -> None:
         raise SessionError(f"{path.name} is damaged: its version is {version}.")
     (page_size,), (pages,) = struct.unpack_from(">H", header, 16), struct.unpack_from(">I", header, 28)
     page_bytes = 65536 if page_size == 1 else page_size
-    if not broken_off and size < pages * page_bytes:
+    if not has_log and size < pages * page_bytes:
         raise SessionError(f"{path.name} is cut off: {size} of {pages * page_bytes} bytes are there.")
 
 
@@ -103,7 +103,7 @@ def check_tables(connection: sqlite3.Connection) -> int:
         the version.
 
     Raises:
-        SessionError: there is something else, or something missing.
+        SessionError: the tables differ from those of the version.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}

@@ -1,9 +1,9 @@
-"""Masks values that look like secrets in texts and documents that are kept, printed or mailed; a run itself gets the real ones.
+"""Masks values that look like secrets in stored or printed texts and documents; a run itself gets the real values.
 
-A value is a secret by its name: one with the word token, secret, password, passwd, passphrase, apikey, "api key", "access key" or
-"private key" in it, or one that ends in the word key. Names are cut into words at `_`, `-`, `.`, spaces and capitals, so that
-`num_tokens`, `tokenizer` and `monkey` are none. Values that are no secrets by their looks stay: numbers, True, None, names of
-types, code that computes the value.
+The name of a value makes it a secret: a name with the word token, secret, password, passwd, passphrase, apikey, "api key",
+"access key" or "private key" in it, or a name that ends in the word key. Names are cut into words at `_`, `-`, `.`, spaces and
+capitals, so `num_tokens`, `tokenizer` and `monkey` are no such names. Values that cannot be secrets stay: numbers, True, None,
+names of types, code that computes the value.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _SECRET_WORDS = {
 }  # fmt: skip
 _SECRET_ENDINGS = ("password", "passwd", "apikey")
 _SECRET_KEYS = {"api", "access", "private", "secret", "encryption", "auth", "license"}
-"""Words before "key" with which it is one whatever its value."""
+"""Words before "key" that make the value a secret, whatever it looks like."""
 _ORDINARY_KEYS = re.compile(
     "sort|sorting|cache|dict|primary|foreign|index|group|lookup|hash|row|column|partition|storage|state|data|feature|image|label|target"
     "|input|output|public|batch|sample|map|search|first|last|sub|super|class|field|config"
 )
 _ORDINARY_TOKENS = re.compile(r"(?:pad|padding|eos|bos|unk|sep|cls|mask|special|unexpected|next|image)\Z")
-_NO_SECRETS = ("error", "exception", "warning")
+_HARMLESS_LAST_WORDS = ("error", "exception", "warning")
 
 _PLAIN_NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.?\d+)(?:e[-+]?\d+)?%?\Z", re.IGNORECASE)
 _CONSTANTS = re.compile("true|false|none|null|nan|yes|no|on|off|str|int|float|bool|bytes|any|optional|string|list|dict|lambda")
@@ -48,16 +48,16 @@ _NAME = re.compile(
     r"(?(open)\\?[\"']\]?)"
     r"(?P<between>[ \t]{0,3}(?:={1,2}>?|:)[ \t]{0,3})"
 )
-"""A name and what stands between it and its value, as in `name=`, `name: ` and `"name": `."""
+"""Matches a name and the separator before its value: `name=`, `name: `, `"name": `."""
 _VALUE = re.compile(
     r"(?P<quote>\\?[\"'])(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\n]))*)(?:(?P=quote)|$)"
     r"|(?P<bare>(?:(?![,;&][ \t]*[\w.\-]+[ \t]*[=:])[^\s\"'])+)",
     re.MULTILINE,
 )
 _OPTION = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w.\-]*)(?:[ \t]+(?!-)|[\"'],[ \t]*(?=[\"'](?!-)))")
-"""An option and what stands between it and its value, on a command line or in a list of arguments that is printed."""
+"""Matches an option and the separator before its value, on a command line or in a printed list of arguments."""
 _ARGUMENT = re.compile(r"(?P<before>argument (?:-\w/)?--(?P<name>[\w.\-]+)[^:\n]*:[^'\n]*')[^'\n]*'")
-"""How argparse refuses the value of an option."""
+"""Matches argparse's refusal of an option's value."""
 _HEADER = re.compile(
     r"(?P<before>\bauthorization\\?[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?(?:(?:bearer|basic|token|digest|negotiate)[ \t]+)?)"
     r"[^\s\"',;)\]}\\]+",
@@ -68,9 +68,9 @@ _AT_END = re.compile(r"[,;:.)\]}>]*\Z")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what has this name is a secret; for names that end in "key", only where the value looks like one, too."""
-    words = _in_words(name)
-    if not words or words[-1] in _NO_SECRETS:
+    """Whether a value of this name is a secret; for names that end in "key" the value must look like a secret, too."""
+    words = _words_of(name)
+    if not words or words[-1] in _HARMLESS_LAST_WORDS:
         return False
     if _has_secret_word(words):
         return not (words[-1] == "token" and len(words) > 1 and _ORDINARY_TOKENS.match(words[-2]))
@@ -78,17 +78,17 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """The text with `***` in the place of secrets."""
+    """Returns the text with `***` in place of secrets."""
     if not _HINT.search(text):
         return text
     text = _URL.sub(lambda found: found["before"] + MASK, text)
     text = _HEADER.sub(lambda found: found["before"] + MASK, text)
     text = _ARGUMENT.sub(lambda found: found["before"] + MASK + "'" if is_secret_name(found["name"]) else found[0], text)
-    return _mask_named(_mask_named(text, _NAME), _OPTION)
+    return _mask_values_after(_mask_values_after(text, _NAME), _OPTION)
 
 
 def mask_document(value: Any) -> Any:
-    """Plain JSON values with every text masked, and every text whose key is the name of a secret."""
+    """Returns plain JSON values with the secrets in all texts masked, and all texts whose key is the name of a secret."""
     if isinstance(value, str):
         return mask_text(value)
     if isinstance(value, dict):
@@ -99,7 +99,7 @@ def mask_document(value: Any) -> Any:
 
 
 def mask_arguments(arguments: Sequence[str]) -> list[str]:
-    """Arguments of a command line: `--token abc` as two of them, and `--token=abc` or `token=abc` as one."""
+    """Masks the arguments of a command line: `--token abc` as two arguments, `--token=abc` or `token=abc` as one."""
     masked: list[str] = []
     name = ""  # of the option before, whose value this is
     for argument in arguments:
@@ -113,13 +113,13 @@ def mask_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def mask_request(request: dict[str, Any]) -> dict[str, Any]:
-    """The `request` of a document, with the arguments of the script and those of the target masked."""
+    """Returns the `request` of a document with the arguments of the script and of the target masked."""
     masked: dict[str, Any] = mask_document(request)
     return masked | {"script_args": mask_arguments(request.get("script_args") or [])}
 
 
 def holds_mask(text: str) -> bool:
-    """Whether a value was masked, and must be given again before it can be used."""
+    """Whether a value was masked, so that the user must give it again."""
     return MASK in text
 
 
@@ -137,28 +137,28 @@ def _masked_value(key: Any, value: Any) -> Any:
     return mask_document(value)
 
 
-def _mask_named(text: str, names: re.Pattern[str]) -> str:
-    """Masks the values behind names; what stays may hold further ones, as `url=https://host/?token=abc` does."""
+def _mask_values_after(text: str, names: re.Pattern[str]) -> str:
+    """Masks the values after names; an unmasked value may hold further names, as in `url=https://host/?token=abc`."""
     parts: list[str] = []
     done = at = 0
     while (found := names.search(text, at)) is not None:
         at = found.end()
-        if not is_secret_name(found["name"]) or _is_ordinary(found, names):
+        if not is_secret_name(found["name"]) or _rules_out_secret(found, names):
             continue
         if found["name"].lower() == "key" and not _LONG_BEGIN.match(text, at):
             continue
         value = _VALUE.match(text, at)
         if value is None:
             continue
-        start, end = _secret_within(found["name"], value, is_option=names is _OPTION)
+        start, end = _secret_bounds(found["name"], value, is_option=names is _OPTION)
         if start < end:
             parts += [text[done:start], MASK]
             done = at = end
     return "".join([*parts, text[done:]])
 
 
-def _is_ordinary(found: re.Match[str], names: re.Pattern[str]) -> bool:
-    """Whether the words before a name say that no secret follows."""
+def _rules_out_secret(found: re.Match[str], names: re.Pattern[str]) -> bool:
+    """Whether the text around a name shows that no secret follows."""
     if names is _OPTION:
         return False
     before = found.string[max(0, found.start("name") - 16) : found.start("name")]
@@ -167,26 +167,26 @@ def _is_ordinary(found: re.Match[str], names: re.Pattern[str]) -> bool:
     return found["name"].lower() == "token" and bool(_ORDINARY_TOKENS.search(before.rstrip().lower()))  # "unexpected token: EOF"
 
 
-def _secret_within(name: str, value: re.Match[str], is_option: bool) -> tuple[int, int]:
-    """Where in the text the secret stands; an empty place where there is none."""
+def _secret_bounds(name: str, value: re.Match[str], is_option: bool) -> tuple[int, int]:
+    """Returns start and end of the secret in the text; both are equal if there is none."""
     group = "quoted" if value["quote"] else "bare"
     start, text = value.start(group), value[group]
     if not value["quote"]:
         whole, text = text, _AT_END.sub("", text)
-        is_placeholder = is_option and _in_words(text) == _in_words(name)  # "[--token TOKEN]"
+        is_placeholder = is_option and _words_of(text) == _words_of(name)  # "[--token TOKEN]"
         if is_placeholder or _PROSE.fullmatch(text.lower()) or _is_code(text, whole):
             return start, start
     return (start, start + len(text)) if _is_secret_value(name, text) else (start, start)
 
 
-def _in_words(name: str) -> list[str]:
+def _words_of(name: str) -> list[str]:
     return [word.lower() for word in _WORDS.findall(name)]
 
 
 def _is_secret_value(name: str, value: str) -> bool:
-    """Whether the value of what has a secret's name is one itself."""
+    """Whether a value with a secret's name is a secret itself."""
     value = value.strip()
-    words = _in_words(name)
+    words = _words_of(name)
     if not value or value == MASK or _CONSTANTS.fullmatch(value.lower()) or value.lower() == name.lower():
         return False
     if _PLAIN_NUMBER.match(value):
@@ -202,7 +202,7 @@ def _is_secret_value(name: str, value: str) -> bool:
 
 
 def _is_code(bare: str, value: str) -> bool:
-    """Whether a value without quotes is a piece of a program: a call, a look-up, or another name for the same."""
+    """Whether a value without quotes is code: a call, a look-up, or another variable with a secret's name."""
     if _CODE.match(value):
         return True
     return bool(_PATH_OF_NAMES.match(bare)) and is_secret_name(bare) and ("." in bare or "_" in bare or bare.islower())

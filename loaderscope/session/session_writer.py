@@ -1,4 +1,4 @@
-"""Writes a session while a run goes on, so that whatever happens, all but the last second can be opened."""
+"""Writes a session while a run goes on, so that after any crash all but the last second can be opened."""
 
 from __future__ import annotations
 
@@ -27,109 +27,109 @@ from loaderscope.trace.model import Trace
 COMMIT_EVERY_S = 1.0
 
 _RESERVE_BYTES = 2 << 20
-"""Set aside on the disk at the start: enough for the results of a run whose spans have filled it."""
+"""Disk space reserved at the start: enough for the results of a run whose spans have filled the disk."""
 
 
 class SessionWriter:
-    """A sink that records a run into a session file. What looks like a secret is masked in it.
+    """A sink that records a run into a session file, and masks there all that looks like a secret.
 
-    When the disk is full, spans are no longer recorded and finished trials still are; `problem` says so.
+    When the disk is full, it stops recording spans, still records finished trials, and says so in `problem`.
 
     Attributes:
-        path: where the file will be. It grows there, unless that is a network share: then it gets there with `close`.
-        problem: why the recording is not complete, one sentence; None while it is.
+        path: where the file will be. It grows there, or on a local disk until `close` if `path` lies on a network share.
+        problem: why the recording is incomplete, one sentence; None while it is complete.
     """
 
     def __init__(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Makes the file.
 
         Args:
-            path: where to.
-            force: whether a file that is there already may be overwritten.
+            path: of the file.
+            force: whether to overwrite a file of that name.
 
         Raises:
-            SessionError: it cannot be made there.
+            SessionError: the file cannot be made there.
         """
         self.path = pathlib.Path(path)
         self.problem: str | None = None
         self._trials: dict[int, TraceWriter] = {}
         self._run: Run | None = None
         self._results: list[TrialResult] = []
-        self._lines: list[LogLine] = []
+        self._unwritten_lines: list[LogLine] = []
         self._spans_written_at = self._log_written_at = time.monotonic()
         self._closed = False
         if self.path.exists() and not force:
             raise SessionError(f"{self.path} exists already.")
         if not self.path.parent.is_dir():
             raise SessionError(f"The folder {self.path.parent} does not exist.")
-        self._is_elsewhere = is_network_share(self.path)
-        self._file = pathlib.Path(tempfile.mkdtemp(prefix="loaderscope-")) / self.path.name if self._is_elsewhere else self.path
+        self._is_on_share = is_network_share(self.path)
+        self._recorded_file = pathlib.Path(tempfile.mkdtemp(prefix="loaderscope-")) / self.path.name if self._is_on_share else self.path
         try:
-            _remove(self._file)
-            self._reserve: IO[bytes] | None = _set_aside(self._file.parent)
-            self._connection = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+            _remove_session(self._recorded_file)
+            self._reserve: IO[bytes] | None = _reserve_space(self._recorded_file.parent)
+            self._connection = sqlite3.connect(self._recorded_file, isolation_level=None, check_same_thread=False)
             schema.create(self._connection)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._put("loaderscope", __version__)
-            self._put("created_unix_s", str(int(time.time())))
+            self._set_value("loaderscope", __version__)
+            self._set_value("created_unix_s", str(int(time.time())))
         except (OSError, sqlite3.Error) as error:
             raise SessionError(f"{self.path} cannot be written: {_reason(error)}.") from error
 
     def run_started(self, run: Run) -> None:
-        """Writes what was asked for, and where."""
+        """Writes the request, the environment, the target and the plan."""
         self._run = run
         with self._transaction():
             environment, target = mask_document(run.environment), mask_document(run.target.to_json())
             for table, value in (("environment", environment), ("request", mask_request(run.request.to_json())), ("target", target)):
                 self._connection.execute(f"INSERT INTO {table} VALUES (?)", (to_text(value),))
             if run.created_unix_s is not None:
-                self._put("created_unix_s", str(run.created_unix_s))
-            self._put("script", run.script)
-            self._put("sample", to_text(mask_document(run.sample)))
-            self._put("sent", to_text(None if run.sent is None else mask_document([dataclasses.asdict(part) for part in run.sent])))
-            self._put("controls", to_text(mask_document([dataclasses.asdict(control) for control in run.controls])))
+                self._set_value("created_unix_s", str(run.created_unix_s))
+            self._set_value("script", run.script)
+            self._set_value("sample", to_text(mask_document(run.sample)))
+            self._set_value("sent", to_text(None if run.sent is None else mask_document([dataclasses.asdict(part) for part in run.sent])))
+            self._set_value("controls", to_text(mask_document([dataclasses.asdict(control) for control in run.controls])))
             for trial in run.plan:
-                self._plan(trial)
+                self._insert_planned(trial)
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
         with self._transaction():
-            self._plan(trial)
+            self._insert_planned(trial)
             self._connection.execute("UPDATE trial SET trace = '{}' WHERE id = ?", (trial.id,))
         self._trials[trial.id] = TraceWriter(self._connection, trial.id, trace)
         if self.problem is not None:
             trace.notes.append(self.problem)
 
     def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
-        """Writes what is new, about once a second."""
+        """Writes the new part of the trace, about once a second."""
         if time.monotonic() - self._spans_written_at >= COMMIT_EVERY_S:
             self._write_spans(self._trials[trial.id], final=False)
             self._write_log()
 
     def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
         """Writes the trial's result and the rest of its trace, at once."""
-        recorded = self._trials.pop(result.id, None)
-        if recorded is not None:
-            self._write_spans(recorded, final=True)
+        writer = self._trials.pop(result.id, None)
+        if writer is not None:
+            self._write_spans(writer, final=True)
         with self._transaction():
-            if recorded is not None:
-                recorded.write_head()
-            self._plan(PlannedTrial(result.id, result.repeat, result.config))
+            if writer is not None:
+                writer.write_head()
+            self._insert_planned(PlannedTrial(result.id, result.repeat, result.config))
             self._connection.execute("UPDATE trial SET result = ? WHERE id = ?", (to_text(mask_document(result.to_json())), result.id))
         self._results.append(result)
         self._write_log()
 
     def log_line(self, line: LogLine) -> None:
-        self._lines.append(line)
+        self._unwritten_lines.append(line)
         self._write_log_when_due()
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
-        """Writes what was printed while no trial grows; the progress itself is not kept."""
+        """Writes the log while no trial grows; the progress itself is not stored."""
         self._write_log_when_due()
 
     def run_finished(self, cancelled: bool) -> None:
         with self._transaction():
-            self._put("ended", "cancelled" if cancelled else "complete")
+            self._set_value("ended", "cancelled" if cancelled else "complete")
             if self._run is not None:
                 findings = [(to_text(finding),) for finding in build_document(self._run, self._results)["findings"]]
                 self._connection.executemany("INSERT INTO finding (json) VALUES (?)", findings)
@@ -141,10 +141,10 @@ class SessionWriter:
             write_marks(self._connection, trial, marks)
 
     def close(self) -> None:
-        """Makes it one single file in its place.
+        """Completes the session as one single file at `path`.
 
         Raises:
-            SessionError: that is not possible; the message says where the recording is.
+            SessionError: this failed; the message says where the recording is.
         """
         if self._closed:
             return
@@ -153,33 +153,33 @@ class SessionWriter:
         try:
             self._write_log()
             self._connection.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.Error as error:  # the log beside the file holds what is missing in it; both together can be opened
-            raise SessionError(f"{self._file} could not be completed: {_reason(error)}.") from error
+        except sqlite3.Error as error:  # the file lacks what its log holds; both together can be opened
+            raise SessionError(f"{self._recorded_file} could not be completed: {_reason(error)}.") from error
         finally:
             self._connection.close()
-        if self._is_elsewhere:
-            self._hand_over()
+        if self._is_on_share:
+            self._move_to_destination()
 
-    def _hand_over(self) -> None:
-        """Moves the file from its temporary place, so that at the destination there is all of it or nothing."""
+    def _move_to_destination(self) -> None:
+        """Moves the file from its temporary folder, so that the destination holds all of it or nothing."""
         part = self.path.with_name(self.path.name + ".part")
         try:
-            shutil.copyfile(self._file, part)
+            shutil.copyfile(self._recorded_file, part)
             part.replace(self.path)
         except OSError as error:
-            raise SessionError(f"{self.path} cannot be written ({_reason(error)}); the session is in {self._file}.") from error
-        shutil.rmtree(self._file.parent, ignore_errors=True)
+            raise SessionError(f"{self.path} cannot be written ({_reason(error)}); the session is in {self._recorded_file}.") from error
+        shutil.rmtree(self._recorded_file.parent, ignore_errors=True)
 
-    def _write_spans(self, recorded: TraceWriter, final: bool) -> None:
+    def _write_spans(self, writer: TraceWriter, final: bool) -> None:
         if self.problem is not None:
             return
         try:
             with _Transaction(self._connection):
-                recorded.write(final)
+                writer.write(final)
             self._spans_written_at = time.monotonic()
         except (OSError, sqlite3.Error) as error:
             self.problem = f"The timeline is not recorded from here on, because the session file cannot grow: {_reason(error)}."
-            recorded.trace.notes.append(self.problem)
+            writer.trace.notes.append(self.problem)
             self._release_reserve()
 
     def _write_log_when_due(self) -> None:
@@ -187,18 +187,18 @@ class SessionWriter:
             self._write_log()
 
     def _write_log(self) -> None:
-        lines, self._lines = self._lines, []
+        lines, self._unwritten_lines = self._unwritten_lines, []
         if lines:
             with self._transaction():
                 rows = [(line.time_ns, line.stream, storable(mask_text(line.text)), line.trial) for line in lines]
                 self._connection.executemany("INSERT INTO log_line (time_ns, stream, text, trial) VALUES (?, ?, ?, ?)", rows)
         self._log_written_at = time.monotonic()
 
-    def _plan(self, trial: PlannedTrial) -> None:
+    def _insert_planned(self, trial: PlannedTrial) -> None:
         planned = {"id": trial.id, "repeat": trial.repeat, "config": trial.config.to_json(), "skip": mask_document(trial.skip)}
         self._connection.execute("INSERT OR IGNORE INTO trial (id, planned) VALUES (?, ?)", (trial.id, to_text(planned)))
 
-    def _put(self, key: str, value: str) -> None:
+    def _set_value(self, key: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (key, storable(value)))
 
     def _transaction(self) -> _Transaction:
@@ -211,7 +211,7 @@ class SessionWriter:
 
 
 class _Transaction:
-    """All or nothing. With `failure`, SQLite's errors become a SessionError that begins with it."""
+    """Commits all of its block or nothing. With `failure`, it turns SQLite's errors into a SessionError that begins with that text."""
 
     def __init__(self, connection: sqlite3.Connection, failure: str | None = None) -> None:
         self._connection, self._failure = connection, failure
@@ -236,7 +236,7 @@ class _Transaction:
             self._fail(error)
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:  # after some errors SQLite has done it itself
+        if self._connection.in_transaction:  # after some errors SQLite has rolled back itself
             self._connection.execute("ROLLBACK")
 
     def _fail(self, error: sqlite3.Error) -> None:
@@ -252,14 +252,14 @@ def write_marks(connection: sqlite3.Connection, trial: int, marks: Sequence[tupl
     connection.executemany("INSERT INTO mark (trial, time_ns, text) VALUES (?, ?, ?)", rows)
 
 
-def _remove(path: pathlib.Path) -> None:
-    """Removes a session, with what a crash may have left beside it: an old log would be replayed into the new file."""
+def _remove_session(path: pathlib.Path) -> None:
+    """Removes a session and the logs that a crash may have left: SQLite would replay an old log into the new file."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _set_aside(folder: pathlib.Path) -> IO[bytes] | None:
-    """Space on the disk in a file without a name, which vanishes with this process."""
+def _reserve_space(folder: pathlib.Path) -> IO[bytes] | None:
+    """Reserves disk space in a file without a name, which vanishes with this process."""
     reserve = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
     try:
         reserve.write(b"\0" * _RESERVE_BYTES)

@@ -20,13 +20,13 @@ from loaderscope.trace.columns import Columns, Dtypes, View
 from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace
 
 SERIES_EVERY = 5
-"""Series are written at every fifth call: a handful of rows a second makes poor chunks."""
+"""Calls between two writings of the series: a handful of rows a second makes poor chunks."""
 
 MAX_ROWS = 100_000_000
-"""Most rows of one trace that are read; more is taken for an attack on the memory (it would be some 3 GB)."""
+"""A trace with more rows is refused as an attack on the memory (it would take some 3 GB)."""
 
 LONGEST_NS = 10 * 365 * 86_400 * 10**9
-"""From the first to the last moment of a trace: what is worked out of them stays within 64 bits."""
+"""A trace may span no more time, so that arithmetic on its times stays within 64 bits."""
 
 _MAX_DEPTH, _MIN_DEPTH = 1 << 10, -8
 _COLUMNS: dict[str, Dtypes] = {"span": SPAN_COLUMNS, "point": POINT_COLUMNS, "series": SERIES_COLUMNS}
@@ -41,36 +41,36 @@ class _Place(NamedTuple):
 
 
 class TraceWriter:
-    """Writes what has been added to one trace since the last call. Transactions are the caller's."""
+    """Writes the rows that one trace gained since the last call. The caller opens and commits transactions."""
 
     def __init__(self, connection: sqlite3.Connection, trial: int, trace: Trace) -> None:
         self.trial = trial
         self._connection = connection
         self.trace = trace
-        self._lanes: dict[str, int] = {}
-        self._series: dict[str, int] = {}
+        self._lane_ids: dict[str, int] = {}
+        self._series_ids: dict[str, int] = {}
         self._written: dict[_Place, int] = {}  # rows
         self._sums = SumWriter(connection, trial)
-        self._names = 0
+        self._written_names = 0
         self._calls = 0
 
     def write(self, final: bool = False) -> None:
-        """Writes everything new; the last time also the series and the state of the processes."""
+        """Writes all new rows and the processes; series only at some calls and with `final`, lanes without rows only with `final`."""
         trace, trial = self.trace, self.trial
         self._calls += 1
         for (key, depth), columns in list(trace.tracks.items()):
-            lane = self._lane(trace.lanes[key])
+            lane = self._lane_id(trace.lanes[key])
             self._sums.write(lane, depth, self._write_rows("span", lane, depth, columns), final)
         for key, columns in list(trace.points.items()):
-            self._write_rows("point", self._lane(trace.lanes[key]), 0, columns)
+            self._write_rows("point", self._lane_id(trace.lanes[key]), 0, columns)
         if final or self._calls % SERIES_EVERY == 0:
             for info, columns in list(trace.series.values()):
-                self._write_rows("series", self._series_number(info), 0, columns)
+                self._write_rows("series", self._series_id(info), 0, columns)
         if final:
-            for rest in list(trace.lanes.values()):
-                self._lane(rest)
-        names = list(trace.names.items())[self._names :]
-        self._names += len(names)
+            for lane_info in list(trace.lanes.values()):
+                self._lane_id(lane_info)
+        names = list(trace.names.items())[self._written_names :]
+        self._written_names += len(names)
         self._connection.executemany(
             "INSERT INTO name VALUES (?, ?, ?)", [(trial, number, storable(mask_text(text))) for number, text in names]
         )
@@ -79,7 +79,7 @@ class TraceWriter:
         self.write_head()
 
     def write_head(self) -> None:
-        """Writes what the trace says about itself, apart from its lanes."""
+        """Writes the trace's origin, newest time, record count, unavailable measurements and notes."""
         trace = self.trace
         head = {
             "origin_ns": trace.origin_ns,
@@ -91,7 +91,7 @@ class TraceWriter:
         self._connection.execute("UPDATE trial SET trace = ? WHERE id = ?", (to_text(head), self.trial))
 
     def _write_rows(self, kind: str, owner: int, depth: int, columns: Columns) -> View:
-        """Writes what is new in a table; returns all that is written of it."""
+        """Writes the new rows of a table and returns all rows written so far."""
         view, place = columns.view(), _Place(kind, owner, depth)
         time_column = view["start_ns" if kind == "span" else "time_ns"]
         begin = self._written.get(place, 0)
@@ -105,24 +105,24 @@ class TraceWriter:
         self._written[place] = len(time_column)
         return view
 
-    def _lane(self, lane: Lane) -> int:
-        if lane.key not in self._lanes:
+    def _lane_id(self, lane: Lane) -> int:
+        if lane.key not in self._lane_ids:
             row = (self.trial, lane.key, lane.kind, lane.label, lane.order)
             cursor = self._connection.execute("INSERT INTO lane (trial, key, kind, label, position) VALUES (?, ?, ?, ?, ?)", row)
-            self._lanes[lane.key] = int(cursor.lastrowid or 0)
-        return self._lanes[lane.key]
+            self._lane_ids[lane.key] = int(cursor.lastrowid or 0)
+        return self._lane_ids[lane.key]
 
-    def _series_number(self, info: SeriesInfo) -> int:
-        if info.key not in self._series:
+    def _series_id(self, info: SeriesInfo) -> int:
+        if info.key not in self._series_ids:
             text = to_text(dataclasses.asdict(info))
             cursor = self._connection.execute("INSERT INTO series (trial, json) VALUES (?, ?)", (self.trial, text))
-            self._series[info.key] = int(cursor.lastrowid or 0)
-        return self._series[info.key]
+            self._series_ids[info.key] = int(cursor.lastrowid or 0)
+        return self._series_ids[info.key]
 
 
 @dataclasses.dataclass(frozen=True)
 class TraceHead:
-    """What a trace says about itself, apart from its lanes."""
+    """What a session file stores about a whole trace, beside its lanes and rows."""
 
     origin_ns: TimeNs | None = None
     newest_ns: TimeNs = 0
@@ -132,10 +132,10 @@ class TraceHead:
 
 
 def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
-    """The trace of a trial.
+    """Returns the trace of a trial; an empty one if the trial never started.
 
     Raises:
-        SessionError: it is damaged.
+        SessionError: the file is damaged.
     """
     trace = Trace()
     (text,) = connection.execute("SELECT trace FROM trial WHERE id = ?", (trial,)).fetchone() or (None,)
@@ -177,7 +177,7 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes
             raise SessionError("The session file is damaged: a chunk is not one of spans, points or values.")
         found.setdefault(_Place(kind, owner, depth), []).append((number, count))
     filled = []
-    with ThreadPoolExecutor(max_workers=2) as pool:  # unpacking and adding up let go of the GIL
+    with ThreadPoolExecutor(max_workers=2) as pool:  # decompression and cumsum release the GIL
         jobs = []
         for place, chunks in found.items():
             arrays = {name: np.empty(sum(count for _, count in chunks), dtype) for name, dtype in _COLUMNS[place.kind].items()}
@@ -191,10 +191,10 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes
             raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
         origin_ns = trace.origin_ns if trace.origin_ns is not None else int(time_ns[0])
         _check_times(origin_ns, int(time_ns[0]), int(arrays["end_ns" if place.kind == "span" else "time_ns"].max()))
-        if place.kind == "series" and (np.abs(arrays["value"]) > LARGEST_FLOAT).any():  # readings that are not a number are left out
+        if place.kind == "series" and (np.abs(arrays["value"]) > LARGEST_FLOAT).any():  # false for readings that are not a number
             raise SessionError("The session file is damaged: a value that it recorded is larger than any that is measured.")
         try:
-            _target(trace, place, lanes, series).adopt(**arrays)
+            _columns_for(trace, place, lanes, series).adopt(**arrays)
         except (KeyError, ValueError):
             raise SessionError("The session file is damaged: a chunk belongs to no lane, or to one that has others.") from None
 
@@ -215,7 +215,7 @@ def _start_decoding(
     return jobs
 
 
-def _target(trace: Trace, place: _Place, lanes: dict[int, Lane], series: dict[int, SeriesInfo]) -> Columns:
+def _columns_for(trace: Trace, place: _Place, lanes: dict[int, Lane], series: dict[int, SeriesInfo]) -> Columns:
     if place.kind == "span":
         return trace.track(lanes[place.owner], place.depth)
     return trace.points_of(lanes[place.owner]) if place.kind == "point" else trace.series_of(series[place.owner])

@@ -1,7 +1,7 @@
-"""Whether values that were read are what annotations say, and where they are not.
+"""Checks values read from a file against type annotations, and says which part of a value does not fit.
 
-An int may stand for a float. Ints must fit 64 bits and floats be of a size that can be counted with, whatever they are; what else
-they are held to stands in `Annotated`, see `agent/ranges.py`. `Any` is any JSON.
+An int is accepted for a float. Every int must fit 64 bits, and no float may exceed `LARGEST_FLOAT`; `Annotated` states further
+rules, see `agent/ranges.py`. `Any` accepts any JSON.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ from loaderscope.agent.ranges import Ascending, OneOf, Range, Short
 
 _LEAST_INT, _MOST_INT = -(1 << 63), (1 << 63) - 1
 LARGEST_FLOAT = 1e18
-"""What is larger is no measured value, and sums and squares of it would not be numbers any more."""
+"""No measured value is larger; sums and squares of larger values would overflow."""
 
 _MOST_NESTED = 100
-"""Levels of JSON, of which Python's recursion takes some hundreds."""
+"""Levels of nested JSON; Python's recursion allows some hundreds."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON can hold and UTF-8 cannot."""
 
 _MOST_SHOWN, _MOST_SHOWN_BITS = 60, 200
 
 Misfit = tuple[str, Any]
-"""Where in a value something is not as it should be, as Python would write it behind the name of the whole, and what is there."""
+"""Path to the part that does not fit, as Python would write it after the name of the whole value, and the part itself."""
 
 Check = Callable[[Any], "Misfit | None"]
 
 
 def misfit(value: Any, hint: Any) -> str | None:
-    """Why a value, or something that it holds, is not what the annotation says; None where it is.
+    """Returns why a value does not fit its annotation, or None if it fits.
 
     Returns:
-        the place and the value, to be put behind "because": "epochs[0].batches is -1".
+        a clause such as "epochs[0].batches is -1".
     """
     found = checker(hint)(value)
-    return None if found is None else told(found)
+    return None if found is None else misfit_text(found)
 
 
-def told(found: Misfit) -> str:
-    """A misfit in words: "epochs[0].batches is -1"."""
+def misfit_text(found: Misfit) -> str:
+    """Returns a misfit as a clause: "epochs[0].batches is -1"."""
     place, value = found
     return f"{place.lstrip('.')[:_MOST_SHOWN] or 'it'} is {_shown(value)}"
 
 
 @functools.cache
 def checker(hint: Any) -> Check:
-    """What finds the first thing in a value that is not as an annotation says."""
+    """Returns a check that finds the first part of a value that does not fit an annotation."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return functools.partial(_misfit_of_json, levels=_MOST_NESTED)
     if origin is Annotated:
-        return _all_of([checker(arguments[0]), *(_rule(rule, arguments[0]) for rule in arguments[1:])])
+        return _all_of([checker(arguments[0]), *(_rule_checker(rule, arguments[0]) for rule in arguments[1:])])
     if origin in (types.UnionType, typing.Union):
         return _any_of([checker(option) for option in arguments if option is not type(None)], type(None) in arguments)
     if origin is dict:
@@ -89,7 +89,7 @@ _OF_PLAIN_TYPES: dict[Any, Check] = {int: _misfit_of_int, float: _misfit_of_floa
 
 
 def _misfit_of_json(value: Any, levels: int) -> Misfit | None:
-    """What of a value that may be any JSON cannot be gone through or written again."""
+    """Finds the first part of any JSON that is nested too deep to walk, or that UTF-8 cannot encode."""
     if isinstance(value, str):
         return _misfit_of_text(value)
     if not isinstance(value, dict | list):
@@ -112,7 +112,7 @@ def _all_of(checks: list[Check]) -> Check:
 
 
 def _any_of(options: list[Check], may_be_none: bool) -> Check:
-    """What is wrong with a value that is none of the options is told of the last of them; there is seldom another."""
+    """If a value fits none of the options, the check returns the misfit of the last one; there is seldom another."""
 
     def check_one(value: Any) -> Misfit | None:
         if value is None and may_be_none:
@@ -131,7 +131,7 @@ def _dict_of(of_key: Check, of_item: Check) -> Check:
     def check_one(value: Any) -> Misfit | None:
         if not isinstance(value, dict):
             return "", value
-        return of_key_error(value) or _first_in(value.items(), of_item)
+        return of_key_error(value) or _first_misfit_of_items(value.items(), of_item)
 
     def of_key_error(value: dict[Any, Any]) -> Misfit | None:
         return next((found for key in value if (found := of_key(key)) is not None), None)
@@ -140,10 +140,10 @@ def _dict_of(of_key: Check, of_item: Check) -> Check:
 
 
 def _sequence_of(kind: type[Any], of_item: Check) -> Check:
-    return lambda value: _first_in(enumerate(value), of_item) if isinstance(value, kind) else ("", value)
+    return lambda value: _first_misfit_of_items(enumerate(value), of_item) if isinstance(value, kind) else ("", value)
 
 
-def _first_in(items: Iterable[tuple[Any, Any]], of_item: Check) -> Misfit | None:
+def _first_misfit_of_items(items: Iterable[tuple[Any, Any]], of_item: Check) -> Misfit | None:
     for key, item in items:
         found = of_item(item)
         if found is not None:
@@ -152,7 +152,7 @@ def _first_in(items: Iterable[tuple[Any, Any]], of_item: Check) -> Misfit | None
 
 
 def tuple_checker(checks: list[Check]) -> Check:
-    """What finds the first thing in a tuple that its checks, one an element, find."""
+    """Returns a check of tuples that applies one check to each element."""
 
     def check_one(value: Any) -> Misfit | None:
         if not isinstance(value, tuple) or len(value) != len(checks):
@@ -169,22 +169,22 @@ def tuple_checker(checks: list[Check]) -> Check:
 def _misfit_of_fields(kind: Any, value: Any) -> Misfit | None:
     if not isinstance(value, kind):
         return "", value
-    return _first_named(_checkers(kind), lambda name: getattr(value, name))
+    return _first_misfit_of_named(_checkers_by_name(kind), lambda name: getattr(value, name))
 
 
 def _misfit_of_keys(kind: Any, value: Any) -> Misfit | None:
     if not isinstance(value, dict) or not kind.__required_keys__ <= value.keys():
         return "", value
-    return _first_named({name: of_item for name, of_item in _checkers(kind).items() if name in value}, value.__getitem__)
+    return _first_misfit_of_named({name: of_item for name, of_item in _checkers_by_name(kind).items() if name in value}, value.__getitem__)
 
 
 @functools.cache
-def _checkers(kind: Any) -> dict[str, Check]:
-    """By the names of a dataclass's fields or of a typed dict's keys; made when they are used, as a kind may hold others of its own."""
+def _checkers_by_name(kind: Any) -> dict[str, Check]:
+    """Returns a check by name of a dataclass's field or a typed dict's key. Made at first use, because a kind may contain itself."""
     return {name: checker(one) for name, one in typing.get_type_hints(kind, include_extras=True).items()}
 
 
-def _first_named(checks: dict[str, Check], value_of: Callable[[str], Any]) -> Misfit | None:
+def _first_misfit_of_named(checks: dict[str, Check], value_of: Callable[[str], Any]) -> Misfit | None:
     for name, of_item in checks.items():
         found = of_item(value_of(name))
         if found is not None:
@@ -192,17 +192,17 @@ def _first_named(checks: dict[str, Check], value_of: Callable[[str], Any]) -> Mi
     return None
 
 
-def _rule(rule: Any, kind: Any) -> Check:
-    """What finds out whether a value of its kind breaks a rule of its annotation."""
+def _rule_checker(rule: Any, kind: Any) -> Check:
+    """Returns a check of one rule of an annotation."""
     if isinstance(rule, Range):
-        return _number_within(rule) if kind in (int, float) else functools.partial(_numbers_beyond, _number_within(rule))
+        return _number_within(rule) if kind in (int, float) else functools.partial(_misfit_of_numbers, _number_within(rule))
     if isinstance(rule, Ascending):
         return lambda value: ("", value) if any(later < sooner for sooner, later in itertools.pairwise(value)) else None
     if isinstance(rule, OneOf):
         return lambda value: None if value in rule.words else ("", value)
     if isinstance(rule, Short):
         return lambda value: None if len(value) <= rule.characters and "\0" not in value else ("", value)
-    raise TypeError(f"nobody knows how to hold a value against {rule!r}")
+    raise TypeError(f"there is no check for the rule {rule!r}")
 
 
 def _number_within(rule: Range) -> Check:
@@ -210,18 +210,18 @@ def _number_within(rule: Range) -> Check:
     return lambda value: None if least <= value <= most else ("", value)
 
 
-def _numbers_beyond(of_number: Check, value: Any) -> Misfit | None:
-    """What of the numbers in a dataclass, such as an estimate with its interval, is out of a range."""
+def _misfit_of_numbers(of_number: Check, value: Any) -> Misfit | None:
+    """Finds the first number out of range in a dataclass, such as an estimate with its interval."""
     if dataclasses.is_dataclass(value):
-        inner = functools.partial(_numbers_beyond, of_number)
-        return _first_named({field.name: inner for field in dataclasses.fields(value)}, lambda name: getattr(value, name))
+        inner = functools.partial(_misfit_of_numbers, of_number)
+        return _first_misfit_of_named({field.name: inner for field in dataclasses.fields(value)}, lambda name: getattr(value, name))
     if isinstance(value, tuple):
-        return _first_in(enumerate(value), functools.partial(_numbers_beyond, of_number))
+        return _first_misfit_of_items(enumerate(value), functools.partial(_misfit_of_numbers, of_number))
     return None if value is None else of_number(value)
 
 
 def _shown(value: Any) -> str:
-    """A value in few characters, all of which can be printed."""
+    """Returns a value in few printable characters."""
     if isinstance(value, int) and value.bit_length() > _MOST_SHOWN_BITS:
         return "a number of too many digits"
     text = ascii(value)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.startup.preloading import ALWAYS_IMPORTED, ScriptImport, seconds_of
+from loaderscope.analysis.startup.preloading import ALWAYS_IMPORTED, ScriptImport, import_seconds
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart, TrialResult
@@ -66,7 +66,7 @@ class DataCost:
 
     def import_seconds(self, preloaded: Sequence[str] = ()) -> float:
         """What a process spends on importing what is not there already."""
-        return seconds_of(self.imports or (ScriptImport(ALWAYS_IMPORTED, IMPORT_SECONDS),), preloaded)
+        return import_seconds(self.imports or (ScriptImport(ALWAYS_IMPORTED, IMPORT_SECONDS),), preloaded)
 
     def preload_seconds(self, preloaded: Sequence[str]) -> float:
         """What a fork server spends on importing these beforehand."""

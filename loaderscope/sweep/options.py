@@ -12,7 +12,7 @@ from typing import Any
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.facts.consumers import consumer_kind, options_text
 from loaderscope.facts.request import Axes, Request
-from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, completed, switch, whole_number
+from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, switch, whole_number, with_torch_defaults
 
 LONGEST_S = 366 * 24 * 3600.0
 """Timers of the system overflow at some hundreds of years."""
@@ -87,7 +87,7 @@ def setting(text: str) -> TrialConfig:
         if not equals or name not in BY_FIELD:
             raise argparse.ArgumentTypeError(f"{part!r} is not NAME=VALUE with one of the names {', '.join(BY_FIELD)}")
         values[name] = BY_FIELD[name].parse(value)
-    return completed(values)
+    return with_torch_defaults(values)
 
 
 def add_script_options(parser: argparse.ArgumentParser) -> None:

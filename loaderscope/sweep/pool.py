@@ -7,7 +7,7 @@ import threading
 import time
 
 from loaderscope.agent.messages import ErrorInfo, TrialOrder
-from loaderscope.analysis.trial import TrialEnd, row_of
+from loaderscope.analysis.trial import TrialEnd, analyse_or_log
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
@@ -110,7 +110,7 @@ class Pool:
                 order = order_of(trial, run.request, str(folder))
                 end, stderr = self._in_agent(order, trace, sampler, trial)
                 self._agent.take_output()
-                result = row_of(trace, trial, order, end, self._log, dataset_length=length, sent=run.sent)
+                result = analyse_or_log(trace, trial, order, end, self._log, dataset_length=length, sent=run.sent)
                 said = stderr.warnings(trace.warned, end.error, in_main=not trial.config.num_workers)
                 self._finish(self._beside.completed(dataclasses.replace(result, warnings=said)), trace)
         finally:

@@ -7,7 +7,7 @@ import pytest
 from rows import config_of, failed
 
 from loaderscope.analysis.startup.experiment import find_experiment
-from loaderscope.analysis.startup.remedy_comparison import agree
+from loaderscope.analysis.startup.remedy_comparison import within_tolerance
 from loaderscope.analysis.startup.startup_savings import spared_imports
 from loaderscope.facts.results import Control, EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
 
@@ -371,6 +371,6 @@ def test_a_module_that_is_preloaded_comes_with_its_packages_but_not_with_the_oth
 
 
 def test_figures_agree_within_a_tenth_of_the_larger_or_a_tenth_of_a_second():
-    assert agree(0.30, 0.39) and agree(10.0, 9.05) and agree(-0.05, 0.04)
-    assert not agree(0.30, 0.41) and not agree(10.0, 8.9)
-    assert agree(None, 1.0) is None
+    assert within_tolerance(0.30, 0.39) and within_tolerance(10.0, 9.05) and within_tolerance(-0.05, 0.04)
+    assert not within_tolerance(0.30, 0.41) and not within_tolerance(10.0, 8.9)
+    assert within_tolerance(None, 1.0) is None

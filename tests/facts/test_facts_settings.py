@@ -7,7 +7,16 @@ import pytest
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.request import Axes
-from loaderscope.facts.settings import BY_FIELD, SETTINGS, SWEEP_ORDER, completed, normalise, same_but, setting_text, varying
+from loaderscope.facts.settings import (
+    BY_FIELD,
+    SETTINGS,
+    SWEEP_ORDER,
+    normalise,
+    same_but,
+    setting_text,
+    varying_fields,
+    with_torch_defaults,
+)
 
 NO_SETTINGS = {"forkserver_preload"}
 """Fields of TrialConfig that belong to another setting."""
@@ -59,13 +68,13 @@ def test_a_difference_in_any_other_field_counts(setting):
     )
     assert same_but(setting.field, base, other)
     assert not same_but(next(one.field for one in SETTINGS if one is not setting), base, other)
-    assert varying([base, other]) == {setting.field}
+    assert varying_fields([base, other]) == {setting.field}
 
 
 def test_what_the_script_has_itself_is_a_value_like_any_other_where_it_means_something():
     own, one = TrialConfig(0, 32), TrialConfig(0, 32, threads=1)
-    assert varying([own, one]) == {"threads"}
-    assert varying([own, TrialConfig(2, 32, sharing_strategy="file_system")]) == {"num_workers"}
+    assert varying_fields([own, one]) == {"threads"}
+    assert varying_fields([own, TrialConfig(2, 32, sharing_strategy="file_system")]) == {"num_workers"}
     assert setting_text(one) == "0 workers · batch 32 · 1 thread in main"
 
 
@@ -76,8 +85,8 @@ def test_settings_without_workers_differ_only_in_what_means_something_there():
 
 
 def test_a_setting_that_is_given_in_part_has_torchs_defaults():
-    assert completed({"num_workers": 2}) == TrialConfig(2, None, 2, False, False, None, True, "process")
-    assert completed({"pin_memory": True}) == TrialConfig(pin_memory=True)
+    assert with_torch_defaults({"num_workers": 2}) == TrialConfig(2, None, 2, False, False, None, True, "process")
+    assert with_torch_defaults({"pin_memory": True}) == TrialConfig(pin_memory=True)
 
 
 def test_axes_take_defaults_where_nothing_is_asked_for():

@@ -62,11 +62,11 @@ def test_a_window_that_was_refused_says_why(panel):
 
 def test_a_profiled_request_is_for_the_shown_setting_alone():
     request = Request("/train.py", axes=Axes(num_workers=(0, 2, 4), start_method=("fork", "spawn")), repeats=3, epochs=2)
-    alone = request.profiled(20, config_of(2, persistent_workers=True))
+    alone = request.with_profiled_steps(20, config_of(2, persistent_workers=True))
     assert (alone.axes.num_workers, alone.axes.start_method, alone.axes.persistent_workers) == ((2,), ("fork",), (True,))
     assert alone.axes.batch_size is None  # the loader's own, as in the sweep
     assert (alone.repeats, alone.epochs, alone.gpu_window) == (1, 2, 20)
-    assert request.profiled(20) == dataclasses.replace(request, gpu_window=20)
+    assert request.with_profiled_steps(20) == dataclasses.replace(request, gpu_window=20)
 
 
 def test_the_button_profiles_the_shown_setting_and_shows_its_operators(qtbot, window, tmp_path):

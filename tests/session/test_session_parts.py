@@ -21,7 +21,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording_folder import is_network_share
 from loaderscope.session.value_checks import misfit
-from loaderscope.session.values import plain
+from loaderscope.session.values import json_value
 from loaderscope.trace.model import SERIES_COLUMNS, SPAN_COLUMNS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -172,7 +172,7 @@ def test_network_shares_are_told_by_their_mount(path, expected):
 
 
 def test_numbers_that_are_none_become_null():
-    assert plain({"a": (1.5, float("nan")), "b": [float("inf"), -0.0], 3: None}) == {"a": [1.5, None], "b": [None, -0.0], "3": None}
+    assert json_value({"a": (1.5, float("nan")), "b": [float("inf"), -0.0], 3: None}) == {"a": [1.5, None], "b": [None, -0.0], "3": None}
 
 
 def test_values_of_another_type_do_not_conform():

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from loaderscope.agent.messages import Consumer, Target
-from loaderscope.analysis.startup.preloading import ScriptImport, fork_server, heavy_modules, left_to_workers
+from loaderscope.analysis.startup.preloading import ScriptImport, fork_server, heavy_modules, imports_left_to_workers
 from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep.experiment.startup_plan import as_experiment
 from loaderscope.sweep.ready_agent import SweepError
@@ -113,16 +113,18 @@ def test_a_module_beside_the_script_is_preloaded_only_where_the_server_finds_it(
 
 def test_a_server_looks_in_one_folder_besides_what_is_installed(tmp_path):
     request = Request(str(tmp_path / "script.py"), cwd="/")
-    assert fork_server(request, [], "3.11.7").folder == "/"
-    assert fork_server(request, [], "3.13.8").folder == str(tmp_path)
+    assert fork_server(request, [], "3.11.7").search_folder == "/"
+    assert fork_server(request, [], "3.13.8").search_folder == str(tmp_path)
 
 
 def test_what_a_server_does_not_find_is_said_to_be_imported_by_the_workers_with_what_helps(tmp_path):
     request = Request(str(tmp_path / "script.py"), cwd="/")
-    told = left_to_workers(request, MINE, "3.11.7")
+    told = imports_left_to_workers(request, MINE, "3.11.7")
     assert told.startswith("Preloaded workers still import mine themselves. Before Python 3.13.8 a fork server does not find mine")
     assert told.endswith(f"start in {tmp_path}, or name that folder in PYTHONPATH.")
-    assert left_to_workers(request, MINE, "3.14.1") is None
-    assert left_to_workers(dataclasses.replace(request, cwd=str(tmp_path)), MINE, "3.11.7") is None
-    assert left_to_workers(dataclasses.replace(request, forkserver_preload=("torch",)), MINE, "3.11.7") is None  # mine was not asked for
-    assert left_to_workers(dataclasses.replace(request, forkserver_preload=("mine",)), MINE, "3.11.7") == told
+    assert imports_left_to_workers(request, MINE, "3.14.1") is None
+    assert imports_left_to_workers(dataclasses.replace(request, cwd=str(tmp_path)), MINE, "3.11.7") is None
+    assert (
+        imports_left_to_workers(dataclasses.replace(request, forkserver_preload=("torch",)), MINE, "3.11.7") is None
+    )  # mine was not asked for
+    assert imports_left_to_workers(dataclasses.replace(request, forkserver_preload=("mine",)), MINE, "3.11.7") == told

@@ -1,4 +1,4 @@
-"""What is wrong with the pipeline, one file a kind of finding; each has `find(context) -> list[Finding]`."""
+"""Finds what is wrong with the pipeline: one module for each kind of finding, each with `find(context) -> list[Finding]`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ _SEVERITIES = ("error", "warning", "info")
 
 
 def find_all(context: Context) -> list[Finding]:
-    """All findings, the gravest first."""
+    """Returns all findings, the gravest first."""
     found = [finding for kind in _KINDS for finding in kind.find(context)]
     return sorted(found, key=lambda finding: _SEVERITIES.index(finding.severity))

@@ -1,4 +1,4 @@
-"""Would an accelerator that takes the simulated step's time for a batch be kept busy?"""
+"""Finds whether the loader would keep an accelerator busy that takes the simulated step's time for a batch."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from loaderscope.facts.text import enumerated, share_text
 
 
 def find(context: Context) -> list[Finding]:
-    """Whether the subject passes the mark, and which other settings would."""
+    """Returns whether the subject passes the mark, and which other settings do."""
     subject, consumer = context.subject, context.consumer
     if subject is None or subject.accelerator_share is None or consumer is None or consumer.ms is None:
         return []
     share, name = subject.accelerator_share, context.name_of(subject.config)
     passes = share >= PASS_MARK
     verdict = f"passes the mark of {share_text(PASS_MARK)}" if passes else f"misses the mark of {share_text(PASS_MARK)}"
-    message = (
-        f"An accelerator that needs {consumer.ms:g} ms a batch would be busy {_beside_mark(share)} of the time with {name}: {verdict}."
-    )
+    busy = _share_beside_mark(share)
+    message = f"An accelerator that needs {consumer.ms:g} ms a batch would be busy {busy} of the time with {name}: {verdict}."
     others = [
         setting
         for setting in context.settings
@@ -36,7 +35,7 @@ def find(context: Context) -> list[Finding]:
     return [Finding("accelerator-kept-busy" if passes else "accelerator-idles", "info", subject.trials, message, evidence, advice)]
 
 
-def _beside_mark(share: float) -> str:
-    """The share, never rounded up to the mark that it misses."""
+def _share_beside_mark(share: float) -> str:
+    """Returns the share as text, never rounded up to the mark that it misses."""
     text = share_text(share)
     return f"{math.floor(share * 1000) / 10:.1f} %" if share < PASS_MARK and text == share_text(PASS_MARK) else text

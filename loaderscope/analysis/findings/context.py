@@ -1,4 +1,4 @@
-"""What findings look at, and whom a finding about a setting concerns."""
+"""The input of all findings, and the choice of the setting that warnings are about."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from loaderscope.facts.settings import find_matching, setting_text
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """A finished (or still growing) run.
+    """A finished or running run.
 
     Attributes:
         current: the user's own setting, if it is known.
-        consumer: what took the batches; None: whatever the trials show.
-        free_threaded: whether the interpreter runs without the GIL, if that is known.
-        sent: what each worker is sent, where it was weighed.
-        server: where a fork server looks for what it is to preload, if that is known.
+        consumer: of the request; None if the request leaves it open; then the trials show whether there was one.
+        free_threaded: whether the interpreter runs without the GIL, if known.
+        sent: what each worker is sent, if it was weighed.
+        server: where a fork server looks for modules to preload, if known.
     """
 
     trials: list[TrialResult]
@@ -34,11 +34,12 @@ class Context:
 
     @property
     def good(self) -> list[TrialResult]:
+        """The successful trials."""
         return [trial for trial in self.trials if trial.status == "ok"]
 
     @property
     def has_consumer(self) -> bool:
-        """Whether something took time with the batches: without it there is no verdict on who waits for whom."""
+        """Whether a consumer worked on the batches: without one there is no verdict on whether input or step is the bottleneck."""
         if self.consumer is not None:
             return self.consumer.kind != "none"
         return any(trial.step_share for trial in self.good)
@@ -55,14 +56,14 @@ class Context:
         return by_config.get(self.recommendation.config) if self.recommendation is not None else None
 
     def severity_of(self, setting: SettingResult) -> str:
-        """`warning` for the subject, `info` for every other setting."""
+        """Returns `warning` for the subject, `info` for every other setting."""
         subject = self.subject
         return "warning" if subject is not None and setting.config == subject.config else "info"
 
     def name_of(self, config: TrialConfig) -> str:
-        """The setting in words, with what tells it from the others of the run."""
+        """Returns the setting in words."""
         return setting_text(config)
 
     def trials_of(self, setting: SettingResult) -> list[TrialResult]:
-        """The trials of a setting that went well."""
+        """Returns the successful trials of a setting."""
         return [trial for trial in self.good if trial.config == setting.config]

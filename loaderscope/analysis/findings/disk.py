@@ -1,4 +1,4 @@
-"""Trials that read from disk beside trials that read from the page cache: they are not the same experiment."""
+"""Finds trials that read from disk beside trials that read from the page cache: their figures cannot be compared."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding
 from loaderscope.facts.text import share_text
 
-COLD = 0.20
-WARM = 0.05
+MIN_COLD_SHARE = 0.20
+MAX_WARM_SHARE = 0.05
 
 
 def find(context: Context) -> list[Finding]:
-    """One finding when some trials ran cold and others warm."""
+    """Returns one finding if some trials ran with a cold page cache and others with a warm one."""
     known = [(trial, trial.disk_share) for trial in context.good if trial.disk_share is not None]
-    cold = [(trial, share) for trial, share in known if share >= COLD]
-    warm = [trial for trial, share in known if share <= WARM]
+    cold = [(trial, share) for trial, share in known if share >= MIN_COLD_SHARE]
+    warm = [trial for trial, share in known if share <= MAX_WARM_SHARE]
     if not (cold and warm):
         return []
     worst = max(share for _, share in cold)

@@ -1,7 +1,7 @@
-"""Who waits for whom: is the input the bottleneck, or the step?
+"""Finds whether the input or the step is the bottleneck.
 
-Thresholds are those of TensorFlow's input-pipeline analyzer: below 5 % of the step time the input is no problem, from 20 %
-on it is the bottleneck.
+The thresholds come from TensorFlow's input-pipeline analyzer: the input is no problem below 5 % of the step time, and the
+bottleneck from 20 % on.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.text import enumerated, share_range_text, share_text
 
-COMPUTE_BOUND = 0.05
-INPUT_BOUND = 0.20
+COMPUTE_BOUND_BELOW = 0.05
+INPUT_BOUND_FROM = 0.20
 
 
 def find(context: Context) -> list[Finding]:
-    """A verdict on the subject, and one line on the other settings for each verdict."""
+    """Returns a verdict on the subject, and one finding for each verdict on other settings."""
     if not context.has_consumer:
         return []
     subject = context.subject
@@ -33,23 +33,23 @@ def find(context: Context) -> list[Finding]:
 
 
 def verdict_of(setting: SettingResult) -> str | None:
-    """`input-bound`, `partly-input-bound` or `compute-bound`; None where it was not measured."""
+    """Returns `input-bound`, `partly-input-bound` or `compute-bound`; None if the stall was not measured."""
     stalled = stalled_share(setting)
     if stalled is None:
         return None
-    if stalled >= INPUT_BOUND:
+    if stalled >= INPUT_BOUND_FROM:
         return "input-bound"
-    return "compute-bound" if stalled < COMPUTE_BOUND else "partly-input-bound"
+    return "compute-bound" if stalled < COMPUTE_BOUND_BELOW else "partly-input-bound"
 
 
 def stalled_share(setting: SettingResult) -> float | None:
-    """The part of the time lost to the input: the device idle while main waits, or main waiting where no device was seen."""
+    """Returns the share of time lost to the input: the device idles while main waits, or, without a device, main waits."""
     return setting.data_stall_share if setting.data_stall_share is not None else setting.wait_share
 
 
 def _about_subject(context: Context, setting: SettingResult, code: str) -> Finding:
     share, name = stalled_share(setting) or 0.0, context.name_of(setting.config)
-    lost = _lost(setting, share)
+    lost = _lost_text(setting, share)
     advice = "The loader keeps up; a faster step is what would shorten the training."
     message = f"With {name} the step is the bottleneck: {lost}."
     severity = "info"
@@ -76,7 +76,7 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
     return Finding(code, "info", trials, message, {"stalled_share": [round(share, 4) for share in shares]}, "")
 
 
-def _lost(setting: SettingResult, share: float) -> str:
+def _lost_text(setting: SettingResult, share: float) -> str:
     if setting.data_stall_share is not None:
         busy = f", is busy {share_text(setting.gpu_busy_share)}" if setting.gpu_busy_share is not None else ""
         other = (

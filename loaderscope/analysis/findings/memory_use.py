@@ -1,4 +1,4 @@
-"""Memory that grows over the epoch, and memory that every worker holds again."""
+"""Finds memory that grows over the epoch, and data that every worker copies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from loaderscope.facts.text import bytes_text
 MIB = 1 << 20
 MIN_GROWTH_BYTES_PER_S = 2 * MIB
 MIN_GROWTH_BYTES = 32 * MIB
-PLAIN_COPY = 0.8
-"""Part of its largest private memory that a worker has at its first batch, where that is a copy made at its start."""
+COPY_SHARE = 0.8
+"""A worker's memory is a copy made at its start if the worker has this share of its peak already at the first batch."""
 LARGE_WORKER_BYTES = 400 * MIB
-"""Private memory of one worker from which its copy of the data, not the interpreter with torch (about 145 MiB), is what counts."""
+"""Private memory of one worker from which its copy of the data outweighs the interpreter with torch (about 145 MiB)."""
 
 
 def find(context: Context) -> list[Finding]:
-    """Growth is a fault of the dataset; multiplication belongs to a setting."""
+    """Returns one finding about growth, which is a fault of the dataset, and findings about settings whose workers copy the data."""
     found = []
     growing = [trial for trial in context.good if _growth_bytes(trial) is not None]
     if growing:
@@ -32,7 +32,7 @@ def find(context: Context) -> list[Finding]:
 
 
 def _growth_bytes(trial: TrialResult) -> float | None:
-    """Growth over one epoch, where it is worth a word."""
+    """Returns the growth over one epoch, or None if it is negligible."""
     rate = trial.signs.growth_bytes_per_s if trial.signs else None
     if rate is None or rate < MIN_GROWTH_BYTES_PER_S or not trial.epochs:
         return None
@@ -72,7 +72,7 @@ def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResul
 
 
 def _worker_bytes(context: Context, setting: SettingResult) -> int | None:
-    """The largest private memory of one worker, with at least two workers."""
+    """Returns the largest private memory of one worker; None with fewer than two workers."""
     if setting.config.num_workers < 2:
         return None
     peaks = [
@@ -85,22 +85,22 @@ def _worker_bytes(context: Context, setting: SettingResult) -> int | None:
     return max(peaks, default=None)
 
 
-def _is_plain_copy(context: Context, setting: SettingResult) -> bool:
-    """Whether each worker had nearly all that it ever held of its own when the first batch had come."""
+def _is_copied_at_start(context: Context, setting: SettingResult) -> bool:
+    """Whether each worker held nearly its peak of private memory already at the first batch."""
     pairs = [
         (worker.start_uss_bytes, worker.peak_uss_bytes)
         for trial in context.trials_of(setting)
         if trial.memory is not None
         for worker in trial.memory.workers
     ]
-    return bool(pairs) and all(start is not None and peak is not None and start >= PLAIN_COPY * peak for start, peak in pairs)
+    return bool(pairs) and all(start is not None and peak is not None and start >= COPY_SHARE * peak for start, peak in pairs)
 
 
 def _about_copies(context: Context, setting: SettingResult) -> Finding:
     worker_bytes = _worker_bytes(context, setting) or 0
-    plain = _is_plain_copy(context, setting)
+    is_copy = _is_copied_at_start(context, setting)
     total = f", {bytes_text(setting.peak_total_bytes)} in all" if setting.peak_total_bytes is not None else ""
-    since = "; nearly all of it from its first batch on, so it is a copy that the worker got when it started" if plain else ""
+    since = "; nearly all of it from its first batch on, so it is a copy that the worker got when it started" if is_copy else ""
     return Finding(
         code="memory-multiplied",
         severity=context.severity_of(setting),

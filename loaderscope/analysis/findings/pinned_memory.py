@@ -1,4 +1,4 @@
-"""Pinned memory beside pageable memory, and a pin thread that is in the step's way."""
+"""Compares pinned with pageable memory, and finds a pin thread that slows the step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from loaderscope.facts.text import share_text
 
 MIN_STEP_SHARE = 0.10
 MIN_SLOWDOWN = 1.10
-_DIFFERS = 0.03
-"""Rates that are nearer than this are called alike, whatever their intervals."""
+_MIN_DIFFERENCE = 0.03
+"""Rates with a smaller relative difference count as alike, whatever their intervals."""
 
 
 def find(context: Context) -> list[Finding]:
-    """One finding on the pair that differs most, one on the setting whose steps suffer most."""
+    """Returns one finding about the pair that differs most, and one about the setting whose steps suffer most."""
     found = []
     pairs = [pair for setting in context.settings if (pair := _pair(context, setting)) is not None]
     if pairs:
@@ -24,12 +24,12 @@ def find(context: Context) -> list[Finding]:
     slowed = [setting for setting in context.settings if any(_is_slowed(trial) for trial in context.trials_of(setting))]
     if slowed:
         subject = context.subject
-        found.append(_about_lock(context, subject if subject in slowed else max(slowed, key=lambda one: _worst(context, one)[1])))
+        found.append(_about_lock(context, subject if subject in slowed else max(slowed, key=lambda one: _mean_slowing(context, one)[1])))
     return found
 
 
 def _pair(context: Context, pinned: SettingResult) -> tuple[SettingResult, SettingResult] | None:
-    """A setting that really pinned, and the one that differs from it in that alone."""
+    """Returns a setting whose batches were really pinned, and the setting that differs from it only in pin_memory."""
     if not pinned.config.pin_memory or not any(trial.pinned for trial in context.trials_of(pinned)):
         return None
     plain = dataclasses.replace(pinned.config, pin_memory=False)
@@ -47,7 +47,7 @@ def _ratio(pinned: SettingResult, pageable: SettingResult) -> float:
 def _about_pair(context: Context, pinned: SettingResult, pageable: SettingResult) -> Finding:
     ratio = _ratio(pinned, pageable)
     name = context.name_of(pinned.config)
-    if not _is_told_apart(pinned, pageable) or abs(ratio - 1.0) < _DIFFERS:
+    if not _intervals_are_apart(pinned, pageable) or abs(ratio - 1.0) < _MIN_DIFFERENCE:
         rates = f"Pinned and pageable memory are alike: {name} gives {ratio:.2f} times the throughput of the same setting without pinning"
         advice = ""
     else:
@@ -72,8 +72,8 @@ def _about_pair(context: Context, pinned: SettingResult, pageable: SettingResult
     return Finding("pinned-memory", "info", [*pinned.trials, *pageable.trials], f"{rates}{transfers}.", evidence, advice)
 
 
-def _is_told_apart(pinned: SettingResult, pageable: SettingResult) -> bool:
-    """Whether the intervals of the two rates, where there are any, lie apart."""
+def _intervals_are_apart(pinned: SettingResult, pageable: SettingResult) -> bool:
+    """Whether both rates have intervals, and these do not overlap."""
     first, second = pinned.samples_per_second, pageable.samples_per_second
     if first is None or second is None or first.ci95 is None or second.ci95 is None:
         return False
@@ -87,14 +87,14 @@ def _is_slowed(trial: TrialResult) -> bool:
     return signs.pin_step_share >= MIN_STEP_SHARE and signs.pin_step_slowdown >= MIN_SLOWDOWN
 
 
-def _worst(context: Context, setting: SettingResult) -> tuple[float, float]:
-    """Mean share and slowdown over the trials of a setting that suffer."""
+def _mean_slowing(context: Context, setting: SettingResult) -> tuple[float, float]:
+    """Returns the mean step share and slowdown over the slowed trials of a setting."""
     signs = [trial.signs for trial in context.trials_of(setting) if _is_slowed(trial) and trial.signs is not None]
     return mean([sign.pin_step_share or 0.0 for sign in signs]), mean([sign.pin_step_slowdown or 1.0 for sign in signs])
 
 
 def _about_lock(context: Context, setting: SettingResult) -> Finding:
-    share, slowdown = _worst(context, setting)
+    share, slowdown = _mean_slowing(context, setting)
     return Finding(
         code="pin-thread-in-step",
         severity=context.severity_of(setting),

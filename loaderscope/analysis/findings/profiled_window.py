@@ -1,4 +1,4 @@
-"""What the exact window of the subject shows, beside what the events of its batches showed."""
+"""Reports the exact busy share of the subject's profiled steps, beside the share from the events of its batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from loaderscope.facts.text import share_text
 
 
 def find(context: Context) -> list[Finding]:
-    """The exact busy share, where there is one."""
+    """Returns one finding if there is an exact busy share."""
     subject = context.subject
     trial = next((trial for trial in context.trials_of(subject) if trial.gpu_window is not None), None) if subject else None
     window = trial.gpu_window if trial is not None else None

@@ -1,19 +1,26 @@
-"""What makes the start of workers slow: what they are sent, what they import, what the script's top level does, one after another."""
+"""Finds why workers start slowly: large pickles, heavy imports, slow lines of the script, starts one after another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from loaderscope.analysis.findings.context import Context
-from loaderscope.analysis.startup.culprit import EXPLAINS, TELLING_BYTES, dominating_part, own_code, own_code_s, weighed_s
+from loaderscope.analysis.startup.culprit import (
+    MIN_EXPLAINED_SHARE,
+    MIN_NAMED_BYTES,
+    dominating_part,
+    pickling_s,
+    unpickling_code_names,
+    unpickling_code_s,
+)
 from loaderscope.analysis.startup.main_import import heaviest_branch, heaviest_line
 from loaderscope.facts.results import Finding, SentPart, SettingResult, Startup
 from loaderscope.facts.text import bytes_text, duration_text
 
 MIN_SENT_S = 0.3
 MIN_IMPORT_S = 1.0
-MIN_IMPORT_PART = 0.4
-"""Of the time to the first batch."""
+MIN_IMPORT_SHARE = 0.4
+"""Share of the time to the first batch."""
 MIN_LINE_S = 0.5
 LINE_REMEDY = 'Move it below `if __name__ == "__main__":` or into a function, or build it in the worker when it is first needed.'
 
@@ -21,7 +28,7 @@ Cause = Callable[[Context, SettingResult, Startup], Finding | None]
 
 
 def find(context: Context) -> list[Finding]:
-    """At most one finding for each cause: about the setting that warnings are about if it is concerned, else the worst one."""
+    """Returns at most one finding for each cause: about the subject if it is affected, else about the worst setting."""
     found = []
     for cause in (_large_pickle, _code_in_unpickling, _serial_starts, _expensive_line, _heavy_import):
         candidates = []
@@ -36,11 +43,12 @@ def find(context: Context) -> list[Finding]:
 
 def _large_pickle(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
     part = dominating_part(context.sent)
-    pickles, unpickle_s = _first(startup, "pickle"), max(_first(startup, "unpickle"), default=0.0) - _imported_s(startup)
+    pickles = _first_epoch_seconds(startup, "pickle")
+    unpickle_s = max(_first_epoch_seconds(startup, "unpickle"), default=0.0) - _unpickling_import_s(startup)
     seconds = max(pickles, default=0.0) + unpickle_s
     if part is None or not pickles or seconds < MIN_SENT_S:
         return None
-    if part.error is None and part.bytes < TELLING_BYTES and weighed_s(part) < EXPLAINS * seconds:
+    if part.error is None and part.bytes < MIN_NAMED_BYTES and pickling_s(part) < MIN_EXPLAINED_SHARE * seconds:
         return None
     size = "" if not part.bytes else f", {bytes_text(part.bytes)}" if part.error is None else f", more than {bytes_text(part.bytes)}"
     named = f"{part.attribute} (a {part.type_name}{size})"
@@ -59,11 +67,11 @@ def _large_pickle(context: Context, setting: SettingResult, startup: Startup) ->
 
 
 def _code_in_unpickling(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
-    seconds = max(_first(startup, "unpickle"), default=0.0)
-    own_s = own_code_s(seconds, startup.imports, context.sent)
+    seconds = max(_first_epoch_seconds(startup, "unpickle"), default=0.0)
+    own_s = unpickling_code_s(seconds, startup.imports, context.sent)
     if own_s is None or own_s < MIN_SENT_S:
         return None
-    code = own_code(context.sent)
+    code = unpickling_code_names(context.sent)
     message = (
         f"With {context.name_of(setting.config)} each worker takes {duration_text(seconds)} to unpickle what it is sent, "
         f"{duration_text(own_s)} of that in code that runs then: {code}."
@@ -72,18 +80,18 @@ def _code_in_unpickling(context: Context, setting: SettingResult, startup: Start
     return Finding("slow-unpickle", context.severity_of(setting), setting.trials, message, {"code": code, "seconds": own_s}, advice)
 
 
-def _first(startup: Startup, phase: str) -> list[float]:
-    """Seconds of a phase in the first epoch's starts."""
+def _first_epoch_seconds(startup: Startup, phase: str) -> list[float]:
+    """Returns the seconds of a phase in each process of the first epoch."""
     return [one.seconds for one in startup.phases if one.epoch == 0 and one.phase == phase]
 
 
-def _imported_s(startup: Startup) -> float:
-    """Seconds of imports while what is sent was unpickled."""
+def _unpickling_import_s(startup: Startup) -> float:
+    """Returns the seconds of imports during unpickling."""
     return sum(cost.total_s for cost in startup.imports if cost.phase == "unpickle" and cost.parent is None)
 
 
 def remedy(part: SentPart) -> str:
-    """How to send less than this attribute, in a sentence."""
+    """Returns a sentence on how to send less than this attribute."""
     container, _, element = part.type_name.partition(" of ")
     if part.shared_bytes:
         return "Save it to a file and map that into memory in the worker, at the first access (torch.load(path, mmap=True))."
@@ -108,7 +116,7 @@ def remedy(part: SentPart) -> str:
 
 
 def _serial_starts(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
-    starts = _first(startup, "start_worker")
+    starts = _first_epoch_seconds(startup, "start_worker")
     if not startup.serial_starts or len(starts) < 2:
         return None
     part = dominating_part(context.sent)
@@ -136,7 +144,7 @@ def _expensive_line(context: Context, setting: SettingResult, startup: Startup) 
 
 def _heavy_import(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
     branch = heaviest_branch(startup.imports)
-    if not branch or branch[0].total_s < max(MIN_IMPORT_S, MIN_IMPORT_PART * (setting.first_batch_s or 0.0)):
+    if not branch or branch[0].total_s < max(MIN_IMPORT_S, MIN_IMPORT_SHARE * (setting.first_batch_s or 0.0)):
         return None
     root = branch[0]
     others = [cost for cost in startup.imports if cost.parent is None and cost is not root and cost.total_s >= 0.1]

@@ -1,7 +1,7 @@
-"""What threads instead of worker processes give, what the interpreter's lock (GIL) costs, and what its absence would gain.
+"""Compares threads with worker processes: what they give, what the interpreter's lock (GIL) costs, what its absence would gain.
 
-CPU time over wall time inside a fetch tells the two apart: it is near 1 while a fetch computes undisturbed, falls when the
-threads take turns at the lock, and is low whatever runs beside it when the fetch waits for a disk or the network.
+CPU time over wall time inside a fetch shows the cost of the lock: it is near 1 while a fetch computes undisturbed, and falls when
+threads take turns at the lock. It is low in any case while the fetch waits for a disk or the network.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.settings import normalise
 from loaderscope.facts.text import share_text
 
-FOUGHT_OVER = 0.80
-"""The lock is fought over when a fetch has less than this part of the processor time that it has elsewhere."""
+CONTENDED_SHARE = 0.80
+"""Threads contend for the lock if a fetch has less than this share of the processor time that it has elsewhere."""
 
-WAITING = 0.30
-"""A fetch that computes less than this part of its time waits, whatever its workers are."""
+WAITING_SHARE = 0.30
+"""A fetch that computes for a smaller share of its time waits, in threads and processes alike."""
 
-AS_FAST = 0.95
+AS_FAST_RATIO = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """A setting with threads and what it is compared with; shares are CPU time over wall time of the fetches."""
+    """A setting with threads and the setting to compare it with; shares are CPU time over wall time of the fetches."""
 
     threads: SettingResult
     other: SettingResult
@@ -34,20 +34,21 @@ class _Pair:
     other_share: float | None
 
     @property
-    def fought_over(self) -> bool:
+    def is_contended(self) -> bool:
         if self.threads_share is None or self.other_share is None or self.threads.config.num_workers < 2:
             return False
-        return self.other_share > WAITING and self.threads_share < FOUGHT_OVER * self.other_share
+        return self.other_share > WAITING_SHARE and self.threads_share < CONTENDED_SHARE * self.other_share
 
 
 def find(context: Context) -> list[Finding]:
-    """One finding on the most threads that were compared with processes, else with fewer threads or none."""
+    """Returns one finding about the most threads that can be compared with processes, else with fewer threads or none."""
     pairs = [pair for setting in context.settings if (pair := _pair(context, setting)) is not None]
     if not pairs:
         return []
     pair = max(pairs, key=lambda pair: (pair.other.config.backend == "process", pair.threads.config.num_workers, -pair.ratio))
     generators = _shared_generators(context)
-    message = " ".join(part for part in (_rates(context, pair), _lock(pair, context.free_threaded), _comparable(generators)) if part)
+    sentences = (_rates_text(context, pair), _lock_text(pair, context.free_threaded), _caveat_text(generators))
+    message = " ".join(sentence for sentence in sentences if sentence)
     return [
         Finding(
             code="threads",
@@ -80,7 +81,7 @@ def _pair(context: Context, setting: SettingResult) -> _Pair | None:
 def _counterpart(context: Context, setting: SettingResult) -> SettingResult | None:
     """The same setting with processes, the fastest of several start methods; else with the fewest threads, or none."""
     timed = [other for other in context.settings if other.samples_per_second is not None and other is not setting]
-    processes = [other for other in timed if _in_threads(other) == setting.config and other.config.backend == "process"]
+    processes = [other for other in timed if _setting_with_threads(other) == setting.config and other.config.backend == "process"]
     if processes:
         return max(processes, key=lambda other: other.samples_per_second.value if other.samples_per_second else 0.0)
     fewer = [
@@ -93,7 +94,7 @@ def _counterpart(context: Context, setting: SettingResult) -> SettingResult | No
     return min(fewer, key=lambda other: -other.config.num_workers, default=None)
 
 
-def _in_threads(setting: SettingResult) -> object:
+def _setting_with_threads(setting: SettingResult) -> object:
     return normalise(dataclasses.replace(setting.config, backend="thread"))
 
 
@@ -107,7 +108,7 @@ def _shared_generators(context: Context) -> list[str]:
     return sorted({name for trial in context.good for name in trial.shared_generators or ()})
 
 
-def _rates(context: Context, pair: _Pair) -> str:
+def _rates_text(context: Context, pair: _Pair) -> str:
     threads, other = pair.threads.samples_per_second, pair.other.samples_per_second
     assert threads is not None
     assert other is not None
@@ -118,30 +119,30 @@ def _rates(context: Context, pair: _Pair) -> str:
     )
 
 
-def _lock(pair: _Pair, free_threaded: bool | None) -> str:
+def _lock_text(pair: _Pair, free_threaded: bool | None) -> str:
     threads, other = pair.threads_share, pair.other_share
     if threads is None or other is None:
         return ""
-    shares = f"a fetch has a processor {share_text(threads)} of its time in a thread, and {share_text(other)} {_where(pair)}"
+    shares = f"a fetch has a processor {share_text(threads)} of its time in a thread, and {share_text(other)} {_elsewhere_text(pair)}"
     if free_threaded:
         return f"This interpreter runs without the GIL: {shares}."
-    if pair.fought_over:
+    if pair.is_contended:
         return (
             f"The threads take turns at the interpreter's lock (GIL): {shares}; so it waits for the lock about "
             f"{share_text(1 - threads / other)} of its time."
         )
-    if pair.ratio < AS_FAST:
+    if pair.ratio < AS_FAST_RATIO:
         return shares[:1].upper() + shares[1:] + "."
-    if other <= WAITING:
+    if other <= WAITING_SHARE:
         return f"A fetch computes only {share_text(other)} of its time and waits for the rest, when others can run: the GIL costs little."
     return f"The GIL costs little: {shares}."
 
 
-def _where(pair: _Pair) -> str:
+def _elsewhere_text(pair: _Pair) -> str:
     return "in a worker process" if pair.other.config.backend == "process" else "when it is alone"
 
 
-def _comparable(generators: list[str]) -> str:
+def _caveat_text(generators: list[str]) -> str:
     if not generators:
         return ""
     return f"The batches are not comparable: the dataset draws from process-wide generators ({', '.join(generators)}), which threads share."
@@ -151,9 +152,9 @@ def _advice(context: Context, pair: _Pair) -> str:
     none_such = "DataLoader itself has no setting for threads."
     if context.free_threaded:
         return f"{none_such} This figure tells what it could gain from one here."
-    if pair.fought_over:
+    if pair.is_contended:
         reach = "as fast as processes" if pair.other.config.backend == "process" else "faster with every thread"
         return f"In a free-threaded Python (3.13t and newer) there is no such lock: threads could be {reach}. {none_such}"
-    if pair.ratio < AS_FAST:
+    if pair.ratio < AS_FAST_RATIO:
         return f"Whether a free-threaded Python would help cannot be told from these trials. {none_such}"
     return f"A free-threaded Python gains little here. {none_such}"

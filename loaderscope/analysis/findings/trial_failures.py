@@ -1,4 +1,4 @@
-"""Why trials failed, in plain words, with the remedy; one finding for each kind of failure."""
+"""Explains in plain words why trials failed and what to do: one finding for each kind of failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADVICE = {
     ),
     "limit": "Use fewer workers, a smaller prefetch_factor or smaller batches, or raise the limit.",
 }
-BY_CAUSE = {
+ADVICE_BY_CAUSE = {
     error_sentences.FILE_DESCRIPTORS: "Raise the limit (ulimit -n), or use fewer workers or a smaller prefetch_factor.",
     error_sentences.SHARED_MEMORY: "Shared memory is too small: give the container more (docker run --shm-size=8g), or use fewer workers.",
     error_sentences.KILLED: "The system kills a process that ran out of memory: use fewer workers or a smaller prefetch_factor.",
@@ -38,7 +38,7 @@ BY_CAUSE = {
         "make the paging file larger (Settings > System > About > Advanced system settings > Performance > Advanced > Virtual memory)."
     ),
 }
-"""What to do about what a process died of, or about a limit, where that is known."""
+"""Advice by the cause of a process's death, or by the limit that was reached."""
 THROUGH_QUEUES = {
     "batch": (
         "The workers' batches cannot be sent",
@@ -51,7 +51,7 @@ THROUGH_QUEUES = {
         "0 workers and the thread backend send nothing.",
     ),
 }
-"""Message and advice for what is pickled while batches are made, not when workers start, by the error's route."""
+"""Message and advice for objects that are pickled while batches are made, not when workers start, by the error's route."""
 OTHER_ADVICE = "The traceback is in the log of the window, and in the error of the trial (show --json)."
 MESSAGES = {
     "worker-died": "A worker died",
@@ -64,7 +64,7 @@ MESSAGES = {
 
 
 def find(context: Context) -> list[Finding]:
-    """Failures by kind, in the order of the first trial of each."""
+    """Returns one finding for each kind of failure, in the order of the first trial of each."""
     by_cause: dict[tuple[str, str], list[TrialResult]] = {}
     for trial in context.trials:
         if status_of(trial.status).is_failure and trial.error is not None:
@@ -88,7 +88,7 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
     else:
         message = f"Every trial failed: {text}" if everywhere else f"The trial failed {where}: {text}"
     if kind in ("worker-died", "agent-died", "limit"):
-        advice = BY_CAUSE.get((error and error.cause) or "", advice)
+        advice = ADVICE_BY_CAUSE.get((error and error.cause) or "", advice)
     return Finding(
         code=kind if kind in MESSAGES else "trial-failed",
         severity="error",

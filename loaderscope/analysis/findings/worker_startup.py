@@ -1,4 +1,4 @@
-"""Start-up of workers that is paid again every epoch, and slow starts of spawned workers."""
+"""Finds settings that pay the start-up of workers again in every epoch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from loaderscope.facts.results import Culprit, Finding, SettingResult
 from loaderscope.facts.text import duration_text, enumerated, share_text
 
 MIN_FIRST_BATCH_S = 1.0
-MIN_TRAIN_PART = 0.05
+MIN_TRAIN_SHARE = 0.05
 MIN_END_S = 0.2
-MIN_IMPORT_PART = 0.1
-"""Of the time to the first batch; a module that takes less needs no advice."""
+MIN_IMPORT_SHARE = 0.1
+"""Share of the time to the first batch; a module that takes less needs no advice."""
 
 
 def find(context: Context) -> list[Finding]:
-    """One finding for each setting whose start-ups take a part of the training worth mentioning."""
+    """Returns one finding for each setting whose start-ups take a considerable share of the training."""
     return [finding for setting in context.settings if (finding := _about(context, setting)) is not None]
 
 
@@ -24,13 +24,13 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     config, first_batch_s, train_s = setting.config, setting.first_batch_s, setting.train_s
     if not config.num_workers or config.persistent_workers or first_batch_s is None or not train_s:
         return None
-    persistent_s = _first_batch_when_persistent(context, setting)
+    persistent_s = _persistent_first_batch_s(context, setting)
     end_s = setting.end_s or 0.0
-    once_s = _paid_once(context, setting)
+    once_s = _server_start_s(context, setting)
     first_batch_s -= once_s
     paid_s = context.train_epochs * (first_batch_s + end_s)
     saved_s = (context.train_epochs - 1) * max(0.0, first_batch_s - persistent_s + end_s)
-    if first_batch_s < MIN_FIRST_BATCH_S or saved_s < MIN_TRAIN_PART * train_s:
+    if first_batch_s < MIN_FIRST_BATCH_S or saved_s < MIN_TRAIN_SHARE * train_s:
         return None
     culprit = _culprit(context, setting)
     ends = f" and ends with {duration_text(end_s)} until its workers are gone" if end_s >= MIN_END_S else ""
@@ -41,7 +41,7 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     if culprit is not None:
         message += f" Most of it: {culprit.detail}."
     advice = f"persistent_workers=True starts the workers once and saves about {duration_text(saved_s)}."
-    advice += _about_imports(context, setting)
+    advice += _import_advice(context, setting)
     return Finding(
         code="start-up-every-epoch",
         severity=context.severity_of(setting),
@@ -58,12 +58,12 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     )
 
 
-def _about_imports(context: Context, setting: SettingResult) -> str:
-    """What helps against imports, where these are a part of the start worth mentioning."""
+def _import_advice(context: Context, setting: SettingResult) -> str:
+    """Returns advice against imports; empty if they take little of the start."""
     config, startups = setting.config, [trial.startup for trial in context.trials_of(setting) if trial.startup is not None]
     roots = [cost for startup in startups[:1] for cost in startup.imports if cost.parent is None]
     heavy = sorted(
-        (cost for cost in roots if cost.total_s >= MIN_IMPORT_PART * (setting.first_batch_s or 0.0)), key=lambda cost: -cost.total_s
+        (cost for cost in roots if cost.total_s >= MIN_IMPORT_SHARE * (setting.first_batch_s or 0.0)), key=lambda cost: -cost.total_s
     )
     if not heavy:
         return ""
@@ -78,8 +78,8 @@ def _about_imports(context: Context, setting: SettingResult) -> str:
     return ""
 
 
-def _first_batch_when_persistent(context: Context, setting: SettingResult) -> float:
-    """From the first fetch on: what an epoch of workers that already run would wait for its first batch."""
+def _persistent_first_batch_s(context: Context, setting: SettingResult) -> float:
+    """Returns the seconds from the first fetch to the first batch: the wait of an epoch whose workers already run."""
     waits = []
     for trial in context.trials_of(setting):
         if trial.startup is None or trial.first_batch_s is None:
@@ -90,8 +90,8 @@ def _first_batch_when_persistent(context: Context, setting: SettingResult) -> fl
     return mean(waits) if waits else 0.0
 
 
-def _paid_once(context: Context, setting: SettingResult) -> float:
-    """Seconds of the first start-up that later epochs do not pay: the start of the fork server."""
+def _server_start_s(context: Context, setting: SettingResult) -> float:
+    """Returns the seconds of the first start-up that later epochs do not pay: the start of the fork server."""
     startups = [trial.startup for trial in context.trials_of(setting) if trial.startup is not None]
     servers = [sum(phase.seconds for phase in startup.phases if phase.phase == "server_start" and phase.epoch == 0) for startup in startups]
     return mean(servers) if servers else 0.0

@@ -1,1 +1,1 @@
-"""The time before the first batch: its phases, what is behind them, and what would save them."""
+"""The time before the first batch: its phases, their causes, and remedies."""

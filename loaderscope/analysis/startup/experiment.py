@@ -1,7 +1,7 @@
-"""The start-up experiment: what starting workers costs, what would save it, and from which epoch length workers pay.
+"""The start-up experiment: what starting workers costs, which remedies save it, and from which epoch length workers pay.
 
-Pure functions over the trials and controls; sweep/experiment/startup_plan.py says what is run. Nothing here is about throughput: an
-epoch of the experiment has a few batches only.
+Pure functions over the trials and controls; sweep/experiment/startup_plan.py plans the trials. Nothing here is about
+throughput: an epoch of the experiment has a few batches only.
 """
 
 from __future__ import annotations
@@ -9,10 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 from loaderscope.analysis.startup.main_import import heaviest_line
-from loaderscope.analysis.startup.remedy_comparison import Remedy, Setting, agree, find_remedies, in_words, setting_of
+from loaderscope.analysis.startup.remedy_comparison import (
+    ComparedSetting,
+    Remedy,
+    compare_remedies,
+    compared_setting,
+    compared_setting_text,
+    within_tolerance,
+)
 from loaderscope.analysis.startup.start_costs import (
     FIRST_WORKER,
     Group,
@@ -20,46 +26,37 @@ from loaderscope.analysis.startup.start_costs import (
     StartCost,
     find_costs,
     find_per_worker,
-    group,
+    group_by_setting,
     median,
     phase_seconds,
-    starts,
+    start_seconds,
 )
 from loaderscope.facts.phases import phase_of
+from loaderscope.facts.request import Request
 from loaderscope.facts.results import Control, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 __all__ = [
     "BreakEven",
+    "ComparedSetting",
     "Control",
     "PerWorker",
     "Remedy",
-    "Setting",
     "StartCost",
     "StartupExperiment",
-    "agree",
     "find_experiment",
+    "within_tolerance",
 ]
-
-
-class Asked(Protocol):
-    """What must be known of the request (see sweep.request.Request)."""
-
-    @property
-    def startup(self) -> bool: ...
-
-    @property
-    def train_epochs(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class BreakEven:
-    """The epoch length from which workers are quicker than none, with nothing but the loading measured (no training step).
+    """The epoch length from which workers are quicker than none. Only loading counts; there is no training step.
 
     Attributes:
-        batches: of an epoch; None where workers never catch up, as a batch takes them no less time.
-        epoch_s: what such an epoch takes, with and without workers alike.
-        batch_s, batch_s_without: seconds a batch with these workers, and with none.
+        batches: of such an epoch; None if workers never catch up, because a batch takes them no less time.
+        epoch_s: seconds of such an epoch, with and without workers alike.
+        batch_s, batch_s_without: seconds for a batch with these workers, and with none.
         text: all that in a sentence.
     """
 
@@ -87,36 +84,36 @@ class StartupExperiment:
     summary: str
 
 
-def find_experiment(results: Sequence[TrialResult], controls: Sequence[Control], request: Asked) -> StartupExperiment | None:
-    """What the experiment has found so far; None for other runs.
+def find_experiment(results: Sequence[TrialResult], controls: Sequence[Control], request: Request) -> StartupExperiment | None:
+    """Returns the results of the experiment so far; None for other runs.
 
     Args:
-        results: the trials that have ended, in any order.
-        controls: measured before them.
+        results: the finished trials, in any order.
+        controls: measured before the trials.
         request: of the run.
     """
     if not request.startup:
         return None
-    groups, known = group(results), list(controls)
+    groups, known = group_by_setting(results), list(controls)
     costs = find_costs(groups)
-    remedies = find_remedies(groups, known, request.train_epochs)
+    remedies = compare_remedies(groups, known, request.train_epochs)
     break_even = find_break_even(groups, costs, request.train_epochs)
     summary = summarise(groups, costs, remedies, request.train_epochs)
     return StartupExperiment(known, costs, find_per_worker(costs), remedies, break_even, request.train_epochs, summary)
 
 
 def find_break_even(groups: Sequence[Group], costs: Sequence[StartCost], train_epochs: int) -> list[BreakEven]:
-    """A row a setting with workers; nothing without a trial without workers to compare with.
+    """Returns a row for each setting with workers; none if no trial ran with 0 workers.
 
-    With n batches an epoch, no workers take n x b0. Workers take start + (n - 1) x b + end; persistent ones pay start and end
-    once in the training and a warm first batch in the other epochs. Both are equal at n = (overhead - b) / (b0 - b).
+    An epoch of n batches takes n x b0 without workers, and start + (n - 1) x b + end with workers. Persistent workers pay start and
+    end once in the training, and a warm first batch in the other epochs. Both are equal at n = (overhead - b) / (b0 - b).
     """
     without_s = median(cost.batch_s for cost in costs if not cost.num_workers)
     if without_s is None:
         return []
     found = []
     for one, cost in zip(groups, costs, strict=True):
-        overhead_s = _overhead_an_epoch(cost, costs, train_epochs)
+        overhead_s = _overhead_per_epoch_s(cost, costs, train_epochs)
         if not cost.num_workers or cost.batch_s is None or overhead_s is None:
             continue
         gain_s = without_s - cost.batch_s
@@ -132,30 +129,30 @@ def find_break_even(groups: Sequence[Group], costs: Sequence[StartCost], train_e
                 epoch_s,
                 cost.batch_s,
                 without_s,
-                _break_even_text(setting_of(one), batches, epoch_s),
+                _break_even_text(compared_setting(one), batches, epoch_s),
             )
         )
     return found
 
 
-def _overhead_an_epoch(cost: StartCost, costs: Sequence[StartCost], train_epochs: int) -> float | None:
-    """What an epoch pays until its first batch and after its last, on the average of the training."""
+def _overhead_per_epoch_s(cost: StartCost, costs: Sequence[StartCost], train_epochs: int) -> float | None:
+    """Returns the seconds of an epoch until its first batch and after its last, averaged over the training."""
     server_s = (cost.server_start_s or 0.0) / train_epochs
     if not cost.persistent_workers:
         return server_s + cost.start_s + (cost.epoch_end_s or 0.0)
     if cost.later_first_batch_s is None:
         return None
-    # Persistent workers end with the training, after the epochs that were timed: as those that end with each epoch do.
-    ends = (other.epoch_end_s for other in costs if _kind(other) == _kind(cost) and not other.persistent_workers)
+    # Persistent workers end with the training, after the timed epochs. Their end takes as long as that of other workers.
+    ends = (other.epoch_end_s for other in costs if _kind_of(other) == _kind_of(cost) and not other.persistent_workers)
     return server_s + (cost.start_s + (median(ends) or 0.0) + (train_epochs - 1) * cost.later_first_batch_s) / train_epochs
 
 
-def _kind(cost: StartCost) -> tuple[str | None, tuple[str, ...], int]:
+def _kind_of(cost: StartCost) -> tuple[str | None, tuple[str, ...], int]:
     return cost.start_method, tuple(cost.preload), cost.num_workers
 
 
-def _break_even_text(setting: Setting, batches: int | None, epoch_s: float | None) -> str:
-    name = in_words(setting) + (", persistent," if setting.persistent_workers else "")
+def _break_even_text(setting: ComparedSetting, batches: int | None, epoch_s: float | None) -> str:
+    name = compared_setting_text(setting) + (", persistent," if setting.persistent_workers else "")
     verb = "pays" if setting.num_workers == 1 else "pay"
     if batches is None or epoch_s is None:
         return f"{name} never {verb} for their start: a batch takes no less time than without workers."
@@ -164,7 +161,7 @@ def _break_even_text(setting: Setting, batches: int | None, epoch_s: float | Non
 
 
 def summarise(groups: Sequence[Group], costs: Sequence[StartCost], remedies: Sequence[Remedy], train_epochs: int) -> str:
-    """One or two sentences about the start method that costs most, of those that import the script again if there are any."""
+    """Returns one or two sentences about the costliest start method, preferably one that imports the script again."""
     plain = [
         (one, cost)
         for one, cost in zip(groups, costs, strict=True)
@@ -180,23 +177,24 @@ def summarise(groups: Sequence[Group], costs: Sequence[StartCost], remedies: Seq
     text = f"Under {method} {who} {duration_text(fewest.start_s)} to the first batch"
     if most.num_workers != fewest.num_workers:
         text += f" and {most.num_workers} take {duration_text(most.start_s)}"
-    text += _cause(one, fewest)
-    clauses = [clause for clause in (_saved_by_persistence(remedies, most, train_epochs), _saved_by_preloading(remedies)) if clause]
+    text += _cause_clause(one, fewest)
+    clauses = [clause for clause in (_persistence_clause(remedies, most, train_epochs), _preloading_clause(remedies)) if clause]
     return text + "".join(f"; {clause}" for clause in clauses) + "."
 
 
-def _cause(one: Group, cost: StartCost) -> str:
-    """What most of the start is, for starts that import the script again: an import, a line of the script, or what is sent."""
+def _cause_clause(one: Group, cost: StartCost) -> str:
+    """Returns a clause on what takes most of a start that imports the script again: an import, a line of the script, or pickling."""
     if not cost.main_import_s or not cost.start_s:
         return ""
-    causes = [_heaviest(trial) for trial in one.trials]
+    causes = [_heaviest_cause(trial) for trial in one.trials]
     what = max(causes, key=lambda cause: cause[1])[0]
-    seconds, start_s = median(seconds for named, seconds in causes if named == what), median(starts(trial)[0] for trial in one.trials)
+    seconds = median(seconds for named, seconds in causes if named == what)
+    start_s = median(start_seconds(trial)[0] for trial in one.trials)
     return f", of which {share_text(min(1.0, (seconds or 0.0) / start_s))} is {what}" if start_s else ""
 
 
-def _heaviest(trial: TrialResult) -> tuple[str, float]:
-    """What took longest in the first start of workers that import the script again, and its seconds."""
+def _heaviest_cause(trial: TrialResult) -> tuple[str, float]:
+    """Returns what took longest in the first start of workers that import the script again, and its seconds."""
     startup = trial.startup
     sent_s = sum(phase_seconds(trial, 0, process, "pickle", "unpickle") or 0.0 for process in ("main", FIRST_WORKER))
     roots = [row for row in (startup.imports if startup else ()) if row.parent is None]
@@ -213,20 +211,20 @@ def _heaviest(trial: TrialResult) -> tuple[str, float]:
     return max(found, key=lambda cause: cause[1])
 
 
-def _saved_by_persistence(remedies: Sequence[Remedy], cost: StartCost, train_epochs: int) -> str:
+def _persistence_clause(remedies: Sequence[Remedy], cost: StartCost, train_epochs: int) -> str:
     for remedy in remedies:
-        if remedy.name == "persistent_workers" and _same(remedy.against, cost) and (remedy.per_epoch_s or 0.0) > 0:
+        if remedy.name == "persistent_workers" and _is_same_setting(remedy.against, cost) and (remedy.per_epoch_s or 0.0) > 0:
             saved_s = (remedy.per_epoch_s or 0.0) * (train_epochs - 1)
             workers = "one persistent worker saves" if cost.num_workers == 1 else f"{cost.num_workers} persistent workers save"
             return f"{workers} {duration_text(saved_s)} over {train_epochs} epochs"
     return ""
 
 
-def _same(setting: Setting, cost: StartCost) -> bool:
+def _is_same_setting(setting: ComparedSetting, cost: StartCost) -> bool:
     return (setting.start_method, setting.num_workers, setting.preload) == (cost.start_method, cost.num_workers, cost.preload)
 
 
-def _saved_by_preloading(remedies: Sequence[Remedy]) -> str:
+def _preloading_clause(remedies: Sequence[Remedy]) -> str:
     known = [remedy for remedy in remedies if remedy.name == "forkserver_preload" and remedy.measured_s is not None]
     if not known:
         return ""

@@ -1,9 +1,9 @@
-"""The time from `iter(loader)` to the first batch, by phase and process, and how much of it is explained.
+"""Divides the time from `iter(loader)` to the first batch by phase and process, and computes how much of it phases explain.
 
-The critical path of the first batch runs backwards from its delivery: main receives and deserialises it; before that the
-worker that made it sends, collates, fetches, waits for its indices and starts up; before that main's `iter()` starts that
-worker and the others. A moment counts as explained when a phase on that path covers it. Main's waiting is no phase: of the
-time blocked in the queue only the part after the worker's send counts, when the batch is on its way.
+The critical path of the first batch runs backwards from its delivery: main receives and deserialises it; before that its worker
+sends, collates, fetches, waits for indices and starts up; before that main's `iter()` starts all workers. A moment is explained
+if a phase on that path covers it. Main's waiting is no phase: of main's time blocked in the queue only the part after the
+worker's send counts, while the batch is on its way.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class _Interval:
 
 
 def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] | None = None) -> Startup | None:
-    """Start-up of a trial; all but its phases and imports by start are those of the first epoch.
+    """Returns the start-up of a trial. Phases and `start_imports` cover all epochs, everything else the first one.
 
     Args:
-        trace: what was recorded.
+        trace: of the trial.
         epochs: of the trial.
-        sent: what each worker is sent, where it was weighed.
+        sent: what each worker is sent, if it was weighed.
     """
     if not epochs:
         return None
@@ -70,7 +70,7 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
     imports: list[StartImport] = []
     explained: float | None = None
     look = SpanLookup(trace)
-    facts = _facts(look, epochs[0], sent)
+    facts = _start_facts(look, epochs[0], sent)
     culprit: Culprit | None = None
     for epoch in epochs:
         intervals = _main_intervals(look, epoch)
@@ -79,10 +79,10 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
             imports += read_start_imports(look, lane, epoch.index, epoch.start_ns, epoch.end_ns)
         critical = _first_batch_process(look, epoch)
         intervals += _receive_intervals(look, epoch, critical)
-        told = sorted([*intervals, *_shutdown_intervals(look, epoch)], key=lambda interval: (interval.start_ns, interval.process))
+        shown = sorted([*intervals, *_shutdown_intervals(look, epoch)], key=lambda interval: (interval.start_ns, interval.process))
         phases += [
             Phase(epoch.index, item.process, item.phase, (item.start_ns - epoch.start_ns) * NS, (item.end_ns - item.start_ns) * NS)
-            for item in told
+            for item in shown
         ]
         if epoch is epochs[0] and epoch.batches:
             path = [item for item in intervals if item.process in {MAIN, critical}]
@@ -94,12 +94,12 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
     return Startup(explained, culprit, phases, facts.imports, facts.lines, facts.own_s, facts.serial_starts, start_imports=imports)
 
 
-def _facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -> StartFacts:
-    low_ns, high_ns = epoch.start_ns, _first_delivery(epoch)
+def _start_facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -> StartFacts:
+    low_ns, high_ns = epoch.start_ns, _first_delivery_ns(epoch)
     process = _first_batch_process(look, epoch)
-    starts = look(MAIN, State.START_WORKER).within(low_ns, high_ns)
-    pickles = look(MAIN, State.PICKLE).within(low_ns, high_ns)
-    own = look(process, State.OWN).within(low_ns, high_ns)
+    starts = look(MAIN, State.START_WORKER).starting_in(low_ns, high_ns)
+    pickles = look(MAIN, State.PICKLE).starting_in(low_ns, high_ns)
+    own = look(process, State.OWN).starting_in(low_ns, high_ns)
     return StartFacts(
         worker=process,
         starts_s=((starts.end_ns - starts.start_ns) * NS).tolist(),
@@ -114,7 +114,7 @@ def _facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -
 
 
 def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> float | None:
-    """How long main asked the sampler for the first indices that it gave to a worker."""
+    """Returns the seconds that the sampler took for the first indices that main sent to a worker."""
     points = look.trace.points.get(MAIN)
     if points is None:
         return None
@@ -126,28 +126,28 @@ def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> fl
 
 
 def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> bool | None:
-    """Whether most starts lasted until their worker had imported the script: main writes into a full pipe until it is read.
+    """Whether most starts lasted until their worker had imported the script, because main waits while the pipe is full.
 
-    A fork sends nothing. With one worker the question makes no sense.
+    A fork sends nothing. None with fewer than two workers.
     """
     if starts.size < 2:
         return None
     lane_of_pid = {process.pid: process.name for process in look.trace.processes}
     blocked = 0
     for pid, end_ns in zip(starts.value.tolist(), starts.end_ns.tolist(), strict=True):
-        imports = look(lane_of_pid.get(pid, ""), State.MAIN_IMPORT).within(epoch.start_ns, epoch.end_ns)
+        imports = look(lane_of_pid.get(pid, ""), State.MAIN_IMPORT).starting_in(epoch.start_ns, epoch.end_ns)
         blocked += bool(imports) and end_ns >= int(imports.end_ns[0])
     return blocked > starts.size / 2
 
 
 def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
-    spans = look(MAIN, *MAIN_PHASES).within(epoch.start_ns, _first_delivery(epoch))
+    spans = look(MAIN, *MAIN_PHASES).starting_in(epoch.start_ns, _first_delivery_ns(epoch))
     found = [
-        _Interval(MAIN, MAIN_PHASES[State(state)], start, _server_end(look, start, end) if state == State.SERVER_START else end)
+        _Interval(MAIN, MAIN_PHASES[State(state)], start, _server_end_ns(look, start, end) if state == State.SERVER_START else end)
         for state, start, end in zip(spans.state.tolist(), spans.start_ns.tolist(), spans.end_ns.tolist(), strict=True)
     ]
     for state, phase in ((State.FETCH, "first_fetch"), (State.COLLATE, "first_collate")):  # with 0 workers
-        work = look(MAIN, state).within(epoch.start_ns, _first_delivery(epoch))
+        work = look(MAIN, state).starting_in(epoch.start_ns, _first_delivery_ns(epoch))
         if work:
             found.append(_Interval(MAIN, phase, int(work.start_ns[0]), int(work.end_ns[0])))
         if work and state is State.FETCH:
@@ -156,14 +156,14 @@ def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
 
 
 def _sampler_intervals(look: SpanLookup, fetch_ns: int) -> list[_Interval]:
-    """What comes before a fetch in main's `next` is the sampler's, whether that `next` ever brought a batch or not."""
+    """Returns the time before a fetch within main's `next`, in which the sampler runs, even if that `next` returned no batch."""
     waits = look(MAIN, State.WAIT)
     around = waits.pick((waits.start_ns <= fetch_ns) & (waits.end_ns >= fetch_ns))
     return [_Interval(MAIN, "index_wait", int(around.start_ns[-1]), fetch_ns)] if around else []
 
 
-def _server_end(look: SpanLookup, start_ns: int, end_ns: int) -> int:
-    """When the fork server had started: its first child runs then, while main may still be writing what that one is sent."""
+def _server_end_ns(look: SpanLookup, start_ns: int, end_ns: int) -> int:
+    """Returns when the fork server had started: when its first child runs. Main may still be writing that child's pickle then."""
     created = [spans.end_ns[spans.end_ns > start_ns] for lane in worker_lanes(look.trace).values() if (spans := look(lane, State.CREATE))]
     return min([end_ns, *(int(ends.min()) for ends in created if len(ends))])
 
@@ -175,21 +175,21 @@ def _shutdown_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
 
 
 def _worker_intervals(look: SpanLookup, lane: str, process: str, epoch: EpochRun) -> list[_Interval]:
-    once = look(lane, *ONCE_PHASES).within(epoch.start_ns, epoch.end_ns)
+    once = look(lane, *ONCE_PHASES).starting_in(epoch.start_ns, epoch.end_ns)
     found = [
         _Interval(process, ONCE_PHASES[State(state)], start, end)
         for state, start, end in zip(once.state.tolist(), once.start_ns.tolist(), once.end_ns.tolist(), strict=True)
     ]
     imported = look(lane, State.MAIN_IMPORT)
-    own = look(lane, State.OWN).within(epoch.start_ns, epoch.end_ns)
+    own = look(lane, State.OWN).starting_in(epoch.start_ns, epoch.end_ns)
     found += [
         _Interval(process, "own", start, end)
         for start, end in zip(own.start_ns.tolist(), own.end_ns.tolist(), strict=True)
-        if not ((imported.start_ns <= start) & (start < imported.end_ns)).any()  # what is not timed apart from the script's import
+        if not ((imported.start_ns <= start) & (start < imported.end_ns)).any()  # that one is part of the import's phase
     ]
     first_fetch_ns: int | None = None
     for state, phase in FIRST_PHASES.items():
-        spans = look(lane, state).within(epoch.start_ns, epoch.end_ns)
+        spans = look(lane, state).starting_in(epoch.start_ns, epoch.end_ns)
         if spans:
             end_ns = _sent_ns(look, lane, int(spans.batch[0]), int(spans.end_ns[0])) if state is State.SEND else int(spans.end_ns[0])
             found.append(_Interval(process, phase, int(spans.start_ns[0]), end_ns))
@@ -205,12 +205,12 @@ def _worker_intervals(look: SpanLookup, lane: str, process: str, epoch: EpochRun
 
 
 def _receive_intervals(look: SpanLookup, epoch: EpochRun, process: str) -> list[_Interval]:
-    """From the end of the worker's send, or main's first look into the queue if that is later, to the batch in hand."""
+    """Returns the interval from the worker's send, or main's first look into the queue if that is later, to the delivery."""
     if process == MAIN or not epoch.batches:
         return []
     sends = look(process, State.SEND)
     sends = sends.pick(sends.batch == epoch.batch[0])
-    delivered_ns = _first_delivery(epoch)
+    delivered_ns = _first_delivery_ns(epoch)
     sent_ns = _sent_ns(look, process, int(epoch.batch[0]), int(sends.end_ns[0])) if sends else delivered_ns
     start_ns = max(sent_ns, int(epoch.wait_start_ns[0]))
     taking = [look(lane, State.RECEIVE, State.DESERIALISE, State.PIN) for lane in (MAIN, PIN_LANE)]
@@ -221,24 +221,24 @@ def _receive_intervals(look: SpanLookup, epoch: EpochRun, process: str) -> list[
         return []
     deserialise = np.concatenate([spans.start_ns[spans.state != int(State.RECEIVE)] for spans in taking])
     deserialise = deserialise[(deserialise >= epoch.start_ns) & (deserialise < delivered_ns)]
-    # A batch whose send was not recorded is only known to be under way from the moment that main unpacks it.
+    # Without a recorded send, the batch is known to be under way only from the moment that main unpacks it.
     start_ns = min(start_ns, int(deserialise.min())) if len(deserialise) and not sends else start_ns
     return [_Interval(MAIN, "first_receive", start_ns, delivered_ns)] if start_ns < delivered_ns else []
 
 
 def _sent_ns(look: SpanLookup, lane: str, batch: int, put_ns: int) -> int:
-    """When a batch had left the worker: the put may return while a thread of the queue still serialises and writes."""
+    """Returns when a batch had left the worker: the put may return while the queue's thread still serialises and writes."""
     serialised = look(lane, State.SERIALISE, State.TRANSMIT)
     ends = serialised.end_ns[serialised.batch == batch]
     return max(put_ns, int(ends.max())) if len(ends) else put_ns
 
 
-def _first_delivery(epoch: EpochRun) -> int:
+def _first_delivery_ns(epoch: EpochRun) -> int:
     return int(epoch.wait_end_ns[0]) if epoch.batches else epoch.end_ns
 
 
 def _first_batch_process(look: SpanLookup, epoch: EpochRun) -> str:
-    """The lane of the worker that made the first batch; main with 0 workers; worker-0 where it cannot be told (torch asks it first)."""
+    """Returns the lane that made the first batch: a worker's, or main with 0 workers. If unknown, the first worker: torch asks it first."""
     lanes = list(worker_lanes(look.trace).values())
     if epoch.batches:
         for lane in lanes:
@@ -248,9 +248,9 @@ def _first_batch_process(look: SpanLookup, epoch: EpochRun) -> str:
 
 
 def _through_the_pipe(path: list[_Interval], worker: str) -> list[_Interval]:
-    """The path where main starts a single worker and waits until that has read what it is sent.
+    """Returns the path with main's wait for a single worker to read its pickle replaced by what the worker does meanwhile.
 
-    What the worker does meanwhile is then what takes the time. With several workers it is that they start one after another.
+    With several workers the path stays as it is: their starts one after another take the time.
     """
     starts = [item for item in path if item.phase == "start_worker"]
     if len(starts) != 1:
@@ -262,21 +262,21 @@ def _through_the_pipe(path: list[_Interval], worker: str) -> list[_Interval]:
         if item.process == worker and item.phase in ONCE_PHASES.values()
     ]
     covered = [item for item in meanwhile if item.end_ns > item.start_ns]
-    rest = [_Interval(MAIN, "start_worker", *piece) for piece in _without(starts[0], covered)]
+    rest = [_Interval(MAIN, "start_worker", *piece) for piece in _uncovered_pieces(starts[0], covered)]
     return [item for item in path if item is not starts[0]] + covered + rest
 
 
-def _without(whole: _Interval, parts: list[_Interval]) -> list[tuple[int, int]]:
-    """What is left of an interval where none of these are."""
+def _uncovered_pieces(whole: _Interval, parts: list[_Interval]) -> list[tuple[int, int]]:
+    """Returns the pieces of an interval that no part covers."""
     starts, ends = (np.array([getattr(part, name) for part in parts], np.int64) for name in ("start_ns", "end_ns"))
     low, high = complement(starts, ends, whole.start_ns, whole.end_ns)
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def _charge(path: list[_Interval], low_ns: int, high_ns: int, iterator_end_ns: int) -> dict[str, int]:
-    """Nanoseconds of [low, high] by phase, every moment charged once.
+    """Returns the nanoseconds of [low_ns, high_ns] by phase; every moment is charged once.
 
-    Until `iter()` returns main's own phases are the path; a worker's phases count from there on.
+    Until `iter()` returns, only main's phases count; the worker's phases count from then on.
     """
     clipped = []
     for item in path:

@@ -1,4 +1,4 @@
-"""What a worker imported, as a tree, and the lines of the script's own top level."""
+"""Reads a worker's imports as a tree, and the slow lines of the script's top level."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NS = 1e-9
 MOST_IMPORTS = 40
 
 LEAST_PACKAGE_S = 0.005
-"""Packages that take less are not told of every start."""
+"""Packages that take less are left out of the imports by start."""
 
 
 class _Import(NamedTuple):
     name: str
     start_ns: int
     end_ns: int
-    around: list[str]  # the imports that this one lies in, outermost first
+    ancestors: list[str]  # the imports that contain this one, outermost first
 
     @property
     def seconds(self) -> float:
@@ -31,8 +31,8 @@ class _Import(NamedTuple):
 
 
 def _imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> Iterator[_Import]:
-    """What the process on a lane imported in [low, high), those that import others before these."""
-    spans = look(lane, State.IMPORT).within(low_ns, high_ns)
+    """Yields the imports of a lane's process that start in [low_ns, high_ns), outer ones before those that they contain."""
+    spans = look(lane, State.IMPORT).starting_in(low_ns, high_ns)
     outer: list[_Import] = []
     for row in np.lexsort((-spans.end_ns, spans.start_ns)).tolist():
         start_ns, end_ns = int(spans.start_ns[row]), int(spans.end_ns[row])
@@ -47,41 +47,41 @@ def _imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> Iterator
 
 
 def read_imports(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[ImportCost]:
-    """The modules that the process on a lane imported in [low, high), heaviest by own time first.
+    """Returns the modules that a lane's process imported in [low_ns, high_ns), heaviest by own time first.
 
     Returns:
-        at most `MOST_IMPORTS` and their ancestors; `first_start_s` counts from `low_ns`.
+        at most `MOST_IMPORTS` modules and their ancestors; `first_start_s` counts from `low_ns`.
     """
     found: dict[str, ImportCost] = {}
-    unpickling = look(lane, State.UNPICKLE).within(low_ns, high_ns)
+    unpickling = look(lane, State.UNPICKLE).starting_in(low_ns, high_ns)
     for one in _imports(look, lane, low_ns, high_ns):
         name, seconds = one.name, one.seconds
-        parent = one.around[-1] if one.around else None
+        parent = one.ancestors[-1] if one.ancestors else None
         known = found.get(name)
         if known is None:
             is_late = bool(unpickling) and one.start_ns >= unpickling.start_ns[0]
             phase = "unpickle" if is_late else "main_import"
             found[name] = ImportCost(name, seconds, seconds, parent, (one.start_ns - low_ns) * NS, phase)
-        elif name != parent:  # executed once more, after its first import failed or was taken back
+        elif name != parent:  # imported again, after its first import failed or was undone
             found[name] = dataclasses.replace(known, own_s=known.own_s + seconds, total_s=known.total_s + seconds)
         if parent in found and parent != name:
             found[parent] = dataclasses.replace(found[parent], own_s=found[parent].own_s - seconds)
-    return _heaviest(found)
+    return _heaviest_with_ancestors(found)
 
 
 def read_start_imports(look: SpanLookup, lane: str, epoch: int, low_ns: int, high_ns: int) -> list[StartImport]:
-    """The packages that the worker on a lane imported in [low, high), in which it started once; in their order."""
+    """Returns the packages that a worker imported in [low_ns, high_ns), a range with one start of it, in order."""
     seconds: dict[str, float] = {}
     within: dict[str, str | None] = {}
     for one in _imports(look, lane, low_ns, high_ns):
-        packages = [name.partition(".")[0] for name in one.around]
+        packages = [name.partition(".")[0] for name in one.ancestors]
         if one.name.partition(".")[0] not in packages:
             seconds[one.name] = seconds.get(one.name, 0.0) + one.seconds
-            within.setdefault(one.name, one.around[packages.index(packages[-1])] if packages else None)
+            within.setdefault(one.name, one.ancestors[packages.index(packages[-1])] if packages else None)
     return [StartImport(epoch, lane, name, took, within[name]) for name, took in seconds.items() if took >= LEAST_PACKAGE_S]
 
 
-def _heaviest(found: dict[str, ImportCost]) -> list[ImportCost]:
+def _heaviest_with_ancestors(found: dict[str, ImportCost]) -> list[ImportCost]:
     ordered = sorted(found.values(), key=lambda cost: -cost.own_s)
     kept: set[str] = set()
     for cost in ordered[:MOST_IMPORTS]:
@@ -93,8 +93,8 @@ def _heaviest(found: dict[str, ImportCost]) -> list[ImportCost]:
 
 
 def read_lines(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[LineCost]:
-    """The lines of the script's top level that took long in the process on a lane in [low, high), in their order."""
-    spans = look(lane, State.LINE, State.LINE_IMPORTS).within(low_ns, high_ns)
+    """Returns the slow lines of the script's top level in a lane's process in [low_ns, high_ns), by line number."""
+    spans = look(lane, State.LINE, State.LINE_IMPORTS).starting_in(low_ns, high_ns)
     found: dict[int, LineCost] = {}
     for row in range(spans.size):
         number, _, text = look.trace.names.get(int(spans.value[row]), "").partition(" ")
@@ -108,7 +108,7 @@ def read_lines(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[L
 
 
 def heaviest_branch(imports: list[ImportCost]) -> list[ImportCost]:
-    """The outermost import that takes longest, and from there on always the one that most of it goes into."""
+    """Returns the slowest outermost import, then the inner import that takes most of it, and so on."""
     roots = [cost for cost in imports if cost.parent is None]
     branch: list[ImportCost] = []
     while roots:
@@ -119,5 +119,5 @@ def heaviest_branch(imports: list[ImportCost]) -> list[ImportCost]:
 
 
 def heaviest_line(lines: list[LineCost]) -> LineCost | None:
-    """The line that takes longest without the imports on it."""
+    """Returns the line that takes longest without its imports."""
     return max(lines, key=lambda line: line.seconds - line.import_s, default=None)

@@ -1,4 +1,4 @@
-"""What the script imports, and what of it a fork server finds when it is to preload it."""
+"""The script's imports, and which of them a fork server finds and can preload."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from loaderscope.facts.request import Request
 from loaderscope.facts.text import enumerated
 
 ALWAYS_IMPORTED = "torch"
-"""By every script with a loader, and heavier than most."""
+"""Every script with a loader imports it, and it is heavier than most modules."""
 
 SERVER_KNOWS_PATH_SINCE = (3, 13, 8)
-"""Before, a fork server looks for what it preloads in its working directory and what is installed, not beside the script."""
-
+"""Older fork servers look for modules in their working directory and among installed packages, not beside the script."""
 
 HEAVY_IMPORT_S = 0.05
 """A module that takes less is not worth preloading."""
 
 
 class ScriptImport(NamedTuple):
-    """A top-level module that loading the script imported.
+    """A top-level module that the script imported when it was loaded.
 
     Attributes:
         name: of the module.
-        seconds: with all that it imports.
-        within: the one of these modules that imported it first; None: the script itself did.
-        beside_script: whether it lies in the script's folder, and no other program would find it there.
+        seconds: of its import, with all that it imports.
+        within: the listed module that imported it first; None if the script itself did.
+        beside_script: whether it lies in the script's folder, where no other program would find it.
     """
 
     name: str
@@ -37,29 +36,29 @@ class ScriptImport(NamedTuple):
     beside_script: bool = False
 
 
-def seconds_of(imports: Sequence[ScriptImport], preloaded: Sequence[str] = ()) -> float:
-    """Seconds of all these imports, each counted once, without those that are there already with all that they import."""
-    known = {one.name: one for one in imports}
+def import_seconds(imports: Sequence[ScriptImport], preloaded: Sequence[str] = ()) -> float:
+    """Returns the seconds of imports, each counted once, without preloaded modules and all that these import."""
+    by_name = {one.name: one for one in imports}
     inner = {one.name: sum(other.seconds for other in imports if other.within == one.name) for one in imports}
 
-    def is_there(one: ScriptImport) -> bool:
+    def is_preloaded(one: ScriptImport) -> bool:
         above: ScriptImport | None = one
         while above is not None and above.name not in preloaded:
-            above = known.get(above.within or "")
+            above = by_name.get(above.within or "")
         return above is not None
 
-    return sum(max(0.0, one.seconds - inner[one.name]) for one in imports if not is_there(one))
+    return sum(max(0.0, one.seconds - inner[one.name]) for one in imports if not is_preloaded(one))
 
 
 @dataclasses.dataclass(frozen=True)
 class ForkServer:
-    """Where the fork server of a script looks for modules besides what is installed.
+    """Where the fork server of a script looks for modules, besides installed packages.
 
     Attributes:
         script: path of the script.
-        cwd: the working directory; None: the caller's.
-        python: version of the interpreter; None: not known, so taken for an old one.
-        beside_script: modules that are only found in the script's folder.
+        cwd: the working directory; None for the caller's.
+        python: version of the interpreter; None if unknown, and then treated as an old one.
+        beside_script: modules that lie only in the script's folder.
     """
 
     script: str
@@ -72,17 +71,17 @@ class ForkServer:
         return os.path.dirname(os.path.abspath(self.script))
 
     @property
-    def folder(self) -> str:
-        """The only folder that it looks in besides."""
+    def search_folder(self) -> str:
+        """The only folder in which the server looks, besides installed packages."""
         version = tuple(int(part) for part in (self.python or "").split(".")[:3] if part.isdecimal())
         return self.script_folder if version >= SERVER_KNOWS_PATH_SINCE else os.path.abspath(self.cwd or os.curdir)
 
     def finds(self, module: str) -> bool:
-        """Whether preloading a module has any effect."""
-        return module not in self.beside_script or os.path.realpath(self.folder) == os.path.realpath(self.script_folder)
+        """Whether the server finds a module, so that preloading it has an effect."""
+        return module not in self.beside_script or os.path.realpath(self.search_folder) == os.path.realpath(self.script_folder)
 
     def why_not(self, modules: Iterable[str]) -> str | None:
-        """Why it does not find some of these modules and what helps, in a sentence; None where it finds them all."""
+        """Returns a sentence on why the server does not find some modules and what helps; None if it finds them all."""
         missed = [name for name in modules if not self.finds(name)]
         if not missed:
             return None
@@ -94,24 +93,24 @@ class ForkServer:
 
 
 def script_imports_of(environment: dict[str, Any]) -> tuple[ScriptImport, ...]:
-    """The modules that loading the script imported; none where that was not timed."""
+    """Returns the modules that the script imported when it was loaded; empty if that was not timed."""
     rows = environment.get("script_imports") or ()
     return tuple(ScriptImport(row["name"], row["seconds"], row.get("within"), bool(row.get("beside_script"))) for row in rows)
 
 
 def fork_server(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> ForkServer:
-    """Where the fork server of a run looks for modules.
+    """Returns where the fork server of a run looks for modules.
 
     Args:
         request: names the script and the working directory.
-        script_imports: what loading the script imported.
+        script_imports: modules that the script imported when it was loaded.
         python: version of the interpreter.
     """
     return ForkServer(request.script, request.cwd, python, frozenset(one.name for one in script_imports if one.beside_script))
 
 
 def heavy_modules(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> tuple[str, ...]:
-    """The modules worth preloading: the user's choice, else the heavy ones of those that the script imports and a server finds."""
+    """Returns the modules worth preloading: the user's choice, else the heavy imports of the script that a server finds."""
     if request.forkserver_preload:
         return request.forkserver_preload
     server = fork_server(request, script_imports, python)
@@ -119,8 +118,8 @@ def heavy_modules(request: Request, script_imports: Sequence[ScriptImport], pyth
     return heavy or (ALWAYS_IMPORTED,)
 
 
-def left_to_workers(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> str | None:
-    """A sentence on heavy modules that preloaded workers import all the same, as the server does not find them; None without any."""
+def imports_left_to_workers(request: Request, script_imports: Sequence[ScriptImport], python: str | None) -> str | None:
+    """Returns a sentence on heavy modules that workers still import, because the server does not find them; None without any."""
     server, chosen = fork_server(request, script_imports, python), request.forkserver_preload
     heavy = [one.name for one in script_imports if one.seconds >= HEAVY_IMPORT_S and (not chosen or one.name in chosen)]
     why = server.why_not(heavy)

@@ -1,4 +1,4 @@
-"""What starting workers costs in each setting of the start-up experiment, and what a further worker adds."""
+"""Costs of starting workers in each setting of the start-up experiment, and of each further worker."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from loaderscope.analysis.intervals import mean
 from loaderscope.facts.results import EpochTimes, TrialResult
 
 FIRST_WORKER = "worker-0"
-"""It is the one that is asked for batch 0, so the first batch waits for it."""
+"""Main asks it for batch 0, so the first batch waits for it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StartCost:
-    """One setting. Medians over the epochs and repeats; the start of the fork server is a figure of its own.
+    """The costs of one setting: medians over epochs and repeats. The start of the fork server is a figure of its own.
 
     Attributes:
-        first_batch_s: of the first epoch, from iter(); with the fork server's start.
-        later_first_batch_s: of the epochs after the first.
-        epoch_end_s: from the last batch to the end of an epoch, workers joined.
-        server_start_s: the fork server's own start, once a program; None for other start methods.
-        start_s: to the first batch in any epoch that starts workers, without the fork server's start.
-        start_spread_s: between the quickest and the slowest of these: the noise of this machine.
-        main_import_s: the part of it in which the first worker imports the script again.
-        batch_s: seconds a batch once all workers deliver.
+        first_batch_s: from iter() to the first batch of the first epoch, with the fork server's start.
+        later_first_batch_s: the same for later epochs.
+        epoch_end_s: from the last batch to the end of an epoch, after workers were joined.
+        server_start_s: the fork server's own start, once in a program; None for other start methods.
+        start_s: from iter() to the first batch of an epoch that starts workers, without the fork server's start.
+        start_spread_s: slowest minus quickest of these starts: the noise of this machine.
+        main_import_s: the part of `start_s` in which the first worker imports the script again.
+        batch_s: seconds for a batch once all workers deliver.
         trials: ids of the trials behind the figures.
     """
 
@@ -50,10 +50,10 @@ class PerWorker:
     """The straight line through the starts of one start method: `fixed_s` + workers x `seconds_per_worker`.
 
     Attributes:
-        seconds_per_worker, fixed_s: None where only one number of workers was run.
-        residual_s: the farthest that a measured start lies from the line, from three on; workers that import at once on few
-            processors bend it.
-        one_worker_s: the start of the fewest workers that were run.
+        seconds_per_worker, fixed_s: None if only one number of workers was run.
+        residual_s: largest distance of a measured start from the line, given at least three; workers that import at once on few
+            processors bend the line.
+        one_worker_s: the start with the fewest workers that were run.
     """
 
     start_method: str
@@ -66,7 +66,7 @@ class PerWorker:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The trials of one setting that went well."""
+    """The successful trials of one setting."""
 
     config: TrialConfig
     trials: list[TrialResult]
@@ -76,18 +76,18 @@ class Group:
         return self.config.start_method, self.config.forkserver_preload or ()
 
     def median(self, value: Callable[[TrialResult], float | None]) -> float | None:
-        """The median over the trials that have the value."""
+        """Returns the median over the trials that have the value."""
         return median(value(trial) for trial in self.trials)
 
 
 def median(values: Iterable[float | None]) -> float | None:
-    """The median of the values that are known; None without any."""
+    """Returns the median of the known values; None without any."""
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
 
 
-def group(results: Sequence[TrialResult]) -> list[Group]:
-    """The trials that went well by their setting, in the order of the experiment."""
+def group_by_setting(results: Sequence[TrialResult]) -> list[Group]:
+    """Returns the successful trials by setting, in the order of the experiment."""
     found: dict[TrialConfig, list[TrialResult]] = {}
     for trial in sorted(results, key=lambda trial: trial.id):
         if trial.status == "ok" and trial.epochs and all(epoch.first_batch_s is not None for epoch in trial.epochs):
@@ -95,13 +95,13 @@ def group(results: Sequence[TrialResult]) -> list[Group]:
     return [Group(config, trials) for config, trials in found.items()]
 
 
-def first_batches(trial: TrialResult) -> list[float]:
-    """Seconds to the first batch, an entry an epoch."""
+def first_batch_seconds(trial: TrialResult) -> list[float]:
+    """Returns the seconds to the first batch of each epoch."""
     return [epoch.first_batch_s or 0.0 for epoch in trial.epochs]
 
 
 def phase_seconds(trial: TrialResult, epoch: int, process: str, *phases: str) -> float | None:
-    """Seconds of some phases of a process in an epoch together; None where there was none."""
+    """Returns the summed seconds of some phases of a process in an epoch; None if there was no such phase."""
     found = [
         phase.seconds
         for phase in (trial.startup.phases if trial.startup else ())
@@ -111,27 +111,29 @@ def phase_seconds(trial: TrialResult, epoch: int, process: str, *phases: str) ->
 
 
 def server_seconds(trial: TrialResult, epoch: int) -> float:
-    """What the start of the fork server took in an epoch: 0 once it runs."""
+    """Returns the seconds of the fork server's start in an epoch: 0 if it already ran."""
     return phase_seconds(trial, epoch, "main", "server_start") or 0.0
 
 
-def starts(trial: TrialResult) -> list[float]:
-    """Seconds to the first batch of every epoch that started workers, without the fork server's own start."""
-    known = first_batches(trial)
+def start_seconds(trial: TrialResult) -> list[float]:
+    """Returns the seconds to the first batch of every epoch that started workers, without the fork server's own start."""
+    known = first_batch_seconds(trial)
     counted = known[:1] if trial.config.persistent_workers else known
     return [max(0.0, seconds - server_seconds(trial, epoch)) for epoch, seconds in enumerate(counted)]
 
 
 def find_costs(groups: Sequence[Group]) -> list[StartCost]:
-    """A row a setting."""
+    """Returns a row for each setting."""
     return [_cost(one) for one in groups]
 
 
 def _cost(one: Group) -> StartCost:
     config = one.config
-    every_start = [seconds for trial in one.trials for seconds in starts(trial)]
-    imports = [phase_seconds(trial, epoch, FIRST_WORKER, "main_import") for trial in one.trials for epoch in range(len(starts(trial)))]
-    firsts = [first_batches(trial) for trial in one.trials]
+    every_start = [seconds for trial in one.trials for seconds in start_seconds(trial)]
+    imports = [
+        phase_seconds(trial, epoch, FIRST_WORKER, "main_import") for trial in one.trials for epoch in range(len(start_seconds(trial)))
+    ]
+    firsts = [first_batch_seconds(trial) for trial in one.trials]
     return StartCost(
         start_method=config.start_method,
         preload=list(config.forkserver_preload or ()),
@@ -150,10 +152,10 @@ def _cost(one: Group) -> StartCost:
 
 
 def _batch_seconds(epoch: EpochTimes, num_workers: int) -> float | None:
-    """Seconds a batch of one epoch.
+    """Returns the seconds for a batch of one epoch.
 
-    Workers that fetch side by side deliver in rounds of one batch each: from the first batch to the last there is one round
-    less than there are rounds.
+    Workers that fetch side by side deliver in rounds of one batch each, and the time from the first batch to the last covers all
+    rounds but one.
     """
     if not num_workers:
         return ((epoch.first_batch_s or 0.0) + (epoch.steady_s or 0.0)) / epoch.batches if epoch.batches else None
@@ -162,16 +164,16 @@ def _batch_seconds(epoch: EpochTimes, num_workers: int) -> float | None:
 
 
 def find_per_worker(costs: Sequence[StartCost]) -> list[PerWorker]:
-    """A row a start method, and one for each set of preloaded modules."""
+    """Returns a row for each start method, and for each set of preloaded modules."""
     kinds: dict[tuple[str, tuple[str, ...]], dict[int, float]] = {}
     for cost in costs:
         if cost.num_workers and cost.start_method is not None and not cost.persistent_workers:
             kinds.setdefault((cost.start_method, tuple(cost.preload)), {})[cost.num_workers] = cost.start_s
-    return [_line(method, list(preload), points) for (method, preload), points in kinds.items()]
+    return [_fit_line(method, list(preload), points) for (method, preload), points in kinds.items()]
 
 
-def _line(method: str, preload: list[str], points: dict[int, float]) -> PerWorker:
-    """Least squares (any textbook of statistics)."""
+def _fit_line(method: str, preload: list[str], points: dict[int, float]) -> PerWorker:
+    """Fits a straight line by least squares (any textbook of statistics)."""
     fewest = points[min(points)]
     if len(points) < 2:
         return PerWorker(method, preload, None, None, None, fewest)

@@ -65,7 +65,7 @@ class Console:
         elif result.status == "ok":
             speed = result.samples_per_second
             reason = result.samples_per_second_reason or "no throughput: too few batches."
-            outcome = f"{THROUGHPUT.told(speed.value):>20}" if speed else f"{OK.word}, {reason}"
+            outcome = f"{THROUGHPUT.with_unit(speed.value):>20}" if speed else f"{OK.word}, {reason}"
         else:
             outcome = status_of(result.status).word + (f": {result.error.message}" if result.error else "")
         self.say(f"  {setting_text(result.config):<40} {outcome}")

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from loaderscope.agent.messages import Target, TrialConfig
-from loaderscope.analysis.script_messages import line_of, processes_text, trials_text, what_was_said
+from loaderscope.analysis.script_messages import distinct_messages, message_line, processes_text, trials_text
 from loaderscope.cli.terminal.operators_table import format_window
 from loaderscope.cli.terminal.startup_table import format_experiment
 from loaderscope.cli.terminal.text_columns import align, wrap
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import ScriptWarning, SettingResult
-from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying
+from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import THIN_SPACE
 
@@ -87,7 +87,7 @@ class _Column(NamedTuple):
 
 def _results(document: dict[str, Any], width: int) -> str:
     settings = [SettingResult.from_json(row) for row in document["results"]]
-    shown_fields = varying([setting.config for setting in settings]) | {"num_workers"}
+    shown_fields = varying_fields([setting.config for setting in settings]) | {"num_workers"}
     recommendation = document["recommendation"] or {}
     status_by_trial = {trial["id"]: trial["status"] for trial in document["trials"]}
     marks = [">" if row["config"] == recommendation.get("config") else " " for row in document["results"]]
@@ -128,14 +128,14 @@ def _not_ok_trials(document: dict[str, Any], width: int) -> str:
 def _script_messages(document: dict[str, Any], width: int) -> str:
     """Returns what the script warned of, logged and printed to stderr: each text once, cut to two lines."""
     trials = [(trial["id"], [ScriptWarning(**warning) for warning in trial.get("warnings") or ()]) for trial in document["trials"]]
-    messages = what_was_said(trials)
+    messages = distinct_messages(trials)
     if not messages:
         return ""
     lines = [f"The script said, in the {len(trials)} trials of this run:" if len(trials) > 1 else "The script said:"]
     for row in messages[:MAX_SCRIPT_MESSAGES]:
         who = f" ({processes_text(row.processes)})" if row.processes else ""
         head = " ".join(part for part in (row.kind, f"×{row.count}" if row.count > 1 else "", trials_text(row.trials, len(trials))) if part)
-        lines.append(_in_two_lines(f"  {head}{who}: {line_of(row)}", width))
+        lines.append(_in_two_lines(f"  {head}{who}: {message_line(row)}", width))
     if len(messages) > MAX_SCRIPT_MESSAGES:
         lines.append(f"  and {len(messages) - MAX_SCRIPT_MESSAGES} other texts; --json holds them all")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from loaderscope.facts.phases import GROUPS, SHUTDOWN, StartupPhase, group_title, phase_of
 from loaderscope.facts.results import Phase, Startup, TrialResult
-from loaderscope.facts.settings import BY_FIELD, setting_text, varying
+from loaderscope.facts.settings import BY_FIELD, setting_text, varying_fields
 from loaderscope.facts.text import duration_text
 from loaderscope.gui.charts.drawing import (
     Frame,
@@ -71,7 +71,7 @@ class StartupData:
 def startup_data(results: Sequence[TrialResult]) -> StartupData:
     """A bar for each setting with start-up phases: main until its first worker starts, then that one, in the first epoch."""
     bars: dict[object, Bar] = {}
-    leave_out = BY_FIELD.keys() - varying([result.config for result in results]) - {"num_workers"}
+    leave_out = BY_FIELD.keys() - varying_fields([result.config for result in results]) - {"num_workers"}
     for result in results:
         if result.status != "ok" or result.startup is None or not result.startup.phases or result.config in bars:
             continue

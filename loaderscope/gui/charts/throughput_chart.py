@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import Recommendation, SettingResult
-from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying
+from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying_fields
 from loaderscope.gui.charts.drawing import (
     Frame,
     Hit,
@@ -77,7 +77,7 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
             groups[key].append(point)
         if not fitting:
             groups[config] = [point]
-    differing = varying(groups) - {"num_workers"}
+    differing = varying_fields(groups) - {"num_workers"}
     lines = tuple(
         (_name(key, differing), tuple(sorted(points, key=lambda point: point.workers)))
         for key, points in sorted(groups.items(), key=lambda item: str(item[0]))
@@ -102,7 +102,7 @@ def _name(config: TrialConfig, differing: Collection[str]) -> str:
 def told_throughput(data: ThroughputData) -> str:
     """The chart in words."""
     points = {point.config: point for _, line in data.lines for point in line}
-    return "; ".join(f"{setting_text(point.config)}: {THROUGHPUT.told(point.value)}" for point in points.values()) + "."
+    return "; ".join(f"{setting_text(point.config)}: {THROUGHPUT.with_unit(point.value)}" for point in points.values()) + "."
 
 
 def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, palette: Palette) -> list[Hit]:
@@ -150,7 +150,7 @@ def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], style: Li
     for point in line:
         spot = frame.point(point.workers, point.value)
         painter.setPen(QPen(QColor(style.colour), 1.4))
-        text = f"{setting_text(point.config)}\n{THROUGHPUT.told(point.value)}"
+        text = f"{setting_text(point.config)}\n{THROUGHPUT.with_unit(point.value)}"
         if point.ci95 is not None:
             low, high = frame.y(point.ci95[0]), frame.y(point.ci95[1])
             painter.drawLine(QPointF(spot.x(), low), QPointF(spot.x(), high))

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
-from loaderscope.analysis.script_messages import Said, line_of, processes_text, what_was_said
+from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, message_line, processes_text
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine
 from loaderscope.facts.settings import setting_text
@@ -78,7 +78,7 @@ class LogPanel(QWidget):
     def set_results(self, results: Sequence[TrialResult]) -> None:
         """Takes the trials that have ended; the button shows their warnings."""
         self._results = tuple(result for result in results if result.warnings)
-        count = len(what_was_said((result.id, result.warnings) for result in self._results))
+        count = len(distinct_messages((result.id, result.warnings) for result in self._results))
         self.warnings.setText(f"Warnings ({count})" if count else "Warnings")
         self.warnings.setEnabled(bool(count))
         self.warnings.setToolTip(
@@ -128,7 +128,7 @@ class LogPanel(QWidget):
         """Returns the warnings that pass the filter, under a line for each trial."""
         lines = []
         for result in self._results:
-            texts = [_warning_text(row) for row in what_was_said([(result.id, result.warnings)])]
+            texts = [_warning_text(row) for row in distinct_messages([(result.id, result.warnings)])]
             passing = [text for text in texts if self.filter.text().lower() in text.lower()]
             lines += [f"#{result.id}  {setting_text(result.config)}", *(f"  {text}" for text in passing)] if passing else []
         return lines
@@ -148,8 +148,8 @@ class LogPanel(QWidget):
         self.note.setText(f"{self._dropped} earlier lines not kept" if self._dropped else "")
 
 
-def _warning_text(row: Said) -> str:
-    text = line_of(row)
+def _warning_text(row: ScriptMessage) -> str:
+    text = message_line(row)
     shown = text if len(text) <= LINE_LENGTH_SHOWN else text[:LINE_LENGTH_SHOWN] + " …"
     who = f" in {processes_text(row.processes)}" if row.processes else ""
     return f"{row.kind}{f' ×{row.count}' if row.count > 1 else ''}{who}: {shown}"

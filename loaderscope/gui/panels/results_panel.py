@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import MEASURES, Measure, Shown
 from loaderscope.facts.results import Recommendation
-from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying
+from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.data_table import DataTable, FairColumns
@@ -100,7 +100,7 @@ COLUMNS: tuple[ResultColumn, ...] = (
 
 def visible_columns(rows: list[SettingRow]) -> set[int]:
     """Returns the numbers of the columns worth showing: without settings that were not swept and measures that have no values."""
-    visible, varied = set(), varying([row.config for row in rows])
+    visible, varied = set(), varying_fields([row.config for row in rows])
     for number, column in enumerate(COLUMNS):
         values = {column.value(row) for row in rows}
         if column.setting is not None:

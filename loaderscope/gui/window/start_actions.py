@@ -58,7 +58,7 @@ class StartActions:
         """Runs a setting once more, or all where none is given, with some profiled steps after it."""
         self._views.docks["operators"].bring_up()
         if self._may_start():
-            self._run(self._setup.request().profiled(PROFILED_STEPS, config), lambda: None)
+            self._run(self._setup.request().with_profiled_steps(PROFILED_STEPS, config), lambda: None)
 
     def sweep_if_wanted(self) -> None:
         """Starts the sweep that is to start soon, if it can start now."""

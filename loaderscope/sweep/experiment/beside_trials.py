@@ -59,7 +59,7 @@ class StartupControls(BesideTrials):
         what = f", and a fork server that preloads {enumerated(list(preload))}" if preload else ""
         self._log(f"Controls: a bare interpreter and the imports of numpy and torch, each a few times{what}.")
         found = measure_controls(self._python, self._request.load_timeout_s, self._tick)
-        self._server_folder = fork_server(run.request, script_imports_of(run.environment), run.environment.get("python")).folder
+        self._server_folder = fork_server(run.request, script_imports_of(run.environment), run.environment.get("python")).search_folder
         return [*found, self._measure_preload(preload, self._server_folder)] if preload else found
 
     def before_each(self, trial: PlannedTrial) -> None:
