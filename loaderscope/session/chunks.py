@@ -2,7 +2,7 @@
 
 Each column becomes differences that fit into few bytes (a start from the one before, an end from its start). The bytes are
 sorted by significance into planes: the lowest byte of every value, then the next ones. Planes that look like noise (the low bytes
-of durations) stay raw, because compressing them would take most of the time and gain nothing; zlib's quickest level compresses
+of durations) stay raw, because compressing them would take most of the time and gain little; zlib's quickest level compresses
 the others. A chunk is
 
     count of columns u8, then for each: coding u8, width u8, first value i64; a u64 whose bit i says that plane i is raw; the raw

@@ -8,7 +8,7 @@ from rows import config_of, failed
 
 from loaderscope.analysis.startup.experiment import find_experiment
 from loaderscope.analysis.startup.remedy_comparison import within_tolerance
-from loaderscope.analysis.startup.startup_savings import spared_imports
+from loaderscope.analysis.startup.startup_savings import spared_import_seconds
 from loaderscope.facts.results import Control, EpochTimes, ImportCost, LineCost, Phase, Signs, StartImport, Startup, TrialResult
 
 EPOCHS = 3
@@ -359,15 +359,15 @@ def importing(*rows):
 
 def test_modules_within_others_that_are_preloaded_too_count_once():
     trial = importing(("torch", 1.5, None), ("numpy", 0.2, "torch"), ("mine", 0.3, None))
-    assert spared_imports(trial, 1, "worker-0", ["torch", "numpy"]) == pytest.approx(1.5)
-    assert spared_imports(trial, 1, "worker-0", ["numpy"]) == pytest.approx(0.2)
-    assert spared_imports(trial, 0, "worker-0", ["numpy"]) is None
+    assert spared_import_seconds(trial, 1, "worker-0", ["torch", "numpy"]) == pytest.approx(1.5)
+    assert spared_import_seconds(trial, 1, "worker-0", ["numpy"]) == pytest.approx(0.2)
+    assert spared_import_seconds(trial, 0, "worker-0", ["numpy"]) is None
 
 
 def test_a_module_that_is_preloaded_comes_with_its_packages_but_not_with_the_others_in_them():
     trial = importing(("torch", 1.0, None), ("torch.utils.tensorboard", 0.4, None))
-    assert spared_imports(trial, 1, "worker-0", ["torch.utils.data"]) == pytest.approx(1.0)
-    assert spared_imports(trial, 1, "worker-0", ["torch"]) == pytest.approx(1.0)
+    assert spared_import_seconds(trial, 1, "worker-0", ["torch.utils.data"]) == pytest.approx(1.0)
+    assert spared_import_seconds(trial, 1, "worker-0", ["torch"]) == pytest.approx(1.0)
 
 
 def test_figures_agree_within_a_tenth_of_the_larger_or_a_tenth_of_a_second():
