@@ -12,7 +12,6 @@ from typing import AbstractSet, Any, Callable, Dict, List, NoReturn, Optional
 from . import (
     attach,
     capture,
-    consumers,
     guard,
     instrument,
     leftovers,
@@ -20,6 +19,7 @@ from . import (
     made_loaders,
     standstill,
     targets,
+    training_step,
     trial_failure,
     trials,
     watched_children,
@@ -230,7 +230,7 @@ class Agent:
         return {
             "type": "loaded",
             "targets": [target.to_json() for target in found],
-            "has_step": consumers.has_step(script.namespace),
+            "has_step": training_step.has_step(script.namespace),
             "environment": _environment(instrument.install()),
             "imports": [{**row, "beside_script": script.alone_finds(str(row["name"]))} for row in self._imports.heavy_packages()],
         }

@@ -10,14 +10,24 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
-from . import consumers, exact_window, global_random, instrument, loaders, made_loaders, process_settings, samples, used_devices
-from .consumers import Step
+from . import (
+    exact_window,
+    global_random,
+    instrument,
+    loaders,
+    made_loaders,
+    process_settings,
+    samples,
+    training_step,
+    used_devices,
+)
 from .device import DeviceClock, device_clock
 from .error_sentences import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
 from .layout import State, batch_of_epoch
 from .messages import DEVICE_CONSUMERS, ErrorInfo, TrialOrder, TrialOutcome
 from .sampling import CountingSampler
+from .training_step import Step
 from .transfer import Transfer
 
 _GENERATORS = {"random": "Python's random module", "numpy": "NumPy's global generator", "torch": "torch's default generator"}
@@ -95,7 +105,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     feed.reset(order.seed)
     _preload_forkserver(order)
     loader, sampler, notes = loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
-    step = consumers.make_step(order.consumer, feed.namespace, order.device, notes)
+    step = training_step.make_step(order.consumer, feed.namespace, order.device, notes)
     transfer = Transfer(order.device, order.h2d) if order.device is not None else None
     feed.reset(order.seed)  # a model that make_train_step() has built drew random numbers
     event_seconds: Optional[float] = None
