@@ -1,4 +1,4 @@
-"""Arguments that the user gave as text (`--arg NAME=VALUE`), as values for a call."""
+"""Calls a function with arguments that the user gave as text (`--arg NAME=VALUE`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _TRUE, _FALSE, _NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), 
 _KINDS: Tuple[Tuple[str, type], ...] = (("bool", bool), ("int", int), ("float", float), ("str", str), ("Path", str), ("PathLike", str))
 
 
-def required(function: Callable[..., Any]) -> List[str]:
-    """Names of the arguments that a call must give; empty where the signature cannot be told."""
+def required_names(function: Callable[..., Any]) -> List[str]:
+    """Names of the arguments that a call must give; empty where the signature is unknown."""
     return [
         parameter.name
         for parameter in _parameters(function).values()
@@ -22,27 +22,27 @@ def required(function: Callable[..., Any]) -> List[str]:
     ]
 
 
-def call(function: Callable[..., Any], arguments: Mapping[str, str], name: str) -> Any:
-    """Calls a function or class with the user's arguments, converted by annotation, else by default, else by their look.
+def call_with_texts(function: Callable[..., Any], arguments: Mapping[str, str], name: str) -> Any:
+    """Calls a function or class with the user's arguments, converted by annotation, else by default value, else as literals.
 
     Raises:
         AgentError: an argument is unknown, missing, or its text does not fit. What the call raises is passed on.
     """
     parameters = _parameters(function)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    unknown = [given for given in arguments if given not in parameters and not takes_any]
+    unknown = [name_given for name_given in arguments if name_given not in parameters and not takes_any]
     if unknown:
         takes = ", ".join(parameters) or "no arguments"
         raise AgentError(UNSUPPORTED, "%s has no argument %s; it takes %s" % (name, ", ".join(unknown), takes))
-    missing = [needed for needed in required(function) if needed not in arguments]
+    missing = [needed for needed in required_names(function) if needed not in arguments]
     if missing:
         hints = " ".join("--arg %s=VALUE" % needed for needed in missing)
         raise AgentError(UNSUPPORTED, "%s needs %s: give %s" % (name, ", ".join(missing), hints))
     values: Dict[str, Any] = {}
     positional: List[Any] = []
-    for given, text in arguments.items():
-        parameter = parameters.get(given)
-        values[given] = _guess(text) if parameter is None else _convert(parameter, text, name)
+    for name_given, text in arguments.items():
+        parameter = parameters.get(name_given)
+        values[name_given] = _parse_literal(text) if parameter is None else _convert(parameter, text, name)
     for parameter in parameters.values():
         if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name in values:
             positional.append(values.pop(parameter.name))
@@ -61,7 +61,7 @@ def _convert(parameter: inspect.Parameter, text: str, name: str) -> Any:
     if not kinds and parameter.default is not parameter.empty and parameter.default is not None:
         kinds = [kind for _, kind in _KINDS if type(parameter.default) is kind]
     if not kinds:
-        return _guess(text)
+        return _parse_literal(text)
     if optional and text.lower() in _NONE:
         return None
     for kind in kinds:
@@ -69,12 +69,12 @@ def _convert(parameter: inspect.Parameter, text: str, name: str) -> Any:
             return _as_kind(text, kind)
         except ValueError:
             continue
-    wanted = " or ".join(kind.__name__ for kind in kinds)
-    raise AgentError(UNSUPPORTED, "%s wants %s as %s, not %r" % (name, parameter.name, wanted, text))
+    kind_names = " or ".join(kind.__name__ for kind in kinds)
+    raise AgentError(UNSUPPORTED, "%s wants %s as %s, not %r" % (name, parameter.name, kind_names, text))
 
 
 def _annotated_kinds(annotation: Any) -> Tuple[List[type], bool]:
-    """The plain types that an annotation names, and whether it allows None; it may be a text or a union."""
+    """The plain types that an annotation (perhaps a text or a union) names, and whether it allows None."""
     if annotation is inspect.Parameter.empty:
         return [], False
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
@@ -92,8 +92,8 @@ def _as_kind(text: str, kind: type) -> Any:
     return kind(text)
 
 
-def _guess(text: str) -> Any:
-    """A number, truth value or None where the text is written like one, else the text."""
+def _parse_literal(text: str) -> Any:
+    """The number, truth value or None that the text is a literal of, else the text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if text.lower() == "none":

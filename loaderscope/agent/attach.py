@@ -1,4 +1,4 @@
-"""Attaches a target: resolves it, tells what is known of it, and reads one sample of it."""
+"""Attaches a target: resolves it, describes it, and reads one sample of it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .messages import Target
 from .script import Script
 from .trials import Feed
 
-REREAD_BELOW_S = 1.0
+_REREAD_BELOW_S = 1.0
 
 
-def attach(script: Script, captured: Optional[Captured], name: str, given: Mapping[str, str]) -> Tuple[Target, Feed]:
+def attach(script: Script, captured: Optional[Captured], name: str, argument_texts: Mapping[str, str]) -> Tuple[Target, Feed]:
     """Resolves a target and checks that it can feed a loader.
 
     Raises:
         AgentError: there is no such target, or it has no samples.
     """
-    source = targets.resolve(script, captured, name, given)
+    source = targets.resolve(script, captured, name, argument_texts)
     feed = Feed(source, script.namespace)
     if name.startswith(targets.CAPTURED_PREFIX) and captured is not None:
         target = targets.captured_target(captured)
@@ -32,14 +32,14 @@ def attach(script: Script, captured: Optional[Captured], name: str, given: Mappi
         )
         target = targets.object_target(name, source, "loader" if loaders.is_loader(source) else "dataset", None, origin)
         if captured is not None:
-            target = dataclasses.replace(target, note=targets.standing_still(captured))
+            target = dataclasses.replace(target, note=targets.place_note(captured))
     if target.dataset_kind == "map" and target.length == 0:
         raise AgentError(UNSUPPORTED, "%s has no samples: its length is 0" % name, script.path)
     return target, feed
 
 
-def facts(target: Target, feed: Feed) -> Dict[str, Any]:
-    """What `attached` says beside its type."""
+def attached_answer(target: Target, feed: Feed) -> Dict[str, Any]:
+    """The message `attached` without its type."""
     notes = [target.note] if target.note else []
     if loaders.is_loader(feed.source) and feed.source.batch_size is None:
         what = "has a batch_sampler of its own" if feed.source.batch_sampler is not None else "does not batch (batch_size=None)"
@@ -56,7 +56,7 @@ def facts(target: Target, feed: Feed) -> Dict[str, Any]:
 
 
 def probe(feed: Feed) -> Tuple[Dict[str, Any], float]:
-    """The structure of one sample and the seconds that reading one takes once everything is imported and open.
+    """Returns the structure of one sample, and the seconds that reading one takes once everything is imported and open.
 
     Raises:
         AgentError: the dataset gives no sample.
@@ -73,8 +73,8 @@ def probe(feed: Feed) -> Tuple[Dict[str, Any], float]:
         start_ns = time.perf_counter_ns()
         sample = dataset[index]
     seconds = (time.perf_counter_ns() - start_ns) / 1e9
-    if index is not None and seconds < REREAD_BELOW_S:
-        # the first read pays for imports and opened files, which would be counted for every sample of the forecast
+    if index is not None and seconds < _REREAD_BELOW_S:
+        # the first read also imports and opens files; the forecast would count that for every sample
         start_ns = time.perf_counter_ns()
         dataset[index]
         seconds = (time.perf_counter_ns() - start_ns) / 1e9
@@ -82,7 +82,7 @@ def probe(feed: Feed) -> Tuple[Dict[str, Any], float]:
 
 
 def _first_index(feed: Feed) -> Any:
-    """The index that the user's own loader would ask for first; datasets need not be indexed by numbers."""
+    """The index that the user's own loader would read first; a dataset's indices need not be numbers."""
     if not loaders.is_loader(feed.source):
         return 0
     source = feed.source

@@ -1,6 +1,6 @@
-"""Runs the script up to an iter() of a DataLoader, and goes on from inside that call.
+"""Runs the script up to an iter() of a DataLoader, and serves the app from inside that call.
 
-Nothing is unwound: the script's stack, its models and contexts stay alive below us, and the process is ended from there.
+Nothing is unwound: the script's stack, its models and contexts stay alive below us, and we end the process from there.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ from typing import Any, Callable, Iterator, List, NamedTuple, NoReturn, Optional
 from . import guard, made_loaders
 from .error_sentences import MAIN_GUARD, AgentError, Place, is_user_file
 from .script import AS_MODULE, AS_PROGRAM, Script
-from .watched_children import WantedLoader
+from .watched_children import LoaderSearch
 
 _FIRST_THREAD = _thread.get_ident()
 
 
 class Captured(NamedTuple):
-    """The iter() at which the script stands still.
+    """The iter() at which the script is stopped.
 
     Attributes:
-        line: of the script, where it leads here.
+        loader: the DataLoader.
+        number: which of the iterated loaders it is, counted from 0.
+        line: the line of the script that leads to this call.
         place: the innermost line of the user's code.
-        unguarded: the line of a top level, the script's or that of a module that it imports, which leads here outside of a
-            main guard.
-        child_of: name of the script that started this process; None where it is the agent's own.
+        unguarded: the top-level line, in the script or in a module that it imports, that leads to this call outside of a main
+            guard; None where a guard protects it.
+        child_of: name of the script that started this process; None in the agent's own process.
     """
 
     loader: Any
@@ -39,61 +41,61 @@ class Captured(NamedTuple):
     child_of: Optional[str] = None
 
 
-def run_program(script: Script, look: WantedLoader, serve: Callable[[Captured], NoReturn]) -> None:
-    """Runs the script as `__main__` up to the first iter() of the wanted DataLoader and calls `serve` there.
+def run_program(script: Script, search: LoaderSearch, serve: Callable[[Captured], NoReturn]) -> None:
+    """Runs the script as `__main__` up to the first iter() of the DataLoader searched for, and calls `serve` there.
 
-    That may be in a forked child. Children that the script leaves behind at its end may still come to it.
+    A forked child may be the one that gets there, also one that still runs when the script has ended.
 
     Raises:
-        AgentError: the script ended or raised before.
+        AgentError: the script ended or raised before that.
     """
-    _watch(script, look, serve)
-    wanted = "before it iterated %s" % _which(look.number)
+    _watch(script, search, serve)
+    not_reached = "before it iterated %s" % _loader_words(search.number)
     try:
-        script.run(AS_PROGRAM, wanted)
-        left = guard.wait_for_idle_children()
+        script.run(AS_PROGRAM, not_reached)
+        running_count = guard.wait_for_idle_children()
     finally:
-        made_loaders.on_iteration(None)
-    iterated = "none" if not look.passed else "%d in all" % look.passed
-    running = "" if not left else "; %d of the processes that it started still ran and had come to none" % left
-    raise AgentError("unsupported", "%s ended %s: it iterates %s%s" % (script.name, wanted, iterated, running), script.path)
+        made_loaders.set_iteration_callback(None)
+    iterated = "none" if not search.passed_count else "%d in all" % search.passed_count
+    running = "" if not running_count else "; %d of the processes that it started still ran and had come to none" % running_count
+    raise AgentError("unsupported", "%s ended %s: it iterates %s%s" % (script.name, not_reached, iterated, running), script.path)
 
 
-def run_module(script: Script, look: WantedLoader, serve: Callable[[Captured], NoReturn]) -> None:
-    """Runs the script as a module, its main block left out; at a top-level iter() calls `serve` from inside it.
+def run_module(script: Script, search: LoaderSearch, serve: Callable[[Captured], NoReturn]) -> None:
+    """Runs the script as a module, without its main block; calls `serve` from inside an iter() at its top level.
 
     Raises:
         AgentError: the script raised or ended itself.
     """
-    _watch(script, look, serve)
+    _watch(script, search, serve)
     try:
         script.run(AS_MODULE, "while it was loaded")
     finally:
-        made_loaders.on_iteration(None)
+        made_loaders.set_iteration_callback(None)
 
 
-def _watch(script: Script, look: WantedLoader, serve: Callable[[Captured], NoReturn]) -> None:
-    def reached(loader: Any) -> None:
-        if look.is_wanted(loader):
-            made_loaders.on_iteration(None)
-            serve(here(script, loader, look.number))
+def _watch(script: Script, search: LoaderSearch, serve: Callable[[Captured], NoReturn]) -> None:
+    def on_iteration(loader: Any) -> None:
+        if search.matches(loader):
+            made_loaders.set_iteration_callback(None)
+            serve(captured_here(script, loader, search.number))
 
-    made_loaders.on_iteration(reached)
+    made_loaders.set_iteration_callback(on_iteration)
 
 
 def place_of_main() -> Optional[Place]:
-    """Where the main thread is in the user's code; None where it is not in any."""
+    """Where the main thread is in the user's code; None while it runs none."""
     return _place(list(_frames(sys._current_frames().get(_main_thread()))))
 
 
 def _main_thread() -> int:
-    """The thread in which the script runs; in a child that is another than the agent's."""
+    """The thread in which the script runs; in a child it differs from the one that loaded the agent."""
     threading = sys.modules.get("threading")
     return _FIRST_THREAD if threading is None else threading.main_thread().ident or _FIRST_THREAD
 
 
 def main_guard_error(script: Script, place: Place, start_method: str) -> AgentError:
-    """Why workers of a start method that imports the script anew cannot be used."""
+    """The error for a start method whose workers would import a script that has no main guard."""
     imported = "" if place.file == script.path else " (%s imports it)" % script.name
     return AgentError(
         MAIN_GUARD,
@@ -105,13 +107,13 @@ def main_guard_error(script: Script, place: Place, start_method: str) -> AgentEr
 
 
 def is_main_guard(node: ast.AST) -> bool:
-    """Whether a statement is `if __name__ == "__main__":`, whichever side the name stands on."""
-    return isinstance(node, ast.If) and _asks_for_main(node.test, ast.Eq)
+    """Whether a statement is `if __name__ == "__main__":`, with the two sides in either order."""
+    return isinstance(node, ast.If) and _compares_name_with_main(node.test, ast.Eq)
 
 
-def _asks_for_main(test: ast.expr, operator: type) -> bool:
+def _compares_name_with_main(test: ast.expr, operator: type) -> bool:
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and operator is ast.Eq:
-        return any(_asks_for_main(value, operator) for value in test.values)
+        return any(_compares_name_with_main(value, operator) for value in test.values)
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], operator):
         return False
     sides = [test.left, *test.comparators]
@@ -120,18 +122,18 @@ def _asks_for_main(test: ast.expr, operator: type) -> bool:
     )
 
 
-def here(script: Script, loader: Any, number: int) -> Captured:
-    """The iter() from which this is called."""
+def captured_here(script: Script, loader: Any, number: int) -> Captured:
+    """Describes the iter() that called this function."""
     frames = list(_frames(sys._getframe(1)))
     lines = [frame.f_lineno for frame in frames if frame.f_code.co_filename == script.path]
     place = _place(frames)
-    if _thread.get_ident() != _main_thread():  # which line started the thread is not known; where the main thread is now comes close
+    if _thread.get_ident() != _main_thread():  # the line that started the thread is unknown; the main thread's line now comes close
         frames = list(_frames(sys._current_frames().get(_main_thread())))
     return Captured(loader, number, lines[0] if lines else None, place, _unguarded(script, frames))
 
 
 def user_files(frame: Optional[FrameType]) -> List[str]:
-    """Files of the user's code from a frame outwards, the innermost first."""
+    """Files of the user's code among the callers of a frame, the innermost first."""
     return [frame.f_code.co_filename for frame in _frames(frame) if is_user_file(frame.f_code.co_filename)]
 
 
@@ -151,7 +153,7 @@ def _frames(frame: Optional[FrameType]) -> Iterator[FrameType]:
 
 
 def _unguarded(script: Script, frames: Sequence[FrameType]) -> Optional[Place]:
-    """The innermost line of a module's top level, if all of the script's lines that lead there stand outside of a main guard."""
+    """The innermost top-level line of a module, if no line of the script that leads there is below a main guard."""
     tops = [frame for frame in frames if frame.f_code.co_name == "<module>" and is_user_file(frame.f_code.co_filename)]
     if not any(frame.f_globals is script.namespace for frame in tops):
         return None
@@ -163,11 +165,17 @@ def _unguarded(script: Script, frames: Sequence[FrameType]) -> Optional[Place]:
 def _is_guarded(tree: ast.Module, line: int) -> bool:
     for node in ast.walk(tree):
         if isinstance(node, ast.If):
-            only_main = node.body if _asks_for_main(node.test, ast.Eq) else node.orelse if _asks_for_main(node.test, ast.NotEq) else []
+            only_main = (
+                node.body
+                if _compares_name_with_main(node.test, ast.Eq)
+                else node.orelse
+                if _compares_name_with_main(node.test, ast.NotEq)
+                else []
+            )
             if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for statement in only_main):
                 return True
     return False
 
 
-def _which(number: int) -> str:
+def _loader_words(number: int) -> str:
     return "its first DataLoader" if number == 0 else "DataLoader number %d (counted from 0)" % number

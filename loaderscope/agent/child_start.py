@@ -1,11 +1,11 @@
-"""How the agent comes into a Python that a watched script has started: called by `child_hook` before anything of the user's runs."""
+"""Entry of the agent in a Python that a watched script has started: `child_hook` calls it before any code of the user's runs."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from .watched_children import WantedLoader, enter_child
+from .watched_children import LoaderSearch, watch_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
@@ -13,15 +13,15 @@ if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
 
 
 def start() -> None:
-    """From now on this process stands still at the wanted loader's iter()."""
-    enter_child(_serve)
+    """Makes this process wait for the app at the iter() of the DataLoader that is searched for."""
+    watch_in_child(_serve)
 
 
-def _serve(loader: "Any", look: WantedLoader) -> None:
+def _serve(loader: "Any", search: LoaderSearch) -> None:
     path, standard = sys.path[:], os.path.dirname(os.path.abspath(os.__file__))
-    sys.path[:] = [entry for entry in path if entry and os.path.abspath(entry).startswith(standard)]  # no file of the user's shadows it
+    sys.path[:] = [entry for entry in path if entry and os.path.abspath(entry).startswith(standard)]  # the user's files shadow none
     try:
         from . import serve
     finally:
         sys.path[:] = path
-    serve.serve_in_child(loader, look)
+    serve.serve_in_child(loader, search)

@@ -21,18 +21,18 @@ Answer = Callable[[], Dict[str, Any]]
 class Connection:
     """A line-wise connection to the app.
 
-    A thread of its own reads, so that the end of the connection is noticed while the main thread runs a script or a
-    trial, and answers at once what can be answered meanwhile.
+    Its own thread reads. It notices the end of the connection while the main thread runs a script or a trial, and answers at
+    once the requests in `answers`.
     """
 
     def __init__(self, host: str, port: int, on_end: Callable[[], None], answers: Mapping[str, Answer]) -> None:
         """Dials the app.
 
         Args:
-            host: of the app.
-            port: of the app.
+            host: the app's host.
+            port: the app's port.
             on_end: called from the reading thread when the connection ends, for whatever reason.
-            answers: by type, what gives the answers that do not wait for the main thread.
+            answers: by type of request, functions that answer it without the main thread.
         """
         self._answers = answers
         self._sends = _thread.allocate_lock()
@@ -48,7 +48,7 @@ class Connection:
         _thread.start_new_thread(self._read, ())
 
     def send(self, message: Dict[str, Any]) -> None:
-        """Sends one message; does not come back from a connection that has ended."""
+        """Sends one message; calls `on_end` if the connection has ended."""
         try:
             with self._sends:
                 self._socket.sendall(encode(message))
@@ -56,7 +56,7 @@ class Connection:
             self._on_end()
 
     def receive(self) -> Dict[str, Any]:
-        """The next message, waited for."""
+        """Waits for the next message and returns it."""
         return self._messages.get()
 
     def _read(self) -> None:
@@ -77,12 +77,12 @@ class Connection:
                     else:
                         self.send(answer())
         except (OSError, ProtocolError):
-            pass  # a connection that broke or talks nonsense ends the agent like one that was closed
+            pass  # a broken connection, or nonsense on it, ends the agent as a closed one does
         finally:
             self._on_end()
 
     def _close_in_child(self) -> None:
-        """A forked worker must not hold the connection open after the agent died."""
+        """Closes the connection in a forked worker, which must not hold it open after the agent has died."""
         try:
             os.close(self._socket.detach())
         except OSError:
@@ -90,9 +90,9 @@ class Connection:
 
 
 def dial(on_end: Callable[[], None], answers: Mapping[str, Answer]) -> Connection:
-    """The connection to the app that the environment names, greeted with the one-time token; see `Connection`.
+    """Connects to the app that the environment names, and greets it with the one-time token; arguments as of `Connection`.
 
-    Token and address are taken out of the environment, so that the user's code and its children never see them.
+    It takes token and address out of the environment, so that the user's code and its children never see them.
 
     Raises:
         ProtocolError: the environment names no app.

@@ -1,7 +1,7 @@
-"""What happens inside a fetch: dataset access, each sample, collate. In a worker, and in main with 0 workers.
+"""Records the inside of a fetch: dataset access, each sample, collate. In a worker, and in main with 0 workers.
 
-The fetcher that torch makes stays of torch's class and runs torch's body unchanged, and the user's dataset and collate_fn are
-the user's own. Samples are seen by handing that body a list of indices which notes when the next is taken.
+Torch's fetcher keeps its class and runs torch's body unchanged, on the user's own dataset and collate_fn. Its list of indices is
+replaced by one that records when the body takes the next index, so that each sample is seen.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _COLLATE_BEGIN, _COLLATE_END = recorder.kinds(State.COLLATE)
 _SAMPLE = recorder.instant_kind(State.SAMPLE)
 
 THIN_BELOW_NS = 100_000
-"""With samples that take less only some batches are recorded in detail: each sample, and the thread's CPU time.
+"""Where samples take less than this, only some batches are recorded in detail: each sample, and the thread's CPU time.
 
-A record each would cost more than 1 % of a 50 µs sample. And whoever reads its CPU clock has its share of the processor looked
-at: on Linux a thread that competes for one loses it sooner, at nearly every reading, than at the scheduler's own ticks.
+One record a sample would cost more than 1 % of a 50 µs sample. And when a thread reads its CPU clock, Linux checks its share of
+the processor: a thread that competes for one loses it at nearly every reading, sooner than at the scheduler's own ticks.
 """
-_THIN_TO_NS = 4 * THIN_BELOW_NS
-"""They are thinned out to about one sample recorded in so much of a fetch's time."""
+_DETAIL_EVERY_NS = 4 * THIN_BELOW_NS
+"""About one of those samples is recorded for each such length of fetch time."""
 _MAX_SKIPPED_BATCHES = 200
 
 
@@ -37,12 +37,12 @@ def _no_thread_clock() -> int:
 thread_time_ns: Callable[[], int] = getattr(time, "thread_time_ns", _no_thread_clock)
 
 
-class _Indices(List[Any]):
-    """The indices of a batch; taking one means that its sample's access begins."""
+class _RecordedIndices(List[Any]):
+    """The indices of a batch; records that a sample's access begins when its index is taken."""
 
     def __iter__(self) -> Iterator[Any]:
-        write, here = recorder.write, recorder.threads.here
-        batch, thread = here.batch, here.thread
+        write, activity = recorder.write, recorder.threads.activity
+        batch, thread = activity.batch, activity.thread
         for index in list.__iter__(self):
             write(_SAMPLE, index if type(index) is int else -1, batch, thread)
             yield index
@@ -51,30 +51,30 @@ class _Indices(List[Any]):
 class _FetchNotes:
     """What the hooks know about one fetcher."""
 
-    __slots__ = ("begin_cpu_ns", "begin_ns", "here", "indices", "samples", "skip_batches")
+    __slots__ = ("activity", "begin_cpu_ns", "begin_ns", "indices", "samples", "skip_batches")
 
     def __init__(self) -> None:
         self.skip_batches = 0  # batches left that are not recorded in detail
-        self.here: Optional[recorder.Here] = None  # of the thread, while FETCH is open; the rest is about that span
+        self.activity: Optional[recorder.ThreadActivity] = None  # the thread's, while FETCH is open; all below belongs to that span
         self.indices: Any = None
         self.samples = 1
         self.begin_ns = self.begin_cpu_ns = 0
 
-    def end(self, here: recorder.Here) -> None:
-        """FETCH is over: called by the first of collate and the fetcher's return."""
-        self.here = None
+    def end(self, activity: recorder.ThreadActivity) -> None:
+        """Ends FETCH; collate calls it, or the fetcher's return where there is no collate."""
+        self.activity = None
         if self.skip_batches:
             self.skip_batches -= 1
-            recorder.write(_FETCH_END, here.batch, THREAD_CPU_UNKNOWN, here.thread)
+            recorder.write(_FETCH_END, activity.batch, THREAD_CPU_UNKNOWN, activity.thread)
             return
         cpu_ns = thread_time_ns()
         if cpu_ns != THREAD_CPU_UNKNOWN:
             cpu_ns -= self.begin_cpu_ns
-        recorder.write(_FETCH_END, here.batch, cpu_ns, here.thread)
+        recorder.write(_FETCH_END, activity.batch, cpu_ns, activity.thread)
         if recorder.plan is not None and recorder.plan.thin_samples:
             sample_ns = (time.perf_counter_ns() - self.begin_ns) // max(self.samples, 1)
             if sample_ns < THIN_BELOW_NS:
-                self.skip_batches = min(_THIN_TO_NS // max(sample_ns, 1), _MAX_SKIPPED_BATCHES)
+                self.skip_batches = min(_DETAIL_EVERY_NS // max(sample_ns, 1), _MAX_SKIPPED_BATCHES)
 
 
 def install(patches: Patches) -> None:
@@ -101,9 +101,9 @@ def install(patches: Patches) -> None:
 
 
 def _observe(fetcher: Any, bodies_known: bool) -> None:
-    """Makes a fetcher an observed one; where its body is not known only the whole fetch is told, collate included.
+    """Makes a fetcher an observed one; where its body is unknown, FETCH is the whole call, collate included.
 
-    By attributes of its own: with another class Python would look up more slowly what torch's body takes of it for each sample.
+    It sets attributes of the object: with another class, torch's body would look up more slowly what it reads for each sample.
     """
     notes = _FetchNotes()
     if bodies_known:
@@ -118,16 +118,16 @@ def _observed_fetch(fetcher: Any, notes: _FetchNotes, bodies_known: bool) -> Cal
     dataset = fetcher.dataset if in_lists else None
 
     def fetch(possibly_batched_index: Any) -> Any:
-        here = recorder.threads.here
-        if here.in_users_code or here.thread == recorder.NO_THREAD or recorder.log is None:
+        activity = recorder.threads.activity
+        if activity.in_users_code or activity.thread == recorder.NO_THREAD or recorder.log is None:
             return plain_fetch(reference(), possibly_batched_index)
         indices, samples, detailed = possibly_batched_index, 1, notes.skip_batches == 0
         if in_lists and type(indices) is list:
             samples = len(indices)
             if detailed and not getattr(dataset, "__getitems__", None):
-                indices = _Indices(indices)
-        here.in_users_code, notes.here, notes.indices = True, here, possibly_batched_index
-        recorder.write(_FETCH_BEGIN, here.batch, samples, here.thread)
+                indices = _RecordedIndices(indices)
+        activity.in_users_code, notes.activity, notes.indices = True, activity, possibly_batched_index
+        recorder.write(_FETCH_BEGIN, activity.batch, samples, activity.thread)
         if detailed:
             notes.samples, notes.begin_ns = samples, time.perf_counter_ns()
             notes.begin_cpu_ns = thread_time_ns()
@@ -137,38 +137,38 @@ def _observed_fetch(fetcher: Any, notes: _FetchNotes, bodies_known: bool) -> Cal
             hide_frame(error)
             raise
         finally:
-            if notes.here is not None:
-                notes.end(here)
-            here.in_users_code, notes.indices = False, None
+            if notes.activity is not None:
+                notes.end(activity)
+            activity.in_users_code, notes.indices = False, None
 
     return fetch
 
 
 def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> Callable[[Any], Any]:
     def collate(data: Any) -> Any:
-        here = notes.here
-        if here is None:
+        activity = notes.activity
+        if activity is None:
             return collate_fn(data)
-        notes.end(here)
-        recorder.write(_COLLATE_BEGIN, here.batch, 0, here.thread)
+        notes.end(activity)
+        recorder.write(_COLLATE_BEGIN, activity.batch, 0, activity.thread)
         try:
             return collate_fn(data)
         except BaseException as error:
             hide_frame(error)
             if isinstance(error, Exception):
-                _tell_mismatch(error, data, notes.indices, here.batch)
+                _note_mismatch(error, data, notes.indices, activity.batch)
             raise
         finally:
-            recorder.write(_COLLATE_END, here.batch, 0, here.thread)
+            recorder.write(_COLLATE_END, activity.batch, 0, activity.thread)
 
     return collate
 
 
-def _tell_mismatch(error: Exception, samples: Any, indices: Any, batch: int) -> None:
-    """Notes which samples could not be put together, if any; whatever happens here, the user's code sees `error`."""
+def _note_mismatch(error: Exception, samples: Any, indices: Any, batch: int) -> None:
+    """Writes down which samples could not be put together, if any; the user's code sees `error` in any case."""
     try:
-        from . import mismatch  # what it imports must not come before the user's own imports
+        from . import mismatch  # its imports must not come before the user's own
 
-        mismatch.tell(error, samples, indices, batch)
-    except Exception:  # tensors of a class of the user's, or no file can be opened any more: then nothing is known
+        mismatch.note(error, samples, indices, batch)
+    except Exception:  # a tensor of the user's own class, or no file can be opened any more: nothing is written
         return

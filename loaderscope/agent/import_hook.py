@@ -1,11 +1,11 @@
-"""Calls back when a module has been imported, without importing it."""
+"""Calls a function once a module has been imported, without importing it."""
 
 from __future__ import annotations
 
 import sys
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # a child of the script has this module loaded before anything else: see `look`
+if TYPE_CHECKING:  # children of the script load this module first: see `watched_children`
     import types
     from importlib.machinery import ModuleSpec
     from typing import Any, Callable, Dict, Optional, Sequence
@@ -14,13 +14,13 @@ if TYPE_CHECKING:  # a child of the script has this module loaded before anythin
 
 
 class _Finder:
-    """A finder in front of all others that lets them find and only adds a call after the module was executed."""
+    """A finder in front of all others: it lets them find a module and adds a call after its execution."""
 
     def __init__(self) -> None:
-        self.waiting: "Dict[str, Callback]" = {}
+        self.callbacks: "Dict[str, Callback]" = {}
 
     def find_spec(self, name: str, path: Optional[Sequence[str]] = None, target: Any = None) -> Optional[ModuleSpec]:
-        callback = self.waiting.get(name)
+        callback = self.callbacks.get(name)
         if callback is None:
             return None
         for finder in sys.meta_path:
@@ -40,7 +40,7 @@ class _Finder:
 
         def exec_module(module: types.ModuleType) -> None:
             original(module)
-            self.waiting.pop(name, None)
+            self.callbacks.pop(name, None)
             callback(module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
@@ -50,11 +50,11 @@ _finder = _Finder()
 
 
 def when_imported(name: str, callback: Callback) -> None:
-    """Calls `callback(module)` once the module `name` is there: now, or right after its import."""
+    """Calls `callback(module)` now if the module `name` has been imported, else right after its import."""
     module = sys.modules.get(name)
     if module is not None:
         callback(module)
         return
-    _finder.waiting[name] = callback
+    _finder.callbacks[name] = callback
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)

@@ -1,8 +1,8 @@
-"""Times what a process imports, as a tree: of every module when it began to be looked for and when it was there.
+"""Times the imports of a process, as a tree: for every module from the begin of its search to the end of its execution.
 
-A finder in front of the others asks them as the import system would, and times from that moment until the loader that they
-name has executed the module. That covers the search and, for an extension module, the load of its library. Built-in and
-frozen modules take no time worth telling and are not timed.
+A finder in front of the others calls them as the import system would, and times from that moment until their loader has executed
+the module. That covers the search and, for an extension module, the load of its library. Built-in and frozen modules take too
+little time to matter and are not timed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 from .patches import hide_frame
 
-WORTH_TELLING_NS = 1_000_000
-_HEAVY_S = 0.02
+MIN_REPORTED_NS = 1_000_000
+_MIN_HEAVY_S = 0.02
 
 
 class Import(NamedTuple):
-    """A module that was imported; those that it imported itself lie within its time."""
+    """An imported module; its time includes the modules that it imported itself."""
 
     name: str
     start_ns: int
@@ -27,16 +27,16 @@ class Import(NamedTuple):
 
 
 class ImportTimer:
-    """A meta path finder; use as a context. Only imports of the thread that enters it are timed.
+    """A meta path finder; use it as a context. It times the imports of the thread that enters it only.
 
     Attributes:
-        finished: imports of at least `WORTH_TELLING_NS`, in the order of their ends: inner ones before those around them.
-        own_ns: what the timing itself took, the calls into its functions not counted.
-        depth: how many imports go on, one inside the other.
+        finished: imports of at least `MIN_REPORTED_NS`, in the order of their ends: inner ones before those around them.
+        own_ns: time that the timing itself took, without the calls of its functions.
+        depth: how many imports are under way, one inside the other.
     """
 
     def __init__(self, on_finished: Optional[Callable[[Import], None]] = None) -> None:
-        """Nothing is timed yet; `on_finished` is called with each of those that `finished` gets."""
+        """Prepares the timing; `on_finished` is called with each import that is added to `finished`."""
         self._on_finished = on_finished
         self.finished: List[Import] = []
         self.own_ns = 0
@@ -59,23 +59,23 @@ class ImportTimer:
             sys.meta_path.remove(self)
 
     def heavy_packages(self) -> List[Dict[str, Union[str, float, None]]]:
-        """Top-level modules that took long, with what they import, as {name, seconds, within}; the heaviest first.
+        """Returns the top-level modules that took long as {name, seconds, within}, the heaviest first.
 
-        `within` is the one of them that imported it first, maybe by others.
+        `seconds` includes their own imports; `within` is the top-level module that imported it first, perhaps through others.
         """
         packages = [item for item in self.finished if "." not in item.name]
         seconds: Dict[str, float] = {}
         within: Dict[str, Optional[str]] = {}
-        for place, item in enumerate(packages):
+        for position, item in enumerate(packages):
             seconds[item.name] = seconds.get(item.name, 0.0) + item.duration_ns / 1e9
-            around = (later.name for later in packages[place + 1 :] if later.start_ns <= item.start_ns and later.name != item.name)
+            around = (later.name for later in packages[position + 1 :] if later.start_ns <= item.start_ns and later.name != item.name)
             within.setdefault(item.name, next(around, None))
         ordered = sorted(seconds, key=lambda name: -seconds[name])
-        return [{"name": name, "seconds": seconds[name], "within": within[name]} for name in ordered if seconds[name] >= _HEAVY_S]
+        return [{"name": name, "seconds": seconds[name], "within": within[name]} for name in ordered if seconds[name] >= _MIN_HEAVY_S]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """What the other finders find; its loader tells how long it took."""
-        if self._searching or _thread.get_ident() != self._thread:  # another finder of our kind asks all others, too
+        """Returns the spec that the other finders find, with a loader that times the execution."""
+        if self._searching or _thread.get_ident() != self._thread:  # another finder of this class calls all others, too
             return None
         start_ns = time.perf_counter_ns()
         self._searching = True
@@ -96,7 +96,7 @@ class ImportTimer:
     def _time_loader(self, loader: Any, name: str, start_ns: int) -> None:
         if isinstance(loader, type) or not hasattr(loader, "exec_module"):
             return  # built-in and frozen modules have a class shared by all as their loader
-        # a loader for several modules may still carry the timing of one that was looked for and never executed
+        # a loader of several modules may still have the timing of a module that was found and never executed
         plain_exec_module = getattr(loader.exec_module, "plain", loader.exec_module)
 
         def exec_module(module: Any) -> Any:
@@ -110,7 +110,7 @@ class ImportTimer:
             finally:
                 self.depth -= 1
                 end_ns = time.perf_counter_ns()
-                if end_ns - start_ns >= WORTH_TELLING_NS and self._thread:
+                if end_ns - start_ns >= MIN_REPORTED_NS and self._thread:
                     self.finished.append(Import(name, start_ns, end_ns - start_ns))
                     if self._on_finished is not None:
                         self._on_finished(self.finished[-1])

@@ -1,7 +1,7 @@
-"""Observing a loader from outside: what the rest of the agent uses of the recording.
+"""Records what a loader does: the functions of the recording that the rest of the agent calls.
 
-Hooks are installed once the user's script has been loaded (nothing is imported for them that a loader does not import
-anyway) and stay harmless and cheap while nothing is recorded. The user's objects are never touched.
+`install` adds the hooks once the user's script has been loaded; it imports nothing that a loader does not import anyway. The
+hooks stay harmless and cheap while nothing is recorded. They never touch the user's objects.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from . import torch_internals as internals
 from .eventlog import record_cost_ns
 from .layout import Role
 from .patches import Patches
-from .recorder import Here, begin, complete, end, instant
+from .recorder import ThreadActivity, begin, complete, end, instant
 
 __all__ = [
-    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "here", "install", "instant",
-    "start_recording", "stop_recording", "uninstall",
+    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant",
+    "start_recording", "stop_recording", "thread_activity", "uninstall",
 ]  # fmt: skip
 
 
 class RecordingSummary(NamedTuple):
-    """What the main process recorded; workers are not counted."""
+    """What the main process recorded, without its workers."""
 
     records: int
     seconds_estimate: float
-    """Number of records times what one costs on this machine."""
+    """Number of records times the cost of one record on this machine."""
     stopped: Optional[str]
     """Why recording ended early, in one sentence; None if it did not."""
 
@@ -36,14 +36,14 @@ _process_patches = Patches()
 _torch_patches = Patches()
 _stateful_patches = Patches()
 _warning_patches = Patches()
-"""In place only while something is recorded."""
+"""Installed only while something is recorded."""
 
 
 def install() -> List[str]:
     """Hooks multiprocessing, and torch's loader if it has been imported; may be called again at any time.
 
     Returns:
-        Sentences about what is unknown or missing in this torch; empty if all is as it was checked.
+        Sentences about functions of this torch that are missing or differ from the checked ones; empty if none.
     """
     if not len(_process_patches):
         process_hooks.install(_process_patches)
@@ -65,7 +65,7 @@ def uninstall() -> None:
 
 
 def declare_own_threads(count: int) -> None:
-    """Says how many threads the agent runs beside the user's, so that they alone cause no warning about fork and threads."""
+    """Sets how many threads the agent runs beside the user's, so that they alone cause no warning about fork and threads."""
     process_hooks.own_thread_count = count
 
 
@@ -73,13 +73,13 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, s
     """Opens this process's log; workers started from now on log to the same folder.
 
     Args:
-        log_dir: made if it does not exist.
+        log_dir: the folder of the logs; made if it does not exist.
         timeout_s: after 56 to 70 % of this time without a record a process writes its stacks beside its log.
-        thin_samples: samples that take less than 0.1 ms, and the CPU time of their fetches, are recorded in some batches only.
-        sharing_strategy: by which workers share tensors; None leaves them their own.
+        thin_samples: record samples that take less than 0.1 ms, and the CPU time of their fetches, in some batches only.
+        sharing_strategy: how workers share tensors; None leaves it to torch.
 
     Raises:
-        OSError: no log can be made there (a full disk).
+        OSError: the log cannot be made (a full disk).
     """
     install()
     if recorder.log is not None:
@@ -92,16 +92,16 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, s
 
 def delivered_batch() -> int:
     """Number within its epoch of the batch that `next` handed out last, as torch counts it; -1 while nothing is recorded."""
-    return recorder.delivered
+    return recorder.delivered_batch
 
 
-def here() -> Here:
-    """What this thread is at, for whoever calls the user's code in it."""
-    return recorder.threads.here
+def thread_activity() -> ThreadActivity:
+    """The activity of this thread; callers of the user's code change it."""
+    return recorder.threads.activity
 
 
 def stop_recording() -> RecordingSummary:
-    """Ends this process's log and says what was recorded; workers that still run go on logging until they end."""
+    """Ends this process's log and returns what it recorded; workers that still run log until they end."""
     _warning_patches.undo()
     stopped = None if recorder.log is None else recorder.log.stopped
     records = recorder.close_log()

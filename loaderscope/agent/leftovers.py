@@ -1,12 +1,12 @@
-"""What killed processes leave on disk and in shared memory, and what of it may be removed (Linux; elsewhere nothing is).
+"""Finds and removes what killed processes leave on disk and in shared memory (Linux; elsewhere it removes nothing).
 
-multiprocessing and torch remove what they made when a process ends by itself. Of killed ones stay
+multiprocessing and torch remove their files when a process ends by itself. Killed processes leave
 
-* `pymp-*/listener-*` and `torch-shm-dir-*/manager.sock`, sockets in the folder for temporary files: they tell by the system's
-  list of sockets whose they are, while those processes still live;
-* `/dev/shm/torch_PID_*`, blocks of tensors that are named after the process which made them.
+* `pymp-*/listener-*` and `torch-shm-dir-*/manager.sock`, sockets in the folder for temporary files: while the processes still
+  live, the system's list of sockets says whose they are;
+* `/dev/shm/torch_PID_*`, blocks of tensors that are named after the process that made them.
 
-Only what surely belongs to the killed processes is removed.
+Only files that surely belong to the killed processes are removed.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _INODE = re.compile(r"socket:\[(\d+)\]")
 
 
 def bound_sockets(pids: Iterable[int]) -> List[str]:
-    """Paths of the sockets that multiprocessing and torch have bound in these processes, which still live."""
+    """Paths of the sockets that multiprocessing and torch have bound in these processes, which must still live."""
     paths = _sockets_by_inode()
-    found: List[str] = []
+    bound: List[str] = []
     if paths:
         for pid in pids:
-            found += [paths[inode] for inode in _socket_inodes(pid) if inode in paths]
-    return found
+            bound += [paths[inode] for inode in _socket_inodes(pid) if inode in paths]
+    return bound
 
 
 def remove_sockets(paths: Iterable[str]) -> None:
-    """Removes sockets whose processes have ended, and the folders that were made for them."""
+    """Removes sockets whose processes have ended, and the folders made for them."""
     for path in paths:
         try:
             os.unlink(path)
@@ -45,26 +45,26 @@ def remove_sockets(paths: Iterable[str]) -> None:
         try:
             os.rmdir(os.path.dirname(path))
         except OSError:
-            pass  # others of the same folder are still to come
+            pass  # other sockets are still in the folder
 
 
 def pids_of_logs(folder: str) -> Set[int]:
-    """Processes that have recorded into the folders of trials below a run's folder."""
-    found: Set[int] = set()
+    """Pids of the processes that have recorded into the folders of trials below a run's folder."""
+    pids: Set[int] = set()
     for _, _, names in os.walk(folder):
-        found.update(int(match.group(1)) for match in map(_LOG.match, names) if match is not None)
-    return found
+        pids.update(int(match.group(1)) for match in map(_LOG.match, names) if match is not None)
+    return pids
 
 
 def remove_folder(folder: str) -> None:
     """Removes one of the program's own temporary folders."""
-    import shutil  # the process ends now; before, nothing of the user's may find it loaded
+    import shutil  # imported only now that the process ends: the user's code must not find it loaded
 
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_shared_memory(pids: Collection[int], since_unix_s: float) -> None:
-    """Removes what `shared_memory_of` finds."""
+    """Removes the blocks that `shared_memory_of` returns."""
     for path in shared_memory_of(pids, since_unix_s):
         try:
             os.unlink(path)
@@ -73,11 +73,11 @@ def remove_shared_memory(pids: Collection[int], since_unix_s: float) -> None:
 
 
 def shared_memory_of(pids: Collection[int], since_unix_s: float) -> List[str]:
-    """Paths of torch's blocks in shared memory that processes have left which have ended.
+    """Paths of torch's blocks in shared memory that ended processes have left.
 
     Args:
-        pids: of those processes; this one may be among them, which is about to end.
-        since_unix_s: what was made before this is not theirs: a pid is given again.
+        pids: the processes' pids; this process, which is about to end, may be among them.
+        since_unix_s: blocks made before this time are not theirs, because the system reuses pids.
     """
     try:
         names = os.listdir(SHARED_MEMORY)
@@ -97,11 +97,11 @@ def shared_memory_of(pids: Collection[int], since_unix_s: float) -> List[str]:
             candidates.add(path)
     if not candidates:
         return []
-    return sorted(candidates - _mapped_files(but_of=os.getpid() if os.getpid() in pids else None))
+    return sorted(candidates - _mapped_files(except_pid=os.getpid() if os.getpid() in pids else None))
 
 
 def is_alive(pid: int) -> bool:
-    """Whether another process with this pid lives (Linux); one that has ended and was not waited for yet does not."""
+    """Whether another process with this pid lives (Linux); a zombie does not."""
     try:
         with open("/proc/%d/stat" % pid, "rb") as file:
             stat = file.read()
@@ -111,20 +111,20 @@ def is_alive(pid: int) -> bool:
 
 
 def _sockets_by_inode() -> Dict[str, str]:
-    found: Dict[str, str] = {}
+    paths_by_inode: Dict[str, str] = {}
     try:
         with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 fields = line.split(None, 7)  # Num RefCount Protocol Flags Type St Inode Path
                 if len(fields) == 8 and _SOCKET.fullmatch(fields[7].rstrip("\n")):
-                    found[fields[6]] = fields[7].rstrip("\n")
+                    paths_by_inode[fields[6]] = fields[7].rstrip("\n")
     except OSError:
         pass
-    return found
+    return paths_by_inode
 
 
 def _socket_inodes(pid: int) -> Set[str]:
-    found: Set[str] = set()
+    inodes: Set[str] = set()
     folder = "/proc/%d/fd" % pid
     try:
         for name in os.listdir(folder):
@@ -133,21 +133,21 @@ def _socket_inodes(pid: int) -> Set[str]:
             except OSError:
                 continue
             if match is not None:
-                found.add(match.group(1))
+                inodes.add(match.group(1))
     except OSError:
         pass
-    return found
+    return inodes
 
 
-def _mapped_files(but_of: Optional[int]) -> Set[str]:
-    """Files in shared memory that any process has mapped."""
-    found: Set[str] = set()
+def _mapped_files(except_pid: Optional[int]) -> Set[str]:
+    """Files in shared memory that any process but `except_pid` has mapped."""
+    mapped_paths: Set[str] = set()
     for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == but_of:
+        if not name.isdigit() or int(name) == except_pid:
             continue
         try:
             with open("/proc/%s/maps" % name, encoding="utf-8", errors="surrogateescape") as file:
-                found.update(line.split(None, 5)[5].rstrip("\n") for line in file if SHARED_MEMORY in line)
+                mapped_paths.update(line.split(None, 5)[5].rstrip("\n") for line in file if SHARED_MEMORY in line)
         except OSError:
             continue
-    return found
+    return mapped_paths

@@ -7,7 +7,7 @@ import multiprocessing
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .error_sentences import UNSUPPORTED, AgentError
-from .made_loaders import Making, making_of
+from .made_loaders import ConstructorCall, constructor_call_of
 from .messages import TrialConfig
 from .sampling import CountingSampler
 
@@ -190,9 +190,9 @@ def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle
             if _shuffles(loader) is None:
                 notes.append("the loader's own %s was replaced because --shuffle was given" % type(loader.sampler).__name__)
             changes.update(shuffle=shuffle, sampler=None)
-    making = making_of(loader)
-    if making is not None:
-        made = _call_again(making, changes)
+    call = constructor_call_of(loader)
+    if call is not None:
+        made = _call_again(call, changes)
         if made is not None and all(_value(made, name) == value for name, value in {**settings, **changes}.items() if name in _ATTRIBUTES):
             return made
     return _copy(loader, {**settings, **changes})
@@ -213,11 +213,11 @@ def _shuffles(loader: Any) -> Optional[bool]:
     return False if type(loader.sampler) is SequentialSampler else None
 
 
-def _call_again(making: Making, changes: Dict[str, Any]) -> Any:
+def _call_again(call: ConstructorCall, changes: Dict[str, Any]) -> Any:
     """The call that made the loader, with the changes; None where that class does not take them."""
     try:
-        signature = inspect.signature(making.cls)
-        bound = signature.bind(*making.args, **making.kwargs)
+        signature = inspect.signature(call.cls)
+        bound = signature.bind(*call.args, **call.kwargs)
     except (TypeError, ValueError):
         return None
     keywords = next((name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD), None)
@@ -232,9 +232,9 @@ def _call_again(making: Making, changes: Dict[str, Any]) -> Any:
     from torch.utils.data import DataLoader
 
     try:
-        return making.cls(*bound.args, **bound.kwargs)
+        return call.cls(*bound.args, **bound.kwargs)
     except Exception:
-        if making.cls.__init__ is DataLoader.__init__:  # type: ignore[misc]
+        if call.cls.__init__ is DataLoader.__init__:  # type: ignore[misc]
             raise  # torch's own refusal, which is the answer
         return None  # a subclass that passes on a fixed value of its own: its copy is made instead
 

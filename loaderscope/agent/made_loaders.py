@@ -1,7 +1,7 @@
-"""Remembers how every DataLoader was made and tells when one is about to be iterated.
+"""Remembers the call that made each DataLoader, and calls a function when one is about to be iterated.
 
-`DataLoader.__new__` sees the arguments of the outermost class, also of subclasses with a signature of their own, and
-leaves the object as it is; `__iter__` is wrapped on DataLoader and on every subclass that overrides it.
+A hook in `DataLoader.__new__` sees the arguments of the outermost class, also of subclasses with a signature of their own, and
+leaves the object as it is. `__iter__` is wrapped on DataLoader and on every subclass that overrides it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .import_hook import when_imported
 _WRAPPED = "_loaderscope_iter"
 
 
-class Making(NamedTuple):
+class ConstructorCall(NamedTuple):
     """The call that made a loader."""
 
     cls: type
@@ -24,28 +24,28 @@ class Making(NamedTuple):
     kwargs: Dict[str, Any]
 
 
-_makings: Dict[int, Tuple["weakref.ref[Any]", Making]] = {}  # by id: a subclass may define __eq__ and be unhashable
-_on_iter: Optional[Callable[[Any], None]] = None
+_constructor_calls: Dict[int, Tuple["weakref.ref[Any]", ConstructorCall]] = {}  # by id: a subclass may define __eq__ and be unhashable
+_iteration_callback: Optional[Callable[[Any], None]] = None
 
 
 def install() -> None:
-    """Watches DataLoaders from the moment on when torch's module of them is imported."""
+    """Watches DataLoaders as soon as torch's module of them has been imported."""
     when_imported("torch.utils.data.dataloader", _patch)
 
 
-def making_of(loader: Any) -> Optional[Making]:
-    """How a loader was made; None for a copy or one older than the hook."""
-    entry = _makings.get(id(loader))
+def constructor_call_of(loader: Any) -> Optional[ConstructorCall]:
+    """The call that made a loader; None for a copy, or for a loader made before the hook."""
+    entry = _constructor_calls.get(id(loader))
     return entry[1] if entry is not None and entry[0]() is loader else None
 
 
-def on_iteration(callback: Optional[Callable[[Any], None]]) -> None:
-    """From now on calls `callback(loader)` at the start of every iter(loader), in forked children, too; None ends that.
+def set_iteration_callback(callback: Optional[Callable[[Any], None]]) -> None:
+    """Calls `callback(loader)` at the start of every iter(loader) from now on, in forked children, too; None ends that.
 
-    Not in a worker of a loader: what is iterated there is its dataset's own business.
+    It is not called in a worker of a loader: loaders there belong to the dataset's own code.
     """
-    global _on_iter
-    _on_iter = callback
+    global _iteration_callback
+    _iteration_callback = callback
 
 
 def _patch(module: types.ModuleType) -> None:
@@ -58,19 +58,19 @@ def _patch(module: types.ModuleType) -> None:
     def new(klass: type, *args: Any, **kwargs: Any) -> Any:
         loader: Any = object.__new__(klass)
         if args or kwargs:
-            _remember(loader, Making(klass, args, kwargs))
+            _remember(loader, ConstructorCall(klass, args, kwargs))
         _wrap_overrides(klass, cls)
         return loader
 
-    # inspect.signature(DataLoader) asks __new__ first; it must go on telling the arguments of __init__.
+    # inspect.signature(DataLoader) reads __new__ first, so __new__ must have the signature of __init__.
     new.__signature__ = inspect.signature(cls.__init__)  # type: ignore[attr-defined]
     cls.__new__ = staticmethod(new)
     _wrap_iter(cls)
 
 
-def _remember(loader: Any, making: Making) -> None:
+def _remember(loader: Any, call: ConstructorCall) -> None:
     key = id(loader)
-    _makings[key] = (weakref.ref(loader, lambda _: _makings.pop(key, None) and None), making)
+    _constructor_calls[key] = (weakref.ref(loader, lambda _: _constructor_calls.pop(key, None) and None), call)
 
 
 def _wrap_overrides(klass: type, base: type) -> None:
@@ -86,8 +86,8 @@ def _wrap_iter(cls: Any) -> None:
 
     @functools.wraps(original)
     def watched_iter(self: Any) -> Any:
-        if _on_iter is not None and not _in_worker():
-            _on_iter(self)
+        if _iteration_callback is not None and not _in_worker():
+            _iteration_callback(self)
         return original(self)
 
     setattr(watched_iter, _WRAPPED, True)

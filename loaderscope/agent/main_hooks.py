@@ -1,4 +1,4 @@
-"""What the main process does with a loader: making the iterator, waiting in next, handing out indices, shutdown, pinning."""
+"""Records the main process at a loader: making the iterator, waiting in next, handing out indices, shutdown, pinning."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Function = Callable[..., Any]
 
 
 class _IteratorNotes:
-    """What the hooks know about one of torch's iterators. It never refers to the iterator, whose end must come as always."""
+    """The hooks' notes about one of torch's iterators. They never refer to the iterator, so that it ends when it would without us."""
 
     __slots__ = ("building", "bytes_ns", "epoch", "last_arrived", "receive_ns", "watched")
 
@@ -33,13 +33,13 @@ class _IteratorNotes:
         self.epoch = epoch
         self.last_arrived = -1
         self.building = False  # inside __init__ or _reset
-        self.receive_ns = 0  # when main began to wait for a message; 0 if it does not
-        self.bytes_ns = 0  # when that message's bytes were there; 0 until then
-        self.watched = False  # the result queue tells when bytes are there
+        self.receive_ns = 0  # when main began to wait for a message; 0 while it does not wait
+        self.bytes_ns = 0  # when that message's bytes had arrived; 0 until then
+        self.watched = False  # whether the result queue notes when bytes have arrived
 
 
 def _notes(iterator: Any) -> _IteratorNotes:
-    """The notes of an iterator; one that was made before recording began belongs to the newest epoch."""
+    """The notes of an iterator; an iterator made before recording began belongs to the newest epoch."""
     notes = iterator.__dict__.get("_loaderscope")
     if notes is None:
         notes = iterator.__dict__["_loaderscope"] = _IteratorNotes(max(recorder.epoch, 0))
@@ -69,7 +69,7 @@ def install(patches: Patches) -> None:
 
 
 def install_stateful(patches: Patches, module: Any) -> None:
-    """Hooks torchdata's iterator, a class of its own beside torch's with methods of the same names."""
+    """Hooks torchdata's iterator: another class than torch's, with methods of the same names."""
     iterator = getattr(module, internals.STATEFUL_ITERATOR, None)
     if iterator is None:
         return
@@ -117,7 +117,7 @@ def _wrap_reset(original: Function) -> Function:
 
 
 class _iterator_span:  # noqa: N801 - used like a function
-    """Around what makes or restarts an iterator: a new epoch."""
+    """A context around the making or restart of an iterator: it begins a new epoch."""
 
     def __init__(self, iterator: Any) -> None:
         recorder.epoch += 1
@@ -133,10 +133,10 @@ class _iterator_span:  # noqa: N801 - used like a function
 
 
 def _watch_result_queue(iterator: Any) -> None:
-    """Lets the queue of this iterator tell when a message's bytes are there, so that waiting and deserialising come apart.
+    """Makes the queue of this iterator note when a message's bytes have arrived, to tell waiting from deserialising.
 
-    Done once the workers have started: they get the queue without this (pickling leaves it out, a fork resets it). With a
-    pin thread it is that thread that reads the queue.
+    Call it once the workers have started: they get the queue without this (pickling leaves it out, a fork resets it). A pin
+    thread reads the queue itself, so this does nothing then.
     """
     notes = _notes(iterator)
     queue = getattr(iterator, "_worker_result_queue", None)
@@ -158,7 +158,7 @@ def _watch_result_queue(iterator: Any) -> None:
 
 
 def _watch_index_queues(iterator: Any) -> None:
-    """Has indices told of that cannot be pickled; before the first are sent, as the queues' own threads look that up then."""
+    """Lets main raise where indices cannot be pickled. Call it before the first are sent: the queues' threads read the handler then."""
     result_queue = getattr(iterator, "_worker_result_queue", None)
     stateful = internals.is_stateful(type(iterator).__module__)
     for worker, queue in enumerate(getattr(iterator, "_index_queues", ())):
@@ -196,7 +196,7 @@ def _wrap_get_data(original: Function) -> Function:
 
 
 def _read_message(message: Any) -> "tuple[int, bool]":
-    """The batch number in a worker's message (-1: none), and whether it is a batch, not the end of an iterable's part."""
+    """The batch number in a worker's message (-1: none), and whether it holds a batch, not the end of an iterable's part."""
     if type(message) is tuple and len(message) >= 2 and type(message[0]) is int:
         return message[0], not internals.is_end_of_iterable(message[1])
     return -1, False
@@ -207,12 +207,12 @@ def _wrap_next(original: Function) -> Function:
         if not recorder.in_main():
             return original(self)
         notes = _notes(self)
-        recorder.threads.here.batch = self._num_yielded  # what is fetched now, if there are no workers
+        recorder.threads.activity.batch = self._num_yielded  # the batch that is fetched now, if there are no workers
         recorder.write(_WAIT_BEGIN, notes.epoch)
         number = -1
         try:
             data = original(self)
-            recorder.delivered = number = internals.delivered_batch(self, notes.last_arrived)
+            recorder.delivered_batch = number = internals.delivered_batch(self, notes.last_arrived)
             return data
         except BaseException as error:
             hide_frame(error)
@@ -254,12 +254,12 @@ def _wrap_shutdown(original: Function) -> Function:
 
 
 class _PinQueue:
-    """One of the pin thread's two queues: what comes in begins a PIN span, what goes out ends it."""
+    """One of the pin thread's two queues: a batch that comes in begins a PIN span, one that goes out ends it."""
 
     def __init__(self, queue: Any, open_batches: "list[int]") -> None:
         self._queue = queue
         self._open_batches = open_batches
-        self._cpu_ns = 0  # of the thread when it put the batch before
+        self._cpu_ns = 0  # the thread's CPU time when it put the previous batch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._queue, name)
@@ -273,7 +273,7 @@ class _PinQueue:
         return message
 
     def put(self, *args: Any, **kwargs: Any) -> Any:
-        if self._open_batches:  # a put that found the queue full is tried again: the first try ends the span
+        if self._open_batches:  # torch repeats a put that found the queue full: the first try ends the span
             now_ns = thread_time_ns()
             spent_ns = THREAD_CPU_UNKNOWN if now_ns == THREAD_CPU_UNKNOWN else now_ns - self._cpu_ns
             self._cpu_ns = now_ns

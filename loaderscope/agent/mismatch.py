@@ -1,11 +1,11 @@
-"""Which samples of a batch differ from the others, where that is why they could not be put together.
+"""Finds the samples of a batch that differ from the others, where that is why they could not be put together.
 
-What was put together is taken from the frames of torch's default collate, and of `numpy.stack`, that the exception came
-through, and looked for in the samples by identity: so a difference is told only of values that really were to be stacked, and
-not where the user's own code raised. For `torch.stack` in the user's collate_fn, which has no frame, the exception's text has
-to fit the shapes of one part of the samples.
+It reads the values to be stacked from those frames of torch's default collate, or of `numpy.stack`, that the exception passed, and
+searches the samples for them by identity. So it reports a difference only of values that really were to be stacked, and none
+where the user's own code raised. `torch.stack` in the user's collate_fn has no frame: there the exception's text must fit the
+shapes of one part of the samples.
 
-Nothing of the user's runs for it: only built-in containers, tensors and arrays are looked into.
+It runs no code of the user's: it reads only built-in containers, tensors and arrays.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import reasons, recorder
 from .error_sentences import headline
-from .mismatch_words import Difference, Entries, Found, Path, Samples, sentence
+from .mismatch_words import Difference, EntryNames, Location, Path, SampleNames, sentence
 
 _SEARCH_S = 0.3
-_DEPTH = 6
-_PARTS = 64
+_MAX_DEPTH = 6
+_MAX_KEYS = 64
 _MAX_SAMPLES = 10_000
 _COLLATE_MODULE = "torch.utils.data._utils.collate"
 _NUMPY_MODULES = ("numpy.core.shape_base", "numpy._core.shape_base")
@@ -30,91 +30,91 @@ _TORCH_STACK = re.compile(
     r"stack expects each tensor to be equal size, but got \[(?P<first>[\d, ]*)\] at entry 0 and \[(?P<other>[\d, ]*)\] at entry (?P<at>\d+)"
 )
 _NOT_FOR_SHAPES = ("Batches of ",)  # nested and sparse tensors, which torch's default collate refuses as such
-_TAKEN = ("number", "Tensor", "ndarray", "list", "dict", "str", "bytes")
-"""Of `_kind`: what torch's default collate takes."""
+_COLLATABLE_KINDS = ("number", "Tensor", "ndarray", "list", "dict", "str", "bytes")
+"""Values of `_kind` that torch's default collate takes."""
 _ASPECTS = {
     "collate": ("key", "type", "length"),
     "collate_tensor_fn": ("type", "shape", "dtype", "device"),
     "collate_numpy_array_fn": ("type", "dtype"),
     "stack": ("shape",),
 }
-"""What may differ so that a function of torch's collate, or `stack`, raises; others of torch's collate: the type."""
+"""Aspects whose difference makes a function of torch's collate, or `stack`, raise; for all other functions it is the type."""
 
 
-class _Stacked(NamedTuple):
-    """Values that were to be put together, and by what."""
+class _StackedValues(NamedTuple):
+    """Values that were to be put together, and the function that was to do it."""
 
     function: str
     values: List[Any]
 
 
-def tell(error: Exception, samples: Any, indices: Any, batch: int) -> None:
-    """Notes which samples differ, if that is why they could not be put together.
+def note(error: Exception, samples: Any, indices: Any, batch: int) -> None:
+    """Writes down which samples differ, if that is why they could not be put together.
 
     Args:
-        error: what the collate raised.
-        samples: what it was given.
-        indices: of the samples; anything else than a list of as many if they are unknown.
+        error: the exception that the collate raised.
+        samples: the samples that it got.
+        indices: a list of the samples' indices; anything else if they are unknown.
         batch: the batch's number.
     """
-    told = explain(error, samples, indices)
-    if told is not None:
+    explanation = explain(error, samples, indices)
+    if explanation is not None:
         where = recorder.where_in_worker()
         who = ", worker %s" % where.rpartition(" ")[2] if where else ""
-        reasons.tell(error, "in batch %d %s (%s%s)" % (batch, told, headline(error), who), "", where)
+        reasons.write(error, "in batch %d %s (%s%s)" % (batch, explanation, headline(error), who), "", where)
 
 
 def explain(error: Exception, samples: Any, indices: Any) -> Optional[str]:
-    """Which samples differ, and what to do; None if that is not why they could not be put together.
+    """Says which samples differ, and what to do; None if that is not why they could not be put together.
 
-    May raise whatever a tensor of an odd class raises when it is looked at.
+    May raise anything that a tensor of an odd class raises when it is read.
     """
     if type(samples) not in (list, tuple) or not 1 < len(samples) <= _MAX_SAMPLES:
         return None
-    deadline = time.monotonic() + _SEARCH_S
-    stacked, own_collate_fn = _stacked(error.__traceback__)
+    deadline_s = time.monotonic() + _SEARCH_S
+    stacked, own_collate_fn = _stacked_values(error.__traceback__)
     if not stacked:
-        return _explain_torch_stack(error, samples, indices, deadline)
+        return _explain_torch_stack(error, samples, indices, deadline_s)
     function, values = stacked[0]
     difference = _difference(function, values, error)
     if difference is None:
         return None
-    by = "numpy.stack" if function == "stack" else "torch's default collate"
-    for _, held in stacked:  # the innermost may be converted already: those around it are the samples' own
-        found = _find(held, samples, deadline) if len(held) == len(values) else None
-        if found is not None:
-            return sentence(difference, found, Samples(indices, len(samples)), by, own_collate_fn)
+    collate_name = "numpy.stack" if function == "stack" else "torch's default collate"
+    for _, held in stacked:  # the innermost may hold converted values: outer ones hold the samples' own
+        location = _locate(held, samples, deadline_s) if len(held) == len(values) else None
+        if location is not None:
+            return sentence(difference, location, SampleNames(indices, len(samples)), collate_name, own_collate_fn)
     if not own_collate_fn:
         return None
-    found = _find(values, stacked[-1].values, deadline)
-    return None if found is None else sentence(difference, found, Entries(), by, own_collate_fn)
+    location = _locate(values, stacked[-1].values, deadline_s)
+    return None if location is None else sentence(difference, location, EntryNames(), collate_name, own_collate_fn)
 
 
-def _explain_torch_stack(error: Exception, samples: Sequence[Any], indices: Any, deadline: float) -> Optional[str]:
-    """Of `torch.stack` in the user's collate_fn: the only part of the samples whose shapes are those in the exception's text."""
+def _explain_torch_stack(error: Exception, samples: Sequence[Any], indices: Any, deadline_s: float) -> Optional[str]:
+    """Explains a failure of `torch.stack` in the user's collate_fn, if just one part of the samples has the shapes in its text."""
     match = _TORCH_STACK.match(str(error)) if type(error) is RuntimeError else None
     if match is None or int(match["at"]) >= len(samples):
         return None
     at, first, other = int(match["at"]), "[%s]" % match["first"], "[%s]" % match["other"]
     fitting = []
-    for path, held in _parts_of(samples, deadline):
+    for path, held in _parts_of(samples, deadline_s):
         if len(held) == len(samples):
             shapes = [_shape(value) for _, value in held]
             if shapes[at] == other and all(shape == first for shape in shapes[:at]) and None not in shapes:
                 fitting.append((path, [str(shape) for shape in shapes]))
-    if len(fitting) != 1 or time.monotonic() > deadline:
+    if len(fitting) != 1 or time.monotonic() > deadline_s:
         return None
     path, texts = fitting[0]
-    found = Found(path, list(range(len(samples))))
-    return sentence(Difference("shape", texts), found, Samples(indices, len(samples)), "torch.stack", own_collate_fn=True)
+    location = Location(path, list(range(len(samples))))
+    return sentence(Difference("shape", texts), location, SampleNames(indices, len(samples)), "torch.stack", own_collate_fn=True)
 
 
-def _stacked(trace: Optional[TracebackType]) -> Tuple[List[_Stacked], bool]:
-    """What functions of torch's collate, or numpy's stack, had in hand, innermost first, and whether the user's collate_fn called them.
+def _stacked_values(trace: Optional[TracebackType]) -> Tuple[List[_StackedValues], bool]:
+    """The arguments of torch's collate functions, or numpy's stack, innermost first, and whether the user's collate_fn called them.
 
-    Nothing if other code was called by them and raised.
+    There are none if they called other code that raised.
     """
-    found: List[_Stacked] = []
+    stacked: List[_StackedValues] = []
     own_collate_fn = False
     while trace is not None:
         frame = trace.tb_frame
@@ -125,20 +125,20 @@ def _stacked(trace: Optional[TracebackType]) -> Tuple[List[_Stacked], bool]:
         elif module in _NUMPY_MODULES and function == "stack":
             held = frame.f_locals.get("arrays")
         elif module.partition(".")[0] not in ("torch", "numpy"):
-            found, own_collate_fn = [], True
+            stacked, own_collate_fn = [], True
         if type(held) in (list, tuple) and held:
-            found.append(_Stacked(function, list(held)))
+            stacked.append(_StackedValues(function, list(held)))
         trace = trace.tb_next
-    return found[::-1], own_collate_fn
+    return stacked[::-1], own_collate_fn
 
 
 def _difference(function: str, values: List[Any], error: Exception) -> Optional[Difference]:
-    """The aspect in which values differ so that `function` raises, and what each is in it."""
+    """The aspect in which values differ so that `function` raises, and each value's text in it."""
     for aspect in _ASPECTS.get(function, ("type",)):
         texts = _ASPECT_TEXTS[aspect](values, error)
-        told = [text for text in texts if text is not None]
-        if len(told) == len(values) and len(set(told)) > 1:
-            return Difference(aspect, told, error.args[0] if aspect == "key" else None)
+        known_texts = [text for text in texts if text is not None]
+        if len(known_texts) == len(values) and len(set(known_texts)) > 1:
+            return Difference(aspect, known_texts, error.args[0] if aspect == "key" else None)
     return None
 
 
@@ -150,7 +150,7 @@ def _key_texts(values: List[Any], error: Exception) -> List[Optional[str]]:
 
 def _type_texts(values: List[Any], _error: Exception) -> List[Optional[str]]:
     kinds = [_kind(value) for value in values]
-    return [*kinds] if any(kind in _TAKEN for kind in kinds) else [None]
+    return [*kinds] if any(kind in _COLLATABLE_KINDS for kind in kinds) else [None]
 
 
 def _length_texts(values: List[Any], _error: Exception) -> List[Optional[str]]:
@@ -178,7 +178,7 @@ _ASPECT_TEXTS = {
 
 
 def _kind(value: Any) -> str:
-    """The type of a value, as far as it matters for being put together: any number is like another, any list, any tensor."""
+    """The type of a value as collate sees it: all numbers are of one type, and so are all lists and all tensors."""
     numpy = sys.modules.get("numpy")
     if isinstance(value, (bool, int, float)) or (numpy is not None and isinstance(value, numpy.number)):
         return "number"
@@ -200,19 +200,19 @@ def _shape(value: Any) -> Optional[str]:
     return "[%s]" % ", ".join(str(int(size)) for size in value.shape) if _is_array(value) else None
 
 
-def _find(values: List[Any], samples: Sequence[Any], deadline: float) -> Optional[Found]:
-    """Where in the samples these very objects are, perhaps not of all samples."""
-    for path, held in _parts_of(samples, deadline):
+def _locate(values: List[Any], samples: Sequence[Any], deadline_s: float) -> Optional[Location]:
+    """Where in the samples these very objects are, perhaps in some samples only."""
+    for path, held in _parts_of(samples, deadline_s):
         positions = _positions(values, held)
         if positions is not None:
-            return Found(path, positions)
+            return Location(path, positions)
     return None
 
 
 def _positions(values: List[Any], held: List[Tuple[int, Any]]) -> Optional[List[int]]:
-    """Positions of the samples that hold these values, in their order; None if they do not.
+    """Positions of the samples that hold these values, in their order; None if they hold others.
 
-    The user's collate_fn may have left out samples: then values must be objects of their own, not numbers or None.
+    The user's collate_fn may have left out samples: then the values must be arrays or containers, because equal numbers are one object.
     """
     if len(values) > len(held) or (len(values) < len(held) and not all(_is_array(value) or _is_container(value) for value in values)):
         return None
@@ -225,13 +225,13 @@ def _positions(values: List[Any], held: List[Tuple[int, Any]]) -> Optional[List[
     return positions
 
 
-def _parts_of(samples: Sequence[Any], deadline: float) -> Iterator[Tuple[Path, List[Tuple[int, Any]]]]:
-    """Paths within samples, the shortest first, each with what samples hold there and their positions; ends when time is up."""
+def _parts_of(samples: Sequence[Any], deadline_s: float) -> Iterator[Tuple[Path, List[Tuple[int, Any]]]]:
+    """Paths within samples, the shortest first, each with the positions of samples and their values there; ends when time is up."""
     waiting: List[Tuple[Path, List[Tuple[int, Any]]]] = [((), list(enumerate(samples)))]
-    while waiting and time.monotonic() < deadline:
+    while waiting and time.monotonic() < deadline_s:
         path, held = waiting.pop(0)
         yield path, held
-        if len(path) < _DEPTH:
+        if len(path) < _MAX_DEPTH:
             for key in _keys(held):
                 waiting.append(((*path, key), [(position, _item(value, key)) for position, value in held if _holds(value, key)]))
 
@@ -241,12 +241,12 @@ def _is_container(value: Any) -> bool:
 
 
 def _keys(held: List[Tuple[int, Any]]) -> List[Any]:
-    """The keys or positions of what the first sample that has any holds."""
+    """The keys or positions in the first container among the values."""
     for _, value in held:
         if isinstance(value, dict):
-            return [key for key in dict.keys(value) if type(key) in (str, int)][:_PARTS]
+            return [key for key in dict.keys(value) if type(key) in (str, int)][:_MAX_KEYS]
         if isinstance(value, (list, tuple)):
-            return list(range(min(_length(value), _PARTS)))
+            return list(range(min(_length(value), _MAX_KEYS)))
     return []
 
 

@@ -1,7 +1,7 @@
-"""How the main process starts workers: the start call, pickling, the forkserver, and how a new process gets its hooks.
+"""Records how the main process starts workers (start call, pickling, forkserver), and gives the workers their hooks.
 
-A forked worker inherits them. A spawned one, or one from the forkserver, gets a probe in front of its preparation data (see
-`spawn_probe`). Only the start of a loader's worker is touched; other processes of the user start as they always do.
+A forked worker inherits the hooks. A spawned one, or one from the forkserver, gets a probe as the first entry of its preparation
+data (see `spawn_probe`). Only the start of a loader's worker is changed; other processes of the user start as always.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .spawn_probe import PREPARATION_KEY, SpawnProbe, stamp_statement
 Function = Callable[..., Any]
 
 own_thread_count = 0
-"""Threads that this tool started in main, the timer of the stacks not counted; set by whoever starts them."""
+"""Threads that this tool started in main, without the timer of the stacks; `instrument.declare_own_threads` sets it."""
 
 
-class _Start:
-    """The start of a worker that is going on."""
+class _WorkerStart:
+    """A worker's start that is under way."""
 
     def __init__(self, worker: int) -> None:
         self.worker = worker
@@ -34,7 +34,7 @@ class _Start:
         self.server_started = False
 
 
-_start: Optional[_Start] = None
+_start: Optional[_WorkerStart] = None
 
 
 def install(patches: Patches) -> None:
@@ -62,7 +62,7 @@ def _wrap_start(original: Function) -> Function:
             return original(self)
         number = internals.worker_number(self._target, self._args)
         recorder.begin(State.START_WORKER, number)
-        _start = _Start(number)
+        _start = _WorkerStart(number)
         try:
             with _no_warning_for_our_threads(self):
                 return original(self)
@@ -80,7 +80,7 @@ def _wrap_start(original: Function) -> Function:
 
 @contextlib.contextmanager
 def _no_warning_for_our_threads(process: Any) -> Iterator[None]:
-    """Python 3.12 and later warn about a fork in a process with threads: not where all of these are ours."""
+    """Hides the warning of Python 3.12 and later about a fork in a process with threads where all those threads are ours."""
     method = getattr(process, "_start_method", None)
     if method is None:
         import multiprocessing
@@ -95,9 +95,9 @@ def _no_warning_for_our_threads(process: Any) -> Iterator[None]:
 
 
 def _thread_count() -> int:
-    """Threads of this process, those that C libraries started included where the system tells."""
+    """Threads of this process; on Linux also those that C libraries started."""
     if recorder.stacks is not None:
-        recorder.stacks.disarm()  # as the fork is going to do anyway
+        recorder.stacks.disarm()  # the fork will do that anyway
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:
@@ -111,7 +111,7 @@ def _wrap_bootstrap(original: Function) -> Function:
         global _start
         if _start is not None and recorder.forked_ns and internals.is_worker_loop(getattr(self, "_target", None)):
             requested_ns, _start = _start.requested_ns, None
-            worker_hooks.enter_forked(self, requested_ns)
+            worker_hooks.start_in_forked_worker(self, requested_ns)
         return original(self, *args, **kwargs)
 
     return _bootstrap
@@ -130,9 +130,9 @@ def _wrap_dump(original: Function) -> Function:
         size = -1
         recorder.begin(State.PICKLE, _start.worker)
         try:
-            before = _position(file)
+            bytes_before = _written_bytes(file)
             result = original(obj, file, *args, **kwargs)
-            size = _position(file) - before
+            size = _written_bytes(file) - bytes_before
             return result
         except BaseException as error:
             hide_frame(error)
@@ -143,7 +143,7 @@ def _wrap_dump(original: Function) -> Function:
     return dump
 
 
-def _position(file: Any) -> int:
+def _written_bytes(file: Any) -> int:
     """Bytes written so far; 0 for the pipe into which Windows pickles."""
     try:
         return int(file.tell())
@@ -165,7 +165,7 @@ def _wrap_get_command_line(original: Function) -> Function:
 def _wrap_ensure_running(original: Function) -> Function:
     def ensure_running(self: Any) -> Any:
         if _start is not None and getattr(self, "_forkserver_pid", None) is None:
-            # Its start is over when it has answered with the pid of its first child: at the end of this start call.
+            # The server's start ends when it answers with the pid of its first child: at the end of this start call.
             _start.server_started = True
             recorder.begin(State.SERVER_START)
         return original(self)

@@ -1,4 +1,4 @@
-"""Settings that hold for a whole process: torch's threads, and how it shares tensors with other processes."""
+"""Settings that hold for a whole process: how many threads torch uses, and how it shares tensors with other processes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .messages import TrialConfig
 
 @contextlib.contextmanager
 def applied(config: TrialConfig) -> Iterator[None]:
-    """Main has a trial's settings within this context, and afterwards its own again. Forked workers inherit them.
+    """Gives the main process a trial's settings within this context, and its own again afterwards. Forked workers inherit them.
 
     Raises:
-        AgentError: this system cannot share tensors so.
+        AgentError: this system does not know the sharing strategy.
     """
     import torch
     import torch.multiprocessing
@@ -23,7 +23,7 @@ def applied(config: TrialConfig) -> Iterator[None]:
     try:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        share_by(config.sharing_strategy)
+        set_sharing_strategy(config.sharing_strategy)
         yield
     finally:
         if config.threads is not None:
@@ -31,11 +31,11 @@ def applied(config: TrialConfig) -> Iterator[None]:
         torch.multiprocessing.set_sharing_strategy(strategy)
 
 
-def share_by(strategy: Optional[str]) -> None:
-    """Has this process share tensors so from now on; None leaves it as it is.
+def set_sharing_strategy(strategy: Optional[str]) -> None:
+    """Sets how this process shares tensors from now on; None leaves it as it is.
 
     Raises:
-        AgentError: this system cannot.
+        AgentError: this system does not know the strategy.
     """
     import torch.multiprocessing
 

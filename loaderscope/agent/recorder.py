@@ -1,7 +1,7 @@
-"""What this process records right now: the state that all hooks share, and the two functions through which they write.
+"""The state that all hooks of this process share, and the functions with which they write records.
 
-Hooks call `recorder.write(...)` through the module, so that starting and stopping takes effect everywhere at once and costs
-nothing while nothing is recorded. A forked child never writes into its parent's log: it starts out detached.
+Hooks call `recorder.write(...)` through the module: starting and stopping then takes effect everywhere at once, and hooks cost
+nothing while nothing is recorded. A forked child never writes into its parent's log: it starts without one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .stackdump import StackDump
 
 
 class Plan:
-    """What a process needs to know to record, and hands on to its workers."""
+    """The settings of a recording, which a process hands on to its workers."""
 
     def __init__(self, log_dir: str, timeout_s: float, thin_samples: bool, sharing_strategy: Optional[str] = None) -> None:
         self.log_dir = log_dir
         self.timeout_s = timeout_s
         self.thin_samples = thin_samples
-        self.sharing_strategy = sharing_strategy  # of the trial, which a spawned worker cannot inherit
+        self.sharing_strategy = sharing_strategy  # a spawned worker cannot inherit the trial's
 
 
 write: Write = drop_record
@@ -43,8 +43,8 @@ stacks: Optional[StackDump] = None
 
 epoch = -1
 """Number of the newest iterator over a loader, counted from 0 since recording began."""
-delivered = -1
-"""The batch that `next` handed out last; with `in_order=False` that is not the number of batches before it."""
+delivered_batch = -1
+"""The batch that `next` returned last; with `in_order=False` it differs from the number of batches before it."""
 forked_ns = 0
 """When this process was forked; 0 if it was not."""
 
@@ -52,13 +52,13 @@ forked_ns = 0
 NO_THREAD = -1
 
 
-class Here:
-    """What a thread is at: that of main, of a worker process, or a worker that is a thread itself.
+class ThreadActivity:
+    """What a thread does now: the main thread of main or of a worker process, or a worker that is itself a thread.
 
     Attributes:
-        thread: the value of its records' `thread`; in any other thread of the user's NO_THREAD: a loader there is not measured.
+        thread: the value of its records' `thread`; NO_THREAD in other threads of the user's, whose loaders are not measured.
         batch: the batch that it fetches now, or fetched last.
-        in_users_code: whether it is in the user's dataset or step: a loader that is used there must not be taken for the measured one.
+        in_users_code: whether it runs the user's dataset or step: a loader used there must not be taken for the measured one.
     """
 
     __slots__ = ("batch", "in_users_code", "thread")
@@ -70,26 +70,26 @@ class Here:
 
 
 class _Threads(_thread._local):
-    """Holds `here` of each thread. Looking it up takes as long as reading the clock: hooks do so once a call."""
+    """Holds the `activity` of each thread. Its look-up takes as long as reading the clock, so hooks do it once a call."""
 
     def __init__(self) -> None:
-        self.here = Here()
+        self.activity = ThreadActivity()
 
 
 threads = _Threads()
 
 
 def in_main() -> bool:
-    """Whether the loader that main iterates now is the one that is recorded."""
+    """Whether this is the main process, and the loader that it iterates now is the recorded one."""
     if role != Role.MAIN or log is None:
         return False
-    here = threads.here
-    return here.thread == MAIN_THREAD and not here.in_users_code
+    activity = threads.activity
+    return activity.thread == MAIN_THREAD and not activity.in_users_code
 
 
 def where_in_worker() -> str:
-    """Where this thread is, as torch's wrapping has it of a worker; empty in main."""
-    thread = threads.here.thread
+    """This worker in the words of torch's wrapped exceptions ("in DataLoader worker process 0"); empty in main."""
+    thread = threads.activity.thread
     if thread >= THREAD_WORKER_BASE:
         return "in DataLoader worker thread %d" % (thread - THREAD_WORKER_BASE)
     worker = None if log is None else log.worker
@@ -112,16 +112,16 @@ def complete_kind(state: State) -> int:
 
 
 def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> None:
-    """Starts recording in this process; a failure (a full disk) is told on stderr and leaves the process as it was.
+    """Starts recording in this process. A worker that cannot (a full disk) says so on stderr and runs unrecorded.
 
     Raises:
-        OSError: in main, where the caller can answer.
+        OSError: in main, whose caller can report it.
     """
-    global plan, log, role, stacks, write, write_at, write_since, epoch, delivered
+    global plan, log, role, stacks, write, write_at, write_since, epoch, delivered_batch
     _watch_forks()
-    plan, role, epoch, delivered = new_plan, new_role, -1, -1
-    here = threads.here
-    here.thread, here.batch, here.in_users_code = MAIN_THREAD, -1, False
+    plan, role, epoch, delivered_batch = new_plan, new_role, -1, -1
+    activity = threads.activity
+    activity.thread, activity.batch, activity.in_users_code = MAIN_THREAD, -1, False
     dump = StackDump(new_plan.timeout_s)
     try:
         log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm)
@@ -156,7 +156,7 @@ _forks_watched = False
 
 
 def _watch_forks() -> None:
-    """Registers what must happen around a fork, once; a process cannot take it back, so the handlers look what is on."""
+    """Registers the handlers of forks, once. A process cannot unregister them, so they check whether anything is recorded."""
     global _forks_watched
     if _forks_watched or not hasattr(os, "register_at_fork"):
         return
@@ -165,8 +165,8 @@ def _watch_forks() -> None:
 
 
 def _before_fork() -> None:
-    # A child would inherit a timer whose thread it lacks, and hang at the first attempt to set it anew. And a thread of ours
-    # must not be the reason for Python's warning about a fork with threads.
+    # A child would inherit a timer whose thread it lacks, and hang when it first sets that anew. Nor may a thread of ours
+    # cause Python's warning about a fork with threads.
     if stacks is not None:
         stacks.disarm()
 
@@ -201,5 +201,5 @@ def instant(state: State, a: int = 0, b: int = 0) -> None:
 
 
 def complete(state: State, start_ns: int, duration_ns: int, a: int = 0) -> None:
-    """Adds a whole span that lies in the past."""
+    """Adds a whole span that has ended."""
     write_at(start_ns, (state << FORM_BITS) | COMPLETE, a, duration_ns)

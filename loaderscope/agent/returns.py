@@ -1,4 +1,4 @@
-"""What a function returns, told without calling it: by its annotation, else by the look of its return statements."""
+"""Finds out what a function returns without calling it: from its annotation, else from its return statements."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import sys
 import types
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
-_DEPTH = 3  # calls of the user's own functions that are followed
+_MAX_DEPTH = 3  # nested calls of the user's own functions to follow
 
 
-class Feeds(NamedTuple):
+class FeedClasses(NamedTuple):
     """Base classes to recognise; None where torch.utils.data is not loaded."""
 
     dataset: type
     loader: type
 
 
-class Returned(NamedTuple):
+class ReturnedFeed(NamedTuple):
     """`kind` is "dataset" or "loader"."""
 
     kind: str
     type_name: str
 
 
-def returned(function: types.FunctionType, feeds: Feeds, depth: int = _DEPTH) -> Optional[Returned]:
-    """What a function returns if that is a Dataset or DataLoader, else None."""
+def returned_feed(function: types.FunctionType, feeds: FeedClasses, depth: int = _MAX_DEPTH) -> Optional[ReturnedFeed]:
+    """The Dataset or DataLoader that a function returns; None if it returns something else."""
     annotated = _annotation(function)
     if annotated is not None:
         found = _by_class(annotated, feeds) if isinstance(annotated, type) else None
@@ -50,10 +50,10 @@ def returned(function: types.FunctionType, feeds: Feeds, depth: int = _DEPTH) ->
 
 
 def _annotation(function: types.FunctionType) -> Any:
-    """The class that the function is annotated to return; Any where it says nothing that can be told, None without."""
+    """The class in the annotation of the return value; Any where that names no known class, None where there is none."""
     try:
         annotation = function.__annotations__.get("return")
-    except Exception:  # 3.14 evaluates it here: any error of the user's expression
+    except Exception:  # Python 3.14 evaluates the user's expression here
         return Any
     origin = getattr(annotation, "__origin__", None)  # DataLoader[int]
     if isinstance(origin, type):
@@ -72,42 +72,42 @@ def _is_expression(text: str) -> bool:
     return True
 
 
-def _by_class(cls: type, feeds: Feeds) -> Optional[Returned]:
+def _by_class(cls: type, feeds: FeedClasses) -> Optional[ReturnedFeed]:
     if issubclass(cls, feeds.loader):
-        return Returned("loader", cls.__name__)
+        return ReturnedFeed("loader", cls.__name__)
     if issubclass(cls, feeds.dataset):
-        return Returned("dataset", cls.__name__)
+        return ReturnedFeed("dataset", cls.__name__)
     return None
 
 
 def _by_expression(
-    value: ast.expr, function: types.FunctionType, local_names: Dict[str, Any], feeds: Feeds, depth: int
-) -> Optional[Returned]:
+    value: ast.expr, function: types.FunctionType, local_names: Dict[str, Any], feeds: FeedClasses, depth: int
+) -> Optional[ReturnedFeed]:
     if isinstance(value, ast.IfExp):
         return _by_expression(value.body, function, local_names, feeds, depth) or _by_expression(
             value.orelse, function, local_names, feeds, depth
         )
     if isinstance(value, ast.Name):
-        known = function.__globals__.get(value.id)
-        return _by_class(type(known), feeds) if known is not None else None
+        value_now = function.__globals__.get(value.id)
+        return _by_class(type(value_now), feeds) if value_now is not None else None
     if not isinstance(value, ast.Call):
         return None
     called = _resolve(value.func, function.__globals__, local_names)
     if isinstance(called, type):
         return _by_class(called, feeds)
     if isinstance(called, types.FunctionType):
-        return returned(called, feeds, depth - 1) if depth > 0 else None
-    if called is None:  # a local import of something not loaded yet: its name must do
+        return returned_feed(called, feeds, depth - 1) if depth > 0 else None
+    if called is None:  # a local import of a module that is not loaded yet: only its name is known
         name = value.func.attr if isinstance(value.func, ast.Attribute) else getattr(value.func, "id", "")
         if name.endswith("DataLoader"):
-            return Returned("loader", name)
+            return ReturnedFeed("loader", name)
         if name.endswith("Dataset"):
-            return Returned("dataset", name)
+            return ReturnedFeed("dataset", name)
     return None
 
 
 def _resolve(node: ast.expr, names: Dict[str, Any], local_names: Dict[str, Any]) -> Any:
-    """The object that a dotted name leads to, looked up and never computed; None if it is not there."""
+    """The object that a dotted name leads to, by look-up only; None if there is none."""
     if isinstance(node, ast.Subscript):
         return _resolve(node.value, names, local_names)
     if isinstance(node, ast.Name):
@@ -120,7 +120,7 @@ def _resolve(node: ast.expr, names: Dict[str, Any], local_names: Dict[str, Any])
 
 
 def _local_names(node: ast.AST) -> Dict[str, Any]:
-    """What the function's own imports bind, as far as those modules are loaded."""
+    """The names that the function's own imports bind; None for modules that are not loaded."""
     found: Dict[str, Any] = {}
     for statement in _own_nodes(node):
         if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
@@ -145,7 +145,7 @@ def _assignments(node: ast.AST) -> Dict[str, ast.expr]:
 
 
 def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Nodes of a function in source order, without those of functions and classes inside it."""
+    """Nodes of a function in source order, without the nodes of functions and classes inside it."""
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             yield child

@@ -1,4 +1,4 @@
-"""What one sample is made of, and a cheap fingerprint of a dataset's state."""
+"""Describes the structure of a sample, and makes a cheap fingerprint of a dataset's state."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ import sys
 import zlib
 from typing import Any, Dict, List, Mapping, Optional
 
-_SHOWN_ITEMS = 16
-_COUNTED_ITEMS = 10_000
-_DEPTH = 6
-_FINGERPRINT_NODES = 400
+_MAX_DESCRIBED_ITEMS = 16
+_MAX_COUNTED_ITEMS = 10_000
+_MAX_DEPTH = 6
+_MAX_FINGERPRINT_PARTS = 400
 _FINGERPRINT_DEPTH = 4
 _FINGERPRINT_BYTES = 32
 _FINGERPRINT_ITEMS = 32
 
 
-def describe(value: Any, depth: int = _DEPTH) -> Dict[str, Any]:
-    """The structure of a sample as plain JSON values.
+def describe(value: Any, depth: int = _MAX_DEPTH) -> Dict[str, Any]:
+    """Describes the structure of a sample as plain JSON values.
 
     Args:
         value: anything that a dataset gives.
-        depth: levels that are still told.
+        depth: how many levels of containers to describe.
 
     Returns:
-        `type` and, where they are known, `shape`, `dtype`, `device`, `bytes`, `value` (short scalars) and `length`.
+        `type` and, where known, `shape`, `dtype`, `device`, `bytes`, `value` (short scalars) and `length`.
         Containers have `items`: the first 16 of them, each with a `key` (position, key or field name).
     """
     cls = type(value)
-    told: Dict[str, Any] = {"type": cls.__name__}
+    description: Dict[str, Any] = {"type": cls.__name__}
     if value is None:
-        return told
+        return description
     if isinstance(value, (bool, int, float, complex)):
-        told.update(value=value if isinstance(value, (bool, int)) else repr(value), bytes=8)
+        description.update(value=value if isinstance(value, (bool, int)) else repr(value), bytes=8)
     elif isinstance(value, (str, bytes, bytearray)):
-        told.update(length=len(value), bytes=len(value.encode("utf-8", "replace")) if isinstance(value, str) else len(value))
+        description.update(length=len(value), bytes=len(value.encode("utf-8", "replace")) if isinstance(value, str) else len(value))
     elif _is_array(value):
-        told.update(shape=[int(size) for size in value.shape], dtype=str(value.dtype), bytes=_array_bytes(value))
+        description.update(shape=[int(size) for size in value.shape], dtype=str(value.dtype), bytes=_array_bytes(value))
         if hasattr(value, "device"):
-            told["device"] = str(value.device)
-    elif isinstance(getattr(value, "size", None), tuple) and hasattr(value, "mode"):  # PIL.Image, not imported here
-        told.update(shape=list(value.size), dtype=str(value.mode), bytes=value.size[0] * value.size[1] * len(value.getbands()))
+            description["device"] = str(value.device)
+    elif isinstance(getattr(value, "size", None), tuple) and hasattr(value, "mode"):  # a PIL.Image; PIL is not imported for that
+        description.update(shape=list(value.size), dtype=str(value.mode), bytes=value.size[0] * value.size[1] * len(value.getbands()))
     else:
         children = _children(value)
         if children is not None:
-            _describe_children(told, children, depth)
-    return told
+            _describe_children(description, children, depth)
+    return description
 
 
-def _describe_children(told: Dict[str, Any], children: Dict[Any, Any], depth: int) -> None:
-    told["length"] = len(children)
+def _describe_children(description: Dict[str, Any], children: Dict[Any, Any], depth: int) -> None:
+    description["length"] = len(children)
     if depth <= 0:
         return
-    shown = list(children.items())[:_SHOWN_ITEMS]
-    told["items"] = [{"key": key if isinstance(key, int) else str(key), **describe(item, depth - 1)} for key, item in shown]
+    shown = list(children.items())[:_MAX_DESCRIBED_ITEMS]
+    description["items"] = [{"key": key if isinstance(key, int) else str(key), **describe(item, depth - 1)} for key, item in shown]
     if len(shown) == len(children):
-        sizes = [item.get("bytes") for item in told["items"]]
-        told["bytes"] = sum(size for size in sizes if size is not None)
-    elif len(children) <= _COUNTED_ITEMS:
-        told["bytes"] = sum(describe(item, depth - 1).get("bytes") or 0 for item in children.values())
+        sizes = [item.get("bytes") for item in description["items"]]
+        description["bytes"] = sum(size for size in sizes if size is not None)
+    elif len(children) <= _MAX_COUNTED_ITEMS:
+        description["bytes"] = sum(describe(item, depth - 1).get("bytes") or 0 for item in children.values())
 
 
 def _children(value: Any) -> Optional[Dict[Any, Any]]:
@@ -70,7 +70,7 @@ def _children(value: Any) -> Optional[Dict[Any, Any]]:
     if isinstance(value, (list, tuple, set, frozenset)):
         return dict(enumerate(value))
     attributes = getattr(value, "__dict__", None)
-    if attributes and type(value).__module__ not in ("builtins", "types"):  # an object of the user's own
+    if attributes and type(value).__module__ not in ("builtins", "types"):  # an object of a class of the user's
         return {name: item for name, item in attributes.items() if not name.startswith("_")}
     return None
 
@@ -100,17 +100,17 @@ def batch_length(batch: Any) -> Optional[int]:
 
 
 def fingerprint(dataset: Any) -> str:
-    """A short text that changes when a dataset's own state does: scalars, container lengths, tensor versions, a few bytes.
+    """A short text that changes with a dataset's own state: scalars, container lengths, tensor versions, a few bytes.
 
-    It is compared within one process only, so that objects may stand in it by their identity.
+    Only texts of one process are compared, so it may contain the identities of objects.
     """
     parts: List[str] = []
-    _collect(dataset, _FINGERPRINT_DEPTH, parts, set())
+    _collect_state(dataset, _FINGERPRINT_DEPTH, parts, set())
     return "%08x" % zlib.crc32("\n".join(parts).encode("utf-8", "replace"))
 
 
-def _collect(value: Any, depth: int, parts: List[str], seen: Any) -> None:
-    if len(parts) >= _FINGERPRINT_NODES:
+def _collect_state(value: Any, depth: int, parts: List[str], seen: Any) -> None:
+    if len(parts) >= _MAX_FINGERPRINT_PARTS:
         return
     if value is None or isinstance(value, (bool, int, float, complex)):
         parts.append(repr(value))
@@ -128,12 +128,12 @@ def _collect(value: Any, depth: int, parts: List[str], seen: Any) -> None:
             if depth > 0:
                 items = value.values() if isinstance(value, dict) else value
                 for item in itertools.islice(items, _FINGERPRINT_ITEMS):
-                    _collect(item, depth - 1, parts, seen)
+                    _collect_state(item, depth - 1, parts, seen)
         elif depth > 0 and not isinstance(value, type):
             attributes = getattr(value, "__dict__", None)
             for name, item in list(attributes.items()) if isinstance(attributes, dict) else []:
                 parts.append(str(name))
-                _collect(item, depth - 1, parts, seen)
+                _collect_state(item, depth - 1, parts, seen)
 
 
 def _array_state(value: Any) -> str:
@@ -143,5 +143,5 @@ def _array_state(value: Any) -> str:
     try:
         flat = value.reshape(-1) if not value.flags.c_contiguous else value.ravel()
         return repr(flat[:4].tolist()) + repr(flat[-4:].tolist())
-    except Exception:  # an array type of somebody's own: its shape must do
+    except Exception:  # an array type of the user's: only its shape counts
         return ""

@@ -1,7 +1,7 @@
 """Counts the tensors of a batch while it is pickled, and the memory that they occupy.
 
-The pickler tells of each object that it comes upon: so tensors are found wherever they lie, each is counted once however often
-the batch holds it, and nothing that is the user's is called.
+The pickler calls `reducer_override` with each object that it meets. So it finds tensors wherever they lie, counts each once
+however often the batch holds it, and calls no code of the user's.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any, List, Tuple
 from . import torch_internals as internals
 
 TENSORS, BYTES = 0, 1
-"""Places in the counts."""
+"""Indices into the counts."""
 
 
 def counting_pickler(plain: Any) -> Tuple[Any, List[int]]:
-    """A subclass of a `ForkingPickler` that pickles in the same way, and the counts that it adds to.
+    """Returns a subclass of `plain` (a `ForkingPickler`) that pickles in the same way, and the counts that it adds to.
 
-    The bytes are those of storages: torch puts a whole storage into shared memory, once for all tensors that view it, and
+    It counts the bytes of storages: torch puts a whole storage into shared memory, once for all tensors that view it, and
     pickles the handle. Storages of a device are not pickled, so they add nothing.
     """
     counts = [0, 0]

@@ -1,4 +1,4 @@
-"""Serves the app: one request after another, on the main thread, where the user's code would run without us."""
+"""Serves the app: answers its requests one after another, on the main thread, where the user's code would run without us."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from .script import Script
 
 Message = Dict[str, Any]
 
-_LONGEST_FOLDER = 107 - len("/listener-12345678") if sys.platform.startswith("linux") else 103 - len("/listener-12345678")
-"""The path of a socket in it must fit into the system's address of one (sys/un.h, without the closing NUL)."""
+_MAX_FOLDER_CHARACTERS = 107 - len("/listener-12345678") if sys.platform.startswith("linux") else 103 - len("/listener-12345678")
+"""The path of a socket in the folder must fit into the system's address of a socket (sys/un.h, without the closing NUL)."""
 
 
 def main(loaded_at_start: AbstractSet[str]) -> None:
@@ -45,42 +45,42 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
     """
     guard.become_subreaper()
     instrument.declare_own_threads(1)
-    _take_folder(os.environ.pop(FOLDER_VARIABLE, ""))
+    _use_folder(os.environ.pop(FOLDER_VARIABLE, ""))
     agent = Agent(dial(_end_after_app, _ANSWERS), loaded_at_start)
     agent.serve()
 
 
-def serve_in_child(loader: Any, wanted: watched_children.WantedLoader) -> NoReturn:
-    """In a child that the script has spawned, at the wanted loader's iter(): stands still there, then serves the app."""
-    _take_folder(wanted.folder)
+def serve_in_child(loader: Any, search: watched_children.LoaderSearch) -> NoReturn:
+    """Serves the app from a child that the script has spawned: reports at the loader's iter(), and waits there until the app wants it."""
+    _use_folder(search.folder)
     agent = Agent(None, frozenset())
     try:
         script = Script.running(capture.user_files(sys._getframe(1)))
-        captured = capture.here(script, loader, wanted.number)
+        captured = capture.captured_here(script, loader, search.number)
     except AgentError as error:
-        agent.refuse_inside(error, loader)
-    agent.take_script(script)
-    agent.serve_inside(captured)
+        agent.fail_from_iter(error, loader)
+    agent.use_running_script(script)
+    agent.serve_from_iter(captured)
 
 
-def _where() -> Message:
+def _answer_where() -> Message:
     place = capture.place_of_main()
     return {"type": "where", "place": None if place is None else place._asdict()}
 
 
-_ANSWERS = {"where": _where}
+_ANSWERS = {"where": _answer_where}
 
 
-def _take_folder(folder: str) -> None:
-    """Has multiprocessing put its sockets into the agent's folder, which is removed whatever ends the processes that made them."""
+def _use_folder(folder: str) -> None:
+    """Makes multiprocessing put its sockets into the agent's folder, which is removed whatever ends the processes that made them."""
     global _folder
     _folder = folder
-    if folder and len(folder) <= _LONGEST_FOLDER:
+    if folder and len(folder) <= _MAX_FOLDER_CHARACTERS:
         multiprocessing.current_process()._config.setdefault("tempdir", folder)  # type: ignore[attr-defined]
 
 
 _is_child = False
-"""Whether this process serves as a child of the script. Its parents then end with it: they would take its end for a training's."""
+"""Whether this process serves as a child of the script. Its parents then end with it: else they would run on as after a training."""
 
 
 def _end_with_tree(status: int) -> NoReturn:
@@ -88,25 +88,25 @@ def _end_with_tree(status: int) -> NoReturn:
 
 
 def _end_after_app() -> NoReturn:
-    """The connection has ended without a word, so the app has: what it would have removed is removed here."""
-    guard.end_with_tree(1, parents_too=_is_child, clean_up=_remove_what_is_left)
+    """Ends this process and its tree when the connection ends without `exit`: the app has died, so we remove its files, too."""
+    guard.end_with_tree(1, parents_too=_is_child, clean_up=_remove_leftovers)
 
 
-def _remove_what_is_left(pids: AbstractSet[int]) -> List[str]:
+def _remove_leftovers(pids: AbstractSet[int]) -> List[str]:
     if not _folder:
         return []
-    of_app = os.path.dirname(_folder)
-    blocks = leftovers.shared_memory_of(pids | leftovers.pids_of_logs(of_app), _began_unix_s)
-    leftovers.remove_folder(of_app)
+    app_folder = os.path.dirname(_folder)
+    blocks = leftovers.shared_memory_of(pids | leftovers.pids_of_logs(app_folder), _START_UNIX_S)
+    leftovers.remove_folder(app_folder)
     return blocks
 
 
-_began_unix_s = time.time()
+_START_UNIX_S = time.time()
 _folder = ""
-"""Of the agent's temporary files, within that of the app's; empty where there is none."""
+"""The folder of the agent's temporary files, inside that of the app; empty where there is none."""
 
 
-def _wait_for_ever() -> NoReturn:
+def _wait_forever() -> NoReturn:
     lock = _thread.allocate_lock()
     lock.acquire()
     while True:
@@ -117,13 +117,13 @@ def _wait_for_ever() -> NoReturn:
 
 
 class Agent:
-    """Answers the app's requests; see `messages` for what each means."""
+    """Answers the app's requests; `messages` says what each means."""
 
     def __init__(self, connection: Optional[Connection], loaded_at_start: AbstractSet[str]) -> None:
-        """Takes charge of this process.
+        """Prepares the agent of this process.
 
         Args:
-            connection: to the app; None in a child of the script, which has none yet.
+            connection: the connection to the app; None in a child of the script, which has none yet.
             loaded_at_start: see `main`.
         """
         self._connection = connection
@@ -136,7 +136,7 @@ class Agent:
         self._imports = ImportTimer()
 
     def serve(self) -> NoReturn:
-        """Answers requests for ever; also called from inside an iter() of the script."""
+        """Answers requests until the process ends; also from inside an iter() of the script."""
         handlers: Dict[str, Callable[[Message], Message]] = {
             "load": self._load,
             "attach": self._attach,
@@ -150,7 +150,7 @@ class Agent:
         while True:
             try:
                 message = connection.receive()
-            except KeyboardInterrupt:  # Ctrl-C reaches every process of a terminal; nothing of the script may run on
+            except KeyboardInterrupt:  # Ctrl-C reaches every process of a terminal; the script must not run on
                 _end_with_tree(130)
             kind = message["type"]
             if kind == "welcome":
@@ -163,13 +163,13 @@ class Agent:
                 if handler is None:
                     raise AgentError(UNSUPPORTED, "the agent knows no request called %s" % kind)
                 answer = handler(message)
-            except BaseException as error:  # the border to the user's code: all that it raises becomes an answer
+            except BaseException as error:  # the border to the user's code: every exception becomes an answer
                 answer = {"type": "failed", "error": describe(error).to_json()}
             _flush()
             connection.send(answer)
 
-    def take_script(self, script: Script) -> None:
-        """Takes a script that runs already."""
+    def use_running_script(self, script: Script) -> None:
+        """Serves a script that this process runs already."""
         self._script = script
 
     def _load(self, message: Message) -> Message:
@@ -177,31 +177,31 @@ class Agent:
         script.enter(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
         made_loaders.install()
         number = message.get("capture")
-        wanted = watched_children.begin(script.name, int(number or 0), _folder)
+        search = watched_children.start_watching(script.name, int(number or 0), _folder)
         try:
             with self._imports:
                 if number is None:
-                    capture.run_module(script, wanted, self.serve_inside)
+                    capture.run_module(script, search, self.serve_from_iter)
                 else:
-                    capture.run_program(script, wanted, self.serve_inside)
+                    capture.run_program(script, search, self.serve_from_iter)
         finally:
-            if self._captured is not None:  # a thread of the script came to the loader, and the requests are served from there
-                _wait_for_ever()
-            watched_children.end()
-        return self._loaded(script)
+            if self._captured is not None:  # a thread of the script iterates the loader and serves the requests
+                _wait_forever()
+            watched_children.stop_watching()
+        return self._loaded_answer(script)
 
-    def serve_inside(self, captured: capture.Captured) -> NoReturn:
-        """Goes on from inside the script's iter(), which may be that of a child."""
+    def serve_from_iter(self, captured: capture.Captured) -> NoReturn:
+        """Serves the app from inside an iter() of the script, perhaps in a child."""
         script = self._script
         assert script is not None
         self._imports.stop()
         if self._connection is None or os.getpid() != self._pid:
-            self._stand_still(captured.place, captured.loader)
+            self._report_and_wait(captured.place, captured.loader)
             captured = captured._replace(child_of=os.environ.get(watched_children.SCRIPT_VARIABLE) or script.name)
-        watched_children.end()
+        watched_children.stop_watching()
         self._captured = captured
         try:
-            answer = self._loaded(script)
+            answer = self._loaded_answer(script)
         except Exception as error:
             answer = {"type": "failed", "error": describe(error).to_json()}
         _flush()
@@ -209,23 +209,23 @@ class Agent:
         self._connection.send(answer)
         self.serve()
 
-    def refuse_inside(self, error: AgentError, loader: Any) -> NoReturn:
-        """Stands still in a child of which no script is known, and tells that when the app wants to be served from it."""
-        self._stand_still(None, loader)
+    def fail_from_iter(self, error: AgentError, loader: Any) -> NoReturn:
+        """Waits in a child whose script is unknown, and answers with the error when the app wants it to serve."""
+        self._report_and_wait(None, loader)
         assert self._connection is not None
         self._connection.send({"type": "failed", "error": error.info.to_json()})
         self.serve()
 
-    def _stand_still(self, place: Optional[Place], loader: Any) -> None:
-        """In a child: until the app wants to be served from here."""
+    def _report_and_wait(self, place: Optional[Place], loader: Any) -> None:
+        """Waits in a child until the app wants it to serve."""
         global _is_child
-        standstill.stand_still(_folder, place, loader)
+        standstill.report_and_wait(_folder, place, loader)
         _is_child = True
         guard.become_subreaper()
         self._connection = dial(_end_after_app, _ANSWERS)
-        self._connection.receive()  # its welcome: what comes with a greeting the app takes for no greeting at all
+        self._connection.receive()  # its welcome: the app does not accept a greeting that other messages follow at once
 
-    def _loaded(self, script: Script) -> Message:
+    def _loaded_answer(self, script: Script) -> Message:
         found = targets.discover(script, self._captured)
         return {
             "type": "loaded",
@@ -240,19 +240,19 @@ class Agent:
             raise AgentError(UNSUPPORTED, "no script is loaded")
         target, self._feed = attach.attach(self._script, self._captured, message["target"], message.get("arguments") or {})
         self._unread = weigh.Unread(self._feed.dataset)
-        return {"type": "attached", **attach.facts(target, self._feed)}
+        return {"type": "attached", **attach.attached_answer(target, self._feed)}
 
     def _probe(self, message: Message) -> Message:
-        sample, seconds = attach.probe(self._attached())
+        sample, seconds = attach.probe(self._attached_feed())
         return {"type": "probed", "sample": sample, "seconds": seconds}
 
     def _weigh(self, message: Message) -> Message:
-        feed = self._attached()
+        feed = self._attached_feed()
         return {"type": "weighed", "parts": weigh.weigh(feed, self._unread or weigh.Unread(feed.dataset))}
 
     def _trial(self, message: Message) -> Message:
         order = TrialOrder.from_json(message["trial"])
-        feed = self._attached()
+        feed = self._attached_feed()
         config = order.config
         if self._captured is not None and self._captured.unguarded is not None and _starts_processes(config) and self._script is not None:
             method = config.start_method or loaders.default_start_method()
@@ -264,7 +264,7 @@ class Agent:
             raise AgentError.of(trial_failure.explain(error, feed, order)) from error
         return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
 
-    def _attached(self) -> trials.Feed:
+    def _attached_feed(self) -> trials.Feed:
         if self._feed is None:
             raise AgentError(UNSUPPORTED, "no target is attached")
         return self._feed
@@ -292,7 +292,7 @@ def _starts_processes(config: TrialConfig) -> bool:
 
 
 def _flush() -> None:
-    """The script's output must be on its way before the answer is."""
+    """Flushes the script's output, so that it leaves before the answer."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,7 +1,7 @@
-"""How a spawned worker gets its hooks: an object in its preparation data that runs a few lines when it is unpickled.
+"""Gives a spawned worker its hooks: an object in its preparation data that runs a few lines when the child unpickles it.
 
-Preparation data is read before the child imports the user's main module, and whatever stands first in it is unpickled
-first. The probe is rebuilt by `exec` alone, so the child needs no import path for it; it loads this folder by path.
+The child reads its preparation data before it imports the user's main module, and unpickles the first entry first. It rebuilds
+the probe by `exec` alone and so needs no import path for it; the probe loads this folder by path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .recorder import Plan
 
 PREPARATION_KEY = "_loaderscope"
 STAMPS = "_loaderscope_stamps_ns"
-"""Attribute of `sys` in the child: when its creation was asked for, and when its first statement ran."""
+"""Attribute of `sys` in the child: when main asked for its creation, and when its first statement ran."""
 
 PACKAGE = "_loaderscope_agent"
 """Name of this folder as a package in the user's interpreter, where `loaderscope` may be another version or absent."""
@@ -37,7 +37,7 @@ except Exception as error:
 
 
 class SpawnProbe:
-    """Unpickles to None, after it has started recording in the process that unpickles it."""
+    """Starts recording in the process that unpickles it, and unpickles to None."""
 
     def __init__(self, plan: Plan, worker: int) -> None:
         self._source = _SOURCE.format(
@@ -53,5 +53,5 @@ class SpawnProbe:
 
 
 def stamp_statement() -> str:
-    """A statement to stand first on a spawned child's command line; no double quotes, Windows puts it between some."""
+    """The first statement on a spawned child's command line; without double quotes, because Windows puts it between some."""
     return "import sys, time; sys.%s = (%d, time.perf_counter_ns()); " % (STAMPS, time.perf_counter_ns())

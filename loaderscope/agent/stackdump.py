@@ -1,4 +1,4 @@
-"""Stacks of a process that makes no progress: a timer that writes them to a file, put back as long as records are written.
+"""Writes the stacks of a process that makes no progress to a file: a timer does so unless new records restart it.
 
 `faulthandler` dumps from a C thread, so it works while C code holds the GIL, and on Windows. One process has one such timer;
 a script that uses `faulthandler.dump_traceback_later` itself loses its own while it is recorded.
@@ -10,16 +10,16 @@ import faulthandler
 from typing import IO, Optional
 
 _SHARE_OF_TIMEOUT = 0.7
-"""The dump must be on disk before the trial is given up."""
+"""The dump must be on disk before the app gives up the trial."""
 _REARM_SHARE = 0.2
-"""The timer is put back after so much of its time, and so dumps when there was no record for 80 to 100 % of it.
+"""Share of its time after which a record restarts the timer; it so dumps when there was no record for 80 to 100 % of its time.
 
-Putting it back ends one thread and starts another. That takes about 150 µs, but milliseconds where all cores are busy: the
-recorded thread then waits for the old one's turn, and holds the GIL."""
+A restart ends one thread and starts another. That takes about 150 µs, but milliseconds where all cores are busy: the recorded
+thread then waits for the old one's turn, and holds the GIL."""
 
 
 class StackDump:
-    """The timer of this process."""
+    """The timer of this process, and the file to which it dumps."""
 
     def __init__(self, timeout_s: float) -> None:
         self._after_s = _SHARE_OF_TIMEOUT * timeout_s
@@ -28,14 +28,14 @@ class StackDump:
         self._armed = False
 
     def open(self, path: str) -> None:
-        """Names the file; without one (a full disk) nothing will be dumped."""
+        """Opens the file; where that fails (a full disk) the timer never dumps."""
         try:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - it stays open for the timer
         except OSError:
             self._file = None
 
     def rearm(self, now_ns: int) -> int:
-        """Puts the timer back and returns when that is due again."""
+        """Restarts the timer, and returns the time (ns) from which it is to be restarted again."""
         if self._file is not None:
             faulthandler.dump_traceback_later(self._after_s, exit=False, file=self._file)
             self._armed = True
@@ -55,7 +55,7 @@ class StackDump:
             self._file = None
 
     def abandon(self) -> None:
-        """In a forked child: lets go of the parent's file. `disarm` came before the fork, so no timer was inherited."""
+        """Closes the parent's file in a forked child. `disarm` ran before the fork, so the child inherited no timer."""
         self._armed = False
         if self._file is not None:
             self._file.close()

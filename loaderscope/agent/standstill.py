@@ -1,7 +1,7 @@
-"""A child of the script at its first iteration of a DataLoader: it reports, and stands still until the app has decided.
+"""Stops a child of the script at its first iteration of a DataLoader: it reports, and waits until the app has decided.
 
-It does not end: its parent would take that for the end of a training and go on with what comes after it. The app either ends
-the whole tree from the root downwards, or lets the child go on and serve its requests from inside that iteration.
+It does not end: its parent would take that for the end of a training and run on. The app either ends the whole tree from the
+root downwards, or continues the child, which then serves requests from inside that iteration.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .messages import ADDRESS_VARIABLE, TOKEN_VARIABLE
 from .watched_children import REPORT_SUFFIX
 
 ORDER_SUFFIX = ".order"
-"""A child's report is the file PID.report, the app's order to go on the file PID.order, both JSON, in the folder of the look."""
+"""A child reports in the file PID.report, the app orders it to go on in the file PID.order: JSON, in the folder of the search."""
 
 _POLL_S = 0.05
 
 
-def stand_still(folder: str, place: Optional[Place], loader: Any) -> None:
-    """Returns when the app wants to be served from here; its address and token then are in the environment.
+def report_and_wait(folder: str, place: Optional[Place], loader: Any) -> None:
+    """Reports, and returns when the app wants this process to serve it; its address and token are then in the environment.
 
-    Signals wait meanwhile: `torch.multiprocessing.spawn` has its children interrupted when their parent ends.
+    Signals are blocked meanwhile: `torch.multiprocessing.spawn` interrupts its children when their parent ends.
 
     Args:
         folder: where to report.
@@ -49,18 +49,18 @@ def stand_still(folder: str, place: Optional[Place], loader: Any) -> None:
     try:
         write_whole(stem + REPORT_SUFFIX, report)
     except OSError:
-        pass  # the app has gone: whoever cleans up after it finds this process by its mark
+        pass  # the app has ended: whoever cleans up after it finds this process by its mark
     order = None
     while order is None:
         _pause()
-        order = _read(stem + ORDER_SUFFIX)
+        order = _read_order(stem + ORDER_SUFFIX)
     os.environ[ADDRESS_VARIABLE], os.environ[TOKEN_VARIABLE] = order["address"], order["token"]
     if masked is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
 def write_whole(path: str, content: Dict[str, Any]) -> None:
-    """Writes a JSON file that is never seen half written.
+    """Writes a JSON file that no reader sees half written.
 
     Raises:
         OSError: it cannot be written.
@@ -70,7 +70,7 @@ def write_whole(path: str, content: Dict[str, Any]) -> None:
     os.replace(path + ".part", path)
 
 
-def _read(path: str) -> Optional[Dict[str, Any]]:
+def _read_order(path: str) -> Optional[Dict[str, Any]]:
     try:
         with open(path, encoding="utf-8") as file:
             order: Dict[str, Any] = json.load(file)
@@ -80,7 +80,7 @@ def _read(path: str) -> Optional[Dict[str, Any]]:
 
 
 def _pause() -> None:
-    """Stops all threads of this process until the app continues it; where there is no such signal, only this thread."""
+    """Stops this process until the app continues it; where the system has no such signal, this thread sleeps for a moment."""
     if hasattr(signal, "SIGSTOP"):
         os.kill(os.getpid(), signal.SIGSTOP)
     else:
@@ -88,9 +88,9 @@ def _pause() -> None:
 
 
 def _world_size() -> int:
-    """How many processes train together, as far as this one knows; 1 where it knows of none."""
+    """How many processes train together; 1 where this one knows of no others."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_world_size())
-    told = os.environ.get("WORLD_SIZE", "")
-    return int(told) if told.isdigit() else 1
+    text = os.environ.get("WORLD_SIZE", "")
+    return int(text) if text.isdigit() else 1

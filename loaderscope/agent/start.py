@@ -1,18 +1,18 @@
-"""Entry of the agent: run by path with the user's interpreter, it loads this folder as a package and serves the app.
+"""Entry of the agent: the user's interpreter runs it by path; it loads this folder as a package and serves the app.
 
-The folder is loaded under a name of its own and taken off `sys.path`, so that neither our modules shadow the user's
+It loads the folder under a name of its own and takes it off `sys.path`, so that neither our modules shadow the user's
 packages nor theirs ours, whatever is installed in that interpreter.
 """
 
 import sys
 
-_LOADED_AT_START = frozenset(sys.modules)  # what any script of the user would find loaded, too
+_LOADED_AT_START = frozenset(sys.modules)  # any script of the user would find these loaded, too
 
 PACKAGE = "_loaderscope_agent"
 
 
 def _main() -> None:
-    import os  # loaded already by every interpreter's start
+    import os  # every interpreter has loaded it at its start
 
     folder = os.path.dirname(os.path.abspath(__file__))
     if sys.path and os.path.abspath(sys.path[0] or os.curdir) == folder:

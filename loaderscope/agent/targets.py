@@ -1,4 +1,4 @@
-"""Finds what in the script can feed a loader, and turns the one that was chosen into a Dataset or DataLoader."""
+"""Finds the targets in the script (objects that can feed a loader), and makes the chosen one's Dataset or DataLoader."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from . import arguments, loaders
 from .capture import Captured, is_main_guard
 from .error_sentences import UNSUPPORTED, AgentError, is_user_file
 from .messages import Target
-from .returns import Feeds, returned
+from .returns import FeedClasses, returned_feed
 from .script import Script
 
 CAPTURED_PREFIX = "captured:"
 _NOT_TARGETS = ("train_step", "make_train_step", "collate_fn", "worker_init_fn")
 
 
-def torch_feeds() -> Feeds:
-    """The base classes of torch.
+def torch_feed_classes() -> FeedClasses:
+    """Torch's base classes of datasets and loaders.
 
     Raises:
         AgentError: this interpreter has no torch, or it cannot be imported.
@@ -32,31 +32,31 @@ def torch_feeds() -> Feeds:
         from torch.utils.data import DataLoader, Dataset
     except ImportError as error:
         raise AgentError(UNSUPPORTED, "this interpreter cannot import torch: %s" % error) from error
-    return Feeds(Dataset, DataLoader)
+    return FeedClasses(Dataset, DataLoader)
 
 
 def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
-    """The targets of a loaded script, the most telling first; none of the script's functions is called.
+    """Returns the targets of a script, the likeliest first; calls none of the script's functions.
 
     Args:
-        script: loaded, or standing still inside an iter().
-        captured: that iter(), if it is so.
+        script: a script that is loaded, or stopped inside an iter().
+        captured: that iter(); None for a loaded script.
     """
-    feeds = torch_feeds()
+    feeds = torch_feed_classes()
     found: List[Target] = []
     if captured is not None:
         found.append(captured_target(captured))
-    named = _named(script)
+    named = _public_names(script)
     lines = _definition_lines(script.tree)
-    for wanted in ("loader", "dataset"):
+    for kind in ("loader", "dataset"):
         for name, value in named:
-            if _kind_of(value, feeds, script) == wanted:
-                found.append(object_target(name, value, wanted, lines.get(name)))
+            if _kind_of(value, feeds, script) == kind:
+                found.append(object_target(name, value, kind, lines.get(name)))
         for name, value in named:
-            if isinstance(value, types.FunctionType) and is_user_file(value.__code__.co_filename) and not arguments.required(value):
-                answer = returned(value, feeds)
-                if answer is not None and answer.kind == wanted:
-                    found.append(Target(name, wanted, answer.type_name, "function", line=value.__code__.co_firstlineno))
+            if isinstance(value, types.FunctionType) and is_user_file(value.__code__.co_filename) and not arguments.required_names(value):
+                feed_found = returned_feed(value, feeds)
+                if feed_found is not None and feed_found.kind == kind:
+                    found.append(Target(name, kind, feed_found.type_name, "function", line=value.__code__.co_firstlineno))
     if captured is None:
         hint = _captured_hint(script.tree)
         if hint is not None:
@@ -65,7 +65,7 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
     return found
 
 
-def _named(script: Script) -> List[Tuple[str, Any]]:
+def _public_names(script: Script) -> List[Tuple[str, Any]]:
     """The script's public names, each object under the first of its names only."""
     seen: Dict[int, str] = {}
     named = []
@@ -76,7 +76,7 @@ def _named(script: Script) -> List[Tuple[str, Any]]:
 
 
 def captured_target(captured: Captured) -> Target:
-    """The target for the loader at whose iter() the script stands."""
+    """The target for the loader at whose iter() the script is stopped."""
     loader = captured.loader
     return Target(
         "%s%d" % (CAPTURED_PREFIX, captured.number),
@@ -87,12 +87,12 @@ def captured_target(captured: Captured) -> Target:
         length=loaders.length_of(loader),
         current=loaders.current_config(loader),
         line=captured.line,
-        note=standing_still(captured),
+        note=place_note(captured),
     )
 
 
-def standing_still(captured: Captured) -> str:
-    """What follows from where the loader is iterated: in a child of the script, outside of a main guard; empty if from neither."""
+def place_note(captured: Captured) -> str:
+    """Sentences for a loader that is iterated in a child of the script, or outside of a main guard; else empty."""
     return " ".join(filter(None, (_in_child(captured), _unguarded(captured))))
 
 
@@ -114,19 +114,19 @@ def _unguarded(captured: Captured) -> str:
     )
 
 
-def resolve(script: Script, captured: Optional[Captured], name: str, given: Mapping[str, str]) -> Any:
-    """The Dataset or DataLoader of a target.
+def resolve(script: Script, captured: Optional[Captured], name: str, argument_texts: Mapping[str, str]) -> Any:
+    """Returns the Dataset or DataLoader of a target.
 
     Args:
         script: the loaded script.
-        captured: the iter() at which it stands, if it does.
+        captured: the iter() at which it is stopped, if it is.
         name: the target's name; dotted names lead into modules and objects.
-        given: the user's arguments, as text.
+        argument_texts: the user's arguments as texts, by name.
 
     Raises:
-        AgentError: there is no such target, or it gives something else.
+        AgentError: there is no such target, or it makes neither a Dataset nor a DataLoader.
     """
-    feeds = torch_feeds()
+    feeds = torch_feed_classes()
     if name.startswith(CAPTURED_PREFIX):
         if captured is None or name != "%s%d" % (CAPTURED_PREFIX, captured.number):
             raise AgentError(UNSUPPORTED, "%s was not reached; the script must be loaded for it" % name)
@@ -135,13 +135,13 @@ def resolve(script: Script, captured: Optional[Captured], name: str, given: Mapp
     if isinstance(value, types.ModuleType):
         raise AgentError(UNSUPPORTED, "%s is a module, not a Dataset, DataLoader or function" % name, script.path)
     if isinstance(value, type) or (callable(value) and _kind_of(value, feeds, script) is None):
-        made = arguments.call(value, given, name)
+        made = arguments.call_with_texts(value, argument_texts, name)
         what = "%s() gives" % name
     else:
-        if given:
-            raise AgentError(UNSUPPORTED, "%s is an object and takes no arguments (%s)" % (name, ", ".join(given)))
+        if argument_texts:
+            raise AgentError(UNSUPPORTED, "%s is an object and takes no arguments (%s)" % (name, ", ".join(argument_texts)))
         made, what = value, "%s is" % name
-    if _kind_of(made, feeds, script) is None and not _is_duck(made):
+    if _kind_of(made, feeds, script) is None and not _is_dataset_like(made):
         article = "a %s" % type(made).__name__
         raise AgentError(UNSUPPORTED, "%s %s, which is neither a Dataset nor a DataLoader" % (what, article), script.path)
     return made
@@ -160,7 +160,7 @@ def _look_up(script: Script, name: str) -> Any:
     return value
 
 
-def _kind_of(value: Any, feeds: Feeds, script: Script) -> Optional[str]:
+def _kind_of(value: Any, feeds: FeedClasses, script: Script) -> Optional[str]:
     try:
         if isinstance(value, type):
             return None
@@ -168,21 +168,21 @@ def _kind_of(value: Any, feeds: Feeds, script: Script) -> Optional[str]:
             return "loader"
         if isinstance(value, feeds.dataset):
             return "dataset"
-        return "dataset" if _is_duck(value) and _is_clearly_meant(type(value), script) else None
-    except Exception:  # a proxy of somebody's that raises when it is asked what it is: no target
+        return "dataset" if _is_dataset_like(value) and _is_meant_as_dataset(type(value), script) else None
+    except Exception:  # a proxy object that raises when its type is checked is no target
         return None
 
 
-def _is_duck(value: Any) -> bool:
-    """Whether a map-style dataset could be this; containers are data, not datasets."""
+def _is_dataset_like(value: Any) -> bool:
+    """Whether an object could be a map-style dataset; containers are data, not datasets."""
     cls = type(value)
     if isinstance(value, (str, bytes, bytearray, memoryview, list, tuple, range, collections.abc.Mapping, types.ModuleType, enum.Enum)):
         return False
     return hasattr(cls, "__getitem__") and hasattr(cls, "__len__")
 
 
-def _is_clearly_meant(cls: type, script: Script) -> bool:
-    """A class of the user's own without a container or model among its bases, or one that is called a dataset."""
+def _is_meant_as_dataset(cls: type, script: Script) -> bool:
+    """Whether a class is a dataset: by its name, or because it and all its bases are the user's own, no container or model."""
     bases = cls.__mro__[:-1]
     if any(base.__name__.endswith("Dataset") for base in bases):
         return True
@@ -199,7 +199,7 @@ def _is_user_class(cls: type, script: Script) -> bool:
 
 
 def object_target(name: str, value: Any, kind: str, line: Optional[int], origin: str = "variable") -> Target:
-    """The target for a Dataset or DataLoader that is there."""
+    """The target for an existing Dataset or DataLoader."""
     if kind == "loader":
         dataset = value.dataset
         current = loaders.current_config(value)
@@ -217,8 +217,8 @@ def object_target(name: str, value: Any, kind: str, line: Optional[int], origin:
     )
 
 
-def _class_targets(named: List[Any], feeds: Feeds, script: Script, type_names: Any, lines: Dict[str, int]) -> Iterator[Target]:
-    """Dataset classes of the script that nothing found so far is made of and that no other class of it derives from."""
+def _class_targets(named: List[Any], feeds: FeedClasses, script: Script, type_names: Any, lines: Dict[str, int]) -> Iterator[Target]:
+    """Targets for the script's dataset classes that no earlier target is an object of and no other of its classes derives from."""
     own = [
         (name, value)
         for name, value in named
@@ -232,7 +232,7 @@ def _class_targets(named: List[Any], feeds: Feeds, script: Script, type_names: A
         derived = any(other is not cls and issubclass(other, cls) for _, other in own)
         if cls.__name__ in type_names or derived:
             continue
-        needs = arguments.required(cls)
+        needs = arguments.required_names(cls)
         note = "needs %s" % " ".join("--arg %s=VALUE" % need for need in needs) if needs else ""
         yield Target(
             name,
@@ -247,7 +247,7 @@ def _class_targets(named: List[Any], feeds: Feeds, script: Script, type_names: A
 
 
 def _captured_hint(tree: ast.Module) -> Optional[Target]:
-    """`captured:0`, if running the script's main block probably comes to a DataLoader."""
+    """The target `captured:0`, if the script's main block probably iterates a DataLoader."""
     guard = next((statement for statement in tree.body if is_main_guard(statement)), None)
     if guard is None:
         return None
@@ -263,7 +263,7 @@ def _captured_hint(tree: ast.Module) -> Optional[Target]:
 
 
 def _loader_line(node: ast.AST) -> Optional[int]:
-    """The line of a call that makes a loader, or of a loop over one, by their names."""
+    """The line of a call that makes a loader, or of a loop over one, judged by names."""
     if isinstance(node, ast.Call) and _last_name(node.func).endswith("Loader"):
         return node.lineno
     if isinstance(node, ast.For) and any("loader" in _last_name(part).lower() for part in ast.walk(node.iter)):
@@ -277,7 +277,7 @@ def _last_name(node: ast.AST) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _definition_lines(tree: ast.Module) -> Dict[str, int]:
-    """The line where each name of the top level was bound last."""
+    """The line that binds each top-level name last."""
     lines: Dict[str, int] = {}
     for statement in tree.body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

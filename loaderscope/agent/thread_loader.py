@@ -1,8 +1,8 @@
 """Runs a loader's workers as threads: torch's own iterator, given a multiprocessing context whose processes are threads.
 
-So sampler, order, prefetch window, persistent workers, pinning and end are torch's, whatever its version. Only the
-worker's loop is not: torch's installs signal handlers, seeds the generators and sets the worker info of the whole process.
-What a thread runs instead is that loop without these (torch/utils/data/_utils/worker.py, `_worker_loop`).
+So sampler, order, prefetch window, persistent workers, pinning and end are torch's own, whatever its version. Only the worker's
+loop differs: torch's loop installs signal handlers, seeds the generators and sets the worker info of the whole process. A thread
+runs that loop without these parts (torch/utils/data/_utils/worker.py, `_worker_loop`).
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _SEND = recorder.complete_kind(State.SEND)
 
 
 def use_threads(loader: Any) -> List[str]:
-    """Makes the workers of a loader threads of this process; past the setter, which takes nothing but contexts of Python's own.
+    """Makes the workers of a loader threads of this process; bypasses the setter, which accepts Python's own contexts only.
 
     Returns:
-        Sentences about what differs from worker processes.
+        Sentences about differences from worker processes.
 
     Raises:
-        AgentError: this torch keeps its context elsewhere.
+        AgentError: this torch keeps the loader's context elsewhere.
     """
     if internals.CONTEXT_ATTRIBUTE not in vars(loader) or internals.find(internals.WORKER_LOOP) is None:
         raise AgentError(UNSUPPORTED, "workers cannot be run as threads with this version of torch")
     import torch
 
-    torch.get_num_threads()  # settles the number for this thread before its workers ask for one each
+    torch.get_num_threads()  # fixes the number for this thread before each worker sets its own
     vars(loader)[internals.CONTEXT_ATTRIBUTE] = _Context(loader)
     notes = ["The workers are threads of the main process: they share its memory, and get_worker_info() is None in them."]
     if loader.worker_init_fn is not None:
@@ -46,14 +46,14 @@ def use_threads(loader: Any) -> List[str]:
 
 
 class _Context:
-    """What torch's iterator takes from a multiprocessing context."""
+    """Stands in for a multiprocessing context: has what torch's iterator uses of one."""
 
     def __init__(self, loader: Any) -> None:
         self._class_name = type(loader).__name__
         parts = (loader._dataset_kind, loader.dataset, loader._auto_collation, loader.collate_fn, loader.drop_last)
 
         def make_fetcher() -> Any:
-            place = internals.find(internals.CREATE_FETCHER)  # by now hooked, if the trial is recorded
+            place = internals.find(internals.CREATE_FETCHER)  # hooked by now if the trial is recorded
             return getattr(place.owner, place.name)(*parts)  # type: ignore[union-attr]
 
         self._make_fetcher = make_fetcher
@@ -74,17 +74,17 @@ class _Context:
 
 
 class _Queue(queue.SimpleQueue):  # type: ignore[type-arg]
-    """A queue within the process, with what torch calls at the end of one between processes."""
+    """A queue within the process, with the methods that torch calls at the end of a queue between processes."""
 
     def cancel_join_thread(self) -> None:
-        """There is no thread to be joined."""
+        """Does nothing: there is no thread to join."""
 
     def close(self) -> None:
-        """There is nothing to be closed."""
+        """Does nothing: there is nothing to close."""
 
 
 class _Worker(threading.Thread):
-    """A worker thread, with the face of a process. It must not refer to the iterator, whose end is what ends it."""
+    """A worker thread with the interface of a process. It must not refer to the iterator, whose end must end it."""
 
     exitcode = None
 
@@ -105,17 +105,17 @@ class _Worker(threading.Thread):
             recorder.end(State.START_WORKER, self._number, self.pid)
 
     def terminate(self) -> None:
-        """A thread cannot be ended from outside: one that hangs ends with the agent."""
+        """Does nothing: a thread cannot be ended from outside, so one that hangs ends with the agent."""
 
     def run(self) -> None:
-        thread = recorder.threads.here.thread = THREAD_WORKER_BASE + self._number
+        thread = recorder.threads.activity.thread = THREAD_WORKER_BASE + self._number
         recorder.write_since(self._requested_ns, _CREATE, 0, thread)
         recorder.write(_LOOP_BEGIN, 0, 0, thread)
         import torch
         from torch.utils.data._utils.worker import _ResumeIteration
 
         torch.set_num_threads(1)  # as torch does in a worker process
-        fetcher: Any = None  # made when it is needed, so that what making it raises is told like what a fetch raises
+        fetcher: Any = None  # made at the first fetch, so that its making fails in the same way as a fetch
         recorder.write(_LOOP_END, 0, 0, thread)
         while True:
             recorder.write(_INDEX_BEGIN, 0, 0, thread)
@@ -130,14 +130,14 @@ class _Worker(threading.Thread):
                 continue
             if self._done_event.is_set():  # the consumer left the epoch early
                 continue
-            recorder.threads.here.batch = number
+            recorder.threads.activity.batch = number
             try:
                 if fetcher is None:
                     fetcher = self._make_fetcher()
                 data = fetcher.fetch(message[1])
-            except BaseException:  # the border of the thread: whatever the user's code raises is raised again in main
+            except BaseException:  # the border of the thread: main raises again what the user's code raises
                 data = torch._utils.ExceptionWrapper(where="in DataLoader worker thread %d" % self._number)
-            # Written first: main may have the batch in hand before this thread has its turn again.
+            # Recorded first: main may have the batch before this thread runs again.
             recorder.write_since(time.perf_counter_ns(), _SEND, number, thread)
             self._data_queue.put((number, data))
             del message, data

@@ -1,4 +1,4 @@
-"""What takes the batches of a trial: nothing, a simulated step, the script's own step, or a synthetic load of the device."""
+"""Makes the step that takes the batches of a trial: none, a simulated one, the script's own, or a synthetic load of the device."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ STEP_FUNCTION = "train_step"
 STEP_MAKER = "make_train_step"
 
 _MATRIX_SIZE = 2048
-_WARM_S = 0.5  # a GPU takes a few tenths of a second to raise its clocks
+_WARM_UP_S = 0.5  # a GPU takes a few tenths of a second to raise its clocks
 _CALIBRATION_S = 0.05
 _CALIBRATION_ROUNDS = 5
-_CALIBRATION_BATCHES = 10  # whose load is measured at once, to tell what one takes
+_CALIBRATION_BATCHES = 10  # measured together, to find the time of one
 
 
 def has_step(namespace: Mapping[str, Any]) -> bool:
-    """Whether the script defines a step under one of the names that are looked for."""
+    """Whether the script defines a step as `STEP_FUNCTION` or `STEP_MAKER`."""
     return callable(namespace.get(STEP_FUNCTION)) or callable(namespace.get(STEP_MAKER))
 
 
 def make_step(consumer: Consumer, namespace: Mapping[str, Any], device: Optional[str], notes: Optional[List[str]] = None) -> Optional[Step]:
-    """The step of a trial, ready to be called; None for a consumer that only iterates.
+    """Returns the step of a trial, ready to be called; None for a consumer that only iterates.
 
     Args:
-        consumer: what was asked for.
+        consumer: the kind of step, and its length.
         namespace: the script's names.
-        device: where a synthetic load runs; None: the current accelerator.
-        notes: told how long a synthetic load really takes.
+        device: where a synthetic load runs; None for the current accelerator.
+        notes: gets a sentence about how long a synthetic load really takes.
 
     Raises:
-        AgentError: the consumer cannot be had here.
+        AgentError: the consumer is not available here.
     """
     if consumer.kind == "none":
         return None
@@ -67,7 +67,7 @@ def _script_step(namespace: Mapping[str, Any]) -> Step:
 
 
 def _burn(seconds: float) -> Step:
-    """Keeps one core busy in Python for a span of wall time, as a Python-heavy step does."""
+    """Returns a step that keeps one core busy in Python for that wall time, as a Python-heavy step does."""
     span_ns = int(seconds * 1e9)
 
     def step(batch: Any) -> None:
@@ -79,36 +79,37 @@ def _burn(seconds: float) -> Step:
 
 
 def _device_load(seconds: float, device: Optional[str], notes: List[str]) -> Step:
-    """Enqueues matrix products that take about that long on the device; calibrated here, outside of the measured path."""
+    """Returns a step that enqueues matrix products of about that length on the device; calibrates it outside of the measured path."""
     import torch
 
-    where = _load_device(device)
-    synchronize = torch.cuda.synchronize if where.type == "cuda" else torch.accelerator.synchronize
-    matrix = torch.rand(_MATRIX_SIZE, _MATRIX_SIZE, device=where)
+    load_device = _load_device(device)
+    synchronize = torch.cuda.synchronize if load_device.type == "cuda" else torch.accelerator.synchronize
+    matrix = torch.rand(_MATRIX_SIZE, _MATRIX_SIZE, device=load_device)
     out = torch.empty_like(matrix)
 
     def measure(products: int) -> float:
-        synchronize(where)
+        synchronize(load_device)
         start_ns = time.perf_counter_ns()
         for _ in range(products):
             torch.mm(matrix, matrix, out=out)
-        synchronize(where)
+        synchronize(load_device)
         return (time.perf_counter_ns() - start_ns) / 1e9
 
     products = seconds / _calibrate(measure)
     if products:
-        many = max(1, round(products * _CALIBRATION_BATCHES))
-        taken = sorted(measure(many) / many for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2] * products
+        product_count = max(1, round(products * _CALIBRATION_BATCHES))
+        batch_s = sorted(measure(product_count) / product_count for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2] * products
         notes.append(
-            "The synthetic load of %g ms takes %.3g ms a batch on %s: %.3g matrix products." % (seconds * 1e3, taken * 1e3, where, products)
+            "The synthetic load of %g ms takes %.3g ms a batch on %s: %.3g matrix products."
+            % (seconds * 1e3, batch_s * 1e3, load_device, products)
         )
-    owed = 0.0
+    owed_products = 0.0
 
     def step(batch: Any) -> None:
-        nonlocal owed
-        owed += products  # what is left of a product counts for the next batch: on a slow device they are few
-        count = int(owed)
-        owed -= count
+        nonlocal owed_products
+        owed_products += products  # fractions of a product carry over to the next batch: a slow device has few products a batch
+        count = int(owed_products)
+        owed_products -= count
         for _ in range(count):
             torch.mm(matrix, matrix, out=out)
 
@@ -116,9 +117,9 @@ def _device_load(seconds: float, device: Optional[str], notes: List[str]) -> Ste
 
 
 def _calibrate(measure: Callable[[int], float]) -> float:
-    """Seconds of one product on a warm device: the middle of several rounds that are long enough to be timed."""
+    """Seconds of one product on a warm device: the median of several rounds that are long enough to be timed."""
     products, warm_s = 1, 0.0
-    while warm_s < _WARM_S:
+    while warm_s < _WARM_UP_S:
         seconds = measure(products)
         warm_s += seconds
         if seconds < _CALIBRATION_S:
@@ -127,7 +128,7 @@ def _calibrate(measure: Callable[[int], float]) -> float:
 
 
 def _load_device(device: Optional[str]) -> Any:
-    """Where a synthetic load runs: on the device that batches are moved to, else on the current accelerator."""
+    """The device of a synthetic load: the one to which batches are moved, else the current accelerator."""
     import torch
 
     if torch.cuda.is_available():

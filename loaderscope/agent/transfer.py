@@ -11,26 +11,26 @@ from .error_sentences import UNSUPPORTED, AgentError
 class Transfer:
     """Moves batches as a training loop does.
 
-    Blocking or not, copies go to the stream that the step runs on, one after the other. Overlapped, they go to a stream of
-    their own, for which the step's stream waits: the copy of a batch runs while the device is still at the step before (the
-    pattern of prefetchers; https://pytorch.org/docs/stable/notes/cuda.html#cuda-streams).
+    Blocking or not, copies go to the stream of the step, one after the other. Overlapped, they go to a stream of their own, and
+    the step's stream waits for it: the copy of a batch runs while the device still executes the previous step (the pattern of
+    prefetchers; https://pytorch.org/docs/stable/notes/cuda.html#cuda-streams).
 
     Attributes:
-        stream: the stream of the copies; None: the current one.
+        stream: the stream of the copies; None for the current one.
     """
 
     def __init__(self, device: str, h2d: str) -> None:
-        """Takes how batches are moved: blocking, non_blocking or overlapped.
+        """Prepares copies to `device`; `h2d` is blocking, non_blocking or overlapped.
 
         Raises:
-            AgentError: the device has no streams to overlap.
+            AgentError: the device has no second stream for overlapped copies.
         """
         self._device = device
         self._non_blocking = h2d != "blocking"
         self.stream: Optional[Any] = _copy_stream(device) if h2d == "overlapped" else None
 
     def __call__(self, batch: Any) -> Any:
-        """The batch on the device."""
+        """Moves a batch to the device and returns it."""
         if self.stream is None:
             return to_device(batch, self._device, self._non_blocking)
         import torch
@@ -45,20 +45,20 @@ class Transfer:
                 _set_index(index)
         stream.wait_stream(self.stream)
         for tensor in _tensors(moved):
-            if tensor.device == self.stream.device:  # an object may have left some of its tensors behind
-                tensor.record_stream(stream)  # or its memory would be given to the next copy while the step still reads it
+            if tensor.device == self.stream.device:  # an object's `to` may leave some of its tensors where they were
+                tensor.record_stream(stream)  # else the next copy could reuse its memory while the step still reads it
         return moved
 
 
 def _set_index(index: int) -> None:
     import torch
 
-    choose = getattr(torch.accelerator, "set_device_index", None) or torch.accelerator.set_device_idx  # the name in torch 2.6
-    choose(index)
+    set_index = getattr(torch.accelerator, "set_device_index", None) or torch.accelerator.set_device_idx  # the name in torch 2.6
+    set_index(index)
 
 
 def to_device(batch: Any, device: Any, non_blocking: bool) -> Any:
-    """The batch with its tensors on `device`; what is no tensor and has no `to` of its own stays as it is.
+    """Returns the batch with its tensors on `device`; objects that are no tensors and have no `to` stay as they are.
 
     Containers keep their types, as in torch's own pinning (torch/utils/data/_utils/pin_memory.py).
     """
@@ -66,19 +66,19 @@ def to_device(batch: Any, device: Any, non_blocking: bool) -> Any:
     if callable(move):
         try:
             return move(device, non_blocking=non_blocking)
-        except TypeError:  # an object whose `to` takes a device alone, such as a BatchEncoding of transformers
+        except TypeError:  # its `to` takes a device only, as that of BatchEncoding of transformers
             return move(device)
     if isinstance(batch, Mapping):
         moved = {key: to_device(value, device, non_blocking) for key, value in batch.items()}
-        return _like(batch, moved)
+        return _in_type_of(batch, moved)
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(to_device(value, device, non_blocking) for value in batch))
     if isinstance(batch, (list, tuple)):
-        return _like(batch, [to_device(value, device, non_blocking) for value in batch])
+        return _in_type_of(batch, [to_device(value, device, non_blocking) for value in batch])
     return batch
 
 
-def _like(original: Any, moved: Any) -> Any:
+def _in_type_of(original: Any, moved: Any) -> Any:
     try:
         return type(original)(moved)
     except TypeError:
@@ -86,21 +86,21 @@ def _like(original: Any, moved: Any) -> Any:
 
 
 def _tensors(batch: Any) -> Iterator[Any]:
-    """The tensors of a batch, also those that objects hold as attributes."""
-    left, seen = [batch], set()
-    while left:
-        part = left.pop()
+    """The tensors of a batch, also those in attributes of objects."""
+    unvisited, seen = [batch], set()
+    while unvisited:
+        part = unvisited.pop()
         if isinstance(part, (str, bytes)) or id(part) in seen:
             continue
         seen.add(id(part))
         if callable(getattr(part, "record_stream", None)):
             yield part
         elif isinstance(part, Mapping):
-            left.extend(part.values())
+            unvisited.extend(part.values())
         elif isinstance(part, (list, tuple)):
-            left.extend(part)
+            unvisited.extend(part)
         elif hasattr(part, "__dict__") and callable(getattr(part, "to", None)):
-            left.extend(vars(part).values())
+            unvisited.extend(vars(part).values())
 
 
 def _copy_stream(device: str) -> Any:

@@ -1,4 +1,4 @@
-"""Explains why a trial failed: the attribute that cannot be pickled, the sample at which the dataset raised."""
+"""Explains why a trial failed: names the attribute that cannot be pickled, or the sample at which the dataset raised."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .messages import ErrorInfo, TrialOrder
 from .torch_internals import FAILED_WORKERS
 from .trials import Feed
 
-_NEWEST_SEGMENTS = 2
+_SEGMENTS_READ = 2
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SAMPLE_KIND = layout.kind_of(layout.State.SAMPLE, layout.INSTANT)
 _COLLATE_KIND = layout.kind_of(layout.State.COLLATE, layout.BEGIN)
@@ -26,7 +26,7 @@ def explain(error: BaseException, feed: Feed, order: TrialOrder) -> ErrorInfo:
     """What went wrong in a trial, as the app shows it."""
     if isinstance(error, AgentError):
         return error.info
-    if _failed_in_pickling(error):
+    if _comes_from_pickling(error):
         return _not_picklable(error, feed)
     sample = None
     if feed.failed_batch is not None and order.record and order.config.in_order is not False:
@@ -39,7 +39,7 @@ def explain(error: BaseException, feed: Feed, order: TrialOrder) -> ErrorInfo:
 
 
 def _exit_codes(error: BaseException) -> List[int]:
-    """Exit codes of the workers that torch found dead by itself, when their end had not been told by the system yet."""
+    """Exit codes of the workers that torch found dead by itself, before the system reported their end."""
     trace, codes = error.__traceback__, []
     while trace is not None:
         codes += [getattr(worker, "exitcode", None) for worker in trace.tb_frame.f_locals.get(FAILED_WORKERS) or ()]
@@ -48,13 +48,13 @@ def _exit_codes(error: BaseException) -> List[int]:
 
 
 def _failing_sample(log_dir: str, batch: int) -> Optional[int]:
-    """The sample whose access began last in a batch, from the event logs; None where samples were not recorded, or all were read."""
+    """The sample whose access began last in a batch, from the event logs; None if samples were not recorded, or all were read."""
     chains: Dict[str, List[str]] = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(log_dir), "*" + layout.SUFFIX))):
         chains.setdefault(os.path.basename(path).split(".")[0], []).append(path)
-    newest: Tuple[int, int] = (0, -1)
+    newest_access: Tuple[int, int] = (0, -1)
     collated_ns = 0
-    for path in itertools.chain.from_iterable(paths[-_NEWEST_SEGMENTS:] for paths in chains.values()):
+    for path in itertools.chain.from_iterable(paths[-_SEGMENTS_READ:] for paths in chains.values()):
         try:
             with open(path, "rb") as file:
                 data = file.read()[layout.HEADER_BYTES :]
@@ -63,24 +63,24 @@ def _failing_sample(log_dir: str, batch: int) -> Optional[int]:
         whole = len(data) - len(data) % layout.RECORD.size
         for time_ns, index, number, kind, _, sequence in layout.RECORD.iter_unpack(data[:whole]):
             if kind == _SAMPLE_KIND and number == batch and sequence:
-                newest = max(newest, (time_ns, index))
+                newest_access = max(newest_access, (time_ns, index))
             elif kind == _COLLATE_KIND and index == batch and sequence:
                 collated_ns = max(collated_ns, time_ns)
-    return newest[1] if newest[1] >= 0 and collated_ns < newest[0] else None
+    return newest_access[1] if newest_access[1] >= 0 and collated_ns < newest_access[0] else None
 
 
 def _not_picklable(error: BaseException, feed: Feed) -> ErrorInfo:
     info = describe(error)
-    told = (unpicklable.explain(part, error) for part in _sent(feed))
-    sentence = next((sentence for sentence in told if sentence is not None), None)
+    sentences = (unpicklable.explain(part, error) for part in _parts_sent_to_workers(feed))
+    sentence = next((sentence for sentence in sentences if sentence is not None), None)
     if sentence is None:
         lines = _ADDRESS.sub("", str(error)).strip().splitlines()
         sentence = "the dataset cannot be sent to a worker: %s" % (lines[0] if lines else type(error).__name__)
     return ErrorInfo(NOT_PICKLABLE, sentence, info.traceback, info.file, info.line, route=unpicklable.TO_STARTING_WORKER.name)
 
 
-def _sent(feed: Feed) -> Iterator[unpicklable.Part]:
-    """What torch sends to each worker of the user's objects, in its order."""
+def _parts_sent_to_workers(feed: Feed) -> Iterator[unpicklable.Part]:
+    """The user's objects that torch sends to each worker, in torch's order."""
     loader = feed.source if loaders.is_loader(feed.source) else None
     yield unpicklable.Part("the dataset", feed.dataset)
     for name in ("collate_fn", "worker_init_fn"):
@@ -89,8 +89,8 @@ def _sent(feed: Feed) -> Iterator[unpicklable.Part]:
             yield unpicklable.Part(name, value)
 
 
-def _failed_in_pickling(error: BaseException) -> bool:
-    """Whether the error came out of multiprocessing's dump of a worker's process object."""
+def _comes_from_pickling(error: BaseException) -> bool:
+    """Whether multiprocessing raised the error while it pickled a worker's process object."""
     if not isinstance(error, (TypeError, AttributeError, ValueError, RuntimeError, pickle.PicklingError, RecursionError)):
         return False
     trace = error.__traceback__

@@ -93,7 +93,7 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
     """Runs a trial to its end; what the user's code raises is passed on.
 
     Raises:
-        AgentError: the setting, consumer or device cannot be had here.
+        AgentError: the setting, consumer or device is not available here.
     """
     with process_settings.applied(order.config):
         return _run(order, feed)
@@ -119,9 +119,9 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         clock, reason = device_clock(order.device, uses_device and order.record)
         if reason:
             notes.append(reason)
-        tells_later = used_devices.may_use_device(order)  # models may come to their devices as late as in the first step
-        if order.record and not tells_later:
-            used_devices.tell(order)
+        writes_devices_later = used_devices.may_use_device(order)  # models may come to their devices as late as in the first step
+        if order.record and not writes_devices_later:
+            used_devices.write_devices(order)
         by_length = loaders.dataset_kind(feed.dataset) == "iterable"
         loop = _Loop(
             step,
@@ -132,7 +132,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             by_length and loader.batch_sampler is not None,
             _can_pin(order),
             None if by_length or made_loaders.iterates_its_own_way(loader) else sampler,
-            (lambda: used_devices.tell(order)) if order.record and tells_later else None,
+            (lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
         )
         start_ns = time.perf_counter_ns()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
@@ -150,7 +150,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             if recorded.stopped is not None:
                 notes.append(recorded.stopped)
     in_threads = order.config.backend == "thread" and order.config.num_workers > 0
-    shared = global_random.drawn_from(loader) if in_threads else None
+    shared = global_random.generators_drawn_from(loader) if in_threads else None
     if shared:
         notes.append(
             "Not comparable with worker processes: the dataset draws random numbers from %s, which all threads share, so its "
@@ -193,7 +193,7 @@ def _exact_window(order: TrialOrder, loader: Any, loop: _Loop) -> Dict[str, Any]
 
 
 def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[AfterBatch] = None) -> _Epoch:
-    """One epoch as a training loop runs it. Everything in here is measured: no waiting for the device, no needless work.
+    """One epoch as a training loop runs it. All of it is measured: it never waits for the device and does no needless work.
 
     Args:
         epoch: its number.
@@ -204,7 +204,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     step, transfer, clock, step_clock = loop.step, loop.transfer, loop.clock, loop.step_clock
     begin, end, delivered_batch = instrument.begin, instrument.end, instrument.delivered_batch
     copies = transfer.stream if transfer is not None else None
-    here = instrument.here()
+    activity = instrument.thread_activity()
     moved = stepped = None
     batches = 0
     samples_seen: Optional[int] = 0 if loop.counts_lengths else None
@@ -235,11 +235,11 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
         if step is not None:
             before = None if step_clock is None else moved[1] if moved is not None and copies is None else step_clock.mark()
             begin(State.STEP, number)
-            here.in_users_code = True
+            activity.in_users_code = True
             try:
                 step(batch)
             finally:
-                here.in_users_code = False
+                activity.in_users_code = False
             end(State.STEP, number)
             stepped = (before, step_clock.mark()) if step_clock is not None else None
         if clock is not None:
@@ -257,7 +257,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
 
 def _check_end(ended: StopIteration, batches: int, loop: _Loop) -> None:
     """Raises what a loop cannot tell from the end of an epoch: a StopIteration of the user's dataset or collate_fn."""
-    if loop.sampler is None or batches >= loop.sampler.given:
+    if loop.sampler is None or batches >= loop.sampler.epoch_batch_count:
         return
     loop.feed.failed_batch = batches
     info = describe(ended)
@@ -269,7 +269,7 @@ def _check_end(ended: StopIteration, batches: int, loop: _Loop) -> None:
 def _count_samples(epochs: List[_Epoch], sampler: CountingSampler, by_length: bool) -> Optional[int]:
     """Samples that the consumer received: of a map-style dataset those whose indices were given out."""
     if not by_length:
-        return sampler.samples
+        return sampler.sample_count
     counts = [epoch.samples for epoch in epochs]
     return sum(count for count in counts if count is not None) if None not in counts else None
 

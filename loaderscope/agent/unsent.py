@@ -1,8 +1,8 @@
-"""What takes the place of a batch that cannot be pickled on its way from a worker, or of its indices on their way there.
+"""Sends main an exception in the place of a batch, or of a batch's indices, that cannot be pickled.
 
-Queues of multiprocessing pickle in a thread of their own. What that thread cannot pickle it leaves out, after a traceback on
-stderr, and main would wait for that batch for ever. Here main gets the exception in its place, wrapped as torch wraps what
-is raised in a worker, so that `next` raises it.
+Queues of multiprocessing pickle in a thread of their own. That thread prints a traceback on stderr for a message that it cannot
+pickle, and leaves the message out; main would wait for that batch for ever. This module sends main the exception instead,
+wrapped as torch wraps exceptions of workers, so that `next` raises it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ERROR_CHARACTERS = 100
 
 
 class NamedError:
-    """In torch's wrapper, in the place of an exception class that cannot be pickled: tells its name, and raises a RuntimeError."""
+    """Replaces an exception class that cannot be pickled in torch's wrapper: has its name, and makes a RuntimeError."""
 
     def __init__(self, name: str) -> None:
         self.__name__ = name
@@ -28,14 +28,14 @@ class NamedError:
 
 
 def put_batch_error(queue: Any, message: Any, error: Exception, indices: Any, worker: int, stateful: bool) -> None:  # noqa: PLR0917
-    """Puts an error where a worker's message was, before those that wait behind it; called by the queue's own thread.
+    """Puts an error in the place of a worker's message, before the messages behind it; the queue's own thread calls this.
 
     Args:
         queue: the worker's queue of batches.
-        message: what could not be pickled.
-        error: what pickling raised.
-        indices: of the samples in that batch; None where they are unknown.
-        worker: its number.
+        message: the message that could not be pickled.
+        error: the exception that pickling raised.
+        indices: indices of the samples in that batch; None where they are unknown.
+        worker: the worker's number.
         stateful: whether the loader is torchdata's.
     """
     wrapper_class = _wrapper_class()
@@ -43,47 +43,47 @@ def put_batch_error(queue: Any, message: Any, error: Exception, indices: Any, wo
     if isinstance(batch, wrapper_class):  # an error already, of a class that cannot be pickled
         wrapped = batch
     else:
-        which = ", ".join(part for part in ("worker %d" % worker, "batch %d" % number, _samples(indices)) if part)
+        batch_text = ", ".join(part for part in ("worker %d" % worker, "batch %d" % number, _samples(indices)) if part)
         where = recorder.where_in_worker()
-        _tell(batch, error, which, where)
+        _write_reason(batch, error, batch_text, where)
         wrapped = _wrap(error, where)
-    queue._sem.acquire(False)  # its thread gave back the place of what it left out
+    queue._sem.acquire(False)  # its thread has released the slot of the message that it left out
     queue._buffer.appendleft(internals.failure_message(number, worker, _sendable(wrapped), stateful))
 
 
 def watch_indices(index_queue: Any, result_queue: Any, worker: int, stateful: bool) -> None:
-    """Lets main raise what pickling raises of the indices that it sends a worker; before the first of them is sent."""
-    plain = index_queue._on_queue_feeder_error
+    """Lets main raise the exception where indices for a worker cannot be pickled; call it before the first are sent."""
+    plain_on_error = index_queue._on_queue_feeder_error
 
     def on_feeder_error(error: Exception, message: Any) -> None:
-        plain(error, message)
+        plain_on_error(error, message)
         if type(message) is tuple and len(message) == 2 and type(message[0]) is int:
             number, indices = message[0], internals.payload(message, stateful)
             where = "when the indices of batch %d were sent to worker %d" % (number, worker)
-            which = "batch %d, for worker %d" % (number, worker)
-            _tell(indices, error, which, where, to_main=False)
+            batch_text = "batch %d, for worker %d" % (number, worker)
+            _write_reason(indices, error, batch_text, where, to_main=False)
             wrapped = _wrap(error, where)
             result_queue.put(internals.failure_message(number, worker, _sendable(wrapped), stateful))
 
     index_queue._on_queue_feeder_error = on_feeder_error
 
 
-def _tell(value: Any, error: Exception, which: str, where: str, to_main: bool = True) -> None:
-    """Notes which part of a value could not be pickled, unless that is no matter of a part but of the system."""
+def _write_reason(value: Any, error: Exception, batch_text: str, where: str, to_main: bool = True) -> None:
+    """Writes down which part of a value could not be pickled, unless the system failed and no part is to blame."""
     if isinstance(error, (OSError, MemoryError)):
         return
     try:
-        from . import reasons, unpicklable  # what they import must not delay the start of a worker
+        from . import reasons, unpicklable  # their imports must not delay the start of a worker
         from .error_sentences import NOT_PICKLABLE, headline
 
         name, route = ("the batch", unpicklable.TO_MAIN) if to_main else ("the indices", unpicklable.INDICES_TO_WORKER)
         sentence = unpicklable.explain(unpicklable.Part(name, value), error, _SEARCH_S, route)
-        if sentence is None and "pickle" in str(error):  # its part was not found in time, or does not fail again
+        if sentence is None and "pickle" in str(error):  # the search found no part in time, or it does not fail again
             sentence = "%s %s: %s" % (name, route.refused, route.other)
         if sentence is not None:
             close = "" if str(error) and str(error).splitlines()[0] in sentence else "; %s" % headline(error, _ERROR_CHARACTERS)
-            reasons.tell(error, "%s (%s%s)" % (sentence, which, close), NOT_PICKLABLE, where, route.name)
-    except Exception:  # looking at objects of the user's may raise anything; main gets the exception in any case
+            reasons.write(error, "%s (%s%s)" % (sentence, batch_text, close), NOT_PICKLABLE, where, route.name)
+    except Exception:  # the user's objects may raise anything when looked at; main gets the exception in any case
         return
 
 
@@ -96,18 +96,18 @@ def _wrap(error: Exception, where: str) -> Any:
 
 
 def _sendable(wrapped: Any) -> Any:
-    """The wrapper, with another class of exception where its own cannot be pickled (it was made in a function, say)."""
+    """The wrapper, with a `NamedError` where its class of exceptions cannot be pickled (a function defined it, say)."""
     from multiprocessing.reduction import ForkingPickler
 
     try:
         ForkingPickler.dumps(wrapped.exc_type)
-    except Exception:  # what a metaclass of the user's raises
+    except Exception:  # a metaclass of the user's may raise anything
         wrapped.exc_type = NamedError(wrapped.exc_type.__name__)
     return wrapped
 
 
 def _samples(indices: Any) -> Optional[str]:
-    """The indices of a batch in a few words; None where it has none that are numbers."""
+    """The indices of a batch in a few words; None unless they are integers."""
     if type(indices) is int:
         return "sample %d" % indices
     if type(indices) is not list or not indices or not all(type(index) is int for index in indices):

@@ -1,10 +1,10 @@
-"""What the script starts while its loader is looked for: such children stop at their first iteration of a DataLoader, too.
+"""Watches the processes that the script starts while the agent searches for a DataLoader: they stop at its iter(), too.
 
-The environment reaches them all, whatever starts them: `child_hook`, first on PYTHONPATH, brings this module into each
-Python, and `VARIABLE` says where to report. Forked children have the hooks of their parent. Where the script gives a child an
-environment of its own, both are added to that.
+The environment reaches all of them, whatever starts them: `child_hook`, first on PYTHONPATH, loads this module into each
+Python, and `VARIABLE` says where to report. Forked children inherit the hooks of their parent. Where the script gives a child
+an environment of its own, this module adds both to that.
 
-A child runs this before anything of the user's: nothing is imported here that its Python has not loaded by itself.
+A child runs this before any code of the user's: this module imports nothing that the child's Python has not loaded by itself.
 """
 
 from __future__ import annotations
@@ -21,68 +21,74 @@ if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
     from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 VARIABLE = "LOADERSCOPE_LOOK"
-"""`NUMBER:PASSED:FOLDER`: which loader is wanted, how many were iterated before this process started, and where to report."""
+"""`NUMBER:PASSED:FOLDER`: the number of the loader, how many were iterated before this process started, and where to report."""
 
 SCRIPT_VARIABLE = "LOADERSCOPE_SCRIPT"
-"""Name of the script that was started first."""
+"""Name of the script that the app started."""
 
 HOOK_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child_hook")
 
 REPORT_SUFFIX = ".report"
-"""A child that stands still at its loader says so in the file PID.report in the folder of the look."""
+"""A child that waits at its loader writes the file PID.report in the folder of the search."""
 
-_OURS = "LOADERSCOPE_"
+_OUR_PREFIX = "LOADERSCOPE_"
 _PATH = "PYTHONPATH"
-_WITH_ENVIRONMENT = ("execve", "posix_spawn", "posix_spawnp")
+_FUNCTIONS_WITH_ENVIRONMENT = ("execve", "posix_spawn", "posix_spawnp")
 """Functions of `os` that take a new process's environment as their third argument."""
 
 _SIGCONT = 18 if sys.platform.startswith("linux") else 19
-"""Of Linux, and of macOS; the module `signal` need not be loaded before the user's code."""
+"""The signal's number on Linux and on macOS, so that `signal` need not be imported before the user's code."""
 
 _replaced: "List[Tuple[Any, str, Any]]" = []
 
 
-class WantedLoader:
-    """The loader that is looked for; see `VARIABLE` for its attributes."""
+class LoaderSearch:
+    """The search for one of the DataLoaders that the script iterates.
 
-    def __init__(self, number: int, passed: int, folder: str) -> None:
+    Attributes:
+        number: which loader, counted from 0 along the line of parents.
+        passed_count: how many loaders were iterated so far.
+        folder: where children report.
+    """
+
+    def __init__(self, number: int, passed_count: int, folder: str) -> None:
         self.number = number
-        self.passed = passed
+        self.passed_count = passed_count
         self.folder = folder
-        self._seen: "List[Any]" = []  # kept alive, so that no id comes twice
+        self._seen: "List[Any]" = []  # kept alive, so that no two have the same id
 
-    def is_wanted(self, loader: "Any") -> bool:
-        """Whether a loader that is about to be iterated is the wanted one; counts each at its first iter()."""
+    def matches(self, loader: "Any") -> bool:
+        """Counts a loader at its first iter(), and returns whether it is the one that is searched for."""
         if any(loader is seen for seen in self._seen):
             return False
         self._seen.append(loader)
-        self.passed += 1
-        self.tell()
-        return self.passed == self.number + 1
+        self.passed_count += 1
+        self.export()
+        return self.passed_count == self.number + 1
 
-    def tell(self) -> None:
-        """Puts it where children find it."""
-        os.environ[VARIABLE] = "%d:%d:%s" % (self.number, self.passed, self.folder)
+    def export(self) -> None:
+        """Writes the search into the environment, where children find it."""
+        os.environ[VARIABLE] = "%d:%d:%s" % (self.number, self.passed_count, self.folder)
 
 
-def begin(script: str, number: int, folder: str) -> WantedLoader:
-    """From now on what this process starts is watched.
+def start_watching(script: str, number: int, folder: str) -> LoaderSearch:
+    """Starts a search: from now on every process that this one starts is watched.
 
     Args:
         script: name of the script.
-        number: which of the loaders that are iterated is wanted, counted from 0 along the line of parents.
-        folder: where children report.
+        number: see `LoaderSearch`.
+        folder: see `LoaderSearch`.
     """
-    look = WantedLoader(number, 0, folder)
-    look.tell()
+    search = LoaderSearch(number, 0, folder)
+    search.export()
     os.environ[SCRIPT_VARIABLE] = script
-    os.environ[_PATH] = _with_hook(os.environ.get(_PATH))
-    _watch_starts()
-    return look
+    os.environ[_PATH] = _prepend_hook_folder(os.environ.get(_PATH))
+    _watch_process_starts()
+    return search
 
 
-def end() -> None:
-    """What is started from now on is not watched; what was stays so."""
+def stop_watching() -> None:
+    """Ends the watching of processes that start from now on; those that run already stay watched."""
     for name in (VARIABLE, SCRIPT_VARIABLE):
         os.environ.pop(name, None)
     others = [entry for entry in os.environ.get(_PATH, "").split(os.pathsep) if entry and entry != HOOK_FOLDER]
@@ -95,41 +101,41 @@ def end() -> None:
         setattr(owner, name, original)
 
 
-def enter_child(serve: "Callable[[Any, WantedLoader], None]") -> None:
-    """In a Python that a watched process has started, before anything of the user's runs.
+def watch_in_child(serve: "Callable[[Any, LoaderSearch], None]") -> None:
+    """Takes up the search in a Python that a watched process has started, before any code of the user's runs.
 
     Args:
-        serve: called with the wanted loader at its iter(); does not come back.
+        serve: called with the loader at its iter(); does not return.
     """
-    look = _from_environment()
-    if look is None:
+    search = _from_environment()
+    if search is None:
         return
-    _watch_starts()
-    when_imported("torch.utils.data.dataloader", lambda module: _watch_loaders(look, serve))
+    _watch_process_starts()
+    when_imported("torch.utils.data.dataloader", lambda module: _watch_loaders(search, serve))
 
 
-def _from_environment() -> "Optional[WantedLoader]":
+def _from_environment() -> "Optional[LoaderSearch]":
     number, _, rest = os.environ.get(VARIABLE, "").partition(":")
-    passed, _, folder = rest.partition(":")
-    return WantedLoader(int(number), int(passed), folder) if number.isdigit() and passed.isdigit() and folder else None
+    passed_count, _, folder = rest.partition(":")
+    return LoaderSearch(int(number), int(passed_count), folder) if number.isdigit() and passed_count.isdigit() and folder else None
 
 
-def _watch_loaders(look: WantedLoader, serve: "Callable[[Any, WantedLoader], None]") -> None:
+def _watch_loaders(search: LoaderSearch, serve: "Callable[[Any, LoaderSearch], None]") -> None:
     from . import made_loaders
 
-    def reached(loader: "Any") -> None:
-        if look.is_wanted(loader):
-            made_loaders.on_iteration(None)
+    def on_iteration(loader: "Any") -> None:
+        if search.matches(loader):
+            made_loaders.set_iteration_callback(None)
             try:
-                serve(loader, look)
-            except BaseException:  # whatever went wrong: this process must not train
-                _stop_for_ever()
+                serve(loader, search)
+            except BaseException:  # whatever went wrong, this process must not train
+                _stop_forever()
 
     made_loaders.install()
-    made_loaders.on_iteration(reached)
+    made_loaders.set_iteration_callback(on_iteration)
 
 
-def _stop_for_ever() -> None:
+def _stop_forever() -> None:
     import time
 
     stop = getattr(sys.modules.get("signal"), "SIGSTOP", None)
@@ -139,29 +145,29 @@ def _stop_for_ever() -> None:
         time.sleep(1.0)
 
 
-def _with_hook(path: "Optional[str]") -> str:
+def _prepend_hook_folder(path: "Optional[str]") -> str:
     return HOOK_FOLDER if not path else HOOK_FOLDER + os.pathsep + path
 
 
-def _watch_starts() -> None:
-    when_imported("subprocess", _watch_popen)
-    for name in _WITH_ENVIRONMENT:
+def _watch_process_starts() -> None:
+    when_imported("subprocess", _replace_execute_child)
+    for name in _FUNCTIONS_WITH_ENVIRONMENT:
         if hasattr(os, name):
-            _replace(os, name, _third_is_environment(getattr(os, name)))
+            _replace(os, name, _with_watched_environment(getattr(os, name)))
     if hasattr(os, "killpg"):
-        _replace(os, "kill", _held_back(os.kill, lambda pid: pid))
-        _replace(os, "killpg", _held_back(os.killpg, lambda group: -group))
+        _replace(os, "kill", _kill_that_blocks(os.kill, lambda pid: pid))
+        _replace(os, "killpg", _kill_that_blocks(os.killpg, lambda group: -group))
 
 
-def _held_back(original: "Callable[..., Any]", as_pid: "Callable[[Any], Any]") -> "Callable[..., Any]":
-    """A `kill` that does not come back from a child which stands still or serves: a watchdog goes on as after a training."""
+def _kill_that_blocks(original: "Callable[..., Any]", as_pid: "Callable[[Any], Any]") -> "Callable[..., Any]":
+    """A `kill` that blocks where it would reach a child that has reported: a watchdog would go on as after the end of a training."""
 
     def kill(number: "Any", signal: "Any") -> "Any":
         try:
-            concerned = signal not in (0, _SIGCONT) and _is_at_loader(as_pid(number))
+            blocks = signal not in (0, _SIGCONT) and _reaches_reported_child(as_pid(number))
         except (TypeError, ValueError, OSError):
-            concerned = False
-        while concerned:
+            blocks = False
+        while blocks:
             try:
                 sleep(3600.0)
             except BaseException:  # what a handler of the user's raises, KeyboardInterrupt included
@@ -171,12 +177,12 @@ def _held_back(original: "Callable[..., Any]", as_pid: "Callable[[Any], Any]") -
     return kill
 
 
-def _is_at_loader(pid: int) -> bool:
-    """Whether a signal to `pid`, which means processes as it does in `os.kill`, reaches another one that has reported."""
-    look = _from_environment()
-    if look is None:
+def _reaches_reported_child(pid: int) -> bool:
+    """Whether a signal to `pid`, read as in `os.kill`, reaches another process that has reported."""
+    search = _from_environment()
+    if search is None:
         return False
-    for name in os.listdir(look.folder):
+    for name in os.listdir(search.folder):
         stem, found, _ = name.partition(REPORT_SUFFIX)
         child = int(stem) if found and stem.isdigit() else 0
         if child and child != os.getpid() and (pid == child if pid > 0 else os.getpgid(child) == (-pid or os.getpgrp())):
@@ -184,8 +190,8 @@ def _is_at_loader(pid: int) -> bool:
     return False
 
 
-def _watch_popen(module: "types.ModuleType") -> None:
-    original = module.Popen._execute_child  # POSIX and Windows each have one, with other arguments
+def _replace_execute_child(module: "types.ModuleType") -> None:
+    original = module.Popen._execute_child  # its arguments differ between POSIX and Windows
     names = original.__code__.co_varnames[: original.__code__.co_argcount]
     if "env" not in names:
         return
@@ -199,7 +205,7 @@ def _watch_popen(module: "types.ModuleType") -> None:
     _replace(module.Popen, "_execute_child", _execute_child)
 
 
-def _third_is_environment(original: "Callable[..., Any]") -> "Callable[..., Any]":
+def _with_watched_environment(original: "Callable[..., Any]") -> "Callable[..., Any]":
     def start(path: "Any", argv: "Any", env: "Any", *args: "Any", **kwargs: "Any") -> "Any":
         return original(path, argv, watched_environment(env), *args, **kwargs)
 
@@ -212,22 +218,22 @@ def _replace(owner: "Any", name: str, function: "Callable[..., Any]") -> None:
 
 
 def watched_environment(environment: "Any") -> "Any":
-    """A new process's environment with what makes it a watched one. None means this process's own."""
+    """The environment of a new process with all that makes it a watched one; None stands for this process's own environment."""
     if VARIABLE not in os.environ:
         return environment
     if environment is None:
-        if _is_on_path(os.environ):
+        if _has_hook(os.environ):
             return None
         environment = os.environ  # the script has set PYTHONPATH anew
     try:
         watched: "Dict[str, str]" = {os.fsdecode(name): os.fsdecode(value) for name, value in dict(environment).items()}
     except (TypeError, ValueError):
-        return environment  # no process can be started with that: let the caller be told
-    watched.update({name: value for name, value in os.environ.items() if name.startswith(_OURS)})
-    if not _is_on_path(watched):
-        watched[_PATH] = _with_hook(watched.get(_PATH))
+        return environment  # no process starts with that: let the call raise
+    watched.update({name: value for name, value in os.environ.items() if name.startswith(_OUR_PREFIX)})
+    if not _has_hook(watched):
+        watched[_PATH] = _prepend_hook_folder(watched.get(_PATH))
     return watched
 
 
-def _is_on_path(environment: "Mapping[str, str]") -> bool:
+def _has_hook(environment: "Mapping[str, str]") -> bool:
     return HOOK_FOLDER in environment.get(_PATH, "").split(os.pathsep)

@@ -1,4 +1,4 @@
-"""The start of a spawned worker, and of one from the forkserver: called by the probe before the main module is imported."""
+"""Starts recording in a spawned worker, or in one from the forkserver, before it imports the main module; the probe calls `boot`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .spawn_probe import PREPARATION_KEY, STAMPS
 Function = Callable[..., Any]
 
 MAIN_MODULE = "__mp_main__"
-"""What multiprocessing names the user's main module in a worker."""
+"""Multiprocessing's name of the user's main module in a worker."""
 
 _unpickling: Optional[ImportTimer] = None
 
 
 def boot(plan: "tuple[str, float, bool, Optional[str]]", worker: int, requested_ns: int, probe_ns: int) -> None:
-    """Opens this worker's log and hooks what comes next.
+    """Opens this worker's log and hooks the next phases of its start.
 
     Args:
         plan: the fields of `recorder.Plan`.
@@ -35,7 +35,7 @@ def boot(plan: "tuple[str, float, bool, Optional[str]]", worker: int, requested_
     from multiprocessing.process import BaseProcess
 
     recorder.open_log(recorder.Plan(*plan), Role.WORKER, worker)
-    # A child of the forkserver has no stamps: its interpreter was there, its creation ends with the probe.
+    # A child of the forkserver has no stamps: its interpreter ran already, so its creation ends with the probe.
     created_ns, first_ns = sys.__dict__.pop(STAMPS, (requested_ns, probe_ns))
     recorder.complete(State.CREATE, created_ns, first_ns - created_ns)
     recorder.complete(State.BOOT, first_ns, probe_ns - first_ns)
@@ -50,7 +50,7 @@ def boot(plan: "tuple[str, float, bool, Optional[str]]", worker: int, requested_
 def _wrap_prepare(original: Function) -> Function:
     def prepare(data: Any) -> Any:
         data.pop(PREPARATION_KEY, None)
-        imports = ImportTimer(lambda item: _tell_import(item, imports.depth))
+        imports = ImportTimer(lambda item: _record_import(item, imports.depth))
         lines = LineSampler(MAIN_MODULE, imports)
         recorder.begin(State.MAIN_IMPORT)
         start_ns = time.perf_counter_ns()
@@ -64,19 +64,19 @@ def _wrap_prepare(original: Function) -> Function:
             recorder.end(State.MAIN_IMPORT)
             end_ns = time.perf_counter_ns()
             recorder.complete(State.OWN, start_ns, imports.own_ns + lines.own_ns)
-            _tell_lines(lines.lines(), start_ns)
+            _record_lines(lines.lines(), start_ns)
             recorder.complete(State.OWN, end_ns, time.perf_counter_ns() - end_ns)
         recorder.begin(State.UNPICKLE)
-        _watch_unpickling()
+        _begin_unpickling()
         return result
 
     return prepare
 
 
-def _watch_unpickling() -> None:
-    """Times what the unpickling of the process object imports: modules of classes that the script itself does not import."""
+def _begin_unpickling() -> None:
+    """Times the imports that unpickling the process object causes: modules of classes that the script itself does not import."""
     global _unpickling
-    imports = _unpickling = ImportTimer(lambda item: _tell_import(item, imports.depth))
+    imports = _unpickling = ImportTimer(lambda item: _record_import(item, imports.depth))
     imports.__enter__()
 
 
@@ -88,16 +88,16 @@ def _end_unpickling() -> None:
     recorder.end(State.UNPICKLE)
 
 
-def _tell_import(item: Import, depth: int) -> None:
-    """Records an import at once, as a sign of life; its name goes to disk with the outermost import's."""
+def _record_import(item: Import, depth: int) -> None:
+    """Records an import at once, as a sign of life; its name goes to disk when the outermost import ends."""
     if recorder.log is not None:
         recorder.complete(State.IMPORT, item.start_ns, item.duration_ns, recorder.log.add_name(item.name))
         if not depth:
             recorder.log.flush_names()
 
 
-def _tell_lines(lines: List[Line], start_ns: int) -> None:
-    """Records what lines of the script took, laid out one after another."""
+def _record_lines(lines: List[Line], start_ns: int) -> None:
+    """Records the times of lines of the script, one after another."""
     if recorder.log is None:
         return
     names = [recorder.log.add_name("%d %s" % (line.number, line.text)) for line in lines]

@@ -1,7 +1,7 @@
-"""What a worker does: its start-up phases, waiting for indices, sending batches. Fetch and collate are in `fetch_hooks`.
+"""Records a worker: its start-up phases, waiting for indices, sending batches. Fetch and collate are in `fetch_hooks`.
 
-Hooked on the worker's own copies of the loop's arguments, in `Process.run`: under fork the queues are reset after
-`_bootstrap` began, and whatever was set on them before is lost.
+The hooks go on the worker's own copies of the loop's arguments, in `Process.run`: under fork, `_bootstrap` resets the queues and
+so drops all that was set on them before.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def install(patches: Patches, torch_comes_later: bool) -> None:
     """Hooks `Process.run`: in main for workers that will be forked, in a spawned worker for itself.
 
     Args:
-        patches: where the hook is noted.
-        torch_comes_later: fetchers are hooked when the loop is entered (a spawned worker has no torch before).
+        patches: keeps the hook, to undo it.
+        torch_comes_later: whether fetchers are hooked only when the loop starts (a spawned worker has no torch before).
     """
     global _torch_patches
     from multiprocessing.process import BaseProcess
@@ -42,8 +42,8 @@ def install(patches: Patches, torch_comes_later: bool) -> None:
     patches.wrap(BaseProcess, "run", _wrap_run)
 
 
-def enter_forked(process: Any, requested_ns: int) -> None:
-    """In a forked worker, before anything else: its own log, and how long the fork took."""
+def start_in_forked_worker(process: Any, requested_ns: int) -> None:
+    """Opens a forked worker's own log, before anything else, and records how long the fork took."""
     if recorder.plan is None:
         return
     recorder.open_log(recorder.plan, Role.WORKER, internals.worker_number(process._target, process._args))
@@ -66,26 +66,26 @@ def _wrap_run(original: Function) -> Function:
 
 def _observe_loop(process: Any) -> None:
     """Hooks the queues and the init function that this worker's loop gets."""
-    if recorder.forked_ns:  # what the interpreter and torch do in a fresh child
+    if recorder.forked_ns:  # the interpreter's and torch's work in a fresh child
         recorder.complete(State.BOOT, recorder.forked_ns, time.perf_counter_ns() - recorder.forked_ns)
     recorder.write(_LOOP_BEGIN)
     if _torch_patches is not None:
         fetch_hooks.install(_torch_patches)
     if recorder.plan is not None and recorder.plan.sharing_strategy is not None:
-        from . import process_settings  # what it imports must not delay the start of a worker
+        from . import process_settings  # its imports must not delay the start of a worker
 
-        process_settings.share_by(recorder.plan.sharing_strategy)
+        process_settings.set_sharing_strategy(recorder.plan.sharing_strategy)
     arguments = list(process._args)
     index_queue, data_queue = _queues(process._target, arguments)
-    asked: Dict[int, Any] = {}
+    requests: Dict[int, Any] = {}
     if index_queue is not None:
-        _observe_index_queue(index_queue, asked)
+        _observe_index_queue(index_queue, requests)
     if data_queue is not None:
-        _observe_data_queue(data_queue, asked)
-        _replace_unsent(data_queue, process, asked)
-    position = internals.parameter_index(process._target, internals.INIT_FUNCTION)
-    if position is not None and position < len(arguments) and arguments[position] is not None:
-        arguments[position] = _observed_init(arguments[position])
+        _observe_data_queue(data_queue, requests)
+        _send_errors_for_unsent(data_queue, process, requests)
+    init_position = internals.parameter_index(process._target, internals.INIT_FUNCTION)
+    if init_position is not None and init_position < len(arguments) and arguments[init_position] is not None:
+        arguments[init_position] = _observed_init(arguments[init_position])
         process._args = tuple(arguments)
 
 
@@ -101,14 +101,14 @@ def _batch_number(message: Any) -> int:
     return message[0] if type(message) is tuple and message and type(message[0]) is int else -1
 
 
-def _observe_index_queue(queue: Any, asked: Dict[int, Any]) -> None:
-    """Hooks the waiting for indices; `asked` holds the message that asked for each batch until that is sent."""
-    plain_get, here = queue.get, recorder.threads.here
+def _observe_index_queue(queue: Any, requests: Dict[int, Any]) -> None:
+    """Hooks the waiting for indices; `requests` keeps the message that asked for a batch until that batch is sent."""
+    plain_get, activity = queue.get, recorder.threads.activity
     entered = waiting = False
 
     def get(*args: Any, **kwargs: Any) -> Any:
         nonlocal entered, waiting
-        if not waiting:  # the loop asks again every few seconds while there is nothing: one wait all the same
+        if not waiting:  # while there is no message the loop asks again every few seconds: still one wait
             if not entered:
                 entered = True
                 recorder.write(_LOOP_END)
@@ -118,23 +118,23 @@ def _observe_index_queue(queue: Any, asked: Dict[int, Any]) -> None:
         waiting = False
         number = _batch_number(message)
         if number >= 0:
-            here.batch = number
-            asked[number] = message
+            activity.batch = number
+            requests[number] = message
         recorder.write(_INDEX_END, number)
         return message
 
     queue.get = get
 
 
-def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
-    """Hooks the put of batches, and the queue's feeder thread where it serialises and where it writes."""
+def _observe_data_queue(queue: Any, requests: Dict[int, Any]) -> None:
+    """Hooks the put of batches, and the serialising and writing in the queue's feeder thread."""
     from multiprocessing import queues
 
     plain_put, plain_send_bytes, plain_pickler = queue.put, queue._send_bytes, queues._ForkingPickler  # type: ignore[attr-defined]
     counting, counts = sent_tensors.counting_pickler(plain_pickler)
     clock, get_ident = time.perf_counter_ns, _thread.get_ident
-    feeder = 0  # the queue's thread, once it is known
-    sent = 0  # what the records say of what it has in hand: the batch and the bytes
+    feeder = 0  # the id of the queue's thread; 0 until it is known
+    sent = 0  # `batch_and_bytes` of the message that it handles now
 
     def put(message: Any, *args: Any, **kwargs: Any) -> Any:
         start_ns = clock()
@@ -156,13 +156,13 @@ def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
             try:
                 data = counting.dumps(obj, protocol)
                 size = len(data)
-                asked.pop(_batch_number(obj), None)
+                requests.pop(_batch_number(obj), None)
                 return data
             except BaseException as error:
                 hide_frame(error)
-                if isinstance(error, IndexError):  # which that thread takes for the end of its buffer
+                if isinstance(error, IndexError):  # that thread would take it for the end of its buffer
                     queue._on_queue_feeder_error(error, obj)
-                elif not isinstance(error, Exception):  # which would end that thread, and main would wait for ever
+                elif not isinstance(error, Exception):  # it would end that thread, and main would wait for ever
                     raise RuntimeError("%s was raised while the batch was pickled" % type(error).__name__) from error
                 raise
             finally:
@@ -184,20 +184,20 @@ def _observe_data_queue(queue: Any, asked: Dict[int, Any]) -> None:
     queues._ForkingPickler = Pickler  # type: ignore[attr-defined]
 
 
-def _replace_unsent(queue: Any, process: Any, asked: Dict[int, Any]) -> None:
-    """Sends main an error in the place of a batch that the queue's feeder thread cannot pickle, and so leaves out."""
+def _send_errors_for_unsent(queue: Any, process: Any, requests: Dict[int, Any]) -> None:
+    """Sends main an error in the place of a batch that the queue's feeder thread cannot pickle and so would leave out."""
     worker = internals.worker_number(process._target, process._args)
     stateful = internals.is_stateful(process._target.__module__)
-    plain = queue._on_queue_feeder_error
+    plain_on_error = queue._on_queue_feeder_error
 
     def on_feeder_error(error: Exception, message: Any) -> None:
-        plain(error, message)
+        plain_on_error(error, message)
         number = _batch_number(message)
         if number >= 0:
-            indices = internals.payload(asked[number], stateful) if number in asked else None
+            indices = internals.payload(requests[number], stateful) if number in requests else None
             unsent.put_batch_error(queue, message, error, indices, worker, stateful)
 
-    queue._on_queue_feeder_error = on_feeder_error  # the thread looks it up when it starts, with the first batch
+    queue._on_queue_feeder_error = on_feeder_error  # the thread reads this attribute when it starts, with the first batch
 
 
 def _observed_init(init_fn: Function) -> Function:

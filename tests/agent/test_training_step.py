@@ -37,7 +37,7 @@ def small_load(monkeypatch):
     """The load on the CPU, with small matrices."""
     monkeypatch.setattr(training_step, "_load_device", lambda device: torch.device("cpu"))
     monkeypatch.setattr(training_step, "_MATRIX_SIZE", 64)
-    monkeypatch.setattr(training_step, "_WARM_S", 0.01)
+    monkeypatch.setattr(training_step, "_WARM_UP_S", 0.01)
     monkeypatch.setattr(training_step, "_CALIBRATION_S", 0.002)
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda where: None)
 

@@ -57,25 +57,25 @@ def test_only_what_could_use_a_device_waits_for_the_first_step(tmp_path, options
 def test_a_trial_without_a_device_says_that_it_uses_none(tmp_path, cuda, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
-    used_devices.tell(order(tmp_path, kind="sleep"))
+    used_devices.write_devices(order(tmp_path, kind="sleep"))
     assert told(tmp_path) == {"devices": [], "visible": "1,0", "order": None}
 
 
 def test_devices_that_hold_memory_and_the_one_asked_for_are_told_with_their_uuids(tmp_path, cuda):
-    used_devices.tell(order(tmp_path, kind="script"))
+    used_devices.write_devices(order(tmp_path, kind="script"))
     assert told(tmp_path)["devices"] == [{"name": "cuda:1", "index": 1, "uuid": "bbbb-1"}]
-    used_devices.tell(order(tmp_path, device="cuda"))
+    used_devices.write_devices(order(tmp_path, device="cuda"))
     assert [device["uuid"] for device in told(tmp_path)["devices"]] == ["aaaa-0", "bbbb-1"]
 
 
 def test_a_device_that_was_not_started_is_not_started_to_ask_it(tmp_path, cuda, monkeypatch):
     monkeypatch.setattr(cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(cuda, "device_count", lambda: pytest.fail("asking starts CUDA"))
-    used_devices.tell(order(tmp_path, kind="script"))
+    used_devices.write_devices(order(tmp_path, kind="script"))
     assert told(tmp_path)["devices"] == []
 
 
 def test_an_older_torch_tells_no_uuid(tmp_path, cuda, monkeypatch):
     monkeypatch.setattr(cuda, "get_device_properties", lambda index: types.SimpleNamespace(name="x"))
-    used_devices.tell(order(tmp_path, kind="script"))
+    used_devices.write_devices(order(tmp_path, kind="script"))
     assert told(tmp_path)["devices"] == [{"name": "cuda:1", "index": 1, "uuid": None}]

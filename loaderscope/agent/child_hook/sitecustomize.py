@@ -1,7 +1,7 @@
-"""Stands first on PYTHONPATH of what a script starts while its loader is looked for: any Python 3 runs it, before all else.
+"""Loads the agent into each Python that a script starts during a search (`agent/watched_children.py`).
 
-It loads as little as it can, fails in silence, and gives way to the `sitecustomize` that it stands before: distributions and
-development environments have one.
+This folder is first on PYTHONPATH then, and any Python 3 runs this file before all else. It loads as little as it can, fails in
+silence, and then imports the `sitecustomize` that it shadows: distributions and development environments have one.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 PACKAGE = "_loaderscope_agent"  # name of the agent's folder as a package: see agent/spawn_probe.py
 
 
-def _watch(hook_folder: str) -> None:
+def _start_agent(hook_folder: str) -> None:
     from _frozen_importlib import module_from_spec
     from _frozen_importlib_external import spec_from_file_location
 
@@ -24,7 +24,7 @@ def _watch(hook_folder: str) -> None:
     sys.modules[PACKAGE + ".child_start"].start()
 
 
-def _give_way() -> None:
+def _import_shadowed_sitecustomize() -> None:
     own = sys.modules.pop("sitecustomize", None)
     try:
         import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
@@ -38,7 +38,7 @@ def _give_way() -> None:
 _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _here]
 try:
-    _watch(_here)
+    _start_agent(_here)
 except Exception:  # an old Python that cannot read our modules: the script must run as without us
     pass
-_give_way()
+_import_shadowed_sitecustomize()
