@@ -1,10 +1,10 @@
-"""Ends everything that a trial started: the agent's tree, grandchildren that the dataset itself started included.
+"""Ends all processes that a trial started: the agent's tree, with the grandchildren that the dataset itself started.
 
-Linux: the agent is a child subreaper, so that orphans of its tree stay below it, and every process of a trial inherits
-`MARK_VARIABLE` in its environment, by which those are found that left the tree (a daemon with a new session).
-macOS: the tree and the mark. Windows: the app's job object ends the tree with its last handle; nothing is done here.
+Linux: the agent is a child subreaper, so orphans of its tree stay below it. Every process of a trial inherits `MARK_VARIABLE` in
+its environment; the mark finds processes that left the tree (a daemon with a new session).
+macOS: the tree and the mark. Windows: the app's job object ends the tree with its last handle; this module does nothing there.
 
-What stays uncovered: a process that cleared its environment and left the tree on macOS.
+Not covered: on macOS, a process that cleared its environment and left the tree.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, NoReturn, Set, Tu
 from . import leftovers
 from .messages import MARK_VARIABLE
 
-_ROUNDS = 20
-_IDLE_S = 2.0
-_LOOK_S = 0.1
-_GONE_S = 2.0
+_MAX_ROUNDS = 20
+_IDLE_LIMIT_S = 2.0
+_POLL_S = 0.1
+_GONE_LIMIT_S = 2.0
 _MARK = os.environ.get(MARK_VARIABLE, "")  # read once: the user's code may change its environment
 _ending = _thread.allocate_lock()
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _CLEANERS = (b"multiprocessing.resource_tracker", b"multiprocessing/resource_tracker")
-"""They remove shared memory and semaphores and end by themselves when their last client has ended."""
+"""Processes that remove shared memory and semaphores, and end by themselves when their last client has ended."""
 _SHARED_MEMORY_MANAGER = b"torch_shm_manager"
-"""It does so too. But it breaks off where its client ends while it starts, and its socket stays.
+"""It does the same. But where its client ends while it starts, it breaks off and leaves its socket.
 
-Linux tells which socket is its own: it is ended as well. It must not be stopped before: a thread of this process that waits
-for its answer keeps the GIL. Elsewhere it is a cleaner.
+On Linux the system says which socket is its own, so we end it as well. It must not be stopped before that: a thread of this
+process that waits for its answer holds the GIL. Elsewhere we treat it as a cleaner.
 """
 
 
@@ -45,22 +45,22 @@ def become_subreaper() -> None:
     try:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (OSError, AttributeError):
-        pass  # a libc without prctl; the mark still finds every process
+        pass  # a libc without prctl: the mark still finds every process
 
 
 def end_with_tree(status: int, parents_too: bool = False, clean_up: Callable[[Set[int]], List[str]] = lambda killed: []) -> NoReturn:
     """Kills every process that this one started, directly or not, then ends at once: no atexit handler, no finalizer runs.
 
-    All are stopped from the root downwards before the first is killed: no parent sees its child end and runs on.
+    It stops all of them from the root downwards before it kills the first, so that no parent sees its child end and runs on.
 
     Args:
-        status: with which this process exits.
-        parents_too: whether those of its parents are killed, too, that carry the mark.
-        clean_up: removes what the processes of these pids have left, this one's own among them, and gives the paths of the
-            shared memory that is to be removed last.
+        status: exit status of this process.
+        parents_too: whether to kill the parents of this process that carry the mark, too.
+        clean_up: removes the leftovers of the processes with these pids (this process is among them), and returns the paths of
+            the shared memory that is to be removed last.
     """
     if not _ending.acquire(False):
-        _wait_for_ever()  # another thread ends this process already
+        _wait_forever()  # another thread ends this process already
     try:
         if sys.platform == "win32":
             clean_up({os.getpid()})
@@ -75,10 +75,10 @@ def end_with_tree(status: int, parents_too: bool = False, clean_up: Callable[[Se
 
 
 def _remove_and_kill(blocks: Iterable[str], sockets: Iterable[str], managers: Iterable[int]) -> None:
-    """Removes shared memory and what manages it: the last that this process does.
+    """Removes shared memory and its managers, as the last act of this process.
 
-    A thread of it that gives back a tensor whose block or manager is gone aborts the process. Here it cannot: it needs the GIL,
-    which functions of `pythonapi` keep.
+    A thread that releases a tensor whose block or manager is gone aborts the process. Here no thread can: it would need the GIL,
+    which functions of `pythonapi` hold.
     """
     import ctypes
 
@@ -91,29 +91,29 @@ def _remove_and_kill(blocks: Iterable[str], sockets: Iterable[str], managers: It
         ctypes.pythonapi.kill(pid, int(signal.SIGKILL))
 
 
-def _wait_for_ever() -> NoReturn:
+def _wait_forever() -> NoReturn:
     while True:
         try:
             _ending.acquire()
-        except BaseException:  # whatever a signal handler raises: torch's does where a worker was killed
+        except BaseException:  # a signal handler may raise: torch's does where a worker was killed
             continue
 
 
 def _kill_tree(parents_too: bool) -> Tuple[List[int], List[str]]:
-    """Kills in rounds until none is left but managers of shared memory; whom, and the sockets of managers that it saw."""
+    """Kills in rounds until only managers of shared memory are left; returns the killed pids, and the sockets of the managers."""
     killed: List[int] = []
     sockets_of_managers: List[str] = []
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         stopped: List[int] = []
         while True:
             processes = _processes()
             started = [pid for pid in _started_processes(processes, parents_too) if pid not in killed]
-            fresh = [pid for pid in started if pid not in stopped and pid not in processes.managers]
-            if not fresh:
+            new_pids = [pid for pid in started if pid not in stopped and pid not in processes.managers]
+            if not new_pids:
                 break
-            for pid in fresh:
+            for pid in new_pids:
                 _signal(pid, signal.SIGSTOP)
-            stopped += fresh
+            stopped += new_pids
         if not stopped:
             break
         managers = [pid for pid in started if pid in processes.managers]
@@ -133,30 +133,30 @@ def _kill_tree(parents_too: bool) -> Tuple[List[int], List[str]]:
 
 
 def _wait_until_gone(pids: List[int]) -> None:
-    """What a killed process has mapped stays so for a moment."""
-    give_up_at = time.monotonic() + _GONE_S
-    while any(leftovers.is_alive(pid) for pid in pids) and time.monotonic() < give_up_at:
+    """Waits until the processes are gone: a killed process keeps its mappings for a moment."""
+    deadline_s = time.monotonic() + _GONE_LIMIT_S
+    while any(leftovers.is_alive(pid) for pid in pids) and time.monotonic() < deadline_s:
         time.sleep(0.002)
 
 
 def wait_for_idle_children() -> int:
-    """Waits while any process below this one computes, so that it may still come to something; how many are left.
+    """Waits while any process below this one uses the CPU, because it may still iterate a loader; returns how many still run.
 
-    Only on Linux: elsewhere it returns 0 at once.
+    On Linux only: elsewhere it returns 0 at once.
     """
     if not sys.platform.startswith("linux"):
         return 0
-    used: Dict[int, int] = {}
-    grew_at = time.monotonic()
+    ticks_before: Dict[int, int] = {}
+    grew_at_s = time.monotonic()
     while True:
         left = _started_processes(_processes(), parents_too=False)
-        now = {pid: _cpu_ticks(pid) for pid in left}
-        if any(ticks > used.get(pid, -1) for pid, ticks in now.items()):
-            grew_at = time.monotonic()
-        used = now
-        if not left or time.monotonic() - grew_at > _IDLE_S:
+        ticks = {pid: _cpu_ticks(pid) for pid in left}
+        if any(count > ticks_before.get(pid, -1) for pid, count in ticks.items()):
+            grew_at_s = time.monotonic()
+        ticks_before = ticks
+        if not left or time.monotonic() - grew_at_s > _IDLE_LIMIT_S:
             return len(left)
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 def _cpu_ticks(pid: int) -> int:
@@ -166,7 +166,7 @@ def _cpu_ticks(pid: int) -> int:
 
 
 def _signal(pid: int, number: int) -> None:
-    from posix import kill  # that of `os` may be held back, see `look`
+    from posix import kill  # `os.kill` may block, see `watched_children`
 
     try:
         kill(pid, number)
@@ -175,13 +175,13 @@ def _signal(pid: int, number: int) -> None:
 
 
 class _Processes(NamedTuple):
-    """Those that live now.
+    """The processes that live now, by pid.
 
     Attributes:
-        parents: of every process.
-        marked: those that carry the mark.
-        cleaners: those that clean up after others and end by themselves.
-        managers: those that look after shared memory, where the system tells which sockets are theirs.
+        parents: the parent of every process.
+        marked: processes that carry the mark.
+        cleaners: processes that clean up after others and end by themselves.
+        managers: managers of shared memory, where the system says which sockets are theirs.
     """
 
     parents: Dict[int, int]
@@ -196,7 +196,7 @@ def _processes() -> _Processes:
 
 
 def _started_processes(processes: _Processes, parents_too: bool) -> List[int]:
-    """Parents before their children."""
+    """The pids of all processes to end, parents before their children."""
     parents = processes.parents
     own = os.getpid()
     above = set(_ancestors(own, parents))
@@ -233,7 +233,7 @@ def _linux_processes(entry: bytes) -> _Processes:
         if not name.isdigit():
             continue
         pid = int(name)
-        # A process may end between any two reads: it is then simply not there.
+        # A process may end between any two reads: then it is skipped.
         stat = _read("/proc/%d/stat" % pid)
         if b")" not in stat:
             continue
@@ -260,7 +260,7 @@ def _read(path: str) -> bytes:
 
 
 def _ps_processes(entry: bytes) -> _Processes:
-    """The same by way of `ps`, whose option `e` appends the environment to the command (one's own processes only)."""
+    """The same from `ps`, whose option `e` appends the environment to the command (for the user's own processes only)."""
     import subprocess
 
     found = _Processes({}, set(), set(), set())

@@ -1,4 +1,4 @@
-"""Builds the loader of a trial: the user's own with only the swept settings changed."""
+"""Builds the loader of a trial: the user's own, with only the swept settings changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .sampling import CountingSampler
 
 DEFAULT_BATCH_SIZE = 32
 
-_ATTRIBUTES = (
+_KEPT_ARGUMENTS = (
     "dataset",
     "batch_size",
     "num_workers",
@@ -28,11 +28,11 @@ _ATTRIBUTES = (
     "pin_memory_device",
     "in_order",
 )
-"""Arguments of DataLoader that it keeps under their own names; its samplers are told in `_own_arguments`."""
+"""Arguments that a DataLoader keeps as attributes of the same names; `_own_arguments` adds its samplers."""
 
 
 def dataset_kind(dataset: Any) -> str:
-    """How a loader reads a dataset: `map` or `iterable`."""
+    """How a loader reads a dataset: by index (`map`), or as it iterates (`iterable`)."""
     return kind_of_class(type(dataset))
 
 
@@ -51,7 +51,7 @@ def is_loader(feed: Any) -> bool:
 
 
 def length_of(feed: Any) -> Optional[int]:
-    """Samples an epoch of a dataset or loader has, where that can be told without reading it."""
+    """How many samples an epoch of a dataset or loader has; None where only reading it would show that."""
     if is_loader(feed) and dataset_kind(feed.dataset) == "map" and feed.batch_size is not None:
         source = feed.sampler
     else:
@@ -82,7 +82,7 @@ def current_config(loader: Any) -> TrialConfig:
 
 
 def default_start_method() -> str:
-    """What workers are started with unless told otherwise; asking does not fix it, as get_start_method() would."""
+    """The start method of workers where none is set; reading it here does not fix it, as get_start_method() would."""
     return multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
 
 
@@ -107,7 +107,7 @@ def build(
     extras: Dict[str, Callable[..., Any]],
     batches: Optional[int],
 ) -> Tuple[Any, CountingSampler, List[str]]:
-    """The loader of a trial, the sampler that limits and counts its batches, and notes on what differs from the user's.
+    """Returns the loader of a trial, the sampler that limits and counts its batches, and notes on differences from the user's loader.
 
     Args:
         feed: the user's Dataset or DataLoader.
@@ -129,14 +129,14 @@ def build(
         from . import thread_loader
 
         notes += thread_loader.use_threads(loader)
-    return loader, _limit(loader, batches), notes
+    return loader, _limit_batches(loader, batches), notes
 
 
 def _settings(config: TrialConfig) -> Dict[str, Any]:
     """A trial's settings as arguments of DataLoader, without the batch size."""
     settings: Dict[str, Any] = {"num_workers": config.num_workers, "pin_memory": config.pin_memory}
     if not config.num_workers:
-        # What torch refuses without workers, whatever the user's loader had.
+        # Torch refuses these without workers, whatever the user's loader had.
         settings.update(prefetch_factor=None, persistent_workers=False, multiprocessing_context=None, timeout=0)
         return settings
     if config.prefetch_factor is not None:
@@ -172,11 +172,11 @@ def _from_dataset(
 
 
 def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle: Optional[bool], notes: List[str]) -> Any:
-    """A loader of the same class: made by the same call where its class takes the settings, else as a copy of it."""
-    changes = {name: value for name, value in settings.items() if _value(loader, name) != value}
-    own_order = loader.batch_size is None
+    """Makes a loader of the same class: by the same call where its class takes the settings, else as a copy."""
+    changes = {name: value for name, value in settings.items() if _setting_of(loader, name) != value}
+    fixes_batches = loader.batch_size is None
     if config.batch_size is not None and config.batch_size != loader.batch_size:
-        if own_order:
+        if fixes_batches:
             what = "a batch_sampler of its own" if loader.batch_sampler is not None else "batch_size=None"
             raise AgentError(UNSUPPORTED, "the loader has %s, so its batch size cannot be set" % what)
         changes["batch_size"] = config.batch_size
@@ -184,7 +184,7 @@ def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle
         if dataset_kind(loader.dataset) == "iterable":
             if shuffle:
                 raise AgentError(UNSUPPORTED, "an iterable dataset gives its own order and cannot be shuffled by the loader")
-        elif own_order and loader.batch_sampler is not None:
+        elif fixes_batches and loader.batch_sampler is not None:
             raise AgentError(UNSUPPORTED, "the loader has a batch_sampler of its own, so --shuffle cannot be set")
         else:
             if _shuffles(loader) is None:
@@ -193,13 +193,15 @@ def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle
     call = constructor_call_of(loader)
     if call is not None:
         made = _call_again(call, changes)
-        if made is not None and all(_value(made, name) == value for name, value in {**settings, **changes}.items() if name in _ATTRIBUTES):
+        if made is not None and all(
+            _setting_of(made, name) == value for name, value in {**settings, **changes}.items() if name in _KEPT_ARGUMENTS
+        ):
             return made
     return _copy(loader, {**settings, **changes})
 
 
-def _value(loader: Any, name: str) -> Any:
-    """A loader's setting in the form in which it is asked for."""
+def _setting_of(loader: Any, name: str) -> Any:
+    """A loader's setting, in the form of the argument that sets it."""
     value = getattr(loader, name, None)
     return value.get_start_method() if name == "multiprocessing_context" and value is not None else value
 
@@ -214,7 +216,7 @@ def _shuffles(loader: Any) -> Optional[bool]:
 
 
 def _call_again(call: ConstructorCall, changes: Dict[str, Any]) -> Any:
-    """The call that made the loader, with the changes; None where that class does not take them."""
+    """Repeats the call that made the loader, with the changes; None where its class does not take them."""
     try:
         signature = inspect.signature(call.cls)
         bound = signature.bind(*call.args, **call.kwargs)
@@ -235,12 +237,12 @@ def _call_again(call: ConstructorCall, changes: Dict[str, Any]) -> Any:
         return call.cls(*bound.args, **bound.kwargs)
     except Exception:
         if call.cls.__init__ is DataLoader.__init__:  # type: ignore[misc]
-            raise  # torch's own refusal, which is the answer
-        return None  # a subclass that passes on a fixed value of its own: its copy is made instead
+            raise  # torch's own refusal is the answer
+        return None  # a subclass that passes on a fixed value: the caller copies it instead
 
 
 def _copy(loader: Any, changes: Dict[str, Any]) -> Any:
-    """A loader of the same class whose DataLoader part is made anew, with all else that its class added."""
+    """Copies a loader: makes its DataLoader part anew, and keeps the attributes that its class added."""
     from torch.utils.data import DataLoader
 
     copy = object.__new__(type(loader))
@@ -259,7 +261,7 @@ def _own_arguments(loader: Any) -> Dict[str, Any]:
     from torch.utils.data import DataLoader
 
     known = inspect.signature(DataLoader.__init__).parameters
-    arguments = {name: getattr(loader, name) for name in _ATTRIBUTES if name in known and hasattr(loader, name)}
+    arguments = {name: getattr(loader, name) for name in _KEPT_ARGUMENTS if name in known and hasattr(loader, name)}
     if loader.batch_size is None and loader.batch_sampler is not None:
         del arguments["batch_size"]
         arguments["batch_sampler"] = loader.batch_sampler
@@ -270,8 +272,8 @@ def _own_arguments(loader: Any) -> Dict[str, Any]:
     return arguments
 
 
-def _limit(loader: Any, batches: Optional[int]) -> CountingSampler:
-    """Puts the limit before the loader's index sampler; past `DataLoader.__setattr__`, which refuses that by principle."""
+def _limit_batches(loader: Any, batches: Optional[int]) -> CountingSampler:
+    """Wraps the loader's index sampler in one with a limit; bypasses `DataLoader.__setattr__`, which refuses every change."""
     in_batches = loader.batch_sampler is not None
     name = "batch_sampler" if in_batches else "sampler"
     sampler = CountingSampler(vars(loader)[name], batches, in_batches)

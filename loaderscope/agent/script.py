@@ -1,7 +1,7 @@
 """Loads the user's script so that its classes pickle under every start method.
 
-As a module: named `__mp_main__` as in multiprocessing's spawn children, so that its main block does not run. As the main
-program: named `__main__`. Either way both names of `sys.modules` lead to it, because spawn children look for both.
+As a module it is named `__mp_main__`, as in multiprocessing's spawn children, so that its main block does not run. As the main
+program it is named `__main__`. Either way both names in `sys.modules` lead to it, because spawn children look up both.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Script:
     Attributes:
         path: absolute path of the file.
         tree: the parsed source.
-        module: the module, there from the moment on when its code starts to run.
+        module: the module; None until its code starts to run.
     """
 
     def __init__(self, path: str) -> None:
-        """Reads and compiles the script; nothing of it is run.
+        """Reads and compiles the script; runs none of it.
 
         Raises:
-            AgentError: there is no such file, it cannot be read, or it is no Python.
+            AgentError: there is no such file, it cannot be read, or it is not Python.
         """
         self.path = os.path.abspath(path)
         self.name = os.path.basename(self.path)
@@ -49,7 +49,7 @@ class Script:
         except OSError as error:
             raise AgentError(type(error).__name__, "%s cannot be read: %s" % (self.path, error.strerror), self.path) from error
         try:
-            # From bytes, so that a coding line is respected; from the tree, so that it is parsed only once.
+            # Parsed from bytes to respect a coding line; compiled from the tree to parse only once.
             self.tree: ast.Module = ast.parse(source, self.path)
             self._code = compile(self.tree, self.path, "exec", dont_inherit=True)
         except SyntaxError as error:
@@ -59,30 +59,30 @@ class Script:
         self.module: Optional[types.ModuleType] = None
 
     @classmethod
-    def running(cls, files: Sequence[str]) -> Script:
-        """The script that this process runs already; where Python was given a command in its place, the outermost file of the user's.
+    def of_running_process(cls, files: Sequence[str]) -> Script:
+        """Returns the script that this process runs; where Python runs a command (`-c`), the outermost file of the user's code.
 
         Args:
-            files: of the user's code that runs, the innermost first.
+            files: files of the user's code that runs, the innermost first.
 
         Raises:
-            AgentError: there is none, or it cannot be read.
+            AgentError: there is no such file, or it cannot be read.
         """
         main = sys.modules[AS_PROGRAM]
         path = getattr(main, "__file__", None) or (files[-1] if files else "")
         if not os.path.isfile(path):
             raise AgentError(UNSUPPORTED, "the DataLoader is iterated by a process whose code is in no file (`python -c`, or from stdin)")
         script = cls(path)
-        same = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == path)
-        script.module = main if getattr(main, "__file__", None) else next(same, main)
+        modules_of_file = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == path)
+        script.module = main if getattr(main, "__file__", None) else next(modules_of_file, main)
         return script
 
     @property
     def folder(self) -> str:
         return os.path.dirname(self.path)
 
-    def alone_finds(self, name: str) -> bool:
-        """Whether a loaded module lies beside the script, in a folder that is on `sys.path` for the script's sake only."""
+    def is_beside_script_only(self, name: str) -> bool:
+        """Whether a loaded module lies beside the script, in a folder that is on `sys.path` because of the script only."""
         file = getattr(sys.modules.get(name), "__file__", None) or ""
         place = os.path.dirname(os.path.dirname(file) if os.path.basename(file).startswith("__init__.") else file)
         return place == self.folder and sys.path.count(self.folder) < 2
@@ -92,12 +92,12 @@ class Script:
         """The names that the script has defined so far."""
         return {} if self.module is None else vars(self.module)
 
-    def enter(self, args: Sequence[str], cwd: Optional[str], loaded_at_start: AbstractSet[str]) -> None:
-        """Makes this process look as if Python had been started with the script.
+    def set_up_process(self, args: Sequence[str], cwd: Optional[str], loaded_at_start: AbstractSet[str]) -> None:
+        """Gives this process the state of a Python that was started with the script.
 
         Args:
             args: the script's own arguments.
-            cwd: working directory of the caller; None leaves it.
+            cwd: working directory of the app's caller; None keeps this process's own.
             loaded_at_start: modules that any interpreter has loaded before it runs a script.
 
         Raises:
@@ -112,12 +112,12 @@ class Script:
         sys.path.insert(0, self.folder)
         _forget_shadowed(self.folder, loaded_at_start)
 
-    def run(self, run_name: str, before: str) -> None:
+    def run(self, run_name: str, not_reached: str) -> None:
         """Runs the script's code in its module.
 
         Args:
             run_name: `AS_MODULE` or `AS_PROGRAM`.
-            before: what was waited for, for the sentence when the script ends itself ("before ...").
+            not_reached: what the script had not reached, for the sentence when it ends itself ("before ...").
 
         Raises:
             AgentError: the script raised, or ended itself.
@@ -126,15 +126,15 @@ class Script:
         module.__file__ = self.path
         module.__spec__ = None
         module.__dict__["__cached__"] = None
-        self._replaced = sys.modules.get(AS_PROGRAM)  # kept alive: the frames below us still use its globals
+        self._replaced = sys.modules.get(AS_PROGRAM)  # kept alive: frames below us still use its globals
         self.module = sys.modules[AS_PROGRAM] = sys.modules[AS_MODULE] = module
         try:
             exec(self._code, module.__dict__)
         except SystemExit as error:
-            info = system_exit(error, before)
+            info = system_exit(error, not_reached)
         except KeyboardInterrupt as error:
             info = describe(error)
-        except BaseException as error:  # the border to the user's code: whatever it raises is reported
+        except BaseException as error:  # the border to the user's code: every exception is reported
             info = describe(error)
             hint = self._hint(text_of(error)) if isinstance(error, (ImportError, AttributeError, NameError)) else ""
             info = dataclasses.replace(info, message=info.message + hint)
@@ -143,7 +143,7 @@ class Script:
         raise AgentError.of(info)
 
     def _hint(self, message: str) -> str:
-        """What to do about a script that fails because of where it stands or where it comes from, by Python's own message."""
+        """Advice for a script that fails because of its folder or its origin, chosen by Python's own message; else empty."""
         if "'get_ipython'" in message:
             return "; the script was exported from a notebook: take out the lines that call get_ipython()"
         if "attempted relative import" in message:
@@ -162,7 +162,7 @@ def _syntax_error(script: Script, error: SyntaxError, source: bytes) -> AgentErr
 
 
 def _undecodable_line(source: bytes) -> Optional[int]:
-    """The first line that is not UTF-8; Python's own error does not always tell it."""
+    """The first line that is not UTF-8; Python's own error does not always name it."""
     for number, line in enumerate(source.split(b"\n"), 1):
         try:
             line.decode("utf-8")
@@ -172,9 +172,9 @@ def _undecodable_line(source: bytes) -> Optional[int]:
 
 
 def _forget_shadowed(folder: str, loaded_at_start: AbstractSet[str]) -> None:
-    """Drops standard modules that only the agent loaded and that a file beside the script shadows.
+    """Drops standard modules from `sys.modules` that only the agent loaded and that a file beside the script shadows.
 
-    Started by hand, the script would import its own file; ours keep working with what they have imported.
+    Started by hand, the script would import its own file. Our modules keep the standard modules that they have imported.
     """
     names = _modules_in(folder)
     for name in list(sys.modules):
@@ -184,7 +184,7 @@ def _forget_shadowed(folder: str, loaded_at_start: AbstractSet[str]) -> None:
 
 
 def _modules_in(folder: str) -> Set[str]:
-    """Names of the modules and packages that a folder has."""
+    """Names of the modules and packages in a folder."""
     try:
         entries = os.listdir(folder)
     except OSError:

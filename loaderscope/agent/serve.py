@@ -55,7 +55,7 @@ def serve_in_child(loader: Any, search: watched_children.LoaderSearch) -> NoRetu
     _use_folder(search.folder)
     agent = Agent(None, frozenset())
     try:
-        script = Script.running(capture.user_files(sys._getframe(1)))
+        script = Script.of_running_process(capture.user_files(sys._getframe(1)))
         captured = capture.captured_here(script, loader, search.number)
     except AgentError as error:
         agent.fail_from_iter(error, loader)
@@ -174,7 +174,7 @@ class Agent:
 
     def _load(self, message: Message) -> Message:
         script = self._script = Script(message["script"])
-        script.enter(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
+        script.set_up_process(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
         made_loaders.install()
         number = message.get("capture")
         search = watched_children.start_watching(script.name, int(number or 0), _folder)
@@ -232,7 +232,7 @@ class Agent:
             "targets": [target.to_json() for target in found],
             "has_step": training_step.has_step(script.namespace),
             "environment": _environment(instrument.install()),
-            "imports": [{**row, "beside_script": script.alone_finds(str(row["name"]))} for row in self._imports.heavy_packages()],
+            "imports": [{**row, "beside_script": script.is_beside_script_only(str(row["name"]))} for row in self._imports.heavy_packages()],
         }
 
     def _attach(self, message: Message) -> Message:

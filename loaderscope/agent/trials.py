@@ -1,4 +1,4 @@
-"""Runs one trial: the loader of a setting, its epochs, the consumer."""
+"""Runs one trial: builds the loader of a setting, runs its epochs and gives the batches to the consumer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _GENERATORS = {"random": "Python's random module", "numpy": "NumPy's global gene
 
 
 class Feed:
-    """The attached Dataset or DataLoader, and the states that each trial starts from.
+    """The attached Dataset or DataLoader, and the generator states from which each trial starts.
 
     Attributes:
         source: the user's object.
@@ -57,7 +57,7 @@ class Feed:
         return self.source.dataset if loaders.is_loader(self.source) else self.source
 
     def reset(self, seed: int) -> None:
-        """Puts all random generators where every trial begins: the user's own to their first state, the global ones to `seed`."""
+        """Resets all random generators for a trial: the user's own to their first state, the global ones to `seed`."""
         import torch
 
         for generator, state in self._generators:
@@ -70,16 +70,16 @@ class Feed:
 
 
 class _Loop(NamedTuple):
-    """What the measured loop needs."""
+    """The parts of the measured loop."""
 
     step: Optional[Step]
     transfer: Optional[Transfer]
     feed: Feed
     clock: Optional[DeviceClock]
-    step_clock: Optional[DeviceClock]  # None where the step is only simulated: its time is not the device's
-    counts_lengths: bool
-    asks_pinned: bool
-    sampler: Optional[CountingSampler]  # where a batch comes of everything that it hands out
+    step_clock: Optional[DeviceClock]  # None where the step is simulated: it takes no time of the device
+    counts_batch_lengths: bool
+    checks_pinning: bool
+    sampler: Optional[CountingSampler]  # None where it may give indices of which no batch comes
     after_first_step: Optional[Callable[[], None]]
 
 
@@ -90,7 +90,7 @@ class _Epoch(NamedTuple):
 
 
 def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
-    """Runs a trial to its end; what the user's code raises is passed on.
+    """Runs a trial to its end; passes on what the user's code raises.
 
     Raises:
         AgentError: the setting, consumer or device is not available here.
@@ -119,26 +119,26 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         clock, reason = device_clock(order.device, uses_device and order.record)
         if reason:
             notes.append(reason)
-        writes_devices_later = used_devices.may_use_device(order)  # models may come to their devices as late as in the first step
+        writes_devices_later = used_devices.may_use_device(order)  # the first step may be the first to move models to devices
         if order.record and not writes_devices_later:
             used_devices.write_devices(order)
-        by_length = loaders.dataset_kind(feed.dataset) == "iterable"
+        is_iterable = loaders.dataset_kind(feed.dataset) == "iterable"
         loop = _Loop(
             step,
             transfer,
             feed,
             clock,
             clock if order.consumer.kind in DEVICE_CONSUMERS else None,
-            by_length and loader.batch_sampler is not None,
+            is_iterable and loader.batch_sampler is not None,
             _can_pin(order),
-            None if by_length or made_loaders.iterates_its_own_way(loader) else sampler,
+            None if is_iterable or made_loaders.iterates_its_own_way(loader) else sampler,
             (lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
         )
         start_ns = time.perf_counter_ns()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
         _close(loader)
         seconds = (time.perf_counter_ns() - start_ns) / 1e9
-        sample_count = _count_samples(epochs, sampler, by_length)
+        sample_count = _count_samples(epochs, sampler, is_iterable)
         window = _exact_window(order, loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
             clock.finish()
@@ -172,14 +172,14 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
 
 
 def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
-    """What is missing in the device's times."""
+    """Sentences about what the device's times leave out."""
     others = [device["name"] for device in used_devices.cuda_devices(order) if device["name"] != str(clock.device)]
     alone = ["Device times are those of %s; the trial also uses %s." % (clock.device, " and ".join(others))] if others else []
     return alone + ([clock.trouble] if clock.trouble else [])
 
 
 def _exact_window(order: TrialOrder, loader: Any, loop: _Loop) -> Dict[str, Any]:
-    """An epoch more, profiled and left when the window is full; see `exact_window`."""
+    """Runs one more epoch under the profiler, and leaves it when the window is full; see `exact_window`."""
     config = order.config
     prefetched = config.num_workers * (config.prefetch_factor or 2)  # 2: torch/utils/data/dataloader.py
     steps, warm_steps = order.gpu_window or 0, 2 * prefetched + 2
@@ -198,8 +198,8 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     Args:
         epoch: its number.
         loader: the loader.
-        loop: what happens to a batch.
-        after_batch: of an epoch that is not measured: called after each batch, and says whether to leave.
+        loop: the step, and all else that happens to a batch.
+        after_batch: for an epoch that is not measured: called after each batch, returns whether to leave the epoch.
     """
     step, transfer, clock, step_clock = loop.step, loop.transfer, loop.clock, loop.step_clock
     begin, end, delivered_batch = instrument.begin, instrument.end, instrument.delivered_batch
@@ -207,7 +207,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     activity = instrument.thread_activity()
     moved = stepped = None
     batches = 0
-    samples_seen: Optional[int] = 0 if loop.counts_lengths else None
+    samples_seen: Optional[int] = 0 if loop.counts_batch_lengths else None
     pinned = False
     begin(State.EPOCH, epoch)
     iterator = iter(loader)
@@ -215,12 +215,12 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
         try:
             batch = next(iterator)
         except StopIteration as ended:
-            _check_end(ended, batches, loop)
+            _check_stop_iteration(ended, batches, loop)
             break
         except BaseException:
             loop.feed.failed_batch = batches
             raise
-        if batches == 0 and loop.asks_pinned:
+        if batches == 0 and loop.checks_pinning:
             pinned = _is_pinned(batch)
         if samples_seen is not None:
             length = samples.batch_length(batch)
@@ -255,8 +255,8 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     return _Epoch(batches, samples_seen, pinned)
 
 
-def _check_end(ended: StopIteration, batches: int, loop: _Loop) -> None:
-    """Raises what a loop cannot tell from the end of an epoch: a StopIteration of the user's dataset or collate_fn."""
+def _check_stop_iteration(ended: StopIteration, batches: int, loop: _Loop) -> None:
+    """Raises a StopIteration of the user's dataset or collate_fn as an error: a loop takes it for the end of the epoch."""
     if loop.sampler is None or batches >= loop.sampler.epoch_batch_count:
         return
     loop.feed.failed_batch = batches
@@ -266,16 +266,16 @@ def _check_end(ended: StopIteration, batches: int, loop: _Loop) -> None:
     raise AgentError.of(ErrorInfo("StopIteration", message, info.traceback, info.file, info.line)) from ended
 
 
-def _count_samples(epochs: List[_Epoch], sampler: CountingSampler, by_length: bool) -> Optional[int]:
-    """Samples that the consumer received: of a map-style dataset those whose indices were given out."""
-    if not by_length:
+def _count_samples(epochs: List[_Epoch], sampler: CountingSampler, is_iterable: bool) -> Optional[int]:
+    """Samples that the consumer received; for a map-style dataset, the samples whose indices the sampler gave."""
+    if not is_iterable:
         return sampler.sample_count
     counts = [epoch.samples for epoch in epochs]
     return sum(count for count in counts if count is not None) if None not in counts else None
 
 
 def _can_pin(order: TrialOrder) -> bool:
-    """Whether batches of this trial may be pinned: torch pins nothing where it has no accelerator."""
+    """Whether torch may pin batches of this trial: it pins nothing where it has no accelerator."""
     if not order.config.pin_memory:
         return False
     import torch
@@ -295,7 +295,7 @@ def _is_pinned(batch: Any) -> bool:
 
 
 def _close(loader: Any) -> None:
-    """Ends persistent workers, which otherwise live as long as the loader's iterator."""
+    """Ends persistent workers, which else live as long as the loader's iterator."""
     iterator = vars(loader).get("_iterator")
     if iterator is None:
         return
@@ -306,7 +306,7 @@ def _close(loader: Any) -> None:
 
 
 def _preload_forkserver(order: TrialOrder) -> None:
-    """Must come before the server starts; the pool gives every forkserver trial an agent of its own."""
+    """Sets the modules that the fork server preloads. The server must not run yet: the pool gives each such trial a fresh agent."""
     config = order.config
     if config.forkserver_preload and config.start_method == "forkserver" and config.num_workers:
         for name in config.forkserver_preload:
@@ -323,5 +323,5 @@ def _check_device(device: Optional[str]) -> None:
 
     try:
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say that there is none
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch raises any of these where there is no such device
         raise AgentError(UNSUPPORTED, "batches cannot be moved to %s: %s" % (device, str(error).splitlines()[0])) from error
