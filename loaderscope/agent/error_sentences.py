@@ -1,4 +1,4 @@
-"""Exceptions of the user's code, of torch and of ours, as one clear sentence with file and line."""
+"""Describes exceptions of the user's code, of torch and of ours in one clear sentence with file and line."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ WRONG_ARGUMENTS = "wrong-arguments"
 CAUSES = (
     FILE_DESCRIPTORS, SHARED_MEMORY, MEMORY, MEMORY_MAPPINGS, DISK, PAGING_FILE, SYSTEM_RESOURCES, KILLED, NATIVE_CRASH, WRONG_ARGUMENTS,
 )  # fmt: skip
-"""Of `ErrorInfo.cause`: what advice rests on."""
+"""Values of `ErrorInfo.cause`, by which advice is chosen."""
 
-_LEAST_NTSTATUS = 0xC0000000  # on Windows: of an error, which becomes the exit code of the process that it ends
+_LEAST_NTSTATUS = 0xC0000000  # on Windows an error status becomes the exit code of the process that it ends
 _LINE_CHARACTERS = 300
-_USAGE_EXIT = 2  # how argparse, and what follows its custom, ends a program whose arguments are wrong
+_USAGE_EXIT = 2  # argparse, and others by its custom, exit so where arguments are wrong
 
 
 class AgentError(Exception):
-    """Something that the agent itself found wrong; `kind` is one of ErrorInfo's."""
+    """An error that the agent itself found; `kind` as in `ErrorInfo`."""
 
     def __init__(self, kind: str, message: str, file: Optional[str] = None, line: Optional[int] = None) -> None:
         super().__init__(message)
@@ -88,14 +88,14 @@ _LIMITS = (
     ("error code: <1455>", "the paging file is too small for a batch in shared memory", PAGING_FILE),  # torch's file mappings on Windows
     ("WinError 1450", "Windows has no resources left for another worker", SYSTEM_RESOURCES),
 )
-"""Signs in texts of torch and of the system, what each means, and its cause."""
+"""Phrases in texts of torch and of the system, with what each means, and its cause."""
 _SIGNALS = {
     "Killed": ("SIGKILL", "the system does that when memory runs out"),
     "Bus error": ("SIGBUS", "that is what happens when shared memory (/dev/shm) is full"),
     "Segmentation fault": ("SIGSEGV", "that is a crash in native code"),
     "Aborted": ("SIGABRT", ""),
 }
-"""By the system's words for a signal, which torch repeats: its name, and what it most often means."""
+"""By the system's words for a signal, which torch repeats: the signal's name, and its most frequent cause."""
 _SIGNAL_CAUSES = {"SIGKILL": KILLED, "SIGBUS": SHARED_MEMORY, "SIGSEGV": NATIVE_CRASH, "SIGABRT": NATIVE_CRASH}
 _RECEIVING = re.compile(r"[\\/]multiprocessing[\\/](resource_sharer|reduction|connection)\.py$")
 _COLLATING = re.compile(r"[\\/]torch[\\/]utils[\\/]data[\\/]_utils[\\/]collate\.py$")
@@ -107,7 +107,7 @@ _BOOTSTRAPPING = "before the current process has finished its bootstrapping phas
 
 
 def is_user_file(file: str) -> bool:
-    """Whether a file is the user's own: the script, wherever it lies, else none of Python, of an installed package, or of this agent."""
+    """Whether a file is the user's own: the script, wherever it lies, or a file of neither Python, an installed package, nor this agent."""
     if file.startswith("<"):
         return False
     path = os.path.abspath(file)
@@ -123,13 +123,13 @@ def user_place(trace: Optional[TracebackType]) -> Optional[Place]:
     return _innermost(frames)
 
 
-def limit_told(text: str) -> Optional[str]:
-    """The limit of the system, one of `CAUSES`, that a text of torch or of the system tells of; None if it tells of none."""
+def limit_in_text(text: str) -> Optional[str]:
+    """The system limit, one of `CAUSES`, that a text of torch or of the system names; None if it names none."""
     return next((cause for sign, _, cause in _LIMITS if sign in text), None)
 
 
 def cause_of_exit(status: int) -> Optional[str]:
-    """What a process died of, one of `CAUSES`, by its exit code as Python gives it; None where the code does not tell."""
+    """The cause of a process's death, one of `CAUSES`, from its exit code as Python gives it; None where the code shows none."""
     if status >= 0:
         return NATIVE_CRASH if status >= _LEAST_NTSTATUS else None
     try:
@@ -139,12 +139,12 @@ def cause_of_exit(status: int) -> Optional[str]:
 
 
 def describe(error: BaseException, sample: Optional[int] = None, exit_code: Optional[int] = None) -> ErrorInfo:
-    """What went wrong, as the app shows it.
+    """Describes what went wrong, as the app shows it.
 
     Args:
-        error: as it reached the main process; exceptions of a worker are recognised in torch's wrapping.
-        sample: index of the sample that was read when it happened, where that is known.
-        exit_code: of a worker that is gone, for where torch does not tell how it ended.
+        error: the exception in the main process; exceptions of a worker are recognised in torch's wrapping.
+        sample: index of the sample that was being read, where known.
+        exit_code: exit code of a worker that died, for errors of torch that do not say how it ended.
     """
     if isinstance(error, AgentError):
         return error.info
@@ -154,15 +154,15 @@ def describe(error: BaseException, sample: Optional[int] = None, exit_code: Opti
         message = "%s, line %d: %s" % (os.path.basename(error.filename), line, error.msg)
         return ErrorInfo(type(error).__name__, message, text, os.path.abspath(error.filename), line)
     own_text = text_of(error)
-    died = _DIED.search(text) if _DIED.search(own_text) else None  # what caused it tells more: the exit code, the signal
+    died = _DIED.search(text) if _DIED.search(own_text) else None  # its causes say more: the exit code, the signal
     if died:
         pids = [int(pid) for pid in died.group("pids").split(",")]
         return _death(died, exit_code, text, pids)
-    if _BOOTSTRAPPING in " ".join(own_text.split()):  # its lines are broken in the midst
+    if _BOOTSTRAPPING in " ".join(own_text.split()):  # the phrase may be broken across lines
         return _with_place(MAIN_GUARD, "the script starts workers while it is imported, outside of a main guard", text, error)
     for sign, reason, cause in _LIMITS:
         if sign in own_text:
-            told = next((part for part in own_text.splitlines() if sign in part), own_text)  # a worker's stands last of many
+            told = next((part for part in own_text.splitlines() if sign in part), own_text)  # a worker's text has it in its last lines
             return _with_place(LIMIT, "%s: %s" % (reason, _first_line(told)), text, error, cause)
     wrapped = _FROM_WORKER.match(own_text)
     if isinstance(error, MemoryError) and not wrapped:
@@ -178,7 +178,7 @@ def describe(error: BaseException, sample: Optional[int] = None, exit_code: Opti
 
 
 def _describe_wrapped(match: "re.Match[str]", own_text: str, text: str, sample: Optional[int]) -> ErrorInfo:
-    """An exception that torch carried over from a worker as text."""
+    """Describes an exception of a worker, which torch passes on as text."""
     kind = match.group("kind")
     frames = [Place(m.group("file"), int(m.group("line")), m.group("function")) for m in _FRAME.finditer(own_text)]
     last = [line for line in own_text.splitlines() if line.strip()][-1].strip()
@@ -192,7 +192,7 @@ def _describe_wrapped(match: "re.Match[str]", own_text: str, text: str, sample: 
 
 
 def _in_collate(place: Optional[Place], files: List[str]) -> str:
-    """That samples which differ were to become one batch: torch's own words for it name neither samples nor code of the user."""
+    """Words for a failure in torch's own collate, whose text names neither samples nor code of the user; else empty."""
     return ", when the samples of a batch were put together" if place is None and any(_COLLATING.search(file) for file in files) else ""
 
 
@@ -238,7 +238,7 @@ def _innermost(frames: List[Place]) -> Optional[Place]:
 
 
 def text_of(error: BaseException) -> str:
-    """The message of an exception; torch hides that of a KeyError behind a repr of its own."""
+    """The message of an exception; torch's KeyError hides its message behind a repr."""
     if isinstance(error, KeyError) and len(error.args) == 1 and isinstance(error.args[0], str) and "\n" in error.args[0]:
         return str.__str__(error.args[0])
     try:
@@ -256,15 +256,15 @@ def _first_line(message: str, limit: int = _LINE_CHARACTERS) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def system_exit(error: SystemExit, what: str) -> ErrorInfo:
-    """The sentence for a script that ends itself; `what` says what it had not reached."""
+def system_exit(error: SystemExit, not_reached: str) -> ErrorInfo:
+    """Describes that a script ended itself; `not_reached` says what it had not reached ("before ...")."""
     place = user_place(error.__traceback__)
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     code = error.code if error.code is not None else 0
     at: Tuple[str, Optional[str], Optional[int]] = ("the script", None, None)
     if place is not None:
         at = ("%s, line %d:" % (os.path.basename(place.file), place.line), os.path.abspath(place.file), place.line)
-    message = "%s sys.exit(%r) ended the script %s" % (at[0], code, what)
+    message = "%s sys.exit(%r) ended the script %s" % (at[0], code, not_reached)
     if code == _USAGE_EXIT:
         message += "; the arguments that it was given are not those that it needs"
     return ErrorInfo("SystemExit", message, text, at[1], at[2], cause=WRONG_ARGUMENTS if code == _USAGE_EXIT else None)

@@ -1,11 +1,11 @@
 """Writes one process's event log: a chain of preallocated, memory-mapped segments (the format is in `layout`).
 
-A record costs a clock reading and one `pack_into`, and is in the page cache at once: it outlives a SIGKILL of the process.
-Any thread may write: an iterator over a segment's offsets hands each record its own atomically. What can fail (a full disk) fails when a
+A record costs a clock reading and one `pack_into`, and is in the page cache at once: it survives a SIGKILL of the process. Any
+thread may write: an iterator over a segment's offsets atomically gives each record its own. Errors (a full disk) arise when a
 segment is made, never at a store into mapped memory, because every segment's blocks are allocated before it is mapped.
 
-After a sample nothing of this is left in the processor's caches, so a record costs by what it looks up: the functions that
-write have few variables, in cells of their own, and neither attributes nor global names.
+A sample of the user's clears this code from the processor's caches, so each look-up makes a record dearer: the functions that
+write have few variables, in cells of their own, and use neither attributes nor global names.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _LOCK_TIMEOUT_S = 1.0
 Write = Callable[..., None]
 
 _Place = Tuple[Optional[mmap.mmap], Iterator[int], int]
-"""Where records go: the newest segment, the offsets in it that are left, and what makes a record's sequence word of its offset.
+"""Where records go: the newest segment, its remaining offsets, and a base to compute a record's sequence word from its offset.
 
-They are taken at once, as a tuple, so that a thread that is overtaken at a segment's end still writes into the right one."""
+A writer reads the three together, as a tuple: a thread that is overtaken at a segment's end still writes into the right one."""
 
 
 def _allocate(descriptor: int, size: int) -> None:
-    """Gives a new file all its blocks; raises OSError where the disk or a limit has no room for them."""
+    """Allocates all blocks of a new file; raises OSError where the disk or a limit has no room."""
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(descriptor, 0, size)
@@ -70,10 +70,10 @@ class EventLog:
     """The log of this process; a forked child must open one of its own.
 
     Attributes:
-        write: `write(kind, a=0, b=0, thread=0)` adds a record of now.
-        write_at: `write_at(time_ns, kind, a=0, b=0, thread=0)` adds a record of another time.
+        write: `write(kind, a=0, b=0, thread=0)` adds a record with the present time.
+        write_at: `write_at(time_ns, kind, a=0, b=0, thread=0)` adds a record with the given time.
         write_since: `write_since(start_ns, kind, a=0, thread=0)` adds a COMPLETE record of a span that ends now.
-        stopped: why recording ended early, in one sentence; None while it goes on. Afterwards records are dropped.
+        stopped: why recording ended early, in one sentence; None while it continues. Later records are dropped.
         worker: the worker's number; None in main.
     """
 
@@ -84,8 +84,7 @@ class EventLog:
             log_dir: an existing folder.
             role: one of `layout.Role`.
             worker: the worker's number; None in main.
-            on_progress: called with the time when a record is written at or after the time that it last returned; the
-                first record calls it.
+            on_progress: gets the time (ns) of the first record, and returns from which time on a record is to call it again.
 
         Raises:
             OSError: the first segment could not be made.
@@ -120,9 +119,9 @@ class EventLog:
             self._set_progress(0)
 
     def add_name(self, text: str) -> int:
-        """Takes a text that will lie beside the log, and returns its line number there, by which a record tells it in `a`.
+        """Adds a text to the file of names, and returns its line number there, for a record's `a`.
 
-        NO_NAME where that cannot be: a finalizer or a handler of signals may call this in the midst of a call of its own thread.
+        Returns NO_NAME where that fails: a finalizer or a signal handler may call this while its own thread is inside of it.
         """
         if not self._names_lock.acquire(True, _LOCK_TIMEOUT_S):
             return NO_NAME
@@ -134,10 +133,10 @@ class EventLog:
             self._names_lock.release()
 
     def flush_names(self) -> None:
-        """Writes the names that were added; the records that tell them may be there before.
+        """Writes the added names; records that refer to them may be on disk earlier.
 
-        One call at a time writes, in their order, and goes on until none is left: also of those that are added meanwhile, by
-        another thread or by an import that the writing causes.
+        One call at a time writes, in order, until none is left, also of names that another thread, or an import that the writing
+        causes, adds meanwhile.
         """
         goes_on = True
         while goes_on and self._names and self._writing_lock.acquire(False):
@@ -147,7 +146,7 @@ class EventLog:
                 self._writing_lock.release()
 
     def _write_names(self) -> bool:
-        """Writes those that are there; False where they cannot be taken, see `add_name`."""
+        """Writes the names that are waiting; False where the lock is not available, see `add_name`."""
         if not self._names_lock.acquire(True, _LOCK_TIMEOUT_S):
             return False
         try:
@@ -160,7 +159,7 @@ class EventLog:
                 with open(self.stem + NAMES_SUFFIX, "ab") as file:
                     file.write("".join([quoted(name) + "\n" for name in names]).encode("ascii"))
             except OSError:
-                self._names_failed = True  # what came behind them would be taken for them
+                self._names_failed = True  # later names would get their line numbers
         return True
 
     def close(self) -> int:
@@ -174,13 +173,13 @@ class EventLog:
             self._ended = True
             _segment, offsets, base = self._place()
             left = operator.length_hint(offsets)
-            self._drop()  # a thread may still hold the old `write`
+            self._drop()  # for threads that still hold the old `write`
         return ((SEGMENT_BYTES >> _RECORD_SHIFT) - 1 - left + base) & _SEQUENCE_MASK
 
     def _bind(self, place: _Place) -> None:
-        """Makes the hot functions, with everything that they touch in cells, and those that change what is in them.
+        """Makes the hot functions, which keep all that they use in cells, and the functions that change the cells.
 
-        What the three share is written out in each: a call costs a good part of what a record does.
+        The three repeat their common lines: a call would cost a good part of a record.
         """
         clock, take, shift = time.perf_counter_ns, next, _RECORD_SHIFT
         pack: Any = RECORD.pack_into
@@ -238,14 +237,14 @@ class EventLog:
 
     def _progress(self, time_ns: int) -> None:
         on_progress = self._on_progress
-        self._set_progress(_NEVER_NS)  # other threads go on while this one is at it
+        self._set_progress(_NEVER_NS)  # other threads need not call it meanwhile
         if on_progress is not None:
             self._set_progress(on_progress(time_ns))
 
     def _grow(self, full: Iterator[int], record: "tuple[int, int, int, int, int]") -> None:
-        """Makes the next segment, if no other thread has by now, and writes a record that found the last one full."""
+        """Makes the next segment, unless another thread has, and writes a record that found the last segment full."""
         if self._growing_thread == _thread.get_ident():
-            return  # a finalizer or a handler of signals that ran in the midst of this
+            return  # a finalizer or a signal handler that runs inside of this call
         with self._grow_lock:
             self._growing_thread = _thread.get_ident()
             try:
@@ -282,7 +281,7 @@ class EventLog:
             segment = mmap.mmap(descriptor, SEGMENT_BYTES)
         except (OSError, ValueError) as error:
             os.close(descriptor)
-            os.unlink(path)  # what was allocated of it
+            os.unlink(path)  # free its blocks
             raise error if isinstance(error, OSError) else OSError(str(error)) from error
         os.close(descriptor)
         header = self._header(number)
@@ -290,7 +289,7 @@ class EventLog:
         return segment
 
     def _header(self, number: int, stopped: Optional[str] = None) -> bytes:
-        # Written by hand: a worker would otherwise import json before the user's code has had its turn.
+        # Formatted by hand: else a worker would import json before the user's code does.
         worker = "null" if self.worker is None else "%d" % self.worker
         text = '{"version": %d, "pid": %d, "parent_pid": %d, "role": "%s", "worker": %s, "opened_ns": %d, "first": %d' % (
             LAYOUT_VERSION, os.getpid(), os.getppid(), self._role, worker, self.opened_ns, number * SEGMENT_RECORDS,
@@ -301,7 +300,7 @@ class EventLog:
         return text.encode("ascii") + b"}"
 
     def _stop(self, reason: str) -> None:
-        """Drops all records from now on and says so in segment 0, whose blocks are there even on a full disk."""
+        """Drops all records from now on and writes the reason into segment 0, whose blocks exist even on a full disk."""
         self.stopped = reason
         self._ended = True
         header = self._header(0, reason)
@@ -309,23 +308,23 @@ class EventLog:
             with open("%s.%04d%s" % (self.stem, 0, SUFFIX), "r+b") as file:
                 file.write(header)
         except OSError:
-            pass  # then only `stopped` tells
+            pass  # then only `stopped` has the reason
         self._drop()
 
 
 def _write_what_fits(segment: Any, offset: int, sequence: int, record: "tuple[int, int, Any, Any, int]") -> None:
-    """Writes a record of which a value does not fit its field: that is unknown."""
+    """Writes a record with -1 (unknown) for values that do not fit their fields."""
     time_ns, kind, a, b, thread = record
     a, b = (value if isinstance(value, int) and -(1 << 63) <= value < 1 << 63 else -1 for value in (a, b))
     RECORD.pack_into(segment, offset, max(time_ns, 0), a, b, kind, thread, sequence & _SEQUENCE_MASK)
 
 
 def drop_record(*_ignored: int) -> None:
-    """Takes the place of `write` and `write_at` where nothing is recorded."""
+    """Does nothing: replaces `write`, `write_at` and `write_since` while nothing is recorded."""
 
 
 def record_cost_ns() -> float:
-    """What one record costs on this machine now, measured on scratch memory (about a millisecond's work)."""
+    """Measures the cost of one record on this machine now, on scratch memory (takes about a millisecond)."""
     pack, clock, take, shift = RECORD.pack_into, time.perf_counter_ns, next, _RECORD_SHIFT
     place = bytearray(SEGMENT_BYTES), iter(range(HEADER_BYTES, SEGMENT_BYTES, RECORD.size)), 0
     count = 1000

@@ -1,6 +1,6 @@
-"""A few further steps under torch.profiler: exactly when the device was busy, and which operators cost most.
+"""Runs a few further steps under torch.profiler: records exactly when the device was busy, and the costliest operators.
 
-The profiler slows what it watches, so this comes after the epochs that are measured.
+The profiler slows the steps, so this comes after the measured epochs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from . import instrument
 from .device import device_of_trial
 from .layout import State
 
-_OPERATORS = 20
-"""So many of the heaviest on the CPU are told, and so many of the heaviest on the device."""
+_MAX_OPERATORS = 20
+"""How many of the heaviest operators on the CPU are reported, and how many on the device."""
 
 _DEVICE_WORK = ("kernel", "gpu_memcpy", "gpu_memset")
-"""Kineto's names of what keeps a device busy (libkineto/src/ActivityType.cpp)."""
+"""Kineto's names of activities that keep a device busy (libkineto/src/ActivityType.cpp)."""
 
-_ANOTHER = "no exact window: the script itself runs a profiler of torch, and there can be only one"
+_OTHER_PROFILER = "no exact window: the script itself runs a profiler of torch, and there can be only one"
 _MARK = "loaderscope: clock"
 _STEP_NAME = "ProfilerStep"  # torch/profiler/profiler.py
 
@@ -32,7 +32,7 @@ Interval = Tuple[int, int]
 
 
 class _ScriptProfilesError(RuntimeError):
-    """The script began to profile within the window."""
+    """The script has started a profiler within the window."""
 
 
 class _Operator(NamedTuple):
@@ -47,16 +47,16 @@ def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[A
 
     Args:
         steps: length of the window in batches.
-        warm_steps: batches before it, in which the profiler starts and the queue comes into its steady state.
-        device: where the batches go, as the user named it; None for the device that the script uses.
-        run: the loop; what it raises ends the window.
+        warm_steps: batches before it, in which the profiler starts and the queue reaches its steady state.
+        device: the device that the user named; None for the device that the script uses.
+        run: the loop; an exception of it ends the window.
 
     Returns:
         the `gpu_window` of a trial: {steps, seconds, busy_share, reason, clock_error_s, operators}.
     """
-    reason = _why_not()
+    reason = _why_unavailable()
     if reason:
-        return _nothing(reason)
+        return _empty_result(reason)
     import torch
 
     accelerator, _ = device_of_trial(device)
@@ -66,7 +66,7 @@ def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[A
         activities += [own] if own is not None else []
     plan = torch.profiler.schedule(wait=0, warmup=max(1, warm_steps), active=steps, repeat=1)
     if accelerator is not None:
-        torch.accelerator.synchronize(accelerator)  # what the device still has to do belongs to the measured epochs
+        torch.accelerator.synchronize(accelerator)  # the device's pending work belongs to the measured epochs
     instrument.instant(State.EXACT_WINDOW, -1, steps)
     try:
         with torch.profiler.profile(activities=activities, schedule=plan) as profiler:
@@ -74,36 +74,38 @@ def measure(steps: int, warm_steps: int, device: Optional[str], run: Callable[[A
             with _no_other_profiler():
                 run(window.after_batch)
         if not window.steps:
-            return _nothing("the exact window is empty: the epoch ended within the %d batches before it" % max(1, warm_steps))
+            return _empty_result("the exact window is empty: the epoch ended within the %d batches before it" % max(1, warm_steps))
         return _result(profiler, window, accelerator, len(activities) > 1)
     except _ScriptProfilesError:
-        return _nothing(_ANOTHER)
-    except Exception as error:  # the measured part of the trial stands, whatever the script does under a profiler
+        return _empty_result(_OTHER_PROFILER)
+    except Exception as error:  # whatever the script raises under a profiler, the measured part of the trial is valid
         first_line = (str(error).splitlines() or [""])[0]
-        return _nothing("the exact window failed: %s: %s" % (type(error).__name__, first_line))
+        return _empty_result("the exact window failed: %s: %s" % (type(error).__name__, first_line))
 
 
 class _Window:
-    """Counts batches, tells the profiler of each, and notes the window's ends on the host's clock.
+    """Counts batches, reports each to the profiler, and takes the window's begin and end on the host's clock.
 
     Attributes:
         steps: batches within the window so far.
-        marks: readings of the host's clock before and after the begin of each mark, in their order.
+        start_ns: begin of the window.
+        end_ns: end of the newest batch within the window.
+        marks: readings of the host's clock before and after the begin of each mark, in order.
     """
 
     def __init__(self, profiler: Any, steps: int, warm_steps: int, accelerator: Any) -> None:
-        self._profiler, self._wanted, self._warm_steps, self._accelerator = profiler, steps, warm_steps, accelerator
-        self._seen = 0
+        self._profiler, self._window_steps, self._warm_steps, self._accelerator = profiler, steps, warm_steps, accelerator
+        self._batch_count = 0
         self.steps = 0
         self.start_ns = self.end_ns = 0
         self.marks: List[Interval] = []
 
     def after_batch(self) -> bool:
-        self._seen += 1
-        if self._seen > self._warm_steps:
+        self._batch_count += 1
+        if self._batch_count > self._warm_steps:
             self.end_ns = time.perf_counter_ns()
             self.steps += 1
-        is_last = self.steps == self._wanted
+        is_last = self.steps == self._window_steps
         if is_last:
             self._mark()
             if self._accelerator is not None:
@@ -111,13 +113,13 @@ class _Window:
 
                 torch.accelerator.synchronize(self._accelerator)
         self._profiler.step()
-        if self._seen == self._warm_steps:
+        if self._batch_count == self._warm_steps:
             self._mark()
             self.start_ns = time.perf_counter_ns()
         return is_last
 
     def _mark(self) -> None:
-        """Brackets the begin of an event of the profiler between two readings of the host's clock."""
+        """Begins an event of the profiler between two readings of the host's clock."""
         import torch
 
         event = torch.profiler.record_function(_MARK)
@@ -127,29 +129,29 @@ class _Window:
         event.__exit__(None, None, None)
 
 
-def _why_not() -> str:
-    """Why the profiler is not to be used now, in one sentence; "" if it may."""
+def _why_unavailable() -> str:
+    """Why the profiler cannot be used now, in one sentence; "" if it can."""
     import torch
 
     if not torch.autograd.kineto_available():
         return "no exact window: torch %s is built without Kineto, which torch.profiler needs" % torch.__version__
-    if torch.autograd._profiler_enabled() or getattr(torch.autograd.profiler, "_is_profiler_enabled", False) or _is_one_prepared():
-        return _ANOTHER
+    if torch.autograd._profiler_enabled() or getattr(torch.autograd.profiler, "_is_profiler_enabled", False) or _is_profiler_warming_up():
+        return _OTHER_PROFILER
     return ""
 
 
-def _is_one_prepared() -> bool:
-    """Whether a profiler of the script is in its warm-up, of which torch tells nobody."""
+def _is_profiler_warming_up() -> bool:
+    """Whether a profiler of the script is in its warm-up, which torch does not report."""
     import torch
 
-    own = torch.autograd.profiler.profile  # torch.profiler.profile makes one of these
-    made = [found for found in gc.get_objects() if type(found) is own and found.enabled]  # others are left without further attributes
+    own = torch.autograd.profiler.profile  # torch.profiler.profile makes an object of this class
+    made = [found for found in gc.get_objects() if type(found) is own and found.enabled]  # disabled ones lack the attributes read below
     return any(found.entered and found.kineto_results is None for found in made)
 
 
 @contextlib.contextmanager
 def _no_other_profiler() -> Iterator[None]:
-    """Meanwhile a profiler that is started in this process raises; two at a time crash torch."""
+    """Makes every other profiler that starts within this context raise: two at a time crash torch."""
     import torch
 
     profile, pid = torch.autograd.profiler.profile, os.getpid()
@@ -172,7 +174,7 @@ def _result(profiler: Any, window: _Window, accelerator: Any, sees_device: bool)
 
     events = list(profiler.profiler.kineto_results.events())
     seconds = (window.end_ns - window.start_ns) / 1e9
-    told: Dict[str, Any] = {
+    result: Dict[str, Any] = {
         "steps": window.steps,
         "seconds": seconds,
         "busy_share": None,
@@ -182,30 +184,30 @@ def _result(profiler: Any, window: _Window, accelerator: Any, sees_device: bool)
     }
     if not sees_device:
         name = "the trial uses no accelerator" if accelerator is None else "torch.profiler does not see %s" % accelerator.type
-        told["reason"] = "no busy share: %s, so only operators on the CPU were recorded" % name
-        return told
+        result["reason"] = "no busy share: %s, so only operators on the CPU were recorded" % name
+        return result
     if not events or not hasattr(events[0], "start_ns") or not hasattr(events[0], "is_user_annotation"):
-        told["reason"] = "no busy share: the profiler of torch %s does not tell kernels from other events" % torch.__version__
-        return told
+        result["reason"] = "no busy share: the profiler of torch %s does not tell kernels from other events" % torch.__version__
+        return result
     offset_ns, error_ns = _unix_offset(events, window.marks)
     if offset_ns is None:
-        told["reason"] = "no busy share: the profiler's clock could not be compared with the host's"
-        return told
+        result["reason"] = "no busy share: the profiler's clock could not be compared with the host's"
+        return result
     starts = [(event.start_ns() - offset_ns, event.duration_ns()) for event in events if _is_work(event, accelerator)]
     work = [(start_ns, start_ns + length_ns) for start_ns, length_ns in starts]
     if not work:
-        told["reason"] = "no busy share: the profiler recorded no work of %s" % accelerator
-        return told
+        result["reason"] = "no busy share: the profiler recorded no work of %s" % accelerator
+        return result
     busy = union(work, window.start_ns, window.end_ns)
     for start_ns, end_ns in busy:
         instrument.complete(State.DEVICE_WORK, start_ns, end_ns - start_ns, -1)
-    told["busy_share"] = sum(end_ns - start_ns for start_ns, end_ns in busy) / (window.end_ns - window.start_ns)
-    told["clock_error_s"] = error_ns / 1e9
-    return told
+    result["busy_share"] = sum(end_ns - start_ns for start_ns, end_ns in busy) / (window.end_ns - window.start_ns)
+    result["clock_error_s"] = error_ns / 1e9
+    return result
 
 
 def _is_work(event: Any, accelerator: Any) -> bool:
-    """Whether the event is a kernel, copy or memset of the device, and no range that a script named."""
+    """Whether the event is a kernel, copy or memset of the device, not a range that a script named."""
     import torch
 
     if event.device_type() == torch.autograd.DeviceType.CPU or event.device_index() != accelerator.index:
@@ -215,7 +217,7 @@ def _is_work(event: Any, accelerator: Any) -> bool:
 
 
 def _unix_offset(events: List[Any], marks: List[Interval]) -> Tuple[Optional[int], int]:
-    """What the profiler's Unix times are ahead of the host's clock, by the narrower bracket, and the bound of its error."""
+    """How far the profiler's Unix times are ahead of the host's clock, by the narrowest bracket, and the bound of the error."""
     starts = sorted(event.start_ns() for event in events if event.name() == _MARK and event.device_type().name == "CPU")
     if not starts or len(starts) != len(marks):
         return None, 0
@@ -237,7 +239,7 @@ def union(intervals: List[Interval], low_ns: int, high_ns: int) -> List[Interval
 
 
 def _operators(profiler: Any) -> List[_Operator]:
-    """All operators of the window with the time that they took themselves, on the CPU and in the kernels that they launched."""
+    """All operators of the window with their own time, on the CPU and in the kernels that they launched."""
     import torch
 
     found = []
@@ -253,11 +255,11 @@ def _operators(profiler: Any) -> List[_Operator]:
 
 
 def _heaviest(operators: List[_Operator]) -> List[_Operator]:
-    by_cpu = sorted(operators, key=lambda operator: -operator.self_cpu_s)[:_OPERATORS]
-    by_device = sorted(operators, key=lambda operator: -operator.self_device_s)[:_OPERATORS]
+    by_cpu = sorted(operators, key=lambda operator: -operator.self_cpu_s)[:_MAX_OPERATORS]
+    by_device = sorted(operators, key=lambda operator: -operator.self_device_s)[:_MAX_OPERATORS]
     kept = dict.fromkeys(by_cpu + [operator for operator in by_device if operator.self_device_s > 0])
     return sorted(kept, key=lambda operator: (-operator.self_device_s, -operator.self_cpu_s))
 
 
-def _nothing(reason: str) -> Dict[str, Any]:
+def _empty_result(reason: str) -> Dict[str, Any]:
     return {"steps": 0, "seconds": None, "busy_share": None, "reason": reason, "clock_error_s": None, "operators": []}

@@ -132,7 +132,7 @@ class Agent:
         self._script: Optional[Script] = None
         self._captured: Optional[capture.Captured] = None
         self._feed: Optional[trials.Feed] = None
-        self._unread: Optional[weigh.Unread] = None
+        self._unread: Optional[weigh.UnreadState] = None
         self._imports = ImportTimer()
 
     def serve(self) -> NoReturn:
@@ -239,7 +239,7 @@ class Agent:
         if self._script is None:
             raise AgentError(UNSUPPORTED, "no script is loaded")
         target, self._feed = attach.attach(self._script, self._captured, message["target"], message.get("arguments") or {})
-        self._unread = weigh.Unread(self._feed.dataset)
+        self._unread = weigh.UnreadState(self._feed.dataset)
         return {"type": "attached", **attach.attached_answer(target, self._feed)}
 
     def _probe(self, message: Message) -> Message:
@@ -248,7 +248,7 @@ class Agent:
 
     def _weigh(self, message: Message) -> Message:
         feed = self._attached_feed()
-        return {"type": "weighed", "parts": weigh.weigh(feed, self._unread or weigh.Unread(feed.dataset))}
+        return {"type": "weighed", "parts": weigh.weigh(feed, self._unread or weigh.UnreadState(feed.dataset))}
 
     def _trial(self, message: Message) -> Message:
         order = TrialOrder.from_json(message["trial"])

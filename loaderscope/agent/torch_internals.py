@@ -1,13 +1,13 @@
-"""All knowledge of torch's loader internals: where to hook, what must be there, and against which versions it was checked.
+"""All knowledge of torch's loader internals: where to hook, what each hook needs, and which versions were checked.
 
-Run with torch 2.13.0 (every function below, by its source), and with the Python sources of the loader of 2.12.1 and 2.15.0
-over the libraries of 2.13.0; those of 2.10, 2.11 and 2.14 are the same. The sources of 2.1 to 2.15 were read: the names used
-here are in all of them, except `_in_order` (new in 2.6). In 2.14 the dataset argument of the worker's loop became a list of
-one element; nothing here looks at that argument, arguments are found by parameter name or by type.
+Checked by running torch 2.13.0 (every function below, by its source), and the Python sources of the loader of 2.12.1 and 2.15.0
+over the libraries of 2.13.0; the sources of 2.10, 2.11 and 2.14 are the same. Reading the sources of 2.1 to 2.15 showed that all
+of them have the names used here, except `_in_order` (new in 2.6). In 2.14 the dataset argument of the worker's loop became a
+list of one element; nothing here reads that argument: arguments are found by parameter name or by type.
 
-A function whose source is not the checked one is hooked only if it still uses the names that its hook relies on; either
-way a sentence says so. The fingerprint is of the source without comments and blank lines, because code objects differ
-between Python versions.
+A function whose source differs from the checked one is hooked only if it still uses the names that its hook relies on; in
+either case a sentence says so. Fingerprints are of sources without comments and blank lines, because code objects differ between
+Python versions.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ STATEFUL_ITERATOR = "_StatefulMultiProcessingDataLoaderIter"
 CHECKED_VERSIONS = "2.10 to 2.15"
 
 CONTEXT_ATTRIBUTE = "_DataLoader__multiprocessing_context"
-"""Where a loader keeps its multiprocessing context; its setter takes only those of Python's own."""
+"""The attribute with a loader's multiprocessing context; its setter accepts Python's own contexts only."""
 
 FAILED_WORKERS = "failed_workers"
 """The local variable of `_try_get_data` that holds the dead workers' process objects when it raises."""
 
 
 class HookPoint(NamedTuple):
-    """A function that is hooked, or whose body a hook relies on."""
+    """A function of torch that is hooked, or whose body a hook relies on."""
 
     module: str
     path: str
     needs: Tuple[str, ...] = ()
-    """Names that its body must use for the hook to be right."""
+    """Names that its body must use for the hook to work."""
     what: str = ""
-    """What is not recorded without it, for the user."""
+    """What cannot be recorded without it, in words for the user."""
 
     @property
     def key(self) -> str:
@@ -84,18 +84,18 @@ CHECKED_SOURCES: Dict[str, Dict[str, str]] = {
     "pin_memory._pin_memory_loop": {"2.13.0": "7a24344a73bea6d7"},
     "worker._worker_loop": {"2.13.0": "37b27ae058bb5cdf", "2.14.0": "69414b94ca5b95b2"},
 }
-"""Fingerprints of function sources by hook point and the torch version from which on the source is so."""
+"""Fingerprints of function sources, by hook point and by the first torch version with that source."""
 
 
 class Place(NamedTuple):
-    """Where a hook point is: the object that holds the function, and under which name."""
+    """Where a hook point is: the object that holds the function, and the function's name."""
 
     owner: Any
     name: str
 
 
 def imported(module: str) -> Optional[Any]:
-    """The module if the user's code has imported it (whole, not half way), else None: nothing is imported early."""
+    """The module if the user's code has imported it completely, else None; imports nothing itself."""
     found = sys.modules.get(module)
     if found is None or getattr(getattr(found, "__spec__", None), "_initializing", False):
         return None
@@ -103,7 +103,7 @@ def imported(module: str) -> Optional[Any]:
 
 
 def find(point: HookPoint) -> Optional[Place]:
-    """Where the hook point is in this torch; None if it is not there or no longer does what its hook relies on."""
+    """Where the hook point is in this torch; None if it is missing, or no longer uses the names that its hook relies on."""
     try:
         owner: Any = importlib.import_module(point.module)
         *holders, name = point.path.split(".")
@@ -155,7 +155,7 @@ def fingerprint(function: Any) -> Optional[str]:
 
 @functools.lru_cache(maxsize=1)
 def assumption_notes() -> Tuple[str, ...]:
-    """Sentences about what is unknown or missing in the imported torch; none for a version that was checked."""
+    """Sentences about functions of the imported torch that are missing or unchecked; none for a checked version."""
     import torch
 
     version = torch.__version__.partition("+")[0]
@@ -193,35 +193,35 @@ def parameter_index(target: Any, name: str) -> Optional[int]:
 
 
 def loop_argument(target: Any, arguments: Sequence[Any], name: str) -> Any:
-    """One of the arguments that the worker loop is called with; None if it no longer takes it by that name."""
+    """One of the worker loop's arguments; None if the loop has no parameter of that name."""
     index = parameter_index(target, name)
     return arguments[index] if index is not None and index < len(arguments) else None
 
 
 def tensor_classes() -> Tuple[Any, Any]:
-    """The class of tensors, and that of the storages which are pickled for them; torch must be imported."""
+    """The class of tensors, and the class of the storages pickled for them; torch must be imported."""
     torch = sys.modules["torch"]
     return torch.Tensor, torch.UntypedStorage
 
 
 def worker_number(target: Any, arguments: Sequence[Any]) -> int:
-    """The number of the worker that a loop with these arguments runs; -1 if it cannot be told."""
+    """The number of the worker that runs a loop with these arguments; -1 if unknown."""
     number = loop_argument(target, arguments, "worker_id")
     return number if isinstance(number, int) else -1
 
 
 def is_stateful(module: str) -> bool:
-    """Whether a loop or an iterator of this module is of torchdata's loader, whose workers send their state along with a batch."""
+    """Whether a module is torchdata's, whose loader's workers send their state along with a batch."""
     return module.startswith("torchdata.")
 
 
 def payload(message: Any, stateful: bool) -> Any:
-    """The batch in a worker's message, or the indices in one to it: (number, batch), of torchdata's loader (number, (batch, ...))."""
+    """The batch, or the indices, in a message from or to a worker: (number, batch), with torchdata (number, (batch, ...))."""
     return message[1][0] if stateful else message[1]
 
 
 def failure_message(number: int, worker: int, wrapped_error: Any, stateful: bool) -> Tuple[int, Any]:
-    """What a worker sends where a batch failed; main raises it (`_process_data`)."""
+    """The message that a worker sends for a failed batch; main raises its error (`_process_data`)."""
     return number, (wrapped_error, worker, None) if stateful else wrapped_error
 
 
@@ -237,8 +237,8 @@ def is_end_of_iterable(data: Any) -> bool:
 def delivered_batch(iterator: Any, last_arrived: int) -> int:
     """The number of the batch that `next` has just returned.
 
-    With `in_order` (always before 2.6) batches leave in the order of `_rcvd_idx`, which was moved on just before; without it
-    a batch leaves as it arrives. An iterator without `_rcvd_idx` has no workers.
+    With `in_order` (always before 2.6) batches leave in the order of `_rcvd_idx`, which torch has just increased; without it a
+    batch leaves as it arrives. An iterator without `_rcvd_idx` has no workers.
     """
     received = getattr(iterator, "_rcvd_idx", None)
     if received is None:
@@ -249,12 +249,12 @@ def delivered_batch(iterator: Any, last_arrived: int) -> int:
 
 
 def outstanding_batches(iterator: Any) -> int:
-    """Batches that workers were asked for and that have not arrived."""
+    """How many batches were requested from workers and have not arrived."""
     return int(getattr(iterator, "_tasks_outstanding", 0))
 
 
 def worker_of_batch(iterator: Any, number: int) -> int:
-    """The worker that was asked for a batch which has not been handed out yet; -1 if unknown."""
+    """The worker that makes a batch that `next` has not returned yet; -1 if unknown."""
     info = getattr(iterator, "_task_info", {}).get(number)
     return info[0] if info else -1
 

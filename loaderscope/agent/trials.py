@@ -175,7 +175,7 @@ def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
     """Sentences about what the device's times leave out."""
     others = [device["name"] for device in used_devices.cuda_devices(order) if device["name"] != str(clock.device)]
     alone = ["Device times are those of %s; the trial also uses %s." % (clock.device, " and ".join(others))] if others else []
-    return alone + ([clock.trouble] if clock.trouble else [])
+    return alone + ([clock.failure] if clock.failure else [])
 
 
 def _exact_window(order: TrialOrder, loader: Any, loop: _Loop) -> Dict[str, Any]:

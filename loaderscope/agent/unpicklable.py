@@ -1,7 +1,7 @@
 """Names the part of an object that cannot be pickled, by its path, and says what to do about it.
 
-Where it was to be sent decides what to do: the dataset to a worker that starts, a batch back to the main process, the indices
-of a batch to a worker. The last two go through a queue, which takes less than a process that starts: no locks and no pipes.
+The advice depends on the route: the dataset goes to a starting worker, a batch to the main process, the indices of a batch to a
+worker. The last two go through a queue, which accepts less than a starting process: no locks and no pipes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 REFUSED = "cannot be sent to a worker"
 
-_DEPTH = 20
-_NODES = 5000
+_MAX_DEPTH = 20
+_MAX_PARTS = 5000
 _SEARCH_S = 5.0
 _DATABASES = (
     "sqlite3", "_sqlite3", "psycopg", "psycopg2", "pymysql", "MySQLdb", "mysql", "sqlalchemy", "duckdb", "_duckdb",
@@ -33,14 +33,14 @@ _TOP_LEVEL = "move it to the top level of the script"
 
 
 class Route(NamedTuple):
-    """Where something was to be sent, and what to do about what cannot be."""
+    """A way on which objects are sent, and advice for each kind of object that cannot be sent on it."""
 
     name: str
-    """By which errors tell it."""
+    """Its name in `ErrorInfo.route`."""
     refused: str
-    """Words for that it cannot be sent there."""
+    """Predicate of the sentence: "cannot be sent ..."."""
     starts_process: bool
-    """Whether it goes along with the start of a process; else through a queue."""
+    """Whether objects are sent with the start of a process; else they go through a queue."""
     file: str
     database: str
     lock: str
@@ -103,45 +103,45 @@ class Part(NamedTuple):
 
 
 def explain(root: Part, error: BaseException, limit_s: float = _SEARCH_S, route: Route = TO_STARTING_WORKER) -> Optional[str]:
-    """What in `root` cannot be pickled and what to do, in one sentence; None if it is not `root` that failed so.
+    """Says in one sentence which part of `root` cannot be pickled and what to do; None if `root` does not raise this error.
 
     Args:
-        root: what was to be sent.
-        error: what pickling raised.
-        limit_s: how long to look for the part.
-        route: where it was to be sent.
+        root: the object that was to be sent.
+        error: the exception that pickling raised.
+        limit_s: how long to search for the part.
+        route: the way on which it was to be sent.
     """
-    deadline = time.monotonic() + limit_s
-    if not _fails_alike(root.value, error, deadline, route):
+    deadline_s = time.monotonic() + limit_s
+    if not _fails_the_same_way(root.value, error, deadline_s, route):
         return None
-    found, left = root, _NODES
-    for _ in range(0 if isinstance(error, RecursionError) else _DEPTH):
-        parts = list(itertools.islice(_parts(found), left))
-        left -= len(parts)
-        deeper = next((part for part in parts if _fails_alike(part.value, error, deadline, route)), None)
+    found, parts_left = root, _MAX_PARTS
+    for _ in range(0 if isinstance(error, RecursionError) else _MAX_DEPTH):
+        parts = list(itertools.islice(_parts(found), parts_left))
+        parts_left -= len(parts)
+        deeper = next((part for part in parts if _fails_the_same_way(part.value, error, deadline_s, route)), None)
         if deeper is None:
             break
         found = deeper
-    if type(found.value) in _CONTAINERS and not isinstance(error, RecursionError):  # there was no time, or too much to look at
+    if type(found.value) in _CONTAINERS and not isinstance(error, RecursionError):  # the time or the limit of parts was used up
         return "something in %s %s: %s (%s)" % (found.path, route.refused, route.other, _reason(error))
     what, remedy = _describe(found.value, error, route)
     return "%s is %s, which %s: %s" % (found.path, what, route.refused, remedy)
 
 
-def _fails_alike(value: Any, error: BaseException, deadline: float, route: Route) -> bool:
+def _fails_the_same_way(value: Any, error: BaseException, deadline_s: float, route: Route) -> bool:
     from multiprocessing import context
     from multiprocessing.reduction import ForkingPickler
 
     popen = context.get_spawning_popen()
-    context.set_spawning_popen(_NoChild() if route.starts_process else None)  # type: ignore[arg-type]
+    context.set_spawning_popen(_StandInChild() if route.starts_process else None)  # type: ignore[arg-type]
     try:
-        pickler = ForkingPickler(_Nowhere(deadline), pickle.HIGHEST_PROTOCOL)
+        pickler = ForkingPickler(_DeadlineSink(deadline_s), pickle.HIGHEST_PROTOCOL)
         if not route.starts_process:
             pickler.dispatch_table.update(_unshared_storages())
         pickler.dump(value)
     except _TooLongError:
         return False
-    except BaseException as again:  # whatever a __reduce__ of the user's raises
+    except BaseException as again:  # a __reduce__ of the user's may raise anything
         return type(again) is type(error)
     finally:
         context.set_spawning_popen(popen)
@@ -149,26 +149,26 @@ def _fails_alike(value: Any, error: BaseException, deadline: float, route: Route
 
 
 def _unshared_storages() -> Dict[type, Any]:
-    """For a pickler: leaves out what tensors hold, which a queue would move into shared memory again for each try."""
+    """Reducers that leave out the storages of tensors, which each try would else move into shared memory."""
     from multiprocessing.reduction import ForkingPickler
 
     reducers: Dict[type, Any] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
-    return {cls: _left_out for cls, reducer in reducers.items() if "storage" in getattr(reducer, "__name__", "")}
+    return {cls: _reduce_to_empty for cls, reducer in reducers.items() if "storage" in getattr(reducer, "__name__", "")}
 
 
-def _left_out(_value: Any) -> Tuple[Any, Tuple[()]]:
+def _reduce_to_empty(_value: Any) -> Tuple[Any, Tuple[()]]:
     return bytes, ()
 
 
 class _TooLongError(BaseException):
-    """Not an Exception: a __reduce__ of the user's must not catch it."""
+    """The time is up. No `Exception`: a __reduce__ of the user's must not catch it."""
 
 
-class _Nowhere:
-    """A file that keeps nothing and ends the pickling when time is up."""
+class _DeadlineSink:
+    """A file that keeps nothing, and ends the pickling when the time is up."""
 
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline = deadline_s
 
     def write(self, data: Any) -> int:
         if time.monotonic() > self._deadline:
@@ -176,8 +176,8 @@ class _Nowhere:
         return len(data)
 
 
-class _NoChild:
-    """In the place of a child that is being spawned: locks and pipes of multiprocessing pickle only while one is."""
+class _StandInChild:
+    """Stands in for a child that is being spawned: multiprocessing's locks and pipes pickle only then."""
 
     DupFd = staticmethod(int)
 
@@ -193,14 +193,14 @@ def _parts(whole: Part) -> Iterator[Part]:
     path, value = whole
     shown = path[4:] if path.startswith("the ") else path
     if isinstance(value, dict):
-        for key, item in list(value.items())[:_NODES]:
+        for key, item in list(value.items())[:_MAX_PARTS]:
             yield Part("%s[%s]" % (shown, _key_text(key)), item)
             yield Part("a key of %s" % shown, key)
     elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value[:_NODES]):
+        for index, item in enumerate(value[:_MAX_PARTS]):
             yield Part("%s[%d]" % (shown, index), item)
     elif isinstance(value, (set, frozenset)):
-        for item in itertools.islice(value, _NODES):
+        for item in itertools.islice(value, _MAX_PARTS):
             yield Part("an item of %s" % shown, item)
     elif isinstance(value, functools.partial):
         yield Part("%s.func" % shown, value.func)
@@ -226,25 +226,25 @@ def _attributes(value: Any) -> Dict[str, Any]:
 
 
 def _is_standard(cls: type) -> bool:
-    """Whether a class is Python's own: what an Event or a Logger holds inside says nothing to the user."""
+    """Whether a class is Python's own: the inside of an Event or a Logger means nothing to the user."""
     top = (cls.__module__ or "").partition(".")[0]
     return top in getattr(sys, "stdlib_module_names", ("builtins", "threading", "queue", "logging")) and not top.startswith("__")
 
 
 def _describe(value: Any, error: BaseException, route: Route) -> Tuple[str, str]:
-    """What a value is, with its article, and the remedy."""
+    """Words for a value, with its article, and the remedy."""
     cls = type(value)
     name = getattr(value, "__qualname__", "") if isinstance(value, (type, types.FunctionType)) else ""
     kind = "class" if isinstance(value, type) else "function"
     if name.endswith("<lambda>"):
         return "a lambda%s" % _line_of(value), "make it a function at the top level of the script"
     if "<locals>" in name:
-        return "a %s that is defined inside %s()%s" % (kind, _outer(name), _line_of(value)), _TOP_LEVEL
+        return "a %s that is defined inside %s()%s" % (kind, _outer_function(name), _line_of(value)), _TOP_LEVEL
     if name:
         why = "is not what stands in its module under that name (a decorator or a second definition replaced it)"
         return "the %s %s, but it %s" % (kind, name, why), "give it a name of its own at the top level of the script"
     if "<locals>" in cls.__qualname__:
-        what = "an object of the class %s that is defined inside %s()" % (cls.__name__, _outer(cls.__qualname__))
+        what = "an object of the class %s that is defined inside %s()" % (cls.__name__, _outer_function(cls.__qualname__))
         return what, "move that class to the top level of the script"
     return _describe_object(value, cls, error, route)
 
@@ -286,5 +286,5 @@ def _line_of(function: Any) -> str:
     return "" if code is None else " (%s, line %d)" % (os.path.basename(code.co_filename), code.co_firstlineno)
 
 
-def _outer(qualified_name: str) -> str:
+def _outer_function(qualified_name: str) -> str:
     return qualified_name.split(".<locals>", 1)[0].rpartition(".")[2]

@@ -1,9 +1,9 @@
-"""Weighs what a worker is sent when it is started by spawn or forkserver: bytes and seconds of each attribute.
+"""Weighs the objects that main sends to a worker of spawn or forkserver: bytes and seconds of each attribute.
 
-Everything is pickled as multiprocessing does it, by one pickler with one memo, so that what two attributes share counts once,
-and only what the dataset's own `__getstate__` or `__reduce__` gives. Nothing is handed over, and the user's objects stay as
-they are: tensors are not moved into shared memory, only the time that takes is added. It runs in a thread, because neither the
-size of the data nor the user's code has a bound: what is known when the time is over is the answer.
+It pickles as multiprocessing does, with one pickler and one memo: parts that two attributes share count once, and only the
+results of the dataset's own `__getstate__` or `__reduce__` count. It sends nothing, and leaves the user's objects as they are: it
+does not move tensors into shared memory, only adds the time of that. It runs in a thread, because neither the size of the data nor
+the user's code has a bound: when the time is over, the parts weighed so far are the answer.
 """
 
 from __future__ import annotations
@@ -21,62 +21,62 @@ from . import loaders, unpicklable
 from .trials import Feed
 
 LIMIT_S = 4.0
-_PATIENCE_S = 1.0
-"""How much longer to wait for what cannot be interrupted."""
-_SHARE = 0.6
-"""Part of the time left that one attribute may take."""
-_KEPT_BYTES = 256 << 20
+_JOIN_EXTRA_S = 1.0
+"""How much longer to wait for code that cannot be interrupted."""
+_TIME_SHARE = 0.6
+"""Share of the remaining time that one attribute may take."""
+_MAX_KEPT_BYTES = 256 << 20
 """Larger pickles are counted, but not unpickled; larger arrays are not even copied."""
-_MOST_PARTS = 200
-_NESTED_DATASETS = 8
-_DEPTH = 4
-_HANDLE = 300
-"""About the bytes by which a worker finds a tensor in shared memory."""
-_COPIED_TO_TELL = 16 << 20
+_MAX_PARTS = 200
+_MAX_NESTED_DATASETS = 8
+_MAX_DEPTH = 4
+_HANDLE_BYTES = 300
+"""About the size of the handle by which a worker finds a tensor in shared memory."""
+_COPY_TEST_BYTES = 16 << 20
 
 Part = Dict[str, Any]
 
 
-class Unread:
-    """The attributes of a dataset, and of those within it, before a sample is read: that may open files or fill a cache."""
+class UnreadState:
+    """The attributes of a dataset, and of datasets within it, before a sample is read, which may open files or fill a cache."""
 
     def __init__(self, dataset: Any) -> None:
         self._attributes: Dict[int, Dict[str, Any]] = {}
-        self._note(dataset, _DEPTH)
+        self._save_attributes(dataset, _MAX_DEPTH)
 
-    def _note(self, dataset: Any, depth: int) -> None:
+    def _save_attributes(self, dataset: Any, depth: int) -> None:
         attributes = dict(getattr(dataset, "__dict__", None) or {})
         self._attributes[id(dataset)] = attributes
         for value in attributes.values() if depth > 0 else ():
             for _, inner in _nested("", value):
                 if _is_dataset(inner) and id(inner) not in self._attributes:
-                    self._note(inner, depth - 1)
+                    self._save_attributes(inner, depth - 1)
 
     def of(self, dataset: Any, state: Dict[str, Any]) -> Dict[str, Any]:
-        """The state with the values that the attributes had then."""
+        """Returns the state with the values that the attributes had before a sample was read."""
         before = self._attributes.get(id(dataset))
         if before is None or _has_own(type(dataset), "__getstate__"):
             return state
         return {name: before[name] for name in state if name in before}
 
 
-def weigh(feed: Feed, unread: Unread, limit_s: float = LIMIT_S) -> List[Part]:
-    """What each worker is sent, heaviest first, as `SentPart` of the app's results.
+def weigh(feed: Feed, unread: UnreadState, limit_s: float = LIMIT_S) -> List[Part]:
+    """Returns the parts that main sends to each worker, heaviest first, as `SentPart` of the app's results.
 
     Args:
         feed: the attached dataset or loader.
-        unread: what the dataset was like when it was attached.
-        limit_s: time for all of it. What took too long says so in its `error`.
+        unread: the dataset's state when it was attached.
+        limit_s: time for all parts. A part that took too long says so in its `error`.
     """
     weighing = _Weighing(unread, time.perf_counter() + limit_s)
     thread = threading.Thread(target=weighing.run, args=(feed,), name="loaderscope-weigh", daemon=True)
     thread.start()
-    thread.join(limit_s + _PATIENCE_S)
+    thread.join(limit_s + _JOIN_EXTRA_S)
     parts = list(weighing.parts)
     if thread.is_alive():
         parts.append(_part(*weighing.at, 0, limit_s, None, "It was not weighed to its end: its own code took too long."))
     parts.sort(key=lambda part: (part["error"] is None, -part["bytes"]))
-    return sorted(parts[:_MOST_PARTS], key=lambda part: -part["bytes"])
+    return sorted(parts[:_MAX_PARTS], key=lambda part: -part["bytes"])
 
 
 class _OutOfTimeError(Exception):
@@ -90,7 +90,7 @@ class _TooLargeError(Exception):
 
 
 class _Weighing:
-    def __init__(self, unread: Unread, deadline_s: float) -> None:
+    def __init__(self, unread: UnreadState, deadline_s: float) -> None:
         self.parts: List[Part] = []
         self._unread = unread
         self._deadline_s = deadline_s
@@ -100,20 +100,20 @@ class _Weighing:
         self.at: Tuple[str, str, Any] = ("dataset", "dataset", None)
 
     def run(self, feed: Feed) -> None:
-        """Weighs all; called in a thread of its own."""
+        """Weighs all objects; call it in a thread of its own."""
         process: Any = _NoProcess()
-        context.set_spawning_popen(process)  # of this thread; without one, queues and locks refuse
+        context.set_spawning_popen(process)  # this thread's; without one, queues and locks refuse to pickle
         try:
             for owner, value in _owners(feed):
                 if owner == "sampler":  # torch keeps it in the main process
                     self.parts.append(_part(owner, owner, value, 0, 0.0, 0.0))
                 else:
-                    self._weigh_object(owner, owner, value, process, _DEPTH)
+                    self._weigh_object(owner, owner, value, process, _MAX_DEPTH)
         finally:
             context.set_spawning_popen(None)
 
     def _weigh_object(self, owner: str, path: str, value: Any, process: "_NoProcess", depth: int) -> None:
-        """An object by its attributes, as far as these are what is sent."""
+        """Weighs an object: by its attributes if pickle sends these one by one, else as a whole."""
         start_s = time.perf_counter()
         self.at = (owner, path, value)
         try:
@@ -135,7 +135,7 @@ class _Weighing:
                     self._weigh_object(owner, inner_path, inner, process, depth - 1)
                 else:
                     self._weigh_value(owner, inner_path, inner, process)
-        if _has_own(type(value), "__setstate__"):  # it runs in the workers only: here it might open what must stay closed
+        if _has_own(type(value), "__setstate__"):  # it runs in workers only: here it might open files that must stay closed
             self.parts.append(_part(owner, path + ".__setstate__()", state, 0, 0.0, None))
 
     def _weigh_value(self, owner: str, path: str, value: Any, process: "_NoProcess") -> None:
@@ -147,21 +147,21 @@ class _Weighing:
         if self._scale is None:
             self._scale = _Scale(self._expanded, self._types, process)
         scale, size, unpickle_s, error_text, refused = self._scale, 0, None, None, False
-        scale.begin(now_s + _SHARE * (self._deadline_s - now_s))  # something is left for what comes behind it
+        scale.begin(now_s + _TIME_SHARE * (self._deadline_s - now_s))  # leaves time for later parts
         try:
             scale.pickle(value)
         except _OutOfTimeError:
             error_text = "It was weighed for %.1f s only, so it is larger than this." % (time.perf_counter() - now_s)
         except _TooLargeError as error:
             size, error_text = error.size, "It was not copied to be weighed, for its size."
-        except Exception as error:  # the user's __reduce__, or what pickle says of the user's objects
+        except Exception as error:  # from the user's __reduce__, or from pickle about the user's objects
             left_s = self._deadline_s - time.perf_counter()
             error_text, refused = unpicklable.explain(unpicklable.Part(path, value), error, left_s) or _refusal(path, error), True
         size, pickle_s, shared_bytes = size + scale.size, time.perf_counter() - now_s + scale.copy_s(), scale.shared_bytes
         if error_text is None:
             unpickle_s = scale.unpickle()
         if error_text is not None or unpickle_s is None:
-            self._scale = None  # what a new pickler knows and what it has written are the same again
+            self._scale = None  # a new pickler's memo matches its output again
         part = _part(owner, path, value, size, pickle_s, unpickle_s, error_text)
         self.parts.append({**part, "shared_bytes": shared_bytes, "refused": refused})
 
@@ -193,7 +193,7 @@ def _owners(feed: Feed) -> Iterator[Tuple[str, Any]]:
 
 
 def _state_of(value: Any) -> Optional[Dict[str, Any]]:
-    """The attributes that pickle sends one by one; None for an object that is pickled in a way of its own."""
+    """The attributes that pickle sends one by one; None for an object with another way of pickling."""
     cls = type(value)
     if cls.__module__ == "builtins" or cls in copyreg.dispatch_table or cls in _reducers():
         return None
@@ -212,13 +212,13 @@ def _state_of(value: Any) -> Optional[Dict[str, Any]]:
 
 
 def _has_own(cls: type, name: str) -> bool:
-    """Whether a class has another method of this name than object, which got `__getstate__` in Python 3.11."""
+    """Whether a class overrides this method of `object` (which has `__getstate__` since Python 3.11)."""
     return getattr(cls, name, None) is not getattr(object, name, None)
 
 
 def _nested(path: str, value: Any) -> List[Tuple[str, Any]]:
-    """The datasets of a list of some, else the value itself."""
-    if type(value) in (list, tuple) and 0 < len(value) <= _NESTED_DATASETS and all(_is_dataset(item) for item in value):
+    """The items of a short list of datasets, else the value itself."""
+    if type(value) in (list, tuple) and 0 < len(value) <= _MAX_NESTED_DATASETS and all(_is_dataset(item) for item in value):
         return [("%s[%d]" % (path, number), item) for number, item in enumerate(value)]
     return [(path, value)]
 
@@ -242,7 +242,7 @@ def _refusal(path: str, error: BaseException) -> str:
 
 
 class _NoProcess:
-    """Stands where a worker's process would, for what pickles only when one is started."""
+    """Stands in for a worker's process, for objects that pickle only while one is started."""
 
     def __init__(self) -> None:
         self.handles = 0
@@ -256,7 +256,7 @@ class _NoProcess:
 
 
 class _Scale:
-    """A pickler and an unpickler with the pipe between them."""
+    """A pickler and an unpickler, connected by a pipe."""
 
     def __init__(self, expanded: Set[int], types: Set[type], process: _NoProcess) -> None:
         self._pipe = _Pipe()
@@ -266,10 +266,10 @@ class _Scale:
         self._handles = 0
 
     def begin(self, deadline_s: float) -> None:
-        """Before each value."""
+        """Prepares for the next value."""
         self._handles = self._process.handles
         self._pickler.shared_bytes = 0
-        self._pickler.learn_types()
+        self._pickler.update_reducers()
         self._pipe.begin(deadline_s)
 
     @property
@@ -278,41 +278,41 @@ class _Scale:
 
     @property
     def shared_bytes(self) -> int:
-        """Of its tensors, which are moved into shared memory and not sent."""
+        """Bytes of the value's tensors, which go into shared memory and are not sent."""
         return self._pickler.shared_bytes
 
     def pickle(self, value: Any) -> None:
         self._pickler.dump(value)
 
     def copy_s(self) -> float:
-        """Seconds that moving its tensors into shared memory takes, before the first worker starts."""
+        """Seconds to move the value's tensors into shared memory, before the first worker starts."""
         return self.shared_bytes * _copy_s_per_byte() if self.shared_bytes else 0.0
 
     def unpickle(self) -> Optional[float]:
-        """Seconds; None where it was not tried (handles must not be taken over), took too long or failed."""
+        """Seconds of unpickling; None where it was not tried (handles must not be taken over), took too long or failed."""
         if self._process.handles != self._handles or not self._pipe.is_whole:
             return None
         start_s = time.perf_counter()
         try:
             self._unpickler.load()
-        except Exception:  # a stand-in that the user's code could not do with; a worker that fails says so itself
+        except Exception:  # the user's code cannot use a stand-in; a worker that fails to unpickle says so itself
             return None
         return time.perf_counter() - start_s
 
 
 class _Pickler(ForkingPickler):
-    """Multiprocessing's own, but for tensors, huge arrays, and the objects whose attributes are weighed one by one."""
+    """Multiprocessing's pickler, except for tensors, huge arrays, and objects whose attributes are weighed one by one."""
 
     def __init__(self, pipe: "_Pipe", expanded: Set[int], types: Set[type]) -> None:
         super().__init__(pipe)
         self._expanded = expanded
         self._types = types
-        self._tables: Mapping[type, Any] = self.dispatch_table
+        self._plain_table: Mapping[type, Any] = self.dispatch_table
         self._shared: Set[int] = set()
         self.shared_bytes = 0
 
-    def learn_types(self) -> None:
-        """Takes in what has been expanded and imported by now."""
+    def update_reducers(self) -> None:
+        """Updates the reducers for classes that were expanded or imported since the last value."""
         own: Dict[type, Any] = dict.fromkeys(self._types, self._reduce_expanded)
         for cls, reducer in _reducers().items():
             if getattr(reducer, "__module__", "") == "torch.multiprocessing.reductions":
@@ -320,7 +320,7 @@ class _Pickler(ForkingPickler):
         numpy = sys.modules.get("numpy")
         if numpy is not None:
             own[numpy.ndarray] = own[numpy.memmap] = _reduce_array
-        self.dispatch_table = {**self._tables, **own}
+        self.dispatch_table = {**self._plain_table, **own}
 
     def _reduce_expanded(self, value: Any) -> Any:
         return (_stand_in, ()) if id(value) in self._expanded else value.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
@@ -332,20 +332,20 @@ class _Pickler(ForkingPickler):
         try:
             place, size, shared = storage.data_ptr(), int(storage.nbytes()), bool(storage.is_shared())
         except Exception:  # a storage without data of its own (meta, sparse)
-            return _stand_in, (bytes(_HANDLE),)
+            return _stand_in, (bytes(_HANDLE_BYTES),)
         if not shared and place not in self._shared:
             self._shared.add(place)
             self.shared_bytes += size
-        return _stand_in, (bytes(_HANDLE),)
+        return _stand_in, (bytes(_HANDLE_BYTES),)
 
 
 def _reducers() -> Dict[type, Any]:
-    """How multiprocessing and torch have pickling of a class done."""
+    """The functions with which multiprocessing and torch pickle objects of a class."""
     return ForkingPickler._extra_reducers  # type: ignore[attr-defined, no-any-return]
 
 
 def _reduce_array(value: Any) -> Any:
-    if value.nbytes > _KEPT_BYTES and not value.dtype.hasobject:
+    if value.nbytes > _MAX_KEPT_BYTES and not value.dtype.hasobject:
         raise _TooLargeError(int(value.nbytes))
     return value.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
 
@@ -355,14 +355,14 @@ def _stand_in(*_ignored: Any) -> None:
 
 
 def _copy_s_per_byte() -> float:
-    source = bytearray(_COPIED_TO_TELL)
+    source = bytearray(_COPY_TEST_BYTES)
     start_s = time.perf_counter()
     bytes(source)
-    return (time.perf_counter() - start_s) / _COPIED_TO_TELL
+    return (time.perf_counter() - start_s) / _COPY_TEST_BYTES
 
 
 class _Pipe:
-    """A file that is written by the pickler and read by the unpickler; ends what takes too long at the next frame."""
+    """A file that the pickler writes and the unpickler reads; after the deadline its next call raises."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -376,16 +376,16 @@ class _Pipe:
         self._kept, self._position = bytearray(), 0
 
     def write(self, data: Any) -> int:
-        self._check()
+        self._check_deadline()
         length = len(data) if isinstance(data, (bytes, bytearray)) else memoryview(data).nbytes
         self.size += length
-        self.is_whole = self.is_whole and self.size <= _KEPT_BYTES
+        self.is_whole = self.is_whole and self.size <= _MAX_KEPT_BYTES
         if self.is_whole:
             self._kept += data
         return length
 
     def read(self, count: int = -1) -> bytes:
-        self._check()
+        self._check_deadline()
         end = len(self._kept) if count < 0 else self._position + count
         data = bytes(memoryview(self._kept)[self._position : end])
         self._position += len(data)
@@ -400,6 +400,6 @@ class _Pipe:
         end = self._kept.find(b"\n", self._position)
         return self.read(-1 if end < 0 else end + 1 - self._position)
 
-    def _check(self) -> None:
+    def _check_deadline(self) -> None:
         if time.perf_counter() > self._deadline_s:
             raise _OutOfTimeError

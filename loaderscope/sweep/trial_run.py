@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loaderscope.agent.error_sentences import limit_told
+from loaderscope.agent.error_sentences import limit_in_text
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd
 from loaderscope.facts.consumers import kind_of
@@ -179,7 +179,7 @@ class TrialRun:
         doing = of_dead(self._trace, pids)
         last = (self._agent.output_tail().splitlines() or [""])[-1].strip()
         clauses = [clause for clause in (doing, f"its last line of output: {last}" if _EXCEPTION.match(last) else "") if clause]
-        cause = (limit_told(last) if _EXCEPTION.match(last) else None) or info.cause
+        cause = (limit_in_text(last) if _EXCEPTION.match(last) else None) or info.cause
         return dataclasses.replace(info, message="; ".join([info.message.rstrip("."), *clauses]) + ".", cause=cause)
 
     def _with_last_words(self, info: ErrorInfo) -> ErrorInfo:

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
 from loaderscope.agent.trials import Feed
-from loaderscope.agent.weigh import Unread, weigh
+from loaderscope.agent.weigh import UnreadState, weigh
 
 
 class Listed(Dataset):
@@ -53,7 +53,7 @@ class Endless(Listed):
 
 def weighed(source, namespace=None, **options):
     dataset = source.dataset if isinstance(source, DataLoader) else source
-    return {part["attribute"]: part for part in weigh(Feed(source, namespace or {}), Unread(dataset), **options)}
+    return {part["attribute"]: part for part in weigh(Feed(source, namespace or {}), UnreadState(dataset), **options)}
 
 
 def test_attributes_are_weighed_one_by_one_and_add_up_to_the_whole():
@@ -147,7 +147,7 @@ def test_code_of_the_user_that_does_not_end_is_left_behind():
 
 def test_reading_a_sample_before_does_not_count():
     dataset = Listed(file=None, cache={})
-    unread = Unread(dataset)
+    unread = UnreadState(dataset)
     dataset.file, dataset.opened = threading.Lock(), threading.Lock()
     parts = {part["attribute"]: part for part in weigh(Feed(dataset, {}), unread)}
     assert set(parts) == {"dataset.file", "dataset.cache"}
