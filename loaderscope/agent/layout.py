@@ -1,4 +1,4 @@
-"""The one place that knows the layout of an event log: records, states and files.
+"""Defines the layout of an event log: records, states and files. No other module knows it.
 
 A process writes its events into a chain of preallocated, memory-mapped segment files
 
@@ -6,21 +6,21 @@ A process writes its events into a chain of preallocated, memory-mapped segment 
 
 in the trial's log folder. A segment is a header of `HEADER_BYTES` (UTF-8 JSON, padded with NUL: see `Header`) followed by
 `SEGMENT_RECORDS` records of `RECORD.size` bytes. Records are never overwritten. The sequence word is written last and is
-the record's index in the chain plus one, so a reader tells a finished record from a hole (a thread that died half way).
+the record's index in the chain plus one, so a reader can tell a finished record from a hole (a thread that died half way).
 
-A segment whose file is shorter than `SEGMENT_BYTES` or whose header is still empty is being made: look again later. The
-header of segment 0 is written anew at most once, when recording stops for good (`Header.STOPPED`); a reader that catches
-it half way sees no JSON and looks again later.
+A segment whose file is shorter than `SEGMENT_BYTES`, or whose header is still empty, is not finished: read it again later. The
+writer rewrites the header of segment 0 at most once, when recording stops for good (`Header.STOPPED`); a reader that meets it
+half written finds no JSON, and reads it again later.
 
-A record is one of four forms, told by the low two bits of `kind`; the other bits are a `State`:
+A record has one of four forms, in the low two bits of `kind`; the other bits are a `State`:
 
 * BEGIN and END bracket a span. Spans of one thread nest strictly; spans of the same state do not nest in each other.
 * INSTANT marks a point in time.
-* COMPLETE is a whole span in one record: `time_ns` is its start, `b` its duration in nanoseconds. It is used where the
-  start lies in the past (an import, a device period), and where one record instead of two is worth more than knowing that
-  a span is open: what a process that hangs or dies was at (waiting, fetching, collating) is told by a BEGIN.
+* COMPLETE is a whole span in one record: `time_ns` is its start, `b` its duration in nanoseconds. Hooks use it where the start
+  lies in the past (an import, a device period), and where saving a record matters more than knowing that a span is open: a
+  BEGIN shows what a process was doing (waiting, fetching, collating) when it hung or died.
 
-What `a` and `b` mean for each state is said at the state. All times are `time.perf_counter_ns()`.
+Each state says what `a` and `b` mean. All times are `time.perf_counter_ns()`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ SUFFIX = ".events"
 
 
 def own_mapped_bytes(record_count: int) -> int:
-    """Memory that a process which wrote `record_count` records holds for its own log: mapped and touched pages.
+    """Memory that a process holds for its own log after `record_count` records: mapped and touched pages.
 
-    They count as USS, PSS and RSS of the process; whoever shows its memory subtracts them.
+    They count as USS, PSS and RSS of the process, so code that shows its memory subtracts them.
     """
     in_newest = (record_count - 1) % SEGMENT_RECORDS + 1 if record_count else 0  # only that segment is mapped
     return HEADER_BYTES + in_newest * RECORD.size
@@ -90,7 +90,7 @@ class State(enum.IntEnum):
     # worker process (FETCH, COLLATE and SAMPLE also in main with 0 workers, inside WAIT)
     CREATE = 20  # complete: process creation until the child's first Python statement
     BOOT = 21  # complete: first Python statement until the preparation data is read
-    MAIN_IMPORT = 22  # re-import of the user's main module under spawn and forkserver
+    MAIN_IMPORT = 22  # the worker imports the user's main module again, under spawn and forkserver
     IMPORT = 23  # complete: one imported module; a=index into the log's names (see NAMES_SUFFIX), b=duration
     UNPICKLE = 24  # of the process object (dataset, sampler ...)
     LOOP_ENTRY = 25  # from Process.run until the worker's loop asks for its first index, without WORKER_INIT: two spans around that
@@ -103,27 +103,29 @@ class State(enum.IntEnum):
     SERIALISE = 32  # complete, by FEEDER_THREAD, after SEND began: batch to bytes; a=batch_and_bytes
     TRANSMIT = 34  # complete, by FEEDER_THREAD: bytes into the pipe, blocked while it is full; a=batch_and_bytes; then main can read
     SERVER_START = 33  # start of the forkserver, in main; begin, end
-    # Two sums for each line of the script's own top level that took long within MAIN_IMPORT, told after it; a=index into the log's
-    # names ("12 model = Model()"), b=the sum. Their starts mean nothing: they are laid out one after another.
+    # Two sums for each line of the script's own top level that took long within MAIN_IMPORT, recorded after it; a=index into the
+    # log's names ("12 model = Model()"), b=the sum. Their starts mean nothing: they follow one after another.
     LINE = 35  # complete: time outside of imports
     LINE_IMPORTS = 36  # complete: time in imports
     CONTENTS = 37  # instant, by FEEDER_THREAD, after SERIALISE: what a batch holds; a=batch, b=tensors_and_bytes
 
     # pin thread, in main
-    PIN = 40  # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the batch before: unpickling comes before the span
+    PIN = (
+        40  # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the previous batch (includes unpickling before the span)
+    )
 
     # device (written by main when events were polled as done)
     DEVICE_TRANSFER = 50  # complete: a=batch_of_epoch, b=duration
     DEVICE_STEP = 51  # complete: a=batch_of_epoch, b=duration
     DEVICE_ANCHOR = 52  # instant: a=error bound of the clock alignment in ns
-    DEVICE_WORK = 53  # complete: the device at work within the exact window, by the profiler; b=duration
-    EXACT_WINDOW = 54  # instant, in main: the measured epochs have ended, what follows is profiled; b=steps wanted
+    DEVICE_WORK = 53  # complete: the device worked within the exact window, by the profiler; b=duration
+    EXACT_WINDOW = 54  # instant, in main: the measured epochs have ended, the profiled steps begin; b=steps of the window
 
     # the tool itself
-    OWN = 60  # complete: time that our hooks took, where it is worth telling
+    OWN = 60  # complete: time that our hooks took, where it matters
 
-    # what the user's code says, in any process
-    WARNED = 61  # instant: it warned or logged a warning or worse; a=index into the log's names (`warning_name`), or NO_NAME
+    # warnings and log messages of the user's code, in any process
+    WARNED = 61  # instant: a Python warning, or a log message from WARNING on; a=index into the log's names (`warning_name`), or NO_NAME
 
 
 SIZED_STATES = (State.RECEIVE, State.SERIALISE, State.TRANSMIT)
@@ -144,22 +146,22 @@ _MOST_TENSORS, _MOST_BYTES = (1 << 22) - 1, (1 << _CONTENTS_BITS) - 1
 
 
 def tensors_and_bytes(tensors: int, size: int) -> int:
-    """The bytes of a batch, storages and pickle, at most 1 TiB, in the low 40 bits, and how many tensors it holds above them."""
+    """The bytes of a batch (storages and pickle, at most 1 TiB) in the low 40 bits, and the number of its tensors above them."""
     return (min(tensors, _MOST_TENSORS) << _CONTENTS_BITS) | min(size, _MOST_BYTES)
 
 
 def tensors_of_contents(value: Any) -> Any:
-    """The tensors of `tensors_and_bytes`; also of an array of such."""
+    """The tensors in a value, or in an array of values, of `tensors_and_bytes`."""
     return value >> _CONTENTS_BITS
 
 
 def bytes_of_contents(value: Any) -> Any:
-    """The bytes of `tensors_and_bytes`; also of an array of such."""
+    """The bytes in a value, or in an array of values, of `tensors_and_bytes`."""
     return value & _MOST_BYTES
 
 
 EPOCH_STATES = (State.DEVICE_TRANSFER, State.DEVICE_STEP)
-"""COMPLETE records of these hold `batch_of_epoch` in `a`: a device may be at them when the next epoch has long begun."""
+"""COMPLETE records of these hold `batch_of_epoch` in `a`: a device may still execute them when the next epoch has begun."""
 
 
 def batch_of_epoch(epoch: int, batch: int) -> int:
@@ -171,15 +173,15 @@ THREAD_CPU_UNKNOWN = -1
 """`b` of a FETCH or PIN end where the platform has no thread CPU clock, and of most fetches of very fast samples (`fetch_hooks`)."""
 
 NAMES_SUFFIX = ".names"
-"""Text belonging to a log: one JSON string a line, in the file {pid}-{opened_ns}.names; `a` of `NAMED_STATES` and of WARNED
-is a line number."""
+"""Texts of a log: one JSON string a line, in the file {pid}-{opened_ns}.names; `a` of `NAMED_STATES` and of WARNED is a line
+number."""
 
 NO_NAME = -1
-"""In the place of such a number: the text could not be kept."""
+"""Replaces such a number where the text could not be kept."""
 
 
 REST = ""
-"""Text of a WARNED record for all those of its kind and place that are not kept."""
+"""Text of WARNED records whose own text is not kept: one for each kind and place."""
 
 
 def warning_name(kind: str, place: str, text: str) -> str:
@@ -187,8 +189,8 @@ def warning_name(kind: str, place: str, text: str) -> str:
 
     Args:
         kind: the category of a Python warning, or the level of a record of logging.
-        place: "file:line" of the code that warned; empty where that is not known.
-        text: what it said, or REST.
+        place: "file:line" of the code that warned; empty where unknown.
+        text: the text of the warning, or REST.
     """
     return "\0".join((kind.replace("\0", " "), place.replace("\0", " "), text))
 
@@ -197,10 +199,10 @@ STACKS_SUFFIX = ".stacks"
 """Python stacks of a process that stopped making progress (faulthandler's text), in {pid}-{opened_ns}.stacks."""
 
 REASONS_SUFFIX = ".reasons"
-"""Why batches failed in this process, in {pid}-{opened_ns}.reasons: a line is a JSON list of texts, see `agent/reasons.py`."""
+"""Why batches failed in a process, in {pid}-{opened_ns}.reasons: a line is a JSON list of texts, see `agent/reasons.py`."""
 
 DEVICES_FILE = "devices.json"
-"""Which devices the trial uses, in the trial's log folder, written once: see `agent/used_devices.py`."""
+"""The devices that a trial uses; written once into the trial's log folder, see `agent/used_devices.py`."""
 
 
 def kind_of(state: State, form: int) -> int:
@@ -215,10 +217,10 @@ class Header:
     PID = "pid"
     PARENT_PID = "parent_pid"
     ROLE = "role"  # one of Role
-    WORKER = "worker"  # worker number; null in main. It is known whenever a worker's log is opened
+    WORKER = "worker"  # worker number, known when a worker opens its log; null in main
     OPENED_NS = "opened_ns"  # when the log was opened; with the pid it names the chain
     FIRST = "first"  # index of the segment's first record in the chain
-    STOPPED = "stopped"  # only where recording ended early: why, one sentence (a full disk)
+    STOPPED = "stopped"  # only where recording ended early (a full disk): the reason, one sentence
 
 
 LAYOUT_VERSION = 1

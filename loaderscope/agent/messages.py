@@ -1,7 +1,7 @@
 """The messages between app and agent: JSON objects, one a line, UTF-8, over a loopback connection that the agent dials.
 
-The agent greets first with `hello`, carrying the one-time token; the app answers `welcome` or hangs up. From then on the
-app asks and the agent answers, one request at a time. The end of the connection ends the agent and its tree.
+The agent greets first with `hello` and the one-time token; the app answers `welcome` or hangs up. From then on the app asks
+and the agent answers, one request at a time. The end of the connection ends the agent and its tree.
 
     app asks                                   agent answers
     -                                          hello {token, protocol, pid, python, executable, platform, clock_ns}
@@ -14,17 +14,17 @@ app asks and the agent answers, one request at a time. The end of the connection
     probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
     weigh {}                                   weighed {parts: [SentPart]} | failed {error}   (pickles the user's data: likewise)
     clock {}                                   clock {clock_ns}
-    where {}                                   where {place: {file, line, function} | null}   (at once, whatever is asked beside it)
+    where {}                                   where {place: {file, line, function} | null}   (at once, also while another request runs)
     trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
     exit {}                                    (ends)
 
 `environment` = {python, torch, torch_cuda, start_methods, default_start_method, free_threaded, torch_assumptions: [sentence]}.
-`imports` = the top-level modules that the script's load imported, those of 20 ms and more, heaviest first;
-`within` = the one of them that imported it; `beside_script`: whether it is only found in the script's folder.
+`imports` = the top-level modules that the load of the script imported in 20 ms or more, heaviest first; `within` = the one of
+them that imported it; `beside_script`: whether Python finds it in the script's folder only.
 `SentPart`: see `facts.results`. `error` = ErrorInfo.to_json().
-With `capture: N` the script runs as `__main__`, and `loaded` is sent from inside the N-th `iter()`. Where that is in a child of
-the script, the child reports in `FOLDER_VARIABLE` and stands still (`agent/standstill.py`); continued, it dials and greets like an
-agent, sends `loaded`, and answers all further requests.
+With `capture: N` the script runs as `__main__`, and the agent sends `loaded` from inside the N-th `iter()`. Where that is in a
+child of the script, the child reports in the folder of `FOLDER_VARIABLE` and waits (`agent/standstill.py`); once continued, it
+dials and greets like an agent, sends `loaded`, and answers all further requests.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from .ranges import Count, OneOf, Positive, Range
 PROTOCOL = 1
 TOKEN_VARIABLE = "LOADERSCOPE_TOKEN"  # removed from the agent's environment before the user's code runs
 ADDRESS_VARIABLE = "LOADERSCOPE_ADDRESS"  # host:port, likewise
-FOLDER_VARIABLE = "LOADERSCOPE_FOLDER"  # of the agent's own temporary files, likewise; the app makes and removes it
-MARK_VARIABLE = "LOADERSCOPE_MARK"  # stays: by it every process of a trial is found
+FOLDER_VARIABLE = "LOADERSCOPE_FOLDER"  # the agent's folder for temporary files, likewise; the app makes and removes it
+MARK_VARIABLE = "LOADERSCOPE_MARK"  # stays in the environment: it marks every process of a trial
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
 class ProtocolError(Exception):
-    """A message that is not what the other side may send."""
+    """A message that the other side may not send."""
 
 
 def encode(message: Dict[str, Any]) -> bytes:
@@ -56,7 +56,7 @@ def decode(line: bytes) -> Dict[str, Any]:
     """The message in one line.
 
     Raises:
-        ProtocolError: the line is too long, not JSON, or no object with a text under "type".
+        ProtocolError: the line is too long, not JSON, or not an object with a text under "type".
     """
     if len(line) > MAX_LINE_BYTES:
         raise ProtocolError("a message of %d bytes is longer than the %d allowed" % (len(line), MAX_LINE_BYTES))
@@ -70,7 +70,7 @@ def decode(line: bytes) -> Dict[str, Any]:
 
 
 class _Json:
-    """Dataclasses that travel: to_json gives plain JSON values, from_json ignores keys it does not know."""
+    """Base of dataclasses that travel: to_json returns plain JSON values, from_json ignores unknown keys."""
 
     def to_json(self) -> Dict[str, Any]:
         data: Dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
@@ -84,7 +84,7 @@ class _Json:
 
 @dataclasses.dataclass(frozen=True)
 class TrialConfig(_Json):
-    """One setting of the loader. What means nothing at 0 workers is None there; `batch_size` None keeps the loader's own."""
+    """One setting of the loader. At 0 workers, fields without a meaning there are None; `batch_size` None keeps the loader's own."""
 
     num_workers: Count = 0
     batch_size: Optional[Count] = None
@@ -95,8 +95,8 @@ class TrialConfig(_Json):
     in_order: Optional[bool] = None
     backend: Optional[str] = None
     forkserver_preload: Optional[Tuple[str, ...]] = None
-    sharing_strategy: Optional[str] = None  # how tensors of workers are shared; None: the script's own way
-    threads: Optional[Positive] = None  # of torch in main; None: as many as the script has
+    sharing_strategy: Optional[str] = None  # how workers share tensors; None: the script's own way
+    threads: Optional[Positive] = None  # torch's threads in main; None: as many as the script has
 
     def __post_init__(self) -> None:
         if self.forkserver_preload is not None:  # JSON gives a list; equal settings must hash alike
@@ -105,14 +105,14 @@ class TrialConfig(_Json):
 
 CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
 TIMED_CONSUMERS = ("sleep", "burn", "cuda")
-"""Those that need the milliseconds of a step."""
+"""Consumers that need the milliseconds of a step."""
 DEVICE_CONSUMERS = ("script", "cuda")
-"""Those whose steps can work on a device that no option names."""
+"""Consumers whose steps may use a device that no option names."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Consumer(_Json):
-    """What takes the batches: none, sleep or burn for `ms` milliseconds, the script's train_step, or a synthetic load of the device."""
+    """The consumer of the batches: none, sleep or burn for `ms` milliseconds, the script's step, or a synthetic load of the device."""
 
     kind: Annotated[str, OneOf(CONSUMERS)] = "none"
     ms: Optional[Annotated[float, Range(0.0, 1e12)]] = None
@@ -120,7 +120,7 @@ class Consumer(_Json):
 
 @dataclasses.dataclass(frozen=True)
 class TrialOrder(_Json):
-    """What the agent is to run. `record` False runs the same trial without instrumentation (to measure what that costs)."""
+    """The trial that the agent is to run. `record` False runs it without instrumentation, to measure the cost of that."""
 
     trial: int
     log_dir: str
@@ -131,7 +131,7 @@ class TrialOrder(_Json):
     seed: int = 0
     consumer: Consumer = dataclasses.field(default_factory=Consumer)
     device: Optional[str] = None
-    h2d: str = "blocking"  # or non_blocking, or overlapped: on a stream of its own
+    h2d: str = "blocking"  # or non_blocking, or overlapped (copies on a stream of their own)
     timeout_s: float = 30.0
     record: bool = True
     gpu_window: Optional[int] = None  # steps that are profiled after the measured epochs
@@ -146,17 +146,17 @@ class TrialOrder(_Json):
 
 @dataclasses.dataclass(frozen=True)
 class TrialOutcome(_Json):
-    """What the consumer saw. `ran_user_code`: the dataset or a step ran inside the agent, so it must not be used again."""
+    """The result of a trial. `ran_user_code`: the dataset or a step ran inside the agent, so the agent must not be used again."""
 
     seconds: float
     batches: int
-    samples: Optional[int]  # None where a batch's size cannot be told
+    samples: Optional[int]  # None where a batch's size is unknown
     epoch_batches: List[int]
     pinned: bool  # whether pinning really happened
     ran_user_code: bool
-    fingerprint: Optional[str]  # of the dataset after the trial, compared with the one before
+    fingerprint: Optional[str]  # the dataset's after the trial, to compare with the one before
     event_seconds: Optional[float] = None  # estimated time of the main process spent in recording
-    shared_generators: Optional[List[str]] = None  # random, numpy, torch: what threads draw from together; None where not looked at
+    shared_generators: Optional[List[str]] = None  # of random, numpy, torch: those that threads share; None if not checked
     gpu_window: Optional[Dict[str, Any]] = None  # see `exact_window.measure`
     notes: List[str] = dataclasses.field(default_factory=list)
 
@@ -167,14 +167,14 @@ class Target(_Json):
 
     name: str
     kind: Annotated[str, OneOf(("dataset", "loader", "captured"))]
-    type_name: str  # class of the object, or of what a function is annotated to return, or ""
+    type_name: str  # class of the object, or of a function's result by its annotation, or ""
     origin: str  # variable | function | class | captured
     dataset_kind: Optional[Annotated[str, OneOf(("map", "iterable"))]] = None  # None while unknown (functions, classes)
     length: Optional[Count] = None  # samples
     needs: List[str] = dataclasses.field(default_factory=list)  # arguments the user must give
     current: Optional[TrialConfig] = None  # the loader's own settings
     line: Optional[Count] = None
-    note: str = ""  # one sentence worth telling, e.g. an iteration at top level
+    note: str = ""  # a sentence for the user, e.g. about an iteration at top level
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "Target":
@@ -194,5 +194,5 @@ class ErrorInfo(_Json):
     file: Optional[str] = None
     line: Optional[Count] = None
     pids: List[Count] = dataclasses.field(default_factory=list)  # of the processes that died
-    route: Optional[str] = None  # of what cannot be pickled, where it was to go: a name of `unpicklable.Route`
-    cause: Optional[str] = None  # of a death, a limit, or a script that ended itself: one of `error_sentences.CAUSES`
+    route: Optional[str] = None  # of an object that cannot be pickled: a name of `unpicklable.Route`
+    cause: Optional[str] = None  # of a death, a limit, or a script's own exit: one of `error_sentences.CAUSES`
