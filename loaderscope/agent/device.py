@@ -150,14 +150,14 @@ class DeviceClock:
 
     def _waited_anchor(self) -> _Anchor:
         self._synchronize()
-        found = []
+        anchors = []
         for _ in range(_FIRST_ANCHOR_TRIES):
             event = self._make()
             before_ns = time.perf_counter_ns()
             event.record(self._current_stream() if self._side is None else self._side)
             event.synchronize()
-            found.append(_anchor_between(event, before_ns, time.perf_counter_ns()))
-        return min(found, key=lambda anchor: anchor.half_ns)
+            anchors.append(_anchor_between(event, before_ns, time.perf_counter_ns()))
+        return min(anchors, key=lambda anchor: anchor.half_ns)
 
     def _try_anchor(self) -> None:
         """Records an attempt when one is due, and checks whether the device has passed it."""
@@ -279,11 +279,13 @@ def device_of_trial(name: Optional[str]) -> Tuple[Optional[Any], str]:
         return None, "the batches stay on the CPU" if chosen.type == "cpu" else "torch's accelerator is %s" % current.type
     if name is not None:
         return chosen if chosen.index is not None else torch.device(chosen.type, current_index()), ""
-    held = _reserved_bytes(chosen.type)
-    if held is not None and not any(held):
+    reserved_bytes = _reserved_bytes(chosen.type)
+    if reserved_bytes is not None and not any(reserved_bytes):
         return None, "the script had nothing on a device before its first step"
     index = current_index()
-    return torch.device(chosen.type, index if held is None or held[index] else held.index(max(held))), ""
+    return torch.device(
+        chosen.type, index if reserved_bytes is None or reserved_bytes[index] else reserved_bytes.index(max(reserved_bytes))
+    ), ""
 
 
 def _reserved_bytes(kind: str) -> Optional[List[int]]:

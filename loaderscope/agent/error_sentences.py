@@ -162,8 +162,10 @@ def describe(error: BaseException, sample: Optional[int] = None, exit_code: Opti
         return _with_place(MAIN_GUARD, "the script starts workers while it is imported, outside of a main guard", text, error)
     for sign, reason, cause in _LIMITS:
         if sign in own_text:
-            told = next((part for part in own_text.splitlines() if sign in part), own_text)  # a worker's text has it in its last lines
-            return _with_place(LIMIT, "%s: %s" % (reason, _first_line(told)), text, error, cause)
+            named_line = next(
+                (part for part in own_text.splitlines() if sign in part), own_text
+            )  # a worker's text has it in its last lines
+            return _with_place(LIMIT, "%s: %s" % (reason, _first_line(named_line)), text, error, cause)
     wrapped = _FROM_WORKER.match(own_text)
     if isinstance(error, MemoryError) and not wrapped:
         return _with_place(LIMIT, "there was no memory left (MemoryError)", text, error, MEMORY)

@@ -242,7 +242,7 @@ def _operators(profiler: Any) -> List[_Operator]:
     """All operators of the window with their own time, on the CPU and in the kernels that they launched."""
     import torch
 
-    found = []
+    operators = []
     for row in profiler.key_averages():
         if row.device_type != torch.autograd.DeviceType.CPU or getattr(row, "is_user_annotation", False):
             continue
@@ -250,8 +250,8 @@ def _operators(profiler: Any) -> List[_Operator]:
             continue
         name = "self_device_time_total" if hasattr(row, "self_device_time_total") else "self_cuda_time_total"  # before torch 2.4
         device_us: float = getattr(row, name)
-        found.append(_Operator(row.key, row.count, row.self_cpu_time_total / 1e6, device_us / 1e6))
-    return found
+        operators.append(_Operator(row.key, row.count, row.self_cpu_time_total / 1e6, device_us / 1e6))
+    return operators
 
 
 def _heaviest(operators: List[_Operator]) -> List[_Operator]:

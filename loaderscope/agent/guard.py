@@ -149,13 +149,13 @@ def wait_for_idle_children() -> int:
     ticks_before: Dict[int, int] = {}
     grew_at_s = time.monotonic()
     while True:
-        left = _started_processes(_processes(), parents_too=False)
-        ticks = {pid: _cpu_ticks(pid) for pid in left}
+        running = _started_processes(_processes(), parents_too=False)
+        ticks = {pid: _cpu_ticks(pid) for pid in running}
         if any(count > ticks_before.get(pid, -1) for pid, count in ticks.items()):
             grew_at_s = time.monotonic()
         ticks_before = ticks
-        if not left or time.monotonic() - grew_at_s > _IDLE_LIMIT_S:
-            return len(left)
+        if not running or time.monotonic() - grew_at_s > _IDLE_LIMIT_S:
+            return len(running)
         time.sleep(_POLL_S)
 
 
@@ -201,22 +201,22 @@ def _started_processes(processes: _Processes, parents_too: bool) -> List[int]:
     own = os.getpid()
     above = set(_ancestors(own, parents))
     protected = {own} | processes.cleaners | (above - processes.marked if parents_too else above)
-    found = (_descendants(own, parents) | processes.marked) - protected
-    return sorted(found, key=lambda pid: len(list(_ancestors(pid, parents))))
+    pids = (_descendants(own, parents) | processes.marked) - protected
+    return sorted(pids, key=lambda pid: len(list(_ancestors(pid, parents))))
 
 
 def _descendants(root: int, parents: Dict[int, int]) -> Set[int]:
     children: Dict[int, Set[int]] = {}
     for pid, parent in parents.items():
         children.setdefault(parent, set()).add(pid)
-    found: Set[int] = set()
+    descendants: Set[int] = set()
     waiting = [root]
     while waiting:
         for child in children.get(waiting.pop(), ()):
-            if child not in found:
-                found.add(child)
+            if child not in descendants:
+                descendants.add(child)
                 waiting.append(child)
-    return found
+    return descendants
 
 
 def _ancestors(pid: int, parents: Dict[int, int]) -> Iterable[int]:
@@ -228,7 +228,7 @@ def _ancestors(pid: int, parents: Dict[int, int]) -> Iterable[int]:
 
 
 def _linux_processes(entry: bytes) -> _Processes:
-    found = _Processes({}, set(), set(), set())
+    processes = _Processes({}, set(), set(), set())
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -240,15 +240,15 @@ def _linux_processes(entry: bytes) -> _Processes:
         state, parent = stat[stat.rindex(b")") + 1 :].split()[:2]
         if state in (b"Z", b"X"):
             continue
-        found.parents[pid] = int(parent)
+        processes.parents[pid] = int(parent)
         if entry and entry in _read("/proc/%d/environ" % pid).split(b"\0"):
-            found.marked.add(pid)
+            processes.marked.add(pid)
         command = _read("/proc/%d/cmdline" % pid)
         if any(cleaner in command for cleaner in _CLEANERS):
-            found.cleaners.add(pid)
+            processes.cleaners.add(pid)
         elif _SHARED_MEMORY_MANAGER in command:
-            found.managers.add(pid)
-    return found
+            processes.managers.add(pid)
+    return processes
 
 
 def _read(path: str) -> bytes:
@@ -263,7 +263,7 @@ def _ps_processes(entry: bytes) -> _Processes:
     """The same from `ps`, whose option `e` appends the environment to the command (for the user's own processes only)."""
     import subprocess
 
-    found = _Processes({}, set(), set(), set())
+    processes = _Processes({}, set(), set(), set())
     listing = subprocess.run(["ps", "axeww", "-o", "pid=,ppid=,command="], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     for line in listing.stdout.splitlines():
         words = line.split(None, 2)
@@ -271,8 +271,8 @@ def _ps_processes(entry: bytes) -> _Processes:
             continue
         pid = int(words[0])
         if entry and entry in words[2].split():
-            found.marked.add(pid)
+            processes.marked.add(pid)
         if any(cleaner in words[2] for cleaner in (*_CLEANERS, _SHARED_MEMORY_MANAGER)):
-            found.cleaners.add(pid)
-        found.parents[pid] = int(words[1])
-    return found
+            processes.cleaners.add(pid)
+        processes.parents[pid] = int(words[1])
+    return processes

@@ -92,12 +92,12 @@ def generators_of(feed: Any) -> List[Any]:
         return []
     batch_sampler = getattr(feed, "batch_sampler", None)
     owners = [feed, feed.sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
-    found: List[Any] = []
+    generators: List[Any] = []
     for owner in owners:
         generator = getattr(owner, "generator", None)
-        if hasattr(generator, "get_state") and all(generator is not known for known in found):
-            found.append(generator)
-    return found
+        if hasattr(generator, "get_state") and all(generator is not other for other in generators):
+            generators.append(generator)
+    return generators
 
 
 def build(

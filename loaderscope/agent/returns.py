@@ -30,9 +30,9 @@ def returned_feed(function: types.FunctionType, feeds: FeedClasses, depth: int =
     """The Dataset or DataLoader that a function returns; None if it returns something else."""
     annotated = _annotation(function)
     if annotated is not None:
-        found = _by_class(annotated, feeds) if isinstance(annotated, type) else None
-        if found is not None or annotated is not Any:
-            return found
+        feed = _by_class(annotated, feeds) if isinstance(annotated, type) else None
+        if feed is not None or annotated is not Any:
+            return feed
     node = _definition(function)
     if node is None or isinstance(node, ast.AsyncFunctionDef) or inspect.isgeneratorfunction(function):
         return None
@@ -43,9 +43,9 @@ def returned_feed(function: types.FunctionType, feeds: FeedClasses, depth: int =
             value: ast.expr = statement.value
             if isinstance(value, ast.Name) and value.id in assigned:
                 value = assigned[value.id]
-            found = _by_expression(value, function, local_names, feeds, depth)
-            if found is not None:
-                return found
+            feed = _by_expression(value, function, local_names, feeds, depth)
+            if feed is not None:
+                return feed
     return None
 
 
@@ -59,8 +59,8 @@ def _annotation(function: types.FunctionType) -> Any:
     if isinstance(origin, type):
         return origin
     if isinstance(annotation, str):
-        found = _resolve(ast.parse(annotation, mode="eval").body, function.__globals__, {}) if _is_expression(annotation) else None
-        return found if isinstance(found, type) else Any
+        resolved = _resolve(ast.parse(annotation, mode="eval").body, function.__globals__, {}) if _is_expression(annotation) else None
+        return resolved if isinstance(resolved, type) else Any
     return annotation if annotation is None or isinstance(annotation, type) else Any
 
 
@@ -121,27 +121,27 @@ def _resolve(node: ast.expr, names: Dict[str, Any], local_names: Dict[str, Any])
 
 def _local_names(node: ast.AST) -> Dict[str, Any]:
     """The names that the function's own imports bind; None for modules that are not loaded."""
-    found: Dict[str, Any] = {}
+    names: Dict[str, Any] = {}
     for statement in _own_nodes(node):
         if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
             module = sys.modules.get(statement.module)
             for alias in statement.names:
-                found[alias.asname or alias.name] = vars(module).get(alias.name) if module is not None else None
+                names[alias.asname or alias.name] = vars(module).get(alias.name) if module is not None else None
         elif isinstance(statement, ast.Import):
             for alias in statement.names:
                 name = alias.name if alias.asname else alias.name.partition(".")[0]
-                found[alias.asname or name] = sys.modules.get(name)
-    return found
+                names[alias.asname or name] = sys.modules.get(name)
+    return names
 
 
 def _assignments(node: ast.AST) -> Dict[str, ast.expr]:
-    found: Dict[str, ast.expr] = {}
+    values: Dict[str, ast.expr] = {}
     for statement in _own_nodes(node):
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-            found[statement.targets[0].id] = statement.value
+            values[statement.targets[0].id] = statement.value
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value is not None:
-            found[statement.target.id] = statement.value
-    return found
+            values[statement.target.id] = statement.value
+    return values
 
 
 def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:

@@ -226,10 +226,10 @@ class Agent:
         self._connection.receive()  # its welcome: the app does not accept a greeting that other messages follow at once
 
     def _loaded_answer(self, script: Script) -> Message:
-        found = targets.discover(script, self._captured)
+        discovered = targets.discover(script, self._captured)
         return {
             "type": "loaded",
-            "targets": [target.to_json() for target in found],
+            "targets": [target.to_json() for target in discovered],
             "has_step": training_step.has_step(script.namespace),
             "environment": _environment(instrument.install()),
             "imports": [{**row, "beside_script": script.is_beside_script_only(str(row["name"]))} for row in self._imports.heavy_packages()],

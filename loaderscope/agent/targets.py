@@ -43,26 +43,26 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
         captured: that iter(); None for a loaded script.
     """
     feeds = torch_feed_classes()
-    found: List[Target] = []
+    discovered: List[Target] = []
     if captured is not None:
-        found.append(captured_target(captured))
+        discovered.append(captured_target(captured))
     named = _public_names(script)
     lines = _definition_lines(script.tree)
     for kind in ("loader", "dataset"):
         for name, value in named:
             if _kind_of(value, feeds, script) == kind:
-                found.append(object_target(name, value, kind, lines.get(name)))
+                discovered.append(object_target(name, value, kind, lines.get(name)))
         for name, value in named:
             if isinstance(value, types.FunctionType) and is_user_file(value.__code__.co_filename) and not arguments.required_names(value):
-                feed_found = returned_feed(value, feeds)
-                if feed_found is not None and feed_found.kind == kind:
-                    found.append(Target(name, kind, feed_found.type_name, "function", line=value.__code__.co_firstlineno))
+                feed = returned_feed(value, feeds)
+                if feed is not None and feed.kind == kind:
+                    discovered.append(Target(name, kind, feed.type_name, "function", line=value.__code__.co_firstlineno))
     if captured is None:
         hint = _captured_hint(script.tree)
         if hint is not None:
-            found.append(hint)
-    found.extend(_class_targets(named, feeds, script, {target.type_name for target in found}, lines))
-    return found
+            discovered.append(hint)
+    discovered.extend(_class_targets(named, feeds, script, {target.type_name for target in discovered}, lines))
+    return discovered
 
 
 def _public_names(script: Script) -> List[Tuple[str, Any]]:

@@ -96,10 +96,10 @@ class Place(NamedTuple):
 
 def imported(module: str) -> Optional[Any]:
     """The module if the user's code has imported it completely, else None; imports nothing itself."""
-    found = sys.modules.get(module)
-    if found is None or getattr(getattr(found, "__spec__", None), "_initializing", False):
+    loaded = sys.modules.get(module)
+    if loaded is None or getattr(getattr(loaded, "__spec__", None), "_initializing", False):
         return None
-    return found
+    return loaded
 
 
 def find(point: HookPoint) -> Optional[Place]:

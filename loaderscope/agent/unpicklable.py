@@ -114,18 +114,18 @@ def explain(root: Part, error: BaseException, limit_s: float = _SEARCH_S, route:
     deadline_s = time.monotonic() + limit_s
     if not _fails_the_same_way(root.value, error, deadline_s, route):
         return None
-    found, parts_left = root, _MAX_PARTS
+    failing, parts_left = root, _MAX_PARTS
     for _ in range(0 if isinstance(error, RecursionError) else _MAX_DEPTH):
-        parts = list(itertools.islice(_parts(found), parts_left))
+        parts = list(itertools.islice(_parts(failing), parts_left))
         parts_left -= len(parts)
         deeper = next((part for part in parts if _fails_the_same_way(part.value, error, deadline_s, route)), None)
         if deeper is None:
             break
-        found = deeper
-    if type(found.value) in _CONTAINERS and not isinstance(error, RecursionError):  # the time or the limit of parts was used up
-        return "something in %s %s: %s (%s)" % (found.path, route.refused, route.other, _reason(error))
-    what, remedy = _describe(found.value, error, route)
-    return "%s is %s, which %s: %s" % (found.path, what, route.refused, remedy)
+        failing = deeper
+    if type(failing.value) in _CONTAINERS and not isinstance(error, RecursionError):  # the time or the limit of parts was used up
+        return "something in %s %s: %s (%s)" % (failing.path, route.refused, route.other, _reason(error))
+    what, remedy = _describe(failing.value, error, route)
+    return "%s is %s, which %s: %s" % (failing.path, what, route.refused, remedy)
 
 
 def _fails_the_same_way(value: Any, error: BaseException, deadline_s: float, route: Route) -> bool:
@@ -215,14 +215,14 @@ def _parts(whole: Part) -> Iterator[Part]:
 
 
 def _attributes(value: Any) -> Dict[str, Any]:
-    found: Dict[str, Any] = {}
+    attributes: Dict[str, Any] = {}
     for cls in type(value).__mro__:
         slots = vars(cls).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
             if not name.startswith("__") and isinstance(vars(cls).get(name), types.MemberDescriptorType) and hasattr(value, name):
-                found[name] = getattr(value, name)
+                attributes[name] = getattr(value, name)
     own = getattr(value, "__dict__", None)
-    return {**found, **own} if isinstance(own, dict) else found
+    return {**attributes, **own} if isinstance(own, dict) else attributes
 
 
 def _is_standard(cls: type) -> bool:

@@ -172,9 +172,9 @@ def test_wide_anchors_are_left_out_until_there_has_been_none_for_ten_seconds(mac
     run_steps(clock, machine, 30, 100_000_000, 0)
     assert len(machine.anchors) == narrow
     machine.stream_free_ns["side"] = 0
-    clock._asked.at_ns = machine.now_ns  # passed long after it was asked for: a wide bracket
+    clock._open_event.at_ns = machine.now_ns  # passed long after it was asked for: a wide bracket
     run_steps(clock, machine, 1, 100_000_000, 0)
-    assert len(machine.anchors) == narrow and clock._best is not None
+    assert len(machine.anchors) == narrow and clock._best_attempt is not None
     assert late > machine.now_ns
     machine.jitter_ns = 400_000  # no bracket is narrow any more
     run_steps(clock, machine, 150, 100_000_000, 0)
@@ -230,7 +230,7 @@ def test_a_step_that_ends_on_another_stream_than_it_began_on_is_placed_once_both
     clock.finish()
     (_, start_ns, length_ns, batch), *_ = machine.records
     assert abs(start_ns - begin.at_ns) < 100_000 and (length_ns, batch) == (0, 0)  # it ends before it begins: no length that could be told
-    assert clock.trouble == ""
+    assert clock.failure == ""
 
 
 def test_a_clock_that_fails_in_the_loop_ends_the_device_times_and_not_the_trial(machine):
@@ -239,7 +239,7 @@ def test_a_clock_that_fails_in_the_loop_ends_the_device_times_and_not_the_trial(
     run_steps(clock, machine, 100, 100_000_000, 20_000_000)
     clock.finish()
     assert 0 < len(machine.records) < 20
-    assert clock.trouble == "device times end early: CUDA error: an illegal memory access was encountered"
+    assert clock.failure == "device times end early: CUDA error: an illegal memory access was encountered"
 
 
 def test_a_clock_that_fails_at_the_end_does_not_fail_the_trial_either(machine):
@@ -247,7 +247,7 @@ def test_a_clock_that_fails_at_the_end_does_not_fail_the_trial_either(machine):
     run_steps(clock, machine, 3, 1_000_000, 1_000_000)
     machine.fails_after = machine.elapsed_calls
     clock.finish()
-    assert clock.trouble and machine.records == []
+    assert clock.failure and machine.records == []
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_a_machine_without_an_accelerator_says_so():
 class ToldClock:
     """Keeps what the loop tells a clock."""
 
-    note = trouble = ""
+    note = failure = ""
     device = torch.device("cuda", 0)
 
     def __init__(self):
@@ -371,5 +371,5 @@ def test_what_the_device_times_leave_out_is_told(monkeypatch):
     monkeypatch.setattr(trials.used_devices, "cuda_devices", lambda order: [{"name": "cuda:0"}, {"name": "cuda:1"}])
     clock = ToldClock()
     assert trials._device_notes(None, clock) == ["Device times are those of cuda:0; the trial also uses cuda:1."]
-    clock.device, clock.trouble = torch.device("cuda", 1), "device times end early: lost"
-    assert trials._device_notes(None, clock) == ["Device times are those of cuda:1; the trial also uses cuda:0.", clock.trouble]
+    clock.device, clock.failure = torch.device("cuda", 1), "device times end early: lost"
+    assert trials._device_notes(None, clock) == ["Device times are those of cuda:1; the trial also uses cuda:0.", clock.failure]
