@@ -35,7 +35,7 @@ CAUSES = (
 
 _LEAST_NTSTATUS = 0xC0000000  # on Windows an error status becomes the exit code of the process that it ends
 _LINE_CHARACTERS = 300
-_USAGE_EXIT = 2  # argparse, and others by its custom, exit so where arguments are wrong
+_USAGE_EXIT = 2  # of argparse, and of parsers that follow it, for wrong arguments
 
 
 class AgentError(Exception):
@@ -162,9 +162,8 @@ def describe(error: BaseException, sample: Optional[int] = None, exit_code: Opti
         return _with_place(MAIN_GUARD, "the script starts workers while it is imported, outside of a main guard", text, error)
     for sign, reason, cause in _LIMITS:
         if sign in own_text:
-            named_line = next(
-                (part for part in own_text.splitlines() if sign in part), own_text
-            )  # a worker's text has it in its last lines
+            # Found line by line: in a worker's text it is one of the last.
+            named_line = next((part for part in own_text.splitlines() if sign in part), own_text)
             return _with_place(LIMIT, "%s: %s" % (reason, _first_line(named_line)), text, error, cause)
     wrapped = _FROM_WORKER.match(own_text)
     if isinstance(error, MemoryError) and not wrapped:

@@ -26,7 +26,7 @@ One record a sample would cost more than 1 % of a 50 µs sample. And when a thre
 the processor: a thread that competes for one loses it at nearly every reading, sooner than at the scheduler's own ticks.
 """
 _DETAIL_EVERY_NS = 4 * THIN_BELOW_NS
-"""About one of those samples is recorded for each such length of fetch time."""
+"""In such fetches about one sample is recorded for each span of this length."""
 _MAX_SKIPPED_BATCHES = 200
 
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 from . import torch_internals as internals
 
 _SAMPLES_READ = 4
-"""So many show whether samples draw numbers, and are read quickly."""
+"""Enough samples to show whether reading one draws numbers, and few enough to be read quickly."""
 
 
 def generators_drawn_from(loader: Any) -> Optional[List[str]]:
