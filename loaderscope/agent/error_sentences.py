@@ -33,7 +33,8 @@ CAUSES = (
 )  # fmt: skip
 """Values of `ErrorInfo.cause`, by which advice is chosen."""
 
-_LEAST_NTSTATUS = 0xC0000000  # on Windows an error status becomes the exit code of the process that it ends
+_LEAST_NTSTATUS_WARNING = 0x80000000  # on Windows a crash ends a process with its NTSTATUS as the exit code
+_LEAST_NTSTATUS_ERROR = 0xC0000000
 _LINE_CHARACTERS = 300
 _USAGE_EXIT = 2  # of argparse, and of parsers that follow it, for wrong arguments
 
@@ -89,14 +90,31 @@ _LIMITS = (
     ("WinError 1450", "Windows has no resources left for another worker", SYSTEM_RESOURCES),
 )
 """Phrases in texts of torch and of the system, with what each means, and its cause."""
+
+
+class _Signal(NamedTuple):
+    """A signal that ends processes, and what it most often means.
+
+    Attributes:
+        system_words: what Linux calls it (strsignal); torch repeats these words.
+        cause: one of `CAUSES`.
+        worker_hint: the meaning in sentences about workers; may be empty.
+        script_hint: the meaning in sentences about the script's own process; may be empty.
+    """
+
+    system_words: str
+    cause: str
+    worker_hint: str = ""
+    script_hint: str = ""
+
+
+_MEMORY_HINT = "the system does that when memory runs out"
 _SIGNALS = {
-    "Killed": ("SIGKILL", "the system does that when memory runs out"),
-    "Bus error": ("SIGBUS", "that is what happens when shared memory (/dev/shm) is full"),
-    "Segmentation fault": ("SIGSEGV", "that is a crash in native code"),
-    "Aborted": ("SIGABRT", ""),
+    "SIGKILL": _Signal("Killed", KILLED, _MEMORY_HINT, _MEMORY_HINT),
+    "SIGBUS": _Signal("Bus error", SHARED_MEMORY, "that is what happens when shared memory (/dev/shm) is full"),
+    "SIGSEGV": _Signal("Segmentation fault", NATIVE_CRASH, "that is a crash in native code", "a crash in native code"),
+    "SIGABRT": _Signal("Aborted", NATIVE_CRASH),
 }
-"""By the system's words for a signal, which torch repeats: the signal's name, and its most frequent cause."""
-_SIGNAL_CAUSES = {"SIGKILL": KILLED, "SIGBUS": SHARED_MEMORY, "SIGSEGV": NATIVE_CRASH, "SIGABRT": NATIVE_CRASH}
 _RECEIVING = re.compile(r"[\\/]multiprocessing[\\/](resource_sharer|reduction|connection)\.py$")
 _COLLATING = re.compile(r"[\\/]torch[\\/]utils[\\/]data[\\/]_utils[\\/]collate\.py$")
 _GONE = (
@@ -128,14 +146,57 @@ def limit_in_text(text: str) -> Optional[str]:
     return next((cause for sign, _, cause in _LIMITS if sign in text), None)
 
 
-def cause_of_exit(status: int) -> Optional[str]:
-    """The cause of a process's death, one of `CAUSES`, from its exit code as Python gives it; None where the code shows none."""
+class ProcessEnd(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        words: the rest of a sentence that begins with the process.
+        cause: one of `CAUSES`; None if the end shows none.
+    """
+
+    words: str
+    cause: Optional[str]
+
+
+def end_of_process(status: int) -> ProcessEnd:
+    """How the script's process or another interpreter ended, by its exit status as Popen gives it: minus the signal, if one ended it."""
+    cause = _cause_of_exit(status)
+    if status < 0:
+        name = _signal_name(-status)
+        hint = _SIGNALS[name].script_hint if name in _SIGNALS else ""
+        return ProcessEnd("was killed by %s%s" % (name, " (%s)" % hint if hint else ""), cause)
+    if status >= _LEAST_NTSTATUS_WARNING:
+        return ProcessEnd("crashed with status 0x%08X" % (status & 0xFFFFFFFF), cause)
+    return ProcessEnd("ended by itself with exit status %d" % status, cause)
+
+
+def _end_of_worker(exit_code: Optional[int]) -> ProcessEnd:
+    """How a worker ended, by its exit code as multiprocessing gives it; None: torch does not give it."""
+    if exit_code is None:
+        return ProcessEnd("ended unexpectedly", None)
+    words = "was killed by signal %d" % -exit_code if exit_code < 0 else "ended with exit code %d" % exit_code
+    return ProcessEnd(words, _cause_of_exit(exit_code))
+
+
+def _end_of_worker_by_signal(system_words: str) -> ProcessEnd:
+    """How a worker ended, by the system's words for the signal that killed it."""
+    found = next((one for one in _SIGNALS.values() if one.system_words == system_words), None)
+    hint = " (%s)" % found.worker_hint if found is not None and found.worker_hint else ""
+    return ProcessEnd("was killed by signal %s%s" % (system_words, hint), None if found is None else found.cause)
+
+
+def _cause_of_exit(status: int) -> Optional[str]:
     if status >= 0:
-        return NATIVE_CRASH if status >= _LEAST_NTSTATUS else None
+        return NATIVE_CRASH if status >= _LEAST_NTSTATUS_ERROR else None
+    known = _SIGNALS.get(_signal_name(-status))
+    return None if known is None else known.cause
+
+
+def _signal_name(number: int) -> str:
     try:
-        return _SIGNAL_CAUSES.get(signal.Signals(-status).name)
+        return signal.Signals(number).name
     except ValueError:
-        return None
+        return "signal %d" % number
 
 
 def describe(error: BaseException, sample: Optional[int] = None, exit_code: Optional[int] = None) -> ErrorInfo:
@@ -221,17 +282,12 @@ def _with_place(kind: str, message: str, text: str, error: BaseException, cause:
 
 
 def _death(died: "re.Match[str]", exit_code: Optional[int], text: str, pids: List[int]) -> ErrorInfo:
-    who = "DataLoader worker (pid %s)" % died.group("pids").strip()
     if died.group("signal"):
-        words = died.group("signal").strip()
-        name, hint = _SIGNALS.get(words, ("", ""))
-        sentence = "%s was killed by signal %s%s" % (who, words, " (%s)" % hint if hint else "")
-        return ErrorInfo(WORKER_DIED, sentence, text, pids=pids, cause=_SIGNAL_CAUSES.get(name))
-    code = int(died.group("code")) if died.group("code") else exit_code
-    if code is None:
-        return ErrorInfo(WORKER_DIED, "%s ended unexpectedly" % who, text, pids=pids)
-    how = "was killed by signal %d" % -code if code < 0 else "ended with exit code %d" % code
-    return ErrorInfo(WORKER_DIED, "%s %s" % (who, how), text, pids=pids, cause=cause_of_exit(code))
+        end = _end_of_worker_by_signal(died.group("signal").strip())
+    else:
+        end = _end_of_worker(int(died.group("code")) if died.group("code") else exit_code)
+    sentence = "DataLoader worker (pid %s) %s" % (died.group("pids").strip(), end.words)
+    return ErrorInfo(WORKER_DIED, sentence, text, pids=pids, cause=end.cause)
 
 
 def _innermost(frames: List[Place]) -> Optional[Place]:

@@ -32,7 +32,7 @@ def with_advice(error: SweepError, request: Request) -> UsageError:
 def _interpreter_advice(request: Request) -> str:
     """A missing package is most often installed in another interpreter: the script ran in the tool's, not in the user's."""
     from loaderscope.sweep.interpreters import nearest_environment
-    from loaderscope.sweep.processes.agent_process import default_python
+    from loaderscope.sweep.processes.agent_environment import default_python
 
     python = request.python or default_python() or ""
     environment = nearest_environment(request.script, python)

@@ -11,13 +11,13 @@ from loaderscope.agent.error_sentences import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
+from loaderscope.sweep.processes.agent_environment import default_python
 from loaderscope.sweep.processes.agent_process import (
     AgentDiedError,
     AgentError,
     AgentProcess,
     AgentTimeoutError,
     Tick,
-    default_python,
 )
 from loaderscope.sweep.processes.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
 

@@ -1,9 +1,11 @@
 """Texts of torch and of the system, as the sentences that the user reads."""
 
+import sys
+
 import pytest
 
 from loaderscope.agent import error_sentences
-from loaderscope.agent.error_sentences import describe, is_user_file
+from loaderscope.agent.error_sentences import describe, end_of_process, is_user_file
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,25 @@ def test_the_exit_code_tells_what_a_worker_died_of_where_torch_does_not(exit_cod
     assert (info.kind, info.pids, info.cause) == ("worker-died", [12], cause)
     assert str(abs(exit_code)) in info.message
     assert describe(RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), exit_code=3).cause == error_sentences.KILLED
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "cause"),
+    [
+        (-9, "was killed by SIGKILL (the system does that when memory runs out)", error_sentences.KILLED),
+        (-11, "was killed by SIGSEGV (a crash in native code)", error_sentences.NATIVE_CRASH),
+        (-7, "was killed by SIGBUS", error_sentences.SHARED_MEMORY),
+        (-15, "was killed by SIGTERM", None),
+        (-200, "was killed by signal 200", None),
+        (3, "ended by itself with exit status 3", None),
+        (0xC0000005, "crashed with status 0xC0000005", error_sentences.NATIVE_CRASH),
+        (0x80000003, "crashed with status 0x80000003", None),
+    ],
+)
+def test_the_end_of_a_process_has_words_and_a_cause(status, words, cause):
+    if status == -7 and not sys.platform.startswith("linux"):
+        pytest.skip("this number means SIGBUS on Linux only")
+    assert end_of_process(status) == (words, cause)
 
 
 def test_an_exception_of_a_worker_keeps_its_type_and_points_into_the_users_code():

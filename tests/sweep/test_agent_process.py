@@ -19,7 +19,6 @@ from loaderscope.sweep.processes.agent_process import (
     AgentProtocolError,
     AgentStartError,
     AgentTimeoutError,
-    exit_in_words,
 )
 
 PRELUDE = """
@@ -240,12 +239,6 @@ def test_the_agent_gets_no_way_in_but_its_own(play):
     answer = agent.request({"type": "probe"}, 10)
     assert answer["stdin"] == ""
     assert len(answer["files"]) <= 1  # the folder that was being listed
-
-
-def test_exits_are_told_in_words():
-    assert exit_in_words(-9) == "was killed by SIGKILL (the system does that when memory runs out)"
-    assert exit_in_words(3) == "ended by itself with exit status 3"
-    assert exit_in_words(3221225477) == "crashed with status 0xC0000005"
 
 
 def test_a_bundle_hands_none_of_its_libraries_on():

@@ -12,7 +12,8 @@ from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.facts.text import enumerated
 from loaderscope.sweep import machine_limits
 from loaderscope.sweep.experiment.control_runs import measure_controls, measure_preload
-from loaderscope.sweep.processes.agent_process import Tick, default_python
+from loaderscope.sweep.processes.agent_environment import default_python
+from loaderscope.sweep.processes.agent_process import Tick
 
 
 class BesideTrials:

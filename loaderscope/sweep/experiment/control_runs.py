@@ -18,11 +18,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from loaderscope.agent.error_sentences import end_of_process
 from loaderscope.agent.messages import MARK_VARIABLE
 from loaderscope.facts.remedies import CONTROLS, PRELOAD
 from loaderscope.facts.results import Control
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
-from loaderscope.sweep.processes.agent_process import TICK_S, Tick, exit_in_words
+from loaderscope.sweep.processes.agent_process import TICK_S, Tick
 from loaderscope.sweep.processes.reaper import create_reaper
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
 
@@ -211,5 +212,5 @@ def _read(folder: Path, words: Sequence[str], status: int, began_ns: int) -> tup
         missing = [name for name in words if f"'{name}'" in said[-1]] if said else []
         if missing and said[-1].startswith("ModuleNotFoundError"):
             raise ControlError(f"This interpreter has no {missing[0]}.") from None
-        raise ControlError(f"The interpreter {exit_in_words(status)}{f': {said[-1]}' if said else ''}.") from None
+        raise ControlError(f"The interpreter {end_of_process(status).words}{f': {said[-1]}' if said else ''}.") from None
     return (seconds if 0 < seconds <= waited_s else waited_s), told

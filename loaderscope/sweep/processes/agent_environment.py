@@ -17,6 +17,11 @@ def is_frozen() -> bool:
     return bool(getattr(sys, "frozen", False))
 
 
+def default_python() -> str | None:
+    """The interpreter that runs the app; None for a bundled app, which is no interpreter."""
+    return None if is_frozen() else os.path.abspath(sys.executable)
+
+
 def clean_environment(environment: Mapping[str, str], python: str, frozen: bool, windows: bool) -> dict[str, str]:
     """The user's environment without what the app's own start put there.
 

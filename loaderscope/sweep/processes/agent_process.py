@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import json
-import os
 import secrets
 import selectors
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +16,7 @@ from typing import Any
 
 import loaderscope.agent
 from loaderscope.agent import messages, standstill
-from loaderscope.agent.error_sentences import cause_of_exit
+from loaderscope.agent.error_sentences import ProcessEnd, end_of_process
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
 from loaderscope.sweep.processes.agent_output import OutputLine, OutputReader
 from loaderscope.sweep.processes.reaper import Reaper, create_reaper
@@ -76,20 +73,6 @@ class ClockCheck:
 
     offset_ns: int
     error_ns: int
-
-
-def exit_in_words(status: int) -> str:
-    """What an exit status of Popen means."""
-    if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
-        hint = {"SIGKILL": " (the system does that when memory runs out)", "SIGSEGV": " (a crash in native code)"}.get(name, "")
-        return f"was killed by {name}{hint}"
-    if status > 0x7FFFFFFF or status in (3221225477, 3221225725):  # NTSTATUS on Windows
-        return f"crashed with status 0x{status & 0xFFFFFFFF:08X}"
-    return f"ended by itself with exit status {status}"
 
 
 class AgentProcess:
@@ -204,9 +187,8 @@ class AgentProcess:
         except subprocess.TimeoutExpired:
             tick()
         else:
-            raise AgentDiedError(
-                f"the script's process (pid {self._process.pid}) {exit_in_words(status)}", self.output_tail(), cause_of_exit(status)
-            )
+            end = end_of_process(status)
+            raise AgentDiedError(f"the script's process (pid {self._process.pid}) {end.words}", self.output_tail(), end.cause)
 
     def where(self) -> tuple[str, int, str] | None:
         """File, line and function at which the script stands now, while a request is not answered; None if it does not tell."""
@@ -383,24 +365,23 @@ class AgentProcess:
 
     def _check_alive(self, when: str) -> None:
         if self._process.poll() is not None:
-            code = self._process.wait()
+            status = self._process.wait()
             for reader in self._output:
                 reader.join(_LAST_OUTPUT_S)
             tail = self.output_tail()
-            said = f": {tail.splitlines()[-1]}" if tail and code else ""
-            raise AgentDiedError(f"{self._python} is no working Python: it {exit_in_words(code)} {when}{said}", tail, cause_of_exit(code))
+            last_line = f": {tail.splitlines()[-1]}" if tail and status else ""
+            end = end_of_process(status)
+            raise AgentDiedError(f"{self._python} is no working Python: it {end.words} {when}{last_line}", tail, end.cause)
 
     def _death(self, when: str) -> AgentDiedError:
-        """The error that tells how the agent ended; a hung-up agent that still runs is given a moment to end."""
-        cause = None
+        """Waits a moment for the end of an agent that has closed its connection, and returns the error that says how it ended."""
         try:
-            status = self._process.wait(timeout=_EXIT_TIMEOUT_S)
-            how, cause = exit_in_words(status), cause_of_exit(status)
+            end = end_of_process(self._process.wait(timeout=_EXIT_TIMEOUT_S))
         except subprocess.TimeoutExpired:
-            how = "closed its connection"
+            end = ProcessEnd("closed its connection", None)
         for reader in self._output:
             reader.join(_LAST_OUTPUT_S)
-        return AgentDiedError(f"the script's process (pid {self._process.pid}) {how} {when}", self.output_tail(), cause)
+        return AgentDiedError(f"the script's process (pid {self._process.pid}) {end.words} {when}", self.output_tail(), end.cause)
 
     def _check_clock(self, tick: Tick | None) -> ClockCheck:
         """Compares the clocks by the narrowest of a few rounds; an agent's stamp inside the bracket means one clock."""
@@ -442,10 +423,3 @@ def _greeting(data: bytes, token: str) -> dict[str, Any] | None:
     if hello.get("protocol") != messages.PROTOCOL:
         raise AgentProtocolError(f"the agent speaks protocol {hello.get('protocol')}, this app {messages.PROTOCOL}")
     return hello
-
-
-def default_python() -> str | None:
-    """The interpreter that runs the app; None for a bundled app, which is no interpreter."""
-    from loaderscope.sweep.processes.agent_environment import is_frozen
-
-    return None if is_frozen() else os.path.abspath(sys.executable)
