@@ -1,1 +1,1 @@
-"""NVML and process samplers; they run in the app's process, never in the measured one."""
+"""Samplers of processes and GPUs (NVML); they run in the app's process, never in the measured one."""

@@ -1,4 +1,4 @@
-"""What NVML tells about the GPUs. Every number that it does not give has a reason in words, never a 0."""
+"""Reads the GPUs through NVML. Each number that NVML does not give has a reason in words, never a 0."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from loaderscope.telemetry.throttle import ALL_REASONS
 from loaderscope.trace.model import SeriesInfo
 
 UTILISATION_WINDOW_NS = 1_000_000_000 // 6
-"""NVML averages over 1/6 to 1 s depending on the product (nvml.h, nvmlUtilization_t); the shorter claims less."""
+"""NVML averages over 1/6 to 1 s depending on the product (nvml.h, nvmlUtilization_t); the shorter window claims less."""
 
 POWER_WINDOW_NS = 1_000_000_000
 """Power is an average over 1 s on Ampere and newer."""
 
 PCIE_WINDOW_NS = 20_000_000
-"""A reading of the throughput measures, and blocks, for so long (nvml.h, nvmlDeviceGetPcieThroughput)."""
+"""A reading of the throughput measures, and blocks, for this time (nvml.h, nvmlDeviceGetPcieThroughput)."""
 
-_GIVE_UP_AFTER = 3
-"""Readings in a row that may fail for a reason that could pass."""
+_MOST_FAILURES = 3
+"""After this many failed readings in a row a metric is given up, even if the reason might pass."""
 
 
 class _Metric(NamedTuple):
@@ -32,12 +32,12 @@ class _Metric(NamedTuple):
     unit: str
     read: Callable[[Any], float]
     window_ns: int = 0
-    of_part: bool = False  # told for a part of a GPU (MIG), too
+    has_part_value: bool = False  # NVML also gives it for a part of a GPU (MIG)
 
 
 _FAST = (
     _Metric("utilisation", "gpu_utilisation", "%", lambda gpu: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu, UTILISATION_WINDOW_NS),
-    _Metric("memory", "gpu_memory", "bytes", lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used, of_part=True),
+    _Metric("memory", "gpu_memory", "bytes", lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used, has_part_value=True),
 )
 _SLOW = (
     _Metric("power", "gpu_power", "W", lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000, POWER_WINDOW_NS),
@@ -45,11 +45,11 @@ _SLOW = (
     _Metric("temperature", "gpu_temperature", "°C", lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
     _Metric("sm_clock", "gpu_clock", "MHz", lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)),
     _Metric("memory_clock", "gpu_clock", "MHz", lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM)),
-    # the older of the two names of one call, which every driver has
+    # the older of the call's two names: every driver has it
     _Metric("throttle", "gpu_throttle", "", lambda gpu: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu) & ALL_REASONS),
     _Metric("energy", "gpu_energy", "J", lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000),
 )
-_PCIE = (  # directions as the GPU sees them, in KB/s
+_PCIE = (  # NVML gives KB/s; the directions are the GPU's
     _Metric(
         "pcie_received",
         "gpu_pcie",
@@ -77,9 +77,9 @@ _LABELS = {"utilisation": "utilisation", "memory": "memory in use (all processes
 
 @dataclasses.dataclass(frozen=True)
 class Gpu:
-    """A GPU by its UUID: the index follows CUDA_VISIBLE_DEVICES in torch, but not in NVML."""
+    """A GPU. Its UUID identifies it; torch's index follows CUDA_VISIBLE_DEVICES, NVML's does not."""
 
-    index: int  # NVML's
+    index: int  # in NVML
     uuid: str
     name: str
     memory_bytes: int | None
@@ -91,13 +91,13 @@ class Gpu:
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """What can be watched: a GPU, or a part of one (a MIG instance), of which NVML tells less.
+    """A GPU, or a part of one (a MIG instance), for which NVML has fewer metrics.
 
     Attributes:
-        key: beginning of the keys of its series.
-        whole: the GPU's handle.
-        part: the instance's own handle; None for a whole GPU.
-        is_partitioned: the GPU is divided into instances.
+        key: the keys of its series begin with it.
+        whole: NVML's handle of the GPU.
+        part: NVML's handle of the instance; None for a whole GPU.
+        is_partitioned: whether the GPU is divided into instances.
     """
 
     key: str
@@ -110,14 +110,14 @@ class Device:
 
 
 class Nvml:
-    """NVML while it is in use.
+    """The NVML library, open from the constructor to `close`.
 
     Attributes:
-        gpus: what was found.
+        gpus: the GPUs of this machine.
         devices: the GPUs, in the order of their index, then the instances into which some are divided.
-        unavailable: key -> reason for what cannot be measured: `gpu` when there is nothing at all, `gpu-0` for a GPU,
-            `gpu-0/power` for one of its figures.
-        seconds: time spent within NVML by `fast` and `slow`.
+        unavailable: key -> why it cannot be measured; the key is `gpu` for everything, `gpu-0` for a GPU, `gpu-0/power` for one of
+            its metrics.
+        seconds: time spent within NVML by `read_fast` and `read_slow`.
     """
 
     def __init__(self) -> None:
@@ -135,24 +135,25 @@ class Nvml:
             self.unavailable["gpu"] = _reason(error)
             return
         for index in range(count):
-            self._find(index)
+            self._add_devices(index)
         self.devices.sort(key=lambda device: device.part is not None)
         if not count:
             self.unavailable["gpu"] = "NVML reports no GPU on this machine"
 
-    def fast(self, devices: Iterable[Device], now_ns: int) -> list[Sample]:
-        """Utilisation and memory: microseconds a call, good for 5 to 10 Hz."""
+    def read_fast(self, devices: Iterable[Device], now_ns: int) -> list[Sample]:
+        """Reads utilisation and memory: microseconds a call, so 5 to 10 times a second are fine."""
         return self._timed(_FAST, devices, now_ns)
 
-    def slow(self, devices: Iterable[Device], now_ns: int) -> list[Sample]:
-        """Power, temperature, clocks, throttling and the energy counter: once a second."""
+    def read_slow(self, devices: Iterable[Device], now_ns: int) -> list[Sample]:
+        """Reads power, temperature, clocks, throttling and the energy counter; meant for once a second."""
         return self._timed(_SLOW, devices, now_ns)
 
-    def pcie(self, devices: Iterable[Device]) -> list[Sample]:
-        """Throughput over PCIe; blocks 20 ms for each direction of each GPU, so for a thread of its own."""
+    def read_pcie(self, devices: Iterable[Device]) -> list[Sample]:
+        """Reads the PCIe throughput; needs a thread of its own, as it blocks 20 ms for each direction of each GPU."""
         return [sample for device in devices for metric in _PCIE for sample in self._read((metric,), (device,), None)]
 
     def close(self) -> None:
+        """Shuts NVML down."""
         if self._open:
             self._open = False
             try:
@@ -160,11 +161,12 @@ class Nvml:
             except pynvml.NVMLError:
                 pass
 
-    def _find(self, index: int) -> None:
+    def _add_devices(self, index: int) -> None:
+        """Adds the GPU at NVML's `index` and its MIG instances."""
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             gpu = _describe(index, handle)
-        except pynvml.NVMLError as error:  # one that has died hides no other
+        except pynvml.NVMLError as error:  # a dead GPU must not hide the others
             self.unavailable[f"gpu-{index}"] = _reason(error)
             return
         self.gpus.append(gpu)
@@ -186,22 +188,22 @@ class Nvml:
         return samples
 
     def _read(self, metrics: tuple[_Metric, ...], devices: Iterable[Device], now_ns: int | None) -> list[Sample]:
-        """Values stamped with `now_ns`, or with the end of each call."""
+        """Samples stamped with `now_ns`, or with the end of each call if that is None."""
         samples: list[Sample] = []
         for device in devices:
             for metric in metrics:
                 key = f"{device.key}/{metric.name}"
                 if self.unavailable.keys() & {"gpu", device.key, key}:
-                    continue  # what a GPU does not support it will not support a second later
+                    continue  # a GPU does not learn to support a metric
                 if device.is_partitioned and metric.name == "utilisation":
                     self.unavailable[key] = "NVML tells no utilisation of a GPU that is partitioned (MIG)"
                     continue
                 try:
-                    value = float(metric.read(device.part if metric.of_part and device.part is not None else device.whole))
+                    value = float(metric.read(device.part if metric.has_part_value and device.part is not None else device.whole))
                 except pynvml.NVMLError as error:
-                    self._note(device, key, error)
+                    self._note_failure(device, key, error)
                     continue
-                except AttributeError:  # its authors drop calls that NVIDIA has deprecated
+                except AttributeError:  # nvidia-ml-py drops calls that NVIDIA has deprecated
                     self.unavailable[key] = "the installed nvidia-ml-py no longer has the call"
                     continue
                 self._failures.pop(key, None)
@@ -209,8 +211,8 @@ class Nvml:
                 samples.append(Sample(info, time.perf_counter_ns() if now_ns is None else now_ns, value))
         return samples
 
-    def _note(self, device: Device, key: str, error: pynvml.NVMLError) -> None:
-        """Files the reason of a failed reading under all that it concerns; what may pass is tried again a few times."""
+    def _note_failure(self, device: Device, key: str, error: pynvml.NVMLError) -> None:
+        """Notes why a reading failed, under the key that the error concerns; an error that may pass counts only if it repeats."""
         kind = type(error).__name__
         if kind in _LIBRARY_ERRORS:
             self.unavailable["gpu"] = f"the NVIDIA driver stopped answering: {_reason(error)}"
@@ -220,7 +222,7 @@ class Nvml:
             self.unavailable[key] = _reason(error)
         else:
             self._failures[key] = self._failures.get(key, 0) + 1
-            if self._failures[key] >= _GIVE_UP_AFTER:
+            if self._failures[key] >= _MOST_FAILURES:
                 self.unavailable[key] = _reason(error)
 
 
@@ -232,25 +234,25 @@ _LASTING_ERRORS = ("NVMLError_NotSupported", "NVMLError_FunctionNotFound", "NVML
 def _label(metric: _Metric, device: Device) -> str:
     label = _LABELS.get(metric.name, metric.name.replace("_", " "))
     joined = " " if metric.group == "gpu_pcie" else " of "
-    whole = ", all of the GPU" if device.part is not None and not metric.of_part else ""
+    whole = ", all of the GPU" if device.part is not None and not metric.has_part_value else ""
     return f"{label}{joined}{device.label}{whole}"
 
 
 def _instances(handle: Any) -> dict[int, Any] | None:
-    """Handles of the parts into which a GPU is divided, by number; None where it is not."""
+    """Handles of the MIG instances of a GPU, by number; None if it is not divided."""
     try:
         if not pynvml.nvmlDeviceGetMigMode(handle)[0]:
             return None
         count = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)
-    except pynvml.NVMLError:  # GPUs and drivers that have no such mode
+    except pynvml.NVMLError:  # this GPU or driver has no MIG
         return None
-    found = {}
+    handles = {}
     for number in range(count):
         try:
-            found[number] = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
-        except pynvml.NVMLError:  # that place is not taken
+            handles[number] = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+        except pynvml.NVMLError:  # no instance has this number
             continue
-    return found
+    return handles
 
 
 def _describe(index: int, handle: Any) -> Gpu:
@@ -266,7 +268,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _reason(error: pynvml.NVMLError) -> str:
-    """A sentence for an error of NVML."""
+    """Why NVML fails, in words."""
     sentences = {
         "NVMLError_LibraryNotFound": "no NVIDIA driver: its library NVML (libnvidia-ml) was not found",
         "NVMLError_DriverNotLoaded": "NVML was found, but the NVIDIA driver is not loaded",

@@ -1,4 +1,4 @@
-"""What the system tells about the processes of a trial: CPU, memory, reads, context switches, affinity."""
+"""Samples the processes of a trial through the system: CPU, memory, reads, context switches, affinity."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from loaderscope.telemetry.sampled_value import Sample
 from loaderscope.trace.model import SeriesInfo
 
 MEMORY_INTERVAL_S = 1.0
-"""smaps_rollup holds a lock of the process that it looks at, so it is read once a second at most."""
+"""Between two readings of memory, at least: a read of smaps_rollup holds a lock of the process that is measured."""
 MEMORY_COST_FACTOR = 100
-"""... and so that reading takes at most 1 % of a core: a big process is looked at less often. Waiting for a busy core costs nobody."""
+"""The pause after a reading is at least this many times its CPU time, so that reading a big process takes at most 1 % of a core."""
 MEMORY_COST_FACTOR_SOON = 50
-"""When a process has appeared, all are read anew, because what they share is divided among more now: then at most 2 %."""
+"""The same after a new process appeared (at most 2 %): all are read anew then, because more processes share their common pages."""
 CPU_WINDOW_NS = 250_000_000
-"""The usual distance of two samples, over which a CPU share averages."""
+"""The usual distance of two samples; a CPU share is an average over it."""
 _PAGE_BYTES = 4096
-_WITH_OWN_LOG = ("pss", "uss", "rss")
-"""Figures that count the mapped pages of our own event log; private bytes and commit do not count mapped files."""
+_KINDS_WITH_EVENT_LOG = ("pss", "uss", "rss")
+"""Kinds of memory that count the mapped pages of our event log; private bytes and commit do not count mapped files."""
 
 
 @dataclasses.dataclass
@@ -31,8 +31,8 @@ class _Watched:
     process: psutil.Process
     cpu_seconds: float
     cpu_time_ns: int
-    next_memory_s: float = 0.0  # when it is due
-    soonest_memory_s: float = 0.0  # from when on it may be read before that, if a process appears
+    next_memory_s: float = 0.0  # when memory is due
+    soonest_memory_s: float = 0.0  # when memory may be read at the earliest, if a new process appears
     disk_bytes: int = 0
     cache_bytes: int = 0
 
@@ -41,23 +41,24 @@ class ProcessSampler:
     """Samples the processes of one trial from outside; all calls come from one thread.
 
     Attributes:
-        unavailable: group -> reason for what this system does not tell.
+        unavailable: group -> why this system does not report it.
     """
 
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
         self._watched: dict[tuple[str, int], _Watched] = {}
-        self._seen: set[tuple[str, int]] = set()  # those that are gone, too
-        self._ended_reads: dict[str, tuple[int, int]] = {}  # a worker's earlier processes, by name
-        self._baselines: dict[str, tuple[int, int]] = {}
+        self._seen: set[tuple[str, int]] = set()  # ended processes included
+        self._ended_reads: dict[str, tuple[int, int]] = {}  # bytes that earlier processes of this name read
+        self._reads_before: dict[str, tuple[int, int]] = {}  # bytes that were read before the trial
         self.unavailable: dict[str, str] = {}
 
     def sample(self, processes: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
-        """Samples of the named processes that are alive; a dead one gives none.
+        """Samples those of the processes that are alive.
 
         Args:
             processes: (name, pid) of the trial's processes so far.
-            memory_now: read memory even if it was read a moment ago, unless a process is gone: what it shared would count twice.
+            memory_now: read memory even if it was read a moment ago, unless a process is gone: the others would count the pages that
+                it shared a second time.
         """
         samples: list[Sample] = []
         if not self._seen.issuperset(processes):
@@ -66,10 +67,10 @@ class ProcessSampler:
                 watched.next_memory_s = min(watched.next_memory_s, watched.soonest_memory_s)
         memory_now = memory_now and all(_is_alive(pid) for _, pid in processes)
         for key in [key for key in self._watched if key not in processes]:
-            self._forget(key)
+            self._stop_watching(key)
         for name, pid in processes:
             try:
-                watched = self._watched.get((name, pid)) or self._begin(name, pid)
+                watched = self._watched.get((name, pid)) or self._start_watching(name, pid)
                 with watched.process.oneshot():
                     self._sample_cpu(samples, name, watched)
                     self._sample_counts(samples, name, watched)
@@ -77,21 +78,21 @@ class ProcessSampler:
                 if memory_now or time.monotonic() >= watched.next_memory_s:
                     self._sample_memory(samples, name, watched)
             except (psutil.NoSuchProcess, ProcessLookupError):
-                self._forget((name, pid))
+                self._stop_watching((name, pid))
             except (psutil.Error, OSError) as error:
                 self.unavailable[f"processes/{name}"] = f"the system does not let us look at the process: {error}"
         return samples
 
-    def _begin(self, name: str, pid: int) -> _Watched:
+    def _start_watching(self, name: str, pid: int) -> _Watched:
         process = psutil.Process(pid)
         times = process.cpu_times()
         watched = _Watched(process, times.user + times.system, time.perf_counter_ns())
         self._watched[name, pid] = watched
-        if name == "main":  # it has read before the trial began, workers have not
-            self._baselines.setdefault(name, _read_bytes(process) or (0, 0))
+        if name == "main":  # unlike workers, main has read before the trial
+            self._reads_before.setdefault(name, _read_bytes(process) or (0, 0))
         return watched
 
-    def _forget(self, key: tuple[str, int]) -> None:
+    def _stop_watching(self, key: tuple[str, int]) -> None:
         watched = self._watched.pop(key, None)
         if watched is not None:
             disk, cache = self._ended_reads.get(key[0], (0, 0))
@@ -102,7 +103,7 @@ class ProcessSampler:
         times = watched.process.cpu_times()
         seconds = times.user + times.system
         window_ns = now_ns - watched.cpu_time_ns
-        if window_ns < 20_000_000:  # two ticks of the system's CPU clock: a shorter window gives noise
+        if window_ns < 20_000_000:  # two ticks of the system's CPU clock; a shorter window gives noise
             return
         share = (seconds - watched.cpu_seconds) / (window_ns / 1e9)
         watched.cpu_seconds, watched.cpu_time_ns = seconds, now_ns
@@ -110,38 +111,39 @@ class ProcessSampler:
 
     def _sample_counts(self, samples: list[Sample], name: str, watched: _Watched) -> None:
         process = watched.process
-        samples.append(_value("threads", name, process.num_threads()))
+        samples.append(_sample("threads", name, process.num_threads()))
         switches = process.num_ctx_switches()
-        samples.append(_value("ctx_voluntary", name, switches.voluntary))
-        if sys.platform != "win32":  # Windows does not tell them apart: psutil gives the sum as voluntary
-            samples.append(_value("ctx_involuntary", name, switches.involuntary))
+        samples.append(_sample("ctx_voluntary", name, switches.voluntary))
+        if sys.platform != "win32":  # Windows has one count for both, which psutil gives as voluntary
+            samples.append(_sample("ctx_involuntary", name, switches.involuntary))
         if hasattr(process, "cpu_affinity"):
-            samples.append(_value("affinity", name, len(process.cpu_affinity())))
+            samples.append(_sample("affinity", name, len(process.cpu_affinity())))
 
     def _sample_reads(self, samples: list[Sample], name: str, watched: _Watched) -> None:
         reads = _read_bytes(watched.process)
         if reads is None:
             self.unavailable["reads"] = "this system does not tell what a process reads from disk and from cache"
             return
-        before, ended = self._baselines.get(name, (0, 0)), self._ended_reads.get(name, (0, 0))
+        before, ended = self._reads_before.get(name, (0, 0)), self._ended_reads.get(name, (0, 0))
         watched.disk_bytes = max(0, reads[0] - before[0])
-        watched.cache_bytes = max(watched.cache_bytes, reads[1] - before[1])  # what the disk gives to mapped files is taken from it later
-        samples.append(_value("read_disk", name, watched.disk_bytes + ended[0]))
-        samples.append(_value("read_cache", name, watched.cache_bytes + ended[1]))
+        # the difference may shrink: a later read from disk for a mapped file is subtracted from it, see `_read_bytes`
+        watched.cache_bytes = max(watched.cache_bytes, reads[1] - before[1])
+        samples.append(_sample("read_disk", name, watched.disk_bytes + ended[0]))
+        samples.append(_sample("read_cache", name, watched.cache_bytes + ended[1]))
 
     def _sample_memory(self, samples: list[Sample], name: str, watched: _Watched) -> None:
-        began = time.thread_time()
+        began_s = time.thread_time()  # CPU time: waiting for a busy core costs nobody
         values = process_memory(watched.process)
-        cost_s = time.thread_time() - began
+        cost_s = time.thread_time() - began_s
         now_s = time.monotonic()
         watched.next_memory_s = now_s + max(MEMORY_INTERVAL_S, MEMORY_COST_FACTOR * cost_s)
         watched.soonest_memory_s = now_s + MEMORY_COST_FACTOR_SOON * cost_s
-        own = mapped_log_bytes(self._log_dir, watched.process.pid)
+        log_bytes = mapped_log_bytes(self._log_dir, watched.process.pid)
         for kind, size in values.items():
-            samples.append(_value(kind, name, max(0, size - own) if kind in _WITH_OWN_LOG else size))
+            samples.append(_sample(kind, name, max(0, size - log_bytes) if kind in _KINDS_WITH_EVENT_LOG else size))
 
 
-_QUANTITIES = {
+_SERIES = {
     "threads": ("threads", "threads of {}", "threads"),
     "ctx_voluntary": ("context_switches", "voluntary switches of {}", "switches"),
     "ctx_involuntary": ("context_switches", "involuntary switches of {}", "switches"),
@@ -155,11 +157,11 @@ _QUANTITIES = {
     "commit": ("memory", "commit of {}", "bytes"),
     "shared_dirty": ("memory_shared", "shared dirty pages of {}", "bytes"),
 }
-"""Series by the first part of their key: group, label, unit."""
+"""By the first part of a series' key: its group, label and unit."""
 
 
-def _value(kind: str, process: str, value: float) -> Sample:
-    group, label, unit = _QUANTITIES[kind]
+def _sample(kind: str, process: str, value: float) -> Sample:
+    group, label, unit = _SERIES[kind]
     return Sample(SeriesInfo(f"{kind}/{process}", group, label.format(process), unit, process), time.perf_counter_ns(), float(value))
 
 
@@ -171,10 +173,10 @@ def _is_alive(pid: int) -> bool:
 
 
 def _read_bytes(process: psutil.Process) -> tuple[int, int] | None:
-    """Bytes read from disk and from the page cache since the process began.
+    """Bytes that the process has read from disk and from the page cache since it began; None if the system does not count them.
 
-    On Linux `rchar` counts every read call, pipes included, and `read_bytes` what the disk had to give; a mapped file
-    counts in the second only.
+    On Linux `rchar` counts the bytes of every read call, pipes included; `read_bytes` counts the bytes that came from disk. Reads of
+    a mapped file count in the second only.
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -186,7 +188,7 @@ def _read_bytes(process: psutil.Process) -> tuple[int, int] | None:
 
 
 def process_memory(process: psutil.Process) -> dict[str, int]:
-    """Bytes by kind: pss, uss, rss on Linux; uss, rss on macOS; uss, rss, private, commit on Windows."""
+    """Memory in bytes by kind: pss, uss, rss and shared_dirty on Linux; uss, rss on macOS; uss, rss, private, commit on Windows."""
     if sys.platform.startswith("linux"):
         rollup = read_smaps_rollup(process.pid)
         if rollup is not None:
@@ -200,7 +202,7 @@ def process_memory(process: psutil.Process) -> dict[str, int]:
 
 
 def read_smaps_rollup(pid: int) -> dict[str, int] | None:
-    """pss, uss, rss and shared_dirty in bytes; None where the kernel (before 4.14) has no rollup.
+    """pss, uss, rss and shared_dirty in bytes; None if the kernel (before 4.14) has no rollup.
 
     Raises:
         ProcessLookupError, PermissionError: the process is gone or another user's.
@@ -220,7 +222,7 @@ def read_smaps_rollup(pid: int) -> dict[str, int] | None:
 
 
 def mapped_log_bytes(log_dir: Path, pid: int) -> int:
-    """Bytes that the process holds for its own event log, by how far it has written."""
+    """Bytes of mapped pages that the process's event log occupies, computed from the number of records written."""
     newest: tuple[int, int, Path] | None = None
     for path in log_dir.glob(f"{pid}-*{layout.SUFFIX}"):
         opened, segment, _ = path.name.partition("-")[2].split(".", 2)
@@ -233,7 +235,7 @@ def mapped_log_bytes(log_dir: Path, pid: int) -> int:
 
 
 def _records_written(path: Path) -> int:
-    """How many records of a segment are written, by bisection: written ones have a sequence word."""
+    """The number of records written in a segment, by bisection: only written ones have a sequence word."""
     low, high = 0, layout.SEGMENT_RECORDS
     try:
         with path.open("rb", buffering=0) as file:

@@ -9,7 +9,7 @@ from loaderscope.trace.model import SeriesInfo, Trace
 
 
 class Sample(NamedTuple):
-    """One value; `time_ns` is perf_counter_ns of the app."""
+    """One value of a series. `time_ns`: the app's perf_counter_ns."""
 
     info: SeriesInfo
     time_ns: int
@@ -17,12 +17,12 @@ class Sample(NamedTuple):
 
 
 def append_samples(trace: Trace, samples: Iterable[Sample], clock_offset_ns: int = 0) -> bool:
-    """Adds samples to a trace, from the thread that owns it; whether there were any.
+    """Appends samples to a trace and returns whether there were any. Only the thread that owns the trace may call it.
 
     Args:
-        trace: where they go.
+        trace: gets the samples.
         samples: in order of time.
-        clock_offset_ns: added to bring the app's stamps to the agent's clock.
+        clock_offset_ns: added to the app's stamps to get those of the agent's clock.
     """
     grew = False
     for sample in samples:

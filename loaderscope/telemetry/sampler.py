@@ -1,4 +1,4 @@
-"""The thread in the app's process that samples the processes and GPUs while a trial runs."""
+"""The thread of the app that samples the processes and GPUs of a trial while it runs."""
 
 from __future__ import annotations
 
@@ -17,57 +17,63 @@ from loaderscope.telemetry.sampled_value import Sample
 
 INTERVAL_S = 0.2
 PROCESS_INTERVAL_S = 0.25
-"""For up to 8 processes; more are looked at less often, so that the app's own cost stays the same."""
+"""For up to `PROCESSES_AT_FULL_RATE` processes; more are sampled less often, so that the app's own cost stays the same."""
 PROCESSES_AT_FULL_RATE = 8
 SHORT_TRIAL_S = 1.0
-"""A trial may be over before its memory was looked at: in its first second new processes are looked for more often ..."""
-LOOK_S = 0.05
-"""... namely so often."""
+"""In the first second of a trial the sampler looks for new processes more often: a trial may end before its memory was sampled."""
+FIRST_LOOKS_INTERVAL_S = 0.05
+"""Between two looks for new processes in that second."""
 
-NamedPids = Callable[[], list[tuple[str, int]]]
+ListProcesses = Callable[[], list[tuple[str, int]]]
+"""Returns name and pid of the trial's processes so far."""
 
 
 class SamplingCost(NamedTuple):
-    """Seconds that sampling a trial took, in the app's process. `nvml_s` is None without a GPU; PCIe is waiting and not in it."""
+    """Seconds that sampling a trial took in the app's process.
+
+    Attributes:
+        nvml_s: time within NVML; None without a GPU. Readings of the PCIe throughput do not count: they only wait.
+        processes_s: time for sampling the processes.
+    """
 
     nvml_s: float | None = None
     processes_s: float = 0.0
 
 
 @dataclasses.dataclass
-class _Job:
-    pids: NamedPids
+class _WatchedTrial:
+    list_processes: ListProcesses
     processes: ProcessSampler
     gpus: GpuSampler
     processes_s: float = 0.0
 
-    def sample_processes(self, named: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
-        began = time.perf_counter()
-        samples = self.processes.sample(named, memory_now)
-        self.processes_s += time.perf_counter() - began
+    def sample_processes(self, named_pids: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
+        began_s = time.perf_counter()
+        samples = self.processes.sample(named_pids, memory_now)
+        self.processes_s += time.perf_counter() - began_s
         return samples
 
 
 class Sampler:
-    """Samples until it is closed; between trials it only waits.
+    """Samples one trial after another until it is closed; between trials its thread waits.
 
-    The samples go through a queue: only the thread that owns a trace may append to it.
+    Samples go into a queue, because only the thread that owns a trace may append to it.
     """
 
     def __init__(self, pcie: bool = False) -> None:
-        """Looks for GPUs.
+        """Looks for GPUs and starts the thread.
 
         Args:
-            pcie: whether throughput over PCIe is read, which costs 20 ms of waiting a reading in a thread of its own.
+            pcie: whether to read the PCIe throughput too; each reading waits for 20 ms, in a thread of its own.
         """
         self._nvml = Nvml()
         self._reads_pcie = pcie
         self._samples: queue.SimpleQueue[Sample] = queue.SimpleQueue()
         self._condition = threading.Condition()
-        self._job: _Job | None = None
-        self._ended: _Job | None = None
+        self._watched: _WatchedTrial | None = None
+        self._ended: _WatchedTrial | None = None  # the trial that ended last
         self._closed = False
-        self._watching_since = 0.0
+        self._watching_since_s = 0.0
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
 
@@ -75,34 +81,34 @@ class Sampler:
     def gpus(self) -> list[Gpu]:
         return list(self._nvml.gpus)
 
-    def watch(self, processes: NamedPids, log_dir: Path) -> None:
-        """Begins with a trial.
+    def watch(self, list_processes: ListProcesses, log_dir: Path) -> None:
+        """Starts to sample a trial.
 
         Args:
-            processes: called from the sampler's thread, gives name and pid of the trial's processes so far.
+            list_processes: the sampler's thread calls it.
             log_dir: the trial's event logs, whose mapped pages are not the user's memory.
         """
         with self._condition:
-            self._drop_samples()
+            self.drain()  # drops late samples of the trial before
             gpus = GpuSampler(self._nvml, log_dir, self._put if self._reads_pcie else None)
-            self._job = _Job(processes, ProcessSampler(log_dir), gpus)
-            self._watching_since = time.monotonic()
+            self._watched = _WatchedTrial(list_processes, ProcessSampler(log_dir), gpus)
+            self._watching_since_s = time.monotonic()
             self._condition.notify()
 
     def stop_watching(self) -> SamplingCost:
-        """Ends with a trial and tells what it cost; when this returns, no more samples of it come.
+        """Stops to sample the trial and returns what sampling cost; no more samples of the trial come after this returns.
 
-        A trial that was short is looked at once more.
+        The processes of a short trial are sampled once more.
         """
         with self._condition:
-            job, self._job = self._job, None
-            if job is None:
+            trial, self._watched = self._watched, None
+            if trial is None:
                 return SamplingCost()
-            if time.monotonic() - self._watching_since < SHORT_TRIAL_S:
-                self._put(job.sample_processes(job.pids(), memory_now=True))
-            self._put(job.gpus.finish())
-            self._ended = job
-            return SamplingCost(job.gpus.seconds, job.processes_s)
+            if time.monotonic() - self._watching_since_s < SHORT_TRIAL_S:
+                self._put(trial.sample_processes(trial.list_processes(), memory_now=True))
+            self._put(trial.gpus.finish())
+            self._ended = trial
+            return SamplingCost(trial.gpus.seconds, trial.processes_s)
 
     def drain(self) -> list[Sample]:
         """The samples since the last call."""
@@ -114,40 +120,38 @@ class Sampler:
                 return samples
 
     def unavailable(self) -> dict[str, str]:
-        """What cannot be measured here, or could not be in the trial that ended last, with the reason."""
-        job = self._job or self._ended
-        return {} if job is None else {**job.gpus.unavailable, **job.processes.unavailable}
+        """Reasons by key of what cannot be measured in this trial or, between trials, could not be in the last one."""
+        trial = self._watched or self._ended
+        return {} if trial is None else {**trial.gpus.unavailable, **trial.processes.unavailable}
 
     def close(self) -> None:
+        """Ends the thread and closes NVML."""
         with self._condition:
             self._closed = True
             self._condition.notify()
         self._thread.join(timeout=5)
         self._nvml.close()
 
-    def _drop_samples(self) -> None:
-        self.drain()
-
     def _run(self) -> None:
-        next_process = 0.0
-        known: list[tuple[str, int]] = []
+        next_processes_s = 0.0
+        sampled_pids: list[tuple[str, int]] = []
         with self._condition:
             while not self._closed:
-                job = self._job
-                if job is None:
-                    next_process = 0.0
+                trial = self._watched
+                if trial is None:
+                    next_processes_s = 0.0
                     self._condition.wait()
                     continue
-                now = time.monotonic()
-                self._put(job.gpus.sample())
-                named = job.pids()
-                if now >= next_process or named != known:
-                    known = named
-                    next_process = now + PROCESS_INTERVAL_S * max(1.0, len(named) / PROCESSES_AT_FULL_RATE)
-                    self._put(job.sample_processes(named))
-                pause_s = INTERVAL_S if self._nvml.gpus else max(0.01, next_process - time.monotonic())
-                # processes that have just appeared may soon be gone
-                self._condition.wait(min(pause_s, LOOK_S) if now - self._watching_since < SHORT_TRIAL_S else pause_s)
+                now_s = time.monotonic()
+                self._put(trial.gpus.sample())
+                named_pids = trial.list_processes()
+                if now_s >= next_processes_s or named_pids != sampled_pids:
+                    sampled_pids = named_pids
+                    next_processes_s = now_s + PROCESS_INTERVAL_S * max(1.0, len(named_pids) / PROCESSES_AT_FULL_RATE)
+                    self._put(trial.sample_processes(named_pids))
+                pause_s = INTERVAL_S if self._nvml.gpus else max(0.01, next_processes_s - time.monotonic())
+                is_new = now_s - self._watching_since_s < SHORT_TRIAL_S
+                self._condition.wait(min(pause_s, FIRST_LOOKS_INTERVAL_S) if is_new else pause_s)
 
     def _put(self, samples: list[Sample]) -> None:
         for sample in samples:

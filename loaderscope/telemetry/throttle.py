@@ -1,4 +1,4 @@
-"""Why a GPU runs slower than it could, in words."""
+"""The reasons for which a GPU throttles, in words."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ THROTTLING = {
     0x40: "hardware thermal slowdown",
     0x80: "hardware power brake",
 }
-"""nvml.h, nvmlClocksEventReasons; 0x04, the software power cap, is how every busy GPU runs and is no throttling."""
+"""Bits of nvmlClocksEventReasons (nvml.h). Left out is 0x04, the software power cap: every busy GPU runs under it."""
 
 ALL_REASONS = sum(THROTTLING)
 
 
 def throttling_in_words(reasons: int) -> list[str]:
-    """The names of the throttle reasons in a value of `gpu-N/throttle`."""
+    """The names of the reasons in `reasons`, a value of the series `gpu-N/throttle`."""
     return [text for bit, text in THROTTLING.items() if reasons & bit]

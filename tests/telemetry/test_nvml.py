@@ -19,7 +19,7 @@ from loaderscope.telemetry.nvml import Nvml
 nvml = Nvml()
 samples = []
 for round in range(int(sys.argv[1])):
-    samples += (*nvml.fast(nvml.devices, 7), *nvml.slow(nvml.devices, 8))
+    samples += (*nvml.read_fast(nvml.devices, 7), *nvml.read_slow(nvml.devices, 8))
 values = {}
 for sample in samples:
     values.setdefault(sample.info.key, []).append(sample.value)
