@@ -215,13 +215,13 @@ def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str
             if not agent.alive:
                 raise
             while time.monotonic() < deadline:  # the script has put another program in its own place (exec): it may still report
-                agent.wait_a_moment(tick_and_look)
+                agent.wait_one_tick(tick_and_look)
             raise
     except ChildrenFoundError as found:
         if found.count > 1:
             raise SweepError(_several_children(request, found.held, found.count)) from found
         try:
-            return agent.go_on_in_child(found.held[0].pid, request.load_timeout_s, tick)
+            return agent.connect_to_child(found.held[0].pid, request.load_timeout_s, tick)
         except AgentError as error:
             raise SweepError(error_info(error), agent.output_tail()) from error
     except UnwatchedChildError as found:

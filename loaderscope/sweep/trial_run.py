@@ -17,7 +17,7 @@ from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep.processes import worker_tracebacks
 from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError, AgentProcess
-from loaderscope.sweep.processes.last_activity import last_words, longest, of_dead
+from loaderscope.sweep.processes.last_activity import activity_at_death, last_words, longest_activity
 from loaderscope.sweep.ready_agent import error_info
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
@@ -170,13 +170,13 @@ class TrialRun:
         raise _HungError
 
     def _hung(self) -> ErrorInfo:
-        doing = longest(self._trace, self._now_ns())
+        doing = longest_activity(self._trace, self._now_ns())
         sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
         return self._with_last_words(ErrorInfo("hung", sentence, stacks(self._log_dir)))
 
     def _with_doing(self, info: ErrorInfo, pids: set[int]) -> ErrorInfo:
         """The error with what the dead process was doing, and with the exception that it died of where it printed one."""
-        doing = of_dead(self._trace, pids)
+        doing = activity_at_death(self._trace, pids)
         last = (self._agent.output_tail().splitlines() or [""])[-1].strip()
         clauses = [clause for clause in (doing, f"its last line of output: {last}" if _EXCEPTION.match(last) else "") if clause]
         cause = (limit_in_text(last) if _EXCEPTION.match(last) else None) or info.cause

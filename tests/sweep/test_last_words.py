@@ -3,7 +3,7 @@
 import pytest
 
 from loaderscope.agent.layout import State
-from loaderscope.sweep.processes.last_activity import longest
+from loaderscope.sweep.processes.last_activity import longest_activity
 from loaderscope.trace.model import OpenSpan, Trace, batch_id
 
 
@@ -18,4 +18,4 @@ from loaderscope.trace.model import OpenSpan, Trace, batch_id
 def test_only_what_is_done_to_batches_is_told_with_one(state: State, batch: int, words: str) -> None:
     trace = Trace()
     trace.open_spans = (OpenSpan("main", 0, int(state), 1_000_000_000, batch),)
-    assert longest(trace, 3_000_000_000) == words
+    assert longest_activity(trace, 3_000_000_000) == words

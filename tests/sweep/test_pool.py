@@ -231,7 +231,7 @@ def test_a_budget_ends_the_sweep_and_says_so(tmp_path):
 
 def test_the_run_leaves_no_folder_and_clears_those_of_crashed_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    crashed = "import os; from loaderscope.sweep.processes.temporary_folders import take_folder; take_folder(); os._exit(1)"
+    crashed = "import os; from loaderscope.sweep.processes.temporary_folders import create_folder; create_folder(); os._exit(1)"
     assert subprocess.run([sys.executable, "-c", crashed], check=False, env={**os.environ, "TMPDIR": str(tmp_path)}).returncode == 1
     (tmp_path / "loaderscope-run-of-someone-else").mkdir()
     assert len(list(tmp_path.glob(temporary_folders.PREFIX + "*"))) == 2

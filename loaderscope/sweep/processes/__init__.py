@@ -1,1 +1,1 @@
-"""Agents and all that they start: started, listened to, watched and ended."""
+"""Starts agents, talks to them, watches them and all that they start, and ends them."""

@@ -1,4 +1,4 @@
-"""The environment and command line with which an interpreter of the user is started."""
+"""The environment in which the app starts an interpreter of the user, and the interpreter that it starts by default."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def default_python() -> str | None:
 
 
 def clean_environment(environment: Mapping[str, str], python: str, frozen: bool, windows: bool) -> dict[str, str]:
-    """The user's environment without what the app's own start put there.
+    """The user's environment without the variables that the start of the app has set.
 
     Args:
         environment: the app's environment.
         python: the interpreter to be started.
-        frozen: the app is a bundle (PyInstaller keeps the user's library path in `NAME_ORIG`).
-        windows: on Windows a conda interpreter misses its DLLs unless its prefix is activated on PATH, and prints to a pipe in
-            the code page, which ends a script that prints what the page lacks and a console shows.
+        frozen: whether the app is a bundle (PyInstaller keeps the user's library path in `NAME_ORIG`).
+        windows: whether the system is Windows. There a conda interpreter finds its DLLs only if its folders are on PATH. And Python
+            prints to a pipe in the code page: a character that the page lacks would end a script which a console shows without fault.
     """
     clean = dict(environment)
-    clean.pop("__PYVENV_LAUNCHER__", None)  # macOS: makes another interpreter believe that it is the app's venv
+    clean.pop("__PYVENV_LAUNCHER__", None)  # macOS: it makes another interpreter believe that it is the app's venv
     if frozen:
         for name in list(clean):
             if name.startswith(_BUNDLE_PREFIXES) or name in ("PYTHONHOME", "PYTHONPATH"):
@@ -54,7 +54,7 @@ def clean_environment(environment: Mapping[str, str], python: str, frozen: bool,
 
 
 def _conda_prefix(python: Path) -> Path | None:
-    """The conda environment that an interpreter of Windows is of, or that its venv was made from; None if there is none."""
+    """The folder of the conda environment to which an interpreter on Windows, or the base of its venv, belongs; None if there is none."""
     prefix = python.parent
     if not (prefix / "conda-meta").is_dir():
         try:
@@ -67,5 +67,5 @@ def _conda_prefix(python: Path) -> Path | None:
 
 
 def interpreter_environment(python: str) -> dict[str, str]:
-    """The environment for a process of the interpreter `python`, on this system and for this app."""
+    """The environment for a process of the interpreter `python` on this system."""
     return clean_environment(os.environ, python, is_frozen(), sys.platform == "win32")

@@ -1,4 +1,4 @@
-"""An agent as the app sees it: a process of the user's interpreter that is asked over a loopback connection."""
+"""The app's side of an agent: starts a process of the user's interpreter, sends it requests over a loopback connection, and ends it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from loaderscope.agent.error_sentences import ProcessEnd, end_of_process
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
 from loaderscope.sweep.processes.agent_output import OutputLine, OutputReader
 from loaderscope.sweep.processes.reaper import Reaper, create_reaper
-from loaderscope.sweep.processes.temporary_folders import give_back, take_folder
+from loaderscope.sweep.processes.temporary_folders import create_folder, remove_folder
 
 AGENT_DIR = Path(loaderscope.agent.__file__).parent
 START_TIMEOUT_S = 30.0
@@ -28,9 +28,9 @@ TICK_S = 0.1
 _GREETING_BYTES = 64 * 1024
 _EXIT_TIMEOUT_S = 1.0
 _WHERE_TIMEOUT_S = 2.0
-_LAST_OUTPUT_S = 0.5
+_LAST_OUTPUT_TIMEOUT_S = 0.5
 _CLOCK_ROUNDS = 5
-_OBSERVE_S = 1.0
+_OBSERVE_INTERVAL_S = 1.0
 
 _DURING = {
     "load": "while it loaded the script",
@@ -43,15 +43,20 @@ Tick = Callable[[], None]
 
 
 class AgentError(Exception):
-    """An agent did not do what it was asked; `str()` is a sentence for the user."""
+    """An agent did not do what the app asked for; `str()` is a sentence for the user."""
 
 
 class AgentStartError(AgentError):
-    """The interpreter could not be started, or never dialled back."""
+    """The interpreter could not be started, or never connected."""
 
 
 class AgentDiedError(AgentError):
-    """The agent's process ended. `tail`: the last lines of its output; `cause`: what it died of, one of `agent.errors.CAUSES`."""
+    """The agent's process ended.
+
+    Attributes:
+        tail: the last lines of its output.
+        cause: what ended it, one of `agent.error_sentences.CAUSES`; None if that is unknown.
+    """
 
     def __init__(self, sentence: str, tail: str = "", cause: str | None = None) -> None:
         super().__init__(sentence)
@@ -60,16 +65,21 @@ class AgentDiedError(AgentError):
 
 
 class AgentTimeoutError(AgentError):
-    """No answer within the time allowed; the agent is still alive and busy."""
+    """The agent did not answer in time; it is still alive and busy."""
 
 
 class AgentProtocolError(AgentError):
-    """The other side speaks another protocol, or answered what nobody asked."""
+    """The agent speaks another protocol, or its answer fits no request."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ClockCheck:
-    """`offset_ns`: what to add to the app's clock to get the agent's; 0 where both are one clock, within `error_ns`."""
+    """How the agent's clock differs from the app's.
+
+    Attributes:
+        offset_ns: add it to the app's clock to get the agent's; 0 if both are the same clock.
+        error_ns: the offset may be wrong by this much.
+    """
 
     offset_ns: int
     error_ns: int
@@ -79,30 +89,30 @@ class AgentProcess:
     """A running agent. Requests are serial and come from one thread.
 
     Attributes:
-        folder: of its temporary files.
+        folder: holds its temporary files.
         hello: the agent's greeting (pid, python, executable, platform).
-        clock: how its clock relates to ours.
+        clock: how its clock differs from ours.
     """
 
     def __init__(self, python: str, cwd: str | None = None, tick: Tick | None = None, start_timeout_s: float = START_TIMEOUT_S) -> None:
-        """Starts the interpreter and waits until it has dialled back.
+        """Starts the interpreter and waits until it has connected.
 
         Args:
             python: the interpreter.
             cwd: working directory of the agent; None: the caller's.
-            tick: called about every 0.1 s while waiting; what it raises ends the agent and passes through.
-            start_timeout_s: how long the interpreter may take to dial back.
+            tick: called about every 0.1 s while waiting; an exception that it raises ends the agent and passes through.
+            start_timeout_s: how long the interpreter may take to connect.
 
         Raises:
-            AgentError: see its kinds.
+            AgentError: see its subclasses.
         """
         self._python = python
         self._buffer = b""
         self._connection: socket.socket | None = None
         self._closed = False
-        self._observed = 0.0
+        self._observed_s = 0.0
         self._replaced_connections: list[socket.socket] = []
-        self.folder = take_folder()
+        self.folder = create_folder()
         self.reaper: Reaper = create_reaper()
         token = secrets.token_hex(32)
         try:
@@ -122,11 +132,12 @@ class AgentProcess:
 
     @property
     def pid(self) -> int:
-        """The agent's own process: in a Windows venv `python.exe` is a launcher, whose child is the interpreter."""
+        """The pid of the interpreter itself: in a Windows venv `python.exe` is a launcher, and the interpreter is its child."""
         return int(self.hello["pid"])
 
     @property
     def alive(self) -> bool:
+        """Whether the process runs and `close` was not called."""
         return not self._closed and self._process.poll() is None
 
     def request(self, message: dict[str, Any], timeout_s: float | None, tick: Tick | None = None) -> dict[str, Any]:
@@ -134,17 +145,17 @@ class AgentProcess:
 
         Args:
             message: see agent/messages.py.
-            timeout_s: how long the answer may take; None: for ever (a `tick` ends the wait by raising).
+            timeout_s: how long the answer may take; None: without limit (`tick` can end the wait by an exception).
             tick: called about every 0.1 s while waiting.
 
         Raises:
-            AgentDiedError, AgentTimeoutError, AgentProtocolError: see there. After any of them the agent should be closed.
+            AgentDiedError, AgentTimeoutError, AgentProtocolError: close the agent after any of them.
         """
         self._send(message)
         return self._receive(None if timeout_s is None else time.monotonic() + timeout_s, tick, str(message["type"]))
 
-    def go_on_in_child(self, pid: int, timeout_s: float, tick: Tick | None = None) -> dict[str, Any]:
-        """Has a child of the script that stands still serve from now on; the agent itself goes on waiting for it.
+    def connect_to_child(self, pid: int, timeout_s: float, tick: Tick | None = None) -> dict[str, Any]:
+        """Connects to a stopped child of the script, which answers all requests from now on; its parent goes on waiting for it.
 
         Args:
             pid: of the child.
@@ -152,7 +163,7 @@ class AgentProcess:
             tick: see `request`.
 
         Returns:
-            its answer to the `load` that the agent was asked for.
+            The child's answer to the `load` that was sent to its parent.
 
         Raises:
             AgentError: see `request`.
@@ -163,7 +174,7 @@ class AgentProcess:
             self._replaced_connections.append(self._connection)
         self._buffer = b""
 
-        def wake() -> None:  # again and again: it may have read that there is no order, and not yet stopped
+        def wake() -> None:  # repeatedly: the child may have seen no order just before it stops
             self.reaper.resume(pid)
             if tick is not None:
                 tick()
@@ -176,8 +187,8 @@ class AgentProcess:
         self.clock = self._check_clock(tick)
         return answer
 
-    def wait_a_moment(self, tick: Tick) -> None:
-        """Waits for about 0.1 s in which nothing can be asked, and calls `tick`.
+    def wait_one_tick(self, tick: Tick) -> None:
+        """Waits for about 0.1 s without a request, and calls `tick`.
 
         Raises:
             AgentDiedError: the process has ended.
@@ -191,7 +202,7 @@ class AgentProcess:
             raise AgentDiedError(f"the script's process (pid {self._process.pid}) {end.words}", self.output_tail(), end.cause)
 
     def where(self) -> tuple[str, int, str] | None:
-        """File, line and function at which the script stands now, while a request is not answered; None if it does not tell."""
+        """File, line and function that the script executes now, during an unanswered request; None if the agent does not answer."""
         try:
             self._send({"type": "where"})
             deadline = time.monotonic() + _WHERE_TIMEOUT_S
@@ -203,38 +214,38 @@ class AgentProcess:
         return None if place is None else (str(place["file"]), int(place["line"]), str(place["function"]))
 
     def drain_output(self) -> list[OutputLine]:
-        """What the agent and its children printed since the last call, oldest first."""
+        """The lines that the agent and its children printed since the last call, oldest first."""
         return sorted((line for reader in self._output for line in reader.drain()), key=lambda line: line.time_ns)
 
     def settle_output(self) -> None:
-        """Waits a moment for what was printed and is not here yet."""
+        """Waits a moment for output that was printed but not read yet."""
         for reader in self._output:
-            reader.settle(_LAST_OUTPUT_S)
+            reader.settle(_LAST_OUTPUT_TIMEOUT_S)
 
     def output_tail(self) -> str:
-        """The last lines of what was printed to stderr, or else to stdout."""
+        """The last lines that were printed to stderr, or to stdout if stderr is empty."""
         for reader in reversed(self._output):
             if lines := reader.tail():
                 return "\n".join(lines)
         return ""
 
     def kill_tree(self) -> None:
-        """Ends the agent and every process that came from it, at once."""
+        """Kills the agent and every process that it has started."""
         self.reaper.kill()
         if hasattr(self, "_process"):
             self._process.wait(timeout=_EXIT_TIMEOUT_S * 10)
 
     def close(self, at_once: bool = False) -> None:
-        """Asks the agent to end, then ends whatever is left; no process remains. Output can still be drained afterwards.
+        """Asks the agent to end, then kills every process that is left. Its output can still be drained afterwards.
 
         Args:
-            at_once: do not ask, as the agent is busy or not to be trusted.
+            at_once: kill without asking, because the agent is busy or may not answer.
         """
         if self._closed:
             return
         self._closed = True
         if self._connection is not None and not at_once:
-            self.reaper.observe()  # whom the agent kills on its way out is handed to us, to be waited for
+            self.reaper.observe()  # processes that the ending agent kills become ours to wait for
             try:
                 self._connection.sendall(messages.encode({"type": "exit"}))
                 self._process.wait(timeout=_EXIT_TIMEOUT_S)
@@ -245,9 +256,9 @@ class AgentProcess:
             if connection is not None:
                 connection.close()
         self.reaper.close()
-        give_back(self.folder)
+        remove_folder(self.folder)
         for reader in getattr(self, "_output", ()):
-            reader.join(_LAST_OUTPUT_S)
+            reader.join(_LAST_OUTPUT_TIMEOUT_S)
 
     def _start(self, python: str, cwd: str | None, address: str, token: str) -> subprocess.Popen[bytes]:
         environment = interpreter_environment(python)
@@ -255,7 +266,7 @@ class AgentProcess:
         environment[messages.FOLDER_VARIABLE] = str(self.folder)
         environment[messages.TOKEN_VARIABLE] = token
         environment[messages.MARK_VARIABLE] = self.reaper.mark
-        environment["PYTHONUNBUFFERED"] = "1"  # so that output is seen when it is printed
+        environment["PYTHONUNBUFFERED"] = "1"  # so that we read output when it is printed
         try:
             process = subprocess.Popen(
                 [python, str(AGENT_DIR / "start.py")],
@@ -275,7 +286,7 @@ class AgentProcess:
         return process
 
     def _accept(self, listener: socket.socket, token: str, deadline: float, tick: Tick | None) -> dict[str, Any]:
-        """The first connection that greets with the token becomes the agent's; anything else that dials is hung up on."""
+        """Waits for the connection that greets with the token, and keeps it; closes all other connections. Returns the greeting."""
         listener.setblocking(False)
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
@@ -298,7 +309,7 @@ class AgentProcess:
                         greetings[connection] += chunk
                         hello = _greeting(greetings[connection], token)
                         if hello is not None:
-                            self._take_connection(connection)
+                            self._keep_connection(connection)
                             del greetings[connection]
                             return hello
                         if not chunk or b"\n" in greetings[connection] or len(greetings[connection]) > _GREETING_BYTES:
@@ -314,7 +325,7 @@ class AgentProcess:
                 for connection in greetings:
                     connection.close()
 
-    def _take_connection(self, connection: socket.socket) -> None:
+    def _keep_connection(self, connection: socket.socket) -> None:
         connection.setblocking(True)
         connection.settimeout(TICK_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -327,20 +338,20 @@ class AgentProcess:
             self._connection.sendall(messages.encode(message))
             self._connection.settimeout(TICK_S)
         except OSError:
-            raise self._death("before it could be asked") from None
+            raise self._died_error("before it could be asked") from None
 
-    def _receive(self, deadline: float | None, tick: Tick | None, asked: str) -> dict[str, Any]:
+    def _receive(self, deadline: float | None, tick: Tick | None, request_type: str) -> dict[str, Any]:
         assert self._connection is not None
         while True:
-            line, found, rest = self._buffer.partition(b"\n")
-            if found:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if newline:
                 self._buffer = rest
                 try:
                     return messages.decode(line)
                 except messages.ProtocolError as error:
-                    raise AgentProtocolError(f"the agent's answer to '{asked}' cannot be read: {error}") from error
+                    raise AgentProtocolError(f"the agent's answer to '{request_type}' cannot be read: {error}") from error
             if len(self._buffer) > messages.MAX_LINE_BYTES:
-                raise AgentProtocolError(f"the agent's answer to '{asked}' does not end")
+                raise AgentProtocolError(f"the agent's answer to '{request_type}' does not end")
             try:
                 chunk = self._connection.recv(1 << 16)
             except TimeoutError:
@@ -348,56 +359,57 @@ class AgentProcess:
             except OSError:
                 chunk = b""
             if chunk == b"":
-                raise self._death(_DURING.get(asked, f"while it was asked to '{asked}'"))
+                raise self._died_error(_DURING.get(request_type, f"while it was asked to '{request_type}'"))
             self._buffer += chunk or b""
             if chunk is None or tick is not None:
-                self._wait_step(deadline, tick, asked)
+                self._on_tick(deadline, tick, request_type)
 
-    def _wait_step(self, deadline: float | None, tick: Tick | None, asked: str) -> None:
+    def _on_tick(self, deadline: float | None, tick: Tick | None, request_type: str) -> None:
         if tick is not None:
             tick()
-        now = time.monotonic()
-        if now - self._observed > _OBSERVE_S:
-            self._observed = now
+        now_s = time.monotonic()
+        if now_s - self._observed_s > _OBSERVE_INTERVAL_S:
+            self._observed_s = now_s
             self.reaper.observe()
-        if deadline is not None and now > deadline:
-            raise AgentTimeoutError(f"the agent did not answer to '{asked}' within the time allowed")
+        if deadline is not None and now_s > deadline:
+            raise AgentTimeoutError(f"the agent did not answer to '{request_type}' within the time allowed")
 
     def _check_alive(self, when: str) -> None:
         if self._process.poll() is not None:
             status = self._process.wait()
             for reader in self._output:
-                reader.join(_LAST_OUTPUT_S)
+                reader.join(_LAST_OUTPUT_TIMEOUT_S)
             tail = self.output_tail()
             last_line = f": {tail.splitlines()[-1]}" if tail and status else ""
             end = end_of_process(status)
             raise AgentDiedError(f"{self._python} is no working Python: it {end.words} {when}{last_line}", tail, end.cause)
 
-    def _death(self, when: str) -> AgentDiedError:
+    def _died_error(self, when: str) -> AgentDiedError:
         """Waits a moment for the end of an agent that has closed its connection, and returns the error that says how it ended."""
         try:
             end = end_of_process(self._process.wait(timeout=_EXIT_TIMEOUT_S))
         except subprocess.TimeoutExpired:
             end = ProcessEnd("closed its connection", None)
         for reader in self._output:
-            reader.join(_LAST_OUTPUT_S)
+            reader.join(_LAST_OUTPUT_TIMEOUT_S)
         return AgentDiedError(f"the script's process (pid {self._process.pid}) {end.words} {when}", self.output_tail(), end.cause)
 
     def _check_clock(self, tick: Tick | None) -> ClockCheck:
-        """Compares the clocks by the narrowest of a few rounds; an agent's stamp inside the bracket means one clock."""
-        best: tuple[int, int, int] | None = None
+        """Compares the clocks by the fastest of a few rounds; both are one clock if the agent's stamp lies within the round."""
+        fastest: tuple[int, int] | None = None  # duration, offset
         for _ in range(_CLOCK_ROUNDS):
-            before = time.perf_counter_ns()
+            before_ns = time.perf_counter_ns()
             answer = self.request({"type": "clock"}, START_TIMEOUT_S, tick)
-            after = time.perf_counter_ns()
-            stamp = answer.get("clock_ns")
-            if answer["type"] != "clock" or not isinstance(stamp, int):
+            after_ns = time.perf_counter_ns()
+            agent_ns = answer.get("clock_ns")
+            if answer["type"] != "clock" or not isinstance(agent_ns, int):
                 raise AgentProtocolError(f"the agent answered '{answer['type']}' to 'clock'")
-            if best is None or after - before < best[2]:
-                best = (stamp - (before + after) // 2, stamp, after - before)
-        assert best is not None
-        offset, _, width = best
-        return ClockCheck(0 if abs(offset) <= width // 2 + 1 else offset, width // 2)
+            duration_ns = after_ns - before_ns
+            if fastest is None or duration_ns < fastest[0]:
+                fastest = (duration_ns, agent_ns - (before_ns + after_ns) // 2)
+        assert fastest is not None
+        duration_ns, offset_ns = fastest
+        return ClockCheck(0 if abs(offset_ns) <= duration_ns // 2 + 1 else offset_ns, duration_ns // 2)
 
 
 def _address(listener: socket.socket) -> str:
@@ -405,13 +417,13 @@ def _address(listener: socket.socket) -> str:
 
 
 def _greeting(data: bytes, token: str) -> dict[str, Any] | None:
-    """The greeting if the data is one with our token, else None.
+    """Returns the greeting if `data` is one with our token, else None.
 
     Raises:
-        AgentProtocolError: it is our agent, but it speaks another protocol.
+        AgentProtocolError: our agent speaks another protocol.
     """
-    line, found, rest = data.partition(b"\n")
-    if not found or rest:
+    line, newline, rest = data.partition(b"\n")
+    if not newline or rest:
         return None
     try:
         hello = messages.decode(line)

@@ -1,4 +1,4 @@
-"""What every process of a trial did last, in words: for trials that were killed or hang."""
+"""Says in words what each process of a trial did last, for trials that were killed or hang."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _DOING = {
 
 
 def last_words(trace: Trace, now_ns: int) -> str:
-    """One line a lane; empty where nothing was recorded.
+    """Returns what the main process and each worker does now or did last, one line a lane; empty if nothing was recorded.
 
     Args:
-        trace: with the spans that are open.
-        now_ns: the moment up to which they have been, on the trace's clock.
+        trace: its open spans last until `now_ns`.
+        now_ns: now, on the trace's clock.
     """
     return "\n".join(f"{label}: {text}" for label, text in _by_lane(trace, now_ns))
 
 
-def longest(trace: Trace, now_ns: int) -> str:
-    """What has been open for longest and is no mere waiting for others, as a clause for a sentence; empty if there is none."""
+def longest_activity(trace: Trace, now_ns: int) -> str:
+    """Returns the activity that has gone on for longest, as a clause; waiting counts only if nothing else goes on. May be empty."""
     open_spans = [span for span in trace.open_spans if span.state not in (State.EPOCH, State.INDEX_WAIT)]
     inner = [span for span in open_spans if span.state != State.WAIT] or open_spans
     if not inner:
@@ -37,8 +37,8 @@ def longest(trace: Trace, now_ns: int) -> str:
     return f"{_label(trace, span.lane)} was {_describe(trace, span, now_ns)}"
 
 
-def of_dead(trace: Trace, pids: set[int]) -> str:
-    """What the newest of these processes was doing when it died, as a clause for a sentence; empty where that is not known."""
+def activity_at_death(trace: Trace, pids: set[int]) -> str:
+    """Returns what the newest of these processes was doing when it died, as a clause; empty if that is unknown."""
     names = [process.name for process in trace.processes if process.pid in pids]
     spans = [span for span in trace.open_spans if span.lane in names[-1:] and span.state in (State.FETCH, State.COLLATE, State.STEP)]
     return f"it was {_describe(trace, max(spans, key=lambda one: one.start_ns))}" if spans else ""
@@ -47,8 +47,8 @@ def of_dead(trace: Trace, pids: set[int]) -> str:
 def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
     innermost: dict[str, OpenSpan] = {}
     for span in trace.open_spans:
-        known = innermost.get(span.lane)
-        if span.state != State.EPOCH and (known is None or span.start_ns >= known.start_ns):
+        outer = innermost.get(span.lane)
+        if span.state != State.EPOCH and (outer is None or span.start_ns >= outer.start_ns):
             innermost[span.lane] = span
     lanes = sorted((lane for lane in trace.lanes.values() if lane.kind in ("main", "worker")), key=lambda lane: lane.order)
     words = []
@@ -62,11 +62,11 @@ def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
 
 def _describe(trace: Trace, span: OpenSpan, now_ns: int | None = None) -> str:
     what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " "))
-    of_which = f" batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else " a batch" if span.state in _DOING else ""
+    batch = f" batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else " a batch" if span.state in _DOING else ""
     sample = _last_sample(trace, span) if span.state == State.FETCH else None
     detail = f", sample {sample}" if sample is not None else ""
-    since = "" if now_ns is None else f" (for {max(0, now_ns - span.start_ns) / 1e9:.1f} s)"
-    return f"{what}{of_which}{detail}{since}"
+    duration = "" if now_ns is None else f" (for {max(0, now_ns - span.start_ns) / 1e9:.1f} s)"
+    return f"{what}{batch}{detail}{duration}"
 
 
 def _last_sample(trace: Trace, span: OpenSpan) -> int | None:

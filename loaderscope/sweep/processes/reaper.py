@@ -1,15 +1,15 @@
-"""No process of a trial survives: how the processes of an agent are found and killed on each system.
+"""Finds and kills all processes of an agent, so that no process of a trial survives.
 
-What each system covers, and what it does not:
+What the reaper finds on each system, and what it misses:
 
-* Linux: every process that carries the agent's mark in its environment, every descendant of the agent, every process of
-  its session, and whoever was once seen among those; orphans come back to the app, which is a child subreaper. Uncovered:
-  a process that gives up its environment and its session and loses its parent, between two looks, while the agent is dead.
-  One that did so and has ended stays in the process table until the app ends: it cannot be told from the app's own children.
-  An agent whose native code never gives up the GIL does not notice that the app was killed: the next app ends it, by its mark.
-* macOS: the mark and the walk of the tree. Uncovered: a process that gives up its environment and whose parent has ended.
-* Windows: a job object that dies with its last handle, so even a killed app leaves nothing. Uncovered: a process that was
-  started by a service on behalf of the script (Task Scheduler, WMI), which Windows puts outside of every job.
+* Linux: it finds every process that carries the agent's mark in its environment, every descendant of the agent, every process of its
+  session, and every process that it once saw among these. Orphans become children of the app, which is a child subreaper. It misses a
+  process that drops its environment and its session and loses its parent, between two looks, while the agent is dead. After its end
+  such a process stays in the process table until the app ends, because nothing distinguishes it from the app's own children.
+  An agent whose native code never releases the GIL does not notice that the app was killed: the next app finds its mark and ends it.
+* macOS: it finds processes by the mark and by the process tree. It misses a process that drops its environment and whose parent has ended.
+* Windows: it uses a job object, which ends its processes with its last handle, so even a killed app leaves nothing. It misses a process
+  that a service started on behalf of the script (Task Scheduler, WMI): Windows puts such a process outside of every job.
 """
 
 from __future__ import annotations
@@ -38,39 +38,40 @@ class Reaper(Protocol):
         ...
 
     def adopt(self, process: subprocess.Popen[bytes]) -> None:
-        """Takes charge of the agent just started; on Windows it runs its first instruction only after this."""
+        """Takes charge of an agent that was just started; on Windows the agent runs its first instruction only after this."""
         ...
 
     def observe(self) -> None:
-        """Looks who belongs to the agent now; called now and then, so that whoever gets away later is known."""
+        """Notes which processes belong to the agent now; called repeatedly, so that those that detach themselves later are known."""
         ...
 
     def remember(self, pids: Iterable[int]) -> None:
-        """Takes note of processes that belonged to the agent; what they left in shared memory is removed with it."""
+        """Notes processes that belonged to the agent, so that `kill` removes their shared memory too."""
         ...
 
     def stop(self, pid: int) -> None:
-        """Has a process of the agent stand still, where the system can do that; it can still be killed."""
+        """Stops a process of the agent until `resume`, if the system allows it; it can still be killed."""
         ...
 
     def resume(self, pid: int) -> None:
-        """Lets a process of the agent that stands still go on."""
+        """Lets a stopped process of the agent go on."""
         ...
 
     def kill(self) -> int:
-        """Kills everything that is left of the agent, itself included, and waits until it is gone; how many there were.
+        """Kills all processes of the agent, itself included, waits until they are gone, and returns their number.
 
-        No parent sees its child end and runs on, and what the killed ones cannot remove any more is removed for them.
+        It stops all before it kills any, so that no parent sees its child end and runs on. Then it removes for the killed processes what
+        they can no longer remove themselves.
         """
         ...
 
     def close(self) -> None:
-        """Gives back what the reaper holds of the system."""
+        """Releases the reaper's resources of the system."""
         ...
 
 
 def new_mark() -> str:
-    """A mark that names the app by pid and start time, so that others can tell when its owner is gone."""
+    """A mark that names the app by pid and start time, so that others can find out whether the app has ended."""
     return f"{os.getpid()}:{psutil.Process().create_time():.2f}:{secrets.token_hex(8)}"
 
 
@@ -85,7 +86,7 @@ def owner_is_gone(mark: str) -> bool:
         return True
     except psutil.Error:
         return False
-    return bool(abs(created - float(parts[1])) > 1.0)  # the pid was given to another process
+    return bool(abs(created - float(parts[1])) > 1.0)  # the pid belongs to another process now
 
 
 def create_reaper() -> Reaper:
@@ -104,7 +105,7 @@ def create_reaper() -> Reaper:
 
 
 def kill_leftovers() -> int:
-    """Kills what a crashed app may have left behind: processes whose mark names an owner that is gone. How many."""
+    """Kills processes that a crashed app has left behind (their mark names an app that has ended) and returns their number."""
     if sys.platform == "linux":
         from loaderscope.sweep.processes.reaper_linux import kill_leftovers as kill
 

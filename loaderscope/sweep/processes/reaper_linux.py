@@ -1,4 +1,4 @@
-"""Linux: marks in /proc/*/environ, the walk of the tree, sessions, and the app as child subreaper."""
+"""The reaper for Linux: it uses marks in /proc/*/environ, the process tree, sessions, and the app as child subreaper."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from loaderscope.agent.messages import MARK_VARIABLE
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _GONE_TIMEOUT_S = 10.0
 _CLEANERS = (b"multiprocessing.resource_tracker", b"multiprocessing/resource_tracker")
-"""They give shared memory and semaphores back to the system and end by themselves, as soon as their last client has ended.
+"""These processes free shared memory and semaphores, and end by themselves as soon as their last client has ended.
 
-So does torch_shm_manager, but two seconds later: what it would remove is removed here.
+torch_shm_manager does so too, but two seconds later; therefore `kill` removes its files itself.
 """
 _CLEANERS_TIMEOUT_S = 1.0
 _HANDED_OVER_TIMEOUT_S = 1.5
@@ -29,17 +29,17 @@ _subreaper_users = 0
 
 
 class Entry(NamedTuple):
-    """One line of the process table. A pid together with its start time is never given twice."""
+    """One line of the process table. Pid and start time together identify a process for ever."""
 
     pid: int
     start_ticks: int
     parent: int
     session: int
-    zombie: bool
+    is_zombie: bool
 
 
 def process_table() -> dict[int, Entry]:
-    """All processes that can be seen now."""
+    """All visible processes, by pid."""
     table = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -59,13 +59,13 @@ def _read_entry(pid: int) -> Entry | None:
     return Entry(pid, int(fields[19]), int(fields[1]), int(fields[3]), fields[0] in (b"Z", b"X"))
 
 
-def _is_the_same(pid: int, start_ticks: int) -> bool:
+def _is_same_process(pid: int, start_ticks: int) -> bool:
     entry = _read_entry(pid)
     return entry is not None and entry.start_ticks == start_ticks
 
 
 def _children(pid: int) -> list[int]:
-    """Children by the kernel's own list, which costs far less than the table of all processes; empty where it has none."""
+    """Pids of a process's children, from the kernel's own list, which is far cheaper than the process table; empty on failure."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -77,7 +77,7 @@ def _children(pid: int) -> list[int]:
 
 
 def mark_of(pid: int) -> str | None:
-    """The mark in a process's environment; None if it has none or may not be read."""
+    """The mark in a process's environment; None if it has none, or if we may not read it."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environment = file.read()
@@ -91,7 +91,7 @@ def mark_of(pid: int) -> str | None:
 
 
 def is_cleaner(pid: int) -> bool:
-    """Whether the process is one that cleans up after others."""
+    """Whether the process is one of `_CLEANERS`."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             command = file.read()
@@ -101,7 +101,7 @@ def is_cleaner(pid: int) -> bool:
 
 
 def set_child_subreaper(on: bool) -> None:
-    """Makes orphaned descendants children of this process instead of init's.
+    """With `on`, orphaned descendants become children of this process instead of init.
 
     Raises:
         OSError: the kernel refused.
@@ -112,16 +112,16 @@ def set_child_subreaper(on: bool) -> None:
         raise OSError(error, os.strerror(error))
 
 
-def _hold_subreaper(change: int) -> None:
-    """The app is a subreaper only while there are agents, so that programs it opens (a browser) do not stay its children."""
+def _count_subreaper_users(change: int) -> None:
+    """Makes the app a subreaper only while there are agents, so that programs that it opens (a browser) do not stay its children."""
     global _subreaper_users
     with _subreaper_lock:
         _subreaper_users += change
-        if _subreaper_users == max(0, change):  # the first came or the last went
+        if _subreaper_users == max(0, change):  # the first user, or no more user
             try:
                 set_child_subreaper(_subreaper_users > 0)
             except OSError:
-                pass  # before Linux 3.4 or forbidden: the mark and the walk remain
+                pass  # before Linux 3.4, or forbidden: the mark and the process tree must do
 
 
 class LinuxReaper:
@@ -130,31 +130,31 @@ class LinuxReaper:
     def __init__(self, mark: str) -> None:
         self.mark = mark
         self._agent: subprocess.Popen[bytes] | None = None
-        self._known: dict[int, int] = {}  # pid -> start time, of everyone ever seen to belong here
+        self._seen: dict[int, int] = {}  # pid -> start time of all processes ever seen to belong to the agent
         self._remembered: set[int] = set()
         self._began_unix_s = time.time()
         self._closed = False
         self._lock = threading.Lock()
-        _hold_subreaper(+1)
+        _count_subreaper_users(+1)
 
     def popen_options(self) -> dict[str, Any]:
-        # a session of its own: Ctrl+C in the terminal is for the app, and the session tells whose child an orphan was
+        # its own session, so that Ctrl+C in the terminal reaches only the app, and that an orphan still shows its agent
         return {"start_new_session": True}
 
     def adopt(self, process: subprocess.Popen[bytes]) -> None:
         self._agent = process
         entry = _read_entry(process.pid)
         if entry is not None:
-            self._known[entry.pid] = entry.start_ticks
+            self._seen[entry.pid] = entry.start_ticks
 
     def observe(self) -> None:
-        """Only the tree: while the agent lives its orphans stay in it. Marks cannot be lost and are read at the end."""
+        """Walks the process tree only: while the agent lives, its orphans stay in it. `kill` reads the marks, which do not get lost."""
         with self._lock:
-            pending = [pid for pid, start_ticks in self._known.items() if _is_the_same(pid, start_ticks)]
+            pending = [pid for pid, start_ticks in self._seen.items() if _is_same_process(pid, start_ticks)]
             while pending:
                 for pid in _children(pending.pop()):
-                    if pid not in self._known and (entry := _read_entry(pid)) is not None:
-                        self._known[pid] = entry.start_ticks
+                    if pid not in self._seen and (entry := _read_entry(pid)) is not None:
+                        self._seen[pid] = entry.start_ticks
                         pending.append(pid)
 
     def remember(self, pids: Iterable[int]) -> None:
@@ -174,34 +174,34 @@ class LinuxReaper:
             pause_s = 0.002
             while (waited_s := time.monotonic() - began) < _GONE_TIMEOUT_S:
                 members = self._members(process_table())
-                alive = [entry for entry in members if not entry.zombie]
+                alive = [entry for entry in members if not entry.is_zombie]
                 for entry in alive:
                     if waited_s > _CLEANERS_TIMEOUT_S or not is_cleaner(entry.pid):
                         killed.add(entry.pid)
                         _signal(entry.pid, signal.SIGKILL)
                 self._reap(members)
-                # an ended one may stay for a moment, until it is handed to us to be waited for
+                # an ended process may stay for a moment, until it becomes our child and we can wait for it
                 if not members or (not alive and waited_s > _HANDED_OVER_TIMEOUT_S):
                     break
                 time.sleep(pause_s)
                 pause_s = min(0.05, pause_s * 2)
         leftovers.remove_sockets(sockets)
-        leftovers.remove_shared_memory(self._remembered | self._known.keys(), self._began_unix_s)
+        leftovers.remove_shared_memory(self._remembered | self._seen.keys(), self._began_unix_s)
         return len(killed)
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            _hold_subreaper(-1)
+            _count_subreaper_users(-1)
 
     def _stop_all(self) -> list[int]:
-        """Stops the tree from the agent downwards: none can start processes or see a child end and run on. Who it was."""
+        """Stops all processes from the agent downwards, so that none starts another or sees its child end; returns their pids."""
         if self._agent is not None and self._agent.poll() is None:
             _signal(self._agent.pid, signal.SIGSTOP)
         stopped: list[int] = []
         while True:
             table = process_table()
-            fresh = [e for e in self._members(table) if not e.zombie and e.pid not in stopped and not is_cleaner(e.pid)]
+            fresh = [e for e in self._members(table) if not e.is_zombie and e.pid not in stopped and not is_cleaner(e.pid)]
             if not fresh:
                 return stopped
             for entry in sorted(fresh, key=lambda entry: _depth(entry, table)):
@@ -209,38 +209,38 @@ class LinuxReaper:
                 stopped.append(entry.pid)
 
     def _members(self, table: dict[int, Entry]) -> list[Entry]:
-        """Everyone who belongs to this agent: those once seen, its session, those with its mark, and all their descendants."""
+        """The agent's processes: those once seen, those of its session, those with its mark, and all their descendants."""
         agent_pid = self._agent.pid if self._agent is not None else -1
         own_pid = os.getpid()
         children: dict[int, list[Entry]] = {}
         for entry in table.values():
             children.setdefault(entry.parent, []).append(entry)
-        found: dict[int, Entry] = {}
+        members: dict[int, Entry] = {}
         pending = [entry for entry in table.values() if entry.pid != own_pid and self._belongs(entry, agent_pid)]
         while pending:
             entry = pending.pop()
-            if entry.pid not in found and entry.pid != own_pid:
-                found[entry.pid] = entry
+            if entry.pid not in members and entry.pid != own_pid:
+                members[entry.pid] = entry
                 pending.extend(children.get(entry.pid, ()))
-        self._known.update({entry.pid: entry.start_ticks for entry in found.values()})
-        return list(found.values())
+        self._seen.update({entry.pid: entry.start_ticks for entry in members.values()})
+        return list(members.values())
 
     def _belongs(self, entry: Entry, agent_pid: int) -> bool:
-        if self._known.get(entry.pid) == entry.start_ticks:
+        if self._seen.get(entry.pid) == entry.start_ticks:
             return True
-        if entry.start_ticks < self._known.get(agent_pid, 0):
+        if entry.start_ticks < self._seen.get(agent_pid, 0):
             return False
         if entry.session == agent_pid:
             return True
-        return not entry.zombie and mark_of(entry.pid) == self.mark
+        return not entry.is_zombie and mark_of(entry.pid) == self.mark
 
     def _reap(self, members: list[Entry]) -> None:
-        """Waits for our adopted children that have ended, one by one: a wait for any child would steal others' results."""
+        """Waits for ended processes that have become our children, one by one: a wait for any child would steal others' results."""
         for entry in members:
-            if not entry.zombie or entry.parent != os.getpid():
+            if not entry.is_zombie or entry.parent != os.getpid():
                 continue
             if self._agent is not None and entry.pid == self._agent.pid:
-                self._agent.poll()  # Popen keeps the status for whoever asks later
+                self._agent.poll()  # Popen keeps the status for later callers
                 continue
             try:
                 os.waitpid(entry.pid, os.WNOHANG)
@@ -249,7 +249,7 @@ class LinuxReaper:
 
 
 def _depth(entry: Entry, table: dict[int, Entry]) -> int:
-    """How many of its parents there are; a process table that is read while it changes may hold a circle."""
+    """The number of ancestors in the table. Bounded, because a table that was read while it changed may hold a circle."""
     depth = 0
     parent = table.get(entry.parent)
     while parent is not None and depth < len(table):
@@ -266,10 +266,10 @@ def _signal(pid: int, number: int) -> None:
 
 
 def kill_leftovers(owner_is_gone: Callable[[str], bool]) -> int:
-    """See `reaper.kill_leftovers`; `owner_is_gone` judges by the mark."""
+    """See `reaper.kill_leftovers`; `owner_is_gone` takes a mark."""
     killed = 0
     for entry in process_table().values():
-        mark = None if entry.zombie or entry.pid == os.getpid() else mark_of(entry.pid)
+        mark = None if entry.is_zombie or entry.pid == os.getpid() else mark_of(entry.pid)
         if mark is not None and owner_is_gone(mark):
             _signal(entry.pid, signal.SIGKILL)
             killed += 1

@@ -1,4 +1,4 @@
-"""macOS: the mark in the environment of a process (sysctl, through psutil) and the walk of the tree."""
+"""The reaper for macOS: it uses the mark in the environment of a process (sysctl, through psutil) and the process tree."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MacReaper:
     def __init__(self, mark: str) -> None:
         self.mark = mark
         self._agent: subprocess.Popen[bytes] | None = None
-        self._known: set[psutil.Process] = set()  # psutil compares pid and creation time
+        self._seen: set[psutil.Process] = set()  # psutil compares pid and creation time
 
     def popen_options(self) -> dict[str, Any]:
         return {"start_new_session": True}
@@ -38,20 +38,20 @@ class MacReaper:
     def adopt(self, process: subprocess.Popen[bytes]) -> None:
         self._agent = process
         try:
-            self._known.add(psutil.Process(process.pid))
+            self._seen.add(psutil.Process(process.pid))
         except psutil.NoSuchProcess:
             pass
 
     def observe(self) -> None:
-        """Only the tree: reading every environment of the machine is for the end."""
-        for process in list(self._known):
+        """Walks the process tree only; `kill` reads the environments of all processes, which takes long."""
+        for process in list(self._seen):
             try:
-                self._known.update(process.children(recursive=True))
+                self._seen.update(process.children(recursive=True))
             except psutil.Error:
                 continue
 
     def remember(self, pids: Iterable[int]) -> None:
-        """Shared memory of macOS has no names that could be listed."""
+        """Does nothing: the names of shared memory cannot be listed on macOS."""
 
     def stop(self, pid: int) -> None:
         _signal(pid, signal.SIGSTOP)
@@ -62,7 +62,7 @@ class MacReaper:
     def kill(self) -> int:
         killed: set[int] = set()
         if self._agent is not None and self._agent.poll() is None:
-            _signal(self._agent.pid, signal.SIGSTOP)  # frozen, it starts no process while we look
+            _signal(self._agent.pid, signal.SIGSTOP)  # stopped, it starts no process while we look
         deadline = time.monotonic() + _GONE_TIMEOUT_S
         while time.monotonic() < deadline:
             stopped: set[psutil.Process] = set()
@@ -85,12 +85,12 @@ class MacReaper:
         return len(killed)
 
     def close(self) -> None:
-        self._known.clear()
+        self._seen.clear()
 
     def _alive(self) -> set[psutil.Process]:
         self.observe()
-        self._known.update(process for process in psutil.process_iter() if _mark_of(process) == self.mark)
-        return {process for process in self._known if process.pid != os.getpid() and _is_alive(process)}
+        self._seen.update(process for process in psutil.process_iter() if _mark_of(process) == self.mark)
+        return {process for process in self._seen if process.pid != os.getpid() and _is_alive(process)}
 
 
 def _depth(process: psutil.Process) -> int:
@@ -115,7 +115,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def kill_leftovers(owner_is_gone: Callable[[str], bool]) -> int:
-    """See `reaper.kill_leftovers`; `owner_is_gone` judges by the mark."""
+    """See `reaper.kill_leftovers`; `owner_is_gone` takes a mark."""
     killed = 0
     for process in psutil.process_iter():
         mark = None if process.pid == os.getpid() else _mark_of(process)

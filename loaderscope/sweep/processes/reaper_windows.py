@@ -1,8 +1,8 @@
-"""Windows: a job object per agent that ends its processes when its last handle is closed.
+"""The reaper for Windows: a job object for each agent, which ends its processes when its last handle is closed.
 
-The agent is created suspended, put into the job, and only then resumed, so that no process of the user's script can be
-older than its membership. Children of a member are members (breaking away is not allowed by the job). The handle is not
-inherited, so it is closed by Windows when the app ends in whatever way. Nested jobs need Windows 8.
+The reaper creates the agent suspended, puts it into the job, and only then resumes it, so that no process of the user's script can be
+older than its membership. Children of a member are members, because the job does not allow them to break away. No process inherits the
+handle, so Windows closes it when the app ends, in whatever way. Nested jobs need Windows 8.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _BasicAccounting(ctypes.Structure):
 
 
 def _kernel32() -> Any:
-    """kernel32 with the signatures used here; without them ctypes would cut 64-bit handles to 32 bits."""
+    """kernel32 with the signatures of the functions used here; without them ctypes would cut 64-bit handles to 32 bits."""
     if sys.platform != "win32":
         raise OSError("job objects exist on Windows only")
     library = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -116,14 +116,14 @@ class WindowsReaper:
             self._check(self._kernel32.AssignProcessToJobObject(self._job, handle))
             psutil.Process(process.pid).resume()
         except (OSError, psutil.Error):
-            process.kill()  # suspended and in no job: it must not stay
+            process.kill()  # a suspended process outside of the job must not stay
             raise
 
     def observe(self) -> None:
-        """Windows keeps the list of members itself."""
+        """Does nothing: Windows itself keeps the list of members."""
 
     def remember(self, pids: Iterable[int]) -> None:
-        """Windows removes shared memory with its last user."""
+        """Does nothing: Windows removes shared memory with its last user."""
 
     def stop(self, pid: int) -> None:
         try:

@@ -1,7 +1,7 @@
-"""Processes that a script starts and in which it trains: found while its loader is looked for, before any of them has trained.
+"""Finds the processes that a script starts to train in, before any of them has trained.
 
-Those that are watched report at their first iteration of a DataLoader and stand still there (`agent/watched_children.py`,
-`agent/standstill.py`). Others, whose Python was told to ignore its environment, are found by torch's library in their memory.
+A watched process reports its first iteration of a DataLoader and stops there (`agent/watched_children.py`, `agent/standstill.py`).
+A process whose Python ignores its environment cannot be watched; this module finds it by torch's library in its memory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from loaderscope.agent.messages import MARK_VARIABLE
 from loaderscope.sweep.processes.agent_process import AgentProcess
 
 SETTLE_S = 0.4
-"""How long after the first report others are waited for."""
-LATEST_S = 1.4
-"""... where processes that were started alongside still compute, so that they may come to a loader, too."""
+"""Wait this long after the first report for reports of other processes."""
+LONGEST_SETTLE_S = 1.4
+"""Wait this long if processes that were started in the same way still compute: they may reach a loader, too."""
 
-_SCAN_S = 0.2
+_SCAN_INTERVAL_S = 0.2
 _DIGITS = re.compile(r"\d+")
 _OPTIONS_WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 _TORCH_LIBRARIES = ("libtorch_cpu", "torch_cpu.dll")
@@ -31,7 +31,7 @@ _TORCH_LIBRARIES = ("libtorch_cpu", "torch_cpu.dll")
 
 @dataclasses.dataclass(frozen=True)
 class HeldChild:
-    """A process that stands still at an iteration. `world_size`: how many train together, as far as it knows."""
+    """A process that has stopped at an iteration. `world_size`: how many processes train together, according to this one."""
 
     pid: int
     parent: int
@@ -43,11 +43,11 @@ class HeldChild:
 
 
 class ChildrenFoundError(Exception):
-    """The script iterates its loader in other processes, which stand still now.
+    """The script iterates its loader in other processes, which have stopped.
 
     Attributes:
-        held: those that have reported.
-        count: how many the script has started alike, those among them that have not come to a loader yet.
+        held: the processes that have stopped at a loader.
+        count: the number of processes that the script has started in this way, with those that have not reached a loader yet.
     """
 
     def __init__(self, held: list[HeldChild], count: int) -> None:
@@ -57,7 +57,7 @@ class ChildrenFoundError(Exception):
 
 
 class UnwatchedChildError(Exception):
-    """The script has started a process with torch that cannot be watched; it stands still now. `command`: its command line."""
+    """The script has started a process with torch that cannot be watched, and that is stopped now. `command`: its command line."""
 
     def __init__(self, command: str) -> None:
         super().__init__(command)
@@ -65,58 +65,59 @@ class UnwatchedChildError(Exception):
 
 
 class ChildWatch:
-    """Looks for children of an agent's script; to be called about every 0.1 s while the script is loaded."""
+    """Looks for children of an agent's script. Call `look` about every 0.1 s while the script is loaded."""
 
     def __init__(self, agent: AgentProcess) -> None:
         self._agent = agent
-        self._first_at: float | None = None
-        self._scanned_at = 0.0
+        self._first_report_s: float | None = None
+        self._scanned_s = 0.0
         self._cpu_s: dict[int, float] = {}
         self._stopped: set[int] = set()
 
     def look(self) -> None:
-        """Goes through reports and processes.
+        """Reads the reports of children; without any, looks for processes that cannot be watched.
 
         Raises:
-            ChildrenFoundError, UnwatchedChildError: there are some.
+            ChildrenFoundError: children have stopped at a loader.
+            UnwatchedChildError: a child cannot be watched.
         """
-        now = time.monotonic()
-        if held := self._held():
-            self._first_at = self._first_at or now
-            waited_s = now - self._first_at
+        now_s = time.monotonic()
+        if held := self._held_children():
+            self._first_report_s = self._first_report_s or now_s
+            waited_s = now_s - self._first_report_s
             if waited_s >= SETTLE_S:
-                computing = self._computing_beside(held)
+                computing = self._count_computing(held)
                 count = max(len(held) + computing, *(child.world_size for child in held))
-                if not computing or waited_s >= LATEST_S:
+                if not computing or waited_s >= LONGEST_SETTLE_S:
                     raise ChildrenFoundError(held, count)
-        elif now - self._scanned_at >= _SCAN_S:
-            self._scanned_at = now
+        elif now_s - self._scanned_s >= _SCAN_INTERVAL_S:
+            self._scanned_s = now_s
             if (process := _find_unwatched(self._agent)) is not None:
                 self._agent.reaper.stop(process.pid)
                 raise UnwatchedChildError(_command(process))
 
-    def _held(self) -> list[HeldChild]:
+    def _held_children(self) -> list[HeldChild]:
         children = []
         for path in self._agent.folder.glob(f"*{watched_children.REPORT_SUFFIX}"):
             child = HeldChild(**json.loads(path.read_text("utf-8")))
             if not psutil.pid_exists(child.pid):
                 continue
-            if not _belongs_to(self._agent, child.pid):  # its pid is one of another namespace, and here some other process's
+            if not _belongs_to(self._agent, child.pid):  # its pid belongs to another namespace; here another process has it
                 raise UnwatchedChildError(f"number {child.pid} in a namespace of its own")
             children.append(child)
-            if child.pid not in self._stopped:  # where it could not do so by itself, its other threads still run
+            if child.pid not in self._stopped:  # if it could not stop itself, its other threads still run
                 self._stopped.add(child.pid)
                 self._agent.reaper.stop(child.pid)
         return children
 
-    def _computing_beside(self, held: list[HeldChild]) -> int:
-        """Processes that were started like those that stand still, by the same parents, and have computed since the last look."""
+    def _count_computing(self, held: list[HeldChild]) -> int:
+        """The number of processes that the parents of `held` started in the same way and that have computed since the last look."""
         pids = {child.pid for child in held}
-        kinds = {_kind(pid) for pid in pids}
+        commands = {_command_without_numbers(pid) for pid in pids}
         count = 0
         for parent in {child.parent for child in held}:
             for process in _children(parent):
-                if process.pid in pids or _kind(process.pid) not in kinds:
+                if process.pid in pids or _command_without_numbers(process.pid) not in commands:
                     continue
                 try:
                     used_s = sum(process.cpu_times()[:2])
@@ -128,7 +129,7 @@ class ChildWatch:
 
 
 def _belongs_to(agent: AgentProcess, pid: int) -> bool:
-    """Whether a process carries the agent's mark or stands below it; where that cannot be told, it does not."""
+    """Whether a process carries the agent's mark or descends from the agent; False if that is unknown."""
     try:
         process = psutil.Process(pid)
         if any(parent.pid == agent.pid for parent in [process, *process.parents()]):
@@ -142,14 +143,14 @@ def _belongs_to(agent: AgentProcess, pid: int) -> bool:
 
 def _children(pid: int) -> list[psutil.Process]:
     try:
-        found: list[psutil.Process] = psutil.Process(pid).children()
+        children: list[psutil.Process] = psutil.Process(pid).children()
     except psutil.Error:
-        found = []
-    return found
+        children = []
+    return children
 
 
-def _kind(pid: int) -> str:
-    """A command line without its numbers: what is started alike differs in handles and ranks only."""
+def _command_without_numbers(pid: int) -> str:
+    """A command line without digits: processes that are started in the same way differ only in handles and ranks."""
     try:
         return _DIGITS.sub("", " ".join(psutil.Process(pid).cmdline()))
     except psutil.Error:
@@ -157,9 +158,9 @@ def _kind(pid: int) -> str:
 
 
 def _find_unwatched(agent: AgentProcess) -> psutil.Process | None:
-    """A process below the agent with torch in it that never reports."""
+    """A descendant of the agent that has loaded torch and will never report; None if there is none."""
     if sys.platform == "darwin":
-        return None  # it does not tell which libraries a process has loaded
+        return None  # macOS does not show which libraries a process has loaded
     pending = [(child, True) for child in _children(agent.pid)]
     while pending:
         process, parent_is_watched = pending.pop()
@@ -174,28 +175,28 @@ def _find_unwatched(agent: AgentProcess) -> psutil.Process | None:
 
 
 def _is_watched(process: psutil.Process, parent_is_watched: bool, folder: str) -> bool:
-    """Whether the hooks are in this process: brought by its environment, or by a fork."""
+    """Whether our hooks are in this process, through its environment or through a fork."""
     command = process.cmdline()
     parent = process.parent()
-    if parent is not None and (command == parent.cmdline() or 0 != _stack(process.pid) == _stack(parent.pid)):
+    if parent is not None and (command == parent.cmdline() or 0 != _stack_start(process.pid) == _stack_start(parent.pid)):
         return parent_is_watched
     environment = process.environ()
-    told = environment.get(watched_children.VARIABLE, "").endswith(f":{folder}")
+    has_variable = environment.get(watched_children.VARIABLE, "").endswith(f":{folder}")
     on_path = watched_children.HOOK_FOLDER in environment.get("PYTHONPATH", "").split(";" if sys.platform == "win32" else ":")
-    return told and on_path and not ignores_environment(command)
+    return has_variable and on_path and not ignores_environment(command)
 
 
-def _stack(pid: int) -> int:
-    """Where the stack of a process begins, by which a fork is told whatever name it has given itself; 0 where that is unknown."""
+def _stack_start(pid: int) -> int:
+    """The address at which a process's stack begins, which a fork keeps even if it changes its name; 0 if unknown."""
     if sys.platform != "linux":
         return 0
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
-    return int(fields[25])  # proc(5): field 28, startstack; each exec puts it elsewhere
+    return int(fields[25])  # proc(5): field 28, startstack; each exec changes it
 
 
 def ignores_environment(command: list[str]) -> bool:
-    """Whether a command line of Python says to ignore PYTHONPATH or sitecustomize (-I, -E, -S)."""
+    """Whether the options in a command line of Python make it ignore PYTHONPATH or sitecustomize (-I, -E, -S)."""
     words = iter(command[1:])
     for word in words:
         if not word.startswith("-") or word in ("-", "--") or word.startswith(("-c", "-m")):
@@ -208,7 +209,7 @@ def ignores_environment(command: list[str]) -> bool:
 
 
 def _has_torch(process: psutil.Process) -> bool:
-    if sys.platform == "linux":  # psutil reads what each mapping takes of memory, too, which is slow
+    if sys.platform == "linux":  # psutil also reads the memory use of each mapping, which is slow
         with open(f"/proc/{process.pid}/maps", encoding="utf-8", errors="replace") as file:
             text = file.read()
     else:

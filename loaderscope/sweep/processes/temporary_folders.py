@@ -1,4 +1,4 @@
-"""Temporary folders: of agents, trials and controls, all within one folder of this process."""
+"""Temporary folders of agents, trials and controls, all within one folder of this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OWNER = "owner.json"
 
 
 def base_folder() -> Path:
-    """Where temporary folders go; never shared memory, which is what the workers of a loader use up."""
+    """The folder for temporary folders; never in shared memory, which the workers of a loader need."""
     folder = Path(tempfile.gettempdir())
     if folder.is_relative_to("/dev/shm"):
         folder = next((other for other in (Path("/var/tmp"), Path.home()) if os.access(other, os.W_OK)), folder)
@@ -26,31 +26,31 @@ def base_folder() -> Path:
 
 
 class _ProcessFolder:
-    """The one folder of this process, there while anything in it is used.
+    """The one folder of this process; it exists while anything in it is used.
 
-    One for all: an agent that is left alone because this process was killed removes it with all that others have put there.
+    One folder holds everything so that an agent can remove all of it after this process was killed.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._path: Path | None = None
         self._used: set[Path] = set()
-        self._taken = 0
+        self._next_number = 0
 
-    def take(self) -> Path:
+    def create(self) -> Path:
         with self._lock:
             if self._path is None:
                 base = base_folder()
                 remove_leftovers(base)
                 self._path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
                 claim(self._path)
-            folder = self._path / f"{self._taken}"  # short: the path of a socket in it must not be long
+            folder = self._path / f"{self._next_number}"  # short: the path of a socket in it must not be long
             folder.mkdir()
-            self._taken += 1
+            self._next_number += 1
             self._used.add(folder)
             return folder
 
-    def give_back(self, folder: Path) -> None:
+    def remove(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         with self._lock:
             self._used.discard(folder)
@@ -62,39 +62,39 @@ class _ProcessFolder:
 _process_folder = _ProcessFolder()
 
 
-def take_folder() -> Path:
-    """A new temporary folder; `give_back` removes it, and if this process can no longer, its agents or a later run do."""
-    return _process_folder.take()
+def create_folder() -> Path:
+    """Makes a temporary folder. Remove it by `remove_folder`; if this process is killed before, its agents or a later run remove it."""
+    return _process_folder.create()
 
 
-def give_back(folder: Path) -> None:
-    """Removes a folder that `take_folder` gave."""
-    _process_folder.give_back(folder)
+def remove_folder(folder: Path) -> None:
+    """Removes a folder that `create_folder` made."""
+    _process_folder.remove(folder)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is there within the context."""
-    folder = take_folder()
+    """A temporary folder that exists within the context."""
+    folder = create_folder()
     try:
         yield folder
     finally:
-        give_back(folder)
+        remove_folder(folder)
 
 
 def claim(folder: Path) -> None:
-    """Notes in a folder that it is this process's."""
+    """Writes into a folder that this process owns it."""
     owner = {"pid": os.getpid(), "created": psutil.Process().create_time()}
     (folder / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
 
 
 def abandoned(base: Path, prefix: str) -> list[Path]:
-    """Folders whose names begin so and whose app has ended without removing them."""
+    """Folders in `base` whose names begin with `prefix` and whose owner has ended without removing them."""
     return [folder for folder in base.glob(prefix + "*") if _owner_is_gone(folder)]
 
 
 def remove_leftovers(base: Path) -> int:
-    """Removes the folders of processes that have ended without doing so themselves; how many."""
+    """Removes the folders that ended processes have left behind, and returns their number."""
     folders = abandoned(base, PREFIX)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +102,7 @@ def remove_leftovers(base: Path) -> int:
 
 
 def _owner_is_gone(folder: Path) -> bool:
-    """False also where that cannot be told: the folder may be another user's, or just being made."""
+    """Whether the owner of a folder has ended; False if that is unknown: another user or another process may just be making it."""
     try:
         owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
         process = psutil.Process(int(owner["pid"]))

@@ -1,6 +1,6 @@
-"""What the traceback of a worker that ended while it started means, in one sentence.
+"""Explains in one sentence why a worker ended while it started, by the traceback that it printed.
 
-Torch only tells that a worker is gone; why stands in what the worker printed.
+Torch only reports that the worker is gone.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ _BOOTSTRAPPING = re.compile(r"before the\s+current process has finished its boot
 _NO_ATTRIBUTE = re.compile(
     r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'(?: from '(?P<file>[^']+)'| \(built-in\))?"
 )
-_NO_COMMIT = re.compile(r"\[WinError 1455\][^\n]*")
-_BROKEN_OFF = re.compile(
+_NO_COMMIT_CHARGE = re.compile(r"\[WinError 1455\][^\n]*")
+_PICKLE_BROKEN_OFF = re.compile(
     r"pickle\.load\(from_parent\)[^\n]*\n(?:[^\n]*\^[^\n]*\n)?(?:EOFError: Ran out of input|_pickle\.UnpicklingError: [^\n]*)"
 )
-_MAIN = ("__main__", "__mp_main__")
+_MAIN_MODULES = ("__main__", "__mp_main__")
 
 
 def explain(output: str, script: str) -> ErrorInfo | None:
-    """The error that a worker's last lines tell; None if they tell none that is known.
+    """Returns the error that a worker's last lines show; None if they show no known one.
 
     Args:
         output: the last lines that the workers printed to stderr.
         script: path of the user's script.
     """
-    if found := _NO_COMMIT.search(output):
+    if match := _NO_COMMIT_CHARGE.search(output):
         sentence = "Windows could promise no more memory to another worker: use fewer workers or enlarge the paging file"
-        return ErrorInfo("limit", f"{sentence} ({found.group()})", output, cause=PAGING_FILE)
-    if found := _BOOTSTRAPPING.search(output):
-        return _no_guard(output, found.start(), script)
-    if found := _NO_ATTRIBUTE.search(output):
-        return _not_found(found, output, script)
-    if _BROKEN_OFF.search(output):
+        return ErrorInfo("limit", f"{sentence} ({match.group()})", output, cause=PAGING_FILE)
+    if match := _BOOTSTRAPPING.search(output):
+        return _no_main_guard(output, match.start(), script)
+    if match := _NO_ATTRIBUTE.search(output):
+        return _no_attribute(match, output, script)
+    if _PICKLE_BROKEN_OFF.search(output):
         sentence = (
             "The main process broke off while it sent a worker the dataset; its own error, printed before, tells what cannot be pickled."
         )
@@ -45,29 +45,29 @@ def explain(output: str, script: str) -> ErrorInfo | None:
     return None
 
 
-def _no_guard(output: str, end: int, script: str) -> ErrorInfo:
+def _no_main_guard(output: str, end: int, script: str) -> ErrorInfo:
     frames = [frame for frame in _FRAME.finditer(output[:end]) if frame["function"] == "<module>"]
-    own = [frame for frame in frames if _same(frame["file"], script)]
+    in_script = [frame for frame in frames if _is_same_file(frame["file"], script)]
     what = 'starts processes outside of `if __name__ == "__main__":`, so every worker that imports the script would start them again'
-    if not own:
+    if not in_script:
         return ErrorInfo("main-guard", f"{os.path.basename(script)} {what}: put what starts them below such a guard.", output, script)
-    line = int(own[-1]["line"])
+    line = int(in_script[-1]["line"])
     return ErrorInfo("main-guard", f"{os.path.basename(script)}, line {line}, {what}: put it below such a guard.", output, script, line)
 
 
-def _not_found(found: re.Match[str], output: str, script: str) -> ErrorInfo:
-    name, module = found["name"], found["module"]
-    if module not in _MAIN:
+def _no_attribute(match: re.Match[str], output: str, script: str) -> ErrorInfo:
+    name, module = match["name"], match["module"]
+    if module not in _MAIN_MODULES:
         sentence = f"A worker finds no {name} in its module {module}: it must stand at the top level there, under that name."
-    elif found["file"] is None:
+    elif match["file"] is None:
         sentence = f"{name} was defined in a notebook or a console, where workers cannot find it: put it into a .py file and import it."
     else:
         where = "below the main guard or inside a function"
         sentence = (
             f"Workers find no {name} in {os.path.basename(script)}, which they import again: it is made {where}; move it to the top level."
         )
-    return ErrorInfo("not-picklable", sentence, output, script if module in _MAIN else None)
+    return ErrorInfo("not-picklable", sentence, output, script if module in _MAIN_MODULES else None)
 
 
-def _same(file: str, script: str) -> bool:
+def _is_same_file(file: str, script: str) -> bool:
     return os.path.normcase(os.path.abspath(file)) == os.path.normcase(os.path.abspath(script))
