@@ -1,4 +1,4 @@
-"""What a machine and an interpreter offer to a sweep, and what is likely to go wrong there."""
+"""Examines a machine and an interpreter: what they offer to a sweep, and what is likely to go wrong."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ print(json.dumps(answer))
 
 
 def examine(python: str | None = None, window_problem: str | None = None) -> dict[str, Any]:
-    """Looks at this machine, at one interpreter closely, and at the others briefly.
+    """Examines this machine, one interpreter closely, and the others briefly.
 
     Args:
-        python: the interpreter; None: the one that runs the app.
-        window_problem: why no window can be opened here, as only the layer above can tell; None: one can.
+        python: the interpreter to examine closely; None: the one that runs the app.
+        window_problem: why no window can be opened here, which only the layer above knows; None: one can.
 
     Returns:
         Plain JSON values: `app`, `interpreter` (its `error` is None if trials can run in it), `interpreters`, `nvml`, `machine`, and
         `advice`, sentences about what is likely to go wrong.
     """
     machine = read_machine()
-    interpreter = _interpreter(python or sys.executable)
+    interpreter = _examine_interpreter(python or sys.executable)
     nvml = Nvml()
     try:
         gpus = {"reason": None if nvml.gpus else nvml.unavailable.get("gpu"), "gpus": [gpu.to_json() for gpu in nvml.gpus]}
@@ -62,7 +62,7 @@ def examine(python: str | None = None, window_problem: str | None = None) -> dic
             "window_problem": window_problem,
         },
         "interpreter": interpreter,
-        "interpreters": [dataclasses.asdict(found) for found in list_interpreters()],
+        "interpreters": [dataclasses.asdict(other) for other in list_interpreters()],
         "nvml": gpus,
         "machine": {"platform": platform.platform(), **dataclasses.asdict(machine)},
         "advice": _advice(interpreter, machine, bool(gpus["gpus"])),
@@ -109,8 +109,8 @@ def format_examination(examination: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"\n! {sentence}" for sentence in examination["advice"])])
 
 
-def _interpreter(path: str) -> dict[str, Any]:
-    """What one interpreter says of itself after it has imported torch."""
+def _examine_interpreter(path: str) -> dict[str, Any]:
+    """Asks one interpreter about itself and, if it has torch, has it import torch and answer `_QUESTION`."""
     known = ask(path)
     facts: dict[str, Any] = {
         "path": path,

@@ -1,4 +1,4 @@
-"""What a sweep will be before it starts: its trials, their time and memory, from what a look at the script told."""
+"""Forecasts a sweep before it starts: its trials, their time and memory, from what the probe of the script found."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from loaderscope.sweep.system import Machine
 
 @dataclasses.dataclass(frozen=True)
 class SweepForecast:
-    """The schedule as it would run now, and what it is expected to take."""
+    """The schedule as it would run now, and the time and memory that it is expected to take."""
 
     plan: list[PlannedTrial]
     estimate: SweepEstimate
     available_bytes: int
-    commit: str | None  # at how many workers Windows refuses more, in one sentence
+    commit: str | None  # a sentence: the number of workers from which Windows is expected to refuse more memory
 
     @property
     def skipped(self) -> list[str]:
-        """The reasons of the settings that would be skipped, one each."""
+        """The reason of each setting that would be skipped."""
         return [trial.skip[1] for trial in self.plan if trial.skip is not None]
 
 
 def facts_of(environment: dict[str, Any]) -> Facts:
-    """What the plan needs to know, from the `environment` of the JSON document."""
+    """The facts that the plan needs, from the `environment` of the JSON document."""
     return Facts(
         usable_cpus=environment["usable_cpus"],
         start_methods=tuple(environment["start_methods"]),
@@ -45,7 +45,7 @@ def facts_of(environment: dict[str, Any]) -> Facts:
 
 
 def data_cost(sample: dict[str, Any] | None, sent: Sequence[SentPart] = ()) -> DataCost:
-    """What the probe of a sample learnt, as far as it goes, and what of the dataset goes through shared memory."""
+    """The cost of the data, from the probe of a sample (None: not probed) and from the parts of the dataset that workers are sent."""
     shared_bytes = sum(part.shared_bytes for part in sent)
     if sample is None:
         return DataCost(shared_bytes=shared_bytes)
@@ -68,7 +68,15 @@ def forecast_sweep(
     *,
     measured: Measured | None = None,
 ) -> SweepForecast:
-    """Lays out the sweep as the pool would and adds up what it will take, by what was measured before where that is known.
+    """Plans the sweep as the pool would, and estimates its time and memory.
+
+    Args:
+        request: the sweep.
+        target: its target.
+        environment: the `environment` of the JSON document.
+        sample: the probe of a sample; None: not probed.
+        machine: the limits of this machine.
+        measured: an earlier sweep of the same target; its times and peaks take precedence over computed ones.
 
     Raises:
         SweepError: see `narrowed`.

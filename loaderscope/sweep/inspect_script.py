@@ -1,4 +1,4 @@
-"""What a script offers, learnt from agents that are thrown away afterwards."""
+"""Finds out what a script offers, by agents that are closed afterwards."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["Inspection", "NotReachedError", "SweepError", "TargetProbe", "inspec
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """The targets of a script. `environment` is the `environment` of the JSON document."""
+    """The targets of a script. `environment`: the `environment` of the JSON document."""
 
     targets: list[Target]
     has_step: bool
@@ -48,31 +48,31 @@ class Inspection:
 
 @dataclasses.dataclass(frozen=True)
 class TargetProbe:
-    """A target made ready, and one of its samples."""
+    """A target that was made ready, and one of its samples."""
 
     target: Target
     length: int | None  # samples
     current: TrialConfig | None
-    sample: dict[str, Any]  # structure, see agent/samples.py; `seconds` is what reading it took
+    sample: dict[str, Any]  # its structure, see agent/samples.py; `seconds`: the time to read it
     environment: dict[str, Any]
     has_step: bool
     notes: list[str]
     log: list[OutputLine]
-    sent: list[SentPart] | None = None  # what each worker is sent
+    sent: list[SentPart] | None = None  # the parts of the dataset that each worker is sent
 
 
 def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None) -> Inspection:
-    """Lists what can be attached in `request.script`.
+    """Lists the targets in `request.script`.
 
     Args:
-        request: script, its arguments and the interpreter count; the axes do not.
-        tick: called about every 0.1 s; what it raises ends the inspection at once.
-        log: gets the output in case of an error.
+        request: only the script, its arguments and the interpreter matter, not the axes.
+        tick: called about every 0.1 s; an exception that it raises ends the inspection at once.
+        log: gets the output if an error occurs.
 
     Raises:
         SweepError: the script or the interpreter is wrong.
     """
-    with _throw_away(request, tick, log) as agent:
+    with _temporary_agent(request, tick, log) as agent:
         loaded = load(agent, request, tick)
         agent.close()
         return Inspection(loaded.targets, loaded.has_step, machine_environment(loaded.environment), agent.drain_output())
@@ -86,14 +86,14 @@ def probe_target(
     Args:
         request: as for `inspect_script`, with the target.
         tick: as for `inspect_script`.
-        log: gets the output in case of an error as well.
-        weighs: whether what each worker is sent is measured, too, which takes some seconds where that is much.
+        log: as for `inspect_script`.
+        weighs: whether to measure also what each worker is sent, which may take some seconds.
 
     Raises:
         SweepError: the script, the target or the interpreter is wrong, or the dataset raises.
     """
     try:
-        with _throw_away(request, tick, log) as agent:
+        with _temporary_agent(request, tick, log) as agent:
             loaded, attached = load_and_attach(agent, request, tick)
             sample = {**probe(agent, request, tick), **_memory_of(agent, attached.target)}
             sent = weigh(agent, request, tick) if weighs else None
@@ -111,22 +111,22 @@ def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = N
     """Loads the script and makes the request's target, or the only one, ready.
 
     Raises:
-        NotReachedError: the only target is met by running the script, and this agent has only loaded it.
+        NotReachedError: the only target is a loader that appears when the script runs, and this agent has only loaded the script.
         SweepError: see `load`, `choose_target` and `attach`.
     """
     loaded = load(agent, request, tick)
     target = choose_target(loaded.targets, request.target, request.arguments, request.script)
-    if request.target is None and target.name.startswith(CAPTURED) and target.dataset_kind is None:  # seen in the source only
+    if request.target is None and target.name.startswith(CAPTURED) and target.dataset_kind is None:  # only seen in the source
         raise NotReachedError(dataclasses.replace(request, target=target.name))
     return loaded, attach(agent, request, target.name, tick)
 
 
 _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg")
-"""Through one of these Linux programs reach an NVIDIA GPU; the second is that of WSL."""
+"""The device files through which Linux programs reach an NVIDIA GPU; the second is WSL's."""
 
 
 def machine_environment(agent_environment: dict[str, Any]) -> dict[str, Any]:
-    """The `environment` of the JSON document: what the agent says of its interpreter, and what we see of the machine."""
+    """The `environment` of the JSON document: the agent's facts about its interpreter and our facts about the machine."""
     machine = read_machine()
     nvml = Nvml()
     try:
@@ -145,30 +145,30 @@ def machine_environment(agent_environment: dict[str, Any]) -> dict[str, Any]:
 
 
 def _accelerator(agent_environment: dict[str, Any], has_gpu: bool) -> bool | None:
-    """Whether torch has an accelerator; None where only torch itself could tell, which is not asked: that would start CUDA."""
+    """Whether torch has an accelerator; None if only torch itself could say, which we do not ask because that would start CUDA."""
     if str(agent_environment.get("torch", "")).endswith("+cpu"):
         return False
     if agent_environment.get("torch_cuda") is not None:
-        # NVML is missing on Jetson's older drivers, and in containers that were given the driver's part for computing alone
+        # NVML is missing on Jetson's older drivers, and in containers that got only the driver's part for computing
         may_be = platform.machine() == "aarch64" or any(os.path.exists(node) for node in _GPU_NODES)
         return has_gpu or (None if may_be else False)
     return None
 
 
 def _memory_of(agent: AgentProcess, target: Target) -> dict[str, int | None]:
-    """`main_bytes` and `worker_bytes` of `DataCost`, from an agent that has loaded the script and read a sample."""
+    """`main_bytes` and `worker_bytes` of `DataCost`, measured at an agent that has loaded the script and read a sample."""
     try:
         memory = process_memory(psutil.Process(agent.pid))
-    except (psutil.Error, OSError):  # it tells nothing: then the usual figures stand
+    except (psutil.Error, OSError):  # the defaults of `machine_limits` apply
         return {}
     main = memory.get("pss", memory.get("commit", memory["uss"]))
-    # a captured loader's agent has run the main block as well, with the model in it, which no worker does
+    # the agent of a captured loader has also run the main block, with the model in it; no worker does that
     worker = None if target.name.startswith(CAPTURED) else memory.get("commit", memory["uss"])
     return {"main_bytes": main, "worker_bytes": worker}
 
 
 @contextmanager
-def _throw_away(request: Request, tick: Tick | None, log: Callable[[OutputLine], None] | None = None) -> Iterator[AgentProcess]:
+def _temporary_agent(request: Request, tick: Tick | None, log: Callable[[OutputLine], None] | None = None) -> Iterator[AgentProcess]:
     agent = start_agent(request, tick)
     try:
         yield agent

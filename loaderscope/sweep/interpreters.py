@@ -1,4 +1,4 @@
-"""The Python interpreters of this machine and what each has: Python, torch and its CUDA build, read without importing torch."""
+"""Finds the Python interpreters of this machine and asks each for its versions of Python, torch and CUDA, without importing torch."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if spec is not None and spec.origin:
         answer[key] = found.group(1) if found else None
 print(json.dumps(answer))
 """
-"""Runs in the interpreter asked; torch/version.py is generated with plain assignments since torch 1.0."""
+"""Runs in the interpreter that is asked; torch/version.py holds plain assignments since torch 1.0."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Interpreter:
-    """One interpreter. `problem`: why it does not answer, in one sentence; the other facts are then unknown."""
+    """One interpreter. `problem`: why it does not answer, in words; the other facts are unknown then."""
 
     path: str
     source: str  # where it was found: "runs this app", "VIRTUAL_ENV", "venv near the script", "conda", "pyenv", "PATH" ...
@@ -54,7 +54,7 @@ class Interpreter:
         return self.torch is not None
 
     def describe(self) -> str:
-        """What it has, in a few words."""
+        """Its versions, or its problem, in a few words."""
         if self.problem is not None:
             return self.problem
         if self.torch is None:
@@ -64,7 +64,7 @@ class Interpreter:
 
 
 def ask(path: str, source: str = "", timeout_s: float = ASK_TIMEOUT_S) -> Interpreter:
-    """Asks one interpreter what it has; never raises."""
+    """Asks one interpreter for its versions; never raises."""
     try:
         done = subprocess.run(
             [path, "-c", _QUESTION],
@@ -88,19 +88,19 @@ def ask(path: str, source: str = "", timeout_s: float = ASK_TIMEOUT_S) -> Interp
 
 
 def list_interpreters(script: str | None = None, timeout_s: float = ASK_TIMEOUT_S) -> list[Interpreter]:
-    """The interpreters found, each once: with torch, without, not working; within that as near as they are.
+    """Finds the interpreters, each once: first those with torch, then those without, then those that fail; the nearest first in each group.
 
     Args:
-        script: environments near it are looked for.
-        timeout_s: how long each may take to answer; four are asked at a time.
+        script: its folder and those above are searched for environments, too.
+        timeout_s: how long each interpreter may take to answer; four are asked at a time.
     """
-    found: dict[str, tuple[str, str]] = {}
+    candidates: dict[str, tuple[str, str]] = {}
     for path, source in _candidates(script):
-        # python and python3 of one folder are one; two venvs on one base are not, though both link to it
+        # python and python3 of one folder are the same; two venvs of one base differ, though both link to it
         key = os.path.join(os.path.dirname(os.path.abspath(path)), os.path.basename(os.path.realpath(path)))
-        found.setdefault(key, (path, source))
+        candidates.setdefault(key, (path, source))
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = list(pool.map(lambda item: ask(item[0], item[1], timeout_s), found.values()))
+        answers = list(pool.map(lambda item: ask(item[0], item[1], timeout_s), candidates.values()))
     unique: dict[tuple[str | None, str | None], Interpreter] = {}
     for answer in answers:
         unique.setdefault((answer.prefix or answer.path, answer.python), answer)
@@ -108,39 +108,39 @@ def list_interpreters(script: str | None = None, timeout_s: float = ASK_TIMEOUT_
 
 
 def nearest_environment(script: str, other_than: str) -> str | None:
-    """The interpreter of the environment that is active, or lies near the script; it is not asked whether it works."""
-    others = (path for path, _ in _of_environments(script) if os.path.abspath(path) != os.path.abspath(other_than))
+    """The interpreter of the active environment, or of one near the script, without asking whether it works; None if there is none."""
+    others = (path for path, _ in _from_environments(script) if os.path.abspath(path) != os.path.abspath(other_than))
     return next(others, None)
 
 
 def _candidates(script: str | None) -> Iterator[tuple[str, str]]:
     if not is_frozen():
         yield sys.executable, "runs this app"
-    yield from _of_environments(script)
+    yield from _from_environments(script)
     for prefix in _conda_prefixes():
-        yield from _of_prefix(prefix, "conda")
+        yield from _from_prefix(prefix, "conda")
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for prefix in _folders(pyenv / "versions"):
-        yield from _of_prefix(prefix, "pyenv")
+        yield from _from_prefix(prefix, "pyenv")
     if sys.platform == "win32":
-        yield from _of_launcher()
-    yield from _on_path()
+        yield from _from_launcher()
+    yield from _from_path()
 
 
-def _of_environments(script: str | None) -> Iterator[tuple[str, str]]:
-    """What is active in the shell, and what lies beside or above the script."""
+def _from_environments(script: str | None) -> Iterator[tuple[str, str]]:
+    """Interpreters of the environment that is active in the shell, and of those beside or above the script."""
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if active := os.environ.get(variable):
-            yield from _of_prefix(Path(active), variable)
+            yield from _from_prefix(Path(active), variable)
     if script is not None:
         folder = Path(script).resolve().parent
         for near in (folder, *list(folder.parents)[:3]):
             for name in _VENV_NAMES:
-                yield from _of_prefix(near / name, "environment near the script")
+                yield from _from_prefix(near / name, "environment near the script")
 
 
-def _of_prefix(prefix: Path, source: str) -> Iterator[tuple[str, str]]:
-    """The interpreter of an environment, wherever its kind keeps it; nothing if the folder is no environment."""
+def _from_prefix(prefix: Path, source: str) -> Iterator[tuple[str, str]]:
+    """The interpreter of an environment of any kind; nothing if the folder is no environment."""
     names = ("Scripts/python.exe", "python.exe") if sys.platform == "win32" else ("bin/python", "bin/python3")
     for name in names:
         path = prefix / name
@@ -150,7 +150,7 @@ def _of_prefix(prefix: Path, source: str) -> Iterator[tuple[str, str]]:
 
 
 def _conda_prefixes() -> Iterator[Path]:
-    """Environments that conda keeps a list of."""
+    """The environments in conda's own list."""
     try:
         text = (Path.home() / ".conda" / "environments.txt").read_text(encoding="utf-8", errors="replace")
     except (OSError, RuntimeError):
@@ -167,22 +167,22 @@ def _folders(parent: Path) -> list[Path]:
         return []
 
 
-def _of_launcher() -> Iterator[tuple[str, str]]:
-    """What Windows' `py -0p` lists: one a line, the path last, after a tag and perhaps a star."""
+def _from_launcher() -> Iterator[tuple[str, str]]:
+    """Interpreters that Windows' `py -0p` lists: one a line, the path last, after a tag and perhaps a star."""
     try:
         done = subprocess.run(["py", "-0p"], capture_output=True, timeout=_LIST_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return
     for line in done.stdout.decode("utf-8", errors="replace").splitlines():
-        found = re.search(r"([A-Za-z]:\\.*\.exe)\s*$", line)
-        if found:
-            yield found.group(1), "py launcher"
+        path = re.search(r"([A-Za-z]:\\.*\.exe)\s*$", line)
+        if path:
+            yield path.group(1), "py launcher"
 
 
-def _on_path() -> Iterator[tuple[str, str]]:
+def _from_path() -> Iterator[tuple[str, str]]:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         if "WindowsApps" in folder or os.path.basename(folder) == "shims":
-            continue  # stubs that open the store, and pyenv's scripts, whose interpreters are listed themselves
+            continue  # stubs that open the store, and pyenv's scripts for interpreters that are listed anyway
         try:
             names = sorted(name for name in os.listdir(folder or ".") if _EXECUTABLE.match(name))
         except OSError:

@@ -1,4 +1,4 @@
-"""The agent of a sweep: kept from one trial to the next while that cannot matter, else replaced by a fresh one."""
+"""Keeps the agent of a sweep from one trial to the next if that cannot change the next trial, else replaces it by a fresh one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from loaderscope.sweep.ready_agent import Attached, Loaded, NotReachedError, att
 
 
 class KeptAgent:
-    """At most one agent at a time, ready with the target. Whatever it printed reaches `on_line`, also after its end."""
+    """Holds at most one agent, with the target attached. All that the agent prints reaches `on_line`, even after its end."""
 
     def __init__(self, tick: Tick, on_line: Callable[[OutputLine], None]) -> None:
-        """Starts nothing yet.
+        """Starts no agent yet.
 
         Args:
-            tick: called about every 0.1 s while an agent is waited for; what it raises passes through.
+            tick: called about every 0.1 s during a wait for an agent; an exception that it raises passes through.
             on_line: gets each line of output.
         """
         self._tick = tick
@@ -30,7 +30,7 @@ class KeptAgent:
         self._attached: Attached | None = None
 
     def load_first(self, request: Request) -> tuple[Loaded, Attached]:
-        """Loads the script in the agent that the first trial will use.
+        """Loads the script in an agent, which the first trial will use.
 
         Raises:
             SweepError: see `load_and_attach`.
@@ -43,11 +43,11 @@ class KeptAgent:
             return self.load_first(unreached.request)
         return loaded, self._attached
 
-    def ready(self, request: Request) -> tuple[AgentProcess, Attached]:
-        """The agent of the trial before, or a fresh one.
+    def ready_agent(self, request: Request) -> tuple[AgentProcess, Attached]:
+        """Returns the agent of the trial before, or a fresh one.
 
         Raises:
-            SweepError: a fresh one cannot be made ready.
+            SweepError: a fresh agent cannot be made ready.
         """
         if self._agent is None or self._attached is None or not self._agent.alive:
             self.close(at_once=True)
@@ -65,29 +65,35 @@ class KeptAgent:
         agent, self._agent, self._attached = self._agent, None, None
         if agent is not None:
             agent.close(at_once)
-            self._hand_on(agent)
+            self._forward_output_of(agent)
 
-    def take_output(self) -> None:
-        """Hands on what is here of the output."""
+    def forward_output(self) -> None:
+        """Forwards the output that was read so far to `on_line`."""
         if self._agent is not None:
-            self._hand_on(self._agent)
+            self._forward_output_of(self._agent)
 
-    def take_all_output(self) -> None:
-        """Waits a moment for what was printed and is not here yet, and hands on all of it."""
+    def forward_all_output(self) -> None:
+        """Forwards all output to `on_line`, after a short wait for output that was printed but not read yet."""
         if self._agent is not None:
             self._agent.settle_output()
-            self._hand_on(self._agent)
+            self._forward_output_of(self._agent)
 
-    def _hand_on(self, agent: AgentProcess) -> None:
+    def _forward_output_of(self, agent: AgentProcess) -> None:
         for line in agent.drain_output():
             self._on_line(line)
 
 
 def may_be_kept(isolate: bool, order: TrialOrder, end: TrialEnd, fingerprint: str | None) -> bool:
-    """Whether the agent of this trial may run the next one: only while that cannot matter.
+    """Whether the agent of this trial may run the next one, because that cannot change the next trial.
 
-    Not after the user's dataset or step ran inside of it (0 workers, threads, a script's step), a device or the profiler was
-    initialised, a forkserver was started (it survives), the trial failed, or the dataset is no longer what it was.
+    It may not if the user's dataset or step ran inside of it (0 workers, threads, a script's step), if a device or the profiler was
+    initialised, if a fork server was started (it survives), if the trial failed, or if the dataset has changed.
+
+    Args:
+        isolate: the user wants a fresh agent for each trial.
+        order: the trial.
+        end: how the trial ended.
+        fingerprint: of the dataset before any trial.
     """
     config, outcome = order.config, end.outcome
     if isolate or end.status != "ok" or outcome is None or outcome.ran_user_code:

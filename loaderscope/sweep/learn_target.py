@@ -1,4 +1,4 @@
-"""What must be known before the first trial: environment, target, one sample, and from these the plan."""
+"""Finds out what must be known before the first trial: environment, target and one sample; makes the plan from these."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.system import read_machine
 
 
-def look_first(
+def learn_target(
     request: Request, agent: KeptAgent, tick: Tick, log_output: Callable[[OutputLine], None], log: Callable[[str], None]
 ) -> tuple[Run, int | None]:
-    """Gives the run as it starts, without controls, and the number of samples of its dataset, if that is known.
+    """Returns the run as it starts, without controls, and the number of samples of its dataset, if that is known.
 
-    The sample is read in an agent of its own: one that has touched the user's data is not used for a trial.
+    An agent of its own reads the sample: no trial uses an agent that has touched the user's data.
 
     Args:
         request: what to run.
-        agent: loads the script where no sample is asked for.
-        tick: called about every 0.1 s; what it raises passes through.
-        log_output: gets the output of the agent that read the sample.
-        log: gets sentences of ours.
+        agent: loads the script if the request asks for no probe.
+        tick: called about every 0.1 s; an exception that it raises passes through.
+        log_output: gets the output of the agent that reads the sample.
+        log: gets our own sentences.
 
     Raises:
         SweepError: the request or the script is wrong, so that no trial can be started.
@@ -43,10 +43,10 @@ def look_first(
     sample: dict[str, Any] | None = None
     sent: list[SentPart] | None = None
     if request.probe:
-        learnt = probe_target(request, tick, log_output, weighs=True)
-        environment, target, current, sample = learnt.environment, learnt.target, learnt.current, learnt.sample
-        length, has_step, notes, sent = learnt.length, learnt.has_step, learnt.notes, learnt.sent
-        for line in learnt.log:
+        probe = probe_target(request, tick, log_output, weighs=True)
+        environment, target, current, sample = probe.environment, probe.target, probe.current, probe.sample
+        length, has_step, notes, sent = probe.length, probe.has_step, probe.notes, probe.sent
+        for line in probe.log:
             log_output(line)
     else:
         loaded, attached = agent.load_first(request)
@@ -62,9 +62,9 @@ def look_first(
         raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
     cost, machine = data_cost(sample, sent or ()), read_machine()
     plan = machine_limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
-    if (promise := machine_limits.commit_sentence(machine, cost)) is not None:
-        log(promise)
-    for sentence in machine_limits.cannot_be_sent(sent or [], plan):
+    if (commit := machine_limits.commit_sentence(machine, cost)) is not None:
+        log(commit)
+    for sentence in machine_limits.pickle_warnings(sent or [], plan):
         log(sentence)
     request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
     return Run(request, environment, target, request.script, sample, plan, sent, created_unix_s=int(time.time())), length

@@ -1,4 +1,4 @@
-"""What a setting will need, whether this machine has it, and how long the sweep will take."""
+"""Forecasts what a setting needs, whether this machine has it, and how long the sweep takes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
-from loaderscope.sweep.system import Machine, usable_cpus
-
-__all__ = ["DataCost", "Forecast", "Measured", "SweepEstimate", "estimate", "forecast", "mark_limits", "seconds_left", "usable_cpus"]
+from loaderscope.sweep.system import Machine
 
 MIB = 1 << 20
 
@@ -24,34 +22,34 @@ SPAWNED_WORKER_BYTES = 145 * MIB
 """Private memory of an idle worker with torch loaded, measured with torch 2.13 on Linux: 10-12 and 145 MiB."""
 
 MAIN_BYTES = 180 * MIB  # an interpreter with torch loaded
-TRIAL_BYTES = 60 * MIB  # what a trial adds to it: torch's kernels and threads, the event log, a small step
-CUDA_COMMIT_BYTES = 1 << 30  # of a process that imports torch with CUDA on Windows; reports say from 0.3 to 2 GB
-FILES_PER_WORKER = 8  # pipes of the two queues, sentinel and semaphores, as the main process sees them
-FILES_OF_MAIN = 16  # 6 of Python with torch, and what recording and the connection to the app take
+TRIAL_BYTES = 60 * MIB  # a trial adds this to main: torch's kernels and threads, the event log, a small step
+CUDA_COMMIT_BYTES = 1 << 30  # of a process that imports torch with CUDA on Windows; reports say 0.3 to 2 GB
+FILES_PER_WORKER = 8  # in the main process: pipes of the two queues, sentinel and semaphores
+FILES_OF_MAIN = 16  # 6 of Python with torch; the others are for recording and the connection to the app
 
-IMPORT_SECONDS = 1.2  # of torch, while it is unknown what the script imports
-WORKER_SECONDS = 0.4  # of a worker that is not forked from main, without its imports; several at once share the processors
+IMPORT_SECONDS = 1.2  # import of torch; used while the script's imports are unknown
+WORKER_SECONDS = 0.4  # start of a worker that is not forked from main, without its imports; workers that start together share the cores
 FORK_SECONDS = 0.03
-BARE_SECONDS = 0.1  # of an interpreter without any imports
-CONTROLS_SECONDS = 3 * (IMPORT_SECONDS + 2 * BARE_SECONDS)  # of torch, NumPy and nothing, each with cold files, again, and to learn which
-SPAWN_END_SECONDS = 0.45  # its interpreter ends in order, while a worker of a fork server just leaves: 0.4-0.5 s each with torch
+BARE_SECONDS = 0.1  # start of an interpreter without any imports
+CONTROLS_SECONDS = 3 * (IMPORT_SECONDS + 2 * BARE_SECONDS)  # torch, NumPy and nothing: each to list its files, with cold files, and again
+SPAWN_END_SECONDS = 0.45  # orderly end of a spawned worker's interpreter, 0.4-0.5 s with torch; a worker of a fork server exits at once
 TRIAL_OVERHEAD_SECONDS = 0.4  # between trials: the agent's answer, the last records, sampling
-FRESH_AGENT_SECONDS = 1.3  # an interpreter that loads the script, without the imports
+FRESH_AGENT_SECONDS = 1.3  # start of an interpreter that loads the script, without the imports
 
-_SAFE_PART = 0.95  # of what is available; a forecast is no promise
+_SAFE_SHARE = 0.95  # of the available amount, because a forecast may be wrong
 
 
 @dataclasses.dataclass(frozen=True)
 class DataCost:
-    """What one sample costs, as far as the probe could tell, and what its processes take.
+    """The cost of one sample and of the processes, from the probe; None where the probe did not measure it.
 
     Attributes:
         main_bytes: memory of the process that has loaded the script and holds the dataset.
-        worker_bytes: what of it a worker has for itself that loads the script anew and gets a copy of the dataset.
-        forked_bytes: what a forked worker has for itself, without its batch.
-        shared_bytes: of the dataset's tensors, which workers that are not forked get through shared memory.
-        extra_bytes: what finished trials needed beyond the forecast: the script's step, mostly.
-        imports: top-level modules that loading the script imported.
+        worker_bytes: private memory of a worker that loads the script anew and gets a copy of the dataset.
+        forked_bytes: private memory of a forked worker, without its batch.
+        shared_bytes: size of the dataset's tensors, which workers that are not forked get through shared memory.
+        extra_bytes: memory that finished trials needed beyond the forecast, mostly for the script's step.
+        imports: top-level modules that the script imported while it was loaded.
     """
 
     sample_bytes: int | None = None
@@ -65,17 +63,17 @@ class DataCost:
     imports: tuple[ScriptImport, ...] = ()
 
     def import_seconds(self, preloaded: Sequence[str] = ()) -> float:
-        """What a process spends on importing what is not there already."""
+        """The time that a process needs to import the script's modules that are not preloaded."""
         return import_seconds(self.imports or (ScriptImport(ALWAYS_IMPORTED, IMPORT_SECONDS),), preloaded)
 
     def preload_seconds(self, preloaded: Sequence[str]) -> float:
-        """What a fork server spends on importing these beforehand."""
+        """The time that a fork server needs to import these modules."""
         return self.import_seconds() - self.import_seconds(preloaded)
 
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """Peaks of one trial."""
+    """The highest use of each resource in one trial."""
 
     memory_bytes: int
     shared_memory_bytes: int
@@ -84,7 +82,7 @@ class Forecast:
 
 @dataclasses.dataclass(frozen=True)
 class SweepEstimate:
-    """What can be told before the start: "18 trials · ≈2 min · peak ≈3.2 GB"."""
+    """The estimate before the start: "18 trials · ≈2 min · peak ≈3.2 GB"."""
 
     trials: int
     seconds: float | None
@@ -93,17 +91,17 @@ class SweepEstimate:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A sweep of the same target that ran on this machine before."""
+    """An earlier sweep of the same target on this machine."""
 
     request: Request
     results: Sequence[TrialResult]
 
 
 def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
-    """Memory, shared memory and open files that a trial of this setting will need at most.
+    """Forecasts the most memory, shared memory and open files that a trial of this setting needs.
 
-    In flight are `num_workers * prefetch_factor` batches and the one in the consumer's hands; batches of worker processes
-    lie in shared memory, one file each tensor, and so do the dataset's own tensors where workers are not forked.
+    `num_workers * prefetch_factor` batches are in flight, and the consumer holds one more. Batches of worker processes lie in shared
+    memory, with one file for each tensor; so do the dataset's own tensors if workers are not forked.
     """
     batch_bytes = (cost.sample_bytes or 0) * (config.batch_size or 1)
     main_bytes = (cost.main_bytes or MAIN_BYTES) + TRIAL_BYTES + cost.extra_bytes
@@ -111,7 +109,7 @@ def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
     in_flight = workers * (config.prefetch_factor or DEFAULT_PREFETCH_FACTOR) + 1 if workers else 2
     if not workers or config.backend == "thread":
         return Forecast(main_bytes + in_flight * batch_bytes, 0, FILES_OF_MAIN)
-    copies = config.start_method != "fork"  # fork shares the parent's pages until they are written to
+    copies = config.start_method != "fork"  # a forked worker shares the parent's pages until one of both writes to them
     holds_files = config.sharing_strategy != "file_system"
     worker_bytes = (cost.worker_bytes or SPAWNED_WORKER_BYTES) if copies else (cost.forked_bytes or FORKED_WORKER_BYTES)
     return Forecast(
@@ -122,25 +120,25 @@ def forecast(config: TrialConfig, cost: DataCost) -> Forecast:
 
 
 def corrected(cost: DataCost, finished: Sequence[TrialResult]) -> DataCost:
-    """The cost with what finished trials have shown: the largest worker of each kind, then what a trial needed beyond the forecast."""
-    ran = [result for result in finished if result.memory is not None and result.memory.peak_total_bytes is not None]
-    forked, copied = (_largest_worker(ran, cost, forks) for forks in (True, False))
-    known = dataclasses.replace(
+    """The cost, corrected by finished trials: the largest worker of each kind, then the memory that a trial needed beyond the forecast."""
+    measured = [result for result in finished if result.memory is not None and result.memory.peak_total_bytes is not None]
+    forked, copied = (_largest_worker(measured, cost, forks) for forks in (True, False))
+    with_workers = dataclasses.replace(
         cost,
         forked_bytes=max(forked, cost.forked_bytes or FORKED_WORKER_BYTES),
         worker_bytes=max(copied, cost.worker_bytes or SPAWNED_WORKER_BYTES),
         extra_bytes=0,
     )
-    beyond = [result.memory.peak_total_bytes - forecast(result.config, known).memory_bytes for result in ran]  # type: ignore[union-attr, operator]
-    return dataclasses.replace(known, extra_bytes=max([0, *beyond]))
+    beyond = [result.memory.peak_total_bytes - forecast(result.config, with_workers).memory_bytes for result in measured]  # type: ignore[union-attr, operator]
+    return dataclasses.replace(with_workers, extra_bytes=max([0, *beyond]))
 
 
-def _largest_worker(ran: Sequence[TrialResult], cost: DataCost, forks: bool) -> int:
-    """Memory that a worker had for itself at most, without its batch; 0 where none was seen."""
+def _largest_worker(results: Sequence[TrialResult], cost: DataCost, forks: bool) -> int:
+    """The largest private memory of a worker without its batch, among forked workers or among the others; 0 if there was none."""
     return max(
         (
             worker.peak_uss_bytes - (cost.sample_bytes or 0) * (result.config.batch_size or 1)
-            for result in ran
+            for result in results
             if result.memory is not None and (result.config.start_method == "fork") == forks
             for worker in result.memory.workers
             if worker.peak_uss_bytes is not None
@@ -150,12 +148,12 @@ def _largest_worker(ran: Sequence[TrialResult], cost: DataCost, forks: bool) -> 
 
 
 def workers_that_fit(available_bytes: int, main_bytes: int, worker_bytes: int) -> int:
-    """How many workers can be promised memory beside the main process: (available - main) / worker, at least 0."""
+    """The number of workers for which memory is left beside the main process: (available - main) / worker, at least 0."""
     return max(0, (available_bytes - main_bytes) // worker_bytes)
 
 
 def commit_sentence(machine: Machine, cost: DataCost) -> str | None:
-    """At how many workers Windows is expected to refuse the next one; None on other systems."""
+    """Says from how many workers on Windows is expected to refuse memory; None on other systems."""
     available = machine.commit_available_bytes
     if available is None or machine.commit_limit_bytes is None or machine.commit_used_bytes is None:
         return None
@@ -169,9 +167,9 @@ def commit_sentence(machine: Machine, cost: DataCost) -> str | None:
 
 
 def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str | None:
-    """Why a trial of this setting would run into a limit of the machine, or None."""
+    """Says why a trial of this setting would exceed a limit of the machine; None if it would not."""
     need = forecast(config, cost)
-    if need.memory_bytes > machine.memory_available_bytes * _SAFE_PART:
+    if need.memory_bytes > machine.memory_available_bytes * _SAFE_SHARE:
         return (
             f"It would need about {bytes_text(need.memory_bytes)} of memory, of which {bytes_text(machine.memory_available_bytes)} "
             "are available; --force runs it all the same."
@@ -183,7 +181,7 @@ def limit_reason(config: TrialConfig, cost: DataCost, machine: Machine) -> str |
             "(WinError 1455; fewer workers or a larger paging file help); --force runs it all the same."
         )
     shared = machine.shared_memory_free_bytes
-    if shared is not None and need.shared_memory_bytes > shared * _SAFE_PART:
+    if shared is not None and need.shared_memory_bytes > shared * _SAFE_SHARE:
         return (
             f"{_what_is_shared(config, cost)} need about {bytes_text(need.shared_memory_bytes)} in /dev/shm, "
             f"which has {bytes_text(shared)} free "
@@ -204,7 +202,7 @@ def _what_is_shared(config: TrialConfig, cost: DataCost) -> str:
 
 
 def mark_limits(plan: Sequence[PlannedTrial], cost: DataCost, machine: Machine, force: bool) -> list[PlannedTrial]:
-    """The plan with the settings that would run into a limit skipped, one row a setting; with `force` nothing is skipped."""
+    """Returns the plan with each setting that would exceed a limit skipped, in one row; with `force` nothing is skipped."""
     if force:
         return list(plan)
     marked: list[PlannedTrial] = []
@@ -219,8 +217,8 @@ def mark_limits(plan: Sequence[PlannedTrial], cost: DataCost, machine: Machine, 
     return [dataclasses.replace(trial, id=number) for number, trial in enumerate(marked)]
 
 
-def cannot_be_sent(sent: Sequence[SentPart], plan: Sequence[PlannedTrial]) -> list[str]:
-    """What will fail every trial whose workers get the dataset by pickle, told before the first of them."""
+def pickle_warnings(sent: Sequence[SentPart], plan: Sequence[PlannedTrial]) -> list[str]:
+    """Says which parts of the dataset cannot be pickled, and which start methods will fail for that reason."""
     configs = [trial.config for trial in plan if trial.skip is None and trial.config.num_workers and trial.config.backend == "process"]
     methods = " and ".join(dict.fromkeys(config.start_method for config in configs if config.start_method not in (None, "fork")))
     if not methods:
@@ -238,22 +236,24 @@ def estimate(
     *,
     measured: Measured | None = None,
 ) -> SweepEstimate:
-    """Trials, time and peak memory of a sweep that has not begun. The time is None while a sample's cost is unknown.
+    """Estimates trials, time and peak memory of a sweep that has not begun. The time is None if the cost of a sample is unknown.
 
-    With `measured` settings are expected to take what they took there; others as much more or less than computed as those that start alike.
+    With `measured`, a setting that was measured is expected to take the same time again. For another setting the computed time is scaled
+    by the mean ratio of measured to computed time of those that start in the same way.
     """
 
-    def compute(config: TrialConfig, asked: Request) -> float | None:
-        return _trial_seconds(config, asked, cost, machine, length)
+    def compute(config: TrialConfig, of: Request) -> float | None:
+        return _trial_seconds(config, of, cost, machine, length)
 
     runs = [trial for trial in plan if trial.skip is None]
     peak = max((_peak_bytes(trial.config, cost, measured) for trial in runs), default=None)
     seconds: float | None = 0.0
     for trial in runs:
-        one = compute(trial.config, request)
-        if one is not None:
-            one = one * _pace(trial.config, request, measured, compute) + _before_trial_seconds(trial.config, request, cost)
-        seconds = None if seconds is None or one is None else seconds + one
+        trial_s = compute(trial.config, request)
+        if trial_s is not None:
+            trial_s *= _measured_to_computed(trial.config, request, measured, compute)
+            trial_s += _before_trial_seconds(trial.config, request, cost)
+        seconds = None if seconds is None or trial_s is None else seconds + trial_s
     if seconds is not None and request.startup:
         seconds += _control_seconds(plan, cost)
     if seconds is not None and request.max_seconds is not None:
@@ -267,10 +267,10 @@ def _peak_bytes(config: TrialConfig, cost: DataCost, measured: Measured | None) 
     return max((peak for peak in peaks if peak is not None), default=0) or forecast(config, corrected(cost, results)).memory_bytes
 
 
-def _pace(
+def _measured_to_computed(
     config: TrialConfig, request: Request, measured: Measured | None, compute: Callable[[TrialConfig, Request], float | None]
 ) -> float:
-    """How much longer than computed a trial of this setting takes, by those that were measured; 1 where none was like it."""
+    """The mean ratio of measured to computed time of the setting's earlier trials, else of those that start alike; 1 without any."""
     if measured is None or measured.request.gpu_window is not None or _differ_in_step(request, measured.request):
         return 1.0
     ratios = [
@@ -279,39 +279,40 @@ def _pace(
         if result.status == "ok" and result.seconds is not None
         if (computed := compute(result.config, measured.request))
     ]
-    same = [ratio for known, ratio in ratios if known == config]
-    alike = same or [ratio for known, ratio in ratios if _kind(known) == _kind(config)]
+    same = [ratio for other, ratio in ratios if other == config]
+    alike = same or [ratio for other, ratio in ratios if _way_of_start(other) == _way_of_start(config)]
     return sum(alike) / len(alike) if alike else 1.0
 
 
-def _kind(config: TrialConfig) -> tuple[object, ...]:
-    """What settings have in common whose trials are computed in the same way."""
+def _way_of_start(config: TrialConfig) -> tuple[object, ...]:
+    """Equal for settings whose workers start in the same way, so that `_trial_seconds` errs alike for them."""
     return bool(config.num_workers), config.start_method, config.backend, bool(config.forkserver_preload)
 
 
 def _differ_in_step(one: Request, other: Request) -> bool:
-    """Whether each consumes batches in its own way; the milliseconds of a simulated step are computed."""
+    """Whether the requests have different kinds of consumers; different milliseconds of one kind do not count: they are computed."""
     return one.consumer is not None and other.consumer is not None and one.consumer.kind != other.consumer.kind
 
 
 def preloaded(plan: Sequence[PlannedTrial]) -> tuple[str, ...]:
-    """What the fork servers of a sweep are to preload."""
+    """The modules that the fork servers of a sweep preload."""
     return next((trial.config.forkserver_preload for trial in plan if trial.skip is None and trial.config.forkserver_preload), ())
 
 
 def _control_seconds(plan: Sequence[PlannedTrial], cost: DataCost) -> float:
-    """What is measured before and between the trials of a start-up experiment."""
+    """The time of the controls, before and between the trials of a start-up experiment."""
     preloading = [trial for trial in plan if trial.skip is None and trial.config.forkserver_preload]
-    runs = len(preloading) + 1 if preloading else 0  # before all trials, and before each of these
+    runs = len(preloading) + 1 if preloading else 0  # one before all trials, and one before each of these
     return CONTROLS_SECONDS + runs * (BARE_SECONDS + cost.preload_seconds(preloaded(plan)))
 
 
 def seconds_left(
     plan: Sequence[PlannedTrial], finished: Sequence[TrialResult], elapsed_s: float, max_seconds: float | None
 ) -> float | None:
-    """Seconds until the sweep is done, from the trials that are finished; None before the first.
+    """Estimates the seconds until the sweep is done, from its finished trials; None before the first.
 
-    A setting that ran before takes as long again; another one as long as those with as many workers, else the mean.
+    A setting that ran before is expected to take as long again, another setting as long as those with the same number of workers, and
+    if there are none, the mean of all.
     """
     taken = [(result.config, result.seconds) for result in finished if result.seconds is not None and status_of(result.status).was_tried]
     if not taken:
@@ -356,7 +357,7 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
 
 
 def _before_trial_seconds(config: TrialConfig, request: Request, cost: DataCost) -> float:
-    """What passes before a trial of this setting can begin."""
+    """The time before a trial of this setting begins: the overhead, and a fresh agent if it needs one."""
     is_fresh = not config.num_workers or _has_server(config) or config.backend == "thread" or request.isolate
     return TRIAL_OVERHEAD_SECONDS + (FRESH_AGENT_SECONDS + cost.import_seconds() if is_fresh else 0.0)
 

@@ -1,4 +1,4 @@
-"""The options of `loaderscope run`: their names and help, and the request that they make."""
+"""The options of `loaderscope run`: defines their names and help, and makes a request from their values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, switch, whole_number, with_torch_defaults
 
 LONGEST_S = 366 * 24 * 3600.0
-"""Timers of the system overflow at some hundreds of years."""
+"""The longest time that an option takes: timers of the system overflow at some hundreds of years."""
 
 
 def positive_seconds(text: str) -> float:
-    """A number above 0, a year at most."""
+    """Converts a number of seconds above 0, at most a year."""
     try:
         value = float(text)
     except ValueError:
@@ -32,7 +32,7 @@ def positive_seconds(text: str) -> float:
 
 
 def several(convert: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
-    """A converter of values between commas; a value given twice counts once."""
+    """Returns a converter of values between commas; a value that is given twice counts once."""
 
     def convert_all(text: str) -> tuple[Value, ...]:
         return tuple(dict.fromkeys(convert(part.strip()) for part in text.split(",")))
@@ -41,12 +41,12 @@ def several(convert: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...
 
 
 def batches(text: str) -> int | None:
-    """A number of batches, or None for `all`."""
+    """Converts a number of batches; `all` gives None."""
     return None if text == "all" else whole_number(1)(text)
 
 
 def consumer(text: str) -> Consumer:
-    """What takes the batches, as `none`, `script` or `sleep:MS`."""
+    """Converts the name of a consumer, such as `none`, `script` or `sleep:MS`."""
     key, colon, milliseconds = text.partition(":")
     kind = consumer_kind(key)
     if kind is None:
@@ -65,7 +65,7 @@ def consumer(text: str) -> Consumer:
 
 
 def argument(text: str) -> tuple[str, str]:
-    """`NAME=VALUE` as a pair."""
+    """Converts `NAME=VALUE` into a pair."""
     name, equals, value = text.partition("=")
     if not (equals and name.isidentifier()):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
@@ -73,14 +73,14 @@ def argument(text: str) -> tuple[str, str]:
 
 
 def module_name(text: str) -> str:
-    """A dotted module name."""
+    """Checks a dotted module name."""
     if not all(part.isidentifier() for part in text.split(".")):
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a module")
     return text
 
 
 def setting(text: str) -> TrialConfig:
-    """One setting of the loader, as `num_workers=2,pin_memory=on`; what is left out has torch's default."""
+    """Converts one setting of the loader, such as `num_workers=2,pin_memory=on`; other fields get torch's defaults."""
     values: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = part.strip().partition("=")
@@ -91,7 +91,7 @@ def setting(text: str) -> TrialConfig:
 
 
 def add_script_options(parser: argparse.ArgumentParser) -> None:
-    """What loading a script needs; shared by the commands that load one."""
+    """Adds the options that all commands share which load a script."""
     group = parser.add_argument_group("the script")
     group.add_argument("--python", metavar="INTERPRETER", help="the Python that has your torch, e.g. of a virtual environment (this one)")
     group.add_argument(
@@ -118,7 +118,7 @@ STARTUP_HELP = (
 
 
 def add_narrowing_options(parser: argparse.ArgumentParser) -> None:
-    """The options that narrow the self-test."""
+    """Adds the options that narrow the self-test."""
     group = parser.add_argument_group("self-test", "Each narrows it to one or more values between commas.")
     for field, default in (("num_workers", "(0, 1, 2 and, with enough processors, 4)"), ("start_method", "(all that the system has)")):
         one = BY_FIELD[field]
@@ -126,7 +126,7 @@ def add_narrowing_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """All options of `run` that make the request."""
+    """Adds all options of `run` from which the request is made."""
     add_script_options(parser)
     axes = parser.add_argument_group("axes of the sweep", "Each takes one or more values between commas; every combination is run.")
     for one in SETTINGS:
@@ -206,7 +206,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def request_from(options: argparse.Namespace, script: Path, script_args: Sequence[str]) -> Request:
-    """The request that parsed options make. `script` is made absolute."""
+    """Makes the request from parsed options, with the absolute path of `script`."""
     return Request(
         script=str(script.absolute()),
         target=options.target,

@@ -1,4 +1,4 @@
-"""The pool: runs the trials of a sweep in agents, one at a time, and tells its sink what happens."""
+"""The pool: runs the trials of a sweep in agents, one at a time, and reports to its sink."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loaderscope.sweep import machine_limits
 from loaderscope.sweep.experiment.beside_trials import beside_trials
 from loaderscope.sweep.forecast import data_cost
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
-from loaderscope.sweep.learn_target import look_first
+from loaderscope.sweep.learn_target import learn_target
 from loaderscope.sweep.processes import reaper
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
@@ -28,43 +28,43 @@ from loaderscope.trace.model import Trace
 
 __all__ = ["Pool", "SweepError"]
 
-_PROGRESS_S = 0.5
+_PROGRESS_INTERVAL_S = 0.5
 
 
 class Pool:
     """One sweep. `run` blocks in the thread that calls it; `cancel` may be called from any other."""
 
     def __init__(self, request: Request, sink: Sink[Trace], app_python: str | None = None) -> None:
-        """Nothing is started yet.
+        """Starts nothing yet.
 
         Args:
             request: what to run.
-            sink: told everything, from the thread that calls `run`.
-            app_python: interpreter used where the request names none; None: the one that runs the app.
+            sink: its methods are called in the thread that calls `run`.
+            app_python: the interpreter if the request names none; None: the one that runs the app.
         """
         self._request = dataclasses.replace(request, python=request.python or app_python)
         self._sink = sink
         self._cancelled = threading.Event()
         self._agent = KeptAgent(self._tick, self._log_output)
         self._beside = beside_trials(self._request, self._tick, self._log)
-        self._began = 0.0
-        self._progress_at = 0.0
-        self._run: Run | None = None  # once it is known
+        self._began_s = 0.0
+        self._progress_at_s = 0.0
+        self._run: Run | None = None  # None until the plan is known
         self._results: list[TrialResult] = []
-        self._trial: int | None = None  # the id of the one that runs
-        self._stderr: TrialStderr | None = None  # of that one, once its script is loaded
+        self._trial_id: int | None = None  # of the running trial
+        self._stderr: TrialStderr | None = None  # of the running trial, once its script is loaded
 
     def cancel(self) -> None:
         """Ends the sweep within moments; finished trials stay."""
         self._cancelled.set()
 
     def run(self) -> None:
-        """Runs the sweep to its end. `run_finished` is told whatever happens.
+        """Runs the sweep to its end. The sink's `run_finished` is called whatever happens.
 
         Raises:
             SweepError: the request or the script is wrong, so that no trial could be started.
         """
-        self._began = time.monotonic()
+        self._began_s = time.monotonic()
         cancelled = False
         try:
             reaper.kill_leftovers()
@@ -78,11 +78,11 @@ class Pool:
             self._sink.run_finished(cancelled or self._cancelled.is_set())
 
     def _sweep(self) -> None:
-        run, length = look_first(self._request, self._agent, self._tick, self._log_output, self._log)
+        run, length = learn_target(self._request, self._agent, self._tick, self._log_output, self._log)
         if not self._budget_used():
             run = dataclasses.replace(run, controls=self._beside.before_first(run))
         self._run = run
-        # later agents must find the same target, whatever was left open in the request
+        # later agents must attach the same target, even if the request names none
         self._request = dataclasses.replace(run.request, target=run.target.name)
         self._sink.run_started(run)
         import numpy.ma  # noqa: F401  np.unique imports it at its first call, which must not be within a trial
@@ -97,29 +97,29 @@ class Pool:
                     self._skip(trial, reason)
                 else:
                     self._run_trial(trial, run, sampler, length)
-                self._tell_progress(run)
+                self._report_progress(run)
         finally:
             sampler.close()
 
     def _run_trial(self, trial: PlannedTrial, run: Run, sampler: Sampler, length: int | None) -> None:
         trace = Trace()
-        self._trial = trial.id
+        self._trial_id = trial.id
         self._sink.trial_started(trial, trace)
         try:
             with temporary_folder() as folder:
                 order = order_of(trial, run.request, str(folder))
-                end, stderr = self._in_agent(order, trace, sampler, trial)
-                self._agent.take_output()
+                end, stderr = self._run_in_agent(order, trace, sampler, trial)
+                self._agent.forward_output()
                 result = analyse_or_log(trace, trial, order, end, self._log, dataset_length=length, sent=run.sent)
-                said = stderr.warnings(trace.warned, end.error, in_main=not trial.config.num_workers)
-                self._finish(self._beside.completed(dataclasses.replace(result, warnings=said)), trace)
+                warnings = stderr.warnings(trace.warned, end.error, in_main=not trial.config.num_workers)
+                self._finish(self._beside.with_measurements(dataclasses.replace(result, warnings=warnings)), trace)
         finally:
-            self._trial = None
+            self._trial_id = None
 
-    def _in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, TrialStderr]:
-        """How the trial ended, and what was printed to stderr during it."""
+    def _run_in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, TrialStderr]:
+        """Runs the trial in an agent; returns how it ended, and the lines that it printed to stderr."""
         try:
-            agent, attached = self._agent.ready(self._request)
+            agent, attached = self._agent.ready_agent(self._request)
             self._beside.before_each(trial)
         except SweepError as error:
             self._agent.close(at_once=True)
@@ -133,13 +133,13 @@ class Pool:
                 self._sink.trace_grew(trial, trace)
             self._tick()
 
-        self._agent.take_all_output()  # what the script printed while it was loaded
+        self._agent.forward_all_output()  # the script may have printed while it was loaded
         stderr = self._stderr = TrialStderr(agent.clock.offset_ns)
         try:
             end = TrialRun(agent, order, trace, sampler, self._request.script).run(tick)
-            self._agent.take_all_output()
+            self._agent.forward_all_output()
         finally:
-            self._stderr = None  # what is printed from here on, as by a tracker of resources, is not the trial's
+            self._stderr = None  # later output, as of a resource tracker, does not belong to the trial
         if not may_be_kept(self._request.isolate, order, end, attached.fingerprint):
             self._agent.close(at_once=end.status != "ok")
         return end, stderr
@@ -149,12 +149,12 @@ class Pool:
         self._sink.trial_finished(result, trace)
 
     def _skip(self, trial: PlannedTrial, sentence: str) -> None:
-        """One row for a setting that never ran; further repeats of one that did are left out."""
+        """Adds one row for a setting that never ran; skipped repeats of a setting with a row get none."""
         if all(result.config != trial.config for result in self._results):
             self._finish(_skipped(trial, "limit", sentence), None)
 
     def _why_not_now(self, trial: PlannedTrial, run: Run) -> str | None:
-        """Why a trial of the plan is not to be run now after all: no time is left, or the trials before taught that memory is short."""
+        """Says why a planned trial must not run now: no time is left, or the trials before showed that memory is short. None: it may."""
         if self._budget_used():
             return f"The budget of {self._request.max_seconds:g} s (--max-seconds) was used up before this setting's turn."
         if self._request.force or any(result.config == trial.config and result.status == "ok" for result in self._results):
@@ -163,35 +163,35 @@ class Pool:
 
     def _budget_used(self) -> bool:
         budget = self._request.max_seconds
-        return budget is not None and time.monotonic() - self._began > budget
+        return budget is not None and time.monotonic() - self._began_s > budget
 
     def _stop_if_asked(self) -> None:
         if self._cancelled.is_set():
             raise StoppedError(None)
 
     def _tick(self) -> None:
-        """Everything that has to happen about ten times a second, whatever the pool is waiting for."""
-        self._agent.take_output()
+        """Does what must happen about ten times a second during every wait: output, cancelling, budget, progress."""
+        self._agent.forward_output()
         self._stop_if_asked()
-        if self._trial is not None and self._budget_used():
+        if self._trial_id is not None and self._budget_used():
             sentence = f"The budget of {self._request.max_seconds:g} s (--max-seconds) was used up during this trial."
             raise StoppedError(ErrorInfo("limit", sentence))
-        if self._run is not None and time.monotonic() - self._progress_at > _PROGRESS_S:
-            self._tell_progress(self._run)
+        if self._run is not None and time.monotonic() - self._progress_at_s > _PROGRESS_INTERVAL_S:
+            self._report_progress(self._run)
 
-    def _tell_progress(self, run: Run) -> None:
-        self._progress_at = time.monotonic()
-        elapsed_s = self._progress_at - self._began
+    def _report_progress(self, run: Run) -> None:
+        self._progress_at_s = time.monotonic()
+        elapsed_s = self._progress_at_s - self._began_s
         left_s = machine_limits.seconds_left(run.plan, self._results, elapsed_s, self._request.max_seconds)
         self._sink.progress(len(self._results), len(run.plan), left_s)
 
     def _log_output(self, line: OutputLine) -> None:
         if self._stderr is not None:
             self._stderr.add(line)
-        self._sink.log_line(LogLine(line.time_ns, line.stream, line.text, self._trial))
+        self._sink.log_line(LogLine(line.time_ns, line.stream, line.text, self._trial_id))
 
     def _log(self, sentence: str) -> None:
-        self._sink.log_line(LogLine(time.perf_counter_ns(), "loaderscope", sentence, self._trial))
+        self._sink.log_line(LogLine(time.perf_counter_ns(), "loaderscope", sentence, self._trial_id))
 
 
 def _skipped(trial: PlannedTrial, kind: str, sentence: str) -> TrialResult:

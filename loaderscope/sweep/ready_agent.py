@@ -1,4 +1,4 @@
-"""An agent that has loaded the script and stands ready with a target."""
+"""Makes an agent ready: starts it, has it load the script, attaches the target, and asks about the dataset."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from loaderscope.sweep.processes.script_children import ChildrenFoundError, Chil
 
 CAPTURED = "captured:"
 
-_TOLD_BY_OUTPUT = ("SystemExit", "CalledProcessError", UNSUPPORTED)
-"""Errors of which the reason may be in what the script, or a process that it started, has printed."""
+_KINDS_WITH_OUTPUT = ("SystemExit", "CalledProcessError", UNSUPPORTED)
+"""Kinds of errors whose reason may be in the output of the script, or of a process that it started."""
 
 WEIGH_TIMEOUT_S = 15.0
-"""The agent itself stops weighing after some seconds, unless the user's code holds the interpreter."""
+"""More than the agent itself takes: it stops to weigh after some seconds, unless the user's code holds the interpreter."""
 
 
 class SweepError(Exception):
-    """The request or the script is wrong, so that no trial can run; `info` says what in one sentence.
+    """The request or the script is wrong, so that no trial can run.
 
-    `output`: the last lines that the script printed before, where they may tell why.
+    Attributes:
+        info: says in one sentence what is wrong.
+        output: the last lines that the script printed, if they may show the reason.
     """
 
     def __init__(self, info: ErrorInfo, output: str = "") -> None:
@@ -43,7 +45,7 @@ class SweepError(Exception):
 
 
 class NotReachedError(Exception):
-    """The target is a loader that is met by running the script, which takes an agent that does so; `request` asks for that."""
+    """The target is a loader that appears only when the script runs. `request`: the same request with that target, so that it runs."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request.target)
@@ -52,10 +54,11 @@ class NotReachedError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What the script offers.
+    """The targets of a script that was loaded.
 
     Attributes:
-        environment: of the interpreter, see agent/messages.py; its `script_imports` are the modules that the script imported.
+        has_step: whether the script has a training step.
+        environment: of the interpreter, see agent/messages.py; `script_imports` in it are the modules that the script imported.
     """
 
     targets: list[Target]
@@ -65,7 +68,7 @@ class Loaded:
 
 @dataclasses.dataclass(frozen=True)
 class Attached:
-    """The target that trials will use. `fingerprint`: of the dataset before any trial."""
+    """A target that trials can use. `fingerprint`: of the dataset before any trial."""
 
     target: Target
     length: int | None
@@ -75,10 +78,10 @@ class Attached:
 
 
 def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
-    """An agent of the interpreter that the request names.
+    """Starts an agent in the interpreter that the request names.
 
     Raises:
-        SweepError: there is none, or it cannot be started.
+        SweepError: there is no interpreter, or it cannot be started.
     """
     python = request.python or default_python()
     if python is None:
@@ -90,10 +93,10 @@ def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
 
 
 def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loaded:
-    """Has the agent load the script; where that iterates its loader in a child, the agent from then on is that child.
+    """Has the agent load the script. If the script iterates its loader in a child, that child is the agent from then on.
 
     Raises:
-        SweepError: the script raises, ends itself, does not come to an end, or iterates its loader in several children.
+        SweepError: the script raises, ends itself, takes too long, or iterates its loader in several children.
     """
     number = request.target.removeprefix(CAPTURED) if request.target is not None and request.target.startswith(CAPTURED) else ""
     message = {
@@ -114,10 +117,10 @@ def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None =
     """Has the agent make the target ready.
 
     Raises:
-        SweepError: there is no such target, or making it raises.
+        SweepError: there is no such target, or the code that makes it raises.
     """
     message = {"type": "attach", "target": name, "arguments": dict(request.arguments)}
-    answer = _ask(agent, message, "attached", request, tick, f"{name} was not ready")
+    answer = _request(agent, message, "attached", request, tick, f"{name} was not ready")
     current = answer.get("current")
     return Attached(
         target=Target.from_json(answer["target"]),
@@ -129,45 +132,45 @@ def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None =
 
 
 def probe(agent: AgentProcess, request: Request, tick: Tick | None = None) -> dict[str, Any]:
-    """Has the agent read one sample: its structure, and under `seconds` what reading it took. Ends the agent's reuse.
+    """Has the agent read one sample; returns its structure and, as `seconds`, the time to read it. The agent must not run trials then.
 
     Raises:
-        SweepError: the dataset raises, or does not come to an end.
+        SweepError: the dataset raises, or takes too long.
     """
-    answer = _ask(agent, {"type": "probe"}, "probed", request, tick, "the first sample was not read")
+    answer = _request(agent, {"type": "probe"}, "probed", request, tick, "the first sample was not read")
     return {**(answer.get("sample") or {}), "seconds": answer.get("seconds")}
 
 
 def weigh(agent: AgentProcess, request: Request, tick: Tick | None = None) -> list[SentPart] | None:
-    """Has the agent weigh what each worker is sent; None if that fails, which costs nothing but the knowledge.
+    """Has the agent measure the parts of the dataset that each worker is sent; None if that fails, because a run can do without.
 
-    Ends the agent's reuse.
+    The agent must not run trials then.
     """
-    patient = dataclasses.replace(request, load_timeout_s=min(request.load_timeout_s, WEIGH_TIMEOUT_S))
+    hurried = dataclasses.replace(request, load_timeout_s=min(request.load_timeout_s, WEIGH_TIMEOUT_S))
     try:
-        answer = _ask(agent, {"type": "weigh"}, "weighed", patient, tick, "what workers are sent was not weighed")
+        answer = _request(agent, {"type": "weigh"}, "weighed", hurried, tick, "what workers are sent was not weighed")
         return [SentPart.from_json(part) for part in answer.get("parts") or ()]
     except (SweepError, TypeError):
         return None
 
 
-def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str, str], script: str) -> Target:
-    """The target that was asked for, or the only one of the most telling kind that the script has.
+def choose_target(targets: list[Target], name: str | None, arguments: dict[str, str], script: str) -> Target:
+    """Returns the target called `name`; without a name, the only target of the best kind that the script has.
 
-    A loader says more than its dataset, and both say more than the chance that running the script meets a loader.
+    A loader is better than a dataset, because it holds settings too; both are better than a loader that may appear when the script runs.
 
     Raises:
-        SweepError: with what there is.
+        SweepError: there is no such target, or several; the sentence lists those that there are.
     """
     names = ", ".join(target.name for target in targets)
-    if wanted is not None:
+    if name is not None:
         for target in targets:
-            if target.name == wanted:
+            if target.name == name:
                 return target
-        found = f"it has {names}" if targets else "nothing else was found in it"
-        reached = [target.note for target in targets if target.name.startswith(CAPTURED) and target.dataset_kind is not None]
-        found = "; ".join([found, *filter(None, reached)])
-        raise SweepError(ErrorInfo("unknown-target", f"There is no target {wanted!r} in {script}; {found}."))
+        others = f"it has {names}" if targets else "nothing else was found in it"
+        notes = [target.note for target in targets if target.name.startswith(CAPTURED) and target.dataset_kind is not None]
+        clauses = "; ".join([others, *filter(None, notes)])
+        raise SweepError(ErrorInfo("unknown-target", f"There is no target {name!r} in {script}; {clauses}."))
     usable = [target for target in targets if set(target.needs) <= set(arguments)]
     for kind in ("loader", "dataset", "captured"):
         of_kind = [target for target in usable if target.kind == kind]
@@ -189,7 +192,7 @@ def choose_target(targets: list[Target], wanted: str | None, arguments: dict[str
 
 
 def error_info(error: AgentError) -> ErrorInfo:
-    """How an agent's failure is told."""
+    """The description of an agent's failure for the user."""
     if isinstance(error, AgentDiedError):
         return ErrorInfo("agent-died", f"{error}.", error.tail, cause=error.cause)
     if isinstance(error, AgentTimeoutError):
@@ -198,7 +201,7 @@ def error_info(error: AgentError) -> ErrorInfo:
 
 
 def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str, Any], tick: Tick | None) -> dict[str, Any]:
-    """The answer to `load`, of the agent or of the one child in which the script iterates its loader."""
+    """Returns the answer to `load`: the agent's, or that of the only child in which the script iterates its loader."""
     watch = ChildWatch(agent)
     deadline = time.monotonic() + request.load_timeout_s
 
@@ -214,7 +217,7 @@ def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str
         except AgentDiedError:
             if not agent.alive:
                 raise
-            while time.monotonic() < deadline:  # the script has put another program in its own place (exec): it may still report
+            while time.monotonic() < deadline:  # the script has replaced itself by another program (exec), which may still report
                 agent.wait_one_tick(tick_and_look)
             raise
     except ChildrenFoundError as found:
@@ -258,7 +261,7 @@ def _timed_out(agent: AgentProcess, request: Request, what: str, place: tuple[st
     return ErrorInfo("hung", f"{sentence}; it is at {os.path.basename(file)}, line {line}{within}.", agent.output_tail(), file, line)
 
 
-def _ask(  # noqa: PLR0917
+def _request(  # noqa: PLR0917
     agent: AgentProcess, message: dict[str, Any], expected: str, request: Request, tick: Tick | None, what: str
 ) -> dict[str, Any]:
     try:
@@ -273,7 +276,7 @@ def _ask(  # noqa: PLR0917
 def _checked(agent: AgentProcess, answer: dict[str, Any], expected: str) -> dict[str, Any]:
     if answer["type"] == "failed":
         info = ErrorInfo.from_json(answer["error"])
-        if info.kind not in _TOLD_BY_OUTPUT:
+        if info.kind not in _KINDS_WITH_OUTPUT:
             raise SweepError(info)
         agent.settle_output()
         raise SweepError(info, agent.output_tail())

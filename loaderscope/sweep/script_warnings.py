@@ -1,7 +1,7 @@
-"""What the user's code said during a trial: warnings, records of logging, and the lines that it only printed to stderr.
+"""Collects the messages of the user's code during a trial: warnings, records of logging, and other lines of stderr.
 
-The first two are recorded in the trial's processes. Whoever shows them prints them to stderr, too: such lines are left out
-here, and so is what is printed only because of Loaderscope.
+The trial's processes record the first two. Code that shows them prints them to stderr, too; this module leaves such lines out, as well
+as lines that are printed only because of Loaderscope.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ FURTHER_LINES = "further lines, which were not kept"
 _LEVELS = ("WARNING", "ERROR", "CRITICAL")
 MOST_STDERR_TEXTS = 20
 MOST_LINES = 20_000
-"""Lines of a trial that are looked at in their order; of those behind them only how often each is there."""
+"""Lines of a trial that are kept in their order; later lines are only counted, by their text."""
 MOST_LATER_TEXTS = 5000
-"""Behind those only texts that differ in more than their numbers are told apart."""
+"""After this many different texts, later lines that differ only in their numbers count as the same."""
 MOST_CHARACTERS = 4000
-"""Of one text."""
+"""Longer texts are cut."""
 
-_LEAST_WITHIN = 8
-"""A shorter message must stand at a line's end to be found in it."""
+_LEAST_INNER_CHARACTERS = 8
+"""A shorter message is recognised only at the end of a line, not within it."""
 
 _SHOWN_WARNING = re.compile(r"^(?P<place>.+:\d+): (?P<kind>\w+): ")
 _SOURCE = re.compile(r"  \S")
@@ -38,7 +38,7 @@ _OF_PROCESS = re.compile(r"Process \S+:$")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _BAR = re.compile(r"\d+%\||\d+it \[\d")
 _CHANGING = re.compile(r"[\d█▏▎▍▌▋▊▉#.,?]+|\s+")
-"""What differs between two states of a progress bar."""
+"""The parts in which two states of a progress bar differ."""
 _TRACEBACK = "Traceback (most recent call last):"
 _LOGGING_FAILED = "--- Logging error ---"
 _MOST_FAILED_LINES = 200
@@ -53,71 +53,72 @@ class TrialStderr:
     """Collects the lines of stderr while a trial runs.
 
     Args:
-        offset_ns: what to add to the time of a line to get that of a record.
+        offset_ns: add it to the time of a line to get the time of a record.
     """
 
     def __init__(self, offset_ns: int = 0) -> None:
         self._offset_ns = offset_ns
         self._lines: list[OutputLine] = []
         self._later: collections.Counter[str] = collections.Counter()
-        self._alike: dict[str, tuple[str, int]] = {}  # by shape, of lines behind those: the first such line, and how many
-        self._more = 0
+        self._later_alike: dict[str, tuple[str, int]] = {}  # by shape, of still later lines: the first such line, and their number
+        self._uncounted_lines = 0
 
     def add(self, line: OutputLine) -> None:
+        """Keeps a line if it is of stderr."""
         if line.stream != STDERR:
             return
         if len(self._lines) < MOST_LINES:
             self._lines.append(line)
         elif line.text in self._later or len(self._later) < MOST_LATER_TEXTS:
             self._later[line.text] += 1
-        elif (shape := _shape(line.text)) in self._alike or len(self._alike) < MOST_LATER_TEXTS:
-            first, count = self._alike.get(shape, (line.text, 0))
-            self._alike[shape] = first, count + 1
+        elif (shape := _shape(line.text)) in self._later_alike or len(self._later_alike) < MOST_LATER_TEXTS:
+            first, count = self._later_alike.get(shape, (line.text, 0))
+            self._later_alike[shape] = first, count + 1
         else:
-            self._more += 1
+            self._uncounted_lines += 1
 
     def warnings(self, warned: Sequence[Warned], error: ErrorInfo | None, in_main: bool) -> list[ScriptWarning]:
-        """All that was said, in the order in which it came up first.
+        """Returns all messages, each once with its count, in the order of their first time.
 
         Args:
-            warned: what the trial's processes recorded.
-            error: why the trial failed, if it did; its traceback is not told again.
-            in_main: the trial has no process but main, so that whatever was printed comes from there.
+            warned: the records of the trial's processes.
+            error: why the trial failed, if it did; its traceback is left out.
+            in_main: whether main is the only process of the trial, so that all output comes from there.
         """
-        said = [(row.first_ns, _of_record(row)) for row in warned if not _is_ours(row.text)]
-        told = _Told(warned)
+        messages = [(row.first_ns, _from_record(row)) for row in warned if not _is_ours(row.text)]
+        recorded = _RecordedTexts(warned)
         texts: dict[str, tuple[int, str, int]] = {}
-        more, more_ns = self._more, self._lines[-1].time_ns if self._more else 0
-        for line in _texts(told.others(self._lines)):
+        more, more_ns = self._uncounted_lines, self._lines[-1].time_ns if self._uncounted_lines else 0
+        for line in _join_blocks(recorded.unrecorded(self._lines)):
             time_ns, text = line.time_ns, line.text
             if _belongs_to(text, error):
                 continue
             key = _CHANGING.sub(" ", text) if line.dropped_bytes or _BAR.search(text) else text
             if key in texts or len(texts) < MOST_STDERR_TEXTS:
                 first_ns, _, count = texts.get(key, (time_ns, text, 0))
-                texts[key] = first_ns, text, count + 1  # of a bar, its last state
+                texts[key] = first_ns, text, count + 1  # the last state of a progress bar
             else:
                 more, more_ns = more + 1 + text.count("\n"), more_ns or time_ns
-        later = self._later + collections.Counter(dict(self._alike.values()))
-        for text, count in told.others_of(later):
+        later = self._later + collections.Counter(dict(self._later_alike.values()))
+        for text, count in recorded.unrecorded_counts(later):
             if text in texts:
                 texts[text] = *texts[text][:2], texts[text][2] + count
             else:
                 more, more_ns = more + count, more_ns or self._lines[-1].time_ns
         process = "main" if in_main else None
-        said += [(first_ns + self._offset_ns, ScriptWarning(process, STDERR, text, count)) for first_ns, text, count in texts.values()]
+        messages += [(first_ns + self._offset_ns, ScriptWarning(process, STDERR, text, count)) for first_ns, text, count in texts.values()]
         if more:
-            said.append((more_ns + self._offset_ns, ScriptWarning(process, STDERR, FURTHER_LINES, more)))
-        return [warning for _, warning in sorted(said, key=lambda one: one[0])]
+            messages.append((more_ns + self._offset_ns, ScriptWarning(process, STDERR, FURTHER_LINES, more)))
+        return [warning for _, warning in sorted(messages, key=lambda one: one[0])]
 
 
-def _of_record(row: Warned) -> ScriptWarning:
+def _from_record(row: Warned) -> ScriptWarning:
     text = row.text if row.text != REST else "further texts, which were not kept"
     return ScriptWarning(row.process, row.kind, text, row.count, row.place or None)
 
 
-class _Told:
-    """Recognises in lines of stderr what is a record of the trial already."""
+class _RecordedTexts:
+    """Recognises lines of stderr that repeat a record of the trial."""
 
     def __init__(self, warned: Sequence[Warned]) -> None:
         kept = [row for row in warned if row.text != REST]
@@ -125,14 +126,14 @@ class _Told:
         self._logged = {_first_line(row.text) for row in kept if row.kind in _LEVELS}
         self._all = {_first_line(row.text) for row in kept}
         self._kinds = {row.kind for row in kept if row.kind not in _LEVELS}
-        """Whoever shows a Python warning tells its category; a line that only ends with the same words is another."""
+        """A shown Python warning includes its category; a line that only ends with the same words is not the warning."""
         self._sources: set[str] = set()  # lines of source that were shown behind a warning
         self._further_lines = {line.rstrip() for row in kept for line in row.text.splitlines()[1:]}
         self._shapes = {_shape(_first_line(row.text)) for row in kept if (row.kind, row.place) in self._rest and row.kind in _LEVELS}
 
-    def others(self, lines: Iterable[OutputLine]) -> Iterator[OutputLine]:
-        """The lines that no record tells, without colours; what is only there because of Loaderscope is left out, too."""
-        before = ""  # "told": the line before was; "shown": it showed a warning, behind which a line of its source may follow
+    def unrecorded(self, lines: Iterable[OutputLine]) -> Iterator[OutputLine]:
+        """The lines that repeat no record and are not due to Loaderscope, without colours."""
+        before = ""  # the line before: "recorded", or "shown" if it showed a warning, so that a line of source may follow
         for line in lines:
             text = _COLOURS.sub("", line.text).rstrip()
             if not text or (before and text in self._further_lines):
@@ -142,20 +143,20 @@ class _Told:
                 self._sources.add(text)
             elif _is_ours(text):
                 before = "shown"
-            elif self._tells(text):
-                before = "shown" if _SHOWN_WARNING.match(text) else "told"
+            elif self._repeats_a_record(text):
+                before = "shown" if _SHOWN_WARNING.match(text) else "recorded"
             else:
                 before = ""
                 yield line._replace(text=text)
 
-    def others_of(self, counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-        """The same of lines whose order is not known, with their counts. To be called behind `others`."""
+    def unrecorded_counts(self, counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+        """The same for counted lines whose order is unknown. Call it after `unrecorded`, which learns lines of source."""
         for line, count in counts.items():
             text = _COLOURS.sub("", line).rstrip()
-            if text and text not in self._further_lines | self._sources and not _is_ours(text) and not self._tells(text):
+            if text and text not in self._further_lines | self._sources and not _is_ours(text) and not self._repeats_a_record(text):
                 yield text, count
 
-    def _tells(self, text: str) -> bool:
+    def _repeats_a_record(self, text: str) -> bool:
         shown = _SHOWN_WARNING.match(text)
         if shown is not None and (shown["kind"], shown["place"]) in self._rest:
             return True
@@ -163,13 +164,13 @@ class _Told:
         if not messages:
             return False
         ends = [text, *(text[place.start() :] for place in _WORD_BEGINS.finditer(text))]
-        if any(end in messages for end in ends) or any(len(line) >= _LEAST_WITHIN and line in text for line in messages):
+        if any(end in messages for end in ends) or any(len(line) >= _LEAST_INNER_CHARACTERS and line in text for line in messages):
             return True
         return bool(self._shapes) and any(_shape(end) in self._shapes for end in ends)
 
 
 def _is_ours(text: str) -> bool:
-    """Whether it is said only because of Loaderscope."""
+    """Whether a text is printed only because Loaderscope ends processes."""
     return _AFTER_OUR_KILL.search(text) is not None
 
 
@@ -178,30 +179,28 @@ def _first_line(text: str) -> str:
 
 
 def _shape(text: str) -> str:
-    """What two texts that tell of different samples have in common."""
+    """A text without its numbers; equal for messages about different samples."""
     return _NUMBER.sub("0", text)
 
 
-def _texts(lines: Iterable[OutputLine]) -> Iterator[OutputLine]:
-    """Lines one by one, but as one text each traceback and each account of a record that logging could not format."""
-    left = list(lines)
+def _join_blocks(lines: Iterable[OutputLine]) -> Iterator[OutputLine]:
+    """Joins the lines of each traceback, and of each report about a record that logging could not format; other lines stay single."""
+    rows = list(lines)
     first = 0
-    while first < len(left):
-        behind = first + 1
-        begins = first + 1 if _OF_PROCESS.match(left[first].text) and behind < len(left) else first
-        if left[begins].text.startswith(_TRACEBACK):
-            behind = _end_of_traceback(left, begins)
-        elif left[first].text == _LOGGING_FAILED:
-            ends = (
-                place for place, line in enumerate(left[first : first + _MOST_FAILED_LINES], first) if line.text.startswith("Arguments: ")
-            )
-            behind = next(ends, first) + 1
-        yield left[first]._replace(text=_cut("\n".join(line.text for line in left[first:behind])))
-        first = behind
+    while first < len(rows):
+        end = first + 1
+        traceback = first + 1 if _OF_PROCESS.match(rows[first].text) and end < len(rows) else first
+        if rows[traceback].text.startswith(_TRACEBACK):
+            end = _end_of_traceback(rows, traceback)
+        elif rows[first].text == _LOGGING_FAILED:
+            last = (row for row, line in enumerate(rows[first : first + _MOST_FAILED_LINES], first) if line.text.startswith("Arguments: "))
+            end = next(last, first) + 1
+        yield rows[first]._replace(text=_cut("\n".join(line.text for line in rows[first:end])))
+        first = end
 
 
 def _end_of_traceback(lines: Sequence[OutputLine], first: int) -> int:
-    """Behind the line of the exception; what it was raised from, or during, included."""
+    """The row after the exception's line; a chained traceback that follows belongs to it."""
     end = first + 1
     while end < len(lines) and lines[end].text.startswith(" "):
         end += 1
@@ -216,9 +215,9 @@ def _cut(text: str) -> str:
 
 
 def _belongs_to(text: str, error: ErrorInfo | None) -> bool:
-    """Whether it is the traceback of the trial's own error, of which the beginning may be lost."""
+    """Whether a text is the traceback of the trial's own error; its beginning may be lost."""
     lines = [line.strip() for line in text.splitlines()]
     if error is None or _TRACEBACK not in lines[:2]:
         return False
-    told = {line.strip() for line in error.traceback.splitlines()}
-    return lines[-1] in told and sum(line in told for line in lines) * 2 >= len(lines)
+    error_lines = {line.strip() for line in error.traceback.splitlines()}
+    return lines[-1] in error_lines and sum(line in error_lines for line in lines) * 2 >= len(lines)

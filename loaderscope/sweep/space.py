@@ -1,4 +1,4 @@
-"""The trials of a sweep: every combination of the axes, equal ones once, impossible ones skipped, repeats interleaved."""
+"""Plans the trials of a sweep: every combination of the axes, each once, impossible ones skipped, repeats interleaved."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from loaderscope.sweep.experiment import startup_plan
 DEFAULT_BATCH_SIZE = 32
 
 Skip = tuple[str, str]
-"""Why a setting is not run: kind and sentence."""
+"""Why a setting is not run: the kind of the reason, and a sentence."""
 
 PERSISTENT_WITHOUT_WORKERS = ("unsupported", "Persistent workers need at least one worker.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What must be known of machine and interpreter to lay out a sweep."""
+    """The facts about machine and interpreter that the plan of a sweep needs."""
 
     usable_cpus: int
     start_methods: tuple[str, ...]  # of the agent's Python on this system
     default_start_method: str
-    accelerator: bool | None = None  # whether memory can be pinned for one; None: not known, so it is tried
-    script_imports: tuple[ScriptImport, ...] = ()  # heaviest modules that loading the script imported
+    accelerator: bool | None = None  # whether torch has one to pin memory for; None: unknown, so pinning is tried
+    script_imports: tuple[ScriptImport, ...] = ()  # the heaviest modules that the script imported while it was loaded
     python: str | None = None  # the interpreter's version
-    sharing_strategies: tuple[str, ...] = ()  # by which torch can share tensors on this system; empty: not known
+    sharing_strategies: tuple[str, ...] = ()  # of torch on this system; empty: unknown
 
 
 def narrowed(request: Request) -> Request:
-    """The request as it is run: what a start-up experiment does not vary is fixed.
+    """The request as it is run: a start-up experiment fixes all that it does not vary.
 
     Raises:
         SweepError: see `as_experiment`.
@@ -45,66 +45,66 @@ def narrowed(request: Request) -> Request:
 
 
 def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
-    """The schedule of a sweep, in the order in which it runs.
+    """Returns the trials of a sweep in the order in which they run.
 
-    Settings that cannot be run are one row each, with `repeat` None and the reason.
+    A setting that cannot be run has one row, with `repeat` None and the reason.
     """
     settings = _experiment_settings(request, target, facts) if request.startup else settings_of(request, target, facts)
     trials: list[PlannedTrial] = []
     repeats = startup_plan.repeats(settings, request)
     rounds = max(repeats.values(), default=0)
     for repeat in range(rounds):
-        for config, skip in _turned(settings, repeat, rounds):
+        for config, skip in _order_of_repeat(settings, repeat, rounds):
             if repeat == 0 or (skip is None and repeat < repeats[config]):
                 trials.append(PlannedTrial(len(trials), None if skip else repeat, config, skip))
     return trials
 
 
 def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[TrialConfig, Skip | None]]:
-    """All different settings of the sweep, and why some of them cannot be run."""
-    found: dict[TrialConfig, Skip | None] = {}
+    """All different settings of the sweep, each with the reason why it cannot be run, if there is one."""
+    settings: dict[TrialConfig, Skip | None] = {}
     for config in _combinations(request, target, facts):
-        skip = _impossible(config, request.axes, target, facts)
+        skip = _why_impossible(config, request.axes, target, facts)
         normal = normalise(config)
         if facts.sharing_strategies == (config.sharing_strategy,):
-            normal = dataclasses.replace(normal, sharing_strategy=None)  # there is no other
+            normal = dataclasses.replace(normal, sharing_strategy=None)  # the only one is no choice
         if skip is PERSISTENT_WITHOUT_WORKERS:
-            normal = dataclasses.replace(normal, persistent_workers=True)  # the row shows what was asked for
-        found.setdefault(normal, skip)
-    return list(found.items())
+            normal = dataclasses.replace(normal, persistent_workers=True)  # the row shows what the user asked for
+        settings.setdefault(normal, skip)
+    return list(settings.items())
 
 
 def _experiment_settings(request: Request, target: Target, facts: Facts) -> list[tuple[TrialConfig, Skip | None]]:
     preload = heavy_modules(request, facts.script_imports, facts.python)
     parts = startup_plan.parts(request, facts.start_methods, preload)
     settings = [setting for part in parts for setting in settings_of(part, target, facts)]
-    return sorted(settings, key=lambda setting: startup_plan.place(setting[0]))
+    return sorted(settings, key=lambda setting: startup_plan.sort_key(setting[0]))
 
 
 def default_workers(usable_cpus: int) -> tuple[int, ...]:
-    """0, 1, 2, 4 ... up to the usable processors, which are always among them."""
+    """0, 1, 2, 4 ... and the number of usable processors."""
     powers = itertools.takewhile(lambda workers: workers < usable_cpus, (1 << exponent for exponent in itertools.count()))
     return (0, *powers, usable_cpus)
 
 
 def _combinations(request: Request, target: Target, facts: Facts) -> Iterator[TrialConfig]:
-    """Every combination, num_workers varying fastest."""
+    """Every combination of the axes; num_workers varies fastest."""
     axes, current = request.axes, target.current
     own_size = current.batch_size if current is not None else None
     if target.kind == "dataset":
         own_size = own_size or DEFAULT_BATCH_SIZE
     own_method = current.start_method if current is not None else None
-    decided: dict[str, tuple[Any, ...]] = {
+    defaults: dict[str, tuple[Any, ...]] = {
         "batch_size": (own_size,),
         "start_method": (own_method or facts.default_start_method,),
         "num_workers": default_workers(facts.usable_cpus),
     }
-    values = [found if (found := getattr(axes, field)) is not None else decided.get(field, (None,)) for field in SWEEP_ORDER]
+    values = [axis if (axis := getattr(axes, field)) is not None else defaults.get(field, (None,)) for field in SWEEP_ORDER]
     for combination in itertools.product(*values):
         yield TrialConfig(**dict(zip(SWEEP_ORDER, combination, strict=True)), forkserver_preload=request.forkserver_preload or None)
 
 
-def _impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -> Skip | None:
+def _why_impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -> Skip | None:
     if axes.batch_size and target.kind != "dataset" and target.current is not None and target.current.batch_size is None:
         return "unsupported", "The loader makes its batches itself (batch_sampler, or batch_size=None), so no other batch size can be set."
     if config.pin_memory and facts.accelerator is False:
@@ -126,13 +126,13 @@ def _impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -
     return None
 
 
-def _turned(settings: list[tuple[TrialConfig, Skip | None]], repeat: int, repeats: int) -> list[tuple[TrialConfig, Skip | None]]:
+def _order_of_repeat(settings: list[tuple[TrialConfig, Skip | None]], repeat: int, repeats: int) -> list[tuple[TrialConfig, Skip | None]]:
     """The settings in the order of one repeat.
 
-    Every second pass runs backwards, which cancels a steady drift of the machine, and every pair of passes begins elsewhere,
-    so that no setting is always first after a pause.
+    Every second repeat runs backwards, which cancels a steady drift of the machine. Every pair of repeats begins at another setting, so
+    that no setting is always first after a pause.
     """
     pairs = (repeats + 1) // 2
     begin = (repeat // 2) * len(settings) // max(pairs, 1)
-    turned = settings[begin:] + settings[:begin]
-    return turned[::-1] if repeat % 2 else turned
+    rotated = settings[begin:] + settings[:begin]
+    return rotated[::-1] if repeat % 2 else rotated

@@ -1,4 +1,4 @@
-"""What this machine lets a process use: processors, memory, shared memory, open files. What cannot be told is None."""
+"""Reads what this machine lets a process use: processors, memory, shared memory, open files. None stands for unknown or unlimited."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import psutil
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Limits that a sweep has to keep."""
+    """Limits that a sweep must respect."""
 
     cpu_count: int
     usable_cpus: int
     memory_total_bytes: int
-    memory_available_bytes: int  # before the system or the container runs out
+    memory_available_bytes: int  # left in the system or the container
     shared_memory_free_bytes: int | None  # /dev/shm, where tensors of workers travel on Linux
     open_files_limit: int | None  # of one process
-    commit_limit_bytes: int | None = None  # Windows: what it can promise to all processes together, memory and paging file
-    commit_used_bytes: int | None = None  # ... and has promised
+    commit_limit_bytes: int | None = None  # Windows: memory and paging files, which it can promise to all processes together
+    commit_used_bytes: int | None = None  # Windows: the part that it has promised
 
     @property
     def commit_available_bytes(self) -> int | None:
-        """What Windows can still promise; beyond it, starting a process fails with WinError 1455."""
+        """Memory that Windows can still promise; beyond it, the start of a process fails with WinError 1455."""
         if self.commit_limit_bytes is None or self.commit_used_bytes is None:
             return None
         return max(0, self.commit_limit_bytes - self.commit_used_bytes)
 
 
 def read_machine() -> Machine:
-    """The limits as they are now."""
+    """Reads the limits as they are now."""
     memory = psutil.virtual_memory()
     total, available = memory.total, memory.available
     shared_free = commit_limit = commit_used = None
@@ -51,7 +51,7 @@ def read_machine() -> Machine:
 
 
 def usable_cpus() -> int:
-    """Processors that this process and its children may run on: affinity mask and container quota, at least 1."""
+    """The number of processors that this process and its children may use, by affinity mask and container quota; at least 1."""
     quota = None
     if sys.platform == "linux":
         from loaderscope.sweep import system_linux
@@ -61,12 +61,12 @@ def usable_cpus() -> int:
     elif sys.platform == "win32":
         allowed = len(psutil.Process().cpu_affinity())
     else:
-        allowed = os.cpu_count() or 1  # macOS knows no affinity
+        allowed = os.cpu_count() or 1  # macOS has no affinity
     return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
 
 
 def open_files_limit() -> int | None:
-    """How many files one process may hold open; None where there is no such limit (Windows)."""
+    """The number of files that one process may hold open; None if there is no such limit (Windows)."""
     try:
         import resource
     except ImportError:

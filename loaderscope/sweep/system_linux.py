@@ -1,7 +1,4 @@
-"""Limits that only Linux has: control groups (containers), affinity, /dev/shm. None where there is no such limit.
-
-Containers are read from the cgroup file system, version 2 or 1.
-"""
+"""Reads limits that only Linux has: control groups (containers, cgroup version 2 or 1) and /dev/shm. None means no limit."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ _UNLIMITED_BYTES = 1 << 60
 
 
 def cgroup_cpus(proc: Path = PROC, root: Path = CGROUP) -> float | None:
-    """Processors' worth of time that the container may use; the tightest of the groups this process is in."""
+    """The number of processors whose time the container may use; the tightest limit of the groups of this process."""
     quotas = []
     for folder in _cgroup_folders("cpu", proc, root):
         text = _read(folder / "cpu.max")
@@ -29,9 +26,9 @@ def cgroup_cpus(proc: Path = PROC, root: Path = CGROUP) -> float | None:
 
 
 def cgroup_memory(proc: Path = PROC, root: Path = CGROUP) -> tuple[int | None, int | None]:
-    """Limit of the container's memory and how much of it is in use, page cache that can be dropped not counted.
+    """The limit of the container's memory, and the bytes in use without page cache that can be dropped.
 
-    Of several groups around each other, those of the one that has least left.
+    Groups may be nested: the one that has least left counts.
     """
     tightest: tuple[int | None, int | None] = (None, None)
     least_left: int | None = None
@@ -49,7 +46,7 @@ def cgroup_memory(proc: Path = PROC, root: Path = CGROUP) -> tuple[int | None, i
 
 
 def shared_memory_free(folder: Path = SHARED_MEMORY) -> int | None:
-    """Free bytes of /dev/shm; None where the system has none."""
+    """Free bytes of /dev/shm; None if the system has no /dev/shm."""
     try:
         status = os.statvfs(folder)
     except OSError:
@@ -60,9 +57,9 @@ def shared_memory_free(folder: Path = SHARED_MEMORY) -> int | None:
 def _cgroup_folders(controller: str, proc: Path, root: Path) -> list[Path]:
     """The folders of this process's group and of the groups above it.
 
-    Inside a container its own group is often mounted as the root while /proc still names the path outside: both are tried.
+    Inside a container its own group is often mounted as the root while /proc still names the path outside: both are listed.
     """
-    found = [root, root / controller]
+    folders = [root, root / controller]
     for line in (_read(proc / "self" / "cgroup") or "").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -70,8 +67,8 @@ def _cgroup_folders(controller: str, proc: Path, root: Path) -> list[Path]:
             continue
         base = root / controller if controllers else root
         parts = [part for part in path.split("/") if part not in ("", "..")]
-        found += [base.joinpath(*parts[: count + 1]) for count in range(len(parts))]
-    return list(dict.fromkeys(found))
+        folders += [base.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+    return list(dict.fromkeys(folders))
 
 
 def _inactive_file_bytes(folder: Path) -> int:

@@ -1,7 +1,7 @@
-"""The commit charge of Windows: the memory that it has promised to processes, whether they touch it or not.
+"""Reads the commit charge of Windows: the memory that it has promised to processes, whether they touch it or not.
 
-A promise beyond the limit (memory and paging files together) fails, mostly while a worker loads torch's libraries, with
-"[WinError 1455] The paging file is too small for this operation to complete".
+Beyond the limit (memory and paging files together) Windows refuses a promise with "[WinError 1455] The paging file is too small for this
+operation to complete", mostly while a worker loads torch's libraries.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class _PerformanceInformation(ctypes.Structure):
-    """PERFORMANCE_INFORMATION of psapi.h; all sizes but `cb` are in pages."""
+    """PERFORMANCE_INFORMATION of psapi.h; all sizes except `cb` are in pages."""
 
     _fields_ = (
         ("cb", ctypes.c_uint32),
@@ -33,7 +33,7 @@ class _PerformanceInformation(ctypes.Structure):
 
 
 def commit() -> tuple[int | None, int | None]:
-    """Commit limit and commit charge of the whole system in bytes; None where Windows does not tell."""
+    """Commit limit and commit charge of the whole system in bytes; None if Windows does not report them."""
     information = _PerformanceInformation()
     information.cb = ctypes.sizeof(information)
     if not _kernel32().K32GetPerformanceInfo(ctypes.byref(information), information.cb):
@@ -43,7 +43,7 @@ def commit() -> tuple[int | None, int | None]:
 
 
 def _kernel32() -> Any:
-    """kernel32, which has psapi's functions since Windows 7 under names that begin with K32."""
+    """kernel32, which since Windows 7 has psapi's functions under names that begin with K32."""
     if sys.platform != "win32":
         raise OSError("the commit charge is Windows' own")
     library = ctypes.WinDLL("kernel32", use_last_error=True)

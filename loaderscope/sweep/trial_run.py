@@ -1,4 +1,4 @@
-"""One trial in an agent, watched: the trace read as it grows, samples taken, and an end to whatever hangs."""
+"""Runs one trial in an agent: reads the trace as it grows, samples processes and GPUs, and ends a trial that hangs."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader, stacks
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
-"""The last line of a traceback."""
+"""Matches the last line of a traceback."""
 
 
 def step_lane(order: TrialOrder) -> LaneFact | None:
-    """The lane that stands for the device where none tells its busy periods, named for what it really is."""
+    """The lane that shows the step in place of the device, whose busy periods are not measured; None if there is none."""
     lane = kind_of(order.consumer).lane
     return lane if lane is not CPU_STEP or order.device in (None, "cpu") else None
 
 
 def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
-    """What the agent is asked to do.
+    """Makes the order for the agent.
 
     Args:
-        trial: of the plan.
-        request: of the run, with its consumer.
-        log_dir: where the processes of the trial record.
+        trial: a trial of the plan.
+        request: the run's request, with its consumer.
+        log_dir: the processes of the trial write their records there.
     """
     return TrialOrder(
         trial=trial.id,
@@ -59,7 +59,7 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
 
 
 class StoppedError(Exception):
-    """The trial is to end now: cancelled, or the budget is used up. `info` says why, None for cancelled by the user."""
+    """The trial must end now. `info` says why: the budget is used up; None: the user cancelled."""
 
     def __init__(self, info: ErrorInfo | None) -> None:
         super().__init__(info.message if info is not None else "cancelled")
@@ -71,7 +71,7 @@ class _HungError(Exception):
 
 
 class TrialRun:
-    """One trial; `run` blocks until it has ended in whatever way."""
+    """One trial; `run` blocks until the trial has ended, in whatever way."""
 
     def __init__(self, agent: AgentProcess, order: TrialOrder, trace: Trace, sampler: Sampler, script: str) -> None:
         self._agent = agent
@@ -83,33 +83,33 @@ class TrialRun:
         self._reader = TraceReader(self._log_dir, trace, order.config.num_workers, step_lane(order))
         self._offset_ns = agent.clock.offset_ns
         self._began_ns = 0
-        self._hang_watch = order.record
+        self._watches_for_hangs = order.record
 
     def run(self, tick: Callable[[bool], None]) -> TrialEnd:
         """Runs the trial to its end.
 
         Args:
-            tick: called about every 0.1 s with whether the trace grew; may raise StoppedError.
+            tick: called about every 0.1 s, with whether the trace grew; may raise StoppedError to end the trial.
         """
         trace = self._trace
         if self._offset_ns:
             trace.notes.append(f"The agent's clock is {self._offset_ns / 1e6:+.3f} ms from the app's; sampled values were moved by that.")
         self._sampler.watch(self._live_processes, self._log_dir)
-        cpu_before, began = time.process_time(), time.perf_counter()
+        cpu_before_s, began_s = time.process_time(), time.perf_counter()
         self._began_ns = self._now_ns()
 
         def step() -> None:
-            grew = self._take_in()
-            self._watch()
+            grew = self._update_trace()
+            self._check_for_hang()
             tick(grew)
 
         try:
-            status, error, outcome = self._ask(step)
+            status, error, outcome = self._request_trial(step)
         finally:
-            seconds = time.perf_counter() - began
-            cpu_share = (time.process_time() - cpu_before) / max(seconds, 1e-9)
+            seconds = time.perf_counter() - began_s
+            cpu_share = (time.process_time() - cpu_before_s) / max(seconds, 1e-9)
             sampling = self._sampler.stop_watching()
-        self._take_in()
+        self._update_trace()
         self._reader.finish()
         self._agent.reaper.remember(process.pid for process in trace.processes)
         trace.unavailable.update(self._sampler.unavailable())
@@ -124,58 +124,59 @@ class TrialRun:
         named = [(process.name, process.pid) for process in list(self._trace.processes) if process.ended_ns is None]
         return named or [("main", self._agent.pid)]
 
-    def _ask(self, step: Callable[[], None]) -> tuple[str, ErrorInfo | None, TrialOutcome | None]:
+    def _request_trial(self, step: Callable[[], None]) -> tuple[str, ErrorInfo | None, TrialOutcome | None]:
         try:
             answer = self._agent.request({"type": "trial", "trial": self._order.to_json()}, None, step)
         except StoppedError as stopped:
             return "cancelled", stopped.info, None
         except _HungError:
-            return "timeout", self._hung(), None
+            return "timeout", self._hung_info(), None
         except AgentDiedError as error:
-            self._take_in()
-            return "killed", self._with_last_words(self._with_doing(error_info(error), {self._agent.pid})), None
+            self._update_trace()
+            return "killed", self._with_last_words(self._with_activity(error_info(error), {self._agent.pid})), None
         except AgentError as error:
             return "failed", self._with_last_words(error_info(error)), None
         if answer["type"] == "trial_done":
             return "ok", None, TrialOutcome.from_json(answer["outcome"])
-        self._take_in()
+        self._update_trace()
         info = ErrorInfo.from_json(answer["error"])
         status = {"worker-died": "killed", "agent-died": "killed", "hung": "timeout"}.get(info.kind, "failed")
         if status == "failed":
             return status, info, None
-        if status == "killed" and (told := worker_tracebacks.explain(self._agent.output_tail(), self._script)) is not None:
-            return "failed", self._with_last_words(told), None
-        return status, self._with_last_words(self._with_doing(info, set(info.pids))), None
+        if status == "killed" and (cause := worker_tracebacks.explain(self._agent.output_tail(), self._script)) is not None:
+            return "failed", self._with_last_words(cause), None
+        return status, self._with_last_words(self._with_activity(info, set(info.pids))), None
 
-    def _take_in(self) -> bool:
+    def _update_trace(self) -> bool:
+        """Appends new records and samples to the trace; returns whether it grew."""
         grew = self._reader.poll()
         reasons = self._sampler.unavailable()
         if reasons.keys() - self._trace.unavailable.keys():
             self._trace.unavailable.update(reasons)
         return append_samples(self._trace, self._sampler.drain(), self._offset_ns) or grew
 
-    def _watch(self) -> None:
-        """Ends a trial of which no process has recorded anything for too long.
+    def _check_for_hang(self) -> None:
+        """Raises if no process of the trial has recorded anything for too long.
 
-        Recording also ends when the disk is full, which says nothing about the trial: then only the user can tell.
+        Recording also stops when the disk is full, which says nothing about the trial: then only the user can notice that it hangs.
         """
         newest_ns = max(self._trace.newest_ns, self._began_ns)
         silent_s = (self._now_ns() - newest_ns) / 1e9
-        if not self._hang_watch or silent_s < self._order.timeout_s:
+        if not self._watches_for_hangs or silent_s < self._order.timeout_s:
             return
         if self._reader.stopped():
-            self._hang_watch = False
+            self._watches_for_hangs = False
             self._trace.notes.append("After recording had stopped, a trial that hangs could not be told from one that goes on.")
             return
         raise _HungError
 
-    def _hung(self) -> ErrorInfo:
+    def _hung_info(self) -> ErrorInfo:
         doing = longest_activity(self._trace, self._now_ns())
         sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
         return self._with_last_words(ErrorInfo("hung", sentence, stacks(self._log_dir)))
 
-    def _with_doing(self, info: ErrorInfo, pids: set[int]) -> ErrorInfo:
-        """The error with what the dead process was doing, and with the exception that it died of where it printed one."""
+    def _with_activity(self, info: ErrorInfo, pids: set[int]) -> ErrorInfo:
+        """Adds to the error what the dead process was doing, and the exception that it printed last, if it printed one."""
         doing = activity_at_death(self._trace, pids)
         last = (self._agent.output_tail().splitlines() or [""])[-1].strip()
         clauses = [clause for clause in (doing, f"its last line of output: {last}" if _EXCEPTION.match(last) else "") if clause]
@@ -183,6 +184,7 @@ class TrialRun:
         return dataclasses.replace(info, message="; ".join([info.message.rstrip("."), *clauses]) + ".", cause=cause)
 
     def _with_last_words(self, info: ErrorInfo) -> ErrorInfo:
+        """Adds to the error's traceback the last records and the last output of the processes."""
         words = last_words(self._trace, self._now_ns())
         parts = [part for part in (info.traceback, words and f"Last records of the processes:\n{words}") if part]
         tail = self._agent.output_tail()

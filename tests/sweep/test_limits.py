@@ -19,13 +19,13 @@ from loaderscope.sweep.machine_limits import (
     TRIAL_BYTES,
     DataCost,
     Measured,
-    cannot_be_sent,
     commit_sentence,
     corrected,
     estimate,
     forecast,
     limit_reason,
     mark_limits,
+    pickle_warnings,
     seconds_left,
     workers_that_fit,
 )
@@ -124,12 +124,12 @@ def test_what_cannot_be_sent_is_told_before_the_sweep_where_workers_are_sent_any
     unknown = SentPart("dataset", "dataset.items", "list", 0, 0.0, None, "It was not weighed: the time for that was over.")
     sent = [refused, unknown, refused]
     spawn, server = config(2, start_method="spawn"), config(1, start_method="forkserver")
-    (sentence,) = cannot_be_sent(sent, planned(config(0), config(1), spawn, server))
+    (sentence,) = pickle_warnings(sent, planned(config(0), config(1), spawn, server))
     assert sentence == f"{refused.error}. Trials with spawn and forkserver will fail."
     threads = config(2, start_method="spawn", backend="thread")
     skipped = PlannedTrial(9, None, spawn, ("limit", "no"))
-    assert cannot_be_sent(sent, [*planned(config(0), config(1), threads), skipped]) == []
-    assert cannot_be_sent([unknown], planned(spawn)) == []
+    assert pickle_warnings(sent, [*planned(config(0), config(1), threads), skipped]) == []
+    assert pickle_warnings([unknown], planned(spawn)) == []
 
 
 WINDOWS = Machine(8, 8, 16 * GIB, 12 * GIB, None, None, 24 * GIB, 20 * GIB)

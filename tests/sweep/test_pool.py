@@ -220,7 +220,7 @@ def test_a_budget_ends_the_sweep_and_says_so(tmp_path):
     pool = Pool(request(script, (0, 1), batches=None, batch_size=(10,), max_seconds=500.0), sink)
 
     def long_ago(trial, trace):
-        pool._began -= 500.0
+        pool._began_s -= 500.0
 
     sink.on_grew = long_ago
     pool.run()

@@ -1,4 +1,4 @@
-"""What a run measures beside its trials: nothing, but for a start-up experiment, which measures the same without any loader."""
+"""Measures beside the trials of a run: nothing, except in a start-up experiment, which needs controls without any loader."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from loaderscope.sweep.processes.agent_process import Tick
 
 
 class BesideTrials:
-    """Nothing is measured beside the trials."""
+    """Measures nothing beside the trials."""
 
     def before_first(self, run: Run) -> list[Control]:
-        """What is measured once, before the first trial.
+        """Measures once, before the first trial.
 
         Args:
-            run: with its plan, about to start.
+            run: is about to start; its plan is known.
         """
         return []
 
     def before_each(self, trial: PlannedTrial) -> None:
-        """Measures what belongs right before this trial; its agent is ready."""
+        """Measures right before this trial, whose agent is ready."""
 
-    def completed(self, result: TrialResult) -> TrialResult:
-        """The row of a trial with what was measured right before it."""
+    def with_measurements(self, result: TrialResult) -> TrialResult:
+        """Returns the row of a trial with the measurements from right before it."""
         return result
 
 
 class StartupControls(BesideTrials):
-    """Controls of a start-up experiment: bare interpreters and imports, and fork servers that preload."""
+    """Measures the controls of a start-up experiment: bare interpreters, imports, and fork servers that preload."""
 
     def __init__(self, request: Request, python: str, tick: Tick, log: Callable[[str], None]) -> None:
         """Measures nothing yet.
@@ -44,31 +44,34 @@ class StartupControls(BesideTrials):
         Args:
             request: the experiment.
             python: the user's interpreter.
-            tick: called about every 0.1 s; what it raises ends a control's process and passes through.
-            log: gets a sentence about what is measured.
+            tick: called about every 0.1 s; an exception that it raises ends a control's process and passes through.
+            log: gets a sentence about the measurements.
         """
         self._request = request
         self._python = python
         self._tick = tick
         self._log = log
-        self._server_folder: str | None = None  # where fork servers of the trials look for modules
-        self._preload_import_s: dict[int, float | None] = {}  # by trial
+        self._server_folder: str | None = None  # in which fork servers of the trials look for modules
+        self._preload_import_s: dict[int, float | None] = {}  # by the id of the trial
 
     def before_first(self, run: Run) -> list[Control]:
-        """Before the trials: a prediction must not rest on what it is compared with."""
+        """Measures all controls. It does so before the trials, because a prediction must not use the trials that test it."""
         preload = machine_limits.preloaded(run.plan)
         what = f", and a fork server that preloads {enumerated(list(preload))}" if preload else ""
         self._log(f"Controls: a bare interpreter and the imports of numpy and torch, each a few times{what}.")
-        found = measure_controls(self._python, self._request.load_timeout_s, self._tick)
+        controls = measure_controls(self._python, self._request.load_timeout_s, self._tick)
         self._server_folder = fork_server(run.request, script_imports_of(run.environment), run.environment.get("python")).search_folder
-        return [*found, self._measure_preload(preload, self._server_folder)] if preload else found
+        return [*controls, self._measure_preload(preload, self._server_folder)] if preload else controls
 
     def before_each(self, trial: PlannedTrial) -> None:
-        """Beside the server's start, as a machine's pace drifts, and not while the trial before is still being written."""
+        """Measures the preload of a trial's fork server, close to that server's start, because the speed of a machine drifts.
+
+        It does not measure earlier, while the trial before is still being written.
+        """
         if trial.config.forkserver_preload and self._server_folder is not None:
             self._preload_import_s[trial.id] = self._measure_preload(trial.config.forkserver_preload, self._server_folder).import_s
 
-    def completed(self, result: TrialResult) -> TrialResult:
+    def with_measurements(self, result: TrialResult) -> TrialResult:
         if result.startup is None:
             return result
         return dataclasses.replace(
@@ -81,6 +84,6 @@ class StartupControls(BesideTrials):
 
 
 def beside_trials(request: Request, tick: Tick, log: Callable[[str], None]) -> BesideTrials:
-    """What this request's kind of run measures beside its trials; see `StartupControls`."""
+    """Returns the object that measures beside the trials of this request: `StartupControls` for a start-up experiment."""
     python = (request.python or default_python()) if request.startup else None
     return BesideTrials() if python is None else StartupControls(request, python, tick, log)

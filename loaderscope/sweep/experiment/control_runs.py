@@ -1,10 +1,10 @@
-"""Controls of the start-up experiment: what a bare interpreter and the imports of numpy and torch cost without any loader.
+"""Runs the controls of the start-up experiment: times a bare interpreter and the imports of numpy and torch, without any loader.
 
-One more starts a fork server that preloads, without any loader: before the trials, and before each that has such a server.
+One more control starts a fork server that preloads: before the trials, and before each trial that has such a server.
 
-Each runs in the user's interpreter, in a process that is watched and reaped like an agent's. On Linux the files that the
-import reads are first dropped from the page cache, which any user may ask for: pages that another process has mapped stay, so
-the share that really came from disk is told.
+Each control runs in the user's interpreter, in a process that is watched and reaped like an agent's. On Linux, the files that the
+import reads are first dropped from the page cache, which any user may do. Pages that another process has mapped stay, so each control
+also reports the share that really came from disk.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ with open(answer_file, "w", encoding="utf-8", errors="surrogateescape") as file:
     json.dump(answer, file)
 os._exit(0)
 """
-"""Python 3.9. What the end of the interpreter costs is not part of a start, so it is left out.
+"""For Python 3.9. It exits at once, because the end of the interpreter is not part of a start.
 
-`needed`: bytes of the read calls, and of the files that are mapped, as far as they were touched.
+`needed`: the bytes of all read calls, and of the touched pages of mapped files.
 """
 
 _SERVER = r"""
@@ -74,14 +74,14 @@ begun_ns = time.perf_counter_ns()
 try:
     child.start()
 except (EOFError, OSError):
-    os._exit(1)  # the server has told why it ended
+    os._exit(1)  # the server has printed why it ended
 done_ns = time.perf_counter_ns()
 child.join()
 with open(answer_file, "w", encoding="utf-8") as file:
     json.dump({"done_ns": done_ns, "start_ns": done_ns - begun_ns}, file)
 os._exit(0)
 """
-"""Python 3.9. The start of the first child is that of its server, too; that passes over what it cannot import."""
+"""For Python 3.9. The start of the first child includes the start of its server, which skips modules that it cannot import."""
 
 
 class ControlError(Exception):
@@ -94,10 +94,10 @@ def measure_controls(python: str, timeout_s: float, tick: Tick | None = None) ->
     Args:
         python: the user's interpreter.
         timeout_s: how long each run may take.
-        tick: called about every 0.1 s; what it raises ends the control's process and passes through.
+        tick: called about every 0.1 s; an exception that it raises ends the control's process and passes through.
 
     Returns:
-        one row a control; those that could not be measured say why.
+        One row for each control; its `error` says why it could not be measured.
     """
     return [_measure(python, name, timeout_s, tick) for name in CONTROLS]
 
@@ -105,20 +105,20 @@ def measure_controls(python: str, timeout_s: float, tick: Tick | None = None) ->
 def measure_preload(
     python: str, modules: Sequence[str], folder: str, *, cwd: str | None, timeout_s: float, tick: Tick | None = None
 ) -> Control:
-    """Starts a fork server that preloads, and one that does not.
+    """Starts a fork server that preloads modules, and one that does not.
 
     Args:
         python: the user's interpreter.
-        modules: what is to be preloaded.
-        folder: where the server looks for modules besides what is installed.
+        modules: the modules to preload.
+        folder: the server looks for modules there, too, besides the installed ones.
         cwd: its working directory; None: the caller's.
         timeout_s: how long each run may take.
         tick: see `measure_controls`.
     """
 
     def start_s(*preloaded: str) -> float:
-        _, told = _run(python, _SERVER, [folder, *preloaded], timeout_s, tick, cwd=cwd or os.getcwd())
-        return float(told["start_ns"]) / 1e9
+        _, answer = _run(python, _SERVER, [folder, *preloaded], timeout_s, tick, cwd=cwd or os.getcwd())
+        return float(answer["start_ns"]) / 1e9
 
     try:
         plain_s, preloading_s = start_s(), start_s(*modules)
@@ -128,7 +128,7 @@ def measure_preload(
 
 
 def drop_from_cache(paths: Iterable[str]) -> bool:
-    """Asks the system to forget the cached contents of files; nothing in them changes. False where it takes no such wish."""
+    """Asks the system to drop the cached contents of files, which do not change; returns False if the system has no such call."""
     if sys.platform != "linux":
         return False
     for path in paths:
@@ -139,7 +139,7 @@ def drop_from_cache(paths: Iterable[str]) -> bool:
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError:
-            pass  # no regular file
+            pass  # not a regular file
         finally:
             os.close(descriptor)
     return True
@@ -162,7 +162,7 @@ def _measure(python: str, name: str, timeout_s: float, tick: Tick | None) -> Con
 def _run(
     python: str, code: str, words: Sequence[str], timeout_s: float, tick: Tick | None, *, cwd: str | None = None
 ) -> tuple[float, dict[str, Any]]:
-    """Seconds from the start of the process to what it does at last, and what it tells of itself."""
+    """Runs `code` in the interpreter; returns the seconds from the process's start to its `done_ns`, and its answer."""
     reaper = create_reaper()
     try:
         with temporary_folder() as folder:
@@ -170,7 +170,7 @@ def _run(
                 began_ns = time.perf_counter_ns()
                 process = subprocess.Popen(
                     [python, "-c", code, os.path.join(folder, _ANSWER), *words],
-                    cwd=cwd or folder,  # where nothing shadows a module
+                    cwd=cwd or folder,  # an empty folder, in which nothing shadows a module
                     env={**interpreter_environment(python), MARK_VARIABLE: reaper.mark},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -183,7 +183,7 @@ def _run(
                 finally:
                     reaper.kill()
                     process.wait()
-            return _read(folder, words, status, began_ns)
+            return _read_answer(folder, words, status, began_ns)
     except OSError as error:
         raise ControlError(f"{python} cannot be started: {error.strerror or error}.") from error
     finally:
@@ -202,15 +202,15 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, tick: Tick | None)
             tick()
 
 
-def _read(folder: Path, words: Sequence[str], status: int, began_ns: int) -> tuple[float, dict[str, Any]]:
+def _read_answer(folder: Path, words: Sequence[str], status: int, began_ns: int) -> tuple[float, dict[str, Any]]:
     waited_s = (time.perf_counter_ns() - began_ns) / 1e9
     try:
-        told = json.loads((folder / _ANSWER).read_text("utf-8", "surrogateescape"))
-        seconds = (told["done_ns"] - began_ns) / 1e9
+        answer = json.loads((folder / _ANSWER).read_text("utf-8", "surrogateescape"))
+        seconds = (answer["done_ns"] - began_ns) / 1e9
     except (OSError, ValueError, KeyError, TypeError):
-        said = (folder / _ERRORS).read_text("utf-8", "replace").strip().splitlines()
-        missing = [name for name in words if f"'{name}'" in said[-1]] if said else []
-        if missing and said[-1].startswith("ModuleNotFoundError"):
+        errors = (folder / _ERRORS).read_text("utf-8", "replace").strip().splitlines()
+        missing = [name for name in words if f"'{name}'" in errors[-1]] if errors else []
+        if missing and errors[-1].startswith("ModuleNotFoundError"):
             raise ControlError(f"This interpreter has no {missing[0]}.") from None
-        raise ControlError(f"The interpreter {end_of_process(status).words}{f': {said[-1]}' if said else ''}.") from None
-    return (seconds if 0 < seconds <= waited_s else waited_s), told
+        raise ControlError(f"The interpreter {end_of_process(status).words}{f': {errors[-1]}' if errors else ''}.") from None
+    return (seconds if 0 < seconds <= waited_s else waited_s), answer

@@ -1,4 +1,4 @@
-"""What the start-up experiment runs: start methods x workers x persistent on and off, and a fork server with heavy modules preloaded."""
+"""Plans the start-up experiment: start methods x workers x persistent on and off, and a fork server that preloads heavy modules."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ EPOCHS = 3
 BATCHES_PER_WORKER = 2
 LEAST_BATCHES = 4
 TIMEOUT_S = 120.0
-"""Without a sign of life for so long a trial hangs; several workers that import heavy modules at once give none for long."""
+"""A trial that records nothing for this time hangs; several workers that import heavy modules together record nothing for long."""
 
-SERVER_STARTS = 9
-"""Of fork servers that preload, at least: a server starts once a trial, its workers in every epoch, and one start alone is noise."""
+LEAST_SERVER_STARTS = 9
+"""Starts of fork servers that preload. A server starts once a trial (its workers in every epoch), and one start alone is noise."""
 
 COMPARED_TRIALS = 2
-"""Of each setting that preloading is compared with: what it saves is the difference of two starts that are much alike."""
+"""Trials of each setting that preloading is compared with: the saving is a small difference of two similar starts."""
 
 _FIXED_AXES = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "backend")
 
 
 def as_experiment(request: Request) -> Request:
-    """The request as a start-up experiment: few batches, several epochs, and nothing that consumes them.
+    """Returns the request as a start-up experiment: few batches, several epochs, and no consumer.
 
-    Workers and start methods stay narrowed to what the request names; so do epochs, batches and a timeout that are not the defaults.
+    Workers, start methods, epochs, batches and timeout stay as the request has them if they differ from the defaults.
 
     Raises:
-        SweepError: other axes have several values, or there is a step, a device, threads, or no worker to start.
+        SweepError: other axes have several values, or the request has a step, a device, threads, or no worker to start.
     """
-    axes, plain = request.axes, Request(request.script)
+    axes, defaults = request.axes, Request(request.script)
     for name in _FIXED_AXES:
         if len(getattr(axes, name) or ()) > 1:
             raise _refusal(f"varies workers, start methods and persistent workers; give one value of --{name.replace('_', '-')}")
@@ -51,10 +51,10 @@ def as_experiment(request: Request) -> Request:
     batches = max(LEAST_BATCHES, BATCHES_PER_WORKER * max(axes.num_workers or WORKERS))
     return dataclasses.replace(
         request,
-        epochs=request.epochs if request.epochs != plain.epochs else EPOCHS,
-        batches=request.batches if request.batches != plain.batches else batches,
+        epochs=request.epochs if request.epochs != defaults.epochs else EPOCHS,
+        batches=request.batches if request.batches != defaults.batches else batches,
         consumer=Consumer("none"),
-        timeout_s=request.timeout_s if request.timeout_s != plain.timeout_s else TIMEOUT_S,
+        timeout_s=request.timeout_s if request.timeout_s != defaults.timeout_s else TIMEOUT_S,
     )
 
 
@@ -63,39 +63,39 @@ def _refusal(sentence: str) -> SweepError:
 
 
 def parts(request: Request, start_methods: Sequence[str], preload: tuple[str, ...]) -> list[Request]:
-    """The sweeps that make up the experiment: the one without preloading, and the one with it where there is a fork server.
+    """Returns the sweeps of the experiment: one without preloading and, if the system has a fork server, one with it.
 
     Args:
         request: the experiment; its axes narrow it.
-        start_methods: what the system has.
-        preload: the modules that a fork server is to import beforehand.
+        start_methods: the start methods of the system.
+        preload: the modules that a fork server imports before its workers.
     """
     methods = request.axes.start_method or tuple(start_methods)
     workers = request.axes.num_workers or WORKERS
     axes = dataclasses.replace(request.axes, num_workers=workers, start_method=methods, persistent_workers=(False, True))
-    found = [dataclasses.replace(request, axes=axes, forkserver_preload=())]
+    sweeps = [dataclasses.replace(request, axes=axes, forkserver_preload=())]
     with_workers = tuple(count for count in workers if count)
     if "forkserver" in methods and "forkserver" in start_methods and preload and with_workers:
         server: Axes = dataclasses.replace(axes, num_workers=with_workers, start_method=("forkserver",), persistent_workers=(False,))
-        found.append(dataclasses.replace(request, axes=server, forkserver_preload=preload))
-    return found
+        sweeps.append(dataclasses.replace(request, axes=server, forkserver_preload=preload))
+    return sweeps
 
 
 def repeats(settings: Sequence[tuple[TrialConfig, object]], request: Request) -> dict[TrialConfig, int]:
-    """How often each setting of a sweep is run: as often as the user says, and more where an experiment tells small differences."""
+    """The number of trials of each setting: the user's number, or more where a start-up experiment measures small differences."""
     preloading = sum(config.forkserver_preload is not None for config, _ in settings) if request.startup else 0
 
     def least(config: TrialConfig) -> int:
         if not preloading or config.start_method != "forkserver" or config.persistent_workers:
             return 1
-        return max(COMPARED_TRIALS, math.ceil(SERVER_STARTS / preloading)) if config.forkserver_preload else COMPARED_TRIALS
+        return max(COMPARED_TRIALS, math.ceil(LEAST_SERVER_STARTS / preloading)) if config.forkserver_preload else COMPARED_TRIALS
 
     return {config: max(request.repeats, least(config)) for config, _ in settings}
 
 
-def place(config: TrialConfig) -> tuple[str, int, bool, bool]:
-    """Where a setting stands in the order of the experiment: beside those that it is compared with, as a machine's pace drifts.
+def sort_key(config: TrialConfig) -> tuple[str, int, bool, bool]:
+    """Sorts the settings of the experiment, so that settings to compare run close together, because the speed of a machine drifts.
 
-    What preloading saves is the difference of two starts, so these come first; what persistent workers save is nearly all of one.
+    Settings with and without preloading are closest: their difference is small, while persistent workers save nearly a whole start.
     """
     return config.start_method or "", config.num_workers, bool(config.persistent_workers), config.forkserver_preload is not None
