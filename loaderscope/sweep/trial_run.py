@@ -22,7 +22,7 @@ from loaderscope.sweep.ready_agent import error_info
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
-from loaderscope.trace.reader import TraceReader, stacks
+from loaderscope.trace.reader import TraceReader, read_stacks
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
 """Matches the last line of a traceback."""
@@ -173,7 +173,7 @@ class TrialRun:
     def _hung_info(self) -> ErrorInfo:
         doing = longest_activity(self._trace, self._now_ns())
         sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
-        return self._with_last_words(ErrorInfo("hung", sentence, stacks(self._log_dir)))
+        return self._with_last_words(ErrorInfo("hung", sentence, read_stacks(self._log_dir)))
 
     def _with_activity(self, info: ErrorInfo, pids: set[int]) -> ErrorInfo:
         """Adds to the error what the dead process was doing, and the exception that it printed last, if it printed one."""

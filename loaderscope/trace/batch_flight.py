@@ -15,8 +15,9 @@ from loaderscope.agent.layout import State
 from loaderscope.facts import lanes as facts
 from loaderscope.facts.lanes import READY, WAITING_FOR_EARLIER
 from loaderscope.trace import lane_table
+from loaderscope.trace.columns import Ints
 from loaderscope.trace.model import EPOCH_SHIFT, SeriesInfo, Trace
-from loaderscope.trace.record_decoder import Ints, groups
+from loaderscope.trace.record_decoder import groups
 
 QUEUE_DEPTH = SeriesInfo(facts.QUEUE_DEPTH.key, facts.QUEUE_DEPTH.key, facts.QUEUE_DEPTH.title, "batches")
 """Batches that workers have sent and main has not handed out; a step function of time."""

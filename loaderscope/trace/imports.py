@@ -6,10 +6,11 @@ import numpy as np
 
 from loaderscope.agent.layout import COMPLETE, END, FORM_BITS, MAIN_THREAD, NAMED_STATES, State
 from loaderscope.trace import lane_table
+from loaderscope.trace.columns import Ints
 from loaderscope.trace.log_segments import Records
 from loaderscope.trace.model import Trace
 from loaderscope.trace.process_logs import Source, Sources
-from loaderscope.trace.record_decoder import Batch, DecodedSpans, Ints, groups, whole_spans
+from loaderscope.trace.record_decoder import Batch, DecodedSpans, groups, whole_spans
 from loaderscope.trace.record_decoder import depth as decoded_depth
 
 _KINDS = [state << FORM_BITS | COMPLETE for state in NAMED_STATES]

@@ -11,9 +11,10 @@ from loaderscope.agent import layout
 from loaderscope.agent.layout import COMPLETE, PIN_THREAD, THREAD_WORKER_BASE, Header, Role, State
 from loaderscope.facts.lanes import WORKER
 from loaderscope.trace import lane_table
+from loaderscope.trace.columns import Ints
 from loaderscope.trace.log_segments import Chain, Records
 from loaderscope.trace.model import Lane, ProcessInfo
-from loaderscope.trace.record_decoder import Batch, Bools, Ints
+from loaderscope.trace.record_decoder import Batch, Bools
 
 MAIN_NUMBER = 0
 """The main lane's number; lanes go by numbers while records are decoded."""

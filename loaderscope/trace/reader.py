@@ -6,22 +6,23 @@ import pathlib
 
 import numpy as np
 
-from loaderscope.agent.layout import COMPLETE, FORM_BITS, INSTANT, State
+from loaderscope.agent.layout import COMPLETE, FORM_BITS, INSTANT, STACKS_SUFFIX, Header, State
 from loaderscope.facts.lanes import CPU_STEP, LaneFact
 from loaderscope.trace import lane_table
 from loaderscope.trace.batch_flight import Flights
+from loaderscope.trace.columns import Ints, append_points, append_spans
 from loaderscope.trace.imports import Imports
+from loaderscope.trace.log_segments import Chain
 from loaderscope.trace.model import OpenSpan, Trace
 from loaderscope.trace.process_logs import MAIN_NUMBER, Sources
-from loaderscope.trace.record_decoder import Batch, DecodedSpans, Epochs, Ints, Matcher, depth, groups, points
-from loaderscope.trace.stacks import stacks
-from loaderscope.trace.tracks import append_points, append_spans
+from loaderscope.trace.record_decoder import Batch, DecodedSpans, Epochs, Matcher, depth, groups, points
 from loaderscope.trace.warning_counts import WarnedCounter
-
-__all__ = ["TraceReader", "stacks"]
 
 _DEPTHS = 1 << 10  # room for the depths of one lane in a track's number; imports nest at most as deep as Python's recursion
 _END_OF_TIME = int(np.iinfo(np.int64).max)
+
+MAX_BYTES = 1 << 20
+"""Of one process's text; a process that hangs for long dumps the same again and again."""
 
 
 class TraceReader:
@@ -144,3 +145,23 @@ class TraceReader:
 
 def _tells_device_times(batch: Batch) -> bool:
     return bool((batch.records["kind"] == (State.DEVICE_ANCHOR << FORM_BITS | INSTANT)).any())
+
+
+def read_stacks(log_dir: str | pathlib.Path) -> str:
+    """The text of all stack files of a trial, each under a line that names its process; "" where there is none."""
+    folder, parts = pathlib.Path(log_dir), []
+    for path in sorted(folder.glob(f"*{STACKS_SUFFIX}")):
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES).decode("utf-8", "replace").strip()
+        if text:
+            parts.append(f"{_title(folder, path.name[: -len(STACKS_SUFFIX)])}:\n{text}")
+    return "\n\n".join(parts)
+
+
+def _title(folder: pathlib.Path, stem: str) -> str:
+    chain = Chain(folder, stem)
+    chain.read_header()
+    chain.close()
+    worker = chain.header.get(Header.WORKER)
+    name = f"worker-{worker}" if isinstance(worker, int) else str(chain.header.get(Header.ROLE, "process"))
+    return f"{name} (pid {stem.partition('-')[0]})"

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from loaderscope.agent.layout import BATCH_BITS, BEGIN, COMPLETE, END, EPOCH_STATES, FORM_BITS, FORM_MASK, INSTANT, SIZED_STATES, State
 from loaderscope.trace import lane_table
+from loaderscope.trace.columns import Ints
 from loaderscope.trace.log_segments import RECORD_DTYPE, Records
 from loaderscope.trace.model import EPOCH_SHIFT
 
-Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _BATCH_STATES = (

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from loaderscope.trace.columns import Ints
+
 States = npt.NDArray[Any]
 Sums = dict[str, npt.NDArray[Any]]
 """The `SUM_COLUMNS`, in the order of bucket, then state; each such pair is there once."""

@@ -13,8 +13,9 @@ from timeline_actions import press
 from loaderscope.agent.layout import State
 from loaderscope.gui.style.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.data.arrangement import LEAST_PX, Arrangement, arrange
-from loaderscope.gui.timeline.data.merged_lanes import summed, words_at
 from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.strips import sum_tracks
+from loaderscope.gui.timeline.paint.overlay import group_states_text
 from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
@@ -198,7 +199,7 @@ def test_collapsed_workers_are_the_sum_of_their_lanes(num_workers):
     scene = Scene(make_trace(num_workers))
     lanes = [f"worker-{number}" for number in range(num_workers)]
     edges = scene.origin_ns + np.linspace(0, scene.total_ns, 301).astype(np.int64)
-    tracks, states = summed(scene, lanes, "worker", 0)
+    tracks, states = sum_tracks(scene, lanes, "worker", 0)
     assert State.FETCH in states
     found = tracks.busy_ns(edges, states)
     for state in states:
@@ -235,10 +236,10 @@ def test_the_crosshair_tells_how_many_of_the_collapsed_workers_do_what(widget):
     for share in (0.3, 0.5, 0.7):
         moment = scene.origin_ns + round(share * scene.total_ns)
         fetching = sum(any(index.busy_between_ns(moment, moment + 1, [State.FETCH]) for index in scene.tracks(lane)) for lane in row.lanes)
-        words = words_at(scene, row, moment).split("   ")
+        words = group_states_text(scene, row, moment).split("   ")
         assert fetching and f"{fetching} fetch" in words
         assert sum(int(word.split()[0]) for word in words) == 4
-    assert words_at(scene, row, scene.trace.end_ns + 10) == ""
+    assert group_states_text(scene, row, scene.trace.end_ns + 10) == ""
 
 
 def test_the_chevron_collapses_and_expands(widget):

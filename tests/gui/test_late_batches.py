@@ -19,7 +19,6 @@ from loaderscope.gui.style.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.data import span_query
 from loaderscope.gui.timeline.paint.arrows import MOST_ARROWS, Arrow, LateArrows, paint_arrows, places
 from loaderscope.gui.timeline.paint.canvas import Canvas
-from loaderscope.gui.timeline.paint.span_boxes import span_box
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.model import Trace, batch_id
@@ -132,7 +131,7 @@ def test_an_arrow_leads_from_the_end_of_the_fetch_to_the_end_of_the_wait(timelin
     assert arrow == Arrow("worker-1", fetch.end_ns, wait.end_ns)
     _, painter, canvas = canvas_of(timeline)
     ((x0, y0, x1, y1),) = places(canvas, [arrow])
-    on_worker, on_main = span_box(canvas, fetch), span_box(canvas, wait)
+    on_worker, on_main = canvas.span_box(fetch), canvas.span_box(wait)
     painter.end()
     assert x0 == pytest.approx(on_worker.right())
     assert x1 == pytest.approx(on_main.right())

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from loaderscope.gui.timeline.data.level_of_detail import TrackIndex, stack_heights
 from loaderscope.gui.timeline.data.outliers import OUTLIER
-from loaderscope.gui.timeline.data.span_table import drawn_spans, filled_ns
-from loaderscope.gui.timeline.data.strips import Strip
+from loaderscope.gui.timeline.data.strips import Strip, drawn_spans, filled_ns
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS
 

@@ -11,7 +11,7 @@ from loaderscope.agent.layout import State
 from loaderscope.facts.lanes import CPU_STEP, READY, SIMULATED_STEP, WAITING_FOR_EARLIER
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace, TrackKey, batch_id
-from loaderscope.trace.reader import TraceReader, stacks
+from loaderscope.trace.reader import TraceReader, read_stacks
 
 SCENARIOS = {
     "no workers": {"num_workers": 0, "sample_events": True},
@@ -287,7 +287,7 @@ def test_logs_of_another_layout_are_left_alone(log_dir):
 def test_stacks_are_told_with_the_name_of_their_process(log_dir):
     simulation = simulate(num_workers=1)
     write_logs(simulation, log_dir)
-    assert stacks(log_dir) == ""
+    assert read_stacks(log_dir) == ""
     for process, text in zip(simulation.processes, ("  File a\n", "  File \xff b\n"), strict=True):
         (log_dir / f"{process.pid}-{process.opened_ns}{layout.STACKS_SUFFIX}").write_bytes(text.encode("latin-1"))
-    assert stacks(log_dir) == "main (pid 1000):\nFile a\n\nworker-0 (pid 2000):\nFile \N{REPLACEMENT CHARACTER} b"
+    assert read_stacks(log_dir) == "main (pid 1000):\nFile a\n\nworker-0 (pid 2000):\nFile \N{REPLACEMENT CHARACTER} b"

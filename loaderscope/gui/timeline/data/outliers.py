@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.gui.timeline.data.growing_array import Growing, next_factor
-
-Ints = npt.NDArray[np.int64]
+from loaderscope.trace.columns import Ints
 
 OUTLIER = 8.0
 """A span this many times longer than the median of its state is an outlier."""

@@ -13,7 +13,6 @@ from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
 from loaderscope.gui.timeline.data.span_search import Search
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
-from loaderscope.gui.timeline.paint.span_boxes import span_box
 
 _FLAG_PX = 15.0
 _LEAST_FLAG_PX = 9.0
@@ -94,7 +93,7 @@ def paint_hits(canvas: Canvas, search: Search) -> None:
         for lane in placed.row.lanes:
             for span, columns in search.seen(lane, edges_ns):
                 if span is not None:
-                    box = span_box(canvas, span)
+                    box = canvas.span_box(span)
                     if box is not None:
                         painter.drawRect(box.adjusted(-0.5, -0.5, 0.5 if box.width() > 3 else 1.5, 0.5))
                     continue

@@ -15,8 +15,9 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPaintEngine, QP
 
 from loaderscope.gui.style.palette import Palette, text_on
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
-from loaderscope.gui.timeline.data.row_layout import Layout
+from loaderscope.gui.timeline.data.row_layout import Layout, slot_px
 from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.viewport import Viewport
 
 LABEL_FONT_PX = 11
@@ -159,6 +160,20 @@ class Canvas:
     def snap(self, x: Floats) -> Floats:
         """The nearest device pixels."""
         return np.rint(x * self.ratio) / self.ratio
+
+    def span_box(self, span: SpanRef) -> QRectF | None:
+        """Where a span is drawn, or None where its lane has no row."""
+        for placed in self.layout.rows:
+            if span.lane not in placed.row.lanes or self.layout.is_covered(placed, self.scroll_y):
+                continue
+            left, right = self.x_of(np.array([span.start_ns, span.end_ns], np.int64)).tolist()
+            left, right = max(left, self.left - 50.0), min(right, self.left + self.layout.plot_width + 50.0)
+            top, height = float(self.top + placed.bar_y), float(placed.bar_height)
+            if placed.row.kind == "flight":
+                height = slot_px(placed)
+                top += placed.row.lanes.index(span.lane) * height
+            return QRectF(left, top, right - left, height) if right >= left else None
+        return None
 
     def text(self, box: QRectF, text: str, value: str, font: TextFont, align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft) -> None:
         """Text in the middle of a box's height, shortened to fit."""

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from PySide6.QtCore import QRectF, Qt
 
 from loaderscope.gui.timeline.data.level_of_detail import Ints
-from loaderscope.gui.timeline.data.span_table import StripSpans
 from loaderscope.gui.timeline.data.state_styles import STYLES
-from loaderscope.gui.timeline.data.strips import Strip
+from loaderscope.gui.timeline.data.strips import Strip, StripSpans
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 from loaderscope.gui.timeline.paint.strip_images import Pictures, alike
 

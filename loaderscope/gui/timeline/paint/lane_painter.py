@@ -10,9 +10,8 @@ from PySide6.QtCore import QRectF
 
 from loaderscope.gui.timeline.data.level_of_detail import TrackIndex
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
-from loaderscope.gui.timeline.data.span_table import drawn_spans
 from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, level_in
-from loaderscope.gui.timeline.data.strips import Strip, level_px, strips
+from loaderscope.gui.timeline.data.strips import Strip, drawn_spans, level_px, strips
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 from loaderscope.gui.timeline.paint.exact_spans import paint_exact
 from loaderscope.gui.timeline.paint.share_columns import paint_columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -11,18 +12,17 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from loaderscope.facts.lanes import lane_kind
 from loaderscope.facts.run import Mark
 from loaderscope.facts.text import duration_ns_text, share_text
-from loaderscope.gui.timeline.data.hit_test import Pointer
-from loaderscope.gui.timeline.data.hover_card import Card
-from loaderscope.gui.timeline.data.merged_lanes import words_at
+from loaderscope.gui.timeline.data.hover_card import Card, Pointer
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
 from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, PlacedRow
+from loaderscope.gui.timeline.data.scene import Row, Scene, drawn_states
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.span_search import Search
+from loaderscope.gui.timeline.data.state_styles import STYLES
 from loaderscope.gui.timeline.paint import plots
 from loaderscope.gui.timeline.paint.annotations import paint_hits, paint_marks
 from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
-from loaderscope.gui.timeline.paint.span_boxes import span_box
 
 _PAD = 10.0
 _LINE_PX = 17.0
@@ -87,7 +87,7 @@ def paint_overlay(canvas: Canvas, over: OverlayContent, *, focused: bool) -> Non
 
 
 def _outline(canvas: Canvas, span: SpanRef, value: str, width: float) -> None:
-    box = span_box(canvas, span)
+    box = canvas.span_box(span)
     if box is None:
         return
     canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -136,7 +136,7 @@ def _paint_crosshair(canvas: Canvas, pointer: Pointer) -> None:
 def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) -> None:
     """The values of a plot under the crosshair, as dots on its lines and one reading; how many lanes of a group are in each state."""
     if placed.row.kind == "group":
-        words = words_at(canvas.scene, placed.row, moment)
+        words = group_states_text(canvas.scene, placed.row, moment)
         readings = plots.Readings((), words) if words else None
     else:
         readings = plots.readings(canvas, placed, moment)
@@ -156,6 +156,23 @@ def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) ->
     ground.setAlphaF(0.88)
     painter.fillRect(box, ground)
     canvas.text(box.adjusted(4, 0, 0, 0), readings.text, palette.text, canvas.small_font)
+
+
+def group_states_text(scene: Scene, row: Row, moment_ns: int) -> str:
+    """How many lanes of a group are in each state at a moment, e.g. `9 fetch   1 collate   2 idle`; empty where none was recorded."""
+    found: Counter[int] = Counter()
+    for lane in row.lanes:
+        for index in scene.tracks(lane):
+            at = index.row_at(moment_ns)
+            state = -1 if at is None else int(index.state[at])
+            if state in drawn_states(index.states, row.lane_kind, 0):
+                found[state] += 1
+                break
+    if not scene.origin_ns <= moment_ns <= scene.trace.end_ns:
+        return ""
+    idle = len(row.lanes) - found.total()
+    parts = [f"{found[state]} {style.title}" for state, style in STYLES.items() if found[state]]
+    return "   ".join([*parts, *([f"{idle} idle"] if idle else [])])
 
 
 def _tag(canvas: Canvas, text: str, x: float, y: float) -> None:

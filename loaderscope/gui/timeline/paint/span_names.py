@@ -11,9 +11,8 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline.data.span_table import StripSpans
 from loaderscope.gui.timeline.data.state_styles import STYLES, word
-from loaderscope.gui.timeline.data.strips import Strip, level_px
+from loaderscope.gui.timeline.data.strips import Strip, StripSpans, level_px
 from loaderscope.gui.timeline.paint.canvas import Canvas, TextFont, colour, ink
 from loaderscope.trace.model import epoch_and_batch
 

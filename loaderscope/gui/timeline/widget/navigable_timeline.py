@@ -9,12 +9,11 @@ from PySide6.QtWidgets import QWidget
 
 from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
-from loaderscope.gui.timeline.data.hit_test import point, span_under
+from loaderscope.gui.timeline.data.hover_card import point, span_under
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.viewport import Viewport, whole_px
-from loaderscope.gui.timeline.paint.span_boxes import span_box
 from loaderscope.gui.timeline.paint.timeline_painter import UNSHOWN_TITLE, overview_columns
 from loaderscope.gui.timeline.widget.surface import TimelineSurface
 from loaderscope.gui.timeline.widget.timeline_keys import PAN_SHARE, ZOOM_STEP
@@ -218,7 +217,7 @@ class NavigableTimeline(TimelineSurface):
         self._navigate(lambda: self.navigator.reveal(float(span.start_ns - origin), float(span.end_ns - origin)))
         self.bring_row_up(span.lane)
         with self.canvas() as canvas:
-            box = span_box(canvas, span)
+            box = canvas.span_box(span)
         if box is not None:
             self.pointer = point(self.scene, span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
@@ -12,13 +12,12 @@ from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
 from loaderscope.gui.style.theme import current_palette
 from loaderscope.gui.timeline.data.alignment import PART_KINDS, Part
 from loaderscope.gui.timeline.data.arrangement import Arranged, Arrangement, arrange
-from loaderscope.gui.timeline.data.hit_test import Pointer
+from loaderscope.gui.timeline.data.hover_card import Pointer
 from loaderscope.gui.timeline.data.navigation import Navigator
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
 from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
-from loaderscope.gui.timeline.data.undo import UndoSteps
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint.arrows import LateArrows
 from loaderscope.gui.timeline.paint.backing_store import Backing
@@ -28,6 +27,27 @@ from loaderscope.gui.timeline.paint.timeline_painter import PREPARING_TEXT, UNSH
 from loaderscope.gui.timeline.widget.lane_notices import LaneNotices
 
 _SETTLE_MS = 120
+_MOST_UNDO_STEPS = 100
+
+
+class UndoSteps:
+    """The steps of one timeline, or of two that are arranged alike."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[object, Callable[[], object]]] = []
+
+    def add(self, owner: object, take_back: Callable[[], object]) -> None:
+        """Something was done to what `owner` keeps."""
+        self._steps = [*self._steps, (owner, take_back)][-_MOST_UNDO_STEPS:]
+
+    def forget(self, owner: object) -> None:
+        """What was done to what `owner` keeps cannot be taken back any more."""
+        self._steps = [step for step in self._steps if step[0] is not owner]
+
+    def undo(self) -> None:
+        """Takes back what was done last."""
+        if self._steps:
+            self._steps.pop()[1]()
 
 
 class TimelineSurface(QWidget):
