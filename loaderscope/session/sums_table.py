@@ -21,8 +21,8 @@ from loaderscope.trace.span_sums import (
     Sums,
     TrackSpans,
     coarser,
+    is_worth_bytes,
     merged,
-    pays,
     sums_within,
 )
 
@@ -65,7 +65,7 @@ class SumWriter:
         rows = [
             (self._trial, owner, depth, block.shift, block.number, len(block.rows["bucket"]), encode(block.rows))
             for block in blocks
-            if pays(block.rows) and len(block.rows["bucket"]) <= CHUNK_ROWS
+            if is_worth_bytes(block.rows) and len(block.rows["bucket"]) <= CHUNK_ROWS
         ]
         self._connection.executemany("INSERT INTO lane_sum VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 

@@ -164,7 +164,7 @@ class TrialRun:
         silent_s = (self._now_ns() - newest_ns) / 1e9
         if not self._watches_for_hangs or silent_s < self._order.timeout_s:
             return
-        if self._reader.stopped():
+        if self._reader.stop_reasons():
             self._watches_for_hangs = False
             self._trace.notes.append("After recording had stopped, a trial that hangs could not be told from one that goes on.")
             return

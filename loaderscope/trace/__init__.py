@@ -1,1 +1,1 @@
-"""What was recorded, as columns: spans per lane, points, sampled series, and the reader of event logs."""
+"""The trace of a trial as columns (spans, points, sampled series), and the reader of event logs that fills it."""

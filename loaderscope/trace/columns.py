@@ -1,4 +1,4 @@
-"""Growing columns that one thread appends to while others read what is already there."""
+"""Growing columns: one thread appends rows while other threads read the earlier ones. Spans and points stay sorted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ View = dict[str, npt.NDArray[np.generic]]
 class Columns:
     """Named NumPy columns of equal length that only grow at the end.
 
-    One thread appends. Any thread may call `view` at any time: a view never changes, because rows are only added behind
-    it, and growing copies into new memory and leaves the old to whoever still looks at it.
+    One thread appends. Any thread may call `view` at any time. A view never changes: `append` writes behind its last row, or
+    copies everything into new memory and leaves the old memory to the view.
     """
 
     def __init__(self, dtypes: Dtypes) -> None:
@@ -28,7 +28,7 @@ class Columns:
 
     @property
     def byte_count(self) -> int:
-        """Memory that its rows take."""
+        """Bytes of memory that the rows take."""
         return len(self) * sum(dtype.itemsize for dtype in self._dtypes.values())
 
     @property
@@ -58,10 +58,10 @@ class Columns:
         self._state = (total, columns)  # one assignment publishes the new length together with its memory
 
     def adopt(self, **columns: npt.NDArray[np.generic]) -> None:
-        """Takes these arrays for all its rows, without a copy. Only while there are none; nobody else may write to them.
+        """Makes these arrays the columns, without a copy. The table must be empty, and nobody else may write to the arrays.
 
         Raises:
-            ValueError: there are rows, or the arrays are not one of its dtype for every column, all with the same length.
+            ValueError: the table has rows, an array is missing or has another dtype, or the lengths differ.
         """
         if len(self) or {name: array.dtype for name, array in columns.items()} != self._dtypes:
             raise ValueError(f"an empty table of {self._dtypes} cannot take {sorted(columns)}")
@@ -77,18 +77,18 @@ class Columns:
 
 
 def append_spans(track: Columns, start_ns: Ints, end_ns: Ints, **others: Ints) -> None:
-    """Adds spans that are sorted by start. What would overlap (after a lost record, or by a device's clock) is cut.
+    """Adds spans that are sorted by start. Cuts spans that would overlap (after a lost record, or by a device's clock).
 
     Args:
         track: the spans of one lane and depth.
-        start_ns: begins.
-        end_ns: ends, not before the begins.
+        start_ns: their starts.
+        end_ns: their ends, not before their starts.
         others: the remaining columns.
     """
     if not len(start_ns):
         return
-    first = track.view()["end_ns"][-1] if len(track) else start_ns[0]
-    earlier_ends = np.maximum.accumulate(np.concatenate((np.array([first], np.int64), end_ns[:-1])))
+    newest_end = track.view()["end_ns"][-1] if len(track) else start_ns[0]
+    earlier_ends = np.maximum.accumulate(np.concatenate((np.array([newest_end], np.int64), end_ns[:-1])))
     if (start_ns < earlier_ends).any():
         start_ns = np.maximum(start_ns, earlier_ends)
         end_ns = np.maximum(start_ns, end_ns)
@@ -96,7 +96,7 @@ def append_spans(track: Columns, start_ns: Ints, end_ns: Ints, **others: Ints) -
 
 
 def append_points(points: Columns, time_ns: Ints, **others: Ints) -> None:
-    """Adds points that are sorted by time. One that a slower thread wrote late is moved to the newest that is there."""
+    """Adds points that are sorted by time. Moves a point that a slow thread wrote late to the time of the newest point."""
     if len(points):
         time_ns = np.maximum(time_ns, points.view()["time_ns"][-1])
     points.append(time_ns=time_ns, **others)

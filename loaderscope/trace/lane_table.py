@@ -1,7 +1,7 @@
-"""The lanes a trace can have, and on which nesting depth of its lane each state is kept.
+"""The lanes that a trace can have, and the nesting depth on which a lane keeps each state.
 
-The depth of a span follows from its state alone, not from what happened to be open when it began: so a track holds the
-same states in every trace, and a lost record cannot shift what comes after it.
+The depth of a span depends on its state alone, not on which spans were open when it began. So a track holds the same states in
+every trace, and a lost record cannot shift the spans after it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from loaderscope.facts.lanes import LaneFact
 from loaderscope.trace.model import Lane
 
 BRACKET_DEPTH = -1
-"""Depth of EPOCH spans: they span everything else on the main lane, so timelines that draw depths from 0 leave them out."""
+"""Depth of EPOCH spans: they span everything else on the main lane, so timelines draw depths from 0 and so leave them out."""
 
 OWN_DEPTH = -2
 """Depth of OWN spans, which overlap the others."""
@@ -23,7 +23,7 @@ LINE_DEPTH = LOWEST_DEPTH = -3
 """Depth of the sums for lines of the script, whose starts mean nothing."""
 
 IMPORT_DEPTH = 1
-"""Depth of the outermost IMPORT; imports made by an import lie deeper, one by one."""
+"""Depth of the outermost IMPORT. An import inside an import lies one level deeper."""
 
 DEPTHS: dict[State, int] = {
     State.EPOCH: BRACKET_DEPTH,
@@ -45,30 +45,30 @@ DEPTHS: dict[State, int] = {
 """Depths of the states that are not always outermost."""
 
 IN_MAIN_DEPTHS: dict[State, int] = {State.FETCH: 1, State.COLLATE: 1}
-"""With 0 workers these lie inside WAIT on the main lane."""
+"""With 0 workers main is in these states inside its WAIT."""
 
 
 def depth_of(state: State, in_main: bool) -> int:
-    """The depth on which spans of a state are kept, on the main lane or on any other."""
+    """Returns the depth for spans of a state, on the main lane or on another one."""
     if in_main and state in IN_MAIN_DEPTHS:
         return IN_MAIN_DEPTHS[state]
     return DEPTHS.get(state, 0)
 
 
 def lane_of(fact: LaneFact, number: int = 0) -> Lane:
-    """A lane of the table, or one of a series of lanes."""
+    """Returns the lane of a row of `facts.lanes`; `number` chooses one where the row stands for a series of lanes."""
     return Lane(fact.key.format(number=number), fact.kind, fact.title.format(number=number), fact.order + number)
 
 
 @functools.cache
 def flight_lane(slot: int) -> Lane:
-    """Batches between a worker and the consumer, one lane a queue slot."""
+    """Returns the lane of a queue slot, for batches between a worker and the consumer."""
     return lane_of(facts.FLIGHT, slot)
 
 
 @functools.cache
 def worker_lane(worker: int) -> Lane:
-    """A worker, process or thread, over all epochs."""
+    """Returns the lane of a worker (process or thread) over all epochs."""
     return lane_of(facts.WORKER, worker)
 
 

@@ -1,8 +1,8 @@
 """Reads one process's event log, a chain of segment files, while the process still writes it.
 
-A record's sequence word is written last, so it is read first: one read finds how many records are there, a second one
-takes them. A record that is missing between others is a hole: of a thread that is about to write it, or that died. Holes
-are waited for a while and then left out.
+The process writes the sequence word of a record last, so the reader reads it first: one read counts the finished records, and a
+second one takes them. An unfinished record between finished ones is a hole: its thread is about to write it, or died. The reader
+waits for a hole during some polls and then leaves it out.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ RECORD_DTYPE = np.dtype([("time_ns", "<i8"), ("a", "<i8"), ("b", "<i8"), ("kind"
 Records = npt.NDArray[np.void]
 
 HOLE_POLLS = 10
-"""Polls for which a hole is waited for. A thread can lose the GIL between taking its slot and filling it."""
+"""Polls during which the reader waits for a hole. A thread can lose the GIL between taking its slot and filling it."""
 
 _FIRST_READ_RECORDS = 512
 _WEAK_MEMORY = platform.machine().lower() in ("arm64", "aarch64")
 
 
-class Chain:
-    """The log of one process.
+class SegmentChain:
+    """The event log of one process.
 
     Attributes:
-        header: the newest segment's header, empty until one can be read.
-        holes: records that were left out.
+        header: the newest segment's header; empty until a header was read.
+        holes: number of records that the reader left out.
     """
 
     def __init__(self, folder: pathlib.Path, stem: str) -> None:
@@ -46,32 +46,32 @@ class Chain:
         self.holes = 0
         self._folder = folder
         self._segment = 0
-        self._position = 0  # in the segment
+        self._slot = 0  # in the segment
         self._file: _SegmentFile | None = None
         self._hole_polls = 0
-        self._provisional = -1
+        self._provisional_length = -1
 
     @property
     def length(self) -> int:
-        """Slots passed so far, holes among them."""
-        return self._segment * layout.SEGMENT_RECORDS + self._position
+        """Number of slots read so far, including holes."""
+        return self._segment * layout.SEGMENT_RECORDS + self._slot
 
     def read_header(self) -> bool:
-        """Reads the header again; False while there is none that can be understood."""
+        """Reads the header again; returns whether one was ever read."""
         if self._file is None and not self._open(self._segment):
             return False
         assert self._file is not None
         text = self._file.read(0, layout.HEADER_BYTES).rstrip(b"\0")
         try:
             header = json.loads(text)
-        except ValueError:  # being written at this moment
+        except ValueError:  # the process is writing it at this moment
             return bool(self.header)
         if isinstance(header, dict):
             self.header = header
         return bool(self.header)
 
-    def stopped(self) -> str | None:
-        """Why recording ended early, one sentence; None where it did not. It is written into the first segment's header."""
+    def stop_reason(self) -> str | None:
+        """Returns one sentence why recording ended early, from the first segment's header; None if it did not."""
         try:
             with self._path(0).open("rb") as file:
                 reason = json.loads(file.read(layout.HEADER_BYTES).rstrip(b"\0")).get(layout.Header.STOPPED)
@@ -80,7 +80,7 @@ class Chain:
             return None
 
     def names(self) -> list[str]:
-        """The texts that belong to the log, by line; an unfinished last line is left out."""
+        """Returns the texts that records refer to by line. Leaves out an unfinished last line."""
         try:
             lines = (self._folder / (self.stem + layout.NAMES_SUFFIX)).read_bytes().split(b"\n")[:-1]
             return [str(json.loads(line)) for line in lines]
@@ -88,60 +88,60 @@ class Chain:
             return []
 
     def read(self, final: bool = False) -> list[Records]:
-        """The records written since the last call; with `final`, what can be read behind holes too."""
+        """Returns the records since the last call; with `final` also the records behind holes, without waiting for the holes."""
         found: list[Records] = []
-        wanted = _FIRST_READ_RECORDS
+        count = _FIRST_READ_RECORDS
         while self._file is not None or self._open(self._segment):
-            room = layout.SEGMENT_RECORDS - self._position
+            room = layout.SEGMENT_RECORDS - self._slot
             if not room:
                 if not self._next_segment():
                     break
                 continue
-            records, more = self._read_some(min(room, wanted), final)
+            records, more = self._read_slots(min(room, count), final)
             if len(records):
                 found.append(records)
             if not more:
                 break
-            wanted = min(wanted * 2, layout.SEGMENT_RECORDS)
+            count = min(count * 2, layout.SEGMENT_RECORDS)
         return found
 
     def close(self) -> None:
-        """Lets go of the file; reading opens it again."""
+        """Closes the file; the next read opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _read_some(self, wanted: int, final: bool) -> tuple[Records, bool]:
-        """Reads up to `wanted` slots; also says whether there may be more."""
+    def _read_slots(self, count: int, final: bool) -> tuple[Records, bool]:
+        """Reads up to `count` slots; returns their records and whether more may follow."""
         assert self._file is not None
-        offset = layout.HEADER_BYTES + self._position * RECORD_DTYPE.itemsize
-        sequences = _as_records(self._file.read(offset, wanted * RECORD_DTYPE.itemsize))["sequence"]
-        there = sequences == self._sequences(len(sequences))
-        filled = int(there.nonzero()[0][-1]) + 1 if there.any() else 0
+        offset = layout.HEADER_BYTES + self._slot * RECORD_DTYPE.itemsize
+        sequences = _as_records(self._file.read(offset, count * RECORD_DTYPE.itemsize))["sequence"]
+        is_written = sequences == self._expected_sequences(len(sequences))
+        filled = int(is_written.nonzero()[0][-1]) + 1 if is_written.any() else 0
         if not filled:
-            return _NO_RECORDS, self._pass_empty_rest(final)
-        more = filled == wanted
-        if not there[:filled].all() and not final and self._hole_polls < HOLE_POLLS:
+            return _NO_RECORDS, self._skip_empty_rest(final)
+        more = filled == count
+        if not is_written[:filled].all() and not final and self._hole_polls < HOLE_POLLS:
             self._hole_polls += 1
-            filled, more = int(there[:filled].argmin()), False
+            filled, more = int(is_written[:filled].argmin()), False
         elif filled:
             self._hole_polls = 0
-        if _WEAK_MEMORY and filled and not more and not final and self._provisional != self.length + filled:
-            self._provisional = self.length + filled  # its other words may not have arrived yet: taken at the next poll
+        if _WEAK_MEMORY and filled and not more and not final and self._provisional_length != self.length + filled:
+            self._provisional_length = self.length + filled  # its other words may not be visible yet: the next poll takes it
             filled -= 1
         records = _as_records(self._file.read(offset, filled * RECORD_DTYPE.itemsize))
-        self._position += filled
-        if there[:filled].all():
+        self._slot += filled
+        if is_written[:filled].all():
             return records, more
-        self.holes += filled - int(there[:filled].sum())
-        return records[there[:filled]], more
+        self.holes += filled - int(is_written[:filled].sum())
+        return records[is_written[:filled]], more
 
-    def _sequences(self, count: int) -> npt.NDArray[np.uint32]:
+    def _expected_sequences(self, count: int) -> npt.NDArray[np.uint32]:
         first = self.length + 1
         return np.arange(first, first + count, dtype=np.int64).astype(np.uint32)
 
-    def _pass_empty_rest(self, final: bool) -> bool:
-        """At slots with nothing in them: whether the chain goes on in the next segment and these are holes."""
+    def _skip_empty_rest(self, final: bool) -> bool:
+        """Skips empty slots at the end of a segment if the next segment has records; returns whether it did."""
         following = self._path(self._segment + 1)
         if not following.exists():
             return False
@@ -151,12 +151,12 @@ class Chain:
         finally:
             ahead.close()
         if not len(first) or not first["sequence"][0]:
-            return False  # made in advance
+            return False  # the process made this segment in advance
         if not final and self._hole_polls < HOLE_POLLS:
             self._hole_polls += 1
             return False
         self._hole_polls = 0
-        self.holes += layout.SEGMENT_RECORDS - self._position
+        self.holes += layout.SEGMENT_RECORDS - self._slot
         return self._next_segment()
 
     def _path(self, segment: int) -> pathlib.Path:
@@ -166,7 +166,7 @@ class Chain:
         if not self._path(self._segment + 1).exists():
             return False
         self.close()
-        self._segment, self._position = self._segment + 1, 0
+        self._segment, self._slot = self._segment + 1, 0
         return self._open(self._segment)
 
     def _open(self, segment: int) -> bool:
@@ -178,12 +178,12 @@ class Chain:
 
 
 class _SegmentFile:
-    """Bytes of a file that another process has mapped and writes to."""
+    """A file that another process has mapped into memory and writes to."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._map: mmap.mmap | None = None
-        if sys.platform == "win32":  # reads of a file are not coherent with mappings of it there
+        if sys.platform == "win32":  # where reading a file does not see writes through a mapping
             try:
                 self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError):
@@ -191,7 +191,7 @@ class _SegmentFile:
                 raise
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes at `offset`; fewer where the file is shorter."""
+        """Returns up to `size` bytes at `offset`; fewer where the file is shorter."""
         if self._map is not None:
             return self._map[offset : offset + size]
         return os.pread(self._descriptor, size, offset)
@@ -203,7 +203,7 @@ class _SegmentFile:
 
 
 def _as_records(data: bytes) -> Records:
-    whole = len(data) - len(data) % RECORD_DTYPE.itemsize  # a torn tail is not there yet
+    whole = len(data) - len(data) % RECORD_DTYPE.itemsize  # a record that is cut off is not finished yet
     return np.frombuffer(data[:whole], RECORD_DTYPE)
 
 

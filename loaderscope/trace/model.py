@@ -1,6 +1,6 @@
 """The trace of one trial: lanes, the spans and points on them, and sampled series.
 
-A `Trace` is filled by one thread (the live reader, or the session file when it is opened) and read by any other. Times
+One thread fills a `Trace` (the live reader, or the session file when it is opened), and any thread may read it. Times
 are `perf_counter_ns` of the measuring machine, int64; subtract `origin_ns` before going to float.
 """
 
@@ -17,8 +17,8 @@ from loaderscope.trace.columns import Columns
 SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """`batch` is a batch id (see `batch_id`) or -1. `value` depends on the state: FETCH and PIN thread CPU ns (-1 unknown);
 SERIALISE, TRANSMIT, PICKLE, RECEIVE bytes; WAIT batches outstanding after it; START_WORKER the child's pid; EPOCH batches;
-`NAMED_STATES` the number of a name; ITERATOR and SHUTDOWN the epoch; else 0. Spans that were still open when the trial ended
-have -1 where the end would tell."""
+`NAMED_STATES` the number of a name; ITERATOR and SHUTDOWN the epoch; else 0. Spans that were
+still open when the trial ended have -1 where only the end of the span has the value."""
 
 POINT_COLUMNS = {"time_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """SAMPLE: value = sample index; INDEX_PUT and ARRIVE: value = worker; DEVICE_ANCHOR: value = error bound in ns;
@@ -32,26 +32,26 @@ EPOCH_SHIFT = 40
 """Bits of a batch id below the epoch."""
 
 MOST_LANES = 1 << 24
-"""Of a trace: one for each worker and each queue slot, and a few."""
+"""Limit for the lanes of a trace: one for each worker and each queue slot, and a few others."""
 
 NO_GPU_USED = "gpu_devices"
-"""Key of `Trace.unavailable` where sampled figures of GPUs are there although the trial uses none."""
+"""Key of `Trace.unavailable` for a trial that uses no GPU although figures of GPUs were sampled."""
 
 
 def batch_id(epoch: int, batch: int) -> int:
-    """One number for a batch of a trial; ids sort by epoch, then by batch."""
+    """Returns one number for a batch of a trial; these numbers sort by epoch, then by batch."""
     return (epoch << EPOCH_SHIFT) | batch
 
 
 def epoch_and_batch(identifier: int) -> tuple[int, int]:
-    """The epoch and the batch within it of a batch id."""
+    """Returns the epoch of a batch id, and the batch within that epoch."""
     return identifier >> EPOCH_SHIFT, identifier & ((1 << EPOCH_SHIFT) - 1)
 
 
 class TrackKey(NamedTuple):
-    """Spans of one lane at one nesting depth do not overlap and are sorted by start.
+    """A lane and a nesting depth. The spans of a track do not overlap, and they are sorted by start.
 
-    Depth 0 is the outermost that is drawn; EPOCH spans of main lie at `lane_table.BRACKET_DEPTH`, below 0. See `lane_table.DEPTHS`.
+    Depth 0 is the outermost that timelines draw; EPOCH spans of main lie at `lane_table.BRACKET_DEPTH`, below 0. See `lane_table.DEPTHS`.
     """
 
     lane: str
@@ -63,7 +63,7 @@ class Lane:
     """One row of the timeline.
 
     Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-transfer`, `device-exact`, `flight-0` ... (one a queue slot), `forkserver`;
-    `step` repeats main's STEP spans as a lane of its own where no device tells its busy periods.
+    `step` repeats main's STEP spans as a lane of its own where no device reports its busy periods.
     """
 
     key: Name
@@ -87,11 +87,11 @@ class SeriesInfo:
     """A sampled quantity. `key` is e.g. `cpu/worker-0`, `uss/main`, `gpu-0/utilisation`, `queue_depth`."""
 
     key: Name
-    group: Name  # what is drawn in one plot: cpu, memory, gpu_utilisation, queue_depth ...
+    group: Name  # series of one group share a plot: cpu, memory, gpu_utilisation, queue_depth ...
     label: Name
     unit: Name  # "%", "bytes", "W", "batches", "MHz", "°C", "bytes/s" ...
     process: Name | None = None
-    window_ns: Annotated[int, Range(0, 10**15)] = 0  # a value averages over [time - window, time]; 0: at that moment
+    window_ns: Annotated[int, Range(0, 10**15)] = 0  # a value is the mean over [time - window, time]; 0: the value at that moment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,14 +107,14 @@ class OpenSpan:
 
 @dataclasses.dataclass(frozen=True)
 class Warned:
-    """What the user's code warned of or logged in one process; equal ones count up.
+    """A warning or log message of the user's code in one process, and how often it came.
 
     Attributes:
-        process: main, worker-0 ...; None where it is neither.
+        process: main, worker-0 ...; None for another process or thread.
         kind: the category of a Python warning, or the level of a record of logging.
-        place: "file:line"; empty where that is not known.
-        text: what it said; `layout.REST` for those that were too many to be kept.
-        first_ns: when it was said first.
+        place: "file:line"; empty if unknown.
+        text: the message; `layout.REST` for messages beyond the number that the agent keeps.
+        first_ns: when it came first.
     """
 
     process: str | None
@@ -130,10 +130,10 @@ class Trace:
 
     Attributes:
         origin_ns: zero of the time axis (the first record).
-        newest_ns: time of the newest record of any process; with no new one for long, the trial hangs.
-        version: grows whenever anything was added.
-        warned: what the user's code warned of or logged, in the order in which it was said first.
-        unavailable: sampled groups that could not be measured, with the reason in one sentence.
+        newest_ns: time of the newest record of any process; if it stays the same for long, the trial hangs.
+        version: grows with every addition.
+        warned: warnings and log messages of the user's code, in the order of their first occurrence.
+        unavailable: for each sampled group that could not be measured, the reason in one sentence.
     """
 
     def __init__(self) -> None:
@@ -147,13 +147,13 @@ class Trace:
         self.series: dict[str, tuple[SeriesInfo, Columns]] = {}
         self.open_spans: tuple[OpenSpan, ...] = ()
         self.names: dict[int, str] = {}
-        self.warned: tuple[Warned, ...] = ()  # of a live trace; a session keeps it in the trial's row
+        self.warned: tuple[Warned, ...] = ()  # filled in a live trace only; a session keeps it in the trial's row
         self.unavailable: dict[str, str] = {}
         self.notes: list[str] = []  # sentences about the recording itself (a full disk, holes)
         self.record_count: int = 0
 
     def track(self, lane: Lane, depth: int) -> Columns:
-        """The spans of a lane at a depth; both are made when they are new."""
+        """Returns the spans of a lane at a depth; makes the lane and the track if they are new."""
         key = TrackKey(lane.key, depth)
         if key not in self.tracks:
             self.lanes.setdefault(lane.key, lane)
@@ -161,14 +161,14 @@ class Trace:
         return self.tracks[key]
 
     def points_of(self, lane: Lane) -> Columns:
-        """The points on a lane, which is made when it is new."""
+        """Returns the points on a lane; makes the lane if it is new."""
         if lane.key not in self.points:
             self.lanes.setdefault(lane.key, lane)
             self.points[lane.key] = Columns(POINT_COLUMNS)
         return self.points[lane.key]
 
     def series_of(self, info: SeriesInfo) -> Columns:
-        """The values of a series, which is made when it is new."""
+        """Returns the values of a series; makes the series if it is new."""
         if info.key not in self.series:
             self.series[info.key] = (info, Columns(SERIES_COLUMNS))
         return self.series[info.key][1]
@@ -179,7 +179,7 @@ class Trace:
 
     @property
     def byte_count(self) -> int:
-        """Memory that its spans, points and values take."""
+        """Bytes of memory that the spans, points and values take."""
         tables = [*self.tracks.values(), *self.points.values(), *(values for _, values in list(self.series.values()))]
         return sum(table.byte_count for table in tables)
 

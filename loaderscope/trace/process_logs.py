@@ -1,4 +1,4 @@
-"""The processes of a trial: finds their logs, tells which lane each belongs to, and reads all of them in one go."""
+"""The processes of a trial: finds their logs, assigns lanes to them, and reads all new records together."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from loaderscope.agent.layout import COMPLETE, PIN_THREAD, THREAD_WORKER_BASE, H
 from loaderscope.facts.lanes import WORKER
 from loaderscope.trace import lane_table
 from loaderscope.trace.columns import Ints
-from loaderscope.trace.log_segments import Chain, Records
+from loaderscope.trace.log_segments import Records, SegmentChain
 from loaderscope.trace.model import Lane, ProcessInfo
-from loaderscope.trace.record_decoder import Batch, Bools
+from loaderscope.trace.record_decoder import Bools, RecordBatch
 
-MAIN_NUMBER = 0
-"""The main lane's number; lanes go by numbers while records are decoded."""
+MAIN_LANE_NUMBER = 0
+"""The number of the main lane; while records are decoded, numbers stand for lanes."""
 
 _FIXED_LANES = [
     lane_table.MAIN_LANE,
@@ -38,10 +38,10 @@ _PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER = map(
     ),
 )
 _WORKERS = 16  # number of worker 0's lane
-_NAMELESS = 1 << 20  # number of the first lane of a process whose log does not say which worker it is
+_NAMELESS = 1 << 20  # first lane number for processes whose log has no worker number
 
 _QUIET_POLLS = 20
-"""After so many polls without news the log of a worker that has been replaced is closed."""
+"""After this many polls without a record, the reader closes the log of a replaced worker."""
 
 
 @dataclasses.dataclass
@@ -49,13 +49,13 @@ class Source:
     """A process of the trial.
 
     Attributes:
-        lane: number of its lane.
+        lane: the number of its lane.
         newest_ns: time of its newest record.
-        replaced: another process has taken over its worker number, so this one has ended.
+        replaced: a newer process has its worker number, so this one has ended.
     """
 
     number: int
-    chain: Chain
+    chain: SegmentChain
     lane: int
     name: str
     newest_ns: int = 0
@@ -67,8 +67,8 @@ class Source:
     def is_main(self) -> bool:
         return self.chain.header.get(Header.ROLE) == Role.MAIN
 
-    def info(self, ended: bool) -> ProcessInfo:
-        """The process for the trace."""
+    def process_info(self, ended: bool) -> ProcessInfo:
+        """Returns the process as the trace lists it."""
         return ProcessInfo(
             self.name, self.header_number(Header.PID), self.header_number(Header.OPENED_NS), self.newest_ns if ended else None
         )
@@ -79,11 +79,11 @@ class Source:
 
 
 class Sources:
-    """All processes that have logged so far, in the order in which they were found."""
+    """All processes that have a log so far, in the order in which the reader found them."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        self._stems: set[str] = set()
+        self._known_stems: set[str] = set()
         self._all: list[Source] = []
         self._extra_lanes: dict[int, Lane] = {}
 
@@ -93,48 +93,48 @@ class Sources:
     def __getitem__(self, number: int) -> Source:
         return self._all[number]
 
-    def read(self, final: bool) -> Batch:
-        """New records of all processes.
+    def read(self, final: bool) -> RecordBatch:
+        """Returns the new records of all processes.
 
-        Workers are read before main, so what main did to cause a worker's record is always there too.
+        Reads main last: if main caused a record of a worker, main's record is then in the same result or an earlier one.
         """
-        self._find()
+        self._find_new_logs()
         parts = []
         for source in sorted(self._all, key=lambda source: source.is_main):
             if final or not source.closed:
                 parts += [(source.number, records) for records in self._read_one(source, final)]
-        batch = Batch.of(parts)
-        self._note_times(batch)
+        batch = RecordBatch.of(parts)
+        self._update_newest_times(batch)
         return batch
 
     def close(self) -> None:
-        """Lets go of all files."""
+        """Closes all files."""
         for source in self._all:
             source.chain.close()
 
-    def replaced(self) -> tuple[Bools, Ints]:
-        """For each process, whether another has taken over, and the time of its newest record."""
+    def replaced_and_newest_ns(self) -> tuple[Bools, Ints]:
+        """Returns for each process whether a newer one replaced it, and the time of its newest record."""
         return np.array([s.replaced for s in self._all], np.bool_), np.array([s.newest_ns for s in self._all], np.int64)
 
     def processes(self, ended: bool) -> list[ProcessInfo]:
-        """The processes for the trace, main first, then by start; with `ended` all of them have ended."""
-        known = [source.info(ended or source.replaced) for source in self._all]
+        """Returns the processes as the trace lists them, main first, then by start; `ended` says that all of them have ended."""
+        known = [source.process_info(ended or source.replaced) for source in self._all]
         return sorted(known, key=lambda process: (process.name != Role.MAIN, process.started_ns))
 
-    def stopped(self) -> list[str]:
-        """Why processes ended their recording early, where they did."""
-        reasons = {str(source.chain.stopped()) for source in self._all if source.chain.stopped() is not None}
+    def stop_reasons(self) -> list[str]:
+        """Returns the reasons of the processes that ended their recording early, without duplicates."""
+        reasons = {str(source.chain.stop_reason()) for source in self._all if source.chain.stop_reason() is not None}
         return sorted(reasons)
 
-    def holes(self) -> int:
-        """Records that were begun and never finished."""
+    def hole_count(self) -> int:
+        """Returns how many records were begun and never finished."""
         return sum(source.chain.holes for source in self._all)
 
     def lane_numbers(self, source: Ints, thread: Ints, state: Ints) -> Ints:
-        """The number of the lane that each span or point belongs to."""
+        """Returns for each span or point the number of its lane."""
         lane_of_source = np.array([source.lane for source in self._all], np.int64)
         lane = lane_of_source[source]
-        in_main = lane == MAIN_NUMBER
+        in_main = lane == MAIN_LANE_NUMBER
         lane = np.where(in_main & (thread == PIN_THREAD), _PIN, lane)
         lane = np.where(in_main & (thread >= THREAD_WORKER_BASE), thread - THREAD_WORKER_BASE + _WORKERS, lane)
         lane = np.where(state == State.DEVICE_STEP, _DEVICE_STEP, lane)
@@ -142,23 +142,23 @@ class Sources:
         return np.where(state == State.DEVICE_TRANSFER, _DEVICE_TRANSFER, lane)
 
     def lane(self, number: int) -> Lane:
-        """The lane of a number."""
+        """Returns the lane with a number."""
         if number < len(_FIXED_LANES):
             return _FIXED_LANES[number]
         return self._extra_lanes.get(number) or lane_table.worker_lane(number - _WORKERS)
 
-    def _find(self) -> None:
+    def _find_new_logs(self) -> None:
         first = f".0000{layout.SUFFIX}"
         try:
             stems = sorted(path.name[: -len(first)] for path in self._folder.iterdir() if path.name.endswith(first))
         except FileNotFoundError:
             return
         for stem in stems:
-            if stem not in self._stems:
-                chain = Chain(self._folder, stem)
+            if stem not in self._known_stems:
+                chain = SegmentChain(self._folder, stem)
                 if chain.read_header() and chain.header.get(Header.VERSION) == layout.LAYOUT_VERSION:
-                    self._stems.add(stem)
-                    self._all.append(self._introduce(chain))
+                    self._known_stems.add(stem)
+                    self._all.append(self._new_source(chain))
                 else:
                     chain.close()
 
@@ -170,11 +170,11 @@ class Sources:
             source.chain.close()
         return records
 
-    def _introduce(self, chain: Chain) -> Source:
-        """A process that has not been seen before, with its lane."""
+    def _new_source(self, chain: SegmentChain) -> Source:
+        """Returns a new process with its lane; marks the process that it replaces."""
         number, role, worker = len(self._all), chain.header.get(Header.ROLE), chain.header.get(Header.WORKER)
         if role == Role.MAIN:
-            return Source(number, chain, MAIN_NUMBER, Role.MAIN)
+            return Source(number, chain, MAIN_LANE_NUMBER, Role.MAIN)
         if role == Role.SERVER:
             return Source(number, chain, _SERVER, Role.SERVER)
         if isinstance(worker, int) and 0 <= worker < _NAMELESS - _WORKERS:
@@ -185,7 +185,7 @@ class Sources:
         self._extra_lanes[_NAMELESS + number] = Lane(name, WORKER.kind, name.replace("-", " "), 5_000 + number)
         return Source(number, chain, _NAMELESS + number, name)
 
-    def _note_times(self, batch: Batch) -> None:
+    def _update_newest_times(self, batch: RecordBatch) -> None:
         newest = np.zeros(len(self._all), np.int64)
         records = batch.records
         np.maximum.at(newest, batch.source, records["time_ns"] + np.where(batch.form == COMPLETE, np.maximum(records["b"], 0), 0))

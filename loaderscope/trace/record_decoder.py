@@ -1,4 +1,4 @@
-"""From records to spans and points, for all processes of a trial at once and without a Python step per record."""
+"""Decodes records to spans and points, for all processes of a trial at once and without a Python step per record."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _VALUE_AT_END = (
 _VALUE_AT_BEGIN = (State.ITERATOR, State.SHUTDOWN)  # their epoch
 
 _STATES = 1 << (16 - FORM_BITS)
-"""How many states the kind word can tell apart; tables over states have one entry each."""
+"""Number of states that fit into the kind word; tables over states have one entry for each."""
 
 
 def _table(states: tuple[State, ...] | type[State]) -> Bools:
@@ -54,12 +54,12 @@ def _table(states: tuple[State, ...] | type[State]) -> Bools:
     return table
 
 
-_KNOWN = _table(State)
+_IS_KNOWN = _table(State)
 _HAS_BATCH = _table(_BATCH_STATES)
 _HAS_BATCH_AT_BEGIN = _table(_BATCH_AT_BEGIN)
 _HAS_VALUE_AT_END = _table(_VALUE_AT_END)
 _HAS_EPOCH = _table(EPOCH_STATES)
-_IN_HALVES = _table(SIZED_STATES + EPOCH_STATES)
+_IS_A_IN_HALVES = _table(SIZED_STATES + EPOCH_STATES)
 _HAS_VALUE_AT_BEGIN = _table(_VALUE_AT_BEGIN)
 _DEPTH = np.zeros((2, _STATES), np.int64)  # not in main, in main
 for _state in State:
@@ -67,19 +67,19 @@ for _state in State:
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
-    """Records of several processes. `source` says whose each record is; records of one source are in the order of their log."""
+class RecordBatch:
+    """Records of several processes. `source` is the number of each record's process; records of a process keep the order of its log."""
 
     source: Ints
     records: Records
 
     @classmethod
-    def empty(cls) -> Batch:
+    def empty(cls) -> RecordBatch:
         return cls(np.empty(0, np.int64), np.empty(0, RECORD_DTYPE))
 
     @classmethod
-    def of(cls, parts: list[tuple[int, Records]]) -> Batch:
-        """The records of (source, records) pairs, one after another."""
+    def of(cls, parts: list[tuple[int, Records]]) -> RecordBatch:
+        """Returns the records of (source, records) pairs, one after another."""
         if not parts:
             return cls.empty()
         source = np.repeat(np.array([part[0] for part in parts], np.int64), [len(part[1]) for part in parts])
@@ -88,14 +88,14 @@ class Batch:
     def __len__(self) -> int:
         return len(self.source)
 
-    def select(self, which: npt.NDArray[np.bool_] | Ints) -> Batch:
-        return Batch(self.source[which], self.records[which])
+    def select(self, which: npt.NDArray[np.bool_] | Ints) -> RecordBatch:
+        return RecordBatch(self.source[which], self.records[which])
 
-    def then(self, other: Batch) -> Batch:
-        """These records and behind them those of `other`."""
+    def then(self, other: RecordBatch) -> RecordBatch:
+        """Returns these records, followed by those of `other`."""
         if not len(self) or not len(other):
             return other if len(other) else self
-        return Batch(np.concatenate((self.source, other.source)), _join([self.records, other.records]))
+        return RecordBatch(np.concatenate((self.source, other.source)), _join([self.records, other.records]))
 
     @property
     def state(self) -> Ints:
@@ -111,8 +111,8 @@ class Batch:
 class DecodedSpans:
     """Finished spans.
 
-    `a` and `b` are those of the record that ended each; of `SIZED_STATES` the batch and the bytes, of `EPOCH_STATES` the batch and
-    its epoch.
+    `a` and `b` come from the record that ended the span. For `SIZED_STATES` they are the batch and the bytes, for `EPOCH_STATES` the
+    batch and its epoch.
     """
 
     source: Ints
@@ -137,39 +137,39 @@ class DecodedSpans:
         return DecodedSpans(*(getattr(self, field.name)[which] for field in dataclasses.fields(DecodedSpans)))
 
     def batch(self, epochs: Epochs) -> Ints:
-        """The batch id of each span, or -1. INDEX_WAIT can begin in the epoch before, so its end counts."""
+        """Returns the batch id of each span, or -1. The end of an INDEX_WAIT decides, as it can begin in the epoch before."""
         time_ns = np.where(self.state == State.INDEX_WAIT, self.end_ns, self.start_ns)
-        found = epochs.identify(time_ns, np.where(_HAS_BATCH[self.state], self.a, -1))
-        told = _HAS_EPOCH[self.state] & (self.a >= 0)
-        return np.where(told, (self.b << EPOCH_SHIFT) | self.a, found) if told.any() else found
+        found = epochs.batch_ids(time_ns, np.where(_HAS_BATCH[self.state], self.a, -1))
+        has_epoch = _HAS_EPOCH[self.state] & (self.a >= 0)
+        return np.where(has_epoch, (self.b << EPOCH_SHIFT) | self.a, found) if has_epoch.any() else found
 
     def value(self) -> Ints:
-        """The `value` column of the model."""
+        """Returns the `value` column of `SPAN_COLUMNS`."""
         at_begin = np.where(_HAS_VALUE_AT_BEGIN[self.state], self.begin_a, 0)
         return np.where(_HAS_VALUE_AT_END[self.state], self.b, at_begin)
 
 
-def depth(state: Ints, in_main: Bools) -> Ints:
-    """The depth of each span, by `lane_table.depth_of`."""
+def depths_of(state: Ints, in_main: Bools) -> Ints:
+    """Returns the depth of each span, as `lane_table.depth_of` gives it."""
     return _DEPTH[in_main.astype(np.int64), state]
 
 
 class Epochs:
-    """When each epoch began, to tell to which epoch a batch index belongs."""
+    """When each epoch began, which gives the epoch of a batch index."""
 
     def __init__(self) -> None:
         self._begins: dict[State, tuple[Ints, Ints]] = {}
 
-    def learn(self, batch: Batch) -> None:
-        """Takes note of the epochs that begin in these records; only main writes such."""
+    def add_starts(self, batch: RecordBatch) -> None:
+        """Adds the epochs that begin in these records; only main writes such records."""
         for state in (State.EPOCH, State.ITERATOR):
             rows = batch.records[batch.records["kind"] == (state << FORM_BITS | BEGIN)]
             if len(rows):
                 begins, numbers = self._begins.get(state, (np.empty(0, np.int64),) * 2)
                 self._begins[state] = np.append(begins, rows["time_ns"]), np.append(numbers, rows["a"])
 
-    def identify(self, time_ns: Ints, batch: Ints) -> Ints:
-        """Batch ids of batch indices at these times; -1 stays -1. Before the first epoch it is that of the first."""
+    def batch_ids(self, time_ns: Ints, batch: Ints) -> Ints:
+        """Returns the batch ids of batch indices at these times; -1 stays -1. A time before the first epoch counts to the first."""
         begins, numbers = self._begins.get(State.EPOCH) or self._begins.get(State.ITERATOR) or (None, None)
         if begins is None or numbers is None:
             return np.where(batch >= 0, batch, -1)
@@ -177,34 +177,34 @@ class Epochs:
         return np.where(batch >= 0, (epoch << EPOCH_SHIFT) | batch, -1)
 
 
-class Matcher:
-    """Pairs each BEGIN with its END. Spans of one state do not nest in each other, so per thread and state they alternate."""
+class SpanMatcher:
+    """Pairs each BEGIN with its END. Spans of one state do not nest in each other, so BEGIN and END alternate per thread and state."""
 
     def __init__(self) -> None:
-        self.open = Batch.empty()
+        self.open = RecordBatch.empty()
         """BEGIN records that wait for their END."""
 
-    def match(self, batch: Batch) -> DecodedSpans:
-        """The spans that end in these records; what begins and does not end is kept in `open`."""
+    def match(self, batch: RecordBatch) -> DecodedSpans:
+        """Returns the spans that end in these records; keeps in `open` the spans that begin and do not end."""
         form = batch.form
-        known = _KNOWN[batch.state]
+        known = _IS_KNOWN[batch.state]
         pairs = self._match_brackets(batch.select(known & (form <= END)))
         whole = known & (form == COMPLETE)
-        return pairs.then(whole_spans(batch.select(whole))) if whole.any() else pairs
+        return pairs.then(complete_spans(batch.select(whole))) if whole.any() else pairs
 
-    def close(self, which: Bools, end_ns: Ints) -> DecodedSpans:
-        """Ends these of the open spans at the given times (one for each)."""
+    def end_open(self, which: Bools, end_ns: Ints) -> DecodedSpans:
+        """Ends the open spans of a mask, each at its given time, and returns them."""
         begun = self.open.select(which)
         self.open = self.open.select(~which)
         spans = _spans(begun.source, begun.records, begun.records, np.maximum(end_ns, begun.records["time_ns"]))
         return dataclasses.replace(spans, a=np.where(_HAS_BATCH_AT_BEGIN[spans.state], spans.a, -1), b=np.full(len(spans), -1))
 
     def open_batches(self, epochs: Epochs) -> Ints:
-        """The batch id of each open span, or -1 where it is not known before the end."""
+        """Returns the batch id of each open span; -1 where only the end has it."""
         index = np.where(_HAS_BATCH_AT_BEGIN[self.open.state], self.open.records["a"], -1)
-        return epochs.identify(self.open.records["time_ns"], index)
+        return epochs.batch_ids(self.open.records["time_ns"], index)
 
-    def _match_brackets(self, new: Batch) -> DecodedSpans:
+    def _match_brackets(self, new: RecordBatch) -> DecodedSpans:
         batch = self.open.then(new)
         form = batch.form
         key = (batch.source << 32) | (batch.records["thread"].astype(np.int64) << 16) | batch.state
@@ -220,16 +220,16 @@ class Matcher:
 
 
 def _join(parts: list[Records]) -> Records:
-    """The records one after another, as plain bytes: NumPy is slow at joining structured arrays."""
+    """Joins records as plain bytes, because NumPy is slow at joining structured arrays."""
     joined: Records = np.concatenate([part.view(f"V{RECORD_DTYPE.itemsize}") for part in parts]).view(RECORD_DTYPE)
     return joined
 
 
-def whole_spans(batch: Batch) -> DecodedSpans:
-    """The spans of COMPLETE records."""
+def complete_spans(batch: RecordBatch) -> DecodedSpans:
+    """Returns the spans of COMPLETE records."""
     rows = batch.records
     spans = _spans(batch.source, rows, rows, rows["time_ns"] + np.maximum(rows["b"], 0))
-    halves = _IN_HALVES[spans.state]
+    halves = _IS_A_IN_HALVES[spans.state]
     number = np.where(halves, spans.a.astype(np.int32), spans.a)  # the low half with its sign
     return dataclasses.replace(spans, a=number, b=np.where(halves, spans.a >> BATCH_BITS, spans.b))
 
@@ -249,7 +249,7 @@ def _spans(source: Ints, begins: Records, ends: Records, end_ns: Ints) -> Decode
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """Instants, with the columns of the model but for the lane."""
+    """Points with the columns of `POINT_COLUMNS`, and the process and thread that decide their lane."""
 
     source: Ints
     thread: Ints
@@ -259,19 +259,19 @@ class Points:
     value: Ints
 
 
-def points(batch: Batch, epochs: Epochs) -> Points:
-    """The INSTANT records among these."""
-    instants = batch.select((batch.form == INSTANT) & _KNOWN[batch.state])
+def decode_points(batch: RecordBatch, epochs: Epochs) -> Points:
+    """Returns the points of the INSTANT records among these."""
+    instants = batch.select((batch.form == INSTANT) & _IS_KNOWN[batch.state])
     rows, state = instants.records, instants.state
     sample, anchor = state == State.SAMPLE, state == State.DEVICE_ANCHOR
     index = np.where(sample, rows["b"], np.where(anchor, -1, rows["a"]))
     value = np.where(sample | anchor, rows["a"], rows["b"])
-    identifier = epochs.identify(rows["time_ns"], index)
+    identifier = epochs.batch_ids(rows["time_ns"], index)
     return Points(instants.source, rows["thread"].astype(np.int64), state, rows["time_ns"], identifier, value)
 
 
-def groups(key: Ints, *then_by: Ints) -> list[tuple[int, Ints]]:
-    """Row numbers for each value of `key`, in the order of the other columns; equal rows stay in their order."""
+def row_groups(key: Ints, *then_by: Ints) -> list[tuple[int, Ints]]:
+    """Returns for each value of `key` its row numbers, sorted by the other columns; equal rows keep their order."""
     order = np.lexsort((*reversed(then_by), key))
     if not len(order):
         return []

@@ -1,11 +1,12 @@
 """How long one track was in each state, exactly, in buckets of time at a ladder of resolutions.
 
-A bucket of shift k is [n << k, (n + 1) << k) ns. Its row for a state holds the nanoseconds of it that spans of that state cover
-(a span across its edge counts on both sides for what lies there) and how many of them begin in it. What no span touches has no row.
+A bucket of shift k is [n << k, (n + 1) << k) ns. Its row for a state holds how many nanoseconds of the bucket spans of that state
+cover (a span across an edge counts on each side with its part there), and how many of these spans begin in the bucket. A bucket that
+no span touches has no row.
 
-`BLOCK_BUCKETS` buckets make a block, which is kept or left out as a whole: it pays only where it merges many spans into a row, and
-where it does not, the spans themselves are few enough to be summed when they are needed. So all sums together stay small beside the
-spans, however sparse a track is.
+`BLOCK_BUCKETS` buckets make a block, and a file keeps a block or leaves it out as a whole. A block is worth its bytes only if a row
+merges many spans; otherwise the spans are few enough to be summed on demand. So all sums together stay small beside the spans, however
+sparse a track is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from loaderscope.trace.columns import Ints
 
 States = npt.NDArray[Any]
 Sums = dict[str, npt.NDArray[Any]]
-"""The `SUM_COLUMNS`, in the order of bucket, then state; each such pair is there once."""
+"""The `SUM_COLUMNS`, sorted by bucket, then state; each pair occurs once."""
 
 SHIFTS = (24, 28, 32, 36)
 """The resolutions: 17 ms, 268 ms, 4.3 s, 69 s. At 1 ms (20), a row would merge `SPANS_A_ROW` spans only of some 10 µs; a day in
@@ -27,14 +28,14 @@ buckets of 69 s is about as many as a screen has columns."""
 
 BLOCK_SHIFT = 10
 BLOCK_BUCKETS = 1 << BLOCK_SHIFT
-"""A quarter of a minute of the finest resolution, 20 hours of the coarsest."""
+"""A block lasts a quarter of a minute at the finest resolution, 20 hours at the coarsest."""
 
 SPANS_A_ROW = 16
-"""Fewest spans that a row of a kept block merges on average. A row takes about as many bytes as a span, so no resolution costs more
-than a sixteenth of the spans' bytes; the coarser ones cost far less."""
+"""Fewest spans that a row of a kept block merges on average. A row takes about as many bytes as a span, so a resolution costs at most
+a sixteenth of the spans' bytes, and a coarser one far less."""
 
 BLOCK_ROWS = 16
-"""Rows whose bytes a block's own place in the file costs."""
+"""The fixed cost of a block in the file, in rows of the same size."""
 
 SUM_COLUMNS = {"bucket": "i8", "state": "u2", "busy_ns": "i8", "begun": "i8"}
 
@@ -48,7 +49,7 @@ class TrackSpans(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Its number, counted from time 0, and its rows."""
+    """A block of buckets: its number, counted from time 0, and its rows."""
 
     shift: int
     number: int
@@ -56,22 +57,22 @@ class Block(NamedTuple):
 
 
 def sums_within(spans: TrackSpans, shift: int, from_ns: int, until_ns: int) -> Sums:
-    """The sums of what lies in [from_ns, until_ns), which need not be the edges of buckets."""
+    """Returns the sums of the parts of spans in [from_ns, until_ns); these times need not be edges of buckets."""
     inside = slice(*np.searchsorted(spans.start_ns, (from_ns, until_ns)).tolist())
     reaching_in = np.flatnonzero(spans.end_ns[: inside.start] > from_ns)
     end_ns = np.minimum(spans.end_ns, until_ns)
-    heads, rest = _split(TrackSpans(spans.start_ns[inside], end_ns[inside], spans.state[inside]), shift)
+    heads, rest = _split_at_first_edge(TrackSpans(spans.start_ns[inside], end_ns[inside], spans.state[inside]), shift)
     tail = TrackSpans(np.full(len(reaching_in), from_ns), end_ns[reaching_in], spans.state[reaching_in])
-    return merged([heads, _covered(rest, shift), _covered(tail, shift)])
+    return merged([heads, _sums_of_rests(rest, shift), _sums_of_rests(tail, shift)])
 
 
 def coarser(sums: Sums, by: int) -> Sums:
-    """The same sums in buckets that are `1 << by` times as wide."""
+    """Returns the same sums in buckets that are `1 << by` times as wide."""
     return merged([{**sums, "bucket": sums["bucket"] >> by}])
 
 
 def merged(parts: list[Sums]) -> Sums:
-    """The sums of several parts together, in any order, as one."""
+    """Adds up the sums of several parts, which may come in any order."""
     rows = {name: np.concatenate([part[name] for part in parts]) for name in SUM_COLUMNS}
     order = np.lexsort((rows["state"], rows["bucket"]))
     rows = {name: column[order] for name, column in rows.items()}
@@ -82,40 +83,40 @@ def merged(parts: list[Sums]) -> Sums:
     return {name: np.add.reduceat(column, first) if name in ("busy_ns", "begun") else column[first] for name, column in rows.items()}
 
 
-def pays(rows: Sums) -> bool:
+def is_worth_bytes(rows: Sums) -> bool:
     """Whether a block is worth its bytes beside those of the spans."""
     return bool((len(rows["bucket"]) + BLOCK_ROWS) * SPANS_A_ROW <= rows["begun"].sum())
 
 
 class SumLadder:
-    """Sums the spans of one track at every resolution while it grows. In which pieces they come makes no difference."""
+    """Sums the spans of one track at every resolution while it grows. The result does not depend on the pieces in which spans come."""
 
     def __init__(self) -> None:
         self._open = {shift: _rows(np.empty(0, np.int64), np.empty(0, np.uint16), 0, 0) for shift in SHIFTS}
 
     def add(self, spans: TrackSpans) -> list[Block]:
-        """Takes in spans that follow the ones before, at least one.
+        """Adds at least one span; all of them follow the earlier spans.
 
         Returns:
-            the blocks that are complete, because no later span reaches into them. Those in which no span begins are left out.
+            The complete blocks, which no later span touches. Blocks in which no span begins are left out.
         """
         blocks = []
-        heads, rest = _split(spans, SHIFTS[0])
+        heads, rest = _split_at_first_edge(spans, SHIFTS[0])
         for finer, shift in zip((SHIFTS[0], *SHIFTS), SHIFTS, strict=False):
             if shift != finer:
-                more, rest = _split(rest, shift)
+                more, rest = _split_at_first_edge(rest, shift)
                 more["begun"] = np.zeros_like(more["begun"])
                 heads = merged([coarser(heads, shift - finer), more])
-            covered = _covered(_at_block_edges(rest, shift + BLOCK_SHIFT), shift)
+            covered = _sums_of_rests(_cut_to_edge_blocks(rest, shift + BLOCK_SHIFT), shift)
             self._open[shift] = merged([self._open[shift], heads, covered])
-            blocks += self._take_until(shift, int(spans.start_ns[-1]) >> shift >> BLOCK_SHIFT)
+            blocks += self._take_blocks_before(shift, int(spans.start_ns[-1]) >> shift >> BLOCK_SHIFT)
         return blocks
 
     def finish(self) -> list[Block]:
-        """The blocks that were not complete before the end."""
-        return [block for shift in SHIFTS for block in self._take_until(shift, np.iinfo(np.int64).max)]
+        """Returns the blocks that `add` did not return."""
+        return [block for shift in SHIFTS for block in self._take_blocks_before(shift, np.iinfo(np.int64).max)]
 
-    def _take_until(self, shift: int, block: int) -> list[Block]:
+    def _take_blocks_before(self, shift: int, block: int) -> list[Block]:
         rows = self._open[shift]
         number = rows["bucket"] >> BLOCK_SHIFT
         count = int(np.searchsorted(number, block))
@@ -128,8 +129,8 @@ class SumLadder:
         return [block for block in taken if block.rows["begun"].any()]
 
 
-def _split(spans: TrackSpans, shift: int) -> tuple[Sums, TrackSpans]:
-    """What of each span lies in the bucket in which it begins, as sums, and what lies beyond, as spans."""
+def _split_at_first_edge(spans: TrackSpans, shift: int) -> tuple[Sums, TrackSpans]:
+    """Returns the part of each span in its first bucket, as sums, and the rest beyond that bucket, as spans."""
     if not len(spans.start_ns):
         return _rows(spans.start_ns, spans.state, 0, 0), spans
     first = spans.start_ns >> shift
@@ -140,8 +141,8 @@ def _split(spans: TrackSpans, shift: int) -> tuple[Sums, TrackSpans]:
     return _merged_beginnings(first, spans.state, busy_ns), TrackSpans(edge_ns, spans.end_ns[across], spans.state[across])
 
 
-def _at_block_edges(spans: TrackSpans, block_shift: int) -> TrackSpans:
-    """What of the spans lies in the blocks in which they begin and end. No span begins between: those blocks are left out."""
+def _cut_to_edge_blocks(spans: TrackSpans, block_shift: int) -> TrackSpans:
+    """Returns the parts of spans in their first and last block. No span begins in the blocks between, which are left out anyway."""
     first_end_ns = ((spans.start_ns >> block_shift) + 1) << block_shift
     across = np.flatnonzero(spans.end_ns > first_end_ns)
     if not len(across):
@@ -154,8 +155,8 @@ def _at_block_edges(spans: TrackSpans, block_shift: int) -> TrackSpans:
     )
 
 
-def _covered(spans: TrackSpans, shift: int) -> Sums:
-    """The sums of spans that began elsewhere: a row for each bucket that one touches."""
+def _sums_of_rests(spans: TrackSpans, shift: int) -> Sums:
+    """Returns the sums of rests of spans, which began in an earlier bucket: a row for each bucket that a rest touches."""
     first = spans.start_ns >> shift
     count = ((spans.end_ns - 1) >> shift) - first + 1
     within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
@@ -166,14 +167,14 @@ def _covered(spans: TrackSpans, shift: int) -> Sums:
 
 
 def _merged_beginnings(bucket: Ints, state: States, busy_ns: Ints) -> Sums:
-    """One row for what begins in a bucket in a state; buckets ascend. Faster than `merged` where rows are many."""
+    """Returns one row for each bucket and state. Buckets must ascend. Faster than `merged` for many rows."""
     is_new = np.append(True, bucket[1:] != bucket[:-1])
     states = np.flatnonzero(np.bincount(state))
     code = np.zeros(int(states[-1]) + 1, np.int64)
     code[states] = np.arange(len(states))
     place = (np.cumsum(is_new) - 1) * len(states) + code[state]
     begun = np.bincount(place)
-    busy = np.bincount(place, busy_ns)  # in floats, which are exact: no bucket has 2 ** 53 ns
+    busy = np.bincount(place, busy_ns)  # floats are exact here: no bucket has 2 ** 53 ns
     found = np.flatnonzero(begun)
     return _rows(bucket[is_new][found // len(states)], states[found % len(states)], busy[found], begun[found])
 

@@ -1,4 +1,4 @@
-"""What the user's code warned of and logged: counted by text, apart from the spans and points."""
+"""Counts the warnings and log messages of the user's code by text, apart from spans and points."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import numpy as np
 from loaderscope.agent.layout import FORM_BITS, INSTANT, MAIN_THREAD, REST, THREAD_WORKER_BASE, State
 from loaderscope.trace.model import Trace, Warned
 from loaderscope.trace.process_logs import Source, Sources
-from loaderscope.trace.record_decoder import Batch
+from loaderscope.trace.record_decoder import RecordBatch
 
 _KIND = State.WARNED << FORM_BITS | INSTANT
 _NAMELESS_KIND = "Warning"
-"""Of those whose name could not be kept."""
+"""The kind of warnings whose text the agent could not keep."""
 
-_Said = tuple[int, int, int]
-"""Number of the source, thread, line of its names."""
+_Key = tuple[int, int, int]
+"""Number of the process, thread, and line in the names of the process."""
 
 
-class WarnedCounter:
-    """Takes the WARNED records out of what is read, and counts them."""
+class WarningCounter:
+    """Takes the WARNED records out of the new records and counts them."""
 
     def __init__(self, trace: Trace, sources: Sources) -> None:
         self._trace, self._sources = trace, sources
-        self._counts: dict[_Said, tuple[int, int]] = {}  # the first one's time, and how many
+        self._counts: dict[_Key, tuple[int, int]] = {}  # time of the first, and how many
         self._names: dict[int, list[str]] = {}  # by source
-        self._is_incomplete = False  # a name is still to be written
+        self._is_incomplete = False  # a process has not written a name yet
 
-    def take_out(self, batch: Batch) -> Batch:
-        """Counts those among these records and returns the others: a sample ends at the next record of its thread."""
+    def take_out(self, batch: RecordBatch) -> RecordBatch:
+        """Counts the WARNED records and returns the others. They must go, because a sample ends at the next record of its thread."""
         is_warned = batch.records["kind"] == _KIND
         if not is_warned.any():
             if self._is_incomplete:
@@ -35,11 +35,11 @@ class WarnedCounter:
             return batch
         warned = batch.select(is_warned)
         records = warned.records
-        said = np.stack((warned.source, records["thread"].astype(np.int64), records["a"]), axis=1)
-        different, inverse, counts = np.unique(said, axis=0, return_inverse=True, return_counts=True)
-        first_ns = np.full(len(different), np.iinfo(np.int64).max)
+        keys = np.stack((warned.source, records["thread"].astype(np.int64), records["a"]), axis=1)
+        distinct_keys, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+        first_ns = np.full(len(distinct_keys), np.iinfo(np.int64).max)
         np.minimum.at(first_ns, inverse.reshape(-1), records["time_ns"])
-        for (number, thread, line), time_ns, count in zip(different.tolist(), first_ns.tolist(), counts.tolist(), strict=True):
+        for (number, thread, line), time_ns, count in zip(distinct_keys.tolist(), first_ns.tolist(), counts.tolist(), strict=True):
             known_ns, known = self._counts.get((number, thread, line), (time_ns, 0))
             self._counts[number, thread, line] = min(known_ns, time_ns), known + count
         self._publish()
@@ -50,7 +50,7 @@ class WarnedCounter:
         rows: dict[tuple[str | None, str, str, str], Warned] = {}
         for (number, thread, line), (first_ns, count) in self._counts.items():
             key = _process(self._sources[number], thread), *self._name(number, line)
-            known = rows.get(key)  # of the process with this name in an epoch before
+            known = rows.get(key)  # of the process that had this name in an earlier epoch
             rows[key] = Warned(
                 *key, first_ns if known is None else min(first_ns, known.first_ns), count + (known.count if known is not None else 0)
             )

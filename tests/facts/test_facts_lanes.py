@@ -10,7 +10,7 @@ from loaderscope.facts.lanes import GPU_STEP, LANE_KINDS, LEGEND, PLOTS, STATES,
 from loaderscope.gui.style.palette import PALETTES
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.search_query import parse
-from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, level_in
+from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, nesting_level
 from loaderscope.gui.window.help_page import help_html
 from loaderscope.trace.lane_table import MAIN_LANE, lane_of
 from loaderscope.trace.model import STATE_NAMES, Lane, SeriesInfo, Trace
@@ -42,12 +42,12 @@ def test_a_state_is_drawn_once_and_belongs_to_the_legend():
 
 def test_what_a_lane_counts_as_busy_is_drawn_on_it():
     for kind in LANE_KINDS:
-        assert all(level_in(kind.key, state) is not None for state in kind.busy_states)
-    assert all(0 <= level_in(kind.key, fact.state) < len(LEVEL_PARTS) for kind in LANE_KINDS for fact in STATES)
+        assert all(nesting_level(kind.key, state) is not None for state in kind.busy_states)
+    assert all(0 <= nesting_level(kind.key, fact.state) < len(LEVEL_PARTS) for kind in LANE_KINDS for fact in STATES)
 
 
 def test_without_workers_main_fetches_within_its_wait():
-    assert (level_in("worker", State.FETCH), level_in("main", State.FETCH)) == (0, 1)
+    assert (nesting_level("worker", State.FETCH), nesting_level("main", State.FETCH)) == (0, 1)
 
 
 @pytest.mark.parametrize("fact", STATES, ids=lambda fact: STATE_NAMES[fact.state])

@@ -63,7 +63,7 @@ def make_pictures() -> dict[str, Callable]:
     from loaderscope.gui.charts.startup_chart import paint_startup, startup_data
     from loaderscope.gui.charts.throughput_chart import paint_throughput, throughput_data
     from loaderscope.gui.timeline.data.arrangement import Arrangement
-    from loaderscope.gui.timeline.data.row_layout import place
+    from loaderscope.gui.timeline.data.row_layout import place_rows
     from loaderscope.gui.timeline.data.scene import Scene
     from loaderscope.gui.timeline.paint.annotations import paint_marks
     from loaderscope.gui.timeline.paint.arrows import LateArrows
@@ -100,7 +100,7 @@ def make_pictures() -> dict[str, Callable]:
 
     def marks(palette):
         scene = Scene(few, "Marks")
-        layout = place(scene.rows, SIZE[0], SIZE[1])
+        layout = place_rows(scene.rows, SIZE[0], SIZE[1])
         image = QImage(*SIZE, QImage.Format.Format_RGB32)
         painter = QPainter(image)
         painter.setFont(QGuiApplication.font())

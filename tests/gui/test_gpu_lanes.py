@@ -43,7 +43,7 @@ def test_a_period_between_two_events_is_called_an_upper_bound_with_the_error_of_
 def test_the_exact_window_has_a_lane_of_its_own_below_the_other_lanes_of_the_device():
     scene = Scene(gpu_trace())
     assert [row.key for row in scene.rows][:3] == ["device-step", "device-exact", "main"]
-    work = span_query.reference("device-exact", 0, scene.tracks("device-exact")[0], 0)
+    work = span_query.span_ref("device-exact", 0, scene.tracks("device-exact")[0], 0)
     assert hover_card.describe(scene, work).title == "GPU (exact window) · kernels and copies"
     assert "torch.profiler" in lines_of(scene, work)["exact"][1]
     assert "busy" not in lines_of(scene, work)

@@ -12,7 +12,7 @@ from timeline_actions import press
 
 from loaderscope.agent.layout import State
 from loaderscope.gui.style.theme import apply_theme, current_palette
-from loaderscope.gui.timeline.data.arrangement import LEAST_PX, Arrangement, arrange
+from loaderscope.gui.timeline.data.arrangement import LEAST_ROW_PX, Arrangement, arrange
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.strips import sum_tracks
 from loaderscope.gui.timeline.paint.overlay import group_states_text
@@ -91,7 +91,7 @@ def drag_label(widget, begin, end):
 def test_without_a_choice_rows_stand_as_the_scene_has_them(rows):
     arranged = arrange(rows, Arrangement())
     assert arranged.rows == tuple(row for row in rows if not row.is_optional)
-    assert not arranged.hidden and not arranged.pinned and not arranged.heights
+    assert not arranged.hidden and not arranged.pinned_count and not arranged.heights
 
 
 def test_a_row_that_was_dragged_takes_along_nothing_and_new_rows_follow_their_neighbour(rows):
@@ -335,9 +335,9 @@ def test_dragging_the_lower_edge_of_a_label_changes_the_height(widget):
     assert placed_of(widget, "main").height == height + 31
     begin = label_of(widget, "worker-1", 1.0) - QPoint(0, 2)
     drag_label(widget, begin, begin - QPoint(0, 400))
-    assert {placed_of(widget, f"worker-{number}").height for number in range(4)} == {LEAST_PX}  # all workers alike
+    assert {placed_of(widget, f"worker-{number}").height for number in range(4)} == {LEAST_ROW_PX}  # all workers alike
     choose(widget, "worker-0", "Reset height")
-    assert placed_of(widget, "worker-1").height > LEAST_PX
+    assert placed_of(widget, "worker-1").height > LEAST_ROW_PX
     assert placed_of(widget, "main").height == height + 31
 
 

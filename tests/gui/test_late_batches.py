@@ -17,7 +17,7 @@ from loaderscope.gui.panels.late_batch_search import MOST_LISTED, LateSearch
 from loaderscope.gui.panels.late_batches_panel import CAUSE_COLUMN, EMPTY, NOTHING, LateBatchesPanel, summary_text
 from loaderscope.gui.style.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.data import span_query
-from loaderscope.gui.timeline.paint.arrows import MOST_ARROWS, Arrow, LateArrows, paint_arrows, places
+from loaderscope.gui.timeline.paint.arrows import MOST_ARROWS, Arrow, LateArrows, arrow_ends, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
@@ -130,7 +130,7 @@ def test_an_arrow_leads_from_the_end_of_the_fetch_to_the_end_of_the_wait(timelin
     arrow = timeline.arrows.of_span(timeline.scene, wait)
     assert arrow == Arrow("worker-1", fetch.end_ns, wait.end_ns)
     _, painter, canvas = canvas_of(timeline)
-    ((x0, y0, x1, y1),) = places(canvas, [arrow])
+    ((x0, y0, x1, y1),) = arrow_ends(canvas, [arrow])
     on_worker, on_main = canvas.span_box(fetch), canvas.span_box(wait)
     painter.end()
     assert x0 == pytest.approx(on_worker.right())
@@ -180,7 +180,7 @@ def test_a_hidden_lane_hides_its_arrow(timeline):
     _, painter, canvas = canvas_of(timeline)
     rows = tuple(placed for placed in canvas.layout.rows if placed.row.key != arrow.lane)
     canvas.layout = dataclasses.replace(canvas.layout, rows=rows)
-    assert places(canvas, [arrow]) == []
+    assert arrow_ends(canvas, [arrow]) == []
     painter.end()
 
 

@@ -204,8 +204,8 @@ def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qt
 
 def test_an_answer_for_a_deleted_timeline_is_dropped(qtbot, monkeypatch):
     monkeypatch.setattr(navigable_timeline, "SPANS_AT_ONCE", 10)
-    go_on, prepared = threading.Event(), navigable_timeline._prepared
-    monkeypatch.setattr(navigable_timeline, "_prepared", lambda *arguments: go_on.wait(10) and prepared(*arguments))
+    go_on, prepared = threading.Event(), navigable_timeline._prepare_scene
+    monkeypatch.setattr(navigable_timeline, "_prepare_scene", lambda *arguments: go_on.wait(10) and prepared(*arguments))
     timeline = TimelineWidget()
     timeline.set_trace(synthetic.make_trace(num_workers=1, batches=20))
     shiboken6.delete(timeline)

@@ -22,7 +22,7 @@ from loaderscope.gui.timeline.data.arrangement import Arrangement, arrange
 from loaderscope.gui.timeline.data.plot_rows import plot_rows, reasons
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.paint.plots import readings
-from loaderscope.gui.timeline.paint.throttle_plot import stretches
+from loaderscope.gui.timeline.paint.throttle_plot import throttled_spans
 from loaderscope.gui.timeline.paint.timeline_painter import second_line
 from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
@@ -141,7 +141,7 @@ def test_optional_rows_are_shown_hidden_and_remembered():
     rows = Scene(make_trace()).rows
     plain = arrange(rows, Arrangement())
     assert not {row.key for row in (*plain.rows, *plain.hidden)} & set(EXTRA)
-    assert plain.hidden_words == ""
+    assert plain.hidden_text == ""
     chosen = Arrangement().show_extra("threads").show_extra("memory_uss")
     assert {"threads", "memory_uss"} <= {row.key for row in arrange(rows, Arrangement.from_text(chosen.to_text())).rows}
     hidden = arrange(rows, chosen.hide(["threads", "cpu"]))
@@ -180,7 +180,7 @@ def test_throttling_is_told_in_words_where_it_happens(widget):
 
 
 def test_spans_of_throttling_last_until_a_reading_says_otherwise():
-    starts, ends, reasons = stretches(np.array([0, 1, 2, 3, 4]), np.array([0, 8, 8, 0x48, 0.0]))
+    starts, ends, reasons = throttled_spans(np.array([0, 1, 2, 3, 4]), np.array([0, 8, 8, 0x48, 0.0]))
     assert (starts.tolist(), ends.tolist(), reasons.tolist()) == ([1, 3], [3, 4], [8, 0x48])
 
 

@@ -187,7 +187,7 @@ def test_the_gap_in_which_the_profiler_starts_is_told_as_soon_as_it_has_ended(li
         timeline.refresh()
         timeline.repaint()
         row = next(placed for placed in timeline.lane_layout.rows if placed.row.key == "main")
-        x, y = round(timeline.place_of(origin_ns + 850 * MS)), timeline.lane_layout.header_height + row.bar_y + 3
+        x, y = round(timeline.x_of(origin_ns + 850 * MS)), timeline.lane_layout.header_height + row.bar_y + 3
         return QColor(timeline.backing.picture().pixel(x, y)).name()
 
     wait(0, 510)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaderscope.gui.timeline.data.level_of_detail import TrackIndex, stack_heights
-from loaderscope.gui.timeline.data.outliers import OUTLIER
+from loaderscope.gui.timeline.data.outliers import OUTLIER_FACTOR
 from loaderscope.gui.timeline.data.strips import Strip, drawn_spans, filled_ns
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS
@@ -158,15 +158,15 @@ def test_busy_time_is_exact_on_long_tracks_and_while_they_grow(count):
 
 def test_one_long_stall_among_many_is_found():
     spans = [(ORIGIN + i * 100, ORIGIN + i * 100 + 90, 28) for i in range(5000)]
-    stall = (spans[-1][1], spans[-1][1] + 90 * int(OUTLIER + 1), 28)
+    stall = (spans[-1][1], spans[-1][1] + 90 * int(OUTLIER_FACTOR + 1), 28)
     after = [(stall[1] + i * 100, stall[1] + i * 100 + 90, 28) for i in range(5000)]
     index = TrackIndex(columns_of([*spans, stall, *after]))
     whole = (ORIGIN, after[-1][1])
     assert index.outliers((28,), *whole).tolist() == [5000]
     assert index.outliers((28,), ORIGIN, spans[-1][0]).tolist() == []
     assert index.outliers((30,), *whole).tolist() == []
-    assert index.outliers((28,), *whole, longer_than_ns=90 * OUTLIER + 90).tolist() == []
-    assert index.outliers((28,), *whole, most_ns=90 * OUTLIER).tolist() == []
+    assert index.outliers((28,), *whole, longer_than_ns=90 * OUTLIER_FACTOR + 90).tolist() == []
+    assert index.outliers((28,), *whole, most_ns=90 * OUTLIER_FACTOR).tolist() == []
 
 
 def test_a_stall_that_comes_later_is_found_too():
@@ -187,11 +187,11 @@ def test_of_many_outliers_the_longest_are_told_apart():
     """One in 200 is long, each of them a little longer than the one before."""
     spans = [(ORIGIN + i * 1000, ORIGIN + i * 1000 + (200 + i // 200 if i % 200 == 0 else 10), 28) for i in range(20_000)]
     index = TrackIndex(columns_of(spans))
-    rare_ns = index.rare_ns((28,), every_ns=2_000_000)
-    found = index.outliers((28,), ORIGIN, spans[-1][1], longer_than_ns=rare_ns)
+    rare_duration_ns = index.rare_duration_ns((28,), every_ns=2_000_000)
+    found = index.outliers((28,), ORIGIN, spans[-1][1], longer_than_ns=rare_duration_ns)
     assert 5 <= len(found) <= 12
     assert found.min() > 17_000
-    assert index.rare_ns((30,), every_ns=2_000_000) == 0
+    assert index.rare_duration_ns((30,), every_ns=2_000_000) == 0
 
 
 def test_the_median_is_that_of_the_state():
@@ -247,7 +247,7 @@ def test_what_a_strip_does_not_draw_is_left_out():
     spans = drawn_spans([strip, strip], [(0, 4), (3, 4)])
     assert spans.row.tolist() == [1, 3, 3]
     assert spans.strip.tolist() == [0, 0, 1]
-    assert spans.level.tolist() == [0, 1, 1]
+    assert spans.state_index.tolist() == [0, 1, 1]
 
 
 def test_the_limits_of_marks_are_those_of_the_outliers():
@@ -259,6 +259,6 @@ def test_the_limits_of_marks_are_those_of_the_outliers():
     every_ns = 40_000.0
     limits = index.limits_ns((28, 30), every_ns)
     above = np.flatnonzero(lengths > np.where(index.state == 28, limits[0], limits[1]))
-    found = index.outliers((28, 30), ORIGIN, int(end[-1]) + 1, longer_than_ns=index.rare_ns((28, 30), every_ns))
+    found = index.outliers((28, 30), ORIGIN, int(end[-1]) + 1, longer_than_ns=index.rare_duration_ns((28, 30), every_ns))
     assert above.tolist() == found.tolist()
     assert 0 < len(above) < 25

@@ -28,7 +28,7 @@ def text_field(widget):
 
 def flag_of(widget, number):
     """A place on the flag of a mark."""
-    x = widget.place_of(widget.marking.marks[number].time_ns)
+    x = widget.x_of(widget.marking.marks[number].time_ns)
     return QPoint(round(x) + 3, widget.lane_layout.header_height - 8)
 
 
@@ -74,7 +74,7 @@ def test_a_mark_is_seen_on_the_axis_and_through_all_lanes(widget):
     widget.leaveEvent(None)
     after = widget.grab().toImage()
     rows = range(widget.lane_layout.header_height, widget.height() - 4, 7)
-    x = round(widget.place_of(widget.marking.marks[0].time_ns))
+    x = round(widget.x_of(widget.marking.marks[0].time_ns))
     assert all(before.pixel(x, y) != after.pixel(x, y) for y in rows)
 
 
@@ -85,7 +85,7 @@ def test_a_click_on_a_flag_goes_to_the_mark_and_delete_removes_it(widget):
     assert widget.marking.current == widget.marking.marks[0]
     press(widget, Key.Key_Delete)
     assert len(widget.marking.marks) == 1
-    assert widget.place_of(widget.marking.marks[0].time_ns) == pytest.approx(600, abs=1)
+    assert widget.x_of(widget.marking.marks[0].time_ns) == pytest.approx(600, abs=1)
 
 
 def test_a_double_click_on_a_flag_asks_for_its_text(widget):

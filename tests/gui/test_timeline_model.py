@@ -18,7 +18,7 @@ from loaderscope.gui.timeline import data
 from loaderscope.gui.timeline.data import hover_card, span_query, time_axis
 from loaderscope.gui.timeline.data.navigation import FOLLOW_SPAN_NS, Navigator
 from loaderscope.gui.timeline.data.range_statistics import survey
-from loaderscope.gui.timeline.data.row_layout import HEADER_PX, place
+from loaderscope.gui.timeline.data.row_layout import HEADER_PX, place_rows
 from loaderscope.gui.timeline.data.scene import Scene, busy_share
 from loaderscope.gui.timeline.data.viewport import LEAST_SPAN_NS, Viewport, fitted
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, batch_id
@@ -110,7 +110,7 @@ def test_the_legend_names_only_what_occurs():
 @settings(max_examples=30, deadline=None)
 def test_rows_never_overlap_and_the_rest_can_be_scrolled_to(workers, height):
     rows = ROWS_64[: 1 + workers] + ROWS_64[-2:]
-    placed = place(rows, 1000, height)
+    placed = place_rows(rows, 1000, height)
     ends = [0, *(one.y + one.height for one in placed.rows)]
     assert all(one.y >= end for one, end in zip(placed.rows, ends, strict=False))
     assert all(one.y <= one.bar_y and one.bar_y + one.bar_height <= one.y + one.height for one in placed.rows)
@@ -121,7 +121,7 @@ ROWS_64 = scene(num_workers=64, batches=64).rows
 
 
 def test_a_place_finds_its_row_and_its_queue_slot():
-    placed = place(scene(num_workers=4, batches=20).rows, 1000, 600)
+    placed = place_rows(scene(num_workers=4, batches=20).rows, 1000, 600)
     row = next(one for one in placed.rows if one.row.key == "worker-2")
     assert placed.row_at(HEADER_PX + row.y + 5, 0) is row
     assert placed.row_at(HEADER_PX + row.y + 5 - 30, 30) is row

@@ -15,7 +15,7 @@ from synthetic import MS
 from loaderscope.agent.layout import State
 from loaderscope.gui.style.figures import FORMATS, FigureError
 from loaderscope.gui.style.palette import DARK, LIGHT
-from loaderscope.gui.timeline.data.row_layout import HEADER_PX, place
+from loaderscope.gui.timeline.data.row_layout import HEADER_PX, place_rows
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
 from loaderscope.gui.timeline.paint.timeline_painter import paint, viewport_of
@@ -28,7 +28,7 @@ WIDTH, HEIGHT = 1000, 460
 def painted(trace, palette=DARK, scale=1, range_ns=None):
     """The image, and a function from lane and absolute time to its colour there."""
     scene = Scene(trace, "a trial")
-    layout = place(scene.rows, WIDTH, HEIGHT)
+    layout = place_rows(scene.rows, WIDTH, HEIGHT)
     view = viewport_of(scene, *(range_ns or (None, None)))
     image = QImage(WIDTH * scale, HEIGHT * scale, QImage.Format.Format_RGB32)
     image.setDevicePixelRatio(scale)
@@ -155,7 +155,7 @@ def test_a_sampled_series_is_drawn_at_its_height(window_ns):
     for number in range(1, 11):
         columns.append(time_ns=trace.origin_ns + number * 100 * MS, value=50.0)
     scene = Scene(trace)
-    layout = place(scene.rows, WIDTH, HEIGHT)
+    layout = place_rows(scene.rows, WIDTH, HEIGHT)
     placed = next(one for one in layout.rows if one.row.kind == "plot")
     image, _ = painted(trace)
     column = [image.pixelColor(600, layout.header_height + placed.bar_y + y) for y in range(placed.bar_height)]
@@ -271,7 +271,7 @@ def test_a_plot_says_what_its_top_stands_for():
     info = SeriesInfo("cpu/main", "cpu", "CPU of main", "%", "main")
     trace.series_of(info).append(time_ns=[trace.origin_ns, trace.newest_ns], value=[1.0, 2.0])
     image, _ = painted(trace)
-    layout = place(Scene(trace).rows, WIDTH, HEIGHT)
+    layout = place_rows(Scene(trace).rows, WIDTH, HEIGHT)
     placed = next(one for one in layout.rows if one.row.kind == "plot")
     top, left = layout.header_height + placed.bar_y, layout.label_width + 2
 

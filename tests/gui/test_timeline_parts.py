@@ -27,7 +27,7 @@ def no_late_changes(monkeypatch):
     """No names, and a fixed duration above which spans stand out."""
     monkeypatch.setattr(lane_painting, "paint_names", lambda *_: None)
     monkeypatch.setattr(Outliers, "_limits_of", lambda *_: np.full(max(State) + 1, 9.0 * MS))
-    monkeypatch.setattr(Outliers, "rare_ns", lambda *_: 0.0)
+    monkeypatch.setattr(Outliers, "rare_duration_ns", lambda *_: 0.0)
 
 
 TRACKS = (
@@ -81,7 +81,7 @@ def picture(widget):
     layout = widget.lane_layout
     ratio = widget.devicePixelRatioF()
     left = round(layout.label_width * ratio)
-    widget._renew()
+    widget._repaint_changes()
     return widget.backing.picture().copy(left, 0, round(layout.plot_width * ratio), round(HEIGHT * ratio))
 
 
@@ -114,7 +114,7 @@ def test_moving_and_growing_looks_like_painting_anew(qtbot, no_late_changes, rat
     recording.grow(count)
     widget = widget_of(qtbot, recording, ratio)
     widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
-    widget._renew()
+    widget._repaint_changes()
     for what, value in steps:
         if what == "pan":
             widget.pan_px(value)
@@ -125,7 +125,7 @@ def test_moving_and_growing_looks_like_painting_anew(qtbot, no_late_changes, rat
             widget.refresh()
         elif what == "scroll":
             widget.scroll_by(value)
-        widget._renew()
+        widget._repaint_changes()
     # with fractional scaling a line of a plot may touch a pixel a shade differently, as it is cut elsewhere
     assert different(widget) <= (1e-5 if ratio % 1 else 0)
     widget.deleteLater()
@@ -137,11 +137,11 @@ def test_panning_by_single_pixels_only_moves_what_is_painted_with_fractional_sca
     recording.grow(300)
     widget = widget_of(qtbot, recording, ratio)
     widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
-    widget._renew()
+    widget._repaint_changes()
     paints, before = widget.backing.paints, widget.viewport
     for _ in range(41):
         widget.pan_px(1)
-        widget._renew()
+        widget._repaint_changes()
     assert widget.backing.paints == paints
     moved = -widget.viewport.x_of(before.start, widget.lane_layout.plot_width)
     assert moved == pytest.approx(41, abs=4 / 2 + 0.01)
@@ -154,11 +154,11 @@ def test_panning_paints_parts_and_they_fit(qtbot, no_late_changes, count):
     recording.grow(count)
     widget = widget_of(qtbot, recording, 1.0)
     widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
-    widget._renew()
+    widget._repaint_changes()
     parts = widget.backing.parts
     for pixels in (1, 17, -40, 3):
         widget.pan_px(pixels)
-        widget._renew()
+        widget._repaint_changes()
     assert widget.backing.parts >= parts + 3
     assert different(widget) == 0
 
@@ -168,10 +168,10 @@ def test_names_come_right_when_the_view_has_settled(qtbot):
     recording.grow(30)
     widget = widget_of(qtbot, recording, 1.0)
     widget.navigator.zoom(0.3, widget.scene.total_ns * 0.6)
-    widget._renew()
+    widget._repaint_changes()
     for pixels in (60, -35, 80):
         widget.pan_px(pixels)
-        widget._renew()
+        widget._repaint_changes()
     parts, moved = widget.backing.parts, picture(widget)
     widget._settle.start(0)
     qtbot.waitUntil(lambda: not widget._settle.isActive())
@@ -185,10 +185,10 @@ def test_names_stay_right_while_a_running_trial_is_followed(qtbot):
     recording.grow(30)
     widget = widget_of(qtbot, recording, 1.0)
     widget.set_live(True)
-    widget._renew()
+    widget._repaint_changes()
     for _ in range(12):
         recording.grow(2)
         widget.refresh()
-        widget._renew()
+        widget._repaint_changes()
     assert widget.backing.parts > 3
     assert different(widget) == 0

@@ -79,7 +79,7 @@ def test_a_prepared_scene_looks_like_one_that_was_not(qtbot, timeline, monkeypat
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_while_a_trace_is_prepared_is_said_in_its_place(qtbot, timeline, monkeypatch):
-    monkeypatch.setattr(navigable_timeline, "_prepared", lambda *_: 1 // 0)
+    monkeypatch.setattr(navigable_timeline, "_prepare_scene", lambda *_: 1 // 0)
     timeline.set_trace(synthetic.make_trace(num_workers=2, batches=20))
     assert timeline.preparing.startswith("Preparing")
     qtbot.waitUntil(lambda: timeline.preparing == UNSHOWN_TITLE, timeout=5000)

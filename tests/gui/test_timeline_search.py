@@ -13,7 +13,7 @@ from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.search_query import SearchError, parse
 from loaderscope.gui.timeline.data.span_search import AFTER_ALL, BEFORE_ALL, CHUNK_ROWS, Search
-from loaderscope.gui.timeline.data.state_styles import level_in
+from loaderscope.gui.timeline.data.state_styles import nesting_level
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace, batch_id
 
@@ -101,23 +101,23 @@ def every_span(scene, fits):
             for number, index in enumerate(scene.tracks(lane)):
                 for at in range(len(index)):
                     start_ns, end_ns, state = int(index.start_ns[at]), int(index.end_ns[at]), int(index.state[at])
-                    if level_in(row.lane_kind, state) is not None and fits(lane, state, int(index.batch[at]), end_ns - start_ns):
+                    if nesting_level(row.lane_kind, state) is not None and fits(lane, state, int(index.batch[at]), end_ns - start_ns):
                         found.append((start_ns, lane, number, at))
     return sorted(found)
 
 
 def walk(search):
-    found, hit = [], search.following(BEFORE_ALL)
+    found, hit = [], search.next_hit(BEFORE_ALL)
     while hit is not None:
         found.append(hit)
-        hit = search.following(search.place_of(hit))
+        hit = search.next_hit(search.position_of(hit))
     return found
 
 
 def searched(scene, text, marks=()):
     labels = {row.label: row.lanes[0] for row in scene.rows if row.kind == "lane"}
     search = Search(scene, parse(text, labels, scene.trace.names, [mark.text for mark in marks]), tuple(marks))
-    assert search.work()
+    assert search.advance()
     return search
 
 
@@ -141,10 +141,10 @@ def test_all_and_only_what_is_wanted_is_found_in_order(text, fits):
 
 def test_going_back_meets_the_same_hits():
     search = searched(Scene(synthetic.make_trace(num_workers=2, batches=10)), "collate")
-    found, hit = [], search.preceding(AFTER_ALL)
+    found, hit = [], search.previous_hit(AFTER_ALL)
     while hit is not None:
         found.append(hit)
-        hit = search.preceding(search.place_of(hit))
+        hit = search.previous_hit(search.position_of(hit))
     assert found[::-1] == walk(search)
 
 
@@ -184,10 +184,10 @@ def big_trace(rows):
 def test_a_long_search_is_done_in_slices_that_end_when_their_time_is_over():
     scene = Scene(big_trace(3 * CHUNK_ROWS))
     search = Search(scene, wanted("fetch"))
-    assert not search.work(0)
+    assert not search.advance(0)
     assert search.count == CHUNK_ROWS // 2
     slices = 1
-    while not search.work(0):
+    while not search.advance(0):
         slices += 1
     assert slices == 2
     assert search.count == 3 * CHUNK_ROWS // 2
@@ -201,7 +201,7 @@ def test_what_is_recorded_later_is_found_too():
     trace.track(lane_table.worker_lane(0), 0).append(start_ns=at, end_ns=at + 500, state=State.FETCH, batch=9, value=0)
     trace.newest_ns, trace.version = at + 500, 2
     scene.update()
-    assert search.work()
+    assert search.advance()
     assert search.count == 6
 
 
@@ -209,7 +209,7 @@ def test_many_hits_in_sight_are_told_by_the_columns_that_hold_one():
     scene = Scene(big_trace(50_000))
     search = searched(scene, "fetch >0.5us")
     edges = np.linspace(scene.origin_ns, scene.trace.end_ns, 101).astype(np.int64)
-    ((span, columns),) = list(search.seen("worker-0", edges))
+    ((span, columns),) = list(search.hits_in_sight("worker-0", edges))
     assert span is None
     assert columns.all()
 

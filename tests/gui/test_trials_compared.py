@@ -306,7 +306,7 @@ def test_lane_commands_act_on_the_selected_lane(opened):
     lane = timeline.selected.lane
     row = next(row for row in timeline.arranged.rows if lane in row.lanes)
     opened.commands["pin_lane"].trigger()
-    assert timeline.arranged.rows[0].key == row.key and timeline.arranged.pinned == 1
+    assert timeline.arranged.rows[0].key == row.key and timeline.arranged.pinned_count == 1
     opened.commands["taller_lane"].trigger()
     assert row.key in timeline.arranged.heights
     opened.commands["hide_lane"].trigger()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from loaderscope.agent.layout import State
-from loaderscope.trace.batch_flight import Flights
+from loaderscope.trace.batch_flight import FlightTracker
 from loaderscope.trace.model import Trace, batch_id
 
 EPOCH = batch_id(1, 0)
@@ -19,7 +19,7 @@ def spans(flights, *rows):
 @pytest.mark.parametrize("horizons", [(1000,), (25, 45, 1000)], ids=["read at once", "read as it grows"])
 def test_the_ends_of_an_iterable_dataset_are_no_ready_batches(horizons):
     trace = Trace()
-    flights = Flights(trace)
+    flights = FlightTracker(trace)
     for first, epoch in ((0, 0), (100, EPOCH)):
         # two workers send a batch each, and then that their part of the dataset is at its end
         spans(flights, *((State.TRANSMIT, first + 10 * (number + 1), epoch + number) for number in range(4)))

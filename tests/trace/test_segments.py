@@ -10,7 +10,7 @@ from synthetic import START_NS, LogWriter, Process, Record
 from loaderscope.agent import layout
 from loaderscope.agent.layout import INSTANT, SEGMENT_RECORDS, Role, State
 from loaderscope.trace import log_segments
-from loaderscope.trace.log_segments import HOLE_POLLS, Chain
+from loaderscope.trace.log_segments import HOLE_POLLS, SegmentChain
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
 
@@ -31,7 +31,7 @@ def writer(log_dir):
 
 @pytest.fixture
 def chain(log_dir):
-    chain = Chain(log_dir, f"4321-{START_NS}")
+    chain = SegmentChain(log_dir, f"4321-{START_NS}")
     yield chain
     chain.close()
 

@@ -17,8 +17,8 @@ from loaderscope.trace.span_sums import (
     SumLadder,
     TrackSpans,
     coarser,
+    is_worth_bytes,
     merged,
-    pays,
     sums_within,
 )
 
@@ -149,4 +149,4 @@ def test_a_block_pays_where_its_rows_merge_many_spans(duration_ns, is_kept):
     spans = spans_of([Burst(2000, 0, duration_ns, 0, [3])], 0)
     ladder = SumLadder()
     finest = [block for block in ladder.add(spans) + ladder.finish() if block.shift == FINEST]
-    assert {pays(block.rows) for block in finest} == {is_kept}
+    assert {is_worth_bytes(block.rows) for block in finest} == {is_kept}

@@ -17,7 +17,7 @@ from loaderscope.gui.panels.late_batch_search import LateSearch, LateWaits
 from loaderscope.gui.panels.table_model import CENTRE, TableModel, number_column, text_column
 from loaderscope.gui.run.wait_causes import MEANINGS, batches_text, cause_text, worker_text
 from loaderscope.gui.timeline.data import span_query
-from loaderscope.gui.timeline.data.alignment import named
+from loaderscope.gui.timeline.data.alignment import trial_prefix
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.model import batch_id
 
@@ -176,7 +176,7 @@ class LateBatchesPanel(QWidget):
     def _show_summary(self, *_range: object) -> None:
         """Writes the summary above the table; of two compared trials it names the one that it is about."""
         scene = self._timeline.scene
-        self.note.setText(named(scene) + self._summary if scene is not None and self._summary else self._summary)
+        self.note.setText(trial_prefix(scene) + self._summary if scene is not None and self._summary else self._summary)
 
     def _go_to(self, row: int) -> None:
         """Selects the wait of a row in the timeline and brings it into sight."""

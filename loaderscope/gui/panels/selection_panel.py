@@ -13,7 +13,7 @@ from loaderscope.facts.text import duration_ns_text, duration_text, grouped_text
 from loaderscope.gui.panels.data_table import DataTable, FairColumns
 from loaderscope.gui.panels.table_model import Column, TableModel, number_column, text_column
 from loaderscope.gui.run.newest_only import NewestOnly
-from loaderscope.gui.timeline.data.alignment import named
+from loaderscope.gui.timeline.data.alignment import trial_prefix
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey, StateStatistics, survey
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
@@ -125,6 +125,6 @@ class SelectionPanel(QWidget):
         begin_ns = surveyed.start_ns - scene.origin_ns - (scene.axis_zero or 0.0)
         times = f"{duration_ns_text(surveyed.duration_ns)} from {duration_ns_text(begin_ns)}"
         if is_measured:
-            self.note.setText(f"{named(scene)}Measured range: {times}. Enter in the timeline zooms into it, Esc clears it.")
+            self.note.setText(f"{trial_prefix(scene)}Measured range: {times}. Enter in the timeline zooms into it, Esc clears it.")
         else:
-            self.note.setText(f"{named(scene)}What is in sight: {times}. Drag over the timeline to measure a part of it.")
+            self.note.setText(f"{trial_prefix(scene)}What is in sight: {times}. Drag over the timeline to measure a part of it.")

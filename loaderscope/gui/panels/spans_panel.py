@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidg
 from loaderscope.facts.text import count_text, duration_text, grouped_text
 from loaderscope.gui.panels.data_table import DataTable, FairColumns
 from loaderscope.gui.panels.table_model import TableModel, number_column, text_column
-from loaderscope.gui.timeline.data.alignment import named
+from loaderscope.gui.timeline.data.alignment import trial_prefix
 from loaderscope.gui.timeline.data.hover_card import state_word
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef, samples_of
@@ -214,10 +214,10 @@ class SpansPanel(QWidget):
         if listing is None or scene is None:
             text = "The spans of the timeline are listed here once there are some."
         elif listing.is_whole:
-            text = f"{named(scene)}{count_text(len(listing), 'span')} in sight"
+            text = f"{trial_prefix(scene)}{count_text(len(listing), 'span')} in sight"
         else:
             listed, most = grouped_text(len(listing)), grouped_text(MOST_ROWS)
-            text = f"{named(scene)}The first {listed} of more than {most} spans in sight: zoom in to see all."
+            text = f"{trial_prefix(scene)}The first {listed} of more than {most} spans in sight: zoom in to see all."
         self.note.setText(text)
 
     def _go_to(self, line: int) -> None:

@@ -1,4 +1,4 @@
-"""Several trials on one time axis, aligned at the moment at which each had its first batch. No Qt."""
+"""Several trials on one time axis, aligned at their first batches. No Qt."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from loaderscope.gui.timeline.data.scene import Scene
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A timeline as one of several on one axis: low lanes alone, and no minimap.
+    """How a timeline looks as one of several on one axis: without minimap and plots, with low lanes.
 
     Attributes:
-        title: stands above it.
-        zero: what the axis counts from, nanoseconds since the trace's origin.
-        bounds: begin and end of what all of them show, since this trace's origin.
-        has_axis: whether the axis is drawn above this one.
+        title: the text above it.
+        zero_ns: the zero of the axis, nanoseconds since the trace's origin.
+        bounds_ns: begin and end of the range that all timelines cover together, since this trace's origin.
+        has_axis: whether this timeline has the axis above it.
     """
 
     title: str
-    zero: float
-    bounds: tuple[float, float]
+    zero_ns: float
+    bounds_ns: tuple[float, float]
     has_axis: bool
 
 
 PART_KINDS = frozenset(("lane", "flight"))
-"""Kinds of rows that a part shows."""
+"""The kinds of rows that a part shows."""
 
 
-def named(scene: Scene) -> str:
-    """What begins a text about the first of several trials; empty for one that is shown alone."""
+def trial_prefix(scene: Scene) -> str:
+    """Returns the first words of a text about the upper one of several trials; "" if the trial is shown alone."""
     return f"{scene.title.partition(' · ')[0].capitalize()} (above). " if scene.axis_zero is not None else ""
 
 
-def first_batch(scene: Scene) -> float | None:
-    """When the main process had its first batch in hand, nanoseconds since the origin; None where it never had one."""
+def first_batch_ns(scene: Scene) -> float | None:
+    """Returns when main received its first batch, nanoseconds since the origin; None if it never did."""
     for index in scene.tracks("main"):
         rows = index.rows_of(State.WAIT)
         if len(rows):
@@ -44,9 +44,9 @@ def first_batch(scene: Scene) -> float | None:
     return None
 
 
-def parts_of(scenes: Sequence[Scene], titles: Sequence[str]) -> list[Part] | None:
-    """Scenes aligned at their first batches, the axis above the first of them; None where one of them has no batch."""
-    zeros = [zero for zero in map(first_batch, scenes) if zero is not None]
+def align_parts(scenes: Sequence[Scene], titles: Sequence[str]) -> list[Part] | None:
+    """Aligns scenes at their first batches, with the axis above the first scene. Returns None if a scene has no batch."""
+    zeros = [zero for zero in map(first_batch_ns, scenes) if zero is not None]
     if len(zeros) < len(scenes):
         return None
     begin = -max(zeros)

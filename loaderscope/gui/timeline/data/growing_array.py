@@ -8,27 +8,27 @@ import typing
 import numpy as np
 import numpy.typing as npt
 
-_TURNS = itertools.cycle((2.0, 1.7, 2.3, 1.85, 2.15, 1.6, 2.4, 1.775, 2.075, 1.925, 2.225, 1.65, 2.35, 1.8, 2.1, 1.95))
+_FACTORS = itertools.cycle((2.0, 1.7, 2.3, 1.85, 2.15, 1.6, 2.4, 1.775, 2.075, 1.925, 2.225, 1.65, 2.35, 1.8, 2.1, 1.95))
 
 
-def next_factor() -> float:
-    """By how much something grows when it is full; lanes of a trial fill up alike, and must not all be copied for the same frame."""
-    return next(_TURNS)
+def next_growth_factor() -> float:
+    """Returns the factor by which a full array grows. It varies: lanes fill up alike, and one frame must not copy them all."""
+    return next(_FACTORS)
 
 
 Number = typing.TypeVar("Number", bound=np.generic)
 
 
-class Growing(typing.Generic[Number]):
-    """Values that are only added to; what was taken as `array` stays as it was."""
+class GrowingArray(typing.Generic[Number]):
+    """An array that only grows at its end; an earlier `array` never changes."""
 
     def __init__(self, dtype: type[Number], first: npt.ArrayLike = ()) -> None:
         self._data: npt.NDArray[Number] = np.array(first, dtype)
         self._length = len(self._data)
-        self._factor = next_factor()
+        self._factor = next_growth_factor()
 
     def append(self, values: npt.NDArray[typing.Any]) -> None:
-        """Adds values behind the others."""
+        """Adds values at the end."""
         total = self._length + len(values)
         if total > len(self._data):
             grown = np.empty(max(total, int(len(self._data) * self._factor), 64), self._data.dtype)

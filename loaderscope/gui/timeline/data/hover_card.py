@@ -21,15 +21,15 @@ from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import (
     SpanRef,
     explain_wait,
-    reference,
-    row_of,
-    rows_inside,
     samples_of,
+    single_row,
     span_at,
+    span_ref,
+    spans_inside,
     spans_of_batch,
     wait_for,
 )
-from loaderscope.gui.timeline.data.state_styles import word
+from loaderscope.gui.timeline.data.state_styles import state_title
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.trace.model import epoch_and_batch
 
@@ -37,25 +37,32 @@ Line = tuple[str, str, str, bool]
 """A name, a value, a remark, and whether it needs attention."""
 
 _WAITING_CPU_SHARE = 0.4
-"""Below this share of CPU time a fetch is said to wait rather than to compute."""
+"""Below this share of CPU time the card says that a fetch waits rather than computes."""
 
 _SHOWN_SAMPLES = 6
 
 _HIT_PX = 2.0
-"""How far beside a sliver still counts as on it."""
+"""The mouse still hits a sliver at this distance."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What the hover card says. A line is a name, a value and a remark; `alarm` marks a line that needs attention."""
+    """The text of the hover card."""
 
     title: str
-    lines: tuple[tuple[str, str, str, bool], ...]
+    lines: tuple[Line, ...]
 
 
 @dataclasses.dataclass
 class Pointer:
-    """Where the mouse is, the span there, the spans of its batch in every lane, and what to say about it."""
+    """The mouse in a timeline.
+
+    Attributes:
+        x, y: its place in the widget, logical pixels.
+        span: the span under it.
+        lit: the spans of the same batch in every lane, which the timeline outlines.
+        card: the hover card about the span.
+    """
 
     x: float
     y: float
@@ -64,8 +71,8 @@ class Pointer:
     card: Card | None = None
 
 
-def point(scene: Scene | None, span: SpanRef | None, x: float, y: float) -> Pointer:
-    """A pointer at a place, on a span or on none."""
+def pointer_at(scene: Scene | None, span: SpanRef | None, x: float, y: float) -> Pointer:
+    """Returns a pointer at a place of the widget, on a span or on none."""
     if span is None or scene is None:
         return Pointer(x, y)
     lit = tuple(spans_of_batch(scene, span.batch, span.start_ns)) if span.batch >= 0 else (span,)
@@ -73,7 +80,7 @@ def point(scene: Scene | None, span: SpanRef | None, x: float, y: float) -> Poin
 
 
 def span_under(scene: Scene, view: Viewport, layout: Layout, scroll_y: int, at: tuple[float, float]) -> SpanRef | None:
-    """The span at a place of the widget."""
+    """Returns the span at a place of the widget."""
     x, y = at
     if scene.is_empty or not 0 <= x - layout.label_width <= layout.plot_width:
         return None
@@ -83,14 +90,14 @@ def span_under(scene: Scene, view: Viewport, layout: Layout, scroll_y: int, at: 
     lane = layout.flight_lane_at(placed, y, scroll_y) if placed.row.kind == "flight" else placed.row.lanes[0]
     if lane is None:
         return None
-    down = (y - layout.header_height + scroll_y - placed.bar_y) / placed.bar_height
+    depth_share = (y - layout.header_height + scroll_y - placed.bar_y) / placed.bar_height
     slack_ns = round(_HIT_PX * view.span / layout.plot_width)
     time_ns = scene.origin_ns + round(view.time_at(x - layout.label_width, layout.plot_width))
-    return span_at(scene, lane, time_ns, slack_ns, down)
+    return span_at(scene, lane, time_ns, slack_ns, depth_share)
 
 
 def describe(scene: Scene, span: SpanRef) -> Card:
-    """What there is to say about a span."""
+    """Returns the hover card of a span."""
     in_batch = spans_of_batch(scene, span.batch, span.start_ns) if span.batch >= 0 else []
     info = scene.lane(span.lane)
     parts = []
@@ -101,14 +108,14 @@ def describe(scene: Scene, span: SpanRef) -> Card:
         parts.append(f"batch {number}" + (" of the exact window" if window_ns is not None and span.start_ns >= window_ns else of_epoch))
     label = info.label if info else span.lane
     parts += [label if info is None or info.kind != FLIGHT.kind else FLIGHT_TITLE, state_word(scene, span)]
-    median = _median(scene, span)
+    median = _median_ns(scene, span)
     name = "ready for" if span.state == WAITING_FOR_EARLIER else "duration"
     lines = [(name, duration_ns_text(span.duration_ns), f"median {duration_ns_text(median)}" if median else "", False)]
     lines += _fetch_lines(scene, span)
     lines += _sample_lines(scene, next((other for other in (span, *in_batch) if other.state == State.FETCH), None))
-    lines += _size_lines(scene, span)
+    lines += _message_lines(scene, span)
     if span.state in _AFTER_WAITING:
-        lines += _waited_lines(in_batch, span)
+        lines += _time_waited_lines(in_batch, span)
     lines += _device_lines(scene, span)
     lines += _held_up_lines(scene, span)
     if span.state == State.WAIT and span.batch >= 0:
@@ -121,14 +128,14 @@ def describe(scene: Scene, span: SpanRef) -> Card:
 
 
 def state_word(scene: Scene, span: SpanRef) -> str:
-    """What a span is called; an import by what it imports."""
+    """Returns the name of a span: its state; for an import the module."""
     if span.state == State.IMPORT and span.value in scene.trace.names:
         return f"import {scene.trace.names[span.value]}"
-    return word(span.state)
+    return state_title(span.state)
 
 
-def _median(scene: Scene, span: SpanRef) -> float | None:
-    """Median of the span's state over the lanes of its kind."""
+def _median_ns(scene: Scene, span: SpanRef) -> float | None:
+    """Returns the median duration of the span's state over the lanes of its kind."""
     info = scene.lane(span.lane)
     medians = []
     for row in scene.rows:
@@ -159,7 +166,7 @@ _CAUSES = {State.FETCH: Cause.FETCH, State.COLLATE: Cause.COLLATE, State.SEND: C
 
 
 def _held_up_lines(scene: Scene, span: SpanRef) -> list[Line]:
-    """How long main waited for what a worker did here, and which batches lay ready meanwhile."""
+    """Says how long main waited for this span of a worker, and which batches were ready meanwhile."""
     cause = _CAUSES.get(State(span.state)) if span.batch >= 0 and span.state in _CAUSES else None
     wait = wait_for(scene, span.batch, span.end_ns) if cause is not None else None
     if cause is None or wait is None:
@@ -171,8 +178,8 @@ def _held_up_lines(scene: Scene, span: SpanRef) -> list[Line]:
 
 
 def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[Line]:
-    """The batches that lay ready when a wait ended."""
-    ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(scene.trace, row_of(wait)).tolist()]
+    """Names the batches that were ready when a wait ended."""
+    ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(scene.trace, single_row(wait)).tolist()]
     if not ready:
         return []
     names = ", ".join(map(str, ready[:4])) + (" …" if len(ready) > 4 else "")
@@ -180,7 +187,7 @@ def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[Line]:
 
 
 def _wait_lines(scene: Scene, wait: SpanRef) -> list[Line]:
-    """Who was still at work on the batch that main waited for, and what lay ready meanwhile."""
+    """Says which worker main waited for, what it was doing, and which batches were ready meanwhile."""
     explained = explain_wait(scene, wait)
     worker, cause = int(explained.worker[0]), Cause(explained.cause[0])
     charged_ns = int(explained.charged_ns[0, cause])
@@ -195,7 +202,7 @@ def _wait_lines(scene: Scene, wait: SpanRef) -> list[Line]:
 
 
 def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
-    """For which earlier batch one that is ready waits: the one that main waited for longest meanwhile."""
+    """Says which earlier batch holds up a ready one: the batch that main waited for longest meanwhile."""
     longest: tuple[int, SpanRef] | None = None
     for number, index in enumerate(scene.tracks("main")):
         first, last = index.rows_between(span.start_ns, span.end_ns)
@@ -205,7 +212,7 @@ def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
             inside_ns = np.minimum(index.end_ns[rows], span.end_ns) - np.maximum(index.start_ns[rows], span.start_ns)
             at = int(inside_ns.argmax())
             if longest is None or inside_ns[at] > longest[0]:
-                longest = int(inside_ns[at]), reference("main", number, index, int(rows[at]))
+                longest = int(inside_ns[at]), span_ref("main", number, index, int(rows[at]))
     if longest is None:
         return []
     explained = explain_wait(scene, longest[1])
@@ -220,7 +227,7 @@ def _sample_line(slowest: tuple[int | None, int]) -> Line:
 
 
 def _device_lines(scene: Scene, span: SpanRef) -> list[Line]:
-    """How far a period of the device can be trusted, and its place on the time axis."""
+    """Says how exact a busy period of the device is, and how exact its place on the time axis."""
     if span.state == State.DEVICE_WORK:
         return [("exact", "kernels, copies, memsets", "by torch.profiler, which slows the steps it watches", False)]
     if span.state not in (State.DEVICE_TRANSFER, State.DEVICE_STEP):
@@ -233,41 +240,41 @@ def _device_lines(scene: Scene, span: SpanRef) -> list[Line]:
 _AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, State.DEVICE_TRANSFER, State.DEVICE_STEP, READY))
 
 
-def _waited_lines(in_batch: list[SpanRef], span: SpanRef) -> list[Line]:
-    """How long main waited for the batch that it works on here."""
+def _time_waited_lines(in_batch: list[SpanRef], span: SpanRef) -> list[Line]:
+    """Says how long main waited for the batch of this span."""
     wait = next((other for other in in_batch if other.state == State.WAIT), None)
     return [("main waited", duration_ns_text(wait.duration_ns), "for this batch", False)] if wait is not None else []
 
 
 def _sample_lines(scene: Scene, fetch: SpanRef | None) -> list[Line]:
-    """Which samples are in the batch, where that was recorded."""
+    """Names the samples of the batch if they were recorded."""
     samples = samples_of(scene, fetch) if fetch is not None else np.empty(0, np.int64)
     if not len(samples):
         return []
     if (samples < 0).any():  # an iterable dataset, or keys that are no numbers
         return [("samples", grouped_text(len(samples)), "without an index", False)]
-    return [("indices" if len(samples) > 1 else "index", _shortened(samples), f"({grouped_text(len(samples))})", False)]
+    return [("indices" if len(samples) > 1 else "index", _indices_text(samples), f"({grouped_text(len(samples))})", False)]
 
 
-def _shortened(samples: Ints) -> str:
-    """Some of the indices, in their order; those of a range by its ends."""
+def _indices_text(samples: Ints) -> str:
+    """Returns the first indices in their order; for a range, its ends."""
     if len(samples) > 2 and (np.diff(samples) == 1).all():
         return f"{samples[0]} … {samples[-1]}"
     return ", ".join(map(str, samples[:_SHOWN_SAMPLES].tolist())) + (" …" if len(samples) > _SHOWN_SAMPLES else "")
 
 
-def _size_lines(scene: Scene, span: SpanRef) -> list[Line]:
-    """How many bytes were sent or received, and what that took. What lies in shared memory is not in them."""
+def _message_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    """Says how many bytes were sent or received and how long that took. The bytes do not include shared memory."""
     if span.state == State.SEND:
-        # its feeder thread goes on after it
+        # the feeder thread still works on the message after the span
         until = dataclasses.replace(span, end_ns=span.end_ns + _FEEDER_NS)
-        parts = [part for part in rows_inside(scene, until, (State.SERIALISE, State.TRANSMIT)) if part.batch == span.batch]
+        parts = [part for part in spans_inside(scene, until, (State.SERIALISE, State.TRANSMIT)) if part.batch == span.batch]
         words = {State.SERIALISE: "serialised", State.TRANSMIT: "sent"}
         took = ", ".join(f"{words[State(part.state)]} in {duration_ns_text(part.duration_ns)}" for part in parts)
         return [("message", _bytes(max(part.value for part in parts)), took, False)] if parts else []
     if span.state in (State.WAIT, State.DESERIALISE):
         before = dataclasses.replace(span, start_ns=span.start_ns - (1 if span.state == State.DESERIALISE else 0))
-        received = [part for part in rows_inside(scene, before, (State.RECEIVE,)) if part.value >= 0]
+        received = [part for part in spans_inside(scene, before, (State.RECEIVE,)) if part.value >= 0]
         if received:
             what = "message" if len(received) == 1 else f"{len(received)} messages"
             return [(what, _bytes(sum(part.value for part in received)), "received; tensors come in shared memory", False)]
@@ -279,4 +286,4 @@ def _bytes(count: int) -> str:
 
 
 _FEEDER_NS = 100_000_000
-"""So long after a put the bytes of a batch are looked for in the record of the feeder thread."""
+"""The spans of the feeder thread for a batch end at most this long after the SEND."""

@@ -1,4 +1,4 @@
-"""Where the view is on the time axis, where it was before, and whether it follows a running trial. No Qt."""
+"""The visible range of the time axis, its history, and whether it follows a running trial. No Qt."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import math
 import time
 from collections.abc import Callable
 
-from loaderscope.gui.timeline.data.viewport import Viewport, fitted, roomy
+from loaderscope.gui.timeline.data.viewport import Viewport, fitted, fitted_to_growing
 
 FOLLOW_SPAN_NS = 10e9
-"""While a trial runs, the whole of it is shown until it is this long; then the newest part of this length."""
+"""A view that follows a running trial shows all of it until it is this long, and then its newest part of this length."""
 
 _HISTORY = 100
 _SAME_GESTURE_S = 0.7
 
 
 class Navigator:
-    """The viewport and its history. Any way of moving by hand ends following.
+    """The viewport and its history. Every move by the user ends following.
 
     Attributes:
-        viewport: what is visible.
+        viewport: the visible range.
         following: whether `follow` moves the view to the newest data.
-        bounds: begin and end of what several timelines on one axis show together; None where this one stands alone.
+        bounds: begin and end of the range that several timelines on one axis cover together; None for a single timeline.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,12 +31,12 @@ class Navigator:
         self._total = 0.0
         self._follow_span: float | None = None
         self._history: list[Viewport] = []
-        self._undone: list[Viewport] = []  # views that `back` has left
+        self._undone: list[Viewport] = []  # views that `back` left
         self._gesture: tuple[str, float] = ("", 0.0)
         self._clock = clock
 
     def reset(self, total: float) -> None:
-        """Another trace of this length: shows all of it and forgets the history."""
+        """Shows all of another trace and forgets the history; `total` is its length in nanoseconds."""
         self._history.clear()
         self._undone.clear()
         self._follow_span = None
@@ -44,9 +44,9 @@ class Navigator:
         self.viewport = fitted(0.0, max(total, 1e6))
 
     def grow(self, total: float, width_px: int = 1000) -> bool:
-        """The trace has this length now; returns whether the view moved.
+        """Takes the new length of the trace; returns whether the view moved.
 
-        Follows in whole pixels of a view this wide, so that what is painted can be moved along.
+        Follows in whole pixels of a view `width_px` wide, so that the painted picture can move with the view.
         """
         self._total = total
         if not self.following:
@@ -54,7 +54,7 @@ class Navigator:
         before = self.viewport
         span = self._follow_span or FOLLOW_SPAN_NS
         if self._follow_span is None and total <= span:
-            self.viewport = roomy(total)
+            self.viewport = fitted_to_growing(total)
         else:
             pixel = span / width_px
             behind = total - span * 0.97 - before.start
@@ -63,7 +63,7 @@ class Navigator:
         return self.viewport != before
 
     def follow(self) -> None:
-        """Follows the newest data again."""
+        """Starts to follow the newest data."""
         self.following = True
         self.grow(self._total)
 
@@ -72,7 +72,7 @@ class Navigator:
         self._move("pan", self.viewport.panned(by))
 
     def zoom(self, factor: float, at: float) -> None:
-        """Zooms with the moment `at` staying put; while following, about the newest data instead."""
+        """Zooms and keeps the moment `at` in its place; while following, keeps the newest data in its place."""
         if self.following:
             self._follow_span = min(max(self.viewport.span * factor, 1e5), max(self._total, 1e8) * 1.2)
             self.grow(self._total)
@@ -105,11 +105,11 @@ class Navigator:
             self.centre((start + end) / 2 if end - start < view.span else start + view.span * 0.45)
 
     def back(self) -> bool:
-        """To the view before; returns whether there was one."""
+        """Shows the view before this one; returns whether there was one."""
         return self._exchange(self._history, self._undone)
 
     def forward(self) -> bool:
-        """To the view that `back` left; returns whether there was one."""
+        """Shows the view that `back` left; returns whether there was one."""
         return self._exchange(self._undone, self._history)
 
     def _exchange(self, source: list[Viewport], target: list[Viewport]) -> bool:
@@ -122,7 +122,7 @@ class Navigator:
         return True
 
     def _move(self, gesture: str, target: Viewport) -> None:
-        """One entry of history for a whole gesture, such as several turns of the wheel."""
+        """Shows another view. A whole gesture, such as several turns of the wheel, makes one entry of the history."""
         begin, end = self.bounds or (0.0, self._total)
         target = target.limited(end, begin)
         if target == self.viewport:

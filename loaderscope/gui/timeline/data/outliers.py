@@ -1,4 +1,4 @@
-"""Spans that are much longer than others of their state, so that one stall among millions of spans can be pointed out. No Qt."""
+"""Finds spans that are much longer than others of their state, so that the timeline can mark one stall among millions. No Qt."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from loaderscope.gui.timeline.data.growing_array import Growing, next_factor
+from loaderscope.gui.timeline.data.growing_array import GrowingArray, next_growth_factor
 from loaderscope.trace.columns import Ints
 
-OUTLIER = 8.0
+OUTLIER_FACTOR = 8.0
 """A span this many times longer than the median of its state is an outlier."""
 
-_KEPT_LIMITS = 64
+_MOST_CACHED_LIMITS = 64
 
-_RULE_SHARE = 0.01
-"""A state with a larger share of long spans than this has none that stand out: they are the rule."""
+_COMMON_SHARE = 0.01
+"""If long spans are a larger share of a state than this, they are normal for it, and none of them is an outlier."""
 
 
 class _Track(Protocol):
-    """The spans of a track, sorted by start: `level_of_detail.TrackIndex`, which stands above this module."""
+    """The spans of a track, sorted by start: a `level_of_detail.TrackIndex`, which imports this module."""
 
     @property
     def states(self) -> tuple[int, ...]: ...
@@ -43,26 +43,26 @@ class _Track(Protocol):
 
 
 class Outliers:
-    """The long rows of a track, following it while it grows."""
+    """Finds the long rows of a track, and follows the track while it grows."""
 
     def __init__(self, index: _Track) -> None:
         self._index = index
-        self._factor = next_factor()
-        self._known = 0
-        self._judged = 0  # rows when medians were taken
+        self._factor = next_growth_factor()
+        self._indexed = 0
+        self._rows_at_medians = 0  # number of rows when the medians were computed
         self._states: tuple[int, ...] = ()
-        self._limits_ns: npt.NDArray[np.float64] = np.zeros(0)  # from which duration on a span of each state is an outlier
-        self._row = Growing(np.int64)
-        self._start_ns = Growing(np.int64)
-        self._duration_ns = Growing(np.int64)
-        self._state = Growing(np.uint16)
+        self._state_limits_ns: npt.NDArray[np.float64] = np.zeros(0)  # a longer span of the state is an outlier
+        self._row = GrowingArray(np.int64)
+        self._start_ns = GrowingArray(np.int64)
+        self._duration_ns = GrowingArray(np.int64)
+        self._state = GrowingArray(np.uint16)
         self._counts: Ints = np.zeros(0, np.int64)  # long rows of each state
-        self._sorted: dict[tuple[int, ...], tuple[int, Ints]] = {}  # durations by states, and of how many rows
-        self._limits: dict[tuple[tuple[int, ...], float], tuple[int, npt.NDArray[np.float64]]] = {}  # and of how many rows
+        self._sorted_durations: dict[tuple[int, ...], tuple[int, Ints]] = {}  # by states: long rows, and durations
+        self._cached_limits: dict[tuple[tuple[int, ...], float], tuple[int, npt.NDArray[np.float64]]] = {}  # by query: rows, and limits
 
-    def between(self, states: Collection[int], start_ns: int, end_ns: int, longer_than_ns: float, most_ns: float) -> Ints:
-        """Rows of states that begin in [start_ns, end_ns), outliers by now, longer than one duration but not than another."""
-        self._take()
+    def rows_between(self, states: Collection[int], start_ns: int, end_ns: int, longer_than_ns: float, most_ns: float) -> Ints:
+        """Returns rows of outliers of states that start in [start_ns, end_ns) and last over `longer_than_ns`, up to `most_ns`."""
+        self._index_new_rows()
         low, high = self._start_ns.array.searchsorted(np.array([start_ns, end_ns], np.int64)).tolist()
         duration_ns = self._duration_ns.array[low:high]
         found = np.flatnonzero((duration_ns > longer_than_ns) & (duration_ns <= most_ns)) + low
@@ -71,61 +71,67 @@ class Outliers:
         rows: Ints = self._row.array[found]
         return rows
 
-    def rare_ns(self, states: Collection[int], every_ns: float) -> float:
-        """The duration that no more than one outlier in every so many nanoseconds of the track exceeds, on average."""
-        self._take()
+    def rare_duration_ns(self, states: Collection[int], every_ns: float) -> float:
+        """Returns the duration that outliers exceed at most once in `every_ns` of the track, on average."""
+        self._index_new_rows()
         index, rows, key = self._index, self._row.array, tuple(states)
-        known, durations = self._sorted.get(key, (-1, None))
-        if durations is None or len(rows) > 1.1 * known + 8:
+        count, durations = self._sorted_durations.get(key, (-1, None))
+        if durations is None or len(rows) > 1.1 * count + 8:
             durations = np.sort(self._duration_ns.array[self._stands_out(slice(None), states)])
-            self._sorted[key] = (len(rows), durations)
+            self._sorted_durations[key] = (len(rows), durations)
         if not len(durations):
             return 0.0
         allowed = int(float(index.end_ns[-1] - index.start_ns[0]) / every_ns) + 1
         return float(durations[-allowed - 1]) if allowed < len(durations) else 0.0
 
     def limits_ns(self, states: tuple[int, ...], every_ns: float) -> npt.NDArray[np.float64]:
-        """The durations above which spans of each state stand out and are rare enough, for `between` and `rare_ns` together.
+        """Returns for each state the duration above which a span is an outlier and also rare: the limits of `rows_between` and
+        `rare_duration_ns` together.
 
-        For a track that grows they may be those of a quarter fewer rows.
+        For a growing track they may lag by a quarter of the rows.
         """
         count = len(self._index)
-        known = self._limits.get((states, every_ns))
-        if known is None or count > (0.3 * self._factor + 0.6) * known[0] + 256:
-            if len(self._limits) > _KEPT_LIMITS:
-                self._limits.clear()
-            rare_ns = self.rare_ns(states, every_ns)
+        cached = self._cached_limits.get((states, every_ns))
+        if cached is None or count > (0.3 * self._factor + 0.6) * cached[0] + 256:
+            if len(self._cached_limits) > _MOST_CACHED_LIMITS:
+                self._cached_limits.clear()
+            rare_duration_ns = self.rare_duration_ns(states, every_ns)
             limits_ns = self._limits_of(states)
-            known = self._limits[states, every_ns] = (count, np.array([max(limits_ns[state], rare_ns) for state in states]))
-        return known[1]
+            cached = self._cached_limits[states, every_ns] = (
+                count,
+                np.array([max(limits_ns[state], rare_duration_ns) for state in states]),
+            )
+        return cached[1]
 
     def _limits_of(self, states: Collection[int]) -> npt.NDArray[np.float64]:
-        """The duration above which a span of each state stands out; infinite for other states and those that are often long."""
+        """Returns by state the duration above which a span is an outlier; infinite for other states and those with many long spans."""
         limits_ns = np.full(max([*states, *self._index.states], default=0) + 1, np.inf)
         for state in self._index.states:
-            if state in states and not (state < len(self._counts) and self._counts[state] > _RULE_SHARE * self._index.count_of(state) + 1):
-                limits_ns[state] = self._limits_ns[state]
+            if state in states and not (
+                state < len(self._counts) and self._counts[state] > _COMMON_SHARE * self._index.count_of(state) + 1
+            ):
+                limits_ns[state] = self._state_limits_ns[state]
         return limits_ns
 
     def _stands_out(self, which: Ints | slice, states: Collection[int]) -> npt.NDArray[np.bool_]:
-        """Which of the long rows are outliers of states by the medians of now."""
+        """Returns a mask of the long rows that are outliers of states by the current medians."""
         found: npt.NDArray[np.bool_] = self._duration_ns.array[which] > self._limits_of(states)[self._state.array[which]]
         return found
 
-    def _take(self) -> None:
-        """Looks through the rows that are new; medians are taken anew each time the track has about doubled."""
-        index, known = self._index, self._known
-        self._known = len(index)
-        if known == self._known:
+    def _index_new_rows(self) -> None:
+        """Finds the long rows among the new ones. Computes the medians again each time the track has about doubled."""
+        index, known = self._index, self._indexed
+        self._indexed = len(index)
+        if known == self._indexed:
             return
-        if self._known >= self._factor * self._judged or index.states != self._states:
-            self._judged, self._states = self._known, index.states
-            self._limits_ns = np.full(index.states[-1] + 1, np.inf)
+        if self._indexed >= self._factor * self._rows_at_medians or index.states != self._states:
+            self._rows_at_medians, self._states = self._indexed, index.states
+            self._state_limits_ns = np.full(index.states[-1] + 1, np.inf)
             for state in index.states:
-                self._limits_ns[state] = OUTLIER * (index.median_ns(state) or 0.0)
+                self._state_limits_ns[state] = OUTLIER_FACTOR * (index.median_ns(state) or 0.0)
         states = index.state[known:]
         durations = index.end_ns[known:] - index.start_ns[known:]
-        at = np.flatnonzero(durations > self._limits_ns[states])
+        at = np.flatnonzero(durations > self._state_limits_ns[states])
         if len(at):
             self._row.append(at + known)
             self._start_ns.append(index.start_ns[known:][at])

@@ -1,4 +1,4 @@
-"""Which plots the sampled series of a trace make, and what could not be sampled. No Qt."""
+"""The plots for the sampled series of a trace, and the reasons why other figures are missing. No Qt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loaderscope.facts.lanes import plot_of, plot_rank
 from loaderscope.trace.model import NO_GPU_USED, SeriesInfo, Trace
 
 _MEMORY_KINDS = ("pss", "private", "uss", "rss", "commit")
-"""Of several figures of one process's memory the first is drawn: what shared pages cost is counted once in it."""
+"""Kinds of memory figures, best first: of the kinds that were sampled, the first one is in the main plot. PSS counts shared pages once."""
 
 GPU_PREFIX = "gpu"
 _GPU_KEY = re.compile(r"gpu-(\d+)(?:-mig-(\d+))?")
@@ -39,32 +39,35 @@ class Reason:
 
 
 def plot_rows(trace: Trace) -> list[PlotRow]:
-    """The plots of a trace, in their order."""
+    """Returns the plots of a trace from top to bottom."""
     entries = list(trace.series.values())
     kinds = {_kind_of(info) for info, _ in entries if info.group == "memory"}
     main_kind = next((kind for kind in _MEMORY_KINDS if kind in kinds), None)
-    found: dict[str, list[SeriesInfo]] = {}
-    seen: set[str] = set()
+    by_plot: dict[str, list[SeriesInfo]] = {}
+    above_zero: set[str] = set()
     for info, columns in entries:
         key = _plot_of(info, main_kind)
-        found.setdefault(key, []).append(info)
+        by_plot.setdefault(key, []).append(info)
         if plot_of(key).is_optional_at_zero and np.any(np.asarray(columns.view()["value"], np.float64) > 0):
-            seen.add(key)
+            above_zero.add(key)
     rows = []
-    for key in sorted(found, key=plot_rank):
-        infos = sorted(found[key], key=lambda info: (info.process != "main", _number(info.process)))
+    for key in sorted(by_plot, key=plot_rank):
+        infos = sorted(by_plot[key], key=lambda info: (info.process != "main", _number(info.process)))
         plot = plot_of(key)
         label = plot_of(f"memory_{main_kind}").title if key == "memory" else plot.title
-        is_optional = plot.is_optional or (plot.is_optional_at_zero and key not in seen)
+        is_optional = plot.is_optional or (plot.is_optional_at_zero and key not in above_zero)
         rows.append(PlotRow(key, label, tuple(info.key for info in infos), infos[0].unit, is_optional))
     return rows
 
 
 def reasons(trace: Trace) -> list[Reason]:
-    """Why things could not be measured, each once; what is missing of a GPU is gathered, and all of it where nothing was sampled."""
+    """Returns why figures could not be measured, each reason once.
+
+    Figures of one GPU with the same reason share a row. If no figure of any GPU was sampled, one row stands for all GPUs.
+    """
     sampled = {info.group for info, _ in list(trace.series.values())}
     has_gpu = any(group.startswith(GPU_PREFIX) for group in sampled)
-    texts: dict[tuple[str, str, str], list[str]] = {}  # by key, label and reason, the figures that it is about
+    texts: dict[tuple[str, str, str], list[str]] = {}  # figures by key, label and reason
     for key, reason in list(trace.unavailable.items()):
         device, _, figure = key.partition("/")
         if key in sampled or (key == NO_GPU_USED and not has_gpu):
@@ -87,7 +90,7 @@ def reasons(trace: Trace) -> list[Reason]:
 
 
 def gpu_name(key: str) -> str:
-    """`GPU 0` or `GPU 0 MIG 1` from the key of a GPU or of one of its series."""
+    """Returns `GPU 0` or `GPU 0 MIG 1` for the key of a GPU or of one of its series."""
     match = _GPU_KEY.match(key)
     if match is None:
         return key
@@ -95,7 +98,7 @@ def gpu_name(key: str) -> str:
 
 
 def series_name(info: SeriesInfo, among: Iterable[SeriesInfo]) -> str:
-    """What tells a series from the others of its plot: its process, or its GPU and what it is of it."""
+    """Returns a name that distinguishes a series within its plot: its process, or its GPU and figure."""
     if info.process is not None:
         return info.process.replace("-", " ")
     if _GPU_KEY.match(info.key) is None:
@@ -108,7 +111,7 @@ def series_name(info: SeriesInfo, among: Iterable[SeriesInfo]) -> str:
 
 
 def _plot_of(info: SeriesInfo, main_memory_kind: str | None) -> str:
-    """The plot that a series stands in."""
+    """Returns the key of the plot that a series belongs to."""
     if info.group == "memory":
         kind = _kind_of(info)
         return "memory" if kind == main_memory_kind else f"memory_{kind}"

@@ -1,4 +1,4 @@
-"""Statistics of a range of time: what every lane did in it. No Qt."""
+"""Statistics of what every lane did in a range of time. No Qt."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
-from loaderscope.gui.timeline.data.state_styles import STYLES, level_in, word
+from loaderscope.gui.timeline.data.state_styles import STYLES, nesting_level, state_title
 
 
 @dataclasses.dataclass(frozen=True)
 class StateShare:
-    """What one state of one lane fills of a range; exact, spans are cut at the edges of the range."""
+    """How much of a range one state of one lane fills; exact, as spans count only with their part inside the range."""
 
     lane: str
     label: str
@@ -25,7 +25,7 @@ class StateShare:
 
     @property
     def word(self) -> str:
-        return word(self.state)
+        return state_title(self.state)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +33,9 @@ class StateStatistics:
     """Spans of one state of one lane that touch a range.
 
     Attributes:
-        filled: what they fill of the range.
-        count, mean_ns, p95_ns: of whole spans, also where they reach over an edge.
-        longest: the longest of them.
+        filled: how much of the range they fill.
+        count, mean_ns, p95_ns: these count spans that reach over an edge as a whole.
+        longest: the longest span.
     """
 
     filled: StateShare
@@ -46,11 +46,11 @@ class StateStatistics:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
-    """The spans of one track that touch a range; the arrays never change, so that any thread may look at them."""
+class _TrackPart:
+    """The spans of one track that touch a range. The arrays never change, so any thread may read them."""
 
     number: int  # of the track within its lane
-    first: int  # row of the track that the arrays begin with
+    first: int  # row of the track where the arrays begin
     filled: tuple[StateShare, ...]
     start_ns: Ints
     end_ns: Ints
@@ -61,12 +61,12 @@ class _Part:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RangeSurvey:
-    """A range in absolute time and what every lane did in it, at a cost that does not depend on the number of spans."""
+    """A range of absolute time and how much of it each state of each lane fills. Its cost does not depend on the number of spans."""
 
     start_ns: int
     end_ns: int
     states: tuple[StateShare, ...]
-    parts: tuple[_Part, ...]
+    parts: tuple[_TrackPart, ...]
 
     @property
     def duration_ns(self) -> int:
@@ -74,16 +74,16 @@ class RangeSurvey:
 
     @property
     def span_count(self) -> int:
-        """How many spans `statistics` would look at."""
+        """The number of spans that `statistics` would look at."""
         return sum(len(part.state) for part in self.parts)
 
     def statistics(self) -> list[StateStatistics]:
-        """Looks at every span of the range: with many of them a matter for another thread, which may be any."""
+        """Returns statistics of whole spans. Looks at every span of the range: with many, call it in any other thread."""
         return [found for part in self.parts for share in part.filled if (found := _statistics(part, share)) is not None]
 
 
 def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
-    """What every lane did between two absolute times."""
+    """Returns what every lane did between two absolute times."""
     start_ns, end_ns = min(start_ns, end_ns), max(start_ns, end_ns, start_ns + 1)
     parts = []
     edges = np.array([start_ns, end_ns], np.int64)
@@ -91,7 +91,7 @@ def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
     for row in scene.rows:
         for lane in row.lanes if row.kind == "lane" else ():
             for number, index in enumerate(scene.tracks(lane)):
-                drawn = sorted((state for state in index.states if level_in(row.lane_kind, state) is not None), key=order.index)
+                drawn = sorted((state for state in index.states if nesting_level(row.lane_kind, state) is not None), key=order.index)
                 filled = [
                     StateShare(lane, row.label, state, int(busy[0]), int(busy[0]) / (end_ns - start_ns))
                     for state, busy in index.busy_ns(edges, drawn).items()
@@ -100,11 +100,11 @@ def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
                 if filled and last > first:
                     rows = slice(first, last)
                     columns = (index.start_ns[rows], index.end_ns[rows], index.state[rows], index.batch[rows], index.value[rows])
-                    parts.append(_Part(number, first, tuple(filled), *columns))
+                    parts.append(_TrackPart(number, first, tuple(filled), *columns))
     return RangeSurvey(start_ns, end_ns, tuple(share for part in parts for share in part.filled if share.total_ns), tuple(parts))
 
 
-def _statistics(part: _Part, share: StateShare) -> StateStatistics | None:
+def _statistics(part: _TrackPart, share: StateShare) -> StateStatistics | None:
     rows = np.flatnonzero(part.state == share.state)
     if not len(rows):
         return None
@@ -125,10 +125,10 @@ def _statistics(part: _Part, share: StateShare) -> StateStatistics | None:
 
 
 def percentile(values: Ints, share: float) -> float:
-    """The value below which a share of values lies, between two of them in proportion (as `numpy.percentile` has it)."""
+    """Returns the value below which a share of values lies, with linear interpolation as in `numpy.percentile`."""
     place = share * (len(values) - 1)
     low = int(place)
     high = min(low + 1, len(values) - 1)
-    # a partition lets go of the GIL, which numpy.percentile does not all the time
+    # a partition releases the GIL; numpy.percentile holds it for a part of the time
     parted: Floats = np.partition(values, (low, high)).astype(np.float64)
     return float(parted[low] + (parted[high] - parted[low]) * (place - low))

@@ -1,4 +1,4 @@
-"""Where everything stands: heights of rows, the label column, the strips above. No Qt."""
+"""The places of rows, of the label column, and of the title, minimap and axis above. No Qt."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _SECTION_GAP_PX = 9
 _SLOT_PX = 4
 _MANY_LANES = 12
 _MOST_FROZEN = 0.6
-"""Part of the height that pinned rows may take; what is pinned beyond that scrolls with the rest."""
+"""Pinned rows may take this part of the height; further pinned rows scroll with the rest."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PlacedRow:
-    """A row with its place below the header, before scrolling. The bar (or plot) stands inside the row.
+    """A row with its place below the header, before scrolling. The bar (or plot) is inside the row.
 
     Attributes:
-        is_frozen: it stays where it is while the others scroll.
-        chevron: `open` or `closed` on the label by which a group of lanes is collapsed or expanded.
+        is_frozen: the row does not scroll.
+        chevron: `open` or `closed` if the label has a chevron that collapses or expands a group of lanes.
     """
 
     row: Row
@@ -39,7 +39,7 @@ class PlacedRow:
     chevron: str = ""
 
     @property
-    def two_lines(self) -> bool:
+    def has_two_lines(self) -> bool:
         """Whether the label has room for its second line."""
         return self.height >= 26
 
@@ -50,9 +50,9 @@ class Layout:
 
     Attributes:
         rules: y of the lines between sections, below the header.
-        frozen_height: what the rows that do not scroll take, at the top of the others.
-        minimap_px, axis_px: heights of these strips, 0 where there is none.
-        notice_px: room in the title's strip that the owner needs for itself.
+        frozen_height: height of the frozen rows, which are above the others.
+        minimap_px, axis_px: heights of minimap and axis; 0 for none.
+        notice_px: width beside the title that the widget needs for its buttons.
     """
 
     width: int
@@ -76,7 +76,7 @@ class Layout:
 
     @property
     def scroll_range(self) -> int:
-        """How far the rows can be scrolled."""
+        """How far the rows can scroll, logical pixels."""
         return max(self.content_height - (self.height - self.header_height), 0)
 
     @property
@@ -88,7 +88,7 @@ class Layout:
         return TITLE_PX + self.minimap_px
 
     def scrolled(self, scroll_y: int) -> Layout:
-        """The places when the rows are scrolled: frozen rows move along, so that they stay where they are seen."""
+        """Returns the places for scrolled rows: frozen rows move by `scroll_y`, so that they stay in place on the screen."""
         if not self.frozen_height or not scroll_y:
             return self
         rows = tuple(
@@ -97,17 +97,17 @@ class Layout:
         )
         return dataclasses.replace(self, rows=rows, rules=tuple(y + scroll_y if y <= self.frozen_height else y for y in self.rules))
 
-    def in_sight(self, scroll_y: int) -> list[PlacedRow]:
-        """The rows of which something is seen."""
+    def visible_rows(self, scroll_y: int) -> list[PlacedRow]:
+        """Returns the rows that are visible at least in part."""
         low, high = scroll_y, scroll_y + self.height - self.header_height
         return [placed for placed in self.rows if placed.y + placed.height > low and placed.y < high]
 
     def is_covered(self, placed: PlacedRow, scroll_y: int) -> bool:
-        """Whether a row lies under those that do not scroll, for the most part."""
+        """Returns whether frozen rows cover at least half of a row."""
         return not placed.is_frozen and placed.y + placed.height / 2 < scroll_y + self.frozen_height
 
     def row_at(self, y: float, scroll_y: int) -> PlacedRow | None:
-        """The row under a place in the widget."""
+        """Returns the row at a height in the widget."""
         below = y - self.header_height + scroll_y
         if y < self.header_height:
             return None
@@ -115,17 +115,17 @@ class Layout:
         return next((placed for placed in self.rows if placed.is_frozen == frozen and placed.y <= below < placed.y + placed.height), None)
 
     def flight_lane_at(self, placed: PlacedRow, y: float, scroll_y: int) -> str | None:
-        """The queue slot under a place in the compact row of batches in flight."""
+        """Returns the lane of the queue slot at a height in the compact row of batches in flight."""
         slot = int((y - self.header_height + scroll_y - placed.bar_y) // slot_px(placed))
         return placed.row.lanes[slot] if 0 <= slot < len(placed.row.lanes) else None
 
 
 def slot_px(placed: PlacedRow) -> float:
-    """Height of one queue slot of a compact row."""
+    """Returns the height of one queue slot of a compact row."""
     return placed.bar_height / max(len(placed.row.lanes), 1)
 
 
-def place(
+def place_rows(
     rows: Sequence[Row],
     width: int,
     height: int,
@@ -138,19 +138,19 @@ def place(
     notice_px: int = 0,
     can_collapse: bool = False,
 ) -> Layout:
-    """Lays rows out; what is left of the height makes plots and lanes taller, up to a point.
+    """Places rows. Plots and lanes grow into the rest of the height, up to a limit.
 
     Args:
         rows: from top to bottom.
-        width: of all of it.
-        height: of all of it; the rows may need more.
-        pinned: how many rows, from the top, stay while the others scroll.
-        heights: by the key of a row, where it is not to be chosen here.
-        dense: low lanes, for when there is little room.
+        width: width of the whole timeline.
+        height: height of the whole timeline; the rows may need more.
+        pinned: how many rows, from the top, do not scroll.
+        heights: by the key of a row, the height that the user chose.
+        dense: makes lanes low, for little room.
         minimap_px: height of the minimap, 0 for none.
         axis_px: height of the axis, 0 for none.
         notice_px: see `Layout`.
-        can_collapse: whether labels get the chevron that collapses and expands a group of lanes.
+        can_collapse: whether labels get chevrons.
     """
     heights = heights or {}
     free = [row for row in rows if row.key not in heights]
@@ -187,7 +187,7 @@ def place(
 
 
 def _chevrons(rows: Sequence[Row]) -> dict[str, str]:
-    """The row that stands for all workers, or the first of several that are not pinned."""
+    """Returns the chevron by the key of its row: the collapsed workers, or the first of several workers that are not pinned."""
     groups = {row.key: "closed" for row in rows if row.kind == "group"}
     workers = [row.key for row in rows if row.kind == "lane" and row.lane_kind == "worker"]
     return groups or ({workers[0]: "open"} if len(workers) > 1 else {})

@@ -1,4 +1,4 @@
-"""What the timeline shows of a trace: which rows in which order, and the searchable spans behind them. No Qt."""
+"""What the timeline shows of a trace: its rows in their order, and a searchable index of their spans. No Qt."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from loaderscope.facts.lanes import (
 )
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, plot_rows, reasons
-from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, level_in
-from loaderscope.gui.timeline.data.viewport import Viewport, fitted, roomy
+from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, nesting_level
+from loaderscope.gui.timeline.data.viewport import Viewport, fitted, fitted_to_growing
 from loaderscope.trace.lane_table import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
 
@@ -41,9 +41,9 @@ class Row:
         kind: `lane` (one lane), `flight` (all queue slots, compact), `plot` (the series of a group) or `reason` (text).
         lanes: lane keys, for `lane` and `flight`.
         series: series keys, for `plot`.
-        section: rows of one section stand together; a rule is drawn between sections.
+        section: rows of one section are neighbours; a line separates sections.
         text: the reason, for `reason`.
-        is_optional: shown only where the user asks for it.
+        is_optional: the timeline shows it only if the user asks for it.
     """
 
     kind: str
@@ -58,23 +58,23 @@ class Row:
     is_optional: bool = False
 
 
-_OVERVIEW_LANES = 16
+_OVERVIEW_LANES = 16  # at most about as many lanes are in the overview
 
 
 class Scene:
-    """A trace as rows, following it while it grows. Use from one thread; the trace may be filled by another."""
+    """A trace as rows; follows the trace while it grows. Use it from one thread; another thread may fill the trace."""
 
     def __init__(self, trace: Trace, title: str = "") -> None:
         self.trace = trace
         self.title = title
-        self.axis_zero: float | None = None  # what the axis counts from, since the origin, where that is not the origin
+        self.axis_zero: float | None = None  # zero of the axis, nanoseconds since the origin; None for the origin
         self.is_live = False  # whether its trial is running
         self.rows: tuple[Row, ...] = ()
         self.version = -1
         self._indexes: dict[TrackKey, TrackIndex] = {}
-        self._fresh: dict[str, list[TrackIndex]] = {}  # the tracks of those lanes that took in what this version has
+        self._updated_tracks: dict[str, list[TrackIndex]] = {}  # tracks by lane that are up to date with this version
         self._tracks_of: dict[str, list[TrackKey]] = {}
-        self._open: tuple[tuple[OpenSpan, ...], dict[str, list[OpenSpan]]] = (), {}
+        self._open_by_lane: tuple[tuple[OpenSpan, ...], dict[str, list[OpenSpan]]] = (), {}
         self._legend: list[tuple[str, str, bool]] | None = None
         self._overview: tuple[tuple[int, Viewport, int], Floats] | None = None
         self._peaks: dict[str, tuple[int, float]] = {}
@@ -83,31 +83,31 @@ class Scene:
 
     @property
     def origin_ns(self) -> int:
-        """Absolute time of the axis' zero."""
+        """Absolute time from which viewports count."""
         return self.trace.origin_ns or 0
 
     @property
     def total_ns(self) -> float:
-        """Length of the time axis."""
+        """Length of the trace."""
         return float(max(self.trace.end_ns - self.origin_ns, 0))
 
     @property
     def extent(self) -> Viewport:
-        """All of the trial, as the view and the minimap show it: while it runs with room for what will come."""
-        return roomy(self.total_ns) if self.is_live else fitted(0.0, max(self.total_ns, 1e6))
+        """The range of the whole trial for the view and the minimap; while the trial runs, with room for more data."""
+        return fitted_to_growing(self.total_ns) if self.is_live else fitted(0.0, max(self.total_ns, 1e6))
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was recorded yet."""
+        """Whether the trace has no record yet."""
         return self.trace.origin_ns is None
 
     def update(self) -> bool:
-        """Takes in what is new; returns whether anything was."""
+        """Takes in the new data of the trace; returns whether there was any."""
         version = self.trace.version
         if version == self.version:
             return False
         self.version = version
-        self._fresh.clear()
+        self._updated_tracks.clear()
         self._legend = None
         self._tracks_of.clear()
         for key in sorted(self.trace.tracks):
@@ -117,9 +117,9 @@ class Scene:
         return True
 
     def prepare(self) -> None:
-        """Looks through all spans as painting them will need; for millions not to be done in the window's thread.
+        """Builds every index that painting needs. With millions of spans, call it outside the window's thread.
 
-        Another thread may do it as long as nobody else uses the scene yet.
+        Another thread may call it while nobody else uses the scene.
         """
         for row in self.rows:
             for lane in row.lanes:
@@ -129,42 +129,42 @@ class Scene:
         self.legend()
 
     def tracks(self, lane: str) -> list[TrackIndex]:
-        """The spans of a lane, outermost first."""
-        found = self._fresh.get(lane)
-        if found is None:
-            found = self._fresh[lane] = []
+        """Returns the tracks of a lane, outermost first."""
+        tracks = self._updated_tracks.get(lane)
+        if tracks is None:
+            tracks = self._updated_tracks[lane] = []
             for pair in self._tracks_of.get(lane, ()):
                 index = self._indexes.get(pair)
                 if index is None:
                     index = self._indexes[pair] = TrackIndex(self.trace.tracks[pair])
                 else:
                     index.update()
-                found.append(index)
-        return found
+                tracks.append(index)
+        return tracks
 
     def lane(self, key: str) -> Lane | None:
-        """A lane by its key."""
+        """Returns a lane by its key."""
         return self.trace.lanes.get(key)
 
     def open_spans(self, lane: str) -> list[OpenSpan]:
-        """Spans of a lane that have not ended."""
+        """Returns the spans of a lane that have not ended."""
         spans = self.trace.open_spans
-        if spans is not self._open[0]:  # made anew whenever one of them changes
+        if spans is not self._open_by_lane[0]:  # the reader makes a new tuple for each change
             by_lane: dict[str, list[OpenSpan]] = {}
             for span in spans:
                 by_lane.setdefault(span.lane, []).append(span)
-            self._open = spans, by_lane
-        return self._open[1].get(lane, [])
+            self._open_by_lane = spans, by_lane
+        return self._open_by_lane[1].get(lane, [])
 
     def epoch_starts_ns(self) -> Ints:
-        """Starts of the epochs after the first, absolute."""
+        """Returns the absolute starts of the epochs after the first."""
         for index in self.tracks("main"):
             if index.count_of(State.EPOCH) > 1:
                 return index.start_ns[index.rows_of(State.EPOCH)[1:]]
         return np.empty(0, np.int64)
 
     def profiler_start_ns(self) -> tuple[int, int] | None:
-        """From the end of the measured epochs to the begin of the exact window's; None where there is none (yet)."""
+        """Returns the end of the measured epochs and the begin of the exact window; None without a window (yet)."""
         if self._profiler_start[0] != self.version:
             window_ns = window_start_ns(self.trace)
             begins = [] if window_ns is None else [index.start_ns[index.start_ns >= window_ns][:1] for index in self.tracks(MAIN_LANE.key)]
@@ -172,35 +172,35 @@ class Scene:
             self._profiler_start = self.version, (window_ns, first) if window_ns is not None and first is not None else None
         return self._profiler_start[1]
 
-    def info(self, series: str) -> SeriesInfo:
-        """What a series is about."""
+    def series_info(self, series: str) -> SeriesInfo:
+        """Returns the description of a series."""
         return self.trace.series[series][0]
 
-    def values(self, series: str) -> tuple[Ints, Floats]:
-        """Times and values of a series so far."""
+    def series_values(self, series: str) -> tuple[Ints, Floats]:
+        """Returns the times and values of a series so far."""
         view = self.trace.series[series][1].view()
         return np.asarray(view["time_ns"], np.int64), np.asarray(view["value"], np.float64)
 
-    def peak(self, series: str) -> float:
-        """The largest finite value of a series, 0 where there is none."""
-        _, values = self.values(series)
-        known = self._peaks.get(series, (0, 0.0))
-        if len(values) > known[0]:
-            added = values[known[0] :]
+    def series_peak(self, series: str) -> float:
+        """Returns the largest finite value of a series; 0 if there is none."""
+        _, values = self.series_values(series)
+        cached = self._peaks.get(series, (0, 0.0))
+        if len(values) > cached[0]:
+            added = values[cached[0] :]
             finite = added[np.isfinite(added)]
-            known = (len(values), max(known[1], float(finite.max()) if len(finite) else 0.0))
-            self._peaks[series] = known
-        return known[1]
+            cached = (len(values), max(cached[1], float(finite.max()) if len(finite) else 0.0))
+            self._peaks[series] = cached
+        return cached[1]
 
     def plot_scale(self, row: Row) -> float:
-        """What the top of a plot stands for: a round number above the largest value of the whole trial, so it stays put."""
-        peak = max((self.peak(key) for key in row.series), default=0.0)
+        """Returns the value at the top of a plot: a round number above the largest value of the whole trial, so that it stays."""
+        peak = max((self.series_peak(key) for key in row.series), default=0.0)
         if row.unit in ("%", "°C"):
             return max(_round_up(peak), 100.0)
         return _round_up(peak * 1.02) or 1.0
 
     def legend(self) -> list[tuple[str, str, bool]]:
-        """Entries for the states that occur: word, colour role, hatched."""
+        """Returns an entry for each state that occurs: title, colour role, whether it is hatched."""
         if self._legend is not None:
             return self._legend
         found: set[LegendEntry] = set()
@@ -216,13 +216,13 @@ class Scene:
         return self._legend
 
     def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
-        """Share of each of `columns` equal parts of `extent` in which workers (or main) fetch and collate.
+        """Returns the share of each of `columns` equal parts of `extent` in which workers (or main) fetch and collate.
 
-        Of many workers every second, third ... tells: it is an impression, and is made anew again and again while a trial runs.
+        With many workers it uses every second, third ... one: the minimap is an impression, and a running trial needs it again and again.
 
         Args:
-            columns: how many parts.
-            stale_share: an earlier answer will do while the trial has grown by less than this share of `extent` since.
+            columns: number of parts.
+            stale_share: returns the earlier result while the trial has grown by less than this share of `extent` since.
         """
         newest_ns, extent = self.trace.newest_ns, self.extent
         if self._overview is not None:
@@ -253,22 +253,22 @@ def _round_up(value: float) -> float:
 
 @functools.lru_cache(maxsize=1024)
 def drawn_states(states: tuple[int, ...], lane_kind: str, level: int) -> tuple[int, ...]:
-    """Which of states a lane draws at a level, in the order they are stacked."""
+    """Returns the states that a lane draws at a level, in the order of stacking."""
     order = list(STYLES)
-    return tuple(sorted((state for state in states if level_in(lane_kind, state) == level), key=order.index))
+    return tuple(sorted((state for state in states if nesting_level(lane_kind, state) == level), key=order.index))
 
 
 def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, end_ns: int) -> float:
-    """Share of a range that a lane spends in states; what has not ended counts up to the newest record."""
+    """Returns the share of a range that a lane spends in states; an open span counts up to the newest record."""
     end_ns = max(end_ns, start_ns + 1)
     total = sum(index.busy_between_ns(start_ns, end_ns, states) for index in scene.tracks(lane))
-    known_ns = min(end_ns, scene.trace.newest_ns)
-    total += sum(max(known_ns - max(start_ns, span.start_ns), 0) for span in scene.open_spans(lane) if span.state in states)
+    recorded_ns = min(end_ns, scene.trace.newest_ns)
+    total += sum(max(recorded_ns - max(start_ns, span.start_ns), 0) for span in scene.open_spans(lane) if span.state in states)
     return min(total / (end_ns - start_ns), 1.0)
 
 
 def _is_drawn(key: TrackKey) -> bool:
-    """Whether the spans of a track have a place in the timeline: imports within imports and sums for lines have none."""
+    """Returns whether the timeline draws a track. It does not draw imports within imports or sums for lines."""
     return key.depth > LINE_DEPTH and (key.depth <= IMPORT_DEPTH or key.lane == MAIN_LANE.key)
 
 
@@ -288,11 +288,11 @@ def _rows(trace: Trace) -> tuple[Row, ...]:
         rows.append(
             Row("plot", plot.key, plot.label, plot_of(plot.key).section, series=plot.series, unit=plot.unit, is_optional=plot.is_optional)
         )
-    told = [
+    reason_rows = [
         Row("reason", why.key, why.label, TOP_SECTION if why.key == GPU_PREFIX else SAMPLED_SECTION, text=why.text)
         for why in reasons(trace)
     ]
     has_device = any(lane.kind == "device" for lane in lanes)
-    at_top = [row for row in told if row.key == GPU_PREFIX and not has_device]
-    below = [row for row in told if row not in at_top]
+    at_top = [row for row in reason_rows if row.key == GPU_PREFIX and not has_device]
+    below = [row for row in reason_rows if row not in at_top]
     return (*at_top, *rows, *below)

@@ -1,4 +1,4 @@
-"""What can be searched for in a timeline, and how it is written. No Qt."""
+"""Parses the text of a search in the timeline. No Qt."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ _BATCH = re.compile(r"#?(\d+)")
 
 
 class SearchError(Exception):
-    """It cannot be told what is searched for; the message is a sentence for the user."""
+    """The text of a search makes no sense; the message is a sentence for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchQuery:
-    """What a span must be; None makes no difference.
+    """Conditions for the spans and marks to find; None for no condition.
 
     Attributes:
-        states: it is of one of these.
-        names: its value is one of these names' numbers; for imports.
-        lanes: it is on one of these.
-        batch, epoch: its batch within the epoch, and that epoch.
-        sample: index of a sample that it fetched.
-        longer_ns, shorter_ns: bounds of its duration.
-        text: what was typed, in lower case: a mark with it in its text is found too.
+        text: the typed text in lower case; the search also finds marks that contain it.
+        states: the span has one of these states.
+        names: the value of the span is one of these numbers of names; for imports.
+        lanes: the span is on one of these lanes.
+        batch, epoch: the batch of the span within its epoch, and that epoch.
+        sample: index of a sample that the span fetched.
+        longer_ns: least duration of the span.
+        shorter_ns: the span is shorter than this.
+        spans: whether to search spans at all, and not marks alone.
     """
 
     text: str
@@ -47,47 +49,47 @@ class SearchQuery:
     sample: int | None = None
     longer_ns: int | None = None
     shorter_ns: int | None = None
-    spans: bool = True  # whether spans are searched at all, and not marks alone
+    spans: bool = True
 
 
 def parse(text: str, lanes: Mapping[str, str], names: Mapping[int, str], marks: Iterable[str] = ()) -> SearchQuery:
-    """What a text asks for.
+    """Parses the text of a search.
 
     Args:
-        text: as it was typed; not empty.
-        lanes: keys of the lanes, by their label.
-        names: names of modules, by their number.
-        marks: texts of the marks that are there.
+        text: the typed text; not empty.
+        lanes: keys of the lanes by label.
+        names: names of modules by number.
+        marks: texts of all marks.
 
     Raises:
-        SearchError: it asks for nothing that could be there.
+        SearchError: nothing in a timeline has such a name.
     """
     text = " ".join(text.lower().split())
     rest = text
-    wanted = SearchQuery(text)
+    query = SearchQuery(text)
     for match in _LENGTH.finditer(text):
         is_longer = match[1] in ("longer than", "over") or match[1].startswith(">")
         bound_ns = round(float(match[2].replace(",", ".")) * _UNIT_NS[match[3] or "ms"])
-        wanted = dataclasses.replace(wanted, longer_ns=bound_ns) if is_longer else dataclasses.replace(wanted, shorter_ns=bound_ns)
+        query = dataclasses.replace(query, longer_ns=bound_ns) if is_longer else dataclasses.replace(query, shorter_ns=bound_ns)
         rest = rest.replace(match[0], " ", 1)
     for match in _NUMBERED.finditer(rest):
         number = int(match[2])
         if match[1] == "batch":
-            wanted = dataclasses.replace(wanted, batch=number)
+            query = dataclasses.replace(query, batch=number)
         elif match[1] == "epoch":
-            wanted = dataclasses.replace(wanted, epoch=number)
+            query = dataclasses.replace(query, epoch=number)
         else:
-            wanted = dataclasses.replace(wanted, sample=number)
+            query = dataclasses.replace(query, sample=number)
     rest = " ".join(word for word in _NUMBERED.sub(" ", rest).split() if word != "of")
     if not rest:
-        return wanted
+        return query
     if _BATCH.fullmatch(rest):
-        return dataclasses.replace(wanted, batch=int(rest.lstrip("#")))
-    named = _words(rest, {label.lower(): key for label, key in lanes.items()}, names)
+        return dataclasses.replace(query, batch=int(rest.lstrip("#")))
+    named = _find_names(rest, {label.lower(): key for label, key in lanes.items()}, names)
     if named is not None:
-        return dataclasses.replace(wanted, states=named.states, names=named.names, lanes=named.lanes)
+        return dataclasses.replace(query, states=named.states, names=named.names, lanes=named.lanes)
     if any(text in mark.lower() for mark in marks):
-        return dataclasses.replace(wanted, spans=False)
+        return dataclasses.replace(query, spans=False)
     raise SearchError(f"Nothing here is called “{rest}”. {HELP}")
 
 
@@ -98,9 +100,9 @@ class _Named:
     lanes: frozenset[str] | None = None
 
 
-def _words(rest: str, lanes: Mapping[str, str], names: Mapping[int, str]) -> _Named | None:
-    """What is left of a text: a state, a lane, or both in either order."""
-    named = _states(rest, names)
+def _find_names(rest: str, lanes: Mapping[str, str], names: Mapping[int, str]) -> _Named | None:
+    """Finds a state, a lane, or both in either order in the rest of a text."""
+    named = _find_states(rest, names)
     if named is not None:
         return named
     # the longest label first: worker 12 begins with worker 1
@@ -109,14 +111,14 @@ def _words(rest: str, lanes: Mapping[str, str], names: Mapping[int, str]) -> _Na
         if match is None:
             continue
         other = " ".join((rest[: match.start()] + rest[match.end() :]).split())
-        named = _states(other, names) if other else _Named()
+        named = _find_states(other, names) if other else _Named()
         if named is not None:
             return dataclasses.replace(named, lanes=frozenset((lanes[label],)))
     return None
 
 
-def _states(phrase: str, names: Mapping[int, str]) -> _Named | None:
-    """The states or modules that a phrase names: by its whole word, by the beginning of one, or by a module."""
+def _find_states(phrase: str, names: Mapping[int, str]) -> _Named | None:
+    """Finds the states or modules that a phrase names: a state's whole title, the beginning of one, or a part of a module's name."""
     words = {state: {style.title.lower(), style.legend.title.lower()} for state, style in STYLES.items()}
     exact = frozenset(state for state, called in words.items() if phrase in called)
     if exact:

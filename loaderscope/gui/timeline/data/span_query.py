@@ -1,4 +1,4 @@
-"""Questions about single spans: what lies under the mouse, what comes next, what a batch did. No Qt."""
+"""Finds single spans: at a moment, next to another one, of a batch. No Qt."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from loaderscope.analysis import late_batches
 from loaderscope.analysis.span_lookup import SpanColumns
 from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
 from loaderscope.gui.timeline.data.scene import Scene
-from loaderscope.gui.timeline.data.state_styles import level_in
+from loaderscope.gui.timeline.data.state_styles import nesting_level
 
 _NEAR_ROWS = 8_192
-"""How far around a moment the other spans of a batch are looked for; a batch never takes longer than a few prefetches."""
+"""Number of rows on either side of a moment in which to look for a batch; a batch never takes longer than a few prefetches."""
 
-_MOST_INSIDE = 4_000
+_MOST_INSIDE = 4_000  # rows that `spans_inside` looks at on each track
 
 
 @dataclasses.dataclass(frozen=True)
 class SpanRef:
-    """One span, with all that its row says."""
+    """One span with all values of its row."""
 
     lane: str
     track: int  # number of the track within its lane, outermost first
@@ -39,14 +39,14 @@ class SpanRef:
 
 
 def span_at(scene: Scene, lane: str, time_ns: int, slack_ns: int = 0, depth_share: float = 1.0) -> SpanRef | None:
-    """The innermost drawn span of a lane at a moment.
+    """Returns the innermost drawn span of a lane at a moment.
 
     Args:
         scene: the scene.
         lane: lane key.
         time_ns: absolute time.
-        slack_ns: a span that ends or begins this close will do, so that slivers can be hit.
-        depth_share: how far down the bar the mouse is, 0 at its top: nested spans fill the lower part alone.
+        slack_ns: accepts a span that ends or begins this close, so that the mouse can hit slivers.
+        depth_share: how far down the bar the mouse is, 0 at its top; nested spans fill only the lower part.
     """
     info = scene.lane(lane)
     if info is None:
@@ -55,94 +55,94 @@ def span_at(scene: Scene, lane: str, time_ns: int, slack_ns: int = 0, depth_shar
     for number, index in enumerate(scene.tracks(lane)):
         first, last = index.rows_between(time_ns - slack_ns, time_ns + slack_ns + 1)
         for row in range(first, min(last, first + 64)):
-            level = level_in(info.kind, int(index.state[row]))
+            level = nesting_level(info.kind, int(index.state[row]))
             if level is None or (level > 0 and depth_share < 0.42):
                 continue
             off_ns = max(int(index.start_ns[row]) - time_ns, time_ns - int(index.end_ns[row]), 0)
             if best is None or (-off_ns, level) > best[:2]:
-                best = (-off_ns, level, reference(lane, number, index, row))
+                best = (-off_ns, level, span_ref(lane, number, index, row))
     return best[2] if best else None
 
 
 def neighbour(scene: Scene, span: SpanRef, step: int) -> SpanRef | None:
-    """The next (1) or previous (-1) span of the same lane and level."""
+    """Returns the next (1) or previous (-1) span of the same lane and level."""
     info = scene.lane(span.lane)
     if info is None:
         return None
     index = scene.tracks(span.lane)[span.track]
-    level = level_in(info.kind, span.state)
+    level = nesting_level(info.kind, span.state)
     row = span.row + step
     while 0 <= row < len(index):
-        if level_in(info.kind, int(index.state[row])) == level:
-            return reference(span.lane, span.track, index, row)
+        if nesting_level(info.kind, int(index.state[row])) == level:
+            return span_ref(span.lane, span.track, index, row)
         row += step
     return None
 
 
 def first_after(scene: Scene, lane: str, time_ns: int) -> SpanRef | None:
-    """The first outermost span of a lane that ends after a moment."""
+    """Returns the first outermost span of a lane that ends after a moment."""
     info = scene.lane(lane)
     for number, index in enumerate(scene.tracks(lane) if info else ()):
         row = int(np.searchsorted(index.end_ns, np.int64(time_ns), "right"))
         while info and row < len(index):
-            if level_in(info.kind, int(index.state[row])) == 0:
-                return reference(lane, number, index, row)
+            if nesting_level(info.kind, int(index.state[row])) == 0:
+                return span_ref(lane, number, index, row)
             row += 1
     return None
 
 
 def first_in_sight(scene: Scene, time_ns: int) -> SpanRef | None:
-    """The first outermost span after a moment, of the uppermost lane that has one."""
+    """Returns the first outermost span that ends after a moment, on the uppermost lane that has one."""
     found = (first_after(scene, row.lanes[0], time_ns) for row in scene.rows if row.kind == "lane")
     return next((span for span in found if span is not None), None)
 
 
 def spans_of_batch(scene: Scene, batch: int, near_ns: int) -> list[SpanRef]:
-    """The drawn spans of a batch in every lane, looked for around a moment."""
+    """Returns the drawn spans of a batch in every lane, near a moment."""
     found: list[SpanRef] = []
     for row in scene.rows:
         for lane in row.lanes:
-            found += batch_rows(scene, lane, batch, near_ns)
+            found += spans_of_batch_on_lane(scene, lane, batch, near_ns)
     return found
 
 
 def explain_wait(scene: Scene, wait: SpanRef) -> late_batches.Waits:
-    """What one WAIT span of main that brought a batch was spent on; a single row."""
-    return late_batches.explain(scene.trace, row_of(wait))
+    """Explains one WAIT span of main that brought a batch; the result has a single row."""
+    return late_batches.explain(scene.trace, single_row(wait))
 
 
 def wait_for(scene: Scene, batch: int, near_ns: int) -> SpanRef | None:
-    """Main's wait for a batch, looked for around a moment."""
-    return next((span for span in batch_rows(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
+    """Returns main's wait for a batch, near a moment."""
+    return next((span for span in spans_of_batch_on_lane(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
 
 
-def row_of(wait: SpanRef) -> SpanColumns:
-    """A span as the single row that `analysis` takes."""
+def single_row(wait: SpanRef) -> SpanColumns:
+    """Returns a span as columns of a single row, as `analysis` takes them."""
     row = (wait.start_ns, wait.end_ns, wait.state, wait.batch, wait.value)
     return SpanColumns(*(np.array([value], np.int64) for value in row))
 
 
-def batch_rows(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:
-    """The drawn spans of a batch on one lane, looked for around a moment."""
+def spans_of_batch_on_lane(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:
+    """Returns the drawn spans of a batch on one lane, near a moment."""
     info = scene.lane(lane)
     found = []
     for number, index in enumerate(scene.tracks(lane) if info else ()):
         middle = int(np.searchsorted(index.start_ns, np.int64(near_ns)))
         low = max(middle - _NEAR_ROWS, 0)
         for row in (np.flatnonzero(index.batch[low : middle + _NEAR_ROWS] == batch) + low).tolist():
-            if info and level_in(info.kind, int(index.state[row])) is not None:
-                found.append(reference(lane, number, index, row))
+            if info and nesting_level(info.kind, int(index.state[row])) is not None:
+                found.append(span_ref(lane, number, index, row))
     return found
 
 
-def reference(lane: str, number: int, index: TrackIndex, row: int) -> SpanRef:
-    """A row of a lane's track as a span of its own."""
+def span_ref(lane: str, number: int, index: TrackIndex, row: int) -> SpanRef:
+    """Returns one row of a lane's track; `number` is the track's number within the lane."""
     start_ns, end_ns = int(index.start_ns[row]), int(index.end_ns[row])
     return SpanRef(lane, number, row, start_ns, end_ns, int(index.state[row]), int(index.batch[row]), int(index.value[row]))
 
 
 def samples_of(scene: Scene, fetch: SpanRef) -> Ints:
-    """Indices of the samples that a fetch read, in their order; -1 for those without one. Empty where they were not recorded."""
+    """Returns the indices of the samples that a fetch read, in their order; -1 for a sample without index. Empty if not recorded."""
     points = scene.trace.points.get(fetch.lane)
     if points is None or fetch.state != State.FETCH:
         return np.empty(0, np.int64)
@@ -153,12 +153,12 @@ def samples_of(scene: Scene, fetch: SpanRef) -> Ints:
     return found
 
 
-def rows_inside(scene: Scene, span: SpanRef, states: Collection[int]) -> list[SpanRef]:
-    """The first spans of some states, drawn or not, that touch a span on its lane."""
+def spans_inside(scene: Scene, span: SpanRef, states: Collection[int]) -> list[SpanRef]:
+    """Returns the first spans of some states, drawn or not, that touch a span on its lane."""
     found = []
     for number, index in enumerate(scene.tracks(span.lane)):
         if any(index.count_of(state) for state in states):
             first, last = index.rows_between(span.start_ns, span.end_ns)
             rows = range(first, min(last, first + _MOST_INSIDE))
-            found += [reference(span.lane, number, index, row) for row in rows if int(index.state[row]) in states]
+            found += [span_ref(span.lane, number, index, row) for row in rows if int(index.state[row]) in states]
     return found

@@ -1,4 +1,4 @@
-"""The spans of a range as rows of a table, without making an object of each. No Qt."""
+"""Lists the spans of a range as columns of a table, without an object for each span. No Qt."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
 from loaderscope.gui.timeline.data.scene import Scene
-from loaderscope.gui.timeline.data.span_query import SpanRef, reference
-from loaderscope.gui.timeline.data.state_styles import STYLES, level_in
+from loaderscope.gui.timeline.data.span_query import SpanRef, span_ref
+from loaderscope.gui.timeline.data.state_styles import STYLES, nesting_level
 
 MOST_ROWS = 100_000
-"""What is listed at once; a longer table would be of no use to anybody."""
+"""Limit for a listing; nobody reads a longer table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,11 @@ class Listing:
     """Spans of a range, sorted by start.
 
     Attributes:
-        is_whole: whether these are all of the range; else its first ones.
-        track: for each row the number of its track.
-        start_ns, duration_ns, state, batch, cpu_ns: columns; `cpu_ns` is -1 where it is not known.
+        is_whole: whether the listing has all spans of the range; otherwise it has the first ones.
+        tracks: the tracks that were listed.
+        track: for each span the position of its track in `tracks`.
+        row: for each span its row in that track.
+        cpu_ns: -1 if unknown.
     """
 
     is_whole: bool
@@ -50,16 +52,16 @@ class Listing:
         return len(self.row)
 
     def label(self, at: int) -> str:
-        """The name of a row's lane."""
+        """Returns the label of the lane of a row of the listing."""
         return self.tracks[int(self.track[at])].label
 
     def span(self, at: int) -> SpanRef:
-        """A row as a span."""
+        """Returns the span of a row of the listing."""
         track = self.tracks[int(self.track[at])]
-        return reference(track.lane, track.number, track.index, int(self.row[at]))
+        return span_ref(track.lane, track.number, track.index, int(self.row[at]))
 
     def find(self, span: SpanRef) -> int | None:
-        """The row of a span."""
+        """Returns the row of the listing with a span."""
         number = next((at for at, track in enumerate(self.tracks) if (track.lane, track.number) == (span.lane, span.track)), None)
         if number is None:
             return None
@@ -84,7 +86,7 @@ def list_spans(scene: Scene, start_ns: int, end_ns: int, lanes: Collection[str] 
                 info = scene.lane(lane)
                 for number, index in enumerate(scene.tracks(lane)):
                     tracks.append(_Track(lane, info.label if info is not None else lane, number, index))
-                    masks.append(_drawn(info.kind if info is not None else row.lane_kind))
+                    masks.append(_drawn_by_state(info.kind if info is not None else row.lane_kind))
     until_ns = _end_of_first(tracks, start_ns, end_ns, most)
     columns: list[list[Ints]] = [[] for _ in range(7)]
     for at, (track, mask) in enumerate(zip(tracks, masks, strict=True)):
@@ -110,7 +112,7 @@ def list_spans(scene: Scene, start_ns: int, end_ns: int, lanes: Collection[str] 
 
 
 def _end_of_first(tracks: list[_Track], start_ns: int, end_ns: int, most: int) -> int:
-    """The latest end of a range from `start_ns` with no more than so many rows in it."""
+    """Returns the latest end, up to `end_ns`, of a range from `start_ns` with at most `most` rows."""
 
     def rows_until(time_ns: int) -> int:
         total = 0
@@ -128,5 +130,5 @@ def _end_of_first(tracks: list[_Track], start_ns: int, end_ns: int, most: int) -
     return low
 
 
-def _drawn(lane_kind: str) -> npt.NDArray[np.bool_]:
-    return np.array([level_in(lane_kind, state) is not None for state in range(max(STYLES) + 2)])
+def _drawn_by_state(lane_kind: str) -> npt.NDArray[np.bool_]:
+    return np.array([nesting_level(lane_kind, state) is not None for state in range(max(STYLES) + 2)])

@@ -1,4 +1,4 @@
-"""Looking through all spans for those that are wanted, in slices that are too short to be noticed. No Qt."""
+"""Searches all spans and marks in slices that are too short for the user to notice. No Qt."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy.typing as npt
 
 from loaderscope.agent.layout import State
 from loaderscope.facts.run import Mark
-from loaderscope.gui.timeline.data.growing_array import Growing
+from loaderscope.gui.timeline.data.growing_array import GrowingArray
 from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.search_query import SearchQuery
-from loaderscope.gui.timeline.data.span_query import SpanRef, reference
-from loaderscope.gui.timeline.data.state_styles import STYLES, level_in
+from loaderscope.gui.timeline.data.span_query import SpanRef, span_ref
+from loaderscope.gui.timeline.data.state_styles import STYLES, nesting_level
 from loaderscope.trace.model import EPOCH_SHIFT
 
 CHUNK_ROWS = 1 << 17
-"""Looked at in one go: about a millisecond."""
+"""Rows to search in one step: about a millisecond."""
 
 Rows = npt.NDArray[np.int32]
 Hit = SpanRef | Mark
-Place = tuple[int, int, int]
-"""Where a hit stands among all: its start, the number of its track (marks are -1), its row."""
+Position = tuple[int, int, int]
+"""The sort key of a hit: its start, the number of its track (-1 for marks), its row."""
 
-BEFORE_ALL: Place = (0, -2, 0)
-AFTER_ALL: Place = (1 << 62, 1 << 30, 0)
+BEFORE_ALL: Position = (0, -2, 0)
+AFTER_ALL: Position = (1 << 62, 1 << 30, 0)
 
 
 @dataclasses.dataclass
@@ -38,9 +38,9 @@ class _Track:
     lane: str
     number: int  # of the track within its lane
     index: TrackIndex
-    wanted: npt.NDArray[np.bool_]  # by state
-    known: int = 0  # rows, or points where a sample is wanted, that were looked at
-    hits: Growing[np.int32] = dataclasses.field(default_factory=lambda: Growing(np.int32))
+    is_wanted: npt.NDArray[np.bool_]  # by state: whether the lane draws it and the query asks for it
+    searched: int = 0  # rows (for a query of a sample, points) that were searched
+    hits: GrowingArray[np.int32] = dataclasses.field(default_factory=lambda: GrowingArray(np.int32))
 
     @property
     def rows(self) -> Rows:
@@ -48,61 +48,67 @@ class _Track:
 
 
 class Search:
-    """The spans and marks of a scene that are wanted, in the order of their start. It goes on while the scene grows."""
+    """The spans and marks of a scene that match a query, sorted by start. The search goes on while the scene grows."""
 
-    def __init__(self, scene: Scene, wanted: SearchQuery, marks: tuple[Mark, ...] = ()) -> None:
-        self.wanted = wanted
+    def __init__(self, scene: Scene, query: SearchQuery, marks: tuple[Mark, ...] = ()) -> None:
+        self.query = query
         self._scene = scene
         self._tracks: dict[tuple[str, int], _Track] = {}
         self._marks: tuple[Mark, ...] = ()
         self.set_marks(marks)
 
     def set_marks(self, marks: tuple[Mark, ...]) -> None:
-        """The marks that there are now."""
-        self._marks = tuple(mark for mark in marks if self.wanted.text in mark.text.lower())
+        """Replaces the marks to search."""
+        self._marks = tuple(mark for mark in marks if self.query.text in mark.text.lower())
 
     @property
     def count(self) -> int:
-        """How many hits were found so far."""
+        """Number of hits so far."""
         return len(self._marks) + sum(len(track.rows) for track in self._tracks.values())
 
-    def work(self, seconds: float = np.inf) -> bool:
-        """Looks through what is new for about so long; returns whether all was looked through."""
+    def advance(self, seconds: float = np.inf) -> bool:
+        """Searches new rows for about `seconds`; returns whether it searched all of them."""
         end = time.perf_counter() + seconds
-        for track in self._all_tracks() if self.wanted.spans else ():
-            while not self._look(track):
+        for track in self._all_tracks() if self.query.spans else ():
+            while not self._search_chunk(track):
                 if time.perf_counter() >= end:
                     return False
         return True
 
-    def place_of(self, hit: Hit) -> Place:
-        """Where a hit stands among all."""
+    def position_of(self, hit: Hit) -> Position:
+        """Returns the sort key of a hit."""
         if isinstance(hit, Mark):
             return hit.time_ns, -1, 0
         return hit.start_ns, list(self._tracks).index((hit.lane, hit.track)), hit.row
 
     def rank(self, hit: Hit) -> int:
-        """How many hits come before one."""
-        place = self.place_of(hit)
+        """Returns how many hits come before a hit."""
+        position = self.position_of(hit)
         tracks = enumerate(self._tracks.values())
-        return sum((mark.time_ns, -1, 0) < place for mark in self._marks) + sum(_count_before(track, at, place) for at, track in tracks)
+        return sum((mark.time_ns, -1, 0) < position for mark in self._marks) + sum(
+            _count_before(track, at, position) for at, track in tracks
+        )
 
-    def following(self, place: Place) -> Hit | None:
-        """The first hit after a place."""
-        found: list[tuple[Place, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) > place]
+    def next_hit(self, position: Position) -> Hit | None:
+        """Returns the first hit after a position."""
+        found: list[tuple[Position, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) > position]
         for number, track in enumerate(self._tracks.values()):
-            found += self._hit(track, number, _count_before(track, number, place, including=True))
+            found += self._hit(track, number, _count_before(track, number, position, including=True))
         return min(found, key=lambda pair: pair[0])[1] if found else None
 
-    def preceding(self, place: Place) -> Hit | None:
-        """The last hit before a place."""
-        found: list[tuple[Place, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) < place]
+    def previous_hit(self, position: Position) -> Hit | None:
+        """Returns the last hit before a position."""
+        found: list[tuple[Position, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) < position]
         for number, track in enumerate(self._tracks.values()):
-            found += self._hit(track, number, _count_before(track, number, place) - 1)
+            found += self._hit(track, number, _count_before(track, number, position) - 1)
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
-    def seen(self, lane: str, edges_ns: Ints) -> Iterator[tuple[SpanRef | None, npt.NDArray[np.bool_]]]:
-        """The hits of a lane in sight: each with itself while they are few, else which of the columns between edges have one."""
+    def hits_in_sight(self, lane: str, edges_ns: Ints) -> Iterator[tuple[SpanRef | None, npt.NDArray[np.bool_]]]:
+        """Finds the hits of a lane between edges, track by track.
+
+        Yields:
+            Each hit as a span (with an empty mask) if a track has few; otherwise None and a mask of the columns with a hit.
+        """
         for (of_lane, _), track in self._tracks.items():
             if of_lane != lane or not len(track.rows):
                 continue
@@ -110,63 +116,63 @@ class Search:
             begin, end = track.rows.searchsorted(np.array([first, last], np.int32)).tolist()
             if end - begin <= len(edges_ns) // 8:
                 for row in track.rows[begin:end].tolist():
-                    yield reference(track.lane, track.number, track.index, row), np.empty(0, bool)
+                    yield span_ref(track.lane, track.number, track.index, row), np.empty(0, bool)
             else:
                 began = track.rows.searchsorted(track.index.start_ns.searchsorted(edges_ns).astype(np.int32))
                 yield None, np.diff(began) > 0
 
-    def _hit(self, track: _Track, number: int, at: int) -> list[tuple[Place, Hit]]:
+    def _hit(self, track: _Track, number: int, at: int) -> list[tuple[Position, Hit]]:
         if not 0 <= at < len(track.rows):
             return []
         row = int(track.rows[at])
-        return [((int(track.index.start_ns[row]), number, row), reference(track.lane, track.number, track.index, row))]
+        return [((int(track.index.start_ns[row]), number, row), span_ref(track.lane, track.number, track.index, row))]
 
     def _all_tracks(self) -> Iterator[_Track]:
         for row in self._scene.rows:
             for lane in row.lanes:
-                if self.wanted.lanes is not None and lane not in self.wanted.lanes:
+                if self.query.lanes is not None and lane not in self.query.lanes:
                     continue
                 for number, index in enumerate(self._scene.tracks(lane)):
                     key = (lane, number)
                     if key not in self._tracks:
-                        self._tracks[key] = _Track(lane, number, index, _drawn_and_wanted(row.lane_kind, self.wanted.states))
+                        self._tracks[key] = _Track(lane, number, index, _drawn_and_wanted(row.lane_kind, self.query.states))
                     yield self._tracks[key]
 
-    def _look(self, track: _Track) -> bool:
-        """Looks at a chunk of a track; returns whether it was the last one."""
-        if self.wanted.sample is not None:
-            return self._look_for_sample(track, self.wanted.sample)
-        total, known = len(track.index), track.known
-        if self.wanted.names is not None:
-            if known < total and State.IMPORT in track.index.states:
-                self._look_for_modules(track, np.array(sorted(self.wanted.names), np.int64))
-            track.known = total
+    def _search_chunk(self, track: _Track) -> bool:
+        """Searches the next chunk of a track; returns whether it was the last one."""
+        if self.query.sample is not None:
+            return self._search_chunk_for_sample(track, self.query.sample)
+        total, searched = len(track.index), track.searched
+        if self.query.names is not None:
+            if searched < total and State.IMPORT in track.index.states:
+                self._search_for_modules(track, np.array(sorted(self.query.names), np.int64))
+            track.searched = total
             return True
-        if known >= total or not any(track.wanted[state] for state in track.index.states if state < len(track.wanted)):
-            track.known = total
+        if searched >= total or not any(track.is_wanted[state] for state in track.index.states if state < len(track.is_wanted)):
+            track.searched = total
             return True
-        track.known = min(known + CHUNK_ROWS, total)
-        found = np.flatnonzero(self._fits(track, slice(known, track.known)))
+        track.searched = min(searched + CHUNK_ROWS, total)
+        found = np.flatnonzero(self._matches(track, slice(searched, track.searched)))
         if len(found):
-            track.hits.append(found + known)
-        return track.known >= total
+            track.hits.append(found + searched)
+        return track.searched >= total
 
-    def _look_for_sample(self, track: _Track, sample: int) -> bool:
+    def _search_chunk_for_sample(self, track: _Track, sample: int) -> bool:
         points = self._scene.trace.points.get(track.lane)
         if points is None or State.FETCH not in track.index.states:
             return True
         view = points.view()
         times: Ints = np.asarray(view["time_ns"], np.int64)
-        # the fetch of what was recorded last may not have ended
+        # a later point may belong to a fetch that has not ended
         total = int(times.searchsorted(track.index.end_ns[-1]))
-        known, track.known = track.known, min(track.known + CHUNK_ROWS, total)
-        part = slice(known, track.known)
-        at = np.flatnonzero((view["value"][part] == sample) & (view["state"][part] == State.SAMPLE)) + known
+        searched, track.searched = track.searched, min(track.searched + CHUNK_ROWS, total)
+        part = slice(searched, track.searched)
+        at = np.flatnonzero((view["value"][part] == sample) & (view["state"][part] == State.SAMPLE)) + searched
         self._add_rows_at(track, times[at], State.FETCH)
-        return track.known >= total
+        return track.searched >= total
 
-    def _look_for_modules(self, track: _Track, names: Ints) -> None:
-        """An import inside another one is not drawn: the one around it is found."""
+    def _search_for_modules(self, track: _Track, names: Ints) -> None:
+        """Adds imports of modules. Instead of an import inside another one, which no lane draws, it adds the outer one."""
         starts: list[Ints] = []
         for key, columns in list(self._scene.trace.tracks.items()):
             if key.lane == track.lane and key.depth > 0:
@@ -175,32 +181,32 @@ class Search:
         self._add_rows_at(track, np.sort(np.concatenate(starts)) if starts else np.empty(0, np.int64), State.IMPORT)
 
     def _add_rows_at(self, track: _Track, times_ns: Ints, state: int) -> None:
-        """Takes the rows of a state that were going on at ascending times, as far as they are new and wanted."""
+        """Adds the rows of a state that cover any of ascending times, if they are new and match."""
         rows = np.unique(track.index.start_ns.searchsorted(times_ns, "right") - 1)
         rows = rows[rows > (track.rows[-1] if len(track.rows) else -1)]
         rows = rows[track.index.state[rows] == state]
         if len(rows):
-            track.hits.append(rows[self._fits(track, rows)])
+            track.hits.append(rows[self._matches(track, rows)])
 
-    def _fits(self, track: _Track, rows: slice | Ints) -> npt.NDArray[np.bool_]:
-        """Which of some rows are wanted."""
-        wanted, index = self.wanted, track.index
-        fits: npt.NDArray[np.bool_] = track.wanted.take(index.state[rows], mode="clip")
-        if wanted.batch is not None:
-            fits &= (index.batch[rows] & ((1 << EPOCH_SHIFT) - 1)) == wanted.batch
-        if wanted.epoch is not None:
-            fits &= (index.batch[rows] >> EPOCH_SHIFT) == wanted.epoch
-        if wanted.longer_ns is not None or wanted.shorter_ns is not None:
+    def _matches(self, track: _Track, rows: slice | Ints) -> npt.NDArray[np.bool_]:
+        """Returns a mask of the rows that match the query."""
+        query, index = self.query, track.index
+        matches: npt.NDArray[np.bool_] = track.is_wanted.take(index.state[rows], mode="clip")
+        if query.batch is not None:
+            matches &= (index.batch[rows] & ((1 << EPOCH_SHIFT) - 1)) == query.batch
+        if query.epoch is not None:
+            matches &= (index.batch[rows] >> EPOCH_SHIFT) == query.epoch
+        if query.longer_ns is not None or query.shorter_ns is not None:
             duration_ns = index.end_ns[rows] - index.start_ns[rows]
-            fits &= duration_ns >= (wanted.longer_ns or 0)
-            if wanted.shorter_ns is not None:
-                fits &= duration_ns < wanted.shorter_ns
-        return fits
+            matches &= duration_ns >= (query.longer_ns or 0)
+            if query.shorter_ns is not None:
+                matches &= duration_ns < query.shorter_ns
+        return matches
 
 
-def _count_before(track: _Track, number: int, place: Place, *, including: bool = False) -> int:
-    """How many hits of a track come before a place, or up to it."""
-    start_ns, own, row = place
+def _count_before(track: _Track, number: int, position: Position, *, including: bool = False) -> int:
+    """Returns how many hits of a track come before a position; with `including`, also counts a hit at it."""
+    start_ns, own, row = position
     if number == own:
         return int(track.rows.searchsorted(np.int32(row), "right" if including else "left"))
     bound = track.index.start_ns.searchsorted(np.int64(start_ns), "right" if number < own else "left")
@@ -210,5 +216,5 @@ def _count_before(track: _Track, number: int, place: Place, *, including: bool =
 def _drawn_and_wanted(lane_kind: str, states: frozenset[int] | None) -> npt.NDArray[np.bool_]:
     mask = np.zeros(max(STYLES) + 2, bool)
     for state in STYLES:
-        mask[state] = level_in(lane_kind, state) is not None and (states is None or state in states)
+        mask[state] = nesting_level(lane_kind, state) is not None and (states is None or state in states)
     return mask

@@ -23,12 +23,12 @@ class Strip:
     """The spans of one track that a lane draws at one nesting level.
 
     Attributes:
-        states: those that are drawn, in the order they are stacked.
-        y, height: where they stand, logical pixels.
+        states: the states that it draws, in the order of stacking.
+        y, height: its place, logical pixels.
         level: 0 fills the lane, each further level only its lower part.
-        lane_y, lane_height: the bar of the lane.
-        holds_others: something is drawn inside spans of this level.
-        is_marked: whether columns that hide a long span get a mark.
+        lane_y, lane_height: the place of the lane's bar.
+        holds_others: the lane draws other spans inside those of this level.
+        is_marked: whether columns that hide an outlier get a mark.
         is_named: whether there is room for names.
     """
 
@@ -46,33 +46,33 @@ class Strip:
 
 @functools.lru_cache(maxsize=1024)
 def level_px(height: float, level: int) -> int:
-    """Height of a nesting level in a bar of a height."""
+    """Returns the height of a nesting level in a bar of a height."""
     return max(round(height * LEVEL_PARTS[min(level, len(LEVEL_PARTS) - 1)]), 3)
 
 
 def strips(scene: Scene, rows: Sequence[PlacedRow], top: float) -> list[Strip]:
-    """All strips of rows, the outermost levels first.
+    """Returns all strips of rows, the outermost levels first.
 
     Args:
-        scene: what to show.
+        scene: the scene of the rows.
         rows: lanes, groups of lanes and the compact row of batches in flight.
-        top: where y = 0 of the rows is.
+        top: the y in the widget at which the y of rows is 0.
     """
-    of_kind = {"lane": _of_lane, "group": _of_group, "flight": _of_flight}
+    of_kind = {"lane": _lane_strips, "group": _group_strips, "flight": _flight_strips}
     found = [strip for placed in rows for strip in of_kind[placed.row.kind](scene, placed, top)]
     return sorted(found, key=lambda strip: strip.level)
 
 
-def _of_lane(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
+def _lane_strips(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
     indexes = scene.tracks(placed.row.lanes[0])
     y, height = top + placed.bar_y, placed.bar_height
-    for number, states, level, part, holds_others in _shape(placed.row.lane_kind, height, tuple(index.states for index in indexes)):
+    for number, states, level, part, holds_others in _strip_shapes(placed.row.lane_kind, height, tuple(index.states for index in indexes)):
         yield Strip(indexes[number], states, y + height - part, part, level, y, height, holds_others, level == 0, level < 2)
 
 
 @functools.lru_cache(maxsize=256)
-def _shape(kind: str, height: float, states_of: tuple[tuple[int, ...], ...]) -> list[tuple[int, tuple[int, ...], int, int, bool]]:
-    """The strips of a lane by what occurs on its tracks: track, states, level, height, and whether it holds others. Lanes are alike."""
+def _strip_shapes(kind: str, height: float, states_of: tuple[tuple[int, ...], ...]) -> list[tuple[int, tuple[int, ...], int, int, bool]]:
+    """Returns the strips of a lane: track, states, level, height, whether it holds others. Cached, as many lanes have the same states."""
     drawn = [[drawn_states(states, kind, level) for states in states_of] for level in range(len(LEVEL_PARTS))]
     return [
         (number, states, level, level_px(height, level), level + 1 < len(drawn) and any(drawn[level + 1]))
@@ -82,7 +82,7 @@ def _shape(kind: str, height: float, states_of: tuple[tuple[int, ...], ...]) -> 
     ]
 
 
-def _of_group(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
+def _group_strips(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
     y, height = top + placed.bar_y, placed.bar_height
     for level in range(len(LEVEL_PARTS)):
         tracks, states = sum_tracks(scene, placed.row.lanes, placed.row.lane_kind, level)
@@ -91,7 +91,7 @@ def _of_group(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
             yield Strip(tracks, states, y + height - part, part, level, y, height, is_named=False)
 
 
-def _of_flight(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
+def _flight_strips(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
     pitch = slot_px(placed)
     height = max(pitch - 1, 1)
     for slot, lane in enumerate(placed.row.lanes):
@@ -102,29 +102,29 @@ def _of_flight(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
 
 
 class SummedTracks(TrackIndex):
-    """Tracks of several lanes, to be asked for the time of their states as one track is. It has no rows of its own."""
+    """Several lanes drawn as one: answers `busy_ns` for the tracks of all of them as one track does. It has no rows of its own."""
 
     def __init__(self, tracks: Sequence[tuple[TrackIndex, tuple[int, ...]]], lane_count: int) -> None:
-        """Takes tracks with those of their states that count, and the number of lanes that they belong to."""
+        """Takes tracks, each with its states that count, and the number of lanes of these tracks."""
         super().__init__(Columns(SPAN_COLUMNS))
         self._summed = tracks
         self._lane_count = lane_count
 
     def rows_between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
-        """More rows than are ever drawn one by one: what is summed is drawn as columns at any zoom."""
+        """Returns more rows than the painter draws one by one, so that it draws the sums as columns at any zoom."""
         return 0, sys.maxsize
 
     def busy_ns(self, edges_ns: Ints, states: Collection[int]) -> dict[int, Ints]:
-        """Time that each state fills between consecutive edges: the mean over the lanes, in whole nanoseconds."""
+        """Returns the time that each state fills between consecutive edges: the mean over the lanes, in whole nanoseconds."""
         total: dict[int, Ints] = {}
-        for index, mine in self._summed:
-            for state, value in index.busy_ns(edges_ns, [state for state in mine if state in states]).items():
+        for index, counted in self._summed:
+            for state, value in index.busy_ns(edges_ns, [state for state in counted if state in states]).items():
                 total[state] = total[state] + value if state in total else value
         return {state: total[state] // self._lane_count for state in states if state in total}
 
 
 def sum_tracks(scene: Scene, lanes: Sequence[str], kind: str, level: int) -> tuple[SummedTracks, tuple[int, ...]]:
-    """What lanes of a kind draw at a nesting level, summed, and its states in the order they are stacked."""
+    """Returns the sum of what lanes of a kind draw at a nesting level, and its states in the order of stacking."""
     tracks = [(index, drawn_states(index.states, kind, level)) for lane in lanes for index in scene.tracks(lane)]
     found = tuple(sorted({state for _, states in tracks for state in states}))
     return SummedTracks([pair for pair in tracks if pair[1]], max(len(lanes), 1)), drawn_states(found, kind, level)
@@ -132,12 +132,12 @@ def sum_tracks(scene: Scene, lanes: Sequence[str], kind: str, level: int) -> tup
 
 @dataclasses.dataclass(slots=True)
 class StripSpans:
-    """Spans of strips, strip after strip, each as long as the table.
+    """A table of the spans of several strips, strip after strip, as columns of equal length.
 
     Attributes:
-        strip: the strip's place in the list that was asked for.
-        row: the row in the strip's index.
-        level: the state's place among those that the strip draws.
+        strip: position of the span's strip in the list of strips.
+        row: row of the span in the index of its strip.
+        state_index: position of the span's state in `Strip.states`.
     """
 
     strip: Ints
@@ -145,39 +145,39 @@ class StripSpans:
     start_ns: Ints
     end_ns: Ints
     state: npt.NDArray[np.uint16]
-    level: Ints
+    state_index: Ints
 
     def __len__(self) -> int:
         return len(self.row)
 
-    def only(self, rows: npt.NDArray[np.bool_] | Ints) -> StripSpans:
-        """Some of them, by a mask or by their places."""
+    def select(self, rows: npt.NDArray[np.bool_] | Ints) -> StripSpans:
+        """Returns some of the spans, by a mask or by their positions."""
         return StripSpans(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 
 _NO_SPANS = np.empty(0, np.int64)
 
-_STATES = max(STYLES) + 2
-"""All states that are drawn, and one number for all others."""
+_STATE_COUNT = max(STYLES) + 2
+"""Number of the states that lanes draw, and one more that stands for all others."""
 
 
-def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> StripSpans:
-    """The spans that strips draw.
+def drawn_spans(strips: Sequence[Strip], row_ranges: Sequence[tuple[int, int]]) -> StripSpans:
+    """Returns the spans that strips draw.
 
     Args:
-        strips: whose.
-        between: first row and one past the last row of each.
+        strips: the strips.
+        row_ranges: for each strip the first row and one past the last row to look at.
     """
-    parts = [(strip.index, slice(*rows)) for strip, rows in zip(strips, between, strict=True)]
-    counts = np.array([max(last - first, 0) for first, last in between], np.int64)
+    parts = [(strip.index, slice(*rows)) for strip, rows in zip(strips, row_ranges, strict=True)]
+    counts = np.array([max(last - first, 0) for first, last in row_ranges], np.int64)
     if not counts.sum():
         return StripSpans(_NO_SPANS, _NO_SPANS, _NO_SPANS, _NO_SPANS, np.empty(0, np.uint16), _NO_SPANS)
     number = np.repeat(np.arange(len(strips)), counts)
-    behind = np.array([first for first, _ in between], np.int64) - np.concatenate(([0], np.cumsum(counts)[:-1]))
+    behind = np.array([first for first, _ in row_ranges], np.int64) - np.concatenate(([0], np.cumsum(counts)[:-1]))
     state = np.concatenate([index.state[rows] for index, rows in parts])
     kinds = {states: place for place, states in enumerate(dict.fromkeys(strip.states for strip in strips))}
-    line = np.array([kinds[strip.states] for strip in strips]) * _STATES
-    level = _levels(tuple(kinds)).take(np.repeat(line, counts) + np.minimum(state, _STATES - 1))
+    line = np.array([kinds[strip.states] for strip in strips]) * _STATE_COUNT
+    level = _state_indexes(tuple(kinds)).take(np.repeat(line, counts) + np.minimum(state, _STATE_COUNT - 1))
     found = StripSpans(
         number,
         np.arange(len(number)) + behind[number],
@@ -187,40 +187,40 @@ def drawn_spans(strips: Sequence[Strip], between: Sequence[tuple[int, int]]) -> 
         level,
     )
     is_drawn = level >= 0
-    return found if is_drawn.all() else found.only(is_drawn)
+    return found if is_drawn.all() else found.select(is_drawn)
 
 
 @functools.lru_cache(maxsize=256)
-def _levels(kinds: tuple[tuple[int, ...], ...]) -> Ints:
-    """The place of each state in each list of states, -1 where it is not in it; the last column is for all higher numbers."""
-    table = np.full((len(kinds), _STATES), -1, np.int64)
+def _state_indexes(kinds: tuple[tuple[int, ...], ...]) -> Ints:
+    """Returns the position of each state in each tuple of states, (tuples, states); -1 if absent. The last column is for other states."""
+    table = np.full((len(kinds), _STATE_COUNT), -1, np.int64)
     for line, states in zip(table, kinds, strict=True):
         line[list(states)] = np.arange(len(states))
     return table
 
 
 def filled_ns(spans: StripSpans, strips: int, edges_ns: Ints) -> tuple[list[int], npt.NDArray[np.float64]]:
-    """Time that each state of each strip fills between consecutive edges: what `TrackIndex.busy_ns` says, at a cost by spans.
+    """Returns the time that each state of each strip fills between consecutive edges: like `TrackIndex.busy_ns`, but at a cost by spans.
 
     Args:
-        spans: all that touch the range of the edges.
-        strips: how many strips there are.
+        spans: all spans that touch the range of the edges.
+        strips: number of strips.
         edges_ns: int64, ascending, n + 1 values.
 
     Returns:
-        The levels that occur, and (levels, strips, n) whole nanoseconds, in doubles, which hold them exactly for 104 days.
+        The state indexes that occur, and (state indexes, strips, n) whole nanoseconds, in doubles, which are exact up to 104 days.
     """
-    occurs = np.bincount(spans.level) > 0
-    levels, columns = np.flatnonzero(occurs).tolist(), len(edges_ns) - 1
-    shape = (len(levels), strips, columns)
-    if not levels:
-        return levels, np.zeros(shape)
-    size = len(levels) * strips * columns
+    occurs = np.bincount(spans.state_index) > 0
+    indexes, columns = np.flatnonzero(occurs).tolist(), len(edges_ns) - 1
+    shape = (len(indexes), strips, columns)
+    if not indexes:
+        return indexes, np.zeros(shape)
+    size = len(indexes) * strips * columns
     start_ns = np.clip(spans.start_ns, edges_ns[0], edges_ns[-1])
     end_ns = np.clip(spans.end_ns, edges_ns[0], edges_ns[-1])
     first = np.minimum(edges_ns.searchsorted(start_ns, "right") - 1, columns - 1)
     last = np.maximum(edges_ns.searchsorted(end_ns, "left") - 1, first)
-    base = ((np.cumsum(occurs) - 1)[spans.level] * strips + spans.strip) * columns
+    base = ((np.cumsum(occurs) - 1)[spans.state_index] * strips + spans.strip) * columns
     inside_ns = (np.minimum(end_ns, edges_ns[first + 1]) - start_ns).astype(np.float64)
     filled = np.zeros(size)
     filled += np.bincount(base + first, inside_ns, size)
@@ -228,8 +228,8 @@ def filled_ns(spans: StripSpans, strips: int, edges_ns: Ints) -> tuple[list[int]
     if len(over):
         first, last, base = first[over], last[over], base[over]
         filled += np.bincount(base + last, (end_ns[over] - edges_ns[last]).astype(np.float64), size)
-        # columns that a span fills from edge to edge: it enters the one after its first and leaves at its last
+        # columns that a span fills from edge to edge: the count rises after its first column and falls at its last
         between = np.bincount(base + first + 1, minlength=size)
         between -= np.bincount(base + last, minlength=size)
         filled.reshape(shape)[:] += np.cumsum(between, out=between).reshape(shape) * np.diff(edges_ns)
-    return levels, filled.reshape(shape)
+    return indexes, filled.reshape(shape)

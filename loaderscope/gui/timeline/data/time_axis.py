@@ -1,4 +1,4 @@
-"""Ticks of the time axis and the words for durations and sizes. No Qt."""
+"""Ticks of the time axis, and texts for sampled values. No Qt."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from loaderscope.facts.text import bytes_text
 
 UNITS = (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9))
 _THIN = "\u2009"
-_ONE = {"batches": "batch", "threads": "thread", "cores": "core", "switches": "switch"}
-"""Units that are words, for a single one."""
+_SINGULAR = {"batches": "batch", "threads": "thread", "cores": "core", "switches": "switch"}
+"""Singular of the units that are words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Tick:
 
 @dataclasses.dataclass(frozen=True)
 class Ticks:
-    """The ticks of a range. `base` is the moment that the labels count from where they are relative ("+2 µs")."""
+    """The ticks of a range. Relative labels ("+2 µs") count from `base`; None for labels with full times."""
 
     major: tuple[Tick, ...]
     minor: tuple[float, ...]
@@ -33,7 +33,7 @@ class Ticks:
 
 @functools.lru_cache(maxsize=16)
 def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) -> Ticks:
-    """Ticks at round times, at least `least_px` apart.
+    """Returns ticks at round times, at least `least_px` apart.
 
     Args:
         start: left edge, nanoseconds since the origin.
@@ -41,19 +41,19 @@ def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) ->
         width_px: pixels across.
         least_px: room that a label needs.
     """
-    step, parts = _step(span / max(width_px, 1.0) * least_px)
+    step, parts = _tick_step(span / max(width_px, 1.0) * least_px)
     first = math.ceil(start / step - 1e-9)
     last = math.floor((start + span) / step + 1e-9)
     magnitude = max(abs(start), abs(start + span), step)
-    name, unit = _unit(magnitude)
+    name, unit = _unit_for(magnitude)
     decimals = max(0, round(-math.log10(step / unit) + 0.499))
     base = None
     if decimals > 3:
-        # far into the trace and zoomed in: one full time, and what is added to it
+        # far into the trace and zoomed in: one full time, and labels relative to it
         coarse = 10.0 ** (math.floor(math.log10(step) + 1e-9) + 3)
         base_time = math.floor(start / coarse) * coarse
-        base = Tick(base_time, _plain(base_time))
-        name, unit = _unit(step * 10)
+        base = Tick(base_time, _full_time_text(base_time))
+        name, unit = _unit_for(step * 10)
         decimals = max(0, round(-math.log10(step / unit) + 0.499))
     major = []
     for number in range(first, last + 1):
@@ -71,16 +71,16 @@ def ticks(start: float, span: float, width_px: float, least_px: float = 74.0) ->
 
 
 def quantity(value: float, unit: str) -> str:
-    """A sampled value with its unit."""
+    """Returns a sampled value with its unit."""
     if unit in ("bytes", "bytes/s"):
         return bytes_text(value) + unit.removeprefix("bytes")
     if value == 1:
-        unit = _ONE.get(unit, unit)
+        unit = _SINGULAR.get(unit, unit)
     return f"{value:,.{0 if abs(value) >= 100 or value == int(value) else 1}f} {unit}".replace(",", _THIN).rstrip()
 
 
-def _step(least: float) -> tuple[float, int]:
-    """The smallest round step of at least `least` nanoseconds, and into how many parts it divides."""
+def _tick_step(least: float) -> tuple[float, int]:
+    """Returns the smallest round step of at least `least` nanoseconds, and the number of parts into which minor ticks divide it."""
     if least > 30e9:
         for seconds, parts in ((60, 6), (120, 4), (300, 5), (600, 5), (1800, 6), (3600, 6), (7200, 4), (21600, 6)):
             if least <= seconds * 1e9:
@@ -92,7 +92,7 @@ def _step(least: float) -> tuple[float, int]:
     return power * 10, 5
 
 
-def _unit(size: float) -> tuple[str, float]:
+def _unit_for(size: float) -> tuple[str, float]:
     name, unit = UNITS[0]
     for candidate, value in UNITS:
         if size >= value:
@@ -100,6 +100,6 @@ def _unit(size: float) -> tuple[str, float]:
     return name, unit
 
 
-def _plain(time: float) -> str:
-    name, unit = _unit(abs(time))
+def _full_time_text(time: float) -> str:
+    name, unit = _unit_for(abs(time))
     return f"{time / unit:.9f}".rstrip("0").rstrip(".") + f" {name}"

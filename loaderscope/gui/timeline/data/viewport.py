@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 LEAST_SPAN_NS = 2_000.0
-"""Nothing below 2 µs is recorded that could be told apart."""
+"""Shortest visible range: below 2 µs, records show no difference."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Viewport:
-    """A visible range in nanoseconds since the trace's origin (exact in a double for 104 days)."""
+    """A visible range: its start and length, in nanoseconds since the trace's origin (exact in a double for 104 days)."""
 
     start: float
     span: float
@@ -23,30 +23,30 @@ class Viewport:
         return self.start + self.span
 
     def x_of(self, time: float, width_px: float) -> float:
-        """Pixels from the left edge."""
+        """Returns the distance of a time from the left edge, pixels."""
         return (time - self.start) / self.span * width_px
 
     def time_at(self, x_px: float, width_px: float) -> float:
-        """Nanoseconds since the origin."""
+        """Returns the time at a distance from the left edge, nanoseconds since the origin."""
         return self.start + x_px / max(width_px, 1.0) * self.span
 
     def edges_ns(self, columns: int, origin_ns: int) -> npt.NDArray[np.int64]:
-        """Edges of `columns` equal columns as absolute int64 times."""
+        """Returns the edges of `columns` equal columns as absolute int64 times."""
         offsets: npt.NDArray[np.int64] = np.rint(self.start + np.arange(columns + 1) * (self.span / columns)).astype(np.int64)
         offsets += np.int64(origin_ns)
         return offsets
 
     def zoomed(self, factor: float, at: float) -> Viewport:
-        """Spans `factor` times as much, with the moment `at` staying where it is on screen."""
+        """Returns a range `factor` times as long that keeps the moment `at` in its place on screen."""
         span = max(self.span * factor, LEAST_SPAN_NS)
         return Viewport(at - (at - self.start) * (span / self.span), span)
 
     def panned(self, by: float) -> Viewport:
-        """The same span, later by `by`."""
+        """Returns a range of the same length, later by `by` nanoseconds."""
         return Viewport(self.start + by, self.span)
 
     def limited(self, total: float, begin: float = 0.0) -> Viewport:
-        """Kept over what lies between two times: no wider than it with a margin, and never off it."""
+        """Returns the nearest range that shows a part of [begin, total] and is no longer than all of it with a margin."""
         total = max(total, begin + LEAST_SPAN_NS)
         widest = fitted(begin, total)
         span = min(max(self.span, LEAST_SPAN_NS), widest.span)
@@ -57,18 +57,18 @@ class Viewport:
 
 
 def fitted(start: float, end: float, margin: float = 0.015) -> Viewport:
-    """Shows a range with a little room on either side."""
+    """Returns a viewport for a range with a little room on either side."""
     span = max(end - start, LEAST_SPAN_NS)
     return Viewport(start - span * margin * 0.2, span * (1 + margin * 1.2))
 
 
-def roomy(total: float) -> Viewport:
-    """Shows all of a trial that is still growing, with room for more: in steps, so that not every new record changes the scale."""
-    return fitted(0.0, max(_step_up(total), 1e8))
+def fitted_to_growing(total: float) -> Viewport:
+    """Returns a viewport for all of a growing trial, with room for more. It grows in steps, so that few new records change the scale."""
+    return fitted(0.0, max(_next_round_length(total), 1e8))
 
 
-def _step_up(total: float) -> float:
-    """The next of 1, 2, 5 times a power of ten that holds a length: few steps, because at each of them all moves and is painted anew."""
+def _next_round_length(total: float) -> float:
+    """Returns the next of 1, 2, 5 times a power of ten. These are few steps, and each step makes the timeline repaint everything."""
     power = 1e8
     while True:
         for factor in (1.0, 2.0, 5.0):
@@ -77,6 +77,6 @@ def _step_up(total: float) -> float:
         power *= 10
 
 
-def whole_px(ratio: float) -> int:
-    """The fewest logical pixels that are a whole number of device pixels, of which one has `ratio`; 1 where no few are."""
+def least_whole_px(ratio: float) -> int:
+    """Returns the fewest logical pixels that are a whole number of device pixels (`ratio` per logical pixel); 1 if more than 8 would be."""
     return next((step for step in range(1, 9) if step * ratio % 1 == 0), 1)

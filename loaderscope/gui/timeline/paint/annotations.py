@@ -1,4 +1,4 @@
-"""What stands on the timeline beside what was recorded: flags of marks, what a search has found, and where the profiler starts."""
+"""Paints notes on the timeline: flags of marks, hits of a search, and the start of the profiler."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ _FLAG_PX = 15.0
 _LEAST_FLAG_PX = 9.0
 _MOST_FLAG_PX = 170.0
 PROFILER_STARTS = ("torch.profiler starts: what follows is the exact window", "torch.profiler starts", "profiler")
-"""What is said of the gap before an exact window, by the room that there is."""
+"""Texts for the gap before an exact window, longest first; the painter takes the first that fits."""
 
 _HIT_RISE_PX = 3.0
-"""Height of the line over columns in which something was found."""
+"""Height of the line over columns with a hit."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """A mark in sight: the box of its flag on the axis, whose left edge is at its time."""
+    """A mark in sight, with the box of its flag on the axis. The left edge of the box is at the time of the mark."""
 
     mark: Mark
     box: QRectF
 
 
 def flags(canvas: Canvas, marks: Sequence[Mark]) -> list[Flag]:
-    """The flags of the marks in sight, each as wide as its text unless the next one stands in its way."""
+    """Returns the flags of the marks in sight, each as wide as its text unless the next flag is in the way."""
     found: list[Flag] = []
     layout = canvas.layout
     places = canvas.x_of(np.array([mark.time_ns for mark in marks], np.int64)).tolist() if marks else []
     end = float(layout.width)
     for mark, x in zip(reversed(marks), reversed(places), strict=True):
         if canvas.left - 0.5 <= x <= canvas.left + layout.plot_width:
-            wanted = canvas.small_font.advance(mark.text) + 10 if mark.text else _LEAST_FLAG_PX
-            width = max(min(wanted, _MOST_FLAG_PX, end - x - 1), _LEAST_FLAG_PX)
+            text_px = canvas.small_font.advance(mark.text) + 10 if mark.text else _LEAST_FLAG_PX
+            width = max(min(text_px, _MOST_FLAG_PX, end - x - 1), _LEAST_FLAG_PX)
             found.append(Flag(mark, QRectF(x, layout.header_height - _FLAG_PX - 1, width, _FLAG_PX)))
         end = x
     return found[::-1]
 
 
 def paint_marks(canvas: Canvas, marks: Sequence[Mark], current: Mark | None) -> None:
-    """A line through all lanes and a flag with its text for each mark."""
+    """Paints a line through all lanes and a flag with a text for each mark."""
     layout, palette = canvas.layout, canvas.palette
     for flag in flags(canvas, marks):
         ground = palette.accent if flag.mark == current else palette.text
@@ -62,7 +62,7 @@ def paint_marks(canvas: Canvas, marks: Sequence[Mark], current: Mark | None) -> 
 
 
 def paint_profiler_start(canvas: Canvas, placed: PlacedRow) -> None:
-    """Says on the lane of main what the gap between the measured epochs and the exact window is."""
+    """Paints an explanation of the gap between the measured epochs and the exact window on the lane of main."""
     gap_ns = canvas.scene.profiler_start_ns()
     if gap_ns is None:
         return
@@ -76,14 +76,14 @@ def paint_profiler_start(canvas: Canvas, placed: PlacedRow) -> None:
     canvas.painter.fillRect(QRectF(low, y, high - low, placed.bar_height), ground)
     text = next((text for text in PROFILER_STARTS if canvas.small_font.advance(text) + 12 <= right - left), "")
     if text:
-        # at the begin of the gap and not of what is seen of it, so that it moves along when the view is panned
+        # at the begin of the gap, not of its visible part, so that it moves along with a pan
         canvas.text(QRectF(left + 6, y, right - left - 6, placed.bar_height), text, canvas.palette.text, canvas.small_font)
 
 
 def paint_hits(canvas: Canvas, search: Search) -> None:
-    """Outlines around what was found, or a line above it where there is too much to be told apart."""
+    """Paints outlines around hits, or a line above the columns with hits if a lane has too many."""
     painter, layout = canvas.painter, canvas.layout
-    edges_ns = canvas.edges(layout.plot_width)
+    edges_ns = canvas.column_edges_ns(layout.plot_width)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setPen(QPen(colour(canvas.palette.text), 1, Qt.PenStyle.DotLine))
     for placed in layout.rows:
@@ -91,7 +91,7 @@ def paint_hits(canvas: Canvas, search: Search) -> None:
         if placed.row.kind not in ("lane", "flight") or not -placed.height < top - layout.header_height < layout.height:
             continue
         for lane in placed.row.lanes:
-            for span, columns in search.seen(lane, edges_ns):
+            for span, columns in search.hits_in_sight(lane, edges_ns):
                 if span is not None:
                     box = canvas.span_box(span)
                     if box is not None:

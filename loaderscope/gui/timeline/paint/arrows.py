@@ -1,4 +1,4 @@
-"""Arrows from what a worker did to the end of the wait for it in main."""
+"""Arrows from a late span of a worker to the end of main's wait for it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 
 MOST_ARROWS = 12
 LATE_FACTOR = 4.0
-"""A wait is late when it takes this many times the median wait, and longer than the mean: most are next to nothing where batches
-come in bursts."""
+"""A wait is late if it takes this many times the median wait and more than the mean. The median alone would not do: if batches come in
+bursts, most waits take almost no time."""
 
 _LEAST_PX = 6.0
-"""Waits that are narrower get no arrow until the view is zoomed in."""
+"""Narrower waits get no arrow until the user zooms in."""
 
 _MOST_SEARCHED = 4096
-"""Where more late waits than this are in sight, only the longest of all that there are stand for them."""
+"""With more late waits than this in sight, only those among the longest waits of the trial can get an arrow."""
 
 _INSIDE_PX = 4.0
 _HEAD_PX = 6.0
 _DOT_PX = 2.0
 
-Place = tuple[float, float, float, float]
-"""x and y of where an arrow begins, and of its tip."""
+ArrowEnds = tuple[float, float, float, float]
+"""x and y of the begin of an arrow, and x and y of its tip."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrow:
-    """From a moment on a worker's lane to a moment on main's, absolute."""
+    """An arrow from a moment on a worker's lane to a moment on main's lane, absolute times."""
 
     lane: str
     from_ns: int
@@ -47,21 +47,21 @@ class Arrow:
 
 
 class LateArrows:
-    """The arrows of one timeline: the costliest waits in sight, unless they are switched off, and whatever is pointed at."""
+    """The arrows of one timeline: for the costliest waits in sight, unless the user switches them off, and for emphasised spans."""
 
     def __init__(self) -> None:
         self.shown = True
         self._late: Waits | None = None
         self._longest: Waits | None = None
-        self._known: tuple[SpanRef, int, Arrow | None] | None = None
+        self._cached: tuple[SpanRef, int, Arrow | None] | None = None
 
     @property
     def are_known(self) -> bool:
-        """Whether there are waits to draw arrows for."""
+        """Whether the waits of the trial are known."""
         return self._late is not None
 
     def set_waits(self, waits: Waits | None) -> None:
-        """Takes what the waits of the trial were spent on; None where that is not known (yet)."""
+        """Takes the explained waits of the trial; None if they are not known (yet)."""
         self._late = self._longest = None
         if waits is not None and len(waits):
             duration = waits.duration_ns
@@ -70,14 +70,14 @@ class LateArrows:
             self._longest = self._late.pick(np.sort(self._late.costliest(_MOST_SEARCHED)))
 
     def in_sight(self, start_ns: int, end_ns: int, least_ns: float) -> list[Arrow]:
-        """The arrows of the costliest late waits in a range that take at least so long, costliest first."""
+        """Returns the arrows of the costliest late waits in a range that take at least `least_ns`, costliest first."""
         if not self.shown or self._late is None or self._longest is None:
             return []
         waits = self._late
-        first, last = _between(waits, start_ns, end_ns)
+        first, last = _rows_between(waits, start_ns, end_ns)
         if last - first > _MOST_SEARCHED:
             waits = self._longest
-            first, last = _between(waits, start_ns, end_ns)
+            first, last = _rows_between(waits, start_ns, end_ns)
         duration = waits.end_ns[first:last] - waits.start_ns[first:last]
         rows = np.flatnonzero(duration >= least_ns)
         if len(rows) > MOST_ARROWS:
@@ -86,29 +86,29 @@ class LateArrows:
         return [arrow for row in rows.tolist() if (arrow := _arrow_of(waits, row)) is not None]
 
     def of_span(self, scene: Scene, span: SpanRef | None) -> Arrow | None:
-        """The arrow of a span, where that is a wait of main that brought a batch of a worker."""
+        """Returns the arrow of a span if it is a wait of main that brought a batch of a worker."""
         if span is None or span.lane != MAIN or span.state != State.WAIT or span.batch < 0:
             return None
-        if self._known is None or self._known[:2] != (span, scene.version):
-            self._known = (span, scene.version, _arrow_of(span_query.explain_wait(scene, span), 0))
-        return self._known[2]
+        if self._cached is None or self._cached[:2] != (span, scene.version):
+            self._cached = (span, scene.version, _arrow_of(span_query.explain_wait(scene, span), 0))
+        return self._cached[2]
 
 
-def paint_arrows(canvas: Canvas, arrows: LateArrows, *pointed: SpanRef | None) -> None:
-    """Paints the arrows in sight, and more strongly those of the spans that are pointed at or selected."""
+def paint_arrows(canvas: Canvas, arrows: LateArrows, *emphasised: SpanRef | None) -> None:
+    """Paints the arrows in sight as thin lines, and the arrows of emphasised spans (under the mouse, selected) as strong ones."""
     start_ns, end_ns = canvas.view_ns
-    quiet = arrows.in_sight(start_ns, end_ns, _LEAST_PX * canvas.viewport.span / canvas.layout.plot_width)
-    strong = [arrow for span in pointed if (arrow := arrows.of_span(canvas.scene, span)) is not None]
-    quiet = [arrow for arrow in quiet if arrow not in strong]
-    if not quiet and not strong:
+    thin = arrows.in_sight(start_ns, end_ns, _LEAST_PX * canvas.viewport.span / canvas.layout.plot_width)
+    strong = [arrow for span in emphasised if (arrow := arrows.of_span(canvas.scene, span)) is not None]
+    thin = [arrow for arrow in thin if arrow not in strong]
+    if not thin and not strong:
         return
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     painter.setClipRect(QRectF(canvas.left, layout.header_height, layout.plot_width, layout.height - layout.header_height))
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    _paint_quiet(canvas, places(canvas, quiet))
+    _paint_thin(canvas, arrow_ends(canvas, thin))
     ground, ink = colour(palette.base), colour(palette.accent)
-    for place in places(canvas, strong):
+    for place in arrow_ends(canvas, strong):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for pen in (QPen(ground, 4.2), QPen(ink, 2.0)):
             painter.setPen(pen)
@@ -118,8 +118,8 @@ def paint_arrows(canvas: Canvas, arrows: LateArrows, *pointed: SpanRef | None) -
     painter.restore()
 
 
-def places(canvas: Canvas, arrows: Sequence[Arrow]) -> list[Place]:
-    """Where arrows begin and where their tips are; those of a lane that is not shown are left out."""
+def arrow_ends(canvas: Canvas, arrows: Sequence[Arrow]) -> list[ArrowEnds]:
+    """Returns the ends of arrows in the widget; leaves out arrows of lanes that are not visible."""
     rows: dict[str, PlacedRow] = {}
     for placed in canvas.layout.rows:
         if placed.row.kind == "lane" and not canvas.layout.is_covered(placed, canvas.scroll_y):
@@ -129,23 +129,23 @@ def places(canvas: Canvas, arrows: Sequence[Arrow]) -> list[Place]:
     if main is None or not shown:
         return []
     x = canvas.x_of(np.array([moment for arrow, _ in shown for moment in (arrow.from_ns, arrow.to_ns)], np.int64)).tolist()
-    found = []
+    ends = []
     for (_, row), x0, x1 in zip(shown, x[::2], x[1::2], strict=True):
         upwards = main.y < row.y
         y0 = row.bar_y + (_INSIDE_PX if upwards else row.bar_height - _INSIDE_PX)
         y1 = main.bar_y + (main.bar_height - _INSIDE_PX if upwards else _INSIDE_PX)
-        found.append((x0, canvas.top + y0, x1, canvas.top + y1))
-    return found
+        ends.append((x0, canvas.top + y0, x1, canvas.top + y1))
+    return ends
 
 
-def _paint_quiet(canvas: Canvas, ends: Sequence[Place]) -> None:
-    """Thin lines with a seam of the ground's colour, so that they can be read on any lane."""
+def _paint_thin(canvas: Canvas, ends: Sequence[ArrowEnds]) -> None:
+    """Paints thin lines with a seam of the background's colour, so that they are visible on any lane."""
     painter, path = canvas.painter, _path(ends)
     ground, ink = QColor(colour(canvas.palette.base)), QColor(colour(canvas.palette.text))
     ground.setAlphaF(0.55)
     ink.setAlphaF(0.8)
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    # Lines of one device pixel are drawn ten times as fast as wider ones, so several stand for each.
+    # Qt draws lines of one device pixel ten times as fast as wider ones, so several of them make a line.
     strands = max(round(canvas.ratio), 1) if canvas.is_raster else 1
     shifts = [(number - (strands - 1) / 2) / strands for number in range(strands)]
     seam = (strands + 1) / 2 / strands
@@ -161,8 +161,8 @@ def _paint_quiet(canvas: Canvas, ends: Sequence[Place]) -> None:
     _paint_ends(painter, ends, ink, 0.0)
 
 
-def _path(ends: Sequence[Place]) -> QPainterPath:
-    """Upright curves to the feet of the heads."""
+def _path(ends: Sequence[ArrowEnds]) -> QPainterPath:
+    """Returns upright curves from the begin of each arrow to the foot of its head."""
     path = QPainterPath()
     for x0, y0, x1, y1 in ends:
         foot_y = y1 + (_HEAD_PX if y1 < y0 else -_HEAD_PX)
@@ -172,8 +172,8 @@ def _path(ends: Sequence[Place]) -> QPainterPath:
     return path
 
 
-def _paint_ends(painter: QPainter, ends: Sequence[Place], value: QColor, wider: float) -> None:
-    """A dot where each arrow begins, and its head."""
+def _paint_ends(painter: QPainter, ends: Sequence[ArrowEnds], value: QColor, wider: float) -> None:
+    """Paints a dot at the begin of each arrow, and its head."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(value)
     dot = _dot(wider)
@@ -194,12 +194,12 @@ def _head(wider: float, is_upwards: bool) -> QPolygonF:
 
 @functools.cache
 def _dot(wider: float) -> QPolygonF:
-    """At this size an octagon looks like a circle, and is painted in a third of the time."""
+    """Returns an octagon: at this size it looks like a circle, and Qt paints it in a third of the time."""
     radius, corners = _DOT_PX + wider, np.arange(8) * (np.pi / 4)
     return QPolygonF([QPointF(x, y) for x, y in zip((radius * np.cos(corners)).tolist(), (radius * np.sin(corners)).tolist(), strict=True)])
 
 
-def _between(waits: Waits, start_ns: int, end_ns: int) -> tuple[int, int]:
+def _rows_between(waits: Waits, start_ns: int, end_ns: int) -> tuple[int, int]:
     return int(waits.end_ns.searchsorted(np.int64(start_ns), "right")), int(waits.start_ns.searchsorted(np.int64(end_ns)))
 
 

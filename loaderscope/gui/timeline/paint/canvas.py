@@ -1,4 +1,4 @@
-"""What every part of the painter needs: the painter itself, where things stand, colours, fonts and pixel snapping."""
+"""The canvas that every part of the painter uses: places in the widget, colours, fonts and whole pixels."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ HATCH_PX = 6.0
 
 @functools.lru_cache(maxsize=256)
 def colour(value: str) -> QColor:
-    """A colour by `#rrggbb`, made once."""
+    """Returns a colour by `#rrggbb`; cached."""
     return QColor(value)
 
 
 @functools.lru_cache(maxsize=256)
 def pixel_of(value: str) -> int:
-    """A colour as a pixel of an image."""
+    """Returns a colour as a pixel of an image."""
     return colour(value).rgba()
 
 
 @functools.lru_cache(maxsize=256)
-def ink(value: str) -> QColor:
-    """The colour of text on a colour."""
+def text_colour(value: str) -> QColor:
+    """Returns the colour of text on a colour."""
     return QColor(text_on(value))
 
 
 class TextFont:
-    """A font that knows how wide texts are, so that each is measured once."""
+    """A font that caches the widths of texts."""
 
     def __init__(self, family: QFont, pixels: int, *, bold: bool = False) -> None:
         self.font = QFont(family)
@@ -58,13 +58,13 @@ class TextFont:
         self._elided = functools.lru_cache(maxsize=4096)(lambda text, mode, width: metrics.elidedText(text, mode, width))  # noqa: PLW0108
 
     def fitted(self, text: str, width: float) -> str:
-        """A text, shortened to a width."""
+        """Returns a text, shortened to a width."""
         return text if self.advance(text) <= width else self._elided(text, Qt.TextElideMode.ElideRight, width)
 
 
 @functools.lru_cache(maxsize=16)
 def _fonts(key: str, _thread: int) -> tuple[TextFont, TextFont, TextFont]:
-    """For labels, for small text and for titles, in the family of a font's key. A font is used by one thread at a time."""
+    """Returns fonts for labels, small text and titles, in the family of a font's key. Cached by thread: only one thread may use a font."""
     family = QFont()
     family.fromString(key)
     return TextFont(family, LABEL_FONT_PX), TextFont(family, SMALL_FONT_PX), TextFont(family, LABEL_FONT_PX, bold=True)
@@ -76,8 +76,9 @@ class Canvas:
 
     Attributes:
         scroll_y: how far the rows are scrolled, logical pixels.
-        x0, x1: the columns to paint, pixels from the left edge of the plot area; they may lie beside it, for when it is panned.
-        names_from, names_to: names of spans that begin further left, or end further right, are left out, pixels likewise.
+        x0, x1: the columns to paint, logical pixels from the left edge of the plot area; for later pans they may lie beside it.
+        names_from, names_to: spans that begin further left or end further right get no name, in the same pixels.
+        ratio: device pixels per logical pixel.
     """
 
     painter: QPainter
@@ -106,7 +107,7 @@ class Canvas:
 
     @property
     def top(self) -> int:
-        """Where y = 0 of the rows is."""
+        """The y in the widget at which the y of rows is 0."""
         return self.layout.header_height - self.scroll_y
 
     @property
@@ -117,36 +118,36 @@ class Canvas:
 
     @property
     def sight(self) -> tuple[int, int]:
-        """The columns of the view, and those beside it that are to be painted."""
+        """First and last column of the view and the columns to paint together."""
         return min(self.x0, 0), max(self.x1, self.layout.plot_width)
 
     @property
     def part(self) -> tuple[float, float]:
-        """The range of the columns to paint, nanoseconds since the origin."""
+        """The time range of the columns to paint, nanoseconds since the origin."""
         return self.viewport.time_at(self.x0, self.layout.plot_width), self.viewport.time_at(self.x1, self.layout.plot_width)
 
     @property
     def part_ns(self) -> tuple[int, int]:
-        """The same in absolute time, rounded outwards."""
+        """The time range of the columns to paint in absolute time, rounded outwards."""
         origin, (first, last) = self.scene.origin_ns, self.part
         return origin + math.floor(first), origin + math.ceil(last)
 
     @property
     def columns(self) -> int:
-        """How many device pixels what is painted is wide; the last of them may be cut."""
+        """Width of the columns to paint in device pixels; the last device pixel may be cut."""
         return max(math.ceil((self.x1 - self.x0) * self.ratio), 1)
 
-    def edges(self, columns: int, ratio: float = 1.0) -> Ints:
-        """Edges of columns from x0 on, `ratio` of them to a logical pixel, absolute."""
+    def column_edges_ns(self, columns: int, ratio: float = 1.0) -> Ints:
+        """Returns the absolute times of the edges of columns from x0 on, `ratio` columns per logical pixel."""
         pixel_ns = self.viewport.span / self.layout.plot_width
         return Viewport(self.viewport.start + self.x0 * pixel_ns, columns / ratio * pixel_ns).edges_ns(columns, self.scene.origin_ns)
 
     def x_of(self, times_ns: np.ndarray) -> Floats:
-        """Widget x of absolute times, on whole device pixels."""
+        """Returns the widget x of absolute times, on whole device pixels."""
         return self.left + self.pixels_of(times_ns) / self.ratio
 
     def pixels_of(self, times_ns: np.ndarray) -> Floats:
-        """Whole device pixels of absolute times from the left edge of the plot area."""
+        """Returns whole device pixels of absolute times from the left edge of the plot area."""
         offset = (times_ns - np.int64(self.scene.origin_ns)).astype(np.float64)
         offset -= self.viewport.start
         offset *= self.layout.plot_width / self.viewport.span
@@ -154,15 +155,15 @@ class Canvas:
         return np.rint(offset, out=offset)
 
     def pixel_at(self, time: float) -> int:
-        """Widget x of nanoseconds since the origin, on whole logical pixels; halves go the same way wherever the view is."""
+        """Returns the widget x of a time since the origin, on whole logical pixels. Halves round the same way wherever the view is."""
         return self.left + math.floor(self.viewport.x_of(time, self.layout.plot_width) + 0.5)
 
     def snap(self, x: Floats) -> Floats:
-        """The nearest device pixels."""
+        """Rounds to whole device pixels."""
         return np.rint(x * self.ratio) / self.ratio
 
     def span_box(self, span: SpanRef) -> QRectF | None:
-        """Where a span is drawn, or None where its lane has no row."""
+        """Returns the box of a span in the widget; None if its lane has no visible row."""
         for placed in self.layout.rows:
             if span.lane not in placed.row.lanes or self.layout.is_covered(placed, self.scroll_y):
                 continue
@@ -176,7 +177,7 @@ class Canvas:
         return None
 
     def text(self, box: QRectF, text: str, value: str, font: TextFont, align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft) -> None:
-        """Text in the middle of a box's height, shortened to fit."""
+        """Paints a text in the middle of a box's height, shortened to fit."""
         text = font.fitted(text, box.width())
         room = box.width() - font.advance(text) if align != Qt.AlignmentFlag.AlignLeft else 0.0
         x = box.left() + (room if align == Qt.AlignmentFlag.AlignRight else room / 2)
@@ -185,37 +186,37 @@ class Canvas:
         self.write(x, box.top(), box.height(), text, font)
 
     def write(self, x: float, y: float, height: float, text: str, font: TextFont) -> None:
-        """Text with the painter's font and pen, in the middle of a height; several times quicker than text in a box."""
+        """Paints a text with the painter's font and pen in the middle of a height; several times faster than Qt's text in a box."""
         self.painter.drawText(QPointF(x, y + round((height - font.height) / 2 + font.ascent)), text)
 
     def fill(self, x: float, y: float, width: float, height: float, value: str) -> None:
         self.painter.fillRect(QRectF(x, y, width, height), colour(value))
 
-    def fills(self, boxes: list[QRectF], value: str) -> None:
+    def fill_boxes(self, boxes: list[QRectF], value: str) -> None:
         self.painter.setPen(Qt.PenStyle.NoPen)
         self.painter.setBrush(colour(value))
         self.painter.drawRects(boxes)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, value: str) -> None:
-        """A crisp line of one logical pixel, along an axis."""
+        """Paints a crisp line of one logical pixel, horizontal or vertical."""
         if x1 == x2:
             self.fill(x1, min(y1, y2), 1, abs(y2 - y1), value)
         else:
             self.fill(min(x1, x2), y1, abs(x2 - x1), 1, value)
 
     def hatch(self, boxes: list[QRectF], value: str) -> None:
-        """Diagonal lines inside boxes. They move with the time axis."""
+        """Paints diagonal lines inside boxes. They move with the time axis."""
         if self.is_raster:
             self._hatch_pixels(boxes, value)
         else:
             self._hatch_lines(boxes, value)
 
     def hatching(self, columns: int, tall: int) -> npt.NDArray[np.bool_]:
-        """Which device pixels of what is painted lie on a hatching line, (tall, columns)."""
+        """Returns a mask of the device pixels on a hatching line, (tall, columns)."""
         pitch = round(HATCH_PX * self.ratio)
         start = self.viewport.start / self.viewport.span * self.layout.plot_width
         first = round((start + self.x0) * self.ratio) % pitch
-        # every row is the one above it, moved by a pixel
+        # every row is the row above it, moved by a pixel
         along = np.arange(first, first + columns + tall) % pitch < max(round(self.ratio), 1)
         return np.lib.stride_tricks.sliding_window_view(along, columns)[:tall]
 
@@ -245,7 +246,7 @@ class Canvas:
 
 
 def hatch_lines(box: QRectF, left: float, right: float, pitch: float) -> list[QLineF]:
-    """Diagonal lines inside the part of a box between two x, which lie as they do in the whole box."""
+    """Returns the diagonal lines of a box, cut to its part between two x."""
     lines = []
     top, bottom, height = box.top(), box.bottom(), box.height()
     begin = box.left() + pitch * np.floor((left - box.left()) / pitch)
@@ -258,11 +259,11 @@ def hatch_lines(box: QRectF, left: float, right: float, pitch: float) -> list[QL
 
 
 def indexed_image(pixels: npt.NDArray[np.uint8], colours: list[int], ratio: float) -> QImage:
-    """An image of (height, width) indices into colours."""
+    """Returns an image from (height, width) indices into colours."""
     tall, columns = pixels.shape
     indexed = QImage(pixels.data, columns, tall, columns, QImage.Format.Format_Indexed8)
     indexed.setColorTable(colours)
-    # drawing an indexed image takes four times as long as converting it and drawing that
+    # drawing an indexed image takes four times as long as converting it and drawing the result
     image = indexed.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
     image.setDevicePixelRatio(ratio)
     return image

@@ -1,4 +1,4 @@
-"""Painting of spans that are few enough to tell apart, as rectangles with crisp edges."""
+"""Paints few spans one by one, as rectangles with crisp edges."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from loaderscope.gui.timeline.data.level_of_detail import Ints
 from loaderscope.gui.timeline.data.state_styles import STYLES
 from loaderscope.gui.timeline.data.strips import Strip, StripSpans
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
-from loaderscope.gui.timeline.paint.strip_images import Pictures, alike
+from loaderscope.gui.timeline.paint.strip_images import Pictures, group_alike
 
 _GAP_FROM_PX = 5
-"""Wider spans leave a pixel free behind them, which tells neighbours apart."""
+"""Wider spans leave a pixel free behind them, which separates neighbours."""
 
 _HATCHED_FROM_PX = 2
 
@@ -28,31 +28,31 @@ def paint_exact(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> N
     last = np.maximum(last, first + 1)
     last[last - first > _GAP_FROM_PX * canvas.ratio] -= max(np.ceil(canvas.ratio - 0.5), 1)
     if canvas.is_raster:
-        for pictures in alike(canvas, strips, 0):
-            pictures.paint(canvas, _numbers(canvas, pictures, spans, first, last))
+        for pictures in group_alike(canvas, strips, 0):
+            pictures.paint(canvas, _pixel_numbers(canvas, pictures, spans, first, last))
     else:
         _paint_rectangles(canvas, strips, spans, first / canvas.ratio, last / canvas.ratio)
 
 
-def _numbers(
+def _pixel_numbers(
     canvas: Canvas, pictures: Pictures, spans: StripSpans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.uint8]:
-    """Pixels of alike strips: every row of pixels is the same, but for hatching."""
+    """Returns the pixels of strips that are alike. Without hatching, all rows of pixels of a strip are equal."""
     columns = canvas.columns
     line_of = np.full(int(spans.strip.max()) + 1, -1, np.int64)
     places = [place for place in pictures.places if place < len(line_of)]
     line_of[places] = np.arange(len(places))
     left = round(canvas.x0 * canvas.ratio)
     mine = np.flatnonzero((line_of[spans.strip] >= 0) & (last > left) & (first < left + columns))
-    level, line = spans.level[mine], line_of[spans.strip[mine]]
+    state_index, line = spans.state_index[mine], line_of[spans.strip[mine]]
     wide = last[mine] - first[mine] >= _HATCHED_FROM_PX * canvas.ratio
     begin = np.maximum(first[mine] - left, 0).astype(np.int64) + line * (columns + 1)
     end = np.minimum(last[mine] - left, columns).astype(np.int64) + line * (columns + 1)
     shape = (len(pictures.places), columns + 1)
     flat = np.full(shape, pictures.nothing, np.uint8)
     hatched = np.zeros(shape, bool)
-    for number in np.flatnonzero(np.bincount(level)).tolist():
-        of_state = level == number
+    for number in np.flatnonzero(np.bincount(state_index)).tolist():
+        of_state = state_index == number
         covered = _covered(begin[of_state], end[of_state], shape)
         flat[covered] = number
         if pictures.is_hatched[number]:
@@ -68,7 +68,7 @@ def _numbers(
 
 
 def _covered(begin: Ints, end: Ints, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Which of pixels in lines lie in any of ranges, given by their places in all lines behind one another."""
+    """Returns a mask of the pixels inside any of ranges; begins and ends count through all lines, one after another."""
     size = shape[0] * shape[1]
     count = np.bincount(begin, minlength=size)
     count -= np.bincount(end, minlength=size)
@@ -78,7 +78,7 @@ def _covered(begin: Ints, end: Ints, shape: tuple[int, int]) -> npt.NDArray[np.b
 def _paint_rectangles(
     canvas: Canvas, strips: Sequence[Strip], spans: StripSpans, first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
 ) -> None:
-    """For vector formats: real rectangles, batched by colour."""
+    """Paints rectangles for vector formats, colour by colour."""
     # the SVG generator does not clip
     left, right = np.maximum(first, canvas.x0) + canvas.left, np.minimum(last, canvas.x1) + canvas.left
     y = np.array([strip.y for strip in strips], float)[spans.strip]

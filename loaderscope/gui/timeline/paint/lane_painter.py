@@ -1,4 +1,4 @@
-"""Painting of lanes: exact rectangles with names while few spans are visible, stacks of exact shares when many are."""
+"""Paints lanes: few visible spans as exact rectangles with names, many as stacks of exact shares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PySide6.QtCore import QRectF
 
 from loaderscope.gui.timeline.data.level_of_detail import TrackIndex
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
-from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, level_in
+from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, nesting_level
 from loaderscope.gui.timeline.data.strips import Strip, drawn_spans, level_px, strips
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 from loaderscope.gui.timeline.paint.exact_spans import paint_exact
@@ -18,22 +18,22 @@ from loaderscope.gui.timeline.paint.share_columns import paint_columns
 from loaderscope.gui.timeline.paint.span_names import paint_names
 
 EXACT_SPANS = 5_000
-"""About as many rectangles fit into a frame."""
+"""About as many rectangles can be painted within a frame."""
 
 _LEAST_EXACT = 60
-"""Each strip may have so many rectangles, however many strips there are."""
+"""Each strip may have this many rectangles, however many strips there are."""
 
 
 def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
-    """The spans of all lanes and queue slots among rows, in one pass for each nesting level.
+    """Paints the spans of rows with lanes, in one pass for each nesting level.
 
     Returns:
-        For each strip whether every span was painted by itself, in an order that depends on the rows alone.
+        For each strip whether its spans were painted one by one. The order depends on the rows alone.
     """
-    # what every strip may cost, so that the sum of them fits into a frame; decided by the whole view, so that a part looks as all does
+    # spans per strip that can be painted one by one within a frame; the whole view decides, so that a part looks like the whole
     most = max(EXACT_SPANS // max(sum(len(placed.row.lanes) for placed in rows), 1), _LEAST_EXACT)
     first_ns, last_ns = canvas.view_ns
-    # what ends within a pixel of the edge may be drawn on it, as slivers are a pixel wide
+    # a span that ends within a pixel of the edge may reach over it, as slivers are a pixel wide
     pixel_ns = math.ceil(canvas.viewport.span / canvas.layout.plot_width)
     part_ns, is_beside = canvas.part_ns, canvas.sight != (0, canvas.layout.plot_width)
     exact: dict[int, list[tuple[Strip, tuple[int, int]]]] = {}
@@ -49,7 +49,7 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
             between = strip.index.rows_between(min(first_ns, part_ns[0]) - pixel_ns, max(last_ns, part_ns[1]) + pixel_ns)
         if between[1] > between[0]:
             exact.setdefault(strip.level, []).append((strip, between))
-    named = []
+    with_names = []
     for level in range(len(LEVEL_PARTS)):
         if level in many:
             paint_columns(canvas, many[level])
@@ -57,20 +57,21 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
             mine = [strip for strip, _ in exact[level]]
             spans = drawn_spans(mine, [between for _, between in exact[level]])
             paint_exact(canvas, mine, spans)
-            named.append((mine, spans))
+            with_names.append((mine, spans))
     for placed in rows:
         if placed.row.kind == "lane":
             _paint_open(canvas, placed)
-    # names come last: what is nested in a span would cover them
-    for mine, spans in named:
+    # names come last: nested spans would cover them
+    for mine, spans in with_names:
         paint_names(canvas, mine, spans)
     return are_exact
 
 
 def _is_exact(index: TrackIndex, in_sight: int, view_ns: int, most: int) -> bool:
-    """Whether to paint every span by itself: by how many are usual in a view this long, so that a lane does not change while it is panned.
+    """Returns whether to paint spans one by one.
 
-    Only where few or very many are in sight these decide.
+    The usual number of spans in a view this long decides, so that a lane does not change during a pan. The number in sight decides
+    only if it is small or very large.
     """
     if not most // 2 < in_sight <= 2 * most:
         return in_sight <= most // 2
@@ -78,11 +79,11 @@ def _is_exact(index: TrackIndex, in_sight: int, view_ns: int, most: int) -> bool
 
 
 def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:
-    """Spans that have not ended, up to the newest record; they are paler, because their end is not known."""
+    """Paints open spans up to the newest record; paler, because their end is unknown."""
     newest = canvas.scene.trace.newest_ns
     y, height = canvas.top + placed.bar_y, placed.bar_height
     for span in canvas.scene.open_spans(placed.row.lanes[0]):
-        level = level_in(placed.row.lane_kind, span.state)
+        level = nesting_level(placed.row.lane_kind, span.state)
         if level is None:
             continue
         low, high = canvas.x_of(np.array([span.start_ns, max(newest, span.start_ns)], np.int64)).tolist()

@@ -1,4 +1,4 @@
-"""What lies over the painted timeline and changes with the mouse: crosshair, lit batch, measured range, hover card."""
+"""Paints the overlay, which changes with the mouse: crosshair, lit batch, measured range, hover card."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _BESIDE_PX = 16.0
 
 @dataclasses.dataclass
 class OverlayContent:
-    """What lies over a timeline.
+    """What the overlay of a timeline shows.
 
     Attributes:
         dragging: the mouse moves with a button held, which hides the hover card.
-        current_mark: the mark that was set or gone to last.
-        search: what is searched for.
+        current_mark: the mark that the user set or went to last.
+        search: the current search; None for none.
     """
 
     pointer: Pointer | None = None
@@ -49,9 +49,9 @@ class OverlayContent:
     arrows: LateArrows | None = None
 
 
-def paint_overlay(canvas: Canvas, over: OverlayContent, *, focused: bool) -> None:
-    """Paints all of it, over a timeline that was painted with the same scene, viewport and layout."""
-    pointer, measured, dragging = over.pointer, over.measured, over.dragging
+def paint_overlay(canvas: Canvas, content: OverlayContent, *, focused: bool) -> None:
+    """Paints the overlay over a timeline that was painted with the same scene, viewport and layout."""
+    pointer, measured, dragging = content.pointer, content.measured, content.dragging
     painter, layout = canvas.painter, canvas.layout
     painter.save()
     _paint_window_on_minimap(canvas)
@@ -59,17 +59,17 @@ def paint_overlay(canvas: Canvas, over: OverlayContent, *, focused: bool) -> Non
     painter.setClipRect(area)
     if measured is not None:
         _paint_measured(canvas, measured)
-    paint_marks(canvas, over.marks, over.current_mark)
+    paint_marks(canvas, content.marks, content.current_mark)
     painter.setClipRect(area.adjusted(0, layout.header_height - layout.axis_y, 0, 0))
-    if over.search is not None:
-        paint_hits(canvas, over.search)
-    if over.arrows is not None:
-        paint_arrows(canvas, over.arrows, over.selected, pointer.span if pointer is not None else None)
+    if content.search is not None:
+        paint_hits(canvas, content.search)
+    if content.arrows is not None:
+        paint_arrows(canvas, content.arrows, content.selected, pointer.span if pointer is not None else None)
     if pointer is not None and pointer.lit:
         for span in pointer.lit:
-            _outline(canvas, span, canvas.palette.text, 1.6)
-    if over.selected is not None:
-        _outline(canvas, over.selected, canvas.palette.accent, 2.0)
+            _paint_outline(canvas, span, canvas.palette.text, 1.6)
+    if content.selected is not None:
+        _paint_outline(canvas, content.selected, canvas.palette.accent, 2.0)
     painter.setClipping(False)
     if pointer is not None and not dragging and pointer.y >= layout.axis_y:
         _paint_crosshair(canvas, pointer)
@@ -86,7 +86,7 @@ def paint_overlay(canvas: Canvas, over: OverlayContent, *, focused: bool) -> Non
     painter.restore()
 
 
-def _outline(canvas: Canvas, span: SpanRef, value: str, width: float) -> None:
+def _paint_outline(canvas: Canvas, span: SpanRef, value: str, width: float) -> None:
     box = canvas.span_box(span)
     if box is None:
         return
@@ -98,7 +98,7 @@ def _outline(canvas: Canvas, span: SpanRef, value: str, width: float) -> None:
 
 
 def _paint_window_on_minimap(canvas: Canvas) -> None:
-    """The visible range on the minimap."""
+    """Paints the visible range on the minimap."""
     layout, extent = canvas.layout, canvas.scene.extent
     if not layout.minimap_px:
         return
@@ -124,7 +124,7 @@ def _paint_crosshair(canvas: Canvas, pointer: Pointer) -> None:
     painter.drawLine(QPointF(x, layout.header_height), QPointF(x, layout.height))
     time = canvas.viewport.time_at(pointer.x - canvas.left, layout.plot_width)
     if layout.axis_px:
-        _tag(canvas, duration_ns_text(time - (canvas.scene.axis_zero or 0.0)), x, layout.header_height - 17.0)
+        _paint_tag(canvas, duration_ns_text(time - (canvas.scene.axis_zero or 0.0)), x, layout.header_height - 17.0)
     moment = canvas.scene.origin_ns + round(time)
     painter.setClipRect(QRectF(canvas.left, layout.header_height, layout.plot_width, layout.height - layout.header_height))
     for placed in layout.rows:
@@ -134,7 +134,7 @@ def _paint_crosshair(canvas: Canvas, pointer: Pointer) -> None:
 
 
 def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) -> None:
-    """The values of a plot under the crosshair, as dots on its lines and one reading; how many lanes of a group are in each state."""
+    """Paints the values of a plot under the crosshair as dots and a text; for a group of lanes, how many lanes are in each state."""
     if placed.row.kind == "group":
         words = group_states_text(canvas.scene, placed.row, moment)
         readings = plots.Readings((), words) if words else None
@@ -159,24 +159,24 @@ def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) ->
 
 
 def group_states_text(scene: Scene, row: Row, moment_ns: int) -> str:
-    """How many lanes of a group are in each state at a moment, e.g. `9 fetch   1 collate   2 idle`; empty where none was recorded."""
-    found: Counter[int] = Counter()
+    """Says how many lanes of a group are in each state at a moment, e.g. `9 fetch   1 collate   2 idle`; "" outside the trace."""
+    lanes_in: Counter[int] = Counter()
     for lane in row.lanes:
         for index in scene.tracks(lane):
             at = index.row_at(moment_ns)
             state = -1 if at is None else int(index.state[at])
             if state in drawn_states(index.states, row.lane_kind, 0):
-                found[state] += 1
+                lanes_in[state] += 1
                 break
     if not scene.origin_ns <= moment_ns <= scene.trace.end_ns:
         return ""
-    idle = len(row.lanes) - found.total()
-    parts = [f"{found[state]} {style.title}" for state, style in STYLES.items() if found[state]]
+    idle = len(row.lanes) - lanes_in.total()
+    parts = [f"{lanes_in[state]} {style.title}" for state, style in STYLES.items() if lanes_in[state]]
     return "   ".join([*parts, *([f"{idle} idle"] if idle else [])])
 
 
-def _tag(canvas: Canvas, text: str, x: float, y: float) -> None:
-    """A small label on the axis."""
+def _paint_tag(canvas: Canvas, text: str, x: float, y: float) -> None:
+    """Paints a small label on the axis."""
     advance = canvas.small_font.advance(text) + 10
     left = min(max(x - advance / 2, canvas.left), canvas.left + canvas.layout.plot_width - advance)
     box = QRectF(left, y, advance, 15)
@@ -202,7 +202,7 @@ def _paint_measured(canvas: Canvas, measured: RangeSurvey) -> None:
 
 
 def _paint_measured_card(canvas: Canvas, measured: RangeSurvey) -> None:
-    """Busy share of each lane in the measured range."""
+    """Paints a card with the busy share of each lane in the measured range."""
     lines = []
     for placed in canvas.layout.rows:
         row = placed.row
@@ -225,12 +225,12 @@ def _paint_measured_card(canvas: Canvas, measured: RangeSurvey) -> None:
     elif left - width >= 4:
         _paint_card(canvas, card, min(left, float(layout.width)) - width)
     else:
-        # nothing may lie over what is measured, so only its duration is told; the Selection tab has the rest
-        _tag(canvas, title, min(max((left + right) / 2, canvas.left), layout.width), layout.axis_y + 1)
+        # no card may cover the measured range, so only its duration is painted; the Selection tab has the rest
+        _paint_tag(canvas, title, min(max((left + right) / 2, canvas.left), layout.width), layout.axis_y + 1)
 
 
 def _card_size(canvas: Canvas, card: Card) -> tuple[float, float, float]:
-    """Width and height of a card, and the width of its names."""
+    """Returns width and height of a card, and the width of its names."""
     label = canvas.label_font
     names = max((label.advance(line[0]) for line in card.lines), default=0.0) + 16
     values = max((label.advance(line[1] + ("   " + line[2] if line[2] else "")) for line in card.lines), default=0.0)
@@ -239,7 +239,7 @@ def _card_size(canvas: Canvas, card: Card) -> tuple[float, float, float]:
 
 
 def _paint_card(canvas: Canvas, card: Card, left: float, y: float = 0.0) -> None:
-    """A box whose left edge is at a place, below another, kept inside the widget."""
+    """Paints a card with its left edge at `left`, a little below `y`, inside the widget."""
     painter, palette, layout = canvas.painter, canvas.palette, canvas.layout
     label, bold = canvas.label_font, canvas.bold_font
     width, height, names = _card_size(canvas, card)

@@ -1,4 +1,4 @@
-"""Painting of sampled series: one plot for a group, with the lines of all processes on one scale."""
+"""Paints sampled series: one plot for a group, with the lines of all processes on one scale."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 from loaderscope.gui.timeline.paint.throttle_plot import THROTTLE_PLOT, paint_throttling, throttling_at, throttling_between
 
 _MANY_LINES = 9
-"""With more processes than this, the workers' lines are drawn pale and in one colour."""
+"""With more lines than this, the workers' lines are pale and of one colour."""
 
 _SCALE_FROM_PX = 22
-"""A lower plot has no room for its scale."""
+"""A plot lower than this has no room for its scale."""
 
 LIMIT_SUFFIX = "/power_limit"
-"""A series that is no measured quantity but the bound of one: a quiet line."""
+"""End of the key of a series that is a limit and no measured quantity; its line is muted."""
 
 _NOT_SUMMED = (LIMIT_SUFFIX, "/memory_clock")
-"""Ends of series that make no sense in one mean with the others of their plot."""
+"""Ends of the keys of series that the summary of their plot leaves out."""
 
 _SEPARATE_WINDOWS = frozenset(("gpu_pcie",))
-"""Groups whose values average over windows far apart, between which nothing is known."""
+"""Groups whose values are means over windows far apart; between the windows the values are unknown."""
 
 
 def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
-    """All series of a group."""
+    """Paints all series of a plot."""
     if placed.row.key == THROTTLE_PLOT:
         paint_throttling(canvas, placed)
         return
@@ -42,11 +42,11 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
     scale = canvas.scene.plot_scale(placed.row)
     canvas.line(canvas.left + canvas.x0, top + height - 1, canvas.left + canvas.x1, top + height - 1, canvas.palette.grid)
     for number, key in enumerate(placed.row.series):
-        info = canvas.scene.info(key)
+        info = canvas.scene.series_info(key)
         crowded = len(placed.row.series) > _MANY_LINES and info.process != "main"
         value = line_colour(canvas, info.group, info.process, number, crowded=crowded)
         canvas.painter.setOpacity(0.4 if crowded else 1.0)
-        times, values = _visible(canvas, *canvas.scene.values(key), info.window_ns)
+        times, values = _rows_to_paint(canvas, *canvas.scene.series_values(key), info.window_ns)
         if not len(times):
             continue
         y = top + height - 1 - np.clip(values / scale, 0.0, 1.0) * (height - 3)
@@ -64,14 +64,14 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
 
 
 def paint_scale(canvas: Canvas, placed: PlacedRow) -> None:
-    """What the top of a plot stands for, at the left, where no newest value is; a line that runs there stays readable.
+    """Paints the value at the top of a plot, at the left, away from the newest values. Its background is transparent for lines below it.
 
-    It stays where it is while the lines are panned, so it is no part of `paint_plot`.
+    A pan does not move it, so it is no part of `paint_plot`.
     """
     if placed.bar_height < _SCALE_FROM_PX or placed.row.key == THROTTLE_PLOT:
         return
-    if not any(canvas.scene.peak(key) for key in placed.row.series):
-        return  # nothing but zeros has no scale
+    if not any(canvas.scene.series_peak(key) for key in placed.row.series):
+        return  # a plot of zeros needs no scale
     text = time_axis.quantity(round(canvas.scene.plot_scale(placed.row), 1), placed.row.unit)
     advance = canvas.small_font.advance(text)
     box = QRectF(canvas.left, canvas.top + placed.bar_y, advance + 8, canvas.small_font.height)
@@ -82,7 +82,7 @@ def paint_scale(canvas: Canvas, placed: PlacedRow) -> None:
 
 
 def line_colour(canvas: Canvas, group: str, process: str | None, number: int, *, crowded: bool = False) -> str:
-    """Main has the colour of its step, the first device one for each quantity; all others go through the line colours."""
+    """Returns the colour of a line: for main that of its step, for the first device one by quantity, else the line colours in turn."""
     palette = canvas.palette
     role = plot_of(group).role
     if role and number == 0:
@@ -93,7 +93,7 @@ def line_colour(canvas: Canvas, group: str, process: str | None, number: int, *,
 
 
 def summary(canvas: Canvas, placed: PlacedRow) -> str:
-    """The second line of a plot's label, over the visible range."""
+    """Returns the second line of a plot's label, which sums up the visible range."""
     row = placed.row
     if row.key == THROTTLE_PLOT:
         return throttling_between(canvas, placed)
@@ -102,7 +102,7 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     for key in row.series:
         if key.endswith(_NOT_SUMMED):
             continue
-        times, values = canvas.scene.values(key)
+        times, values = canvas.scene.series_values(key)
         low, high = int(np.searchsorted(times, np.int64(first))), int(np.searchsorted(times, np.int64(last), "right"))
         inside = values[max(low - 1, 0) : high]
         inside = inside[np.isfinite(inside)]
@@ -119,30 +119,30 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     if plot_of(row.key).is_counter:
         return f"{time_axis.quantity(sum(grown), row.unit)} in view"
     if row.unit == "bytes":
-        return f"last {time_axis.quantity(sum(lasts), row.unit)}{' in all' if len(lasts) > 1 else ''}"  # the peak is higher
+        return f"last {time_axis.quantity(sum(lasts), row.unit)}{' in all' if len(lasts) > 1 else ''}"  # "last", because the peak is higher
     return f"mean {time_axis.quantity(round(sum(means) / len(means), 1), row.unit)}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Readings:
-    """The values of a plot at one moment: dots as colour and y, and all of it in words."""
+    """The values of a plot at one moment: dots as colour and y, and a text."""
 
     dots: tuple[tuple[str, float], ...]
     text: str
 
 
 def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | None:
-    """What the lines of a plot say at a moment; None where nothing was sampled yet."""
+    """Returns the values of a plot at a moment; None if nothing was sampled there."""
     if placed.row.key == THROTTLE_PLOT:
         return Readings((), throttling_at(canvas, placed, moment_ns))
     top, height = canvas.top + placed.bar_y, placed.bar_height
     scale = canvas.scene.plot_scale(placed.row)
     dots, values = [], []
-    infos = [canvas.scene.info(key) for key in placed.row.series]
+    infos = [canvas.scene.series_info(key) for key in placed.row.series]
     for number, key in enumerate(placed.row.series):
-        info = canvas.scene.info(key)
-        times, column = canvas.scene.values(key)
-        # a value that averages over a window holds for the time before its stamp
+        info = canvas.scene.series_info(key)
+        times, column = canvas.scene.series_values(key)
+        # a mean over a window holds for the time before its stamp
         moment = np.int64(moment_ns)
         at = int(np.searchsorted(times, moment)) if info.window_ns else int(np.searchsorted(times, moment, "right")) - 1
         if not 0 <= at < len(column) or not np.isfinite(column[at]):
@@ -165,15 +165,15 @@ def readings(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> Readings | No
     return Readings(tuple(dots), f"{total} in all   most: {most[0]} {time_axis.quantity(round(most[1], 1), unit)}")
 
 
-def _visible(canvas: Canvas, times: Ints, values: Floats, window_ns: int) -> tuple[Ints, Floats]:
-    """Rows that touch what is painted, one more on either side, thinned to the extremes of each pixel."""
+def _rows_to_paint(canvas: Canvas, times: Ints, values: Floats, window_ns: int) -> tuple[Ints, Floats]:
+    """Returns times and values that touch the columns to paint, and one more on either side. Thins out many values to least and largest."""
     first, last = canvas.part_ns
     low = max(int(np.searchsorted(times, np.int64(first))) - 1, 0)
     high = int(np.searchsorted(times, np.int64(last + window_ns), "right")) + 1
     in_sight = int(np.diff(np.searchsorted(times, np.array(canvas.view_ns, np.int64)))[0])
     if in_sight <= 4 * canvas.layout.plot_width:
         return times[low:high], np.nan_to_num(values[low:high])
-    # least and largest of each bucket, in the order they came; buckets that a part of the view shares with all of it
+    # least and largest value of each bucket; buckets count from the first row, so that a part of the view has the same ones as the whole
     bucket = 1 << math.ceil(math.log2(in_sight / (2 * canvas.layout.plot_width)))
     low, high = max(low // bucket - 1, 0) * bucket, (high // bucket + 1) * bucket
     times, values = times[low:high], np.nan_to_num(values[low:high])
@@ -182,20 +182,20 @@ def _visible(canvas: Canvas, times: Ints, values: Floats, window_ns: int) -> tup
     return np.repeat(times[buckets], 2), np.stack([least, most], axis=1).reshape(-1)
 
 
-def _points(x: Floats, y: Floats) -> QPolygonF:
+def _polygon(x: Floats, y: Floats) -> QPolygonF:
     polygon = QPolygonF()
     for pair in zip(x.tolist(), y.tolist(), strict=True):
         polygon.append(QPointF(*pair))
     return polygon
 
 
-def _limited(canvas: Canvas, x: Floats) -> Floats:
+def _clipped(canvas: Canvas, x: Floats) -> Floats:
     return np.clip(x, canvas.left + canvas.x0 - 4000.0, canvas.left + canvas.x1 + 4000.0)
 
 
 def _steps(canvas: Canvas, times: Ints, y: Floats) -> tuple[Floats, Floats]:
-    """A value holds until the next one; the last until the newest record."""
-    x = _limited(
+    """Returns the corners of a step function: a value holds until the next one, the last value until the newest record."""
+    x = _clipped(
         canvas, np.append(canvas.x_of(times), canvas.x_of(np.array([max(canvas.scene.trace.newest_ns, int(times[-1]))], np.int64)))
     )
     return np.repeat(x, 2)[1:-1], np.repeat(y, 2)
@@ -203,21 +203,21 @@ def _steps(canvas: Canvas, times: Ints, y: Floats) -> tuple[Floats, Floats]:
 
 def _paint_steps(canvas: Canvas, times: Ints, y: Floats, bottom: float, value: str) -> None:
     x, y = _steps(canvas, times, canvas.snap(y))
-    polygon = _points(np.concatenate(([x[0]], x, [x[-1]])), np.concatenate(([bottom], y, [bottom])))
+    polygon = _polygon(np.concatenate(([x[0]], x, [x[-1]])), np.concatenate(([bottom], y, [bottom])))
     canvas.painter.setPen(Qt.PenStyle.NoPen)
     canvas.painter.setBrush(colour(value))
     canvas.painter.drawPolygon(polygon)
 
 
 def _paint_window_line(canvas: Canvas, times: Ints, y: Floats, window_ns: int, value: str) -> None:
-    """Windows of several processes in one plot: each value level over its window, joined to the next."""
-    right = _limited(canvas, canvas.x_of(times))
-    first = _limited(canvas, canvas.x_of(times[:1] - np.int64(window_ns)))
+    """Paints windows of one of several processes: a line that is level over each window and joins it to the next."""
+    right = _clipped(canvas, canvas.x_of(times))
+    first = _clipped(canvas, canvas.x_of(times[:1] - np.int64(window_ns)))
     x = np.repeat(np.concatenate((first, right)), 2)[1:-1]
     canvas.painter.save()
     canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     canvas.painter.setPen(QPen(colour(value), 1.2))
-    canvas.painter.drawPolyline(_points(x, np.repeat(y, 2)))
+    canvas.painter.drawPolyline(_polygon(x, np.repeat(y, 2)))
     canvas.painter.restore()
 
 
@@ -226,18 +226,18 @@ def _paint_line(canvas: Canvas, times: Ints, y: Floats, value: str, *, is_limit:
     canvas.painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     canvas.painter.setPen(QPen(colour(value), 1.0, Qt.PenStyle.DashLine) if is_limit else QPen(colour(value), 1.4))
     if len(times) == 1:
-        x = _limited(canvas, canvas.x_of(times))[0]
+        x = _clipped(canvas, canvas.x_of(times))[0]
         canvas.painter.drawLine(QPointF(x - 2, y[0]), QPointF(x + 2, y[0]))
     else:
-        canvas.painter.drawPolyline(_points(_limited(canvas, canvas.x_of(times)), y))
+        canvas.painter.drawPolyline(_polygon(_clipped(canvas, canvas.x_of(times)), y))
     canvas.painter.restore()
 
 
 def _paint_windows(canvas: Canvas, times: Ints, y: Floats, window_ns: int, value: str) -> None:
-    """A value that averages over a window is drawn over that window, never as a point."""
-    right = _limited(canvas, canvas.x_of(times))
-    left = _limited(canvas, canvas.x_of(times - np.int64(window_ns)))
-    # overlapping windows are cut where the next value begins to tell
+    """Paints each mean over a window as a bar over that window, never as a point."""
+    right = _clipped(canvas, canvas.x_of(times))
+    left = _clipped(canvas, canvas.x_of(times - np.int64(window_ns)))
+    # cuts overlapping windows: a window begins at the end of the one before
     left = np.maximum(left, np.concatenate(([left[0]], right[:-1])))
     glow = QColor(colour(value))
     glow.setAlphaF(0.25)

@@ -1,4 +1,4 @@
-"""Names inside spans that have room for one."""
+"""Paints names inside spans that have room for one."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor
 
 from loaderscope.agent.layout import State
-from loaderscope.gui.timeline.data.state_styles import STYLES, word
+from loaderscope.gui.timeline.data.state_styles import STYLES, state_title
 from loaderscope.gui.timeline.data.strips import Strip, StripSpans, level_px
-from loaderscope.gui.timeline.paint.canvas import Canvas, TextFont, colour, ink
+from loaderscope.gui.timeline.paint.canvas import Canvas, TextFont, colour, text_colour
 from loaderscope.trace.model import epoch_and_batch
 
 _NAMED = frozenset((State.FETCH, State.STEP, State.DEVICE_STEP))
-"""States that carry their batch as text; the others carry their word where it fits."""
+"""States whose name is their batch; other states show their title if it fits."""
 
 _HOLDS_OTHERS = frozenset((State.WAIT, State.ITERATOR, State.MAIN_IMPORT, State.LOOP_ENTRY))
-"""States with spans nested in them, which keep their name above those."""
+"""States with nested spans; their name is above those."""
 
 _LEAST_ROOM_PX = 9
 _LONGEST_PX = 180
-"""No name is longer."""
+"""Limit for the width of a name."""
 
 NAME_REACH_PX = _LONGEST_PX + 20
-"""A name stands at the visible begin of its span, so where the edge of the view cuts a span, panning changes what is this near to it."""
+"""A name is at the visible begin of its span. So if an edge of the view cuts a span, a pan changes pixels up to this far from the edge."""
 
 
 def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> None:
-    """Names of spans, each in the part of the bar that nothing nested covers.
+    """Paints the names of spans, each in the part of the bar that no nested span covers.
 
     Args:
-        canvas: its columns x0 to x1 are painted.
-        strips: those that the spans are of.
-        spans: all that are in sight, also beside the columns, so that a part looks as all does.
+        canvas: paints its columns x0 to x1.
+        strips: the strips of the spans.
+        spans: all spans in sight, also outside the columns, so that a part looks like the whole.
     """
     low, high = (float(canvas.left + x) for x in canvas.sight)
     left = np.maximum(canvas.x_of(spans.start_ns), low)
@@ -53,54 +53,55 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> N
     firsts = np.flatnonzero(np.diff(strip_of, prepend=-1))
     for first, last in itertools.pairwise([*firsts.tolist(), len(wide)]):
         batch[first:last] = strips[strip_of[first]].index.batch[spans.row[wide[first:last]]]
-    # a bare number is shown where the longest one in sight would fit, so that they do not come and go along a lane
+    # a span shows a bare number if the longest number in sight would fit, so that numbers do not come and go along a lane
     longest = np.maximum.reduceat(batch, firsts).tolist()
     digits = {number: len(str(epoch_and_batch(max(each, 0))[1])) for number, each in zip(strip_of[firsts].tolist(), longest, strict=True)}
     mine = np.flatnonzero(in_part)
     mine = mine[np.argsort(spans.state[wide[mine]], kind="stable")]
     rows = wide[mine]
-    likes = [(strip.level, strip.holds_others, strip.lane_height) for strip in strips]
-    hands: dict[tuple[object, ...], _Hand | None] = {}
-    written: _Hand | None = None
+    kinds = [(strip.level, strip.holds_others, strip.lane_height) for strip in strips]
+    styles: dict[tuple[object, ...], _NameStyle | None] = {}
+    current: _NameStyle | None = None
     columns = (strip_of[mine], spans.state[rows], batch[mine], spans.row[rows], left[rows], right[rows] - left[rows] - 1)
     for number, state, batch_id, row, x, room in zip(*(column.tolist() for column in columns), strict=True):
-        key = (likes[number], state, digits[number])
-        if key not in hands:
-            hands[key] = _hand(canvas, strips[number], state, digits[number])
-        hand = hands[key]
-        if hand is None or room < hand.least_px:
+        key = (kinds[number], state, digits[number])
+        if key not in styles:
+            styles[key] = _name_style(canvas, strips[number], state, digits[number])
+        name_style = styles[key]
+        if name_style is None or room < name_style.least_px:
             continue
-        text = hand.word
-        if hand.is_numbered and batch_id >= 0:
+        text = name_style.word
+        if name_style.is_numbered and batch_id >= 0:
             batch_number = str(epoch_and_batch(batch_id)[1])
             text = f"batch {batch_number}"
-            if hand.font.advance(text) + 8 > room:
+            if name_style.font.advance(text) + 8 > room:
                 text = batch_number
         elif state == State.IMPORT:
-            text = hand.font.fitted(canvas.scene.trace.names.get(int(strips[number].index.value[row]), text), _LONGEST_PX)
-        advance = hand.font.advance(text)
-        if (hand.number_px if text.isdigit() else advance + 8) > room:
+            text = name_style.font.fitted(canvas.scene.trace.names.get(int(strips[number].index.value[row]), text), _LONGEST_PX)
+        advance = name_style.font.advance(text)
+        if (name_style.number_px if text.isdigit() else advance + 8) > room:
             continue
-        if written is None or hand.font is not written.font or hand.ink != written.ink:
-            canvas.painter.setFont(hand.font.font)
-            canvas.painter.setPen(hand.ink)
-            written = hand
-        y = strips[number].lane_y + hand.below
+        if current is None or name_style.font is not current.font or name_style.ink != current.ink:
+            canvas.painter.setFont(name_style.font.font)
+            canvas.painter.setPen(name_style.ink)
+            current = name_style
+        y = strips[number].lane_y + name_style.below
         at = x + min((room - advance) / 2, 5.0)
-        if hand.ground:
-            tall = min(13.0, hand.height)
-            canvas.painter.fillRect(QRectF(at - 3, y + (hand.height - tall) / 2, advance + 6, tall), colour(hand.ground))
-        canvas.write(at, y, hand.height, text, hand.font)
+        if name_style.ground:
+            tall = min(13.0, name_style.height)
+            canvas.painter.fillRect(QRectF(at - 3, y + (name_style.height - tall) / 2, advance + 6, tall), colour(name_style.ground))
+        canvas.write(at, y, name_style.height, text, name_style.font)
 
 
 @dataclasses.dataclass
-class _Hand:
-    """How the names of a state are written in strips that are alike.
+class _NameStyle:
+    """How to write the names of a state in strips that are alike.
 
     Attributes:
-        below: pixels from the top of the lane's bar to the part that a name has.
-        ground: the colour under a name: a hatched bar needs a quiet one.
-        least_px: with less room there is none.
+        below: pixels from the top of the lane's bar to the part for names.
+        height: height of that part.
+        ground: the colour under a name; "" for none. A hatched bar needs a plain one.
+        least_px: a span with less room gets no name.
         number_px: the room that a number takes.
     """
 
@@ -115,8 +116,8 @@ class _Hand:
     number_px: float
 
 
-def _hand(canvas: Canvas, strip: Strip, state: int, digits: int) -> _Hand | None:
-    """None where the bar is too low for text."""
+def _name_style(canvas: Canvas, strip: Strip, state: int, digits: int) -> _NameStyle | None:
+    """Returns the style of a state's names in a strip; None if the bar is too low for text."""
     inner = level_px(strip.lane_height, 1)
     covered = strip.level == 0 and strip.holds_others and state in _HOLDS_OTHERS
     height = strip.lane_height - inner if covered else inner if strip.level else strip.lane_height
@@ -125,9 +126,9 @@ def _hand(canvas: Canvas, strip: Strip, state: int, digits: int) -> _Hand | None
     below = strip.lane_height - height if strip.level else 0.0
     font = canvas.small_font if height < 16 else canvas.label_font
     number_px = font.digit_advance * digits + 3
-    word_px = font.advance(word(state)) + 8
+    word_px = font.advance(state_title(state)) + 8
     least_px = number_px if state in _NAMED else float(_LEAST_ROOM_PX) if state == State.IMPORT else word_px
     style = STYLES[state]
     fill = canvas.palette.role(style.role)
-    pen, ground = (colour(canvas.palette.text), fill) if style.is_hatched else (ink(fill), "")
-    return _Hand(font, pen, ground, below, height, word(state), state in _NAMED, min(least_px, word_px), number_px)
+    pen, ground = (colour(canvas.palette.text), fill) if style.is_hatched else (text_colour(fill), "")
+    return _NameStyle(font, pen, ground, below, height, state_title(state), state in _NAMED, min(least_px, word_px), number_px)

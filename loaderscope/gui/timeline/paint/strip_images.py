@@ -1,4 +1,4 @@
-"""Strips as images: every device pixel of all strips of one height is a number into a table of colours, drawn at once."""
+"""Strips as images: each device pixel is a number in a table of colours, in one image for all strips that are alike."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from loaderscope.gui.timeline.paint.canvas import Canvas, indexed_image, pixel_o
 
 @dataclasses.dataclass
 class Pictures:
-    """The images of strips that are alike.
+    """The images of strips that are alike: of one height and with the same states.
 
     Attributes:
-        places: of the strips in the list that they come from.
-        states: what each number stands for.
-        above: rows of pixels over each strip, for marks.
+        places: positions of the strips in the list of all strips.
+        strips: these strips.
+        states: the state of each number.
+        above: rows of pixels above each strip, for notches.
         tall: rows of pixels of a strip.
     """
 
@@ -33,26 +34,26 @@ class Pictures:
 
     @property
     def nothing(self) -> int:
-        """The number of what stays as it is."""
+        """The number of a transparent pixel."""
         return len(self.states)
 
     @property
     def hatch(self) -> int:
-        """What is added to a number under a line of hatching."""
+        """Added to the number of a pixel on a line of hatching."""
         return len(self.states) + 1
 
     @property
     def mark(self) -> int:
-        """The number of a mark."""
+        """The number of a pixel of a notch."""
         return 2 * self.hatch
 
     @property
     def is_hatched(self) -> npt.NDArray[np.bool_]:
-        """For each number, whether it is hatched."""
+        """For each number, whether its state is hatched."""
         return np.array([*(STYLES[state].is_hatched for state in self.states), False])
 
     def paint(self, canvas: Canvas, numbers: npt.NDArray[np.uint8]) -> None:
-        """Paints all strips, (strips, above + tall, columns), over the columns x0 to x1 of a canvas."""
+        """Paints all strips over the columns x0 to x1 of a canvas; `numbers` is (strips, above + tall, columns)."""
         count, tall, columns = numbers.shape
         fills = [pixel_of(canvas.palette.role(STYLES[state].role)) for state in self.states]
         table = [*fills, 0, *[pixel_of(canvas.palette.waiting_hatch)] * self.hatch, pixel_of(canvas.palette.text)]
@@ -62,21 +63,21 @@ class Pictures:
             canvas.painter.drawImage(at, image, QRectF(0, number * tall, columns, tall))
 
 
-def tall_px(strip: Strip, ratio: float) -> int:
-    """Height of a strip in whole device pixels, of which a logical one has `ratio`."""
+def strip_height_px(strip: Strip, ratio: float) -> int:
+    """Returns the height of a strip in whole device pixels, `ratio` per logical pixel."""
     return max(round((strip.y + strip.height) * ratio) - round(strip.y * ratio), 1)
 
 
-def alike(canvas: Canvas, strips: Sequence[Strip], above: int) -> Iterator[Pictures]:
-    """Strips by height and states.
+def group_alike(canvas: Canvas, strips: Sequence[Strip], above: int) -> Iterator[Pictures]:
+    """Groups strips by height, states and whether they are marked.
 
     Args:
-        canvas: what they are for.
-        strips: all of them.
-        above: rows of pixels over those strips that are marked.
+        canvas: the canvas to paint on.
+        strips: all strips.
+        above: rows of pixels above marked strips.
     """
     groups: dict[tuple[tuple[int, ...], int, bool], list[int]] = {}
     for place, strip in enumerate(strips):
-        groups.setdefault((strip.states, tall_px(strip, canvas.ratio), strip.is_marked), []).append(place)
+        groups.setdefault((strip.states, strip_height_px(strip, canvas.ratio), strip.is_marked), []).append(place)
     for (states, tall, is_marked), places in groups.items():
         yield Pictures(places, [strips[place] for place in places], states, above if is_marked else 0, tall)

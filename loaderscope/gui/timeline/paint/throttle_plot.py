@@ -1,4 +1,4 @@
-"""The plot of what slowed a GPU down: spans with their reason in words."""
+"""Paints the plot of what slowed each GPU down: spans with their reasons in words."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _TEXT_FROM_PX = 12
 _NEVER = "no throttling"
 
 
-def stretches(times: Ints, values: Floats) -> tuple[Ints, Ints, Ints]:
-    """Starts, ends and reasons of the spans in which the same reasons held; a reading holds until the next one."""
+def throttled_spans(times: Ints, values: Floats) -> tuple[Ints, Ints, Ints]:
+    """Returns starts, ends and reasons of the spans in which the same reasons slowed a GPU down. A reading holds until the next one."""
     if not len(times):
         return times, times, times
     reasons = values.astype(np.int64)
@@ -30,7 +30,7 @@ def stretches(times: Ints, values: Floats) -> tuple[Ints, Ints, Ints]:
 
 
 def paint_throttling(canvas: Canvas, placed: PlacedRow) -> None:
-    """A band for each GPU, with a box wherever something slowed it down."""
+    """Paints a band for each GPU, with a box for each throttled span."""
     height = placed.bar_height / max(len(placed.row.series), 1)
     bottom = canvas.top + placed.bar_y + placed.bar_height - 1
     canvas.line(canvas.left + canvas.x0, bottom, canvas.left + canvas.x1, bottom, canvas.palette.grid)
@@ -38,8 +38,8 @@ def paint_throttling(canvas: Canvas, placed: PlacedRow) -> None:
     fill.setAlphaF(0.3)
     for number, key in enumerate(placed.row.series):
         y = canvas.top + placed.bar_y + number * height
-        starts, ends, reasons = stretches(*canvas.scene.values(key))
-        # boxes and words stand alike in whatever part of the view is painted
+        starts, ends, reasons = throttled_spans(*canvas.scene.series_values(key))
+        # clipped around the whole view, so that boxes and texts are the same in every part of it
         left, right = (np.clip(canvas.x_of(edges), canvas.left - 4000.0, canvas.left + 20_000.0) for edges in (starts, ends))
         for x, end, reason in zip(left.tolist(), right.tolist(), reasons.tolist(), strict=True):
             if end < canvas.left + canvas.x0 or x > canvas.left + canvas.x1:
@@ -48,39 +48,39 @@ def paint_throttling(canvas: Canvas, placed: PlacedRow) -> None:
             canvas.painter.setPen(Qt.PenStyle.NoPen)
             canvas.painter.setBrush(fill)
             canvas.painter.drawRect(box)
-            text = _words(reason)
+            text = _reasons_text(reason)
             if height >= _TEXT_FROM_PX and box.width() > canvas.small_font.advance(text) + 8:
                 canvas.text(box.adjusted(4, 0, 0, 0), text, canvas.palette.text, canvas.small_font)
 
 
 def throttling_at(canvas: Canvas, placed: PlacedRow, moment_ns: int) -> str:
-    """What slows each GPU down at a moment, in words."""
+    """Says what slows each GPU down at a moment."""
     parts = []
     for key in placed.row.series:
-        times, values = canvas.scene.values(key)
+        times, values = canvas.scene.series_values(key)
         row = int(np.searchsorted(times, np.int64(moment_ns), "right")) - 1
         if row >= 0 and values[row] > 0:
-            parts.append((key, _words(int(values[row]))))
-    return _of_each(placed, parts)
+            parts.append((key, _reasons_text(int(values[row]))))
+    return _joined(placed, parts)
 
 
 def throttling_between(canvas: Canvas, placed: PlacedRow) -> str:
-    """What slowed the GPUs down within the visible range, in words."""
+    """Says what slowed each GPU down within the visible range."""
     first, last = canvas.view_ns
     parts = []
     for key in placed.row.series:
-        starts, ends, reasons = stretches(*canvas.scene.values(key))
+        starts, ends, reasons = throttled_spans(*canvas.scene.series_values(key))
         inside = reasons[(ends >= first) & (starts <= last)]
         if len(inside):
-            parts.append((key, _words(int(np.bitwise_or.reduce(inside)))))
-    return _of_each(placed, parts)
+            parts.append((key, _reasons_text(int(np.bitwise_or.reduce(inside)))))
+    return _joined(placed, parts)
 
 
-def _of_each(placed: PlacedRow, parts: list[tuple[str, str]]) -> str:
+def _joined(placed: PlacedRow, parts: list[tuple[str, str]]) -> str:
     if len(placed.row.series) == 1:
         return parts[0][1] if parts else _NEVER
     return "   ".join(f"{gpu_name(key)} {words}" for key, words in parts) or _NEVER
 
 
-def _words(reasons: int) -> str:
+def _reasons_text(reasons: int) -> str:
     return ", ".join(throttling_in_words(reasons))

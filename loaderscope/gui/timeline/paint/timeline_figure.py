@@ -1,4 +1,4 @@
-"""The timeline as a figure for a report: PNG, SVG or PDF through the paint function of the screen."""
+"""The timeline as a figure (PNG, SVG or PDF), painted by the same function as the screen."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PySide6.QtGui import QPainter
 from loaderscope.facts.run import Mark
 from loaderscope.gui.style.figures import Figure, FigureError, ensure_application
 from loaderscope.gui.style.palette import LIGHT, Palette
-from loaderscope.gui.timeline.data.alignment import PART_KINDS, Part, parts_of
+from loaderscope.gui.timeline.data.alignment import PART_KINDS, Part, align_parts
 from loaderscope.gui.timeline.data.arrangement import Arranged, Arrangement, arrange
-from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, Layout, place
+from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, Layout, place_rows
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.viewport import Viewport, fitted
 from loaderscope.gui.timeline.paint.arrows import LateArrows
@@ -23,14 +23,14 @@ from loaderscope.trace.model import Trace
 
 WIDTH_PX = 1400
 
-_LANE_PX = 4  # room that each row gets beyond the least it needs
+_LANE_PX = 4  # room for each row beyond the least that it needs
 
 NOT_ARRANGED = Arrangement()
 
 CONTINUED = " · continued"
 
 _WORTH_CUTTING = 0.33
-"""With less room than this left on a page, a timeline that is cut begins on the next."""
+"""If less than this part of a page is left, a timeline that must be cut begins on the next page."""
 
 
 def timeline_figure(
@@ -47,22 +47,22 @@ def timeline_figure(
     marks: Sequence[Sequence[Mark]] = (),
     palette: Palette = LIGHT,
 ) -> Figure:
-    """The timeline of a trace as a figure.
+    """Returns the timeline of a trace as a figure.
 
     Works without a window and without a display.
 
     Args:
-        trace: what to draw.
-        title: stands above the timeline.
-        caption: stands below it, wrapped; settings and environment belong here.
+        trace: the trace to draw.
+        title: the text above the timeline.
+        caption: the text below it, wrapped; for settings and environment.
         width: logical pixels (at 96 to the inch).
-        height: logical pixels without the caption; None for what the rows need.
+        height: logical pixels without the caption; None for the height that the rows need.
         range_ns: absolute start and end; None for the whole trial.
-        arrangement: how the rows are arranged.
-        below: another trace and its title, drawn below on the same axis, both aligned at their first batch.
-        arrows: those of the trace, and of the one below.
-        marks: likewise.
-        palette: colours; light for print.
+        arrangement: the user's arrangement of the rows.
+        below: another trace and its title, to draw below on the same axis; both are aligned at their first batch.
+        arrows: the arrows of the trace, and of the trace below.
+        marks: the marks of the trace, and of the trace below.
+        palette: the colours; light for print.
 
     Raises:
         FigureError: a trace to be aligned never had a batch.
@@ -70,7 +70,7 @@ def timeline_figure(
     ensure_application()
     frame = _Frame(width, height, arrangement)
     panels = _panels([(trace, title), *([below] if below else [])], frame, range_ns, arrows, marks)
-    hidden = max((panel.arranged.hidden_words for panel in panels), key=len)
+    hidden = max((panel.arranged.hidden_text for panel in panels), key=len)
     return _figure(panels, " · ".join(part for part in (caption, hidden) if part), palette)
 
 
@@ -83,17 +83,17 @@ def timeline_parts(
     marks: Sequence[Sequence[Mark]] = (),
     palette: Palette = LIGHT,
 ) -> list[Figure]:
-    """The timelines of one or two traces as several figures, none taller than a height, cut between rows.
+    """Returns the timelines of one or two traces as several figures of limited height, cut between rows.
 
-    Each part has an axis, and the lane of main, which the others are read against.
+    Each part has an axis and the lane of main, with which readers compare other lanes.
 
     Args:
         shown: traces with their titles, from top to bottom.
         width: logical pixels.
-        tallest: likewise; a part with a single row may be taller.
-        arrows: those of each trace.
-        marks: likewise.
-        palette: colours.
+        tallest: limit for the height, logical pixels; a part with a single row may be taller.
+        arrows: the arrows of each trace.
+        marks: the marks of each trace.
+        palette: the colours.
 
     Raises:
         FigureError: one of two traces never had a batch.
@@ -102,7 +102,7 @@ def timeline_parts(
     pages: list[list[_Panel]] = [[]]
     for panel in _panels(shown, _Frame(width, None, NOT_ARRANGED), None, arrows, marks):
         room = tallest - sum(one.layout.height for one in pages[-1])
-        for part in _cut(panel, room if room >= _WORTH_CUTTING * tallest else tallest, tallest):
+        for part in _cut_into_parts(panel, room if room >= _WORTH_CUTTING * tallest else tallest, tallest):
             if pages[-1] and part.layout.height > tallest - sum(one.layout.height for one in pages[-1]):
                 pages.append([])
             pages[-1].append(part)
@@ -110,7 +110,7 @@ def timeline_parts(
 
 
 def _figure(panels: Sequence[_Panel], caption: str, palette: Palette) -> Figure:
-    """Panels below each other."""
+    """Returns a figure of panels, one below the other."""
 
     def paint_body(painter: QPainter) -> None:
         for panel in panels:
@@ -140,7 +140,7 @@ def _panels(
     arrows: Sequence[LateArrows],
     marks: Sequence[Sequence[Mark]],
 ) -> list[_Panel]:
-    """What is shown of traces, with what lies over it."""
+    """Returns the timelines of traces, with their arrows and marks."""
     panels = _bare_panels(shown, frame, range_ns, [bool(its) for its in marks])
     over = itertools.zip_longest(panels, arrows[: len(panels)], marks[: len(panels)])
     return [dataclasses.replace(panel, arrows=its_arrows, marks=its_marks or ()) for panel, its_arrows, its_marks in over]
@@ -149,28 +149,28 @@ def _panels(
 def _bare_panels(
     shown: Sequence[tuple[Trace, str]], frame: _Frame, range_ns: tuple[int, int] | None, are_marked: Sequence[bool]
 ) -> list[_Panel]:
-    """Traces with their titles, one below the other. Each that is marked has an axis, where the flags of its marks stand."""
+    """Returns the timelines of traces with titles, from top to bottom. A timeline with marks has an axis, which carries their flags."""
     scenes = [Scene(trace, title) for trace, title in shown]
     view = viewport_of(scenes[0], *(range_ns or (None, None)))
     if len(scenes) == 1:
         return [_panel(scenes[0], view, frame)]
-    parts = parts_of(scenes, [title for _, title in shown])
+    parts = align_parts(scenes, [title for _, title in shown])
     if parts is None:
         raise FigureError("Trials are aligned at their first batch, and one of these never had one.")
     if range_ns is None:
-        view = fitted(*parts[0].bounds)
+        view = fitted(*parts[0].bounds_ns)
     panels = []
     for scene, part, is_marked in zip(scenes, parts, [*are_marked, False, False], strict=False):
-        scene.axis_zero = part.zero
+        scene.axis_zero = part.zero_ns
         its = dataclasses.replace(part, has_axis=part.has_axis or is_marked)
         its_frame = dataclasses.replace(frame, height=frame.height and frame.height // len(parts), part=its)
-        panels.append(_panel(scene, view.panned(part.zero - parts[0].zero), its_frame))
+        panels.append(_panel(scene, view.panned(part.zero_ns - parts[0].zero_ns), its_frame))
     return panels
 
 
 @dataclasses.dataclass(frozen=True)
 class _Frame:
-    """What is known of a panel before its rows are; a `height` of None is what they need."""
+    """What is known of a panel before its rows; a `height` of None means the height that the rows need."""
 
     width: int
     height: int | None
@@ -185,18 +185,18 @@ def _panel(scene: Scene, view: Viewport, frame: _Frame) -> _Panel:
     minimap_px = MINIMAP_PX if part is None else 0
 
     def placed(height: int) -> Layout:
-        return place(arranged.rows, frame.width, height, heights=arranged.heights, minimap_px=minimap_px, axis_px=axis_px)
+        return place_rows(arranged.rows, frame.width, height, heights=arranged.heights, minimap_px=minimap_px, axis_px=axis_px)
 
-    return _Panel(scene, view, placed(frame.height or _natural_px(placed(0))), arranged)
+    return _Panel(scene, view, placed(frame.height or _natural_height_px(placed(0))), arranged)
 
 
-def _natural_px(least: Layout) -> int:
-    """The height of a figure by the least height that its rows need."""
+def _natural_height_px(least: Layout) -> int:
+    """Returns the height of a figure from a layout with the least height of its rows."""
     return least.header_height + least.content_height + _LANE_PX * len(least.rows) if least.rows else 240
 
 
-def _cut(panel: _Panel, first: float, tallest: float) -> list[_Panel]:
-    """A panel that is taller than `tallest` in parts that are not, the first no taller than `first`; the lane of main stands in each."""
+def _cut_into_parts(panel: _Panel, first: float, tallest: float) -> list[_Panel]:
+    """Cuts a panel into parts of at most `tallest`, the first of at most `first`. Each part has the lane of main."""
     if panel.layout.height <= tallest:
         return [panel]
     main = [row for row in panel.arranged.rows if row.lane_kind == "main"]
@@ -206,12 +206,12 @@ def _cut(panel: _Panel, first: float, tallest: float) -> list[_Panel]:
         for count in range(len(rest), 0, -1):
             rows = rest[:count] if not parts else [*main, *rest[:count]]
             minimap_px = 0 if parts else panel.layout.minimap_px
-            least = place(rows, panel.layout.width, 0, dense=True, minimap_px=minimap_px)
-            if _natural_px(least) <= (tallest if parts else first) or count == 1:
+            least = place_rows(rows, panel.layout.width, 0, dense=True, minimap_px=minimap_px)
+            if _natural_height_px(least) <= (tallest if parts else first) or count == 1:
                 break
         scene = copy.copy(panel.scene)
         scene.title += CONTINUED if parts else ""
-        layout = place(rows, panel.layout.width, _natural_px(least), dense=True, minimap_px=minimap_px)
+        layout = place_rows(rows, panel.layout.width, _natural_height_px(least), dense=True, minimap_px=minimap_px)
         parts.append(dataclasses.replace(panel, scene=scene, layout=layout))
         rest = [row for row in rest[count:] if row not in main]
     return parts

@@ -24,10 +24,10 @@ from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 
 OVERVIEW_STALE_SHARE = 0.02
-"""While a trial grows, its minimap is made anew each time it has grown by this share of what the minimap shows."""
+"""The minimap of a growing trial is computed again each time the trial has grown by this share of the minimap's range."""
 
 AXIS_WORDS = "since first batch"
-"""What the axis counts, where it is that of several trials."""
+"""The text left of an axis of several trials."""
 
 EMPTY_TITLE = "No trial yet"
 EMPTY_TEXT = "With a script open, press Start: every worker, the main process and the GPU then appear here while they run."
@@ -36,7 +36,7 @@ UNSHOWN_TITLE = "The trace could not be shown; the terminal tells why."
 WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
 
 _OVERHANG_PX = 8.0
-"""So far the last label of the axis may reach beyond the plots."""
+"""The last label of the axis may reach this far beyond the plots."""
 
 
 def paint(
@@ -50,17 +50,17 @@ def paint(
     arrows: LateArrows | None = None,
     marks: Sequence[Mark] = (),
 ) -> None:
-    """Paints a whole timeline with what stands still over it.
+    """Paints a whole timeline, with marks and arrows, and without what follows the mouse.
 
     Args:
         painter: open on any device; its font sets the family.
-        scene: what to show; None for no trial.
+        scene: the scene to show; None for no trial.
         viewport: the visible range.
-        layout: where rows stand.
-        palette: colours.
-        scroll_y: how far the rows are scrolled.
-        arrows: to the costliest waits in sight, where they are to be painted with the rest.
-        marks: of the user, likewise.
+        layout: the places of rows.
+        palette: the colours.
+        scroll_y: how far the rows are scrolled, logical pixels.
+        arrows: the arrows of the costliest waits; None for none.
+        marks: the user's marks.
     """
     if scene is None or scene.is_empty:
         paint_empty(painter, scene, layout, palette)
@@ -79,19 +79,19 @@ def paint(
 
 
 def paint_header(canvas: Canvas) -> None:
-    """Title, legend and minimap."""
+    """Paints title, legend and minimap."""
     _paint_title(canvas)
     if canvas.layout.minimap_px:
         _paint_minimap(canvas)
 
 
 def overview_columns(layout: Layout) -> int:
-    """Into how many parts the minimap divides the trial."""
+    """Returns the number of parts into which the minimap divides the trial."""
     return max(layout.plot_width // 3, 1)
 
 
 def paint_axis(canvas: Canvas) -> None:
-    """The axis, whose labels depend on all that is in sight."""
+    """Paints the axis. Its labels depend on the whole view."""
     layout = canvas.layout
     if not layout.axis_px:
         return
@@ -104,17 +104,17 @@ def paint_axis(canvas: Canvas) -> None:
 
 
 def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
-    """The rows between the columns x0 and x1 of a canvas, everything that moves when the view is panned.
+    """Paints the columns x0 to x1 of a canvas: everything that a pan moves.
 
     Returns:
-        For each strip of spans whether every span was painted by itself. Where that changes, all of the strip looks different.
+        For each strip whether its spans were painted one by one. If that changes, the whole strip looks different.
     """
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     are_exact: list[bool] = []
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
-    for time in _lines(canvas, _ticks(canvas)):
+    for time in _grid_times(canvas, _ticks(canvas)):
         x = canvas.pixel_at(time)
         canvas.line(x, layout.header_height, x, layout.height, palette.grid)
     for x in canvas.x_of(canvas.scene.epoch_starts_ns()).tolist():
@@ -137,7 +137,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
 
 
 def paint_scales(canvas: Canvas) -> None:
-    """The scales of the plots in sight."""
+    """Paints the scales of the plots in sight."""
     canvas.painter.save()
     for band, visible in bands(canvas, canvas.left, canvas.layout.plot_width):
         canvas.painter.setClipRect(band)
@@ -148,7 +148,7 @@ def paint_scales(canvas: Canvas) -> None:
 
 
 def paint_reasons(canvas: Canvas) -> None:
-    """The rows that say why there is nothing to draw. They keep their place while the view is panned."""
+    """Paints the rows that give a reason instead of a plot. A pan does not move them."""
     left, width = canvas.left, canvas.layout.plot_width
     canvas.painter.save()
     for band, visible in bands(canvas, left, width):
@@ -161,19 +161,19 @@ def paint_reasons(canvas: Canvas) -> None:
 
 
 def paint_labels(canvas: Canvas, painted: dict[str, str] | None = None, turn: int = 0, turns: int = 1) -> None:
-    """The label column, which stays where it is.
+    """Paints the label column, which a pan does not move.
 
     Args:
-        canvas: all of it.
-        painted: the second line of each row's label that is there and need not be painted again where it says the same.
-        turn: with several turns, only the rows whose turn it is are painted.
-        turns: how many there are.
+        canvas: a canvas of the whole timeline.
+        painted: by row, the second line of the painted label. The function skips labels with the same line, and updates it.
+        turn: with several turns, paints only the rows of this turn.
+        turns: number of turns.
     """
     painted = {} if painted is None else painted
     painter, layout, palette = canvas.painter, canvas.layout, canvas.palette
     painter.save()
     if not canvas.is_raster:
-        # the SVG generator does not clip: lines of plots that come from outside are covered instead
+        # the SVG generator does not clip, so this covers lines of plots that come from outside
         canvas.fill(0, layout.header_height, canvas.left, layout.height - layout.header_height, palette.base)
         right = canvas.left + layout.plot_width
         canvas.fill(right, layout.header_height, layout.width - right, layout.height - layout.header_height, palette.base)
@@ -196,8 +196,8 @@ def _paint_label(canvas: Canvas, placed: PlacedRow, second: str) -> None:
     width = canvas.left - 18.0
     middle = y + placed.height / 2
     if placed.chevron:
-        _paint_chevron(canvas, placed.chevron, middle - (7 if placed.two_lines and second else 0))
-    if placed.two_lines and second:
+        _paint_chevron(canvas, placed.chevron, middle - (7 if placed.has_two_lines and second else 0))
+    if placed.has_two_lines and second:
         canvas.text(QRectF(10, middle - 14, width, 14), placed.row.label, palette.text, canvas.label_font)
         canvas.text(QRectF(10, middle - 1, width, 13), second, palette.muted, canvas.small_font)
         return
@@ -210,7 +210,7 @@ def _paint_label(canvas: Canvas, placed: PlacedRow, second: str) -> None:
 
 
 def _paint_chevron(canvas: Canvas, chevron: str, middle: float) -> None:
-    """Points down while lanes stand below it, and to the right where they are shown as one."""
+    """Paints a chevron that points down while the lanes are expanded, and right while one row stands for them."""
     places = ((2, -1.5), (8, -1.5), (5, 2.5)) if chevron == "open" else ((3, -3), (7, 0), (3, 3))
     painter = canvas.painter
     painter.save()
@@ -222,7 +222,7 @@ def _paint_chevron(canvas: Canvas, chevron: str, middle: float) -> None:
 
 
 def second_line(canvas: Canvas, placed: PlacedRow) -> str:
-    """What a label says below the name, of the visible range."""
+    """Returns the text of a label below the name, about the visible range."""
     row = placed.row
     if row.kind == "plot":
         return plots.summary(canvas, placed)
@@ -241,8 +241,8 @@ def second_line(canvas: Canvas, placed: PlacedRow) -> str:
 
 
 def bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[PlacedRow]]]:
-    """What scrolls and what is frozen above it, each with its part of the widget between two columns and its visible rows."""
-    layout, visible = canvas.layout, canvas.layout.in_sight(canvas.scroll_y)
+    """Returns the band of the scrolling rows and that of the frozen rows: each with its box in the widget and its visible rows."""
+    layout, visible = canvas.layout, canvas.layout.visible_rows(canvas.scroll_y)
     top = layout.header_height + layout.frozen_height
     bands = [(QRectF(left, top, width, layout.height - top), [placed for placed in visible if not placed.is_frozen])]
     if layout.frozen_height:
@@ -252,13 +252,13 @@ def bands(canvas: Canvas, left: float, width: float) -> list[tuple[QRectF, list[
 
 
 def _paint_title(canvas: Canvas) -> None:
-    """The title on the left and the legend on the right."""
+    """Paints the title on the left and the legend on the right."""
     palette, painter = canvas.palette, canvas.painter
     x = float(canvas.layout.width - 10)
     entries = canvas.scene.legend()
     title_px = canvas.label_font.advance(canvas.scene.title) + 30 + canvas.layout.notice_px
     while entries and x - sum(canvas.label_font.advance(word) + 30 for word, _, _ in entries) - 4 < title_px:
-        entries = entries[:-1]  # what matters most stands first
+        entries = entries[:-1]  # the most important entries come first
     for word, role, hatched in reversed(entries):
         x -= canvas.label_font.advance(word)
         canvas.text(QRectF(x, 0, canvas.label_font.advance(word) + 2, TITLE_PX), word, palette.muted, canvas.label_font)
@@ -277,12 +277,12 @@ def _paint_title(canvas: Canvas) -> None:
 
 
 def _paint_minimap(canvas: Canvas) -> None:
-    """How busy the workers were over the whole trial."""
+    """Paints how busy the workers were over the whole trial."""
     palette, layout = canvas.palette, canvas.layout
     words = "trial so far" if canvas.scene.is_live else "whole trial"
     canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), words, palette.muted, canvas.small_font)
     bars = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
-    # with many idle workers the shape is what tells, so the fullest part sets the scale
+    # with many idle workers only the shape is of interest, so the fullest part sets the scale
     tall = (MINIMAP_PX - 6) / max(float(bars.max()), 0.05)
     width = layout.plot_width / len(bars)
     overlap = 0.0 if canvas.is_raster else 0.4
@@ -300,8 +300,10 @@ def _paint_minimap(canvas: Canvas) -> None:
     canvas.line(canvas.left, bottom, canvas.left + layout.plot_width, bottom, palette.border)
 
 
-def _lines(canvas: Canvas, marks: time_axis.Ticks) -> list[float]:
-    """Times of the labelled ticks; where the rest is clipped those next to them, as a line may be wider than a pixel of the device."""
+def _grid_times(canvas: Canvas, marks: time_axis.Ticks) -> list[float]:
+    """Returns the times of vertical lines: the labelled ticks. On a raster, which clips, also the ticks beside the view, as a line may be
+    wider than a device pixel.
+    """
     times = [tick.time for tick in marks.major]
     if len(times) < 2 or not canvas.is_raster:
         return times
@@ -315,7 +317,7 @@ def _lines(canvas: Canvas, marks: time_axis.Ticks) -> list[float]:
 
 
 def _ticks(canvas: Canvas) -> time_axis.Ticks:
-    """The ticks of the axis, with labels that count from its zero."""
+    """Returns the ticks of the axis, with labels that count from its zero."""
     zero = canvas.scene.axis_zero or 0.0
     marks = time_axis.ticks(canvas.viewport.start - zero, canvas.viewport.span, canvas.layout.plot_width)
     if not zero:
@@ -325,7 +327,7 @@ def _ticks(canvas: Canvas) -> time_axis.Ticks:
 
 
 def _paint_axis_words(canvas: Canvas, marks: time_axis.Ticks) -> None:
-    """Left of the axis: the full time that its labels are added to, or what they count from."""
+    """Paints the text left of the axis: the full time to which its labels are relative, or the moment from which they count."""
     words = marks.base.label if marks.base is not None else "" if canvas.scene.axis_zero is None else AXIS_WORDS
     box = QRectF(10, canvas.layout.axis_y, canvas.left - 14, canvas.layout.axis_px - 5)
     canvas.fill(0, box.top(), canvas.left, canvas.layout.axis_px, canvas.palette.base)
@@ -337,9 +339,9 @@ def _paint_axis(canvas: Canvas, marks: time_axis.Ticks) -> None:
     bottom, right = layout.header_height, canvas.left + layout.plot_width
     view = canvas.viewport
     minor = (canvas.left + np.floor((np.array(marks.minor) - view.start) / view.span * layout.plot_width + 0.5)).tolist()
-    canvas.fills([QRectF(x, bottom - 3, 1, 3) for x in minor if canvas.left <= x < right], palette.border)
+    canvas.fill_boxes([QRectF(x, bottom - 3, 1, 3) for x in minor if canvas.left <= x < right], palette.border)
     places = [canvas.pixel_at(tick.time) for tick in marks.major]
-    canvas.fills([QRectF(x, bottom - 5, 1, 5) for x in places], palette.muted)
+    canvas.fill_boxes([QRectF(x, bottom - 5, 1, 5) for x in places], palette.muted)
     font = canvas.small_font
     canvas.painter.setFont(font.font)
     canvas.painter.setPen(colour(palette.muted))
@@ -356,7 +358,7 @@ def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:
 
 
 def paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette: Palette) -> None:
-    """What is said where there is nothing to draw."""
+    """Paints a message for a missing or empty scene."""
     painter.fillRect(QRectF(0, 0, layout.width, layout.height), colour(palette.base))
     if scene is None:
         paint_message(painter, layout, palette, EMPTY_TITLE, EMPTY_TEXT)
@@ -365,7 +367,7 @@ def paint_empty(painter: QPainter, scene: Scene | None, layout: Layout, palette:
 
 
 def paint_message(painter: QPainter, layout: Layout, palette: Palette, title: str, text: str) -> None:
-    """Words in place of a timeline, on the painter's ground."""
+    """Paints a title and a text in place of a timeline."""
     font = painter.font()
     font.setPixelSize(15)
     font.setBold(True)
@@ -383,7 +385,7 @@ def paint_message(painter: QPainter, layout: Layout, palette: Palette, title: st
 
 
 def viewport_of(scene: Scene | None, start_ns: int | None = None, end_ns: int | None = None) -> Viewport:
-    """A viewport for a range of absolute times, or for the whole trial."""
+    """Returns a viewport for a range of absolute times, or for the whole trial."""
     if scene is None or scene.is_empty:
         return Viewport(0.0, 1e9)
     if start_ns is None or end_ns is None:

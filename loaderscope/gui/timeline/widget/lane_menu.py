@@ -1,4 +1,4 @@
-"""What can be done to a timeline's lanes: a menu for each label, dragging labels and their lower edges, and the chevron."""
+"""How the user arranges lanes: the menu of a label, dragging a label or its lower edge, and the chevron."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from loaderscope.facts.lanes import GROUP_KEYS, plot_of
 from loaderscope.gui.style.theme import current_palette
-from loaderscope.gui.timeline.data.arrangement import STEP, Arrangement, height_key, members
+from loaderscope.gui.timeline.data.arrangement import HEIGHT_STEP, Arrangement, height_key, lanes_of_kind
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
 from loaderscope.gui.timeline.data.scene import Row
 from loaderscope.gui.timeline.paint.canvas import colour
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 
 _EDGE_PX = 4
-"""So far above the lower edge of a label it can be caught."""
+"""The mouse catches the lower edge of a label up to this far above it."""
 
 _CHEVRON_PX = 11
 _CLICK_PX = 4
@@ -34,7 +34,7 @@ class _Drag:
 
 
 class _DropLine(QWidget):
-    """Where a dragged label would go."""
+    """A line at the place where a dragged label would go."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -48,7 +48,7 @@ class _DropLine(QWidget):
 
 
 class LaneHandling(QObject):
-    """Watches the label column of a timeline; everything else stays with the timeline itself."""
+    """Handles mouse events in the label column of a timeline; the timeline itself handles all others."""
 
     def __init__(self, timeline: TimelineWidget) -> None:
         super().__init__(timeline)
@@ -97,22 +97,22 @@ class LaneHandling(QObject):
 
     def taller(self) -> None:
         """Makes that lane taller."""
-        self._scale(self.lane, STEP)
+        self._scale(self.lane, HEIGHT_STEP)
 
     def shorter(self) -> None:
         """Makes that lane shorter."""
-        self._scale(self.lane, 1 / STEP)
+        self._scale(self.lane, 1 / HEIGHT_STEP)
 
     def open_menu(self) -> None:
         """Opens the menu of that lane, beside its label."""
         row = self.lane
-        placed = self._placed(row)
+        placed = self._placed_row(row)
         y = placed.y + placed.height - self._timeline.scroll_y if placed is not None else 0
         place = QPoint(self._timeline.lane_layout.label_width // 2, self._timeline.lane_layout.header_height + y)
         self.menu(row).popup(self._timeline.mapToGlobal(place))
 
     def menu(self, row: Row | None) -> QMenu:
-        """What can be done to a row and to all of them; it deletes itself."""
+        """Returns a menu with the actions for a row and for all rows; it deletes itself."""
         timeline, arrangement = self._timeline, self._timeline.arrangement
         menu = QMenu(timeline)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -121,19 +121,19 @@ class LaneHandling(QObject):
             menu.addSeparator()
             menu.addAction("Unpin" if row.key in arrangement.pinned else "Pin to top", lambda: self._pin(row))
             menu.addAction("Hide", lambda: self._hide([row]))
-            others = [other for other in members(timeline.arranged.rows, row.lane_kind) if other.key != row.key]
+            others = [other for other in lanes_of_kind(timeline.arranged.rows, row.lane_kind) if other.key != row.key]
             if row.kind == "lane" and others:
                 menu.addAction(
                     f"Hide the other {row.lane_kind}s" if row.lane_kind in GROUP_KEYS else "Hide the others of this kind",
                     lambda: self._hide(others),
                 )
             menu.addSeparator()
-            menu.addAction("Taller", lambda: self._scale(row, STEP))
-            menu.addAction("Shorter", lambda: self._scale(row, 1 / STEP))
+            menu.addAction("Taller", lambda: self._scale(row, HEIGHT_STEP))
+            menu.addAction("Shorter", lambda: self._scale(row, 1 / HEIGHT_STEP))
             reset = menu.addAction("Reset height", lambda: timeline.rearrange(timeline.arrangement.with_height(row, None)))
             reset.setEnabled(height_key(row) in arrangement.heights)
             menu.addSeparator()
-        workers = members(timeline.scene.rows, "worker") if timeline.scene is not None else []
+        workers = lanes_of_kind(timeline.scene.rows, "worker") if timeline.scene is not None else []
         if len(workers) > 1:
             text = "Expand the workers" if "worker" in arrangement.collapsed else "Collapse the workers into one row"
             menu.addAction(text, timeline.collapse_workers)
@@ -145,7 +145,7 @@ class LaneHandling(QObject):
         return menu
 
     def plots_menu(self, parent: QWidget) -> QMenu | None:
-        """The plots that are shown only when asked for, each to be switched on or off; None where there are none."""
+        """Returns a menu that switches optional plots on and off; None if the trial has none."""
         scene, arrangement = self._timeline.scene, self._timeline.arrangement
         rows = [row for row in scene.rows if row.is_optional or row.key in arrangement.extra] if scene is not None else []
         if not rows:
@@ -160,7 +160,7 @@ class LaneHandling(QObject):
         return menu
 
     def open_plots_menu(self) -> None:
-        """Opens the menu of further plots."""
+        """Opens the menu of optional plots."""
         menu = self.plots_menu(self._timeline)
         if menu is not None:
             menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -181,11 +181,11 @@ class LaneHandling(QObject):
         self._timeline.rearrange(self._timeline.arrangement.hide(row.key for row in rows))
 
     def _scale(self, row: Row | None, factor: float) -> None:
-        placed = self._placed(row)
+        placed = self._placed_row(row)
         if placed is not None:
             self._timeline.rearrange(self._timeline.arrangement.with_height(placed.row, placed.height * factor))
 
-    def _placed(self, row: Row | None) -> PlacedRow | None:
+    def _placed_row(self, row: Row | None) -> PlacedRow | None:
         return next((placed for placed in self._timeline.lane_layout.rows if row is not None and placed.row.key == row.key), None)
 
     def _label_at(self, x: float, y: float) -> PlacedRow | None:
@@ -193,7 +193,7 @@ class LaneHandling(QObject):
         return layout.row_at(y, self._timeline.scroll_y) if x < layout.label_width else None
 
     def _bottom(self, placed: PlacedRow) -> float:
-        """The lower edge of a row in the widget."""
+        """Returns y of the lower edge of a row in the widget."""
         return self._timeline.lane_layout.header_height - self._timeline.scroll_y + placed.y + placed.height
 
     def _context_menu(self, event: QContextMenuEvent) -> bool:
@@ -233,7 +233,7 @@ class LaneHandling(QObject):
                 timeline.set_arrangement(timeline.arrangement.with_height(drag.row.row, height))
         elif drag.moved:
             timeline.setCursor(Qt.CursorShape.ClosedHandCursor)
-            target = self._target(y)
+            target = self._drop_target(y)
             layout = timeline.lane_layout
             line_y = layout.header_height - timeline.scroll_y + (target.y if target is not None else layout.content_height - 4)
             self._line.setGeometry(2, round(line_y) - 1, timeline.width() - 14, 2)
@@ -249,14 +249,14 @@ class LaneHandling(QObject):
         if drag.is_edge:
             self._timeline.remember(drag.before)
             return
-        target = self._target(event.position().y())
+        target = self._drop_target(event.position().y())
         key = drag.row.row.key
         if target is None or target.row.key != key:
             rows = self._timeline.scene.rows
             self._timeline.rearrange(self._timeline.arrangement.move(rows, key, target.row.key if target is not None else None))
 
-    def _target(self, y: float) -> PlacedRow | None:
-        """The row that a label dropped at a place would stand before."""
+    def _drop_target(self, y: float) -> PlacedRow | None:
+        """Returns the row before which a label dropped at a height would go; None for the end."""
         layout = self._timeline.lane_layout
         below = y - layout.header_height + self._timeline.scroll_y
         return next((placed for placed in layout.rows if below < placed.y + placed.height / 2), None)

@@ -1,18 +1,23 @@
-"""What the timeline tells about its lanes in the title's strip: which are hidden, and that many could be one row."""
+"""Buttons beside the title of the timeline: one shows hidden lanes again, one shows many workers as one row."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QPushButton, QWidget
 
-from loaderscope.gui.timeline.data.arrangement import MANY_WORKERS, Arranged, members
+from loaderscope.gui.timeline.data.arrangement import MANY_WORKERS, Arranged, lanes_of_kind
 from loaderscope.gui.timeline.data.row_layout import TITLE_PX
 
 _GAP_PX = 6
 
 
 class LaneNotices(QWidget):
-    """One or two small buttons. `showRequested`: show what is hidden; `collapseRequested`: show the workers as one row."""
+    """Up to two small buttons.
+
+    Signals:
+        showRequested: the user wants to see the hidden lanes.
+        collapseRequested: the user wants to see the workers as one row.
+    """
 
     showRequested = Signal()
     collapseRequested = Signal()
@@ -33,10 +38,10 @@ class LaneNotices(QWidget):
         button.hide()
         return button
 
-    def tell(self, arranged: Arranged, x: int) -> int:
-        """Says what there is to say, from a place to the right; returns the width that it takes."""
-        workers = len(members((*arranged.rows, *arranged.hidden), "worker"))
-        self.hidden.setText(f"{arranged.hidden_words} · show" if arranged.hidden else "")
+    def show_notices(self, arranged: Arranged, x: int) -> int:
+        """Shows the buttons that these rows need, from `x` to the right; returns their width."""
+        workers = len(lanes_of_kind((*arranged.rows, *arranged.hidden), "worker"))
+        self.hidden.setText(f"{arranged.hidden_text} · show" if arranged.hidden else "")
         self.many.setText(f"{workers} workers · show as one row" if workers > MANY_WORKERS else "")
         at = 0
         for button in (self.hidden, self.many):

@@ -1,4 +1,4 @@
-"""What keys and mouse do to the marks of a trial."""
+"""How the user sets, edits, removes and visits the marks of a trial."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from loaderscope.gui.timeline.paint.annotations import flags
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
 
 _NEAR_PX = 6.0
-"""A mark this close to the crosshair is the one that is meant."""
+"""A mark counts as at the crosshair up to this distance."""
 
 _FIELD_PX = 190
 
 
 class MarkEditing(QObject):
-    """The marks of the trial that is shown, in order of time.
+    """The marks of the trial in the timeline, in order of time. The owner stores them, and calls `show` for another trial.
 
     Signals:
-        changed: the user changed them; `marks` are those of now. Whoever keeps them calls `show` when another trial is shown.
-        replaced: other marks are shown, for whatever reason.
+        changed: the user changed `marks`.
+        replaced: `marks` are others than before, for any reason.
     """
 
     changed = Signal()
@@ -34,25 +34,25 @@ class MarkEditing(QObject):
         super().__init__(widget)
         self._widget = widget
         self.marks: tuple[Mark, ...] = ()
-        self.current: Mark | None = None  # the one that was set or gone to last
+        self.current: Mark | None = None  # the mark that the user set or went to last
         self._field = _TextField(widget)
-        self._field.done.connect(self._take_text)
+        self._field.done.connect(self._set_text)
 
     def show(self, marks: typing.Iterable[Mark]) -> None:
-        """Shows the marks of another trial; nothing that was done to the others can be taken back."""
+        """Shows the marks of another trial. The user cannot undo changes of the earlier marks any more."""
         self._field.hide()
         self._widget.steps.forget(self)
         self.current = None
         self._set(tuple(marks))
 
     def put(self) -> None:
-        """Sets a mark at the crosshair, else in the middle of the view."""
-        time_ns = self._moment()
+        """Sets a mark at the crosshair; without a crosshair in the middle of the view."""
+        time_ns = self._time_of_new_mark()
         if time_ns is not None:
             self._change(Mark(time_ns, ""), None)
 
     def write(self) -> None:
-        """Asks for the text of the mark at the crosshair, which is set where there is none."""
+        """Asks for the text of the mark at the crosshair; first sets a mark if there is none."""
         mark = self.at_crosshair()
         if mark is None:
             self.put()
@@ -62,19 +62,19 @@ class MarkEditing(QObject):
 
     def edit(self, mark: Mark) -> None:
         """Asks for the text of a mark."""
-        self._field.ask(mark, self._widget.place_of(mark.time_ns), self._widget.lane_layout.header_height)
+        self._field.ask(mark, self._widget.x_of(mark.time_ns), self._widget.lane_layout.header_height)
 
     def remove(self) -> None:
-        """Removes the mark that was gone to, else the one at the crosshair."""
+        """Removes the current mark; without one, the mark at the crosshair."""
         mark = self.current if self.current in self.marks else self.at_crosshair()
         if mark is not None:
             self._change(None, mark)
 
     def go_to(self, mark: Mark) -> None:
-        """Shows a mark, and takes it as the one that is meant from now on."""
+        """Brings a mark into view and makes it the current one."""
         self.current = mark
         self._widget.show_moment(mark.time_ns)
-        self._widget.setAccessibleDescription(f"mark {mark.text or self._place_text(mark)}".strip())
+        self._widget.setAccessibleDescription(f"mark {mark.text or self._time_text(mark)}".strip())
         self._widget.update()
 
     def next_mark(self) -> None:
@@ -84,7 +84,7 @@ class MarkEditing(QObject):
         self._step(-1)
 
     def at(self, x: float, y: float) -> Mark | None:
-        """The mark whose flag is at a place of the timeline."""
+        """Returns the mark whose flag is at a place of the timeline."""
         layout = self._widget.lane_layout
         if not self.marks or not layout.axis_y <= y < layout.header_height:
             return None
@@ -92,7 +92,7 @@ class MarkEditing(QObject):
             return next((flag.mark for flag in flags(canvas, self.marks) if flag.box.contains(x, y)), None)
 
     def menu(self, place: QPoint) -> QMenu:
-        """What can be done at a place of the timeline."""
+        """Returns the menu for a place of the timeline."""
         menu = QMenu(self._widget)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         mark = self.at(place.x(), place.y())
@@ -109,16 +109,16 @@ class MarkEditing(QObject):
         return menu
 
     def at_crosshair(self) -> Mark | None:
-        """The mark at the crosshair; without one, the one that was gone to."""
+        """Returns the mark at the crosshair; without a crosshair, the current mark."""
         pointer = self._widget.pointer
         if pointer is None:
             return self.current if self.current in self.marks else None
-        near = [(abs(self._widget.place_of(mark.time_ns) - pointer.x), mark) for mark in self.marks]
+        near = [(abs(self._widget.x_of(mark.time_ns) - pointer.x), mark) for mark in self.marks]
         distance, mark = min(near, default=(_NEAR_PX + 1, None))
         return mark if distance <= _NEAR_PX else None
 
     def _step(self, step: int) -> None:
-        """To the next mark after (or before) the one gone to last, else after the middle of the view."""
+        """Goes to the mark after (1) or before (-1) the current one; without one, after or before the middle of the view."""
         if not self.marks:
             return
         if self.current in self.marks:
@@ -130,18 +130,18 @@ class MarkEditing(QObject):
         if 0 <= at < len(self.marks):
             self.go_to(self.marks[at])
 
-    def _moment(self) -> int | None:
-        """The time at the crosshair or in the middle of the view, within the trial."""
+    def _time_of_new_mark(self) -> int | None:
+        """Returns the time at the crosshair or in the middle of the view, limited to the trial."""
         scene = self._widget.scene
         if scene is None or scene.is_empty:
             return None
         return scene.origin_ns + round(min(max(self._widget.anchor(), 0.0), scene.total_ns))
 
-    def _place_text(self, mark: Mark) -> str:
+    def _time_text(self, mark: Mark) -> str:
         scene = self._widget.scene
         return f"at {duration_ns_text(mark.time_ns - scene.origin_ns)}" if scene is not None else ""
 
-    def _take_text(self, mark: Mark, text: str) -> None:
+    def _set_text(self, mark: Mark, text: str) -> None:
         self._widget.setFocus()
         if mark in self.marks and text != mark.text:
             self._change(mark._replace(text=text), mark)
@@ -164,7 +164,7 @@ class MarkEditing(QObject):
 
 
 class _TextField(QLineEdit):
-    """Where the text of a mark is written, at its flag. Enter and leaving keep it, Esc does not."""
+    """A field for the text of a mark, at its flag. Enter or leaving the field keeps the text, Esc drops it."""
 
     done = Signal(object, str)
 
@@ -197,7 +197,7 @@ class _TextField(QLineEdit):
             self._timeline.setFocus()
         else:
             super().keyPressEvent(event)
-            event.accept()  # what a field has no use for is no key of the timeline
+            event.accept()  # a key that the field does not use must not reach the timeline
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         super().focusOutEvent(event)

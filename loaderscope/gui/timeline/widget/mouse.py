@@ -1,4 +1,4 @@
-"""What the mouse does to a timeline: pan, measure, select, and what lies under it."""
+"""What the mouse does in a timeline: it pans, measures, selects and moves the crosshair."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOTCH = 120
 _PAN_PX = 60
 _SCROLL_PX = 48
 _EDGE_PX = 4.0
-"""An edge of the measured range can be caught this far beside it."""
+"""The mouse catches an edge of the measured range up to this distance."""
 
 
 class Mouse:
@@ -27,7 +27,7 @@ class Mouse:
         self._drag: str | None = None  # pan | measure | minimap
         self._mark: Mark | None = None  # whose flag was pressed
         self._from_x = 0.0
-        self._from_time = 0.0  # where the measured range begins
+        self._from_time = 0.0  # the other end of the measured range
         self._moved = False
 
     def press(self, event: QMouseEvent) -> None:
@@ -52,13 +52,13 @@ class Mouse:
             self._drag = "measure"
 
     def _edge_opposite(self, x: float, y: float) -> float | None:
-        """The moment of the edge of the measured range that stays, where the mouse is on the other one."""
+        """Returns the moment of the opposite edge if the mouse is on an edge of the measured range; a drag keeps that edge."""
         widget, measured = self._widget, self._widget.measured
         if measured is None or widget.scene is None or y < widget.lane_layout.axis_y:
             return None
         origin = widget.scene.origin_ns
         for edge_ns, other_ns in ((measured.start_ns, measured.end_ns), (measured.end_ns, measured.start_ns)):
-            if abs(widget.place_of(edge_ns) - x) <= _EDGE_PX:
+            if abs(widget.x_of(edge_ns) - x) <= _EDGE_PX:
                 return float(other_ns - origin)
         return None
 
@@ -95,7 +95,7 @@ class Mouse:
         self._widget.update()
 
     def double_click(self, event: QMouseEvent) -> None:
-        """Fits a span, or all where there is none; on a flag asks for its text."""
+        """Fits the span under the mouse, or the whole trial if there is none. On the flag of a mark, asks for its text."""
         widget, x, y = self._widget, event.position().x(), event.position().y()
         if event.button() != Qt.MouseButton.LeftButton:
             return
@@ -113,7 +113,7 @@ class Mouse:
         widget, modifiers = self._widget, event.modifiers()
         angle, pixels = event.angleDelta(), event.pixelDelta()
         if event.modifiers() == Qt.KeyboardModifier.NoModifier and not pixels.isNull():
-            # two fingers on a trackpad; what is not meant is the smaller part
+            # two fingers on a trackpad: the larger part is the direction that the user means
             if abs(pixels.x()) > abs(pixels.y()):
                 widget.pan_px(-pixels.x())
             else:

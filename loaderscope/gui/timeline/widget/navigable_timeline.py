@@ -1,4 +1,4 @@
-"""The timeline as a view that moves: which trace and range it shows, what is measured and selected, and how to get from one to the next."""
+"""The timeline as a view that moves: the trace and range that it shows, the measured range, and the selected span."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from PySide6.QtWidgets import QWidget
 
 from loaderscope.gui.run.newest_only import NewestOnly
 from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
-from loaderscope.gui.timeline.data.hover_card import point, span_under
+from loaderscope.gui.timeline.data.hover_card import pointer_at, span_under
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
-from loaderscope.gui.timeline.data.viewport import Viewport, whole_px
+from loaderscope.gui.timeline.data.viewport import Viewport, least_whole_px
 from loaderscope.gui.timeline.paint.timeline_painter import UNSHOWN_TITLE, overview_columns
 from loaderscope.gui.timeline.widget.surface import TimelineSurface
 from loaderscope.gui.timeline.widget.timeline_keys import PAN_SHARE, ZOOM_STEP
 from loaderscope.trace.model import Trace
 
 SPANS_AT_ONCE = 500_000
-"""So many spans are looked through while a frame is painted; more are in a thread of their own, before the trace is shown."""
+"""Up to this many spans are indexed while a frame is painted. A trace with more is prepared in a thread of its own, before it is shown."""
 
 
 class NavigableTimeline(TimelineSurface):
-    """Shows one trace. The owner polls `refresh` with a timer while a trial runs; nothing is painted where nothing changed.
+    """Shows one trace. The owner calls `refresh` with a timer while a trial runs; it paints nothing if nothing changed.
 
     Signals:
-        traceShown: another trace is shown, or none.
-        traceGrew: something was recorded since.
+        traceShown: the timeline shows another trace, or none.
+        traceGrew: the trace has new data.
         rangeChanged: start and end of the visible range, absolute nanoseconds.
-        rangeMeasured: `RangeSurvey` of the range that was dragged, or None when it was cleared.
+        rangeMeasured: `RangeSurvey` of the measured range, or None after it was cleared.
         spanHovered: `SpanRef` under the mouse, or None.
-        spanSelected: `SpanRef` that was clicked or stepped to, or None.
+        spanSelected: `SpanRef` of the selected span, or None.
         followingChanged: whether the view follows the newest data.
     """
 
@@ -50,14 +50,14 @@ class NavigableTimeline(TimelineSurface):
         self._pan_rest_px = 0
         self._awaited: Trace | None = None
         self._when_shown: Callable[[], None] | None = None
-        self._preparation: NewestOnly[Scene] = NewestOnly(self._show_prepared, self, self._tell_unprepared)
+        self._preparation: NewestOnly[Scene] = NewestOnly(self._show_prepared, self, self._report_unprepared)
         self.setAccessibleName("Timeline")
         self.setAccessibleDescription("No trial yet")
 
     # what is shown
 
     def set_trace(self, trace: Trace | None, title: str = "") -> None:
-        """Shows another trace, all of it; None shows what to do to get one. One with many spans appears when it has been prepared."""
+        """Shows all of another trace; None shows how to get one. A trace with many spans appears once it is prepared."""
         self._awaited, self._when_shown = trace, None
         self._preparation.forget()
         if trace is None or trace.span_count <= SPANS_AT_ONCE:
@@ -65,10 +65,10 @@ class NavigableTimeline(TimelineSurface):
             return
         self._show(None, f"Preparing {trace.span_count:,} spans")
         columns = overview_columns(self._layout)
-        self._preparation.ask(lambda: _prepared(trace, title, columns))
+        self._preparation.ask(lambda: _prepare_scene(trace, title, columns))
 
     def show_preparing(self, text: str) -> None:
-        """Says what is done until another trace can be shown."""
+        """Shows a text until another trace is ready."""
         self.set_trace(None)
         self._show(None, text)
 
@@ -80,8 +80,8 @@ class NavigableTimeline(TimelineSurface):
         if then is not None:
             then()
 
-    def _tell_unprepared(self) -> None:
-        """Preparing the trace failed, which Python reported in the terminal."""
+    def _report_unprepared(self) -> None:
+        """Reports that preparing the trace failed; Python has reported the error in the terminal."""
         if self._awaited is not None and self.preparing:
             self.show_preparing(UNSHOWN_TITLE)
 
@@ -97,15 +97,15 @@ class NavigableTimeline(TimelineSurface):
         self.setAccessibleDescription(preparing or (scene.title if scene else "") or "No trial yet")
         if self._part is not None:
             self.show_as_part(self._part)
-        self._place()
-        self._paint_anew()
+        self._place_rows()
+        self._repaint_all()
         self.traceShown.emit()
         self.rangeMeasured.emit(None)
         self.spanSelected.emit(None)
-        self._range_changed()
+        self._emit_range()
 
     def refresh(self) -> None:
-        """Takes in what was recorded since; cheap where nothing was."""
+        """Takes in the new data of the trace; cheap if there is none."""
         if self.scene is None:
             return
         was_empty = self.scene.is_empty
@@ -116,14 +116,14 @@ class NavigableTimeline(TimelineSurface):
             self.navigator.reset(self.scene.total_ns)
         moved = self.navigator.grow(self.scene.total_ns, self._layout.plot_width)
         if self.scene.rows != rows:
-            self._place()
+            self._place_rows()
         self.update()
         if moved:
-            self._range_changed()
+            self._emit_range()
         self.traceGrew.emit()
 
     def set_live(self, live: bool) -> None:
-        """Whether a trial is running: its newest data is followed until the view is moved by hand."""
+        """Says whether a trial is running: the view then follows its newest data until the user moves the view."""
         if live != self._live:
             self._live = live
             self._mark_live()
@@ -132,7 +132,7 @@ class NavigableTimeline(TimelineSurface):
         elif self.navigator.following:
             self._set_following(False)
             self.navigator.fit_all()
-            self._range_changed()
+            self._emit_range()
 
     def show_range(self, start_ns: int, end_ns: int) -> None:
         """Shows a range of absolute time."""
@@ -143,7 +143,7 @@ class NavigableTimeline(TimelineSurface):
             self._navigate(lambda: self.navigator.show(float(start_ns - origin), float(end_ns - origin)))
 
     def match(self, viewport: Viewport) -> None:
-        """Shows what another timeline on the same axis shows."""
+        """Shows the range of another timeline on the same axis."""
         self._navigate(lambda: self.navigator.match(viewport))
 
     # actions, named in `timeline_keys.CONTROLS`
@@ -198,7 +198,7 @@ class NavigableTimeline(TimelineSurface):
         self._step(-1)
 
     def follow_live(self) -> None:
-        """Follows the newest data of a running trial; afterwards shows the end."""
+        """Follows the newest data of a running trial; shows the end of a finished one."""
         if self._live:
             self._set_following(True)
             self._navigate(self.navigator.follow)
@@ -219,7 +219,7 @@ class NavigableTimeline(TimelineSurface):
         with self.canvas() as canvas:
             box = canvas.span_box(span)
         if box is not None:
-            self.pointer = point(self.scene, span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
+            self.pointer = pointer_at(self.scene, span, box.left() + min(box.width(), 40.0) / 2, box.bottom())
 
     def show_moment(self, time_ns: int) -> None:
         """Brings a moment of absolute time into view."""
@@ -228,7 +228,7 @@ class NavigableTimeline(TimelineSurface):
             self._navigate(lambda: self.navigator.reveal(time, time))
 
     def anchor(self) -> float:
-        """What a zoom by keys keeps in place, and where a mark is set: the moment under the mouse, else the middle."""
+        """Returns the moment that a zoom by keys keeps in place and where a new mark goes: under the mouse, else in the middle."""
         if self.pointer is not None and self._layout.label_width <= self.pointer.x:
             return self.time_at(self.pointer.x)
         return self.viewport.start + self.viewport.span / 2
@@ -236,29 +236,29 @@ class NavigableTimeline(TimelineSurface):
     # what the mouse does
 
     def pan_px(self, pixels: int) -> None:
-        """Pans to later by whole pixels of the device, so that what is painted can be moved; what is left over comes with the next pan."""
-        grid = whole_px(self.devicePixelRatioF())
+        """Pans to later by whole device pixels, so that the painted picture can move. Adds the remainder to the next pan."""
+        grid = least_whole_px(self.devicePixelRatioF())
         whole = round((pixels + self._pan_rest_px) / grid) * grid
         self._pan_rest_px += pixels - whole
         if whole:
             self._navigate(lambda: self.navigator.pan(whole * self.viewport.span / self._layout.plot_width))
 
     def zoom_at(self, factor: float, x: float) -> None:
-        """Zooms with what is at a place of the widget staying there."""
+        """Zooms and keeps the moment at a place of the widget there."""
         self._navigate(lambda: self.navigator.zoom(factor, self.time_at(x)))
 
     def scroll_by(self, pixels: int) -> None:
         self._scroll_bar.setValue(self._scroll_bar.value() + pixels)
 
     def go_on_minimap(self, x: float) -> None:
-        """Centres the view on a place of the minimap."""
+        """Centres the view on the moment at a place of the minimap."""
         if self.scene is not None:
             time = self.scene.extent.time_at(x - self._layout.label_width, self._layout.plot_width)
             within = min(max(time, 0.0), self.scene.total_ns)
             self._navigate(lambda: self.navigator.centre(within))
 
     def measure(self, first: float, second: float) -> None:
-        """Measures between two moments since the origin."""
+        """Measures the range between two moments since the origin."""
         if self.scene is None:
             return
         low, high = max(min(first, second), 0.0), min(max(first, second), self.scene.total_ns)
@@ -267,19 +267,19 @@ class NavigableTimeline(TimelineSurface):
             self._set_measured(range_statistics.survey(self.scene, origin + round(low), origin + round(high)))
 
     def click(self, x: float, y: float) -> None:
-        """Selects what is under the mouse."""
+        """Selects the span under the mouse, or none."""
         self._set_measured(None)
         self.hover(x, y)
         self._select(self.pointer.span if self.pointer else None)
 
     def hover(self, x: float, y: float) -> None:
-        """Moves the crosshair, and lights the batch under it."""
+        """Moves the crosshair, and outlines the batch under it."""
         before = self.pointer.span if self.pointer else None
         span = span_under(self.scene, self.viewport, self._layout, self.scroll_y, (x, y)) if self.scene is not None else None
         if span is not None and span == before and self.pointer is not None:
             self.pointer.x, self.pointer.y = x, y
         else:
-            self.pointer = point(self.scene, span, x, y)
+            self.pointer = pointer_at(self.scene, span, x, y)
         if span != before:
             self.spanHovered.emit(span)
         self.update()
@@ -292,20 +292,20 @@ class NavigableTimeline(TimelineSurface):
         if self.navigator.following != following:
             self.followingChanged.emit(self.navigator.following)
         if self.viewport != before:
-            self._range_changed()
+            self._emit_range()
             if self.pointer is not None:
                 self.hover(self.pointer.x, self.pointer.y)
             self.update()
 
-    def _range_changed(self) -> None:
+    def _emit_range(self) -> None:
         self.rangeChanged.emit(*self.visible_range_ns())
         self.update()
 
     def _mark_live(self) -> None:
-        """Tells the scene whether its trial runs, by which the minimap shows it."""
+        """Sets whether the trial of the scene runs, which decides the range of the minimap."""
         if self.scene is not None:
             self.scene.is_live = self._live
-            self._paint_anew()
+            self._repaint_all()
 
     def _set_following(self, following: bool) -> None:
         if self.navigator.following != following:
@@ -327,7 +327,7 @@ class NavigableTimeline(TimelineSurface):
             self.update()
 
     def _step(self, step: int) -> None:
-        """To the neighbour of the selected span, or the first span in sight."""
+        """Goes to the next (1) or previous (-1) span of the selected one; without one, to the first span in sight."""
         if self.scene is None:
             return
         if self.selected is not None:
@@ -338,7 +338,7 @@ class NavigableTimeline(TimelineSurface):
             self.go_to(span)
 
 
-def _prepared(trace: Trace, title: str, columns: int) -> Scene:
+def _prepare_scene(trace: Trace, title: str, columns: int) -> Scene:
     scene = Scene(trace, title)
     scene.prepare()
     scene.overview(columns)

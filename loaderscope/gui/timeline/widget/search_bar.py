@@ -17,17 +17,17 @@ from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
 
 _SLICE_S = 0.008
-"""How long one slice of a search holds up the window: less than a frame."""
+"""Duration of one slice of a search, which blocks the window: less than a frame."""
 
 _FIELD_PX = 230
 _MOST_PX = 920
 
 
 class SearchBar(QFrame):
-    """A field, how many spans it finds, and the way from one to the next. Searches in slices while the window goes on.
+    """A field for a query, the number of hits, and buttons for the next and previous one. Searches in slices, between events of the window.
 
     Attributes:
-        search: what is being searched for; None for nothing.
+        search: the current search; None for none.
     """
 
     def __init__(self, widget: NavigableTimeline, marking: MarkEditing) -> None:
@@ -36,7 +36,7 @@ class SearchBar(QFrame):
         self._marking = marking
         self.search: Search | None = None
         self._hit: Hit | None = None
-        self._jump = False  # to the first hit, once there is one
+        self._jump = False  # go to the first hit once the search is done
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Window)
         self.setProperty("card", True)
@@ -46,7 +46,7 @@ class SearchBar(QFrame):
         self.field.setAccessibleName("Search in the timeline")
         self.field.setFixedWidth(_FIELD_PX)
         self.field.setClearButtonEnabled(True)
-        self.field.textChanged.connect(self._begin)
+        self.field.textChanged.connect(self._start_search)
         self.note = QLabel()
         self.note.setAccessibleName("What the search found")
         self.note.setTextFormat(Qt.TextFormat.PlainText)
@@ -61,19 +61,19 @@ class SearchBar(QFrame):
         for part in (self.field, self.note, self._previous, self._next, close):
             layout.addWidget(part)
         self._slice = QTimer(self, interval=0)
-        self._slice.timeout.connect(self._work)
+        self._slice.timeout.connect(self._search_slice)
         self.hide()
 
     def open(self) -> None:
         """Shows the bar with its text selected."""
-        self._tell()
+        self._update_note()
         self.show()
         self.raise_()
         self.field.setFocus()
         self.field.selectAll()
 
     def close_bar(self) -> None:
-        """Hides the bar and forgets what was found."""
+        """Hides the bar and drops the search."""
         self._slice.stop()
         self.search = self._hit = None
         self.hide()
@@ -87,26 +87,26 @@ class SearchBar(QFrame):
         self._step(-1)
 
     def scene_changed(self) -> None:
-        """Another trial is shown: the same is searched for in it."""
+        """Searches for the same in another trial."""
         self.search = self._hit = None
         if self.isVisible():
-            self._begin(self.field.text(), jump=False)
+            self._start_search(self.field.text(), jump=False)
 
     def scene_grew(self) -> None:
-        """There may be more to be found."""
+        """Goes on with the search in new data."""
         if self.search is not None and self.isVisible():
             self._slice.start()
 
     def marks_changed(self) -> None:
-        """Other marks are there."""
+        """Searches in the changed marks."""
         if self.search is not None:
             self.search.set_marks(self._marking.marks)
-            self._tell()
+            self._update_note()
 
     def place(self) -> None:
         """Puts the bar at the upper right of the timeline, over its heading."""
         limit = min(self._widget.width() - 24, _MOST_PX)
-        # a sentence takes the room there is, so that it has few lines
+        # a sentence takes all the room, so that it has few lines
         room = max(limit - _FIELD_PX - 150, 60)
         self.note.setMinimumWidth(min(self.note.fontMetrics().horizontalAdvance(self.note.text()) + 4, room))
         self.note.setMaximumWidth(room)
@@ -120,7 +120,7 @@ class SearchBar(QFrame):
             self._step(-1 if shift else 1)
         elif event.key() == Qt.Key.Key_Escape:
             self.close_bar()
-        event.accept()  # what is typed here is no key of the timeline
+        event.accept()  # keys that the bar does not use must not reach the timeline
 
     def _button(self, text: str, tip: str, action: typing.Callable[[], None]) -> QToolButton:
         button = QToolButton()
@@ -130,8 +130,8 @@ class SearchBar(QFrame):
         button.clicked.connect(action)
         return button
 
-    def _begin(self, text: str, jump: bool = True) -> None:
-        """Searches for what is typed now."""
+    def _start_search(self, text: str, jump: bool = True) -> None:
+        """Starts a search for the typed text."""
         self._slice.stop()
         self.search = self._hit = None
         scene, problem = self._widget.scene, ""
@@ -145,32 +145,32 @@ class SearchBar(QFrame):
         self._jump = jump
         if self.search is not None:
             self._slice.start()
-        self._tell(problem)
+        self._update_note(problem)
         self._widget.update()
 
-    def _work(self) -> None:
+    def _search_slice(self) -> None:
         if self.search is None:
             self._slice.stop()
             return
         before = self.search.count
-        done = self.search.work(_SLICE_S)
+        done = self.search.advance(_SLICE_S)
         if done:
             self._slice.stop()
             if self._jump:
                 self._jump = False
-                self._go_to(self.search.following((self._widget.visible_range_ns()[0], -2, 0)) or self.search.following(BEFORE_ALL))
+                self._go_to(self.search.next_hit((self._widget.visible_range_ns()[0], -2, 0)) or self.search.next_hit(BEFORE_ALL))
             self._widget.update()
         if done or self.search.count != before:
-            self._tell()
+            self._update_note()
 
     def _step(self, step: int) -> None:
         if self.search is None:
             self.open()
             return
         low, high = self._widget.visible_range_ns()
-        move = self.search.following if step > 0 else self.search.preceding
-        place = self.search.place_of(self._hit) if self._hit is not None else (low if step > 0 else high, -2, 0)
-        # past the last one it begins anew
+        move = self.search.next_hit if step > 0 else self.search.previous_hit
+        place = self.search.position_of(self._hit) if self._hit is not None else (low if step > 0 else high, -2, 0)
+        # after the last hit comes the first one
         self._go_to(move(place) or move(BEFORE_ALL if step > 0 else AFTER_ALL))
 
     def _go_to(self, hit: Hit | None) -> None:
@@ -179,9 +179,9 @@ class SearchBar(QFrame):
             self._marking.go_to(hit)
         elif hit is not None:
             self._widget.go_to(hit)
-        self._tell()
+        self._update_note()
 
-    def _tell(self, problem: str = "") -> None:
+    def _update_note(self, problem: str = "") -> None:
         count = self.search.count if self.search is not None else 0
         finds_nothing = self.search is not None and not count and not self._slice.isActive()
         if problem:

@@ -1,4 +1,4 @@
-"""The painted side of the timeline widget: pixmaps that are renewed only when something changed, and an overlay on it."""
+"""The painted side of the timeline widget: a picture that is repainted only after changes, with an overlay; and the steps to undo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loaderscope.gui.timeline.data.arrangement import Arranged, Arrangement, arr
 from loaderscope.gui.timeline.data.hover_card import Pointer
 from loaderscope.gui.timeline.data.navigation import Navigator
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
-from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place
+from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place_rows
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.viewport import Viewport
@@ -31,35 +31,35 @@ _MOST_UNDO_STEPS = 100
 
 
 class UndoSteps:
-    """The steps of one timeline, or of two that are arranged alike."""
+    """What the user did to marks and lanes, to undo it, the last step first. Two timelines with one arrangement share the steps."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[object, Callable[[], object]]] = []
 
     def add(self, owner: object, take_back: Callable[[], object]) -> None:
-        """Something was done to what `owner` keeps."""
+        """Adds a step: `take_back` undoes what the user did to the state of `owner`."""
         self._steps = [*self._steps, (owner, take_back)][-_MOST_UNDO_STEPS:]
 
     def forget(self, owner: object) -> None:
-        """What was done to what `owner` keeps cannot be taken back any more."""
+        """Drops the steps of an owner, which the user then cannot undo any more."""
         self._steps = [step for step in self._steps if step[0] is not owner]
 
     def undo(self) -> None:
-        """Takes back what was done last."""
+        """Undoes the last step."""
         if self._steps:
             self._steps.pop()[1]()
 
 
 class TimelineSurface(QWidget):
-    """Paints a scene as its navigator and scroll bar say, with what is pointed at, selected and measured.
+    """Paints a scene at the range of its navigator and the place of its scroll bar, with pointer, selected span and measured range.
 
     Attributes:
         dragging: whether the mouse is moving with a button held, which hides the hover card.
-        preparing: what is said while a trace with many spans is looked through, or could not be; empty when none is.
-        steps: what was done to lanes and marks, to be taken back.
+        preparing: the text to show while a trace with many spans is prepared, or after that failed; otherwise "".
+        steps: what the user did to lanes and marks, to undo it.
 
     Signals:
-        arrangementChanged: the user arranged the rows differently.
+        arrangementChanged: the rows have another arrangement.
     """
 
     arrangementChanged = Signal()
@@ -80,14 +80,14 @@ class TimelineSurface(QWidget):
         self._arranged = Arranged()
         self._part: Part | None = None
         self._has_flags = False
-        self._placed = self._layout = place((), 1, 1)
+        self._placed = self._layout = place_rows((), 1, 1)
         self._notices = LaneNotices(self)
         self._notices.showRequested.connect(self.show_hidden_lanes)
         self._notices.collapseRequested.connect(self.collapse_workers)
         self._scroll_bar = QScrollBar(Qt.Orientation.Vertical, self)
         self._scroll_bar.valueChanged.connect(self._scrolled)
         self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settle.timeout.connect(self._paint_anew)
+        self._settle.timeout.connect(self._repaint_all)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(360, 160)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -102,7 +102,7 @@ class TimelineSurface(QWidget):
 
     @property
     def lane_layout(self) -> Layout:
-        """Where the rows stand, as they are scrolled."""
+        """The places of the scrolled rows."""
         return self._layout
 
     @property
@@ -112,25 +112,25 @@ class TimelineSurface(QWidget):
 
     @property
     def arranged(self) -> Arranged:
-        """The rows as they are shown."""
+        """The rows as the timeline shows them."""
         return self._arranged
 
     def set_arrangement(self, arrangement: Arrangement) -> None:
         """Arranges the rows."""
         if arrangement != self._arrangement:
             self._arrangement = arrangement
-            self._place()
+            self._place_rows()
             self.update()
             self.arrangementChanged.emit()
 
     def rearrange(self, arrangement: Arrangement) -> None:
-        """Arranges the rows as the user wants them, which can be taken back."""
+        """Arranges the rows as the user wants, as a step to undo."""
         before = self._arrangement
         self.set_arrangement(arrangement)
         self.remember(before)
 
     def remember(self, before: Arrangement) -> None:
-        """What was done to the rows since they were arranged like this is one step that can be taken back."""
+        """Adds a step to undo: back to an earlier arrangement."""
         if before != self._arrangement:
             self.steps.add(self, lambda: self.set_arrangement(before))
 
@@ -142,7 +142,7 @@ class TimelineSurface(QWidget):
         self.rearrange(self._arrangement.collapse("worker", "worker" not in self._arrangement.collapsed))
 
     def reset_lanes(self) -> None:
-        """Shows all rows where and as tall as they are by themselves."""
+        """Shows all rows in their default order and height."""
         self.rearrange(Arrangement())
 
     def show_as_part(self, part: Part | None) -> None:
@@ -150,30 +150,30 @@ class TimelineSurface(QWidget):
         self._part = part
         if self.scene is not None:
             self.scene.title = part.title if part else ""
-            self.scene.axis_zero = part.zero if part else None
-        self.navigator.bounds = part.bounds if part else None
-        self._place()
-        self._paint_anew()
+            self.scene.axis_zero = part.zero_ns if part else None
+        self.navigator.bounds = part.bounds_ns if part else None
+        self._place_rows()
+        self._repaint_all()
 
     def make_room_for_flags(self, are_any: bool) -> None:
-        """Draws the axis, on which the flags of marks stand, in a part that leaves it to another one, too."""
+        """Draws the axis, which carries the flags of marks, even in a part that leaves the axis to another part."""
         if are_any != self._has_flags:
             self._has_flags = are_any
-            self._place()
+            self._place_rows()
             self.update()
 
     def show_crosshair(self, x: float | None, lit: tuple[SpanRef, ...] = ()) -> None:
-        """The crosshair of another timeline on the same axis, with spans that belong to what lies under it."""
+        """Shows the crosshair of another timeline on the same axis, and outlines the spans of the same batch; None hides it."""
         self.pointer = None if x is None else Pointer(x, float(self._layout.header_height), None, lit)
         self.update()
 
     @property
     def needed_height(self) -> int:
-        """What all rows need."""
+        """Height that header and all rows need."""
         return self._placed.header_height + self._placed.content_height
 
     def bring_row_up(self, lane: str) -> None:
-        """Scrolls so that a lane is seen; one that was hidden is shown again."""
+        """Scrolls a lane into view; shows it again if it was hidden."""
         if any(lane in row.lanes for row in self._arranged.hidden):
             self.set_arrangement(self._arrangement.show(row.key for row in self._arranged.hidden if lane in row.lanes))
         layout = self._placed
@@ -185,38 +185,38 @@ class TimelineSurface(QWidget):
             self._scroll_bar.setValue(placed.y - layout.frozen_height - (high - low) // 3)
 
     def visible_range_ns(self) -> tuple[int, int]:
-        """The visible range in absolute time."""
+        """Returns the visible range in absolute time."""
         origin = self.scene.origin_ns if self.scene else 0
         return origin + round(self.viewport.start), origin + round(self.viewport.end)
 
     def show_arrows(self, shown: bool) -> None:
-        """Whether the costliest waits in sight get arrows."""
+        """Switches the arrows of the costliest waits on or off."""
         self.arrows.shown = shown
         self.update()
 
     def time_at(self, x: float) -> float:
-        """Nanoseconds since the origin at a place of the widget."""
+        """Returns the moment at a place of the widget, nanoseconds since the origin."""
         return self.viewport.time_at(x - self._layout.label_width, self._layout.plot_width)
 
-    def place_of(self, time_ns: int) -> float:
-        """Where a moment of absolute time is in the widget; it may lie outside."""
+    def x_of(self, time_ns: int) -> float:
+        """Returns the widget x of a moment of absolute time; it may lie outside the widget."""
         origin = self.scene.origin_ns if self.scene is not None else 0
         return self._layout.label_width + self.viewport.x_of(float(time_ns - origin), self._layout.plot_width)
 
     @contextmanager
     def canvas(self) -> Iterator[Canvas]:
-        """What is painted now, to find places in it."""
-        self._renew()
+        """Opens a canvas of the current picture, to find places in it."""
+        self._repaint_changes()
         with self.backing.painter(self.font()) as painter:
             yield self._canvas(painter)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        self._place()
+        self._place_rows()
         super().resizeEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.FontChange):
-            self._paint_anew()
+            self._repaint_all()
         super().changeEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -227,20 +227,20 @@ class TimelineSurface(QWidget):
             paint_message(painter, self._layout, current_palette(), self.preparing, text)
             painter.end()
             return
-        self._renew()
+        self._repaint_changes()
         self.backing.draw(painter)
         if self.scene is not None and not self.scene.is_empty:
             canvas = self._canvas(painter)
             paint_scales(canvas)
-            paint_overlay(canvas, self._over(), focused=self.hasFocus())
+            paint_overlay(canvas, self._overlay_content(), focused=self.hasFocus())
         painter.end()
 
-    def _over(self) -> OverlayContent:
-        """What lies over the painted timeline now."""
+    def _overlay_content(self) -> OverlayContent:
+        """Returns the current content of the overlay."""
         return OverlayContent(self.pointer, self.selected, self.measured, self.dragging, arrows=self.arrows)
 
-    def _renew(self) -> None:
-        """Paints what changed."""
+    def _repaint_changes(self) -> None:
+        """Repaints what changed since the last frame."""
         parts = self.backing.parts
         self.backing.renew(
             self.scene,
@@ -252,7 +252,7 @@ class TimelineSurface(QWidget):
             font=self.font(),
         )
         if self.backing.parts != parts and not self.navigator.following:
-            # labels tell what was in sight before; what follows a trial is painted on and on
+            # labels still show the range before; a view that follows a trial is repainted all the time anyway
             self._settle.start()
 
     def _canvas(self, painter: QPainter) -> Canvas:
@@ -260,7 +260,7 @@ class TimelineSurface(QWidget):
         painter.setFont(self.font())
         return Canvas(painter, self.scene, self.viewport, self._layout, current_palette(), self.scroll_y)
 
-    def _paint_anew(self) -> None:
+    def _repaint_all(self) -> None:
         self.backing.invalidate()
         self.update()
 
@@ -268,22 +268,22 @@ class TimelineSurface(QWidget):
         self._layout = self._placed.scrolled(self.scroll_y)
         self.update()
 
-    def _place(self) -> None:
+    def _place_rows(self) -> None:
         rows = self.scene.rows if self.scene else ()
         if self._part:
             rows = tuple(row for row in rows if row.kind in PART_KINDS)
         self._arranged = arrange(rows, self._arrangement)
         title_px = self.fontMetrics().horizontalAdvance(self.scene.title) + 14 if self.scene and self.scene.title else 0
-        self._placed = place(
+        self._placed = place_rows(
             self._arranged.rows,
             self.width(),
             self.height(),
-            pinned=self._arranged.pinned,
+            pinned=self._arranged.pinned_count,
             heights=self._arranged.heights,
             dense=self._part is not None,
             minimap_px=0 if self._part else MINIMAP_PX,
             axis_px=AXIS_PX if self._part is None or self._part.has_axis or self._has_flags else 0,
-            notice_px=self._notices.tell(self._arranged, 10 + title_px),
+            notice_px=self._notices.show_notices(self._arranged, 10 + title_px),
             can_collapse=True,
         )
         header = self._placed.header_height

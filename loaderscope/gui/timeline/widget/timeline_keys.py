@@ -1,4 +1,4 @@
-"""Keys and mouse of the timeline, as data: help and the command palette are made from the same table that the widget obeys."""
+"""Keys and mouse of the timeline, as tables: the widget, help and the command palette use the same ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PySide6.QtCore import QKeyCombination, Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence
 
 ZOOM_STEP = 0.7
-"""Part of the span that is left after one step in."""
+"""Part of the visible range that remains after zooming in by one step."""
 
 PAN_SHARE = 0.15
 """Part of the width that one step pans."""
@@ -21,7 +21,7 @@ _SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.Contro
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """An action of the timeline: the widget's method by its dotted name, its keys, and what help says."""
+    """An action of the timeline: the dotted name of the widget's method, its keys, and its text in help."""
 
     method: str
     keys: tuple[Key, ...]
@@ -87,7 +87,10 @@ METHODS = {_combined(key): control.method for control in CONTROLS for key in con
 
 
 def method_of(event: QKeyEvent) -> str | None:
-    """What a key does: with Shift what it does without, unless it has a meaning of its own; the keypad makes no difference."""
+    """Returns the method for a key; None if it has none.
+
+    With Shift, a key without an entry of its own does the same as without Shift. The keypad counts as the main keys.
+    """
     key = Qt.Key(event.key())
     modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     for tried in (modifiers, modifiers & ~_SHIFT):

@@ -1,4 +1,4 @@
-"""Two trials one above the other on one time axis that counts from their first batches."""
+"""Two trials, one above the other, on one time axis that counts from their first batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from loaderscope.gui.timeline.data import span_query
-from loaderscope.gui.timeline.data.alignment import parts_of
+from loaderscope.gui.timeline.data.alignment import align_parts
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
@@ -22,11 +22,11 @@ class TimelinePair(QSplitter):
     """A timeline, and on request a second one below it that shows the same time, crosshair and measured range.
 
     Attributes:
-        first: the timeline that is always there.
-        second: the one below it, hidden while nothing is compared.
+        first: the timeline that is always visible.
+        second: the timeline below it, hidden without a comparison.
 
     Signals:
-        notAligned: one of the two never had a batch, so the first one stands alone again.
+        notAligned: one of the two trials never had a batch, so the first timeline is alone again.
     """
 
     notAligned = Signal()
@@ -49,37 +49,37 @@ class TimelinePair(QSplitter):
             timeline.setMinimumHeight(_LEAST_HEIGHT_PX)
             timeline.installEventFilter(self)
             timeline.traceShown.connect(self._align)
-            timeline.rangeChanged.connect(lambda *_, one=timeline, two=other: self._link(one, two))
+            timeline.rangeChanged.connect(lambda *_, one=timeline, two=other: self._link_range(one, two))
             timeline.rangeMeasured.connect(lambda _measured, one=timeline, two=other: self._link_measured(one, two))
-            timeline.spanHovered.connect(lambda span, one=timeline, two=other: self._light(span, one, two))
+            timeline.spanHovered.connect(lambda span, one=timeline, two=other: self._light_batch(span, one, two))
             timeline.arrangementChanged.connect(lambda one=timeline, two=other: two.set_arrangement(one.arrangement))
 
     @property
     def is_compared(self) -> bool:
-        """Whether two trials are shown."""
+        """Whether the pair shows two trials."""
         return not self.second.isHidden()
 
     def search(self) -> None:
-        """Searches in the timeline that the keyboard is in, else in the first."""
+        """Opens the search bar of the second timeline if it has the keyboard focus, else of the first."""
         (self.second if self.second.hasFocus() else self.first).search_bar.open()
 
     def compare(self, trace: Trace, titles: tuple[str, str]) -> None:
-        """Shows another trial below the one that is shown, as soon as both are prepared.
+        """Shows another trial below the first one, once both are prepared.
 
         Args:
-            trace: of the other trial.
-            titles: what stands above each of them.
+            trace: the trace of the other trial.
+            titles: the texts above both timelines.
         """
         self._titles = titles
         self.second.show()
         self.second.set_trace(trace)
 
     def _align(self) -> None:
-        """One of the two shows another trace."""
+        """Aligns the two timelines after one of them shows another trace."""
         scenes = self.first.scene, self.second.scene
         if not self.is_compared or self._is_linking or scenes[0] is None or scenes[1] is None:
             return
-        parts = parts_of([scenes[0], scenes[1]], self._titles)
+        parts = align_parts([scenes[0], scenes[1]], self._titles)
         if parts is None:
             self.close_second()
             self.notAligned.emit()
@@ -90,10 +90,10 @@ class TimelinePair(QSplitter):
         self._is_linking = False
         self.setSizes([self.first.needed_height, self.second.needed_height])
         self.first.fit_all()
-        self._link(self.first, self.second)
+        self._link_range(self.first, self.second)
 
     def close_second(self) -> None:
-        """Shows one trial alone again."""
+        """Shows the first trial alone again."""
         if not self.is_compared:
             return
         had_focus = self.second.hasFocus()
@@ -106,7 +106,7 @@ class TimelinePair(QSplitter):
             self.first.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The crosshair goes through both."""
+        """Shows the crosshair of one timeline in the other one too."""
         if self.is_compared and isinstance(watched, TimelineWidget):
             other = self.first if watched is self.second else self.second
             if event.type() == QEvent.Type.MouseMove and isinstance(event, QMouseEvent):
@@ -118,7 +118,7 @@ class TimelinePair(QSplitter):
     def _zero(self, timeline: TimelineWidget) -> float:
         return (timeline.scene.axis_zero if timeline.scene is not None else None) or 0.0
 
-    def _link(self, moved: TimelineWidget, other: TimelineWidget) -> None:
+    def _link_range(self, moved: TimelineWidget, other: TimelineWidget) -> None:
         if not self.is_compared or self._is_linking:
             return
         self._is_linking = True
@@ -136,14 +136,14 @@ class TimelinePair(QSplitter):
             other.measure(measured.measured.start_ns + shift, measured.measured.end_ns + shift)
         self._is_linking = False
 
-    def _light(self, span: SpanRef | None, hovered: TimelineWidget, other: TimelineWidget) -> None:
-        """The batch under the mouse is lit in the other trial too."""
-        self._lit[other] = _same_batch(other.scene, span.batch) if self.is_compared and span is not None and other.scene else ()
+    def _light_batch(self, span: SpanRef | None, hovered: TimelineWidget, other: TimelineWidget) -> None:
+        """Outlines the batch under the mouse in the other trial too."""
+        self._lit[other] = _spans_of_same_batch(other.scene, span.batch) if self.is_compared and span is not None and other.scene else ()
         if other.pointer is not None and self.is_compared:
             other.show_crosshair(other.pointer.x, self._lit[other])
 
 
-def _same_batch(scene: Scene, batch: int) -> tuple[SpanRef, ...]:
+def _spans_of_same_batch(scene: Scene, batch: int) -> tuple[SpanRef, ...]:
     for index in scene.tracks("main") if batch >= 0 else ():
         rows = np.flatnonzero(index.batch == batch)
         if len(rows):

@@ -1,4 +1,4 @@
-"""The timeline widget: what keys, mouse, marks and the search do to what is shown."""
+"""The timeline widget: connects the timeline with keys, mouse, marks and the search bar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from loaderscope.trace.model import Trace
 
 
 class TimelineWidget(NavigableTimeline):
-    """A timeline with keys and mouse, as `timeline_keys.CONTROLS` names them."""
+    """A timeline that handles the keys of `timeline_keys.CONTROLS`, the mouse, marks and a search bar."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -81,7 +81,7 @@ class TimelineWidget(NavigableTimeline):
         self.pointer = None
         self.update()
 
-    def _over(self) -> OverlayContent:
+    def _overlay_content(self) -> OverlayContent:
         return dataclasses.replace(
-            super()._over(), marks=self.marking.marks, current_mark=self.marking.current, search=self.search_bar.search
+            super()._overlay_content(), marks=self.marking.marks, current_mark=self.marking.current, search=self.search_bar.search
         )
