@@ -101,10 +101,10 @@ class FlightTracker:
         handed_before_ns = np.concatenate((np.array([self._last_handed_out_ns], np.int64), waits.time_ns))[: len(waits.time_ns)]
         arrived = np.where(arrived < handed_before_ns, arrived, waits.time_ns)  # nothing held it up: main handed it out on arrival
         self._last_handed_out_ns = int(waits.time_ns[-1]) if len(waits.time_ns) else self._last_handed_out_ns
-        known = np.flatnonzero(sent_known)
-        self._add_to_lanes(waits.batch[known], np.minimum(sent, waits.time_ns)[known], arrived[known], waits.time_ns[known])
+        delivered = np.flatnonzero(sent_known)
+        self._add_to_lanes(waits.batch[delivered], np.minimum(sent, waits.time_ns)[delivered], arrived[delivered], waits.time_ns[delivered])
         self._forget(waits.batch)
-        gone_ns = np.concatenate((waits.time_ns[known], self._drop_undelivered(waits), self._drop_at_epoch_end(ends)))
+        gone_ns = np.concatenate((waits.time_ns[delivered], self._drop_undelivered(waits), self._drop_at_epoch_end(ends)))
         self._write_queue_depth(sends.time_ns, gone_ns)
         self._write_outstanding(iterators, waits)
 
@@ -210,6 +210,6 @@ def _times_of_batches(events: _Events, batch: Ints) -> tuple[Ints, np.typing.NDA
     if not len(events.batch):
         return np.zeros(len(batch), np.int64), np.zeros(len(batch), np.bool_)
     order = np.argsort(events.batch, kind="stable")
-    known = events.batch[order]
-    place = np.minimum(np.searchsorted(known, batch), len(known) - 1)
-    return events.time_ns[order][place], known[place] == batch
+    sorted_batches = events.batch[order]
+    place = np.minimum(np.searchsorted(sorted_batches, batch), len(sorted_batches) - 1)
+    return events.time_ns[order][place], sorted_batches[place] == batch

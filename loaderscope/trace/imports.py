@@ -61,14 +61,14 @@ class Imports:
 
     def _name_numbers(self, source: Source, lines: Ints) -> Ints:
         """Returns the trace's number of each name, given by its line in the process's names; -1 where the line has no name."""
-        names, found = source.chain.names(), []
+        names, numbers = source.chain.names(), []
         for line in lines.tolist():
             name = names[line] if 0 <= line < len(names) else None
             number = -1 if name is None else self._numbers.setdefault(name, len(self._numbers))
             if name is not None:
                 self._trace.names.setdefault(number, name)
-            found.append(number)
-        return np.array(found, np.int64)
+            numbers.append(number)
+        return np.array(numbers, np.int64)
 
 
 def _depths(spans: DecodedSpans) -> Ints:

@@ -89,7 +89,7 @@ class SegmentChain:
 
     def read(self, final: bool = False) -> list[Records]:
         """Returns the records since the last call; with `final` also the records behind holes, without waiting for the holes."""
-        found: list[Records] = []
+        parts: list[Records] = []
         count = _FIRST_READ_RECORDS
         while self._file is not None or self._open(self._segment):
             room = layout.SEGMENT_RECORDS - self._slot
@@ -99,11 +99,11 @@ class SegmentChain:
                 continue
             records, more = self._read_slots(min(room, count), final)
             if len(records):
-                found.append(records)
+                parts.append(records)
             if not more:
                 break
             count = min(count * 2, layout.SEGMENT_RECORDS)
-        return found
+        return parts
 
     def close(self) -> None:
         """Closes the file; the next read opens it again."""

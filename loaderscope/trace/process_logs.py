@@ -118,8 +118,8 @@ class Sources:
 
     def processes(self, ended: bool) -> list[ProcessInfo]:
         """Returns the processes as the trace lists them, main first, then by start; `ended` says that all of them have ended."""
-        known = [source.process_info(ended or source.replaced) for source in self._all]
-        return sorted(known, key=lambda process: (process.name != Role.MAIN, process.started_ns))
+        processes = [source.process_info(ended or source.replaced) for source in self._all]
+        return sorted(processes, key=lambda process: (process.name != Role.MAIN, process.started_ns))
 
     def stop_reasons(self) -> list[str]:
         """Returns the reasons of the processes that ended their recording early, without duplicates."""

@@ -70,10 +70,10 @@ class TraceReader:
     def _read_new(self, final: bool) -> bool:
         trace, sources = self._trace, self._sources
         read_until_ns = trace.newest_ns  # this call reads every log at least up to the newest record of the last call
-        found = sources.read(final)
-        if not len(found) and not final:
+        new = sources.read(final)
+        if not len(new) and not final:
             return False
-        batch = self._warnings.take_out(found)  # warnings are no sign that the trial makes progress
+        batch = self._warnings.take_out(new)  # warnings are no sign that the trial makes progress
         if len(batch):
             self._note_times(batch)
             self._epochs.add_starts(batch)
@@ -86,9 +86,9 @@ class TraceReader:
         self._flights.advance(_END_OF_TIME if final else read_until_ns)
         self._publish_open_spans()
         trace.processes = sources.processes(ended=final)
-        trace.record_count += len(found)
+        trace.record_count += len(new)
         trace.version += 1
-        return len(found) > 0
+        return len(new) > 0
 
     def _note_times(self, batch: RecordBatch) -> None:
         time_ns, duration_ns = batch.records["time_ns"], np.maximum(batch.records["b"], 0)
@@ -125,13 +125,13 @@ class TraceReader:
         self._flights.add_spans(spans.state, spans.end_ns, batch, value)
 
     def _add_points(self, batch: RecordBatch) -> None:
-        found = decode_points(batch, self._epochs)
-        lane = self._sources.lane_numbers(found.source, found.thread, found.state)
-        columns = {"time_ns": found.time_ns, "state": found.state, "batch": found.batch, "value": found.value}
-        for number, rows in row_groups(lane, found.time_ns):
+        points = decode_points(batch, self._epochs)
+        lane = self._sources.lane_numbers(points.source, points.thread, points.state)
+        columns = {"time_ns": points.time_ns, "state": points.state, "batch": points.batch, "value": points.value}
+        for number, rows in row_groups(lane, points.time_ns):
             target = self._trace.points_of(self._sources.lane(number))
             append_points(target, **{name: column[rows] for name, column in columns.items()})
-        self._flights.add_points(found.state, found.time_ns, found.batch)
+        self._flights.add_points(points.state, points.time_ns, points.batch)
 
     def _publish_open_spans(self) -> None:
         begun = self._matcher.open

@@ -139,9 +139,9 @@ class DecodedSpans:
     def batch(self, epochs: Epochs) -> Ints:
         """Returns the batch id of each span, or -1. The end of an INDEX_WAIT decides, as it can begin in the epoch before."""
         time_ns = np.where(self.state == State.INDEX_WAIT, self.end_ns, self.start_ns)
-        found = epochs.batch_ids(time_ns, np.where(_HAS_BATCH[self.state], self.a, -1))
+        by_time = epochs.batch_ids(time_ns, np.where(_HAS_BATCH[self.state], self.a, -1))
         has_epoch = _HAS_EPOCH[self.state] & (self.a >= 0)
-        return np.where(has_epoch, (self.b << EPOCH_SHIFT) | self.a, found) if has_epoch.any() else found
+        return np.where(has_epoch, (self.b << EPOCH_SHIFT) | self.a, by_time) if has_epoch.any() else by_time
 
     def value(self) -> Ints:
         """Returns the `value` column of `SPAN_COLUMNS`."""
@@ -187,9 +187,9 @@ class SpanMatcher:
     def match(self, batch: RecordBatch) -> DecodedSpans:
         """Returns the spans that end in these records; keeps in `open` the spans that begin and do not end."""
         form = batch.form
-        known = _IS_KNOWN[batch.state]
-        pairs = self._match_brackets(batch.select(known & (form <= END)))
-        whole = known & (form == COMPLETE)
+        is_known = _IS_KNOWN[batch.state]
+        pairs = self._match_brackets(batch.select(is_known & (form <= END)))
+        whole = is_known & (form == COMPLETE)
         return pairs.then(complete_spans(batch.select(whole))) if whole.any() else pairs
 
     def end_open(self, which: Bools, end_ns: Ints) -> DecodedSpans:

@@ -123,8 +123,8 @@ class SumLadder:
         numbers, begins = np.unique(number[:count], return_index=True)
         self._open[shift] = {name: column[count:] for name, column in rows.items()}
         taken = [
-            Block(shift, found, {name: column[begin:end] for name, column in rows.items()})
-            for found, begin, end in zip(numbers.tolist(), begins.tolist(), [*begins.tolist()[1:], count], strict=False)
+            Block(shift, block_number, {name: column[begin:end] for name, column in rows.items()})
+            for block_number, begin, end in zip(numbers.tolist(), begins.tolist(), [*begins.tolist()[1:], count], strict=False)
         ]
         return [block for block in taken if block.rows["begun"].any()]
 
@@ -175,8 +175,8 @@ def _merged_beginnings(bucket: Ints, state: States, busy_ns: Ints) -> Sums:
     place = (np.cumsum(is_new) - 1) * len(states) + code[state]
     begun = np.bincount(place)
     busy = np.bincount(place, busy_ns)  # floats are exact here: no bucket has 2 ** 53 ns
-    found = np.flatnonzero(begun)
-    return _rows(bucket[is_new][found // len(states)], states[found % len(states)], busy[found], begun[found])
+    occurring = np.flatnonzero(begun)
+    return _rows(bucket[is_new][occurring // len(states)], states[occurring % len(states)], busy[occurring], begun[occurring])
 
 
 def _rows(bucket: Ints, state: States, busy_ns: npt.ArrayLike, begun: npt.ArrayLike) -> Sums:

@@ -40,8 +40,8 @@ class WarningCounter:
         first_ns = np.full(len(distinct_keys), np.iinfo(np.int64).max)
         np.minimum.at(first_ns, inverse.reshape(-1), records["time_ns"])
         for (number, thread, line), time_ns, count in zip(distinct_keys.tolist(), first_ns.tolist(), counts.tolist(), strict=True):
-            known_ns, known = self._counts.get((number, thread, line), (time_ns, 0))
-            self._counts[number, thread, line] = min(known_ns, time_ns), known + count
+            earlier_ns, earlier_count = self._counts.get((number, thread, line), (time_ns, 0))
+            self._counts[number, thread, line] = min(earlier_ns, time_ns), earlier_count + count
         self._publish()
         return batch.select(~is_warned)
 
@@ -50,9 +50,11 @@ class WarningCounter:
         rows: dict[tuple[str | None, str, str, str], Warned] = {}
         for (number, thread, line), (first_ns, count) in self._counts.items():
             key = _process(self._sources[number], thread), *self._name(number, line)
-            known = rows.get(key)  # of the process that had this name in an earlier epoch
+            earlier = rows.get(key)  # of the process that had this name in an earlier epoch
             rows[key] = Warned(
-                *key, first_ns if known is None else min(first_ns, known.first_ns), count + (known.count if known is not None else 0)
+                *key,
+                first_ns if earlier is None else min(first_ns, earlier.first_ns),
+                count + (earlier.count if earlier is not None else 0),
             )
         self._trace.warned = tuple(sorted(rows.values(), key=lambda row: row.first_ns))
 

@@ -43,11 +43,11 @@ class _RareTime:
 
     def index_new_rows(self, index: TrackIndex, state: int) -> None:
         """Takes in the rows that the track has now."""
-        known, self._indexed = self._indexed, len(index)
-        at = np.flatnonzero(index.state[known:] == state)
+        indexed, self._indexed = self._indexed, len(index)
+        at = np.flatnonzero(index.state[indexed:] == state)
         if len(at):
-            self._rows.append((at + known).astype(np.int32))
-            added_ns = (index.end_ns[known:] - index.start_ns[known:])[at]
+            self._rows.append((at + indexed).astype(np.int32))
+            added_ns = (index.end_ns[indexed:] - index.start_ns[indexed:])[at]
             self._total_ns.append(np.cumsum(added_ns) + self._total_ns.array[-1])
 
     def filled_before_ns(self, count: Ints, last: Ints, since_ns: Ints) -> Ints | None:
@@ -57,10 +57,10 @@ class _RareTime:
         begin, end = rows.searchsorted(np.array([count[0] - 1, count[-1]], np.int32)).tolist()
         if begin == end:
             return None
-        mine = rows[begin:end].searchsorted(count.astype(np.int32)) + begin
-        goes_on = rows.take(mine - 1) == last
+        own_count = rows[begin:end].searchsorted(count.astype(np.int32)) + begin
+        goes_on = rows.take(own_count - 1) == last
         total_ns = self._total_ns.array
-        before: Ints = np.minimum(total_ns.take(mine), total_ns.take(mine - goes_on) + since_ns)
+        before: Ints = np.minimum(total_ns.take(own_count), total_ns.take(own_count - goes_on) + since_ns)
         return before
 
     def time_in_first_ns(self, count: int) -> int:
@@ -81,16 +81,16 @@ class _FrequentTimes:
 
     def index_new_rows(self, index: TrackIndex) -> None:
         """Takes in the rows that the track has now."""
-        known, self._indexed = self._indexed, len(index)
-        if known == self._indexed:
+        indexed, self._indexed = self._indexed, len(index)
+        if indexed == self._indexed:
             return
         if self._indexed + 1 > len(self._total_ns):
             grown = np.empty((max(self._indexed + 1, int(self._factor * len(self._total_ns))), len(self.states)), np.int64)
-            grown[: known + 1] = self._total_ns[: known + 1]
+            grown[: indexed + 1] = self._total_ns[: indexed + 1]
             self._total_ns = grown
-        new = (index.state[known:] == self._of) * (index.end_ns[known:] - index.start_ns[known:])
-        new[:, 0] += self._total_ns[known]
-        np.cumsum(new, axis=1, out=self._total_ns[known + 1 : self._indexed + 1].T)
+        new = (index.state[indexed:] == self._of) * (index.end_ns[indexed:] - index.start_ns[indexed:])
+        new[:, 0] += self._total_ns[indexed]
+        np.cumsum(new, axis=1, out=self._total_ns[indexed + 1 : self._indexed + 1].T)
 
     def filled_before_ns(self, count: Ints, last: Ints, since_ns: Ints) -> Ints:
         """Returns the time that each state fills before some moments.
@@ -146,10 +146,10 @@ class TrackIndex:
 
     def update(self) -> bool:
         """Indexes the new rows of the track; returns whether there were any. The cost depends on the new rows only."""
-        known = len(self)
-        if len(self._columns) == known:
+        indexed = len(self)
+        if len(self._columns) == indexed:
             return False
-        self._index_new_rows(known)
+        self._index_new_rows(indexed)
         return True
 
     def prepare(self, states: tuple[int, ...]) -> None:
@@ -179,10 +179,10 @@ class TrackIndex:
         Returns:
             n values for each state. States that fill nothing between the outermost edges may be left out.
         """
-        wanted = [state for state in states if self.count_of(state)]
-        if not wanted:
+        occurring = [state for state in states if self.count_of(state)]
+        if not occurring:
             return {}
-        self._bring_times_up_to_date(wanted)
+        self._bring_times_up_to_date(occurring)
         edges_ns = np.ascontiguousarray(edges_ns, np.int64)
         count = self._count_begun_by(edges_ns)
         if not count[-1]:
@@ -191,18 +191,18 @@ class TrackIndex:
         since_ns = np.maximum(edges_ns - self.start_ns.take(last), 0)
         before = self._frequent.filled_before_ns(count, last, since_ns)
         busy = dict(zip(self._frequent.states, (before[1:] - before[:-1]).T, strict=True))
-        for state in wanted:
+        for state in occurring:
             if state not in busy and (rare := self._rare[state].filled_before_ns(count, last, since_ns)) is not None:
                 busy[state] = rare[1:] - rare[:-1]
-        return {state: busy[state] for state in wanted if state in busy}
+        return {state: busy[state] for state in occurring if state in busy}
 
     def busy_between_ns(self, start_ns: int, end_ns: int, states: Collection[int]) -> int:
         """Returns the time that states fill together between two moments, as `busy_ns` does, at a fraction of its cost."""
-        wanted = [state for state in states if self.count_of(state)]
-        if not wanted:
+        occurring = [state for state in states if self.count_of(state)]
+        if not occurring:
             return 0
-        self._bring_times_up_to_date(wanted)
-        return self._filled_until_ns(end_ns, wanted) - self._filled_until_ns(start_ns, wanted)
+        self._bring_times_up_to_date(occurring)
+        return self._filled_until_ns(end_ns, occurring) - self._filled_until_ns(start_ns, occurring)
 
     def _filled_until_ns(self, time_ns: int, states: list[int]) -> int:
         count = int(self.start_ns.searchsorted(np.int64(time_ns), "right"))
@@ -265,9 +265,9 @@ class TrackIndex:
         # a search between the outermost times only stays in the cache
         low, high = self.start_ns.searchsorted(times_ns[[0, -1]], "right").tolist()
         if high - low <= _STRIDED_SEARCH * len(times_ns):
-            found: Ints = self.start_ns[low:high].searchsorted(times_ns, "right")
-            found += low
-            return found
+            count: Ints = self.start_ns[low:high].searchsorted(times_ns, "right")
+            count += low
+            return count
         # the last row that begins at or before a time is at `row` or up to 15 after it
         row = (self._every_16th_start_ns.array.searchsorted(times_ns, "right") - 1) * _STRIDE
         np.maximum(row, 0, out=row)
@@ -279,19 +279,19 @@ class TrackIndex:
         row += self.start_ns.take(row) <= times_ns
         return row
 
-    def _index_new_rows(self, known: int) -> None:
+    def _index_new_rows(self, indexed: int) -> None:
         view = self._columns.view()
         self.start_ns: Ints = np.asarray(view["start_ns"], np.int64)
         self.end_ns: Ints = np.asarray(view["end_ns"], np.int64)
         self.state: npt.NDArray[np.uint16] = np.asarray(view["state"], np.uint16)
         self.batch: Ints = np.asarray(view["batch"], np.int64)
         self.value: Ints = np.asarray(view["value"], np.int64)
-        added = np.bincount(self.state[known:], minlength=len(self._counts))
+        added = np.bincount(self.state[indexed:], minlength=len(self._counts))
         added[: len(self._counts)] += self._counts
         self._counts = added
-        if not known or np.count_nonzero(added) != len(self._states):
+        if not indexed or np.count_nonzero(added) != len(self._states):
             self._states = tuple(np.flatnonzero(added).tolist())
-        first = -(-known // _STRIDE) * _STRIDE
+        first = -(-indexed // _STRIDE) * _STRIDE
         self._every_16th_start_ns.append(self.start_ns[first::_STRIDE])
 
 

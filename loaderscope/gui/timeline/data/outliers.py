@@ -65,10 +65,10 @@ class Outliers:
         self._index_new_rows()
         low, high = self._start_ns.array.searchsorted(np.array([start_ns, end_ns], np.int64)).tolist()
         duration_ns = self._duration_ns.array[low:high]
-        found = np.flatnonzero((duration_ns > longer_than_ns) & (duration_ns <= most_ns)) + low
-        if len(found):
-            found = found[self._stands_out(found, states)]
-        rows: Ints = self._row.array[found]
+        candidates = np.flatnonzero((duration_ns > longer_than_ns) & (duration_ns <= most_ns)) + low
+        if len(candidates):
+            candidates = candidates[self._stands_out(candidates, states)]
+        rows: Ints = self._row.array[candidates]
         return rows
 
     def rare_duration_ns(self, states: Collection[int], every_ns: float) -> float:
@@ -115,26 +115,26 @@ class Outliers:
 
     def _stands_out(self, which: Ints | slice, states: Collection[int]) -> npt.NDArray[np.bool_]:
         """Returns a mask of the long rows that are outliers of states by the current medians."""
-        found: npt.NDArray[np.bool_] = self._duration_ns.array[which] > self._limits_of(states)[self._state.array[which]]
-        return found
+        stands_out: npt.NDArray[np.bool_] = self._duration_ns.array[which] > self._limits_of(states)[self._state.array[which]]
+        return stands_out
 
     def _index_new_rows(self) -> None:
         """Finds the long rows among the new ones. Computes the medians again each time the track has about doubled."""
-        index, known = self._index, self._indexed
+        index, indexed = self._index, self._indexed
         self._indexed = len(index)
-        if known == self._indexed:
+        if indexed == self._indexed:
             return
         if self._indexed >= self._factor * self._rows_at_medians or index.states != self._states:
             self._rows_at_medians, self._states = self._indexed, index.states
             self._state_limits_ns = np.full(index.states[-1] + 1, np.inf)
             for state in index.states:
                 self._state_limits_ns[state] = OUTLIER_FACTOR * (index.median_ns(state) or 0.0)
-        states = index.state[known:]
-        durations = index.end_ns[known:] - index.start_ns[known:]
+        states = index.state[indexed:]
+        durations = index.end_ns[indexed:] - index.start_ns[indexed:]
         at = np.flatnonzero(durations > self._state_limits_ns[states])
         if len(at):
-            self._row.append(at + known)
-            self._start_ns.append(index.start_ns[known:][at])
+            self._row.append(at + indexed)
+            self._start_ns.append(index.start_ns[indexed:][at])
             self._duration_ns.append(durations[at])
             self._state.append(states[at])
             counts = np.bincount(states[at], minlength=len(self._counts))

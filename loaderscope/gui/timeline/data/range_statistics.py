@@ -79,7 +79,7 @@ class RangeSurvey:
 
     def statistics(self) -> list[StateStatistics]:
         """Returns statistics of whole spans. Looks at every span of the range: with many, call it in any other thread."""
-        return [found for part in self.parts for share in part.filled if (found := _statistics(part, share)) is not None]
+        return [statistics for part in self.parts for share in part.filled if (statistics := _statistics(part, share)) is not None]
 
 
 def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:

@@ -203,16 +203,16 @@ class Scene:
         """Returns an entry for each state that occurs: title, colour role, whether it is hatched."""
         if self._legend is not None:
             return self._legend
-        found: set[LegendEntry] = set()
+        entries: set[LegendEntry] = set()
         for row in self.rows:
             for lane in row.lanes:
                 for index in self.tracks(lane):
                     for state in index.states:
                         if state in STYLES:
-                            found.add(STYLES[state].legend)
-        if GPU_STEP in found:
-            found.discard(STEP)  # one entry for the colour that they share
-        self._legend = [(entry.title, entry.role, entry.is_hatched) for entry in LEGEND if entry in found]
+                            entries.add(STYLES[state].legend)
+        if GPU_STEP in entries:
+            entries.discard(STEP)  # one entry for the colour that they share
+        self._legend = [(entry.title, entry.role, entry.is_hatched) for entry in LEGEND if entry in entries]
         return self._legend
 
     def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
@@ -226,9 +226,9 @@ class Scene:
         """
         newest_ns, extent = self.trace.newest_ns, self.extent
         if self._overview is not None:
-            (known_columns, known_extent, known_ns), known = self._overview
-            if (known_columns, known_extent) == (columns, extent) and newest_ns - known_ns <= stale_share * extent.span:
-                return known
+            (cached_columns, cached_extent, cached_ns), cached = self._overview
+            if (cached_columns, cached_extent) == (columns, extent) and newest_ns - cached_ns <= stale_share * extent.span:
+                return cached
         edges = extent.edges_ns(columns, self.origin_ns)
         workers = [row.lanes[0] for row in self.rows if row.lane_kind == "worker"] or ["main"]
         workers = workers[:: math.ceil(len(workers) / _OVERVIEW_LANES)]

@@ -93,17 +93,17 @@ def first_after(scene: Scene, lane: str, time_ns: int) -> SpanRef | None:
 
 def first_in_sight(scene: Scene, time_ns: int) -> SpanRef | None:
     """Returns the first outermost span that ends after a moment, on the uppermost lane that has one."""
-    found = (first_after(scene, row.lanes[0], time_ns) for row in scene.rows if row.kind == "lane")
-    return next((span for span in found if span is not None), None)
+    candidates = (first_after(scene, row.lanes[0], time_ns) for row in scene.rows if row.kind == "lane")
+    return next((span for span in candidates if span is not None), None)
 
 
 def spans_of_batch(scene: Scene, batch: int, near_ns: int) -> list[SpanRef]:
     """Returns the drawn spans of a batch in every lane, near a moment."""
-    found: list[SpanRef] = []
+    spans: list[SpanRef] = []
     for row in scene.rows:
         for lane in row.lanes:
-            found += spans_of_batch_on_lane(scene, lane, batch, near_ns)
-    return found
+            spans += spans_of_batch_on_lane(scene, lane, batch, near_ns)
+    return spans
 
 
 def explain_wait(scene: Scene, wait: SpanRef) -> late_batches.Waits:
@@ -125,14 +125,14 @@ def single_row(wait: SpanRef) -> SpanColumns:
 def spans_of_batch_on_lane(scene: Scene, lane: str, batch: int, near_ns: int) -> list[SpanRef]:
     """Returns the drawn spans of a batch on one lane, near a moment."""
     info = scene.lane(lane)
-    found = []
+    spans = []
     for number, index in enumerate(scene.tracks(lane) if info else ()):
         middle = int(np.searchsorted(index.start_ns, np.int64(near_ns)))
         low = max(middle - _NEAR_ROWS, 0)
         for row in (np.flatnonzero(index.batch[low : middle + _NEAR_ROWS] == batch) + low).tolist():
             if info and nesting_level(info.kind, int(index.state[row])) is not None:
-                found.append(span_ref(lane, number, index, row))
-    return found
+                spans.append(span_ref(lane, number, index, row))
+    return spans
 
 
 def span_ref(lane: str, number: int, index: TrackIndex, row: int) -> SpanRef:
@@ -148,17 +148,17 @@ def samples_of(scene: Scene, fetch: SpanRef) -> Ints:
         return np.empty(0, np.int64)
     view = points.view()
     begin, end = np.asarray(view["time_ns"], np.int64).searchsorted(np.array([fetch.start_ns, fetch.end_ns], np.int64)).tolist()
-    mine = (view["state"][begin:end] == State.SAMPLE) & (view["batch"][begin:end] == fetch.batch)
-    found: Ints = np.asarray(view["value"][begin:end], np.int64)[mine]
-    return found
+    of_fetch = (view["state"][begin:end] == State.SAMPLE) & (view["batch"][begin:end] == fetch.batch)
+    indices: Ints = np.asarray(view["value"][begin:end], np.int64)[of_fetch]
+    return indices
 
 
 def spans_inside(scene: Scene, span: SpanRef, states: Collection[int]) -> list[SpanRef]:
     """Returns the first spans of some states, drawn or not, that touch a span on its lane."""
-    found = []
+    spans = []
     for number, index in enumerate(scene.tracks(span.lane)):
         if any(index.count_of(state) for state in states):
             first, last = index.rows_between(span.start_ns, span.end_ns)
             rows = range(first, min(last, first + _MOST_INSIDE))
-            found += [span_ref(span.lane, number, index, row) for row in rows if int(index.state[row]) in states]
-    return found
+            spans += [span_ref(span.lane, number, index, row) for row in rows if int(index.state[row]) in states]
+    return spans

@@ -91,17 +91,17 @@ class Search:
 
     def next_hit(self, position: Position) -> Hit | None:
         """Returns the first hit after a position."""
-        found: list[tuple[Position, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) > position]
+        candidates: list[tuple[Position, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) > position]
         for number, track in enumerate(self._tracks.values()):
-            found += self._hit(track, number, _count_before(track, number, position, including=True))
-        return min(found, key=lambda pair: pair[0])[1] if found else None
+            candidates += self._hit(track, number, _count_before(track, number, position, including=True))
+        return min(candidates, key=lambda pair: pair[0])[1] if candidates else None
 
     def previous_hit(self, position: Position) -> Hit | None:
         """Returns the last hit before a position."""
-        found: list[tuple[Position, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) < position]
+        candidates: list[tuple[Position, Hit]] = [((mark.time_ns, -1, 0), mark) for mark in self._marks if (mark.time_ns, -1, 0) < position]
         for number, track in enumerate(self._tracks.values()):
-            found += self._hit(track, number, _count_before(track, number, position) - 1)
-        return max(found, key=lambda pair: pair[0])[1] if found else None
+            candidates += self._hit(track, number, _count_before(track, number, position) - 1)
+        return max(candidates, key=lambda pair: pair[0])[1] if candidates else None
 
     def hits_in_sight(self, lane: str, edges_ns: Ints) -> Iterator[tuple[SpanRef | None, npt.NDArray[np.bool_]]]:
         """Finds the hits of a lane between edges, track by track.
@@ -152,9 +152,9 @@ class Search:
             track.searched = total
             return True
         track.searched = min(searched + CHUNK_ROWS, total)
-        found = np.flatnonzero(self._matches(track, slice(searched, track.searched)))
-        if len(found):
-            track.hits.append(found + searched)
+        candidates = np.flatnonzero(self._matches(track, slice(searched, track.searched)))
+        if len(candidates):
+            track.hits.append(candidates + searched)
         return track.searched >= total
 
     def _search_chunk_for_sample(self, track: _Track, sample: int) -> bool:

@@ -59,8 +59,8 @@ def strips(scene: Scene, rows: Sequence[PlacedRow], top: float) -> list[Strip]:
         top: the y in the widget at which the y of rows is 0.
     """
     of_kind = {"lane": _lane_strips, "group": _group_strips, "flight": _flight_strips}
-    found = [strip for placed in rows for strip in of_kind[placed.row.kind](scene, placed, top)]
-    return sorted(found, key=lambda strip: strip.level)
+    unsorted = [strip for placed in rows for strip in of_kind[placed.row.kind](scene, placed, top)]
+    return sorted(unsorted, key=lambda strip: strip.level)
 
 
 def _lane_strips(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]:
@@ -126,8 +126,8 @@ class SummedTracks(TrackIndex):
 def sum_tracks(scene: Scene, lanes: Sequence[str], kind: str, level: int) -> tuple[SummedTracks, tuple[int, ...]]:
     """Returns the sum of what lanes of a kind draw at a nesting level, and its states in the order of stacking."""
     tracks = [(index, drawn_states(index.states, kind, level)) for lane in lanes for index in scene.tracks(lane)]
-    found = tuple(sorted({state for _, states in tracks for state in states}))
-    return SummedTracks([pair for pair in tracks if pair[1]], max(len(lanes), 1)), drawn_states(found, kind, level)
+    occurring = tuple(sorted({state for _, states in tracks for state in states}))
+    return SummedTracks([pair for pair in tracks if pair[1]], max(len(lanes), 1)), drawn_states(occurring, kind, level)
 
 
 @dataclasses.dataclass(slots=True)
@@ -178,7 +178,7 @@ def drawn_spans(strips: Sequence[Strip], row_ranges: Sequence[tuple[int, int]]) 
     kinds = {states: place for place, states in enumerate(dict.fromkeys(strip.states for strip in strips))}
     line = np.array([kinds[strip.states] for strip in strips]) * _STATE_COUNT
     level = _state_indexes(tuple(kinds)).take(np.repeat(line, counts) + np.minimum(state, _STATE_COUNT - 1))
-    found = StripSpans(
+    spans = StripSpans(
         number,
         np.arange(len(number)) + behind[number],
         np.concatenate([index.start_ns[rows] for index, rows in parts]),
@@ -187,7 +187,7 @@ def drawn_spans(strips: Sequence[Strip], row_ranges: Sequence[tuple[int, int]]) 
         level,
     )
     is_drawn = level >= 0
-    return found if is_drawn.all() else found.select(is_drawn)
+    return spans if is_drawn.all() else spans.select(is_drawn)
 
 
 @functools.lru_cache(maxsize=256)

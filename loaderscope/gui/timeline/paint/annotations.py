@@ -34,7 +34,7 @@ class Flag:
 
 def flags(canvas: Canvas, marks: Sequence[Mark]) -> list[Flag]:
     """Returns the flags of the marks in sight, each as wide as its text unless the next flag is in the way."""
-    found: list[Flag] = []
+    in_sight: list[Flag] = []
     layout = canvas.layout
     places = canvas.x_of(np.array([mark.time_ns for mark in marks], np.int64)).tolist() if marks else []
     end = float(layout.width)
@@ -42,9 +42,9 @@ def flags(canvas: Canvas, marks: Sequence[Mark]) -> list[Flag]:
         if canvas.left - 0.5 <= x <= canvas.left + layout.plot_width:
             text_px = canvas.small_font.advance(mark.text) + 10 if mark.text else _LEAST_FLAG_PX
             width = max(min(text_px, _MOST_FLAG_PX, end - x - 1), _LEAST_FLAG_PX)
-            found.append(Flag(mark, QRectF(x, layout.header_height - _FLAG_PX - 1, width, _FLAG_PX)))
+            in_sight.append(Flag(mark, QRectF(x, layout.header_height - _FLAG_PX - 1, width, _FLAG_PX)))
         end = x
-    return found[::-1]
+    return in_sight[::-1]
 
 
 def paint_marks(canvas: Canvas, marks: Sequence[Mark], current: Mark | None) -> None:

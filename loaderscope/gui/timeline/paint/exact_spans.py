@@ -43,11 +43,11 @@ def _pixel_numbers(
     places = [place for place in pictures.places if place < len(line_of)]
     line_of[places] = np.arange(len(places))
     left = round(canvas.x0 * canvas.ratio)
-    mine = np.flatnonzero((line_of[spans.strip] >= 0) & (last > left) & (first < left + columns))
-    state_index, line = spans.state_index[mine], line_of[spans.strip[mine]]
-    wide = last[mine] - first[mine] >= _HATCHED_FROM_PX * canvas.ratio
-    begin = np.maximum(first[mine] - left, 0).astype(np.int64) + line * (columns + 1)
-    end = np.minimum(last[mine] - left, columns).astype(np.int64) + line * (columns + 1)
+    rows = np.flatnonzero((line_of[spans.strip] >= 0) & (last > left) & (first < left + columns))
+    state_index, line = spans.state_index[rows], line_of[spans.strip[rows]]
+    wide = last[rows] - first[rows] >= _HATCHED_FROM_PX * canvas.ratio
+    begin = np.maximum(first[rows] - left, 0).astype(np.int64) + line * (columns + 1)
+    end = np.minimum(last[rows] - left, columns).astype(np.int64) + line * (columns + 1)
     shape = (len(pictures.places), columns + 1)
     flat = np.full(shape, pictures.nothing, np.uint8)
     hatched = np.zeros(shape, bool)
@@ -85,9 +85,9 @@ def _paint_rectangles(
     height = np.array([strip.height for strip in strips], float)[spans.strip]
     for state in np.flatnonzero(np.bincount(spans.state)).tolist():
         style = STYLES[state]
-        mine = np.flatnonzero((spans.state == state) & (right > left))
-        width = (right - left)[mine]
-        boxes = list(map(QRectF, left[mine].tolist(), y[mine].tolist(), width.tolist(), height[mine].tolist()))
+        rows = np.flatnonzero((spans.state == state) & (right > left))
+        width = (right - left)[rows]
+        boxes = list(map(QRectF, left[rows].tolist(), y[rows].tolist(), width.tolist(), height[rows].tolist()))
         canvas.painter.setPen(Qt.PenStyle.NoPen)
         canvas.painter.setBrush(colour(canvas.palette.role(style.role)))
         canvas.painter.drawRects(boxes)

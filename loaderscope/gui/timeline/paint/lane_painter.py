@@ -54,16 +54,16 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
         if level in many:
             paint_columns(canvas, many[level])
         if level in exact:
-            mine = [strip for strip, _ in exact[level]]
-            spans = drawn_spans(mine, [between for _, between in exact[level]])
-            paint_exact(canvas, mine, spans)
-            with_names.append((mine, spans))
+            level_strips = [strip for strip, _ in exact[level]]
+            spans = drawn_spans(level_strips, [between for _, between in exact[level]])
+            paint_exact(canvas, level_strips, spans)
+            with_names.append((level_strips, spans))
     for placed in rows:
         if placed.row.kind == "lane":
             _paint_open(canvas, placed)
     # names come last: nested spans would cover them
-    for mine, spans in with_names:
-        paint_names(canvas, mine, spans)
+    for level_strips, spans in with_names:
+        paint_names(canvas, level_strips, spans)
     return are_exact
 
 

@@ -208,10 +208,10 @@ def _paint_measured_card(canvas: Canvas, measured: RangeSurvey) -> None:
         row = placed.row
         if row.kind != "lane":
             continue
-        mine = [item for item in measured.states if item.lane == row.lanes[0]]
+        states = [item for item in measured.states if item.lane == row.lanes[0]]
         kind = lane_kind(row.lane_kind)
-        total = sum(item.share for item in mine if item.state in kind.busy_states)
-        parts = ", ".join(f"{item.word} {share_text(item.share)}" for item in mine if item.share >= 0.005)
+        total = sum(item.share for item in states if item.state in kind.busy_states)
+        parts = ", ".join(f"{item.word} {share_text(item.share)}" for item in states if item.share >= 0.005)
         lines.append((row.label, f"{kind.busy_word} {share_text(total)}", parts if len(parts) < 70 else "", False))
     if len(lines) > 14:
         lines = [*lines[:13], (f"and {len(lines) - 13} more", "", "", False)]

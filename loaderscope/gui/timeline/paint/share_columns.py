@@ -78,13 +78,13 @@ def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
 
 def _time_filled(strips: Sequence[Strip], spans: StripSpans, many: Sequence[int], edges_ns: Ints) -> Filled:
     """Returns the time that states of strips fill: from `spans`; for the strips `many`, from cumulative times, at a cost by columns."""
-    indexes_of_spans, times = filled_ns(spans, len(strips), edges_ns)
+    indexes_of_spans, time_of_spans = filled_ns(spans, len(strips), edges_ns)
     busy = {place: strips[place].index.busy_ns(edges_ns, strips[place].states) for place in many}
-    state_indexes = sorted({*indexes_of_spans, *(strips[place].states.index(state) for place, found in busy.items() for state in found)})
+    state_indexes = sorted({*indexes_of_spans, *(strips[place].states.index(state) for place, times in busy.items() for state in times)})
     filled = np.zeros((len(state_indexes), len(strips), len(edges_ns) - 1), np.float32)
-    filled[[state_indexes.index(state_index) for state_index in indexes_of_spans]] = times
-    for place, found in busy.items():
-        for state, time_ns in found.items():
+    filled[[state_indexes.index(state_index) for state_index in indexes_of_spans]] = time_of_spans
+    for place, times in busy.items():
+        for state, time_ns in times.items():
             filled[state_indexes.index(strips[place].states.index(state)), place] = time_ns
     return state_indexes, filled
 
@@ -96,8 +96,8 @@ def _hidden_outliers(strips: Sequence[Strip], spans: StripSpans, column_ns: floa
     for place in np.flatnonzero(np.bincount(spans.strip)).tolist():
         if (strip := strips[place]).is_marked:
             limits_ns[place, : len(strip.states)] = strip.index.limits_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
-    found = np.flatnonzero((longest_ns <= _SEEN_COLUMNS * column_ns) & (longest_ns > limits_ns[spans.strip, spans.state_index]))
-    return spans.strip[found], spans.start_ns[found]
+    rows = np.flatnonzero((longest_ns <= _SEEN_COLUMNS * column_ns) & (longest_ns > limits_ns[spans.strip, spans.state_index]))
+    return spans.strip[rows], spans.start_ns[rows]
 
 
 def _hidden_outliers_of_strip(strips: Sequence[Strip], place: int, first_ns: int, last_ns: int, column_ns: float) -> Begins:
@@ -118,15 +118,15 @@ def _pixel_numbers(
     numbers = np.empty((len(pictures.places), pictures.above + pictures.tall, columns), np.uint8)
     numbers[:, : pictures.above] = pictures.nothing
     stacks = numbers[:, pictures.above :]
-    mine = [rank for rank, state_index in enumerate(state_indexes) if state_index < pictures.nothing]
+    own_ranks = [rank for rank, state_index in enumerate(state_indexes) if state_index < pictures.nothing]
     # a small type makes comparisons of all pixels several times faster
     dtype = np.uint8 if pictures.tall < 256 else np.int32
     parts = heights.take(pictures.places, axis=1).astype(dtype)
     top = np.zeros(parts.shape[1:], dtype)
     from_bottom = np.arange(pictures.tall, dtype=dtype)[::-1, None]
-    steps = np.diff([*(state_indexes[rank] for rank in mine), pictures.nothing]).astype(np.uint8)
-    stacks[:] = state_indexes[mine[0]] if mine else pictures.nothing
-    for rank, step in zip(mine, steps, strict=True):
+    steps = np.diff([*(state_indexes[rank] for rank in own_ranks), pictures.nothing]).astype(np.uint8)
+    stacks[:] = state_indexes[own_ranks[0]] if own_ranks else pictures.nothing
+    for rank, step in zip(own_ranks, steps, strict=True):
         top += parts[rank]
         above = (from_bottom >= top[:, None]).view(np.uint8)
         stacks += above if step == 1 else above * step

@@ -56,13 +56,13 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> N
     # a span shows a bare number if the longest number in sight would fit, so that numbers do not come and go along a lane
     longest = np.maximum.reduceat(batch, firsts).tolist()
     digits = {number: len(str(epoch_and_batch(max(each, 0))[1])) for number, each in zip(strip_of[firsts].tolist(), longest, strict=True)}
-    mine = np.flatnonzero(in_part)
-    mine = mine[np.argsort(spans.state[wide[mine]], kind="stable")]
-    rows = wide[mine]
+    chosen = np.flatnonzero(in_part)
+    chosen = chosen[np.argsort(spans.state[wide[chosen]], kind="stable")]
+    rows = wide[chosen]
     kinds = [(strip.level, strip.holds_others, strip.lane_height) for strip in strips]
     styles: dict[tuple[object, ...], _NameStyle | None] = {}
     current: _NameStyle | None = None
-    columns = (strip_of[mine], spans.state[rows], batch[mine], spans.row[rows], left[rows], right[rows] - left[rows] - 1)
+    columns = (strip_of[chosen], spans.state[rows], batch[chosen], spans.row[rows], left[rows], right[rows] - left[rows] - 1)
     for number, state, batch_id, row, x, room in zip(*(column.tolist() for column in columns), strict=True):
         key = (kinds[number], state, digits[number])
         if key not in styles:
