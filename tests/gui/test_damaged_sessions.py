@@ -8,7 +8,7 @@ import warnings
 from damaged_sessions import change_json, change_rows, damage
 from PySide6.QtWidgets import QApplication
 
-from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.content import build_report
 from loaderscope.gui.report.html import to_html
 from loaderscope.session.errors import SessionError
 from loaderscope.session.file import SessionFile
@@ -31,7 +31,7 @@ def test_a_report_of_a_damaged_session_is_written_or_refused(qapp, session):
             warnings.simplefilter("error", RuntimeWarning)  # NumPy's, of sums that do not fit
             try:
                 with SessionFile.open(path) as opened:
-                    written += "<html" in to_html(gather(opened))
+                    written += "<html" in to_html(build_report(opened))
             except SessionError:
                 pass
     assert 0 < written < 25

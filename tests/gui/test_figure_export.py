@@ -130,7 +130,7 @@ def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypat
     target = tmp_path / "slow.png"
     monkeypatch.setattr(opened.figures, "ask", lambda *_: FigureChoice(Subject("slow", lambda _: Figure("slow", paint, 50, 50)), Options()))
     monkeypatch.setattr(opened.figures, "ask_name", lambda *_: str(target))
-    opened.figures._patience.setInterval(1)
+    opened.figures._progress_delay.setInterval(1)
     opened.commands["export"].trigger()
     qtbot.waitUntil(begun.is_set, timeout=10_000)
     qtbot.waitUntil(lambda: opened.figures._progress is not None and opened.figures._progress.isVisible())
@@ -144,7 +144,7 @@ def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypat
 
 def test_one_figure_at_a_time(opened, qtbot, monkeypatch):
     go_on, told = threading.Event(), []
-    monkeypatch.setattr(opened.figures, "_tell_problem", told.append)
+    monkeypatch.setattr(opened.figures, "_show_problem", told.append)
     opened.figures.copy(Subject("slow", lambda _: go_on.wait(30) and Figure("slow", lambda _: None, 5, 5)))
     opened.figures.copy(Subject("second", lambda _: Figure("x", lambda _: None, 5, 5)))
     assert "painted still" in told[0]
@@ -155,7 +155,7 @@ def test_one_figure_at_a_time(opened, qtbot, monkeypatch):
 
 def test_a_figure_that_cannot_be_written_is_a_sentence(opened, qtbot, monkeypatch, tmp_path):
     told = []
-    monkeypatch.setattr(opened.figures, "_tell_problem", told.append)
+    monkeypatch.setattr(opened.figures, "_show_problem", told.append)
     exported(opened, qtbot, monkeypatch, tmp_path / "missing" / "a.png")
     assert "could not be written" in told[0] and "No such file" in told[0]
 
@@ -170,7 +170,7 @@ def test_the_dialog_lets_nothing_be_chosen_that_makes_no_difference(qtbot):
     assert not dialog.scale.isEnabled() and not dialog.seconds.isEnabled()
     dialog.subject.setCurrentIndex(1)
     assert not dialog.width_px.isEnabled() and not dialog.time.isEnabled()
-    assert dialog.wanted == FigureChoice(subjects[1], Options("svg", 2, 1400, TRIAL, 5.0))
+    assert dialog.choice == FigureChoice(subjects[1], Options("svg", 2, 1400, TRIAL, 5.0))
 
 
 def test_a_caption_states_script_settings_machine_versions_and_date(monkeypatch):

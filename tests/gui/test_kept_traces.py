@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import support_session
 
-from loaderscope.gui.run import trace_cache
+from loaderscope.gui.run import run_state
+from loaderscope.gui.run.live_run import GrowingSession
 from loaderscope.gui.run.run_state import RunState
-from loaderscope.gui.run.run_thread import GrowingSession
 from loaderscope.session.file import SessionWriter
 from loaderscope.session.recording import Recording
 
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(trace_cache, "KEPT_BYTES", 1)
+    monkeypatch.setattr(run_state, "KEPT_TRACE_BYTES", 1)
 
 
 def at_hand(state, trials):
@@ -106,11 +106,11 @@ def test_the_file_is_completed_when_nobody_reads_it(tmp_path):
 
     def complete():
         asked.set()
-        with stored.unread():
+        with stored.without_readers():
             completed.append(sink.close())
 
     thread = threading.Thread(target=complete)
-    with stored._opened() as file:
+    with stored._open_for_reading() as file:
         thread.start()
         assert asked.wait(10)
         assert file.trace(1).span_count and not completed

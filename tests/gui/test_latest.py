@@ -7,7 +7,7 @@ import pytest
 import shiboken6
 from PySide6.QtCore import QObject
 
-from loaderscope.gui.run.newest_only import NewestOnly
+from loaderscope.gui.run.background_work import NewestOnly
 
 
 @pytest.fixture

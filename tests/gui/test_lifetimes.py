@@ -12,8 +12,8 @@ from timeline_actions import Key, Modifier, press
 
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.run import Mark
-from loaderscope.gui.run import live_run, run_thread, thread_shutdown
-from loaderscope.gui.run.inspect_thread import Jobs
+from loaderscope.gui.run import background_work, live_run
+from loaderscope.gui.run.background_work import Jobs
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.timeline.widget import navigable_timeline
@@ -59,7 +59,7 @@ def start(window, monkeypatch, empty_request):
     """Starts a sweep in the window, of a pool of the given class."""
 
     def start(pool):
-        monkeypatch.setattr(run_thread, "Pool", pool)
+        monkeypatch.setattr(live_run, "Pool", pool)
         monkeypatch.setattr(type(window.setup), "problem", "")
         monkeypatch.setattr(window.setup, "request", lambda: empty_request)
         window.starting.sweep()
@@ -133,8 +133,8 @@ def test_a_text_that_is_being_written_stays_with_its_session_when_another_is_ope
 
 
 def test_a_sweep_whose_file_cannot_be_made_runs_and_says_so(qtbot, monkeypatch, tmp_path, empty_request):
-    thread = run_thread.RunThread(empty_request, tmp_path / "no such folder" / "x.loaderscope")
-    monkeypatch.setattr(run_thread, "Pool", _OneTrialPool)
+    thread = live_run.RunThread(empty_request, tmp_path / "no such folder" / "x.loaderscope")
+    monkeypatch.setattr(live_run, "Pool", _OneTrialPool)
     with qtbot.waitSignal(thread.finished, timeout=10_000):
         thread.start()
         thread.cancel()
@@ -145,7 +145,7 @@ def test_a_sweep_whose_file_cannot_be_made_runs_and_says_so(qtbot, monkeypatch, 
 
 
 def test_a_sweep_that_was_waited_for_does_not_end_again_in_what_is_shown_next(qtbot, monkeypatch, empty_request):
-    monkeypatch.setattr(run_thread, "Pool", _WaitingPool)
+    monkeypatch.setattr(live_run, "Pool", _WaitingPool)
     live = LiveRun()
     live.start(empty_request)
     thread = live._thread
@@ -165,16 +165,16 @@ def test_a_sweep_that_does_not_end_in_time_is_kept_until_it_has_ended(qtbot, mon
         def run(self):
             assert go_on.wait(10)
 
-    monkeypatch.setattr(run_thread, "Pool", Stubborn)
+    monkeypatch.setattr(live_run, "Pool", Stubborn)
     monkeypatch.setattr(live_run, "STOP_TIMEOUT_MS", 1)
     live = LiveRun()
     live.start(empty_request)
     thread = live._thread
     live.close()
-    assert thread in thread_shutdown._late
+    assert thread in background_work._late_threads
     with qtbot.waitSignal(thread.finished, timeout=10_000):
         go_on.set()
-    qtbot.waitUntil(lambda: thread not in thread_shutdown._late, timeout=10_000)
+    qtbot.waitUntil(lambda: thread not in background_work._late_threads, timeout=10_000)
 
 
 def test_a_look_that_does_not_end_in_time_outlives_its_owner(qtbot):
@@ -185,7 +185,7 @@ def test_a_look_that_does_not_end_in_time_outlives_its_owner(qtbot):
     shiboken6.delete(jobs)
     assert shiboken6.isValid(job) and job.isRunning()
     go_on.set()
-    qtbot.waitUntil(lambda: job not in thread_shutdown._late, timeout=10_000)
+    qtbot.waitUntil(lambda: job not in background_work._late_threads, timeout=10_000)
 
 
 def test_an_opened_session_stays_as_it_is_when_the_sweep_before_was_discarded(qtbot, window, start, session):

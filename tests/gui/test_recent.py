@@ -17,7 +17,7 @@ from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.run import Mark
 from loaderscope.gui.run.live_run import WINDOW_PREFIX
 from loaderscope.gui.window.main_window import MainWindow
-from loaderscope.gui.window.recent_files import NONE, UNSAVED_KEPT_S, RecentFiles
+from loaderscope.gui.window.recent_files import EMPTY_TEXT, UNSAVED_KEPT_S, RecentFiles
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.sweep.processes.temporary_folders import claim
 
@@ -62,7 +62,7 @@ def another_window(qtbot, settings):
 
 
 def test_scripts_and_sessions_are_offered_again_the_last_one_first(base, qtbot, window, settings, session, tmp_path):
-    assert entries(window.recent) == [NONE]
+    assert entries(window.recent) == [EMPTY_TEXT]
     script = write_script(tmp_path, "x = 1\n")
     window.open_path(str(script))
     window.open_path(str(session))
@@ -115,7 +115,7 @@ def test_a_window_that_was_killed_before_its_first_trial_left_nothing_to_save(ba
     writer = SessionWriter(path)
     writer.close()
     recent = RecentFiles(window, settings, window.open_path)
-    assert entries(recent) == [NONE] and recent.notice == ""
+    assert entries(recent) == [EMPTY_TEXT] and recent.notice == ""
 
 
 def test_saving_a_sweep_that_was_broken_off_saves_what_was_in_its_log(base, qtbot, settings, left, tmp_path):
@@ -139,7 +139,7 @@ def test_what_is_old_or_empty_is_removed_and_what_another_window_has_is_left_alo
     os.utime(old, (long_ago, long_ago))
     left("empty").unlink()
     recent = RecentFiles(window, settings, window.open_path)
-    assert entries(recent) == [NONE] and recent.notice == ""
+    assert entries(recent) == [EMPTY_TEXT] and recent.notice == ""
     assert [folder.name for folder in base.iterdir()] == [other.parent.name]
 
 

@@ -26,12 +26,12 @@ from loaderscope.analysis.verdict import judge
 from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import Mark
 from loaderscope.gui.report.blocks import Facts, Picture, Report, Section, Table, TableRow, Words, unbroken
-from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.content import build_report
 from loaderscope.gui.report.html import to_html
 from loaderscope.gui.report.painted_blocks import Piece, pieces_of
-from loaderscope.gui.report.painted_report import WIDTH_PX, in_pages, tall_page, write_pdf
+from loaderscope.gui.report.painted_report import WIDTH_PX, split_into_pages, tall_page, write_pdf
 from loaderscope.gui.report.startup_section import startup_blocks
-from loaderscope.gui.report.timeline_pictures import draw, timeline_of
+from loaderscope.gui.report.timeline_pictures import make_timeline, timelines_figure
 from loaderscope.gui.report.write_report import write_report, write_timeline
 from loaderscope.gui.style.figures import Figure
 from loaderscope.gui.timeline.data.row_layout import AXIS_PX
@@ -151,11 +151,11 @@ def test_the_drawing_has_text_as_text_and_looks_like_the_picture(session, tmp_pa
 
 def test_no_row_and_no_figure_is_cut_at_a_page_and_titles_of_columns_are_repeated(session):
     with SessionFile.open(session) as opened:
-        report = gather(opened)
+        report = build_report(opened)
     table = Table(("a", "b"), ("", ""), tuple(TableRow((str(i), "x"), note="why " * 60 if i % 7 == 0 else "") for i in range(150)))
     report = dataclasses.replace(report, sections=(*report.sections, Section("Many", (table,))))
     tall = 1000.0
-    pages = in_pages(pieces_of(report, WIDTH_PX, tall), tall)
+    pages = split_into_pages(pieces_of(report, WIDTH_PX, tall), tall)
     assert len(pages) > 4
     for placed in pages:
         ends = [one.y + one.piece.height for one in placed]
@@ -167,17 +167,17 @@ def test_no_row_and_no_figure_is_cut_at_a_page_and_titles_of_columns_are_repeate
 
 
 def test_a_heading_moves_to_the_page_of_what_it_is_above():
-    pages = in_pages([blank(60), blank(20, stays_with_next=True), blank(30)], 100)
+    pages = split_into_pages([blank(60), blank(20, stays_with_next=True), blank(30)], 100)
     assert [len(placed) for placed in pages] == [1, 2]
 
 
 def test_a_figure_taller_than_a_page_is_made_smaller(make_trace):
     trace = make_trace(num_workers=64, batches=70)
     picture = Picture("many workers", lambda width: timeline_figure(trace, title="64 workers", width=width), "")
-    assert picture.figure(WIDTH_PX).size.height() > 1000
+    assert picture.make_figure(WIDTH_PX).size.height() > 1000
     report = Report("t", "s.py", "", (Section("Before", (Words("x<br>" * 9),)), Section("Timeline", (picture,))), "")
     pieces = pieces_of(report, WIDTH_PX, 1000.0)
-    pages = in_pages(pieces, 1000.0)
+    pages = split_into_pages(pieces, 1000.0)
     heading, drawn = pages[1][:2]
     assert [heading.piece, drawn.piece] == pieces[3:5]
     assert drawn.y + drawn.piece.height <= 1000
@@ -211,9 +211,9 @@ def test_a_timeline_of_many_lanes_goes_over_pages_instead_of_being_made_unreadab
     def drawn(width):
         return timeline_figure(plain, title="none", width=width, below=(trace, "many"))
 
-    picture = Picture("many workers", drawn, "", parts=lambda width, tall: timeline_parts(shown, width=width, tallest=tall))
+    picture = Picture("many workers", drawn, "", make_parts=lambda width, tall: timeline_parts(shown, width=width, tallest=tall))
     report = Report("t", "s.py", "", (Section("Timeline", (picture,)),), "")
-    pages = in_pages(pieces_of(report, WIDTH_PX, 1000.0), 1000.0)
+    pages = split_into_pages(pieces_of(report, WIDTH_PX, 1000.0), 1000.0)
     assert len(pages) >= len(parts)
     assert all(placed.y + placed.piece.height <= 1000 for page in pages for placed in page)
     sizes = [(int(width), int(height)) for width, height in re.findall(r"<img [^>]*width='(\d+)' height='(\d+)'", to_html(report))]
@@ -227,7 +227,7 @@ def test_a_timeline_that_is_read_well_on_one_page_is_not_cut(make_trace):
     def cut(width, tall):
         raise AssertionError("not needed")
 
-    picture = Picture("some workers", lambda width: timeline_figure(trace, title="8 workers", width=width), "", parts=cut)
+    picture = Picture("some workers", lambda width: timeline_figure(trace, title="8 workers", width=width), "", make_parts=cut)
     report = Report("t", "s.py", "", (Section("Timeline", (picture,)),), "")
     assert len(pieces_of(report, WIDTH_PX, 1200.0)) == 4  # the title, the heading, the timeline and the colophon
 
@@ -297,7 +297,7 @@ def test_facts_stay_on_one_page():
     report = Report("t", "s.py", "", (Section("How", (Words("x"), Facts(tuple((str(i), "v") for i in range(9))))),), "")
     pieces = pieces_of(report, WIDTH_PX, 1000.0)
     tall = sum(piece.above + piece.height for piece in pieces) - 60
-    pages = in_pages(pieces, tall)
+    pages = split_into_pages(pieces, tall)
     assert len(pages) == 2 and len(pages[1]) >= 9
 
 
@@ -324,7 +324,7 @@ def test_a_report_that_cannot_be_written_raises_and_leaves_nothing(session, tmp_
 
 def test_a_pdf_is_whole_or_not_there(session, tmp_path):
     with SessionFile.open(session) as opened:
-        report = gather(opened)
+        report = build_report(opened)
 
     def fail(width):
         raise OSError("disk full")
@@ -377,8 +377,10 @@ def test_a_report_shows_what_kept_late_batches(tmp_path):
     assert told is not None and re.search(r"for batch \d+, as worker \d fetched ", told[1])
     with SessionFile.open(path) as opened:
         results = list(opened.results)
-        drawn = timeline_of(opened, results[1], opened.trace(1))
-    pictures = [draw([dataclasses.replace(drawn, arrows=arrows)], width=900).image(1.0) for arrows in (drawn.arrows, LateArrows())]
+        drawn = make_timeline(opened, results[1], opened.trace(1))
+    pictures = [
+        timelines_figure([dataclasses.replace(drawn, arrows=arrows)], width=900).image(1.0) for arrows in (drawn.arrows, LateArrows())
+    ]
     assert pictures[0] != pictures[1]
 
 
@@ -414,13 +416,13 @@ def test_words_stay_on_the_page_of_the_figure_that_they_are_about():
     report = Report("t", "s.py", "", (Section("A", (Words("apart<br>" * 30), Words("about it"), Picture("c", figure, "told"))),), "")
     pieces = pieces_of(report, WIDTH_PX, 1000.0)
     tall = sum(piece.above + piece.height for piece in pieces[:4]) + 20  # the words would fit, the figure does not
-    pages = in_pages(pieces, tall)
+    pages = split_into_pages(pieces, tall)
     assert [len(placed) for placed in pages] == [3, 3]
     assert pages[1][0].piece is pieces[3]
 
 
 def test_what_stays_together_and_is_higher_than_a_page_goes_over_two():
-    pages = in_pages([blank(40, stays_with_next=True), blank(40, stays_with_next=True), blank(50)], 100)
+    pages = split_into_pages([blank(40, stays_with_next=True), blank(40, stays_with_next=True), blank(50)], 100)
     assert [[one.y + one.piece.height for one in placed] for placed in pages] == [[40, 80], [50]]
 
 
@@ -433,7 +435,7 @@ def test_no_line_ends_between_a_number_and_its_unit():
 
 def test_a_recommendation_is_told_once(session):
     with SessionFile.open(session) as opened:
-        report = gather(opened)
+        report = build_report(opened)
         why = judge(opened.run, list(opened.results)).recommendation.why
     text = to_html(report).replace("\u00a0", " ")
     assert text.lower().count(html.escape(why).lower()) == 1
@@ -444,7 +446,7 @@ def test_a_recommendation_is_told_once(session):
 def test_in_a_browser_nothing_is_wider_than_the_window(session, tmp_path, window, figure):
     """Tables and figures that need more room are scrolled by themselves; figures are as wide as they were painted, or still readable."""
     with SessionFile.open(session) as opened:
-        report = gather(opened)
+        report = build_report(opened)
     titles = tuple(f"column {number}" for number in range(24))
     wide = Section("Wide", (Table(titles, titles, (TableRow(titles),)),))
     measure = """<script>addEventListener("load", () => {

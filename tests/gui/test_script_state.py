@@ -21,11 +21,11 @@ def probe() -> TargetProbe:
 
 @pytest.fixture
 def read() -> ScriptState:
-    return ScriptState().asked_for(REQUEST).reading(REQUEST).read(inspection())
+    return ScriptState().with_request(REQUEST).reading(REQUEST).read(inspection())
 
 
 def test_a_script_is_read_then_its_target_probed(read):
-    assert ScriptState().problem and ScriptState().asked_for(REQUEST).reading(REQUEST).is_looking
+    assert ScriptState().problem and ScriptState().with_request(REQUEST).reading(REQUEST).is_looking
     assert read.stage is Stage.READ and not read.problem and read.environment == {"python": "3.11"}
     probed = read.probing().probed(probe())
     assert read.probing().is_looking and probed.stage is Stage.PROBED and not probed.is_looking
@@ -33,9 +33,9 @@ def test_a_script_is_read_then_its_target_probed(read):
 
 
 def test_a_saved_session_has_a_script_that_must_be_read_first():
-    saved = ScriptState().saved(REQUEST, "loader")
+    saved = ScriptState().session_shown(REQUEST, "loader")
     assert "Read train.py again" in saved.problem and not saved.has_targets and not saved.is_looking
-    assert ScriptState().saved(None, "loader").script == ""
+    assert ScriptState().session_shown(None, "loader").script == ""
 
 
 def test_a_look_that_fails_leaves_what_was_known_before_it(read):

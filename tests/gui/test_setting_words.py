@@ -10,7 +10,7 @@ from loaderscope.analysis.verdict import judge
 from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
-from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.content import build_report
 from loaderscope.gui.report.html import to_html
 from loaderscope.session.document import build_document
 from loaderscope.session.file import SessionFile, SessionWriter
@@ -40,4 +40,4 @@ def test_a_setting_reads_the_same_in_window_finding_terminal_and_report(window, 
     assert any(words in finding.message for finding in judge(run, results).findings)
     assert words in format_table(build_document(run, results), 400)
     with SessionFile.open(path) as file:
-        assert words in to_html(gather(file))
+        assert words in to_html(build_report(file))

@@ -41,7 +41,7 @@ from loaderscope.gui.report.startup_section import startup_blocks
 from loaderscope.gui.run.startup_sentences import control_name, controls_sentence, imports_sentence, lines_sentence, sent_sentence
 from loaderscope.gui.style.figures import ensure_application
 from loaderscope.gui.style.palette import LIGHT
-from loaderscope.gui.window.command_table import matching
+from loaderscope.gui.window.command_table import matching_commands
 from loaderscope.gui.window.figure_sources import chart_subject
 
 LONG_MS = 60_000
@@ -390,7 +390,7 @@ def test_a_report_has_all_that_the_session_tells_of_the_start(qapp, run, results
     blocks = startup_blocks(run, results, judge(run, results).experiment)
     captions = [block.caption for block in blocks if isinstance(block, Picture)]
     assert len(captions) == 2 + len(PAINT)
-    assert all(not block.figure(500).image(1.0).isNull() for block in blocks if isinstance(block, Picture))
+    assert all(not block.make_figure(500).image(1.0).isNull() for block in blocks if isinstance(block, Picture))
     sent, imports, *measured = (block for block in blocks if isinstance(block, Table))
     assert [row.cells[0] for row in sent.rows] == ["dataset.rows", "dataset.names", "collate_fn", "dataset.root"]
     assert imports.rows[1].cells == ("numpy", "torch", "300 ms", "300 ms")
@@ -457,7 +457,7 @@ def test_the_button_runs_the_experiment_and_fills_the_views(qtbot, window, tmp_p
 
 
 def test_the_command_is_found_by_its_name_and_says_what_is_missing(window):
-    assert next(iter(matching("why slow"))).name == "start_up"
+    assert next(iter(matching_commands("why slow"))).name == "start_up"
     window.starting.experiment()
     assert not window.live.running
     assert "Choose a script" in window.views.headline.text()

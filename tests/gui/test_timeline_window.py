@@ -8,7 +8,7 @@ from timeline_actions import Key, Modifier, press
 from loaderscope.facts.run import Mark
 from loaderscope.gui.style.theme import LIGHT
 from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS, MOUSE
-from loaderscope.gui.window.command_table import COMMANDS, TIMELINE_COMMANDS, matching
+from loaderscope.gui.window.command_table import COMMANDS, TIMELINE_COMMANDS, matching_commands
 from loaderscope.gui.window.figure_export import FigureChoice, Options
 from loaderscope.gui.window.help_page import help_html
 from loaderscope.gui.window.mark_store import CompleteFile, MarkStore
@@ -129,19 +129,19 @@ def test_a_file_that_cannot_be_changed_is_told_in_a_sentence_and_the_mark_stays(
 def test_marks_set_while_a_sweep_runs_are_written_once_its_file_is_complete(session):
     problems = []
     book = MarkStore(problems.append, lambda: None)
-    book.put(1, [Mark(5, "early")])
-    assert book.of(1) == (Mark(5, "early"),)
-    book.keep_in(CompleteFile(session))
+    book.set_marks(1, [Mark(5, "early")])
+    assert book.marks_of(1) == (Mark(5, "early"),)
+    book.store_in(CompleteFile(session))
     with SessionFile.open(session) as file:
         assert file.marks(1) == [Mark(5, "early")]
-    book.put(1, [])
+    book.set_marks(1, [])
     with SessionFile.open(session) as file:
         assert file.marks(1) == []
     assert not problems
 
 
 def test_every_control_stands_in_the_palette_and_on_the_help_page(window):
-    found = {command.name for command in matching("")}
+    found = {command.name for command in matching_commands("")}
     page = help_html(LIGHT)
     for control, command in zip(CONTROLS, TIMELINE_COMMANDS, strict=True):
         assert command.name in found

@@ -29,7 +29,7 @@ def test_a_long_trace_that_nobody_waits_for_any_more_is_not_read(qtbot, qapp):
     assert [reading.read(session, trial_id) for trial_id in (1, 2, 3)] == [True, True, False]
     assert taken == [3]
     session.go_on.set()
-    qtbot.waitUntil(lambda: not reading._latest.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not reading._work.busy, timeout=10_000)
     assert sorted(session.read) == [(1, False), (3, True)]
 
 

@@ -11,7 +11,7 @@ from synthetic import MS
 from loaderscope.agent.layout import State
 from loaderscope.gui.style.theme import apply_theme, current_palette
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
-from loaderscope.gui.window.comparison import partners_of
+from loaderscope.gui.window.comparison import comparable_trials
 from loaderscope.gui.window.figure_export import FigureChoice, Options
 from loaderscope.gui.window.main_window import MainWindow
 from loaderscope.trace.model import Trace
@@ -206,9 +206,9 @@ def opened(window, session):
 
 def test_the_trial_without_workers_is_proposed_first_and_what_never_ran_is_not(opened):
     results = opened.shown.state.snapshot().results
-    assert [result.id for result in partners_of(results, 2, None)] == [0, 1]
-    assert [result.id for result in partners_of(results, 0, results[2].config)] == [2, 1]
-    assert partners_of(results, 3, None) == []  # was skipped
+    assert [result.id for result in comparable_trials(results, 2, None)] == [0, 1]
+    assert [result.id for result in comparable_trials(results, 0, results[2].config)] == [2, 1]
+    assert comparable_trials(results, 3, None) == []  # was skipped
 
 
 def test_comparing_by_command_choice_and_table_and_closing(qtbot, opened):

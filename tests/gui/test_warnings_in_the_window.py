@@ -12,7 +12,7 @@ from running import write_script
 
 from loaderscope.facts.results import ScriptWarning
 from loaderscope.facts.run import LogLine
-from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.content import build_report
 from loaderscope.gui.report.html import to_html
 from loaderscope.session.file import SessionFile, SessionWriter
 
@@ -91,7 +91,7 @@ def test_a_run_that_said_nothing_has_no_warnings_to_show(window, session, spoken
 
 def test_a_report_tells_each_text_whole_and_once(spoken, qapp):
     with SessionFile.open(spoken) as opened:
-        report = gather(opened)
+        report = build_report(opened)
     (section,) = [section for section in report.sections if "said" in section.heading]
     assert len(section.blocks) == 3
     page = to_html(report)
@@ -101,7 +101,7 @@ def test_a_report_tells_each_text_whole_and_once(spoken, qapp):
 
 def test_a_report_of_a_quiet_run_has_no_such_section(session, qapp):
     with SessionFile.open(session) as opened:
-        assert not [section for section in gather(opened).sections if "said" in section.heading]
+        assert not [section for section in build_report(opened).sections if "said" in section.heading]
 
 
 def masked_session(tmp_path):

@@ -70,13 +70,13 @@ def _expects_of_the_next_sweep_what_this_one_took(window, script):
     done, panel = window.shown.state.snapshot(), window.setup.sweep_panel
     assert panel.expected_s < 60
     slow = [dataclasses.replace(result, seconds=100.0) for result in done.results]
-    window.setup.learn(dataclasses.replace(done.run, request=dataclasses.replace(done.run.request, target="another")), slow)
+    window.setup.remember_sweep(dataclasses.replace(done.run, request=dataclasses.replace(done.run.request, target="another")), slow)
     assert panel.expected_s < 60
-    window.setup.learn(done.run, slow)
+    window.setup.remember_sweep(done.run, slow)
     assert 200 < panel.expected_s < 260
     later = done.run.created_unix_s + 60
     os.utime(script, (later, later))
-    window.setup.learn(done.run, slow)
+    window.setup.remember_sweep(done.run, slow)
     assert panel.expected_s < 60
 
 

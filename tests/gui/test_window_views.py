@@ -21,7 +21,7 @@ from loaderscope.gui.panels.results_panel import COLUMNS
 from loaderscope.gui.panels.target_panel import sample_text
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.style.theme import apply_theme, current_palette
-from loaderscope.gui.window.command_table import COMMANDS, matching
+from loaderscope.gui.window.command_table import COMMANDS, matching_commands
 from loaderscope.gui.window.save_dialogs import Dialogs
 from loaderscope.session.file import SessionError, SessionWriter
 from loaderscope.session.recording import Recording
@@ -132,7 +132,7 @@ def test_the_palette_finds_and_runs_a_command(qtbot, window):
 def test_commands_have_keys_of_their_own_and_stand_on_the_help_page(window):
     keys = [key for command in COMMANDS for key in command.keys]
     assert len(keys) == len(set(keys))
-    assert {command.name for command in matching("stop")} >= {"stop"}
+    assert {command.name for command in matching_commands("stop")} >= {"stop"}
     window.commands["help"].trigger()
     page = window.help.view.toPlainText()
     assert all(command.tip in page for command in COMMANDS if command.keys)
@@ -341,7 +341,7 @@ def test_until_the_first_trial_begins_the_window_says_what_passes(window):
 
 
 def test_why_a_sweep_could_not_run_comes_with_advice(window):
-    window._tell.error(ErrorInfo("SystemExit", "train.py, line 3: sys.exit(2) ended the script."))
+    window._show_error(ErrorInfo("SystemExit", "train.py, line 3: sys.exit(2) ended the script."))
     told = window.setup.target_panel.problem.text().split("\n")
     assert told == ["train.py, line 3: sys.exit(2) ended the script.", "Give the arguments your script needs in the field above."]
     assert "sys.exit(2)" in window.views.headline.text()

@@ -15,7 +15,7 @@ from loaderscope.facts.text import MISSING, count_text, duration_text, share_tex
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.late_batch_search import LateSearch, LateWaits
 from loaderscope.gui.panels.table_model import CENTRE, TableModel, number_column, text_column
-from loaderscope.gui.run.wait_causes import MEANINGS, batches_text, cause_text, worker_text
+from loaderscope.gui.style.words import CAUSE_MEANINGS, batches_text, cause_text, worker_text
 from loaderscope.gui.timeline.data import span_query
 from loaderscope.gui.timeline.data.alignment import trial_prefix
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
@@ -57,7 +57,7 @@ def _charges_text(late: LateBatch) -> str:
     """Returns everything that a wait was spent on, a line for each cause."""
     lines = [f"The main process waited {duration_text(late.wait_s)} for batch {late.batch} of epoch {late.epoch}:"]
     charged = sorted(late.charged_s.items(), key=lambda item: -item[1])
-    lines += [f"{duration_text(seconds)}: {MEANINGS[Cause[name.upper()]]}" for name, seconds in charged]
+    lines += [f"{duration_text(seconds)}: {CAUSE_MEANINGS[Cause[name.upper()]]}" for name, seconds in charged]
     if late.held_up:
         lines.append(f"{batches_text(late.held_up)} lay ready behind it, for up to {duration_text(late.held_up_s)}")
     return "\n".join(lines)

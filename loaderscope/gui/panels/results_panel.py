@@ -59,7 +59,7 @@ def _no_remark(_row: SettingRow) -> str:
 
 _REMARKS: dict[str, tuple[Callable[[SettingRow], str], str]] = {
     "start_method": (lambda row: " +" if row.config.forkserver_preload else "", "; +: the fork server has preloaded modules"),
-    "backend": (lambda row: " ≠" if row.incomparable else "", "; ≠: its batches are not those of the other backend"),
+    "backend": (lambda row: " ≠" if row.incomparable_reason else "", "; ≠: its batches are not those of the other backend"),
 }
 """By the field of a setting: returns the mark behind its value, and what the tip of the column says about the mark."""
 
@@ -155,7 +155,7 @@ class ResultsModel(TableModel[SettingRow]):
             lines.append("★ recommended")
         elif row.config in self._ties:
             lines.append("as fast as the recommended setting, within what can be measured")
-        lines += [text for text in (row.reason, row.incomparable) if text]
+        lines += [text for text in (row.reason, row.incomparable_reason) if text]
         return "\n".join(lines)
 
 

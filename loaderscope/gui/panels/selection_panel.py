@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 from loaderscope.facts.text import duration_ns_text, duration_text, grouped_text, share_text
 from loaderscope.gui.panels.data_table import DataTable, FairColumns
 from loaderscope.gui.panels.table_model import Column, TableModel, number_column, text_column
-from loaderscope.gui.run.newest_only import NewestOnly
+from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.timeline.data.alignment import trial_prefix
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey, StateStatistics, survey
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget

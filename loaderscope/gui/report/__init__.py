@@ -1,1 +1,1 @@
-"""The report of a session: what it tells, and how that is written as HTML, PDF, SVG and PNG."""
+"""The report of a session: its content, and the writers of HTML, PDF, SVG and PNG."""

@@ -1,4 +1,4 @@
-"""What reports are made of, whatever they are written as."""
+"""The parts of a report, the same for every file format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:[kMGT]?B|[nµm]?s|min|h)\b)")
 
 
 def unbroken(text: str) -> str:
-    """A text in which no line ends between a number and its unit."""
+    """Returns a text in which no line breaks between a number and its unit."""
     return _BEFORE_UNIT.sub("\u00a0", text)
 
 
@@ -25,7 +25,7 @@ class Words:
 
 @dataclasses.dataclass(frozen=True)
 class TableRow:
-    """Cells, and a sentence below them that says why some are empty."""
+    """Cells of one row, and a note below them that says why some are empty."""
 
     cells: tuple[str, ...]
     is_best: bool = False
@@ -34,10 +34,10 @@ class TableRow:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Titles of columns, what each means, and rows.
+    """Titles of columns with their meanings, and rows.
 
     Attributes:
-        names: so many columns at the left hold words, which begin at its left edge; the others hold numbers.
+        names: how many columns at the left hold words, aligned to the left; the other columns hold numbers.
     """
 
     titles: tuple[str, ...]
@@ -59,17 +59,17 @@ class Picture:
 
     Attributes:
         caption: what it shows, in a sentence.
-        figure: gives it for a width in logical pixels.
-        told: what can be seen in it, for those who cannot see it.
-        is_half: two of them stand side by side where there is room.
-        parts: cuts it, at a width, into figures that are no taller than a height, for where it is too tall for a page.
+        make_figure: returns it for a width in logical pixels.
+        alt_text: describes it for readers who cannot see it.
+        is_half: two half pictures are placed side by side if there is room.
+        make_parts: returns it, for a width and a largest height, as several figures; for pages that are too low for the whole.
     """
 
     caption: str
-    figure: Callable[[int], Figure]
-    told: str
+    make_figure: Callable[[int], Figure]
+    alt_text: str
     is_half: bool = False
-    parts: Callable[[int, float], Sequence[Figure]] | None = None
+    make_parts: Callable[[int, float], Sequence[Figure]] | None = None
 
 
 Block = Words | Table | Facts | Picture
@@ -85,11 +85,12 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What stands in the report.
+    """The whole report.
 
     Attributes:
-        target: what was measured, and the name of its script.
-        summary: the run in a sentence or two, where the first section does not begin with them.
+        target: the name of the measured target.
+        script: the file name of its script.
+        summary: the run in a sentence or two; empty if the first section begins with the same words.
     """
 
     target: str

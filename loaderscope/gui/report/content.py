@@ -1,4 +1,4 @@
-"""What a report tells, whatever it is written as: sections of words, tables and pictures."""
+"""The content of a report, the same for every file format: sections of words, tables and pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, processes_text, similar_texts_text, trials_text
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
 from loaderscope.facts.consumers import consumer_text
 from loaderscope.facts.results import TrialResult
@@ -22,38 +23,39 @@ from loaderscope.gui.charts.throughput_chart import paint_throughput, throughput
 from loaderscope.gui.panels.findings_panel import NOTHING, findings_blocks
 from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
-from loaderscope.gui.report.messages_section import said_blocks
 from loaderscope.gui.report.startup_section import startup_blocks
 from loaderscope.gui.report.timeline_pictures import timeline_pictures
-from loaderscope.gui.run.run_state import Snapshot, rows_of
+from loaderscope.gui.run.run_state import Snapshot, setting_rows
 from loaderscope.gui.style.figures import date_of
 from loaderscope.gui.style.palette import LIGHT
 from loaderscope.session.file import SessionFile
 from loaderscope.trace.model import Trace
 
-MOST_CHARACTERS = 1500
-"""Of one message; what a failing script says can be any length."""
+MAX_MESSAGE_CHARACTERS = 1500
+"""The message of a failing script can have any length."""
+
+MAX_SCRIPT_TEXTS = 60
 
 
-def gather(session: SessionFile) -> Report:
-    """The report of an opened session.
+def build_report(session: SessionFile) -> Report:
+    """Returns the report of an opened session.
 
     Raises:
-        SessionError: it is damaged.
+        SessionError: the session is damaged.
     """
     run, results = session.run, list(session.results)
     verdict = judge(run, results)
     best = verdict.recommendation.config if verdict.recommendation is not None else None
-    shown = shown_trial(results, best)
+    shown = representative_trial(results, best)
     trace = session.trace(shown.id) if shown is not None else None
     sections = [
-        Section("What to do", _advice(verdict, results)),
-        Section("Results", _results(run, results, verdict)),
+        Section("What to do", _advice_blocks(verdict, results)),
+        Section("Results", _result_blocks(run, results, verdict)),
         Section("Timeline", timeline_pictures(session, results, current_setting(run), shown, trace)),
         Section("Start-up", startup_blocks(run, results, verdict.experiment)),
-        Section("Figures", _charts(results, verdict, trace, shown)),
-        Section("What the script said", said_blocks(results)),
-        Section("How it was measured", (_facts(run, results),)),
+        Section("Figures", _chart_blocks(results, verdict, trace, shown)),
+        Section("What the script said", _message_blocks(results)),
+        Section("How it was measured", (_facts_block(run, results),)),
     ]
     colophon = f"Made by Loaderscope {__version__}."
     # with a recommendation, the first section begins with the same words
@@ -61,20 +63,20 @@ def gather(session: SessionFile) -> Report:
     return Report(run.target.name, Path(run.script).name, summary, tuple(part for part in sections if part.blocks), colophon)
 
 
-def shown_trial(results: Sequence[TrialResult], best: TrialConfig | None) -> TrialResult | None:
-    """A good trial of the recommended setting, else the last that ran."""
-    run = [result for result in results if status_of(result.status).was_tried]
-    good = [result for result in run if result.status == "ok"]
+def representative_trial(results: Sequence[TrialResult], best: TrialConfig | None) -> TrialResult | None:
+    """Returns the trial that the report shows in detail: a good one of the recommended setting, else the last good one, else the last."""
+    tried = [result for result in results if status_of(result.status).was_tried]
+    good = [result for result in tried if result.status == "ok"]
     of_best = [result for result in good if result.config == best]
-    return next(iter(of_best or good[-1:] or run[-1:]), None)
+    return next(iter(of_best or good[-1:] or tried[-1:]), None)
 
 
 def shortened(text: str) -> str:
-    """A text that is not longer than anybody reads."""
-    return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS].rstrip() + " …"
+    """Returns a text, cut to a length that somebody reads."""
+    return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[:MAX_MESSAGE_CHARACTERS].rstrip() + " …"
 
 
-def _advice(verdict: Verdict, results: Sequence[TrialResult]) -> tuple[Block, ...]:
+def _advice_blocks(verdict: Verdict, results: Sequence[TrialResult]) -> tuple[Block, ...]:
     findings = [dataclasses.replace(finding, message=shortened(finding.message)) for finding in verdict.findings]
     blocks = findings_blocks(findings, verdict.recommendation, LIGHT, links=False)
     if not blocks and any(result.status == "ok" for result in results):
@@ -82,8 +84,8 @@ def _advice(verdict: Verdict, results: Sequence[TrialResult]) -> tuple[Block, ..
     return tuple(Words(block) for block in blocks)
 
 
-def _results(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
-    rows = rows_of(Snapshot(0, run, tuple(results), None, 0, 0, None, True, False), verdict.settings)
+def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
+    rows = setting_rows(Snapshot(0, run, tuple(results), None, 0, 0, None, True, False), verdict.settings)
     if not rows:
         return (Words("No trial was finished."),)
     columns = [column for index, column in enumerate(COLUMNS) if index in visible_columns(rows)]
@@ -93,26 +95,30 @@ def _results(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tupl
         cells = [column.text(row) for column in columns]
         if row.config == best:
             cells[0] = f"★ {cells[0]}"
-        note = " ".join(part for part in (row.reason, row.incomparable) if part) if row.status != "ok" or row.incomparable else ""
+        note = (
+            " ".join(part for part in (row.reason, row.incomparable_reason) if part)
+            if row.status != "ok" or row.incomparable_reason
+            else ""
+        )
         table.append(TableRow(tuple(cells), row.config == best, shortened(note)))
     return (Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)),)
 
 
-def _charts(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | None, shown: TrialResult | None) -> tuple[Block, ...]:
-    """The charts that show something."""
+def _chart_blocks(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | None, shown: TrialResult | None) -> tuple[Block, ...]:
+    """Returns the charts that are not empty."""
     pictures = []
     throughput = throughput_data(verdict.settings, verdict.recommendation)
     if throughput.lines and verdict.experiment is None:
         caption = "Steady throughput by number of workers, with 95 % intervals"
-        told = told_throughput(throughput)
+        alt_text = told_throughput(throughput)
         pictures.append(
-            Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), told, is_half=True)
+            Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), alt_text, is_half=True)
         )
     memory = memory_data(trace, shown.memory if shown is not None else None)
     if memory.lines and shown is not None:
         caption = f"Memory of each process, trial {shown.id} · {setting_text(shown.config)}"
-        told = told_memory(memory)
-        pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), told, is_half=True))
+        alt_text = told_memory(memory)
+        pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), alt_text, is_half=True))
     return tuple(pictures)
 
 
@@ -120,7 +126,31 @@ def _chart_size(width: int) -> tuple[int, int]:
     return width, max(round(width * 0.45), 270)
 
 
-def _facts(run: Run, results: Sequence[TrialResult]) -> Facts:
+def _message_blocks(results: Sequence[TrialResult]) -> tuple[Words, ...]:
+    """Returns a paragraph for each text that the script warned of, logged or printed to stderr."""
+    messages = distinct_messages((result.id, result.warnings) for result in results)
+    tried_count = sum(status_of(result.status).was_tried for result in results)
+    blocks = [_message_words(message, tried_count) for message in messages[:MAX_SCRIPT_TEXTS]]
+    if len(messages) > MAX_SCRIPT_TEXTS:
+        blocks.append(Words(f"And {count_text(len(messages) - MAX_SCRIPT_TEXTS, 'other text')}, which the session holds."))
+    return tuple(blocks)
+
+
+def _message_words(message: ScriptMessage, tried_count: int) -> Words:
+    times = f" ×{message.count}" if message.count > 1 else ""
+    facts = (processes_text(message.processes), trials_text(message.trials, tried_count), message.place or "")
+    origin = html.escape(" · ".join(fact for fact in facts if fact))
+    muted = f" <span style='color:{LIGHT.muted}'>{origin}</span>" if origin else ""
+    lines = "<br>".join(map(_indented_html, message.text.splitlines()))
+    return Words(f"<b>{html.escape(message.kind)}</b>{times}{muted}<br>{lines}{similar_texts_text(message)}")
+
+
+def _indented_html(line: str) -> str:
+    text = line.lstrip(" ")
+    return "&nbsp;" * (len(line) - len(text)) + html.escape(text)
+
+
+def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
     request, environment, target = run.request, run.environment, run.target
     axes = [
         f"{setting.label} {', '.join(value_text(value) for value in values)}"
@@ -129,7 +159,7 @@ def _facts(run: Run, results: Sequence[TrialResult]) -> Facts:
     ]
     batches = "all" if request.batches is None else request.batches
     current = current_setting(run)
-    not_run = len(run.plan) - len(results)
+    not_run_count = len(run.plan) - len(results)
     memory_bytes = environment.get("memory_bytes")
     facts = [
         ("script", run.script),
@@ -138,7 +168,7 @@ def _facts(run: Run, results: Sequence[TrialResult]) -> Facts:
         ("consumer", consumer_text(request.consumer)),
         ("axes", "; ".join(axes)),
         ("each trial", f"{batches} batches, {count_text(request.epochs, 'epoch')}, measured {count_text(request.repeats, 'time')}"),
-        ("not run", f"{count_text(not_run, 'trial')} of {len(run.plan)}: the sweep ended before" if not_run > 0 else ""),
+        ("not run", f"{count_text(not_run_count, 'trial')} of {len(run.plan)}: the sweep ended before" if not_run_count > 0 else ""),
         ("your setting", setting_text(current) if current is not None else ""),
         ("training assumed", count_text(request.train_epochs, "epoch")),
         ("platform", environment.get("platform")),

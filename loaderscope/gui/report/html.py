@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no network, no script, no other file."""
+"""The report as one self-contained HTML page: no network, no script, no other file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from loaderscope.gui.style.palette import LIGHT
 WIDTH_PX = 960
 HALF_PX = 465
 ALONE_PX = 620
-"""Of figures: what they get on a screen that is wide enough, so that none is scaled there."""
+"""Widths of whole, half and single half figures. A wide screen shows them at these widths, so that it scales none."""
 
 _CONTENT_PX = WIDTH_PX + 18
 _TALLEST_PX = 1180.0
-"""Taller figures of this width are cut into parts, each of which fits a printed page as wide as that."""
+"""A figure of full width that is taller is cut into parts, so that each part fits a printed page."""
 
 _READABLE_PX = 640
-"""A figure is not made narrower than this on a narrow screen, but scrolled."""
+"""A narrower screen scrolls a figure instead of making it smaller than this."""
 
 _STYLE = f"""
 :root {{ color-scheme: light; }}
@@ -65,7 +65,7 @@ table.facts td {{ text-align: left; white-space: normal; }} .scroll {{ overflow-
 
 
 def to_html(report: Report) -> str:
-    """The whole page."""
+    """Returns the whole page."""
     title = html.escape(f"{report.target} of {report.script} – Loaderscope")
     view = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     head = f"<meta charset='utf-8'>{view}<title>{title}</title><style>{_STYLE}</style>"
@@ -85,12 +85,12 @@ def _section(section: Section) -> str:
 
 def _blocks(blocks: Iterable[Block]) -> Iterable[str]:
     for is_half, group in itertools.groupby(blocks, lambda block: isinstance(block, Picture) and block.is_half):
-        several = list(group)
+        members = list(group)
         if not is_half:
-            yield from map(_block, several)
+            yield from map(_block, members)
         else:
-            yield f"<div class='{'pair' if len(several) > 1 else 'alone'}'>"
-            yield from (_picture(block, HALF_PX if len(several) > 1 else ALONE_PX) for block in several if isinstance(block, Picture))
+            yield f"<div class='{'pair' if len(members) > 1 else 'alone'}'>"
+            yield from (_picture(block, HALF_PX if len(members) > 1 else ALONE_PX) for block in members if isinstance(block, Picture))
             yield "</div>"
 
 
@@ -108,33 +108,33 @@ def _block(block: Block) -> str:
 
 
 def _picture(picture: Picture, width: int) -> str:
-    figures = [picture.figure(width)]
-    if picture.parts is not None and figures[0].size.height() > _TALLEST_PX:
-        figures = list(picture.parts(width, _TALLEST_PX))
-    images = "".join(_image(figure, picture.told if not number else "continued") for number, figure in enumerate(figures))
+    figures = [picture.make_figure(width)]
+    if picture.make_parts is not None and figures[0].size.height() > _TALLEST_PX:
+        figures = list(picture.make_parts(width, _TALLEST_PX))
+    images = "".join(_image(figure, picture.alt_text if not number else "continued") for number, figure in enumerate(figures))
     cut = " class='cut'" if len(figures) > 1 else ""
     return f"<figure{cut}><div class='scroll'>{images}</div><figcaption>{html.escape(picture.caption)}</figcaption></figure>"
 
 
-def _image(figure: Figure, told: str) -> str:
+def _image(figure: Figure, alt_text: str) -> str:
     source = "data:image/png;base64," + base64.b64encode(png_bytes(figure.image())).decode("ascii")
-    return f"<img src='{source}' alt='{html.escape(told)}' width='{figure.width}' height='{round(figure.size.height())}'>"
+    return f"<img src='{source}' alt='{html.escape(alt_text)}' width='{figure.width}' height='{round(figure.size.height())}'>"
 
 
 def _table(table: Table) -> str:
     head = "".join(
-        f"<th scope='col'{_left(number, table)} title='{html.escape(tip)}'>{html.escape(title)}</th>"
+        f"<th scope='col'{_class_of_name(number, table)} title='{html.escape(tip)}'>{html.escape(title)}</th>"
         for number, (title, tip) in enumerate(zip(table.titles, table.tips, strict=True))
     )
     rows = "".join(_row(row, table) for row in table.rows)
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _left(column: int, table: Table) -> str:
+def _class_of_name(column: int, table: Table) -> str:
     return " class='name'" if column < table.names else ""
 
 
 def _row(row: TableRow, table: Table) -> str:
-    cells = "".join(f"<td{_left(number, table)}>{html.escape(cell)}</td>" for number, cell in enumerate(row.cells))
+    cells = "".join(f"<td{_class_of_name(number, table)}>{html.escape(cell)}</td>" for number, cell in enumerate(row.cells))
     note = f"<tr><td colspan='{len(row.cells)}' class='note'>{html.escape(row.note)}</td></tr>" if row.note else ""
     return f"<tr{' class=best' if row.is_best else ''}>{cells}</tr>{note}"

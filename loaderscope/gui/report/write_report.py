@@ -1,30 +1,30 @@
-"""Writes reports of session files; works without a display."""
+"""Writes reports and timelines of session files; works without a display."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from loaderscope.gui.report.content import gather
+from loaderscope.gui.report.content import build_report
 from loaderscope.gui.report.html import to_html
 from loaderscope.gui.report.painted_report import tall_page, write_pdf
-from loaderscope.gui.report.timeline_pictures import draw, timeline_of
-from loaderscope.gui.style.figures import FigureError, caption_of, ensure_application, whole_file
+from loaderscope.gui.report.timeline_pictures import make_timeline, timelines_figure
+from loaderscope.gui.style.figures import FigureError, atomic_file, caption_of, ensure_application
 from loaderscope.gui.timeline.paint.timeline_figure import WIDTH_PX as FIGURE_WIDTH_PX
 from loaderscope.session.file import SessionFile
 
 PNG_SCALE = 2.0
-MOST_PIXELS = 32_000
-"""Of a side of a picture: Qt cannot paint on larger ones, and few programs show them."""
+MAX_SIDE_PX = 32_000
+"""Longest side of a picture: Qt cannot paint on larger ones, and few programs show them."""
 
 
 def write_timeline(session: Path, output: Path, trials: Sequence[int]) -> None:
-    """Writes the timeline of one trial, or of two aligned at their first batch, as a figure; works without a display.
+    """Writes the timeline of one trial, or of two aligned at their first batch, as a figure.
 
     Args:
         session: the file.
-        output: ends in `.png`, `.svg` or `.pdf`.
-        trials: numbers of one or two trials, from top to bottom.
+        output: the figure; ends in `.png`, `.svg` or `.pdf`.
+        trials: ids of one or two trials, from top to bottom.
 
     Raises:
         SessionError: the session cannot be read.
@@ -32,16 +32,16 @@ def write_timeline(session: Path, output: Path, trials: Sequence[int]) -> None:
     """
     ensure_application()
     with SessionFile.open(session) as opened:
-        shown = []
+        timelines = []
         for number in trials:
             result = next((result for result in opened.results if result.id == number), None)
             trace = opened.trace(number) if result is not None else None
             if result is None or trace is None or trace.origin_ns is None:
                 raise ValueError(f"trial {number} has no timeline; `loaderscope show` lists the trials of a session")
-            shown.append(timeline_of(opened, result, trace))
+            timelines.append(make_timeline(opened, result, trace))
         run = opened.run
     try:
-        draw(shown, width=FIGURE_WIDTH_PX, caption=caption_of(run)).write(output)
+        timelines_figure(timelines, width=FIGURE_WIDTH_PX, caption=caption_of(run)).write(output)
     except FigureError as error:
         raise ValueError(str(error).rstrip(".")) from error
 
@@ -51,27 +51,27 @@ def write_report(session: Path, outputs: Sequence[Path]) -> None:
 
     Args:
         session: the file.
-        outputs: `.html` is a page for a browser, `.pdf` has pages for print, `.svg` and `.png` are one tall page.
+        outputs: files to write: `.html` as a page for a browser, `.pdf` in pages for print, `.svg` and `.png` as one tall page.
 
     Raises:
         SessionError: the session cannot be read.
-        ValueError: an output ends otherwise.
+        ValueError: an output has another suffix.
         OSError: an output cannot be written.
     """
     ensure_application()
     with SessionFile.open(session) as opened:
-        report = gather(opened)
+        report = build_report(opened)
     for output in outputs:
         suffix = output.suffix.lower()
         try:
             if suffix == ".html":
                 page = to_html(report)
-                with whole_file(output) as part:
+                with atomic_file(output) as part:
                     part.write_text(page, encoding="utf-8")
             elif suffix == ".pdf":
                 write_pdf(report, output)
             else:
                 figure = tall_page(report)
-                figure.write(output, min(PNG_SCALE, MOST_PIXELS / figure.size.height()))
+                figure.write(output, min(PNG_SCALE, MAX_SIDE_PX / figure.size.height()))
         except FigureError as error:
             raise OSError(str(error).rstrip(".")) from error

@@ -1,1 +1,1 @@
-"""Runs that go on and runs that were opened, with their traces, for whatever shows them."""
+"""Running sweeps and opened sessions, with their traces, for the views."""

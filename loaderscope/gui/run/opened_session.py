@@ -1,4 +1,4 @@
-"""A session file as a run that the window can show."""
+"""An opened session file, as a run that the window can show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["OpenedSession", "SessionError"]
 
 
 class OpenedSession:
-    """Holds the file open, because traces are read when they are first looked at."""
+    """Keeps the file open, because a trace is read only when it is first shown."""
 
     def __init__(self, path: str | Path) -> None:
         """Reads everything but the traces.
@@ -40,15 +40,15 @@ class OpenedSession:
         self.state.run_finished(not self._file.complete)
 
     def trace(self, trial: int) -> Trace:
-        """What was recorded of a trial.
+        """Returns the trace of a trial.
 
         Raises:
-            SessionError: it is damaged.
+            SessionError: the trace is damaged.
         """
         return self._file.trace(trial)
 
     def row_count(self, trial: int) -> int:
-        """How many spans, points and values that is.
+        """Returns how many spans, points and values the trace of a trial has.
 
         Raises:
             SessionError: the file is damaged.
@@ -56,25 +56,25 @@ class OpenedSession:
         return self._file.row_count(trial)
 
     def move_to(self, path: Path) -> None:
-        """From now on what is shown is read from this copy of the file, and marks are kept there.
+        """From now on reads from this copy of the file, and writes marks to it.
 
         Raises:
             SessionError: the copy cannot be read.
         """
-        before, self._file = self._file, SessionFile.open(path)
+        original, self._file = self._file, SessionFile.open(path)
         self.path = path
-        before.close()
+        original.close()
 
     def marks(self, trial: int) -> list[Mark]:
-        """The marks of a trial.
+        """Returns the marks of a trial.
 
         Raises:
-            SessionError: they are damaged.
+            SessionError: the marks are damaged.
         """
         return self._file.marks(trial)
 
     def set_marks(self, trial: int, marks: list[Mark]) -> None:
-        """Replaces the marks of a trial, in the file.
+        """Replaces the marks of a trial in the file.
 
         Raises:
             SessionError: the file cannot be written.

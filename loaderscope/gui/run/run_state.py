@@ -1,9 +1,10 @@
-"""What the window shows: one run, live or opened from a session file, as plain data without Qt."""
+"""The run that the window shows, live or opened from a session file, with the traces at hand; plain data without Qt."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
+import weakref
 from collections import deque
 from typing import Protocol
 
@@ -11,14 +12,15 @@ from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
-from loaderscope.gui.run.trace_cache import TraceCache
 from loaderscope.trace.model import Trace
 
 LOG_LINES_KEPT = 20_000
+KEPT_TRACE_BYTES = 256 << 20
+"""Traces of up to this size stay in memory beyond those that are shown: eight million spans."""
 
 
 class StoredTraces(Protocol):
-    """Where traces can be read: a session file."""
+    """A session file from which traces can be read."""
 
     def trace(self, trial: int) -> Trace: ...
 
@@ -27,7 +29,7 @@ class StoredTraces(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """A consistent look at a run, without its traces and its log."""
+    """The state of a run at one moment, without its traces and its log."""
 
     version: int
     run: Run | None
@@ -42,7 +44,12 @@ class Snapshot:
 
 @dataclasses.dataclass
 class SettingRow:
-    """One row of the results table: a setting with all its trials. `status` is the worst of its trials, or running."""
+    """One row of the results table: a setting with all its trials.
+
+    Attributes:
+        status: of its last trial that did not succeed; running while one runs, else `ok`.
+        planned_id: the id of its first trial, or of the one that runs.
+    """
 
     config: TrialConfig
     trials: list[TrialResult]
@@ -52,7 +59,7 @@ class SettingRow:
 
     @property
     def trial_id(self) -> int:
-        """The trial whose timeline stands for the setting: its last good one, else its last."""
+        """The trial whose timeline represents the setting: the last good one, else the last one."""
         good = [trial.id for trial in self.trials if trial.status == "ok"]
         if good:
             return good[-1]
@@ -60,7 +67,7 @@ class SettingRow:
 
     @property
     def reason(self) -> str:
-        """The sentence that says why the row has no figures, or what they lack."""
+        """The sentence that says why the row has no figures, or which figure is missing and why."""
         for trial in self.trials:
             if trial.status != "ok" and trial.error is not None:
                 return trial.error.message
@@ -70,18 +77,63 @@ class SettingRow:
         return ""
 
     @property
-    def incomparable(self) -> str:
-        """Why the batches of threads are not those of worker processes, if they are not."""
+    def incomparable_reason(self) -> str:
+        """Why threads give other batches than worker processes; empty if they give the same."""
         generators = sorted({name for trial in self.trials for name in trial.shared_generators or ()})
-        told = f"it draws random numbers from generators that all threads share ({', '.join(generators)})"
-        return f"The dataset gives other batches than in worker processes: {told}." if generators else ""
+        reason = f"it draws random numbers from generators that all threads share ({', '.join(generators)})"
+        return f"The dataset gives other batches than in worker processes: {reason}." if generators else ""
+
+
+class TraceCache:
+    """The traces in memory, by trial. Beyond `KEPT_TRACE_BYTES` it drops the longest unused of those that can be read again.
+
+    It still finds a dropped trace while something else holds it, as a view or the running sweep does.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Trace] = {}  # the one used last is the last
+        self._alive: weakref.WeakValueDictionary[int, Trace] = weakref.WeakValueDictionary()
+        self._stored: set[int] = set()
+
+    def __contains__(self, trial: int) -> bool:
+        return trial in self._alive
+
+    def find(self, trial: int) -> Trace | None:
+        """Returns the trace of a trial and counts as its latest use; None if it is not in memory."""
+        trace = self._alive.get(trial)
+        if trace is not None:
+            self.keep(trial, trace)
+        return trace
+
+    def keep(self, trial: int, trace: Trace) -> None:
+        """Adds the trace of a trial, as the one used last."""
+        self._kept.pop(trial, None)
+        self._kept[trial] = self._alive[trial] = trace
+        self._drop_longest_unused()
+
+    def mark_stored(self, trial: int) -> None:
+        """From now on the trace of this trial can be read from the session file."""
+        self._stored.add(trial)
+        self._drop_longest_unused()
+
+    def is_stored(self, trial: int) -> bool:
+        """Returns whether the trace of this trial can be read again."""
+        return trial in self._stored
+
+    def _drop_longest_unused(self) -> None:
+        kept_bytes = sum(trace.byte_count for trace in self._kept.values())
+        for trial in list(self._kept)[:-1]:
+            if kept_bytes <= KEPT_TRACE_BYTES:
+                return
+            if trial in self._stored:
+                kept_bytes -= self._kept.pop(trial).byte_count
 
 
 class RunState:
-    """A run as it grows, a sink: the pool's thread adds to it under a lock, the window polls `version` and reads."""
+    """A run as it grows; a sink of the sweep. The pool's thread adds to it under a lock; the window polls `version` and reads."""
 
     def __init__(self, stored: StoredTraces | None = None) -> None:
-        """`stored` reads the traces of the trials that are marked as stored; without it all stay in memory."""
+        """`stored` reads the traces of trials that are marked as stored; without it all traces stay in memory."""
         self._stored = stored
         self._lock = threading.Lock()
         self._version = 0
@@ -97,11 +149,11 @@ class RunState:
 
     @property
     def version(self) -> int:
-        """Grows with every change but those inside a trace, which has a version of its own."""
+        """Grows with every change except those inside a trace, which has a version of its own."""
         return self._version
 
     def snapshot(self) -> Snapshot:
-        """All but traces and log, as of now."""
+        """Returns the present state, without traces and log."""
         with self._lock:
             done, total, seconds_left = self._progress
             return Snapshot(
@@ -109,7 +161,7 @@ class RunState:
             )
 
     def trace(self, trial_id: int) -> Trace | None:
-        """The trace of a trial, while it runs or afterwards; read anew where it is not at hand any more."""
+        """Returns the trace of a trial, running or finished; reads it from the file if it is no longer in memory."""
         with self._lock:
             trace, is_stored = self._traces.find(trial_id), self._traces.is_stored(trial_id)
         if trace is None and is_stored and self._stored is not None:
@@ -119,19 +171,19 @@ class RunState:
         return trace
 
     def rows_to_read(self, trial_id: int) -> int:
-        """How much `trace` would read from a file."""
+        """Returns how many rows `trace` would read from a file; 0 if the trace is in memory."""
         with self._lock:
             is_read = trial_id not in self._traces and self._traces.is_stored(trial_id)
         return self._stored.row_count(trial_id) if is_read and self._stored is not None else 0
 
     def mark_stored(self, trial_id: int) -> None:
-        """The whole trace of this trial can be read from a file from now on, so it need not stay in memory."""
+        """From now on the whole trace of this trial can be read from a file, so it need not stay in memory."""
         if self._stored is not None:
             with self._lock:
                 self._traces.mark_stored(trial_id)
 
     def log_since(self, count: int) -> tuple[int, list[LogLine]]:
-        """The lines after the first `count` ever written that are still kept, and how many were ever written."""
+        """Returns how many lines were ever written, and those after the first `count` that are still kept."""
         with self._lock:
             missing = self._log_count - count
             if missing <= 0:
@@ -152,10 +204,10 @@ class RunState:
             self._version += 1
 
     def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
-        """Nothing: whoever shows a trace looks at its own version."""
+        """Does nothing: the views of a trace poll the version of the trace itself."""
 
     def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
-        """Takes what became of a trial; the traceback of one that failed stands in the log."""
+        """Adds the result of a trial, and the traceback of a failed one to the log."""
         with self._lock:
             self._results.append(result)
             if trace is not None:
@@ -166,7 +218,7 @@ class RunState:
             self.add_traceback(result.error, result.id)
 
     def add_traceback(self, error: ErrorInfo, trial_id: int | None = None) -> None:
-        """Puts the traceback of an error into the log, where it has one."""
+        """Adds the traceback of an error, if it has one, to the log."""
         for text in (error.traceback or "").splitlines():
             self.log_line(LogLine(0, "stderr", text, trial_id))
 
@@ -189,8 +241,8 @@ class RunState:
             self._version += 1
 
 
-def rows_of(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> list[SettingRow]:
-    """One row a setting, in the order in which the settings first came up."""
+def setting_rows(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> list[SettingRow]:
+    """Returns one row for each setting, in the order in which the settings were first tried."""
     by_config = {setting.config: setting for setting in settings}
     rows: dict[TrialConfig, SettingRow] = {}
     for result in snapshot.results:

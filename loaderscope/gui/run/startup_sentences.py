@@ -1,4 +1,4 @@
-"""What the start-up views say in a sentence above what they draw, for the window and the report."""
+"""The sentences above the start-up views and charts, for the window and the report."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from loaderscope.facts.results import Control, SentPart, TrialResult
 from loaderscope.facts.text import bytes_text, duration_text, enumerated, grouped_text, share_text
 
 PIPE_BYTES = 65_536
-"""What is not larger than a pipe needs no remedy."""
+"""Linux buffers this much in a pipe: sending less needs no remedy."""
 
 
 def batches_text(count: int) -> str:
-    """1 batch, 1 200 batches."""
+    """Returns a count in words: 1 batch, 1 200 batches."""
     return "1 batch" if count == 1 else f"{grouped_text(count)} batches"
 
 
 def start_name(cost: StartCost | BreakEven) -> str:
-    """How workers are made: spawn, or forkserver, preloaded."""
+    """Returns how workers are started, in words: spawn, or forkserver, preloaded."""
     return start_title(cost.start_method, bool(cost.preload))
 
 
 def control_name(control: Control) -> str:
-    """What a control did."""
+    """Returns what a control measures, in words."""
     return control_title(control.name, control.modules)
 
 
 def remedy_title(remedy: Remedy) -> str:
-    """A remedy and where it was tried, in a few words: persistent, 2 × spawn, 3 epochs."""
+    """Returns a remedy and where it was tried: persistent, 2 × spawn, 3 epochs."""
     against = remedy.against
-    counted = ", with server" if remedy.with_server else f", {remedy.over_epochs} epochs" if remedy.over_epochs > 1 else ""
-    return f"{remedy_kind(remedy.name).word}, {against.num_workers} × {against.start_method}{counted}"
+    scope = ", with server" if remedy.with_server else f", {remedy.over_epochs} epochs" if remedy.over_epochs > 1 else ""
+    return f"{remedy_kind(remedy.name).word}, {against.num_workers} × {against.start_method}{scope}"
 
 
 def remedy_verdict(remedy: Remedy) -> str:
-    """Whether the prediction came true, and by how much it missed."""
+    """Returns whether the prediction came true, and how far it is from the measurement."""
     if remedy.predicted_s is None or remedy.measured_s is None:
         return "not measured" if remedy.measured_s is None else "no prediction"
-    apart = remedy.measured_s - remedy.predicted_s
+    excess_s = remedy.measured_s - remedy.predicted_s
     if remedy.agrees:
-        return f"agrees, {duration_text(abs(apart))} apart"
-    size = f"{duration_text(abs(apart))} {'more' if apart > 0 else 'less'}"
-    return f"{size}, noise" if abs(apart) <= (remedy.noise_s or 0.0) else f"{size} than predicted"
+        return f"agrees, {duration_text(abs(excess_s))} apart"
+    size = f"{duration_text(abs(excess_s))} {'more' if excess_s > 0 else 'less'}"
+    return f"{size}, noise" if abs(excess_s) <= (remedy.noise_s or 0.0) else f"{size} than predicted"
 
 
 def slowest_start(results: Sequence[TrialResult]) -> TrialResult | None:
-    """The trial whose first batch came last."""
-    told = [result for result in results if result.startup is not None and result.first_batch_s is not None]
-    return max(told, key=lambda result: result.first_batch_s or 0.0, default=None)
+    """Returns the trial that waited longest for its first batch."""
+    measured = [result for result in results if result.startup is not None and result.first_batch_s is not None]
+    return max(measured, key=lambda result: result.first_batch_s or 0.0, default=None)
 
 
 def culprit_sentence(result: TrialResult | None) -> str:
-    """What most of the time to the first batch goes into, how much is explained, and the tool's own part."""
+    """Says what takes most of the time to the first batch, how much of it is explained, and how much is Loaderscope's own."""
     if result is None or result.startup is None:
         return ""
     startup = result.startup
@@ -71,7 +71,7 @@ def culprit_sentence(result: TrialResult | None) -> str:
 
 
 def sent_sentence(sent: Sequence[SentPart] | None) -> str:
-    """How much each worker is sent, and the remedy where one attribute dominates."""
+    """Says how much each worker is sent, and names a remedy if one attribute dominates."""
     if sent is None:
         return ""
     refused = next((part for part in sent if part.refused), None)
@@ -93,7 +93,7 @@ def sent_sentence(sent: Sequence[SentPart] | None) -> str:
 
 
 def imports_sentence(result: TrialResult | None) -> str:
-    """What importing the script again took the first worker."""
+    """Says how long the worker of the first batch spent on importing the script again."""
     if result is None or result.startup is None or not result.startup.imports:
         return ""
     roots = sorted((cost for cost in result.startup.imports if cost.parent is None), key=lambda cost: -cost.total_s)
@@ -110,7 +110,7 @@ def imports_sentence(result: TrialResult | None) -> str:
 
 
 def lines_sentence(result: TrialResult | None) -> str:
-    """Which line of the script's own top level took longest."""
+    """Says which line of the script's own top level took longest."""
     line = heaviest_line(result.startup.lines) if result is not None and result.startup is not None else None
     if line is None or result is None:
         return ""
@@ -122,7 +122,7 @@ def lines_sentence(result: TrialResult | None) -> str:
 
 
 def per_worker_sentence(experiment: StartupExperiment) -> str:
-    """The straight lines through the starts, in words."""
+    """Says what a start takes with each start method: a fixed part, and a part for each worker."""
     texts = []
     for row in experiment.per_worker:
         name = row.start_method + (", preloaded," if row.preload else "")
@@ -136,18 +136,18 @@ def per_worker_sentence(experiment: StartupExperiment) -> str:
 
 
 def persistent_sentence(experiment: StartupExperiment) -> str:
-    """What persistent workers save over the user's epochs."""
+    """Says what persistent workers save over the user's epochs."""
     saving = [remedy for remedy in experiment.remedies if remedy.name == "persistent_workers" and (remedy.per_epoch_s or 0.0) > 0]
     if not saving:
         return ""
-    most = max(saving, key=lambda remedy: remedy.per_epoch_s or 0.0)
-    whole = duration_text((most.per_epoch_s or 0.0) * (experiment.train_epochs - 1))
-    workers = f"{most.against.num_workers} × {most.against.start_method}"
-    return f"Persistent workers save {duration_text(most.per_epoch_s)} an epoch ({workers}), {whole} over {experiment.train_epochs} epochs."
+    best = max(saving, key=lambda remedy: remedy.per_epoch_s or 0.0)
+    whole = duration_text((best.per_epoch_s or 0.0) * (experiment.train_epochs - 1))
+    workers = f"{best.against.num_workers} × {best.against.start_method}"
+    return f"Persistent workers save {duration_text(best.per_epoch_s)} an epoch ({workers}), {whole} over {experiment.train_epochs} epochs."
 
 
 def break_even_sentence(experiment: StartupExperiment) -> str:
-    """How long an epoch must be for workers to pay: of persistent ones, where most do."""
+    """Says how long an epoch must be before workers pay off, for the setting in which they do so earliest."""
     rows = [row for row in experiment.break_even if row.batches is not None]
     if not rows:
         return "" if not experiment.break_even else "No workers that were tried are quicker than none, however long an epoch is."
@@ -156,7 +156,7 @@ def break_even_sentence(experiment: StartupExperiment) -> str:
 
 
 def remedies_sentence(experiment: StartupExperiment) -> str:
-    """How many predictions came true, and the largest saving."""
+    """Says what the best remedy saves, and how many predictions came true."""
     compared = [remedy for remedy in experiment.remedies if remedy.agrees is not None]
     if not compared:
         return ""
@@ -166,11 +166,11 @@ def remedies_sentence(experiment: StartupExperiment) -> str:
 
 
 def controls_sentence(experiment: StartupExperiment) -> str:
-    """What no setting of a loader can make cheaper."""
-    known = [control for control in experiment.controls if control.again_s is not None and not control.modules]
-    if not known:
+    """Says what an interpreter and its imports cost without any loader: no setting makes that cheaper."""
+    measured = [control for control in experiment.controls if control.again_s is not None and not control.modules]
+    if not measured:
         return ""
-    named = enumerated([f"{control_name(control)} {duration_text(control.again_s)}" for control in known])
+    named = enumerated([f"{control_name(control)} {duration_text(control.again_s)}" for control in measured])
     text = f"Without any loader, files in the cache: {named}. What a worker imports on top is the script's."
     preload = next((control for control in experiment.controls if control.import_s is not None), None)
     if preload is None:
@@ -180,7 +180,7 @@ def controls_sentence(experiment: StartupExperiment) -> str:
 
 
 def experiment_sentence(experiment: StartupExperiment, chart: str) -> str:
-    """What one of the charts of the experiment says; the summary where it says nothing yet."""
+    """Returns the sentence of one chart of the experiment; the summary if there is nothing to say about the chart yet."""
     detail = {
         "per worker": per_worker_sentence,
         "per epoch": persistent_sentence,

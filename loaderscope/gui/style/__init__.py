@@ -1,1 +1,1 @@
-"""Theme, colours, texts and the frame of figures."""
+"""Theme, colours, short texts, and figures with captions."""

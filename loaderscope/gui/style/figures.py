@@ -1,6 +1,6 @@
-"""Figures: something painted in a fixed size with a caption that lets it stand alone, as PNG, SVG, PDF or on the clipboard.
+"""Figures: paintings of a fixed size, with a caption that makes them complete, as PNG, SVG, PDF or on the clipboard.
 
-A figure may be painted in any one thread; it needs no window and no display.
+Any single thread may paint a figure; painting needs no window and no display.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class FigureError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """What to paint, and in which size.
+    """A painting with its size and caption.
 
     Attributes:
-        title: what it shows, for the properties of a file; `paint_body` paints its own.
+        title: for the properties of the file; a title inside the picture is part of `paint_body`.
         paint_body: paints `width` times `height` logical pixels, at 96 to the inch.
-        caption: stands below that, wrapped.
+        caption: wrapped below the body.
     """
 
     title: str
@@ -74,14 +74,14 @@ class Figure:
 
     @functools.cached_property
     def size(self) -> QSizeF:
-        """With the caption."""
+        """Logical pixels of the body with the caption."""
         if not self.caption:
             return QSizeF(self.width, self.height)
-        needed = QFontMetricsF(font_of(_CAPTION_FONT_PX)).boundingRect(QRectF(0, 0, self.width - 20, 10_000), _WRAPPED, self.caption)
-        return QSizeF(self.width, self.height + round(needed.height()) + 2 * _CAPTION_PAD_PX)
+        box = QFontMetricsF(font_of(_CAPTION_FONT_PX)).boundingRect(QRectF(0, 0, self.width - 20, 10_000), _WRAPPED, self.caption)
+        return QSizeF(self.width, self.height + round(box.height()) + 2 * _CAPTION_PAD_PX)
 
     def paint(self, painter: QPainter) -> None:
-        """Paints it with its caption from (0, 0) on."""
+        """Paints the body and the caption, with the top left corner at (0, 0)."""
         painter.save()
         painter.setFont(QGuiApplication.font())
         self.paint_body(painter)
@@ -97,7 +97,11 @@ class Figure:
         painter.restore()
 
     def image(self, scale: float = 2.0) -> QImage:
-        """As pixels, `scale` of them for each logical one."""
+        """Returns the figure as an image with `scale` pixels for each logical one.
+
+        Raises:
+            FigureError: the image would be too large.
+        """
         size = self.size
         image = QImage(round(size.width() * scale), round(size.height() * scale), QImage.Format.Format_RGB32)
         if image.isNull():
@@ -111,11 +115,14 @@ class Figure:
         return image
 
     def write(self, path: str | os.PathLike[str], scale: float = 2.0) -> pathlib.Path:
-        """Writes it as PNG, SVG or PDF, as the name says; whole or not at all.
+        """Writes the whole figure as PNG, SVG or PDF, or nothing.
 
         Args:
-            path: where to.
+            path: the file; its suffix chooses the format.
             scale: pixels of a PNG for each logical one.
+
+        Returns:
+            The path.
 
         Raises:
             FigureError: the format is unknown, or the file cannot be written.
@@ -124,7 +131,7 @@ class Figure:
         suffix = target.suffix.lower()
         if suffix not in FORMATS:
             raise FigureError(f"A figure can be written as {', '.join(FORMATS)}, not as “{suffix or target.name}”.")
-        with whole_file(target) as part:
+        with atomic_file(target) as part:
             if suffix == ".png":
                 part.write_bytes(png_bytes(self.image(scale)))
             elif suffix == ".svg":
@@ -150,11 +157,11 @@ class Figure:
 
 
 @contextmanager
-def whole_file(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a file to write beside its place; it is moved there at the end, and removed when anything fails.
+def atomic_file(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary file beside the target. Moves it to the target at the end, or removes it if anything fails.
 
     Raises:
-        FigureError: it cannot be written there.
+        FigureError: the target cannot be written.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -169,7 +176,7 @@ def whole_file(target: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def svg_device(path: pathlib.Path, size: QSizeF, title: str, description: str) -> QSvgGenerator:
-    """A drawing of so many logical pixels."""
+    """Returns a paint device for an SVG file of a size in logical pixels."""
     generator = QSvgGenerator()
     generator.setFileName(os.fspath(path))
     generator.setSize(QSize(round(size.width()), round(size.height())))
@@ -181,18 +188,18 @@ def svg_device(path: pathlib.Path, size: QSizeF, title: str, description: str) -
 
 
 def _with_known_fonts(drawing: str) -> str:
-    """An SVG whose fonts are named as they are in other programs, too: what the system's names stand for, and else that kind of font."""
+    """Returns an SVG with font names that other programs know: the real family for each of the system's names, then a generic one."""
     fixed = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family()
     for name in set(_FAMILY.findall(drawing)):
         family = html.unescape(name)
-        known = f"'{html.escape(QFontInfo(QFont(family)).family())}', {'monospace' if family == fixed else 'sans-serif'}"
-        drawing = drawing.replace(f'font-family="{name}"', f'font-family="{known}"')
+        families = f"'{html.escape(QFontInfo(QFont(family)).family())}', {'monospace' if family == fixed else 'sans-serif'}"
+        drawing = drawing.replace(f'font-family="{name}"', f'font-family="{families}"')
     return drawing
 
 
 @contextmanager
 def painting(device: QPaintDevice) -> Iterator[QPainter]:
-    """A painter that ends whatever happens: Qt crashes where a device goes before its painter.
+    """Yields a painter and ends it in every case: Qt crashes if a device is deleted before its painter.
 
     Raises:
         FigureError: nothing can be painted on the device.
@@ -207,7 +214,7 @@ def painting(device: QPaintDevice) -> Iterator[QPainter]:
 
 
 def caption_of(run: Run | None, settings: str = "") -> str:
-    """Script, settings, machine, versions and date in a line or two."""
+    """Returns script, settings, machine, versions and date of a run in a line or two; empty without a run."""
     if run is None:
         return ""
     parts = [f"{run.target.name} of {pathlib.Path(run.script).name}", settings, f"consumer: {consumer_text(run.request.consumer)}"]
@@ -216,12 +223,12 @@ def caption_of(run: Run | None, settings: str = "") -> str:
 
 
 def date_of(run: Run) -> str:
-    """The day on which the run began, in local time; empty where that was not recorded."""
+    """Returns the local date on which the run began; empty if it was not recorded."""
     return "" if run.created_unix_s is None else time.strftime("%Y-%m-%d", time.localtime(run.created_unix_s))
 
 
 def png_bytes(image: QImage) -> bytes:
-    """An image as the bytes of a PNG file."""
+    """Returns an image as the bytes of a PNG file."""
     content = QByteArray()
     buffer = QBuffer(content)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
@@ -230,7 +237,7 @@ def png_bytes(image: QImage) -> bytes:
 
 
 def ensure_application() -> None:
-    """Text needs an application object; without a display an offscreen one will do."""
+    """Makes an application object unless there is one: text needs it. Without a display it is an offscreen one."""
     global _application
     if QGuiApplication.instance() is not None:
         return
@@ -240,7 +247,7 @@ def ensure_application() -> None:
 
 
 def font_of(pixels: int) -> QFont:
-    """The application's font in a size."""
+    """Returns the application's font with a height in pixels."""
     font = QFont(QGuiApplication.font())
     font.setPixelSize(pixels)
     return font

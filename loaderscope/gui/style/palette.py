@@ -1,8 +1,8 @@
 """Colours by role, light and dark, without Qt.
 
-The state colours are the Okabe-Ito set (Okabe and Ito, "Color Universal Design", 2008), lightened or darkened to stand on
-either background until what stands side by side is told apart by people without red, green or blue cones too. Their meaning is
-the same in every view. Stalls are hatched, so that no reading depends on hue alone.
+The state colours are the Okabe-Ito set (Okabe and Ito, "Color Universal Design", 2008). They are lightened or darkened for either
+background, until people without red, green or blue cones also distinguish colours that lie side by side. A colour means the
+same in every view. Stalls are hatched, so that no reading depends on hue alone.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Palette:
     waiting_for_earlier: str
     pin: str
     own: str
-    # lines of plots, in the order they are given to processes
+    # lines of plots; processes get them in this order
     lines: tuple[str, ...]
 
     def role(self, name: str) -> str:
-        """The colour of a role by its name.
+        """Returns the colour of a role by the role's name.
 
         Raises:
             AttributeError: there is no such role.
@@ -131,20 +131,20 @@ PALETTES = {palette.name: palette for palette in (LIGHT, DARK)}
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance of `#rrggbb`, 0 to 1 (WCAG 2.2)."""
+    """Returns the relative luminance of `#rrggbb`, 0 to 1 (WCAG 2.2)."""
     channels = [int(colour[position : position + 2], 16) / 255 for position in (1, 3, 5)]
     linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def contrast(first: str, second: str) -> float:
-    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    """Returns the contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
     brighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
     return (brighter + 0.05) / (darker + 0.05)
 
 
 def text_on(colour: str) -> str:
-    """Near-black or white, whichever reads better on a colour."""
+    """Returns near-black or white, whichever is more readable on a colour."""
     dark, light = "#10131a", "#ffffff"
-    # white is favoured a little: on saturated mid-tones it reads as part of the bar, black as ink over it
+    # the factor prefers white: on saturated mid-tones it looks like part of the bar, while black looks printed over it
     return light if contrast(light, colour) * 1.7 >= contrast(dark, colour) else dark

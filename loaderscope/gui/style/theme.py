@@ -1,9 +1,9 @@
 """The look of the whole window: Fusion style, a palette by roles and a small style sheet.
 
-Widgets ask for a variant with a dynamic property, so that no panel carries colours of its own:
+A widget chooses a variant by a dynamic property, so that no panel defines colours of its own:
 
-* `QPushButton` or `QToolButton` with property `primary`: the one action that a panel is for
-* with property `chip` and checkable: one value of a choice
+* `QPushButton` or `QToolButton` with property `primary`: the main action of a panel
+* a checkable one with property `chip`: one value of a choice
 * `QLabel` with property `role` = `heading`, `muted`, `error`, `warning` or `good`
 * `QFrame` with property `card`: a quiet box around data
 """
@@ -132,7 +132,7 @@ def apply_theme(app: QApplication, name: str) -> Palette:
         name: `light` or `dark`.
 
     Returns:
-        The palette, for what is painted by hand.
+        The palette, for widgets that paint themselves.
 
     Raises:
         KeyError: there is no such theme.
@@ -147,12 +147,12 @@ def apply_theme(app: QApplication, name: str) -> Palette:
 
 
 def current_palette() -> Palette:
-    """The palette that was applied last."""
+    """Returns the palette that was applied last."""
     return _current
 
 
 def qt_palette(palette: Palette) -> QPalette:
-    """Qt's roles filled from ours."""
+    """Returns Qt's palette with our colours."""
     role = QPalette.ColorRole
     colours = {
         role.Window: palette.window,
@@ -186,7 +186,7 @@ def qt_palette(palette: Palette) -> QPalette:
 
 
 def style_sheet(palette: Palette) -> str:
-    """The style sheet for a palette."""
+    """Returns the style sheet for a palette."""
     roles = {key: value for key, value in vars(palette).items() if isinstance(value, str)}
     icons = resource_folder() / "icons"
     return _STYLE.substitute(
@@ -194,19 +194,19 @@ def style_sheet(palette: Palette) -> str:
         icons=icons.as_posix(),
         alternate=_mix(palette.base, palette.window, 0.6),
         accent_hover=_mix(palette.accent, palette.text, 0.15),
-        accent_pale=_mix(palette.base, palette.accent, 0.5),  # text is read on it
+        accent_pale=_mix(palette.base, palette.accent, 0.5),  # text lies on it
     )
 
 
 def set_variant(widget: QWidget, name: str, value: object = True) -> None:
-    """Sets a dynamic property that the style sheet looks at, and applies it at once."""
+    """Sets a dynamic property that the style sheet selects by, and restyles the widget at once."""
     widget.setProperty(name, value)
     widget.style().unpolish(widget)
     widget.style().polish(widget)
 
 
 def _mix(first: str, second: str, share: float) -> str:
-    """`share` of the second colour in the first."""
+    """Returns the first colour with a share, 0 to 1, of the second mixed in."""
     channels = [
         round(int(first[position : position + 2], 16) * (1 - share) + int(second[position : position + 2], 16) * share)
         for position in (1, 3, 5)

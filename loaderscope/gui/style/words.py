@@ -1,21 +1,48 @@
-"""Numbers and settings as the short texts the window and the report use."""
+"""The short texts about trials, waits and targets that the window and the report share. No Qt."""
 
 from __future__ import annotations
 
 from loaderscope.agent.messages import Target
+from loaderscope.analysis.late_batches import NO_WORKER, Cause
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, share_text
 
+_CAUSES_BY_WORKER = {
+    Cause.START: "{worker} was starting for {time}",
+    Cause.INDEX: "{worker} had no indices for {time}",
+    Cause.FETCH: "{worker} fetched {time}",
+    Cause.COLLATE: "{worker} collated {time}",
+    Cause.SEND: "{worker} sent {time}",
+}
+_CAUSES_BY_MAIN = {
+    Cause.QUEUE: "it lay behind others in the queue for {time}",
+    Cause.RECEIVE: "main received it for {time}",
+    Cause.SAMPLER: "main drew and handed out indices for {time}",
+    Cause.UNKNOWN: "what took {time} was not recorded",
+}
 
-def pair_title(result: TrialResult) -> str:
-    """A trial among others: its number, its setting and the share that its main process waits."""
+CAUSE_MEANINGS = {
+    Cause.START: "the worker started: its process, imports, unpickling",
+    Cause.INDEX: "the worker waited for indices",
+    Cause.FETCH: "the dataset was read",
+    Cause.COLLATE: "samples were put together to a batch",
+    Cause.SEND: "the batch was serialised and written into the pipe to main",
+    Cause.QUEUE: "sent, while main unpacked batches that came before it",
+    Cause.RECEIVE: "under way to main, unpacked, pinned",
+    Cause.SAMPLER: "main drew the indices of a batch from the sampler, and handed them to a worker",
+    Cause.UNKNOWN: "nothing was recorded that tells",
+}
+
+
+def trial_title(result: TrialResult) -> str:
+    """Returns the title of a trial's timeline: its number, its setting, and the share of time in which its main process waits."""
     waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)} in the steady state"
     return f"trial {result.id} · {setting_text(result.config)}{waits}"
 
 
 def trial_note(result: TrialResult | None) -> str:
-    """What to tell beside the name of the trial."""
+    """Returns the note beside the name of a trial: its error, or where its time went; empty without a result."""
     if result is None:
         return ""
     if result.error is not None:
@@ -38,9 +65,8 @@ def trial_note(result: TrialResult | None) -> str:
 
 
 def target_text(target: Target) -> str:
-    """A target with what is known of it: train_set   Dataset · 12 000 samples."""
-    what = target.type_name or target.kind
-    parts = [what]
+    """Returns the name of a target with its type, length and origin: train_set   Dataset · 12 000 samples."""
+    parts = [target.type_name or target.kind]
     if target.length is not None:
         parts.append(count_text(target.length, "sample"))
     elif target.dataset_kind == "iterable":
@@ -48,3 +74,18 @@ def target_text(target: Target) -> str:
     if target.origin in ("function", "class"):
         parts.append(target.origin)
     return f"{target.name}   {' · '.join(parts)}"
+
+
+def worker_text(worker: int) -> str:
+    """Returns who made a batch: worker 2, or main."""
+    return "main" if worker == NO_WORKER else f"worker {worker}"
+
+
+def cause_text(worker: int, cause: Cause, time: str) -> str:
+    """Returns one cause of a wait with its part of the time: worker 2 fetched 310 ms."""
+    return (_CAUSES_BY_WORKER.get(cause) or _CAUSES_BY_MAIN[cause]).format(worker=worker_text(worker), time=time)
+
+
+def batches_text(count: int) -> str:
+    """Returns a count in words: 1 batch, 12 batches."""
+    return f"{count} {'batch' if count == 1 else 'batches'}"

@@ -1,4 +1,4 @@
-"""The window's program: the Qt application, its look, and what is opened in it."""
+"""The program of the window: makes the Qt application, applies its theme, and opens a script or session."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def start(
     python: str | None = None,
     script_args: Sequence[str] = (),
 ) -> int:
-    """Opens the window and runs until it is closed.
+    """Opens the window and runs until the user closes it.
 
     Args:
         path: a script or a session file to open.
-        demo: a request to open and start at once.
-        theme: `light` or `dark`; None: as last time.
+        demo: a request to open and to start as soon as possible.
+        theme: `light` or `dark`; None: the one used last.
         python: interpreter for the script.
         script_args: the script's own arguments.
 
@@ -56,7 +56,7 @@ def start(
 
 
 def make_application() -> QApplication:
-    """The application object with its names and icon; the one that exists already, if there is one."""
+    """Returns the application object with its names and icon; an existing one as it is."""
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
         return existing
@@ -70,20 +70,20 @@ def make_application() -> QApplication:
 
 
 def default_theme() -> str:
-    """What the desktop uses; dark where it does not say."""
+    """Returns the theme of the desktop; dark if that is unknown."""
     scheme = QGuiApplication.styleHints().colorScheme()
     return {"Light": "light", "Dark": "dark"}.get(scheme.name, "dark")
 
 
 def _close_on_signals(window: MainWindow) -> None:
-    """Ctrl+C in the terminal and a request to terminate end the window without a question, with every process it started."""
+    """Makes Ctrl+C in the terminal and SIGTERM close the window without a question and end every process it started."""
 
     def close(_number: int, _frame: object) -> None:
         window.discard_and_close()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, close)
-    # Python runs its handlers between bytecodes, so the event loop must come back to Python when a signal arrives
+    # Python runs signal handlers between bytecodes, so a signal must bring the event loop back to Python
     if sys.platform == "win32":
         timer = QTimer(window, interval=500)
         timer.timeout.connect(lambda: None)

@@ -1,4 +1,4 @@
-"""How the window looks: its theme, and where docks and lanes stand. All of it is remembered."""
+"""The look of the window: its theme, size, docks and lanes. The settings keep it from one start to the next."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LAYOUT_VERSION = 3
 
 USUAL_SIZE = QSize(1440, 900)
 SCREEN_SHARE = 0.85
-"""So much of the screen the window takes at first, where that is more."""
-MOST_OF_SCREEN = 0.95
-"""Its frame needs the rest."""
+"""On a large screen, the window first takes this share of its width and height."""
+MAX_SCREEN_SHARE = 0.95
+"""The frame of the window needs the rest."""
 
 
 class Appearance:
-    """Gives the window the look that it had when it was closed."""
+    """Restores the look that the window had when it was closed, and changes it."""
 
     def __init__(self, window: QMainWindow, views: Views, commands: CommandSet, settings: QSettings) -> None:
         self._window, self._views, self._commands, self._settings = window, views, commands, settings
@@ -31,14 +31,14 @@ class Appearance:
         self._restore_layout()
 
     def show_late_arrows(self, shown: bool) -> None:
-        """Whether the longest waits in sight get arrows."""
+        """Shows or hides the arrows to the longest waits in sight."""
         for timeline in (self._views.pair.first, self._views.pair.second):
             timeline.show_arrows(shown)
         self._commands["late_arrows"].setChecked(shown)
         self._settings.setValue("late_arrows", shown)
 
     def switch_theme(self) -> None:
-        """Light to dark and back."""
+        """Switches between the light and the dark theme."""
         name = "light" if current_palette().name == "dark" else "dark"
         application = QApplication.instance()
         if isinstance(application, QApplication):
@@ -47,13 +47,13 @@ class Appearance:
         for widget in self._window.findChildren(QWidget):
             widget.update()
 
-    def shown(self) -> None:
-        """The window appears."""
+    def window_shown(self) -> None:
+        """Arranges the docks when the window first appears."""
         if self._settings.value("layout") is None:  # sizes of docks only hold once the window has its own
             QTimer.singleShot(0, self._views.reset_layout)
 
     def save_layout(self) -> None:
-        """The window closes."""
+        """Remembers the size of the window and its docks."""
         self._settings.setValue("geometry", self._window.saveGeometry())
         self._settings.setValue("layout", self._window.saveState(_LAYOUT_VERSION))
 
@@ -61,8 +61,8 @@ class Appearance:
         geometry, layout = self._settings.value("geometry"), self._settings.value("layout")
         if geometry is not None:
             self._window.restoreGeometry(geometry)
-        else:  # docks get their part of it, and keep that when the window is enlarged
+        else:  # before the docks get their shares, which they keep when the window is enlarged
             available = self._window.screen().availableSize()
-            self._window.resize((available * SCREEN_SHARE).expandedTo(USUAL_SIZE).boundedTo(available * MOST_OF_SCREEN))
+            self._window.resize((available * SCREEN_SHARE).expandedTo(USUAL_SIZE).boundedTo(available * MAX_SCREEN_SHARE))
         if layout is None or not self._window.restoreState(layout, _LAYOUT_VERSION):
             self._views.reset_layout()

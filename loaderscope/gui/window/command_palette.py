@@ -1,4 +1,4 @@
-"""The command palette: any command by typing part of its name."""
+"""The command palette: the user types part of a name to find and run any command."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from PySide6.QtGui import QColor, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QDialog, QFrame, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from loaderscope.gui.style.theme import current_palette
-from loaderscope.gui.window.command_table import CommandSet, matching
+from loaderscope.gui.window.command_table import CommandSet, matching_commands
 
 _LONGEST_NAME_PX = 280
-"""A longer name is cut, so that there is room for what the commands do."""
+"""A longer name is cut, so that there is room for the description."""
 
 
 class CommandPalette(QDialog):
-    """A field and the list of what matches; Enter runs the chosen command."""
+    """A text field above the list of matching commands; Enter runs the selected one."""
 
     def __init__(self, commands: CommandSet, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -37,8 +37,8 @@ class CommandPalette(QDialog):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self.list.itemActivated.connect(lambda _item: self._run())
-        self.list.itemClicked.connect(lambda _item: self._run())
+        self.list.itemActivated.connect(lambda _item: self._run_selected())
+        self.list.itemClicked.connect(lambda _item: self._run_selected())
         card = QFrame()
         card.setProperty("card", True)
         layout = QVBoxLayout(card)
@@ -46,13 +46,13 @@ class CommandPalette(QDialog):
         layout.setSpacing(6)
         layout.addWidget(self.field)
         layout.addWidget(self.list)
-        around = QVBoxLayout(self)
-        around.setContentsMargins(0, 0, 0, 0)
-        around.addWidget(card)
+        outer_layout = QVBoxLayout(self)
+        outer_layout.setContentsMargins(0, 0, 0, 0)
+        outer_layout.addWidget(card)
         self.setFixedSize(860, 420)
 
     def open_over(self, window: QWidget) -> None:
-        """Shows the palette at the top middle of a window."""
+        """Shows the palette at the top centre of a window."""
         self.field.clear()
         self._fill("")
         corner = window.mapToGlobal(window.rect().topLeft())
@@ -62,7 +62,7 @@ class CommandPalette(QDialog):
 
     def _fill(self, query: str) -> None:
         self.list.clear()
-        for command in matching(query):
+        for command in matching_commands(query):
             action = self._commands[command.name]
             keys = QKeySequence(command.keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if command.keys else ""
             item = QTreeWidgetItem([command.text.rstrip("…"), command.tip, keys])
@@ -75,14 +75,14 @@ class CommandPalette(QDialog):
                 item.setForeground(0, QColor(current_palette().muted))
             self.list.addTopLevelItem(item)
         self.list.setColumnWidth(0, min(self.list.sizeHintForColumn(0), _LONGEST_NAME_PX))
-        self._choose(0)
+        self._select_row(0)
 
-    def _choose(self, row: int) -> None:
+    def _select_row(self, row: int) -> None:
         item = self.list.topLevelItem(row % max(1, self.list.topLevelItemCount()))
         if item is not None:
             self.list.setCurrentItem(item)
 
-    def _run(self) -> None:
+    def _run_selected(self) -> None:
         item = self.list.currentItem()
         if item is None or item.isDisabled():
             return
@@ -93,9 +93,9 @@ class CommandPalette(QDialog):
         if watched is self.field and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
             if step is not None:
-                self._choose(self.list.indexOfTopLevelItem(self.list.currentItem()) + step)
+                self._select_row(self.list.indexOfTopLevelItem(self.list.currentItem()) + step)
                 return True
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-                self._run()
+                self._run_selected()
                 return True
         return super().eventFilter(watched, event)

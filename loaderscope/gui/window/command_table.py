@@ -1,4 +1,4 @@
-"""The one table of commands: menus, toolbar, shortcuts, command palette and the help page are made from it."""
+"""The one table of commands. Menus, toolbar, shortcuts, command palette and help page are made from it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class Command:
     """Something the user can do.
 
     Attributes:
-        menu: None: only by key and palette.
-        keys: portable key sequences, the first is shown.
-        of_timeline: its keys are obeyed only while the timeline has the focus.
+        menu: the title of its menu; None: it is only in the palette.
+        keys: portable key sequences; the first is shown.
+        separator: whether a line precedes it in its menu.
+        of_timeline: whether its keys work only while the timeline has the focus.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Command:
     menu: str | None = None
     keys: tuple[str, ...] = ()
     checkable: bool = False
-    separator: bool = False  # a line before it in its menu
+    separator: bool = False
     of_timeline: bool = False
 
 
@@ -123,14 +124,19 @@ TIMELINE_COMMANDS: tuple[Command, ...] = tuple(
     Command(f"timeline.{control.method}", control.words[0].upper() + control.words[1:], "In the timeline", keys=control.key_names)
     for control in CONTROLS
 )
-"""What the timeline does by keys of its own, which it obeys itself while it has the focus."""
+"""The commands whose keys the timeline handles itself while it has the focus."""
 
 
 class CommandSet:
     """The QActions of all commands, owned by a window."""
 
     def __init__(self, window: QWidget, timeline: QWidget, handlers: Mapping[str, Callable[[], object]]) -> None:
-        """Every command of the table needs a handler, and every handler a command; those of the timeline are its methods.
+        """Makes an action for each command.
+
+        Args:
+            window: owns the actions.
+            timeline: its methods handle the commands of `TIMELINE_COMMANDS`.
+            handlers: exactly one function for each command of `COMMANDS`.
 
         Raises:
             ValueError: table and handlers do not match.
@@ -162,12 +168,12 @@ class CommandSet:
         return self.actions[name]
 
     def enable(self, enabled: Mapping[str, bool]) -> None:
-        """Says which commands can be given now, by name."""
+        """Enables or disables commands by name."""
         for name, is_enabled in enabled.items():
             self.actions[name].setEnabled(is_enabled)
 
     def fill_menus(self, bar: QMenuBar) -> None:
-        """Adds every command that names a menu."""
+        """Adds every command with a menu to the menu bar."""
         menus = {}
         for command in COMMANDS:
             if command.menu is None:
@@ -180,13 +186,13 @@ class CommandSet:
             menus[command.menu].addAction(self.actions[command.name])
 
 
-def matching(query: str) -> list[Command]:
-    """Commands whose text or tip holds every word of the query, best first."""
+def matching_commands(query: str) -> list[Command]:
+    """Returns the commands whose text or tip contains every word of the query, best match first."""
     words = query.lower().split()
-    found = []
+    ranked = []
     for position, command in enumerate((*COMMANDS, *TIMELINE_COMMANDS)):
         text, tip = command.text.lower(), command.tip.lower()
         if all(word in text or word in tip for word in words):
             rank = sum(not text.startswith(word) for word in words) + sum(word not in text for word in words)
-            found.append((rank, position, command))
-    return [command for _, _, command in sorted(found, key=lambda item: item[:2])]
+            ranked.append((rank, position, command))
+    return [command for _, _, command in sorted(ranked, key=lambda item: item[:2])]

@@ -1,4 +1,4 @@
-"""Which trial is shown below the first one: the choice beside the list of trials, and what is proposed."""
+"""The comparison of two trials: the list to choose the second trial from, and the timeline that shows it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from loaderscope.facts.statuses import status_of
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.run.trace_loader import LoadedTrace, TraceLoader
-from loaderscope.gui.style.words import pair_title
+from loaderscope.gui.style.words import trial_title
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 
 _TIP = "Show a second trial below, both aligned at their first batch (Ctrl+K)"
 _NOT_YET = "Two trials can be compared when both are finished"
 
 
-def partners_of(results: Sequence[TrialResult], shown: int | None, best: TrialConfig | None) -> list[TrialResult]:
-    """The trials that another can be compared with, the most telling first: 0 workers, else the recommended setting."""
+def comparable_trials(results: Sequence[TrialResult], shown: int | None, best: TrialConfig | None) -> list[TrialResult]:
+    """Returns the trials that `shown` can be compared with.
+
+    The most instructive is first: a good one without workers, else a good one of the recommended setting.
+    """
     if not any(result.id == shown and status_of(result.status).is_outcome for result in results):
         return []
     fitting = [result for result in results if result.id != shown and status_of(result.status).is_outcome]
@@ -34,7 +37,12 @@ def partners_of(results: Sequence[TrialResult], shown: int | None, best: TrialCo
 
 
 class CompareBar(QWidget):
-    """A list of trials to compare with and a button that ends it. `chosen` with a trial, `closed` by the button or Esc."""
+    """A list of trials to compare with, and a button that ends the comparison.
+
+    Signals:
+        chosen: the id of a trial from the list.
+        closed: the user pressed the button or Esc.
+    """
 
     chosen = Signal(int)
     closed = Signal()
@@ -63,7 +71,7 @@ class CompareBar(QWidget):
         layout.addWidget(self.close_button)
 
     def show_partners(self, partners: Sequence[TrialResult], partner: int | None) -> None:
-        """Fills the list, and selects the trial that is compared with."""
+        """Fills the list and selects the present partner, if there is one."""
         entries = [(result.id, f"trial {result.id} · {setting_text(result.config)}") for result in partners]
         if entries != [(self.choice.itemData(index), self.choice.itemText(index)) for index in range(self.choice.count())]:
             self.choice.clear()
@@ -76,72 +84,82 @@ class CompareBar(QWidget):
 
 
 class Comparison:
-    """Keeps the second timeline in step with the first, whichever trial that shows."""
+    """Shows a partner in the second timeline, and keeps it when the first timeline shows another trial.
 
-    def __init__(self, pair: TimelinePair, bar: CompareBar, tell: Callable[[str], object]) -> None:
-        """Takes the two timelines, the list, and what says a sentence to the user."""
-        self._pair, self._bar, self._tell = pair, bar, tell
+    Attributes:
+        partner: id of the trial to compare with; None without a comparison.
+    """
+
+    def __init__(self, pair: TimelinePair, bar: CompareBar, show_message: Callable[[str], object]) -> None:
+        """Shows no comparison yet.
+
+        Args:
+            pair: the two timelines.
+            bar: the list of trials.
+            show_message: shows a sentence to the user.
+        """
+        self._pair, self._bar, self._show_message = pair, bar, show_message
         self._state: RunState | None = None
         self._shown: int | None = None
         self._best: TrialConfig | None = None
         self.partner: int | None = None
         self._compared: tuple[int, int] | None = None
-        self._reading = TraceLoader(self._take_read, pair)
+        self._loader = TraceLoader(self._show_loaded, pair)
         bar.chosen.connect(self.choose)
         bar.closed.connect(self.close)
         pair.notAligned.connect(self._not_aligned)
 
     def update(self, state: RunState, shown: int | None, best: TrialConfig | None) -> None:
-        """Another trial is shown, or there are more of them to compare with."""
+        """Adapts to another shown trial, or to more trials to compare with."""
         if state is not self._state:
             self.partner = None
         self._state, self._shown, self._best = state, shown, best
-        self._show()
+        self._update_pair()
 
     def choose(self, trial_id: int) -> None:
         """Compares the shown trial with another one."""
         self.partner = trial_id
-        self._show()
+        self._update_pair()
 
     def close(self) -> None:
         """Shows one trial alone again."""
         self.partner = None
-        self._show()
+        self._update_pair()
 
     def toggle(self) -> None:
-        """Compares with the trial that tells most, or ends the comparison."""
+        """Compares with the most instructive trial, or ends the comparison."""
         partners = self._partners()
         if self.partner is not None:
             self.close()
         elif partners:
             self.choose(partners[0].id)
         else:
-            self._tell(f"{_NOT_YET}.")
+            self._show_message(f"{_NOT_YET}.")
 
     def _partners(self) -> list[TrialResult]:
-        return partners_of(self._state.snapshot().results, self._shown, self._best) if self._state is not None else []
+        return comparable_trials(self._state.snapshot().results, self._shown, self._best) if self._state is not None else []
 
-    def _show(self) -> None:
+    def _update_pair(self) -> None:
         partners = self._partners()
         other = next((result for result in partners if result.id == self.partner), None)
-        before, self._compared = self._compared, (self._shown, other.id) if other is not None and self._shown is not None else None
+        previous, self._compared = self._compared, (self._shown, other.id) if other is not None and self._shown is not None else None
         if self._compared is None:
             self._pair.close_second()
-        elif self._compared != before and self._state is not None:
-            self._reading.read(self._state, self._compared[1])
+        elif self._compared != previous and self._state is not None:
+            self._loader.read(self._state, self._compared[1])
         self._bar.show_partners(partners, self.partner if other is not None else None)
 
-    def _take_read(self, read: LoadedTrace) -> None:
-        """The trace of the partner was read, unless another is wanted by now."""
-        if read.state is not self._state or self._compared is None or self._compared[1] != read.trial_id:
+    def _show_loaded(self, loaded: LoadedTrace) -> None:
+        """Shows the trace of the partner, unless another partner was chosen meanwhile."""
+        if loaded.state is not self._state or self._compared is None or self._compared[1] != loaded.trial_id:
             return
-        if read.trace is None:
-            self._tell(read.problem or f"Trial {read.trial_id} has no timeline.")
+        if loaded.trace is None:
+            self._show_message(loaded.problem or f"Trial {loaded.trial_id} has no timeline.")
             self.close()
             return
-        results = {result.id: result for result in read.state.snapshot().results}
-        self._pair.compare(read.trace, (pair_title(results[self._compared[0]]), pair_title(results[read.trial_id])))
+        results = {result.id: result for result in loaded.state.snapshot().results}
+        self._pair.compare(loaded.trace, (trial_title(results[self._compared[0]]), trial_title(results[loaded.trial_id])))
 
     def _not_aligned(self) -> None:
-        self._tell(f"Trials {self._shown} and {self.partner} cannot be aligned: one of them never had a batch.")
+        self._show_message(f"Trials {self._shown} and {self.partner} cannot be aligned: one of them never had a batch.")
         self.close()

@@ -1,4 +1,4 @@
-"""Whether a window can be shown here, found out without importing Qt, which aborts the process where it cannot."""
+"""Checks whether a window can be shown here, without importing Qt: Qt aborts the process if it cannot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 INVISIBLE_PLATFORMS = ("offscreen", "minimal")
 
-# Debian's and Ubuntu's names of the packages; what Qt's core needs, and what its X11 plugin needs besides.
+# Libraries that Qt's core needs, and those that its X11 plugin needs besides, with their packages in Debian and Ubuntu.
 CORE_LIBRARIES = {
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
@@ -34,7 +34,7 @@ XCB_LIBRARIES = {
 
 
 def has_display(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether somebody could see a window: on Linux a display server is named, and Qt is not told to draw into nothing."""
+    """Returns whether a window would be visible: on Linux there is a display server, and Qt draws to it."""
     environ = os.environ if environ is None else environ
     platform = environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
     if platform in INVISIBLE_PLATFORMS:
@@ -45,7 +45,7 @@ def has_display(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def window_problem() -> str | None:
-    """Why no window can be opened here, in one sentence; None: one can."""
+    """Returns why no window can be opened here, in one sentence; None if one can."""
     packages = missing_packages(visible=True)
     if packages:
         return missing_sentence(packages, "open a window")
@@ -53,7 +53,7 @@ def window_problem() -> str | None:
 
 
 def missing_packages(visible: bool) -> list[str]:
-    """The system packages that Qt lacks, for a window on X11 (`visible`) or only for drawing. Empty outside Linux."""
+    """Returns the system packages that Qt lacks, for a window on X11 (`visible`) or only for drawing; none outside Linux."""
     if not sys.platform.startswith("linux"):
         return []
     needs_xcb = visible and os.environ.get("QT_QPA_PLATFORM", "xcb").startswith("xcb") and not os.environ.get("WAYLAND_DISPLAY")
@@ -62,7 +62,7 @@ def missing_packages(visible: bool) -> list[str]:
 
 
 def missing_sentence(packages: list[str], purpose: str) -> str:
-    """What to tell somebody whose system lacks these packages."""
+    """Returns the sentence for a user whose system lacks these packages."""
     return f"Qt cannot {purpose} here because system libraries are missing. On Debian and Ubuntu: apt install {' '.join(packages)}"
 
 

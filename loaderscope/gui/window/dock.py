@@ -1,4 +1,4 @@
-"""A dock with a quiet heading that hides where a tab already names it."""
+"""A dock whose heading hides while a tab names the dock."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QWidget
 
 from loaderscope.gui.panels.labels import heading
 
-TITLE_HEIGHT = 26
+TITLE_HEIGHT_PX = 26
 
 
 class _Title(QWidget):
-    """The heading; its height is what the dock's layout asks for."""
+    """The heading; the dock's layout gives it the height `height_px`."""
 
-    height_px = TITLE_HEIGHT
+    height_px = TITLE_HEIGHT_PX
 
     def sizeHint(self) -> QSize:
         return QSize(80, self.height_px)
@@ -39,17 +39,17 @@ class Dock(QDockWidget):
         self.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetMovable | QDockWidget.DockWidgetFeature.DockWidgetFloatable)
 
     def update_title(self) -> None:
-        """Hides the heading while the dock shares its place with others, whose tabs then name it."""
+        """Hides the heading while the dock shares its place with others: then its tab names it."""
         window = self.parentWidget()
         tabbed = isinstance(window, QMainWindow) and bool(window.tabifiedDockWidgets(self)) and not self.isFloating()
-        height = 0 if tabbed else TITLE_HEIGHT
+        height = 0 if tabbed else TITLE_HEIGHT_PX
         if height != self._title.height_px:
             self._title.height_px = height
             self._title.setVisible(not tabbed)
             self._title.updateGeometry()
 
     def bring_up(self) -> None:
-        """Shows the dock, in front of those it shares its place with, and puts the keyboard on it."""
+        """Shows the dock in front of the docks that share its place, and gives it the keyboard."""
         self.show()
         self.raise_()
         content = self.widget()

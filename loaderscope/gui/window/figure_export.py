@@ -1,4 +1,4 @@
-"""Figures of what the window shows: asked for in a dialog, painted in a thread of their own, as a file or on the clipboard."""
+"""Export of figures: a dialog asks for one, another thread paints it, and it goes to a file or the clipboard."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ from PySide6.QtWidgets import (
 )
 
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.run.newest_only import NewestOnly
+from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.style.figures import Figure, FigureError
 
 SIGHT, TRIAL, FIRST = "what is in sight", "the whole trial", "the first seconds"
 TIMES = (SIGHT, TRIAL, FIRST)
 FORMATS = {"png": "PNG picture", "svg": "SVG drawing", "pdf": "PDF document"}
-MOST_SCALE = 4
-PATIENCE_MS = 1000
-"""After this the user is told that a figure is being painted, and may cancel it."""
+MAX_SCALE = 4
+PROGRESS_DELAY_MS = 1000
+"""Painting that takes longer is shown to the user, who may cancel it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a figure is wanted. None of it depends on the size of the window, so that figures of two runs can be compared.
+    """The options of a figure. None depends on the size of the window, so that figures of two runs can be compared.
 
     Attributes:
+        format: a key of `FORMATS`.
         scale: pixels of a PNG for each logical one.
-        width: of a timeline, logical pixels.
-        time: which part of a timeline, one of `TIMES`.
-        seconds: how much of it, for `FIRST`: the same for two trials gives both the same time scale.
+        width: of a timeline, in logical pixels.
+        time: the part of a timeline, one of `TIMES`.
+        seconds: the length of that part for `FIRST`. Two trials with the same length have the same time scale.
     """
 
     format: str = "png"
@@ -56,11 +57,11 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """Something of which a figure can be made.
+    """A part of the window that can become a figure.
 
     Attributes:
-        make: makes the figure; called in another thread, so it must look at nothing that the window's thread changes.
-        is_timeline: whether width and time mean anything.
+        make: makes the figure. It runs in another thread, so it must not read anything that the window's thread changes.
+        is_timeline: whether the options `width`, `time` and `seconds` have a meaning.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class FigureChoice:
-    """What was chosen in the dialog."""
+    """The choices of the user in the dialog."""
 
     subject: Subject
     options: Options
@@ -78,18 +79,20 @@ class FigureChoice:
 
 
 class FigureDialog(QDialog):
-    """Asks which figure, and how it is wanted."""
+    """Asks for the subject and the options of a figure."""
 
     def __init__(self, subjects: Sequence[Subject], current: int, options: Options, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Export figure")
         self._subjects = subjects
         self._to_clipboard = False
-        self.subject = _choice([subject.name for subject in subjects], current, "What to show")
-        self.format = _choice(list(FORMATS.values()), list(FORMATS).index(options.format), "Kind of file")
-        self.scale = _choice([f"{scale}×" for scale in range(1, MOST_SCALE + 1)], options.scale - 1, "Pixels of a PNG for each logical one")
+        self.subject = _combo_box([subject.name for subject in subjects], current, "What to show")
+        self.format = _combo_box(list(FORMATS.values()), list(FORMATS).index(options.format), "Kind of file")
+        self.scale = _combo_box(
+            [f"{scale}×" for scale in range(1, MAX_SCALE + 1)], options.scale - 1, "Pixels of a PNG for each logical one"
+        )
         self.width_px = QSpinBox(minimum=600, maximum=4000, singleStep=100, value=options.width, suffix=" px")
-        self.time = _choice(list(TIMES), TIMES.index(options.time), "Part of the timeline")
+        self.time = _combo_box(list(TIMES), TIMES.index(options.time), "Part of the timeline")
         self.seconds = QDoubleSpinBox(minimum=0.001, maximum=1e6, decimals=3, value=options.seconds, suffix=" s")
         self.scale.setToolTip("Pixels of a PNG for each logical one; 2× and more are sharp in print")
         self.width_px.setToolTip("Width of the timeline in logical pixels; the window's size makes no difference")
@@ -123,8 +126,8 @@ class FigureDialog(QDialog):
         self._update()
 
     @property
-    def wanted(self) -> FigureChoice:
-        """What is chosen now."""
+    def choice(self) -> FigureChoice:
+        """The present choices."""
         options = Options(
             list(FORMATS)[self.format.currentIndex()],
             self.scale.currentIndex() + 1,
@@ -139,7 +142,7 @@ class FigureDialog(QDialog):
         self.accept()
 
     def _update(self) -> None:
-        """What makes no difference cannot be changed."""
+        """Disables the fields that have no effect on the chosen subject and format."""
         is_timeline = self._subjects[self.subject.currentIndex()].is_timeline
         self.scale.setEnabled(list(FORMATS)[self.format.currentIndex()] == "png")
         self.width_px.setEnabled(is_timeline)
@@ -147,16 +150,18 @@ class FigureDialog(QDialog):
         self.seconds.setEnabled(is_timeline and TIMES[self.time.currentIndex()] == FIRST)
 
 
-def _choice(texts: Sequence[str], current: int, tip: str) -> QComboBox:
-    choice = QComboBox()
-    choice.addItems(list(texts))
-    choice.setCurrentIndex(current)
-    choice.setToolTip(tip)
-    return choice
+def _combo_box(texts: Sequence[str], current: int, tip: str) -> QComboBox:
+    box = QComboBox()
+    box.addItems(list(texts))
+    box.setCurrentIndex(current)
+    box.setToolTip(tip)
+    return box
 
 
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
+    """The end of one export: `text` if it succeeded, `problem` if it failed, none of both if it was cancelled."""
+
     number: int
     text: str = ""
     problem: str = ""
@@ -164,14 +169,14 @@ class _Outcome:
 
 
 class FigureExport(QObject):
-    """Makes one figure at a time.
+    """Exports one figure at a time.
 
     Attributes:
-        ask: asks what is wanted, of subjects and the place of the proposed one; None for nothing.
-        ask_name: asks for a file: title, proposed name and filter give a path that ends as one of the filter's kinds, or nothing.
+        ask: asks the user for a choice, given the subjects and the index of the proposed one; returns None if the user cancels.
+        ask_name: asks for a file, given title, proposed name and filter; returns a path with an ending of the filter, or an empty text.
 
     Signals:
-        ended: a figure was made, or not, or is not wanted any more.
+        ended: an export succeeded, failed or was cancelled.
     """
 
     ended = Signal()
@@ -181,76 +186,84 @@ class FigureExport(QObject):
         window: QWidget,
         settings: QSettings,
         ask_name: Callable[[str, str, str], str],
-        tell_done: Callable[[str], object],
-        tell_problem: Callable[[str], object],
+        show_done: Callable[[str], object],
+        show_problem: Callable[[str], object],
     ) -> None:
-        """Takes the window, where choices are remembered, what asks for a name, and what says sentences to the user."""
+        """Exports nothing yet.
+
+        Args:
+            window: the parent of dialogs.
+            settings: keep the options used last.
+            ask_name: see the attribute.
+            show_done: shows a sentence after success.
+            show_problem: shows a sentence after failure.
+        """
         super().__init__(window)
         self._window, self._settings, self.ask_name = window, settings, ask_name
-        self._tell_done, self._tell_problem = tell_done, tell_problem
+        self._show_done, self._show_problem = show_done, show_problem
         self.ask: Callable[[Sequence[Subject], int], FigureChoice | None] = self._ask
         self._number = 0
         self._cancelled = threading.Event()
         self._busy = False
-        self._patience = QTimer(self, singleShot=True, interval=PATIENCE_MS)
-        self._patience.timeout.connect(self._show_progress)
+        self._progress_delay = QTimer(self, singleShot=True, interval=PROGRESS_DELAY_MS)
+        self._progress_delay.timeout.connect(self._show_progress)
         self._progress: QProgressDialog | None = None
-        self._painting: NewestOnly[_Outcome] = NewestOnly(self._take, self)
+        self._painting: NewestOnly[_Outcome] = NewestOnly(self._finish, self)
 
     @property
     def busy(self) -> bool:
-        """Whether a figure is being painted that is still wanted."""
+        """Whether a figure is being painted that was not cancelled."""
         return self._busy
 
     def add_charts(self, charts: Iterable[Chart[Any]], actions: Sequence[QAction]) -> None:
-        """Lets charts be copied and exported from their context menu and by keys, as the timeline."""
+        """Adds actions to the context menus and keys of charts, so that they can be copied and exported as the timeline can."""
         for chart in charts:
             chart.addActions(list(actions))
             chart.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
     def export(self, subjects: Sequence[Subject], current: int = 0) -> None:
-        """Asks what is wanted and makes it."""
-        if not subjects or self._is_refused():
+        """Asks for a choice and makes that figure."""
+        if not subjects or self._is_still_busy():
             return
-        wanted = self.ask(subjects, current)
-        if wanted is None:
+        choice = self.ask(subjects, current)
+        if choice is None:
             return
-        self._remember(wanted.options)
-        if wanted.to_clipboard:
-            self._run(lambda cancelled: _to_image(wanted, cancelled))
+        self._remember(choice.options)
+        if choice.to_clipboard:
+            self._run(lambda cancelled: _to_image(choice, cancelled))
             return
-        name = f"{wanted.subject.name.lower().replace(' ', '-')}.{wanted.options.format}"
-        chosen_first = sorted(FORMATS, key=lambda format: format != wanted.options.format)
+        name = f"{choice.subject.name.lower().replace(' ', '-')}.{choice.options.format}"
+        chosen_first = sorted(FORMATS, key=lambda format: format != choice.options.format)
         path = self.ask_name("Export figure", name, ";;".join(f"{FORMATS[format]} (*.{format})" for format in chosen_first))
         if path:
-            self._run(lambda cancelled: _to_file(wanted, Path(path), cancelled))
+            self._run(lambda cancelled: _to_file(choice, Path(path), cancelled))
 
     def copy(self, subject: Subject) -> None:
-        """Puts what is in sight on the clipboard, as a picture."""
-        if not self._is_refused():
+        """Puts a subject on the clipboard as a picture, with the options used last; of a timeline, the part in sight."""
+        if not self._is_still_busy():
             options = dataclasses.replace(self.options, time=SIGHT)
             self._run(lambda cancelled: _to_image(FigureChoice(subject, options, True), cancelled))
 
     def cancel(self) -> None:
-        """Gives up what is being painted: no file is written."""
+        """Cancels the figure that is being painted: no file is written."""
         self._cancelled.set()
         self._number += 1
         self._end()
 
     @property
     def options(self) -> Options:
-        """Those that were chosen last."""
-        plain = Options()
-        found = {}
+        """The options used last; the defaults if the stored ones are invalid."""
+        defaults = Options()
+        stored = {}
         for field in dataclasses.fields(Options):
-            default = getattr(plain, field.name)
+            default = getattr(defaults, field.name)
             try:
-                found[field.name] = type(default)(self._settings.value(f"figure/{field.name}", default))
+                stored[field.name] = type(default)(self._settings.value(f"figure/{field.name}", default))
             except (TypeError, ValueError):
-                found[field.name] = default
-        options = Options(**found)
-        known = options.format in FORMATS and options.time in TIMES and 1 <= options.scale <= MOST_SCALE
-        return options if known else plain
+                stored[field.name] = default
+        options = Options(**stored)
+        is_valid = options.format in FORMATS and options.time in TIMES and 1 <= options.scale <= MAX_SCALE
+        return options if is_valid else defaults
 
     def _remember(self, options: Options) -> None:
         for name, value in dataclasses.asdict(options).items():
@@ -259,13 +272,14 @@ class FigureExport(QObject):
     def _ask(self, subjects: Sequence[Subject], current: int) -> FigureChoice | None:
         dialog = FigureDialog(subjects, current, self.options, self._window)
         accepted = dialog.exec() == QDialog.DialogCode.Accepted
-        wanted = dialog.wanted
+        choice = dialog.choice
         dialog.deleteLater()
-        return wanted if accepted else None
+        return choice if accepted else None
 
-    def _is_refused(self) -> bool:
+    def _is_still_busy(self) -> bool:
+        """Returns `busy`, and if so, tells the user."""
         if self._busy:
-            self._tell_problem("A figure is being painted still; cancel it or wait for it.")
+            self._show_problem("A figure is being painted still; cancel it or wait for it.")
         return self._busy
 
     def _run(self, work: Callable[[Callable[[], bool]], _Outcome]) -> None:
@@ -273,23 +287,23 @@ class FigureExport(QObject):
         self._number += 1
         number, self._cancelled = self._number, threading.Event()
         is_cancelled = self._cancelled.is_set
-        self._patience.start()
+        self._progress_delay.start()
         self._painting.ask(lambda: dataclasses.replace(_outcome_of(work, is_cancelled), number=number))
 
-    def _take(self, outcome: _Outcome) -> None:
+    def _finish(self, outcome: _Outcome) -> None:
         if outcome.number != self._number:
             return
         if outcome.image is not None:
             QGuiApplication.clipboard().setImage(outcome.image)
         if outcome.problem:
-            self._tell_problem(outcome.problem)
+            self._show_problem(outcome.problem)
         else:
-            self._tell_done(outcome.text)
+            self._show_done(outcome.text)
         self._end()
 
     def _end(self) -> None:
         self._busy = False
-        self._patience.stop()
+        self._progress_delay.stop()
         if self._progress is not None:
             self._progress.canceled.disconnect(self.cancel)
             self._progress.close()
@@ -306,7 +320,7 @@ class FigureExport(QObject):
 
 
 class _CancelledError(Exception):
-    """Nobody wants the figure any more."""
+    """The user cancelled the figure."""
 
 
 def _outcome_of(work: Callable[[Callable[[], bool]], _Outcome], cancelled: Callable[[], bool]) -> _Outcome:
@@ -316,36 +330,40 @@ def _outcome_of(work: Callable[[Callable[[], bool]], _Outcome], cancelled: Calla
         return _Outcome(0, problem=str(error))
     except _CancelledError:
         return _Outcome(0)
-    except Exception as error:  # the border of the thread
+    except Exception as error:  # a thread's border: whatever went wrong must reach the user
         return _Outcome(0, problem=f"The figure could not be painted: {type(error).__name__}: {error}.")
 
 
-def _figure(wanted: FigureChoice, cancelled: Callable[[], bool]) -> Figure:
-    """The figure, which stops painting soon after it was cancelled."""
-    figure = wanted.subject.make(wanted.options)
+def _figure(choice: FigureChoice, cancelled: Callable[[], bool]) -> Figure:
+    """Returns the chosen figure.
+
+    Raises:
+        _CancelledError: the user cancelled meanwhile.
+    """
+    figure = choice.subject.make(choice.options)
     if cancelled():
         raise _CancelledError
     return figure
 
 
-def _to_image(wanted: FigureChoice, cancelled: Callable[[], bool]) -> _Outcome:
-    image = _figure(wanted, cancelled).image(wanted.options.scale)
-    return _Outcome(0, f"{wanted.subject.name} is on the clipboard, as a picture", image=image)
+def _to_image(choice: FigureChoice, cancelled: Callable[[], bool]) -> _Outcome:
+    image = _figure(choice, cancelled).image(choice.options.scale)
+    return _Outcome(0, f"{choice.subject.name} is on the clipboard, as a picture", image=image)
 
 
-def _to_file(wanted: FigureChoice, target: Path, cancelled: Callable[[], bool]) -> _Outcome:
-    figure = _figure(wanted, cancelled)
+def _to_file(choice: FigureChoice, target: Path, cancelled: Callable[[], bool]) -> _Outcome:
+    figure = _figure(choice, cancelled)
 
     def paint_body(painter: Any) -> None:
         figure.paint_body(painter)
         if cancelled():
             raise _CancelledError
 
-    dataclasses.replace(figure, paint_body=paint_body).write(target, wanted.options.scale)
+    dataclasses.replace(figure, paint_body=paint_body).write(target, choice.options.scale)
     return _Outcome(0, f"Figure written to {target}")
 
 
 def focused_chart() -> Chart[Any] | None:
-    """The chart that has the keyboard."""
+    """Returns the chart that has the keyboard, if one has."""
     widget = QApplication.focusWidget()
     return widget if isinstance(widget, Chart) else None

@@ -1,4 +1,4 @@
-"""What of the window can become a figure: the timeline, and every chart that shows something."""
+"""The parts of the window that can become figures: the timeline, and every chart that is not empty."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from loaderscope.gui.window.views import Views
 
 
 def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject | None:
-    """What the timeline shows now, with the trial below it; None where it shows nothing.
+    """Returns the timeline as it is now, with the compared trial below; None if it is empty.
 
     Args:
         pair: the timelines.
-        run: what the caption tells.
-        title: stands above a trial that is shown alone.
+        run: described in the caption.
+        title: of a trial that is shown alone.
     """
     scene, other = pair.first.scene, pair.second.scene
     if scene is None or scene.is_empty:
@@ -34,13 +34,13 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
     settings = " and ".join((title, other.title)) if other is not None else title
     arrangement = pair.first.arrangement
     traces = [trace, *([other.trace] if other is not None else [])]
-    arrows = [copy.copy(timeline.arrows) for timeline in (pair.first, pair.second)]
+    arrows_of_trials = [copy.copy(timeline.arrows) for timeline in (pair.first, pair.second)]
     marks = [timeline.marking.marks for timeline in (pair.first, pair.second)]
 
     def make(options: Options) -> Figure:
-        for shown, its in zip(arrows, traces, strict=False):
-            if shown.shown and not shown.are_known:  # the window has not looked for them yet, and a figure is the same at any time
-                shown.set_waits(find_waits(its))
+        for arrows, its_trace in zip(arrows_of_trials, traces, strict=False):
+            if arrows.shown and not arrows.are_known:  # the window still searches for them, but a figure must not depend on when it is made
+                arrows.set_waits(find_waits(its_trace))
         first_ns = origin_ns, origin_ns + round(options.seconds * 1e9)
         return timeline_figure(
             trace,
@@ -50,7 +50,7 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
             range_ns=sight_ns if options.time == SIGHT else first_ns if options.time == FIRST else None,
             arrangement=arrangement,
             below=below,
-            arrows=arrows,
+            arrows=arrows_of_trials,
             marks=marks,
         )
 
@@ -58,32 +58,32 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
 
 
 def chart_subjects(charts: Iterable[Chart[Any]], run: Run | None, trial: str) -> list[Subject]:
-    """What the charts show now, without those that are empty.
+    """Returns the charts that are not empty, as they are now.
 
     Args:
-        charts: of the window.
-        run: what the captions tell.
-        trial: the shown trial, for charts of one trial.
+        charts: all charts of the window.
+        run: described in the captions.
+        trial: the shown trial, in words.
     """
     return [chart_subject(chart, run, trial) for chart in charts if not chart.is_empty]
 
 
 def chart_subject(chart: Chart[Any], run: Run | None, trial: str) -> Subject:
-    """What a chart shows now."""
+    """Returns a chart as it is now."""
     paint, data, name = chart.painted_by, chart.data, chart.accessibleName()
     settings = trial if run is None or run.request.batches is None else f"{trial} · {run.request.batches} batches a trial"
-    size = CHART_SIZE[0], max(CHART_SIZE[1], chart.minimumHeight())  # as high as its rows need
+    size = CHART_SIZE[0], max(CHART_SIZE[1], chart.minimumHeight())  # a chart of many rows needs more height
     return Subject(name, lambda _options: chart_figure(paint, data, title=name, caption=caption_of(run, settings), size=size))
 
 
 class WindowFigures:
-    """Finds what can become a figure now, and hands it to the export."""
+    """Finds the parts of the window that can become a figure now, and passes them to the export."""
 
-    def __init__(self, exporting: FigureExport, views: Views, shown_run: Callable[[], Run | None]) -> None:
-        self._exporting, self._views, self._shown_run = exporting, views, shown_run
+    def __init__(self, figure_export: FigureExport, views: Views, shown_run: Callable[[], Run | None]) -> None:
+        self._figure_export, self._views, self._shown_run = figure_export, views, shown_run
 
     def export(self) -> None:
-        """Asks for a figure of the timeline or of a chart, and makes it; the chart with the keyboard is proposed."""
+        """Asks for the timeline or a chart, and exports it; proposes the chart that has the keyboard."""
         run, trial = self._shown_run(), self._views.trials.currentText()
         timeline = timeline_subject(self._views.pair, run, trial)
         charts = chart_subjects(self._views.trials.window().findChildren(Chart), run, trial)
@@ -91,11 +91,11 @@ class WindowFigures:
         focused = focused_chart()
         names = [subject.name for subject in subjects]
         proposed = focused.accessibleName() if focused is not None else ""
-        self._exporting.export(subjects, names.index(proposed) if proposed in names else 0)
+        self._figure_export.export(subjects, names.index(proposed) if proposed in names else 0)
 
     def copy(self) -> None:
-        """Puts the chart with the keyboard, or what the timeline shows, on the clipboard as a picture."""
+        """Puts the chart that has the keyboard, else the timeline, on the clipboard as a picture."""
         run, trial, focused = self._shown_run(), self._views.trials.currentText(), focused_chart()
         subject = timeline_subject(self._views.pair, run, trial) if focused is None else chart_subject(focused, run, trial)
         if subject is not None:
-            self._exporting.copy(subject)
+            self._figure_export.copy(subject)

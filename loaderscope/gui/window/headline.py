@@ -1,4 +1,4 @@
-"""The run in a sentence or two, over all views."""
+"""The headline above all views: the run in a sentence or two."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from loaderscope.gui.window.setup import Setup
 _HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 
 
-def sentence_of(verdict: Verdict, setup: Setup, running: bool) -> str:
-    """What the run shows; before there is one, what to do next."""
+def headline_sentence(verdict: Verdict, setup: Setup, running: bool) -> str:
+    """Returns what the run shows, or what to do next if there is no run yet."""
     target, problem = setup.target_panel.current_target, setup.target_panel.problem.text().partition("\n")[0]
     experiment = verdict.experiment
-    has_found = verdict.recommendation is not None or (experiment is not None and any(cost.num_workers for cost in experiment.costs))
-    if has_found or (verdict.summary and not running):
+    has_result = verdict.recommendation is not None or (experiment is not None and any(cost.num_workers for cost in experiment.costs))
+    if has_result or (verdict.summary and not running):
         return verdict.summary
     if running:
         return "Measuring. The first setting appears as soon as its trial is done."
@@ -31,7 +31,7 @@ def sentence_of(verdict: Verdict, setup: Setup, running: bool) -> str:
 
 
 class Headline(QLabel):
-    """The run in a sentence or two: takes the room there is, and two lines where it needs them."""
+    """A label that takes all the room there is, and two lines if it needs them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,15 +42,15 @@ class Headline(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.setAccessibleName("What the run shows")
 
-    def tell(self, sentence: str) -> None:
-        """Shows the text, its first sentence bold; what has no room is in the tool tip."""
+    def show_sentence(self, sentence: str) -> None:
+        """Shows the text with its first sentence in bold; the tool tip holds the whole text."""
         if sentence != self._sentence:
             self._sentence = sentence
             self.setToolTip(sentence)
             self._fit()
 
     def _fit(self) -> None:
-        """The longest beginning of the text that fits."""
+        """Shows the longest beginning of the text that fits."""
         words = self._sentence.split(" ")
         fitting = next((count for count in range(len(words), 0, -1) if self._fits(_headline_html(words, count))), 0)
         self.setText(_headline_html(words, fitting))
@@ -75,7 +75,7 @@ class Headline(QLabel):
 
 
 def _headline_html(words: list[str], count: int) -> str:
-    """The first words, with an ellipsis where some are left out; bold up to the end of the first sentence."""
+    """Returns the first `count` words, with an ellipsis if there are more; the first sentence is bold."""
     text = " ".join(words[:count]) + (" …" if count < len(words) else "")
     head, dot, rest = text.partition(". ")
     return f"<b>{html.escape(head + dot.strip())}</b> {html.escape(rest)}" if text else ""

@@ -1,4 +1,4 @@
-"""All keys and the meaning of the colours on one page."""
+"""The help page: all keys, and the meaning of colours and words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORDS = (
 
 
 class HelpOverlay(QDialog):
-    """Closes with Esc, or ? again."""
+    """A window with the help page; Esc, F1 or ? closes it."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -65,7 +65,7 @@ def _meaning(entry: LegendEntry) -> str:
 
 
 def help_html(palette: Palette) -> str:
-    """The page."""
+    """Returns the help page, with its colours from a palette."""
 
     def table(rows: list[tuple[str, str]]) -> str:
         cells = "".join(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QSettings
 from PySide6.QtGui import QCloseEvent, QShowEvent
 
 from loaderscope.gui.charts.chart import Chart
 from loaderscope.gui.window.appearance import Appearance
-from loaderscope.gui.window.command_actions import handlers_of
 from loaderscope.gui.window.command_palette import CommandPalette
 from loaderscope.gui.window.command_table import CommandSet
 from loaderscope.gui.window.help_page import HelpOverlay
 from loaderscope.gui.window.run_window import RunWindow
+from loaderscope.sweep.demo_example import demo_request
+from loaderscope.sweep.system import usable_cpus
 
 
 class MainWindow(RunWindow):
@@ -24,13 +27,7 @@ class MainWindow(RunWindow):
     def __init__(self, settings: QSettings) -> None:
         super().__init__(settings)
         self.help = HelpOverlay(self)
-        own = {
-            "late_arrows": lambda: self.look.show_late_arrows(self.commands["late_arrows"].isChecked()),
-            "theme": self.switch_theme,
-            "palette": lambda: self.palette_box.open_over(self),
-            "help": self.help.toggle,
-        }
-        self.commands = CommandSet(self, self.views.timeline, {**handlers_of(self), **own})
+        self.commands = CommandSet(self, self.views.timeline, self._command_handlers())
         self.palette_box = CommandPalette(self.commands, self)
         self.commands["open_recent"].setMenu(self.recent.menu)
         self.views.add_commands(self.commands)
@@ -41,11 +38,69 @@ class MainWindow(RunWindow):
         self.shown.show_progress()
         self.views.timeline.setFocus()
 
+    def _command_handlers(self) -> dict[str, Callable[[], object]]:
+        """Returns a function for every command of the table in command_table.py."""
+        docks, timeline = self.views.docks, self.views.timeline
+        lanes = self.views.pair.handling[timeline]
+        return {
+            "open_script": lambda: self._open_chosen(self.dialogs.script()),
+            "open_session": lambda: self._open_chosen(self.dialogs.session()),
+            "open_recent": lambda: self.recent.menu.popup(self.mapToGlobal(self.rect().center())),
+            "open_demo": lambda: self.open_request(demo_request(usable_cpus())),
+            "save": self.save,
+            "report": self.save_report,
+            "export": self.window_figures.export,
+            "copy_figure": self.window_figures.copy,
+            "quit": self.close,
+            "start": self.starting.sweep,
+            "start_up": self.starting.experiment,
+            "exact_window": self.start_exact_window,
+            "stop": self.live.cancel,
+            "reload": self.setup.reload,
+            "find": self.views.pair.search,
+            "live": lambda: self.shown.set_follow(not self.shown.follows),
+            "previous_trial": lambda: self.shown.step_trial(-1),
+            "next_trial": lambda: self.shown.step_trial(1),
+            "compare": self.shown.comparison.toggle,
+            "lane_menu": lanes.open_menu,
+            "pin_lane": lanes.pin,
+            "hide_lane": lanes.hide,
+            "taller_lane": lanes.taller,
+            "shorter_lane": lanes.shorter,
+            "collapse_workers": timeline.collapse_workers,
+            "more_plots": lanes.open_plots_menu,
+            "show_hidden_lanes": timeline.show_hidden_lanes,
+            "reset_lanes": timeline.reset_lanes,
+            "focus_setup": docks["setup"].bring_up,
+            "focus_timeline": timeline.setFocus,
+            "focus_results": docks["results"].bring_up,
+            "show_throughput": docks["throughput"].bring_up,
+            "show_startup": docks["startup"].bring_up,
+            "show_memory": docks["memory"].bring_up,
+            "show_findings": docks["findings"].bring_up,
+            "show_late_batches": docks["late_batches"].bring_up,
+            "show_operators": docks["operators"].bring_up,
+            "show_log": docks["log"].bring_up,
+            "show_selection": docks["selection"].bring_up,
+            "show_spans": docks["spans"].bring_up,
+            "late_arrows": lambda: self.look.show_late_arrows(self.commands["late_arrows"].isChecked()),
+            "theme": self.switch_theme,
+            "reset_layout": self.views.reset_layout,
+            "palette": lambda: self.palette_box.open_over(self),
+            "help": self.help.toggle,
+        }
+
+    def _open_chosen(self, path: str) -> None:
+        if path:
+            self.open_path(path)
+
     def _update_commands(self) -> None:
-        running, shown, savable = self.live.running, self.shown.trial is not None, self.can_be_saved
+        running, has_trial, savable = self.live.running, self.shown.trial is not None, self.can_be_saved
         startable = not running and not self.setup.problem
         self.commands.enable(dict.fromkeys(("start", "start_up", "exact_window"), startable))
-        self.commands.enable({"stop": running, "live": running, "save": savable, "report": savable, "export": shown, "copy_figure": shown})
+        self.commands.enable(dict.fromkeys(("stop", "live"), running))
+        self.commands.enable(dict.fromkeys(("save", "report"), savable))
+        self.commands.enable(dict.fromkeys(("export", "copy_figure"), has_trial))
         views, panel = self.views, self.setup.sweep_panel
         for button in (panel.start, panel.experiment_button, views.startup.experiment_button, views.operators.measure):
             button.setEnabled(startable)
@@ -53,13 +108,13 @@ class MainWindow(RunWindow):
         self.views.show_environment(self.shown.run, self.setup.environment)
 
     def switch_theme(self) -> None:
-        """Light to dark and back."""
+        """Switches between the light and the dark theme."""
         self.look.switch_theme()
-        self.shown.show_anew()
+        self.shown.show_results_again()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self.look.shown()
+        self.look.window_shown()
         if not event.spontaneous():
             self.views.show_message(self.recent.notice)
 

@@ -1,4 +1,4 @@
-"""The marks of all trials that the window can show, and where they are kept."""
+"""The marks of all trials of the shown run, and the files that store them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.session.file import SessionError, SessionFile
 
 
-class Keeper(Protocol):
-    """Where marks are kept."""
+class MarkFile(Protocol):
+    """A file that stores marks."""
 
     def marks(self, trial: int) -> list[Mark]:
-        """The marks of a trial."""
+        """Returns the marks of a trial."""
 
     def set_marks(self, trial: int, marks: list[Mark]) -> None:
-        """Replaces them."""
+        """Replaces the marks of a trial."""
 
 
 class CompleteFile:
-    """A session file that nobody has open."""
+    """A complete session file; opens it for each access, because nothing else has it open."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,10 +37,10 @@ class CompleteFile:
 
 
 class GrowingFile:
-    """The session file of a sweep that is about to run, which another thread writes. Its marks are those that are set here."""
+    """The session file of a sweep that is about to run. Another thread writes it; it has no marks yet."""
 
     def __init__(self, set_marks: Callable[[int, list[Mark]], object]) -> None:
-        """`set_marks` hands the marks of a trial to that thread."""
+        """`set_marks` passes the marks of a trial to that thread."""
         self._set_marks = set_marks
 
     def marks(self, _trial: int) -> list[Mark]:
@@ -51,64 +51,64 @@ class GrowingFile:
 
 
 class MarkStore:
-    """Remembers the marks of each trial, and has them kept."""
+    """Holds the marks of each trial, and stores every change in the file of the run."""
 
-    def __init__(self, tell_problem: Callable[[str], object], changed: Callable[[], object]) -> None:
-        """`changed` is called when the user changed a mark."""
-        self._tell_problem, self._changed = tell_problem, changed
-        self._keeper: Keeper | None = None
+    def __init__(self, show_problem: Callable[[str], object], on_change: Callable[[], object]) -> None:
+        """`show_problem` gets a sentence if a file fails; `on_change` is called after the user changes a mark."""
+        self._show_problem, self._on_change = show_problem, on_change
+        self._file: MarkFile | None = None
         self._marks: dict[int, tuple[Mark, ...]] = {}
-        self._followed: list[TimelineWidget] = []
+        self._timelines: list[TimelineWidget] = []
 
     def follow(self, timeline: TimelineWidget, trial: Callable[[], int | None]) -> None:
-        """Shows in a timeline the marks of its trial, and keeps those that are set in it."""
-        shown: int | None = None  # while `trial` may tell the next one already, for which nothing is shown yet
+        """Shows the marks of `trial` in a timeline, and stores the marks that the user sets there."""
+        shown: int | None = None  # `trial` may already return the next one, while this one is still shown
 
         def show() -> None:
             nonlocal shown
             shown = trial()
-            timeline.marking.show(self.of(shown) if shown is not None and timeline.scene is not None else ())
+            timeline.marking.show(self.marks_of(shown) if shown is not None and timeline.scene is not None else ())
 
-        def take() -> None:
+        def store() -> None:
             if shown is not None:
-                self.put(shown, timeline.marking.marks)
+                self.set_marks(shown, timeline.marking.marks)
 
-        self._followed.append(timeline)
+        self._timelines.append(timeline)
         timeline.traceShown.connect(show)
-        timeline.marking.changed.connect(take)
+        timeline.marking.changed.connect(store)
 
-    def show(self, keeper: Keeper | None) -> None:
-        """Another run is shown, or none; its marks are those that are kept."""
-        for timeline in self._followed:
-            timeline.marking.show(())  # a text that is being written belongs to the run before
-        self._keeper = keeper
+    def open(self, file: MarkFile | None) -> None:
+        """Replaces all marks by those in the file of another run; None: no run is shown."""
+        for timeline in self._timelines:
+            timeline.marking.show(())  # ends an edit of a mark's text, which belongs to the run before
+        self._file = file
         self._marks.clear()
 
-    def keep_in(self, keeper: Keeper) -> None:
-        """From now on there is a place for them; those set so far go there."""
-        self._keeper = keeper
+    def store_in(self, file: MarkFile) -> None:
+        """From now on stores marks in another file of the same run, beginning with the present ones."""
+        self._file = file
         for trial, marks in self._marks.items():
-            self._keep(trial, marks)
+            self._store(trial, marks)
 
-    def of(self, trial: int) -> tuple[Mark, ...]:
-        """The marks of a trial, in order of time."""
-        if trial not in self._marks and self._keeper is not None:
+    def marks_of(self, trial: int) -> tuple[Mark, ...]:
+        """Returns the marks of a trial, in order of time."""
+        if trial not in self._marks and self._file is not None:
             try:
-                self._marks[trial] = tuple(self._keeper.marks(trial))
+                self._marks[trial] = tuple(self._file.marks(trial))
             except SessionError as error:
-                self._tell_problem(str(error))
+                self._show_problem(str(error))
         return self._marks.get(trial, ())
 
-    def put(self, trial: int, marks: Iterable[Mark]) -> None:
-        """Takes the marks of a trial as they are now."""
+    def set_marks(self, trial: int, marks: Iterable[Mark]) -> None:
+        """Replaces the marks of a trial, also in the file."""
         self._marks[trial] = tuple(marks)
-        self._keep(trial, self._marks[trial])
-        self._changed()
+        self._store(trial, self._marks[trial])
+        self._on_change()
 
-    def _keep(self, trial: int, marks: tuple[Mark, ...]) -> None:
-        if self._keeper is None:
+    def _store(self, trial: int, marks: tuple[Mark, ...]) -> None:
+        if self._file is None:
             return
         try:
-            self._keeper.set_marks(trial, list(marks))
+            self._file.set_marks(trial, list(marks))
         except SessionError as error:
-            self._tell_problem(f"The marks are shown but cannot be kept. {error}")
+            self._show_problem(f"The marks are shown but cannot be kept. {error}")

@@ -1,4 +1,4 @@
-"""What was opened last, to be opened again: scripts, sessions, and sweeps that were not saved when their window was killed."""
+"""The menu of recent files: scripts, sessions, and unsaved sweeps of windows that were killed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from loaderscope.session.file import SessionError, SessionFile
 from loaderscope.sweep.processes.temporary_folders import abandoned, base_folder
 
 UNSAVED_KEPT_S = 7 * 24 * 3600
-"""So long the session of a window that was killed is offered, then it is removed."""
+"""The session of a killed window is offered for this time, then removed."""
 
-MOST = 10
-NONE = "Nothing was opened yet"
+MAX_PATHS = 10
+EMPTY_TEXT = "Nothing was opened yet"
 
 
 def unsaved_sessions(base: Path) -> list[Path]:
-    """Session files of windows that ended without saving or discarding them, newest first; old ones are removed."""
-    found: list[tuple[float, Path]] = []
+    """Returns session files of windows that ended without saving or discarding them, newest first; removes old ones."""
+    dated: list[tuple[float, Path]] = []
     for folder in abandoned(base, WINDOW_PREFIX):
         files = [(path.stat().st_mtime, path) for path in folder.glob(f"*{SESSION_SUFFIX}")]
         if not files or time.time() - max(files)[0] > UNSAVED_KEPT_S:
             shutil.rmtree(folder, ignore_errors=True)
-        found += files
-    return [path for _, path in sorted(found, reverse=True) if _has_results(path)]
+        dated += files
+    return [path for _, path in sorted(dated, reverse=True) if _has_results(path)]
 
 
 def _has_results(path: Path) -> bool:
-    """Whether there is anything to be saved: a window may be killed before its first trial."""
+    """Returns whether a session has anything to save: a window may be killed before its first trial."""
     try:
         with SessionFile.open(path) as session:
             return bool(session.results)
@@ -43,10 +43,10 @@ def _has_results(path: Path) -> bool:
 
 
 class RecentFiles:
-    """The menu of them. Paths are remembered with the window's settings."""
+    """The menu of recent files; the window's settings keep their paths."""
 
     def __init__(self, parent: QWidget, settings: QSettings, open_path: Callable[[str], object], base: Path | None = None) -> None:
-        """`base`: where temporary folders are."""
+        """`base` is the folder that holds the temporary folders of windows."""
         self._settings, self._open_path = settings, open_path
         self._unsaved = unsaved_sessions(base or base_folder())
         self.menu = QMenu("Open recent", parent)
@@ -55,25 +55,25 @@ class RecentFiles:
 
     @property
     def paths(self) -> list[str]:
-        """Files that are still there, those opened last first."""
-        known = self._settings.value("recent", [])
-        return [str(path) for path in (known if isinstance(known, list) else [known]) if path and Path(str(path)).is_file()]
+        """The recent files that still exist, the one opened last first."""
+        stored = self._settings.value("recent", [])
+        return [str(path) for path in (stored if isinstance(stored, list) else [stored]) if path and Path(str(path)).is_file()]
 
     @property
     def notice(self) -> str:
-        """That there is something to be saved still; empty where there is not."""
+        """Says that an unsaved sweep can be opened; empty if there is none."""
         if not self._unsaved:
             return ""
         return "The window ended before a sweep was saved: it is in the menu File, Open recent, for a week."
 
     def add(self, path: str | Path) -> None:
-        """A file was opened or saved."""
+        """Puts a file that was opened or saved first in the menu."""
         added = str(Path(path).absolute())
         if not any(Path(added) == other for other in self._unsaved):
-            self._settings.setValue("recent", [added, *(other for other in self.paths if other != added)][:MOST])
+            self._settings.setValue("recent", [added, *(other for other in self.paths if other != added)][:MAX_PATHS])
 
-    def saved(self, source: Path, target: Path) -> None:
-        """A session was copied to another file: what a window had left unsaved is no longer needed then."""
+    def session_saved(self, source: Path, target: Path) -> None:
+        """Adds the saved copy of a session, and removes the source if it is an unsaved sweep of a killed window."""
         self.add(target)
         for path in [path for path in self._unsaved if path.resolve() == source and source != target.resolve()]:
             self._unsaved.remove(path)
@@ -83,15 +83,15 @@ class RecentFiles:
         self.menu.clear()
         for path in self._unsaved:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime)) if path.exists() else "removed"
-            self._offer(str(path), f"{path.stem}, not saved when its window ended, {when}")
+            self._add_entry(str(path), f"{path.stem}, not saved when its window ended, {when}")
         if self._unsaved:
             self.menu.addSeparator()
-        for known in self.paths:
-            self._offer(known, Path(known).name)
+        for recent in self.paths:
+            self._add_entry(recent, Path(recent).name)
         if self.menu.isEmpty():
-            self.menu.addAction(NONE).setEnabled(False)
+            self.menu.addAction(EMPTY_TEXT).setEnabled(False)
 
-    def _offer(self, path: str, text: str) -> None:
+    def _add_entry(self, path: str, text: str) -> None:
         action = self.menu.addAction(text.replace("&", "&&"), lambda: self._open_path(path))
         action.setToolTip(path)
         action.setEnabled(Path(path).is_file())

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QSettings
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow
 
+from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import LogLine
+from loaderscope.gui.panels.target_panel import advice_for
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.opened_session import OpenedSession, SessionError
 from loaderscope.gui.run.run_state import RunState
-from loaderscope.gui.window.error_messages import ErrorMessages
 from loaderscope.gui.window.figure_export import FigureExport
 from loaderscope.gui.window.figure_sources import WindowFigures
-from loaderscope.gui.window.file_drop import FileDrop
 from loaderscope.gui.window.mark_store import CompleteFile, GrowingFile, MarkStore
 from loaderscope.gui.window.recent_files import RecentFiles
 from loaderscope.gui.window.save_dialogs import SESSION_SUFFIX, Dialogs, SaveActions
@@ -27,35 +27,35 @@ from loaderscope.gui.window.views import Views
 
 
 class RunWindow(QMainWindow):
-    """Shows one run at a time, the one that runs or an opened session; opens, starts, saves and leaves runs."""
+    """Shows one run at a time, a running sweep or an opened session. Opens, starts, saves and closes runs."""
 
     def __init__(self, settings: QSettings) -> None:
         super().__init__()
         self._settings = settings
         self._session: OpenedSession | None = None
         self._unsaved = False
+        self._write_problem = ""  # why the last file could not be written
         self.dialogs = Dialogs(self, settings)
         self.setup = Setup(self)
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
-        self._tell = ErrorMessages(self.setup, self.views, self._show_headline)
         self.starting = StartActions(
-            self.setup, self.live, self.views, may_leave=self._may_leave_run, begin=self._begin, tell_problem=self._tell.problem
+            self.setup, self.live, self.views, may_leave=self._may_leave_run, start_run=self._start_run, show_problem=self._show_problem
         )
         self.shown = ShownRun(
             self.setup,
             self.live,
             self.views,
             expectation=lambda: self.starting.expectation,
-            tell_problem=self._tell.problem,
+            show_problem=self._show_problem,
             parent=self,
         )
-        self._saving = SaveActions(self.dialogs, self._tell.written, self._tell.unwritten)
-        self.figures = FigureExport(self, settings, self.dialogs.save, self._tell.written, self._tell.unwritten)
+        self._saving = SaveActions(self.dialogs, self._show_written, self._show_write_problem)
+        self.figures = FigureExport(self, settings, self.dialogs.save, self._show_written, self._show_write_problem)
         self.window_figures = WindowFigures(self.figures, self.views, lambda: self.shown.run)
-        self._marks = MarkStore(self._tell.problem, self._marks_changed)
+        self._marks = MarkStore(self._show_problem, self._marks_changed)
         self.recent = RecentFiles(self, settings, self.open_path)
-        FileDrop(self, self.open_path)
+        self.setAcceptDrops(True)
         self.setWindowTitle("Loaderscope")
         self._connect()
 
@@ -85,21 +85,21 @@ class RunWindow(QMainWindow):
             self.setup.open_script(path)
 
     def open_request(self, request: Request, start: bool = False) -> None:
-        """Looks at the script of a request and takes its options; `start`: runs it as soon as that is possible."""
-        self.starting.soon = start
+        """Looks at the script of a request and adopts its options; `start` runs the sweep as soon as it can start."""
+        self.starting.starts_soon = start
         self.setup.open_request(request)
 
     def open_session(self, path: str) -> None:
-        """Shows a saved session in place of what is shown."""
+        """Shows a saved session in place of the shown run."""
         if not self._may_leave_run():
             return
         try:
             opened = OpenedSession(path)
         except SessionError as error:
-            self._tell.problem(str(error))
+            self._show_problem(str(error))
             return
         self.recent.add(opened.path)
-        self._marks.show(opened)
+        self._marks.open(opened)
         self._close_session()
         self._session = opened
         self._show(opened.state, Path(path).name)
@@ -111,16 +111,27 @@ class RunWindow(QMainWindow):
         self.setWindowTitle(f"{name} – Loaderscope")
         self.shown.show(state)
 
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if _dropped_file(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = _dropped_file(event)
+        if path is not None:
+            event.acceptProposedAction()
+            # a question to the user must not block the program that the file comes from
+            QTimer.singleShot(0, self, lambda: self.open_path(path))
+
     # Running
 
     def start_exact_window(self) -> None:
-        """Runs the setting that is shown once more, or all where none is, with some profiled steps after it."""
+        """Runs the shown setting once more, or all settings if none is shown, and profiles some steps after it."""
         shown = next((result for result in self.shown.results if result.id == self.shown.trial), None)
         self.starting.exact_window(shown.config if shown is not None else None)
 
-    def _begin(self, request: Request) -> None:
-        """Runs a request in place of what is shown."""
-        self._marks.show(GrowingFile(self.live.set_marks))
+    def _start_run(self, request: Request) -> None:
+        """Runs a request in place of the shown run."""
+        self._marks.open(GrowingFile(self.live.set_marks))
         self._close_session()
         self.shown.follows = True
         self._show(self.live.start(request), Path(request.script).name)
@@ -128,32 +139,54 @@ class RunWindow(QMainWindow):
     def _setup_changed(self) -> None:
         if not self.shown.is_judged:
             self.shown.show_headline()
-        if self.starting.forecast_anew():
+        if self.starting.update_expectation():
             self.shown.show_progress()
-        self.starting.sweep_if_wanted()
+        self.starting.start_requested_sweep()
 
     def _run_ended(self) -> None:
         run, results = self.shown.run, self.shown.results
         self._unsaved = bool(results)
         if run is not None:
-            self.setup.learn(run, results)
+            self.setup.remember_sweep(run, results)
         if self.live.session_path is not None:
-            self._marks.keep_in(CompleteFile(self.live.session_path))
+            self._marks.store_in(CompleteFile(self.live.session_path))
         self.views.startup.await_experiment(False)
-        self.shown.end()
+        self.shown.run_ended()
         if self.live.error is not None:
-            self._tell.error(self.live.error)
+            self._show_error(self.live.error)
 
     def _marks_changed(self) -> None:
         self._unsaved = self._unsaved or (self._session is None and not self.live.running)
 
-    def _show_headline(self) -> None:
-        self.shown.show_headline()
+    # Messages
+
+    def _show_problem(self, sentence: str) -> None:
+        """Shows a problem at both places where the user may look: in the target panel and above the views."""
+        self.setup.target_panel.show_problem(sentence)
+        self.views.show_headline(sentence)
+
+    def _show_error(self, error: ErrorInfo) -> None:
+        """Shows why a sweep could not run, and what to do about it."""
+        self.setup.target_panel.show_problem(error.message, advice_for(error))
+        self.views.show_headline(error.message)
+
+    def _show_write_problem(self, sentence: str) -> None:
+        """Shows why a file could not be written, until one is written."""
+        self._write_problem = sentence
+        self._show_problem(sentence)
+
+    def _show_written(self, sentence: str) -> None:
+        """Shows that a file was written, and removes the problem of an earlier attempt."""
+        if self._write_problem and self.setup.target_panel.problem.text() == self._write_problem:
+            self.setup.target_panel.show_problem("")
+            self.shown.show_headline()
+        self._write_problem = ""
+        self.views.show_message(sentence)
 
     # Saving
 
     def _source(self) -> Path | None:
-        """The complete session file of what is shown."""
+        """The complete session file of the shown run."""
         return self._session.path if self._session is not None else self.live.session_path
 
     @property
@@ -162,7 +195,7 @@ class RunWindow(QMainWindow):
         return not self.live.running and self._source() is not None and bool(self.shown.results)
 
     def save(self, path: str | None = None) -> bool:
-        """Saves the session, under a name that is asked for unless it is given; False if nothing was saved."""
+        """Saves the session; asks for a file name if none is given. Returns whether it was saved."""
         source = self._source()
         if source is None or self.live.running:
             return False
@@ -172,12 +205,12 @@ class RunWindow(QMainWindow):
         self._unsaved = False
         if self._session is not None:
             self._session.move_to(target)
-        self.recent.saved(source, target)
+        self.recent.session_saved(source, target)
         self.setWindowTitle(f"{target.name} – Loaderscope")
         return True
 
     def save_report(self) -> None:
-        """Writes a report of what is shown."""
+        """Writes a report of the shown run."""
         source = self._source()
         if source is not None:
             self._saving.report(source)
@@ -185,7 +218,7 @@ class RunWindow(QMainWindow):
     # Closing
 
     def _may_leave_run(self) -> bool:
-        """Whether what is shown may be given up; asks, stops and saves as the user wants."""
+        """Returns whether the shown run may be closed; asks the user, then stops and saves it as they choose."""
         if not (self._unsaved or self.live.running):
             return True
         answer = self.dialogs.unsaved(self.live.running, bool(self.shown.results))
@@ -200,7 +233,7 @@ class RunWindow(QMainWindow):
         return True
 
     def discard_and_close(self) -> None:
-        """Closes without a question; what is not saved is lost, and no process stays."""
+        """Closes without a question; unsaved results are lost, and no process stays."""
         self.live.stop()
         self._unsaved = False
         self.close()
@@ -209,7 +242,7 @@ class RunWindow(QMainWindow):
         if not self._may_leave_run():
             event.ignore()
             return
-        self._marks.show(None)
+        self._marks.open(None)
         self.live.close()
         self.setup.close()
         self._close_session()
@@ -219,3 +252,10 @@ class RunWindow(QMainWindow):
         if self._session is not None:
             self._session.close()
             self._session = None
+
+
+def _dropped_file(event: QDropEvent) -> str | None:
+    """Returns the path of a dragged script or session; None for anything else, and for several files."""
+    paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+    fitting = [path for path in paths if Path(path).suffix in (".py", SESSION_SUFFIX)]
+    return fitting[0] if len(fitting) == 1 else None

@@ -1,4 +1,4 @@
-"""What asks the user for a file name or a decision: saving sessions and reports."""
+"""Asks the user for file names and decisions, and saves sessions and reports."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _ENDING = re.compile(r"\*(\.\w+)")
 
 
 class SaveError(Exception):
-    """A file could not be written; the text is one sentence for the user."""
+    """A file could not be written; the message is one sentence for the user."""
 
 
 class Dialogs:
-    """The questions of a window. The folder used last is remembered."""
+    """The questions of a window. File dialogs begin in the folder used last."""
 
     def __init__(self, window: QWidget, settings: QSettings) -> None:
         self._window = window
         self._settings = settings
 
     def script(self) -> str:
-        """A script to open; empty: none was chosen."""
+        """Asks for a script to open; returns its path, or an empty text."""
         return self._open("Open script", SCRIPT_FILTER)
 
     def session(self) -> str:
-        """A session to open; empty: none was chosen."""
+        """Asks for a session to open; returns its path, or an empty text."""
         return self._open("Open session", SESSION_FILTER)
 
     def save(self, title: str, name: str, file_filter: str) -> str:
-        """A file to write, whose name ends as one of the kinds in the filter; empty: none was chosen."""
+        """Asks for a file to write; returns a path with an ending of the filter, or an empty text."""
         path, kind = QFileDialog.getSaveFileName(self._window, title, str(Path(self._folder()) / name), file_filter)
         if not path:
             return ""
@@ -48,13 +48,13 @@ class Dialogs:
         return target if target == path or not Path(target).exists() or self._may_replace(Path(target)) else ""
 
     def _may_replace(self, target: Path) -> bool:
-        """Asks for a name that the file dialog did not see."""
+        """Asks whether to replace a file; the file dialog did not ask, because the ending was added afterwards."""
         buttons = QMessageBox.StandardButton
         question = f"{target.name} exists already. Replace it?"
         return QMessageBox.question(self._window, "Loaderscope", question, buttons.Yes | buttons.No, buttons.No) == buttons.Yes
 
     def unsaved(self, running: bool, has_results: bool) -> str:
-        """What to do with a sweep that runs, or with results that are not saved: `save`, `discard` or `cancel`."""
+        """Asks what to do with a running sweep or with unsaved results; returns `save`, `discard` or `cancel`."""
         box = QMessageBox(self._window)
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Loaderscope")
@@ -85,26 +85,29 @@ class Dialogs:
 
 
 def with_ending(path: str, kind: str, file_filter: str) -> str:
-    """A name with the first ending of the chosen kind, unless it has one that the filter knows: what follows a dot may be part of it."""
+    """Returns a path with an ending of the filter: its own, else the first ending of the chosen kind is added.
+
+    Any other text after a dot stays, because it may be part of the name.
+    """
     known = _ENDING.findall(file_filter)
     return path if Path(path).suffix.lower() in known else path + (_ENDING.findall(kind) or known)[0]
 
 
 class SaveActions:
-    """Writes what the window shows, and says how that went."""
+    """Writes sessions and reports, and tells the user whether that succeeded."""
 
-    def __init__(self, dialogs: Dialogs, tell_done: Callable[[str], object], tell_problem: Callable[[str], object]) -> None:
+    def __init__(self, dialogs: Dialogs, show_done: Callable[[str], object], show_problem: Callable[[str], object]) -> None:
         self._dialogs = dialogs
-        self._tell_done = tell_done
-        self._tell_problem = tell_problem
+        self._show_done = show_done
+        self._show_problem = show_problem
 
     def session(self, source: Path, path: str | None = None) -> Path | None:
-        """Copies a complete session file to a path, or to one that is asked for; None if nothing was saved."""
+        """Copies a complete session file; asks for a path if none is given. Returns the copy, or None if nothing was saved."""
         path = path or self._dialogs.save("Save session", source.name, SESSION_FILTER)
         return self._write(lambda: copy_session(source, path), "Saved as") if path else None
 
     def report(self, source: Path) -> Path | None:
-        """Writes the report of a session file; the kind follows from the name."""
+        """Asks for a path and writes the report of a session file; the suffix chooses the format."""
         path = self._dialogs.save("Save report", f"{source.stem}.html", REPORT_FILTER)
         return self._write(lambda: write_report_of(source, path), "Report written to") if path else None
 
@@ -112,17 +115,17 @@ class SaveActions:
         try:
             target = write()
         except SaveError as error:
-            self._tell_problem(str(error))
+            self._show_problem(str(error))
             return None
-        self._tell_done(f"{done} {target}")
+        self._show_done(f"{done} {target}")
         return target
 
 
 def copy_session(source: Path, path: str) -> Path:
-    """Copies a complete session file; the copy's name ends as sessions do.
+    """Copies a complete session file to a path, to which it adds the suffix of sessions if that is missing.
 
     Raises:
-        SaveError: it could not be written.
+        SaveError: the copy could not be written.
     """
     target = Path(path)
     if target.suffix != SESSION_SUFFIX:
@@ -141,12 +144,12 @@ def copy_session(source: Path, path: str) -> Path:
 
 
 def write_report_of(source: Path, path: str) -> Path:
-    """Writes the report of a session file; the kind follows from the name.
+    """Writes the report of a session file; the suffix chooses the format.
 
     Raises:
-        SaveError: it could not be written.
+        SaveError: the report could not be written.
     """
-    from loaderscope.gui.report.write_report import write_report  # rarely needed, so not before the window shows
+    from loaderscope.gui.report.write_report import write_report  # rarely needed, so it does not delay the start of the window
 
     try:
         write_report(source, [Path(path)])

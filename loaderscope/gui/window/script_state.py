@@ -1,4 +1,4 @@
-"""What is known of the script that the window is set up for, stage by stage. No Qt."""
+"""What the window knows about the script to measure, stage by stage. No Qt."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from loaderscope.sweep.inspect_script import Inspection, TargetProbe
 
 
 class Stage(enum.Enum):
-    """How far the look at a script has come."""
+    """The stages of looking at a script."""
 
     EMPTY = enum.auto()
-    SAVED = enum.auto()  # a session is shown; its script was not read: a file that somebody sent must not start anything
+    SAVED = enum.auto()  # a session is shown, and its script is not read: a file that somebody sent must not start anything
     READING = enum.auto()
-    READ = enum.auto()  # its targets are listed, or it was told why there are none
+    READ = enum.auto()  # its targets are listed, or the user knows why there are none
     PROBING = enum.auto()  # one sample of the chosen target is being read
     PROBED = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True)
 class ScriptState:
-    """A stage and what is known in it; each method gives the state that follows.
+    """A stage and what is known in it; each method returns the state that follows.
 
     Attributes:
-        stage: how far the look has come.
-        request: the script with the options that have no field in the panels; None where there is no script that can be read.
-        wanted_target: which target is to be chosen when they are listed.
-        inspection: the targets, from READ on; None where the look at the script failed.
+        request: the script, with the options that have no field in the panels; None if there is no script that can be read.
+        wanted_target: name of the target to choose once the targets are listed.
+        inspection: the targets, from READ on; None if the script could not be read.
         probe: the sample, in PROBED.
     """
 
@@ -47,7 +46,7 @@ class ScriptState:
 
     @property
     def is_looking(self) -> bool:
-        """Whether the script or one of its targets is being looked at."""
+        """Whether the script or a sample of a target is being read."""
         return self.stage in (Stage.READING, Stage.PROBING)
 
     @property
@@ -57,25 +56,25 @@ class ScriptState:
 
     @property
     def environment(self) -> dict[str, Any] | None:
-        """Of the interpreter that looked last."""
-        seen = self.probe or self.inspection
-        return seen.environment if seen is not None else None
+        """The environment of the interpreter that read the script or the sample last."""
+        latest = self.probe or self.inspection
+        return latest.environment if latest is not None else None
 
     @property
     def problem(self) -> str:
-        """Why there is no script to measure, in one sentence; empty: there is one, read."""
+        """Why no script can be measured, in one sentence; empty if the script was read."""
         if self.request is None:
             return "Choose a script first."
         if self.stage is Stage.SAVED:
             return f"Read {Path(self.script).name} again (Ctrl+F5) to measure it here."
         return "The script is being read." if self.stage is Stage.READING else ""
 
-    def asked_for(self, request: Request) -> ScriptState:
-        """Another script, or other options of this one; it is to be read."""
+    def with_request(self, request: Request) -> ScriptState:
+        """Another script, or other options for this one, is about to be read."""
         return dataclasses.replace(self, request=request, wanted_target=request.target)
 
-    def saved(self, request: Request | None, target: str) -> ScriptState:
-        """A session is shown; `request` is None where its script is not on this machine."""
+    def session_shown(self, request: Request | None, target: str) -> ScriptState:
+        """A session is shown; `request` is None if its script is not on this machine."""
         return ScriptState(Stage.SAVED, request, target)
 
     def reading(self, request: Request) -> ScriptState:
@@ -83,11 +82,11 @@ class ScriptState:
         return ScriptState(Stage.READING, request, self.wanted_target)
 
     def failed(self) -> ScriptState:
-        """The look gave nothing: there are no targets, or no sample of the chosen one."""
+        """Reading failed: there are no targets, or there is no sample of the chosen one."""
         return self.read(None) if self.stage is Stage.READING else self.probed(None)
 
     def read(self, inspection: Inspection | None) -> ScriptState:
-        """The targets are known; None: the script could not be read."""
+        """The targets are known; None if the script could not be read."""
         return dataclasses.replace(self, stage=Stage.READ, inspection=inspection, probe=None)
 
     def probing(self) -> ScriptState:
@@ -95,5 +94,5 @@ class ScriptState:
         return dataclasses.replace(self, stage=Stage.PROBING, probe=None)
 
     def probed(self, probe: TargetProbe | None) -> ScriptState:
-        """The sample was read; None: there is none, or it could not be read."""
+        """The sample was read; None if there is none, or it could not be read."""
         return dataclasses.replace(self, stage=Stage.READ if probe is None else Stage.PROBED, probe=probe)

@@ -1,4 +1,4 @@
-"""The set-up side of the window: script, target, interpreter and axes become a request and a forecast."""
+"""The set-up side of the window: turns script, target, interpreter and axes into a request and a forecast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
 from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
-from loaderscope.gui.run.inspect_thread import Fault, Jobs
+from loaderscope.gui.run.background_work import Fault, Jobs
 from loaderscope.gui.window.script_state import ScriptState
 from loaderscope.session.secret_masking import MASK, holds_mask
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
@@ -36,27 +36,33 @@ from loaderscope.sweep.system import read_machine
 FORECAST_DELAY_MS = 120
 
 
-class _UnwantedError(Exception):
-    """Nobody waits for this look at a script any more."""
+class _CancelledError(Exception):
+    """Another look at a script began, or the window closed."""
 
 
 _MASKED = f"The session holds some arguments of the script only as {MASK}: enter them again, then press Enter to read the script."
 
 
 @dataclasses.dataclass(frozen=True)
-class _Refused:
-    """Why a look at a script gave nothing, and what was printed until then."""
+class _LookFailure:
+    """Why a look at a script failed, and what it printed before."""
 
     error: ErrorInfo
     log: list[OutputLine]
 
 
 class Setup(QObject):
-    """Owns the two panels and what is known about the script. `changed` when `problem` may differ; `opened` with a script's path."""
+    """Owns the target and sweep panels and the state of the script.
+
+    Signals:
+        changed: `problem` or the forecast may differ now.
+        opened: the path of a script that is about to be read.
+        outputRead: list of OutputLine that the script printed while it was looked at.
+    """
 
     changed = Signal()
     opened = Signal(str)
-    outputRead = Signal(list)  # of OutputLine, printed while the script was looked at
+    outputRead = Signal(list)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -66,7 +72,7 @@ class Setup(QObject):
         self._jobs.answered.connect(self._answered)
         self._cancel = threading.Event()
         self._state = ScriptState()
-        self._measured: tuple[Run, Sequence[TrialResult]] | None = None  # the sweep that ran here last
+        self._measured: tuple[Run, Sequence[TrialResult]] | None = None  # the last sweep that ran here
         self._interpreters_listed = False
         self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
         self._timer.timeout.connect(self._update_forecast)
@@ -79,7 +85,7 @@ class Setup(QObject):
         self._update_forecast()
 
     def widget(self) -> QWidget:
-        """Both panels in a scrolling column, over what a start would take."""
+        """Returns both panels in a scrolling column, with the forecast and the start buttons below."""
         column = QWidget()
         layout = QVBoxLayout(column)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -108,12 +114,12 @@ class Setup(QObject):
 
     @property
     def environment(self) -> dict[str, Any] | None:
-        """Of the interpreter that was looked at last."""
+        """The environment of the interpreter that read the script or the sample last."""
         return self._state.environment
 
     @property
     def is_looking(self) -> bool:
-        """Whether a script or one of its targets is being looked at."""
+        """Whether the script or a sample of a target is being read."""
         return self._state.is_looking
 
     def open_script(self, path: str) -> None:
@@ -124,25 +130,25 @@ class Setup(QObject):
         self.open_request(dataclasses.replace(request, python=last.python if last is not None else None))
 
     def open_request(self, request: Request) -> None:
-        """Takes over a whole request, as of a session or of the example, and looks at its script."""
+        """Adopts a whole request, as of the command line or the example, and reads its script."""
         if request.script != self.script:
             self.target_panel.script_args.setText(shlex.join(request.script_args))
-        self._state = self._state.asked_for(request)
+        self._state = self._state.with_request(request)
         self.opened.emit(request.script)
         self.reload()
         if request.axes.num_workers is not None and not request.startup:  # an experiment has axes of its own
             self.sweep_panel.show_request(request)
 
     def show_run(self, run: Run) -> None:
-        """Shows what a saved session was about. Its script is not run: a file that somebody sent must not start anything.
+        """Shows script, target and axes of a saved session, without running the script.
 
-        The user may have it read again, by the interpreter chosen here.
+        A file that somebody sent must not start anything. The user can read the script again with the interpreter chosen here.
         """
-        self._end_looks()
-        exists = os.path.isfile(run.script)  # of a name that no system takes, too, it says False
-        given = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
-        request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=given) if exists else None
-        self._state = self._state.saved(request, run.target.name)
+        self._cancel_looks()
+        exists = os.path.isfile(run.script)  # also False for a name that is not valid on this system
+        unmasked = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
+        request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
+        self._state = self._state.session_shown(request, run.target.name)
         self.target_panel.show_reading(run.script)
         self.target_panel.script_args.setText(shlex.join(run.request.script_args))
         self.target_panel.show_targets([run.target])
@@ -154,13 +160,13 @@ class Setup(QObject):
         self.sweep_panel.set_current(run.target.current)
         self._update_forecast()
 
-    def learn(self, run: Run, results: Sequence[TrialResult]) -> None:
-        """A sweep ran here: the next one of its target is expected to take what it took."""
+    def remember_sweep(self, run: Run, results: Sequence[TrialResult]) -> None:
+        """Bases the forecast of later sweeps of the same target on a sweep that ran here."""
         self._measured = run, results
         self._update_forecast()
 
     def reload(self) -> None:
-        """Reads the script again; not with arguments that a session holds masked."""
+        """Reads the script again, unless an argument is masked as in a saved session."""
         if self._state.request is None:
             return
         if self._is_masked:
@@ -168,7 +174,7 @@ class Setup(QObject):
             self.target_panel.script_args.setFocus()
             self._update_forecast()
             return
-        self._end_looks()
+        self._cancel_looks()
         request = dataclasses.replace(self._state.request, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
         self._state = self._state.reading(request)
         self.target_panel.show_reading(request.script)
@@ -177,30 +183,30 @@ class Setup(QObject):
             self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {request.script}."))
             return
         tick = self._new_tick()
-        self._jobs.start("inspect", lambda: _told(lambda log: inspect_script(request, tick, log)))
+        self._jobs.start("inspect", lambda: _run_look(lambda log: inspect_script(request, tick, log)))
         if not self._interpreters_listed:
             self._interpreters_listed = True
             self._jobs.start("interpreters", lambda: list_interpreters(request.script))
         self._update_forecast()
 
     def request(self) -> Request:
-        """What Start would run.
+        """Returns the request that Start would run.
 
         Raises:
             ValueError: there is a `problem`.
         """
-        return self.sweep_panel.apply_to(self._chosen())
+        return self.sweep_panel.apply_to(self._chosen_request())
 
     def startup_request(self) -> Request:
-        """What "Why is start-up slow?" would run.
+        """Returns the request that "Why is start-up slow?" would run.
 
         Raises:
             ValueError: there is a `problem`.
         """
-        return self.sweep_panel.startup_request(self._chosen())
+        return self.sweep_panel.startup_request(self._chosen_request())
 
-    def _chosen(self) -> Request:
-        """Script, target and arguments as chosen, with the options that have no field."""
+    def _chosen_request(self) -> Request:
+        """Returns the chosen script, target and arguments, with the options that have no field in the panels."""
         if self._state.request is None or self.problem:
             raise ValueError(self.problem)
         target = self.target_panel.current_target
@@ -210,7 +216,7 @@ class Setup(QObject):
 
     @property
     def problem(self) -> str:
-        """Why a sweep cannot start now, in one sentence; empty: it can."""
+        """Why a sweep cannot start now, in one sentence; empty if it can."""
         if self._state.request is not None and self._is_masked:
             return _MASKED
         if self._state.problem:
@@ -224,27 +230,27 @@ class Setup(QObject):
 
     @property
     def _is_masked(self) -> bool:
-        """Whether an argument of the script is one that was masked when its session was written."""
+        """Whether an argument of the script was masked when its session was written."""
         return any(map(holds_mask, self.target_panel.arguments_of_script()))
 
     def close(self) -> None:
-        """Ends every look at a script, with the processes it started."""
+        """Ends every look at a script and the processes that it started."""
         self._cancel.set()
         self._timer.stop()
         self._jobs.wait_all(15_000)
 
-    def _end_looks(self) -> None:
+    def _cancel_looks(self) -> None:
         self._cancel.set()
         for name in ("inspect", "probe"):
             self._jobs.drop(name)
 
-    def _new_tick(self) -> Any:
-        """A callback that ends the look which it is given to as soon as another begins."""
+    def _new_tick(self) -> Callable[[], None]:
+        """Returns a callback for a look at a script; it raises as soon as another look begins."""
         self._cancel = cancel = threading.Event()
 
         def tick() -> None:
             if cancel.is_set():
-                raise _UnwantedError
+                raise _CancelledError
 
         return tick
 
@@ -256,11 +262,11 @@ class Setup(QObject):
     def _look_at_target(self) -> None:
         """Reads one sample of the chosen target."""
         if self._state.has_targets:
-            self._end_looks()
+            self._cancel_looks()
             self._state = self._state.probed(None)
         target, request = self.target_panel.current_target, self._state.request
         if target is None or request is None or self.problem:
-            # what a class needs is asked for in the fields above the note
+            # the fields above the note already ask for the arguments of a class
             self.target_panel.show_sample(None, target.note if target is not None and not target.needs else "")
             self._update_forecast()
             return
@@ -269,15 +275,15 @@ class Setup(QObject):
         self.target_panel.show_sample(None, "Reading one sample …")
         request = dataclasses.replace(request, target=target.name, arguments=self.target_panel.arguments())
         tick = self._new_tick()
-        self._jobs.start("probe", lambda: _told(lambda log: probe_target(request, tick, log)))
+        self._jobs.start("probe", lambda: _run_look(lambda log: probe_target(request, tick, log)))
         self._update_forecast()
 
     def _answered(self, name: str, answer: object) -> None:
-        if name != "interpreters" and isinstance(answer, Fault | _Refused):
+        if name != "interpreters" and isinstance(answer, Fault | _LookFailure):
             self._state = self._state.failed()
         if isinstance(answer, Fault):
             self._show_error(ErrorInfo("Fault", f"Loaderscope failed to look at this: {answer.message}", answer.traceback))
-        elif isinstance(answer, _Refused):
+        elif isinstance(answer, _LookFailure):
             self.outputRead.emit(answer.log)
             self._show_error(answer.error)
         elif isinstance(answer, Inspection):
@@ -318,9 +324,9 @@ class Setup(QObject):
         own_batches = probe.target.kind != "dataset" and probe.current is not None and probe.current.batch_size is None
         self.sweep_panel.set_current(probe.current, own_batches)
 
-    def _show_interpreters(self, found: Sequence[Interpreter]) -> None:
-        own = next((one for one in found if one.path == sys.executable), None)
-        listed = [(one.path, f"{_short(one.prefix or one.path)}   {one.describe()}") for one in found if one is not own]
+    def _show_interpreters(self, interpreters: Sequence[Interpreter]) -> None:
+        own = next((one for one in interpreters if one.path == sys.executable), None)
+        listed = [(one.path, f"{_with_tilde(one.prefix or one.path)}   {one.describe()}") for one in interpreters if one is not own]
         chosen = self._state.request.python if self._state.request is not None else None
         self.target_panel.set_interpreters(listed, chosen, own.describe() if own is not None else "")
 
@@ -338,51 +344,52 @@ class Setup(QObject):
                 target = dataclasses.replace(probe.target, current=probe.target.current or probe.current, length=probe.length)
             machine, request = read_machine(), self.request()
             measured = self._measured_of(request)
-            found = forecast_sweep(request, target, environment, sample, machine, measured=measured)
-            self.sweep_panel.set_forecast(_forecast(found))
+            sweep = forecast_sweep(request, target, environment, sample, machine, measured=measured)
+            self.sweep_panel.set_forecast(_forecast(sweep))
             experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine, measured=measured)
             self.sweep_panel.set_startup_forecast(_forecast(experiment))
         self.changed.emit()
 
     def _measured_of(self, request: Request) -> Measured | None:
-        """The sweep that ran here last, if it was of this target in a script that was not changed since."""
+        """Returns the last sweep that ran here, if it measured the same target and the script was not changed since."""
         run, results = self._measured or (None, ())
-        if run is None or _subject(run.request) != _subject(request) or _changed_s(run.script) > (run.created_unix_s or 0):
+        if run is None or _subject(run.request) != _subject(request) or _modified_unix_s(run.script) > (run.created_unix_s or 0):
             return None
         return Measured(run.request, results)
 
 
 def _subject(request: Request) -> tuple[object, ...]:
-    """What a request is about, whatever is varied."""
+    """Returns the part of a request that identifies what it measures, without the settings that it varies."""
     return request.script, request.target, request.script_args, request.arguments, request.python
 
 
-def _changed_s(script: str) -> float:
-    """When a file was changed last, in Unix time; infinite where that cannot be told."""
+def _modified_unix_s(script: str) -> float:
+    """Returns when a file was changed last, in Unix time; infinite if that is unknown."""
     try:
         return os.path.getmtime(script)
     except OSError:
         return math.inf
 
 
-def _forecast(found: SweepForecast) -> Forecast:
-    expected = found.estimate
+def _forecast(sweep: SweepForecast) -> Forecast:
+    expected = sweep.estimate
     return Forecast(
-        expected.trials, expected.seconds, expected.peak_bytes, found.available_bytes, tuple(found.skipped), commit=found.commit
+        expected.trials, expected.seconds, expected.peak_bytes, sweep.available_bytes, tuple(sweep.skipped), commit=sweep.commit
     )
 
 
-def _told(look: Callable[[Callable[[OutputLine], None]], object]) -> object:
-    """What a look at a script gives; an error that the user can do something about is an answer like any other."""
+def _run_look(look: Callable[[Callable[[OutputLine], None]], object]) -> object:
+    """Returns the result of a look at a script; a `_LookFailure` for an error that the user can mend; None if it was cancelled."""
     lines: list[OutputLine] = []
     try:
         return look(lines.append)
     except SweepError as error:
-        return _Refused(error.info, lines)
-    except _UnwantedError:
+        return _LookFailure(error.info, lines)
+    except _CancelledError:
         return None
 
 
-def _short(path: str) -> str:
+def _with_tilde(path: str) -> str:
+    """Returns a path with `~` for the home folder."""
     home = str(Path.home())
     return "~" + path[len(home) :] if path.startswith(home + os.sep) else path

@@ -1,4 +1,4 @@
-"""The run and the trial that the window shows, and how the views keep up with them."""
+"""The run and the trial that the window shows; keeps the views up to date with them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.run_state import RunState, Snapshot
 from loaderscope.gui.run.trace_loader import LoadedTrace, TraceLoader
 from loaderscope.gui.window.comparison import Comparison
-from loaderscope.gui.window.headline import sentence_of
+from loaderscope.gui.window.headline import headline_sentence
 from loaderscope.gui.window.setup import Setup
 from loaderscope.gui.window.views import Views
 from loaderscope.trace.model import Trace
 
 
 class ShownRun(QObject):
-    """One run at a time: the one that runs, or an opened session; and the trial of it whose timeline is shown.
+    """The shown run, a running sweep or an opened session, and the trial whose timeline is shown.
 
     Signals:
-        changed: what can be done with what is shown may differ now.
+        changed: the shown run or trial changed, so other commands may be available now.
 
     Attributes:
         state: the run.
-        trial: id of the trial whose timeline is shown; None without any.
-        follows: whether it goes on to the next trial when that starts.
+        trial: id of the trial whose timeline is shown, or None.
+        follows: whether each trial is shown when it starts.
     """
 
     changed = Signal()
@@ -40,22 +40,22 @@ class ShownRun(QObject):
         views: Views,
         *,
         expectation: Callable[[], str],
-        tell_problem: Callable[[str], object],
+        show_problem: Callable[[str], object],
         parent: QObject,
     ) -> None:
         """Shows nothing yet.
 
         Args:
-            setup: told when a run is shown in place of another.
-            live: the run that goes on, if any does.
-            views: what shows the run.
-            expectation: how long the run that goes on takes, in words; empty where that is not known.
-            tell_problem: says a sentence where the user looks.
-            parent: owns this.
+            setup: its problem is cleared when another run is shown.
+            live: the running sweep, if there is one.
+            views: show the run.
+            expectation: returns how long the running sweep will take, in words; empty if unknown.
+            show_problem: shows a sentence to the user.
+            parent: owns this object.
         """
         super().__init__(parent)
         self._setup, self._live, self._views = setup, live, views
-        self._expectation, self._tell_problem = expectation, tell_problem
+        self._expectation, self._show_problem = expectation, show_problem
         self.comparison = Comparison(views.pair, views.compare, views.show_message)
         self.state = RunState()
         self.trial: int | None = None
@@ -65,7 +65,7 @@ class ShownRun(QObject):
         self._log_count = 0
         self._verdict = Verdict()
         self._switching = False
-        self._reading = TraceLoader(self._take_read, self)
+        self._loader = TraceLoader(self._show_loaded, self)
         live.ticked.connect(self._tick)
         for source in (views.results, views.findings, views.throughput, views.startup):
             source.trialChosen.connect(self.choose_trial)
@@ -75,21 +75,21 @@ class ShownRun(QObject):
 
     @property
     def run(self) -> Run | None:
-        """What was asked for, and where it runs."""
+        """The run with its request and environment; None before it has started."""
         return self.state.snapshot().run
 
     @property
     def results(self) -> Sequence[TrialResult]:
-        """The trials that have ended."""
+        """The results of the trials that have ended."""
         return self.state.snapshot().results
 
     @property
     def is_judged(self) -> bool:
-        """Whether there is something to say about the run."""
+        """Whether there is a verdict about the run."""
         return bool(self._verdict.summary)
 
     def show(self, state: RunState) -> None:
-        """Shows a run in place of the one that is shown."""
+        """Shows another run."""
         self.state = state
         self._seen_results = None
         self._log_count = 0
@@ -98,20 +98,20 @@ class ShownRun(QObject):
         self._setup.target_panel.show_problem("")
         self.show_progress()
         if state.snapshot().results:
-            best = self._best_trial()
+            best = self._recommended_trial()
             self.choose_trial(best if best is not None else self._views.results.model.row(0).trial_id)
 
-    def end(self) -> None:
-        """The run that was shown while it went on is over."""
+    def run_ended(self) -> None:
+        """Shows the end of the running sweep; if the user followed it, the recommended trial."""
         followed, self.follows = self.follows, False
         self._seen_results = None
         self.show_progress()
-        best = self._best_trial()
+        best = self._recommended_trial()
         if followed and best is not None:
             self.choose_trial(best)
         elif self.trial is not None:
             self._views.timeline.refresh()
-            self._show_trace(self.trial)
+            self._load_trace(self.trial)
 
     def _tick(self) -> None:
         if self.state.version != self._seen_version:
@@ -120,14 +120,14 @@ class ShownRun(QObject):
             self._views.timeline.refresh()
             self._views.refresh_memory()
 
-    def _best_trial(self) -> int | None:
-        """The trial that stands for the recommended setting."""
+    def _recommended_trial(self) -> int | None:
+        """Returns the trial that represents the recommended setting."""
         best = self._verdict.recommendation
         row = self._views.results.model.find(best.config) if best is not None else None
         return self._views.results.model.row(row).trial_id if row is not None else None
 
     def show_progress(self) -> None:
-        """Everything but the timeline, as far as it differs from what was shown before."""
+        """Updates everything but the timeline, as far as it has changed."""
         snapshot = self.state.snapshot()
         self._seen_version = snapshot.version
         count, lines = self.state.log_since(self._log_count)
@@ -141,10 +141,10 @@ class ShownRun(QObject):
             self._verdict = judge(snapshot.run, snapshot.results) if snapshot.run is not None else Verdict()
             self._show_results(snapshot)
         if self.follows and current is not None and current != self.trial:
-            self._show_trace(current)
+            self._load_trace(current)
 
-    def show_anew(self) -> None:
-        """Shows the results once more, as after a change of colours."""
+    def show_results_again(self) -> None:
+        """Shows the results again, as after a change of colours."""
         self._show_results(self.state.snapshot())
 
     def _show_results(self, snapshot: Snapshot) -> None:
@@ -154,29 +154,29 @@ class ShownRun(QObject):
         self.changed.emit()
 
     def show_headline(self) -> None:
-        """Says what the run shows, or what to do next."""
-        self._views.show_headline(sentence_of(self._verdict, self._setup, self._live.running))
+        """Shows the result of the run, or what to do next."""
+        self._views.show_headline(headline_sentence(self._verdict, self._setup, self._live.running))
 
     def choose_trial(self, trial_id: int) -> None:
-        """Shows the timeline of a trial, and stays with it."""
+        """Shows the timeline of a trial; later trials do not replace it, unless it is the running one."""
         current = self.state.snapshot().current
         self.follows = current is not None and current.id == trial_id
-        self._show_trace(trial_id)
+        self._load_trace(trial_id)
 
-    def _show_trace(self, trial_id: int) -> None:
+    def _load_trace(self, trial_id: int) -> None:
         self.trial = trial_id
-        if self._reading.read(self.state, trial_id):
+        if self._loader.read(self.state, trial_id):
             self._views.timeline.show_preparing(f"Reading trial {trial_id}")
 
-    def _take_read(self, read: LoadedTrace) -> None:
-        """A trace was read, perhaps for a trial or session that is not shown any more."""
-        if read.state is not self.state or read.trial_id != self.trial:
+    def _show_loaded(self, loaded: LoadedTrace) -> None:
+        """Shows a trace that was read, unless another trial or session is shown meanwhile."""
+        if loaded.state is not self.state or loaded.trial_id != self.trial:
             return
-        if read.problem:
-            self._tell_problem(read.problem)
-        self._show_read(read.trial_id, read.trace)
+        if loaded.problem:
+            self._show_problem(loaded.problem)
+        self._show_timeline(loaded.trial_id, loaded.trace)
 
-    def _show_read(self, trial_id: int, trace: Trace | None) -> None:
+    def _show_timeline(self, trial_id: int, trace: Trace | None) -> None:
         snapshot = self.state.snapshot()
         if trace is not None and trace.origin_ns is None and not self._live.running:
             trace = None  # a trial that was never started
@@ -194,24 +194,24 @@ class ShownRun(QObject):
         self.comparison.update(self.state, self.trial, best.config if best is not None else None)
 
     def step_trial(self, step: int) -> None:
-        """Shows the timeline of the trial before or after."""
+        """Shows the trial that is `step` places further down in the list of trials."""
         combo = self._views.trials
         index = combo.currentIndex() + step
         if 0 <= index < combo.count():
             self.choose_trial(combo.itemData(index))
 
     def set_follow(self, follow: bool) -> None:
-        """Follows the trial that runs, and its newest data."""
+        """Starts or ends following the running trial and its newest data."""
         current = self.state.snapshot().current
         self.follows = follow and self._live.running
         if self.follows and current is not None:
             if current.id != self.trial:
-                self._show_trace(current.id)
+                self._load_trace(current.id)
             self._views.timeline.follow_live()
         self.changed.emit()
 
     def _following_changed(self, following: bool) -> None:
-        """The user moved the timeline by hand, or returned to its end."""
+        """Adapts to a user who moved the timeline by hand, or returned to its end."""
         if not self._switching:
             self.follows = following and self._live.running
             self.changed.emit()

@@ -1,4 +1,4 @@
-"""Starting what the panels describe: the sweep, the start-up experiment, or one setting with profiled steps."""
+"""Starts runs as the panels describe them: the sweep, the start-up experiment, or one setting with profiled steps."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from loaderscope.gui.window.views import Views
 
 
 class StartActions:
-    """Starts runs where that is possible, and knows how long the one that runs is expected to take.
+    """Starts runs if that is possible, and predicts how long the present run takes.
 
     Attributes:
-        soon: a sweep is to start as soon as the script was looked at.
-        expected_s: seconds that the run is expected to take; None until that is known.
-        began_s: when it was started, by the clock of `time.monotonic`.
+        starts_soon: whether a sweep starts as soon as the script and a sample are read.
+        expected_s: seconds that the run is expected to take; None while unknown.
+        began_s: when the run started, by `time.monotonic`.
     """
 
     def __init__(
@@ -31,14 +31,14 @@ class StartActions:
         views: Views,
         *,
         may_leave: Callable[[], bool],
-        begin: Callable[[Request], object],
-        tell_problem: Callable[[str], object],
+        start_run: Callable[[Request], object],
+        show_problem: Callable[[str], object],
     ) -> None:
-        """`may_leave` asks whether what is shown may be given up; `begin` runs a request in its place."""
+        """`may_leave` asks whether the shown run may be closed; `start_run` runs a request in its place."""
         self._setup, self._live, self._views = setup, live, views
-        self._may_leave, self._begin, self._tell_problem = may_leave, begin, tell_problem
+        self._may_leave, self._start_run, self._show_problem = may_leave, start_run, show_problem
         self._forecast: Callable[[], float | None] = lambda: None
-        self.soon = False
+        self.starts_soon = False
         self.expected_s: float | None = None
         self.began_s = time.monotonic()
 
@@ -48,35 +48,37 @@ class StartActions:
             self._run(self._setup.request(), lambda: self._setup.sweep_panel.expected_s)
 
     def experiment(self) -> None:
-        """Runs the start-up experiment on what the panels describe."""
+        """Runs the start-up experiment for the target that the panels describe."""
         self._views.show_startup(EXPERIMENT)
         if self._may_start():
             self._views.startup.await_experiment(True)
             self._run(self._setup.startup_request(), lambda: self._setup.sweep_panel.expected_startup_s)
 
     def exact_window(self, config: TrialConfig | None) -> None:
-        """Runs a setting once more, or all where none is given, with some profiled steps after it."""
+        """Runs a setting once more, or all settings if none is given, and profiles some steps after it."""
         self._views.docks["operators"].bring_up()
         if self._may_start():
             self._run(self._setup.request().with_profiled_steps(PROFILED_STEPS, config), lambda: None)
 
-    def sweep_if_wanted(self) -> None:
-        """Starts the sweep that is to start soon, if it can start now."""
-        if self.soon and not self._setup.problem and not self._setup.is_looking:  # a look would take from what is measured
-            self.soon = False
+    def start_requested_sweep(self) -> None:
+        """Starts the sweep that was requested with the script, if it can start now."""
+        if (
+            self.starts_soon and not self._setup.problem and not self._setup.is_looking
+        ):  # reading the script beside the sweep would slow down what it measures
+            self.starts_soon = False
             self.sweep()
 
     @property
     def expectation(self) -> str:
-        """How long the run takes, as told until its first trial is done."""
+        """How long the run takes, in words; shown until its first trial is done. Empty if unknown."""
         if self.expected_s is None:
             return ""
         expected = rough_duration_text(self.expected_s)
         overdue = time.monotonic() - self.began_s > self.expected_s
         return f"longer than the {expected} that were expected" if overdue else f"about {expected} in all"
 
-    def forecast_anew(self) -> bool:
-        """Looks again at how long a run takes that was started before the sample was read; returns whether it did."""
+    def update_expectation(self) -> bool:
+        """Predicts the duration again for a run that started before the sample was read; returns whether it did."""
         if not self._live.running or self.expected_s is not None:
             return False
         self.expected_s = self._forecast()
@@ -84,12 +86,12 @@ class StartActions:
 
     def _may_start(self) -> bool:
         if self._setup.problem:
-            self._tell_problem(self._setup.problem)
+            self._show_problem(self._setup.problem)
             return False
         return not self._live.running and self._may_leave()
 
     def _run(self, request: Request, forecast: Callable[[], float | None]) -> None:
-        """`forecast` gives the seconds that the run is expected to take, as soon as they are known."""
+        """`forecast` returns the seconds that the run is expected to take, or None while they are unknown."""
         self._forecast = forecast
         self.expected_s, self.began_s = forecast(), time.monotonic()
-        self._begin(request)
+        self._start_run(request)

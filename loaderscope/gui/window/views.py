@@ -1,4 +1,4 @@
-"""Everything that shows a run: the widgets, where they stand in the window, and how the state is put into them."""
+"""The widgets that show a run: where they are in the window, and how they get the state of the run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from loaderscope.gui.panels.results_panel import ResultsPanel
 from loaderscope.gui.panels.selection_panel import SelectionPanel
 from loaderscope.gui.panels.spans_panel import SpansPanel
 from loaderscope.gui.panels.startup_panel import StartupPanel
-from loaderscope.gui.run.run_state import Snapshot, rows_of
+from loaderscope.gui.run.run_state import Snapshot, setting_rows
 from loaderscope.gui.style.words import trial_note
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 from loaderscope.gui.window.command_table import CommandSet
@@ -53,17 +53,17 @@ from loaderscope.gui.window.headline import Headline
 from loaderscope.gui.window.setup import Setup
 from loaderscope.trace.model import Trace
 
-MEMORY_EVERY_S = 0.5
+MEMORY_INTERVAL_S = 0.5
 MESSAGE_MS = 8000
 
 
 class Views:
-    """The parts of the window that show something. They hold no state of the run beyond what they paint."""
+    """The parts of the window that show a run. They keep no more of its state than they paint."""
 
     def __init__(self, window: QMainWindow, setup: Setup) -> None:
         self._window = window
-        self._memory_at = 0.0
-        self._waits = False  # the first trial of a sweep is to come
+        self._memory_shown_s = 0.0
+        self._is_waiting = False  # for the first trial of a sweep
         self._trace: Trace | None = None
         self.pair = TimelinePair()
         self.timeline = self.pair.first
@@ -109,17 +109,17 @@ class Views:
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(line)
-        self.notice = QLabel()  # in the timeline's place for a trial without one
+        self.notice = QLabel()  # replaces the timeline for a trial without one
         self.notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.notice.setTextFormat(Qt.TextFormat.RichText)
         self.notice.setWordWrap(True)
         self.notice.setMargin(60)
         self.notice.setBackgroundRole(QPalette.ColorRole.Base)
         self.notice.setAutoFillBackground(True)
-        self._place = QStackedWidget()
-        self._place.addWidget(self.pair)
-        self._place.addWidget(self.notice)
-        layout.addWidget(self._place, 1)
+        self._timeline_or_notice = QStackedWidget()
+        self._timeline_or_notice.addWidget(self.pair)
+        self._timeline_or_notice.addWidget(self.notice)
+        layout.addWidget(self._timeline_or_notice, 1)
         self._window.setCentralWidget(central)
 
     def add_commands(self, commands: CommandSet) -> None:
@@ -153,7 +153,7 @@ class Views:
         self.time_left = QLabel()
         self.environment = QLabel()
         self.environment.setToolTip("Where the trials run, and what recording them costs")
-        state = QWidget()  # as one, so that what changes in it while a message is shown stays behind the message
+        state = QWidget()  # one widget, so that a message also hides what changes in it meanwhile
         line = QHBoxLayout(state)
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.progress)
@@ -193,7 +193,7 @@ class Views:
         return docks
 
     def _order_keyboard(self, setup: Setup) -> None:
-        """Tab goes from the set-up side to the timeline, the charts and the table, as they are read."""
+        """Lets Tab move in reading order: from the set-up side to the timeline, the charts and the table."""
         panel = setup.sweep_panel
         above = (self.trials, self.compare.choice, self.timeline, self.pair.second)
         stops: tuple[QWidget, ...] = (
@@ -219,7 +219,7 @@ class Views:
             dock.update_title()
 
     def reset_layout(self) -> None:
-        """Puts the docks where they are at first: set-up left, three groups of charts over the table below the timeline."""
+        """Puts the docks at their first places: set-up left; below the timeline three groups of charts, and the table below them."""
         window, docks = self._window, self.docks
         bottom = Qt.DockWidgetArea.BottomDockWidgetArea
         for dock in docks.values():
@@ -254,16 +254,16 @@ class Views:
     # Showing
 
     def clear(self) -> None:
-        """Nothing is shown any more."""
+        """Removes the run from all views that would keep it until the next results."""
         self._trace = None
         self.log.clear()
         self.timeline.set_trace(None, "")
-        self._place.setCurrentWidget(self.pair)
+        self._timeline_or_notice.setCurrentWidget(self.pair)
         self.trial_note.setText("")
         self.memory.set_data(MemoryData())
 
     def show_progress(self, snapshot: Snapshot, running: bool, expectation: str = "") -> None:
-        """The bar, the time left and what is being done; `expectation`: what is told as long as the time left is not known."""
+        """Shows the progress bar and the time left; shows `expectation` instead while the time left is unknown."""
         self._show_waiting(running and snapshot.current is None and not snapshot.results)
         self.progress.setVisible(running)
         total = max(1, snapshot.total)
@@ -281,47 +281,47 @@ class Views:
             self.time_left.setText(expectation)
 
     def _show_waiting(self, waiting: bool) -> None:
-        """Says in the timeline's place what passes before the first trial."""
+        """Shows or removes a notice in place of the timeline before the first trial."""
         if waiting:
             self._show_notice("Loading the script", "A sample is read first. Then every worker, the main process and the GPU appear here.")
-        elif self._waits:
-            self._place.setCurrentWidget(self.pair)
-        self._waits = waiting
+        elif self._is_waiting:
+            self._timeline_or_notice.setCurrentWidget(self.pair)
+        self._is_waiting = waiting
 
-    def _show_notice(self, what: str, why: str) -> None:
-        self.notice.setText(f'<p style="font-size:15px"><b>{html.escape(what)}</b></p><p>{html.escape(why)}</p>')
-        self._place.setCurrentWidget(self.notice)
+    def _show_notice(self, title: str, text: str) -> None:
+        self.notice.setText(f'<p style="font-size:15px"><b>{html.escape(title)}</b></p><p>{html.escape(text)}</p>')
+        self._timeline_or_notice.setCurrentWidget(self.notice)
 
     def show_headline(self, sentence: str) -> None:
-        """The run in a sentence or two."""
-        self.headline.tell(sentence)
+        """Shows a sentence above all views."""
+        self.headline.show_sentence(sentence)
 
     def show_message(self, sentence: str) -> None:
-        """Something that went well, for a moment."""
+        """Shows a message of success for a few seconds."""
         self._window.statusBar().showMessage(sentence, MESSAGE_MS)
 
     def show_environment(self, run: Run | None, environment: dict[str, Any] | None) -> None:
-        """Machine and interpreter of the run, or of the script that was looked at."""
-        known = run.environment if run is not None else environment
-        self.environment.setText(environment_text(known) if known is not None else "")
+        """Shows machine and interpreter of the run, or without one of the script."""
+        shown = run.environment if run is not None else environment
+        self.environment.setText(environment_text(shown) if shown is not None else "")
 
     def show_results(self, snapshot: Snapshot, verdict: Verdict, shown: int | None) -> None:
-        """What the trials that are done have shown; `shown`: the trial with the timeline."""
-        self.results.set_rows(rows_of(snapshot, verdict.settings), verdict.recommendation)
+        """Shows the results of all finished trials; `shown` is the trial with the timeline."""
+        self.results.set_rows(setting_rows(snapshot, verdict.settings), verdict.recommendation)
         self.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
         self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment)
-        has_measured = any(result.status == "ok" for result in snapshot.results)
-        self.findings.set_findings(verdict.findings, verdict.recommendation, has_measured)
+        is_any_measured = any(result.status == "ok" for result in snapshot.results)
+        self.findings.set_findings(verdict.findings, verdict.recommendation, is_any_measured)
         self.log.set_results(snapshot.results)
         self.show_trials(snapshot, shown)
         if shown is not None:
             self.results.select_trial(shown)
 
     def show_trials(self, snapshot: Snapshot, shown: int | None) -> None:
-        """The list of trials above the timeline, and what was profiled of the shown one."""
-        awaited = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
+        """Fills the list of trials above the timeline, and shows the profiled operators of the shown trial."""
+        will_be_profiled = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
         result = next((result for result in snapshot.results if result.id == shown), None)
-        self.operators.show_result(result, awaited and result is None)
+        self.operators.show_result(result, will_be_profiled and result is None)
         entries = [(result.id, _trial_text(result.id, setting_text(result.config), result.status)) for result in snapshot.results]
         if snapshot.current is not None:
             entries.append((snapshot.current.id, _trial_text(snapshot.current.id, setting_text(snapshot.current.config), "running")))
@@ -333,7 +333,7 @@ class Views:
         self.trials.setEnabled(bool(entries))
 
     def show_trace(self, trace: Trace | None, trial_id: int, snapshot: Snapshot, result: TrialResult | None) -> None:
-        """The timeline of a trial, and what became of it."""
+        """Shows the timeline of a trial and a note on its result; without a trace, a notice that says why."""
         self._trace = trace
         self.show_trials(snapshot, trial_id)
         self.timeline.set_trace(trace)
@@ -344,24 +344,24 @@ class Views:
         if trace is None and result is not None:
             self._show_notice(f"Trial {trial_id} {status_of(result.status).without_timeline or 'has no timeline'}", note)
         else:
-            self._place.setCurrentWidget(self.pair)
+            self._timeline_or_notice.setCurrentWidget(self.pair)
         machine_bytes = snapshot.run.environment.get("memory_bytes") if snapshot.run is not None else None
         self.memory.set_data(memory_data(trace, result.memory if result is not None else None, machine_bytes))
         self.startup.show_trial(trial_id)
         self.results.select_trial(trial_id)
 
     def show_startup(self, view: str) -> None:
-        """One of the start-up views, in front."""
+        """Brings one of the start-up views to the front."""
         self.docks["startup"].bring_up()
         self.startup.show_view(view)
 
     def refresh_memory(self) -> None:
-        """The memory chart of a trial that runs, at a pace that costs nothing."""
-        now = time.monotonic()
-        if self.memory.isVisible() and now - self._memory_at > MEMORY_EVERY_S:
-            self._memory_at = now
-            known = self.memory.data
-            self.memory.set_data(memory_data(self._trace, known.memory, known.machine_bytes))
+        """Updates the memory chart of a running trial, seldom enough to cost nothing."""
+        now_s = time.monotonic()
+        if self.memory.isVisible() and now_s - self._memory_shown_s > MEMORY_INTERVAL_S:
+            self._memory_shown_s = now_s
+            shown = self.memory.data
+            self.memory.set_data(memory_data(self._trace, shown.memory, shown.machine_bytes))
 
 
 def _trial_text(trial_id: int, config: str, status: str) -> str:
@@ -370,7 +370,7 @@ def _trial_text(trial_id: int, config: str, status: str) -> str:
 
 
 def _outcome(snapshot: Snapshot) -> str:
-    """How a run ended, in a few words."""
+    """Returns how a run ended, in a few words."""
     if snapshot.run is None or not snapshot.results:
         return ""
     count = {status: sum(result.status == status.key for result in snapshot.results) for status in STATUSES}

@@ -13,7 +13,7 @@ from loaderscope.analysis.late_batches import Cause
 from loaderscope.analysis.measured_part import window_start_ns
 from loaderscope.facts.lanes import FLIGHT, FLIGHT_TITLE, READY, WAITING_FOR_EARLIER
 from loaderscope.facts.text import duration_ns_text, grouped_text
-from loaderscope.gui.run.wait_causes import cause_text
+from loaderscope.gui.style.words import cause_text
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.level_of_detail import Ints
 from loaderscope.gui.timeline.data.row_layout import Layout

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
-from loaderscope.gui.run.newest_only import NewestOnly
+from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
 from loaderscope.gui.timeline.data.hover_card import pointer_at, span_under
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
