@@ -123,18 +123,18 @@ def _image(figure: Figure, alt_text: str) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(
-        f"<th scope='col'{_class_of_name(number, table)} title='{html.escape(tip)}'>{html.escape(title)}</th>"
+        f"<th scope='col'{_class_attribute(number, table)} title='{html.escape(tip)}'>{html.escape(title)}</th>"
         for number, (title, tip) in enumerate(zip(table.titles, table.tips, strict=True))
     )
     rows = "".join(_row(row, table) for row in table.rows)
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _class_of_name(column: int, table: Table) -> str:
+def _class_attribute(column: int, table: Table) -> str:
     return " class='name'" if column < table.names else ""
 
 
 def _row(row: TableRow, table: Table) -> str:
-    cells = "".join(f"<td{_class_of_name(number, table)}>{html.escape(cell)}</td>" for number, cell in enumerate(row.cells))
+    cells = "".join(f"<td{_class_attribute(number, table)}>{html.escape(cell)}</td>" for number, cell in enumerate(row.cells))
     note = f"<tr><td colspan='{len(row.cells)}' class='note'>{html.escape(row.note)}</td></tr>" if row.note else ""
     return f"<tr{' class=best' if row.is_best else ''}>{cells}</tr>{note}"

@@ -76,7 +76,7 @@ def split_into_pages(pieces: Sequence[Piece], page_px: float) -> list[list[Place
     """Returns the pieces of each page. No page cuts a piece, or ends with one that stays with the next if both fit on one page."""
     pages: list[list[PlacedPiece]] = [[]]
     y = 0.0
-    for group in _groups(pieces, page_px):
+    for group in _group_pieces(pieces, page_px):
         group_px = sum(piece.above + piece.height for piece in group)
         if pages[-1] and y + group_px > page_px:
             pages.append([])
@@ -92,7 +92,7 @@ def split_into_pages(pieces: Sequence[Piece], page_px: float) -> list[list[Place
     return pages
 
 
-def _groups(pieces: Sequence[Piece], page_px: float) -> list[list[Piece]]:
+def _group_pieces(pieces: Sequence[Piece], page_px: float) -> list[list[Piece]]:
     """Returns the pieces in groups that stay together, each no higher than a page."""
     groups: list[list[Piece]] = [[]]
     for piece in pieces:

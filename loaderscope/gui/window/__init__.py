@@ -1,1 +1,1 @@
-"""The window: its shell, commands, dialogs, and what is shown in it."""
+"""The window: its commands, dialogs, set-up side, docks, and the shown run."""

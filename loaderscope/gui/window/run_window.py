@@ -185,18 +185,18 @@ class RunWindow(QMainWindow):
 
     # Saving
 
-    def _source(self) -> Path | None:
-        """The complete session file of the shown run."""
+    def _session_path(self) -> Path | None:
+        """Returns the complete session file of the shown run, if there is one."""
         return self._session.path if self._session is not None else self.live.session_path
 
     @property
     def can_be_saved(self) -> bool:
         """Whether there is a complete session with results."""
-        return not self.live.running and self._source() is not None and bool(self.shown.results)
+        return not self.live.running and self._session_path() is not None and bool(self.shown.results)
 
     def save(self, path: str | None = None) -> bool:
         """Saves the session; asks for a file name if none is given. Returns whether it was saved."""
-        source = self._source()
+        source = self._session_path()
         if source is None or self.live.running:
             return False
         target = self._saving.session(source, path)
@@ -211,7 +211,7 @@ class RunWindow(QMainWindow):
 
     def save_report(self) -> None:
         """Writes a report of the shown run."""
-        source = self._source()
+        source = self._session_path()
         if source is not None:
             self._saving.report(source)
 

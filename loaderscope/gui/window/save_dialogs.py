@@ -89,8 +89,8 @@ def with_ending(path: str, kind: str, file_filter: str) -> str:
 
     Any other text after a dot stays, because it may be part of the name.
     """
-    known = _ENDING.findall(file_filter)
-    return path if Path(path).suffix.lower() in known else path + (_ENDING.findall(kind) or known)[0]
+    endings = _ENDING.findall(file_filter)
+    return path if Path(path).suffix.lower() in endings else path + (_ENDING.findall(kind) or endings)[0]
 
 
 class SaveActions:

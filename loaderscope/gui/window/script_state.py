@@ -24,7 +24,7 @@ class Stage(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class ScriptState:
-    """A stage and what is known in it; each method returns the state that follows.
+    """A stage, with the facts known in it; each method returns the state that follows.
 
     Attributes:
         request: the script, with the options that have no field in the panels; None if there is no script that can be read.
