@@ -6,7 +6,7 @@ import numpy as np
 
 from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, State
 from loaderscope.analysis.epochs import MAIN, EpochRun
-from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch
+from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch, slowly_fetched
 from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.pin_thread import find_pin_cost
 from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, covered_ns, spans_of, worker_lanes
@@ -15,12 +15,6 @@ from loaderscope.facts.results import LateBatch, Signs
 from loaderscope.trace.model import Trace
 
 NS = 1e-9
-
-LATE_FACTOR = 4.0
-"""A fetch counts as slow from this many times the median on."""
-
-MIN_LATE_NS = 5_000_000
-"""A shorter fetch never counts as slow: the system's scheduling of processes alone can add that much."""
 
 MAX_LATE_BATCHES = 5
 MIN_GROWTH_SAMPLES = 5
@@ -69,16 +63,15 @@ def _held_up_share(waits: Waits, steady: Steady) -> float | None:
 
 
 def _late_batches(trace: Trace, steady: Steady, waits: Waits, median_ns: float) -> list[LateBatch]:
-    """Returns the batches of the steady state with a slow fetch that main also waited for long, the longest wait first.
+    """Returns the late batches of the steady state, the longest wait first.
 
     Batches outside the steady state do not count: a worker's first fetch also does work that happens only once.
     """
-    fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
-    late = (fetch_ns > max(LATE_FACTOR * median_ns, MIN_LATE_NS)) & (waits.duration_ns > median_ns)
+    late = slowly_fetched(waits, median_ns)
     bounds = [window.host_bounds_ns for window in steady.windows]
-    late &= np.any([(waits.end_ns > low) & (waits.start_ns < high) for low, high in bounds], axis=0) if bounds else False
-    waits = waits.pick(np.flatnonzero(late))
-    return [late_batch(trace, waits, row) for row in waits.costliest(MAX_LATE_BATCHES).tolist()]
+    inside = np.any([(late.end_ns > low) & (late.start_ns < high) for low, high in bounds], axis=0) if bounds else np.zeros(len(late), bool)
+    late = late.pick(np.flatnonzero(inside))
+    return [late_batch(trace, late, row) for row in late.costliest(MAX_LATE_BATCHES).tolist()]
 
 
 def _growth_bytes_per_s(trace: Trace, epochs: list[EpochRun]) -> float | None:

@@ -1,4 +1,4 @@
-"""Explains each wait of the main process: which worker made the batch, and what that worker did meanwhile.
+"""Says which batches are late, and explains each wait of the main process: which worker made the batch, and what it did meanwhile.
 
 A batch goes through one stage after another: its worker starts, waits for indices, fetches, collates and sends (earlier batches
 are done by then, because main waits for those first); then main receives it, and draws the indices of a later batch from the
@@ -28,6 +28,12 @@ NS = 1e-9
 MAIN = "main"
 
 NO_WORKER = -1
+
+LATE_FACTOR = 4.0
+"""A wait is late, and a fetch slow, if it takes this many times the median."""
+
+MIN_SLOW_FETCH_NS = 5_000_000
+"""A shorter fetch never counts as slow: the system's scheduling of processes alone can add that much."""
 
 _NEAR_ROWS = 4096
 """The last spans of a lane before a wait that can belong to its batch: a few for each prefetched batch."""
@@ -144,6 +150,21 @@ def explain(trace: Trace, waits: SpanColumns) -> Waits:
         held_up=held_up,
         held_up_ns=held_up_ns,
     )
+
+
+def long_waits(waits: Waits) -> Waits:
+    """Returns the late waits: much longer than the median and than the mean. If batches come in bursts, most waits take almost no time."""
+    duration = waits.duration_ns
+    if not len(duration):
+        return waits
+    return waits.pick(duration > max(LATE_FACTOR * float(np.median(duration)), float(duration.mean())))
+
+
+def slowly_fetched(waits: Waits, median_fetch_ns: float) -> Waits:
+    """Returns the waits for batches with a slow fetch, as far as main waited longer than a usual fetch takes."""
+    fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
+    is_slow = fetch_ns > max(LATE_FACTOR * median_fetch_ns, MIN_SLOW_FETCH_NS)
+    return waits.pick(is_slow & (waits.duration_ns > median_fetch_ns))
 
 
 def ready_at(trace: Trace, wait: SpanColumns) -> Int64Array:

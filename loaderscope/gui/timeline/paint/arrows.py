@@ -11,7 +11,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPolygonF
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.late_batches import MAIN, Waits, lane_of
+from loaderscope.analysis.late_batches import MAIN, Waits, lane_of, long_waits
 from loaderscope.gui.timeline.data import span_query
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
 from loaderscope.gui.timeline.data.scene import Scene
@@ -19,9 +19,6 @@ from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 
 MOST_ARROWS = 12
-LATE_FACTOR = 4.0
-"""A wait is late if it takes this many times the median wait and more than the mean. The median alone would not do: if batches come in
-bursts, most waits take almost no time."""
 
 _LEAST_PX = 6.0
 """Narrower waits get no arrow until the user zooms in."""
@@ -64,9 +61,8 @@ class LateArrows:
         """Takes the explained waits of the trial; None if they are not known (yet)."""
         self._late = self._longest = None
         if waits is not None and len(waits):
-            duration = waits.duration_ns
-            late = duration > max(LATE_FACTOR * float(np.median(duration)), float(duration.mean()))
-            self._late = waits.pick(np.flatnonzero(late & (waits.cause_end_ns >= 0)))
+            late = long_waits(waits)
+            self._late = late.pick(np.flatnonzero(late.cause_end_ns >= 0))
             self._longest = self._late.pick(np.sort(self._late.costliest(_MOST_SEARCHED)))
 
     def in_sight(self, start_ns: int, end_ns: int, least_ns: float) -> list[Arrow]:
