@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from loaderscope.cli.outcome import UsageError
 
-UNLIMITED_COLUMNS = 10_000  # a pipe or file has no edge at which to cut lines off
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+MIN_COLUMNS = 40
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -23,25 +29,41 @@ def print_document(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        from loaderscope.cli.terminal.results_table import format_table
+        from loaderscope.cli.terminal.results_table import results_page
 
-        print_text(format_table(document))
+        print_page(results_page(document))
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Prints one JSON document."""
-    print_text(json.dumps(document, indent=1, allow_nan=False))
+    """Prints one JSON document. Raises as `print_page` does."""
+    with _write_errors_as_usage_errors():
+        print(json.dumps(document, indent=1, allow_nan=False), flush=True)
 
 
-def print_text(text: str) -> None:
-    """Prints a text and flushes it.
+def print_page(page: RenderableType, pipe_columns: int | None = None) -> None:
+    """Prints a page of `cli.terminal` and flushes it.
+
+    Args:
+        page: what to print.
+        pipe_columns: its width if standard output is no terminal; None for that of the variable COLUMNS, or else 80.
 
     Raises:
         UsageError: standard output cannot be written, e.g. because the disk is full.
         BrokenPipeError: the reader has closed the pipe.
     """
+    from loaderscope.cli.terminal.console import TerminalConsole
+
+    columns = max(MIN_COLUMNS, shutil.get_terminal_size().columns)
+    if pipe_columns is not None and not sys.stdout.isatty():
+        columns = pipe_columns
+    with _write_errors_as_usage_errors():
+        TerminalConsole(sys.stdout, columns).print(page, crop=False)
+
+
+@contextmanager
+def _write_errors_as_usage_errors() -> Iterator[None]:
     try:
-        print(text, flush=True)
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -27,7 +27,7 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     Raises:
         UsageError: the script cannot be swept, or the file cannot be written.
     """
-    from loaderscope.cli.terminal.progress import Console
+    from loaderscope.cli.terminal.progress import SweepProgress
     from loaderscope.facts.statuses import status_of
     from loaderscope.session.document import build_document
     from loaderscope.session.file import SessionError, SessionWriter
@@ -36,7 +36,8 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     from loaderscope.sweep.ready_agent import SweepError
 
     check_writable(output, force)
-    recording = Recording(lambda: SessionWriter(output, force), Console(), is_required=True)
+    progress = SweepProgress()
+    recording = Recording(lambda: SessionWriter(output, force), progress, is_required=True)
     try:
         pool = Pool(request, recording)
         with _cancelled_by_signals(pool):
@@ -46,6 +47,7 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     except SessionError as error:
         raise UsageError(str(error)) from error
     finally:
+        progress.close()
         recording.close()
     if recording.write_error is not None:
         print(f"loaderscope: {recording.write_error}", file=sys.stderr)

@@ -69,46 +69,6 @@ def examine(python: str | None = None, window_problem: str | None = None) -> dic
     }
 
 
-def format_examination(examination: dict[str, Any]) -> str:
-    """The examination as text for a terminal."""
-    app, interpreter, machine, nvml = (examination[key] for key in ("app", "interpreter", "machine", "nvml"))
-    cuda = "not available" if not interpreter["cuda_available"] else f"{interpreter['cuda_devices']} device(s)"
-    gil = " without GIL" if interpreter["free_threaded"] else ""
-    rows = [
-        ("app", f"Python {app['python']}, PySide6 {app['pyside6'] or 'not installed'}, {app['executable']}"),
-        ("window", app["window_problem"] or "can be opened"),
-        ("interpreter", interpreter["path"]),
-        (
-            "",
-            interpreter["error"]
-            or f"Python {interpreter['python']}{gil}, torch {interpreter['torch']} ({interpreter['torch_cuda'] or 'CPU only'})",
-        ),
-    ]
-    if interpreter["error"] is None:
-        methods = ", ".join(interpreter["start_methods"])
-        rows += [
-            ("start methods", f"{methods} (default {interpreter['default_start_method']})"),
-            ("torch", f"{interpreter['torch_threads']} threads, shares tensors by {interpreter['sharing_strategy']}, CUDA {cuda}"),
-        ]
-    rows += [
-        ("system", machine["platform"]),
-        ("processors", f"{machine['usable_cpus']} usable of {machine['cpu_count']}"),
-        ("memory", f"{bytes_text(machine['memory_available_bytes'])} free of {bytes_text(machine['memory_total_bytes'])}"),
-        ("shared memory", f"{bytes_text(machine['shared_memory_free_bytes'])} free"),
-        ("open files", f"{machine['open_files_limit'] or 'no limit'} a process"),
-        *[("GPU", f"{gpu['name']}, {bytes_text(gpu['memory_bytes'])}") for gpu in nvml["gpus"]],
-    ]
-    if nvml["reason"]:
-        rows.append(("GPU", f"not available: {nvml['reason']}"))
-    others = [other for other in examination["interpreters"] if other["path"] != interpreter["path"]]
-    with_torch = [other for other in others if other["torch"] is not None]
-    rows += [("also found", f"{other['path']} (Python {other['python']}, torch {other['torch']})") for other in with_torch]
-    if len(others) > len(with_torch):
-        rows.append(("also found", f"{len(others) - len(with_torch)} interpreters without torch"))
-    lines = [f"{label:<14} {text}" for label, text in rows]
-    return "\n".join([*lines, *(f"\n! {sentence}" for sentence in examination["advice"])])
-
-
 def _examine_interpreter(path: str) -> dict[str, Any]:
     """Asks one interpreter about itself and, if it has torch, has it import torch and answer `_QUESTION`."""
     known = ask(path)

@@ -20,11 +20,11 @@ from reference import reference_trace
 from rows import config_of, measure_trace
 from support_session import ENVIRONMENT
 from synthetic import MS
+from terminal_text import format_table
 
 from loaderscope.agent.layout import COMPLETE, END, State, kind_of
 from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd, analyse
-from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import PlannedTrial, Run

@@ -2,16 +2,16 @@
 
 import pytest
 from support_session import WINDOW, make_run, record
+from terminal_text import format_table, plain_text
 
-from loaderscope.cli.terminal.operators_table import format_window
-from loaderscope.cli.terminal.results_table import format_table
+from loaderscope.cli.terminal.operators_table import window_section
 from loaderscope.session.document import build_document
 from loaderscope.session.file import SessionFile, SessionWriter
 
 
 @pytest.mark.parametrize("width", [40, 60, 100])
 def test_the_heaviest_operators_stand_below_the_busy_share(width):
-    text = format_window(WINDOW, "2 workers", width)
+    text = plain_text(window_section(WINDOW, "2 workers"), width)
     assert max(map(len, text.splitlines())) <= width
     assert "10 profiled steps, 250 ms; the GPU was busy 63" in " ".join(text.split())
     assert text.splitlines()[-2].split()[:4] == ["aten::convolution", "30", "10.0", "ms"]
@@ -19,13 +19,12 @@ def test_the_heaviest_operators_stand_below_the_busy_share(width):
 
 def test_without_a_device_there_is_a_reason_and_no_column_for_it():
     operators = [{**operator, "self_device_s": 0.0} for operator in WINDOW["operators"]]
-    text = format_window(
-        {**WINDOW, "busy_share": None, "reason": "no busy share: torch sees no accelerator", "operators": operators}, "2", 140
-    )
+    window = {**WINDOW, "busy_share": None, "reason": "no busy share: torch sees no accelerator", "operators": operators}
+    text = plain_text(window_section(window, "2"), 140)
     assert "torch sees no accelerator" in text
     assert "device itself" not in text
-    refused = format_window({**WINDOW, "steps": 0, "reason": "no exact window: the script itself profiles", "operators": []}, "2", 80)
-    assert refused == "Exact window (2): no exact window: the script itself profiles."
+    refused = {**WINDOW, "steps": 0, "reason": "no exact window: the script itself profiles", "operators": []}
+    assert plain_text(window_section(refused, "2"), 80) == "Exact window (2): no exact window: the script itself profiles."
 
 
 def test_a_window_survives_the_session_and_is_shown_with_the_results(tmp_path):

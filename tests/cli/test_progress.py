@@ -4,7 +4,7 @@ import io
 import re
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
-from loaderscope.cli.terminal.progress import Console
+from loaderscope.cli.terminal.progress import SweepProgress
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Estimate, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 def play(stream: io.StringIO) -> None:
     """A sweep of three settings of which the second fails."""
-    console = Console(stream)
+    console = SweepProgress(stream)
     plan = [PlannedTrial(number, 0, config) for number, config in enumerate(CONFIGS)]
     console.run_started(Run(Request("a.py"), {}, TARGET, "a.py", None, plan))
     for trial in plan:

@@ -4,9 +4,10 @@ import json
 
 import pytest
 from support_session import make_run, record
+from terminal_text import format_table, plain_text
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
-from loaderscope.cli.terminal.results_table import format_table, format_targets
+from loaderscope.cli.terminal.targets_table import TargetsTable
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import Estimate, TrialResult
 from loaderscope.facts.run import Sink
@@ -110,7 +111,7 @@ def test_targets_are_told_one_a_line():
         Target("Photos", "dataset", "Photos", "class", "map", needs=["root"], note="needs --arg root=VALUE"),
     ]
     targets.insert(3, Target("captured:1", "captured", "DataLoader", "captured", "iterable"))
-    lines = format_targets(targets, 120).splitlines()
+    lines = plain_text(TargetsTable(targets), 120).splitlines()
     assert "iterable loader" in lines.pop(4)
     assert len(lines) == 5 and lines[4].count("needs") == 1
     assert "train_set" in lines[1] and "120 samples" in lines[1] and "line 7" in lines[1]

@@ -1,9 +1,10 @@
 """What the self-test tells of its session."""
 
 import pytest
+from terminal_text import plain_text
 
 from loaderscope.cli.commands.doctor_selftest import selftest_request, summarise_selftest
-from loaderscope.cli.terminal.selftest_page import format_selftest
+from loaderscope.cli.terminal.selftest_page import selftest_page
 
 MACHINE = {"commit_limit_bytes": 20_000_000_000, "commit_used_bytes": 5_000_000_000, "open_files_limit": None}
 
@@ -47,7 +48,7 @@ def test_what_went_wrong_is_told_with_its_reason(document):
 
 
 def test_the_page_fits_a_mail_and_names_the_limits(document):
-    text = format_selftest(summarise_selftest(document, 61.0), MACHINE, 80)
+    text = plain_text(selftest_page(summarise_selftest(document, 61.0), MACHINE), 80)
     assert all(len(line) <= 80 for line in text.splitlines())
     imports = next(line for line in text.splitlines() if line.startswith("import script"))
     assert imports.split()[2:] == ["1000", "3000"]  # the fewest and the most workers

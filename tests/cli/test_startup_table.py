@@ -5,10 +5,10 @@ import sqlite3
 
 import pytest
 from support_session import config_of, make_run
+from terminal_text import format_table, plain_text
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.cli.terminal.results_table import format_table
-from loaderscope.cli.terminal.startup_table import format_experiment
+from loaderscope.cli.terminal.startup_table import experiment_section
 from loaderscope.facts.results import Control, EpochTimes, Phase, Signs, Startup, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.session.document import build_document
@@ -109,13 +109,13 @@ def test_the_table_shows_costs_controls_remedies_and_break_even(experiment):
 
 
 def test_no_line_is_wider_than_the_terminal(experiment):
-    text = format_experiment(build_document(*experiment)["startup_experiment"], 60)
+    text = plain_text(experiment_section(build_document(*experiment)["startup_experiment"]), 60)
     assert max(map(len, text.splitlines())) <= 60
 
 
 def test_a_table_without_rows_shows_only_what_could_not_be_measured(experiment):
     run, results = experiment
     document = build_document(dataclasses.replace(run, controls=CONTROLS[1:]), results[:1])
-    text = format_experiment(document["startup_experiment"] | {"costs": []}, 100)
+    text = plain_text(experiment_section(document["startup_experiment"] | {"costs": []}), 100)
     assert text.splitlines()[-1] == "import torch: This interpreter has no torch."
     assert not {"start", "control", "remedy", "break-even"} & {line.split(" ")[0] for line in text.splitlines()}

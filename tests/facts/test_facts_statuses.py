@@ -5,12 +5,12 @@ import io
 
 import pytest
 from support_session import config_of, make_run
+from terminal_text import format_table
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.cli import sweeping
-from loaderscope.cli.terminal.progress import Console
-from loaderscope.cli.terminal.results_table import format_table
+from loaderscope.cli.terminal.progress import SweepProgress
 from loaderscope.facts import statuses
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
@@ -77,7 +77,7 @@ def test_the_exit_status_tells_failures_alone(status, tmp_path, monkeypatch):
 @pytest.mark.parametrize("status", [status for status in FINAL if status is not statuses.OK], ids=lambda status: status.key)
 def test_the_terminal_says_the_word_of_the_window(status):
     stream = io.StringIO()
-    Console(stream).trial_finished(result_with(status), None)
+    SweepProgress(stream).trial_finished(result_with(status), None)
     run = make_run()
     table = format_table(build_document(run, [result_with(status)]))
     assert f"{status.word}: there is none" in stream.getvalue()

@@ -4,10 +4,10 @@ import dataclasses
 
 import support_session
 from PySide6.QtCore import Qt
+from terminal_text import format_table
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.verdict import judge
-from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
 from loaderscope.gui.report.content import build_report

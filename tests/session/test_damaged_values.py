@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from damaged_sessions import change_json, change_rows, damage
 from support_session import add_dense_spans, make_run, make_trial_trace, record
+from terminal_text import format_table
 
-from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.session.errors import SessionError
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.trace.span_sums import SHIFTS

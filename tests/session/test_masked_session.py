@@ -8,7 +8,7 @@ import pytest
 from support_session import make_run, make_trial_trace, record, result_of
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
-from loaderscope.cli.terminal.progress import Console
+from loaderscope.cli.terminal.progress import SweepProgress
 from loaderscope.facts.results import ScriptWarning, TrialResult
 from loaderscope.facts.run import LogLine
 from loaderscope.session.document import build_document
@@ -74,7 +74,7 @@ def test_a_document_of_a_run_that_was_kept_nowhere_holds_none(run):
 
 def test_a_terminal_is_told_none(run, tmp_path):
     with (tmp_path / "terminal.txt").open("w+") as stream:
-        console = Console(stream)
+        console = SweepProgress(stream)
         console.run_started(run)
         console.trial_finished(failed(run), None)
         stream.seek(0)

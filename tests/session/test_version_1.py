@@ -8,8 +8,8 @@ import sqlite3
 from typing import Any
 
 import pytest
+from terminal_text import format_table
 
-from loaderscope.cli.terminal.results_table import format_table
 from loaderscope.facts.run import Mark
 from loaderscope.session import schema
 from loaderscope.session.errors import SessionError

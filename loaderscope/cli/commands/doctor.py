@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 
 from loaderscope import __version__
 from loaderscope.cli.outcome import OK, WRONG_REQUEST, UsageError
-from loaderscope.cli.printing import add_json_option, print_json, print_text
+from loaderscope.cli.printing import add_json_option, print_json, print_page
 from loaderscope.sweep.options import add_narrowing_options
 
 NAME = "doctor"
 HELP = "tell what this machine and an interpreter offer: torch, start methods, GPU, shared memory, limits"
+
+SELFTEST_COLUMNS = 100
+"""The width of the self-test's page in a file."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +27,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from loaderscope.cli.commands.doctor_selftest import run_selftest
-    from loaderscope.cli.terminal.selftest_page import format_selftest
+    from loaderscope.cli.terminal.console import UNLIMITED_COLUMNS
+    from loaderscope.cli.terminal.examination_page import examination_page
+    from loaderscope.cli.terminal.selftest_page import selftest_page
     from loaderscope.gui.window.display import window_problem
     from loaderscope.session.secret_masking import mask_document
-    from loaderscope.sweep.doctor import examine, format_examination
+    from loaderscope.sweep.doctor import examine
 
     if not options.selftest and (options.output or options.num_workers or options.start_method):
         raise UsageError("--output, --num-workers and --start-method belong to --selftest")
@@ -40,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"loaderscope": __version__, "schema": 1, **examination})
         return status
-    print_text(f"Loaderscope {__version__}\n{format_examination(examination)}")
+    print_page(examination_page(examination), UNLIMITED_COLUMNS)
     if "selftest" in examination:
-        columns = shutil.get_terminal_size((100, 24)).columns
-        print_text("\n" + format_selftest(examination["selftest"], examination["machine"], columns))
+        print_page("", SELFTEST_COLUMNS)
+        print_page(selftest_page(examination["selftest"], examination["machine"]), SELFTEST_COLUMNS)
     return status

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from loaderscope import __version__
 from loaderscope.cli.advice import with_advice
 from loaderscope.cli.files import existing_script
 from loaderscope.cli.outcome import OK, UsageError
-from loaderscope.cli.printing import UNLIMITED_COLUMNS, add_json_option, print_json, print_text
+from loaderscope.cli.printing import add_json_option, print_json, print_page
 from loaderscope.sweep.options import add_script_options
 
 NAME = "targets"
@@ -24,7 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from loaderscope.cli.terminal.results_table import format_targets
+    from loaderscope.cli.terminal.console import UNLIMITED_COLUMNS
+    from loaderscope.cli.terminal.targets_table import TargetsTable
     from loaderscope.facts.request import Request
     from loaderscope.sweep.inspect_script import SweepError, inspect_script
 
@@ -47,5 +47,5 @@ def run(options: argparse.Namespace) -> int:
         return OK
     if not inspected.targets:
         raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
-    print_text(format_targets(inspected.targets, None if sys.stdout.isatty() else UNLIMITED_COLUMNS))
+    print_page(TargetsTable(inspected.targets), UNLIMITED_COLUMNS)
     return OK

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO, cast
 
+from rich.console import RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from loaderscope.cli.terminal.console import TerminalConsole
+from loaderscope.cli.terminal.printable import printable
 from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
@@ -19,7 +26,24 @@ from loaderscope.trace.model import Trace
 
 BAR_COLUMNS = 24
 REDRAW_S = 0.2
-CLEAR_LINE = "\r\x1b[K"
+
+
+class _StreamThatMayClose:
+    """A text stream that ignores what it cannot write: a closed terminal or pipe must not end the sweep."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _first_batches_text(result: TrialResult) -> str:
@@ -28,27 +52,36 @@ def _first_batches_text(result: TrialResult) -> str:
     return f"first batch after {', '.join(waits)}"
 
 
-class Console:
+class SweepProgress:
     """A sink of a sweep that writes to a text stream: a line for each trial, and on a terminal a bar."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream if stream is not None else sys.stderr
-        self._is_terminal = self._stream.isatty()
+        self._console = TerminalConsole(cast("TextIO", _StreamThatMayClose(stream if stream is not None else sys.stderr)))
         self._is_startup_experiment = False
         self._running_trial: PlannedTrial | None = None
         self._done_trials = self._all_trials = 0
         self._left_s: float | None = None
         self._progress_at_s = self._drawn_at_s = time.monotonic()
+        self._live = Live(
+            get_renderable=self._bar,
+            console=self._console,
+            auto_refresh=False,  # a thread that redraws would take time from the trials
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def run_started(self, run: Run) -> None:
         self._is_startup_experiment = run.request.startup
         trials = sum(trial.skip is None for trial in run.plan)
         skipped = len(run.plan) - trials
         self._all_trials = len(run.plan)
-        self.say(
-            f"{run.target.name} of {run.script}: {count_text(trials, 'trial')}"
-            + (f", {count_text(skipped, 'setting')} skipped" if skipped else "")
+        self._say(
+            (f"{run.target.name} of {run.script}", "heading"),
+            f": {count_text(trials, 'trial')}" + (f", {count_text(skipped, 'setting')} skipped" if skipped else ""),
         )
+        if self._all_trials and self._console.is_interactive:
+            self._live.start(refresh=True)
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
         self._running_trial = trial
@@ -60,19 +93,21 @@ class Console:
 
     def trial_finished(self, result: TrialResult, trace: Trace | None) -> None:
         self._running_trial = None
-        if result.status == "ok" and self._is_startup_experiment:
+        status = status_of(result.status)
+        if status == OK and self._is_startup_experiment:
             outcome = _first_batches_text(result)
-        elif result.status == "ok":
-            speed = result.samples_per_second
-            reason = result.samples_per_second_reason or "no throughput: too few batches."
-            outcome = f"{THROUGHPUT.with_unit(speed.value):>20}" if speed else f"{OK.word}, {reason}"
+        elif status == OK and (speed := result.samples_per_second):
+            outcome = f"{THROUGHPUT.with_unit(speed.value):>20}"
+        elif status == OK:
+            outcome = f"{status.word}, {result.samples_per_second_reason or 'no throughput: too few batches.'}"
         else:
-            outcome = status_of(result.status).word + (f": {result.error.message}" if result.error else "")
-        self.say(f"  {setting_text(result.config):<40} {outcome}")
+            outcome = status.word
+        error = f": {result.error.message}" if status != OK and result.error else ""
+        self._say(f"  {setting_text(result.config):<40} ", (outcome, status.role), error)
 
     def log_line(self, line: LogLine) -> None:
         if line.stream == "loaderscope":
-            self.say(f"  {line.text}")
+            self._say((f"  {line.text}", "muted"))
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         self._done_trials, self._all_trials, self._progress_at_s = done, total, time.monotonic()
@@ -80,33 +115,33 @@ class Console:
         self._draw()
 
     def run_finished(self, cancelled: bool) -> None:
-        self._all_trials = 0
-        self._clear()
+        self.close()
 
-    def say(self, text: str) -> None:
+    def close(self) -> None:
+        """Removes the bar."""
+        self._live.stop()
+
+    def _say(self, *parts: str | tuple[str, str]) -> None:
         """Writes a line above the bar, where it stays."""
-        self._clear()
-        self._write(mask_text(text) + "\n")
-        self._draw()
+        styled_parts = [(part, "") if isinstance(part, str) else part for part in parts]
+        line = Text.assemble(*((printable(mask_text(text)), style) for text, style in styled_parts))
+        self._console.print(line, soft_wrap=True)
+        self._drawn_at_s = time.monotonic()
 
     def _draw(self) -> None:
-        if not (self._is_terminal and self._all_trials):
-            return
         self._drawn_at_s = time.monotonic()
-        filled = BAR_COLUMNS * self._done_trials // self._all_trials
-        text = f"[{'#' * filled}{'-' * (BAR_COLUMNS - filled)}] {self._done_trials}/{self._all_trials} trials"
+        if self._live.is_started:
+            self._live.refresh()
+
+    def _bar(self) -> RenderableType:
+        text = f"{self._done_trials}/{self._all_trials} trials"
         if self._left_s is not None:
-            text += f", {rough_duration_text(max(0.0, self._left_s - (self._drawn_at_s - self._progress_at_s)))} left"
+            text += f", {rough_duration_text(max(0.0, self._left_s - (time.monotonic() - self._progress_at_s)))} left"
         if self._running_trial is not None:
             text += f", {setting_text(self._running_trial.config)}"
-        width = shutil.get_terminal_size().columns
-        self._write(CLEAR_LINE + text[: width - 1])
-
-    def _clear(self) -> None:
-        if self._is_terminal:
-            self._write(CLEAR_LINE)
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # a closed terminal or pipe must not end the sweep
-            self._stream.write(text)
-            self._stream.flush()
+        row = Table.grid(padding=(0, 1))
+        row.add_row(
+            ProgressBar(self._all_trials, self._done_trials, BAR_COLUMNS, style="muted", complete_style="info", finished_style="info"),
+            Text(text, no_wrap=True, overflow="ellipsis"),
+        )
+        return row

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from loaderscope.cli.terminal.startup_table import format_experiment
-from loaderscope.cli.terminal.text_columns import align, wrap
+from rich.console import RenderableType
+from rich.text import Text
+
+from loaderscope.cli.terminal.console import heading, spaced, stacked
+from loaderscope.cli.terminal.sentence import Sentence
+from loaderscope.cli.terminal.startup_table import experiment_section
+from loaderscope.cli.terminal.table import AlignedTable
 from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.phases import phase_of
 from loaderscope.facts.text import MISSING, bytes_text, duration_text, share_text
@@ -13,41 +18,52 @@ from loaderscope.facts.text import MISSING, bytes_text, duration_text, share_tex
 Row = dict[str, Any]
 
 
-def format_selftest(selftest: Row, machine: Row, width: int) -> str:
+def selftest_page(selftest: Row, machine: Row) -> RenderableType:
     """Returns the page.
 
     Args:
         selftest: see `cli.commands.doctor_selftest.summarise_selftest`.
         machine: the `machine` of `sweep.doctor.examine`.
-        width: columns of the terminal.
     """
-    parts = [f"Self-test of start-up, {duration_text(selftest['seconds'])}", _format_phases(selftest["starts"], width)]
-    if selftest["experiment"] is not None:
-        parts.append(format_experiment(selftest["experiment"], width))
+    experiment = selftest["experiment"]
+    unavailable = [Sentence(f"  {sentence}", indent=4) for sentence in selftest["unavailable"]]
+    return spaced(
+        [
+            heading(f"Self-test of start-up, {duration_text(selftest['seconds'])}"),
+            _phases_section(selftest["starts"]),
+            experiment_section(experiment) if experiment is not None else None,
+            _limits(machine),
+            stacked([Text("Not available:", "heading"), *unavailable]) if unavailable else None,
+        ]
+    )
+
+
+def _limits(machine: Row) -> Text:
     commit_bytes, open_files = machine["commit_limit_bytes"], machine["open_files_limit"]
     commit_text = (
         "only Windows limits it" if commit_bytes is None else f"{bytes_text(machine['commit_used_bytes'])} of {bytes_text(commit_bytes)}"
     )
     files_text = "no limit" if open_files is None else f"{open_files} a process"
-    parts.append(f"Limits: commit: {commit_text}; open files: {files_text}")
-    if selftest["unavailable"]:
-        parts.append("\n".join(["Not available:", *(wrap(f"  {sentence}", width, "    ") for sentence in selftest["unavailable"])]))
-    return "\n\n".join(part for part in parts if part)
+    return Text(f"Limits: commit: {commit_text}; open files: {files_text}", no_wrap=True, overflow="ignore")
 
 
-def _format_phases(starts: list[Row], width: int) -> str:
+def _phases_section(starts: list[Row]) -> RenderableType | None:
     """Returns a row for each phase, with columns for the fewest and the most workers of each start method."""
     shown = [start for start in starts if _has_fewest_or_most_workers(start, starts)]
     if not shown:
-        return ""
-    rows = [["milliseconds", *map(_method_title, shown)], ["  workers", *(str(start["num_workers"]) for start in shown)]]
+        return None
+    table = AlignedTable()
+    table.add_column("milliseconds", is_text=True)
+    for start in shown:
+        table.add_column(_method_title(start), is_text=False)
+    table.add_row("  workers", *(str(start["num_workers"]) for start in shown))
     for key in shown[0]["phases"]:
-        rows.append([phase_of(key).title, *(_milliseconds(start["phases"][key]) for start in shown)])
-    rows.append([FIRST_BATCH.title, *(_milliseconds(start["first_batch_s"]) for start in shown)])
-    rows.append([phase_of("own").title, *(_milliseconds(start["own_s"]) for start in shown)])
-    rows.append(["explained", *(share_text(start["explained_share"]) for start in shown)])
+        table.add_row(phase_of(key).title, *(_milliseconds(start["phases"][key]) for start in shown))
+    table.add_row(FIRST_BATCH.title, *(_milliseconds(start["first_batch_s"]) for start in shown))
+    table.add_row(phase_of("own").title, *(_milliseconds(start["own_s"]) for start in shown))
+    table.add_row("explained", *(share_text(start["explained_share"]) for start in shown))
     note = "(medians over the epochs, of the first worker; fserver+: a fork server that has preloaded what is heavy)"
-    return "\n".join([*align(rows, left={0}), wrap(note, width)])
+    return stacked([table, Sentence((note, "muted"))])
 
 
 def _method_title(start: Row) -> str:

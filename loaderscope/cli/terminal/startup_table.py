@@ -1,36 +1,36 @@
-"""A start-up experiment as text for a terminal."""
+"""A start-up experiment on a terminal."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rich.console import RenderableType
+
 from loaderscope.analysis.startup.experiment_tables import ExperimentTable, experiment_tables, per_worker_sentence, preloaded_sentence
-from loaderscope.cli.terminal.text_columns import align, wrap
+from loaderscope.cli.terminal.console import spaced, stacked
+from loaderscope.cli.terminal.sentence import Sentence
+from loaderscope.cli.terminal.table import AlignedTable
 
 
-def format_experiment(experiment: dict[str, Any], width: int) -> str:
+def experiment_section(experiment: dict[str, Any]) -> RenderableType:
     """Returns the summary, what starts cost, the controls, the remedies, and from which epoch length on workers pay.
 
     Args:
         experiment: the `startup_experiment` of a JSON document.
-        width: columns of the terminal.
     """
     costs, *others = experiment_tables(experiment)
-    parts = [
-        wrap(experiment["summary"], width),
-        _format_table(costs, width),
-        wrap(preloaded_sentence(experiment), width, "  "),
-        wrap(per_worker_sentence(experiment), width, "  "),
-        *(_format_table(table, width) for table in others),
-    ]
-    return "\n\n".join("\n".join(line[:width].rstrip() for line in part.splitlines()) for part in parts if part)
+    sentences = (Sentence(text, indent=2) if text else None for text in (preloaded_sentence(experiment), per_worker_sentence(experiment)))
+    return spaced([Sentence(experiment["summary"]), _table_section(costs), *sentences, *map(_table_section, others)])
 
 
-def _format_table(table: ExperimentTable, width: int) -> str:
-    """Aligned rows, then the problems, then the legend in parentheses. Without rows only the problems."""
-    problems = [wrap(problem, width, "  ") for problem in table.problems]
+def _table_section(table: ExperimentTable) -> RenderableType | None:
+    """Returns the rows, then the problems, then the legend in parentheses. Without rows only the problems."""
+    problems = [Sentence(problem, indent=2) for problem in table.problems]
     if not table.rows:
-        return "\n".join(problems)
-    titles = [column.title for column in table.columns]
-    rows = align([titles, *map(list, table.rows)], left={number for number, column in enumerate(table.columns) if column.is_text})
-    return "\n".join([*rows, *problems, wrap(f"({table.legend})", width)])
+        return stacked(problems)
+    rows = AlignedTable()
+    for column in table.columns:
+        rows.add_column(column.title, column.is_text)
+    for cells in table.rows:
+        rows.add_row(*cells)
+    return stacked([rows, *problems, Sentence((f"({table.legend})", "muted"))])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
+from terminal_text import plain_text
 
-from loaderscope.sweep.doctor import examine, format_examination
+from loaderscope.cli.terminal.examination_page import examination_page
+from loaderscope.sweep.doctor import examine
 
 
 @pytest.fixture(scope="module")
@@ -17,5 +19,5 @@ def examination():
 @pytest.mark.parametrize("free_threaded", [False, True])
 def test_an_interpreter_without_the_gil_is_said_to_be_one(examination, free_threaded):
     interpreter = {**examination["interpreter"], "free_threaded": free_threaded}
-    text = format_examination({**examination, "interpreter": interpreter})
+    text = plain_text(examination_page({**examination, "interpreter": interpreter}), 200)
     assert ("without GIL, torch" in text) == free_threaded

@@ -1,0 +1,52 @@
+"""The targets of a script on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+
+from loaderscope.agent.messages import Target
+from loaderscope.cli.terminal.sentence import Sentence
+from loaderscope.cli.terminal.table import AlignedTable
+
+_TITLES = ("target", "kind", "type", "length", "where", "note")
+_NOTE = len(_TITLES) - 1
+
+
+class TargetsTable:
+    """A line for each target. Notes that do not fit beside the targets stand below them."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self._rows = [_row(target) for target in targets]
+        self._filled = [i for i in range(len(_TITLES)) if any(row[i] for row in self._rows)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table(self._filled)
+        if _NOTE not in self._filled or table.columns(console) <= options.max_width:
+            yield table
+            return
+        titles, *lines = self._table(self._filled[:-1]).lines(console, options)
+        yield from [*titles, Segment.line()]
+        for line, row in zip(lines, self._rows, strict=True):
+            yield from [*line, Segment.line()]
+            if row[_NOTE]:
+                yield Sentence(f"    {row[_NOTE]}", indent=4)
+
+    def _table(self, filled: list[int]) -> AlignedTable:
+        table = AlignedTable()
+        for i in filled:
+            table.add_column(_TITLES[i], is_text=True)
+        for row in self._rows:
+            table.add_row(*(row[i] for i in filled))
+        return table
+
+
+def _row(target: Target) -> list[str]:
+    is_known_loader = target.kind == "captured" and target.dataset_kind is not None
+    kind = " ".join(word for word in (target.dataset_kind, "loader" if is_known_loader else target.kind) if word)
+    length = f"{target.length} samples" if target.length is not None else ""
+    needs = f"needs {', '.join(target.needs)}" if target.needs and target.origin != "class" else ""  # the note of a class names them
+    note = "; ".join(text for text in (needs, target.note) if text)
+    return [target.name, kind, target.type_name, length, f"line {target.line}" if target.line is not None else "", note]
