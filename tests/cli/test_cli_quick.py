@@ -17,7 +17,7 @@ import loaderscope as package
 def test_the_version_is_printed_without_loading_anything_large(tmp_path: pathlib.Path) -> None:
     done = loaderscope(tmp_path, "--version")
     assert (done.status, done.stdout) == (0, f"loaderscope {package.__version__}\n")
-    assert not done.packages & {"numpy", "PySide6", "torch", "psutil", "pynvml", "sqlite3"}
+    assert not done.packages & {"numpy", "PySide6", "torch", "psutil", "pynvml", "sqlite3", "rich"}
 
 
 def test_it_runs_as_a_module() -> None:
@@ -30,6 +30,7 @@ def test_every_command_explains_itself(command: str, tmp_path: pathlib.Path) -> 
     done = loaderscope(tmp_path, command, "--help")
     assert done.status == 0
     assert done.stdout.startswith(f"usage: loaderscope {command}")
+    assert "rich" not in done.packages
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX closes and redirects the streams")

@@ -9,6 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 from rich.theme import Theme
 
+from loaderscope.cli.terminal.printable import printable
+
 UNLIMITED_COLUMNS = 10_000  # a pipe or file has no edge at which to cut lines off
 
 THEME = Theme(
@@ -54,9 +56,9 @@ class TerminalConsole(Console):
         return False
 
 
-def heading(text: str) -> Text:
-    """Returns a line that the edge of the terminal does not cut."""
-    return Text(text, style="heading", no_wrap=True, overflow="ignore")
+def unwrapped(text: str, style: str = "") -> Text:
+    """Returns a line that is printed whole, however narrow the terminal is."""
+    return Text(printable(text), style, no_wrap=True, overflow="ignore")
 
 
 def stacked(parts: Iterable[RenderableType | None]) -> RenderableType | None:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from loaderscope import __version__
-from loaderscope.cli.terminal.console import heading, spaced, stacked
+from loaderscope.cli.terminal.console import spaced, stacked, unwrapped
 from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.facts.text import bytes_text
 
@@ -22,7 +22,7 @@ def examination_page(examination: dict[str, Any]) -> RenderableType:
     """
     facts = (Sentence((label.ljust(_LABEL_COLUMNS), "heading"), text, indent=_LABEL_COLUMNS) for label, text in _facts(examination))
     advice = (Sentence(("! ", "warning"), sentence, indent=2) for sentence in examination["advice"])
-    return spaced([stacked([heading(f"Loaderscope {__version__}"), *facts]), *advice])
+    return spaced([stacked([unwrapped(f"Loaderscope {__version__}", "heading"), *facts]), *advice])
 
 
 def _facts(examination: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.script_messages import distinct_messages, message_line, processes_text, trials_text
-from loaderscope.cli.terminal.console import heading, spaced, stacked
+from loaderscope.cli.terminal.console import spaced, stacked, unwrapped
 from loaderscope.cli.terminal.operators_table import window_section
 from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.cli.terminal.startup_table import experiment_section
@@ -29,7 +29,7 @@ def results_page(document: dict[str, Any]) -> RenderableType:
         document: the JSON document of a run.
     """
     experiment = document.get("startup_experiment")
-    parts: list[RenderableType | None] = [heading(_heading_text(document))]
+    parts: list[RenderableType | None] = [unwrapped(_heading_text(document), "heading")]
     if experiment is not None and experiment["costs"]:
         parts += [experiment_section(experiment), _not_ok_trials(document), _script_messages(document)]
     else:
@@ -114,14 +114,14 @@ def _script_messages(document: dict[str, Any]) -> RenderableType | None:
     if not messages:
         return None
     title = f"The script said, in the {len(trials)} trials of this run:" if len(trials) > 1 else "The script said:"
-    lines: list[RenderableType] = [heading(title)]
+    lines: list[RenderableType] = [unwrapped(title, "heading")]
     for row in messages[:MAX_SCRIPT_MESSAGES]:
         who = f" ({processes_text(row.processes)})" if row.processes else ""
         head = " ".join(part for part in (row.kind, f"×{row.count}" if row.count > 1 else "", trials_text(row.trials, len(trials))) if part)
         lines.append(Sentence((f"  {head}{who}:", "muted"), f" {message_line(row)}", indent=4, max_lines=2))
     if len(messages) > MAX_SCRIPT_MESSAGES:
         others = f"  and {len(messages) - MAX_SCRIPT_MESSAGES} other texts; --json holds them all"
-        lines.append(Text(others, "muted", no_wrap=True, overflow="ignore"))
+        lines.append(unwrapped(others, "muted"))
     return stacked(lines)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from loaderscope.cli.terminal.console import heading, spaced, stacked
+from loaderscope.cli.terminal.console import spaced, stacked, unwrapped
 from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.cli.terminal.startup_table import experiment_section
 from loaderscope.cli.terminal.table import AlignedTable
@@ -29,11 +29,11 @@ def selftest_page(selftest: Row, machine: Row) -> RenderableType:
     unavailable = [Sentence(f"  {sentence}", indent=4) for sentence in selftest["unavailable"]]
     return spaced(
         [
-            heading(f"Self-test of start-up, {duration_text(selftest['seconds'])}"),
+            unwrapped(f"Self-test of start-up, {duration_text(selftest['seconds'])}", "heading"),
             _phases_section(selftest["starts"]),
             experiment_section(experiment) if experiment is not None else None,
             _limits(machine),
-            stacked([Text("Not available:", "heading"), *unavailable]) if unavailable else None,
+            stacked([unwrapped("Not available:", "heading"), *unavailable]) if unavailable else None,
         ]
     )
 
@@ -44,7 +44,7 @@ def _limits(machine: Row) -> Text:
         "only Windows limits it" if commit_bytes is None else f"{bytes_text(machine['commit_used_bytes'])} of {bytes_text(commit_bytes)}"
     )
     files_text = "no limit" if open_files is None else f"{open_files} a process"
-    return Text(f"Limits: commit: {commit_text}; open files: {files_text}", no_wrap=True, overflow="ignore")
+    return unwrapped(f"Limits: commit: {commit_text}; open files: {files_text}")
 
 
 def _phases_section(starts: list[Row]) -> RenderableType | None:

@@ -30,8 +30,10 @@ class Sentence:
             indent: columns left free at the beginning of every line but the first.
             max_lines: cuts the text off after this many lines.
         """
-        styled_parts = [(part, "") if isinstance(part, str) else part for part in parts]
-        self._text = Text.assemble(*((_without_line_breaks(text), style) for text, style in styled_parts))
+        self._text = Text()
+        for part in parts:
+            text, style = (part, "") if isinstance(part, str) else part
+            self._text.append(_in_one_line(text, len(self._text)), style)
         self._text.plain = _SPACE_BEFORE_UNIT.sub(_HARD_SPACE, self._text.plain)
         self._indent = indent
         self._max_lines = max_lines
@@ -52,6 +54,7 @@ class Sentence:
             yield whole
 
 
-def _without_line_breaks(text: str) -> str:
-    in_one_line = _LINE_BREAK.sub(" ", text.expandtabs())
-    return _HARD_SPACE.join(printable(part) for part in _SPACE_THAT_JOINS.split(in_one_line))
+def _in_one_line(text: str, column: int) -> str:
+    """Returns the text, which begins in a column of its line, with spaces for tabs and line breaks."""
+    without_tabs = (" " * column + text).expandtabs()[column:]
+    return _HARD_SPACE.join(printable(part) for part in _SPACE_THAT_JOINS.split(_LINE_BREAK.sub(" ", without_tabs)))
