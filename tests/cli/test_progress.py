@@ -105,6 +105,12 @@ def test_texts_of_a_script_are_printed_literally() -> None:
         assert "[red]x[/red] :smile: [/] \N{REPLACEMENT CHARACTER}[2J gone" in stream.getvalue()
 
 
+def test_tabs_and_lines_of_an_error_stay_apart() -> None:
+    stream = io.StringIO()
+    play(stream, "first\tword\nsecond line")
+    assert re.search(r"failed: first +word\nsecond line\n", stream.getvalue())
+
+
 def test_the_bar_is_drawn_five_times_a_second_at_most_and_by_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now_s)

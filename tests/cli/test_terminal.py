@@ -1,9 +1,12 @@
 """Pages of the commands in a terminal and in a pipe."""
 
 import io
+import os
 import pathlib
 import re
+import shlex
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -82,6 +85,19 @@ def test_a_pipe_gets_no_escape_sequence(session: pathlib.Path) -> None:
     assert done.status == 0
     assert "samples/s" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX redirects the output")
+def test_a_closed_pipe_or_a_full_disk_ends_the_command_without_a_traceback(session: pathlib.Path) -> None:
+    def show(redirected: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.join([sys.executable, "-m", "loaderscope", "show", session.name])
+        return subprocess.run(["bash", "-c", f"{words} {redirected}"], cwd=session.parent, capture_output=True, text=True, check=False)
+
+    closed = show("| true; exit ${PIPESTATUS[0]}")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    if os.path.exists("/dev/full"):
+        full = show(">/dev/full")
+        assert (full.returncode, len(full.stderr.splitlines())) == (2, 1)
 
 
 @in_terminals

@@ -23,7 +23,7 @@ THEME = Theme(
         "recommended": "bold green",
     }
 )
-"""The styles, named as `facts.statuses.Status.role` and the severities of findings where there is one of these."""
+"""The styles by name. The roles in `facts.statuses.Status.role` and the severities of findings are names of styles."""
 
 
 class TerminalConsole(Console):
@@ -34,7 +34,7 @@ class TerminalConsole(Console):
 
         Args:
             stream: a terminal, a pipe or a file.
-            columns: None for those of the terminal, also after the user resizes it.
+            columns: the width; None for that of the terminal, also after the user resizes it.
         """
         super().__init__(
             file=stream,

@@ -124,7 +124,7 @@ class SweepProgress:
     def _say(self, *parts: str | tuple[str, str]) -> None:
         """Writes a line above the bar, where it stays."""
         styled_parts = [(part, "") if isinstance(part, str) else part for part in parts]
-        line = Text.assemble(*((printable(mask_text(text)), style) for text, style in styled_parts))
+        line = Text.assemble(*((printable(mask_text(text).expandtabs()), style) for text, style in styled_parts))
         self._console.print(line, soft_wrap=True)
         self._drawn_at_s = time.monotonic()
 
