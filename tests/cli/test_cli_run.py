@@ -338,6 +338,6 @@ def test_a_trial_that_the_budget_ended_is_told_and_has_not_failed(
 
     write_script(tmp_path, SMALL)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Pool, "_budget_used", lambda self: self._trial is not None)
+    monkeypatch.setattr(Pool, "_budget_used", lambda self: self._trial_id is not None)
     assert main(["run", "script.py", "--num-workers", "0", "--no-probe", "--max-seconds", "500"]) == 0
     assert "No trial came to its end: The budget of 500 s" in " ".join(capsys.readouterr().out.split())
