@@ -7,6 +7,8 @@ import re
 import traceback
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.batch_contents import batch_contents
 from loaderscope.analysis.energy import energy_per_1000_samples_j
@@ -135,7 +137,7 @@ def analyse(
             end.processes_seconds,
         ),
         signs=find_evidence(trace, epochs, steady),
-        gpu_window=GpuWindow.from_json(outcome.gpu_window) if outcome and outcome.gpu_window else None,
+        gpu_window=msgspec.convert(outcome.gpu_window, GpuWindow) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,
         notes=notes,
         batch_bytes=contents.bytes,

@@ -75,19 +75,3 @@ class Request:
         axes = Axes.of({field: None if value is None else (value,) for field, value in values.items()})
         preload = config.forkserver_preload or ()
         return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, gpu_window=steps)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the `request` of the JSON document."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Request:
-        """Returns the request from the result of `to_json`; unknown keys are ignored."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known}
-        axes: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data["axes"].items()}
-        values["axes"] = Axes(**axes)
-        for name, cls_ in (("consumer", Consumer), ("current", TrialConfig)):
-            if values.get(name) is not None:
-                values[name] = cls_.from_json(values[name])
-        return cls(**values)

@@ -8,29 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
-import typing
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share
 from loaderscope.facts.statuses import FINAL_KEYS
-
-Row = TypeVar("Row", bound="_Row")
-
-
-class _Row:
-    """A dataclass of this module that can be read back from JSON."""
-
-    @classmethod
-    def from_json(cls: type[Row], data: dict[str, Any]) -> Row:
-        """Returns the row from plain JSON values; unknown keys are ignored.
-
-        Raises:
-            TypeError, KeyError, ValueError: the data does not hold such a row.
-        """
-        row: Row = _build(cls, data)
-        return row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +97,7 @@ class LineCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class SentPart(_Row):
+class SentPart:
     """A part of what each worker is sent when it starts; the sampler is listed with 0 bytes, as torch keeps it in main."""
 
     owner: str  # dataset | sampler | collate_fn | worker_init_fn | other
@@ -130,7 +112,7 @@ class SentPart(_Row):
 
 
 @dataclasses.dataclass(frozen=True)
-class Control(_Row):
+class Control:
     """Seconds from the start of a fresh interpreter to the end of the import.
 
     Attributes:
@@ -288,7 +270,7 @@ class OperatorCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class GpuWindow(_Row):
+class GpuWindow:
     """Some steps under torch.profiler, after the measured epochs. The profiler slows what it watches.
 
     Attributes:
@@ -328,7 +310,7 @@ class ScriptWarning:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialResult(_Row):
+class TrialResult:
     """One row of `trials`. A skipped setting has `repeat` None and its reason in `error` (kind `limit` or `unsupported`)."""
 
     id: Count
@@ -368,13 +350,9 @@ class TrialResult(_Row):
     batch_bytes: Annotated[float, Range(0.0)] | None = None  # mean of the batches that workers send: memory of tensors, and pickle
     batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such batches
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the row as plain JSON values."""
-        return dataclasses.asdict(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class SettingResult(_Row):
+class SettingResult:
     """One row of `results`: all repeats of one setting together. The table `measures.MEASURES` explains its figures."""
 
     config: TrialConfig
@@ -422,33 +400,3 @@ class Finding:
     message: str
     evidence: dict[str, Any]
     advice: str
-
-
-def _build(cls: Any, data: Any) -> Any:
-    """Returns a dataclass of this module from plain JSON values, by the annotations of its fields."""
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for field in dataclasses.fields(cls):
-        if field.name not in data:
-            continue
-        values[field.name] = _convert(hints[field.name], data[field.name])
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    origin = typing.get_origin(hint)
-    if origin in (types.UnionType, typing.Union):
-        hint = next(argument for argument in typing.get_args(hint) if argument is not type(None))
-        origin = typing.get_origin(hint)
-    if origin is list:
-        (element,) = typing.get_args(hint)
-        return [_convert(element, item) for item in value]
-    if origin is tuple:
-        return tuple(value)
-    if isinstance(hint, type) and issubclass(hint, TrialConfig | ErrorInfo):
-        return hint.from_json(value)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value)
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,25 +26,27 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
         plain JSON values; None where a value is unknown, `***` where it looks like a secret.
     """
     verdict = judge(run, results)
-    document = {
-        "loaderscope": __version__,
-        "schema": SCHEMA,
-        "summary": verdict.summary,
-        "environment": run.environment,
-        "request": mask_request(run.request.to_json()),
-        "target": {
-            "script": run.script,
-            "name": run.target.name,
-            "kind": run.target.kind,
-            "dataset_kind": run.target.dataset_kind,
-            "length": run.target.length,
-        },
-        "sent": None if run.sent is None else [dataclasses.asdict(part) for part in run.sent],
-        "trials": [trial.to_json() for trial in sorted(results, key=lambda trial: trial.id)],
-        "results": [dataclasses.asdict(setting) for setting in verdict.settings],
-        "recommendation": dataclasses.asdict(verdict.recommendation) if verdict.recommendation is not None else None,
-        "startup_experiment": dataclasses.asdict(verdict.experiment) if verdict.experiment is not None else None,
-        "findings": [dataclasses.asdict(finding) for finding in verdict.findings],
-    }
-    whole: dict[str, Any] = mask_document(json_value(document))
-    return whole
+    document: dict[str, Any] = json_value(
+        {
+            "loaderscope": __version__,
+            "schema": SCHEMA,
+            "summary": verdict.summary,
+            "environment": run.environment,
+            "request": run.request,
+            "target": {
+                "script": run.script,
+                "name": run.target.name,
+                "kind": run.target.kind,
+                "dataset_kind": run.target.dataset_kind,
+                "length": run.target.length,
+            },
+            "sent": run.sent,
+            "trials": sorted(results, key=lambda trial: trial.id),
+            "results": verdict.settings,
+            "recommendation": verdict.recommendation,
+            "startup_experiment": verdict.experiment,
+            "findings": verdict.findings,
+        }
+    )
+    masked: dict[str, Any] = mask_document(document)
+    return masked | {"request": mask_request(document["request"])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import shutil
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.messages import Target
 from loaderscope.agent.ranges import Count, FilePath, TimeNs
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Control, SentPart, TrialResult
@@ -25,8 +24,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.session_writer import SessionWriter, write_marks
 from loaderscope.session.sums_table import load_sums
 from loaderscope.session.trace_store import load_trace
-from loaderscope.session.value_checks import misfit
-from loaderscope.session.values import check, checked_rows, read_json
+from loaderscope.session.values import checked, checked_rows, read_json
 from loaderscope.trace.model import Trace, TrackKey
 from loaderscope.trace.span_sums import Sums
 
@@ -208,38 +206,26 @@ class SessionFile:
                 raise SessionError(f"{self.path.name} holds no run: it was ended before the first trial.")
             texts[table] = rows[0][0]
         plan = [self._read_planned(*row) for row in self._checked_rows("trial", "SELECT id, planned FROM trial ORDER BY id", Count, str)]
-        environment: dict[str, Any] = read_json(dict, texts["environment"])
-        check(environment, Environment, "its environment")
-        check(environment, Any, "its environment")
+        environment = read_json(dict[str, Any], texts["environment"], "its environment")
+        checked(environment, Environment, "its environment")
         sample = self._read_value("sample", dict[str, Any] | None)
-        check(sample, Sample | None, "its 'sample'")
-        sent = self._read_value("sent", list[dict[str, Any]] | None)
-        parts = None if sent is None else [read_json(SentPart, json.dumps(part)) for part in sent]
-        controls = [read_json(Control, json.dumps(row)) for row in self._read_value("controls", list[dict[str, Any]] | None) or ()]
-        target, request = read_json(Target, texts["target"]), read_json(Request, texts["request"])
+        checked(sample, Sample | None, "its 'sample'")
+        sent = self._read_value("sent", list[SentPart] | None)
+        controls = self._read_value("controls", list[Control] | None) or []
+        target, request = read_json(Target, texts["target"], "its target"), read_json(Request, texts["request"], "its request")
         created = self._values.get("created_unix_s", "")
         created_unix_s = int(created) if created.isdecimal() and len(created) < 12 else None
         script = self._values.get("script", request.script)
-        check(script, FilePath, "the name of its script")
-        return Run(request, environment, target, script, sample, plan, parts, controls, created_unix_s)
+        checked(script, FilePath, "the name of its script")
+        return Run(request, environment, target, script, sample, plan, sent, controls, created_unix_s)
 
     def _read_value(self, key: str, hint: Any) -> Any:
-        try:
-            value = json.loads(self._values.get(key, "null"))
-        except (ValueError, RecursionError):
-            raise SessionError(f"The session file is damaged: its '{key}' cannot be read.") from None
-        check(value, hint, f"its '{key}'")
-        return value
+        return read_json(hint, self._values.get(key, "null"), f"its '{key}'")
 
     def _read_planned(self, number: int, text: str) -> PlannedTrial:
-        data: dict[str, Any] = read_json(dict, text)
-        try:
-            config = TrialConfig.from_json(data["config"])
-            planned = PlannedTrial(data["id"], data["repeat"], config, tuple(data["skip"]) if data["skip"] is not None else None)
-        except (KeyError, TypeError, AttributeError):
-            planned = None
-        if planned is None or misfit(planned, PlannedTrial) is not None or planned.id != number:
-            raise SessionError(f"The session file is damaged: trial {number} of its plan cannot be read.")
+        planned: PlannedTrial = read_json(PlannedTrial, text, f"trial {number} of its plan")
+        if planned.id != number:
+            raise SessionError(f"The session file is damaged: trial {number} of its plan says that it is trial {planned.id}.")
         return planned
 
     def _read_results(self) -> list[TrialResult]:
@@ -248,7 +234,7 @@ class SessionFile:
         query = "SELECT id, result, trace IS NOT NULL FROM trial ORDER BY id"
         for trial_id, text, was_started in self._checked_rows("trial", query, Count, str | None, int):
             if text is not None:
-                result = read_json(TrialResult, text)
+                result = read_json(TrialResult, text, f"the result of trial {trial_id}")
                 if result.id != trial_id:
                     raise SessionError(f"The session file is damaged: the result of trial {trial_id} says that it is that of {result.id}.")
                 results.append(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import shutil
@@ -10,7 +9,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, Any
 
 from loaderscope import __version__
 from loaderscope.facts.results import TrialResult
@@ -21,7 +20,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.recording_folder import is_network_share
 from loaderscope.session.secret_masking import mask_document, mask_request, mask_text
 from loaderscope.session.trace_store import TraceWriter
-from loaderscope.session.values import storable, to_text
+from loaderscope.session.values import json_value, storable, to_text
 from loaderscope.trace.model import Trace
 
 COMMIT_EVERY_S = 1.0
@@ -80,15 +79,14 @@ class SessionWriter:
         """Writes the request, the environment, the target and the plan."""
         self._run = run
         with self._transaction():
-            environment, target = mask_document(run.environment), mask_document(run.target.to_json())
-            for table, value in (("environment", environment), ("request", mask_request(run.request.to_json())), ("target", target)):
-                self._connection.execute(f"INSERT INTO {table} VALUES (?)", (to_text(value),))
+            request = to_text(mask_request(json_value(run.request)))
+            for table, text in (("environment", _masked_text(run.environment)), ("request", request), ("target", _masked_text(run.target))):
+                self._connection.execute(f"INSERT INTO {table} VALUES (?)", (text,))
             if run.created_unix_s is not None:
                 self._set_value("created_unix_s", str(run.created_unix_s))
             self._set_value("script", run.script)
-            self._set_value("sample", to_text(mask_document(run.sample)))
-            self._set_value("sent", to_text(None if run.sent is None else mask_document([dataclasses.asdict(part) for part in run.sent])))
-            self._set_value("controls", to_text(mask_document([dataclasses.asdict(control) for control in run.controls])))
+            for key, value in (("sample", run.sample), ("sent", run.sent), ("controls", run.controls)):
+                self._set_value(key, _masked_text(value))
             for trial in run.plan:
                 self._insert_planned(trial)
 
@@ -115,7 +113,7 @@ class SessionWriter:
             if writer is not None:
                 writer.write_head()
             self._insert_planned(PlannedTrial(result.id, result.repeat, result.config))
-            self._connection.execute("UPDATE trial SET result = ? WHERE id = ?", (to_text(mask_document(result.to_json())), result.id))
+            self._connection.execute("UPDATE trial SET result = ? WHERE id = ?", (_masked_text(result), result.id))
         self._results.append(result)
         self._write_log()
 
@@ -195,8 +193,7 @@ class SessionWriter:
         self._log_written_at = time.monotonic()
 
     def _insert_planned(self, trial: PlannedTrial) -> None:
-        planned = {"id": trial.id, "repeat": trial.repeat, "config": trial.config.to_json(), "skip": mask_document(trial.skip)}
-        self._connection.execute("INSERT OR IGNORE INTO trial (id, planned) VALUES (?, ?)", (trial.id, to_text(planned)))
+        self._connection.execute("INSERT OR IGNORE INTO trial (id, planned) VALUES (?, ?)", (trial.id, _masked_text(trial)))
 
     def _set_value(self, key: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (key, storable(value)))
@@ -250,6 +247,11 @@ def write_marks(connection: sqlite3.Connection, trial: int, marks: Sequence[tupl
     connection.execute("DELETE FROM mark WHERE trial = ?", (trial,))
     rows = [(trial, time_ns, storable(text)) for time_ns, text in marks]
     connection.executemany("INSERT INTO mark (trial, time_ns, text) VALUES (?, ?, ?)", rows)
+
+
+def _masked_text(value: Any) -> str:
+    """Returns the value as JSON text with the secrets masked."""
+    return to_text(mask_document(json_value(value)))
 
 
 def _remove_session(path: pathlib.Path) -> None:

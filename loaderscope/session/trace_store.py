@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.secret_masking import mask_document, mask_text
 from loaderscope.session.sums_table import SumWriter
 from loaderscope.session.value_checks import LARGEST_FLOAT
-from loaderscope.session.values import check, checked_rows, read_json, storable, to_text
+from loaderscope.session.values import checked, checked_rows, read_json, storable, to_text
 from loaderscope.trace.columns import Columns, Dtypes, View
 from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace
 
@@ -114,8 +115,7 @@ class TraceWriter:
 
     def _series_id(self, info: SeriesInfo) -> int:
         if info.key not in self._series_ids:
-            text = to_text(dataclasses.asdict(info))
-            cursor = self._connection.execute("INSERT INTO series (trial, json) VALUES (?, ?)", (self.trial, text))
+            cursor = self._connection.execute("INSERT INTO series (trial, json) VALUES (?, ?)", (self.trial, to_text(info)))
             self._series_ids[info.key] = int(cursor.lastrowid or 0)
         return self._series_ids[info.key]
 
@@ -141,28 +141,35 @@ def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
     (text,) = connection.execute("SELECT trace FROM trial WHERE id = ?", (trial,)).fetchone() or (None,)
     if text is None:
         return trace
-    head = read_json(TraceHead, text)
+    head = read_json(TraceHead, text, f"the trace of trial {trial}")
     trace.origin_ns, trace.newest_ns, trace.record_count = head.origin_ns, head.newest_ns, head.record_count
     trace.unavailable, trace.notes = head.unavailable, head.notes
     _check_times(trace.origin_ns or 0, trace.origin_ns or 0, trace.end_ns)
-    rows = connection.execute("SELECT name, pid, started_ns, ended_ns FROM process WHERE trial = ? ORDER BY number", (trial,))
-    trace.processes = [ProcessInfo(*row) for row in rows]
-    check(trace.processes, list[ProcessInfo], "its processes")
+    processes = _named_rows(connection, "SELECT name, pid, started_ns, ended_ns FROM process WHERE trial = ? ORDER BY number", trial)
+    trace.processes = [checked(row, ProcessInfo, "a process") for row in processes]
     for process in trace.processes:
         _check_times(process.started_ns, process.started_ns, process.started_ns if process.ended_ns is None else process.ended_ns)
     names = connection.execute("SELECT number, text FROM name WHERE trial = ?", (trial,))
     trace.names = dict(checked_rows(names, int, str, table="name"))
     lanes: dict[int, Lane] = {}
-    for number, *fields in connection.execute("SELECT id, key, kind, label, position FROM lane WHERE trial = ? ORDER BY id", (trial,)):
-        lane = Lane(*fields)
-        check(lane, Lane, "a lane")
-        lanes[number] = trace.lanes.setdefault(lane.key, lane)
+    query = 'SELECT id, key, kind, label, position AS "order" FROM lane WHERE trial = ? ORDER BY id'
+    for row in _named_rows(connection, query, trial):
+        lane = checked(row, Lane, "a lane")
+        lanes[row["id"]] = trace.lanes.setdefault(lane.key, lane)
     series = {}
     for number, text in connection.execute("SELECT id, json FROM series WHERE trial = ? ORDER BY id", (trial,)):
-        series[number] = read_json(SeriesInfo, text)
+        series[number] = read_json(SeriesInfo, text, "a series")
     _load_chunks(connection, trial, trace, lanes, series)
     trace.version = 1
     return trace
+
+
+def _named_rows(connection: sqlite3.Connection, query: str, trial: int) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a trial as values by column."""
+    cursor = connection.execute(query, (trial,))
+    names = [column[0] for column in cursor.description]
+    for row in cursor:
+        yield dict(zip(names, row, strict=True))
 
 
 def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes: dict[int, Lane], series: dict[int, SeriesInfo]) -> None:

@@ -1,7 +1,7 @@
-"""Checks values read from a file against type annotations, and says which part of a value does not fit.
+"""Finds the part of a value that breaks a limit. Msgspec checks the types before, see `session/values.py`.
 
-An int is accepted for a float. Every int must fit 64 bits, and no float may exceed `LARGEST_FLOAT`; `Annotated` states further
-rules, see `agent/ranges.py`. `Any` accepts any JSON.
+Annotations state the limits, see `agent/ranges.py`. Besides, every int must fit 64 bits, no float may exceed `LARGEST_FLOAT`, and
+UTF-8 must be able to encode every text. `Any` accepts any number.
 """
 
 from __future__ import annotations
@@ -12,212 +12,133 @@ import itertools
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from loaderscope.agent.ranges import Ascending, OneOf, Range, Short
 
-_LEAST_INT, _MOST_INT = -(1 << 63), (1 << 63) - 1
 LARGEST_FLOAT = 1e18
 """No measured value is larger; sums and squares of larger values would overflow."""
 
 _MOST_NESTED = 100
-"""Levels of nested JSON; Python's recursion allows some hundreds."""
+"""Levels of nested values; Python's recursion allows some hundreds."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON can hold and UTF-8 cannot."""
 
 _MOST_SHOWN, _MOST_SHOWN_BITS = 60, 200
 
-Misfit = tuple[str, Any]
-"""Path to the part that does not fit, as Python would write it after the name of the whole value, and the part itself."""
+_RANGES = {int: Range(-(1 << 63), (1 << 63) - 1), float: Range(-LARGEST_FLOAT, LARGEST_FLOAT)}
 
-Check = Callable[[Any], "Misfit | None"]
+_Rules = tuple[Any, ...]
+_Misfit = tuple[str, Any]
+"""Path to the part that breaks a limit, as Python would write it after the name of the whole value, and the part itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limits:
+    """The limits that an annotation states.
+
+    Attributes:
+        rules: of the value and of all in it; a rule ignores values of types that it does not concern.
+        hints: annotations of its parts by name, key or position.
+        other_hint: the annotation of its other parts.
+    """
+
+    rules: _Rules = ()
+    hints: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    other_hint: Any = Any
+
+    @functools.cached_property
+    def of_parts(self) -> dict[Any, _Limits]:
+        """Limits by the keys of `hints`. Made at first use, because a type may contain itself."""
+        return {key: _limits(hint) for key, hint in self.hints.items()}
+
+    @functools.cached_property
+    def of_others(self) -> _Limits:
+        return _limits(self.other_hint)
+
+
+_NO_LIMITS = _Limits()
 
 
 def misfit(value: Any, hint: Any) -> str | None:
-    """Returns why a value does not fit its annotation, or None if it fits.
+    """Returns which part of a value breaks a limit of its annotation, or None if none does.
 
     Returns:
         a clause such as "epochs[0].batches is -1".
     """
-    found = checker(hint)(value)
-    return None if found is None else misfit_text(found)
+    found = _misfit(value, _limits(hint), (), _MOST_NESTED)
+    if found is None:
+        return None
+    place, part = found
+    return f"{place.lstrip('.')[:_MOST_SHOWN] or 'it'} is {_shown(part)}"
 
 
-def misfit_text(found: Misfit) -> str:
-    """Returns a misfit as a clause: "epochs[0].batches is -1"."""
-    place, value = found
-    return f"{place.lstrip('.')[:_MOST_SHOWN] or 'it'} is {_shown(value)}"
-
-
-@functools.cache
-def checker(hint: Any) -> Check:
-    """Returns a check that finds the first part of a value that does not fit an annotation."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return functools.partial(_misfit_of_json, levels=_MOST_NESTED)
-    if origin is Annotated:
-        return _all_of([checker(arguments[0]), *(_rule_checker(rule, arguments[0]) for rule in arguments[1:])])
-    if origin in (types.UnionType, typing.Union):
-        return _any_of([checker(option) for option in arguments if option is not type(None)], type(None) in arguments)
-    if origin is dict:
-        return _dict_of(*map(checker, arguments))
-    if origin is tuple and arguments[-1] is not Ellipsis:
-        return tuple_checker([checker(argument) for argument in arguments])
-    if origin in (list, tuple):
-        return _sequence_of(origin, checker(arguments[0]))
-    if typing.is_typeddict(hint):
-        return functools.partial(_misfit_of_keys, hint)
-    if dataclasses.is_dataclass(hint):
-        return functools.partial(_misfit_of_fields, hint)
-    return _OF_PLAIN_TYPES.get(hint, lambda value: None if isinstance(value, hint) else ("", value))
-
-
-def _misfit_of_int(value: Any) -> Misfit | None:
-    return None if isinstance(value, int) and not isinstance(value, bool) and _LEAST_INT <= value <= _MOST_INT else ("", value)
-
-
-def _misfit_of_float(value: Any) -> Misfit | None:
-    return None if isinstance(value, float | int) and not isinstance(value, bool) and abs(value) <= LARGEST_FLOAT else ("", value)
-
-
-def _misfit_of_text(value: Any) -> Misfit | None:
-    return None if isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value)) else ("", value)
-
-
-_OF_PLAIN_TYPES: dict[Any, Check] = {int: _misfit_of_int, float: _misfit_of_float, str: _misfit_of_text}
-
-
-def _misfit_of_json(value: Any, levels: int) -> Misfit | None:
-    """Finds the first part of any JSON that is nested too deep to walk, or that UTF-8 cannot encode."""
+def _misfit(value: Any, limits: _Limits, outer_rules: _Rules, levels: int) -> _Misfit | None:
+    """Finds the first part that breaks a limit, at most `levels` levels deep."""
+    if value is None or isinstance(value, bool):
+        return None
+    rules = limits.rules + outer_rules
+    for rule in rules:
+        if not _is_kept(rule, value):
+            return "", value
     if isinstance(value, str):
-        return _misfit_of_text(value)
-    if not isinstance(value, dict | list):
+        return None if value.isascii() or not _SURROGATE.search(value) else ("", value)
+    if isinstance(value, int | float):
         return None
     if not levels:
         return "", value
-    inner = functools.partial(_misfit_of_json, levels=levels - 1)
-    return _dict_of(_misfit_of_text, inner)(value) if isinstance(value, dict) else _sequence_of(list, inner)(value)
-
-
-def _all_of(checks: list[Check]) -> Check:
-    def check_all(value: Any) -> Misfit | None:
-        for check_one in checks:
-            found = check_one(value)
-            if found is not None:
-                return found
-        return None
-
-    return check_all
-
-
-def _any_of(options: list[Check], may_be_none: bool) -> Check:
-    """If a value fits none of the options, the check returns the misfit of the last one; there is seldom another."""
-
-    def check_one(value: Any) -> Misfit | None:
-        if value is None and may_be_none:
-            return None
-        found = None
-        for option in options:
-            found = option(value)
-            if found is None:
-                return None
-        return found
-
-    return check_one
-
-
-def _dict_of(of_key: Check, of_item: Check) -> Check:
-    def check_one(value: Any) -> Misfit | None:
-        if not isinstance(value, dict):
-            return "", value
-        return of_key_error(value) or _first_misfit_of_items(value.items(), of_item)
-
-    def of_key_error(value: dict[Any, Any]) -> Misfit | None:
-        return next((found for key in value if (found := of_key(key)) is not None), None)
-
-    return check_one
-
-
-def _sequence_of(kind: type[Any], of_item: Check) -> Check:
-    return lambda value: _first_misfit_of_items(enumerate(value), of_item) if isinstance(value, kind) else ("", value)
-
-
-def _first_misfit_of_items(items: Iterable[tuple[Any, Any]], of_item: Check) -> Misfit | None:
-    for key, item in items:
-        found = of_item(item)
+    if isinstance(value, dict) and (bad_key := next((key for key in value if _misfit(key, _NO_LIMITS, (), 0)), None)) is not None:
+        return "", bad_key
+    of_parts, of_others = limits.of_parts, limits.of_others
+    for key, part in _parts(value):
+        found = _misfit(part, of_parts.get(key, of_others), rules, levels - 1)
         if found is not None:
-            return f"[{_shown(key)}]{found[0]}", found[1]
+            path = f".{key}" if key in of_parts and isinstance(key, str) else f"[{_shown(key)}]"
+            return f"{path}{found[0]}", found[1]
     return None
 
 
-def tuple_checker(checks: list[Check]) -> Check:
-    """Returns a check of tuples that applies one check to each element."""
-
-    def check_one(value: Any) -> Misfit | None:
-        if not isinstance(value, tuple) or len(value) != len(checks):
-            return "", value
-        for number, (item, of_item) in enumerate(zip(value, checks, strict=True)):
-            found = of_item(item)
-            if found is not None:
-                return f"[{number}]{found[0]}", found[1]
-        return None
-
-    return check_one
-
-
-def _misfit_of_fields(kind: Any, value: Any) -> Misfit | None:
-    if not isinstance(value, kind):
-        return "", value
-    return _first_misfit_of_named(_checkers_by_name(kind), lambda name: getattr(value, name))
-
-
-def _misfit_of_keys(kind: Any, value: Any) -> Misfit | None:
-    if not isinstance(value, dict) or not kind.__required_keys__ <= value.keys():
-        return "", value
-    return _first_misfit_of_named({name: of_item for name, of_item in _checkers_by_name(kind).items() if name in value}, value.__getitem__)
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Returns the parts of a value by key, position or name of a field; none of bytes."""
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list | tuple):
+        return enumerate(value)
+    return vars(value).items() if dataclasses.is_dataclass(value) else ()
 
 
 @functools.cache
-def _checkers_by_name(kind: Any) -> dict[str, Check]:
-    """Returns a check by name of a dataclass's field or a typed dict's key. Made at first use, because a kind may contain itself."""
-    return {name: checker(one) for name, one in typing.get_type_hints(kind, include_extras=True).items()}
+def _limits(hint: Any) -> _Limits:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        inner = _limits(arguments[0])
+        return dataclasses.replace(inner, rules=arguments[1:] + inner.rules)
+    if origin in (types.UnionType, typing.Union):
+        options = [_limits(option) for option in arguments]
+        hints = {key: one for option in options for key, one in option.hints.items()}
+        other_hint = next((option.other_hint for option in options if option.other_hint is not Any), Any)
+        return _Limits(sum((option.rules for option in options), ()), hints, other_hint)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return _Limits(hints=dict(enumerate(arguments)))
+    if origin in (list, tuple, dict):
+        return _Limits(other_hint=arguments[1] if origin is dict else arguments[0])
+    if dataclasses.is_dataclass(hint) or typing.is_typeddict(hint):
+        return _Limits(hints=typing.get_type_hints(hint, include_extras=True))
+    return _Limits((_RANGES[hint],)) if hint in _RANGES else _NO_LIMITS
 
 
-def _first_misfit_of_named(checks: dict[str, Check], value_of: Callable[[str], Any]) -> Misfit | None:
-    for name, of_item in checks.items():
-        found = of_item(value_of(name))
-        if found is not None:
-            return f".{name}{found[0]}", found[1]
-    return None
-
-
-def _rule_checker(rule: Any, kind: Any) -> Check:
-    """Returns a check of one rule of an annotation."""
+def _is_kept(rule: Any, value: Any) -> bool:
+    """Whether a value keeps a rule, or is of a type that the rule does not concern."""
     if isinstance(rule, Range):
-        return _number_within(rule) if kind in (int, float) else functools.partial(_misfit_of_numbers, _number_within(rule))
-    if isinstance(rule, Ascending):
-        return lambda value: ("", value) if any(later < sooner for sooner, later in itertools.pairwise(value)) else None
+        return not isinstance(value, int | float) or rule.least <= value <= rule.most
     if isinstance(rule, OneOf):
-        return lambda value: None if value in rule.words else ("", value)
+        return not isinstance(value, str) or value in rule.words
     if isinstance(rule, Short):
-        return lambda value: None if len(value) <= rule.characters and "\0" not in value else ("", value)
+        return not isinstance(value, str) or (len(value) <= rule.characters and "\0" not in value)
+    if isinstance(rule, Ascending):
+        return not isinstance(value, list | tuple) or all(sooner <= later for sooner, later in itertools.pairwise(value))
     raise TypeError(f"there is no check for the rule {rule!r}")
-
-
-def _number_within(rule: Range) -> Check:
-    least, most = rule
-    return lambda value: None if least <= value <= most else ("", value)
-
-
-def _misfit_of_numbers(of_number: Check, value: Any) -> Misfit | None:
-    """Finds the first number out of range in a dataclass, such as an estimate with its interval."""
-    if dataclasses.is_dataclass(value):
-        inner = functools.partial(_misfit_of_numbers, of_number)
-        return _first_misfit_of_named({field.name: inner for field in dataclasses.fields(value)}, lambda name: getattr(value, name))
-    if isinstance(value, tuple):
-        return _first_misfit_of_items(enumerate(value), functools.partial(_misfit_of_numbers, of_number))
-    return None if value is None else of_number(value)
 
 
 def _shown(value: Any) -> str:

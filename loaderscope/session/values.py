@@ -1,70 +1,51 @@
-"""Reads and writes the JSON and rows of a session file, and checks the type of every value that it reads."""
+"""Reads and writes the JSON and rows of a session file, and checks every value that it reads."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
 
 from loaderscope.session.errors import SessionError
-from loaderscope.session.value_checks import checker, misfit, misfit_text, tuple_checker
+from loaderscope.session.value_checks import misfit
 
-T = TypeVar("T")
-
-
-def read_json(kind: type[T], text: object) -> T:
-    """Returns a dataclass or dict from the JSON text of a table.
-
-    Raises:
-        SessionError: the text does not hold one.
-    """
-    from_json: Callable[[Any], T] = getattr(kind, "from_json", None) or (lambda data: kind(**data))
-    try:
-        if not isinstance(text, str):
-            raise TypeError("no text")
-        value = from_json(json.loads(text, parse_constant=_reject_constant))
-        reason = misfit(value, kind)
-        if reason is not None:
-            raise TypeError(reason)
-    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise SessionError(f"The session file is damaged: what it says about a {kind.__name__} cannot be read ({error}).") from None
-    return value
+_MOST_SHOWN = 150
+_ROWS_AT_ONCE = 100
+"""Msgspec prepares for a type anew at each call; many rows at once would be much memory, as some hold chunks."""
 
 
-def json_value(value: Any) -> Any:
-    """Returns the value as JSON knows it: lists for tuples, None for infinite and undefined numbers."""
-    if isinstance(value, dict):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def to_text(value: Any) -> str:
-    """Returns the value as JSON text."""
-    return json.dumps(json_value(value), allow_nan=False)
-
-
-def storable(text: str) -> str:
-    """Returns the text without lone surrogates (from bytes that could not be decoded), which UTF-8 cannot encode."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def check(value: Any, hint: Any, what: str) -> None:
-    """Refuses a value that does not fit its annotation.
+def read_json(hint: Any, text: Any, what: str) -> Any:
+    """Returns the JSON text of a table as the type of an annotation; unknown keys are ignored.
 
     Args:
-        value: read from a session file.
-        hint: a type, with further rules in `Annotated`.
-        what: the beginning of the sentence, such as "its log".
+        hint: a type, with limits in `Annotated`.
+        text: read from a session file.
+        what: the beginning of the sentence for the user, such as "its environment".
 
     Raises:
-        SessionError: the value does not fit.
+        SessionError: the text does not hold such a value.
     """
-    reason = misfit(value, hint)
+    try:
+        value = json.loads(text)  # msgspec's decoder would not say in which value half a character is
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _damage(what, str(error)) from None
+    return checked(value, hint, what)
+
+
+def checked(value: Any, hint: Any, what: str) -> Any:
+    """Returns plain values as the type of an annotation; arguments and errors are those of `read_json`."""
+    try:
+        typed = msgspec.convert(value, hint, builtin_types=(bytes,))
+        reason = misfit(typed, hint)
+    except (msgspec.ValidationError, RecursionError) as error:
+        reason = str(error)
     if reason is not None:
-        raise SessionError(f"The session file is damaged: {what} cannot be read ({reason}).")
+        raise _damage(what, reason)
+    return typed
 
 
 def checked_rows(rows: Iterable[tuple[Any, ...]], *hints: Any, table: str) -> Iterator[tuple[Any, ...]]:
@@ -73,13 +54,32 @@ def checked_rows(rows: Iterable[tuple[Any, ...]], *hints: Any, table: str) -> It
     Raises:
         SessionError: a value does not fit.
     """
-    find = tuple_checker([checker(hint) for hint in hints])
-    for row in rows:
-        found = find(row)
-        if found is not None:
-            raise SessionError(f"The session file is damaged: a row of its table '{table}' cannot be read ({misfit_text(found)}).")
-        yield row
+    row_hint = types.GenericAlias(tuple, hints)
+    remaining = iter(rows)
+    while some := list(itertools.islice(remaining, _ROWS_AT_ONCE)):
+        yield from checked(some, list[row_hint], f"a row of its table '{table}'")  # type: ignore[valid-type]
 
 
-def _reject_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def json_value(value: Any) -> Any:
+    """Returns the value as JSON knows it: objects for dataclasses, lists for tuples, None for infinite and undefined numbers."""
+    return msgspec.json.decode(to_text(value))
+
+
+def to_text(value: Any) -> str:
+    """Returns the value as JSON text that UTF-8 can encode."""
+    try:
+        return msgspec.json.encode(value).decode("utf-8")
+    except UnicodeEncodeError:  # a text in it has lone surrogates, which only `json` can write
+        text = json.dumps(msgspec.to_builtins(value, str_keys=True), ensure_ascii=False)
+        return to_text(json.loads(storable(text)))
+
+
+def storable(text: str) -> str:
+    """Returns the text without lone surrogates (from bytes that could not be decoded), which UTF-8 cannot encode."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _damage(what: str, reason: str) -> SessionError:
+    if len(reason) > _MOST_SHOWN:  # the path to a part that is nested deep
+        reason = f"{reason[:_MOST_SHOWN]}…"
+    return SessionError(f"The session file is damaged: {what} cannot be read ({reason}).")

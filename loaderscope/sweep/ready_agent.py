@@ -7,6 +7,8 @@ import os
 import time
 from typing import Any
 
+import msgspec
+
 from loaderscope.agent.error_sentences import UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.facts.request import Request
@@ -149,8 +151,8 @@ def weigh(agent: AgentProcess, request: Request, tick: Tick | None = None) -> li
     hurried = dataclasses.replace(request, load_timeout_s=min(request.load_timeout_s, WEIGH_TIMEOUT_S))
     try:
         answer = _request(agent, {"type": "weigh"}, "weighed", hurried, tick, "what workers are sent was not weighed")
-        return [SentPart.from_json(part) for part in answer.get("parts") or ()]
-    except (SweepError, TypeError):
+        return msgspec.convert(answer.get("parts") or [], list[SentPart])
+    except (SweepError, msgspec.ValidationError):
         return None
 
 

@@ -1,8 +1,8 @@
 """Findings: what they say, of which setting, and what they must not say."""
 
 import dataclasses
-import json
 
+import msgspec
 import pytest
 from rows import config_of, failed, made_up, measure
 from synthetic import MS
@@ -30,7 +30,7 @@ def find(trials, **context):
 
 
 def words(findings):
-    return json.dumps([dataclasses.asdict(finding) for finding in findings])
+    return msgspec.json.encode(findings).decode("utf-8")
 
 
 def waiting(number, workers, wait, rate=1000.0, **fields):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 import synthetic
@@ -244,4 +245,4 @@ def test_the_row_of_a_trial_tells_the_cause_and_survives_json():
     (late,) = row.signs.late_batches
     assert (late.cause, late.held_up) == ("fetch", 6)
     assert sum(late.charged_s.values()) == pytest.approx(late.wait_s)
-    assert TrialResult.from_json(row.to_json()).signs.late_batches == [late]
+    assert msgspec.json.decode(msgspec.json.encode(row), type=TrialResult).signs.late_batches == [late]

@@ -17,7 +17,7 @@ import loaderscope as package
 def test_the_version_is_printed_without_loading_anything_large(tmp_path: pathlib.Path) -> None:
     done = loaderscope(tmp_path, "--version")
     assert (done.status, done.stdout) == (0, f"loaderscope {package.__version__}\n")
-    assert not done.packages & {"numpy", "PySide6", "torch", "psutil", "pynvml", "sqlite3", "rich"}
+    assert not done.packages & {"numpy", "PySide6", "torch", "psutil", "pynvml", "sqlite3", "rich", "msgspec"}
 
 
 def test_it_runs_as_a_module() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 from running import write_script
 from support_session import WINDOW, config_of
@@ -20,7 +21,7 @@ TRAINED = """
         torch.mm(batch[0], batch[0].T)
 """
 
-RESULT = TrialResult(3, 0, "ok", config_of(2), gpu_busy_share=0.78, gpu_window=GpuWindow.from_json(WINDOW))
+RESULT = TrialResult(3, 0, "ok", config_of(2), gpu_busy_share=0.78, gpu_window=msgspec.convert(WINDOW, GpuWindow))
 
 
 @pytest.fixture

@@ -92,6 +92,10 @@ DEEP: list[Any] = []
 for _ in range(400):
     DEEP = [DEEP]
 
+NESTED_PARTS: list[Any] = [{"type": "Tensor"}]
+for _ in range(40):
+    NESTED_PARTS = [{"key": 0, "items": NESTED_PARTS}]
+
 
 @pytest.mark.parametrize(
     ("cell", "place", "value"),
@@ -132,6 +136,7 @@ for _ in range(400):
         ("environment.json", "script_imports", [5]),
         ("environment.json", "other", DEEP),
         ("session.value", "items", [{"type": "Tensor"}]),
+        ("session.value", "items", NESTED_PARTS),
         ("session.value", "items", [{"key": "image", "shape": 5}]),
         ("session.value", "bytes", "many"),
         ("series.json", "window_ns", -1),

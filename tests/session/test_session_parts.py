@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import types
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording_folder import is_network_share
 from loaderscope.session.value_checks import misfit
-from loaderscope.session.values import json_value
+from loaderscope.session.values import checked, json_value
 from loaderscope.trace.model import SERIES_COLUMNS, SPAN_COLUMNS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -175,9 +176,31 @@ def test_numbers_that_are_none_become_null():
     assert json_value({"a": (1.5, float("nan")), "b": [float("inf"), -0.0], 3: None}) == {"a": [1.5, None], "b": [None, -0.0], "3": None}
 
 
+def test_names_that_could_not_be_decoded_are_stored_with_a_question_mark(tmp_path):
+    run = make_run()
+    run = dataclasses.replace(
+        run,
+        request=dataclasses.replace(run.request, script_args=("--data", "photos-\udcff")),
+        environment={**run.environment, "PATH": "\udcff", "load": float("inf")},
+    )
+    path = tmp_path / "named.loaderscope"
+    recording = SessionWriter(path)
+    recording.run_started(run)
+    recording.trial_finished(TrialResult(0, 0, "failed", run.plan[0].config, notes=["no file \udcff"]), None)
+    recording.run_finished(cancelled=False)
+    recording.close()
+    with SessionFile.open(path) as session:
+        assert session.run.request.script_args == ("--data", "photos-?")
+        assert (session.run.environment["PATH"], session.run.environment["load"]) == ("?", None)
+        assert session.document()["trials"][0]["notes"] == ["no file ?"]
+
+
 def test_values_of_another_type_do_not_conform():
     def fits(value, hint):
-        return misfit(value, hint) is None
+        try:
+            return checked(msgspec.to_builtins(value), hint, "it") == value
+        except SessionError:
+            return False
 
     assert fits(TrialConfig(2, forkserver_preload=("torch",)), TrialConfig)
     assert not fits(TrialConfig(True), TrialConfig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
@@ -60,7 +61,7 @@ class _ResultsTable:
     """A row for each setting. On a narrow terminal it leaves out the least important columns."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        settings = [SettingResult.from_json(row) for row in document["results"]]
+        settings = msgspec.convert(document["results"], list[SettingResult])
         recommended = (document["recommendation"] or {}).get("config")
         self._is_recommended = [row["config"] == recommended for row in document["results"]]
         status_by_trial = {trial["id"]: trial["status"] for trial in document["trials"]}

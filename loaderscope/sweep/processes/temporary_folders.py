@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -11,10 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 
 PREFIX = "loaderscope-run-"
 _OWNER = "owner.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Owner:
+    """The process that owns a folder, by its number and the time when it began, in seconds since 1970."""
+
+    pid: int
+    created: float
 
 
 def base_folder() -> Path:
@@ -84,8 +93,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def claim(folder: Path) -> None:
     """Writes into a folder that this process owns it."""
-    owner = {"pid": os.getpid(), "created": psutil.Process().create_time()}
-    (folder / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
+    (folder / _OWNER).write_bytes(msgspec.json.encode(_Owner(os.getpid(), psutil.Process().create_time())))
 
 
 def abandoned(base: Path, prefix: str) -> list[Path]:
@@ -104,10 +112,9 @@ def remove_leftovers(base: Path) -> int:
 def _owner_is_gone(folder: Path) -> bool:
     """Whether the owner of a folder has ended; False if that is unknown: another user or another process may just be making it."""
     try:
-        owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
-        process = psutil.Process(int(owner["pid"]))
-        return abs(float(process.create_time()) - float(owner["created"])) > 1.0
+        owner = msgspec.json.decode((folder / _OWNER).read_bytes(), type=_Owner)
+        return bool(abs(psutil.Process(owner.pid).create_time() - owner.created) > 1.0)
     except psutil.NoSuchProcess:
         return True
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+    except (OSError, ValueError, psutil.Error):
         return False

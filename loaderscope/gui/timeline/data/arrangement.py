@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
+
+import msgspec
 
 from loaderscope.facts.lanes import GROUP_KEYS
 from loaderscope.gui.timeline.data.scene import Row
@@ -37,7 +39,7 @@ class Arrangement:
     extra: frozenset[str] = frozenset()
     collapsed: frozenset[str] = frozenset()
     order: tuple[str, ...] = ()
-    heights: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    heights: Mapping[str, Annotated[int, msgspec.Meta(ge=LEAST_ROW_PX, le=MOST_ROW_PX)]] = dataclasses.field(default_factory=dict)
 
     def pin(self, key: str, pinned: bool = True) -> Arrangement:
         return dataclasses.replace(self, pinned=_added_or_removed(self.pinned, [key], pinned))
@@ -78,41 +80,15 @@ class Arrangement:
 
     def to_text(self) -> str:
         """Returns the arrangement as JSON for the settings file."""
-        values = {
-            "pinned": sorted(self.pinned),
-            "hidden": sorted(self.hidden),
-            "extra": sorted(self.extra),
-            "collapsed": sorted(self.collapsed),
-        }
-        return json.dumps({**values, "order": list(self.order), "heights": dict(self.heights)})
+        return msgspec.json.encode(self, order="deterministic").decode("utf-8")
 
     @classmethod
     def from_text(cls, text: str) -> Arrangement:
-        """Reads what `to_text` wrote; leaves out whatever it cannot read."""
+        """Returns the arrangement that `to_text` wrote; the default one if the text cannot be read."""
         try:
-            values = json.loads(text)
-        except ValueError:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.DecodeError:
             return cls()
-        if not isinstance(values, dict):
-            return cls()
-
-        def names(field: str) -> list[str]:
-            listed = values.get(field)
-            return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-
-        heights = values.get("heights")
-        return cls(
-            frozenset(names("pinned")),
-            frozenset(names("hidden")),
-            frozenset(names("extra")),
-            frozenset(names("collapsed")),
-            tuple(names("order")),
-            {
-                str(key): min(max(value, LEAST_ROW_PX), MOST_ROW_PX)
-                for key, value in (heights if isinstance(heights, dict) else {}).items()
-                if isinstance(value, int)
-            },
-        )
 
 
 @dataclasses.dataclass(frozen=True)
