@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from loaderscope.session.errors import SessionError
 from loaderscope.session.value_checks import misfit
@@ -68,10 +69,17 @@ def json_value(value: Any) -> Any:
 def to_text(value: Any) -> str:
     """Returns the value as JSON text that UTF-8 can encode."""
     try:
-        return msgspec.json.encode(value).decode("utf-8")
+        return msgspec.json.encode(value, enc_hook=_python_number).decode("utf-8")
     except UnicodeEncodeError:  # a text in it has lone surrogates, which only `json` can write
-        text = json.dumps(msgspec.to_builtins(value, str_keys=True), ensure_ascii=False)
+        text = json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=_python_number), ensure_ascii=False)
         return to_text(json.loads(storable(text)))
+
+
+def _python_number(value: Any) -> Any:
+    """Returns a number of NumPy, which analysis may leave in a result, as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"no JSON for a {type(value).__name__}")
 
 
 def storable(text: str) -> str:

@@ -1,6 +1,8 @@
 """Chunks, marks, places and the write-read cycle of single values."""
 
 import dataclasses
+import json
+import math
 import pathlib
 import types
 
@@ -22,7 +24,7 @@ from loaderscope.session.errors import SessionError
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording_folder import is_network_share
 from loaderscope.session.value_checks import misfit
-from loaderscope.session.values import checked, json_value
+from loaderscope.session.values import checked, json_value, to_text
 from loaderscope.trace.model import SERIES_COLUMNS, SPAN_COLUMNS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -242,3 +244,9 @@ def test_lines_and_spans_are_in_the_file_a_second_later_whatever_else_is_written
     with SessionFile.open(path) as crashed:
         assert crashed.trace(0).span_count == trace.span_count
     recording.close()
+
+
+def test_numbers_of_numpy_are_stored_as_numbers_and_those_that_are_none_as_null():
+    stored = {"share": np.float64(0.25), "count": np.int64(3), "flag": np.bool_(True), "unknown": np.float64("nan"), "endless": math.inf}
+    assert json.loads(to_text(stored)) == {"share": 0.25, "count": 3, "flag": True, "unknown": None, "endless": None}
+    assert json.loads(to_text({"name": "\udcff", "share": np.float64(0.25)})) == {"name": "?", "share": 0.25}
