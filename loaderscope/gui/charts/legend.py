@@ -1,144 +1,171 @@
-"""Legends of charts: what colours, patterns and lines mean, in no more room than the chart can spare."""
+"""The legend of a plot: entries in columns above it, or beside it where that is wide; a click hides what one stands for."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter
+from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen
+from PySide6.QtWidgets import QGraphicsItem, QGraphicsSceneMouseEvent, QStyleOptionGraphicsItem, QWidget
 
-from loaderscope.gui.charts.drawing import Hit, draw_hatched, elided
-from loaderscope.gui.charts.line_styles import LineStyle
+from loaderscope.gui.charts.plot_parts import LineStyle
 from loaderscope.gui.style.palette import Palette
 
-SWATCH_PX = 9.0
-_SWATCH_GAP_PX = 5.0
-_SAMPLE_PX = 22.0
-_SAMPLE_GAP_PX = 6.0
-_BETWEEN_PX = 12.0
+_SWATCH_PX, _LINE_PX = 9.0, 22.0
+_KEY_GAP_PX = 6.0
+_COLUMN_GAP_PX = 12.0
+_HIDDEN_OPACITY = 0.4
+_TIGHTER_PX = 3.0
+"""So much lower are the lines of a legend beside a low plot."""
 
 _MOST_ABOVE = 0.25
-"""Of a chart's height, for a legend above it."""
+"""The largest part of a plot's height for a legend above it."""
 
 _MOST_BESIDE = 0.36
-"""Of a chart's width, for a legend beside it."""
+"""The largest part of its width for a legend beside it."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """What one colour stands for.
+class LegendEntry(QGraphicsItem):
+    """A sample of a line, or a swatch, and a name. A click calls `toggle`; an entry without `toggle` is only text."""
 
-    Attributes:
-        line: it is that of a line, of which the legend shows a piece.
-        is_hatched: it is that of hatching.
-    """
-
-    colour: str
-    name: str
-    line: LineStyle | None = None
-    is_hatched: bool = False
+    def __init__(self, name: str, key: LineStyle | str, font: QFont, palette: Palette, toggle: Callable[[], None] | None) -> None:
+        """Takes the style of a line or the colour of a swatch as `key`; an empty colour is an open dashed box, as of what is unknown."""
+        super().__init__()
+        self.name, self._key, self._font, self._palette, self._toggle = name, key, font, palette, toggle
+        self._width_px = 0.0
+        self._is_hidden = False
+        self.setToolTip(name)
+        if toggle is not None:
+            self.setToolTip(f"{name}\nClick to hide or show it.")
+            self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     @property
-    def key_px(self) -> float:
-        """Room for what stands before the name."""
-        if not self.colour:
+    def natural_width_px(self) -> float:
+        """Room for the key and the whole name."""
+        return self._key_px + QFontMetricsF(self._font).horizontalAdvance(self.name) + 1
+
+    @property
+    def _key_px(self) -> float:
+        if self._toggle is None:
             return 0.0
-        return SWATCH_PX + _SWATCH_GAP_PX if self.line is None else _SAMPLE_PX + _SAMPLE_GAP_PX
+        return (_LINE_PX if isinstance(self._key, LineStyle) else _SWATCH_PX) + _KEY_GAP_PX
 
-    def width_px(self, metrics: QFontMetricsF) -> float:
-        return metrics.horizontalAdvance(self.name) + self.key_px
+    def set_width(self, width_px: float) -> None:
+        """Cuts the name where it is wider."""
+        self.prepareGeometryChange()
+        self._width_px = width_px
 
-    def draw(self, painter: QPainter, box: QRectF, palette: Palette) -> None:
-        """Draws it at the left of a box, in the middle of its height."""
-        top = box.top() + (box.height() - SWATCH_PX) / 2
-        swatch = QRectF(box.left(), top, SWATCH_PX, SWATCH_PX)
-        if self.line is not None:
-            self.line.draw_sample(painter, QRectF(box.left(), box.top(), _SAMPLE_PX, box.height()), palette.base)
-        elif self.is_hatched:
-            draw_hatched(painter, swatch, self.colour)
-        elif self.colour:
-            painter.fillRect(swatch, QColor(self.colour))
-        painter.setPen(QColor(palette.muted))
-        words = box.adjusted(self.key_px, 0, 0, 0)
-        text = elided(painter, self.name, words.width() + 1)
+    def set_hidden(self, is_hidden: bool) -> None:
+        """Fades the entry of what is hidden."""
+        self._is_hidden = is_hidden
+        self.setOpacity(_HIDDEN_OPACITY if is_hidden else 1.0)
+
+    def boundingRect(self) -> QRectF:
+        return QRectF(0, 0, self._width_px, QFontMetricsF(self._font).height())
+
+    def paint(self, painter: QPainter, _option: QStyleOptionGraphicsItem, _widget: QWidget | None = None) -> None:
+        box = self.boundingRect()
+        middle = round(box.center().y()) + 0.5
+        if self._toggle is not None:
+            self._paint_key(painter, middle)
+        font = QFont(self._font)
+        font.setStrikeOut(self._is_hidden)
+        painter.setFont(font)
+        painter.setPen(QColor(self._palette.muted))
+        words = box.adjusted(self._key_px, 0, 0, 0)
+        text = QFontMetricsF(self._font).elidedText(self.name, Qt.TextElideMode.ElideRight, words.width() + 1)
         painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
 
+    def _paint_key(self, painter: QPainter, middle: float) -> None:
+        swatch = QRectF(0, middle - _SWATCH_PX / 2, _SWATCH_PX, _SWATCH_PX)
+        if isinstance(self._key, LineStyle):
+            painter.setPen(line_pen(self._key, 2.0))
+            painter.drawLine(QPointF(0, middle), QPointF(_LINE_PX, middle))
+            painter.save()
+            painter.translate(_LINE_PX / 2, middle)
+            drawSymbol(painter, self._key.symbol, 7.0, QPen(QColor(self._palette.base), 0), QBrush(QColor(self._key.colour)))
+            painter.restore()
+        elif self._key:
+            painter.fillRect(swatch, QColor(self._key))
+        else:
+            painter.setPen(QPen(QColor(self._palette.muted), 1, Qt.PenStyle.DashLine))
+            painter.drawRect(swatch)
 
-def draw_legend(painter: QPainter, entries: Sequence[Entry], area: QRectF, palette: Palette) -> float:
-    """Entries in lines from the top left of the area; returns the height used."""
-    if not entries:
-        return 0
-    metrics = QFontMetricsF(painter.font())
-    x, y, line = area.left(), area.top(), metrics.height() + 2
-    for entry in entries:
-        width = entry.width_px(metrics)
-        if x + width > area.right() and x > area.left():
-            x, y = area.left(), y + line
-        entry.draw(painter, QRectF(x, y, min(width, area.width()), metrics.height()), palette)
-        x += width + _BETWEEN_PX
-    return y + line - area.top() + 4
-
-
-def draw_legend_beside(painter: QPainter, entries: Sequence[Entry], area: QRectF, palette: Palette) -> float:
-    """Entries under each other at the right of the area; returns the width used."""
-    if not entries:
-        return 0
-    metrics = QFontMetricsF(painter.font())
-    width = max(entry.width_px(metrics) for entry in entries)
-    line = min(metrics.height() + 2, area.height() / len(entries))
-    for number, entry in enumerate(entries):
-        entry.draw(painter, QRectF(area.right() - width, area.top() + number * line, width, line), palette)
-    return width + 14
+    def mousePressEvent(self, event: QGraphicsSceneMouseEvent) -> None:
+        if self._toggle is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._toggle()
+            event.accept()
+        else:
+            super().mousePressEvent(event)
 
 
-def draw_lines_legend(painter: QPainter, entries: Sequence[Entry], area: QRectF, palette: Palette) -> tuple[QRectF, list[Hit]]:
-    """The legend of many lines: in columns above the chart, or beside it where that is wide. It may leave the last entries out.
+def line_pen(style: LineStyle, width_px: float) -> QPen:
+    """The pen of a line, as wide on every scale of the axes."""
+    pen = QPen(QColor(style.colour), width_px)
+    pen.setCosmetic(True)
+    if style.dashes:
+        pen.setDashPattern(style.dashes)
+        pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+    return pen
 
-    Returns:
-        What it leaves of the area, and what the mouse is told of entries that are left out.
+
+def place_legend(entries: Sequence[LegendEntry], more: LegendEntry, area: QRectF, line_px: float) -> QRectF:
+    """Places as many entries as there is room for; returns what they leave of the area.
+
+    Args:
+        entries: what there is to say, the most important first.
+        more: stands in for those that are left out, and names them in its tip.
+        area: of legend and plot together.
+        line_px: the height of an entry.
     """
-    metrics = QFontMetricsF(painter.font())
-    line = metrics.height() + 2
-    widths = [entry.width_px(metrics) + _BETWEEN_PX for entry in entries]
-    beside = max(widths, default=0.0)
-    if sum(widths) > area.width() + _BETWEEN_PX and beside <= _MOST_BESIDE * area.width():
-        shown, hidden = _fitting(entries, max(int(area.height() // line), 1))
-        left = area.right() - beside + _BETWEEN_PX
-        boxes = [QRectF(left, area.top() + number * line, area.right() - left, line) for number in range(len(shown))]
-        rest = area.adjusted(0, 0, -beside - 4, 0)
-    else:
-        most = max(int(_MOST_ABOVE * area.height() // line), 1)
-        shown, hidden, boxes = _in_columns(entries, area, metrics, most)
-        rest = area.adjusted(0, len({box.top() for box in boxes}) * line + 4 if boxes else 0, 0, 0)
-    for entry, box in zip(shown, boxes, strict=True):
-        entry.draw(painter, box, palette)
-    return rest, [Hit(boxes[-1], "\n".join(entry.name for entry in hidden))] if hidden else []
+    for entry in (*entries, more):
+        entry.hide()
+    if not entries:
+        return area
+    widths = [entry.natural_width_px for entry in entries]
+    beside_px = max(widths)
+    if sum(widths) + _COLUMN_GAP_PX * (len(widths) - 1) > area.width() and beside_px <= _MOST_BESIDE * area.width():
+        line_px = min(max(area.height() / len(entries), line_px - _TIGHTER_PX), line_px)
+        shown = _with_more(entries, more, max(int(area.height() // line_px), 1))
+        left = area.right() - beside_px
+        _place(shown, [QRectF(left, area.top() + number * line_px, beside_px, line_px) for number in range(len(shown))])
+        return area.adjusted(0, 0, -beside_px - _COLUMN_GAP_PX, 0)
+    boxes = _in_columns(entries, more, area, line_px)
+    return area.adjusted(0, len({box.top() for box in boxes}) * line_px + 4, 0, 0)
 
 
-def _fitting(entries: Sequence[Entry], most: int) -> tuple[list[Entry], list[Entry]]:
-    """Those of which there is room for `most`, the last saying how many are left out, and those that are."""
+def _with_more(entries: Sequence[LegendEntry], more: LegendEntry, most: int) -> list[LegendEntry]:
+    """The first entries, and the last one for all others where there is room for `most`."""
     if len(entries) <= most:
-        return list(entries), []
+        return list(entries)
     kept = max(most - 1, 0)
-    return [*entries[:kept], Entry("", f"and {len(entries) - kept} more")], list(entries[kept:])
+    more.name = f"and {len(entries) - kept} more"
+    more.setToolTip("\n".join(entry.name for entry in entries[kept:]))
+    return [*entries[:kept], more]
 
 
-def _in_columns(
-    entries: Sequence[Entry], area: QRectF, metrics: QFontMetricsF, most_rows: int
-) -> tuple[list[Entry], list[Entry], list[QRectF]]:
-    """As many entries as there is room for in so many rows, from top to bottom in as many columns as fit; and their boxes."""
-    line = metrics.height() + 2
+def _in_columns(entries: Sequence[LegendEntry], more: LegendEntry, area: QRectF, line_px: float) -> list[QRectF]:
+    """Places entries from top to bottom in as few rows as possible."""
+    most_rows = max(int(_MOST_ABOVE * area.height() // line_px), 1)
     for most in range(len(entries), 0, -1):
-        shown, hidden = _fitting(entries, most)
-        widths = [entry.width_px(metrics) for entry in shown]
+        shown = _with_more(entries, more, most)
+        widths = [entry.natural_width_px for entry in shown]
         for rows in range(1, most_rows + 1):
             columns = [max(widths[first : first + rows]) for first in range(0, len(shown), rows)]
-            if most > 1 and sum(columns) + _BETWEEN_PX * (len(columns) - 1) > area.width():
+            if most > 1 and sum(columns) + _COLUMN_GAP_PX * (len(columns) - 1) > area.width():
                 continue
-            lefts = list(itertools.accumulate((width + _BETWEEN_PX for width in columns), initial=area.left()))
-            places = [(lefts[number // rows], area.top() + number % rows * line) for number in range(len(shown))]
-            boxes = [QRectF(*place, min(width, area.width()), metrics.height()) for place, width in zip(places, widths, strict=True)]
-            return shown, hidden, boxes
-    return [], [], []
+            lefts = list(itertools.accumulate((width + _COLUMN_GAP_PX for width in columns), initial=area.left()))
+            corners = [(lefts[number // rows], area.top() + number % rows * line_px) for number in range(len(shown))]
+            boxes = [QRectF(*corner, min(width, area.width()), line_px) for corner, width in zip(corners, widths, strict=True)]
+            _place(shown, boxes)
+            return boxes
+    return []
+
+
+def _place(entries: Sequence[LegendEntry], boxes: Sequence[QRectF]) -> None:
+    for entry, box in zip(entries, boxes, strict=True):
+        entry.set_width(box.width())
+        entry.setPos(box.topLeft())
+        entry.show()

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from loaderscope.analysis.memory_peaks import forecast_bytes
 from loaderscope.facts.results import Estimate, Memory
 from loaderscope.facts.text import bytes_text
-from loaderscope.gui.charts.drawing import (
-    Frame,
-    Hit,
-    axis_end,
-    axis_hits,
-    bottom_margin,
-    draw_bottom_axis,
-    draw_empty,
-    draw_left_axis,
-    elided,
-    left_margin,
-    ticks,
-)
-from loaderscope.gui.charts.legend import Entry, draw_lines_legend
-from loaderscope.gui.style.palette import Palette
+from loaderscope.gui.charts.plot_parts import Axis, ChartKind, LineStyle, Target, axis_end, smallest_above_zero
 from loaderscope.trace.model import Trace
+
+if TYPE_CHECKING:
+    from loaderscope.gui.charts.plot import Plot
 
 EMPTY = "Memory of the main process and of each worker over the trial.\nPSS counts shared pages by share, USS only a process's own pages."
 SIZE_TIP = (
@@ -41,9 +30,10 @@ GROWTH_TIP = (
 )
 FORECAST_TIP = "The largest sum of this trial, and for each further worker what one of the measured workers had of its own at most."
 KINDS_OF_GROWTH = {"copy-on-write": "copy-on-write growth", "new": "growth by new memory"}
-_NOTES_FROM_PX = 110
-"""A lower chart keeps its room for the lines."""
 MOST_POINTS = 800
+_MOST_TARGETS = 60
+"""So many points of a line answer the mouse."""
+_SOLID_PX, _DASHED_PX = 1.8, 1.1
 KINDS = ("pss", "private", "uss", "rss")
 """Prefixes of series keys in the order in which they are preferred for the solid lines."""
 
@@ -130,24 +120,6 @@ def notes(data: MemoryData) -> list[tuple[str, str]]:
     return found
 
 
-def _draw_notes(painter: QPainter, area: QRectF, data: MemoryData, palette: Palette) -> tuple[float, list[Hit]]:
-    """The sentences above the lines, where there is room; returns the height they take."""
-    metrics = QFontMetricsF(painter.font())
-    found = notes(data)
-    if area.height() < _NOTES_FROM_PX + len(found) * metrics.height():
-        return 0.0, []
-    hits = []
-    y = area.top()
-    painter.setPen(QColor(palette.text))
-    for sentence, tip in found:
-        box = QRectF(area.left(), y, area.width(), metrics.height())
-        shown = elided(painter, sentence, box.width())
-        painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, shown)
-        hits.append(Hit(box, tip if shown == sentence else f"{sentence}\n\n{tip}"))
-        y += metrics.height() + 1
-    return (y - area.top() + 3 if found else 0.0), hits
-
-
 def _line(trace: Trace, key: str, kind: str, process: str) -> Line | None:
     view = trace.series[key][1].view()
     times, values = view["time_ns"].astype(np.int64, copy=False), view["value"]
@@ -161,45 +133,44 @@ def _line(trace: Trace, key: str, kind: str, process: str) -> Line | None:
 
 def told_memory(data: MemoryData) -> str:
     """The chart in words."""
-    return "; ".join(f"{line.process.replace('-', ' ')}: {bytes_text(max(line.bytes))} at most" for line in data.lines) + "."
+    return "; ".join(f"{_name(line)}: {bytes_text(max(line.bytes))} at most" for line in data.lines) + "."
 
 
-def paint_memory(painter: QPainter, area: QRectF, data: MemoryData, palette: Palette) -> list[Hit]:
-    """Draws the lines; the last value of each process answers the mouse."""
-    if not data.lines:
-        draw_empty(painter, area, data.reason or EMPTY, palette)
-        return []
-    colours = {line.process: palette.lines[index % len(palette.lines)] for index, line in enumerate(data.lines)}
-    kind = data.lines[0].kind.upper() if data.lines[0].kind != "private" else "private bytes"
-    entries = [Entry(colours[line.process], line.process.replace("-", " ")) for line in data.lines]
-    area, hits = draw_lines_legend(painter, entries, area, palette)
-    used, told = _draw_notes(painter, area, data, palette)
-    hits += told
+def draw_memory(plot: Plot, data: MemoryData) -> None:
+    """Draws a solid line for each process, and a dashed one for its own pages."""
     everything = data.lines + data.dashed
-    top = axis_end(max(max(line.bytes) for line in everything) * 1.02) or 1.0
-    last = max(line.times_s[-1] for line in everything)
-    values = ticks(0, top, max(2, int((area.height() - used) // 36)))
-    margin = left_margin(painter, [bytes_text(value) for value in values])
-    plot = area.adjusted(margin, used + 4, -6, -bottom_margin(painter))
-    frame = Frame(plot, (min(0.0, *(line.times_s[0] for line in everything)), axis_end(max(last, 0.1))), (0.0, top))
-    draw_left_axis(painter, frame, values, lambda value: bytes_text(value) if value else "0", palette)
+    colours = itertools.cycle(plot.palette.lines)
+    styles = {line.process: LineStyle(colour) for line, colour in zip(data.lines, colours, strict=False)}
+    kind = data.lines[0].kind.upper() if data.lines[0].kind != "private" else "private bytes"
+    values = [value for line in everything for value in line.bytes]
+    first, last = min(0.0, *(line.times_s[0] for line in everything)), max(line.times_s[-1] for line in everything)
     title = f"seconds of the trial · solid {kind}" + (", dashed USS" if data.dashed else "")
-    draw_bottom_axis(
-        painter, frame, ticks(*frame.x_range, max(2, int(plot.width() // 50))), lambda value: f"{value:g}", palette, title=title
-    )
-    hits += axis_hits(frame, SIZE_TIP, TIME_TIP)
+    seconds = Axis(title, first, axis_end(max(last, 0.1)), lambda value: f"{value:.4g}", TIME_TIP, "s")
+    size = Axis("", 0.0, axis_end(max(values) * 1.02) or 1.0, _size_text, SIZE_TIP, least=smallest_above_zero(values))
+    plot.set_axes(seconds, size)
+    plot.set_legend((_name(line), styles[line.process].colour) for line in data.lines)
+    for sentence, tip in notes(data):
+        plot.add_note(sentence, tip)
+    for line in data.dashed:
+        style = dataclasses.replace(styles[line.process], turn=1) if line.process in styles else LineStyle(plot.palette.muted, 1)
+        plot.add_line(_name(line), style, line.times_s, line.bytes, width_px=_DASHED_PX)
     grown = {f"worker-{row.worker}": row.growth_bytes_per_1000_batches for row in data.memory.workers} if data.memory else {}
-    for line, style in [(line, Qt.PenStyle.DashLine) for line in data.dashed] + [(line, Qt.PenStyle.SolidLine) for line in data.lines]:
-        colour = QColor(colours.get(line.process, palette.muted))
-        painter.setPen(QPen(colour, 1.8 if style == Qt.PenStyle.SolidLine else 1.1, style))
-        points = [frame.point(x, y) for x, y in zip(line.times_s, line.bytes, strict=True)]
-        painter.drawPolyline(QPolygonF(points))
-        if style == Qt.PenStyle.SolidLine:
-            if len(points) == 1:
-                painter.drawEllipse(points[0], 1.5, 1.5)
-            name = line.process.replace("-", " ")
-            text = f"{name}: {bytes_text(line.bytes[-1])} at the end, {bytes_text(max(line.bytes))} at most ({kind})"
-            growth = grown.get(line.process)
-            text += f"\n{growth_text(growth)} of its own pages (USS)" if growth is not None else ""
-            hits += [Hit(QRectF(point - QPointF(5, 5), point + QPointF(5, 5)), text) for point in points[:: max(1, len(points) // 60)]]
-    return hits
+    for line in data.lines:
+        plot.add_line(_name(line), styles[line.process], line.times_s, line.bytes, width_px=_SOLID_PX)
+        text = f"{_name(line)}: {bytes_text(line.bytes[-1])} at the end, {bytes_text(max(line.bytes))} at most ({kind})"
+        growth = grown.get(line.process)
+        text += f"\n{growth_text(growth)} of its own pages (USS)" if growth is not None else ""
+        step = max(1, len(line.times_s) // _MOST_TARGETS)
+        for second, value in list(zip(line.times_s, line.bytes, strict=True))[::step]:
+            plot.add_target(Target((second, second), (value, value), text, name=_name(line)))
+
+
+def _name(line: Line) -> str:
+    return line.process.replace("-", " ")
+
+
+def _size_text(value: float) -> str:
+    return bytes_text(value) if value else "0"
+
+
+MEMORY = ChartKind(draw_memory, lambda data: "" if data.lines else data.reason or EMPTY, told_memory)

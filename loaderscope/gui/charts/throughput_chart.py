@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Collection, Sequence
-
-from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
+from typing import TYPE_CHECKING
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import Recommendation, SettingResult
 from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying_fields
-from loaderscope.gui.charts.drawing import (
-    Frame,
-    Hit,
-    axis_end,
-    axis_hits,
-    bottom_margin,
-    draw_bottom_axis,
-    draw_empty,
-    draw_left_axis,
-    left_margin,
-    ticks,
-)
-from loaderscope.gui.charts.legend import Entry, draw_lines_legend
-from loaderscope.gui.charts.line_styles import LineStyle, line_styles
-from loaderscope.gui.style.palette import Palette
+from loaderscope.facts.text import count_text
+from loaderscope.gui.charts.plot_parts import Axis, ChartKind, LineStyle, Target, axis_end, line_styles, smallest_above_zero
+
+if TYPE_CHECKING:
+    from loaderscope.gui.charts.plot import Plot
 
 VALUE_TIP = (
     "Steady throughput in samples a second: without start-up, the first prefetched batches and the end of the epoch.\n"
     "The upright bars are 95 % intervals."
 )
 WORKERS_TIP = "num_workers: worker processes of the loader; with 0 the main process loads the batches itself"
+_MOST_COUNTS = 9
+"""With so many numbers of workers, round ones are labelled instead of each."""
+
 EMPTY = "Samples per second by number of workers.\nA point appears as soon as a trial is measured."
 
 
@@ -48,13 +38,25 @@ class Point:
     trial: int
 
 
+NamedLine = tuple[str, tuple[Point, ...]]
+
+
 @dataclasses.dataclass(frozen=True)
 class ThroughputData:
-    """`lines`: (name, points by workers). `marker`: the rule of thumb, in workers."""
+    """What the chart shows.
 
-    lines: tuple[tuple[str, tuple[Point, ...]], ...] = ()
+    Attributes:
+        lines: names, each with its points by workers.
+        best: the recommended setting.
+        best_label: what stands beside its point.
+        ties: settings that are as fast, within what can be measured.
+        marker: the rule of thumb, in workers.
+    """
+
+    lines: tuple[NamedLine, ...] = ()
     best: TrialConfig | None = None
     best_label: str = ""
+    ties: tuple[TrialConfig, ...] = ()
     marker: int | None = None
 
 
@@ -89,7 +91,7 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
     label = f"{workers}: " + ("best" if recommendation.config == recommendation.fastest or not ties else "best value")
     if ties:
         label += ", ties with " + ", ".join(str(tie) for tie in ties)
-    return ThroughputData(lines, recommendation.config, label, recommendation.rule_of_thumb)
+    return ThroughputData(lines, recommendation.config, label, tuple(recommendation.ties), recommendation.rule_of_thumb)
 
 
 def _name(config: TrialConfig, differing: Collection[str]) -> str:
@@ -105,117 +107,69 @@ def told_throughput(data: ThroughputData) -> str:
     return "; ".join(f"{setting_text(point.config)}: {THROUGHPUT.with_unit(point.value)}" for point in points.values()) + "."
 
 
-def paint_throughput(painter: QPainter, area: QRectF, data: ThroughputData, palette: Palette) -> list[Hit]:
-    """Draws the chart and says where its points are."""
+def draw_throughput(plot: Plot, data: ThroughputData) -> None:
+    """Draws a line for each setting of the other axes, with intervals, ties, the rule of thumb and the recommended point."""
     points = [point for _, line in data.lines for point in line]
-    if not points:
-        draw_empty(painter, area, EMPTY, palette)
-        return []
-    styled = list(zip(line_styles(len(data.lines), palette), data.lines, strict=True))
-    if len(styled) > len(palette.lines):  # the quickest are told first and lie above the others
-        styled.sort(key=lambda one: max(point.value for point in one[1][1]), reverse=True)
-    hits: list[Hit] = []
-    if len(styled) > 1:
-        area, hits = draw_lines_legend(painter, [Entry(style.colour, name, style) for style, (name, _) in styled], area, palette)
-    top = axis_end(max(max(point.value, point.ci95[1] if point.ci95 else 0) for point in points) * 1.02) or 1.0
-    values = ticks(0, top, max(2, int(area.height() // 36)))
-    most = max(*(point.workers for point in points), data.marker or 0)
-    margin = left_margin(painter, [_tick_text(value) for value in values])
-    plot = area.adjusted(margin, 20, -6, -bottom_margin(painter))
-    frame = Frame(plot, (-0.04 * max(1, most), max(1, most) * 1.06), (0.0, top))
-    painter.setPen(QColor(palette.muted))
-    painter.drawText(QPointF(area.left(), area.top() + QFontMetricsF(painter.font()).ascent() - 3), THROUGHPUT.unit)
-    draw_left_axis(painter, frame, values, _tick_text, palette)
-    whole = sorted({point.workers for point in points}) if len({point.workers for point in points}) < 9 else ticks(0, most, 8)
-    draw_bottom_axis(painter, frame, whole, lambda value: f"{value:g}", palette, title="num_workers", grid=False)
+    lines, faint = _by_rank(data, len(plot.palette.lines))
+    styles = line_styles(len(lines), plot.palette)
+    most = max(*(point.workers for point in points), data.marker or 0, 1)
+    counts = sorted({point.workers for point in points})
+    values = [value for point in points for value in (point.value, *(point.ci95 or ()))]
+    ticks = tuple(map(float, counts)) if len(counts) < _MOST_COUNTS else None
+    workers = Axis("num_workers", -0.04 * most, 1.06 * most, _count_text, WORKERS_TIP, "workers", ticks, has_grid=False)
+    top = axis_end(max(values) * 1.02) or 1.0
+    plot.set_axes(workers, Axis("", 0.0, top, _rate_text, VALUE_TIP, THROUGHPUT.unit, least=smallest_above_zero(values)))
+    entries: list[tuple[str, LineStyle | str]] = [(name, style) for style, (name, _) in zip(styles, lines, strict=True)]
+    if faint:
+        entries.append((count_text(len(faint), "other line"), plot.palette.waiting_hatch))
+        plot.add_faint_points(entries[-1][0], [_targets(line, data) for _, line in faint])
+    if len(entries) > 1:
+        plot.set_legend(entries)
     if data.marker is not None:
-        _draw_marker(painter, frame, data.marker, palette)
-    hits += axis_hits(frame, VALUE_TIP, WORKERS_TIP)
-    for style, (_, line) in reversed(styled):
-        hits += _draw_line(painter, frame, line, style, palette)
+        plot.add_upright(data.marker, "rule of thumb 4 × GPUs")
+    for style, (name, line) in reversed(list(zip(styles, lines, strict=True))):
+        plot.add_points(name, style, _targets(line, data), [point.ci95 for point in line])
+    plot.add_rings([(point.workers, point.value) for point in points if point.config in data.ties])
     best = next((point for point in points if point.config == data.best), None)
     if best is not None:
-        _draw_best(painter, frame, best, data, palette)
-    return hits
+        plot.add_ring(best.workers, best.value, data.best_label)
 
 
-def _tick_text(value: float) -> str:
-    return f"{value:g}" if value < 10_000 else f"{value / 1000:g}k"
+def _by_rank(data: ThroughputData, colours: int) -> tuple[list[NamedLine], list[NamedLine]]:
+    """The lines that are told apart, and the others: with more than twice as many lines as colours, the quickest and the recommended."""
+    lines = list(data.lines)
+    if len(lines) <= colours:
+        return lines, []
+    lines.sort(key=lambda line: max(point.value for point in line[1]), reverse=True)
+    if len(lines) <= 2 * colours:
+        return lines, []
+    at = next((number for number, (_, line) in enumerate(lines) if any(point.config == data.best for point in line)), 0)
+    if at >= colours:
+        lines.insert(0, lines.pop(at))
+    return lines[:colours], lines[colours:]
 
 
-def _draw_line(painter: QPainter, frame: Frame, line: Sequence[Point], style: LineStyle, palette: Palette) -> list[Hit]:
-    painter.setPen(style.pen())
-    painter.drawPolyline(QPolygonF([frame.point(point.workers, point.value) for point in line]))
-    hits = []
-    for point in line:
-        spot = frame.point(point.workers, point.value)
-        painter.setPen(QPen(QColor(style.colour), 1.4))
-        text = f"{setting_text(point.config)}\n{THROUGHPUT.with_unit(point.value)}"
-        if point.ci95 is not None:
-            low, high = frame.y(point.ci95[0]), frame.y(point.ci95[1])
-            painter.drawLine(QPointF(spot.x(), low), QPointF(spot.x(), high))
-            for y in (low, high):
-                painter.drawLine(QPointF(spot.x() - 3, y), QPointF(spot.x() + 3, y))
-            text += f"\n95 % interval {THROUGHPUT.text(point.ci95[0])} to {THROUGHPUT.text(point.ci95[1])}"
-        style.draw_mark(painter, spot, palette.base)
-        hits.append(Hit(QRectF(spot.x() - 8, spot.y() - 8, 16, 16), text, point.trial))
-    return hits
+def _targets(line: Sequence[Point], data: ThroughputData) -> list[Target]:
+    return [Target((point.workers, point.workers), (point.value, point.value), _tip(point, data), point.trial) for point in line]
 
 
-def _draw_marker(painter: QPainter, frame: Frame, workers: int, palette: Palette) -> None:
-    x = frame.x(workers)
-    painter.setPen(QPen(QColor(palette.muted), 1, Qt.PenStyle.DotLine))
-    painter.drawLine(QPointF(x, frame.area.top()), QPointF(x, frame.area.bottom()))
-    text = "rule of thumb 4 × GPUs"
-    width = QFontMetricsF(painter.font()).horizontalAdvance(text)
-    left = x + 5 if x + 5 + width < frame.area.right() else x - 5 - width
-    painter.setPen(QColor(palette.muted))
-    painter.drawText(QPointF(left, frame.area.bottom() - 8), text)
+def _count_text(value: float) -> str:
+    return f"{value:.3g}"
 
 
-def _draw_best(painter: QPainter, frame: Frame, best: Point, data: ThroughputData, palette: Palette) -> None:
-    spot = frame.point(best.workers, best.value)
-    painter.setPen(QPen(QColor(palette.good), 2))
-    painter.drawEllipse(spot, 7.5, 7.5)
-    metrics = QFontMetricsF(painter.font())
-    box = label_box(frame, spot, (metrics.horizontalAdvance(data.best_label) + 6, metrics.height()), _strokes(frame, data))
-    background = QColor(palette.base)
-    background.setAlpha(225)
-    painter.fillRect(box, background)
-    painter.setPen(QColor(palette.text))
-    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, data.best_label)
+def _rate_text(value: float) -> str:
+    return f"{float(f'{value:.4g}'):g}" if value < 10_000 else f"{float(f'{value / 1000:.4g}'):g}k"
 
 
-def _strokes(frame: Frame, data: ThroughputData) -> list[QLineF]:
-    """The lines and intervals of the chart."""
-    strokes = []
-    for _, line in data.lines:
-        spots = [frame.point(point.workers, point.value) for point in line]
-        strokes += [QLineF(first, second) for first, second in itertools.pairwise(spots)]
-        for point in line:
-            if point.ci95 is not None:
-                x = frame.x(point.workers)
-                strokes.append(QLineF(x, frame.y(point.ci95[0]), x, frame.y(point.ci95[1])))
-    return strokes
+def _tip(point: Point, data: ThroughputData) -> str:
+    lines = [setting_text(point.config), THROUGHPUT.with_unit(point.value)]
+    if point.ci95 is not None:
+        lines.append(f"95 % interval {THROUGHPUT.text(point.ci95[0])} to {THROUGHPUT.text(point.ci95[1])}")
+    if point.config == data.best:
+        lines.append("recommended")
+    elif point.config in data.ties:
+        lines.append("as fast as the recommended setting, within what can be measured")
+    return "\n".join(lines)
 
 
-def label_box(frame: Frame, spot: QPointF, size: tuple[float, float], strokes: Sequence[QLineF]) -> QRectF:
-    """Where a label of this size near a spot lies inside the frame and over as few strokes as can be; the first such place wins."""
-    width, height = size
-    area = frame.area
-    places = []
-    for dx, dy in ((0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 2), (-1, -2), (-1, 2), (1, -2)):
-        x = spot.x() + dx * (width / 2 + 12) - width / 2
-        y = spot.y() + dy * (height / 2 + 11) - height / 2
-        x = min(max(x, area.left() + 2), area.right() - width)
-        y = min(max(y, area.top() - height), area.bottom() - height - 2)
-        places.append(QRectF(x, y, width, height))
-    ring = QRectF(spot.x() - 8, spot.y() - 8, 16, 16)
-    return min(places, key=lambda place: sum(_crosses(place, stroke) for stroke in strokes) + 2 * place.intersects(ring))
-
-
-def _crosses(box: QRectF, stroke: QLineF) -> bool:
-    corners = [box.topLeft(), box.topRight(), box.bottomRight(), box.bottomLeft()]
-    sides = [QLineF(first, second) for first, second in zip(corners, corners[1:] + corners[:1], strict=True)]
-    inside = box.contains(stroke.p1()) or box.contains(stroke.p2())
-    return inside or any(stroke.intersects(side)[0] == QLineF.IntersectionType.BoundedIntersection for side in sides)
+THROUGHPUT_CHART = ChartKind(draw_throughput, lambda data: "" if data.lines else EMPTY, told_throughput)

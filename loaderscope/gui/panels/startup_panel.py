@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QPalette, QResizeEvent
@@ -12,10 +11,10 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QS
 from loaderscope.analysis.startup.experiment import StartupExperiment
 from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import Run
-from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.charts.experiment_chart import PAINT, ExperimentData, height_px
-from loaderscope.gui.charts.startup_chart import StartupData, least_height_px, paint_startup, startup_data, startup_data_of_trial
-from loaderscope.gui.charts.treemap import SentData, paint_sent, sent_data
+from loaderscope.gui.charts.chart import Chart, PlotChart
+from loaderscope.gui.charts.experiment_chart import KINDS, ExperimentData, height_px
+from loaderscope.gui.charts.startup_chart import STARTUP, StartupData, least_height_px, startup_data, startup_data_of_trial
+from loaderscope.gui.charts.treemap import TreeMap, sent_data
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.panels.labels import FEW_LINES, MANY_LINES, ElidedParagraph
 from loaderscope.gui.panels.startup_tables import ImportTree, LinesTable, SentTable
@@ -31,7 +30,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     PHASES: (SETTINGS, PROCESSES),
     SENT: (MAP, TABLE),
     IMPORTS: (MODULES, LINES),
-    EXPERIMENT: tuple(PAINT),
+    EXPERIMENT: tuple(KINDS),
 }
 """The views, and the parts that each can show."""
 
@@ -82,11 +81,11 @@ class StartupPanel(QWidget):
         self._experiment: StartupExperiment | None = None
         self._awaited = False  # the experiment has started, but has no results yet
         self._chosen = {view: parts[0] for view, parts in PARTS.items()}
-        self.chart: Chart[StartupData] = Chart(paint_startup, StartupData(), "Start-up phases", self)
-        self.sent_map: Chart[SentData] = Chart(paint_sent, SentData(), "What each worker is sent, as areas", self)
+        self.chart: PlotChart[StartupData] = PlotChart(STARTUP, StartupData(), "Start-up phases", self)
+        self.sent_map = TreeMap("What each worker is sent, as areas", self)
         self.sent_table, self.lines, self.imports = SentTable(), LinesTable(), ImportTree()
-        self.experiment: dict[str, Chart[ExperimentData]] = {
-            name: Chart(paint, ExperimentData(), f"Start-up experiment: {name}", self) for name, paint in PAINT.items()
+        self.experiment: dict[str, PlotChart[ExperimentData]] = {
+            name: PlotChart(kind, ExperimentData(), f"Start-up experiment: {name}", self) for name, kind in KINDS.items()
         }
         phases = _scrolled(self.chart)
         self.empty = QLabel()
@@ -101,7 +100,7 @@ class StartupPanel(QWidget):
             **{(EXPERIMENT, name): _scrolled(chart) for name, chart in self.experiment.items()},
         }
         self._build()
-        charts: tuple[Chart[Any], ...] = (self.chart, self.sent_map, *self.experiment.values())
+        charts: tuple[Chart, ...] = (self.chart, self.sent_map, *self.experiment.values())
         for chart in charts:
             chart.trialChosen.connect(self.trialChosen)
         self._update()

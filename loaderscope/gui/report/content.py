@@ -18,8 +18,8 @@ from loaderscope.facts.settings import SETTINGS, setting_text, value_text
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text, count_text
 from loaderscope.gui.charts.chart_figure import chart_figure
-from loaderscope.gui.charts.memory_chart import memory_data, paint_memory, told_memory
-from loaderscope.gui.charts.throughput_chart import paint_throughput, throughput_data, told_throughput
+from loaderscope.gui.charts.memory_chart import MEMORY, memory_data, told_memory
+from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, throughput_data, told_throughput
 from loaderscope.gui.panels.findings_panel import NOTHING, findings_blocks
 from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
@@ -112,13 +112,13 @@ def _chart_blocks(results: Sequence[TrialResult], verdict: Verdict, trace: Trace
         caption = "Steady throughput by number of workers, with 95 % intervals"
         alt_text = told_throughput(throughput)
         pictures.append(
-            Picture(caption, lambda width: chart_figure(paint_throughput, throughput, size=_chart_size(width)), alt_text, is_half=True)
+            Picture(caption, lambda width: chart_figure(THROUGHPUT_CHART, throughput, size=_chart_size(width)), alt_text, is_half=True)
         )
     memory = memory_data(trace, shown.memory if shown is not None else None)
     if memory.lines and shown is not None:
         caption = f"Memory of each process, trial {shown.id} · {setting_text(shown.config)}"
         alt_text = told_memory(memory)
-        pictures.append(Picture(caption, lambda width: chart_figure(paint_memory, memory, size=_chart_size(width)), alt_text, is_half=True))
+        pictures.append(Picture(caption, lambda width: chart_figure(MEMORY, memory, size=_chart_size(width)), alt_text, is_half=True))
     return tuple(pictures)
 
 

@@ -13,10 +13,10 @@ from loaderscope.facts.results import ImportCost, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.text import bytes_text, duration_text, share_text
 from loaderscope.gui.charts.chart_figure import chart_figure
-from loaderscope.gui.charts.experiment_chart import PAINT, ExperimentData, height_px
+from loaderscope.gui.charts.experiment_chart import KINDS, ExperimentData, height_px
+from loaderscope.gui.charts.startup_chart import STARTUP, startup_data, told_startup
 from loaderscope.gui.charts.startup_chart import height_px as bars_height_px
-from loaderscope.gui.charts.startup_chart import paint_startup, startup_data, told_startup
-from loaderscope.gui.charts.treemap import paint_sent, sent_data
+from loaderscope.gui.charts.treemap import sent_data, sent_figure
 from loaderscope.gui.report.blocks import Block, Picture, Table, TableRow, Words
 from loaderscope.gui.run import startup_sentences
 from loaderscope.gui.style.figures import Figure
@@ -47,7 +47,7 @@ def startup_blocks(run: Run, results: Sequence[TrialResult], experiment: Startup
         blocks.append(Words(html.escape(startup_sentences.culprit_sentence(startup_sentences.slowest_start(results)))))
         height = max(270, bars_height_px(bars))
         caption = "Time from iter() to the first batch, by phase, of the first worker of every setting"
-        blocks.append(Picture(caption, lambda width: chart_figure(paint_startup, bars, size=(width, height)), told_startup(bars)))
+        blocks.append(Picture(caption, lambda width: chart_figure(STARTUP, bars, size=(width, height)), told_startup(bars)))
     blocks += _sent_blocks(run)
     blocks += _import_blocks(results)
     if experiment is not None and experiment.costs:
@@ -77,7 +77,7 @@ def _sent_blocks(run: Run) -> list[Block]:
     tips = ("", "", "Size of its pickle", "Part of all that is sent", "In the main process, for each worker", "In each worker")
     picture = Picture(
         "What each worker is sent, by bytes",
-        lambda width: chart_figure(paint_sent, data, size=(width, 240)),
+        lambda width: sent_figure(data, size=(width, 240)),
         "The numbers are in the table below.",
     )
     return [
@@ -134,4 +134,4 @@ def _table_blocks(table: ExperimentTable) -> Iterator[Block]:
 
 
 def _chart(name: str, data: ExperimentData, width: int) -> Figure:
-    return chart_figure(PAINT[name], data, size=(width, max(270, height_px(name, data))))
+    return chart_figure(KINDS[name], data, size=(width, max(270, height_px(name, data))))

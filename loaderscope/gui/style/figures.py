@@ -1,6 +1,6 @@
 """Figures: paintings of a fixed size, with a caption that makes them complete, as PNG, SVG, PDF or on the clipboard.
 
-Any single thread may paint a figure; painting needs no window and no display.
+Any single thread may paint the figure of a timeline, only the application's that of a chart; painting needs no window and no display.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from PySide6.QtGui import (
     QPdfWriter,
 )
 from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import QApplication
 
 from loaderscope import __version__
 from loaderscope.facts.consumers import consumer_text
@@ -48,7 +49,7 @@ _WRAPPED = int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap)
 
 _FAMILY = re.compile(r'font-family="([^"]*)"')
 
-_application: QGuiApplication | None = None
+_application: QApplication | None = None
 
 
 class FigureError(Exception):
@@ -239,11 +240,11 @@ def png_bytes(image: QImage) -> bytes:
 def ensure_application() -> None:
     """Makes an application object unless there is one: text needs it. Without a display it is an offscreen one."""
     global _application
-    if QGuiApplication.instance() is not None:
+    if QApplication.instance() is not None:
         return
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    _application = QGuiApplication([])
+    _application = QApplication([])
 
 
 def font_of(pixels: int) -> QFont:

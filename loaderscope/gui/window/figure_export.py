@@ -215,7 +215,7 @@ class FigureExport(QObject):
         """Whether a figure is being painted that was not cancelled."""
         return self._busy
 
-    def add_charts(self, charts: Iterable[Chart[Any]], actions: Sequence[QAction]) -> None:
+    def add_charts(self, charts: Iterable[Chart], actions: Sequence[QAction]) -> None:
         """Adds actions to the context menus and keys of charts, so that they can be copied and exported as the timeline can."""
         for chart in charts:
             chart.addActions(list(actions))
@@ -363,7 +363,7 @@ def _to_file(choice: FigureChoice, target: Path, cancelled: Callable[[], bool]) 
     return _Outcome(0, f"Figure written to {target}")
 
 
-def focused_chart() -> Chart[Any] | None:
+def focused_chart() -> Chart | None:
     """Returns the chart that has the keyboard, if one has."""
     widget = QApplication.focusWidget()
     return widget if isinstance(widget, Chart) else None

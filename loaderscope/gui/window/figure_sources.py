@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from loaderscope.analysis.late_batches import find_waits
 from loaderscope.facts.run import Run
 from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.charts.chart_figure import CHART_SIZE, chart_figure
 from loaderscope.gui.style.figures import Figure, caption_of
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
@@ -57,7 +55,7 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
     return Subject("Timeline", make, is_timeline=True)
 
 
-def chart_subjects(charts: Iterable[Chart[Any]], run: Run | None, trial: str) -> list[Subject]:
+def chart_subjects(charts: Iterable[Chart], run: Run | None, trial: str) -> list[Subject]:
     """Returns the charts that are not empty, as they are now.
 
     Args:
@@ -68,12 +66,11 @@ def chart_subjects(charts: Iterable[Chart[Any]], run: Run | None, trial: str) ->
     return [chart_subject(chart, run, trial) for chart in charts if not chart.is_empty]
 
 
-def chart_subject(chart: Chart[Any], run: Run | None, trial: str) -> Subject:
+def chart_subject(chart: Chart, run: Run | None, trial: str) -> Subject:
     """Returns a chart as it is now."""
-    paint, data, name = chart.painted_by, chart.data, chart.accessibleName()
     settings = trial if run is None or run.request.batches is None else f"{trial} · {run.request.batches} batches a trial"
-    size = CHART_SIZE[0], max(CHART_SIZE[1], chart.minimumHeight())  # a chart of many rows needs more height
-    return Subject(name, lambda _options: chart_figure(paint, data, title=name, caption=caption_of(run, settings), size=size))
+    figure = chart.figure(caption_of(run, settings))
+    return Subject(chart.accessibleName(), lambda _options: figure)
 
 
 class WindowFigures:

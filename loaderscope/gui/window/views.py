@@ -29,9 +29,9 @@ from loaderscope.facts.run import Run, environment_text
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.statuses import CANCELLED, OK, STATUSES, status_of
 from loaderscope.facts.text import MISSING, count_text, rough_duration_text
-from loaderscope.gui.charts.chart import Chart
-from loaderscope.gui.charts.memory_chart import MemoryData, memory_data, paint_memory
-from loaderscope.gui.charts.throughput_chart import ThroughputData, paint_throughput, throughput_data
+from loaderscope.gui.charts.chart import PlotChart
+from loaderscope.gui.charts.memory_chart import MEMORY, MemoryData, memory_data
+from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, ThroughputData, throughput_data
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.panels.findings_panel import FindingsPanel
 from loaderscope.gui.panels.labels import ElidedLabel
@@ -68,9 +68,9 @@ class Views:
         self.pair = TimelinePair()
         self.timeline = self.pair.first
         self.compare = CompareBar()
-        self.throughput: Chart[ThroughputData] = Chart(paint_throughput, ThroughputData(), "Throughput by number of workers")
+        self.throughput: PlotChart[ThroughputData] = PlotChart(THROUGHPUT_CHART, ThroughputData(), "Throughput by number of workers")
         self.startup = StartupPanel()
-        self.memory: Chart[MemoryData] = Chart(paint_memory, MemoryData(), "Memory of each process")
+        self.memory: PlotChart[MemoryData] = PlotChart(MEMORY, MemoryData(), "Memory of each process")
         self.findings = FindingsPanel()
         self.late, _ = LateSearch(self.timeline), LateSearch(self.pair.second)
         self.late_batches = LateBatchesPanel(self.timeline, self.late)
