@@ -200,7 +200,8 @@ def height_px(name: str, data: ExperimentData) -> int:
     """How high a chart of `KINDS` must be for its rows to be read."""
     if data.experiment is None:
         return 0
-    costs, starts = data.experiment.costs, {(row.start_method, *row.preload, row.num_workers) for row in data.experiment.break_even}
-    known = {"per epoch": (len(costs), 3), "break-even": (len(starts), 2), "remedies": (len(data.experiment.remedies), 2)}
-    rows, bars = known.get(name, (0, 0))
-    return rows * (bars * BAR_PX + ROW_GAP_PX) + ROWS_MARGIN_PX if rows else 0
+    found = data.experiment
+    starts = {(row.start_method, *row.preload, row.num_workers) for row in found.break_even}
+    known = {"per epoch": (found.costs, 3), "break-even": (starts, 2), "remedies": (found.remedies, 2), "controls": (found.controls, 2)}
+    rows, bars = known.get(name, ((), 0))
+    return len(rows) * (bars * BAR_PX + ROW_GAP_PX) + ROWS_MARGIN_PX if rows else 0

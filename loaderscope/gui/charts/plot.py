@@ -35,6 +35,8 @@ _RING_PX = 15.0
 _FAINT_PX = 4.0
 _BARS_SHARE, _MOST_BARS_PX, _MOST_BAR_PX = 0.7, 26.0, 14.0
 """What bars take of a row's height; at most so much, and so much for each bar that has a text."""
+_LEAST_TEXT_SHARE = 0.7
+"""Texts at bars with less room than this part of their height would run into each other, and are left out."""
 _LABELS_SHARE, _WORDS_SHARE = 0.42, 0.28
 """The largest parts of the width for what stands left and right of rows."""
 _FEW_DECADES = 2.5
@@ -361,9 +363,8 @@ class Plot:
         self.item.setGeometry(rest)
         self.item.layout.activate()
         if self._rows:
-            row_px = max(float(self.box.height()) / len(self._rows), 1.0)
             most_px = max(_MOST_BARS_PX, _MOST_BAR_PX * max(len(row.values) for row in self._rows))
-            self._bars_share = min(_BARS_SHARE, most_px / row_px)
+            self._bars_share = min(_BARS_SHARE, most_px / self._row_px)
             self._draw_bars()
         self._axes["left"].picture = self._axes["bottom"].picture = None
         self._apply_range()
@@ -494,13 +495,19 @@ class Plot:
             if row.mark_at is not None:
                 low, high = self._height_in_row(number, -0.15), self._height_in_row(number, 1.15)
                 self._bars.append(pg.PlotCurveItem([row.mark_at] * 2, [low, high], pen=self.pen(self.palette.text, 1.5)))
-            self._bars += [self._bar_text(one.text, one.at, self._height_in_row(number, one.part)) for one in row.values]
+            text_px = self._bars_share * self._row_px / max(1, len(row.values))
+            if text_px >= _LEAST_TEXT_SHARE * self._metrics.height():
+                self._bars += [self._bar_text(one.text, one.at, self._height_in_row(number, one.part)) for one in row.values]
         for item in self._bars:
             self.item.addItem(item, ignoreBounds=True)
         for bar, box in shown:
             trial = self._rows[int(box[0])].trial
             x = min(bar.begin, bar.end), max(bar.begin, bar.end)
             self.targets.append(Target(x, box, bar.tip, trial, bar.name))
+
+    @property
+    def _row_px(self) -> float:
+        return max(float(self.box.height()) / len(self._rows), 1.0)
 
     def _bar_boxes(self) -> Iterator[tuple[Bar, tuple[float, float]]]:
         """Bars that are not hidden, each with its place on the left axis."""

@@ -230,19 +230,19 @@ class FigureExport(QObject):
             return
         self._remember(choice.options)
         if choice.to_clipboard:
-            self._run(lambda cancelled: _to_image(choice, cancelled))
+            self._run(choice.subject, lambda cancelled: _to_image(choice, cancelled))
             return
         name = f"{choice.subject.name.lower().replace(' ', '-')}.{choice.options.format}"
         chosen_first = sorted(FORMATS, key=lambda format: format != choice.options.format)
         path = self.ask_name("Export figure", name, ";;".join(f"{FORMATS[format]} (*.{format})" for format in chosen_first))
         if path:
-            self._run(lambda cancelled: _to_file(choice, Path(path), cancelled))
+            self._run(choice.subject, lambda cancelled: _to_file(choice, Path(path), cancelled))
 
     def copy(self, subject: Subject) -> None:
         """Puts a subject on the clipboard as a picture, with the options used last; of a timeline, the part in sight."""
         if not self._is_still_busy():
             options = dataclasses.replace(self.options, time=SIGHT)
-            self._run(lambda cancelled: _to_image(FigureChoice(subject, options, True), cancelled))
+            self._run(subject, lambda cancelled: _to_image(FigureChoice(subject, options, True), cancelled))
 
     def cancel(self) -> None:
         """Cancels the figure that is being painted: no file is written."""
@@ -282,11 +282,15 @@ class FigureExport(QObject):
             self._show_problem("A figure is being painted still; cancel it or wait for it.")
         return self._busy
 
-    def _run(self, work: Callable[[Callable[[], bool]], _Outcome]) -> None:
+    def _run(self, subject: Subject, work: Callable[[Callable[[], bool]], _Outcome]) -> None:
+        """Paints a timeline in another thread; a chart is made of widgets, and quickly painted in this one."""
         self._busy = True
         self._number += 1
         number, self._cancelled = self._number, threading.Event()
         is_cancelled = self._cancelled.is_set
+        if not subject.is_timeline:
+            self._finish(dataclasses.replace(_outcome_of(work, is_cancelled), number=number))
+            return
         self._progress_delay.start()
         self._painting.ask(lambda: dataclasses.replace(_outcome_of(work, is_cancelled), number=number))
 
