@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SMALL_FONT = 0.9
 """The font of charts is so much smaller than the window's."""
 
+_REDRAWN_AFTER = (QEvent.Type.PaletteChange, QEvent.Type.FontChange)
 _ZOOM_STEP, _PAN_SHARE = 0.8, 0.1
 _PANS = {
     Qt.Key.Key_Left: (-_PAN_SHARE, 0.0),
@@ -164,7 +165,7 @@ class PlotChart(Chart, Generic[Data]):
             return
         from loaderscope.gui.charts.plot import Plot  # pyqtgraph is imported for the first chart, not for the window
 
-        self.plot = plot = Plot(current_palette(), small_font(self), self._state)
+        self.plot = plot = Plot(current_palette(), small_font(self), self._state, pen_scale=self.devicePixelRatioF())
         self.kind.draw(plot, self._data)
         self.setAccessibleDescription(self.kind.told(self._data))
         self._empty.hide()
@@ -213,9 +214,14 @@ class PlotChart(Chart, Generic[Data]):
         if self.plot is not None:
             self.plot.place(self.rect().adjusted(1, 1, -1, -1).size())
 
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.DevicePixelRatioChange and self.plot is not None:
+            self._rebuild()  # pens are measured in pixels of the screen
+        return super().event(event)
+
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange) and self.plot is not None:
+        if event.type() in _REDRAWN_AFTER and self.plot is not None:
             self._rebuild()
 
     def paintEvent(self, _event: QPaintEvent) -> None:

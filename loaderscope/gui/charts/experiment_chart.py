@@ -95,7 +95,7 @@ def draw_per_epoch(plot: Plot, data: ExperimentData) -> None:
             for (name, colour), seconds, word in parts
             if seconds is not None
         ]
-        rows.append(_row(label, bars, trial=cost.trials[0] if cost.trials else None))
+        rows.append(_row(label, bars, len(legend), trial=cost.trials[0] if cost.trials else None))
     _draw_rows(plot, rows, legend, "seconds an epoch")
 
 
@@ -111,7 +111,7 @@ def draw_break_even(plot: Plot, data: ExperimentData) -> None:
         ordered = sorted(several, key=lambda one: one.persistent_workers)
         bars = [(*legend[one.persistent_workers], one.epoch_s, one.text) for one in ordered if one.epoch_s is not None]
         lengths = ["never" if one.batches is None else batches_text(one.batches) for one in ordered]
-        rows.append(_row(label, bars, " / ".join(dict.fromkeys(lengths))))
+        rows.append(_row(label, bars, len(legend), " / ".join(dict.fromkeys(lengths))))
     _draw_rows(plot, rows, legend, "shortest epoch from which workers are quicker than none")
 
 
@@ -127,7 +127,7 @@ def draw_remedies(plot: Plot, data: ExperimentData) -> None:
             for (name, colour), seconds, word in parts
             if seconds is not None
         ]
-        rows.append(_row(remedy_title(remedy), bars, remedy_verdict(remedy)))
+        rows.append(_row(remedy_title(remedy), bars, len(legend), remedy_verdict(remedy)))
     _draw_rows(plot, rows, legend, "seconds saved")
 
 
@@ -147,7 +147,7 @@ def draw_controls(plot: Plot, data: ExperimentData) -> None:
             if seconds is not None
         ]
         disk = control.first_from_disk_share
-        rows.append(_row(label, bars, control.error or ("" if disk is None else f"{share_text(disk)} from disk")))
+        rows.append(_row(label, bars, len(legend), control.error or ("" if disk is None else f"{share_text(disk)} from disk")))
     _draw_rows(plot, rows, legend, "a fresh interpreter's start and its import")
 
 
@@ -159,13 +159,21 @@ def _draw_rows(plot: Plot, rows: Sequence[Row], legend: Sequence[tuple[str, str]
     plot.set_rows(rows, seconds_axis(title, high, low_s=low))
 
 
-def _row(label: str, bars: Sequence[tuple[str, str, float, str]], words: str = "", trial: int | None = None) -> Row:
-    """A row of bars below each other: name in the legend, colour, seconds and tip of each."""
-    count = max(1, len(bars))
+def _row(label: str, bars: Sequence[tuple[str, str, float, str]], most_bars: int, words: str = "", trial: int | None = None) -> Row:
+    """A row of bars below each other, in the middle of the height that `most_bars` of them take.
+
+    Args:
+        label: stands before the bars.
+        bars: name in the legend, colour, seconds and tip of each.
+        most_bars: the largest number of bars of a row.
+        words: stand after the bars.
+        trial: what a click shows.
+    """
     shapes, values = [], []
     for number, (name, colour, seconds, tip) in enumerate(bars):
-        shapes.append(Bar(0.0, seconds, colour, name, tip, part=(number / count, (number + 0.94) / count)))
-        values.append(BarText(duration_text(seconds), max(seconds, 0.0), (number + 0.5) / count))
+        place = number + (most_bars - len(bars)) / 2
+        shapes.append(Bar(0.0, seconds, colour, name, tip, part=(place / most_bars, (place + 0.94) / most_bars)))
+        values.append(BarText(duration_text(seconds), max(seconds, 0.0), (place + 0.5) / most_bars))
     return Row(label, tuple(shapes), "\n".join(filter(None, (label, words))), words, tuple(values), trial=trial)
 
 

@@ -102,9 +102,8 @@ class LegendEntry(QGraphicsItem):
 
 
 def line_pen(style: LineStyle, width_px: float) -> QPen:
-    """The pen of a line, as wide on every scale of the axes."""
+    """The pen of a line."""
     pen = QPen(QColor(style.colour), width_px)
-    pen.setCosmetic(True)
     if style.dashes:
         pen.setDashPattern(style.dashes)
         pen.setCapStyle(Qt.PenCapStyle.FlatCap)

@@ -69,7 +69,7 @@ class Plot:
             palette: its colours.
             font: of all its text.
             state: what the user has changed.
-            pen_scale: pens are so many times wider: they do not grow with a painter that scales.
+            pen_scale: device pixels of a logical one, by which pens get wider: they do not grow with the painter.
             vector: whether marks are drawn as shapes, not as cached pixels.
         """
         self.palette, self.state = palette, state
@@ -406,7 +406,9 @@ class Plot:
         return pg.ScatterPlotItem(x, y, symbol="o", size=_RING_PX, pen=pen, brush=None, useCache=not self._vector)
 
     def _line_pen(self, style: LineStyle, width_px: float) -> QPen:
-        return line_pen(style, width_px * self._pen_scale)
+        pen = line_pen(style, width_px * self._pen_scale)
+        pen.setCosmetic(True)
+        return pen
 
     def _scaled(self, values: Sequence[float]) -> Floats:
         """Values on the left axis, as logarithms where that is logarithmic."""
