@@ -50,18 +50,17 @@ def paint_all(folder: pathlib.Path) -> None:
 def make_pictures() -> dict[str, Callable]:
     """Functions by name; each paints an image in the colours of a palette."""
     import synthetic
-    from PySide6.QtCore import QRectF
-    from PySide6.QtGui import QFont, QGuiApplication, QImage, QPainter
+    from PySide6.QtGui import QGuiApplication, QImage, QPainter
     from synthetic import MS
 
     from loaderscope.agent.messages import TrialConfig
     from loaderscope.analysis.late_batches import find_waits
     from loaderscope.facts.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
     from loaderscope.facts.run import Mark
-    from loaderscope.gui.charts.chart import paint_chart
-    from loaderscope.gui.charts.memory_chart import memory_data, paint_memory
-    from loaderscope.gui.charts.startup_chart import paint_startup, startup_data
-    from loaderscope.gui.charts.throughput_chart import paint_throughput, throughput_data
+    from loaderscope.gui.charts.chart_figure import chart_figure
+    from loaderscope.gui.charts.memory_chart import MEMORY, memory_data
+    from loaderscope.gui.charts.startup_chart import STARTUP, startup_data
+    from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, throughput_data
     from loaderscope.gui.timeline.data.arrangement import Arrangement
     from loaderscope.gui.timeline.data.row_layout import place_rows
     from loaderscope.gui.timeline.data.scene import Scene
@@ -112,18 +111,8 @@ def make_pictures() -> dict[str, Callable]:
         painter.end()
         return image
 
-    def chart(paint_function, data):
-        def picture(palette):
-            image = QImage(*SIZE, QImage.Format.Format_RGB32)
-            painter = QPainter(image)
-            font = QFont(FONT)
-            font.setPixelSize(12)
-            painter.setFont(font)
-            paint_chart(painter, QRectF(0, 0, *SIZE), paint_function, data, palette)
-            painter.end()
-            return image
-
-        return picture
+    def chart(kind, data):
+        return lambda palette: chart_figure(kind, data, size=SIZE, palette=palette).image(1.0)
 
     def config(workers, method="fork"):
         return TrialConfig(workers, 32, 2, False, False, method, True, "process") if workers else TrialConfig(0, 32)
@@ -168,19 +157,18 @@ def make_pictures() -> dict[str, Callable]:
         "timeline-arrows": timeline(uneven, title="Late batches", arrows=[arrows]),
         "timeline-pair": timeline(alone, title="0 workers", below=(uneven, "4 workers"), caption="One axis."),
         "timeline-marks": marks,
-        "throughput": chart(paint_throughput, throughput_data(settings, recommendation)),
-        "startup": chart(
-            paint_startup, startup_data([started(0, 2, "spawn", 1.1), started(1, 2, "fork", 0.0), started(2, 4, "spawn", 1.9)])
-        ),
-        "memory": chart(paint_memory, memory_data(sampled)),
+        "throughput": chart(THROUGHPUT_CHART, throughput_data(settings, recommendation)),
+        "startup": chart(STARTUP, startup_data([started(0, 2, "spawn", 1.1), started(1, 2, "fork", 0.0), started(2, 4, "spawn", 1.9)])),
+        "memory": chart(MEMORY, memory_data(sampled)),
     }
 
 
 def main(folder: pathlib.Path) -> None:
     """Paints all pictures into a folder."""
-    from PySide6.QtGui import QFont, QGuiApplication
+    from PySide6.QtGui import QFont
+    from PySide6.QtWidgets import QApplication
 
-    application = QGuiApplication([])
+    application = QApplication([])
     font = QFont(FONT)
     font.setPixelSize(12)
     application.setFont(font)

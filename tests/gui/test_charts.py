@@ -6,15 +6,15 @@ import dataclasses
 import itertools
 
 import pytest
+from loaderscope.gui.charts.drawing import Frame, axis_end, ticks
+from loaderscope.gui.charts.line_styles import line_styles
 from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.results import Estimate, Memory, Phase, Recommendation, SettingResult, Startup, TrialResult, WorkerMemory
 from loaderscope.gui.charts.chart import paint_chart
-from loaderscope.gui.charts.drawing import Frame, axis_end, ticks
 from loaderscope.gui.charts.legend import Entry, draw_lines_legend
-from loaderscope.gui.charts.line_styles import line_styles
 from loaderscope.gui.charts.memory_chart import MemoryData, memory_data, notes, paint_memory
 from loaderscope.gui.charts.startup_chart import StartupData, paint_startup, startup_data
 from loaderscope.gui.charts.throughput_chart import ThroughputData, label_box, paint_throughput, throughput_data

@@ -23,7 +23,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QLabel, QScrollArea, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from loaderscope.gui.charts.chart_figure import CHART_SIZE, chart_figure
-from loaderscope.gui.charts.plot_parts import ChartKind, Data, PlotState
+from loaderscope.gui.charts.chart_kind import ChartKind, Data
+from loaderscope.gui.charts.plot_parts import PlotState
 from loaderscope.gui.style.figures import Figure
 from loaderscope.gui.style.theme import current_palette
 

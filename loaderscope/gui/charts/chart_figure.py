@@ -7,7 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import QCoreApplication, QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPicture
 
-from loaderscope.gui.charts.plot_parts import ChartKind, Data, PlotState
+from loaderscope.gui.charts.chart_kind import ChartKind, Data
+from loaderscope.gui.charts.plot_parts import PlotState
 from loaderscope.gui.style.figures import Figure, ensure_application, font_of
 from loaderscope.gui.style.palette import LIGHT, Palette
 

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING
 
 from loaderscope.analysis.startup.experiment import BreakEven, StartCost, StartupExperiment
 from loaderscope.facts.text import duration_text, share_text
-from loaderscope.gui.charts.plot_parts import (
-    Axis,
-    Bar,
-    BarText,
-    ChartKind,
-    Row,
-    Target,
-    axis_end,
-    line_styles,
-    seconds_axis,
-    smallest_above_zero,
-)
+from loaderscope.gui.charts.chart_kind import ChartKind
+from loaderscope.gui.charts.plot_parts import Axis, Bar, BarText, Row, Target, axis_end, line_styles, seconds_axis, smallest_above_zero
 from loaderscope.gui.run.startup_sentences import batches_text, control_name, experiment_sentence, remedy_title, remedy_verdict, start_name
 
 if TYPE_CHECKING:

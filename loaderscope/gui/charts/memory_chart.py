@@ -11,7 +11,8 @@ import numpy as np
 from loaderscope.analysis.memory_peaks import forecast_bytes
 from loaderscope.facts.results import Estimate, Memory
 from loaderscope.facts.text import bytes_text
-from loaderscope.gui.charts.plot_parts import Axis, ChartKind, LineStyle, Target, axis_end, smallest_above_zero
+from loaderscope.gui.charts.chart_kind import ChartKind
+from loaderscope.gui.charts.plot_parts import Axis, LineStyle, Target, axis_end, smallest_above_zero
 from loaderscope.trace.model import Trace
 
 if TYPE_CHECKING:

@@ -5,30 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
 
 from loaderscope.gui.style.palette import Palette
-
-if TYPE_CHECKING:
-    from loaderscope.gui.charts.plot import Plot
-
-Data = TypeVar("Data")
-
-
-@dataclasses.dataclass(frozen=True)
-class ChartKind(Generic[Data]):
-    """One kind of chart.
-
-    Attributes:
-        draw: puts data into an empty plot.
-        empty: what is said of data that show nothing; an empty text where there is something to draw.
-        told: the chart in words, for those who cannot see it.
-    """
-
-    draw: Callable[[Plot, Data], None]
-    empty: Callable[[Data], str]
-    told: Callable[[Data], str]
-
 
 _ENDS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 """Ends of axes: with fewer of them more runs have the same axes, with more of them less room is left empty."""

@@ -10,7 +10,8 @@ from loaderscope.facts.phases import GROUPS, SHUTDOWN, StartupPhase, group_title
 from loaderscope.facts.results import Phase, Startup, TrialResult
 from loaderscope.facts.settings import BY_FIELD, setting_text, varying_fields
 from loaderscope.facts.text import duration_text
-from loaderscope.gui.charts.plot_parts import Bar, BarText, ChartKind, Row, axis_end, seconds_axis
+from loaderscope.gui.charts.chart_kind import ChartKind
+from loaderscope.gui.charts.plot_parts import Bar, BarText, Row, axis_end, seconds_axis
 from loaderscope.gui.style.palette import Palette
 
 if TYPE_CHECKING:

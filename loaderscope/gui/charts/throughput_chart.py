@@ -11,7 +11,8 @@ from loaderscope.facts.measures import THROUGHPUT
 from loaderscope.facts.results import Recommendation, SettingResult
 from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying_fields
 from loaderscope.facts.text import count_text
-from loaderscope.gui.charts.plot_parts import Axis, ChartKind, LineStyle, Target, axis_end, line_styles, smallest_above_zero
+from loaderscope.gui.charts.chart_kind import ChartKind
+from loaderscope.gui.charts.plot_parts import Axis, LineStyle, Target, axis_end, line_styles, smallest_above_zero
 
 if TYPE_CHECKING:
     from loaderscope.gui.charts.plot import Plot
