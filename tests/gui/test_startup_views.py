@@ -10,8 +10,8 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PySide6.QtCore import QRectF, Qt, QUrl
-from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter
+from PySide6.QtCore import QRectF, QSize, Qt, QUrl
+from PySide6.QtGui import QFont, QImage, QPainter
 from running import write_script
 from support_session import config_of, make_run
 
@@ -30,16 +30,15 @@ from loaderscope.facts.results import (
     Startup,
     TrialResult,
 )
-from loaderscope.gui.charts.chart import paint_chart
 from loaderscope.gui.charts.chart_figure import chart_figure
-from loaderscope.gui.charts.experiment_chart import PAINT, ExperimentData
-from loaderscope.gui.charts.startup_chart import height_px, least_height_px, row_labels, startup_data, startup_data_of_trial
+from loaderscope.gui.charts.experiment_chart import KINDS, ExperimentData
+from loaderscope.gui.charts.plot import Plot
+from loaderscope.gui.charts.startup_chart import STARTUP, height_px, least_height_px, startup_data, startup_data_of_trial
 from loaderscope.gui.charts.treemap import paint_sent, sent_data, squarify
 from loaderscope.gui.panels.startup_panel import EXPERIMENT, IMPORTS, LINES, MODULES, PARTS, PHASES, PROCESSES, SENT, TABLE, StartupPanel
 from loaderscope.gui.report.blocks import Picture, Table
 from loaderscope.gui.report.startup_section import startup_blocks
 from loaderscope.gui.run.startup_sentences import control_name, controls_sentence, imports_sentence, lines_sentence, sent_sentence
-from loaderscope.gui.style.figures import ensure_application
 from loaderscope.gui.style.palette import LIGHT
 from loaderscope.gui.window.command_table import matching_commands
 from loaderscope.gui.window.figure_sources import chart_subject
@@ -134,13 +133,18 @@ def test_the_controls_are_told_with_what_preloading_is_predicted_to_cost(run, re
     assert control_name(preload) == "preload torch, mine"
 
 
-def painted(paint, data):
-    ensure_application()
-    image = QImage(700, 500, QImage.Format.Format_RGB32)
-    painter = QPainter(image)
-    hits = paint_chart(painter, QRectF(0, 0, 700, 500), paint, data, LIGHT)
-    painter.end()
-    return hits
+def targets_of(kind, data):
+    """What of a chart answers the mouse."""
+    plot = Plot(LIGHT, QFont())
+    kind.draw(plot, data)
+    plot.place(QSize(700, 500))
+    return plot.targets
+
+
+def texts_in(figure, folder):
+    """All texts of a figure, as an SVG holds them."""
+    drawing = figure.write(folder / "texts.svg").read_text(encoding="utf-8")
+    return [html.unescape(text.strip()) for text in re.findall(r"<text[^>]*>([^<]*)</text>", drawing)]
 
 
 # The tree map
@@ -170,9 +174,12 @@ def test_equal_sizes_become_near_squares():
 
 
 def test_the_map_says_what_each_area_is(qapp):
-    hits = painted(paint_sent, sent_data(SENT_PARTS))
-    assert [hit.text.splitlines()[0] for hit in hits] == ["dataset.rows", "collate_fn", "dataset.root"]
-    assert "9 MB" in hits[0].text and "pickle 900 ms" in hits[0].text
+    image = QImage(700, 500, QImage.Format.Format_RGB32)
+    painter = QPainter(image)
+    areas = paint_sent(painter, QRectF(0, 0, 700, 500), sent_data(SENT_PARTS), LIGHT)
+    painter.end()
+    assert [area.text.splitlines()[0] for area in areas] == ["dataset.rows", "collate_fn", "dataset.root"]
+    assert "9 MB" in areas[0].text and "pickle 900 ms" in areas[0].text
 
 
 # Phases
@@ -186,11 +193,10 @@ def test_what_no_phase_covers_is_unexplained_and_the_shutdown_stands_apart(resul
     assert all(phase.phase != "shutdown" for phase in bar.phases)
 
 
-def test_labels_get_shorter_before_they_are_cut(results):
-    ensure_application()
-    wide, narrow = (row_labels(startup_data(results), QFontMetricsF(QFont()), width) for width in (1200, 200))
-    assert wide == ["0 workers", "1 worker", "1 worker · persistent", "2 workers"]
-    assert narrow == ["0 workers", "1 worker", "1 × persistent", "2 workers"]
+def test_labels_get_shorter_before_they_are_cut(qapp, results, tmp_path):
+    wide, narrow = (texts_in(chart_figure(STARTUP, startup_data(results), size=(width, 300)), tmp_path) for width in (1200, 220))
+    assert {"0 workers", "1 worker", "1 worker · persistent", "2 workers"} <= set(wide)
+    assert {"0 workers", "1 worker", "1 × persistent", "2 workers"} <= set(narrow)
 
 
 def test_the_waiting_of_main_is_no_gap(results):
@@ -255,16 +261,17 @@ def test_lines_of_the_script_show_their_text(filled):
 
 def test_every_chart_of_the_experiment_is_drawn_with_a_sentence(filled, run, results):
     data = ExperimentData(judge(run, results).experiment)
-    for name, paint in PAINT.items():
+    for name, kind in KINDS.items():
         filled.show_view(EXPERIMENT, name)
         assert filled.stack.currentWidget().widget() is filled.experiment[name]
         assert filled.sentence.full_text and not filled.experiment_button.isVisible()
-        assert painted(paint, data)
+        assert filled.experiment[name].plot is not None and not filled.experiment[name].is_empty
+        assert targets_of(kind, data)
 
 
 def test_predicted_stands_beside_measured_with_the_difference(run, results):
-    hits = painted(PAINT["remedies"], ExperimentData(judge(run, results).experiment))
-    texts = "\n".join(hit.text for hit in hits)
+    targets = targets_of(KINDS["remedies"], ExperimentData(judge(run, results).experiment))
+    texts = "\n".join(target.text for target in targets)
     assert "predicted: " in texts and "measured: " in texts
     assert "apart" in texts or "more" in texts or "less" in texts
 
@@ -279,17 +286,17 @@ def test_the_cost_of_a_further_worker_is_told(filled):
 def test_break_even_stands_in_batches_for_workers_that_start_and_that_stay(filled, run, results):
     filled.show_view(EXPERIMENT, "break-even")
     assert "earliest" in filled.sentence.full_text and "batches" in filled.sentence.full_text
-    hits = painted(PAINT["break-even"], ExperimentData(judge(run, results).experiment))
-    assert any(hit.text.startswith("spawn × 1\n") and hit.text.count("batch") == 2 for hit in hits)
+    targets = targets_of(KINDS["break-even"], ExperimentData(judge(run, results).experiment))
+    assert any(target.text.startswith("spawn × 1\n") and target.text.count("batch") == 2 for target in targets)
 
 
-def test_where_workers_never_pay_the_axis_has_no_numbers(run, results, tmp_path):
+def test_where_workers_never_pay_the_axis_has_no_numbers(qapp, run, results, tmp_path):
     experiment = judge(run, results).experiment
     never = tuple(dataclasses.replace(one, epoch_s=None, batches=None) for one in experiment.break_even)
     data = ExperimentData(dataclasses.replace(experiment, break_even=never))
-    drawing = chart_figure(PAINT["break-even"], data).write(tmp_path / "never.svg").read_text(encoding="utf-8")
-    assert ">never</text>" in drawing
-    assert not re.search(r">[\d.]+ m?s</text>", drawing)
+    texts = texts_in(chart_figure(KINDS["break-even"], data), tmp_path)
+    assert "never" in texts
+    assert not [text for text in texts if re.fullmatch(r"[\d.]+( m?s)?", text)]
 
 
 def test_what_was_not_weighed_to_its_end_is_larger_and_keeps_its_remedy():
@@ -348,7 +355,7 @@ def test_trials_that_were_stopped_are_not_said_never_to_have_started(panel, run)
 def test_a_choice_of_a_view_is_kept_while_others_are_looked_at(qtbot, filled):
     filled.show_view(SENT, TABLE)
     qtbot.mouseClick(filled.views[EXPERIMENT], Qt.MouseButton.LeftButton)
-    assert filled.part.currentText() == next(iter(PAINT))
+    assert filled.part.currentText() == next(iter(KINDS))
     qtbot.mouseClick(filled.views[SENT], Qt.MouseButton.LeftButton)
     assert filled.part.currentText() == TABLE and filled.stack.currentWidget() is filled.sent_table
 
@@ -389,7 +396,7 @@ def test_a_report_has_all_that_the_session_tells_of_the_start(qapp, run, results
     run = dataclasses.replace(run, sent=[*SENT_PARTS, SentPart("dataset", "dataset.names", "list", 4_000_000, 0.2, 0.1, None)])
     blocks = startup_blocks(run, results, judge(run, results).experiment)
     captions = [block.caption for block in blocks if isinstance(block, Picture)]
-    assert len(captions) == 2 + len(PAINT)
+    assert len(captions) == 2 + len(KINDS)
     assert all(not block.make_figure(500).image(1.0).isNull() for block in blocks if isinstance(block, Picture))
     sent, imports, *measured = (block for block in blocks if isinstance(block, Table))
     assert [row.cells[0] for row in sent.rows] == ["dataset.rows", "dataset.names", "collate_fn", "dataset.root"]

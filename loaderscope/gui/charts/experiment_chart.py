@@ -145,8 +145,9 @@ def _draw_rows(plot: Plot, rows: Sequence[Row], legend: Sequence[tuple[str, str]
     """Draws groups of bars on one axis of seconds; what saves nothing goes to the left of 0."""
     values = [bar.end for row in rows for bar in row.bars]
     low, high = axis_end(min(0.0, *values, 0.0)), axis_end(max([1e-6, *values]) * _ROOM_FOR_VALUES)
+    axis = seconds_axis(title, high, low_s=low)
     plot.set_legend(legend)
-    plot.set_rows(rows, seconds_axis(title, high, low_s=low))
+    plot.set_rows(rows, axis if values else dataclasses.replace(axis, ticks=()))
 
 
 def _row(label: str, bars: Sequence[tuple[str, str, float, str]], most_bars: int, words: str = "", trial: int | None = None) -> Row:

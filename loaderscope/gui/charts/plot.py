@@ -466,10 +466,10 @@ class Plot:
 
     def _place_rows(self, area: QRectF) -> None:
         """Gives labels and words at most their share of the width, and cuts what is longer."""
-        for side, texts, share in (
-            ("left", [row.label for row in self._rows], _LABELS_SHARE),
-            ("right", [row.words for row in self._rows], _WORDS_SHARE),
-        ):
+        labels = [row.label for row in self._rows]
+        if max(map(self._metrics.horizontalAdvance, labels)) > area.width() * _LABELS_SHARE:
+            labels = [row.short_label or row.label for row in self._rows]
+        for side, texts, share in (("left", labels, _LABELS_SHARE), ("right", [row.words for row in self._rows], _WORDS_SHARE)):
             room = min(area.width() * share, max(map(self._metrics.horizontalAdvance, texts)) + 1)
             cut = [self._metrics.elidedText(text, Qt.TextElideMode.ElideRight, room) for text in texts]
             self._axes[side].setTicks([[(number + 0.5, text) for number, text in enumerate(cut)]])

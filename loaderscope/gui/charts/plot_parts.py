@@ -110,6 +110,7 @@ class Row:
         words: stand at the right edge of the plot.
         values: texts that stand after bars.
         mark_at: where on the bottom axis an upright line stands.
+        short_label: stands for the label where labels are wider than their room: labels that are cut may read alike.
     """
 
     label: str
@@ -119,6 +120,7 @@ class Row:
     values: tuple[BarText, ...] = ()
     mark_at: float | None = None
     trial: int | None = None
+    short_label: str = ""
 
 
 _DASHES = ((), (4.0, 2.0), (1.0, 1.5), (4.0, 1.5, 1.0, 1.5))

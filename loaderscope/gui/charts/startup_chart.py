@@ -155,7 +155,9 @@ def draw_startup(plot: Plot, data: StartupData) -> None:
             shapes.append(Bar(begin_s, value_at, _colour(SHUTDOWN, plot.palette), _entry(SHUTDOWN), tip, part=(0.25, 0.75)))
         told = duration_text(bar.first_batch_s) if bar.first_batch_s is not None else ""
         tip = f"{bar.label}\nfirst batch after {duration_text(bar.first_batch_s)}"
-        rows.append(Row(bar.label, tuple(shapes), tip, values=(BarText(told, value_at),), mark_at=bar.first_batch_s, trial=bar.trial))
+        short = bar.label.replace(" workers · ", " × ").replace(" worker · ", " × ")
+        text = BarText(told, value_at)
+        rows.append(Row(bar.label, tuple(shapes), tip, values=(text,), mark_at=bar.first_batch_s, trial=bar.trial, short_label=short))
     plot.set_rows(rows, seconds_axis(data.title, high_s, tip=TIME_TIP))
 
 
