@@ -1,8 +1,7 @@
 """The tables of start-up phases and of what may shorten them: they are whole, and what is made from them agrees."""
 
 import pytest
-from PySide6.QtCore import QRectF
-from PySide6.QtGui import QImage, QPainter
+from PySide6.QtCore import QSize
 from support_session import config_of
 
 from loaderscope.analysis.startup import first_batch
@@ -13,7 +12,9 @@ from loaderscope.facts.phases import GROUPS, PHASES, PRECEDENCE, SHUTDOWN, group
 from loaderscope.facts.remedies import REMEDIES
 from loaderscope.facts.results import Phase, Startup, TrialResult
 from loaderscope.facts.settings import BY_FIELD
-from loaderscope.gui.charts.startup_chart import paint_startup, startup_data_of_trial
+from loaderscope.gui.charts.plot import Plot
+from loaderscope.gui.charts.startup_chart import STARTUP, startup_data_of_trial
+from loaderscope.gui.style.figures import font_of
 from loaderscope.gui.style.palette import LIGHT, PALETTES
 
 ON_THE_WAY = [phase for phase in PHASES if phase is not SHUTDOWN]
@@ -23,11 +24,10 @@ def tips_of(phases, qtbot):
     """What the chart says of a trial that had these phases, a second each."""
     rows = [Phase(0, "worker-0", key, second, 1.0) for second, key in enumerate(phases)]
     result = TrialResult(1, 0, "ok", config_of(1), startup=Startup(1.0, None, rows), first_batch_s=float(len(rows)))
-    image = QImage(900, 200, QImage.Format.Format_RGB32)
-    painter = QPainter(image)
-    hits = paint_startup(painter, QRectF(0, 0, 900, 200), startup_data_of_trial(result), LIGHT)
-    painter.end()
-    return [hit.text.splitlines() for hit in hits]
+    plot = Plot(LIGHT, font_of(11))
+    STARTUP.draw(plot, startup_data_of_trial(result))
+    plot.place(QSize(900, 200))
+    return [target.text.splitlines() for target in plot.targets]
 
 
 def test_no_two_phases_have_a_key_or_a_title_in_common():

@@ -106,8 +106,8 @@ def test_a_chart_is_copied_by_its_keys_and_from_its_menu(opened, qtbot):
         qtbot.keyClick(chart, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     image = QApplication.clipboard().image()
     assert image.pixelColor(3, 3).name() == LIGHT.base
-    assert {action.objectName() for action in chart.actions()} == {"copy_figure", "export"}
-    assert all(len(chart.actions()) == 2 for chart in opened.findChildren(Chart))
+    wanted = {"copy_figure", "export"}
+    assert all(wanted <= {action.objectName() for action in chart.actions()} for chart in opened.findChildren(Chart))
 
 
 def test_what_was_chosen_is_remembered(opened, qtbot, monkeypatch, tmp_path):

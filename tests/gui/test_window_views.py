@@ -8,7 +8,7 @@ import types
 
 import pytest
 import support_session
-from PySide6.QtCore import QEvent, QObject, QSettings, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QPointF, QSettings, QSize, Qt, QTimer
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMessageBox, QSpinBox, QWidget
 
@@ -111,12 +111,13 @@ def test_a_run_without_a_finished_trial_is_not_called_a_failure(window, monkeypa
 
 def test_a_point_of_the_chart_leads_to_its_trial(qtbot, window, session):
     window.open_path(str(session))
-    window.views.throughput.grab()
-    points = [hit for hit in window.views.throughput._hits if hit.trial is not None]
+    chart = window.views.throughput
+    points = chart.plot.targets
     assert len(points) == 3
-    for hit in points:
-        qtbot.mouseClick(window.views.throughput, Qt.MouseButton.LeftButton, pos=hit.area.center().toPoint())
-        assert window.shown.trial == hit.trial
+    for point in points:
+        spot = chart.plot.box.mapViewToScene(QPointF(point.x[0], point.y[0])).toPoint()
+        qtbot.mouseClick(chart.plot.view.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+        assert window.shown.trial == point.trial
 
 
 def test_the_palette_finds_and_runs_a_command(qtbot, window):

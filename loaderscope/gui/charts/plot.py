@@ -46,6 +46,8 @@ _PADDING_PX = (8.0, 8.0, 10.0, 6.0)  # left, top, right, bottom
 _GAP_PX = 6.0
 _NOTES_FROM_PX = 110.0
 """A lower chart keeps its room for the lines."""
+_OVERLAP_PX = 12
+"""The values of an axis may be so much longer than the axis."""
 _THIN_SHARE = 0.002
 """Bars narrower than this part of the axis get an outline, so that they can be seen."""
 
@@ -360,6 +362,10 @@ class Plot:
             rest.adjust(0, line_px, 0, 0)
         if self._rows:
             self._place_rows(rest)
+        half_px = self._metrics.horizontalAdvance(self._x.text(self._x.high)) / 2 + 1 if self._x.ticks is None else 0.0
+        self._axes["bottom"].setStyle(hideOverlappingLabels=max(round(half_px), _OVERLAP_PX))
+        if not any(row.words for row in self._rows):
+            rest.adjust(0, 0, min(right - half_px, 0.0), 0)  # so that the last value is not cut off
         self.item.setGeometry(rest)
         self.item.layout.activate()
         if self._rows:
@@ -442,7 +448,7 @@ class Plot:
         shown.setPen(self.pen(self.palette.border, 1.0) if side == "bottom" else None)
         shown.setTextPen(self.palette.muted)
         # ticks of no length would still be dots
-        shown.setStyle(tickLength=0, tickAlpha=0, maxTickLevel=0, maxTextLevel=0, hideOverlappingLabels=12)
+        shown.setStyle(tickLength=0, tickAlpha=0, maxTickLevel=0, maxTextLevel=0, hideOverlappingLabels=_OVERLAP_PX)
         shown.setStyle(tickTextOffset=6 if side == "left" else 4)
         shown.setToolTip(axis.tip)
         shown.setZValue(10)
