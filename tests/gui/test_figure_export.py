@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButto
 from synthetic import SECOND
 
 from loaderscope.gui.charts.chart import Chart
+from loaderscope.gui.charts.plot import Plot
 from loaderscope.gui.style.figures import Figure, caption_of
 from loaderscope.gui.style.palette import LIGHT
 from loaderscope.gui.window.figure_export import FIRST, TRIAL, FigureChoice, FigureDialog, Options, Subject
@@ -108,6 +109,22 @@ def test_a_chart_is_copied_by_its_keys_and_from_its_menu(opened, qtbot):
     assert image.pixelColor(3, 3).name() == LIGHT.base
     wanted = {"copy_figure", "export"}
     assert all(wanted <= {action.objectName() for action in chart.actions()} for chart in opened.findChildren(Chart))
+
+
+def test_a_chart_is_painted_in_the_thread_of_the_window(opened, qtbot, monkeypatch, tmp_path):
+    """Its graphics items belong to that thread."""
+    threads, record = [], Plot.record
+
+    def watched(plot, size):
+        threads.append(threading.current_thread())
+        return record(plot, size)
+
+    monkeypatch.setattr(Plot, "record", watched)
+    opened.activateWindow()
+    opened.views.throughput.setFocus()
+    exported(opened, qtbot, monkeypatch, tmp_path / "chart.png")
+    opened.commands["copy_figure"].trigger()
+    assert threads == [threading.main_thread()] * 2 and not opened.figures.busy
 
 
 def test_what_was_chosen_is_remembered(opened, qtbot, monkeypatch, tmp_path):

@@ -85,6 +85,7 @@ class Plot:
         self._axes = {side: _TextAxis(side) for side in ("left", "bottom", "right")}
         self.item = pg.PlotItem(enableMenu=False, axisItems=dict(self._axes))
         self.item.hideButtons()
+        self.item.ctrlMenu.setParent(self.view)  # it ends with the view, not when Python collects garbage
         self.box = self.item.getViewBox()
         self.box.setDefaultPadding(0)
         self.box.disableAutoRange()
@@ -398,8 +399,7 @@ class Plot:
     def close(self) -> None:
         """Ends the view; nothing may be asked of the plot after this."""
         self.view.hide()
-        self.view.setParent(None)
-        self.view.deleteLater()
+        self.view.deleteLater()  # it keeps its parent: without one Python may free it at once, while Qt is going through all widgets
 
     # Inside
 
