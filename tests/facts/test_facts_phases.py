@@ -1,6 +1,7 @@
 """The tables of start-up phases and of what may shorten them: they are whole, and what is made from them agrees."""
 
 import pytest
+import shiboken6
 from PySide6.QtCore import QSize
 from support_session import config_of
 
@@ -27,6 +28,7 @@ def tips_of(phases, qtbot):
     plot = Plot(LIGHT, font_of(11))
     STARTUP.draw(plot, startup_data_of_trial(result))
     plot.place(QSize(900, 200))
+    shiboken6.delete(plot.view)
     return [target.text.splitlines() for target in plot.targets]
 
 

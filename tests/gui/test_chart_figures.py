@@ -11,6 +11,7 @@ import xml.etree.ElementTree
 import zlib
 
 import pytest
+import shiboken6
 from PySide6.QtCore import QCoreApplication, QEvent, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
@@ -146,6 +147,7 @@ def test_a_figure_of_a_zoomed_chart_draws_nothing_outside_of_its_axes(tmp_path, 
     THROUGHPUT_CHART.draw(plot, line_data())
     plot.record(QSize(*CHART_SIZE))
     axes = plot.box.sceneBoundingRect()
+    shiboken6.delete(plot.view)
     found = coloured(image, LIGHT.lines[0])
     assert len(found) > 200
     assert [at for at in found if not axes.adjusted(-1, -1, 1, 1).contains(*at)] == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 
 import pyqtgraph as pg
 import pytest
@@ -10,7 +12,7 @@ import shiboken6
 from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QMenu, QScrollArea, QToolTip
+from PySide6.QtWidgets import QApplication, QScrollArea, QToolTip
 from support_session import config_of
 from timeline_actions import UP, drag, move, press, wheel
 
@@ -369,11 +371,16 @@ def test_lines_that_are_not_told_apart_answer_the_mouse(show, qtbot):
 # Other data, other colours
 
 
-def test_no_part_of_a_plot_is_a_window_that_python_could_free_at_any_time(chart):
+def test_all_widgets_of_a_plot_go_with_its_view_and_not_when_python_collects_garbage(chart):
     """Qt crashes where a widget goes while it restyles all widgets, as another theme makes it do."""
+    known = set(QApplication.allWidgets())
+    old, menu = chart.plot.view, weakref.ref(chart.plot.item.ctrlMenu)
     chart.set_data(data_of(fork={**FORK, 3: 260.0}))
-    owned = [widget for widget in QApplication.allWidgets() if widget.parent() is None and shiboken6.ownedByPython(widget)]
-    assert [widget for widget in owned if isinstance(widget, (QMenu, pg.GraphicsView))] == []
+    gc.collect()
+    assert shiboken6.isValid(menu()) and shiboken6.isValid(old) and not shiboken6.ownedByPython(old)
+    QCoreApplication.sendPostedEvents(old, QEvent.Type.DeferredDelete)
+    assert not shiboken6.isValid(old)
+    assert len(QApplication.allWidgets()) == len(known)
 
 
 def test_data_that_come_in_keep_the_zoom_the_hidden_lines_and_the_logarithm(chart):

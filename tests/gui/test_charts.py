@@ -8,6 +8,7 @@ import itertools
 import re
 
 import pytest
+import shiboken6
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QLabel
@@ -57,9 +58,21 @@ KINDS_WITH_DATA = {
 """Each kind of chart with what makes data a little smaller or larger."""
 
 
+plots: list[Plot] = []
+"""Those of a test; they go when it ends."""
+
+
+@pytest.fixture(autouse=True)
+def end_plots():
+    yield
+    while plots:
+        shiboken6.delete(plots.pop().view)
+
+
 def plot_of(kind, data, palette=LIGHT, size=(500, 300)):
     """A plot, laid out."""
     plot = Plot(palette, font_of(11))
+    plots.append(plot)
     kind.draw(plot, data)
     plot.record(QSize(*size))
     return plot

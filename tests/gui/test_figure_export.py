@@ -135,7 +135,7 @@ def test_what_was_chosen_is_remembered(opened, qtbot, monkeypatch, tmp_path):
     assert opened.figures.options == Options()
 
 
-def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypatch, tmp_path):
+def test_painting_a_timeline_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypatch, tmp_path):
     """While a figure is painted the window's thread goes on; what was cancelled leaves no file."""
     begun, go_on, threads = threading.Event(), threading.Event(), []
 
@@ -145,7 +145,8 @@ def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypat
         go_on.wait(30)
 
     target = tmp_path / "slow.png"
-    monkeypatch.setattr(opened.figures, "ask", lambda *_: FigureChoice(Subject("slow", lambda _: Figure("slow", paint, 50, 50)), Options()))
+    slow = Subject("slow", lambda _: Figure("slow", paint, 50, 50), is_timeline=True)
+    monkeypatch.setattr(opened.figures, "ask", lambda *_: FigureChoice(slow, Options()))
     monkeypatch.setattr(opened.figures, "ask_name", lambda *_: str(target))
     opened.figures._progress_delay.setInterval(1)
     opened.commands["export"].trigger()
@@ -162,7 +163,7 @@ def test_painting_holds_up_nothing_and_can_be_cancelled(opened, qtbot, monkeypat
 def test_one_figure_at_a_time(opened, qtbot, monkeypatch):
     go_on, told = threading.Event(), []
     monkeypatch.setattr(opened.figures, "_show_problem", told.append)
-    opened.figures.copy(Subject("slow", lambda _: go_on.wait(30) and Figure("slow", lambda _: None, 5, 5)))
+    opened.figures.copy(Subject("slow", lambda _: go_on.wait(30) and Figure("slow", lambda _: None, 5, 5), is_timeline=True))
     opened.figures.copy(Subject("second", lambda _: Figure("x", lambda _: None, 5, 5)))
     assert "painted still" in told[0]
     with qtbot.waitSignal(opened.figures.ended):

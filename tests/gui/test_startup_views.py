@@ -8,6 +8,7 @@ import itertools
 import re
 
 import pytest
+import shiboken6
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QRectF, QSize, Qt, QUrl
@@ -138,6 +139,7 @@ def targets_of(kind, data):
     plot = Plot(LIGHT, QFont())
     kind.draw(plot, data)
     plot.place(QSize(700, 500))
+    shiboken6.delete(plot.view)
     return plot.targets
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
+import shiboken6
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPicture
-from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsSimpleTextItem
+from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsSimpleTextItem, QMenu
 
 from loaderscope.gui.charts.legend import LegendEntry, line_pen, place_legend
 from loaderscope.gui.charts.plot_parts import Axis, Bar, LineStyle, PlotState, Row, Target
@@ -85,7 +86,7 @@ class Plot:
         self._axes = {side: _TextAxis(side) for side in ("left", "bottom", "right")}
         self.item = pg.PlotItem(enableMenu=False, axisItems=dict(self._axes))
         self.item.hideButtons()
-        self.item.ctrlMenu.setParent(self.view)  # it ends with the view, not when Python collects garbage
+        self.view.destroyed.connect(functools.partial(_delete, self.item.ctrlMenu))
         self.box = self.item.getViewBox()
         self.box.setDefaultPadding(0)
         self.box.disableAutoRange()
@@ -399,7 +400,7 @@ class Plot:
     def close(self) -> None:
         """Ends the view; nothing may be asked of the plot after this."""
         self.view.hide()
-        self.view.deleteLater()  # it keeps its parent: without one Python may free it at once, while Qt is going through all widgets
+        self.view.deleteLater()  # it keeps its parent, without which Python would free it, too
 
     # Inside
 
@@ -547,6 +548,12 @@ class Plot:
         size = label.textItem.boundingRect()
         box = label_box(inside, spot, (size.width(), size.height()), strokes)
         label.setAnchor(((spot.x() - box.left()) / box.width(), (spot.y() - box.top()) / box.height()))  # it moves with its point
+
+
+def _delete(menu: QMenu) -> None:
+    """Deletes a menu without a parent: Python would free it at any time, also while Qt goes through all widgets, and that crashes."""
+    if shiboken6.isValid(menu):  # it is not where the program ends
+        shiboken6.delete(menu)
 
 
 def label_box(inside: QRectF, spot: QPointF, size: tuple[float, float], strokes: Sequence[QLineF]) -> QRectF:
