@@ -400,7 +400,7 @@ class Plot:
     def close(self) -> None:
         """Ends the view; nothing may be asked of the plot after this."""
         self.view.hide()
-        self.view.deleteLater()  # it keeps its parent, without which Python would free it, too
+        self.view.deleteLater()
 
     # Inside
 
