@@ -19,7 +19,8 @@ from loaderscope.gui.charts.chart import PlotChart
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.legend import LegendEntry, place_legend
 from loaderscope.gui.charts.memory_chart import MEMORY, MemoryData, memory_data, notes
-from loaderscope.gui.charts.plot import Plot, label_box
+from loaderscope.gui.charts.plot import Plot
+from loaderscope.gui.charts.plot_items import label_box
 from loaderscope.gui.charts.plot_parts import axis_end, line_styles
 from loaderscope.gui.charts.startup_chart import STARTUP, StartupData, startup_data
 from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, ThroughputData, throughput_data

@@ -21,6 +21,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, 
 from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsSimpleTextItem, QMenu
 
 from loaderscope.gui.charts.legend import LegendEntry, line_pen, place_legend
+from loaderscope.gui.charts.plot_items import Grid, TextAxis, label_box
 from loaderscope.gui.charts.plot_parts import Axis, Bar, LineStyle, PlotState, Row, Target
 from loaderscope.gui.style.palette import Palette
 
@@ -40,7 +41,6 @@ _LEAST_TEXT_SHARE = 0.7
 """Texts at bars with less room than this part of their height would run into each other, and are left out."""
 _LABELS_SHARE, _WORDS_SHARE = 0.42, 0.28
 """The largest parts of the width for what stands left and right of rows."""
-_FEW_DECADES = 2.5
 _BELOW_LEAST = 1.3
 """A logarithmic axis begins so many times below the smallest value."""
 _PADDING_PX = (8.0, 8.0, 10.0, 6.0)  # left, top, right, bottom
@@ -83,7 +83,7 @@ class Plot:
         self.view = pg.GraphicsView(background=palette.base)
         self.view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
-        self._axes = {side: _TextAxis(side) for side in ("left", "bottom", "right")}
+        self._axes = {side: TextAxis(side) for side in ("left", "bottom", "right")}
         self.item = pg.PlotItem(enableMenu=False, axisItems=dict(self._axes))
         self.item.hideButtons()
         self.view.destroyed.connect(functools.partial(_delete, self.item.ctrlMenu))
@@ -461,7 +461,7 @@ class Plot:
         if side == "bottom":
             shown.setHeight(round((2 if axis.title else 1) * self._metrics.height() + 7))
         if axis.has_grid:
-            self.item.addItem(_Grid(shown, self.box, self.pen(self.palette.grid, 1.0)), ignoreBounds=True)
+            self.item.addItem(Grid(shown, self.box, self.pen(self.palette.grid, 1.0)), ignoreBounds=True)
 
     def _text_item(self, text: str, colour: str, tip: str) -> QGraphicsSimpleTextItem:
         item = QGraphicsSimpleTextItem(text)
@@ -554,80 +554,3 @@ def _delete(menu: QMenu) -> None:
     """Deletes a menu without a parent: Python would free it at any time, also while Qt goes through all widgets, and that crashes."""
     if shiboken6.isValid(menu):  # it is not where the program ends
         shiboken6.delete(menu)
-
-
-def label_box(inside: QRectF, spot: QPointF, size: tuple[float, float], strokes: Sequence[QLineF]) -> QRectF:
-    """Where a label of this size near a spot lies inside an area and over as few strokes as can be; the first such place wins."""
-    width, height = size
-    places = []
-    for dx, dy in ((0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 2), (-1, -2), (-1, 2), (1, -2)):
-        x = spot.x() + dx * (width / 2 + 12) - width / 2
-        y = spot.y() + dy * (height / 2 + 11) - height / 2
-        x = min(max(x, inside.left() + 2), inside.right() - width)
-        y = min(max(y, inside.top() + 2), inside.bottom() - height - 2)
-        places.append(QRectF(x, y, width, height))
-    ring = QRectF(spot.x() - 8, spot.y() - 8, 16, 16)
-    return min(places, key=lambda place: sum(_crosses(place, stroke) for stroke in strokes) + 2 * place.intersects(ring))
-
-
-def _crosses(box: QRectF, stroke: QLineF) -> bool:
-    corners = [box.topLeft(), box.topRight(), box.bottomRight(), box.bottomLeft()]
-    sides = [QLineF(first, second) for first, second in zip(corners, corners[1:] + corners[:1], strict=True)]
-    inside = box.contains(stroke.p1()) or box.contains(stroke.p2())
-    return inside or any(stroke.intersects(side)[0] == QLineF.IntersectionType.BoundedIntersection for side in sides)
-
-
-class _TextAxis(pg.AxisItem):  # type: ignore[misc]
-    """An axis whose values read as everywhere in the program."""
-
-    def __init__(self, side: str) -> None:
-        super().__init__(side)
-        self.text: Callable[[float], str] = str
-
-    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        """What stands at the ticks."""
-        return [self.text(10.0**value if self.logMode else value) for value in values]
-
-    def logTickValues(self, low: float, high: float, *_: object) -> list[tuple[float | None, list[float]]]:
-        """Powers of ten, and with few of them their doubles and halves, too."""
-        factors = (1, 2, 5) if high - low < _FEW_DECADES else (1,)
-        values = [power + math.log10(factor) for power in range(math.floor(low), math.ceil(high) + 1) for factor in factors]
-        return [(None, [value for value in values if low <= value <= high])]
-
-    def generate(self) -> None:
-        """Lays out the ticks, as painting does, so that the axis takes the room that they need."""
-        picture = QPicture()
-        painter = QPainter(picture)
-        self.picture = None
-        self.paint(painter, None, None)
-        painter.end()
-
-
-class _Grid(pg.GraphicsObject):  # type: ignore[misc]
-    """Lines behind the data at the ticks of an axis."""
-
-    def __init__(self, axis: _TextAxis, box: Any, pen: QPen) -> None:
-        super().__init__()
-        self._axis, self._box, self._pen = axis, box, pen
-        self.setZValue(-20)
-
-    def boundingRect(self) -> QRectF:
-        """All that is in sight."""
-        return QRectF(self._box.viewRect())
-
-    def viewRangeChanged(self) -> None:
-        """Follows the view."""
-        self.prepareGeometryChange()
-
-    def paint(self, painter: QPainter, *_: object) -> None:
-        """Draws a line for each labelled tick."""
-        (x0, x1), (y0, y1) = self._box.viewRange()
-        is_left = self._axis.orientation == "left"
-        low, high = (y0, y1) if is_left else (x0, x1)
-        size = self._box.height() if is_left else self._box.width()
-        levels = self._axis.tickValues(low, high, size) if low < high else []
-        painter.setPen(self._pen)
-        for value in levels[0][1] if levels else ():
-            painter.drawLine(QPointF(x0, value), QPointF(x1, value)) if is_left else painter.drawLine(
-                QPointF(value, y0), QPointF(value, y1)
-            )
