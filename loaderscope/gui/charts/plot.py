@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,6 @@ class Plot:
         view: the widget; it paints without being shown, too.
         targets: what answers the mouse, later ones above earlier ones.
         state: what the user has changed.
-        on_toggle: called after the legend has hidden or shown something.
     """
 
     def __init__(self, palette: Palette, font: QFont, state: PlotState = PlotState(), pen_scale: float = 1.0, vector: bool = False) -> None:  # noqa: B008
@@ -77,7 +76,6 @@ class Plot:
         """
         self.palette, self.state = palette, state
         self.targets: list[Target] = []
-        self.on_toggle: Callable[[], object] = lambda: None
         self._font, self._metrics = font, QFontMetricsF(font)
         self._pen_scale, self._vector = pen_scale, vector
         self.view = pg.GraphicsView(background=palette.base)
@@ -252,7 +250,6 @@ class Plot:
             item.setVisible(name not in self.state.hidden)
         if self._rows:
             self._draw_bars()
-        self.on_toggle()
 
     def reset(self) -> None:
         """Shows the whole range of both axes."""
