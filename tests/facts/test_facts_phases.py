@@ -4,11 +4,12 @@ import pytest
 import shiboken6
 from PySide6.QtCore import QSize
 from support_session import config_of
+from terminal_text import plain_text
 
 from loaderscope.analysis.startup import first_batch
 from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
 from loaderscope.cli.commands.doctor_selftest import summarise_selftest
-from loaderscope.cli.terminal.selftest_page import format_selftest
+from loaderscope.cli.terminal.selftest_page import selftest_page
 from loaderscope.facts.phases import GROUPS, PHASES, PRECEDENCE, SHUTDOWN, group_title, phase_of
 from loaderscope.facts.remedies import REMEDIES
 from loaderscope.facts.results import Phase, Startup, TrialResult
@@ -83,7 +84,7 @@ def test_the_self_test_lists_its_phases_by_their_titles():
     wanted = [phase for phase in PHASES if phase.in_self_test]
     assert list(found["starts"][0]["phases"]) == [phase.key for phase in wanted]
     machine = {"commit_limit_bytes": None, "commit_used_bytes": None, "open_files_limit": None}
-    lines = format_selftest(found, machine, 80).splitlines()
+    lines = plain_text(selftest_page(found, machine), 80).splitlines()
     titles = [line.removesuffix("1000").strip() for line in lines if line.endswith("1000")]
     assert titles[: len(wanted)] == [phase.title for phase in wanted]
 
