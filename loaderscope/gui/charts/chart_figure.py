@@ -44,7 +44,7 @@ def titled_figure(
     paint: Callable[[QPainter], object], *, title: str = "", caption: str = "", size: tuple[int, int] = CHART_SIZE, palette: Palette = LIGHT
 ) -> Figure:
     """What `paint` paints into `size` logical pixels, below its title, if it has one."""
-    ensure_application()
+    ensure_application(with_widgets=True)
     width, height = size
     top = _TITLE_PX if title else 0
 

@@ -58,7 +58,7 @@ def write_report(session: Path, outputs: Sequence[Path]) -> None:
         ValueError: an output has another suffix.
         OSError: an output cannot be written.
     """
-    ensure_application()
+    ensure_application(with_widgets=True)
     with SessionFile.open(session) as opened:
         report = build_report(opened)
     for output in outputs:

@@ -32,7 +32,6 @@ from PySide6.QtGui import (
     QPdfWriter,
 )
 from PySide6.QtSvg import QSvgGenerator
-from PySide6.QtWidgets import QApplication
 
 from loaderscope import __version__
 from loaderscope.facts.consumers import consumer_text
@@ -49,7 +48,7 @@ _WRAPPED = int(Qt.AlignmentFlag.AlignLeft) | int(Qt.TextFlag.TextWordWrap)
 
 _FAMILY = re.compile(r'font-family="([^"]*)"')
 
-_application: QApplication | None = None
+_application: QGuiApplication | None = None
 
 
 class FigureError(Exception):
@@ -237,14 +236,23 @@ def png_bytes(image: QImage) -> bytes:
     return bytes(content.data())
 
 
-def ensure_application() -> None:
-    """Makes an application object unless there is one: text needs it. Without a display it is an offscreen one."""
+def ensure_application(with_widgets: bool = False) -> None:
+    """Makes an application object unless there is one: text needs it. Without a display it is an offscreen one.
+
+    Args:
+        with_widgets: charts are widgets, and need an application that has them.
+    """
     global _application
-    if QApplication.instance() is not None:
+    if QGuiApplication.instance() is not None:
         return
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    _application = QApplication([])
+    if with_widgets:
+        from PySide6.QtWidgets import QApplication  # a figure of a timeline does not load the library of widgets
+
+        _application = QApplication([])
+    else:
+        _application = QGuiApplication([])
 
 
 def font_of(pixels: int) -> QFont:
