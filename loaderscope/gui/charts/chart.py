@@ -49,6 +49,17 @@ _ZOOMS = {
 }
 
 
+CONTROLS = (
+    ("wheel, + and −", "zoom; over a chart that scrolls, Ctrl and wheel"),
+    ("drag, arrow keys", "move"),
+    ("double click, 0", "show all of the chart"),
+    ("L", "logarithmic axis, where it makes sense"),
+    ("click on a point or bar", "show the timeline of its trial"),
+    ("click in the legend", "hide or show what it names"),
+)
+"""What the user can do with a chart, for the help page."""
+
+
 class Chart(QWidget):
     """Something that can be looked at by itself, and exported as a figure.
 

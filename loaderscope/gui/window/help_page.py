@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDialog, QTextBrowser, QVBoxLayout, QWidget
 
 from loaderscope.facts.lanes import LEGEND, LegendEntry
 from loaderscope.facts.measures import THROUGHPUT_INTERVAL
+from loaderscope.gui.charts.chart import CONTROLS as CHART_CONTROLS
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.style.theme import current_palette
 from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS, MOUSE
@@ -95,6 +96,8 @@ def help_html(palette: Palette) -> str:
             [(key(control.shown_keys), html.escape(control.words)) for control in CONTROLS]
             + [(key(action), html.escape(text)) for action, text in MOUSE]
         )
+        + "<h3>Charts</h3>"
+        + table([(key(action), html.escape(text)) for action, text in CHART_CONTROLS])
         + "<h3>Colours</h3>"
         + table(colours)
         + "<h3>Words</h3>"
