@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QApplication, QScrollArea, QToolTip
 from support_session import config_of
 from timeline_actions import UP, drag, move, press, wheel
 
-from loaderscope.facts.results import Estimate, Phase, SettingResult, Startup, TrialResult
+from loaderscope.facts.results import Estimate, Phase, Recommendation, SettingResult, Startup, TrialResult
 from loaderscope.gui.charts.chart import PlotChart
 from loaderscope.gui.charts.legend import LegendEntry
 from loaderscope.gui.charts.startup_chart import STARTUP, StartupData, startup_data
@@ -438,3 +438,33 @@ def test_another_theme_redraws_the_chart_as_it_is_zoomed(chart, theme, palette):
     assert chart.grab().toImage().pixelColor(5, 300).name() == palette.base
     assert pixels_of(chart, palette.lines[0]) > 50
     assert ranges(chart) == tuple(pytest.approx(part) for part in before)
+
+
+def colours_around(chart, at, reach):
+    image = chart.plot.view.grab().toImage()
+    return {
+        image.pixelColor(round(at.x() + dx), round(at.y() + dy)).name()
+        for dx in range(-reach, reach + 1)
+        for dy in range(-reach, reach + 1)
+    }
+
+
+def test_an_axis_that_takes_another_width_covers_no_point(show):
+    chart = show(THROUGHPUT_CHART, data_of(fork={0: 100.0, 4: 330.0}, spawn={0: 100.0, 4: 140.0}))
+    for width_px in (2, 60):
+        chart.plot.item.getAxis("left").setWidth(width_px)
+        QApplication.processEvents()
+        assert DARK.lines[0] in colours_around(chart, spot(chart, 0, 100.0), 2)
+
+
+def test_the_ring_and_the_name_of_the_best_point_go_with_its_line(show):
+    settings = [SettingResult(config_of(workers, start_method="fork"), [workers], Estimate(value, None)) for workers, value in FORK.items()]
+    settings += [SettingResult(config_of(1, start_method="spawn"), [9], Estimate(60.0, None))]
+    best = settings[1].config
+    chart = show(THROUGHPUT_CHART, throughput_data(settings, Recommendation(best, best, [], None, None, None, 8, "because")))
+    at = spot(chart, 2, FORK[2])
+    assert DARK.good in colours_around(chart, at, 9)
+    chart.plot.toggle("fork")
+    assert DARK.good not in colours_around(chart, at, 9)
+    chart.plot.toggle("fork")
+    assert DARK.good in colours_around(chart, at, 9)

@@ -88,12 +88,13 @@ class Plot:
         self.box = self.item.getViewBox()
         self.box.setDefaultPadding(0)
         self.box.disableAutoRange()
+        self.box.sigResized.connect(lambda _box: self._follow_box())
         self.view.addItem(self.item)
         self._more = LegendEntry("", "", font, palette, None)
         self.view.addItem(self._more)
         self._entries: list[LegendEntry] = []
         self._notes: list[tuple[str, str, QGraphicsSimpleTextItem]] = []
-        self._shown_of: dict[str, list[Any]] = {}  # graphics items by name of the legend's entry
+        self._items: list[tuple[frozenset[str], Any]] = []  # with the legend's entries of which one must be switched on
         self._rows: Sequence[Row] = ()
         self._bars: list[Any] = []
         self._bars_share = _BARS_SHARE
@@ -137,17 +138,20 @@ class Plot:
     def add_line(self, name: str, style: LineStyle, x: Sequence[float], y: Sequence[float], *, width_px: float = LINE_PX) -> None:
         """Adds a line without marks."""
         curve = pg.PlotCurveItem(np.asarray(x, np.float64), self._scaled(y), pen=self._line_pen(style, width_px), connect="finite")
-        self._add(name, curve)
+        self._add(frozenset({name}), curve)
 
     def add_faint_points(self, name: str, lines: Sequence[Sequence[Target]]) -> None:
         """Adds many lines that are not told apart, behind the others; their points answer the mouse."""
         gap = [math.nan]
         x = np.array([value for line in lines for value in [*(target.x[0] for target in line), *gap]])
         y = self._scaled([value for line in lines for value in [*(target.y[0] for target in line), *gap]])
-        self._add(name, pg.PlotCurveItem(x, y, pen=self.pen(self.palette.waiting_hatch, 1.0), connect="finite"))
+        self._add(frozenset({name}), pg.PlotCurveItem(x, y, pen=self.pen(self.palette.waiting_hatch, 1.0), connect="finite"))
         known = np.isfinite(y)
         pen, brush = pg.mkPen(None), self.palette.waiting_hatch
-        self._add(name, pg.ScatterPlotItem(x[known], y[known], symbol="o", size=_FAINT_PX, pen=pen, brush=brush, useCache=not self._vector))
+        self._add(
+            frozenset({name}),
+            pg.ScatterPlotItem(x[known], y[known], symbol="o", size=_FAINT_PX, pen=pen, brush=brush, useCache=not self._vector),
+        )
         self.targets += [dataclasses.replace(target, name=name) for line in lines for target in line]
 
     def add_points(
@@ -163,33 +167,35 @@ class Plot:
             at, middle, ends = (np.array(part) for part in zip(*known, strict=True))
             beam = 0.012 * (self._x.high - self._x.low)
             pen = self.pen(style.colour, _INTERVAL_PX)
-            self._add(name, pg.ErrorBarItem(x=at, y=middle, bottom=middle - ends[:, 0], top=ends[:, 1] - middle, beam=beam, pen=pen))
+            self._add(
+                frozenset({name}), pg.ErrorBarItem(x=at, y=middle, bottom=middle - ends[:, 0], top=ends[:, 1] - middle, beam=beam, pen=pen)
+            )
             self._strokes += [((a, low), (a, high)) for a, (low, high) in zip(at, ends, strict=True)]
         options = {"symbol": style.symbol, "size": MARK_PX, "brush": style.colour, "pen": self.pen(self.palette.base, 1.0)}
-        self._add(name, pg.ScatterPlotItem(x, y, useCache=not self._vector, **options))
+        self._add(frozenset({name}), pg.ScatterPlotItem(x, y, useCache=not self._vector, **options))
         self.targets += [dataclasses.replace(target, name=name) for target in targets]
 
     def add_target(self, target: Target) -> None:
         """Lets a part of the plot answer the mouse."""
         self.targets.append(target)
 
-    def add_rings(self, points: Sequence[tuple[float, float]]) -> None:
-        """Rings points that are as good as the one that `add_ring` names, dotted."""
+    def add_rings(self, names: frozenset[str], points: Sequence[tuple[float, float]], *, is_dotted: bool = False) -> None:
+        """Rings points, as long as the legend shows one of the names."""
         if points:
             x, y = np.array(points, np.float64).T
-            self._add("", self._rings(x, self._scaled(y.tolist()), self.pen(self.palette.good, 1.3, Qt.PenStyle.DotLine)))
+            pen = self.pen(self.palette.good, 1.3, Qt.PenStyle.DotLine) if is_dotted else self.pen(self.palette.good, 2.0)
+            options = {"symbol": "o", "size": _RING_PX, "pen": pen, "brush": None, "useCache": not self._vector}
+            self._add(names, pg.ScatterPlotItem(x, self._scaled(y.tolist()), **options))
 
-    def add_ring(self, x: float, y: float, label: str) -> None:
-        """Rings a point, and names it beside the lines where there is room."""
-        at = self._scaled([y])
-        self._add("", self._rings(np.array([x]), at, self.pen(self.palette.good, 2.0)))
+    def add_label(self, names: frozenset[str], x: float, y: float, text: str) -> None:
+        """Names a point beside the lines, where there is room, as long as the legend shows one of the names."""
         ground = QColor(self.palette.base)
         ground.setAlpha(225)
-        text = pg.TextItem(label, color=self.palette.text, fill=ground, anchor=(0, 0))
-        text.setFont(self._font)
-        text.setZValue(20)
-        self.item.addItem(text, ignoreBounds=True)
-        self._near.append((text, x, float(at[0])))
+        label = pg.TextItem(text, color=self.palette.text, fill=ground, anchor=(0, 0))
+        label.setFont(self._font)
+        label.setZValue(20)
+        self._add(names, label)
+        self._near.append((label, x, self._scaled_one(y)))
 
     def add_upright(self, x: float, label: str) -> None:
         """A dotted upright line with its meaning at the bottom."""
@@ -246,8 +252,8 @@ class Plot:
         self.state = dataclasses.replace(self.state, hidden=self.state.hidden ^ {name})
         for entry in self._entries:
             entry.set_hidden(entry.name in self.state.hidden)
-        for item in self._shown_of.get(name, ()):
-            item.setVisible(name not in self.state.hidden)
+        for names, item in self._items:
+            item.setVisible(bool(names - self.state.hidden))
         if self._rows:
             self._draw_bars()
 
@@ -373,12 +379,7 @@ class Plot:
             self._draw_bars()
         self._axes["left"].picture = self._axes["bottom"].picture = None
         self._apply_range()
-        for label, x, y in self._near:
-            self._place_near(label, x, y)
-        around, inside = QPainterPath(), self.box.geometry()
-        around.addRect(self.item.mapRectFromScene(QRectF(0, 0, size.width(), size.height())))
-        around.addRect(inside)
-        self._frame.setPath(around)
+        self._follow_box()
 
     def record(self, size: QSize) -> QPicture:
         """All that is painted, at one unit a logical pixel."""
@@ -401,13 +402,11 @@ class Plot:
 
     # Inside
 
-    def _add(self, name: str, item: Any) -> None:
+    def _add(self, names: frozenset[str], item: Any) -> None:
+        """Adds an item that is shown as long as the legend shows one of the names."""
         self.item.addItem(item, ignoreBounds=True)
-        self._shown_of.setdefault(name, []).append(item)
-        item.setVisible(name not in self.state.hidden)
-
-    def _rings(self, x: Floats, y: Floats, pen: QPen) -> Any:
-        return pg.ScatterPlotItem(x, y, symbol="o", size=_RING_PX, pen=pen, brush=None, useCache=not self._vector)
+        self._items.append((names, item))
+        item.setVisible(bool(names - self.state.hidden))
 
     def _line_pen(self, style: LineStyle, width_px: float) -> QPen:
         pen = line_pen(style, width_px * self._pen_scale)
@@ -467,6 +466,15 @@ class Plot:
         item.setToolTip(tip)
         self.view.addItem(item)
         return item
+
+    def _follow_box(self) -> None:
+        """Covers all around the axes, and places labels; again whenever an axis takes more room for longer values."""
+        for label, x, y in self._near:
+            self._place_near(label, x, y)
+        around = QPainterPath()
+        around.addRect(self.item.mapRectFromScene(self.view.sceneRect()))
+        around.addRect(self.box.geometry())
+        self._frame.setPath(around)
 
     def _place_rows(self, area: QRectF) -> None:
         """Gives labels and words at most their share of the width, and cuts what is longer."""

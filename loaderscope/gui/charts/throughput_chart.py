@@ -110,7 +110,7 @@ def told_throughput(data: ThroughputData) -> str:
 
 def draw_throughput(plot: Plot, data: ThroughputData) -> None:
     """Draws a line for each setting of the other axes, with intervals, ties, the rule of thumb and the recommended point."""
-    points = [point for _, line in data.lines for point in line]
+    points = list(dict.fromkeys(point for _, line in data.lines for point in line))
     lines, faint = _by_rank(data, len(plot.palette.lines))
     styles = line_styles(len(lines), plot.palette)
     most = max(*(point.workers for point in points), data.marker or 0, 1)
@@ -130,10 +130,13 @@ def draw_throughput(plot: Plot, data: ThroughputData) -> None:
         plot.add_upright(data.marker, "rule of thumb 4 × GPUs")
     for style, (name, line) in reversed(list(zip(styles, lines, strict=True))):
         plot.add_points(name, style, _targets(line, data), [point.ci95 for point in line])
-    plot.add_rings([(point.workers, point.value) for point in points if point.config in data.ties])
+    for point in points:
+        if point.config == data.best or point.config in data.ties:
+            names = frozenset(name for name, line in lines if point in line) or frozenset({entries[-1][0]})
+            plot.add_rings(names, [(point.workers, point.value)], is_dotted=point.config != data.best)
     best = next((point for point in points if point.config == data.best), None)
     if best is not None:
-        plot.add_ring(best.workers, best.value, data.best_label)
+        plot.add_label(frozenset(name for name, line in lines if best in line), best.workers, best.value, data.best_label)
 
 
 def _by_rank(data: ThroughputData, colours: int) -> tuple[list[NamedLine], list[NamedLine]]:
