@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +47,7 @@ def start(
     window = MainWindow(settings)
     window.show()
     _close_on_signals(window)
+    QTimer.singleShot(0, _import_charts)
     if demo is not None:
         QTimer.singleShot(0, lambda: window.open_request(demo, start=True))
     elif path is not None:
@@ -53,6 +56,11 @@ def start(
             request = Request(script=str(Path(path).expanduser().absolute()), python=python, script_args=tuple(script_args))
         QTimer.singleShot(0, lambda: window.open_path(path, request))
     return application.exec()
+
+
+def _import_charts() -> None:
+    """Imports what charts need in another thread, once the window is painted, so that the first chart does not wait for it."""
+    threading.Thread(target=importlib.import_module, args=("loaderscope.gui.charts.plot",), daemon=True).start()
 
 
 def make_application() -> QApplication:
