@@ -429,7 +429,15 @@ class Plot:
         low, high = self._y.low, self._y.high
         if self.is_log and self._y.least is not None:
             low, high = math.log10(self._y.least / _BELOW_LEAST), math.log10(high)
-        return (self._x.low, self._x.high), (low, high)
+        return (self._x.low, max(self._x.high, *self._ends_of_texts(), self._x.low)), (low, high)
+
+    def _ends_of_texts(self) -> Iterator[float]:
+        """Where the bottom axis must end for each text after a bar to have room."""
+        width_px = max(float(self.box.width()), 1.0)
+        for row in self._rows:
+            for text in row.values:
+                share = min((self._metrics.horizontalAdvance(text.text) + _GAP_PX) / width_px, 0.5)
+                yield self._x.low + (text.at - self._x.low) / (1 - share)
 
     def _apply_range(self) -> None:
         x, y = self._whole()
