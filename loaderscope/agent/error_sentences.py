@@ -28,10 +28,12 @@ SYSTEM_RESOURCES = "system-resources"
 KILLED = "killed"
 NATIVE_CRASH = "native-crash"
 WRONG_ARGUMENTS = "wrong-arguments"
+TORCHRUN_VARIABLES = "torchrun-variables"
 CAUSES = (
     FILE_DESCRIPTORS, SHARED_MEMORY, MEMORY, MEMORY_MAPPINGS, DISK, PAGING_FILE, SYSTEM_RESOURCES, KILLED, NATIVE_CRASH, WRONG_ARGUMENTS,
+    TORCHRUN_VARIABLES,
 )  # fmt: skip
-"""Values of `ErrorInfo.cause`, by which advice is chosen."""
+"""Values of `ErrorInfo.cause`, by which advice, or another run, is chosen."""
 
 _LEAST_NTSTATUS_WARNING = 0x80000000  # on Windows a crash ends a process with its NTSTATUS as the exit code
 _LEAST_NTSTATUS_ERROR = 0xC0000000

@@ -195,4 +195,4 @@ class ErrorInfo(_Json):
     line: Optional[Count] = None
     pids: List[Count] = dataclasses.field(default_factory=list)  # of the processes that died
     route: Optional[str] = None  # of an object that cannot be pickled: a name of `unpicklable.Route`
-    cause: Optional[str] = None  # of a death, a limit, or a script's own exit: one of `error_sentences.CAUSES`
+    cause: Optional[str] = None  # of a death, a limit, or the end of a script: one of `error_sentences.CAUSES`

@@ -13,7 +13,8 @@ import sys
 import types
 from typing import AbstractSet, Any, Dict, Optional, Sequence, Set
 
-from .error_sentences import UNSUPPORTED, AgentError, describe, system_exit, text_of
+from .error_sentences import UNSUPPORTED, AgentError, describe, text_of
+from .script_failure import describe_failure
 
 AS_MODULE = "__mp_main__"
 AS_PROGRAM = "__main__"
@@ -131,11 +132,11 @@ class Script:
         try:
             exec(self._code, module.__dict__)
         except SystemExit as error:
-            info = system_exit(error, not_reached)
+            info = describe_failure(error, not_reached)
         except KeyboardInterrupt as error:
             info = describe(error)
         except BaseException as error:  # the border to the user's code: every exception is reported
-            info = describe(error)
+            info = describe_failure(error)
             hint = self._hint(text_of(error)) if isinstance(error, (ImportError, AttributeError, NameError)) else ""
             info = dataclasses.replace(info, message=info.message + hint)
         else:

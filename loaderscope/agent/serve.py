@@ -30,6 +30,7 @@ from .error_sentences import UNSUPPORTED, AgentError, Place, describe
 from .import_timer import ImportTimer
 from .messages import FOLDER_VARIABLE, TrialConfig, TrialOrder
 from .script import Script
+from .script_failure import describe_failure
 
 Message = Dict[str, Any]
 
@@ -164,7 +165,7 @@ class Agent:
                     raise AgentError(UNSUPPORTED, "the agent knows no request called %s" % kind)
                 answer = handler(message)
             except BaseException as error:  # the border to the user's code: every exception becomes an answer
-                answer = {"type": "failed", "error": describe(error).to_json()}
+                answer = {"type": "failed", "error": describe_failure(error).to_json()}
             _flush()
             connection.send(answer)
 

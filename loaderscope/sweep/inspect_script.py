@@ -18,6 +18,7 @@ from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
 from loaderscope.sweep.ready_agent import (
     CAPTURED,
+    AsksForTorchrunError,
     Attached,
     Loaded,
     NotReachedError,
@@ -27,6 +28,7 @@ from loaderscope.sweep.ready_agent import (
     load,
     probe,
     start_agent,
+    torchrun_notes,
     weigh,
 )
 from loaderscope.sweep.system import read_machine
@@ -44,6 +46,12 @@ class Inspection:
     has_step: bool
     environment: dict[str, Any]
     log: list[OutputLine]
+    torchrun_variables: bool = False  # whether the script got them
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done to load the script, sentences for the user."""
+        return torchrun_notes(self.torchrun_variables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +67,7 @@ class TargetProbe:
     notes: list[str]
     log: list[OutputLine]
     sent: list[SentPart] | None = None  # the parts of the dataset that each worker is sent
+    torchrun_variables: bool = False  # whether the script got them
 
 
 def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None) -> Inspection:
@@ -72,10 +81,14 @@ def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[Ou
     Raises:
         SweepError: the script or the interpreter is wrong.
     """
-    with _temporary_agent(request, tick, log) as agent:
-        loaded = load(agent, request, tick)
-        agent.close()
-        return Inspection(loaded.targets, loaded.has_step, machine_environment(loaded.environment), agent.drain_output())
+    try:
+        with _temporary_agent(request, tick, log) as agent:
+            loaded = load(agent, request, tick)
+            agent.close()
+            environment = machine_environment(loaded.environment)
+            return Inspection(loaded.targets, loaded.has_step, environment, agent.drain_output(), loaded.torchrun_variables)
+    except AsksForTorchrunError as again:
+        return inspect_script(again.request, tick, log)
 
 
 def probe_target(
@@ -100,10 +113,19 @@ def probe_target(
             agent.close()
             environment = machine_environment(loaded.environment)
             lines = agent.drain_output()
-    except NotReachedError as unreached:
-        return probe_target(unreached.request, tick, log, weighs)
+    except (NotReachedError, AsksForTorchrunError) as again:
+        return probe_target(again.request, tick, log, weighs)
     return TargetProbe(
-        attached.target, attached.length, attached.current, sample, environment, loaded.has_step, attached.notes, lines, sent
+        target=attached.target,
+        length=attached.length,
+        current=attached.current,
+        sample=sample,
+        environment=environment,
+        has_step=loaded.has_step,
+        notes=attached.notes,
+        log=lines,
+        sent=sent,
+        torchrun_variables=loaded.torchrun_variables,
     )
 
 

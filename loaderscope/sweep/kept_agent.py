@@ -11,7 +11,7 @@ from loaderscope.facts.request import Request
 from loaderscope.sweep.inspect_script import load_and_attach
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
-from loaderscope.sweep.ready_agent import Attached, Loaded, NotReachedError, attach, load, start_agent
+from loaderscope.sweep.ready_agent import AsksForTorchrunError, Attached, Loaded, NotReachedError, attach, load, start_agent
 
 
 class KeptAgent:
@@ -38,9 +38,9 @@ class KeptAgent:
         self._agent = start_agent(request, self._tick)
         try:
             loaded, self._attached = load_and_attach(self._agent, request, self._tick)
-        except NotReachedError as unreached:
+        except (NotReachedError, AsksForTorchrunError) as again:
             self.close(at_once=False)
-            return self.load_first(unreached.request)
+            return self.load_first(again.request)
         return loaded, self._attached
 
     def ready_agent(self, request: Request) -> tuple[AgentProcess, Attached]:

@@ -46,12 +46,15 @@ def learn_target(
         probe = probe_target(request, tick, log_output, weighs=True)
         environment, target, current, sample = probe.environment, probe.target, probe.current, probe.sample
         length, has_step, notes, sent = probe.length, probe.has_step, probe.notes, probe.sent
+        torchrun_variables = probe.torchrun_variables
         for line in probe.log:
             log_output(line)
     else:
         loaded, attached = agent.load_first(request)
         environment = machine_environment(loaded.environment)
         target, current, length, has_step, notes = attached.target, attached.current, attached.length, loaded.has_step, attached.notes
+        torchrun_variables = loaded.torchrun_variables
+    request = dataclasses.replace(request, torchrun_variables=torchrun_variables)
     for note in (*environment.get("torch_assumptions", ()), *notes):
         log(note)
     target = dataclasses.replace(target, current=target.current or current, length=length if length is not None else target.length)

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from loaderscope.agent.error_sentences import UNSUPPORTED
+from loaderscope.agent.error_sentences import TORCHRUN_VARIABLES, UNSUPPORTED
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
+from loaderscope.sweep import torchrun
 from loaderscope.sweep.processes.agent_environment import default_python
 from loaderscope.sweep.processes.agent_process import (
     AgentDiedError,
@@ -46,6 +47,14 @@ class SweepError(Exception):
         self.output = output
 
 
+class AsksForTorchrunError(SweepError):
+    """The script fails without the variables of torchrun. `request`: the same request with them, so that it runs."""
+
+    def __init__(self, info: ErrorInfo, request: Request) -> None:
+        super().__init__(info)
+        self.request = request
+
+
 class NotReachedError(Exception):
     """The target is a loader that appears only when the script runs. `request`: the same request with that target, so that it runs."""
 
@@ -61,11 +70,13 @@ class Loaded:
     Attributes:
         has_step: whether the script has a training step.
         environment: of the interpreter, see agent/messages.py; `script_imports` in it are the modules that the script imported.
+        torchrun_variables: whether it got the variables of torchrun.
     """
 
     targets: list[Target]
     has_step: bool
     environment: dict[str, Any]
+    torchrun_variables: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +100,7 @@ def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
     if python is None:
         raise SweepError(ErrorInfo("unsupported", "This is a bundled app, which is no Python itself: choose an interpreter (--python)."))
     try:
-        return AgentProcess(python, request.cwd, tick, request.load_timeout_s)
+        return AgentProcess(python, request.cwd, tick, request.load_timeout_s, _variables(request))
     except AgentError as error:
         raise SweepError(error_info(error)) from error
 
@@ -98,6 +109,7 @@ def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loa
     """Has the agent load the script. If the script iterates its loader in a child, that child is the agent from then on.
 
     Raises:
+        AsksForTorchrunError: it needs variables of torchrun that are not set.
         SweepError: the script raises, ends itself, takes too long, or iterates its loader in several children.
     """
     number = request.target.removeprefix(CAPTURED) if request.target is not None and request.target.startswith(CAPTURED) else ""
@@ -109,16 +121,17 @@ def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loa
         "capture": int(number) if number.isdigit() else None,
         "arguments": dict(request.arguments),
     }
-    answer = _checked(agent, _load_or_find_child(agent, request, message, tick), "loaded")
+    answer = _checked(agent, request, _load_or_find_child(agent, request, message, tick), "loaded")
     targets = [Target.from_json(target) for target in answer["targets"]]
     environment = {**(answer.get("environment") or {}), "script_imports": answer.get("imports") or []}
-    return Loaded(targets, bool(answer.get("has_step")), environment)
+    return Loaded(targets, bool(answer.get("has_step")), environment, request.torchrun_variables)
 
 
 def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None = None) -> Attached:
     """Has the agent make the target ready.
 
     Raises:
+        AsksForTorchrunError: see `load`.
         SweepError: there is no such target, or the code that makes it raises.
     """
     message = {"type": "attach", "target": name, "arguments": dict(request.arguments)}
@@ -129,7 +142,7 @@ def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None =
         length=answer.get("length"),
         current=TrialConfig.from_json(current) if current is not None else None,
         fingerprint=answer.get("fingerprint"),
-        notes=[str(note) for note in answer.get("notes") or ()],
+        notes=[*torchrun_notes(request.torchrun_variables), *(str(note) for note in answer.get("notes") or ())],
     )
 
 
@@ -193,6 +206,11 @@ def choose_target(targets: list[Target], name: str | None, arguments: dict[str, 
     raise SweepError(ErrorInfo("no-target", sentence))
 
 
+def torchrun_notes(has_variables: bool) -> list[str]:
+    """The notes about the variables of torchrun that a script got."""
+    return [torchrun.NOTE] if has_variables else []
+
+
 def error_info(error: AgentError) -> ErrorInfo:
     """The description of an agent's failure for the user."""
     if isinstance(error, AgentDiedError):
@@ -200,6 +218,11 @@ def error_info(error: AgentError) -> ErrorInfo:
     if isinstance(error, AgentTimeoutError):
         return ErrorInfo("hung", f"{error}.")
     return ErrorInfo("agent-died", f"{error}.")
+
+
+def _variables(request: Request) -> dict[str, str]:
+    """The environment variables that the request sets in the script's processes; variables of the user's own come first."""
+    return torchrun.variables(os.environ) if request.torchrun_variables else {}
 
 
 def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str, Any], tick: Tick | None) -> dict[str, Any]:
@@ -272,12 +295,14 @@ def _request(  # noqa: PLR0917
         raise SweepError(_timed_out(agent, request, what, agent.where()), agent.output_tail()) from error
     except AgentError as error:
         raise SweepError(error_info(error), agent.output_tail()) from error
-    return _checked(agent, answer, expected)
+    return _checked(agent, request, answer, expected)
 
 
-def _checked(agent: AgentProcess, answer: dict[str, Any], expected: str) -> dict[str, Any]:
+def _checked(agent: AgentProcess, request: Request, answer: dict[str, Any], expected: str) -> dict[str, Any]:
     if answer["type"] == "failed":
         info = ErrorInfo.from_json(answer["error"])
+        if info.cause == TORCHRUN_VARIABLES and not request.torchrun_variables:
+            raise AsksForTorchrunError(info, dataclasses.replace(request, torchrun_variables=True))
         if info.kind not in _KINDS_WITH_OUTPUT:
             raise SweepError(info)
         agent.settle_output()

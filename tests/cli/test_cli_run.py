@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from command_line import SMALL, Done, command, loaderscope, write_script
+from command_line import SMALL, Done, command, in_this_process, loaderscope, write_script
 
 import loaderscope as package
 from loaderscope.cli import sweeping
@@ -341,3 +341,15 @@ def test_a_trial_that_the_budget_ended_is_told_and_has_not_failed(
     monkeypatch.setattr(Pool, "_budget_used", lambda self: self._trial_id is not None)
     assert main(["run", "script.py", "--num-workers", "0", "--no-probe", "--max-seconds", "500"]) == 0
     assert "No trial came to its end: The budget of 500 s" in " ".join(capsys.readouterr().out.split())
+
+
+def test_targets_notes_that_a_script_got_the_variables_of_torchrun(tmp_path, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    write_script(
+        tmp_path, "import os\nfrom torch.utils.data import DataLoader\nloader = DataLoader(range(8 * int(os.environ['WORLD_SIZE'])))\n"
+    )
+    listed = in_this_process(tmp_path, "targets", "script.py")
+    assert "loader" in listed.stdout
+    assert "WORLD_SIZE=1" in listed.stderr
+    (note,) = in_this_process(tmp_path, "targets", "script.py", "--json").document["notes"]
+    assert "WORLD_SIZE=1" in note

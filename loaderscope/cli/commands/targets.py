@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from loaderscope import __version__
 from loaderscope.cli.advice import with_advice
@@ -43,8 +44,10 @@ def run(options: argparse.Namespace) -> int:
         raise with_advice(error, request) from error
     if options.json:
         document = {"loaderscope": __version__, "schema": 1, "script": str(script), "environment": inspected.environment}
-        print_json(document | {"targets": [target.to_json() for target in inspected.targets]})
+        print_json(document | {"targets": [target.to_json() for target in inspected.targets], "notes": inspected.notes})
         return OK
+    for note in inspected.notes:
+        print(f"loaderscope: {note}", file=sys.stderr)
     if not inspected.targets:
         raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
     print_page(TargetsTable(inspected.targets), UNLIMITED_COLUMNS)

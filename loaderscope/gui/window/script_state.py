@@ -87,7 +87,10 @@ class ScriptState:
 
     def read(self, inspection: Inspection | None) -> ScriptState:
         """The targets are known; None if the script could not be read."""
-        return dataclasses.replace(self, stage=Stage.READ, inspection=inspection, probe=None)
+        request = self.request
+        if request is not None and inspection is not None:  # so that the next look at the script need not find it out anew
+            request = dataclasses.replace(request, torchrun_variables=inspection.torchrun_variables)
+        return dataclasses.replace(self, request=request, stage=Stage.READ, inspection=inspection, probe=None)
 
     def probing(self) -> ScriptState:
         """One sample of the chosen target is being read."""

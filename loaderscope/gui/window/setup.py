@@ -175,7 +175,9 @@ class Setup(QObject):
             self._update_forecast()
             return
         self._cancel_looks()
-        request = dataclasses.replace(self._state.request, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd())
+        request = dataclasses.replace(
+            self._state.request, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd(), torchrun_variables=False
+        )
         self._state = self._state.reading(request)
         self.target_panel.show_reading(request.script)
         if not Path(request.script).is_file():

@@ -10,7 +10,7 @@ import selectors
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,14 @@ class AgentProcess:
         clock: how its clock differs from ours.
     """
 
-    def __init__(self, python: str, cwd: str | None = None, tick: Tick | None = None, start_timeout_s: float = START_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        python: str,
+        cwd: str | None = None,
+        tick: Tick | None = None,
+        start_timeout_s: float = START_TIMEOUT_S,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Starts the interpreter and waits until it has connected.
 
         Args:
@@ -102,6 +109,7 @@ class AgentProcess:
             cwd: working directory of the agent; None: the caller's.
             tick: called about every 0.1 s while waiting; an exception that it raises ends the agent and passes through.
             start_timeout_s: how long the interpreter may take to connect.
+            variables: to be set in its environment.
 
         Raises:
             AgentError: see its subclasses.
@@ -117,7 +125,7 @@ class AgentProcess:
         token = secrets.token_hex(32)
         try:
             with socket.create_server(("127.0.0.1", 0)) as listener:
-                self._process = self._start(python, cwd, _address(listener), token)
+                self._process = self._start(python, cwd, variables or {}, _address(listener), token)
                 self._output = [
                     OutputReader(pipe, stream)
                     for pipe, stream in ((self._process.stdout, "stdout"), (self._process.stderr, "stderr"))
@@ -260,8 +268,8 @@ class AgentProcess:
         for reader in getattr(self, "_output", ()):
             reader.join(_LAST_OUTPUT_TIMEOUT_S)
 
-    def _start(self, python: str, cwd: str | None, address: str, token: str) -> subprocess.Popen[bytes]:
-        environment = interpreter_environment(python)
+    def _start(self, python: str, cwd: str | None, variables: Mapping[str, str], address: str, token: str) -> subprocess.Popen[bytes]:
+        environment = {**interpreter_environment(python), **variables}
         environment[messages.ADDRESS_VARIABLE] = address
         environment[messages.FOLDER_VARIABLE] = str(self.folder)
         environment[messages.TOKEN_VARIABLE] = token

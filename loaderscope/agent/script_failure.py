@@ -1,0 +1,82 @@
+"""Describes why the script failed, and says by a cause what its run lacks here: the environment variables that torchrun sets."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import linecache
+import os
+import traceback
+from types import FrameType
+from typing import AbstractSet, Iterator, List, Optional
+
+from .error_sentences import TORCHRUN_VARIABLES, describe, is_user_file, system_exit
+from .messages import ErrorInfo
+
+TORCHRUN_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""The environment variables of torchrun that scripts ask for."""
+
+
+def describe_failure(error: BaseException, not_reached: Optional[str] = None) -> ErrorInfo:
+    """Describes the exception that ended the script, or a function of the script.
+
+    Args:
+        error: the exception; `SystemExit` where the script ended itself.
+        not_reached: what the script had not reached then ("before ..."); None for a function of the script.
+    """
+    info = describe(error) if not_reached is None or not isinstance(error, SystemExit) else system_exit(error, not_reached)
+    if any(_asks_for_torchrun(one) for one in _chain(error)):
+        return dataclasses.replace(info, cause=TORCHRUN_VARIABLES)
+    return info
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those during whose handling it was raised, the latest first."""
+    seen: List[BaseException] = []
+    one: Optional[BaseException] = error
+    while one is not None and not any(one is other for other in seen):
+        seen.append(one)
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+def _innermost_frame(error: BaseException) -> Optional[FrameType]:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1] if frames else None
+
+
+def _asks_for_torchrun(error: BaseException) -> bool:
+    """Whether an exception of Python, of torch.distributed or of the user's own code says that a variable of torchrun is missing."""
+    missing = {name for name in TORCHRUN_NAMES if name not in os.environ}
+    frame = _innermost_frame(error)
+    if frame is None or not missing:
+        return False
+    module = frame.f_globals.get("__name__")
+    if isinstance(error, KeyError):
+        return module == "os" and error.args[0] in missing
+    if module == "torch.distributed.rendezvous":  # torch 2.1 to 2.13: a ValueError names the variable that is not set
+        return isinstance(error, ValueError)
+    return is_user_file(frame.f_code.co_filename) and _line_names(error, missing)
+
+
+def _line_names(error: BaseException, names: AbstractSet[str]) -> bool:
+    """Whether the statement that raised the exception names one of `names`, as `int(os.environ.get("RANK"))` does.
+
+    For a statement that only reports (`raise`, `sys.exit`), the conditions on which it is reached count, too.
+    """
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    try:
+        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
+    except (SyntaxError, ValueError):  # the file was changed after Python had read it
+        return False
+    around = [
+        node for node in ast.walk(tree) if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]  # from the outside inwards
+    if not around:
+        return False
+    raising = around[-1]
+    parts: List[ast.AST] = [raising.test] if isinstance(raising, (ast.If, ast.While)) else [] if hasattr(raising, "body") else [raising]
+    if isinstance(raising, ast.Raise) or isinstance(error, SystemExit):
+        parts += [node.test for node in around if isinstance(node, ast.If)]
+    constants = (node.value for part in parts for node in ast.walk(part) if isinstance(node, ast.Constant))
+    return any(isinstance(value, str) and value in names for value in constants)

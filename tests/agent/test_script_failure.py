@@ -1,0 +1,66 @@
+"""What a script lacks here is seen in the exception that ended it."""
+
+from __future__ import annotations
+
+import pathlib
+import textwrap
+
+import pytest
+
+from loaderscope.agent import error_sentences
+from loaderscope.agent.messages import ErrorInfo
+from loaderscope.agent.script_failure import TORCHRUN_NAMES, describe_failure
+
+
+@pytest.fixture
+def failure_of(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs a script in this process, and describes how it failed."""
+    for name in TORCHRUN_NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+    def run(source: str) -> ErrorInfo:
+        script = tmp_path / "train.py"
+        script.write_text(textwrap.dedent(source), encoding="utf-8")
+        try:
+            exec(compile(script.read_text(encoding="utf-8"), str(script), "exec"), {"__name__": "__main__"})
+        except BaseException as error:
+            return describe_failure(error, "before it trained")
+        raise AssertionError("the script did not fail")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nrank = int(os.environ['RANK'])\n",
+        "import os\nlocal_rank = int(os.environ.get('LOCAL_RANK'))\n",
+        "import os\nassert 'WORLD_SIZE' in os.environ, 'start me with torchrun'\n",
+        "import os\nif int(os.getenv('RANK')) == 0:\n    print('first')\n",
+        "import os, sys\nif 'RANK' not in os.environ:\n    print('hint')\n    sys.exit('start me with torchrun')\n",
+        "import os\nif 'RANK' in os.environ:\n    pass\nelse:\n    raise RuntimeError('start me with torchrun')\n",
+        "import torch.distributed as dist\ndist.init_process_group('gloo')\n",
+        "import os, sys\ntry:\n    os.environ['LOCAL_RANK']\nexcept Exception as error:\n    print(error)\n    sys.exit(1)\n",
+    ],
+)
+def test_a_script_that_asks_for_torchruns_variables_is_known_by_its_exception(failure_of, source):
+    assert failure_of(source).cause == error_sentences.TORCHRUN_VARIABLES
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nrank = int(os.environ.get('RANK', 0))\nraise ValueError('no data')\n",
+        "import os\nif 'RANK' in os.environ:\n    pass\nelse:\n    rank = int('zero')\n",
+        "settings = {}\nrank = settings['RANK']\n",
+        "import os\ndata = os.environ['DATA']\n",
+    ],
+)
+def test_another_failure_of_a_script_that_may_run_under_torchrun_is_not_taken_for_one(failure_of, source):
+    assert failure_of(source).cause is None
+
+
+def test_a_variable_that_is_set_is_not_asked_for(failure_of, monkeypatch):
+    for name in TORCHRUN_NAMES:
+        monkeypatch.setenv(name, "zero")
+    assert failure_of("import os\nrank = int(os.environ['RANK'])\n").cause is None
