@@ -28,10 +28,11 @@ SYSTEM_RESOURCES = "system-resources"
 KILLED = "killed"
 NATIVE_CRASH = "native-crash"
 WRONG_ARGUMENTS = "wrong-arguments"
+STANDARD_INPUT = "standard-input"
 TORCHRUN_VARIABLES = "torchrun-variables"
 CAUSES = (
     FILE_DESCRIPTORS, SHARED_MEMORY, MEMORY, MEMORY_MAPPINGS, DISK, PAGING_FILE, SYSTEM_RESOURCES, KILLED, NATIVE_CRASH, WRONG_ARGUMENTS,
-    TORCHRUN_VARIABLES,
+    STANDARD_INPUT, TORCHRUN_VARIABLES,
 )  # fmt: skip
 """Values of `ErrorInfo.cause`, by which advice, or another run, is chosen."""
 

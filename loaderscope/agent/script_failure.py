@@ -1,4 +1,4 @@
-"""Describes why the script failed, and says by a cause what its run lacks here: the environment variables that torchrun sets."""
+"""Describes why the script failed, and says by a cause what its run lacks here: standard input, or the variables that torchrun sets."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import traceback
 from types import FrameType
 from typing import AbstractSet, Iterator, List, Optional
 
-from .error_sentences import TORCHRUN_VARIABLES, describe, is_user_file, system_exit
+from .error_sentences import STANDARD_INPUT, TORCHRUN_VARIABLES, describe, is_user_file, system_exit, text_of, user_place
 from .messages import ErrorInfo
 
 TORCHRUN_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """The environment variables of torchrun that scripts ask for."""
+
+_END_OF_INPUT = "EOF when reading a line"
+"""Python's words where `input()` meets the end of standard input."""
 
 
 def describe_failure(error: BaseException, not_reached: Optional[str] = None) -> ErrorInfo:
@@ -24,8 +27,12 @@ def describe_failure(error: BaseException, not_reached: Optional[str] = None) ->
         error: the exception; `SystemExit` where the script ended itself.
         not_reached: what the script had not reached then ("before ..."); None for a function of the script.
     """
+    chain = list(_chain(error))
+    asking = next((one for one in chain if _input_call(one)), None)
+    if asking is not None:
+        return _no_input(asking, chain)
     info = describe(error) if not_reached is None or not isinstance(error, SystemExit) else system_exit(error, not_reached)
-    if any(_asks_for_torchrun(one) for one in _chain(error)):
+    if any(_asks_for_torchrun(one) for one in chain):
         return dataclasses.replace(info, cause=TORCHRUN_VARIABLES)
     return info
 
@@ -43,6 +50,28 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _innermost_frame(error: BaseException) -> Optional[FrameType]:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return frames[-1] if frames else None
+
+
+def _input_call(error: BaseException) -> str:
+    """What asked for input, if the exception says that there is none; else empty."""
+    frame = _innermost_frame(error)
+    module = None if frame is None else frame.f_globals.get("__name__")
+    if isinstance(error, EOFError):
+        if module == "getpass":
+            return "getpass()"
+        return "input()" if text_of(error) == _END_OF_INPUT else ""  # other ends of files have other words
+    return "breakpoint()" if module in ("bdb", "pdb") and (type(error).__name__ == "BdbQuit" or isinstance(error, SystemExit)) else ""
+
+
+def _no_input(asking: BaseException, chain: List[BaseException]) -> ErrorInfo:
+    """Describes that the script asked for input. Libraries of prompts replace the exception `asking` by those before it in `chain`."""
+    places = (user_place(one.__traceback__) for one in reversed(chain[: chain.index(asking) + 1]))
+    place = next((place for place in places if place is not None), None)
+    head = "the script" if place is None else "%s," % str(place)
+    message = "%s asks for input (%s), and gets none here" % (head, _input_call(asking))
+    text = "".join(traceback.format_exception(type(chain[0]), chain[0], chain[0].__traceback__))
+    file, line = (None, None) if place is None else (os.path.abspath(place.file), place.line)
+    return ErrorInfo(type(asking).__name__, message, text, file, line, cause=STANDARD_INPUT)
 
 
 def _asks_for_torchrun(error: BaseException) -> bool:

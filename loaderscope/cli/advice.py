@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from loaderscope.agent.error_sentences import WRONG_ARGUMENTS
+from loaderscope.agent.error_sentences import STANDARD_INPUT, WRONG_ARGUMENTS
 from loaderscope.cli.outcome import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def with_advice(error: SweepError, request: Request) -> UsageError:
         advice = _interpreter_advice(request)
     elif error.info.cause == WRONG_ARGUMENTS:
         advice = "its own follow after --"
+    elif error.info.cause == STANDARD_INPUT:
+        advice = "have it take the answer from an argument (they follow after --) or a default"
     elif (match := _NOT_FOUND.search(error.info.message)) is not None:
         advice = _folder_advice(match["name"], request)
     return UsageError(str(error) if advice is None else f"{error}; {advice}", error.output)

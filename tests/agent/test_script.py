@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 
+from loaderscope.agent.error_sentences import STANDARD_INPUT
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 
 DATASET = """
@@ -140,3 +141,11 @@ def test_classes_of_the_script_travel_to_workers_and_back(agent, write, start_me
     assert (outcome.batches, outcome.samples, outcome.ran_user_code) == (3, 12, True)
     totals = [int(line.split()[1]) for line in agent.close() if line.startswith("total")]
     assert totals == [0 + 1 + 4 + 9, 16 + 25 + 36 + 49, 64 + 81 + 100 + 121]
+
+
+@pytest.mark.parametrize("call", ["input()", "breakpoint()"])
+def test_a_script_that_asks_for_input_gets_none_and_is_told_where(agent, write, call):
+    failure = agent.load(write(f"def main():\n    {call}\n    print('on')\nmain()\n"))
+    assert failure.cause == STANDARD_INPUT
+    assert "train.py, line " in failure.message
+    assert call in failure.message

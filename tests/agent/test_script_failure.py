@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import io
 import pathlib
 import textwrap
 
@@ -64,3 +66,43 @@ def test_a_variable_that_is_set_is_not_asked_for(failure_of, monkeypatch):
     for name in TORCHRUN_NAMES:
         monkeypatch.setenv(name, "zero")
     assert failure_of("import os\nrank = int(os.environ['RANK'])\n").cause is None
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "line", "words"),
+    [
+        ("def main():\n    return input('Overwrite? ')\nmain()\n", "EOFError", 2, ["train.py, line 2, in main", "input()"]),
+        ("import getpass\npassword = getpass.getpass()\n", "EOFError", 2, ["train.py, line 2", "getpass()"]),
+        (
+            # as libraries of prompts do it: their exception takes the place of Python's, and they end the script
+            """
+            import sys
+            def prompt():
+                try:
+                    return input("name? ")
+                except EOFError:
+                    raise RuntimeError("aborted") from None
+            try:
+                prompt()
+            except RuntimeError:
+                print("Aborted!", file=sys.stderr)
+                sys.exit(1)
+            """,
+            "EOFError",
+            5,
+            ["train.py, line 5", "input()"],
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::getpass.GetPassWarning")
+def test_a_script_that_asks_for_input_is_told_where(failure_of, monkeypatch, source, kind, line, words):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("getpass.getpass", getpass.fallback_getpass)
+    failure = failure_of(source)
+    assert (failure.kind, failure.line, failure.cause) == (kind, line, error_sentences.STANDARD_INPUT)
+    assert all(word in failure.message for word in words)
+
+
+def test_another_end_of_a_file_is_no_request_for_input(failure_of):
+    failure = failure_of("import io, pickle\npickle.load(io.BytesIO())\n")
+    assert (failure.kind, failure.cause) == ("EOFError", None)

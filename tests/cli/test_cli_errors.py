@@ -176,3 +176,10 @@ def test_a_wrong_option_says_what_is_wrong(
         main(["run", "script.py", f"{option}={value}"])
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_script_that_asks_for_input_is_told_where_and_what_to_do(tmp_path: pathlib.Path) -> None:
+    write_script(tmp_path, "if input('Overwrite? ') == 'y':\n    pass\n")
+    said = sentence(in_this_process(tmp_path, "run", "script.py", "--target", "captured:0"))
+    assert "script.py, line 1, asks for input (input())" in said
+    assert "after --" in said

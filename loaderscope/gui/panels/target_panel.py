@@ -11,6 +11,7 @@ from typing import Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from loaderscope.agent.error_sentences import STANDARD_INPUT
 from loaderscope.agent.messages import ErrorInfo, Target
 from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.combo_box import Choice
@@ -217,6 +218,8 @@ class TargetPanel(QWidget):
 
 def advice_for(error: ErrorInfo) -> str:
     """Returns what to do about an error of a script, in one sentence; empty where the error says it all."""
+    if error.cause == STANDARD_INPUT:
+        return "Have it take the answer from an argument, in the field above, or from a default."
     return {
         "ModuleNotFoundError": "Choose the interpreter that has this module below, or install it there.",
         "ImportError": "Choose the interpreter that your script normally runs with below.",
