@@ -22,6 +22,7 @@ from loaderscope.sweep.ready_agent import (
     Attached,
     Loaded,
     NotReachedError,
+    SampleError,
     SweepError,
     attach,
     choose_target,
@@ -56,12 +57,12 @@ class Inspection:
 
 @dataclasses.dataclass(frozen=True)
 class TargetProbe:
-    """A target that was made ready, and one of its samples."""
+    """A target that was made ready, and one of its samples; no sample if the dataset raised, which it may do in the main process only."""
 
     target: Target
     length: int | None  # samples
     current: TrialConfig | None
-    sample: dict[str, Any]  # its structure, see agent/samples.py; `seconds`: the time to read it
+    sample: dict[str, Any] | None  # its structure, see agent/samples.py; `seconds`: the time to read it
     environment: dict[str, Any]
     has_step: bool
     notes: list[str]
@@ -103,12 +104,12 @@ def probe_target(
         weighs: whether to measure also what each worker is sent, which may take some seconds.
 
     Raises:
-        SweepError: the script, the target or the interpreter is wrong, or the dataset raises.
+        SweepError: the script, the target or the interpreter is wrong, or the dataset has no sample or takes too long.
     """
     try:
         with _temporary_agent(request, tick, log) as agent:
             loaded, attached = load_and_attach(agent, request, tick)
-            sample = {**probe(agent, request, tick), **_memory_of(agent, attached.target)}
+            sample, notes = _read_sample(agent, request, attached, tick)
             sent = weigh(agent, request, tick) if weighs else None
             agent.close()
             environment = machine_environment(loaded.environment)
@@ -122,11 +123,19 @@ def probe_target(
         sample=sample,
         environment=environment,
         has_step=loaded.has_step,
-        notes=attached.notes,
+        notes=[*attached.notes, *notes],
         log=lines,
         sent=sent,
         torchrun_variables=loaded.torchrun_variables,
     )
+
+
+def _read_sample(agent: AgentProcess, request: Request, attached: Attached, tick: Tick | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """Returns a sample, and notes; no sample if the dataset raises, because it may need a worker, or another setting."""
+    try:
+        return {**probe(agent, request, tick), **_memory_of(agent, attached.target)}, []
+    except SampleError as error:
+        return None, [f"One sample could not be read in the main process ({error}): the trials go on without its size."]
 
 
 def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = None) -> tuple[Loaded, Attached]:

@@ -29,6 +29,9 @@ CAPTURED = "captured:"
 _KINDS_WITH_OUTPUT = ("SystemExit", "CalledProcessError", UNSUPPORTED)
 """Kinds of errors whose reason may be in the output of the script, or of a process that it started."""
 
+_NO_TRIAL_KINDS = (UNSUPPORTED, "agent-died", "hung")
+"""Kinds of errors that a worker would meet, too: there is no sample, the process dies of it, or it takes too long."""
+
 WEIGH_TIMEOUT_S = 15.0
 """More than the agent itself takes: it stops to weigh after some seconds, unless the user's code holds the interpreter."""
 
@@ -53,6 +56,10 @@ class AsksForTorchrunError(SweepError):
     def __init__(self, info: ErrorInfo, request: Request) -> None:
         super().__init__(info)
         self.request = request
+
+
+class SampleError(SweepError):
+    """The dataset raised when a sample of it was read in the main process."""
 
 
 class NotReachedError(Exception):
@@ -150,9 +157,17 @@ def probe(agent: AgentProcess, request: Request, tick: Tick | None = None) -> di
     """Has the agent read one sample; returns its structure and, as `seconds`, the time to read it. The agent must not run trials then.
 
     Raises:
-        SweepError: the dataset raises, or takes too long.
+        SampleError: the dataset raises.
+        SweepError: it has no sample, or takes too long.
     """
-    answer = _request(agent, {"type": "probe"}, "probed", request, tick, "the first sample was not read")
+    try:
+        answer = _request(agent, {"type": "probe"}, "probed", request, tick, "the first sample was not read")
+    except AsksForTorchrunError:
+        raise
+    except SweepError as error:
+        if error.info.kind in _NO_TRIAL_KINDS:
+            raise
+        raise SampleError(error.info) from error
     return {**(answer.get("sample") or {}), "seconds": answer.get("seconds")}
 
 
