@@ -40,6 +40,7 @@ class Request:
     target: str | None = None  # None: the only one found, else an error that lists them
     script_args: tuple[str, ...] = ()
     arguments: dict[str, str] = dataclasses.field(default_factory=dict)  # --arg NAME=VALUE
+    environment_variables: dict[str, str] = dataclasses.field(default_factory=dict)  # --env NAME=VALUE; stored without the values
     python: FilePath | None = None  # interpreter; None: the one that runs the app
     cwd: FilePath | None = None  # None: the caller's
     axes: Axes = Axes()

@@ -113,9 +113,12 @@ def mask_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def mask_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Returns the `request` of a document with the arguments of the script and of the target masked."""
+    """Returns the `request` of a document: arguments of script and target are masked, and each value of its environment variables."""
     masked: dict[str, Any] = mask_document(request)
-    return masked | {"script_args": mask_arguments(request.get("script_args") or [])}
+    return masked | {
+        "script_args": mask_arguments(request.get("script_args") or []),
+        "environment_variables": dict.fromkeys(request.get("environment_variables") or {}, MASK),
+    }
 
 
 def holds_mask(text: str) -> bool:

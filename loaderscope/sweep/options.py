@@ -72,6 +72,14 @@ def argument(text: str) -> tuple[str, str]:
     return name, value
 
 
+def environment_variable(text: str) -> tuple[str, str]:
+    """Converts `NAME=VALUE` into a pair; the name is any that the system takes."""
+    name, equals, value = text.partition("=")
+    if not (equals and name) or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
 def module_name(text: str) -> str:
     """Checks a dotted module name."""
     if not all(part.isidentifier() for part in text.split(".")):
@@ -101,6 +109,14 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="an argument for a Dataset class, e.g. root=data/train",
+    )
+    group.add_argument(
+        "--env",
+        metavar="NAME=VALUE",
+        type=environment_variable,
+        action="append",
+        default=[],
+        help="a variable for its environment; what is saved keeps the name only",
     )
     group.add_argument(
         "--load-timeout", metavar="S", type=positive_seconds, default=60.0, help="give up loading the script after this many seconds (60)"
@@ -212,6 +228,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         target=options.target,
         script_args=tuple(script_args),
         arguments=dict(options.arg),
+        environment_variables=dict(options.env),
         python=options.python,
         cwd=os.getcwd(),
         axes=Axes.of({one.field: getattr(options, one.field) for one in SETTINGS}),

@@ -236,8 +236,9 @@ def error_info(error: AgentError) -> ErrorInfo:
 
 
 def _variables(request: Request) -> dict[str, str]:
-    """The environment variables that the request sets in the script's processes; variables of the user's own come first."""
-    return torchrun.variables(os.environ) if request.torchrun_variables else {}
+    """The environment variables that the script gets besides those of this process; the user's own replace those of torchrun."""
+    given = request.environment_variables
+    return {**torchrun.variables({**os.environ, **given}), **given} if request.torchrun_variables else given
 
 
 def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str, Any], tick: Tick | None) -> dict[str, Any]:

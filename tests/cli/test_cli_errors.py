@@ -164,6 +164,8 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: pathlib.Path) -> No
         ("--timeout", "1e12", "longer than a year"),
         ("--current", "workers=2", "num_workers"),
         ("--arg", "root", "NAME=VALUE"),
+        ("--env", "DATA_ROOT", "NAME=VALUE"),
+        ("--env", "=/data", "NAME=VALUE"),
         ("--forkserver-preload", "torch,scipy stats", "'scipy stats' is not the name of a module"),
     ],
 )

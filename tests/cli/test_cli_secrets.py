@@ -9,7 +9,7 @@ from command_line import in_this_process, loaderscope, write_script
 SECRET = "Zq8hunter2x"
 
 SCRIPT = f"""
-    import sys, warnings
+    import os, sys, warnings
     from torch.utils.data import Dataset
 
     token = sys.argv[sys.argv.index("--token") + 1]
@@ -17,7 +17,7 @@ SCRIPT = f"""
 
     class Numbers(Dataset):
         def __init__(self, api_key):
-            assert api_key == token
+            assert api_key == os.environ["PLACE"] == token
         def __len__(self):
             return 40
         def __getitem__(self, index):
@@ -30,7 +30,20 @@ SCRIPT = f"""
 
 def test_a_secret_is_in_no_output_session_or_report(tmp_path: pathlib.Path) -> None:
     write_script(tmp_path, SCRIPT)
-    options = ("--target", "Numbers", "--arg", f"api_key={SECRET}", "--num-workers", "0,1", "--batches", "10", "--batch-size", "4")
+    options = (
+        "--target",
+        "Numbers",
+        "--arg",
+        f"api_key={SECRET}",
+        "--num-workers",
+        "0,1",
+        "--batches",
+        "10",
+        "--batch-size",
+        "4",
+        "--env",
+        f"PLACE={SECRET}",
+    )
     done = loaderscope(tmp_path, "run", "script.py", *options, "-o", "out.loaderscope", "--json", "--", "--token", SECRET, "--n", "3")
     assert done.status == 1, done.stderr
     trials = done.document["trials"]
@@ -42,6 +55,7 @@ def test_a_secret_is_in_no_output_session_or_report(tmp_path: pathlib.Path) -> N
     }
     assert done.document["request"]["script_args"] == ["--token", "***", "--n", "3"]
     assert done.document["request"]["arguments"] == {"api_key": "***"}
+    assert done.document["request"]["environment_variables"] == {"PLACE": "***"}
     shown = in_this_process(tmp_path, "show", "out.loaderscope")
     assert "HF_TOKEN=***" in shown.stdout
     page = loaderscope(tmp_path, "report", "out.loaderscope", "-o", "out.html", QT_QPA_PLATFORM="offscreen")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import shlex
 
 import pytest
 import support_session
@@ -129,3 +130,25 @@ def test_arguments_that_were_masked_must_be_entered_again_before_anything_runs(w
     qtbot.waitUntil(lambda: not setup.is_looking, timeout=30_000)
     assert panel.problem.isHidden() or not panel.problem.text()
     assert setup.request().script_args == ("--token", "real")
+
+
+def test_the_values_of_variables_must_be_entered_again_before_anything_runs(window, tmp_path, qtbot):
+    script = write_script(
+        tmp_path, f"import os, pathlib\npathlib.Path({str(tmp_path / 'ran.txt')!r}).write_text(os.environ['DATA_ROOT'])\n"
+    )
+    run = support_session.make_run(workers=(1,), environment_variables={"DATA_ROOT": "photos"})
+    run = dataclasses.replace(run, script=str(script), request=dataclasses.replace(run.request, script=str(script)))
+    session = write_session(tmp_path / "masked.loaderscope", ([],), run)
+    assert b"photos" not in session.read_bytes()
+    window.open_path(str(session))
+    setup, field, ran = window.setup, window.setup.target_panel.variables, tmp_path / "ran.txt"
+    assert shlex.split(field.text()) == ["DATA_ROOT=***"]
+    assert "***" in setup.problem
+    field.setText("DATA_ROOT")
+    assert "NAME=VALUE" in setup.problem
+    setup.reload()
+    assert not ran.exists()
+    field.setText("DATA_ROOT='my photos'")
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: ran.exists() and ran.read_text() == "my photos", timeout=30_000)
+    qtbot.waitUntil(lambda: not setup.is_looking, timeout=30_000)

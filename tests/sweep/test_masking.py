@@ -122,6 +122,13 @@ def test_a_request_keeps_all_but_its_secrets():
     assert any(map(holds_mask, again.script_args))
 
 
+def test_a_request_keeps_the_names_of_environment_variables_without_any_value():
+    request = Request("train.py", environment_variables={"DATA_ROOT": "x", "HF_TOKEN": "abc", "EMPTY": ""})
+    masked = mask_request(msgspec.to_builtins(request))
+    assert masked["environment_variables"] == {"DATA_ROOT": MASK, "HF_TOKEN": MASK, "EMPTY": MASK}
+    assert mask_request(msgspec.to_builtins(Request("train.py")))["environment_variables"] == {}
+
+
 def test_a_document_is_masked_at_every_depth():
     document = {"a": [{"error": {"message": "HF_TOKEN=abcdef failed"}}, 3, None, 0.5], "password": "x", "token_count": 3, "ok": True}
     assert mask_document(document) == {

@@ -45,6 +45,7 @@ def test_every_other_option_arrives() -> None:
             "60",
         ),
         *("--timeout", "5", "--load-timeout", "9", "--no-probe", "--force", "--isolate", "--python", "/usr/bin/python3"),
+        *("--env", "DATA_ROOT=/data", "--env", "OPTIONS=a=b", "--env", "EMPTY="),
         *("--arg", "root=a=b", "--arg", "size=3", "--forkserver-preload", "torch,torch.utils.data"),
         script_args=("--epochs", "1"),
     )
@@ -70,6 +71,7 @@ def test_every_other_option_arrives() -> None:
         isolate=True,
         python="/usr/bin/python3",
         arguments={"root": "a=b", "size": "3"},
+        environment_variables={"DATA_ROOT": "/data", "OPTIONS": "a=b", "EMPTY": ""},
         forkserver_preload=("torch", "torch.utils.data"),
         script_args=("--epochs", "1"),
     )

@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         script=str(script),
         script_args=tuple(options.script_args),
         arguments=dict(options.arg),
+        environment_variables=dict(options.env),
         python=options.python,
         cwd=os.getcwd(),
         load_timeout_s=options.load_timeout,

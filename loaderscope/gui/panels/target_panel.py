@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLa
 
 from loaderscope.agent.error_sentences import STANDARD_INPUT
 from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.facts.request import Request
 from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.style.words import target_text
@@ -66,6 +67,15 @@ class TargetPanel(QWidget):
         )
         self.script_args.returnPressed.connect(self._script_entered)
         layout.addWidget(self.script_args)
+        self.variables = QLineEdit()
+        self.variables.setPlaceholderText("environment: NAME=VALUE …")
+        self.variables.setAccessibleName("Environment variables of the script")
+        self.variables.setToolTip(
+            "Variables for the script's environment, for example DATA_ROOT=~/photos; Enter reads the script again.\n"
+            "A saved session keeps their names only."
+        )
+        self.variables.returnPressed.connect(self._script_entered)
+        layout.addWidget(self.variables)
         self.target = Choice()
         self.target.setAccessibleName("Target")
         self.target.setToolTip(
@@ -194,13 +204,23 @@ class TargetPanel(QWidget):
         """Returns the names of needed arguments that are still empty."""
         return [name for name, edit in self._argument_edits.items() if not edit.text()]
 
+    def show_surroundings(self, request: Request) -> None:
+        """Shows the script's arguments and environment variables of a request."""
+        self.script_args.setText(shlex.join(request.script_args))
+        self.variables.setText(shlex.join(f"{name}={value}" for name, value in request.environment_variables.items()))
+
     def arguments_of_script(self) -> tuple[str, ...]:
-        """Returns the arguments of the script, split as a shell does; a text that a shell refuses is split at blanks."""
-        text = self.script_args.text()
-        try:
-            return tuple(shlex.split(text))
-        except ValueError:
-            return tuple(text.split())
+        """Returns the arguments of the script, split as a shell does."""
+        return _split(self.script_args.text())
+
+    def environment_variables(self) -> dict[str, str]:
+        """Returns the variables for the script's environment; what is not NAME=VALUE has an empty name or no value."""
+        pairs = (word.partition("=") for word in _split(self.variables.text()))
+        return {name: value for name, _, value in pairs}
+
+    def misspelt_variables(self) -> list[str]:
+        """Returns what the user typed among the environment variables that is not NAME=VALUE."""
+        return [word for word in _split(self.variables.text()) if word.find("=") < 1]
 
     def show_sample(self, sample: dict[str, Any] | None, note: str = "") -> None:
         """Shows the structure of one sample, its size, and how long reading it took."""
@@ -214,6 +234,14 @@ class TargetPanel(QWidget):
         """Shows what is wrong in a sentence, and what to do about it; an empty sentence hides the problem."""
         self.problem.setText("\n".join(part for part in (sentence, advice) if part))
         self.problem.setVisible(bool(sentence))
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """Splits a text as a shell does; a text that a shell refuses is split at blanks."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        return tuple(text.split())
 
 
 def advice_for(error: ErrorInfo) -> str:

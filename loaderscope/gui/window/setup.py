@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import shlex
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
 from loaderscope.facts.request import Request
@@ -40,7 +39,9 @@ class _CancelledError(Exception):
     """Another look at a script began, or the window closed."""
 
 
-_MASKED = f"The session holds some arguments of the script only as {MASK}: enter them again, then press Enter to read the script."
+_MASKED = (
+    f"The session holds some arguments or variables of the script only as {MASK}: enter them again, then press Enter to read the script."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Setup(QObject):
     def open_request(self, request: Request) -> None:
         """Adopts a whole request, as of the command line or the example, and reads its script."""
         if request.script != self.script:
-            self.target_panel.script_args.setText(shlex.join(request.script_args))
+            self.target_panel.show_surroundings(request)
         self._state = self._state.with_request(request)
         self.opened.emit(request.script)
         self.reload()
@@ -150,11 +151,12 @@ class Setup(QObject):
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
         self._state = self._state.session_shown(request, run.target.name)
         self.target_panel.show_reading(run.script)
-        self.target_panel.script_args.setText(shlex.join(run.request.script_args))
+        self.target_panel.show_surroundings(run.request)
         self.target_panel.show_targets([run.target])
         name = Path(run.script).name
         note = f"{name} was not read again." if exists else f"{name} is not on this machine, so it cannot be measured again here."
-        self.target_panel.show_sample(run.sample, f"{note} {_MASKED}" if exists and self._is_masked else note)
+        fault = self._faulty_field()
+        self.target_panel.show_sample(run.sample, f"{note} {fault[1]}" if exists and fault is not None else note)
         if not run.request.startup:
             self.sweep_panel.show_request(run.request)
         self.sweep_panel.set_current(run.target.current)
@@ -166,17 +168,23 @@ class Setup(QObject):
         self._update_forecast()
 
     def reload(self) -> None:
-        """Reads the script again, unless an argument is masked as in a saved session."""
+        """Reads the script again, unless one of its arguments or variables is masked as in a saved session, or is no variable."""
         if self._state.request is None:
             return
-        if self._is_masked:
-            self.target_panel.show_problem(_MASKED)
-            self.target_panel.script_args.setFocus()
+        panel = self.target_panel
+        if (fault := self._faulty_field()) is not None:
+            field, sentence = fault
+            panel.show_problem(sentence)
+            field.setFocus()
             self._update_forecast()
             return
         self._cancel_looks()
         request = dataclasses.replace(
-            self._state.request, script_args=self.target_panel.arguments_of_script(), cwd=os.getcwd(), torchrun_variables=False
+            self._state.request,
+            script_args=panel.arguments_of_script(),
+            environment_variables=panel.environment_variables(),
+            torchrun_variables=False,
+            cwd=os.getcwd(),
         )
         self._state = self._state.reading(request)
         self.target_panel.show_reading(request.script)
@@ -219,8 +227,8 @@ class Setup(QObject):
     @property
     def problem(self) -> str:
         """Why a sweep cannot start now, in one sentence; empty if it can."""
-        if self._state.request is not None and self._is_masked:
-            return _MASKED
+        if self._state.request is not None and (fault := self._faulty_field()) is not None:
+            return fault[1]
         if self._state.problem:
             return self._state.problem
         if self.target_panel.current_target is None:
@@ -230,10 +238,16 @@ class Setup(QObject):
             return f"Give the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {self.target_panel.current_target.name}."
         return ""
 
-    @property
-    def _is_masked(self) -> bool:
-        """Whether an argument of the script was masked when its session was written."""
-        return any(map(holds_mask, self.target_panel.arguments_of_script()))
+    def _faulty_field(self) -> tuple[QLineEdit, str] | None:
+        """Returns the field with which the script cannot be read, and why not: its session masked a value, or it is no NAME=VALUE."""
+        panel = self.target_panel
+        if any(map(holds_mask, panel.arguments_of_script())):
+            return panel.script_args, _MASKED
+        if any(map(holds_mask, panel.environment_variables().values())):
+            return panel.variables, _MASKED
+        if misspelt := panel.misspelt_variables():
+            return panel.variables, f"Write each variable of the environment as NAME=VALUE, not as {misspelt[0]}."
+        return None
 
     def close(self) -> None:
         """Ends every look at a script and the processes that it started."""
@@ -362,7 +376,7 @@ class Setup(QObject):
 
 def _subject(request: Request) -> tuple[object, ...]:
     """Returns the part of a request that identifies what it measures, without the settings that it varies."""
-    return request.script, request.target, request.script_args, request.arguments, request.python
+    return request.script, request.target, request.script_args, request.arguments, request.environment_variables, request.python
 
 
 def _modified_unix_s(script: str) -> float:

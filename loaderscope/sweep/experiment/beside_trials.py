@@ -80,7 +80,15 @@ class StartupControls(BesideTrials):
 
     def _measure_preload(self, modules: tuple[str, ...], folder: str) -> Control:
         request = self._request
-        return measure_preload(self._python, modules, folder, cwd=request.cwd, timeout_s=request.load_timeout_s, tick=self._tick)
+        return measure_preload(
+            self._python,
+            modules,
+            folder,
+            cwd=request.cwd,
+            variables=request.environment_variables,
+            timeout_s=request.load_timeout_s,
+            tick=self._tick,
+        )
 
 
 def beside_trials(request: Request, tick: Tick, log: Callable[[str], None]) -> BesideTrials:

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,14 @@ def measure_controls(python: str, timeout_s: float, tick: Tick | None = None) ->
 
 
 def measure_preload(
-    python: str, modules: Sequence[str], folder: str, *, cwd: str | None, timeout_s: float, tick: Tick | None = None
+    python: str,
+    modules: Sequence[str],
+    folder: str,
+    *,
+    cwd: str | None,
+    variables: Mapping[str, str] | None = None,
+    timeout_s: float,
+    tick: Tick | None = None,
 ) -> Control:
     """Starts a fork server that preloads modules, and one that does not.
 
@@ -112,12 +119,13 @@ def measure_preload(
         modules: the modules to preload.
         folder: the server looks for modules there, too, besides the installed ones.
         cwd: its working directory; None: the caller's.
+        variables: to be set in its environment.
         timeout_s: how long each run may take.
         tick: see `measure_controls`.
     """
 
     def start_s(*preloaded: str) -> float:
-        _, answer = _run(python, _SERVER, [folder, *preloaded], timeout_s, tick, cwd=cwd or os.getcwd())
+        _, answer = _run(python, _SERVER, [folder, *preloaded], timeout_s, tick, cwd=cwd or os.getcwd(), variables=variables)
         return float(answer["start_ns"]) / 1e9
 
     try:
@@ -160,7 +168,14 @@ def _measure(python: str, name: str, timeout_s: float, tick: Tick | None) -> Con
 
 
 def _run(
-    python: str, code: str, words: Sequence[str], timeout_s: float, tick: Tick | None, *, cwd: str | None = None
+    python: str,
+    code: str,
+    words: Sequence[str],
+    timeout_s: float,
+    tick: Tick | None,
+    *,
+    cwd: str | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[float, dict[str, Any]]:
     """Runs `code` in the interpreter; returns the seconds from the process's start to its `done_ns`, and its answer."""
     reaper = create_reaper()
@@ -171,7 +186,7 @@ def _run(
                 process = subprocess.Popen(
                     [python, "-c", code, os.path.join(folder, _ANSWER), *words],
                     cwd=cwd or folder,  # an empty folder, in which nothing shadows a module
-                    env={**interpreter_environment(python), MARK_VARIABLE: reaper.mark},
+                    env={**interpreter_environment(python), **(variables or {}), MARK_VARIABLE: reaper.mark},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,
