@@ -48,4 +48,4 @@ def _folder_advice(name: str, request: Request) -> str | None:
         return None
     if not os.path.exists(os.path.join(script_folder, name)):
         return None
-    return f"the script runs in {working_folder}, but that lies beside it: start from {script_folder}"
+    return f"the script runs in {working_folder}, but that lies beside it: start from {script_folder}, or give that as --cwd"

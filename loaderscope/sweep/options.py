@@ -118,6 +118,7 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a variable for its environment; what is saved keeps the name only",
     )
+    group.add_argument("--cwd", metavar="DIR", type=os.path.abspath, help="the folder in which it runs (this one)")
     group.add_argument(
         "--load-timeout", metavar="S", type=positive_seconds, default=60.0, help="give up loading the script after this many seconds (60)"
     )
@@ -230,7 +231,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         arguments=dict(options.arg),
         environment_variables=dict(options.env),
         python=options.python,
-        cwd=os.getcwd(),
+        cwd=options.cwd or os.getcwd(),
         axes=Axes.of({one.field: getattr(options, one.field) for one in SETTINGS}),
         batches=options.batches,
         epochs=options.epochs,

@@ -101,8 +101,10 @@ def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
     """Starts an agent in the interpreter that the request names.
 
     Raises:
-        SweepError: there is no interpreter, or it cannot be started.
+        SweepError: there is no working folder or no interpreter, or it cannot be started.
     """
+    if request.cwd is not None and not os.path.isdir(request.cwd):
+        raise SweepError(ErrorInfo("FileNotFoundError", f"There is no folder {request.cwd} in which {request.script} could run (--cwd)."))
     python = request.python or default_python()
     if python is None:
         raise SweepError(ErrorInfo("unsupported", "This is a bundled app, which is no Python itself: choose an interpreter (--python)."))

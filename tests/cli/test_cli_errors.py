@@ -52,6 +52,8 @@ def test_a_file_that_lies_beside_the_script_but_not_where_it_runs_is_told_with_i
     said = sentence(in_this_process(elsewhere, "targets", str(folder / "script.py")))
     assert "list.txt" in said
     assert f"start from {folder}" in said
+    assert "--cwd" in said
+    assert "nothing to profile" in sentence(in_this_process(elsewhere, "targets", str(folder / "script.py"), "--cwd", "../project"))
 
 
 def test_a_package_that_is_missing_is_told_with_the_interpreter_and_the_environment_near_the_script(tmp_path: pathlib.Path) -> None:

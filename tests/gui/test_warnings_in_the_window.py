@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import os
 import shlex
 
 import pytest
@@ -151,4 +152,18 @@ def test_the_values_of_variables_must_be_entered_again_before_anything_runs(wind
     field.setText("DATA_ROOT='my photos'")
     qtbot.keyClick(field, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: ran.exists() and ran.read_text() == "my photos", timeout=30_000)
+    qtbot.waitUntil(lambda: not setup.is_looking, timeout=30_000)
+
+
+def test_the_script_runs_in_the_working_folder_that_the_user_enters(window, tmp_path, qtbot):
+    ran = tmp_path / "ran.txt"
+    script = write_script(tmp_path, f"import os, pathlib\npathlib.Path({str(ran)!r}).write_text(os.getcwd())\n")
+    (tmp_path / "elsewhere").mkdir()
+    window.open_path(str(script))
+    setup, panel = window.setup, window.setup.target_panel
+    qtbot.waitUntil(lambda: not setup.is_looking, timeout=30_000)
+    assert ran.read_text() == os.getcwd()
+    panel.working_folder.setText(str(tmp_path / "elsewhere"))
+    qtbot.keyClick(panel.working_folder, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: ran.read_text() == str(tmp_path / "elsewhere"), timeout=30_000)
     qtbot.waitUntil(lambda: not setup.is_looking, timeout=30_000)

@@ -45,13 +45,13 @@ def test_every_other_option_arrives() -> None:
             "60",
         ),
         *("--timeout", "5", "--load-timeout", "9", "--no-probe", "--force", "--isolate", "--python", "/usr/bin/python3"),
-        *("--env", "DATA_ROOT=/data", "--env", "OPTIONS=a=b", "--env", "EMPTY="),
+        *("--env", "DATA_ROOT=/data", "--env", "OPTIONS=a=b", "--env", "EMPTY=", "--cwd", "data"),
         *("--arg", "root=a=b", "--arg", "size=3", "--forkserver-preload", "torch,torch.utils.data"),
         script_args=("--epochs", "1"),
     )
     assert made == Request(
         script=made.script,
-        cwd=made.cwd,
+        cwd=str(pathlib.Path("data").absolute()),
         target="data",
         batches=None,
         epochs=2,

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         arguments=dict(options.arg),
         environment_variables=dict(options.env),
         python=options.python,
-        cwd=os.getcwd(),
+        cwd=options.cwd or os.getcwd(),
         load_timeout_s=options.load_timeout,
     )
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,14 @@ class TargetPanel(QWidget):
         )
         self.script_args.returnPressed.connect(self._script_entered)
         layout.addWidget(self.script_args)
+        self.working_folder = QLineEdit()
+        self.working_folder.setPlaceholderText("working folder")
+        self.working_folder.setAccessibleName("Working folder of the script")
+        self.working_folder.setToolTip(
+            "The folder in which the script runs, if not the one that Loaderscope was started in; Enter reads the script again"
+        )
+        self.working_folder.returnPressed.connect(self._script_entered)
+        layout.addWidget(self.working_folder)
         self.variables = QLineEdit()
         self.variables.setPlaceholderText("environment: NAME=VALUE …")
         self.variables.setAccessibleName("Environment variables of the script")
@@ -205,13 +214,18 @@ class TargetPanel(QWidget):
         return [name for name, edit in self._argument_edits.items() if not edit.text()]
 
     def show_surroundings(self, request: Request) -> None:
-        """Shows the script's arguments and environment variables of a request."""
+        """Shows the script's arguments, working folder and environment variables of a request."""
+        self.working_folder.setText(request.cwd or "")
         self.script_args.setText(shlex.join(request.script_args))
         self.variables.setText(shlex.join(f"{name}={value}" for name, value in request.environment_variables.items()))
 
     def arguments_of_script(self) -> tuple[str, ...]:
         """Returns the arguments of the script, split as a shell does."""
         return _split(self.script_args.text())
+
+    def folder_of_script(self) -> str:
+        """Returns the folder in which the script is to run."""
+        return os.path.abspath(os.path.expanduser(self.working_folder.text().strip()))
 
     def environment_variables(self) -> dict[str, str]:
         """Returns the variables for the script's environment; what is not NAME=VALUE has an empty name or no value."""
@@ -253,7 +267,7 @@ def advice_for(error: ErrorInfo) -> str:
         "ImportError": "Choose the interpreter that your script normally runs with below.",
         "SyntaxError": "Mend that line, then read the script again (Ctrl+F5).",
         "SystemExit": "Give the arguments your script needs in the field above.",
-        "FileNotFoundError": "Paths are relative to the folder that Loaderscope was started in.",
+        "FileNotFoundError": "Paths are relative to the working folder above; without one, to the folder that Loaderscope was started in.",
         "hung": "If the top level of the script trains, choose the target captured:0.",
     }.get(error.kind, "")
 

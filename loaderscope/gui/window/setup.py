@@ -151,7 +151,7 @@ class Setup(QObject):
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
         self._state = self._state.session_shown(request, run.target.name)
         self.target_panel.show_reading(run.script)
-        self.target_panel.show_surroundings(run.request)
+        self.target_panel.show_surroundings(dataclasses.replace(run.request, cwd=None))
         self.target_panel.show_targets([run.target])
         name = Path(run.script).name
         note = f"{name} was not read again." if exists else f"{name} is not on this machine, so it cannot be measured again here."
@@ -184,7 +184,7 @@ class Setup(QObject):
             script_args=panel.arguments_of_script(),
             environment_variables=panel.environment_variables(),
             torchrun_variables=False,
-            cwd=os.getcwd(),
+            cwd=panel.folder_of_script(),
         )
         self._state = self._state.reading(request)
         self.target_panel.show_reading(request.script)
@@ -376,7 +376,15 @@ class Setup(QObject):
 
 def _subject(request: Request) -> tuple[object, ...]:
     """Returns the part of a request that identifies what it measures, without the settings that it varies."""
-    return request.script, request.target, request.script_args, request.arguments, request.environment_variables, request.python
+    return (
+        request.script,
+        request.target,
+        request.script_args,
+        request.arguments,
+        request.environment_variables,
+        request.cwd,
+        request.python,
+    )
 
 
 def _modified_unix_s(script: str) -> float:
