@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from types import TracebackType
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional
 
 from .messages import ErrorInfo
 
@@ -28,18 +28,18 @@ SYSTEM_RESOURCES = "system-resources"
 KILLED = "killed"
 NATIVE_CRASH = "native-crash"
 WRONG_ARGUMENTS = "wrong-arguments"
+EXIT_STATUS = "exit-status"
 STANDARD_INPUT = "standard-input"
 TORCHRUN_VARIABLES = "torchrun-variables"
 CAUSES = (
     FILE_DESCRIPTORS, SHARED_MEMORY, MEMORY, MEMORY_MAPPINGS, DISK, PAGING_FILE, SYSTEM_RESOURCES, KILLED, NATIVE_CRASH, WRONG_ARGUMENTS,
-    STANDARD_INPUT, TORCHRUN_VARIABLES,
+    EXIT_STATUS, STANDARD_INPUT, TORCHRUN_VARIABLES,
 )  # fmt: skip
 """Values of `ErrorInfo.cause`, by which advice, or another run, is chosen."""
 
 _LEAST_NTSTATUS_WARNING = 0x80000000  # on Windows a crash ends a process with its NTSTATUS as the exit code
 _LEAST_NTSTATUS_ERROR = 0xC0000000
 _LINE_CHARACTERS = 300
-_USAGE_EXIT = 2  # of argparse, and of parsers that follow it, for wrong arguments
 
 
 class AgentError(Exception):
@@ -314,17 +314,3 @@ def _at_sample(sample: Optional[int]) -> str:
 def _first_line(message: str, limit: int = _LINE_CHARACTERS) -> str:
     line = next((line.strip() for line in message.splitlines() if line.strip()), "")
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def system_exit(error: SystemExit, not_reached: str) -> ErrorInfo:
-    """Describes that a script ended itself; `not_reached` says what it had not reached ("before ...")."""
-    place = user_place(error.__traceback__)
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    code = error.code if error.code is not None else 0
-    at: Tuple[str, Optional[str], Optional[int]] = ("the script", None, None)
-    if place is not None:
-        at = ("%s, line %d:" % (os.path.basename(place.file), place.line), os.path.abspath(place.file), place.line)
-    message = "%s sys.exit(%r) ended the script %s" % (at[0], code, not_reached)
-    if code == _USAGE_EXIT:
-        message += "; the arguments that it was given are not those that it needs"
-    return ErrorInfo("SystemExit", message, text, at[1], at[2], cause=WRONG_ARGUMENTS if code == _USAGE_EXIT else None)

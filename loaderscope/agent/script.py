@@ -14,7 +14,7 @@ import types
 from typing import AbstractSet, Any, Dict, Optional, Sequence, Set
 
 from .error_sentences import UNSUPPORTED, AgentError, describe, text_of
-from .script_failure import describe_failure
+from .script_failure import describe_exit
 
 AS_MODULE = "__mp_main__"
 AS_PROGRAM = "__main__"
@@ -129,14 +129,15 @@ class Script:
         module.__dict__["__cached__"] = None
         self._replaced = sys.modules.get(AS_PROGRAM)  # kept alive: frames below us still use its globals
         self.module = sys.modules[AS_PROGRAM] = sys.modules[AS_MODULE] = module
+        folder = os.getcwd()
         try:
             exec(self._code, module.__dict__)
         except SystemExit as error:
-            info = describe_failure(error, not_reached)
+            info = describe_exit(error, not_reached, folder)
         except KeyboardInterrupt as error:
             info = describe(error)
         except BaseException as error:  # the border to the user's code: every exception is reported
-            info = describe_failure(error)
+            info = describe_exit(error, not_reached, folder)
             hint = self._hint(text_of(error)) if isinstance(error, (ImportError, AttributeError, NameError)) else ""
             info = dataclasses.replace(info, message=info.message + hint)
         else:

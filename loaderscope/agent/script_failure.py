@@ -10,31 +10,81 @@ import traceback
 from types import FrameType
 from typing import AbstractSet, Iterator, List, Optional
 
-from .error_sentences import STANDARD_INPUT, TORCHRUN_VARIABLES, describe, is_user_file, system_exit, text_of, user_place
+from .error_sentences import (
+    EXIT_STATUS,
+    STANDARD_INPUT,
+    TORCHRUN_VARIABLES,
+    WRONG_ARGUMENTS,
+    AgentError,
+    describe,
+    is_user_file,
+    text_of,
+    user_place,
+)
 from .messages import ErrorInfo
 
 TORCHRUN_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """The environment variables of torchrun that scripts ask for."""
 
+_USAGE_EXIT = 2  # of argparse, and of parsers that follow it, for wrong arguments
 _END_OF_INPUT = "EOF when reading a line"
 """Python's words where `input()` meets the end of standard input."""
 
 
-def describe_failure(error: BaseException, not_reached: Optional[str] = None) -> ErrorInfo:
-    """Describes the exception that ended the script, or a function of the script.
+def describe_exit(error: BaseException, not_reached: str, folder: str) -> ErrorInfo:
+    """Describes the exception that ended the script.
 
     Args:
         error: the exception; `SystemExit` where the script ended itself.
-        not_reached: what the script had not reached then ("before ..."); None for a function of the script.
+        not_reached: what the script had not reached then ("before ...").
+        folder: the working folder in which the script was started.
     """
+    info = describe_failure(error)
+    if isinstance(error, SystemExit) and info.cause not in (STANDARD_INPUT, TORCHRUN_VARIABLES):
+        info = _system_exit(error, not_reached)
+    hint = next(filter(None, (_left_folder(one, folder) for one in _chain(error))), "")
+    return dataclasses.replace(info, message=info.message + hint)
+
+
+def describe_failure(error: BaseException) -> ErrorInfo:
+    """Describes an exception of the script, or of a function of the script."""
+    if isinstance(error, AgentError):  # described already
+        return error.info
     chain = list(_chain(error))
     asking = next((one for one in chain if _input_call(one)), None)
     if asking is not None:
         return _no_input(asking, chain)
-    info = describe(error) if not_reached is None or not isinstance(error, SystemExit) else system_exit(error, not_reached)
+    info = describe(error)
     if any(_asks_for_torchrun(one) for one in chain):
         return dataclasses.replace(info, cause=TORCHRUN_VARIABLES)
     return info
+
+
+def _system_exit(error: SystemExit, not_reached: str) -> ErrorInfo:
+    """Describes that the script ended itself; where `EXIT_STATUS` or `WRONG_ARGUMENTS` is the cause, its output says why."""
+    place = user_place(error.__traceback__)
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    code = error.code if error.code is not None else 0
+    at = "the script" if place is None else "%s, line %d:" % (os.path.basename(place.file), place.line)
+    message, cause = "%s sys.exit(%r) ended the script %s" % (at, code, not_reached), None
+    reason = None if error.__suppress_context__ else error.__context__
+    if code == _USAGE_EXIT:
+        message, cause = message + "; the arguments that it was given are not those that it needs", WRONG_ARGUMENTS
+    elif code and isinstance(reason, Exception) and not hasattr(reason, "exit_code"):  # click's own exceptions have one: it reports them
+        message = "%s: %s" % (message, describe(reason).message)
+    elif code and isinstance(code, int):
+        cause = EXIT_STATUS
+    file, line = (None, None) if place is None else (os.path.abspath(place.file), place.line)
+    return ErrorInfo("SystemExit", message, text, file, line, cause=cause)
+
+
+def _left_folder(error: BaseException, folder: str) -> str:
+    """Says that a file is missing because the script has left its working folder, as under Hydra; empty if that is not so."""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str) or os.path.isabs(error.filename):
+        return ""
+    if os.path.exists(error.filename) or not os.path.exists(os.path.join(folder, error.filename)):
+        return ""
+    return "; %s is in %s, but the script has changed its working folder to %s" % (error.filename, folder, os.getcwd())
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -83,7 +133,7 @@ def _asks_for_torchrun(error: BaseException) -> bool:
     module = frame.f_globals.get("__name__")
     if isinstance(error, KeyError):
         return module == "os" and error.args[0] in missing
-    if module == "torch.distributed.rendezvous":  # torch 2.1 to 2.13: a ValueError names the variable that is not set
+    if module == "torch.distributed.rendezvous":  # torch 2.13: a ValueError names the variable that is not set
         return isinstance(error, ValueError)
     return is_user_file(frame.f_code.co_filename) and _line_names(error, missing)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from loaderscope.agent.error_sentences import TORCHRUN_VARIABLES, UNSUPPORTED
+from loaderscope.agent.error_sentences import EXIT_STATUS, TORCHRUN_VARIABLES, UNSUPPORTED, WRONG_ARGUMENTS
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
@@ -28,6 +28,9 @@ CAPTURED = "captured:"
 
 _KINDS_WITH_OUTPUT = ("SystemExit", "CalledProcessError", UNSUPPORTED)
 """Kinds of errors whose reason may be in the output of the script, or of a process that it started."""
+
+_FRAME = " \t│┃|╭╮╰╯─━"
+"""Characters that libraries such as rich draw around the words of an error."""
 
 _NO_TRIAL_KINDS = (UNSUPPORTED, "agent-died", "hung")
 """Kinds of errors that a worker would meet, too: there is no sample, the process dies of it, or it takes too long."""
@@ -324,7 +327,16 @@ def _checked(agent: AgentProcess, request: Request, answer: dict[str, Any], expe
         if info.kind not in _KINDS_WITH_OUTPUT:
             raise SweepError(info)
         agent.settle_output()
-        raise SweepError(info, agent.output_tail())
+        output = agent.output_tail()
+        if info.cause in (EXIT_STATUS, WRONG_ARGUMENTS) and (words := _last_words(output)):
+            info = dataclasses.replace(info, message=f"{info.message}: {words}")
+        raise SweepError(info, output)
     if answer["type"] != expected:
         raise SweepError(ErrorInfo("agent-died", f"The agent answered '{answer['type']}' where '{expected}' was expected."))
     return answer
+
+
+def _last_words(output: str) -> str:
+    """The last line of the output that has words, without a frame around them; empty if there is none."""
+    lines = (line.strip(_FRAME) for line in reversed(output.splitlines()))
+    return next((line for line in lines if any(map(str.isalpha, line))), "")

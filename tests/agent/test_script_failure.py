@@ -1,4 +1,4 @@
-"""What a script lacks here is seen in the exception that ended it."""
+"""Why a script ended, and what it lacks here, as the exception that ended it shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from loaderscope.agent import error_sentences
 from loaderscope.agent.messages import ErrorInfo
-from loaderscope.agent.script_failure import TORCHRUN_NAMES, describe_failure
+from loaderscope.agent.script_failure import TORCHRUN_NAMES, describe_exit
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def failure_of(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
         try:
             exec(compile(script.read_text(encoding="utf-8"), str(script), "exec"), {"__name__": "__main__"})
         except BaseException as error:
-            return describe_failure(error, "before it trained")
+            return describe_exit(error, "before it trained", str(tmp_path))
         raise AssertionError("the script did not fail")
 
     return run
@@ -106,3 +106,36 @@ def test_a_script_that_asks_for_input_is_told_where(failure_of, monkeypatch, sou
 def test_another_end_of_a_file_is_no_request_for_input(failure_of):
     failure = failure_of("import io, pickle\npickle.load(io.BytesIO())\n")
     assert (failure.kind, failure.cause) == ("EOFError", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "cause", "words"),
+    [
+        ("import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--data', required=True)\nparser.parse_args([])\n",
+         error_sentences.WRONG_ARGUMENTS, ["train.py, line 4", "sys.exit(2)", "before it trained"]),
+        ("import sys\nprint('no data', file=sys.stderr)\nsys.exit(3)\n", error_sentences.EXIT_STATUS, ["train.py, line 3", "sys.exit(3)"]),
+        ("import sys\nsys.exit('no data in /data')\n", None, ["no data in /data"]),
+        ("import sys\nsys.exit()\n", None, ["sys.exit(0)"]),
+        # as Hydra does it: it prints the exception and ends the script
+        ("import sys\ndef main():\n    raise ValueError('no data')\ntry:\n    main()\nexcept Exception:\n    sys.exit(1)\n",
+         None, ["train.py, line 7", "ValueError: no data", "train.py, line 3, in main"]),
+        # as click does it: its exception holds the status, and it prints a line of its own
+        ("import sys\nclass Refusal(Exception):\n    exit_code = 1\ntry:\n    raise Refusal('x')\nexcept Refusal:\n    sys.exit(1)\n",
+         error_sentences.EXIT_STATUS, ["sys.exit(1)"]),
+    ],
+)  # fmt: skip
+def test_a_script_that_ends_itself_says_where_and_why(failure_of, source, cause, words):
+    failure = failure_of(source)
+    assert (failure.kind, failure.cause) == ("SystemExit", cause)
+    assert "\n" not in failure.message
+    assert all(word in failure.message for word in words)
+
+
+@pytest.mark.parametrize("reading", ["open('list.txt')", "try:\n    open('list.txt')\nexcept Exception:\n    sys.exit(1)"])
+def test_a_file_that_is_missing_where_the_script_has_gone_is_found_where_it_was_started(failure_of, tmp_path, monkeypatch, reading):
+    (tmp_path / "list.txt").touch()
+    (tmp_path / "outputs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    failure = failure_of(f"import os, sys\nos.chdir('outputs')\n{reading}\n")
+    assert f"list.txt is in {tmp_path}" in failure.message
+    assert str(tmp_path / "outputs") in failure.message

@@ -187,3 +187,45 @@ def test_a_script_that_asks_for_input_is_told_where_and_what_to_do(tmp_path: pat
     said = sentence(in_this_process(tmp_path, "run", "script.py", "--target", "captured:0"))
     assert "script.py, line 1, asks for input (input())" in said
     assert "after --" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "advises"),
+    [
+        (
+            "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--data', required=True)\nparser.parse_args()\n",
+            "error: the following arguments are required: --data",
+            True,
+        ),
+        # as click does it
+        (
+            """
+            import sys
+            class UsageError(Exception):
+                exit_code = 2
+            try:
+                raise UsageError("data")
+            except UsageError as error:
+                print("Usage: train.py [OPTIONS]\\n\\nError: Missing option '--data'.", file=sys.stderr)
+                sys.exit(error.exit_code)
+            """,
+            "Error: Missing option '--data'.",
+            True,
+        ),
+        # as typer does it, with a frame
+        (
+            """
+            import sys
+            print("╭─ Error ─────────────╮\\n│ No data in /data.   │\\n╰─────────────────────╯", file=sys.stderr)
+            sys.exit(1)
+            """,
+            "No data in /data.",
+            False,
+        ),
+    ],
+)
+def test_a_script_that_ends_itself_is_told_in_its_own_last_words(tmp_path: pathlib.Path, source: str, words: str, advises: bool) -> None:
+    write_script(tmp_path, source)
+    said = sentence(in_this_process(tmp_path, "run", "script.py", "--target", "captured:0"))
+    assert "before it iterated its first DataLoader" in said
+    assert said.endswith(f"{words}; its own follow after --" if advises else f": {words}")
