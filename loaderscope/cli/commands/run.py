@@ -9,6 +9,7 @@ from pathlib import Path
 from loaderscope.cli.files import SESSION_SUFFIX, existing_script
 from loaderscope.cli.outcome import UsageError
 from loaderscope.cli.printing import add_json_option, print_document
+from loaderscope.cli.script_arguments import ScriptArgumentsFormatter
 from loaderscope.cli.sweeping import sweep
 from loaderscope.sweep.options import add_run_options, request_from
 
@@ -17,6 +18,7 @@ HELP = "sweep the settings of a loader and save a session"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = ScriptArgumentsFormatter
     parser.add_argument("script", metavar="SCRIPT", help="arguments of the script itself follow after --")
     parser.add_argument("--target", metavar="NAME", help="what to profile, as `targets` names it, or captured:N (the only one found)")
     output_help = "the session file (the script's name with .loaderscope, in the current folder)"

@@ -11,6 +11,7 @@ from loaderscope.cli.advice import with_advice
 from loaderscope.cli.files import existing_script
 from loaderscope.cli.outcome import OK, UsageError
 from loaderscope.cli.printing import add_json_option, print_json, print_page
+from loaderscope.cli.script_arguments import ScriptArgumentsFormatter
 from loaderscope.sweep.options import add_script_options
 
 NAME = "targets"
@@ -18,7 +19,8 @@ HELP = "list what a script offers to profile"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("script", metavar="SCRIPT")
+    parser.formatter_class = ScriptArgumentsFormatter
+    parser.add_argument("script", metavar="SCRIPT", help="arguments of the script itself follow after --")
     add_script_options(parser)
     add_json_option(parser)
 
