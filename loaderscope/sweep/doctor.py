@@ -12,9 +12,9 @@ from typing import Any
 
 from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.interpreters import ask, list_interpreters
+from loaderscope.sweep.machine import Machine, read_machine
 from loaderscope.sweep.machine_limits import CUDA_COMMIT_BYTES, DataCost, commit_sentence
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
-from loaderscope.sweep.system import Machine, read_machine
 from loaderscope.telemetry.nvml import Nvml
 
 IMPORT_TIMEOUT_S = 120.0

@@ -14,6 +14,7 @@ import psutil
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
+from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
 from loaderscope.sweep.ready_agent import (
@@ -32,7 +33,6 @@ from loaderscope.sweep.ready_agent import (
     torchrun_notes,
     weigh,
 )
-from loaderscope.sweep.system import read_machine
 from loaderscope.telemetry.nvml import Nvml
 from loaderscope.telemetry.processes import process_memory
 

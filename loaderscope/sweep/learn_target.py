@@ -16,10 +16,10 @@ from loaderscope.sweep import machine_limits, space
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.inspect_script import machine_environment, probe_target
 from loaderscope.sweep.kept_agent import KeptAgent
+from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import Tick
 from loaderscope.sweep.ready_agent import SweepError
-from loaderscope.sweep.system import read_machine
 
 
 def learn_target(

@@ -13,7 +13,7 @@ from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
-from loaderscope.sweep.system import Machine
+from loaderscope.sweep.machine import Machine
 
 MIB = 1 << 20
 

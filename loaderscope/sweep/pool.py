@@ -16,12 +16,12 @@ from loaderscope.sweep.experiment.beside_trials import beside_trials
 from loaderscope.sweep.forecast import data_cost
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
 from loaderscope.sweep.learn_target import learn_target
+from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.processes import reaper
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
 from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.script_warnings import TrialStderr
-from loaderscope.sweep.system import read_machine
 from loaderscope.sweep.trial_run import StoppedError, TrialRun, order_of
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace

@@ -13,8 +13,10 @@ from loaderscope.analysis.startup.preloading import ScriptImport
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Memory, SentPart, TrialResult, WorkerMemory
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.sweep import system, system_linux, system_windows
+from loaderscope.sweep import machine as this_machine
+from loaderscope.sweep import machine_linux, machine_windows
 from loaderscope.sweep.forecast import data_cost
+from loaderscope.sweep.machine import Machine
 from loaderscope.sweep.machine_limits import (
     TRIAL_BYTES,
     DataCost,
@@ -29,7 +31,6 @@ from loaderscope.sweep.machine_limits import (
     seconds_left,
     workers_that_fit,
 )
-from loaderscope.sweep.system import Machine
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -158,24 +159,24 @@ def test_the_commit_charge_is_read_in_pages(monkeypatch):
             return self.answer
 
     kernel32 = Kernel32()
-    monkeypatch.setattr(system_windows, "_kernel32", lambda: kernel32)
+    monkeypatch.setattr(machine_windows, "_kernel32", lambda: kernel32)
     kernel32.answer = 1
-    assert system_windows.commit() == (24 * GIB, 20 * GIB)
+    assert machine_windows.commit() == (24 * GIB, 20 * GIB)
     kernel32.answer = 0
-    assert system_windows.commit() == (None, None)
+    assert machine_windows.commit() == (None, None)
 
 
 @pytest.mark.skipif(ctypes.sizeof(ctypes.c_size_t) != 8, reason="the layout differs on 32 bits")
 def test_the_structure_that_windows_fills_has_its_documented_layout():
-    assert ctypes.sizeof(system_windows._PerformanceInformation) == 104
-    assert system_windows._PerformanceInformation.PageSize.offset == 80
+    assert ctypes.sizeof(machine_windows._PerformanceInformation) == 104
+    assert machine_windows._PerformanceInformation.PageSize.offset == 80
 
 
 def test_on_windows_the_machine_knows_its_commit_charge(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(system_windows, "commit", lambda: (24 * GIB, 20 * GIB))
+    monkeypatch.setattr(machine_windows, "commit", lambda: (24 * GIB, 20 * GIB))
     monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: [0, 1, 2], raising=False)
-    machine = system.read_machine()
+    machine = this_machine.read_machine()
     assert (machine.commit_available_bytes, machine.usable_cpus, machine.shared_memory_free_bytes) == (4 * GIB, 3, None)
 
 
@@ -332,8 +333,8 @@ def test_limits_of_a_container_in_version_two(tmp_path):
         "a/b/memory.stat": "anon 1\ninactive_file 100000000\n",
     }
     proc, root = container(tmp_path, "0::/a/b\n", files)
-    assert system_linux.cgroup_cpus(proc, root) == 1.5
-    assert system_linux.cgroup_memory(proc, root) == (1_000_000_000, 300_000_000)
+    assert machine_linux.cgroup_cpus(proc, root) == 1.5
+    assert machine_linux.cgroup_memory(proc, root) == (1_000_000_000, 300_000_000)
 
 
 @linux_only
@@ -347,8 +348,8 @@ def test_limits_of_a_container_in_version_one(tmp_path):
         "memory/memory.usage_in_bytes": "500000000",
     }
     proc, root = container(tmp_path, "5:cpu,cpuacct:/docker/x\n4:memory:/docker/x\n", files)
-    assert system_linux.cgroup_cpus(proc, root) == 2.0
-    assert system_linux.cgroup_memory(proc, root) == (2_000_000_000, 500_000_000)
+    assert machine_linux.cgroup_cpus(proc, root) == 2.0
+    assert machine_linux.cgroup_memory(proc, root) == (2_000_000_000, 500_000_000)
 
 
 def test_of_groups_around_each_other_the_one_with_least_left_counts(tmp_path):
@@ -359,13 +360,13 @@ def test_of_groups_around_each_other_the_one_with_least_left_counts(tmp_path):
         "a/b/memory.current": "1000000000\n",
     }
     proc, root = container(tmp_path, "0::/a/b\n", files)
-    assert system_linux.cgroup_memory(proc, root) == (8_000_000_000, 7_900_000_000)
+    assert machine_linux.cgroup_memory(proc, root) == (8_000_000_000, 7_900_000_000)
 
 
 def test_outside_of_a_container_there_are_no_limits(tmp_path):
     proc, root = container(tmp_path, "0::/\n", {})
-    assert system_linux.cgroup_cpus(proc, root) is None
-    assert system_linux.cgroup_memory(proc, root) == (None, None)
+    assert machine_linux.cgroup_cpus(proc, root) is None
+    assert machine_linux.cgroup_memory(proc, root) == (None, None)
 
 
 @linux_only
@@ -373,12 +374,12 @@ def test_usable_processors_follow_the_affinity():
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert system.usable_cpus() == 1
+        assert this_machine.usable_cpus() == 1
     finally:
         os.sched_setaffinity(0, before)
 
 
 def test_this_machine_has_plausible_limits():
-    machine = system.read_machine()
+    machine = this_machine.read_machine()
     assert 1 <= machine.usable_cpus <= machine.cpu_count
     assert 0 < machine.memory_available_bytes <= machine.memory_total_bytes

@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from loaderscope.gui.window.display import has_display
     from loaderscope.sweep.demo_example import demo_request
-    from loaderscope.sweep.system import usable_cpus
+    from loaderscope.sweep.machine import usable_cpus
 
     request = demo_request(usable_cpus())
     if has_display():

@@ -17,7 +17,7 @@ from loaderscope.cli.sweeping import sweep
 from loaderscope.facts.phases import PHASES, SHUTDOWN
 from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep.demo_example import example_script
-from loaderscope.sweep.system import usable_cpus
+from loaderscope.sweep.machine import usable_cpus
 
 Row = dict[str, Any]
 

@@ -29,8 +29,8 @@ from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.panels.labels import heading
+from loaderscope.sweep.machine import usable_cpus
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
-from loaderscope.sweep.system import usable_cpus
 
 NOT_VARIED_BY_EXPERIMENT = ("batch_size", "prefetch_factor", "pin_memory", "in_order", "sharing_strategy", "threads")
 """Fields of settings that the start-up experiment leaves as they are chosen here."""

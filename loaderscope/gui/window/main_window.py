@@ -14,7 +14,7 @@ from loaderscope.gui.window.command_table import CommandSet
 from loaderscope.gui.window.help_page import HelpOverlay
 from loaderscope.gui.window.run_window import RunWindow
 from loaderscope.sweep.demo_example import demo_request
-from loaderscope.sweep.system import usable_cpus
+from loaderscope.sweep.machine import usable_cpus
 
 
 class MainWindow(RunWindow):

@@ -27,10 +27,10 @@ from loaderscope.session.secret_masking import MASK, holds_mask
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect_script import Inspection, TargetProbe, inspect_script, probe_target
 from loaderscope.sweep.interpreters import Interpreter, list_interpreters
+from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.machine_limits import Measured
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.ready_agent import SweepError
-from loaderscope.sweep.system import read_machine
 
 FORECAST_DELAY_MS = 120
 

@@ -37,16 +37,16 @@ def read_machine() -> Machine:
     total, available = memory.total, memory.available
     shared_free = commit_limit = commit_used = None
     if sys.platform == "linux":
-        from loaderscope.sweep import system_linux
+        from loaderscope.sweep import machine_linux
 
-        shared_free = system_linux.shared_memory_free()
-        limit, used = system_linux.cgroup_memory()
+        shared_free = machine_linux.shared_memory_free()
+        limit, used = machine_linux.cgroup_memory()
         if limit is not None:
             total, available = min(total, limit), min(available, max(0, limit - (used or 0)))
     elif sys.platform == "win32":
-        from loaderscope.sweep import system_windows
+        from loaderscope.sweep import machine_windows
 
-        commit_limit, commit_used = system_windows.commit()
+        commit_limit, commit_used = machine_windows.commit()
     return Machine(os.cpu_count() or 1, usable_cpus(), total, available, shared_free, open_files_limit(), commit_limit, commit_used)
 
 
@@ -54,10 +54,10 @@ def usable_cpus() -> int:
     """The number of processors that this process and its children may use, by affinity mask and container quota; at least 1."""
     quota = None
     if sys.platform == "linux":
-        from loaderscope.sweep import system_linux
+        from loaderscope.sweep import machine_linux
 
         allowed = len(os.sched_getaffinity(0))
-        quota = system_linux.cgroup_cpus()
+        quota = machine_linux.cgroup_cpus()
     elif sys.platform == "win32":
         allowed = len(psutil.Process().cpu_affinity())
     else:
