@@ -80,7 +80,8 @@ class Script:
 
     @property
     def folder(self) -> str:
-        return os.path.dirname(self.path)
+        """The folder in which the script finds its own modules: Python looks beside the real file of a linked script."""
+        return os.path.dirname(self.path if os.name == "nt" else os.path.realpath(self.path))  # on Windows it follows no links
 
     def is_beside_script_only(self, name: str) -> bool:
         """Whether a loaded module lies beside the script, in a folder that is on `sys.path` because of the script only."""

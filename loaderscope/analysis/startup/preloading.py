@@ -68,7 +68,7 @@ class ForkServer:
 
     @property
     def script_folder(self) -> str:
-        return os.path.dirname(os.path.abspath(self.script))
+        return os.path.dirname(os.path.realpath(self.script))
 
     @property
     def search_folder(self) -> str:
