@@ -22,14 +22,16 @@ class DrivenAgent:
     process: AgentProcess
     folder: pathlib.Path
     trials: int = 0
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def ask(self, kind: str, **message: Any) -> dict[str, Any] | ErrorInfo:
         answer = self.process.request({"type": kind, **message}, ANSWER_TIMEOUT_S)
         return ErrorInfo.from_json(answer["error"]) if answer["type"] == "failed" else answer
 
-    def load(self, script: pathlib.Path, *args: str, capture: int | None = None) -> list[Target] | ErrorInfo:
-        """The script's targets."""
-        answer = self.ask("load", script=str(script), args=list(args), cwd=str(self.folder), capture=capture)
+    def load(self, script: pathlib.Path, *args: str, capture: int | None = None, module: str | None = None) -> list[Target] | ErrorInfo:
+        """The script's targets; `notes` has what the answer says of how it runs."""
+        answer = self.ask("load", script=str(script), module=module, args=list(args), cwd=str(self.folder), capture=capture)
+        self.notes = [] if isinstance(answer, ErrorInfo) else answer["notes"]
         return answer if isinstance(answer, ErrorInfo) else [Target.from_json(target) for target in answer["targets"]]
 
     def attach(self, target: str, **arguments: str) -> dict[str, Any] | ErrorInfo:

@@ -6,7 +6,7 @@ and the agent answers, one request at a time. The end of the connection ends the
     app asks                                   agent answers
     -                                          hello {token, protocol, pid, python, executable, platform, clock_ns}
     welcome {protocol}
-    load {script, args, cwd, capture,          loaded {targets: [Target.to_json()], has_step, environment,
+    load {script, module, args, cwd, capture,  loaded {targets: [Target.to_json()], notes: [sentence], has_step, environment,
           arguments}                           imports: [{name, seconds, within, beside_script}]} | failed
                                                {error}
     attach {target, arguments}                 attached {target: Target.to_json(), length, current: TrialConfig, fingerprint,
@@ -18,6 +18,7 @@ and the agent answers, one request at a time. The end of the connection ends the
     trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
     exit {}                                    (ends)
 
+`script` is the path of a file; `module` the name by which `python -m` runs it, or null.
 `environment` = {python, torch, torch_cuda, start_methods, default_start_method, free_threaded, torch_assumptions: [sentence]}.
 `imports` = the top-level modules that the load of the script imported in 20 ms or more, heaviest first; `within` = the one of
 them that imported it; `beside_script`: whether Python finds it in the script's folder only.

@@ -1,18 +1,22 @@
 """Loads the user's script so that its classes pickle under every start method.
 
-As a module it is named `__mp_main__`, as in multiprocessing's spawn children, so that its main block does not run. As the main
+To find its targets it is named `__mp_main__`, as in multiprocessing's spawn children, so that its main block does not run. As the main
 program it is named `__main__`. Either way both names in `sys.modules` lead to it, because spawn children look up both.
+A module of a package (`python -m`) has its own name only in its `__spec__`: spawn children import it by that name.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
+import importlib.util
 import os
 import sys
 import types
-from typing import AbstractSet, Any, Dict, Optional, Sequence, Set
+from typing import AbstractSet, Any, Dict, List, Optional, Sequence, Set
 
+from . import packages
 from .error_sentences import UNSUPPORTED, AgentError, describe, text_of
 from .script_failure import describe_exit
 
@@ -26,11 +30,17 @@ class Script:
     Attributes:
         path: absolute path of the file.
         tree: the parsed source.
+        folder: the folder in which it finds its own modules: `sys.path[0]`.
+        notes: sentences for the user on how it runs.
         module: the module; None until its code starts to run.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, module_name: Optional[str] = None) -> None:
         """Reads and compiles the script; runs none of it.
+
+        Args:
+            path: of its file.
+            module_name: the name by which `python -m` runs it; None: it is run as a file, or as a module if it needs its package.
 
         Raises:
             AgentError: there is no such file, it cannot be read, or it is not Python.
@@ -58,6 +68,16 @@ class Script:
         except (ValueError, RecursionError) as error:
             raise AgentError(type(error).__name__, "%s is no Python script: %s" % (self.name, error), self.path, 1) from None
         self.module: Optional[types.ModuleType] = None
+        self.notes: List[str] = []
+        # Python finds modules beside the real file of a linked script; on Windows it follows no links
+        real_path = self.path if os.name == "nt" else os.path.realpath(self.path)
+        self._as_module = (
+            packages.module_of_file(real_path, self.tree) if module_name is None else packages.named_module(module_name, self.path)
+        )
+        self.folder = os.path.dirname(real_path) if self._as_module is None else self._as_module.root
+        if self._as_module is not None and module_name is None:
+            words = "%s imports by its place in a package, so it runs as `python -m %s` in %s would run it."
+            self.notes.append(words % (self.name, self._as_module.name, self.folder))
 
     @classmethod
     def of_running_process(cls, files: Sequence[str]) -> Script:
@@ -77,11 +97,6 @@ class Script:
         modules_of_file = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == path)
         script.module = main if getattr(main, "__file__", None) else next(modules_of_file, main)
         return script
-
-    @property
-    def folder(self) -> str:
-        """The folder in which the script finds its own modules: Python looks beside the real file of a linked script."""
-        return os.path.dirname(self.path if os.name == "nt" else os.path.realpath(self.path))  # on Windows it follows no links
 
     def is_beside_script_only(self, name: str) -> bool:
         """Whether a loaded module lies beside the script, in a folder that is on `sys.path` because of the script only."""
@@ -111,6 +126,8 @@ class Script:
             except OSError as error:
                 raise AgentError(type(error).__name__, "the working directory %s cannot be entered: %s" % (cwd, error.strerror)) from None
         sys.argv[:] = [self.path, *args]
+        if self._as_module is not None and self.folder in sys.path:  # an installed module is found without its folder in front
+            self.folder = os.getcwd()
         sys.path.insert(0, self.folder)
         _forget_shadowed(self.folder, loaded_at_start)
 
@@ -128,10 +145,16 @@ class Script:
         module.__file__ = self.path
         module.__spec__ = None
         module.__dict__["__cached__"] = None
+        if self._as_module is not None:
+            spec = module.__spec__ = importlib.util.spec_from_file_location(self._as_module.name, self.path)
+            assert spec is not None  # the name of the file ends in .py
+            module.__package__, module.__loader__ = spec.parent, spec.loader
         self._replaced = sys.modules.get(AS_PROGRAM)  # kept alive: frames below us still use its globals
         self.module = sys.modules[AS_PROGRAM] = sys.modules[AS_MODULE] = module
         folder = os.getcwd()
         try:
+            if module.__package__:  # as `python -m` does, and as relative imports need it
+                importlib.import_module(module.__package__)
             exec(self._code, module.__dict__)
         except SystemExit as error:
             info = describe_exit(error, not_reached, folder)
@@ -150,7 +173,7 @@ class Script:
         if "'get_ipython'" in message:
             return "; the script was exported from a notebook: take out the lines that call get_ipython()"
         if "attempted relative import" in message:
-            return "; it is part of a package: give a script outside of it that imports it"
+            return "; it is part of a package: run it as its module (-m), or give a script outside of it that imports it"
         if "partially initialized module" in message:
             standard: AbstractSet[str] = getattr(sys, "stdlib_module_names", frozenset())  # new in Python 3.10
             shadowing = sorted(_modules_in(self.folder) & standard)

@@ -174,7 +174,7 @@ class Agent:
         self._script = script
 
     def _load(self, message: Message) -> Message:
-        script = self._script = Script(message["script"])
+        script = self._script = Script(message["script"], message.get("module"))
         script.set_up_process(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
         made_loaders.install()
         number = message.get("capture")
@@ -231,6 +231,7 @@ class Agent:
         return {
             "type": "loaded",
             "targets": [target.to_json() for target in discovered],
+            "notes": script.notes,
             "has_step": training_step.has_step(script.namespace),
             "environment": _environment(instrument.install()),
             "imports": [{**row, "beside_script": script.is_beside_script_only(str(row["name"]))} for row in self._imports.heavy_packages()],

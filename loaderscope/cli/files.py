@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,35 @@ def existing_script(name: str) -> Path:
     if not path.exists():
         raise UsageError(f"there is no file {name}")
     return path.absolute()
+
+
+def chosen_script(options: argparse.Namespace) -> Path:
+    """Returns the absolute path of the script that a command line names, as SCRIPT or by `-m MODULE`.
+
+    Raises:
+        UsageError: it names none or both, or there is no such script.
+    """
+    if options.module is None:
+        if options.script is None:
+            raise UsageError("a script is missing: SCRIPT, or -m MODULE")
+        return existing_script(options.script)
+    if options.script is not None:
+        raise UsageError(f"give either {options.script} or -m {options.module}; arguments of the script itself follow after --")
+    return script_of_module(options.module, options.cwd or os.getcwd(), options.python)
+
+
+def script_of_module(name: str, cwd: str, python: str | None) -> Path:
+    """Returns the absolute path of the file that `python -m NAME` would run in the folder `cwd`.
+
+    Raises:
+        UsageError: there is no such module.
+    """
+    from loaderscope.sweep.module_file import NoModuleError, module_file
+
+    try:
+        return Path(module_file(name, cwd, python))
+    except NoModuleError as error:
+        raise UsageError(str(error)) from error
 
 
 def check_writable(path: Path, force: bool) -> None:

@@ -39,7 +39,13 @@ def draw_session(session: Path, outputs: Sequence[Path], trials: Sequence[int] |
         raise UsageError(str(error)) from error
 
 
-def start_window(path: Path | None = None, demo: Request | None = None, python: str | None = None, script_args: Sequence[str] = ()) -> int:
+def start_window(
+    path: Path | None = None,
+    demo: Request | None = None,
+    module: str | None = None,
+    python: str | None = None,
+    script_args: Sequence[str] = (),
+) -> int:
     """Opens the window, and returns its exit status when the user closes it.
 
     Raises:
@@ -52,7 +58,7 @@ def start_window(path: Path | None = None, demo: Request | None = None, python: 
         raise UsageError("there is no display here for a window; `run`, `show` and `report` need none")
     with _import_error_as_usage_error():
         from loaderscope.gui.window.app import start
-    return start(None if path is None else str(path), demo, python=python, script_args=script_args)
+    return start(None if path is None else str(path), demo, module=module, python=python, script_args=script_args)
 
 
 def _require_packages(visible: bool) -> None:

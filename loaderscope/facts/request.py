@@ -10,6 +10,9 @@ from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.agent.ranges import Count, FilePath, Positive, Seconds
 from loaderscope.facts.settings import SETTINGS
 
+MODULE_OPTION = "-m"
+"""Precedes the name of a module in place of a script's path, as for `python`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Axes:
@@ -37,6 +40,7 @@ class Request:
     """The request of a run. Times in seconds."""
 
     script: FilePath  # absolute path
+    module: str | None = None  # the name by which `python -m` runs the script; None: it is run as a file
     target: str | None = None  # None: the only one found, else an error that lists them
     script_args: tuple[str, ...] = ()
     arguments: dict[str, str] = dataclasses.field(default_factory=dict)  # --arg NAME=VALUE
@@ -66,6 +70,11 @@ class Request:
     pcie: bool = False  # read the throughput over PCIe; the app waits 20 ms for each reading
     torchrun_variables: bool = False  # set, as torchrun does for one process, because the script asks for them
     startup: bool = False  # the start-up experiment, see sweep/experiment/startup_plan.py
+
+    @property
+    def script_text(self) -> str:
+        """The script as the user names it: its path, or `-m MODULE`."""
+        return self.script if self.module is None else f"{MODULE_OPTION} {self.module}"
 
     def with_profiled_steps(self, steps: int, config: TrialConfig | None = None) -> Request:
         """Returns the request with `steps` profiled steps after each setting; with `config`, for one trial of that setting alone."""

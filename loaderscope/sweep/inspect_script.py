@@ -30,7 +30,6 @@ from loaderscope.sweep.ready_agent import (
     load,
     probe,
     start_agent,
-    torchrun_notes,
     weigh,
 )
 from loaderscope.telemetry.nvml import Nvml
@@ -41,18 +40,14 @@ __all__ = ["Inspection", "NotReachedError", "SweepError", "TargetProbe", "inspec
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """The targets of a script. `environment`: the `environment` of the JSON document."""
+    """The targets of a script, and sentences on how it runs. `environment`: the `environment` of the JSON document."""
 
     targets: list[Target]
     has_step: bool
     environment: dict[str, Any]
     log: list[OutputLine]
     torchrun_variables: bool = False  # whether the script got them
-
-    @property
-    def notes(self) -> list[str]:
-        """What was done to load the script, sentences for the user."""
-        return torchrun_notes(self.torchrun_variables)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +81,8 @@ def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[Ou
         with _temporary_agent(request, tick, log) as agent:
             loaded = load(agent, request, tick)
             agent.close()
-            environment = machine_environment(loaded.environment)
-            return Inspection(loaded.targets, loaded.has_step, environment, agent.drain_output(), loaded.torchrun_variables)
+            environment, output = machine_environment(loaded.environment), agent.drain_output()
+            return Inspection(loaded.targets, loaded.has_step, environment, output, loaded.torchrun_variables, loaded.notes)
     except AsksForTorchrunError as again:
         return inspect_script(again.request, tick, log)
 
@@ -149,7 +144,8 @@ def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = N
     target = choose_target(loaded.targets, request.target, request.arguments, request.script)
     if request.target is None and target.name.startswith(CAPTURED) and target.dataset_kind is None:  # only seen in the source
         raise NotReachedError(dataclasses.replace(request, target=target.name))
-    return loaded, attach(agent, request, target.name, tick)
+    attached = attach(agent, request, target.name, tick)
+    return loaded, dataclasses.replace(attached, notes=[*loaded.notes, *attached.notes])
 
 
 _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg")

@@ -11,7 +11,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.facts.consumers import consumer_kind, options_text
-from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.request import MODULE_OPTION, Axes, Request
 from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, switch, whole_number, with_torch_defaults
 
 LONGEST_S = 366 * 24 * 3600.0
@@ -98,9 +98,16 @@ def setting(text: str) -> TrialConfig:
     return with_torch_defaults(values)
 
 
+def add_module_option(container: argparse._ActionsContainer) -> None:
+    """Adds `-m MODULE`, which takes the place of a script."""
+    module_help = "in place of SCRIPT: a module or package, as `python -m` runs it"
+    container.add_argument(MODULE_OPTION, metavar="MODULE", dest="module", type=module_name, help=module_help)
+
+
 def add_script_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that all commands share which load a script."""
     group = parser.add_argument_group("the script")
+    add_module_option(group)
     group.add_argument("--python", metavar="INTERPRETER", help="the Python that has your torch, e.g. of a virtual environment (this one)")
     group.add_argument(
         "--arg",
@@ -226,6 +233,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
     """Makes the request from parsed options, with the absolute path of `script`."""
     return Request(
         script=str(script.absolute()),
+        module=options.module,
         target=options.target,
         script_args=tuple(script_args),
         arguments=dict(options.arg),

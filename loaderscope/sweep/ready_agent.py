@@ -78,12 +78,14 @@ class Loaded:
     """The targets of a script that was loaded.
 
     Attributes:
+        notes: sentences on how the script runs.
         has_step: whether the script has a training step.
         environment: of the interpreter, see agent/messages.py; `script_imports` in it are the modules that the script imported.
         torchrun_variables: whether it got the variables of torchrun.
     """
 
     targets: list[Target]
+    notes: list[str]
     has_step: bool
     environment: dict[str, Any]
     torchrun_variables: bool = False
@@ -128,6 +130,7 @@ def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loa
     message = {
         "type": "load",
         "script": request.script,
+        "module": request.module,
         "args": list(request.script_args),
         "cwd": request.cwd,
         "capture": int(number) if number.isdigit() else None,
@@ -136,7 +139,8 @@ def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loa
     answer = _checked(agent, request, _load_or_find_child(agent, request, message, tick), "loaded")
     targets = [Target.from_json(target) for target in answer["targets"]]
     environment = {**(answer.get("environment") or {}), "script_imports": answer.get("imports") or []}
-    return Loaded(targets, bool(answer.get("has_step")), environment, request.torchrun_variables)
+    notes = [*_torchrun_notes(request.torchrun_variables), *(str(note) for note in answer.get("notes") or ())]
+    return Loaded(targets, notes, bool(answer.get("has_step")), environment, request.torchrun_variables)
 
 
 def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None = None) -> Attached:
@@ -154,7 +158,7 @@ def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None =
         length=answer.get("length"),
         current=TrialConfig.from_json(current) if current is not None else None,
         fingerprint=answer.get("fingerprint"),
-        notes=[*torchrun_notes(request.torchrun_variables), *(str(note) for note in answer.get("notes") or ())],
+        notes=[str(note) for note in answer.get("notes") or ()],
     )
 
 
@@ -226,7 +230,7 @@ def choose_target(targets: list[Target], name: str | None, arguments: dict[str, 
     raise SweepError(ErrorInfo("no-target", sentence))
 
 
-def torchrun_notes(has_variables: bool) -> list[str]:
+def _torchrun_notes(has_variables: bool) -> list[str]:
     """The notes about the variables of torchrun that a script got."""
     return [torchrun.NOTE] if has_variables else []
 

@@ -44,3 +44,82 @@ def test_workers_of_a_linked_script_find_it_too(agent, write, tmp_path, method):
     agent.load(link)
     agent.attach("data")
     assert agent.trial(TrialConfig(1, 4, 2, start_method=method)).batches == 2
+
+
+MODULE = """
+    import sys
+    from torch.utils.data import DataLoader
+    from .data import Numbers
+
+    class Doubled(Numbers):
+        def __getitem__(self, index):
+            return 2 * index
+
+    if __name__ == "__main__":
+        print([__spec__.name, __package__, __file__, sys.path[0], sys.argv], flush=True)
+        for batch in DataLoader(Doubled(8), batch_size=4):
+            print("trained", flush=True)
+"""
+
+
+@pytest.fixture
+def package(write, tmp_path):
+    """A package in a folder below the working directory; returns the path of its module."""
+    write("", "deep/inner/pkg/__init__.py")
+    write(NEIGHBOUR, "deep/inner/pkg/data.py")
+    return write(MODULE, "deep/inner/pkg/train.py")
+
+
+def assert_runs_as_module(agent, script, name, root, *args):
+    """The agent stopped in the main block of a module, and workers of every start method find its class."""
+    agent.attach("captured:0")
+    for method in START_METHODS:
+        outcome = agent.trial(TrialConfig(1, 4, 2, start_method=method))
+        assert not isinstance(outcome, ErrorInfo), outcome.message
+        assert outcome.batches == 2
+    assert agent.close() == [repr([name, name.rpartition(".")[0], str(script), str(root), [str(script), *args]])]
+
+
+def test_a_module_runs_as_python_runs_it(agent, write, package, tmp_path):
+    module = write(package.read_text(), "pkg/train.py")
+    write(NEIGHBOUR, "pkg/data.py")
+    assert not isinstance(agent.load(module, "--fast", capture=0, module="pkg.train"), ErrorInfo)
+    assert agent.notes == []
+    assert_runs_as_module(agent, module, "pkg.train", tmp_path, "--fast")
+
+
+def test_a_file_that_needs_its_package_runs_as_a_module_of_it(agent, write, package):
+    write("", "deep/inner/__init__.py")
+    assert not isinstance(agent.load(package, capture=0), ErrorInfo)
+    assert "python -m inner.pkg.train" in agent.notes[0]
+    assert str(package.parents[2]) in agent.notes[0]
+    assert_runs_as_module(agent, package, "inner.pkg.train", package.parents[2])
+
+
+def test_a_package_runs_its_main_module(agent, write, package, tmp_path):
+    main = write("from .train import Doubled\ndata = Doubled(8)\nprint(__spec__.name)\n", "deep/inner/pkg/__main__.py")
+    targets = agent.load(main, module="pkg")
+    assert [target.name for target in targets] == ["data"]
+    agent.attach("data")
+    assert all(agent.trial(TrialConfig(1, 4, 2, start_method=method)).batches == 2 for method in START_METHODS)
+    assert agent.close() == ["pkg.__main__"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from data import Numbers\n",
+        "try:\n    from .data import Numbers\nexcept ImportError:\n    from data import Numbers\n",
+    ],
+)
+def test_a_file_in_a_package_that_runs_as_a_file_does_so(agent, write, package, source):
+    script = write(source + "print([__name__, __spec__, __package__])\nnumbers = Numbers(8)\n", "deep/inner/pkg/plain.py")
+    assert [target.name for target in agent.load(script)] == ["numbers"]
+    assert agent.notes == []
+    assert agent.close() == ["['__mp_main__', None, None]"]
+
+
+def test_an_error_in_a_package_around_the_script_has_its_file_and_line(agent, write, package):
+    broken = write("\n1 / 0\n", "deep/inner/pkg/__init__.py")
+    failure = agent.load(package)
+    assert (failure.kind, failure.file, failure.line) == ("ZeroDivisionError", str(broken), 2)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from loaderscope.cli.files import SESSION_SUFFIX, existing_script
+from loaderscope.cli.files import SESSION_SUFFIX, chosen_script
 from loaderscope.cli.outcome import UsageError
 from loaderscope.cli.printing import add_json_option, print_document
 from loaderscope.cli.script_arguments import ScriptArgumentsFormatter
@@ -19,7 +19,7 @@ HELP = "sweep the settings of a loader and save a session"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = ScriptArgumentsFormatter
-    parser.add_argument("script", metavar="SCRIPT", help="arguments of the script itself follow after --")
+    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="arguments of the script itself follow after --")
     parser.add_argument("--target", metavar="NAME", help="what to profile, as `targets` names it, or captured:N (the only one found)")
     output_help = "the session file (the script's name with .loaderscope, in the current folder)"
     parser.add_argument("-o", "--output", metavar="FILE", help=output_help)
@@ -28,8 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    script = existing_script(options.script)
-    output = Path(options.output) if options.output else Path(script.stem + SESSION_SUFFIX)
+    script = chosen_script(options)
+    name = script.stem if options.module is None else options.module.rpartition(".")[2]
+    output = Path(options.output) if options.output else Path(name + SESSION_SUFFIX)
     if output.suffix != SESSION_SUFFIX:
         raise UsageError(f"the name of the output must end in {SESSION_SUFFIX}, {output} does not")
     status, document = sweep(request_from(options, script, options.script_args), output, options.force)

@@ -8,7 +8,7 @@ import sys
 
 from loaderscope import __version__
 from loaderscope.cli.advice import with_advice
-from loaderscope.cli.files import existing_script
+from loaderscope.cli.files import chosen_script
 from loaderscope.cli.outcome import OK, UsageError
 from loaderscope.cli.printing import add_json_option, print_json, print_page
 from loaderscope.cli.script_arguments import ScriptArgumentsFormatter
@@ -20,7 +20,7 @@ HELP = "list what a script offers to profile"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = ScriptArgumentsFormatter
-    parser.add_argument("script", metavar="SCRIPT", help="arguments of the script itself follow after --")
+    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="arguments of the script itself follow after --")
     add_script_options(parser)
     add_json_option(parser)
 
@@ -31,9 +31,10 @@ def run(options: argparse.Namespace) -> int:
     from loaderscope.facts.request import Request
     from loaderscope.sweep.inspect_script import SweepError, inspect_script
 
-    script = existing_script(options.script)
+    script = chosen_script(options)
     request = Request(
         script=str(script),
+        module=options.module,
         script_args=tuple(options.script_args),
         arguments=dict(options.arg),
         environment_variables=dict(options.env),
@@ -52,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     for note in inspected.notes:
         print(f"loaderscope: {note}", file=sys.stderr)
     if not inspected.targets:
-        raise UsageError(f"{options.script} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one")
+        raise UsageError(
+            f"{options.script or options.module} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one"
+        )
     print_page(TargetsTable(inspected.targets), UNLIMITED_COLUMNS)
     return OK

@@ -27,7 +27,7 @@ class TargetPanel(QWidget):
     """Shows the script and its targets; the window reads the script.
 
     Signals:
-        scriptChosen: path of the script that the user chose.
+        scriptChosen: path of the script that the user chose, or `-m MODULE`.
         targetChosen: the `Target` that the user chose.
         interpreterChosen: path of the interpreter that the user chose, or None for the default.
         argumentsChanged: the user changed an argument of the target.
@@ -48,7 +48,7 @@ class TargetPanel(QWidget):
         self.script = QLineEdit()
         self.script.setPlaceholderText("script.py")
         self.script.setAccessibleName("Path of the script")
-        self.script.setToolTip("The Python script whose DataLoader is to be profiled; Enter reads it")
+        self.script.setToolTip("The Python script or notebook whose DataLoader is to be profiled, or -m and a module; Enter reads it")
         self.script.returnPressed.connect(self._script_entered)
         browse = QPushButton("…")
         browse.setFixedWidth(30)
@@ -152,7 +152,7 @@ class TargetPanel(QWidget):
         self.interpreter.setCurrentIndex(max(0, self.interpreter.findData(chosen)))
 
     def show_reading(self, script: str) -> None:
-        """Says that the script is being read."""
+        """Says that the script is being read, which is given by its path or as `-m MODULE`."""
         self.script.setText(script)
         self.script.setCursorPosition(len(script))
         self.script.setToolTip(script)

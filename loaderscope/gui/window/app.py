@@ -26,6 +26,8 @@ def start(
     path: str | None = None,
     demo: Request | None = None,
     theme: str | None = None,
+    *,
+    module: str | None = None,
     python: str | None = None,
     script_args: Sequence[str] = (),
 ) -> int:
@@ -35,6 +37,7 @@ def start(
         path: a script or a session file to open.
         demo: a request to open and to start as soon as possible.
         theme: `light` or `dark`; None: the one used last.
+        module: the name by which `python -m` runs the script; None: it is run as a file.
         python: interpreter for the script.
         script_args: the script's own arguments.
 
@@ -53,7 +56,8 @@ def start(
     elif path is not None:
         request = None
         if Path(path).suffix != SESSION_SUFFIX:
-            request = Request(script=str(Path(path).expanduser().absolute()), python=python, script_args=tuple(script_args))
+            script = str(Path(path).expanduser().absolute())
+            request = Request(script=script, module=module, python=python, script_args=tuple(script_args))
         QTimer.singleShot(0, lambda: window.open_path(path, request))
     return application.exec()
 

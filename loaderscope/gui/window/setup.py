@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
-from loaderscope.facts.request import Request
+from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
@@ -29,6 +29,7 @@ from loaderscope.sweep.inspect_script import Inspection, TargetProbe, inspect_sc
 from loaderscope.sweep.interpreters import Interpreter, list_interpreters
 from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.machine_limits import Measured
+from loaderscope.sweep.module_file import NoModuleError, module_file
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.ready_agent import SweepError
 
@@ -123,12 +124,23 @@ class Setup(QObject):
         """Whether the script or a sample of a target is being read."""
         return self._state.is_looking
 
-    def open_script(self, path: str) -> None:
-        """Reads a script and lists its targets."""
-        script = os.path.abspath(os.path.expanduser(path))
+    def open_script(self, text: str) -> None:
+        """Reads a script, given by its path or as `-m MODULE`, and lists its targets."""
         last = self._state.request
-        request = last if last is not None and last.script == script else Request(script=script)
-        self.open_request(dataclasses.replace(request, python=last.python if last is not None else None))
+        python = last.python if last is not None else None
+        option, _, name = text.partition(" ")
+        module = name.strip() if option == MODULE_OPTION else None
+        try:
+            script = (
+                os.path.abspath(os.path.expanduser(text))
+                if module is None
+                else module_file(module, self.target_panel.folder_of_script(), python)
+            )
+        except NoModuleError as error:
+            self._show_error(ErrorInfo("NoModuleError", f"Nothing to open: {error}."))
+            return
+        request = last if last is not None and (last.script, last.module) == (script, module) else Request(script=script, module=module)
+        self.open_request(dataclasses.replace(request, python=python))
 
     def open_request(self, request: Request) -> None:
         """Adopts a whole request, as of the command line or the example, and reads its script."""
@@ -150,7 +162,7 @@ class Setup(QObject):
         unmasked = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
         self._state = self._state.session_shown(request, run.target.name)
-        self.target_panel.show_reading(run.script)
+        self.target_panel.show_reading(dataclasses.replace(run.request, script=run.script).script_text)
         self.target_panel.show_surroundings(dataclasses.replace(run.request, cwd=None))
         self.target_panel.show_targets([run.target])
         name = Path(run.script).name
@@ -187,7 +199,7 @@ class Setup(QObject):
             cwd=panel.folder_of_script(),
         )
         self._state = self._state.reading(request)
-        self.target_panel.show_reading(request.script)
+        self.target_panel.show_reading(request.script_text)
         if not Path(request.script).is_file():
             self._state = self._state.failed()
             self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {request.script}."))
@@ -378,6 +390,7 @@ def _subject(request: Request) -> tuple[object, ...]:
     """Returns the part of a request that identifies what it measures, without the settings that it varies."""
     return (
         request.script,
+        request.module,
         request.target,
         request.script_args,
         request.arguments,
