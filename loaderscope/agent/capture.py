@@ -125,7 +125,7 @@ def _compares_name_with_main(test: ast.expr, operator: type) -> bool:
 def captured_here(script: Script, loader: Any, number: int) -> Captured:
     """Describes the iter() that called this function."""
     frames = list(_frames(sys._getframe(1)))
-    lines = [frame.f_lineno for frame in frames if frame.f_code.co_filename == script.path]
+    lines = [frame.f_lineno for frame in frames if script.holds(frame.f_code.co_filename)]
     place = _place(frames)
     if _thread.get_ident() != _main_thread():  # the line that started the thread is unknown; the main thread's line now comes close
         frames = list(_frames(sys._current_frames().get(_main_thread())))
@@ -153,7 +153,12 @@ def _frames(frame: Optional[FrameType]) -> Iterator[FrameType]:
 
 
 def _unguarded(script: Script, frames: Sequence[FrameType]) -> Optional[Place]:
-    """The innermost top-level line of a module, if no line of the script that leads there is below a main guard."""
+    """The innermost top-level line of a module, if no line of the script that leads there is below a main guard.
+
+    None for a notebook, of which workers import the definitions only.
+    """
+    if script.is_notebook:
+        return None
     tops = [frame for frame in frames if frame.f_code.co_name == "<module>" and is_user_file(frame.f_code.co_filename)]
     if not any(frame.f_globals is script.namespace for frame in tops):
         return None

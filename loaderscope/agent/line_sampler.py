@@ -10,9 +10,10 @@ import _thread
 import sys
 import time
 from types import FrameType
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .import_timer import ImportTimer
+from .notebook_shell import cell_name
 
 _PERIOD_S = 0.005
 _PERIOD_SHARE = 0.01
@@ -52,7 +53,7 @@ class LineSampler:
         self._imports = imports
         self._thread = _thread.get_ident()
         self._frame: Optional[FrameType] = None
-        self._spent_ns: Dict[int, List[int]] = {}
+        self._spent_ns: Dict[Tuple[str, int], List[int]] = {}  # by file and number: the module of a notebook has a file for each cell
         self._stop = _thread.allocate_lock()
         self._ended = _thread.allocate_lock()
         self._began_ns = self._sampled_ns = 0
@@ -79,12 +80,14 @@ class LineSampler:
             return []
         import linecache
 
-        path, namespace = self._frame.f_code.co_filename, self._frame.f_globals
+        namespace = self._frame.f_globals
         self._frame = None  # it would keep objects alive that the module has deleted
-        long = [(sum(spent_ns), number) for number, spent_ns in self._spent_ns.items() if sum(spent_ns) >= _MIN_REPORTED_NS]
-        numbers = sorted(number for _, number in sorted(long, reverse=True)[:_MAX_LINES])
-        texts = {number: linecache.getline(path, number, namespace).strip()[:_MAX_TEXT_CHARACTERS] for number in numbers}
-        return [Line(number, texts[number], *self._spent_ns[number]) for number in numbers]
+        long = [(sum(spent_ns), key) for key, spent_ns in self._spent_ns.items() if sum(spent_ns) >= _MIN_REPORTED_NS]
+        lines = []
+        for file, number in sorted(key for _, key in sorted(long, reverse=True)[:_MAX_LINES]):
+            text, cell = linecache.getline(file, number, namespace).strip()[:_MAX_TEXT_CHARACTERS], cell_name(file)
+            lines.append(Line(number, "%s (%s)" % (text, cell) if cell else text, *self._spent_ns[file, number]))
+        return lines
 
     def _sample_until_stopped(self) -> None:
         try:
@@ -95,15 +98,15 @@ class LineSampler:
 
     def _sample(self) -> None:
         now_ns = time.perf_counter_ns()
-        frame = self._frame = self._frame or self._find_frame()
+        frame = self._frame = self._find_frame() or self._frame
         if frame is not None:
-            spent_ns = self._spent_ns.setdefault(frame.f_lineno or 0, [0, 0])
+            spent_ns = self._spent_ns.setdefault((frame.f_code.co_filename, frame.f_lineno or 0), [0, 0])
             spent_ns[1 if self._imports.depth else 0] += now_ns - self._sampled_ns
         self._sampled_ns = now_ns
         self.own_ns += time.perf_counter_ns() - now_ns
 
     def _find_frame(self) -> Optional[FrameType]:
-        """The frame that executes the module; None before it starts."""
+        """The frame that executes the module, or the cell of a notebook; None before it starts and after its end."""
         frame = sys._current_frames().get(self._thread)
         while frame is not None:
             if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == self._module:

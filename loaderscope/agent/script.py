@@ -18,6 +18,8 @@ from typing import AbstractSet, Any, Dict, List, Optional, Sequence, Set
 
 from . import packages
 from .error_sentences import UNSUPPORTED, AgentError, describe, text_of
+from .notebook import NOTEBOOK_SUFFIX, NotebookError, read_notebook
+from .notebook_code import SPAWN_NOTE, NotebookCode
 from .script_failure import describe_exit
 
 AS_MODULE = "__mp_main__"
@@ -49,9 +51,6 @@ class Script:
         self.name = os.path.basename(self.path)
         if not os.path.exists(self.path):
             raise AgentError("FileNotFoundError", "there is no file %s" % self.path, self.path)
-        if self.name.endswith(".ipynb"):
-            words = "%s is a notebook: export it (jupyter nbconvert --to script) and give the .py file" % self.name
-            raise AgentError(UNSUPPORTED, words, self.path)
         if os.path.isdir(self.path):
             raise AgentError("IsADirectoryError", "%s is a folder, not a Python script" % self.path, self.path)
         try:
@@ -59,16 +58,20 @@ class Script:
                 source = file.read()
         except OSError as error:
             raise AgentError(type(error).__name__, "%s cannot be read: %s" % (self.path, error.strerror), self.path) from error
+        self.module: Optional[types.ModuleType] = None
+        self.notes: List[str] = []
+        self._notebook: Optional[NotebookCode] = None
         try:
-            # Parsed from bytes to respect a coding line; compiled from the tree to parse only once.
-            self.tree: ast.Module = ast.parse(source, self.path)
-            self._code = compile(self.tree, self.path, "exec", dont_inherit=True)
+            if self.name.endswith(NOTEBOOK_SUFFIX):
+                self._read_notebook(source)
+            else:
+                # Parsed from bytes to respect a coding line; compiled from the tree to parse only once.
+                self.tree: ast.Module = ast.parse(source, self.path)
+                self._code = compile(self.tree, self.path, "exec", dont_inherit=True)
         except SyntaxError as error:
             raise _syntax_error(self, error, source) from None
         except (ValueError, RecursionError) as error:
             raise AgentError(type(error).__name__, "%s is no Python script: %s" % (self.name, error), self.path, 1) from None
-        self.module: Optional[types.ModuleType] = None
-        self.notes: List[str] = []
         # Python finds modules beside the real file of a linked script; on Windows it follows no links
         real_path = self.path if os.name == "nt" else os.path.realpath(self.path)
         self._as_module = (
@@ -78,6 +81,24 @@ class Script:
         if self._as_module is not None and module_name is None:
             words = "%s imports by its place in a package, so it runs as `python -m %s` in %s would run it."
             self.notes.append(words % (self.name, self._as_module.name, self.folder))
+
+    def _read_notebook(self, source: bytes) -> None:
+        try:
+            notebook = read_notebook(source.decode("utf-8"))
+        except NotebookError as error:
+            raise AgentError(UNSUPPORTED, "%s %s" % (self.name, error), self.path) from None
+        self._notebook = NotebookCode(self.path, notebook)
+        self.tree = self._notebook.tree
+        self.notes += [*notebook.notes, SPAWN_NOTE]
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether the script is a notebook: then workers import its definitions only, and need no main guard."""
+        return self._notebook is not None
+
+    def holds(self, file: str) -> bool:
+        """Whether a file name of running code is the script's, or that of a cell of it."""
+        return file == self.path if self._notebook is None else file in self._notebook.files
 
     @classmethod
     def of_running_process(cls, files: Sequence[str]) -> Script:
@@ -109,13 +130,14 @@ class Script:
         """The names that the script has defined so far."""
         return {} if self.module is None else vars(self.module)
 
-    def set_up_process(self, args: Sequence[str], cwd: Optional[str], loaded_at_start: AbstractSet[str]) -> None:
+    def set_up_process(self, args: Sequence[str], cwd: Optional[str], loaded_at_start: AbstractSet[str], temporary_folder: str) -> None:
         """Gives this process the state of a Python that was started with the script.
 
         Args:
             args: the script's own arguments.
             cwd: working directory of the app's caller; None keeps this process's own.
             loaded_at_start: modules that any interpreter has loaded before it runs a script.
+            temporary_folder: for files that last as long as the process.
 
         Raises:
             AgentError: the working directory does not exist.
@@ -125,6 +147,8 @@ class Script:
                 os.chdir(cwd)
             except OSError as error:
                 raise AgentError(type(error).__name__, "the working directory %s cannot be entered: %s" % (cwd, error.strerror)) from None
+        if self._notebook is not None:
+            self._notebook.let_workers_import_definitions(temporary_folder)
         sys.argv[:] = [self.path, *args]
         if self._as_module is not None and self.folder in sys.path:  # an installed module is found without its folder in front
             self.folder = os.getcwd()
@@ -142,7 +166,8 @@ class Script:
             AgentError: the script raised, or ended itself.
         """
         module = types.ModuleType(run_name)
-        module.__file__ = self.path
+        if self._notebook is None:
+            module.__file__ = self.path  # the code of a notebook has no file, as in Jupyter
         module.__spec__ = None
         module.__dict__["__cached__"] = None
         if self._as_module is not None:
@@ -155,7 +180,10 @@ class Script:
         try:
             if module.__package__:  # as `python -m` does, and as relative imports need it
                 importlib.import_module(module.__package__)
-            exec(self._code, module.__dict__)
+            if self._notebook is not None:
+                self._notebook.run(module.__dict__)
+            else:
+                exec(self._code, module.__dict__)
         except SystemExit as error:
             info = describe_exit(error, not_reached, folder)
         except KeyboardInterrupt as error:
@@ -183,8 +211,8 @@ class Script:
 
 
 def _syntax_error(script: Script, error: SyntaxError, source: bytes) -> AgentError:
-    line = error.lineno or _undecodable_line(source) or 1
-    return AgentError(type(error).__name__, "%s, line %d: %s" % (script.name, line, error.msg), script.path, line)
+    line, file = error.lineno or _undecodable_line(source) or 1, error.filename or script.path
+    return AgentError(type(error).__name__, "%s, line %d: %s" % (os.path.basename(file), line, error.msg), file, line)
 
 
 def _undecodable_line(source: bytes) -> Optional[int]:

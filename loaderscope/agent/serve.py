@@ -175,7 +175,7 @@ class Agent:
 
     def _load(self, message: Message) -> Message:
         script = self._script = Script(message["script"], message.get("module"))
-        script.set_up_process(message.get("args") or [], message.get("cwd"), self._loaded_at_start)
+        script.set_up_process(message.get("args") or [], message.get("cwd"), self._loaded_at_start, _folder)
         made_loaders.install()
         number = message.get("capture")
         search = watched_children.start_watching(script.name, int(number or 0), _folder)

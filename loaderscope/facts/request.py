@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
 from loaderscope.agent.ranges import Count, FilePath, Positive, Seconds
 from loaderscope.facts.settings import SETTINGS
 
 MODULE_OPTION = "-m"
 """Precedes the name of a module in place of a script's path, as for `python`."""
+
+
+def default_cwd(script: str) -> str:
+    """Returns the folder in which a script runs unless the user names another: a notebook's own, as in Jupyter, else the current one."""
+    return os.path.dirname(script) if script.endswith(NOTEBOOK_SUFFIX) else os.getcwd()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.facts.consumers import consumer_kind, options_text
-from loaderscope.facts.request import MODULE_OPTION, Axes, Request
+from loaderscope.facts.request import MODULE_OPTION, Axes, Request, default_cwd
 from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, switch, whole_number, with_torch_defaults
 
 LONGEST_S = 366 * 24 * 3600.0
@@ -125,7 +125,7 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a variable for its environment; what is saved keeps the name only",
     )
-    group.add_argument("--cwd", metavar="DIR", type=os.path.abspath, help="the folder in which it runs (this one)")
+    group.add_argument("--cwd", metavar="DIR", type=os.path.abspath, help="the folder in which it runs (this one; of a notebook, its own)")
     group.add_argument(
         "--load-timeout", metavar="S", type=positive_seconds, default=60.0, help="give up loading the script after this many seconds (60)"
     )
@@ -239,7 +239,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         arguments=dict(options.arg),
         environment_variables=dict(options.env),
         python=options.python,
-        cwd=options.cwd or os.getcwd(),
+        cwd=options.cwd or default_cwd(str(script.absolute())),
         axes=Axes.of({one.field: getattr(options, one.field) for one in SETTINGS}),
         batches=options.batches,
         epochs=options.epochs,

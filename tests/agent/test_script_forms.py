@@ -4,6 +4,7 @@ import multiprocessing
 import os
 
 import pytest
+from notebooks import notebook_text
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 
@@ -123,3 +124,92 @@ def test_an_error_in_a_package_around_the_script_has_its_file_and_line(agent, wr
     broken = write("\n1 / 0\n", "deep/inner/pkg/__init__.py")
     failure = agent.load(package)
     assert (failure.kind, failure.file, failure.line) == ("ZeroDivisionError", str(broken), 2)
+
+
+CELLS = (
+    "!pip install torch\n%matplotlib inline\nimport os, sys, torch\nfrom torch.utils.data import DataLoader, Dataset\n",
+    "%env LESSON=seven\n%cd data\nfiles = !ls\nos?\n",
+    "FACTOR = 2\ndisplay([os.environ['LESSON'], os.path.basename(os.getcwd()), '__file__' in globals(), sys.argv[1:]])\n",
+    """
+class Numbers(Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        if FACTOR != 2:
+            raise ValueError("wrong factor")
+        return FACTOR * index
+""",
+    "import asyncio\nlength = await asyncio.sleep(0, result=8)\nnumbers = Numbers()\n",
+    "%%time\nfor batch in DataLoader(numbers, batch_size=4):\n    print('trained', flush=True)\n",
+)
+
+
+@pytest.fixture
+def write_notebook(write, tmp_path):
+    (tmp_path / "data").mkdir()
+    return lambda *cells: write(notebook_text(*cells).encode(), "lesson.ipynb")
+
+
+@pytest.mark.parametrize("capture", [None, 0])
+def test_a_notebook_runs_up_to_its_loader_and_workers_find_its_classes(agent, write_notebook, capture):
+    targets = agent.load(write_notebook(*CELLS), "--fast", capture=capture)
+    assert not isinstance(targets, ErrorInfo), targets.message
+    assert (targets[0].name, targets[0].length, targets[0].note) == ("captured:0", 8, "")
+    assert "4 lines" in agent.notes[0]
+    assert "Jupyter itself cannot" in agent.notes[1]
+    agent.attach("captured:0")
+    for method in START_METHODS:
+        outcome = agent.trial(TrialConfig(1, 4, 2, start_method=method))
+        assert not isinstance(outcome, ErrorInfo), outcome.message
+        assert outcome.batches == 2
+    assert agent.trial(TrialConfig(0, 4)).batches == 2
+    assert agent.close() == [str(["seven", "data", False, ["--fast"]])]
+
+
+def test_an_error_in_a_notebook_names_cell_and_line_in_every_process(agent, write_notebook):
+    failing = CELLS[3].replace("FACTOR != 2", "index == 5")
+    script = write_notebook(CELLS[0], "FACTOR = 2", failing, "numbers = Numbers()")
+    agent.load(script)
+    agent.attach("numbers")
+    line = failing.splitlines().index('            raise ValueError("wrong factor")') + 1
+    for config in (TrialConfig(0, 4), *(TrialConfig(1, 4, 2, start_method=method) for method in START_METHODS)):
+        failure = agent.trial(config)
+        assert (failure.kind, failure.file, failure.line) == ("ValueError", f"{script}, cell 3", line)
+        assert f"lesson.ipynb, cell 3, line {line}" in failure.message
+        assert f'lesson.ipynb, cell 3", line {line}' in failure.traceback
+        assert "raise ValueError" in failure.traceback
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["x = 1", "y = 2\nif y\n    pass"], ["lesson.ipynb, cell 2, line 2", "expected ':'"]),
+        (["x = 1", "1 / 0"], ["ZeroDivisionError", "lesson.ipynb, cell 2, line 1"]),
+        (["files = !ls *.jpg", "x = 1\nfor file in files:\n    pass"], ["!ls *.jpg", "cell 1, line 1", "cell 2, line 2"]),
+        (["sizes = !ls", "print(f'{sizes}')"], ["!ls", "cell 2, line 1"]),
+    ],
+)
+def test_a_notebook_that_fails_says_where_in_one_sentence(agent, write_notebook, cells, words):
+    failure = agent.load(write_notebook(*cells))
+    assert isinstance(failure, ErrorInfo)
+    for word in words:
+        assert word in failure.message
+
+
+def test_a_file_that_is_no_notebook_is_refused_and_the_agent_goes_on(agent, write, write_notebook):
+    for text, word in (("{", "JSON"), ("[]", "no cells")):
+        failure = agent.load(write(text, "broken.ipynb"))
+        assert (failure.kind, "\n" in failure.message) == ("unsupported", False)
+        assert word in failure.message
+    assert agent.load(write_notebook("import torch")) == []
+
+
+def test_a_future_import_of_one_cell_holds_for_the_next(agent, write_notebook):
+    loaded = agent.load(write_notebook("from __future__ import annotations", "def f(x: Missing): pass\nprint(f.__annotations__)"))
+    assert loaded == []
+    assert agent.close() == ["{'x': 'Missing'}"]
+
+
+def test_the_code_of_a_cell_can_be_inspected(agent, write_notebook):
+    agent.load(write_notebook("import inspect\nclass A:\n    x = 1", "def f():\n    return 3", "print(inspect.getsource(f).split())"))
+    assert agent.close() == ["['def', 'f():', 'return', '3']"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from loaderscope import __version__
@@ -28,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from loaderscope.cli.terminal.console import UNLIMITED_COLUMNS
     from loaderscope.cli.terminal.targets_table import TargetsTable
-    from loaderscope.facts.request import Request
+    from loaderscope.facts.request import Request, default_cwd
     from loaderscope.sweep.inspect_script import SweepError, inspect_script
 
     script = chosen_script(options)
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         arguments=dict(options.arg),
         environment_variables=dict(options.env),
         python=options.python,
-        cwd=options.cwd or os.getcwd(),
+        cwd=options.cwd or default_cwd(str(script)),
         load_timeout_s=options.load_timeout,
     )
     try:

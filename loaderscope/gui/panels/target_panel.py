@@ -14,11 +14,12 @@ from PySide6.QtWidgets import QFileDialog, QFormLayout, QFrame, QHBoxLayout, QLa
 
 from loaderscope.agent.error_sentences import STANDARD_INPUT
 from loaderscope.agent.messages import ErrorInfo, Target
-from loaderscope.facts.request import Request
+from loaderscope.facts.request import Request, default_cwd
 from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.style.words import target_text
 
+SCRIPT_FILTER = "Python scripts and notebooks (*.py *.ipynb);;All files (*)"
 MOST_KEYS_SHOWN = 8
 HINT = "Drop a Python script here, or choose one. It is not edited: Loaderscope finds the datasets and loaders in it."
 
@@ -122,7 +123,7 @@ class TargetPanel(QWidget):
 
     def browse(self) -> None:
         """Asks the user for a script in a file dialog."""
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a script", self.script.text() or "", "Python scripts (*.py);;All files (*)")
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a script", self.script.text() or "", SCRIPT_FILTER)
         if path:
             self.scriptChosen.emit(path)
 
@@ -223,9 +224,10 @@ class TargetPanel(QWidget):
         """Returns the arguments of the script, split as a shell does."""
         return _split(self.script_args.text())
 
-    def folder_of_script(self) -> str:
-        """Returns the folder in which the script is to run."""
-        return os.path.abspath(os.path.expanduser(self.working_folder.text().strip()))
+    def folder_of_script(self, script: str) -> str:
+        """Returns the folder in which a script is to run: the chosen one, else that which `default_cwd` gives."""
+        chosen = self.working_folder.text().strip()
+        return os.path.abspath(os.path.expanduser(chosen)) if chosen else default_cwd(script)
 
     def environment_variables(self) -> dict[str, str]:
         """Returns the variables for the script's environment; what is not NAME=VALUE has an empty name or no value."""

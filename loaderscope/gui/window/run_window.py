@@ -9,6 +9,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow
 
 from loaderscope.agent.messages import ErrorInfo
+from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import LogLine
 from loaderscope.gui.panels.target_panel import advice_for
@@ -255,7 +256,7 @@ class RunWindow(QMainWindow):
 
 
 def _dropped_file(event: QDropEvent) -> str | None:
-    """Returns the path of a dragged script or session; None for anything else, and for several files."""
+    """Returns the path of a dragged script, notebook or session; None for anything else, and for several files."""
     paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-    fitting = [path for path in paths if Path(path).suffix in (".py", SESSION_SUFFIX)]
+    fitting = [path for path in paths if Path(path).suffix in (".py", NOTEBOOK_SUFFIX, SESSION_SUFFIX)]
     return fitting[0] if len(fitting) == 1 else None

@@ -9,12 +9,12 @@ from pathlib import Path
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from loaderscope.gui.panels.target_panel import SCRIPT_FILTER
 from loaderscope.session.file import SessionError, SessionFile
 
 SESSION_SUFFIX = ".loaderscope"
 SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"
 REPORT_FILTER = "Reports (*.html);;PDF documents (*.pdf);;Pictures (*.png *.svg)"
-SCRIPT_FILTER = "Python scripts (*.py);;All files (*)"
 
 _ENDING = re.compile(r"\*(\.\w+)")
 

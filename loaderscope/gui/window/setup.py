@@ -131,11 +131,10 @@ class Setup(QObject):
         option, _, name = text.partition(" ")
         module = name.strip() if option == MODULE_OPTION else None
         try:
-            script = (
-                os.path.abspath(os.path.expanduser(text))
-                if module is None
-                else module_file(module, self.target_panel.folder_of_script(), python)
-            )
+            if module is None:
+                script = os.path.abspath(os.path.expanduser(text))
+            else:
+                script = module_file(module, self.target_panel.folder_of_script(""), python)
         except NoModuleError as error:
             self._show_error(ErrorInfo("NoModuleError", f"Nothing to open: {error}."))
             return
@@ -191,12 +190,13 @@ class Setup(QObject):
             self._update_forecast()
             return
         self._cancel_looks()
+        request = self._state.request
         request = dataclasses.replace(
-            self._state.request,
+            request,
             script_args=panel.arguments_of_script(),
             environment_variables=panel.environment_variables(),
             torchrun_variables=False,
-            cwd=panel.folder_of_script(),
+            cwd=panel.folder_of_script(request.script),
         )
         self._state = self._state.reading(request)
         self.target_panel.show_reading(request.script_text)
