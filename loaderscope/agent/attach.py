@@ -30,7 +30,7 @@ def attach(script: Script, captured: Optional[Captured], name: str, argument_tex
         origin = (
             "class" if isinstance(script.namespace.get(name), type) else "variable" if source is script.namespace.get(name) else "function"
         )
-        target = targets.object_target(name, source, "loader" if loaders.is_loader(source) else "dataset", None, origin)
+        target = targets.object_target(name, source, "loader" if loaders.is_loader(source) else "dataset", origin=origin)
         if captured is not None:
             target = dataclasses.replace(target, note=targets.place_note(captured))
     if target.dataset_kind == "map" and target.length == 0:

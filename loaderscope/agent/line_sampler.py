@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .import_timer import ImportTimer
-from .notebook_shell import cell_name
+from .notebook_shell import cell_number
 
 _PERIOD_S = 0.005
 _PERIOD_SHARE = 0.01
@@ -85,8 +85,8 @@ class LineSampler:
         long = [(sum(spent_ns), key) for key, spent_ns in self._spent_ns.items() if sum(spent_ns) >= _MIN_REPORTED_NS]
         lines = []
         for file, number in sorted(key for _, key in sorted(long, reverse=True)[:_MAX_LINES]):
-            text, cell = linecache.getline(file, number, namespace).strip()[:_MAX_TEXT_CHARACTERS], cell_name(file)
-            lines.append(Line(number, "%s (%s)" % (text, cell) if cell else text, *self._spent_ns[file, number]))
+            text, cell = linecache.getline(file, number, namespace).strip()[:_MAX_TEXT_CHARACTERS], cell_number(file)
+            lines.append(Line(number, text if cell is None else "%s (cell %d)" % (text, cell), *self._spent_ns[file, number]))
         return lines
 
     def _sample_until_stopped(self) -> None:

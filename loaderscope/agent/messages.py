@@ -175,6 +175,7 @@ class Target(_Json):
     needs: List[str] = dataclasses.field(default_factory=list)  # arguments the user must give
     current: Optional[TrialConfig] = None  # the loader's own settings
     line: Optional[Count] = None
+    cell: Optional[Count] = None  # of a notebook, in which `line` counts
     note: str = ""  # a sentence for the user, e.g. about an iteration at top level
 
     @classmethod

@@ -10,7 +10,7 @@ import __future__
 import ast
 import os
 import types
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import notebook_shell
 from .notebook import Notebook
@@ -50,6 +50,7 @@ class NotebookCode:
         self._sources = [cell.source for cell in notebook.cells]
         self.files = [notebook_shell.cell_file(path, cell.number) for cell in notebook.cells]
         self._trees: List[ast.Module] = []
+        self._numbers = [cell.number for cell in notebook.cells]
         self._codes: List[types.CodeType] = []
         self._flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         for file, source in zip(self.files, self._sources):  # noqa: B905 - Python 3.9
@@ -59,6 +60,11 @@ class NotebookCode:
             self._trees.append(tree)
             self._codes.append(code)
         self.tree = ast.Module(body=[node for tree in self._trees for node in tree.body], type_ignores=[])
+
+    @property
+    def parts(self) -> List[Tuple[Optional[int], ast.Module]]:
+        """The number and the statements of each cell."""
+        return list(zip(self._numbers, self._trees))  # noqa: B905 - Python 3.9
 
     def run(self, namespace: Dict[str, Any]) -> None:
         """Runs the cells in the namespace of the main module."""

@@ -6,7 +6,7 @@ Workers load this file by its path, in an interpreter that may have no other mod
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, NoReturn, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Tuple
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE: the code awaits at its top level
 
@@ -35,10 +35,10 @@ def cell_file(path: str, number: int) -> str:
     return "%s%s%d" % (path, _CELL, number)
 
 
-def cell_name(file: str) -> str:
-    """Returns the name of the cell (`cell 3`) of a file name; empty for one of a real file."""
+def cell_number(file: str) -> Optional[int]:
+    """Returns the number of the cell that a file name means; None for the name of a real file."""
     _, separator, number = os.path.basename(file).rpartition(_CELL)
-    return separator.lstrip(", ") + number if number.isdecimal() else ""
+    return int(number) if separator and number.isdecimal() else None
 
 
 class NotRun:

@@ -14,7 +14,7 @@ import importlib.util
 import os
 import sys
 import types
-from typing import AbstractSet, Any, Dict, List, Optional, Sequence, Set
+from typing import AbstractSet, Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from . import packages
 from .error_sentences import UNSUPPORTED, AgentError, describe, text_of
@@ -95,6 +95,11 @@ class Script:
     def is_notebook(self) -> bool:
         """Whether the script is a notebook: then workers import its definitions only, and need no main guard."""
         return self._notebook is not None
+
+    @property
+    def parts(self) -> List[Tuple[Optional[int], ast.Module]]:
+        """The number and the statements of each cell of a notebook; of any other script, None and all its statements."""
+        return [(None, self.tree)] if self._notebook is None else self._notebook.parts
 
     def holds(self, file: str) -> bool:
         """Whether a file name of running code is the script's, or that of a cell of it."""

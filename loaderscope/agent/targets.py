@@ -5,19 +5,28 @@ from __future__ import annotations
 import ast
 import collections.abc
 import enum
-import functools
 import inspect
 import os
 import types
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import arguments, loaders
 from .capture import Captured, is_main_guard
 from .error_sentences import UNSUPPORTED, AgentError, is_user_file
 from .messages import Target
+from .notebook_shell import cell_number
 from .returns import FeedClasses, returned_feed
 from .script import Script
 
+
+class _Place(NamedTuple):
+    """A line of the script, and of a notebook the cell in which it counts."""
+
+    line: Optional[int]
+    cell: Optional[int]
+
+
+_NOWHERE = _Place(None, None)
 CAPTURED_PREFIX = "captured:"
 _NOT_TARGETS = ("train_step", "make_train_step", "collate_fn", "worker_init_fn")
 
@@ -47,21 +56,23 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
     if captured is not None:
         discovered.append(captured_target(captured))
     named = _public_names(script)
-    lines = _definition_lines(script.tree)
+    places = _definition_places(script)
     for kind in ("loader", "dataset"):
         for name, value in named:
             if _kind_of(value, feeds, script) == kind:
-                discovered.append(object_target(name, value, kind, lines.get(name)))
+                discovered.append(object_target(name, value, kind, *places.get(name, _NOWHERE)))
         for name, value in named:
             if isinstance(value, types.FunctionType) and is_user_file(value.__code__.co_filename) and not arguments.required_names(value):
                 feed = returned_feed(value, feeds)
                 if feed is not None and feed.kind == kind:
-                    discovered.append(Target(name, kind, feed.type_name, "function", line=value.__code__.co_firstlineno))
+                    code = value.__code__
+                    line, cell = code.co_firstlineno, cell_number(code.co_filename)
+                    discovered.append(Target(name, kind, feed.type_name, "function", line=line, cell=cell))
     if captured is None:
         hint = _captured_hint(script.tree)
         if hint is not None:
             discovered.append(hint)
-    discovered.extend(_class_targets(named, feeds, script, {target.type_name for target in discovered}, lines))
+    discovered.extend(_class_targets(named, feeds, script, {target.type_name for target in discovered}, places))
     return discovered
 
 
@@ -87,6 +98,7 @@ def captured_target(captured: Captured) -> Target:
         length=loaders.length_of(loader),
         current=loaders.current_config(loader),
         line=captured.line,
+        cell=None if captured.place is None else cell_number(captured.place.file),
         note=place_note(captured),
     )
 
@@ -198,7 +210,9 @@ def _is_user_class(cls: type, script: Script) -> bool:
         return False
 
 
-def object_target(name: str, value: Any, kind: str, line: Optional[int], origin: str = "variable") -> Target:
+def object_target(
+    name: str, value: Any, kind: str, line: Optional[int] = None, cell: Optional[int] = None, *, origin: str = "variable"
+) -> Target:
     """The target for an existing Dataset or DataLoader."""
     if kind == "loader":
         dataset = value.dataset
@@ -214,10 +228,11 @@ def object_target(name: str, value: Any, kind: str, line: Optional[int], origin:
         length=loaders.length_of(value),
         current=current,
         line=line,
+        cell=cell,
     )
 
 
-def _class_targets(named: List[Any], feeds: FeedClasses, script: Script, type_names: Any, lines: Dict[str, int]) -> Iterator[Target]:
+def _class_targets(named: List[Any], feeds: FeedClasses, script: Script, type_names: Any, places: Dict[str, _Place]) -> Iterator[Target]:
     """Targets for the script's dataset classes that no earlier target is an object of and no other of its classes derives from."""
     own = [
         (name, value)
@@ -234,6 +249,7 @@ def _class_targets(named: List[Any], feeds: FeedClasses, script: Script, type_na
             continue
         needs = arguments.required_names(cls)
         note = "needs %s" % " ".join("--arg %s=VALUE" % need for need in needs) if needs else ""
+        line, cell = places.get(name, _NOWHERE)
         yield Target(
             name,
             "dataset",
@@ -241,7 +257,8 @@ def _class_targets(named: List[Any], feeds: FeedClasses, script: Script, type_na
             "class",
             dataset_kind=loaders.kind_of_class(cls),
             needs=needs,
-            line=lines.get(name),
+            line=line,
+            cell=cell,
             note=note,
         )
 
@@ -275,17 +292,16 @@ def _last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-@functools.lru_cache(maxsize=1)
-def _definition_lines(tree: ast.Module) -> Dict[str, int]:
-    """The line that binds each top-level name last."""
-    lines: Dict[str, int] = {}
-    for statement in tree.body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            lines[statement.name] = statement.lineno
-        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            for target in targets:
-                for node in ast.walk(target):
-                    if isinstance(node, ast.Name):
-                        lines[node.id] = statement.lineno
-    return lines
+def _definition_places(script: Script) -> Dict[str, _Place]:
+    """The place that binds each top-level name last."""
+    places: Dict[str, _Place] = {}
+    for cell, tree in script.parts:
+        for statement in tree.body:
+            place = _Place(statement.lineno, cell)
+            if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                places[statement.name] = place
+            elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+                targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                for target in targets:
+                    places.update({node.id: place for node in ast.walk(target) if isinstance(node, ast.Name)})
+    return places

@@ -155,6 +155,7 @@ def test_a_notebook_runs_up_to_its_loader_and_workers_find_its_classes(agent, wr
     targets = agent.load(write_notebook(*CELLS), "--fast", capture=capture)
     assert not isinstance(targets, ErrorInfo), targets.message
     assert (targets[0].name, targets[0].length, targets[0].note) == ("captured:0", 8, "")
+    assert [(target.cell, target.line) for target in targets if target.name in ("captured:0", "numbers")] == [(6, 2), (5, 3)]
     assert "4 lines" in agent.notes[0]
     assert "Jupyter itself cannot" in agent.notes[1]
     agent.attach("captured:0")

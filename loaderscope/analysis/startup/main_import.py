@@ -95,16 +95,16 @@ def _heaviest_with_ancestors(found: dict[str, ImportCost]) -> list[ImportCost]:
 def read_lines(look: SpanLookup, lane: str, low_ns: int, high_ns: int) -> list[LineCost]:
     """Returns the slow lines of the script's top level in a lane's process in [low_ns, high_ns), by line number."""
     spans = look(lane, State.LINE, State.LINE_IMPORTS).starting_in(low_ns, high_ns)
-    found: dict[int, LineCost] = {}
+    found: dict[tuple[int, str], LineCost] = {}  # cells of a notebook have lines of the same number
     for row in range(spans.size):
         number, _, text = look.trace.names.get(int(spans.value[row]), "").partition(" ")
         if not number.isdecimal():
             continue
         seconds = int(spans.end_ns[row] - spans.start_ns[row]) * NS
-        known = found.get(int(number), LineCost(int(number), text, 0.0, 0.0))
+        known = found.get((int(number), text), LineCost(int(number), text, 0.0, 0.0))
         import_s = seconds if spans.state[row] == State.LINE_IMPORTS else 0.0
-        found[known.line] = LineCost(known.line, text, known.seconds + seconds, known.import_s + import_s)
-    return [found[number] for number in sorted(found)]
+        found[known.line, text] = LineCost(known.line, text, known.seconds + seconds, known.import_s + import_s)
+    return [found[key] for key in sorted(found)]
 
 
 def heaviest_branch(imports: list[ImportCost]) -> list[ImportCost]:

@@ -49,4 +49,5 @@ def _row(target: Target) -> list[str]:
     length = f"{target.length} samples" if target.length is not None else ""
     needs = f"needs {', '.join(target.needs)}" if target.needs and target.origin != "class" else ""  # the note of a class names them
     note = "; ".join(text for text in (needs, target.note) if text)
-    return [target.name, kind, target.type_name, length, f"line {target.line}" if target.line is not None else "", note]
+    where = ", ".join(f"{word} {number}" for word, number in (("cell", target.cell), ("line", target.line)) if number is not None)
+    return [target.name, kind, target.type_name, length, where, note]
