@@ -89,6 +89,12 @@ def test_a_module_runs_as_python_runs_it(agent, write, package, tmp_path):
     assert_runs_as_module(agent, module, "pkg.train", tmp_path, "--fast")
 
 
+def test_a_module_runs_behind_its_package(agent, write):
+    write("print('package')", "pkg/__init__.py")
+    assert agent.load(write("import torch\nprint('module')", "pkg/plain.py"), module="pkg.plain") == []
+    assert agent.close() == ["package", "module"]
+
+
 def test_a_file_that_needs_its_package_runs_as_a_module_of_it(agent, write, package):
     write("", "deep/inner/__init__.py")
     assert not isinstance(agent.load(package, capture=0), ErrorInfo)

@@ -10,6 +10,7 @@ import re
 
 from loaderscope.agent.error_sentences import PAGING_FILE
 from loaderscope.agent.messages import ErrorInfo
+from loaderscope.agent.notebook_shell import cell_number
 
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
 _BOOTSTRAPPING = re.compile(r"before the\s+current process has finished its bootstrapping phase")
@@ -20,6 +21,8 @@ _NO_COMMIT_CHARGE = re.compile(r"\[WinError 1455\][^\n]*")
 _PICKLE_BROKEN_OFF = re.compile(
     r"pickle\.load\(from_parent\)[^\n]*\n(?:[^\n]*\^[^\n]*\n)?(?:EOFError: Ran out of input|_pickle\.UnpicklingError: [^\n]*)"
 )
+_DEFINING_CELLS = re.compile(r'notebook_shell\.py", line \d+, in define$', re.MULTILINE)
+_RAISED = re.compile(r"^\w[\w.]*(?:Error|Exception)\b.*$", re.MULTILINE)
 _MAIN_MODULES = ("__main__", "__mp_main__")
 
 
@@ -37,6 +40,8 @@ def explain(output: str, script: str) -> ErrorInfo | None:
         return _no_main_guard(output, match.start(), script)
     if match := _NO_ATTRIBUTE.search(output):
         return _no_attribute(match, output, script)
+    if (match := _DEFINING_CELLS.search(output)) and (error := _no_definitions(output, match.end())) is not None:
+        return error
     if _PICKLE_BROKEN_OFF.search(output):
         sentence = (
             "The main process broke off while it sent a worker the dataset; its own error, printed before, tells what cannot be pickled."
@@ -67,6 +72,22 @@ def _no_attribute(match: re.Match[str], output: str, script: str) -> ErrorInfo:
             f"Workers find no {name} in {os.path.basename(script)}, which they import again: it is made {where}; move it to the top level."
         )
     return ErrorInfo("not-picklable", sentence, output, script if module in _MAIN_MODULES else None)
+
+
+def _no_definitions(output: str, begin: int) -> ErrorInfo | None:
+    """Returns the error of a cell that a worker ran again; None if it cannot be read behind `begin`."""
+    raised = _RAISED.search(output, begin)
+    frames = [
+        frame for frame in _FRAME.finditer(output, begin, raised.end() if raised else begin) if cell_number(frame["file"]) is not None
+    ]
+    if raised is None or not frames:
+        return None
+    file, line = frames[-1]["file"], int(frames[-1]["line"])
+    sentence = (
+        f"A worker cannot define the classes and functions of the notebook: {raised.group()} ({os.path.basename(file)}, line {line}). It "
+        "runs only imports, definitions, and plain statements that make what these use: put the dataset into a module and import it."
+    )
+    return ErrorInfo("not-picklable", sentence, output, file, line)
 
 
 def _is_same_file(file: str, script: str) -> bool:
