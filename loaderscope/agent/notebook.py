@@ -133,9 +133,9 @@ def clean_cell(source: str, place: str) -> CleanedCell:
         source: the cell's text.
         place: where it is, for the error of a variable whose shell command is not run.
     """
-    lines = source.splitlines()
+    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # the ends of lines that Python knows, and no others
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
-    match = _CELL_MAGIC.match(lines[first]) if lines else None
+    match = _CELL_MAGIC.match(lines[first])
     if match is not None:
         if match.group("name") not in _CELL_MAGICS_AROUND_PYTHON:
             return CleanedCell("", 0, match.group("name"))

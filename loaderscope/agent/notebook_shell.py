@@ -119,7 +119,7 @@ def keep_source(file: str, source: str) -> None:
     """Makes tracebacks and `inspect` show the lines of a cell, which is no file of its own."""
     import linecache
 
-    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    linecache.cache[file] = (len(source), None, [line + "\n" for line in source.split("\n")], file)
 
 
 def execute(codes: Iterable[Any], namespace: Dict[str, Any]) -> None:
