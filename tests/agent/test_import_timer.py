@@ -12,6 +12,7 @@ import pytest
 
 from loaderscope.agent.import_timer import ImportTimer
 from loaderscope.agent.line_sampler import LineSampler
+from loaderscope.agent.notebook_shell import cell_file, define
 
 BURN = "import time\nuntil = time.thread_time() + {seconds}\nwhile time.thread_time() < until:\n    pass\n"
 
@@ -103,6 +104,16 @@ def test_the_time_of_a_module_is_charged_to_its_lines(tmp_path, package, encodin
     importing = [line for line in lines if line.import_ns > line.plain_ns]
     assert [line.text for line in importing] in ([f"import {package}"], [])  # a machine that is busy may look too seldom
     assert sampler.lines() == []
+
+
+def test_the_time_of_a_notebook_is_charged_to_lines_of_its_cells():
+    burn = BURN.format(seconds=0.05).replace("\n", "\n    ").rstrip()
+    sources = [f"def load():\n    {burn}\nfirst = load()", "\nsecond = load()"]
+    cells = [(cell_file("lesson.ipynb", number), source, (0,), 0) for number, source in enumerate(sources, 1)]
+    cells[0] = (*cells[0][:2], (0, 1), 0)
+    with ImportTimer() as timer, LineSampler("__mp_main__", timer) as sampler:
+        define({"__name__": "__mp_main__"}, cells)
+    assert [line.text for line in sampler.lines()] == ["first = load() (cell 1)", "second = load() (cell 2)"]
 
 
 def test_a_module_of_another_name_is_not_looked_at(tmp_path):
