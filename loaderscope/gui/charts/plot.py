@@ -365,6 +365,8 @@ class Plot:
         if self._unit is not None:
             self._unit.setPos(rest.left(), rest.top() - 3)
             rest.adjust(0, line_px, 0, 0)
+        elif not self._rows:
+            rest.adjust(0, line_px / 2, 0, 0)  # the highest value of the axis reaches above it
         if self._rows:
             self._place_rows(rest)
         half_px = self._metrics.horizontalAdvance(self._x.text(self._x.high)) / 2 + 1 if self._x.ticks is None else 0.0
