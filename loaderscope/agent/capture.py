@@ -10,11 +10,16 @@ import ast
 import os
 import sys
 from types import FrameType
-from typing import Any, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence
 
-from . import guard, made_loaders
+from . import guard, loader_look, made_loaders
 from .error_sentences import MAIN_GUARD, AgentError, Place, is_user_file
+from .loader_evidence import TRAINING
+from .loader_look import Look
+from .messages import CapturedLoader
+from .met_loaders import MetLoaders
 from .script import AS_MODULE, AS_PROGRAM, Script
+from .user_frames import callers, innermost_user_place
 from .watched_children import LoaderSearch
 
 _FIRST_THREAD = _thread.get_ident()
@@ -30,6 +35,7 @@ class Captured(NamedTuple):
         place: the innermost line of the user's code.
         unguarded: the top-level line, in the script or in a module that it imports, that leads to this call outside of a main
             guard; None where a guard protects it.
+        choice: why this loader, and the others that were iterated.
         child_of: name of the script that started this process; None in the agent's own process.
     """
 
@@ -38,10 +44,14 @@ class Captured(NamedTuple):
     line: Optional[int]
     place: Optional[Place]
     unguarded: Optional[Place]
+    choice: CapturedLoader
     child_of: Optional[str] = None
 
 
-def run_program(script: Script, search: LoaderSearch, serve: Callable[[Captured], NoReturn]) -> None:
+Serve = Callable[[Captured], NoReturn]
+
+
+def run_program(script: Script, search: LoaderSearch, serve: Serve) -> None:
     """Runs the script as `__main__` up to the first iter() of the DataLoader searched for, and calls `serve` there.
 
     A forked child may be the one that gets there, also one that still runs when the script has ended.
@@ -50,7 +60,7 @@ def run_program(script: Script, search: LoaderSearch, serve: Callable[[Captured]
         AgentError: the script ended or raised before that.
     """
     _watch(script, search, serve)
-    not_reached = "before it iterated %s" % _loader_words(search.number)
+    not_reached = "before it iterated %s" % _loader_words(search.number or 0)
     try:
         script.run(AS_PROGRAM, not_reached)
         running_count = guard.wait_for_idle_children()
@@ -61,7 +71,32 @@ def run_program(script: Script, search: LoaderSearch, serve: Callable[[Captured]
     raise AgentError("unsupported", "%s ended %s: it iterates %s%s" % (script.name, not_reached, iterated, running), script.path)
 
 
-def run_module(script: Script, search: LoaderSearch, serve: Callable[[Captured], NoReturn]) -> None:
+def run_look(script: Script, look: Look) -> Dict[str, Any]:
+    """Runs the script as `__main__` until the look ends inside of it, which does not return, or the script ends.
+
+    Returns:
+        The answer of the look, if the script ends first.
+
+    Raises:
+        AgentError: the script ended or raised before it iterated a DataLoader.
+    """
+    look.start()
+    not_reached = "before it iterated a DataLoader that it trains with"
+    ended = AgentError("unsupported", "%s ended before it iterated a DataLoader: it iterates none" % script.name, script.path)
+    how = "the script ran to its end"
+    try:
+        script.run(AS_PROGRAM, not_reached)
+        guard.wait_for_idle_children()
+    except AgentError as error:
+        ended, how = error, error.info.message
+    answer = look.end_after_script(how)
+    look.stop()
+    if answer is None:
+        raise ended
+    return answer
+
+
+def run_module(script: Script, search: LoaderSearch, serve: Serve) -> None:
     """Runs the script as a module, without its main block; calls `serve` from inside an iter() at its top level.
 
     Raises:
@@ -74,18 +109,26 @@ def run_module(script: Script, search: LoaderSearch, serve: Callable[[Captured],
         made_loaders.set_iteration_callback(None)
 
 
-def _watch(script: Script, search: LoaderSearch, serve: Callable[[Captured], NoReturn]) -> None:
+def _watch(script: Script, search: LoaderSearch, serve: Serve) -> None:
+    met, own_pid = MetLoaders(), os.getpid()
+
     def on_iteration(loader: Any) -> None:
-        if search.matches(loader):
+        is_reached = search.matches(loader)
+        evidence = met.meet(loader, search.passed_count - 1)
+        if is_reached:
             made_loaders.set_iteration_callback(None)
-            serve(captured_here(script, loader, search.number))
+            number = search.passed_count - 1
+            choice = CapturedLoader(number, evidence.reason if evidence.verdict == TRAINING else "", met.rows(loader))
+            if os.getpid() != own_pid:
+                choice = loader_look.choice_in_child(loader, number)
+            serve(captured_here(script, loader, choice))
 
     made_loaders.set_iteration_callback(on_iteration)
 
 
 def place_of_main() -> Optional[Place]:
     """Where the main thread is in the user's code; None while it runs none."""
-    return _place(list(_frames(sys._current_frames().get(_main_thread()))))
+    return innermost_user_place(callers(sys._current_frames().get(_main_thread())))
 
 
 def _main_thread() -> int:
@@ -122,34 +165,19 @@ def _compares_name_with_main(test: ast.expr, operator: type) -> bool:
     )
 
 
-def captured_here(script: Script, loader: Any, number: int) -> Captured:
+def captured_here(script: Script, loader: Any, choice: CapturedLoader) -> Captured:
     """Describes the iter() that called this function."""
-    frames = list(_frames(sys._getframe(1)))
+    frames = list(callers(sys._getframe(1)))
     lines = [frame.f_lineno for frame in frames if script.holds(frame.f_code.co_filename)]
-    place = _place(frames)
+    place = innermost_user_place(frames)
     if _thread.get_ident() != _main_thread():  # the line that started the thread is unknown; the main thread's line now comes close
-        frames = list(_frames(sys._current_frames().get(_main_thread())))
-    return Captured(loader, number, lines[0] if lines else None, place, _unguarded(script, frames))
+        frames = list(callers(sys._current_frames().get(_main_thread())))
+    return Captured(loader, choice.number, lines[0] if lines else None, place, _unguarded(script, frames), choice)
 
 
 def user_files(frame: Optional[FrameType]) -> List[str]:
     """Files of the user's code among the callers of a frame, the innermost first."""
-    return [frame.f_code.co_filename for frame in _frames(frame) if is_user_file(frame.f_code.co_filename)]
-
-
-def _place(frames: Sequence[FrameType]) -> Optional[Place]:
-    """The innermost line of the user's code."""
-    for frame in frames:
-        file = frame.f_code.co_filename
-        if is_user_file(file):
-            return Place(os.path.abspath(file), frame.f_lineno, frame.f_code.co_name)
-    return None
-
-
-def _frames(frame: Optional[FrameType]) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+    return [frame.f_code.co_filename for frame in callers(frame) if is_user_file(frame.f_code.co_filename)]
 
 
 def _unguarded(script: Script, frames: Sequence[FrameType]) -> Optional[Place]:

@@ -1,4 +1,4 @@
-"""Remembers the call that made each DataLoader, and calls a function when one is about to be iterated.
+"""Remembers the call that made each DataLoader, and calls a function when one is iterated or gives a batch.
 
 A hook in `DataLoader.__new__` sees the arguments of the outermost class, also of subclasses with a signature of their own, and
 leaves the object as it is. `__iter__` is wrapped on DataLoader and on every subclass that overrides it.
@@ -7,25 +7,30 @@ leaves the object as it is. `__iter__` is wrapped on DataLoader and on every sub
 from __future__ import annotations
 
 import functools
+import sys
 import types
 import weakref
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from .error_sentences import Place
 from .import_hook import when_imported
+from .user_frames import callers, innermost_user_place
 
 _WRAPPED = "_loaderscope_iter"
 
 
 class ConstructorCall(NamedTuple):
-    """The call that made a loader."""
+    """The call that made a loader. `place`: where the user's code made it, perhaps by a call into a library."""
 
     cls: type
     args: Tuple[Any, ...]
     kwargs: Dict[str, Any]
+    place: Optional[Place] = None
 
 
 _constructor_calls: Dict[int, Tuple["weakref.ref[Any]", ConstructorCall]] = {}  # by id: a subclass may define __eq__ and be unhashable
 _iteration_callback: Optional[Callable[[Any], None]] = None
+_iterator_wrapper: Optional[Callable[[Any, Any], Any]] = None
 
 
 def install() -> None:
@@ -39,6 +44,12 @@ def constructor_call_of(loader: Any) -> Optional[ConstructorCall]:
     return entry[1] if entry is not None and entry[0]() is loader else None
 
 
+def live_loaders() -> List[Any]:
+    """The loaders that were made and still exist, in the order in which they were made."""
+    loaders = [reference() for reference, _ in list(_constructor_calls.values())]
+    return [loader for loader in loaders if loader is not None]
+
+
 def set_iteration_callback(callback: Optional[Callable[[Any], None]]) -> None:
     """Calls `callback(loader)` at the start of every iter(loader) from now on, in forked children, too; None ends that.
 
@@ -46,6 +57,12 @@ def set_iteration_callback(callback: Optional[Callable[[Any], None]]) -> None:
     """
     global _iteration_callback
     _iteration_callback = callback
+
+
+def set_iterator_wrapper(wrapper: Optional[Callable[[Any, Any], Any]]) -> None:
+    """Gives the script `wrapper(loader, iterator)` in place of each iterator of a loader from now on; None ends that."""
+    global _iterator_wrapper
+    _iterator_wrapper = wrapper
 
 
 def _patch(module: types.ModuleType) -> None:
@@ -58,7 +75,7 @@ def _patch(module: types.ModuleType) -> None:
     def new(klass: type, *args: Any, **kwargs: Any) -> Any:
         loader: Any = object.__new__(klass)
         if args or kwargs:
-            _remember(loader, ConstructorCall(klass, args, kwargs))
+            _remember(loader, ConstructorCall(klass, args, kwargs, innermost_user_place(callers(sys._getframe(1)))))
         _wrap_overrides(klass, cls)
         return loader
 
@@ -88,7 +105,10 @@ def _wrap_iter(cls: Any) -> None:
     def watched_iter(self: Any) -> Any:
         if _iteration_callback is not None and not _in_worker():
             _iteration_callback(self)
-        return original(self)
+        iterator = original(self)
+        if _iterator_wrapper is None or _in_worker() or _iterating_class(self) is not cls:
+            return iterator
+        return _iterator_wrapper(self, iterator)
 
     setattr(watched_iter, _WRAPPED, True)
     cls.__iter__ = watched_iter
@@ -104,4 +124,9 @@ def iterates_its_own_way(loader: Any) -> bool:
     """Whether the loader's class has an `__iter__` of its own, which may give other batches than torch's."""
     from torch.utils.data import DataLoader
 
-    return next(cls for cls in type(loader).__mro__ if "__iter__" in vars(cls)) is not DataLoader
+    return _iterating_class(loader) is not DataLoader
+
+
+def _iterating_class(loader: Any) -> type:
+    """The class whose `__iter__` the script calls; that of a subclass may call torch's in turn."""
+    return next(cls for cls in type(loader).__mro__ if "__iter__" in vars(cls))

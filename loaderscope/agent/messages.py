@@ -8,12 +8,13 @@ and the agent answers, one request at a time. The end of the connection ends the
     welcome {protocol}
     load {script, module, args, cwd, capture,  loaded {targets: [Target.to_json()], notes: [sentence], has_step, environment,
           arguments}                           imports: [{name, seconds, within, beside_script}]} | failed
-                                               {error}
+                                               {error} | again {captured: CapturedLoader.to_json() | null}
     attach {target, arguments}                 attached {target: Target.to_json(), length, current: TrialConfig, fingerprint,
                                                notes: [sentence]} | failed {error}
     probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
     weigh {}                                   weighed {parts: [SentPart]} | failed {error}   (pickles the user's data: likewise)
     clock {}                                   clock {clock_ns}
+    end_look {}                                again   (at once; ends the look of an unanswered `load`)
     where {}                                   where {place: {file, line, function} | null}   (at once, also while another request runs)
     trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
     exit {}                                    (ends)
@@ -23,7 +24,9 @@ and the agent answers, one request at a time. The end of the connection ends the
 `imports` = the top-level modules that the load of the script imported in 20 ms or more, heaviest first; `within` = the one of
 them that imported it; `beside_script`: whether Python finds it in the script's folder only.
 `SentPart`: see `facts.results`. `error` = ErrorInfo.to_json().
-With `capture: N` the script runs as `__main__`, and the agent sends `loaded` from inside the N-th `iter()`. Where that is in a
+With `capture: N` the script runs as `__main__`, and the agent sends `loaded` from inside the N-th `iter()`. With `LOOK` it chooses
+the loader (`agent/loader_look.py`): it sends `loaded` from inside that `iter()`, or `again` where the script went past it; `captured`
+is null where it chose none. With `LOOK_AT_ALL` it lets every loader through, and ends with `again`. Where the `iter()` is in a
 child of the script, the child reports in the folder of `FOLDER_VARIABLE` and waits (`agent/standstill.py`); once continued, it
 dials and greets like an agent, sends `loaded`, and answers all further requests.
 """
@@ -104,6 +107,56 @@ class TrialConfig(_Json):
             object.__setattr__(self, "forkserver_preload", tuple(self.forkserver_preload))
 
 
+LOOK = "look"
+LOOK_AT_ALL = "look-at-all"
+
+
+@dataclasses.dataclass(frozen=True)
+class MetLoader(_Json):
+    """A DataLoader that the script iterated. Places are `file:line`; None where no code of the user's is there."""
+
+    number: Count  # of the target `captured:N`
+    type_name: str
+    made: Optional[str]
+    iterated: Optional[str]
+    function: str  # that iterates it; empty at the top level
+    dataset: str  # class
+    dataset_kind: Annotated[str, OneOf(("map", "iterable"))]
+    length: Optional[Count]  # samples
+    batch_size: Optional[Count]
+    shuffles: Optional[bool]  # None for a sampler that does not say
+    current: Optional[TrialConfig]  # the loader's own settings
+    evidence: List[str]  # sentences about how the script uses it, without a subject's name
+
+    @classmethod
+    def from_json(cls, data: Dict[str, Any]) -> "MetLoader":
+        data = dict(data)
+        if data.get("current") is not None:
+            data["current"] = TrialConfig.from_json(data["current"])
+        return super().from_json(data)  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass(frozen=True)
+class CapturedLoader(_Json):
+    """The loader that was captured, among those that the script iterated.
+
+    `why`: why this one was chosen; empty where nobody has chosen yet.
+    """
+
+    number: Count
+    why: str
+    met: List[MetLoader]  # in the order of their first iterations
+
+    @property
+    def chosen(self) -> Optional[MetLoader]:
+        """The captured loader; None if it was not met."""
+        return next((loader for loader in self.met if loader.number == self.number), None)
+
+    @classmethod
+    def from_json(cls, data: Dict[str, Any]) -> "CapturedLoader":
+        return super().from_json({**data, "met": [MetLoader.from_json(loader) for loader in data["met"]]})  # type: ignore[no-any-return]
+
+
 CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
 TIMED_CONSUMERS = ("sleep", "burn", "cuda")
 """Consumers that need the milliseconds of a step."""
@@ -177,12 +230,15 @@ class Target(_Json):
     line: Optional[Count] = None
     cell: Optional[Count] = None  # of a notebook, in which `line` counts
     note: str = ""  # a sentence for the user, e.g. about an iteration at top level
+    captured: Optional[CapturedLoader] = None  # None for a target that is no captured loader
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "Target":
         data = dict(data)
         if data.get("current") is not None:
             data["current"] = TrialConfig.from_json(data["current"])
+        if data.get("captured") is not None:
+            data["captured"] = CapturedLoader.from_json(data["captured"])
         return super().from_json(data)  # type: ignore[no-any-return]
 
 

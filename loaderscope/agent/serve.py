@@ -15,6 +15,7 @@ from . import (
     guard,
     instrument,
     leftovers,
+    loader_look,
     loaders,
     made_loaders,
     standstill,
@@ -28,7 +29,7 @@ from . import (
 from .connection import Connection, dial
 from .error_sentences import UNSUPPORTED, AgentError, Place, describe
 from .import_timer import ImportTimer
-from .messages import FOLDER_VARIABLE, TrialConfig, TrialOrder
+from .messages import FOLDER_VARIABLE, LOOK, LOOK_AT_ALL, CapturedLoader, TrialConfig, TrialOrder
 from .script import Script
 from .script_failure import describe_failure
 
@@ -57,7 +58,7 @@ def serve_in_child(loader: Any, search: watched_children.LoaderSearch) -> NoRetu
     agent = Agent(None, frozenset())
     try:
         script = Script.of_running_process(capture.user_files(sys._getframe(1)))
-        captured = capture.captured_here(script, loader, search.number)
+        captured = capture.captured_here(script, loader, loader_look.choice_in_child(loader, search.passed_count - 1))
     except AgentError as error:
         agent.fail_from_iter(error, loader)
     agent.use_running_script(script)
@@ -69,7 +70,15 @@ def _answer_where() -> Message:
     return {"type": "where", "place": None if place is None else place._asdict()}
 
 
-_ANSWERS = {"where": _answer_where}
+_look: Optional[loader_look.Look] = None
+"""The look for the loader that trains, from its start on."""
+
+
+def _answer_end_look() -> Message:
+    return {"type": "again", "captured": None} if _look is None else _look.end("the time for it was up")
+
+
+_ANSWERS = {"where": _answer_where, "end_look": _answer_end_look}
 
 
 def _use_folder(folder: str) -> None:
@@ -134,6 +143,7 @@ class Agent:
         self._captured: Optional[capture.Captured] = None
         self._feed: Optional[trials.Feed] = None
         self._unread: Optional[weigh.UnreadState] = None
+        self._answered_from_script = False
         self._imports = ImportTimer()
 
     def serve(self) -> NoReturn:
@@ -178,18 +188,37 @@ class Agent:
         script.set_up_process(message.get("args") or [], message.get("cwd"), self._loaded_at_start, _folder)
         made_loaders.install()
         number = message.get("capture")
-        search = watched_children.start_watching(script.name, int(number or 0), _folder)
+        looks = number in (LOOK, LOOK_AT_ALL)
+        search = watched_children.start_watching(script.name, None if looks else int(number or 0), _folder)
         try:
             with self._imports:
+                if looks:
+                    return capture.run_look(script, self._new_look(script, search, number == LOOK_AT_ALL))
                 if number is None:
                     capture.run_module(script, search, self.serve_from_iter)
                 else:
                     capture.run_program(script, search, self.serve_from_iter)
         finally:
-            if self._captured is not None:  # a thread of the script iterates the loader and serves the requests
+            if self._captured is not None or self._answered_from_script:  # a thread of the script serves the requests
                 _wait_forever()
             watched_children.stop_watching()
         return self._loaded_answer(script)
+
+    def _new_look(self, script: Script, search: watched_children.LoaderSearch, lets_all_through: bool) -> loader_look.Look:
+        def serve(loader: Any, choice: CapturedLoader) -> NoReturn:
+            self.serve_from_iter(capture.captured_here(script, loader, choice))
+
+        global _look
+        _look = loader_look.Look(search, serve, self._answer_from_script, lets_all_through)
+        return _look
+
+    def _answer_from_script(self, answer: Message) -> NoReturn:
+        """Answers the unanswered `load` from inside the script, which goes no further, and serves the app."""
+        self._answered_from_script = True
+        _flush()
+        assert self._connection is not None
+        self._connection.send(answer)
+        self.serve()
 
     def serve_from_iter(self, captured: capture.Captured) -> NoReturn:
         """Serves the app from inside an iter() of the script, perhaps in a child."""

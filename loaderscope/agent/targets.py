@@ -7,6 +7,7 @@ import collections.abc
 import enum
 import inspect
 import os
+import sys
 import types
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -51,6 +52,7 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
         script: a script that is loaded, or stopped inside an iter().
         captured: that iter(); None for a loaded script.
     """
+    uses_torch = "torch" in sys.modules
     feeds = torch_feed_classes()
     discovered: List[Target] = []
     if captured is not None:
@@ -73,7 +75,23 @@ def discover(script: Script, captured: Optional[Captured]) -> List[Target]:
         if hint is not None:
             discovered.append(hint)
     discovered.extend(_class_targets(named, feeds, script, {target.type_name for target in discovered}, places))
+    if captured is None and uses_torch and _is_undecided(discovered) and _main_block_calls(script.tree):
+        note = "runs the script up to its first iteration of a DataLoader (none is seen in its source)"
+        discovered.append(Target(CAPTURED_PREFIX + "0", "captured", "DataLoader", "captured", note=note))
     return discovered
+
+
+def _is_undecided(targets: List[Target]) -> bool:
+    """Whether none of the targets can be used as it is, or only a run of the script shows which of several loaders it uses."""
+    usable = [target for target in targets if not target.needs]
+    return not usable or (all(target.kind != "captured" for target in usable) and sum(target.kind == "loader" for target in usable) > 1)
+
+
+def _main_block_calls(tree: ast.Module) -> bool:
+    """Whether the script has a main block that calls anything and does not only raise."""
+    guards = [statement for statement in tree.body if isinstance(statement, ast.If) and is_main_guard(statement)]
+    statements = [part for guard in guards for part in guard.body if not isinstance(part, ast.Raise)]
+    return any(isinstance(node, ast.Call) for statement in statements for node in ast.walk(statement))
 
 
 def _public_names(script: Script) -> List[Tuple[str, Any]]:
@@ -100,6 +118,7 @@ def captured_target(captured: Captured) -> Target:
         line=captured.line,
         cell=None if captured.place is None else cell_number(captured.place.file),
         note=place_note(captured),
+        captured=captured.choice,
     )
 
 

@@ -46,12 +46,13 @@ class LoaderSearch:
     """The search for one of the DataLoaders that the script iterates.
 
     Attributes:
-        number: which loader, counted from 0 along the line of parents.
+        number: which loader, counted from 0 along the line of parents; None: this process decides at each loader, and a child that it
+            starts stops at its first.
         passed_count: how many loaders were iterated so far.
         folder: where children report.
     """
 
-    def __init__(self, number: int, passed_count: int, folder: str) -> None:
+    def __init__(self, number: "Optional[int]", passed_count: int, folder: str) -> None:
         self.number = number
         self.passed_count = passed_count
         self.folder = folder
@@ -59,19 +60,24 @@ class LoaderSearch:
 
     def matches(self, loader: "Any") -> bool:
         """Counts a loader at its first iter(), and returns whether it is the one that is searched for."""
+        return self.count(loader) and self.passed_count - 1 == self.number
+
+    def count(self, loader: "Any") -> bool:
+        """Counts a loader, and returns whether this is its first iter()."""
         if any(loader is seen for seen in self._seen):
             return False
         self._seen.append(loader)
         self.passed_count += 1
         self.export()
-        return self.passed_count == self.number + 1
+        return True
 
     def export(self) -> None:
         """Writes the search into the environment, where children find it."""
-        os.environ[VARIABLE] = "%d:%d:%s" % (self.number, self.passed_count, self.folder)
+        number = self.passed_count if self.number is None else self.number
+        os.environ[VARIABLE] = "%d:%d:%s" % (number, self.passed_count, self.folder)
 
 
-def start_watching(script: str, number: int, folder: str) -> LoaderSearch:
+def start_watching(script: str, number: "Optional[int]", folder: str) -> LoaderSearch:
     """Starts a search: from now on every process that this one starts is watched.
 
     Args:

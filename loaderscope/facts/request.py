@@ -68,6 +68,7 @@ class Request:
     max_seconds: Seconds | None = None
     timeout_s: Seconds = 30.0
     load_timeout_s: Seconds = 60.0
+    look_s: Seconds | None = None  # run the script so long past all its loaders; None: up to the first that may train
     current: TrialConfig | None = None
     forkserver_preload: tuple[str, ...] = ()
     probe: bool = True

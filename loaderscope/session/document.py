@@ -7,6 +7,7 @@ from typing import Any
 
 from loaderscope import __version__
 from loaderscope.analysis.verdict import judge
+from loaderscope.facts.captured import captured_document
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.session.secret_masking import mask_document, mask_request
@@ -40,6 +41,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
                 "dataset_kind": run.target.dataset_kind,
                 "length": run.target.length,
             },
+            "captured": captured_document(run.target.captured),
             "sent": run.sent,
             "trials": sorted(results, key=lambda trial: trial.id),
             "results": verdict.settings,

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.messages import CapturedLoader, Target, TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.sweep.machine import read_machine
@@ -19,6 +19,8 @@ from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
 from loaderscope.sweep.ready_agent import (
     CAPTURED,
+    NAMED,
+    Approach,
     AsksForTorchrunError,
     Attached,
     Loaded,
@@ -28,6 +30,8 @@ from loaderscope.sweep.ready_agent import (
     attach,
     choose_target,
     load,
+    look_at_all,
+    needs_look,
     probe,
     start_agent,
     weigh,
@@ -48,6 +52,7 @@ class Inspection:
     log: list[OutputLine]
     torchrun_variables: bool = False  # whether the script got them
     notes: list[str] = dataclasses.field(default_factory=list)
+    looked_at: CapturedLoader | None = None  # the loaders that the script iterates, if the request asks for a look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +86,24 @@ def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[Ou
         with _temporary_agent(request, tick, log) as agent:
             loaded = load(agent, request, tick)
             agent.close()
-            environment, output = machine_environment(loaded.environment), agent.drain_output()
-            return Inspection(loaded.targets, loaded.has_step, environment, output, loaded.torchrun_variables, loaded.notes)
+            environment = machine_environment(loaded.environment)
+            lines = agent.drain_output()
+        looked_at = None
+        if request.look_s is not None:
+            with _temporary_agent(request, tick, log) as agent:
+                looked_at = look_at_all(agent, request, tick)
+                lines += agent.drain_output()
     except AsksForTorchrunError as again:
         return inspect_script(again.request, tick, log)
+    return Inspection(loaded.targets, loaded.has_step, environment, lines, loaded.torchrun_variables, loaded.notes, looked_at)
 
 
 def probe_target(
-    request: Request, tick: Tick | None = None, log: Callable[[OutputLine], None] | None = None, weighs: bool = False
+    request: Request,
+    tick: Tick | None = None,
+    log: Callable[[OutputLine], None] | None = None,
+    weighs: bool = False,
+    looks: bool = False,
 ) -> TargetProbe:
     """Makes the request's target (or the only one) ready and reads one sample of it.
 
@@ -97,20 +112,28 @@ def probe_target(
         tick: as for `inspect_script`.
         log: as for `inspect_script`.
         weighs: whether to measure also what each worker is sent, which may take some seconds.
+        looks: whether the target is the loader with which the script trains when it runs; the request then names none.
 
     Raises:
         SweepError: the script, the target or the interpreter is wrong, or the dataset has no sample or takes too long.
     """
+    return _probe_target(Approach(request, looks), tick, log, weighs)
+
+
+def _probe_target(approach: Approach, tick: Tick | None, log: Callable[[OutputLine], None] | None, weighs: bool) -> TargetProbe:
+    request = approach.request
     try:
         with _temporary_agent(request, tick, log) as agent:
-            loaded, attached = load_and_attach(agent, request, tick)
+            loaded, attached = load_and_attach(agent, approach, tick)
             sample, notes = _read_sample(agent, request, attached, tick)
             sent = weigh(agent, request, tick) if weighs else None
             agent.close()
             environment = machine_environment(loaded.environment)
             lines = agent.drain_output()
-    except (NotReachedError, AsksForTorchrunError) as again:
-        return probe_target(again.request, tick, log, weighs)
+    except AsksForTorchrunError as again:
+        return _probe_target(dataclasses.replace(approach, request=again.request), tick, log, weighs)
+    except NotReachedError as unreached:
+        return _probe_target(unreached.approach, tick, log, weighs)
     return TargetProbe(
         target=attached.target,
         length=attached.length,
@@ -133,18 +156,27 @@ def _read_sample(agent: AgentProcess, request: Request, attached: Attached, tick
         return None, [f"One sample could not be read in the main process ({error}): the trials go on without its size."]
 
 
-def load_and_attach(agent: AgentProcess, request: Request, tick: Tick | None = None) -> tuple[Loaded, Attached]:
+def load_and_attach(agent: AgentProcess, approach: Approach, tick: Tick | None = None) -> tuple[Loaded, Attached]:
     """Loads the script and makes the request's target, or the only one, ready.
 
     Raises:
-        NotReachedError: the only target is a loader that appears when the script runs, and this agent has only loaded the script.
+        NotReachedError: the target is a loader that appears when the script runs, and this agent has not run it, or has run past it.
         SweepError: see `load`, `choose_target` and `attach`.
     """
-    loaded = load(agent, request, tick)
+    request = approach.request
+    looks = approach.looks or (request.look_s is not None and request.target is None)
+    loaded = load(agent, request, tick, looks)
+    if looks:
+        attached = attach(agent, request, loaded.targets[0].name, tick)
+        return loaded, dataclasses.replace(attached, notes=[*loaded.notes, *attached.notes])
     target = choose_target(loaded.targets, request.target, request.arguments, request.script)
-    if request.target is None and target.name.startswith(CAPTURED) and target.dataset_kind is None:  # only seen in the source
-        raise NotReachedError(dataclasses.replace(request, target=target.name))
+    if request.target is None and needs_look(target):
+        raise NotReachedError(Approach(request, looks=True))
     attached = attach(agent, request, target.name, tick)
+    if attached.target.captured is not None and request.target is not None:
+        named = dataclasses.replace(attached.target.captured, why=", and ".join(filter(None, (NAMED, attached.target.captured.why))))
+        choice = approach.choice or named
+        attached = dataclasses.replace(attached, target=dataclasses.replace(attached.target, captured=choice))
     return loaded, dataclasses.replace(attached, notes=[*loaded.notes, *attached.notes])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from loaderscope.agent.messages import Consumer, ErrorInfo
+from loaderscope.facts.captured import captured_sentence, others_sentences
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
@@ -57,6 +58,10 @@ def learn_target(
     request = dataclasses.replace(request, torchrun_variables=torchrun_variables)
     for note in (*environment.get("torch_assumptions", ()), *notes):
         log(note)
+    if target.captured is not None:
+        log(f"Profiles {captured_sentence(target.captured)}.")
+        for other in others_sentences(target.captured):
+            log(f"Also met: {other}.")
     target = dataclasses.replace(target, current=target.current or current, length=length if length is not None else target.length)
     if length == 0:
         raise SweepError(ErrorInfo("unsupported", f"{target.name} is empty: it has no sample to load.", "", request.script, target.line))

@@ -129,6 +129,13 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--load-timeout", metavar="S", type=positive_seconds, default=60.0, help="give up loading the script after this many seconds (60)"
     )
+    group.add_argument(
+        "--look",
+        metavar="S",
+        type=positive_seconds,
+        help="run the script for S seconds at most, past all its DataLoaders and up to its first optimizer step, to see which there are "
+        "(up to the first with which it seems to train)",
+    )
 
 
 STARTUP_HELP = (
@@ -253,6 +260,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         max_seconds=options.max_seconds,
         timeout_s=options.timeout,
         load_timeout_s=options.load_timeout,
+        look_s=options.look,
         current=options.current,
         forkserver_preload=options.forkserver_preload,
         probe=options.probe,

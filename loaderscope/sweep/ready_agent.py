@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from loaderscope.agent.error_sentences import EXIT_STATUS, TORCHRUN_VARIABLES, UNSUPPORTED, WRONG_ARGUMENTS
-from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
+from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, ErrorInfo, Target, TrialConfig
+from loaderscope.facts.captured import met_text
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.sweep import torchrun
@@ -25,6 +26,9 @@ from loaderscope.sweep.processes.agent_process import (
 from loaderscope.sweep.processes.script_children import ChildrenFoundError, ChildWatch, HeldChild, UnwatchedChildError
 
 CAPTURED = "captured:"
+
+NAMED = "the target names it"
+"""Why a loader was captured that the user chose."""
 
 _KINDS_WITH_OUTPUT = ("SystemExit", "CalledProcessError", UNSUPPORTED)
 """Kinds of errors whose reason may be in the output of the script, or of a process that it started."""
@@ -65,12 +69,27 @@ class SampleError(SweepError):
     """The dataset raised when a sample of it was read in the main process."""
 
 
-class NotReachedError(Exception):
-    """The target is a loader that appears only when the script runs. `request`: the same request with that target, so that it runs."""
+@dataclasses.dataclass(frozen=True)
+class Approach:
+    """How an agent gets to the target.
 
-    def __init__(self, request: Request) -> None:
-        super().__init__(request.target)
-        self.request = request
+    Attributes:
+        request: names the target, or None for the app's choice.
+        looks: whether the script runs until it iterates the loader with which it trains.
+        choice: why an agent before this one chose the request's target; None if the user did.
+    """
+
+    request: Request
+    looks: bool = False
+    choice: CapturedLoader | None = None
+
+
+class NotReachedError(Exception):
+    """This agent cannot reach the target. `approach`: how a fresh one can."""
+
+    def __init__(self, approach: Approach) -> None:
+        super().__init__(approach.request.target)
+        self.approach = approach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,28 +138,62 @@ def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
         raise SweepError(error_info(error)) from error
 
 
-def load(agent: AgentProcess, request: Request, tick: Tick | None = None) -> Loaded:
+def load(agent: AgentProcess, request: Request, tick: Tick | None = None, looks: bool = False) -> Loaded:
     """Has the agent load the script. If the script iterates its loader in a child, that child is the agent from then on.
+
+    Args:
+        agent: has loaded nothing yet.
+        request: the script and its arguments; a target `captured:N` makes the script run up to that loader.
+        tick: called about every 0.1 s.
+        looks: whether the script runs until it iterates the loader with which it trains.
 
     Raises:
         AsksForTorchrunError: it needs variables of torchrun that are not set.
+        NotReachedError: the script went past the loader that was chosen.
         SweepError: the script raises, ends itself, takes too long, or iterates its loader in several children.
     """
+    answer = _load_or_find_child(agent, request, _load_message(request, looks), tick)
+    if answer["type"] == "again":
+        if answer["captured"] is None:
+            sentence = f"{request.script} has iterated no DataLoader in {request.look_s:g} s (--look)."
+            raise SweepError(ErrorInfo("unsupported", sentence, agent.output_tail(), request.script))
+        choice = CapturedLoader.from_json(answer["captured"])
+        raise NotReachedError(Approach(dataclasses.replace(request, target=f"{CAPTURED}{choice.number}"), choice=choice))
+    answer = _checked(agent, request, answer, "loaded")
+    targets = [Target.from_json(target) for target in answer["targets"]]
+    environment = {**(answer.get("environment") or {}), "script_imports": answer.get("imports") or []}
+    notes = [*_torchrun_notes(request.torchrun_variables), *(str(note) for note in answer.get("notes") or ())]
+    return Loaded(targets, notes, bool(answer.get("has_step")), environment, request.torchrun_variables)
+
+
+def look_at_all(agent: AgentProcess, request: Request, tick: Tick | None = None) -> CapturedLoader | None:
+    """Runs the script for `request.look_s` seconds, or until it trains or iterates a loader in a child.
+
+    Returns:
+        All loaders that it iterated, and the one that fits best; None if it iterated none.
+
+    Raises:
+        SweepError: see `load`.
+    """
+    answer = _load_or_find_child(agent, request, _load_message(request, looks=True), tick)
+    if answer["type"] == "again":
+        return None if answer["captured"] is None else CapturedLoader.from_json(answer["captured"])
+    targets = [Target.from_json(target) for target in _checked(agent, request, answer, "loaded")["targets"]]
+    return targets[0].captured
+
+
+def _load_message(request: Request, looks: bool) -> dict[str, Any]:
     number = request.target.removeprefix(CAPTURED) if request.target is not None and request.target.startswith(CAPTURED) else ""
-    message = {
+    look = LOOK if request.look_s is None else LOOK_AT_ALL
+    return {
         "type": "load",
         "script": request.script,
         "module": request.module,
         "args": list(request.script_args),
         "cwd": request.cwd,
-        "capture": int(number) if number.isdigit() else None,
+        "capture": look if looks else int(number) if number.isdigit() else None,
         "arguments": dict(request.arguments),
     }
-    answer = _checked(agent, request, _load_or_find_child(agent, request, message, tick), "loaded")
-    targets = [Target.from_json(target) for target in answer["targets"]]
-    environment = {**(answer.get("environment") or {}), "script_imports": answer.get("imports") or []}
-    notes = [*_torchrun_notes(request.torchrun_variables), *(str(note) for note in answer.get("notes") or ())]
-    return Loaded(targets, notes, bool(answer.get("has_step")), environment, request.torchrun_variables)
 
 
 def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None = None) -> Attached:
@@ -196,7 +249,8 @@ def weigh(agent: AgentProcess, request: Request, tick: Tick | None = None) -> li
 def choose_target(targets: list[Target], name: str | None, arguments: dict[str, str], script: str) -> Target:
     """Returns the target called `name`; without a name, the only target of the best kind that the script has.
 
-    A loader is better than a dataset, because it holds settings too; both are better than a loader that may appear when the script runs.
+    A loader is better than a dataset, because it holds settings too; both are better than a loader that may appear when the script
+    runs. Where there are several, the script shows which it uses when it runs.
 
     Raises:
         SweepError: there is no such target, or several; the sentence lists those that there are.
@@ -211,11 +265,13 @@ def choose_target(targets: list[Target], name: str | None, arguments: dict[str, 
         clauses = "; ".join([others, *filter(None, notes)])
         raise SweepError(ErrorInfo("unknown-target", f"There is no target {name!r} in {script}; {clauses}."))
     usable = [target for target in targets if set(target.needs) <= set(arguments)]
-    for kind in ("loader", "dataset", "captured"):
+    for kind in ("loader", "captured", "dataset"):
         of_kind = [target for target in usable if target.kind == kind]
         if len(of_kind) == 1:
             return of_kind[0]
         if of_kind:
+            if (captured := next((target for target in usable if target.kind == "captured"), None)) is not None:
+                return captured
             break
     if usable:
         names = ", ".join(target.name for target in usable)
@@ -233,6 +289,29 @@ def choose_target(targets: list[Target], name: str | None, arguments: dict[str, 
 def _torchrun_notes(has_variables: bool) -> list[str]:
     """The notes about the variables of torchrun that a script got."""
     return [torchrun.NOTE] if has_variables else []
+
+
+def needs_look(target: Target) -> bool:
+    """Whether only a run of the script shows which loader this target is: it is seen in the source only, or may only evaluate."""
+    return target.name.startswith(CAPTURED) and (target.captured is None or not target.captured.why)
+
+
+def targets_of(captured: CapturedLoader) -> list[Target]:
+    """The targets for the loaders that the script iterated."""
+    return [
+        Target(
+            f"{CAPTURED}{loader.number}",
+            "captured",
+            loader.type_name,
+            "captured",
+            dataset_kind=loader.dataset_kind,
+            length=loader.length,
+            current=loader.current,
+            note=met_text(loader),
+            captured=captured if loader.number == captured.number else dataclasses.replace(captured, number=loader.number, why=NAMED),
+        )
+        for loader in captured.met
+    ]
 
 
 def error_info(error: AgentError) -> ErrorInfo:
@@ -253,7 +332,9 @@ def _variables(request: Request) -> dict[str, str]:
 def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str, Any], tick: Tick | None) -> dict[str, Any]:
     """Returns the answer to `load`: the agent's, or that of the only child in which the script iterates its loader."""
     watch = ChildWatch(agent)
-    deadline = time.monotonic() + request.load_timeout_s
+    looks = message["capture"] in (LOOK, LOOK_AT_ALL)
+    limit_s = request.look_s or request.load_timeout_s if looks else request.load_timeout_s
+    deadline = time.monotonic() + limit_s
 
     def tick_and_look() -> None:
         if tick is not None:
@@ -263,7 +344,14 @@ def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str
     what = f"{request.script} was not loaded" if message["capture"] is None else f"{request.script} has iterated no DataLoader"
     try:
         try:
-            return agent.request(message, request.load_timeout_s, tick_and_look)
+            return agent.request(message, limit_s, tick_and_look)
+        except AgentTimeoutError:
+            if not looks:
+                raise
+            answer = agent.end_look()
+            if request.look_s is None and answer["type"] == "again" and answer["captured"] is None:
+                raise
+            return answer
         except AgentDiedError:
             if not agent.alive:
                 raise

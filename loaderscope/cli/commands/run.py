@@ -33,6 +33,13 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output) if options.output else Path(name + SESSION_SUFFIX)
     if output.suffix != SESSION_SUFFIX:
         raise UsageError(f"the name of the output must end in {SESSION_SUFFIX}, {output} does not")
+    if options.look is not None:
+        if options.target is not None:
+            raise UsageError("--look is to find the target, so it cannot be given together with --target")
+        print(
+            f"{options.script or options.module} runs for {options.look:g} s at most, past all its loaders; it ends before it trains.",
+            file=sys.stderr,
+        )
     status, document = sweep(request_from(options, script, options.script_args), output, options.force)
     if document is not None:
         print_document(document, options.json)

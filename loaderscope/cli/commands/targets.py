@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from loaderscope import __version__
 from loaderscope.cli.advice import with_advice
@@ -12,6 +13,9 @@ from loaderscope.cli.outcome import OK, UsageError
 from loaderscope.cli.printing import add_json_option, print_json, print_page
 from loaderscope.cli.script_arguments import ScriptArgumentsFormatter
 from loaderscope.sweep.options import add_script_options
+
+if TYPE_CHECKING:
+    from loaderscope.agent.messages import CapturedLoader
 
 NAME = "targets"
 HELP = "list what a script offers to profile"
@@ -27,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from loaderscope.cli.terminal.console import UNLIMITED_COLUMNS
     from loaderscope.cli.terminal.targets_table import TargetsTable
+    from loaderscope.facts.captured import captured_document, met_document
     from loaderscope.facts.request import Request, default_cwd
     from loaderscope.sweep.inspect_script import SweepError, inspect_script
 
@@ -40,20 +45,42 @@ def run(options: argparse.Namespace) -> int:
         python=options.python,
         cwd=options.cwd or default_cwd(str(script)),
         load_timeout_s=options.load_timeout,
+        look_s=options.look,
     )
+    if options.look is not None:
+        print(
+            f"{options.script or options.module} runs for {options.look:g} s at most, past all its loaders; it ends before it trains.",
+            file=sys.stderr,
+        )
     try:
         inspected = inspect_script(request)
     except SweepError as error:
         raise with_advice(error, request) from error
     if options.json:
         document = {"loaderscope": __version__, "schema": 1, "script": str(script), "environment": inspected.environment}
-        print_json(document | {"targets": [target.to_json() for target in inspected.targets], "notes": inspected.notes})
+        targets = [target.to_json() | {"captured": captured_document(target.captured)} for target in inspected.targets]
+        loaders = None if inspected.looked_at is None else met_document(inspected.looked_at)
+        print_json(document | {"targets": targets, "loaders": loaders, "notes": inspected.notes})
         return OK
     for note in inspected.notes:
         print(f"loaderscope: {note}", file=sys.stderr)
+    if options.look is not None:
+        _print_loaders(inspected.looked_at)
     if not inspected.targets:
         raise UsageError(
             f"{options.script or options.module} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one"
         )
     print_page(TargetsTable(inspected.targets), UNLIMITED_COLUMNS)
     return OK
+
+
+def _print_loaders(looked_at: CapturedLoader | None) -> None:
+    from loaderscope.facts.captured import captured_sentence, others_sentences
+
+    if looked_at is None:
+        print("It iterated no DataLoader.")
+        return
+    print(f"captured:{looked_at.number} is {captured_sentence(looked_at)}.")
+    for other in others_sentences(looked_at):
+        print(f"Also met: {other}.")
+    print()

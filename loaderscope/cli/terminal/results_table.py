@@ -15,6 +15,7 @@ from loaderscope.cli.terminal.operators_table import window_section
 from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.cli.terminal.startup_table import experiment_section
 from loaderscope.cli.terminal.table import AlignedTable
+from loaderscope.facts.captured import sentence_of_document
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import ScriptWarning, SettingResult
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying_fields
@@ -31,6 +32,8 @@ def results_page(document: dict[str, Any]) -> RenderableType:
     """
     experiment = document.get("startup_experiment")
     parts: list[RenderableType | None] = [unwrapped(_heading_text(document), "heading")]
+    if document["captured"] is not None:
+        parts.append(Sentence(f"Captured: {sentence_of_document(document['captured'])}."))
     if experiment is not None and experiment["costs"]:
         parts += [experiment_section(experiment), _not_ok_trials(document), _script_messages(document)]
     else:

@@ -221,6 +221,19 @@ class AgentProcess:
         place = answer["place"]
         return None if place is None else (str(place["file"]), int(place["line"]), str(place["function"]))
 
+    def end_look(self) -> dict[str, Any]:
+        """Ends the look of an unanswered `load`; returns its answer, which may be one that was under way.
+
+        Raises:
+            AgentError: see `request`.
+        """
+        self._send({"type": "end_look"})
+        deadline = time.monotonic() + START_TIMEOUT_S
+        answers = [self._receive(deadline, None, "end_look")]
+        while answers[-1]["type"] != "again":
+            answers.append(self._receive(deadline, None, "end_look"))
+        return answers[0]
+
     def drain_output(self) -> list[OutputLine]:
         """The lines that the agent and its children printed since the last call, oldest first."""
         return sorted((line for reader in self._output for line in reader.drain()), key=lambda line: line.time_ns)

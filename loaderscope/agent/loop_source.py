@@ -1,0 +1,178 @@
+"""Reads in the source of a frame how it uses the loader that it iterates: whether it trains with it, or takes one batch only."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+from types import FrameType
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set
+
+TRAINS = "trains"
+TAKES_ONE_BATCH = "takes one batch"
+LOOPS = "loops"
+"""Uses of a loader: a loop over it trains, ends within its first batch, or does neither."""
+
+_TRAINING_METHODS = ("backward", "step")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.ClassDef)
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_ASSIGNMENTS = (ast.Assign, ast.AnnAssign)
+_CONSUMERS = {"list", "tuple", "set", "dict", "sorted", "sum", "min", "max", "any", "all"}
+"""Builtins that take all batches at once, so that no later statement gets any."""
+
+
+def use_of_loader(frame: FrameType, passes_on: bool) -> Optional[str]:
+    """Returns what the statement that a frame executes does with the loader that it iterates; None if the source does not say.
+
+    Args:
+        frame: calls `iter` on the loader, or gets its iterator from such a frame.
+        passes_on: whether the frame may hand the batches to its caller: then the rest of its function says nothing, unless the
+            statement itself calls `iter` or `next`.
+    """
+    tree = _tree(frame.f_code.co_filename)
+    if tree is None:
+        return None
+    path = _statements_at(tree, frame.f_lineno)
+    if not path:
+        return None
+    statement = path[-1]
+    for node in path[-2:]:  # the body of a loop may stand in the line of its head
+        if isinstance(node, (ast.For, ast.AsyncFor)) and frame.f_lineno <= (node.iter.end_lineno or node.lineno):
+            if _trains(node.body, tree):
+                return TRAINS
+            return TAKES_ONE_BATCH if any(isinstance(part, (ast.Break, ast.Return)) for part in node.body) else LOOPS
+    header = _own_expressions(statement)
+    if _trains(header, tree):
+        return TRAINS
+    scope = next((node for node in reversed(path) if isinstance(node, _FUNCTIONS)), tree)
+    loop = next((node for node in reversed(path) if isinstance(node, _LOOPS)), None)
+    if loop is not None and isinstance(scope, ast.stmt) and loop not in path[path.index(scope) :]:
+        loop = None  # the function is defined within that loop, and runs elsewhere
+    calls = _called_names(header)
+    if _takes_next_of_iter(header):
+        return TRAINS if loop is not None and _trains(loop.body, tree, within_loops=False) else TAKES_ONE_BATCH
+    keeps_iterator = isinstance(statement, _ASSIGNMENTS) and not passes_on and not calls & _CONSUMERS
+    if not keeps_iterator and not calls & {"iter", "next"}:
+        return None
+    region = loop.body if loop is not None else _scope_body(scope)
+    return TRAINS if _trains(region, tree) else None
+
+
+def trains(file: str, first_line: int) -> bool:
+    """Whether the function that begins in a line of a file calls backward() or step(); False without source."""
+    tree = _tree(file)
+    if tree is None:
+        return False
+    scope = next((node for node in reversed(_statements_at(tree, first_line)) if isinstance(node, _FUNCTIONS)), None)
+    return scope is not None and _trains(scope.body, tree)
+
+
+@functools.lru_cache(maxsize=None)
+def has_backward(file: str) -> bool:
+    """Whether any code of a file calls backward()."""
+    tree = _tree(file)
+    return tree is not None and any(isinstance(node, ast.Call) and _called_name(node) == "backward" for node in ast.walk(tree))
+
+
+def returns_value(frame: FrameType) -> bool:
+    """Whether a frame executes a `return`: its caller gets what it iterates."""
+    tree = _tree(frame.f_code.co_filename)
+    path = [] if tree is None else _statements_at(tree, frame.f_lineno)
+    return bool(path) and isinstance(path[-1], ast.Return)
+
+
+@functools.lru_cache(maxsize=None)
+def _tree(file: str) -> Optional[ast.Module]:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _statements_at(tree: ast.Module, line: int) -> List[ast.stmt]:
+    """The statements that contain a line, the outermost first; a compound statement is the last if the line is in its head."""
+    path: List[ast.stmt] = []
+    nodes: Iterable[ast.AST] = tree.body
+    while True:
+        inner = next((node for node in nodes if _holds(node, line)), None)
+        if inner is None:
+            return path
+        if isinstance(inner, ast.stmt):
+            path.append(inner)
+        nodes = _parts(inner)
+
+
+def _holds(node: ast.AST, line: int) -> bool:
+    first = min([getattr(node, "lineno", 0), *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+    return (
+        bool(first <= line <= (getattr(node, "end_lineno", None) or first)) if first else any(_holds(part, line) for part in _parts(node))
+    )
+
+
+def _parts(node: ast.AST) -> List[ast.AST]:
+    """The statements, handlers and cases directly below a node."""
+    lists = (getattr(node, name, None) or [] for name in ("body", "orelse", "handlers", "finalbody", "cases"))
+    return [part for parts in lists if isinstance(parts, list) for part in parts]
+
+
+def _own_expressions(statement: ast.stmt) -> List[ast.AST]:
+    """The expressions of a statement, without the statements below it."""
+    return [node for node in ast.iter_child_nodes(statement) if isinstance(node, (ast.expr, ast.withitem))]
+
+
+def _scope_body(scope: ast.AST) -> Sequence[ast.AST]:
+    body: Sequence[ast.AST] = getattr(scope, "body", [])
+    return body
+
+
+@functools.lru_cache(maxsize=None)
+def _functions(tree: ast.Module) -> Dict[str, List[ast.AST]]:
+    functions: Dict[str, List[ast.AST]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, _FUNCTIONS):
+            functions.setdefault(node.name, []).append(node)
+    return functions
+
+
+def _trains(nodes: Iterable[ast.AST], tree: ast.Module, within_loops: bool = True, seen: Optional[Set[ast.AST]] = None) -> bool:
+    """Whether these nodes, or the functions of the same file that they call, call backward() or step()."""
+    seen = set() if seen is None else seen
+    for call in _calls(nodes, within_loops):
+        name = _called_name(call)
+        if isinstance(call.func, ast.Attribute) and name in _TRAINING_METHODS:
+            return True
+        for function in _functions(tree).get(name, ()):
+            if function not in seen:
+                seen.add(function)
+                if _trains(_scope_body(function), tree, seen=seen):
+                    return True
+    return False
+
+
+def _calls(nodes: Iterable[ast.AST], within_loops: bool = True) -> Iterator[ast.Call]:
+    """The calls within nodes, but not those in functions and classes that they define."""
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, _SCOPES) or (not within_loops and isinstance(node, _LOOPS)):
+            continue
+        if isinstance(node, ast.Call):
+            yield node
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def _called_name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _called_names(nodes: Iterable[ast.AST]) -> Set[str]:
+    return {_called_name(call) for call in _calls(nodes)}
+
+
+def _takes_next_of_iter(nodes: Iterable[ast.AST]) -> bool:
+    return any(
+        _called_name(call) == "next"
+        and any(isinstance(part, ast.Call) and _called_name(part) in ("iter", "__iter__") for part in call.args)
+        for call in _calls(nodes)
+    )

@@ -1,0 +1,25 @@
+"""Walks a stack outwards, and finds the user's code on it."""
+
+from __future__ import annotations
+
+import os
+from types import FrameType
+from typing import Iterable, Iterator, Optional
+
+from .error_sentences import Place, is_user_file
+
+
+def callers(frame: Optional[FrameType]) -> Iterator[FrameType]:
+    """Yields a frame and its callers, the innermost first."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def innermost_user_place(frames: Iterable[FrameType]) -> Optional[Place]:
+    """The innermost line of the user's code; None if the frames hold none."""
+    for frame in frames:
+        file = frame.f_code.co_filename
+        if is_user_file(file):
+            return Place(os.path.abspath(file), frame.f_lineno, frame.f_code.co_name)
+    return None
