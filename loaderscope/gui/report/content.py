@@ -11,6 +11,7 @@ from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, processes_text, similar_texts_text, trials_text
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
+from loaderscope.facts.captured import captured_sentence
 from loaderscope.facts.consumers import consumer_text
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run, environment_text
@@ -164,6 +165,7 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
     facts = [
         ("script", run.script),
         ("target", f"{target.name} ({target.type_name or target.kind})"),
+        ("captured", captured_sentence(target.captured) if target.captured is not None else ""),
         ("samples", "" if target.length is None else count_text(target.length, "sample")),
         ("consumer", consumer_text(request.consumer)),
         ("axes", "; ".join(axes)),

@@ -31,7 +31,7 @@ from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.machine_limits import Measured
 from loaderscope.sweep.module_file import NoModuleError, module_file
 from loaderscope.sweep.processes.agent_output import OutputLine
-from loaderscope.sweep.ready_agent import SweepError
+from loaderscope.sweep.ready_agent import SweepError, choose_target, needs_look, targets_of
 
 FORECAST_DELAY_MS = 120
 
@@ -74,6 +74,7 @@ class Setup(QObject):
         self._jobs.answered.connect(self._answered)
         self._cancel = threading.Event()
         self._state = ScriptState()
+        self._look: TargetProbe | None = None  # of the run of the script that showed which loaders it iterates
         self._measured: tuple[Run, Sequence[TrialResult]] | None = None  # the last sweep that ran here
         self._interpreters_listed = False
         self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
@@ -157,6 +158,7 @@ class Setup(QObject):
         A file that somebody sent must not start anything. The user can read the script again with the interpreter chosen here.
         """
         self._cancel_looks()
+        self._look = None
         exists = os.path.isfile(run.script)  # also False for a name that is not valid on this system
         unmasked = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
@@ -190,6 +192,7 @@ class Setup(QObject):
             self._update_forecast()
             return
         self._cancel_looks()
+        self._look = None
         request = self._state.request
         request = dataclasses.replace(
             request,
@@ -298,12 +301,16 @@ class Setup(QObject):
             self.target_panel.show_sample(None, target.note if target is not None and not target.needs else "")
             self._update_forecast()
             return
+        if self._look is not None and target.captured is not None:
+            self._show_met_loader(target, self._look)
+            return
         self._state = self._state.probing()
         self.target_panel.show_problem("")
         self.target_panel.show_sample(None, "Reading one sample …")
-        request = dataclasses.replace(request, target=target.name, arguments=self.target_panel.arguments())
+        looks = needs_look(target)
+        request = dataclasses.replace(request, target=None if looks else target.name, arguments=self.target_panel.arguments())
         tick = self._new_tick()
-        self._jobs.start("probe", lambda: _run_look(lambda log: probe_target(request, tick, log)))
+        self._jobs.start("probe", lambda: _run_look(lambda log: probe_target(request, tick, log, looks=looks)))
         self._update_forecast()
 
     def _answered(self, name: str, answer: object) -> None:
@@ -336,7 +343,7 @@ class Setup(QObject):
         self.sweep_panel.set_environment(
             environment.get("start_methods") or (), environment.get("default_start_method"), environment.get("accelerator") is not False
         )
-        self.target_panel.show_targets(inspection.targets, self._state.wanted_target)
+        self.target_panel.show_targets(inspection.targets, _default_target(inspection, self._state.wanted_target, self.script))
         self.outputRead.emit(inspection.log)
         if not inspection.targets:
             self.target_panel.show_problem(
@@ -345,7 +352,28 @@ class Setup(QObject):
             )
         self._look_at_target()
 
+    def _show_met_loader(self, target: Target, look: TargetProbe) -> None:
+        """Shows a loader that the script iterated during the look, without running it again: only the captured one has a sample."""
+        self.target_panel.show_problem("")
+        if target.name == look.target.name:
+            self._show_probe(look)
+        else:
+            self.target_panel.show_sample(None, target.note)
+            self.sweep_panel.set_current(target.current, target.current is not None and target.current.batch_size is None)
+        self._update_forecast()
+
     def _show_probe(self, probe: TargetProbe) -> None:
+        chosen, captured = self.target_panel.current_target, probe.target.captured
+        if chosen is not None and needs_look(chosen) and captured is not None:
+            self._look = probe
+            others = [] if self._state.inspection is None else [one for one in self._state.inspection.targets if one.kind != "captured"]
+            met = targets_of(captured)
+            wanted = next((target for target in met if target.name == self._state.wanted_target), None)
+            self.target_panel.show_targets([*met, *others], probe.target.name if wanted is None else wanted.name)
+            if wanted is not None and wanted.name != probe.target.name:
+                self._state = self._state.probed(None)
+                self._show_met_loader(wanted, probe)
+                return
         self._state = self._state.probed(probe)
         self.target_panel.show_sample(probe.sample, " ".join(probe.notes))
         self.outputRead.emit(probe.log)
@@ -384,6 +412,16 @@ class Setup(QObject):
         if run is None or _subject(run.request) != _subject(request) or _modified_unix_s(run.script) > (run.created_unix_s or 0):
             return None
         return Measured(run.request, results)
+
+
+def _default_target(inspection: Inspection, wanted: str | None, script: str) -> str | None:
+    """Returns the name of the target to choose first: the wanted one, else the one that a run takes by itself; None if it takes none."""
+    if wanted in [target.name for target in inspection.targets]:
+        return wanted
+    try:
+        return choose_target(inspection.targets, None, {}, script).name
+    except SweepError:
+        return None
 
 
 def _subject(request: Request) -> tuple[object, ...]:
