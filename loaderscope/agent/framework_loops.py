@@ -6,7 +6,7 @@ import re
 from types import FrameType
 from typing import Any, NamedTuple, Optional, Pattern, Sequence
 
-from .loop_source import trains
+from .loader_use import trains
 
 
 class FrameworkLoop(NamedTuple):

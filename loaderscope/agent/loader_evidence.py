@@ -8,7 +8,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from .error_sentences import is_user_file
 from .framework_loops import framework_loop
-from .loop_source import LOOPS, TAKES_ONE_BATCH, TRAINS, has_backward, returns_value, use_of_loader
+from .loader_use import LOOPS, TAKES_ONE_BATCH, TRAINS, has_backward, returns_value, use_of_loader
 
 TRAINING = "training"
 EVALUATION = "evaluation"
