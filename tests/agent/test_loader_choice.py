@@ -69,6 +69,7 @@ def test_a_loader_whose_loop_trains_is_captured_at_its_first_iteration(choose):
     assert "backward()" in captured.why
 
 
+@pytest.mark.slow
 def test_a_training_loop_that_takes_its_batches_by_next_is_seen(choose):
     main = """
     check = DataLoader(data(5), 5)
@@ -113,6 +114,7 @@ def test_a_batch_that_is_looked_at_is_no_training(choose):
     assert (captured.number, met_lengths(captured)) == (2, [40, 41, 42])
 
 
+@pytest.mark.slow
 def test_a_loader_that_was_looked_at_first_is_captured_when_it_trains(choose):
     main = """
     train = DataLoader(data(40), 4)
@@ -188,6 +190,7 @@ def test_the_sanity_check_of_lightning_is_let_through(choose, write):
     assert "Lightning's training" in captured.why
 
 
+@pytest.mark.slow
 def test_of_two_training_loaders_the_first_is_taken(choose):
     main = "for real, fake in zip(DataLoader(data(40), 4), DataLoader(data(41), 4)):\n    step(real)\n"
     _, captured = choose(script_with(main))
@@ -209,7 +212,7 @@ def test_a_long_validation_ends_the_look_and_is_captured(choose):
     assert "10 batches" in captured.why
 
 
-@pytest.mark.parametrize("end", ["", "sys.exit(0)", "raise ValueError('later')"])
+@pytest.mark.parametrize("end", ["", pytest.param("sys.exit(0)", marks=pytest.mark.slow), "raise ValueError('later')"])
 def test_where_the_script_only_evaluates_its_first_loader_is_captured_and_this_is_said(choose, end):
     main = "with torch.no_grad():\n    for length in (8, 9):\n        list(DataLoader(data(length), 4))\n" + end + "\n"
     kind, captured = choose(script_with(main))
@@ -240,6 +243,7 @@ def test_a_script_that_trains_before_it_iterates_a_loader_is_stopped_there(agent
     assert not (tmp_path / "trained").exists()
 
 
+@pytest.mark.slow
 def test_a_step_without_gradients_changes_nothing_and_ends_no_look(start_agent, write):
     """Scripts call one before they make a scheduler."""
     main = "torch.optim.SGD(model.parameters(), lr=0.1).step()\nfor batch in DataLoader(data(8), 4):\n    step(batch)\n"
@@ -281,6 +285,7 @@ def test_a_longer_look_lists_all_loaders_and_ends_before_the_first_step(write, t
     assert not (tmp_path / "trained").exists()
 
 
+@pytest.mark.slow
 def test_a_longer_look_ends_when_its_time_is_up(write, tmp_path):
     main = "import time\nlist(DataLoader(data(8), 4))\ntime.sleep(600)\n"
     script = write(script_with(main))
@@ -288,6 +293,7 @@ def test_a_longer_look_ends_when_its_time_is_up(write, tmp_path):
     assert met_lengths(inspect_script(asked).looked_at) == [8]
 
 
+@pytest.mark.slow
 def test_a_look_that_takes_too_long_captures_what_it_has_met(write):
     script = write(script_with("import time\nwith torch.no_grad():\n    list(DataLoader(data(8), 4))\ntime.sleep(600)\n"))
     probe = probe_target(dataclasses.replace(request(script), target=None, load_timeout_s=12.0))
@@ -303,6 +309,7 @@ def test_a_target_that_the_user_names_is_no_choice(write):
         probe_target(dataclasses.replace(request(script), target="captured:1"))
 
 
+@pytest.mark.slow
 def test_several_loaders_of_a_module_are_told_apart_by_the_one_that_the_script_trains_with(write):
     before = "validation = DataLoader(data(8), 4)\ntraining = DataLoader(data(9), 4)\n"
     main = "with torch.no_grad():\n    list(validation)\nfor batch in training:\n    step(batch)\n"
@@ -310,6 +317,7 @@ def test_several_loaders_of_a_module_are_told_apart_by_the_one_that_the_script_t
     assert (target.name, target.length) == ("captured:1", 9)
 
 
+@pytest.mark.slow
 def test_places_of_a_loader_are_the_users(choose, tmp_path):
     text = script_with("main()\n", "def main():\n    loader = DataLoader(data(8), 4)\n    for batch in loader:\n        step(batch)\n")
     _, captured = choose(text)
@@ -320,6 +328,7 @@ def test_places_of_a_loader_are_the_users(choose, tmp_path):
     assert (loader.dataset, loader.batch_size, loader.type_name, loader.shuffles) == ("TensorDataset", 4, "DataLoader", False)
 
 
+@pytest.mark.slow
 def test_a_look_at_all_goes_past_a_loader_that_trains(choose):
     main = "for length in (8, 9):\n    for batch in DataLoader(data(length), 4, shuffle=True):\n        print\n"
     kind, captured = choose(script_with(main), LOOK_AT_ALL)
