@@ -26,6 +26,12 @@ WORKERS_TIP = "num_workers: processes that are started at once"
 FIRST_TIP = "Time from iter(loader) to the first batch, without the fork server's own start"
 
 
+Legend = Sequence[tuple[str, str]]
+"""Name and colour of each kind of bar."""
+BarOfRow = tuple[str, str, float, str]
+"""Name in the legend, colour, seconds and tip."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExperimentData:
     """What the charts of the experiment are drawn from; None: there was none."""
@@ -77,14 +83,9 @@ def draw_per_epoch(plot: Plot, data: ExperimentData) -> None:
     for cost in data.experiment.costs:
         workers = "no workers" if not cost.num_workers else f"{start_name(cost)} × {cost.num_workers}"
         label = workers + (", persistent" if cost.persistent_workers else "")
-        parts = zip(
-            legend, (cost.first_batch_s, cost.later_first_batch_s, cost.epoch_end_s), ("first epoch", "later epochs", "end"), strict=True
+        bars = _bars(
+            legend, (cost.first_batch_s, cost.later_first_batch_s, cost.epoch_end_s), ("first epoch", "later epochs", "end"), label
         )
-        bars = [
-            (name, colour, seconds, f"{label}\n{word}: {duration_text(seconds)}")
-            for (name, colour), seconds, word in parts
-            if seconds is not None
-        ]
         rows.append(_row(label, bars, len(legend), trial=cost.trials[0] if cost.trials else None))
     _draw_rows(plot, rows, legend, "seconds an epoch")
 
@@ -111,12 +112,7 @@ def draw_remedies(plot: Plot, data: ExperimentData) -> None:
     legend = (("predicted from trials without it", plot.palette.waiting_hatch), ("measured", plot.palette.good))
     rows = []
     for remedy in data.experiment.remedies:
-        parts = zip(legend, (remedy.predicted_s, remedy.measured_s), ("predicted", "measured"), strict=True)
-        bars = [
-            (name, colour, seconds, f"{remedy.text}\n{word}: {duration_text(seconds)}")
-            for (name, colour), seconds, word in parts
-            if seconds is not None
-        ]
+        bars = _bars(legend, (remedy.predicted_s, remedy.measured_s), ("predicted", "measured"), remedy.text)
         rows.append(_row(remedy_title(remedy), bars, len(legend), remedy_verdict(remedy)))
     _draw_rows(plot, rows, legend, "seconds saved")
 
@@ -130,18 +126,13 @@ def draw_controls(plot: Plot, data: ExperimentData) -> None:
     rows = []
     for control in data.experiment.controls:
         label = control_name(control)
-        parts = zip(legend, (control.first_s, control.again_s), ("first", "again"), strict=True)
-        bars = [
-            (name, colour, seconds, f"{label}\n{word}: {duration_text(seconds)}")
-            for (name, colour), seconds, word in parts
-            if seconds is not None
-        ]
+        bars = _bars(legend, (control.first_s, control.again_s), ("first", "again"), label)
         disk = control.first_from_disk_share
         rows.append(_row(label, bars, len(legend), control.error or ("" if disk is None else f"{share_text(disk)} from disk")))
     _draw_rows(plot, rows, legend, "a fresh interpreter's start and its import")
 
 
-def _draw_rows(plot: Plot, rows: Sequence[Row], legend: Sequence[tuple[str, str]], title: str) -> None:
+def _draw_rows(plot: Plot, rows: Sequence[Row], legend: Legend, title: str) -> None:
     """Draws groups of bars on one axis of seconds; what saves nothing goes to the left of 0."""
     values = [bar.end for row in rows for bar in row.bars]
     low, high = axis_end(min(0.0, *values, 0.0)), axis_end(max([1e-6, *values]) * _ROOM_FOR_VALUES)
@@ -150,12 +141,21 @@ def _draw_rows(plot: Plot, rows: Sequence[Row], legend: Sequence[tuple[str, str]
     plot.set_rows(rows, axis if values else dataclasses.replace(axis, ticks=()))
 
 
-def _row(label: str, bars: Sequence[tuple[str, str, float, str]], most_bars: int, words: str = "", trial: int | None = None) -> Row:
+def _bars(legend: Legend, seconds: Sequence[float | None], words: Sequence[str], head: str) -> list[BarOfRow]:
+    """The bars of a row whose seconds are known; each tip begins with `head`, and calls the seconds by the bar's word."""
+    return [
+        (name, colour, value, f"{head}\n{word}: {duration_text(value)}")
+        for (name, colour), value, word in zip(legend, seconds, words, strict=True)
+        if value is not None
+    ]
+
+
+def _row(label: str, bars: Sequence[BarOfRow], most_bars: int, words: str = "", trial: int | None = None) -> Row:
     """A row of bars below each other, in the middle of the height that `most_bars` of them take.
 
     Args:
         label: stands before the bars.
-        bars: name in the legend, colour, seconds and tip of each.
+        bars: from top to bottom.
         most_bars: the largest number of bars of a row.
         words: stand after the bars.
         trial: what a click shows.

@@ -157,13 +157,14 @@ def draw_memory(plot: Plot, data: MemoryData) -> None:
         plot.add_line(_name(line), style, line.times_s, line.bytes, width_px=_DASHED_PX)
     grown = {f"worker-{row.worker}": row.growth_bytes_per_1000_batches for row in data.memory.workers} if data.memory else {}
     for line in data.lines:
-        plot.add_line(_name(line), styles[line.process], line.times_s, line.bytes, width_px=_SOLID_PX)
-        text = f"{_name(line)}: {bytes_text(line.bytes[-1])} at the end, {bytes_text(max(line.bytes))} at most ({kind})"
+        name = _name(line)
+        plot.add_line(name, styles[line.process], line.times_s, line.bytes, width_px=_SOLID_PX)
+        text = f"{name}: {bytes_text(line.bytes[-1])} at the end, {bytes_text(max(line.bytes))} at most ({kind})"
         growth = grown.get(line.process)
         text += f"\n{growth_text(growth)} of its own pages (USS)" if growth is not None else ""
         step = max(1, len(line.times_s) // _MOST_TARGETS)
-        for second, value in list(zip(line.times_s, line.bytes, strict=True))[::step]:
-            plot.add_target(Target((second, second), (value, value), text, name=_name(line)))
+        shown = zip(line.times_s[::step], line.bytes[::step], strict=True)
+        plot.add_targets([Target((second, second), (value, value), text, name=name) for second, value in shown])
 
 
 def _name(line: Line) -> str:

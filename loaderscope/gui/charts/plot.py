@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPicture
 from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsSimpleTextItem, QMenu
 
+from loaderscope.gui.charts.bar_rows import BarRows
 from loaderscope.gui.charts.legend import LegendEntry, line_pen, place_legend
-from loaderscope.gui.charts.plot_items import Grid, TextAxis, label_box
-from loaderscope.gui.charts.plot_parts import Axis, Bar, LineStyle, PlotState, Row, Target
+from loaderscope.gui.charts.plot_items import OVERLAP_PX, Crosshair, Grid, TextAxis, label_box
+from loaderscope.gui.charts.plot_parts import Axis, LineStyle, PlotState, Row, Target
 from loaderscope.gui.style.palette import Palette
 
 pg.setConfigOptions(antialias=True)
@@ -35,22 +36,11 @@ REACH_PX = 9.0
 _INTERVAL_PX = 1.4
 _RING_PX = 15.0
 _FAINT_PX = 4.0
-_BARS_SHARE, _MOST_BARS_PX, _MOST_BAR_PX = 0.7, 26.0, 14.0
-"""What bars take of a row's height; at most so much, and so much for each bar that has a text."""
-_LEAST_TEXT_SHARE = 0.7
-"""Texts at bars with less room than this part of their height would run into each other, and are left out."""
-_LABELS_SHARE, _WORDS_SHARE = 0.42, 0.28
-"""The largest parts of the width for what stands left and right of rows."""
 _BELOW_LEAST = 1.3
 """A logarithmic axis begins so many times below the smallest value."""
 _PADDING_PX = (8.0, 8.0, 10.0, 6.0)  # left, top, right, bottom
-_GAP_PX = 6.0
 _NOTES_FROM_PX = 110.0
 """A lower chart keeps its room for the lines."""
-_OVERLAP_PX = 12
-"""The values of an axis may be so much longer than the axis."""
-_THIN_SHARE = 0.002
-"""Bars narrower than this part of the axis get an outline, so that they can be seen."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,7 +50,6 @@ class Plot:
 
     Attributes:
         view: the widget; it paints without being shown, too.
-        targets: what answers the mouse, later ones above earlier ones.
         state: what the user has changed.
     """
 
@@ -75,7 +64,8 @@ class Plot:
             vector: whether marks are drawn as shapes, not as cached pixels.
         """
         self.palette, self.state = palette, state
-        self.targets: list[Target] = []
+        self._points: list[Target] = []
+        self._point_places: tuple[Floats, Floats] | None = None  # of `_points`, on both axes of the view
         self._font, self._metrics = font, QFontMetricsF(font)
         self._pen_scale, self._vector = pen_scale, vector
         self.view = pg.GraphicsView(background=palette.base)
@@ -95,14 +85,12 @@ class Plot:
         self._entries: list[LegendEntry] = []
         self._notes: list[tuple[str, str, QGraphicsSimpleTextItem]] = []
         self._items: list[tuple[frozenset[str], Any]] = []  # with the legend's entries of which one must be switched on
-        self._rows: Sequence[Row] = ()
-        self._bars: list[Any] = []
-        self._bars_share = _BARS_SHARE
+        self._rows: BarRows | None = None
         self._x = self._y = Axis("", 0.0, 1.0, str)
         self._near: list[tuple[Any, float, float]] = []  # labels, and the points beside which they stand
         self._strokes: list[tuple[tuple[float, float], tuple[float, float]]] = []
         self._upright_words: list[Any] = []
-        self._crosshair: list[Any] = []
+        self._crosshair: Crosshair | None = None
         self._unit: QGraphicsSimpleTextItem | None = None
         self._frame = QGraphicsPathItem()
         self._frame.setPen(QPen(Qt.PenStyle.NoPen))
@@ -119,7 +107,10 @@ class Plot:
         if left.least is None:
             self.state = dataclasses.replace(self.state, is_log=False)
         for side, axis in (("bottom", bottom), ("left", left)):
-            self._style_axis(side, axis, is_log=side == "left" and self.is_log)
+            shown = self._axes[side]
+            shown.show_as(axis, self._font, self.palette, self.pen(self.palette.border, 1.0), is_log=side == "left" and self.is_log)
+            if axis.has_grid:
+                self.item.addItem(Grid(shown, self.box, self.pen(self.palette.grid, 1.0)), ignoreBounds=True)
         if left.unit:
             self._unit = self._text_item(left.unit, self.palette.muted, left.tip)
         self.item.hideAxis("right")
@@ -152,7 +143,7 @@ class Plot:
             frozenset({name}),
             pg.ScatterPlotItem(x[known], y[known], symbol="o", size=_FAINT_PX, pen=pen, brush=brush, useCache=not self._vector),
         )
-        self.targets += [dataclasses.replace(target, name=name) for line in lines for target in line]
+        self.add_targets(dataclasses.replace(target, name=name) for line in lines for target in line)
 
     def add_points(
         self, name: str, style: LineStyle, targets: Sequence[Target], intervals: Sequence[tuple[float, float] | None] = ()
@@ -173,11 +164,12 @@ class Plot:
             self._strokes += [((a, low), (a, high)) for a, (low, high) in zip(at, ends, strict=True)]
         options = {"symbol": style.symbol, "size": MARK_PX, "brush": style.colour, "pen": self.pen(self.palette.base, 1.0)}
         self._add(frozenset({name}), pg.ScatterPlotItem(x, y, useCache=not self._vector, **options))
-        self.targets += [dataclasses.replace(target, name=name) for target in targets]
+        self.add_targets(dataclasses.replace(target, name=name) for target in targets)
 
-    def add_target(self, target: Target) -> None:
-        """Lets a part of the plot answer the mouse."""
-        self.targets.append(target)
+    def add_targets(self, targets: Iterable[Target]) -> None:
+        """Lets points answer the mouse."""
+        self._points += targets
+        self._point_places = None
 
     def add_rings(self, names: frozenset[str], points: Sequence[tuple[float, float]], *, is_dotted: bool = False) -> None:
         """Rings points, as long as the legend shows one of the names."""
@@ -210,22 +202,10 @@ class Plot:
 
     def set_rows(self, rows: Sequence[Row], bottom: Axis) -> None:
         """Shows rows of bars from top to bottom on the bottom axis, the axis of values, which never is logarithmic."""
-        self._rows = rows
         self.set_axes(bottom, Axis("", 0.0, float(len(rows)), lambda _value: "", has_grid=False))
         self.box.invertY(True)
         self.box.setMouseEnabled(x=True, y=False)
-        self.item.showAxis("right", any(row.words for row in rows))
-        right = self._axes["right"]
-        right.setStyle(tickLength=0, tickAlpha=0)
-        right.setPen(None)
-        for axis, colour in ((self._axes["left"], self.palette.text), (right, self.palette.muted)):
-            axis.setTextPen(colour)
-            axis.setTickFont(self._font)
-        zero = pg.InfiniteLine(0.0, angle=90, pen=self.pen(self.palette.border, 1.0))
-        self.item.addItem(zero, ignoreBounds=True)
-        for number, row in enumerate(rows):
-            self.targets.append(Target((-math.inf, math.inf), (number, number + 1), row.tip or row.label, row.trial))
-        self._draw_bars()
+        self._rows = BarRows(rows, self.item, self._axes, self._font, self.palette, self.pen)
 
     def set_legend(self, entries: Iterable[tuple[str, LineStyle | str]]) -> None:
         """Names lines by their style and bars by their colour, the most important first."""
@@ -254,8 +234,7 @@ class Plot:
             entry.set_hidden(entry.name in self.state.hidden)
         for names, item in self._items:
             item.setVisible(bool(names - self.state.hidden))
-        if self._rows:
-            self._draw_bars()
+        self._draw_bars()
 
     def reset(self) -> None:
         """Shows the whole range of both axes."""
@@ -277,36 +256,41 @@ class Plot:
         if self.is_whole:
             return dataclasses.replace(self.state, x_range=None, y_range=None)
         x_range, y_range = (tuple(part) for part in self.box.viewRange())
-        return dataclasses.replace(self.state, x_range=x_range, y_range=None if self._rows else y_range)
+        return dataclasses.replace(self.state, x_range=x_range, y_range=None if self._rows is not None else y_range)
 
     def zoom(self, factor: float) -> None:
         """Shows `factor` times the range around the middle."""
-        self.box.scaleBy(x=factor, y=None if self._rows else factor)
+        self.box.scaleBy(x=factor, y=None if self._rows is not None else factor)
 
     def pan(self, x_share: float, y_share: float) -> None:
         """Moves by shares of the range in sight."""
         (x0, x1), (y0, y1) = self.box.viewRange()
-        self.box.translateBy(x=x_share * (x1 - x0), y=None if self._rows else y_share * (y1 - y0))
+        self.box.translateBy(x=x_share * (x1 - x0), y=None if self._rows is not None else y_share * (y1 - y0))
+
+    @property
+    def targets(self) -> list[Target]:
+        """What answers the mouse, later ones above earlier ones."""
+        return self._points if self._rows is None else self._rows.targets
 
     def find(self, at: QPointF) -> Target | None:
-        """What answers the mouse at a position of the view: the nearest point within reach, else the topmost bar, else a row."""
-        if not self.targets or not self.item.sceneBoundingRect().contains(at):
+        """What answers the mouse at a position of the view: the nearest point within reach, or the topmost bar, else the row."""
+        if not self.item.sceneBoundingRect().contains(at):
             return None
         place = self.box.mapSceneToView(at)
+        if self._rows is not None:
+            return self._rows.find(place.x(), place.y())
+        return self._find_point(place) if self.box.sceneBoundingRect().contains(at) else None
+
+    def _find_point(self, place: QPointF) -> Target | None:
+        if self._point_places is None:
+            x = np.array([target.x[0] for target in self._points])
+            self._point_places = x, self._scaled([target.y[0] for target in self._points])
+        x, y = self._point_places
         pixel_x, pixel_y = self.box.viewPixelSize()
-        in_box = self.box.sceneBoundingRect().contains(at)
-        nearest: tuple[float, Target] | None = None
-        for target in reversed(self.targets):
-            if target.name in self.state.hidden:
-                continue
-            low, high = (self._scaled_one(value) for value in target.y) if not self._rows else target.y
-            if not self._rows and low == high and target.x[0] == target.x[1]:
-                distance = math.hypot((place.x() - target.x[0]) / pixel_x, (place.y() - low) / pixel_y)
-                if in_box and distance <= REACH_PX and (nearest is None or distance < nearest[0]):
-                    nearest = distance, target
-            elif low <= place.y() <= high and target.x[0] <= place.x() <= target.x[1]:
-                return target
-        return nearest[1] if nearest is not None else None
+        distance_px = np.hypot((x - place.x()) / pixel_x, (y - place.y()) / pixel_y)
+        near = np.flatnonzero(distance_px <= REACH_PX)[::-1]
+        by_distance = near[np.argsort(distance_px[near], kind="stable")].tolist()
+        return next((self._points[number] for number in by_distance if self._points[number].name not in self.state.hidden), None)
 
     def read_off(self, at: QPointF) -> tuple[QPointF, str] | None:
         """Data coordinates of a position of the view, and the values there in words; None: it lies outside the axes."""
@@ -314,7 +298,7 @@ class Plot:
             return None
         place = self.box.mapSceneToView(at)
         words = [f"{self._x.text(place.x())} {self._x.unit}"]
-        if not self._rows:
+        if self._rows is None:
             words.append(f"{self._y.text(10 ** place.y() if self.is_log else place.y())} {self._y.unit}")
         if not self.is_whole:
             words.append("double click: all")
@@ -323,26 +307,15 @@ class Plot:
     def show_crosshair(self, at: QPointF | None) -> None:
         """Lays lines through a position of the view, with the values there in a corner; None: takes them away."""
         found = self.read_off(at) if at is not None else None
-        for item in self._crosshair:
-            item.setVisible(found is not None)
         if found is None:
+            if self._crosshair is not None:
+                self._crosshair.hide()
             return
-        if not self._crosshair:
-            pen = self.pen(self.palette.crosshair, 1.0, Qt.PenStyle.DashLine)
-            text = pg.TextItem("", color=self.palette.text, fill=self.palette.card, border=self.palette.border, anchor=(1, 0))
-            text.setFont(self._font)
-            self._crosshair = [text, pg.InfiniteLine(angle=90, pen=pen), *([] if self._rows else [pg.InfiniteLine(angle=0, pen=pen)])]
-            for item in self._crosshair:
-                item.setZValue(30)
-                self.item.addItem(item, ignoreBounds=True)
-        place, words = found
-        text, upright, *level = self._crosshair
-        text.setText(words)
+        if self._crosshair is None:
+            self._crosshair = Crosshair(self.item, self._font, self.palette, self.pen, has_level=self._rows is None)
         (_, right), (low, high) = self.box.viewRange()
-        text.setPos(right, low if self._rows else high)
-        upright.setPos(place.x())
-        for line in level:
-            line.setPos(place.y())
+        place, words = found
+        self._crosshair.show(place, words, QPointF(right, high if self._rows is None else low))
 
     # Places
 
@@ -365,20 +338,17 @@ class Plot:
         if self._unit is not None:
             self._unit.setPos(rest.left(), rest.top() - 3)
             rest.adjust(0, line_px, 0, 0)
-        elif not self._rows:
+        elif self._rows is None:
             rest.adjust(0, line_px / 2, 0, 0)  # the highest value of the axis reaches above it
-        if self._rows:
-            self._place_rows(rest)
+        if self._rows is not None:
+            self._rows.place_labels(rest.width())
         half_px = self._metrics.horizontalAdvance(self._x.text(self._x.high)) / 2 + 1 if self._x.ticks is None else 0.0
-        self._axes["bottom"].setStyle(hideOverlappingLabels=max(round(half_px), _OVERLAP_PX))
-        if not any(row.words for row in self._rows):
+        self._axes["bottom"].setStyle(hideOverlappingLabels=max(round(half_px), OVERLAP_PX))
+        if self._rows is None or not self._rows.has_words:
             rest.adjust(0, 0, min(right - half_px, 0.0), 0)  # so that the last value is not cut off
         self.item.setGeometry(rest)
         self.item.layout.activate()
-        if self._rows:
-            most_px = max(_MOST_BARS_PX, _MOST_BAR_PX * max(len(row.values) for row in self._rows))
-            self._bars_share = min(_BARS_SHARE, most_px / self._row_px)
-            self._draw_bars()
+        self._draw_bars()
         self._axes["left"].picture = self._axes["bottom"].picture = None
         self._apply_range()
         self._follow_box()
@@ -431,43 +401,13 @@ class Plot:
         low, high = self._y.low, self._y.high
         if self.is_log and self._y.least is not None:
             low, high = math.log10(self._y.least / _BELOW_LEAST), math.log10(high)
-        return (self._x.low, max(self._x.high, *self._ends_of_texts(), self._x.low)), (low, high)
-
-    def _ends_of_texts(self) -> Iterator[float]:
-        """Where the bottom axis must end for each text after a bar to have room."""
-        width_px = max(float(self.box.width()), 1.0)
-        for row in self._rows:
-            for text in row.values:
-                share = min((self._metrics.horizontalAdvance(text.text) + _GAP_PX) / width_px, 0.5)
-                yield self._x.low + (text.at - self._x.low) / (1 - share)
+        ends = () if self._rows is None else self._rows.ends_of_texts(self._x.low, float(self.box.width()))
+        return (self._x.low, max(self._x.high, self._x.low, *ends)), (low, high)
 
     def _apply_range(self) -> None:
         x, y = self._whole()
         self.box.setLimits(xMin=x[0], xMax=x[1], yMin=y[0], yMax=y[1])
         self.box.setRange(xRange=self.state.x_range or x, yRange=self.state.y_range or y, padding=0)
-
-    def _style_axis(self, side: str, axis: Axis, *, is_log: bool) -> None:
-        shown = self._axes[side]
-        shown.text = axis.text
-        shown.setLogMode(x=False, y=is_log)
-        shown.enableAutoSIPrefix(False)
-        shown.setTickFont(self._font)
-        shown.setPen(self.pen(self.palette.border, 1.0) if side == "bottom" else None)
-        shown.setTextPen(self.palette.muted)
-        # ticks of no length would still be dots
-        shown.setStyle(tickLength=0, tickAlpha=0, maxTickLevel=0, maxTextLevel=0, hideOverlappingLabels=_OVERLAP_PX)
-        shown.setStyle(tickTextOffset=6 if side == "left" else 4)
-        shown.setToolTip(axis.tip)
-        shown.setZValue(10)
-        if axis.ticks is not None:
-            shown.setTicks([[(value, axis.text(value)) for value in axis.ticks]])
-        if axis.title:
-            shown.setLabel(axis.title, **{"font-size": f"{self._font.pixelSize()}px", "color": self.palette.muted})
-            shown.label.setFont(self._font)
-        if side == "bottom":
-            shown.setHeight(round((2 if axis.title else 1) * self._metrics.height() + 7))
-        if axis.has_grid:
-            self.item.addItem(Grid(shown, self.box, self.pen(self.palette.grid, 1.0)), ignoreBounds=True)
 
     def _text_item(self, text: str, colour: str, tip: str) -> QGraphicsSimpleTextItem:
         item = QGraphicsSimpleTextItem(text)
@@ -486,69 +426,9 @@ class Plot:
         around.addRect(self.box.geometry())
         self._frame.setPath(around)
 
-    def _place_rows(self, area: QRectF) -> None:
-        """Gives labels and words at most their share of the width, and cuts what is longer."""
-        labels = [row.label for row in self._rows]
-        if max(map(self._metrics.horizontalAdvance, labels)) > area.width() * _LABELS_SHARE:
-            labels = [row.short_label or row.label for row in self._rows]
-        for side, texts, share in (("left", labels, _LABELS_SHARE), ("right", [row.words for row in self._rows], _WORDS_SHARE)):
-            room = min(area.width() * share, max(map(self._metrics.horizontalAdvance, texts)) + 1)
-            cut = [self._metrics.elidedText(text, Qt.TextElideMode.ElideRight, room) for text in texts]
-            self._axes[side].setTicks([[(number + 0.5, text) for number, text in enumerate(cut)]])
-            self._axes[side].setWidth(room + _GAP_PX + 2)
-
     def _draw_bars(self) -> None:
-        """Draws the bars of the rows without those that are hidden."""
-        for item in self._bars:
-            self.item.removeItem(item)
-        self._bars = []
-        self.targets = self.targets[: len(self._rows)]
-        shown = list(self._bar_boxes())
-        thin = _THIN_SHARE * (self._x.high - self._x.low)
-        if shown:
-            none = pg.mkPen(None)
-            open_pen = self.pen(self.palette.muted, 1.0, Qt.PenStyle.DashLine)
-            pens = [
-                open_pen if not bar.colour else self.pen(bar.colour, 1.0) if abs(bar.end - bar.begin) < thin else none for bar, _ in shown
-            ]
-            brushes = [pg.mkBrush(bar.colour or None) for bar, _ in shown]
-            x0, x1 = ([getattr(bar, end) for bar, _ in shown] for end in ("begin", "end"))
-            y0, y1 = ([box[end] for _, box in shown] for end in (0, 1))
-            self._bars.append(pg.BarGraphItem(x0=x0, x1=x1, y0=y0, y1=y1, pens=pens, brushes=brushes))
-        for number, row in enumerate(self._rows):
-            if row.mark_at is not None:
-                low, high = self._height_in_row(number, -0.15), self._height_in_row(number, 1.15)
-                self._bars.append(pg.PlotCurveItem([row.mark_at] * 2, [low, high], pen=self.pen(self.palette.text, 1.5)))
-            text_px = self._bars_share * self._row_px / max(1, len(row.values))
-            if text_px >= _LEAST_TEXT_SHARE * self._metrics.height():
-                self._bars += [self._bar_text(one.text, one.at, self._height_in_row(number, one.part)) for one in row.values]
-        for item in self._bars:
-            self.item.addItem(item, ignoreBounds=True)
-        for bar, box in shown:
-            trial = self._rows[int(box[0])].trial
-            x = min(bar.begin, bar.end), max(bar.begin, bar.end)
-            self.targets.append(Target(x, box, bar.tip, trial, bar.name))
-
-    @property
-    def _row_px(self) -> float:
-        return max(float(self.box.height()) / len(self._rows), 1.0)
-
-    def _bar_boxes(self) -> Iterator[tuple[Bar, tuple[float, float]]]:
-        """Bars that are not hidden, each with its place on the left axis."""
-        for number, row in enumerate(self._rows):
-            for bar in row.bars:
-                if bar.name not in self.state.hidden:
-                    yield bar, (self._height_in_row(number, bar.part[0]), self._height_in_row(number, bar.part[1]))
-
-    def _height_in_row(self, number: int, part: float) -> float:
-        """A part of the height of a row's bars, on the left axis."""
-        return number + 0.5 + (part - 0.5) * self._bars_share
-
-    def _bar_text(self, text: str, x: float, y: float) -> Any:
-        item = pg.TextItem(text, color=self.palette.muted, anchor=(0, 0.5))
-        item.setFont(self._font)
-        item.setPos(x, y)
-        return item
+        if self._rows is not None:
+            self._rows.draw(float(self.box.height()), self._x.high - self._x.low, self.state.hidden)
 
     def _place_near(self, label: Any, x: float, y: float) -> None:
         """Puts a label beside its point, inside the axes and over as few lines as can be; the first such place wins."""

@@ -1,4 +1,4 @@
-"""What a plot has beside the items of pyqtgraph: axes with our texts, a grid behind the data, and places for labels."""
+"""What a plot has beside the items of pyqtgraph: axes with our texts, a grid behind the data, a crosshair, and places for labels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyqtgraph as pg
-from PySide6.QtCore import QLineF, QPointF, QRectF
-from PySide6.QtGui import QPainter, QPen, QPicture
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPen, QPicture
+
+from loaderscope.gui.charts.plot_parts import Axis
+from loaderscope.gui.style.palette import Palette
+
+OVERLAP_PX = 12
+"""The values of an axis may be so much longer than the axis."""
 
 _FEW_DECADES = 2.5
 """Over fewer powers of ten a logarithmic axis is labelled at their doubles and halves, too."""
@@ -52,6 +58,28 @@ class TextAxis(pg.AxisItem):  # type: ignore[misc]
         values = [power + math.log10(factor) for power in range(math.floor(low), math.ceil(high) + 1) for factor in factors]
         return [(None, [value for value in values if low <= value <= high])]
 
+    def show_as(self, axis: Axis, font: QFont, palette: Palette, line: QPen, *, is_log: bool) -> None:
+        """Shows an axis of a chart; only the bottom one has a line."""
+        metrics = QFontMetricsF(font)
+        self.text = axis.text
+        self.setLogMode(x=False, y=is_log)
+        self.enableAutoSIPrefix(False)
+        self.setTickFont(font)
+        self.setPen(line if self.orientation == "bottom" else None)
+        self.setTextPen(palette.muted)
+        # ticks of no length would still be dots
+        self.setStyle(tickLength=0, tickAlpha=0, maxTickLevel=0, maxTextLevel=0, hideOverlappingLabels=OVERLAP_PX)
+        self.setStyle(tickTextOffset=6 if self.orientation == "left" else 4)
+        self.setToolTip(axis.tip)
+        self.setZValue(10)
+        if axis.ticks is not None:
+            self.setTicks([[(value, axis.text(value)) for value in axis.ticks]])
+        if axis.title:
+            self.setLabel(axis.title, **{"font-size": f"{font.pixelSize()}px", "color": palette.muted})
+            self.label.setFont(font)
+        if self.orientation == "bottom":
+            self.setHeight(round((2 if axis.title else 1) * metrics.height() + 7))
+
     def generate(self) -> None:
         """Lays out the ticks, as painting does, so that the axis takes the room that they need."""
         picture = QPicture()
@@ -59,6 +87,37 @@ class TextAxis(pg.AxisItem):  # type: ignore[misc]
         self.picture = None
         self.paint(painter, None, None)
         painter.end()
+
+
+class Crosshair:
+    """Lines through a place of both axes, and the values there in words."""
+
+    def __init__(self, item: Any, font: QFont, palette: Palette, pen: Callable[..., QPen], *, has_level: bool) -> None:
+        """Adds it to a plot; `has_level`: whether a level line goes with the upright one."""
+        line = pen(palette.crosshair, 1.0, Qt.PenStyle.DashLine)
+        self._text = pg.TextItem("", color=palette.text, fill=palette.card, border=palette.border, anchor=(1, 0))
+        self._text.setFont(font)
+        self._upright = pg.InfiniteLine(angle=90, pen=line)
+        self._level = pg.InfiniteLine(angle=0, pen=line) if has_level else None
+        self._items = [one for one in (self._text, self._upright, self._level) if one is not None]
+        for one in self._items:
+            one.setZValue(30)
+            item.addItem(one, ignoreBounds=True)
+
+    def show(self, place: QPointF, words: str, corner: QPointF) -> None:
+        """Shows it at a place, with the words below and left of a corner."""
+        self._text.setText(words)
+        self._text.setPos(corner.x(), corner.y())
+        self._upright.setPos(place.x())
+        if self._level is not None:
+            self._level.setPos(place.y())
+        for one in self._items:
+            one.setVisible(True)
+
+    def hide(self) -> None:
+        """Takes it away."""
+        for one in self._items:
+            one.setVisible(False)
 
 
 class Grid(pg.GraphicsObject):  # type: ignore[misc]
