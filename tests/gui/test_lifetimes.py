@@ -18,7 +18,7 @@ from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.timeline.widget import navigable_timeline
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
-from loaderscope.session.file import SessionFile, SessionWriter
+from loaderscope.session.file import SessionError, SessionFile, SessionWriter
 from loaderscope.session.recording import Recording
 
 
@@ -142,6 +142,33 @@ def test_a_sweep_whose_file_cannot_be_made_runs_and_says_so(qtbot, monkeypatch, 
     assert thread.state.snapshot().finished
     assert "no such folder" in thread.write_error
     assert [line.text for line in lines] == [thread.write_error]
+
+
+class _FullDisk:
+    """A session writer whose disk is full from the second trial on."""
+
+    def __init__(self):
+        self.trials = 0
+
+    def __getattr__(self, name):
+        return lambda *arguments: None
+
+    def trial_finished(self, result, trace):
+        self.trials += 1
+        if self.trials == 2:
+            raise SessionError("No space left on device.")
+
+
+def test_a_full_disk_costs_the_file_and_not_the_view():
+    state, writer = RunState(), _FullDisk()
+    sink = Recording(lambda: writer, state, is_required=False)
+    results, _ = support_session.record(sink, support_session.make_run())
+    sink.close()
+    assert state.snapshot().results == tuple(results)
+    assert "No space left" in sink.write_error
+    _, lines = state.log_since(0)
+    assert sum("No space left" in line.text for line in lines) == 1
+    assert writer.trials == 2  # nobody writes to it any more
 
 
 def test_a_sweep_that_was_waited_for_does_not_end_again_in_what_is_shown_next(qtbot, monkeypatch, empty_request):

@@ -23,8 +23,7 @@ from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.style.theme import apply_theme, current_palette
 from loaderscope.gui.window.command_table import COMMANDS, matching_commands
 from loaderscope.gui.window.save_dialogs import Dialogs
-from loaderscope.session.file import SessionError, SessionWriter
-from loaderscope.session.recording import Recording
+from loaderscope.session.file import SessionWriter
 from loaderscope.sweep.interpreters import Interpreter
 
 
@@ -266,33 +265,6 @@ def test_saving_is_offered_only_where_there_is_something_to_save(qtbot, monkeypa
     assert (box.button(QMessageBox.StandardButton.Save) is not None) == has_results
     assert ("are lost" in box.informativeText()) == has_results
     assert ("still running" in box.text()) == running
-
-
-class _FullDisk:
-    """A session writer whose disk is full from the second trial on."""
-
-    def __init__(self):
-        self.trials = 0
-
-    def __getattr__(self, name):
-        return lambda *arguments: None
-
-    def trial_finished(self, result, trace):
-        self.trials += 1
-        if self.trials == 2:
-            raise SessionError("No space left on device.")
-
-
-def test_a_full_disk_costs_the_file_and_not_the_view():
-    state, writer = RunState(), _FullDisk()
-    sink = Recording(lambda: writer, state, is_required=False)
-    results, _ = support_session.record(sink, support_session.make_run())
-    sink.close()
-    assert state.snapshot().results == tuple(results)
-    assert "No space left" in sink.write_error
-    _, lines = state.log_since(0)
-    assert sum("No space left" in line.text for line in lines) == 1
-    assert writer.trials == 2  # nobody writes to it any more
 
 
 def test_a_session_that_cannot_be_copied_is_told_until_one_is(window, session, tmp_path):

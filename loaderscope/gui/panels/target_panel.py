@@ -18,10 +18,15 @@ from loaderscope.facts.request import Request, default_cwd
 from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.style.words import target_text
+from loaderscope.session.secret_masking import MASK, holds_mask
 
 SCRIPT_FILTER = "Python scripts and notebooks (*.py *.ipynb);;All files (*)"
 MOST_KEYS_SHOWN = 8
 HINT = "Drop a Python script here, or choose one. It is not edited: Loaderscope finds the datasets and loaders in it."
+
+_MASKED = (
+    f"The session holds some arguments or variables of the script only as {MASK}: enter them again, then press Enter to read the script."
+)
 
 
 class TargetPanel(QWidget):
@@ -46,11 +51,11 @@ class TargetPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 2, 12, 4)
         layout.setSpacing(6)
-        self.script = QLineEdit()
-        self.script.setPlaceholderText("script.py")
-        self.script.setAccessibleName("Path of the script")
-        self.script.setToolTip("The Python script or notebook whose DataLoader is to be profiled, or -m and a module; Enter reads it")
-        self.script.returnPressed.connect(self._script_entered)
+        self.script = self._script_field(
+            "script.py",
+            "Path of the script",
+            "The Python script or notebook whose DataLoader is to be profiled, or -m and a module; Enter reads it",
+        )
         browse = QPushButton("…")
         browse.setFixedWidth(30)
         browse.setToolTip("Choose a script")
@@ -61,30 +66,24 @@ class TargetPanel(QWidget):
         line.addWidget(self.script, 1)
         line.addWidget(browse)
         layout.addLayout(line)
-        self.script_args = QLineEdit()
-        self.script_args.setPlaceholderText("arguments of the script")
-        self.script_args.setAccessibleName("Arguments of the script")
-        self.script_args.setToolTip(
-            "What stands behind the script's name when you run it yourself, for example --data ~/photos; Enter reads the script again"
+        self.script_args = self._script_field(
+            "arguments of the script",
+            "Arguments of the script",
+            "What stands behind the script's name when you run it yourself, for example --data ~/photos; Enter reads the script again",
         )
-        self.script_args.returnPressed.connect(self._script_entered)
         layout.addWidget(self.script_args)
-        self.working_folder = QLineEdit()
-        self.working_folder.setPlaceholderText("working folder")
-        self.working_folder.setAccessibleName("Working folder of the script")
-        self.working_folder.setToolTip(
-            "The folder in which the script runs, if not the one that Loaderscope was started in; Enter reads the script again"
+        self.working_folder = self._script_field(
+            "working folder",
+            "Working folder of the script",
+            "The folder in which the script runs, if not the one that Loaderscope was started in; Enter reads the script again",
         )
-        self.working_folder.returnPressed.connect(self._script_entered)
         layout.addWidget(self.working_folder)
-        self.variables = QLineEdit()
-        self.variables.setPlaceholderText("environment: NAME=VALUE …")
-        self.variables.setAccessibleName("Environment variables of the script")
-        self.variables.setToolTip(
+        self.variables = self._script_field(
+            "environment: NAME=VALUE …",
+            "Environment variables of the script",
             "Variables for the script's environment, for example DATA_ROOT=~/photos; Enter reads the script again.\n"
-            "A saved session keeps their names only."
+            "A saved session keeps their names only.",
         )
-        self.variables.returnPressed.connect(self._script_entered)
         layout.addWidget(self.variables)
         self.target = Choice()
         self.target.setAccessibleName("Target")
@@ -120,6 +119,15 @@ class TargetPanel(QWidget):
         self.interpreter.addItem("Python of Loaderscope", None)
         self.interpreter.activated.connect(self._interpreter_activated)
         layout.addWidget(self.interpreter)
+
+    def _script_field(self, placeholder: str, accessible_name: str, tip: str) -> QLineEdit:
+        """Returns a field in which Enter reads the script."""
+        field = QLineEdit()
+        field.setPlaceholderText(placeholder)
+        field.setAccessibleName(accessible_name)
+        field.setToolTip(tip)
+        field.returnPressed.connect(self._script_entered)
+        return field
 
     def browse(self) -> None:
         """Asks the user for a script in a file dialog."""
@@ -234,9 +242,16 @@ class TargetPanel(QWidget):
         pairs = (word.partition("=") for word in _split(self.variables.text()))
         return {name: value for name, _, value in pairs}
 
-    def misspelt_variables(self) -> list[str]:
-        """Returns what the user typed among the environment variables that is not NAME=VALUE."""
-        return [word for word in _split(self.variables.text()) if word.find("=") < 1]
+    def faulty_field(self) -> tuple[QLineEdit, str] | None:
+        """Returns the field with which the script cannot be read, and why not: its session masked a value, or it is no NAME=VALUE."""
+        if any(map(holds_mask, self.arguments_of_script())):
+            return self.script_args, _MASKED
+        if any(map(holds_mask, self.environment_variables().values())):
+            return self.variables, _MASKED
+        misspelt = next((word for word in _split(self.variables.text()) if word.find("=") < 1), None)
+        if misspelt is not None:
+            return self.variables, f"Write each variable of the environment as NAME=VALUE, not as {misspelt}."
+        return None
 
     def show_sample(self, sample: dict[str, Any] | None, note: str = "") -> None:
         """Shows the structure of one sample, its size, and how long reading it took."""

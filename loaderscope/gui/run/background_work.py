@@ -65,10 +65,6 @@ class Jobs(QObject):
         """Ignores the answer of the job that runs under this name."""
         self._newest.pop(name, None)
 
-    def is_busy(self, name: str) -> bool:
-        """Returns whether an answer of this name is still to come."""
-        return name in self._newest
-
     def wait_all(self, milliseconds: int) -> bool:
         """Waits for every job and drops its answer. Late jobs go on without an owner.
 

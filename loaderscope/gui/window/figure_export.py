@@ -1,4 +1,4 @@
-"""Export of figures: a dialog asks for one, another thread paints it, and it goes to a file or the clipboard."""
+"""Exports a figure that the user chooses in a dialog to a file or the clipboard; paints timelines in another thread, charts in its own."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Subject:
     """A part of the window that can become a figure.
 
     Attributes:
-        make: makes the figure. It runs in another thread, so it must not read anything that the window's thread changes.
-        is_timeline: whether the options `width`, `time` and `seconds` have a meaning.
+        make: makes the figure. That of a timeline is made in another thread, so it must not read anything that the window's thread changes.
+        is_timeline: whether the subject is a timeline and not a chart: only then the options `width`, `time` and `seconds` have a meaning.
     """
 
     name: str

@@ -7,8 +7,10 @@ import enum
 from pathlib import Path
 from typing import Any
 
+from loaderscope.agent.messages import Target
 from loaderscope.facts.request import Request
 from loaderscope.sweep.inspect_script import Inspection, TargetProbe
+from loaderscope.sweep.ready_agent import targets_of
 
 
 class Stage(enum.Enum):
@@ -30,6 +32,7 @@ class ScriptState:
         request: the script, with the options that have no field in the panels; None if there is no script that can be read.
         wanted_target: name of the target to choose once the targets are listed.
         inspection: the targets, from READ on; None if the script could not be read.
+        look: of the run of the script that showed which loaders it iterates; None without such a run.
         probe: the sample, in PROBED.
     """
 
@@ -37,6 +40,7 @@ class ScriptState:
     request: Request | None = None
     wanted_target: str | None = None
     inspection: Inspection | None = None
+    look: TargetProbe | None = None
     probe: TargetProbe | None = None
 
     @property
@@ -53,6 +57,18 @@ class ScriptState:
     def has_targets(self) -> bool:
         """Whether a target can be chosen and probed."""
         return self.stage in (Stage.READ, Stage.PROBING, Stage.PROBED)
+
+    @property
+    def met_loaders(self) -> list[Target]:
+        """The loaders that the script iterated in the look, as targets; empty without a look."""
+        captured = self.look.target.captured if self.look is not None else None
+        return targets_of(captured) if captured is not None else []
+
+    @property
+    def targets(self) -> list[Target]:
+        """The targets to choose from. Those of a look replace the captured loaders that the source shows."""
+        listed, met = self.inspection.targets if self.inspection is not None else [], self.met_loaders
+        return [*met, *(target for target in listed if target.kind != "captured")] if met else listed
 
     @property
     def environment(self) -> dict[str, Any] | None:
@@ -91,6 +107,10 @@ class ScriptState:
         if request is not None and inspection is not None:  # so that the next look at the script need not find it out anew
             request = dataclasses.replace(request, torchrun_variables=inspection.torchrun_variables)
         return dataclasses.replace(self, request=request, stage=Stage.READ, inspection=inspection, probe=None)
+
+    def looked(self, look: TargetProbe) -> ScriptState:
+        """A run of the script showed which loaders it iterates."""
+        return dataclasses.replace(self, look=look)
 
     def probing(self) -> ScriptState:
         """One sample of the chosen target is being read."""

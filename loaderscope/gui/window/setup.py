@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
 from loaderscope.facts.request import MODULE_OPTION, Request
@@ -23,7 +23,7 @@ from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
 from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
 from loaderscope.gui.run.background_work import Fault, Jobs
 from loaderscope.gui.window.script_state import ScriptState
-from loaderscope.session.secret_masking import MASK, holds_mask
+from loaderscope.session.secret_masking import holds_mask
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect_script import Inspection, TargetProbe, inspect_script, probe_target
 from loaderscope.sweep.interpreters import Interpreter, list_interpreters
@@ -31,18 +31,13 @@ from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.machine_limits import Measured
 from loaderscope.sweep.module_file import NoModuleError, module_file
 from loaderscope.sweep.processes.agent_output import OutputLine
-from loaderscope.sweep.ready_agent import SweepError, choose_target, needs_look, targets_of
+from loaderscope.sweep.ready_agent import SweepError, choose_target, needs_look
 
 FORECAST_DELAY_MS = 120
 
 
 class _CancelledError(Exception):
     """Another look at a script began, or the window closed."""
-
-
-_MASKED = (
-    f"The session holds some arguments or variables of the script only as {MASK}: enter them again, then press Enter to read the script."
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +69,6 @@ class Setup(QObject):
         self._jobs.answered.connect(self._answered)
         self._cancel = threading.Event()
         self._state = ScriptState()
-        self._look: TargetProbe | None = None  # of the run of the script that showed which loaders it iterates
         self._measured: tuple[Run, Sequence[TrialResult]] | None = None  # the last sweep that ran here
         self._interpreters_listed = False
         self._timer = QTimer(self, singleShot=True, interval=FORECAST_DELAY_MS)
@@ -158,7 +152,6 @@ class Setup(QObject):
         A file that somebody sent must not start anything. The user can read the script again with the interpreter chosen here.
         """
         self._cancel_looks()
-        self._look = None
         exists = os.path.isfile(run.script)  # also False for a name that is not valid on this system
         unmasked = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
@@ -168,7 +161,7 @@ class Setup(QObject):
         self.target_panel.show_targets([run.target])
         name = Path(run.script).name
         note = f"{name} was not read again." if exists else f"{name} is not on this machine, so it cannot be measured again here."
-        fault = self._faulty_field()
+        fault = self.target_panel.faulty_field()
         self.target_panel.show_sample(run.sample, f"{note} {fault[1]}" if exists and fault is not None else note)
         if not run.request.startup:
             self.sweep_panel.show_request(run.request)
@@ -185,14 +178,13 @@ class Setup(QObject):
         if self._state.request is None:
             return
         panel = self.target_panel
-        if (fault := self._faulty_field()) is not None:
+        if (fault := panel.faulty_field()) is not None:
             field, sentence = fault
             panel.show_problem(sentence)
             field.setFocus()
             self._update_forecast()
             return
         self._cancel_looks()
-        self._look = None
         request = self._state.request
         request = dataclasses.replace(
             request,
@@ -242,7 +234,7 @@ class Setup(QObject):
     @property
     def problem(self) -> str:
         """Why a sweep cannot start now, in one sentence; empty if it can."""
-        if self._state.request is not None and (fault := self._faulty_field()) is not None:
+        if self._state.request is not None and (fault := self.target_panel.faulty_field()) is not None:
             return fault[1]
         if self._state.problem:
             return self._state.problem
@@ -252,17 +244,6 @@ class Setup(QObject):
         if missing:
             return f"Give the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {self.target_panel.current_target.name}."
         return ""
-
-    def _faulty_field(self) -> tuple[QLineEdit, str] | None:
-        """Returns the field with which the script cannot be read, and why not: its session masked a value, or it is no NAME=VALUE."""
-        panel = self.target_panel
-        if any(map(holds_mask, panel.arguments_of_script())):
-            return panel.script_args, _MASKED
-        if any(map(holds_mask, panel.environment_variables().values())):
-            return panel.variables, _MASKED
-        if misspelt := panel.misspelt_variables():
-            return panel.variables, f"Write each variable of the environment as NAME=VALUE, not as {misspelt[0]}."
-        return None
 
     def close(self) -> None:
         """Ends every look at a script and the processes that it started."""
@@ -301,8 +282,9 @@ class Setup(QObject):
             self.target_panel.show_sample(None, target.note if target is not None and not target.needs else "")
             self._update_forecast()
             return
-        if self._look is not None and target.captured is not None:
-            self._show_met_loader(target, self._look)
+        if self._state.look is not None and target.captured is not None:
+            self._show_met_loader(target, self._state.look)
+            self._update_forecast()
             return
         self._state = self._state.probing()
         self.target_panel.show_problem("")
@@ -324,7 +306,11 @@ class Setup(QObject):
         elif isinstance(answer, Inspection):
             self._show_inspection(answer)
         elif isinstance(answer, TargetProbe):
-            self._show_probe(answer)
+            chosen = self.target_panel.current_target
+            if chosen is not None and needs_look(chosen) and answer.target.captured is not None:
+                self._show_look(answer)
+            else:
+                self._show_probe(answer)
         elif name == "interpreters" and isinstance(answer, list):
             self._show_interpreters(answer)
         self._update_forecast()
@@ -352,28 +338,25 @@ class Setup(QObject):
             )
         self._look_at_target()
 
+    def _show_look(self, look: TargetProbe) -> None:
+        """Lists the loaders that a run of the script showed, and chooses the wanted one, else the one whose sample it read."""
+        self._state = self._state.looked(look)
+        met = self._state.met_loaders
+        chosen = next((target for target in met if target.name == self._state.wanted_target), look.target)
+        self.target_panel.show_targets(self._state.targets, chosen.name)
+        self._show_met_loader(chosen, look)
+
     def _show_met_loader(self, target: Target, look: TargetProbe) -> None:
-        """Shows a loader that the script iterated during the look, without running it again: only the captured one has a sample."""
+        """Shows a loader that the script iterated during the look, without running it again: only one of them has a sample."""
         self.target_panel.show_problem("")
         if target.name == look.target.name:
             self._show_probe(look)
         else:
+            self._state = self._state.probed(None)
             self.target_panel.show_sample(None, target.note)
             self.sweep_panel.set_current(target.current, target.current is not None and target.current.batch_size is None)
-        self._update_forecast()
 
     def _show_probe(self, probe: TargetProbe) -> None:
-        chosen, captured = self.target_panel.current_target, probe.target.captured
-        if chosen is not None and needs_look(chosen) and captured is not None:
-            self._look = probe
-            others = [] if self._state.inspection is None else [one for one in self._state.inspection.targets if one.kind != "captured"]
-            met = targets_of(captured)
-            wanted = next((target for target in met if target.name == self._state.wanted_target), None)
-            self.target_panel.show_targets([*met, *others], probe.target.name if wanted is None else wanted.name)
-            if wanted is not None and wanted.name != probe.target.name:
-                self._state = self._state.probed(None)
-                self._show_met_loader(wanted, probe)
-                return
         self._state = self._state.probed(probe)
         self.target_panel.show_sample(probe.sample, " ".join(probe.notes))
         self.outputRead.emit(probe.log)

@@ -160,6 +160,8 @@ def _paint_readings(canvas: Canvas, placed: PlacedRow, moment: int, x: float) ->
 
 def group_states_text(scene: Scene, row: Row, moment_ns: int) -> str:
     """Says how many lanes of a group are in each state at a moment, e.g. `9 fetch   1 collate   2 idle`; "" outside the trace."""
+    if not scene.origin_ns <= moment_ns <= scene.trace.end_ns:
+        return ""
     lanes_in: Counter[int] = Counter()
     for lane in row.lanes:
         for index in scene.tracks(lane):
@@ -168,8 +170,6 @@ def group_states_text(scene: Scene, row: Row, moment_ns: int) -> str:
             if state in drawn_states(index.states, row.lane_kind, 0):
                 lanes_in[state] += 1
                 break
-    if not scene.origin_ns <= moment_ns <= scene.trace.end_ns:
-        return ""
     idle = len(row.lanes) - lanes_in.total()
     parts = [f"{lanes_in[state]} {style.title}" for state, style in STYLES.items() if lanes_in[state]]
     return "   ".join([*parts, *([f"{idle} idle"] if idle else [])])
