@@ -4,6 +4,8 @@ import pytest
 from PySide6.QtCore import Qt
 from running import write_script
 
+from loaderscope.facts.request import Request
+
 LONG_MS = 60_000
 
 SCRIPT = """
@@ -14,6 +16,7 @@ SCRIPT = """
     def main():
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "runs"), "a") as file:
             file.write("run ")
+        print("about to train")
         training = DataLoader(TensorDataset(torch.zeros(40, 3)), 4, shuffle=True)
         with torch.no_grad():
             for batch in DataLoader(TensorDataset(torch.zeros(8, 3)), 2):
@@ -60,3 +63,21 @@ def test_a_script_that_is_read_again_is_run_again(qtbot, setup, tmp_path):
     qtbot.waitUntil(lambda: "sample:" in setup.target_panel.sample.text(), timeout=LONG_MS)
     assert runs(tmp_path) == runs_before + 1
     assert setup.target_panel.current_target.name == "captured:1"
+
+
+def lines_in_log(window) -> int:
+    return window.views.log.view.toPlainText().count("about to train")
+
+
+def test_what_a_run_printed_is_in_the_log_once_whichever_loader_is_chosen(setup, window, tmp_path):
+    for index in (0, 1, 0, 1):
+        setup.target_panel.target.setCurrentIndex(index)
+    assert lines_in_log(window) == runs(tmp_path) == 1
+
+
+def test_what_a_run_printed_is_in_the_log_where_another_loader_was_asked_for(qtbot, window, tmp_path):
+    window.open_request(Request(str(write_script(tmp_path, SCRIPT)), target="captured:0"))
+    panel = window.setup.target_panel
+    qtbot.waitUntil(lambda: panel.target.count() == 2 and not window.setup.is_looking, timeout=LONG_MS)
+    assert panel.current_target.name == "captured:0"
+    assert lines_in_log(window) == runs(tmp_path) > 0

@@ -306,6 +306,7 @@ class Setup(QObject):
         elif isinstance(answer, Inspection):
             self._show_inspection(answer)
         elif isinstance(answer, TargetProbe):
+            self.outputRead.emit(answer.log)
             chosen = self.target_panel.current_target
             if chosen is not None and needs_look(chosen) and answer.target.captured is not None:
                 self._show_look(answer)
@@ -359,7 +360,6 @@ class Setup(QObject):
     def _show_probe(self, probe: TargetProbe) -> None:
         self._state = self._state.probed(probe)
         self.target_panel.show_sample(probe.sample, " ".join(probe.notes))
-        self.outputRead.emit(probe.log)
         own_batches = probe.target.kind != "dataset" and probe.current is not None and probe.current.batch_size is None
         self.sweep_panel.set_current(probe.current, own_batches)
 
