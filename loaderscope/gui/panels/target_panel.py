@@ -69,7 +69,7 @@ class TargetPanel(QWidget):
         self.script_args = self._script_field(
             "arguments of the script",
             "Arguments of the script",
-            "What stands behind the script's name when you run it yourself, for example --data ~/photos; Enter reads the script again",
+            "What stands behind the script's name when you run it yourself, for example --data /data/photos; Enter reads the script again",
         )
         layout.addWidget(self.script_args)
         self.working_folder = self._script_field(
@@ -81,7 +81,7 @@ class TargetPanel(QWidget):
         self.variables = self._script_field(
             "environment: NAME=VALUE …",
             "Environment variables of the script",
-            "Variables for the script's environment, for example DATA_ROOT=~/photos; Enter reads the script again.\n"
+            "Variables for the script's environment, for example DATA_ROOT=/data/photos; Enter reads the script again.\n"
             "A saved session keeps their names only.",
         )
         layout.addWidget(self.variables)
