@@ -86,6 +86,14 @@ def result_of(trial, trace, run):
     return analyse(trace, trial, order, TrialEnd("ok", None, outcome, 1.5, 0.01))
 
 
+def record_results(sink, run, results):
+    """Tells a sink about a whole run whose trials left no traces."""
+    sink.run_started(run)
+    for result in results:
+        sink.trial_finished(result, None)
+    sink.run_finished(cancelled=False)
+
+
 def record(sink, run, traces=None):
     """Tells a sink about a whole run. Returns the results and the traces by trial."""
     traces = traces if traces is not None else {t.id: make_trial_trace(t.config.num_workers) for t in run.plan if t.skip is None}

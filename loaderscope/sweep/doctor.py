@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import platform
 import subprocess
 import sys
 from typing import Any
 
 from loaderscope.facts.text import bytes_text
-from loaderscope.sweep.interpreters import ask, list_interpreters
+from loaderscope.sweep.interpreters import NoAnswerError, ask, list_interpreters, run_question
 from loaderscope.sweep.machine import Machine, read_machine
 from loaderscope.sweep.machine_limits import CUDA_COMMIT_BYTES, DataCost, commit_sentence
-from loaderscope.sweep.processes.agent_environment import interpreter_environment
 from loaderscope.telemetry.nvml import Nvml
 
 IMPORT_TIMEOUT_S = 120.0
@@ -91,24 +89,13 @@ def _examine_interpreter(path: str) -> dict[str, Any]:
     if known.torch is None:
         return facts | {"error": f"{path} has no torch: choose the interpreter of an environment that has it with --python"}
     try:
-        done = subprocess.run(
-            [path, "-c", _QUESTION],
-            env=interpreter_environment(path),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=IMPORT_TIMEOUT_S,
-            check=False,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        facts.update(json.loads(done.stdout.decode("utf-8", errors="replace").strip().splitlines()[-1]))
-        return facts
+        return facts | run_question(path, _QUESTION, IMPORT_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return facts | {"error": f"importing torch takes longer than {IMPORT_TIMEOUT_S:.0f} s in {path}"}
     except OSError as error:
         return facts | {"error": f"{path} cannot be started: {error.strerror or error}"}
-    except (ValueError, IndexError):
-        words = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
-        return facts | {"error": f"torch cannot be imported in {path}: {words[-1] if words else 'it gave no answer'}"}
+    except NoAnswerError as error:
+        return facts | {"error": f"torch cannot be imported in {path}: {error}"}
 
 
 def _advice(interpreter: dict[str, Any], machine: Machine, has_gpu: bool) -> list[str]:

@@ -21,7 +21,6 @@ from loaderscope.sweep.ready_agent import (
     CAPTURED,
     NAMED,
     Approach,
-    AsksForTorchrunError,
     Attached,
     Loaded,
     NotReachedError,
@@ -33,13 +32,14 @@ from loaderscope.sweep.ready_agent import (
     look_at_all,
     needs_look,
     probe,
+    reach,
     start_agent,
     weigh,
 )
 from loaderscope.telemetry.nvml import Nvml
 from loaderscope.telemetry.processes import process_memory
 
-__all__ = ["Inspection", "NotReachedError", "SweepError", "TargetProbe", "inspect_script", "machine_environment", "probe_target"]
+__all__ = ["Inspection", "SweepError", "TargetProbe", "inspect_script", "machine_environment", "probe_target"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,19 +82,20 @@ def inspect_script(request: Request, tick: Tick | None = None, log: Callable[[Ou
     Raises:
         SweepError: the script or the interpreter is wrong.
     """
-    try:
+    return reach(Approach(request), lambda approach: _inspect(approach.request, tick, log))
+
+
+def _inspect(request: Request, tick: Tick | None, log: Callable[[OutputLine], None] | None) -> Inspection:
+    with _temporary_agent(request, tick, log) as agent:
+        loaded = load(agent, request, tick)
+        agent.close()
+        environment = machine_environment(loaded.environment)
+        lines = agent.drain_output()
+    looked_at = None
+    if request.look_s is not None:
         with _temporary_agent(request, tick, log) as agent:
-            loaded = load(agent, request, tick)
-            agent.close()
-            environment = machine_environment(loaded.environment)
-            lines = agent.drain_output()
-        looked_at = None
-        if request.look_s is not None:
-            with _temporary_agent(request, tick, log) as agent:
-                looked_at = look_at_all(agent, request, tick)
-                lines += agent.drain_output()
-    except AsksForTorchrunError as again:
-        return inspect_script(again.request, tick, log)
+            looked_at = look_at_all(agent, request, tick)
+            lines += agent.drain_output()
     return Inspection(loaded.targets, loaded.has_step, environment, lines, loaded.torchrun_variables, loaded.notes, looked_at)
 
 
@@ -117,23 +118,18 @@ def probe_target(
     Raises:
         SweepError: the script, the target or the interpreter is wrong, or the dataset has no sample or takes too long.
     """
-    return _probe_target(Approach(request, looks), tick, log, weighs)
+    return reach(Approach(request, looks), lambda approach: _probe_target(approach, tick, log, weighs))
 
 
 def _probe_target(approach: Approach, tick: Tick | None, log: Callable[[OutputLine], None] | None, weighs: bool) -> TargetProbe:
     request = approach.request
-    try:
-        with _temporary_agent(request, tick, log) as agent:
-            loaded, attached = load_and_attach(agent, approach, tick)
-            sample, notes = _read_sample(agent, request, attached, tick)
-            sent = weigh(agent, request, tick) if weighs else None
-            agent.close()
-            environment = machine_environment(loaded.environment)
-            lines = agent.drain_output()
-    except AsksForTorchrunError as again:
-        return _probe_target(dataclasses.replace(approach, request=again.request), tick, log, weighs)
-    except NotReachedError as unreached:
-        return _probe_target(unreached.approach, tick, log, weighs)
+    with _temporary_agent(request, tick, log) as agent:
+        loaded, attached = load_and_attach(agent, approach, tick)
+        sample, notes = _read_sample(agent, request, attached, tick)
+        sent = weigh(agent, request, tick) if weighs else None
+        agent.close()
+        environment = machine_environment(loaded.environment)
+        lines = agent.drain_output()
     return TargetProbe(
         target=attached.target,
         length=attached.length,

@@ -63,26 +63,50 @@ class Interpreter:
         return f"Python {self.python}, torch {self.torch} ({build})"
 
 
+class NoAnswerError(Exception):
+    """An interpreter has given no answer. The text is the last line that it wrote to stderr, or says that there is none."""
+
+
+def run_question(path: str, question: str, timeout_s: float) -> dict[str, Any]:
+    """Runs a question in an interpreter: Python code that prints a JSON object in its last line.
+
+    Returns:
+        The object.
+
+    Raises:
+        OSError: the interpreter cannot be started.
+        subprocess.TimeoutExpired: it takes longer than `timeout_s`.
+        NoAnswerError: it prints no such object.
+    """
+    done = subprocess.run(
+        [path, "-c", question],
+        env=interpreter_environment(path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout_s,
+        check=False,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+    try:
+        answer = json.loads(done.stdout.decode("utf-8", errors="replace").strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    words = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
+    raise NoAnswerError(words[-1] if words else "it gave no answer")
+
+
 def ask(path: str, source: str = "", timeout_s: float = ASK_TIMEOUT_S) -> Interpreter:
     """Asks one interpreter for its versions; never raises."""
     try:
-        done = subprocess.run(
-            [path, "-c", _QUESTION],
-            env=interpreter_environment(path),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        answer: dict[str, Any] = json.loads(done.stdout.decode("utf-8", errors="replace").strip().splitlines()[-1])
+        answer = run_question(path, _QUESTION, timeout_s)
     except subprocess.TimeoutExpired:
         return Interpreter(path, source, problem=f"does not answer within {timeout_s:g} s")
     except OSError as error:
         return Interpreter(path, source, problem=f"cannot be started: {error.strerror or error}")
-    except (ValueError, IndexError):
-        words = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
-        return Interpreter(path, source, problem=f"is no working Python: {words[-1] if words else 'it gave no answer'}")
+    except NoAnswerError as error:
+        return Interpreter(path, source, problem=f"is no working Python: {error}")
     cuda = f"CUDA {answer['cuda']}" if answer["cuda"] else f"ROCm {answer['hip']}" if answer["hip"] else None
     return Interpreter(path, source, answer["python"], answer["torch"], cuda, answer["prefix"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from loaderscope.agent.messages import TrialOrder
@@ -12,7 +11,7 @@ from loaderscope.facts.request import Request
 from loaderscope.sweep.inspect_script import load_and_attach
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
-from loaderscope.sweep.ready_agent import Approach, AsksForTorchrunError, Attached, Loaded, NotReachedError, attach, load, start_agent
+from loaderscope.sweep.ready_agent import Approach, Attached, Loaded, attach, load, reach, start_agent
 
 
 class KeptAgent:
@@ -36,18 +35,12 @@ class KeptAgent:
         Raises:
             SweepError: see `load_and_attach`.
         """
-        return self._load_first(Approach(request))
+        return reach(Approach(request), self._load_first)
 
     def _load_first(self, approach: Approach) -> tuple[Loaded, Attached]:
+        self.close(at_once=True)
         self._agent = start_agent(approach.request, self._tick)
-        try:
-            loaded, self._attached = load_and_attach(self._agent, approach, self._tick)
-        except AsksForTorchrunError as again:
-            self.close(at_once=False)
-            return self._load_first(dataclasses.replace(approach, request=again.request))
-        except NotReachedError as unreached:
-            self.close(at_once=True)
-            return self._load_first(unreached.approach)
+        loaded, self._attached = load_and_attach(self._agent, approach, self._tick)
         return loaded, self._attached
 
     def ready_agent(self, request: Request) -> tuple[AgentProcess, Attached]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 
-from loaderscope.sweep.processes.agent_environment import default_python, interpreter_environment
+from loaderscope.sweep.interpreters import ASK_TIMEOUT_S, NoAnswerError, run_question
+from loaderscope.sweep.processes.agent_environment import default_python
 
-_ASK_TIMEOUT_S = 10.0
-_QUESTION = "import json, sys; print(json.dumps(sys.path[1:]))"
+_QUESTION = "import json, sys; print(json.dumps({'path': sys.path[1:]}))"
 
 
 class NoModuleError(Exception):
@@ -57,15 +56,6 @@ def _search_path(python: str | None) -> list[str]:
     if python is None:
         return []
     try:
-        done = subprocess.run(
-            [python, "-c", _QUESTION],
-            env=interpreter_environment(python),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_ASK_TIMEOUT_S,
-            check=True,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        return [str(folder) for folder in json.loads(done.stdout)]
-    except (OSError, ValueError, subprocess.SubprocessError):
+        return list(map(str, run_question(python, _QUESTION, ASK_TIMEOUT_S)["path"]))
+    except (OSError, subprocess.TimeoutExpired, NoAnswerError):
         return []

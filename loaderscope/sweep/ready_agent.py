@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -41,6 +42,8 @@ _NO_TRIAL_KINDS = (UNSUPPORTED, "agent-died", "hung")
 
 WEIGH_TIMEOUT_S = 15.0
 """More than the agent itself takes: it stops to weigh after some seconds, unless the user's code holds the interpreter."""
+
+Reached = TypeVar("Reached")
 
 
 class SweepError(Exception):
@@ -119,6 +122,22 @@ class Attached:
     current: TrialConfig | None
     fingerprint: str | None
     notes: list[str]
+
+
+def reach(approach: Approach, attempt: Callable[[Approach], Reached]) -> Reached:
+    """Returns the result of the first attempt whose approach leads to the target.
+
+    Args:
+        approach: the first one.
+        attempt: called with a new approach whenever it raises AsksForTorchrunError or NotReachedError; starts a fresh agent each time.
+    """
+    while True:
+        try:
+            return attempt(approach)
+        except AsksForTorchrunError as again:
+            approach = dataclasses.replace(approach, request=again.request)
+        except NotReachedError as unreached:
+            approach = unreached.approach
 
 
 def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:

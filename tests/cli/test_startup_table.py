@@ -4,7 +4,7 @@ import dataclasses
 import sqlite3
 
 import pytest
-from support_session import config_of, make_run
+from support_session import config_of, make_run, record_results
 from terminal_text import format_table, plain_text
 
 from loaderscope.agent.messages import TrialConfig
@@ -36,10 +36,7 @@ def experiment():
 
 def write(path, run, results) -> None:
     writer = SessionWriter(path)
-    writer.run_started(run)
-    for result in results:
-        writer.trial_finished(result, None)
-    writer.run_finished(cancelled=False)
+    record_results(writer, run, results)
     writer.close()
 
 

@@ -26,10 +26,7 @@ def test_a_setting_reads_the_same_in_window_finding_terminal_and_report(window, 
     ]
     path = tmp_path / "run.loaderscope"
     writer = SessionWriter(path)
-    writer.run_started(run)
-    for result in results:
-        writer.trial_finished(result, None)
-    writer.run_finished(cancelled=False)
+    support_session.record_results(writer, run, results)
     writer.close()
     words = setting_text(config)
     window.open_path(str(path))

@@ -9,7 +9,7 @@ from pathlib import Path
 from loaderscope.cli.files import SESSION_SUFFIX, chosen_script
 from loaderscope.cli.outcome import UsageError
 from loaderscope.cli.printing import add_json_option, print_document
-from loaderscope.cli.script_arguments import ScriptArgumentsFormatter
+from loaderscope.cli.script_arguments import add_script_argument, announce_look
 from loaderscope.cli.sweeping import sweep
 from loaderscope.sweep.options import add_run_options, request_from
 
@@ -18,8 +18,7 @@ HELP = "sweep the settings of a loader and save a session"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = ScriptArgumentsFormatter
-    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="arguments of the script itself follow after --")
+    add_script_argument(parser)
     parser.add_argument("--target", metavar="NAME", help="what to profile, as `targets` names it, or captured:N (the only one found)")
     output_help = "the session file (the script's name with .loaderscope, in the current folder)"
     parser.add_argument("-o", "--output", metavar="FILE", help=output_help)
@@ -33,13 +32,9 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output) if options.output else Path(name + SESSION_SUFFIX)
     if output.suffix != SESSION_SUFFIX:
         raise UsageError(f"the name of the output must end in {SESSION_SUFFIX}, {output} does not")
-    if options.look is not None:
-        if options.target is not None:
-            raise UsageError("--look is to find the target, so it cannot be given together with --target")
-        print(
-            f"{options.script or options.module} runs for {options.look:g} s at most, past all its loaders; it ends before it trains.",
-            file=sys.stderr,
-        )
+    if options.look is not None and options.target is not None:
+        raise UsageError("--look is to find the target, so it cannot be given together with --target")
+    announce_look(options)
     status, document = sweep(request_from(options, script, options.script_args), output, options.force)
     if document is not None:
         print_document(document, options.json)

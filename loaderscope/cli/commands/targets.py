@@ -11,7 +11,7 @@ from loaderscope.cli.advice import with_advice
 from loaderscope.cli.files import chosen_script
 from loaderscope.cli.outcome import OK, UsageError
 from loaderscope.cli.printing import add_json_option, print_json, print_page
-from loaderscope.cli.script_arguments import ScriptArgumentsFormatter
+from loaderscope.cli.script_arguments import add_script_argument, announce_look
 from loaderscope.sweep.options import add_script_options
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ HELP = "list what a script offers to profile"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = ScriptArgumentsFormatter
-    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="arguments of the script itself follow after --")
+    add_script_argument(parser)
     add_script_options(parser)
     add_json_option(parser)
 
@@ -47,11 +46,7 @@ def run(options: argparse.Namespace) -> int:
         load_timeout_s=options.load_timeout,
         look_s=options.look,
     )
-    if options.look is not None:
-        print(
-            f"{options.script or options.module} runs for {options.look:g} s at most, past all its loaders; it ends before it trains.",
-            file=sys.stderr,
-        )
+    announce_look(options)
     try:
         inspected = inspect_script(request)
     except SweepError as error:

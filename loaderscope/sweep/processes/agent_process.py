@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hmac
-import json
 import secrets
-import selectors
 import socket
 import subprocess
 import time
@@ -18,6 +15,7 @@ import loaderscope.agent
 from loaderscope.agent import messages, standstill
 from loaderscope.agent.error_sentences import ProcessEnd, end_of_process
 from loaderscope.sweep.processes.agent_environment import interpreter_environment
+from loaderscope.sweep.processes.agent_greeting import accept_greeting
 from loaderscope.sweep.processes.agent_output import OutputLine, OutputReader
 from loaderscope.sweep.processes.reaper import Reaper, create_reaper
 from loaderscope.sweep.processes.temporary_folders import create_folder, remove_folder
@@ -25,7 +23,6 @@ from loaderscope.sweep.processes.temporary_folders import create_folder, remove_
 AGENT_DIR = Path(loaderscope.agent.__file__).parent
 START_TIMEOUT_S = 30.0
 TICK_S = 0.1
-_GREETING_BYTES = 64 * 1024
 _EXIT_TIMEOUT_S = 1.0
 _WHERE_TIMEOUT_S = 2.0
 _LAST_OUTPUT_TIMEOUT_S = 0.5
@@ -307,50 +304,23 @@ class AgentProcess:
         return process
 
     def _accept(self, listener: socket.socket, token: str, deadline: float, tick: Tick | None) -> dict[str, Any]:
-        """Waits for the connection that greets with the token, and keeps it; closes all other connections. Returns the greeting."""
-        listener.setblocking(False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            greetings: dict[socket.socket, bytes] = {}
-            try:
-                while True:
-                    for key, _ in selector.select(TICK_S):
-                        if key.fileobj is listener:
-                            connection = listener.accept()[0]
-                            connection.setblocking(False)
-                            selector.register(connection, selectors.EVENT_READ)
-                            greetings[connection] = b""
-                            continue
-                        assert isinstance(key.fileobj, socket.socket)
-                        connection = key.fileobj
-                        try:
-                            chunk = connection.recv(_GREETING_BYTES)
-                        except OSError:
-                            chunk = b""
-                        greetings[connection] += chunk
-                        hello = _greeting(greetings[connection], token)
-                        if hello is not None:
-                            self._keep_connection(connection)
-                            del greetings[connection]
-                            return hello
-                        if not chunk or b"\n" in greetings[connection] or len(greetings[connection]) > _GREETING_BYTES:
-                            selector.unregister(connection)
-                            del greetings[connection]
-                            connection.close()
-                    if tick is not None:
-                        tick()
-                    self._check_alive("at once")
-                    if time.monotonic() > deadline:
-                        raise AgentStartError("the interpreter was started but did not report within the time allowed")
-            finally:
-                for connection in greetings:
-                    connection.close()
+        """Waits for the connection that greets with the token, and keeps it. Returns the greeting."""
 
-    def _keep_connection(self, connection: socket.socket) -> None:
+        def check() -> None:
+            if tick is not None:
+                tick()
+            self._check_alive("at once")
+            if time.monotonic() > deadline:
+                raise AgentStartError("the interpreter was started but did not report within the time allowed")
+
+        connection, hello = accept_greeting(listener, token, TICK_S, check)
+        self._connection = connection
         connection.setblocking(True)
         connection.settimeout(TICK_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection = connection
+        if hello.get("protocol") != messages.PROTOCOL:
+            raise AgentProtocolError(f"the agent speaks protocol {hello.get('protocol')}, this app {messages.PROTOCOL}")
+        return hello
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._connection is not None
@@ -435,24 +405,3 @@ class AgentProcess:
 
 def _address(listener: socket.socket) -> str:
     return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-def _greeting(data: bytes, token: str) -> dict[str, Any] | None:
-    """Returns the greeting if `data` is one with our token, else None.
-
-    Raises:
-        AgentProtocolError: our agent speaks another protocol.
-    """
-    line, newline, rest = data.partition(b"\n")
-    if not newline or rest:
-        return None
-    try:
-        hello = messages.decode(line)
-    except (messages.ProtocolError, json.JSONDecodeError, RecursionError):
-        return None
-    given = hello.get("token")
-    if hello["type"] != "hello" or not isinstance(given, str) or not hmac.compare_digest(given.encode(), token.encode()):
-        return None
-    if hello.get("protocol") != messages.PROTOCOL:
-        raise AgentProtocolError(f"the agent speaks protocol {hello.get('protocol')}, this app {messages.PROTOCOL}")
-    return hello
