@@ -361,6 +361,7 @@ def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str
         watch.look()
 
     what = f"{request.script} was not loaded" if message["capture"] is None else f"{request.script} has iterated no DataLoader"
+    option = "--look" if looks and request.look_s else "--load-timeout"
     try:
         try:
             return agent.request(message, limit_s, tick_and_look)
@@ -392,7 +393,7 @@ def _load_or_find_child(agent: AgentProcess, request: Request, message: dict[str
         )
         raise SweepError(ErrorInfo("unsupported", sentence, agent.output_tail(), request.script)) from found
     except AgentTimeoutError as error:
-        raise SweepError(_timed_out(agent, request, what, agent.where()), agent.output_tail()) from error
+        raise SweepError(_timed_out(agent, request, f"{what} in {limit_s:g} s ({option})"), agent.output_tail()) from error
     except AgentError as error:
         raise SweepError(error_info(error), agent.output_tail()) from error
 
@@ -409,8 +410,9 @@ def _several_children(request: Request, held: list[HeldChild], count: int) -> Er
     return ErrorInfo("unsupported", sentence, "", first.file, first.line)
 
 
-def _timed_out(agent: AgentProcess, request: Request, what: str, place: tuple[str, int, str] | None) -> ErrorInfo:
-    sentence = f"{what} in {request.load_timeout_s:g} s (--load-timeout)"
+def _timed_out(agent: AgentProcess, request: Request, sentence: str) -> ErrorInfo:
+    """Returns the error with the sentence, and with the place that the script executes now, if the agent says it."""
+    place = agent.where()
     if place is None:
         return ErrorInfo("hung", f"{sentence}.", agent.output_tail(), request.script)
     file, line, function = place
@@ -424,7 +426,8 @@ def _request(  # noqa: PLR0917
     try:
         answer = agent.request(message, request.load_timeout_s, tick)
     except AgentTimeoutError as error:
-        raise SweepError(_timed_out(agent, request, what, agent.where()), agent.output_tail()) from error
+        sentence = f"{what} in {request.load_timeout_s:g} s (--load-timeout)"
+        raise SweepError(_timed_out(agent, request, sentence), agent.output_tail()) from error
     except AgentError as error:
         raise SweepError(error_info(error), agent.output_tail()) from error
     return _checked(agent, request, answer, expected)

@@ -1,13 +1,14 @@
 """Results as text, and the JSON document that they come from."""
 
+import dataclasses
 import json
 
 import pytest
 from support_session import make_run, record
 from terminal_text import format_table, plain_text
 
-from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
-from loaderscope.cli.terminal.targets_table import TargetsTable
+from loaderscope.agent.messages import CapturedLoader, ErrorInfo, MetLoader, Target, TrialConfig
+from loaderscope.cli.terminal.targets_table import TargetsTable, loaders_section
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import Estimate, TrialResult
 from loaderscope.facts.run import Sink
@@ -116,6 +117,14 @@ def test_targets_are_told_one_a_line():
     assert len(lines) == 5 and lines[4].count("needs") == 1
     assert "train_set" in lines[1] and "120 samples" in lines[1] and "line 7" in lines[1]
     assert "needs root" in lines[2]
+
+
+def test_loaders_that_a_look_met_are_told_in_characters_that_every_terminal_has():
+    chosen = MetLoader(0, "DataLoader", "/a\x1b[2J.py:7", None, "", "Photos", "map", 12_000, 8, True, None, [])
+    other = dataclasses.replace(chosen, number=1, length=50_000)
+    lines = plain_text(loaders_section(CapturedLoader(0, "it shuffles", [chosen, other])), 400).splitlines()
+    assert "12 000 samples" in lines[0] and "50 000 samples" in lines[1]
+    assert not any("\x1b" in line for line in lines)
 
 
 def test_an_interpreter_without_the_lock_is_told(document):

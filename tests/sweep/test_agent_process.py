@@ -11,6 +11,7 @@ from running import nothing_left_of, write_script
 
 from loaderscope.agent import messages
 from loaderscope.agent.error_sentences import KILLED
+from loaderscope.facts.request import Request
 from loaderscope.sweep.processes import agent_process
 from loaderscope.sweep.processes.agent_environment import clean_environment
 from loaderscope.sweep.processes.agent_process import (
@@ -20,6 +21,7 @@ from loaderscope.sweep.processes.agent_process import (
     AgentStartError,
     AgentTimeoutError,
 )
+from loaderscope.sweep.ready_agent import SweepError, load
 
 PRELUDE = """
 import json, os, socket, sys, time
@@ -103,6 +105,18 @@ def test_whoever_dials_without_the_token_is_hung_up_on(play):
     assert agent.request({"type": "probe"}, 10)["hung_up"] is True
 
 
+def test_a_token_that_no_encoding_has_is_hung_up_on(play):
+    agent = play(
+        """
+        wrong = greet(token="\\ud800")
+        hung_up = wrong.recv(1) == b""
+        c = greet()
+        serve(c, lambda m: send(c, type="probed", hung_up=hung_up))
+        """
+    )
+    assert agent.request({"type": "probe"}, 10)["hung_up"] is True
+
+
 def test_a_death_is_told_with_signal_and_last_output(play):
     agent = play(
         """
@@ -140,6 +154,15 @@ def test_an_answer_that_does_not_come_is_a_timeout_and_the_agent_lives(play):
     with pytest.raises(AgentTimeoutError):
         agent.request({"type": "load"}, 0.3)
     assert agent.alive
+
+
+def test_a_look_that_the_script_never_lets_end_names_its_own_option(play, monkeypatch):
+    agent = play("c = greet()\nserve(c, lambda m: None)")
+    monkeypatch.setattr(agent_process, "START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(agent_process, "_WHERE_TIMEOUT_S", 0.2)
+    with pytest.raises(SweepError) as caught:
+        load(agent, Request("train.py", look_s=0.2, load_timeout_s=60.0), looks=True)
+    assert "0.2 s (--look)" in str(caught.value) and "--load-timeout" not in str(caught.value)
 
 
 @pytest.mark.parametrize("answer", ["b'not json\\n'", "b'[1, 2]\\n'", "b'\\xff\\xfe\\n'", "b'{\"type\": 3}\\n'"])

@@ -73,7 +73,9 @@ def test_one_that_does_not_answer_is_given_up_in_time(tmp_path):
 
 
 @posix
-@pytest.mark.parametrize(("body", "words"), [("echo broken >&2; exit 1\n", "broken"), ("echo '{]'\n", "no working Python")])
+@pytest.mark.parametrize(
+    ("body", "words"), [("echo broken >&2; exit 1\n", "broken"), ("echo '{]'\n", "no working Python"), ("echo 3\n", "no answer")]
+)
 def test_one_that_is_none_says_so(tmp_path, body, words):
     assert words in ask(str(fake(tmp_path / "python", body))).problem
 

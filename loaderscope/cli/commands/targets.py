@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from loaderscope import __version__
 from loaderscope.cli.advice import with_advice
@@ -13,9 +12,6 @@ from loaderscope.cli.outcome import OK, UsageError
 from loaderscope.cli.printing import add_json_option, print_json, print_page
 from loaderscope.cli.script_arguments import add_script_argument, announce_look
 from loaderscope.sweep.options import add_script_options
-
-if TYPE_CHECKING:
-    from loaderscope.agent.messages import CapturedLoader
 
 NAME = "targets"
 HELP = "list what a script offers to profile"
@@ -29,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from loaderscope.cli.terminal.console import UNLIMITED_COLUMNS
-    from loaderscope.cli.terminal.targets_table import TargetsTable
+    from loaderscope.cli.terminal.targets_table import TargetsTable, loaders_section
     from loaderscope.facts.captured import captured_document, met_document
     from loaderscope.facts.request import Request, default_cwd
     from loaderscope.sweep.inspect_script import SweepError, inspect_script
@@ -60,22 +56,10 @@ def run(options: argparse.Namespace) -> int:
     for note in inspected.notes:
         print(f"loaderscope: {note}", file=sys.stderr)
     if options.look is not None:
-        _print_loaders(inspected.looked_at)
+        print_page(loaders_section(inspected.looked_at), UNLIMITED_COLUMNS)
     if not inspected.targets:
         raise UsageError(
             f"{options.script or options.module} offers nothing to profile: no Dataset, no DataLoader, and no function that returns one"
         )
     print_page(TargetsTable(inspected.targets), UNLIMITED_COLUMNS)
     return OK
-
-
-def _print_loaders(looked_at: CapturedLoader | None) -> None:
-    from loaderscope.facts.captured import captured_sentence, others_sentences
-
-    if looked_at is None:
-        print("It iterated no DataLoader.")
-        return
-    print(f"captured:{looked_at.number} is {captured_sentence(looked_at)}.")
-    for other in others_sentences(looked_at):
-        print(f"Also met: {other}.")
-    print()

@@ -1,15 +1,17 @@
-"""The targets of a script on a terminal."""
+"""The targets of a script, and the loaders that it iterated, on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
+from rich.text import Text
 
-from loaderscope.agent.messages import Target
+from loaderscope.agent.messages import CapturedLoader, Target
 from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.cli.terminal.table import AlignedTable
+from loaderscope.facts.captured import captured_sentence, others_sentences
 
 _TITLES = ("target", "kind", "type", "length", "where", "note")
 _NOTE = len(_TITLES) - 1
@@ -41,6 +43,15 @@ class TargetsTable:
         for row in self._rows:
             table.add_row(*(row[i] for i in filled))
         return table
+
+
+def loaders_section(looked_at: CapturedLoader | None) -> RenderableType:
+    """Returns a sentence for each loader that the script iterated, the one that fits best first, and an empty line."""
+    if looked_at is None:
+        return Sentence("It iterated no DataLoader.")
+    best = f"captured:{looked_at.number} is {captured_sentence(looked_at)}."
+    others = [f"Also met: {other}." for other in others_sentences(looked_at)]
+    return Group(*map(Sentence, [best, *others]), Text())
 
 
 def _row(target: Target) -> list[str]:

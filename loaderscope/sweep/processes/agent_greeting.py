@@ -71,6 +71,10 @@ def _greeting(data: bytes, token: str) -> dict[str, Any] | None:
     except (messages.ProtocolError, RecursionError):
         return None
     given = hello.get("token")
-    if hello["type"] != "hello" or not isinstance(given, str) or not hmac.compare_digest(given.encode(), token.encode()):
+    if (
+        hello["type"] != "hello"
+        or not isinstance(given, str)
+        or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode())
+    ):
         return None
     return hello
