@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence
 
 from . import guard, loader_look, made_loaders
-from .error_sentences import MAIN_GUARD, AgentError, Place, is_user_file
+from .error_sentences import MAIN_GUARD, UNSUPPORTED, AgentError, Place, is_user_file
 from .loader_evidence import TRAINING
 from .loader_look import Look
 from .messages import CapturedLoader
@@ -68,7 +68,7 @@ def run_program(script: Script, search: LoaderSearch, serve: Serve) -> None:
         made_loaders.set_iteration_callback(None)
     iterated = "none" if not search.passed_count else "%d in all" % search.passed_count
     running = "" if not running_count else "; %d of the processes that it started still ran and had come to none" % running_count
-    raise AgentError("unsupported", "%s ended %s: it iterates %s%s" % (script.name, not_reached, iterated, running), script.path)
+    raise AgentError(UNSUPPORTED, "%s ended %s: it iterates %s%s" % (script.name, not_reached, iterated, running), script.path)
 
 
 def run_look(script: Script, look: Look) -> Dict[str, Any]:
@@ -82,7 +82,7 @@ def run_look(script: Script, look: Look) -> Dict[str, Any]:
     """
     look.start()
     not_reached = "before it iterated a DataLoader that it trains with"
-    ended = AgentError("unsupported", "%s ended before it iterated a DataLoader: it iterates none" % script.name, script.path)
+    ended = AgentError(UNSUPPORTED, "%s ended before it iterated a DataLoader: it iterates none" % script.name, script.path)
     how = "the script ran to its end"
     try:
         script.run(AS_PROGRAM, not_reached)
@@ -118,8 +118,9 @@ def _watch(script: Script, search: LoaderSearch, serve: Serve) -> None:
         if is_reached:
             made_loaders.set_iteration_callback(None)
             number = search.passed_count - 1
-            choice = CapturedLoader(number, evidence.reason if evidence.verdict == TRAINING else "", met.rows(loader))
-            if os.getpid() != own_pid:
+            if os.getpid() == own_pid:
+                choice = CapturedLoader(number, evidence.reason if evidence.verdict == TRAINING else "", met.rows(loader))
+            else:
                 choice = loader_look.choice_in_child(loader, number)
             serve(captured_here(script, loader, choice))
 

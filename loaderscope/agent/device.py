@@ -314,9 +314,8 @@ def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[Dev
     if chosen is None:
         return None, "device times are not available: %s" % reason
     try:
-        clock = DeviceClock(
-            chosen
-        )  # with its index: the script may change the current device, and events of two devices cannot be compared
+        # with its index: the script may change the current device, and events of two devices cannot be compared
+        clock = DeviceClock(chosen)
     except (RuntimeError, ValueError) as error:  # a backend without timed events
         return None, "device times are not available: %s" % str(error).splitlines()[0]
     return clock, clock.note

@@ -22,6 +22,7 @@ class _Met:
         facts: all that was known at its first iter(), without evidence.
         evidence: from its newest iter().
         batches: how many it gave; None where nobody counts.
+        added_clauses: what was seen besides its iterations.
     """
 
     def __init__(self, loader: Any, facts: MetLoader, evidence: Evidence) -> None:
@@ -68,9 +69,9 @@ class MetLoaders:
         met = self._of(loader)
         return None if met is None else met.evidence.verdict
 
-    def first_with(self, *verdicts: str) -> Optional[int]:
-        """The number of the first loader with one of these verdicts."""
-        return next((number for number, met in self._met.items() if met.evidence.verdict in verdicts), None)
+    def first_with(self, verdict: str) -> Optional[int]:
+        """The number of the first loader with a verdict; None if there is none."""
+        return next((number for number, met in self._met.items() if met.evidence.verdict == verdict), None)
 
     def largest_unknown(self) -> Optional[int]:
         """The number of the loader with the most samples among those without evidence."""
@@ -101,7 +102,7 @@ class MetLoaders:
         for met in self._met.values():
             was_left = met.batches is not None and met.loader is not current
             clauses = [*met.evidence.clauses, *met.added_clauses, *([_taken_text(met.batches or 0)] if was_left else [])]
-            rows.append(_with_evidence(met.facts, clauses))
+            rows.append(dataclasses.replace(met.facts, evidence=clauses))
         return rows
 
     def _of(self, loader: Any) -> Optional[_Met]:
@@ -110,10 +111,6 @@ class MetLoaders:
 
 def _taken_text(batches: int) -> str:
     return "one batch of it was taken" if batches == 1 else "%d batches of it were taken" % batches
-
-
-def _with_evidence(facts: MetLoader, evidence: List[str]) -> MetLoader:
-    return dataclasses.replace(facts, evidence=evidence)
 
 
 def _facts(loader: Any, number: int, iterated: Optional[Place]) -> MetLoader:

@@ -21,7 +21,6 @@ _STORES = ("STORE_NAME", "STORE_GLOBAL")
 _RUN_AT_ONCE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<generic parameters of")
 """Names of code that runs where it is defined, though it is a function to the compiler."""
 _OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: the code of a function, not of a class
-_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

@@ -4,24 +4,13 @@ import multiprocessing
 import textwrap
 
 import pytest
+from script_texts import NUMBERS
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 
 HAS_SPAWN = "spawn" in multiprocessing.get_all_start_methods()
 
-DATA = """
-    import argparse, atexit, os, sys
-    import torch
-    from torch.utils.data import DataLoader, Dataset
-
-    class Numbers(Dataset):
-        def __init__(self, length):
-            self.length = length
-        def __len__(self):
-            return self.length
-        def __getitem__(self, index):
-            return index
-"""
+DATA = "    import argparse, atexit, os, sys" + NUMBERS
 
 IN_MAIN = (
     DATA

@@ -5,28 +5,16 @@ import os
 
 import pytest
 from notebooks import notebook_text
+from script_texts import NUMBERS
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 
 START_METHODS = multiprocessing.get_all_start_methods()
 
-NEIGHBOUR = """
-    import torch
-    from torch.utils.data import Dataset
-
-    class Numbers(Dataset):
-        def __init__(self, length):
-            self.length = length
-        def __len__(self):
-            return self.length
-        def __getitem__(self, index):
-            return index
-"""
-
 
 @pytest.mark.skipif(os.name == "nt", reason="Python follows no links to scripts there")
 def test_a_linked_script_finds_what_lies_beside_its_real_file(agent, write, tmp_path):
-    write(NEIGHBOUR, "project/numbers_of_project.py")
+    write(NUMBERS, "project/numbers_of_project.py")
     script = write("import sys\nfrom numbers_of_project import Numbers\nprint([sys.path[0], sys.argv[0], __file__])\n", "project/train.py")
     link = tmp_path / "elsewhere" / "linked.py"
     link.parent.mkdir()
@@ -39,7 +27,7 @@ def test_a_linked_script_finds_what_lies_beside_its_real_file(agent, write, tmp_
 @pytest.mark.skipif(os.name == "nt", reason="Python follows no links to scripts there")
 @pytest.mark.parametrize("method", START_METHODS)
 def test_workers_of_a_linked_script_find_it_too(agent, write, tmp_path, method):
-    write(NEIGHBOUR, "project/numbers_of_project.py")
+    write(NUMBERS, "project/numbers_of_project.py")
     link = tmp_path / "linked.py"
     link.symlink_to(write("from numbers_of_project import Numbers\ndata = Numbers(8)\n", "project/train.py"))
     agent.load(link)
@@ -67,7 +55,7 @@ MODULE = """
 def package(write, tmp_path):
     """A package in a folder below the working directory; returns the path of its module."""
     write("", "deep/inner/pkg/__init__.py")
-    write(NEIGHBOUR, "deep/inner/pkg/data.py")
+    write(NUMBERS, "deep/inner/pkg/data.py")
     return write(MODULE, "deep/inner/pkg/train.py")
 
 
@@ -83,7 +71,7 @@ def assert_runs_as_module(agent, script, name, root, *args):
 
 def test_a_module_runs_as_python_runs_it(agent, write, package, tmp_path):
     module = write(package.read_text(), "pkg/train.py")
-    write(NEIGHBOUR, "pkg/data.py")
+    write(NUMBERS, "pkg/data.py")
     assert not isinstance(agent.load(module, "--fast", capture=0, module="pkg.train"), ErrorInfo)
     assert agent.notes == []
     assert_runs_as_module(agent, module, "pkg.train", tmp_path, "--fast")
