@@ -60,7 +60,7 @@ def end_with_tree(status: int, parents_too: bool = False, clean_up: Callable[[Se
             the shared memory that is to be removed last.
     """
     if not _ending.acquire(False):
-        _wait_forever()  # another thread ends this process already
+        wait_forever(parents_too)  # another thread ends this process already
     try:
         if sys.platform == "win32":
             clean_up({os.getpid()})
@@ -91,11 +91,20 @@ def _remove_and_kill(blocks: Iterable[str], sockets: Iterable[str], managers: It
         ctypes.pythonapi.kill(pid, int(signal.SIGKILL))
 
 
-def _wait_forever() -> NoReturn:
+def wait_forever(parents_too: bool = False) -> NoReturn:
+    """Keeps the calling thread from running the script on; Ctrl-C ends this process and its tree.
+
+    Args:
+        parents_too: see `end_with_tree`.
+    """
+    lock = _thread.allocate_lock()
+    lock.acquire()
     while True:
         try:
-            _ending.acquire()
-        except BaseException:  # a signal handler may raise: torch's does where a worker was killed
+            lock.acquire()
+        except KeyboardInterrupt:
+            end_with_tree(130, parents_too)
+        except BaseException:  # a signal handler may raise: the script's own, or torch's where a worker was killed
             continue
 
 

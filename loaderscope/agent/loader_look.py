@@ -13,7 +13,7 @@ import sys
 import types
 from typing import Any, Callable, Dict, NoReturn, Optional
 
-from . import loader_evidence, loaders, made_loaders
+from . import guard, loader_evidence, loaders, made_loaders
 from .batch_counter import BatchCounter
 from .error_sentences import UNSUPPORTED, AgentError, Place
 from .import_hook import when_imported
@@ -43,7 +43,7 @@ class Look:
             search: counts the loaders, and makes children of the script stop at their first.
             capture: called with a loader and the choice inside its iter(); does not return.
             answer: sends a message and serves the app from inside the script; does not return.
-            lets_all_through: whether to stop at no iter() and to count no batches.
+            lets_all_through: whether to stop at no iter() and after any number of batches.
         """
         self._search = search
         self._capture = capture
@@ -87,16 +87,22 @@ class Look:
         return _again(self._best(why))
 
     def end_after_script(self, how: str) -> Optional[Message]:
-        """Ends the look when the script has ended; returns None if it iterated no loader, if a thread has ended the look, or in a fork."""
-        if os.getpid() != self._pid or not len(self._met) or not self._ends.acquire(False):
+        """Ends the look when the script has ended; returns None if it iterated no loader, or in a fork.
+
+        Does not return if the look has ended already: its answer must stay the only one.
+        """
+        if os.getpid() != self._pid:
             return None
-        return _again(self._best(how))
+        if not self._ends.acquire(False):
+            guard.wait_forever()
+        choice = self._best(how)
+        return None if choice is None else _again(choice)
 
     def _on_iteration(self, loader: Any) -> None:
         if os.getpid() != self._pid:
             self._capture_in_child(loader)
         if self._ends.locked():
-            _wait_forever()
+            guard.wait_forever()
         self._search.count(loader)
         evidence = self._met.meet(loader, self._search.passed_count - 1)
         self._last = loader
@@ -135,7 +141,7 @@ class Look:
 
     def _end_at(self, loader: Any, why: str) -> NoReturn:
         if not self._ends.acquire(False):
-            _wait_forever()
+            guard.wait_forever()
         self.stop()
         number = self._met.number_of(loader)
         self._capture(loader, CapturedLoader(number, why, self._met.rows(loader)))
@@ -150,7 +156,7 @@ class Look:
         if os.getpid() != self._pid:
             return
         if self._ends.locked():
-            _wait_forever()
+            guard.wait_forever()
         self._last = loader
         if self._met.count_batch(loader) > MOST_BATCHES and not self._lets_all_through:
             number = self._met.number_of(loader)
@@ -166,7 +172,7 @@ class Look:
         if os.getpid() != self._pid or not _changes_weights(optimizer, args, kwargs):
             return
         if self._ends.locked():
-            _wait_forever()
+            guard.wait_forever()
         place = innermost_user_place(callers(sys._getframe(1)))
         where = "" if place is None else " (%s)" % str(place)
         if self._last is None:
@@ -186,7 +192,7 @@ class Look:
 
     def _end_with(self, message: Message) -> NoReturn:
         if not self._ends.acquire(False):
-            _wait_forever()
+            guard.wait_forever()
         self._answer(message)
 
     def _best(self, why: str) -> Optional[CapturedLoader]:
@@ -197,11 +203,12 @@ class Look:
             return CapturedLoader(training, self._met.reason_of(training), self._met.rows())
         if unknown is not None:
             return CapturedLoader(unknown, "%s, and it had met no loader that trains" % why, self._met.rows())
-        number = self._met.first_with(EVALUATION)
-        number = self._met.first_with(CHECK) if number is None else number
+        number, which = self._met.first_with(EVALUATION), "the first that evaluates"
+        if number is None:
+            number, which = self._met.first_with(CHECK), "the first, of which one batch is looked at"
         assert number is not None
-        what = "only loaders that it does not train with were met, and this is the first that evaluates"
-        return CapturedLoader(number, "%s: %s" % (why, what), self._met.rows())
+        reason = "%s: only loaders that it does not train with were met, and this is %s" % (why, which)
+        return CapturedLoader(number, reason, self._met.rows())
 
 
 def choice_in_child(loader: Any, number: int) -> CapturedLoader:
@@ -224,13 +231,3 @@ def _changes_weights(optimizer: Any, args: Any, kwargs: Any) -> bool:
 
 def _file_and_line(place: Optional[Place]) -> "tuple[Optional[str], Optional[int]]":
     return (None, None) if place is None else (place.file, place.line)
-
-
-def _wait_forever() -> NoReturn:
-    lock = _thread.allocate_lock()
-    lock.acquire()
-    while True:
-        try:
-            lock.acquire()
-        except BaseException:  # the script's own handlers of signals may raise; it must not run on
-            continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import multiprocessing
 import os
 import sys
@@ -116,16 +115,6 @@ _folder = ""
 """The folder of the agent's temporary files, inside that of the app; empty where there is none."""
 
 
-def _wait_forever() -> NoReturn:
-    lock = _thread.allocate_lock()
-    lock.acquire()
-    while True:
-        try:
-            lock.acquire()
-        except KeyboardInterrupt:
-            _end_with_tree(130)
-
-
 class Agent:
     """Answers the app's requests; `messages` says what each means."""
 
@@ -200,7 +189,7 @@ class Agent:
                     capture.run_program(script, search, self.serve_from_iter)
         finally:
             if self._captured is not None or self._answered_from_script:  # a thread of the script serves the requests
-                _wait_forever()
+                guard.wait_forever(parents_too=_is_child)
             watched_children.stop_watching()
         return self._loaded_answer(script)
 

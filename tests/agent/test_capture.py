@@ -1,6 +1,8 @@
 """Loaders that only exist while the script runs: inside main(), behind argparse, in a loop without a guard."""
 
 import multiprocessing
+import os
+import signal
 import textwrap
 
 import pytest
@@ -140,6 +142,19 @@ def test_a_loop_without_a_guard_is_found_in_whatever_it_is_wrapped(agent, write,
     failure = agent.trial(TrialConfig(1, 2, start_method="spawn"))
     assert (failure.kind, failure.file) == ("main-guard", str(script))
     assert failure.line > script.read_text().splitlines().index("loader = DataLoader(Numbers(8), batch_size=2)") + 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no signal for a handler of the script")
+def test_a_signal_handler_that_raises_does_not_let_the_script_run_on(agent, write):
+    """The main thread waits while a thread of the script serves; it must send no answer of its own."""
+    handler = "import signal\ndef stop(number, frame):\n    raise RuntimeError('stopped')\nsignal.signal(signal.SIGUSR1, stop)\n"
+    loader = "loader = DataLoader(Numbers(8), batch_size=2)\n"
+    assert agent.load(write(textwrap.dedent(DATA) + handler + loader + WRAPPED["thread"] + "\n"))[0].name == "captured:0"
+    for _ in range(3):
+        os.kill(agent.process.pid, signal.SIGUSR1)
+        assert agent.ask("clock")["type"] == "clock"
+    agent.attach("captured:0")
+    assert agent.trial(TrialConfig(0, 2)).batches == 4
 
 
 @pytest.mark.skipif(not HAS_SPAWN, reason="no start method imports the script again")

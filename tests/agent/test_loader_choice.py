@@ -1,11 +1,13 @@
 """The loader with which a script trains is found before anything trains: each script writes a file at its first optimizer step."""
 
 import dataclasses
+import os
 import pathlib
+import signal
 import textwrap
 
 import pytest
-from running import request
+from running import request, until
 
 from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, Consumer, ErrorInfo, TrialConfig
 from loaderscope.sweep.inspect_script import inspect_script, probe_target
@@ -220,6 +222,13 @@ def test_where_the_script_only_evaluates_its_first_loader_is_captured_and_this_i
     assert "evaluates" in captured.why
 
 
+def test_where_the_script_only_looks_at_a_batch_this_is_said(choose):
+    kind, captured = choose(script_with("next(iter(DataLoader(data(8), 4)))\n"))
+    assert (kind, captured.number, met_lengths(captured)) == ("again", 0, [8])
+    assert "one batch" in captured.why
+    assert "evaluates" not in captured.why
+
+
 def test_a_step_ends_the_look_at_the_loader_whose_batches_came_before(choose):
     main = """
     def batch_of(loader):
@@ -241,6 +250,29 @@ def test_a_script_that_trains_before_it_iterates_a_loader_is_stopped_there(agent
     assert failure.line == SCRIPT.splitlines().index("    optimizer.step()") + 1
     assert "--target captured:0" in failure.message
     assert not (tmp_path / "trained").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is no signal to one process there")
+def test_ctrl_c_ends_a_script_whose_main_thread_waits_because_the_look_has_ended(agent, write):
+    main = """
+    import threading
+    def train():
+        model(torch.zeros(1, 3)).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        list(DataLoader(data(4), 4))
+    threading.Thread(target=train, daemon=True).start()
+    while True:
+        with torch.no_grad():
+            list(DataLoader(data(4), 4))
+    """
+    assert agent.ask("load", script=str(write(script_with(main))), capture=LOOK)["type"] == "again"
+
+    def has_ended() -> bool:
+        os.kill(agent.process.pid, signal.SIGINT)
+        return not agent.process.alive
+
+    assert until(has_ended)
 
 
 @pytest.mark.slow
