@@ -35,10 +35,12 @@ def module_of_file(path: str, tree: ast.Module) -> Optional[PackageModule]:
     """Returns the module as which a file must run, because it lies in a package and imports by its place there; None for any other.
 
     A file whose relative imports all are in a `try` has another way where there is no package, so it runs as a file, as Python runs it.
+    So does a file that Python cannot import, as a notebook.
     """
-    if not os.path.isfile(os.path.join(os.path.dirname(path), "__init__.py")) or not _imports_relatively(tree):
+    stem, extension = os.path.splitext(os.path.basename(path))
+    if extension != ".py" or not os.path.isfile(os.path.join(os.path.dirname(path), "__init__.py")) or not _imports_relatively(tree):
         return None
-    parts, root = [os.path.splitext(os.path.basename(path))[0]], os.path.dirname(path)
+    parts, root = [stem], os.path.dirname(path)
     while os.path.isfile(os.path.join(root, "__init__.py")) and os.path.dirname(root) != root:
         parts.insert(0, os.path.basename(root))
         root = os.path.dirname(root)

@@ -114,6 +114,14 @@ def test_a_file_in_a_package_that_runs_as_a_file_does_so(agent, write, package, 
     assert agent.close() == ["['__mp_main__', None, None]"]
 
 
+@pytest.mark.parametrize("name", ["plain", "lesson.ipynb"])
+def test_a_file_that_no_module_can_be_says_that_it_needs_its_package(agent, write, package, name):
+    text = "from .data import Numbers\n"
+    failure = agent.load(write(notebook_text(text) if name.endswith(".ipynb") else text, f"deep/inner/pkg/{name}"))
+    assert (failure.kind, failure.line) == ("ImportError", 1)
+    assert "it is part of a package" in failure.message
+
+
 def test_an_error_in_a_package_around_the_script_has_its_file_and_line(agent, write, package):
     broken = write("\n1 / 0\n", "deep/inner/pkg/__init__.py")
     failure = agent.load(package)
