@@ -87,12 +87,10 @@ class Look:
         return _again(self._best(why))
 
     def end_after_script(self, how: str) -> Optional[Message]:
-        """Ends the look when the script has ended; returns None if it iterated no loader, or in a fork.
+        """Ends the look when the script has ended; returns None if it iterated no loader.
 
         Does not return if the look has ended already: its answer must stay the only one.
         """
-        if os.getpid() != self._pid:
-            return None
         if not self._ends.acquire(False):
             guard.wait_forever()
         choice = self._best(how)

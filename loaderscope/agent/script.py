@@ -14,7 +14,7 @@ import importlib.util
 import os
 import sys
 import types
-from typing import AbstractSet, Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Any, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
 from . import packages
 from .error_sentences import UNSUPPORTED, AgentError, describe, text_of
@@ -183,12 +183,7 @@ class Script:
         self.module = sys.modules[AS_PROGRAM] = sys.modules[AS_MODULE] = module
         folder = os.getcwd()
         try:
-            if module.__package__:  # as `python -m` does, and as relative imports need it
-                importlib.import_module(module.__package__)
-            if self._notebook is not None:
-                self._notebook.run(module.__dict__)
-            else:
-                exec(self._code, module.__dict__)
+            self._execute(module)
         except SystemExit as error:
             info = describe_exit(error, not_reached, folder)
         except KeyboardInterrupt as error:
@@ -200,6 +195,22 @@ class Script:
         else:
             return
         raise AgentError.of(info)
+
+    def _execute(self, module: types.ModuleType) -> None:
+        own_pid = os.getpid()
+        try:
+            if module.__package__:  # as `python -m` does, and as relative imports need it
+                importlib.import_module(module.__package__)
+            if self._notebook is not None:
+                self._notebook.run(module.__dict__)
+            else:
+                exec(self._code, module.__dict__)
+        except BaseException as error:
+            if os.getpid() != own_pid:
+                _end_fork(error)
+            raise
+        if os.getpid() != own_pid:
+            _end_fork(None)
 
     def _hint(self, message: str) -> str:
         """Advice for a script that fails because of its folder or its origin, chosen by Python's own message; else empty."""
@@ -213,6 +224,23 @@ class Script:
             if shadowing:
                 return "; %s.py beside the script stands before Python's own module %s: rename it" % (shadowing[0], shadowing[0])
         return ""
+
+
+def _end_fork(error: Optional[BaseException]) -> NoReturn:
+    """Ends a child that the script has forked with the words and the exit status of Python: it must not go on as the agent."""
+    status = 0 if error is None else 1
+    try:
+        if isinstance(error, SystemExit):
+            if error.code is None or isinstance(error.code, int):
+                status = (error.code or 0) & 0xFF
+            else:
+                print(error.code, file=sys.stderr)
+        elif error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
 
 
 def _syntax_error(script: Script, error: SyntaxError, source: bytes) -> AgentError:

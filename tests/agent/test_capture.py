@@ -144,6 +144,23 @@ def test_a_loop_without_a_guard_is_found_in_whatever_it_is_wrapped(agent, write,
     assert failure.line > script.read_text().splitlines().index("loader = DataLoader(Numbers(8), batch_size=2)") + 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize(("end", "status"), [("pass", 0), ("sys.exit(7)", 7), ("raise ValueError('in the child')", 1)])
+def test_a_child_that_the_script_forks_ends_where_the_script_ends(agent, write, end, status):
+    """It is no agent: it neither answers the app nor removes the app's files."""
+    main = f"""
+    child = os.fork()
+    if child == 0:
+        {end}
+    else:
+        print(os.WEXITSTATUS(os.waitpid(child, 0)[1]), flush=True)
+        list(DataLoader(Numbers(8), batch_size=2))
+    """
+    assert agent.load(write(DATA + main), capture=0)[0].name == "captured:0"
+    assert agent.process.folder.exists()
+    assert agent.close()[-1] == str(status)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no signal for a handler of the script")
 def test_a_signal_handler_that_raises_does_not_let_the_script_run_on(agent, write):
     """The main thread waits while a thread of the script serves; it must send no answer of its own."""
