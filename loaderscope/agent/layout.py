@@ -110,9 +110,8 @@ class State(enum.IntEnum):
     CONTENTS = 37  # instant, by FEEDER_THREAD, after SERIALISE: what a batch holds; a=batch, b=tensors_and_bytes
 
     # pin thread, in main
-    PIN = (
-        40  # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the previous batch (includes unpickling before the span)
-    )
+    # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the previous batch (includes unpickling before the span)
+    PIN = 40
 
     # device (written by main when events were polled as done)
     DEVICE_TRANSFER = 50  # complete: a=batch_of_epoch, b=duration

@@ -26,7 +26,7 @@ _MAX_TEXT_CHARACTERS = 160
 
 
 class Line(NamedTuple):
-    """A line, and the time spent_ns on it (or in what it calls) outside of imports and in imports."""
+    """A line, and the time spent on it (or in what it calls) outside of imports and in imports."""
 
     number: int
     text: str
