@@ -12,9 +12,8 @@ import sys
 from types import FrameType
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence
 
-from . import guard, loader_look, made_loaders
+from . import guard, made_loaders
 from .error_sentences import MAIN_GUARD, UNSUPPORTED, AgentError, Place, is_user_file
-from .loader_evidence import TRAINING
 from .loader_look import Look
 from .messages import CapturedLoader
 from .met_loaders import MetLoaders
@@ -110,19 +109,15 @@ def run_module(script: Script, search: LoaderSearch, serve: Serve) -> None:
 
 
 def _watch(script: Script, search: LoaderSearch, serve: Serve) -> None:
-    met, own_pid = MetLoaders(), os.getpid()
+    met = MetLoaders()
 
     def on_iteration(loader: Any) -> None:
         is_reached = search.matches(loader)
-        evidence = met.meet(loader, search.passed_count - 1)
+        number = search.passed_count - 1
+        met.meet(loader, number)
         if is_reached:
             made_loaders.set_iteration_callback(None)
-            number = search.passed_count - 1
-            if os.getpid() == own_pid:
-                choice = CapturedLoader(number, evidence.reason if evidence.verdict == TRAINING else "", met.rows(loader))
-            else:
-                choice = loader_look.choice_in_child(loader, number)
-            serve(captured_here(script, loader, choice))
+            serve(captured_here(script, loader, met.choice(loader)))
 
     made_loaders.set_iteration_callback(on_iteration)
 

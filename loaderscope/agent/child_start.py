@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .watched_children import LoaderSearch, watch_in_child
+from .watched_children import watch_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
@@ -14,14 +14,17 @@ if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
 
 def start() -> None:
     """Makes this process wait for the app at the iter() of the DataLoader that is searched for."""
-    watch_in_child(_serve)
+    watch_in_child(
+        lambda loader, search: _serve_module().serve_in_child(loader, search),
+        lambda loader, search: _serve_module().look_in_child(loader, search),
+    )
 
 
-def _serve(loader: "Any", search: LoaderSearch) -> None:
+def _serve_module() -> "Any":
     path, standard = sys.path[:], os.path.dirname(os.path.abspath(os.__file__))
     sys.path[:] = [entry for entry in path if entry and os.path.abspath(entry).startswith(standard)]  # the user's files shadow none
     try:
         from . import serve
     finally:
         sys.path[:] = path
-    serve.serve_in_child(loader, search)
+    return serve

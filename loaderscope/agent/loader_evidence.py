@@ -8,13 +8,20 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from .error_sentences import is_user_file
 from .framework_loops import framework_loop
-from .loader_use import LOOPS, TAKES_ONE_BATCH, TRAINS, has_backward, returns_value, use_of_loader
+from .loader_use import LOOPS, TAKES_FEW_BATCHES, TAKES_ONE_BATCH, TRAINS, has_backward, returns_value, use_of_loader
 
 TRAINING = "training"
 EVALUATION = "evaluation"
 CHECK = "check"
 UNKNOWN = "unknown"
-"""What the script does with a loader: it trains, evaluates, or takes a batch to look at it; UNKNOWN without evidence."""
+"""What the script does with a loader: it trains, evaluates, or takes a few batches to look at them; UNKNOWN without evidence."""
+
+_CLAUSES = {
+    TRAINS: "the code that iterates it calls backward() or step()",
+    TAKES_ONE_BATCH: "only its first batch is used",
+    TAKES_FEW_BATCHES: "only its first batches are used",
+}
+"""Uses that say whether the script trains with a loader."""
 
 _GENERATOR_FLAGS = 0x20 | 0x200  # inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
 _DEEPEST_SAMPLER = 5
@@ -53,15 +60,13 @@ def evidence_of(loader: Any, frames: Sequence[FrameType]) -> Evidence:
     shuffled = shuffles(loader)
     clauses = {True: ["it shuffles"], False: ["it does not shuffle"], None: []}[shuffled]
     clauses += [] if gradients else ["gradients are off where it is iterated"]
-    clauses += {TRAINS: ["the code that iterates it calls backward() or step()"], TAKES_ONE_BATCH: ["only its first batch is used"]}.get(
-        use or "", []
-    )
+    clauses += [] if use not in _CLAUSES else [_CLAUSES[use]]
     if framework is not None:
         clauses.append("%s iterates it" % framework.words)
         return Evidence(TRAINING if framework.is_training else EVALUATION, clauses[-1], clauses)
     if not gradients:
         return Evidence(EVALUATION, "gradients are off where it is iterated", clauses)
-    if use in (TRAINS, TAKES_ONE_BATCH):
+    if use in (TRAINS, TAKES_ONE_BATCH) or (use == TAKES_FEW_BATCHES and not shuffled):  # a short training shuffles, too
         return Evidence(TRAINING if use == TRAINS else CHECK, clauses[-1], clauses)
     if shuffled:
         return Evidence(TRAINING, clauses[0], clauses)
@@ -104,7 +109,7 @@ def _use(frames: Sequence[FrameType]) -> Tuple[Optional[str], str]:
             continue
         passes_on = _passes_on(frame)
         use = use_of_loader(frame, passes_on)
-        if use in (TRAINS, TAKES_ONE_BATCH) or not passes_on:
+        if use in _CLAUSES or not passes_on:
             return use, frame.f_code.co_filename
     return None, ""
 

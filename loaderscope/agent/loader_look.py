@@ -1,6 +1,6 @@
 """Looks for the DataLoader with which the script trains: runs the script, and decides at each iter() without any training.
 
-A loader that only evaluates, or of which one batch is looked at, is let through. The look ends at the iter() of the first other
+A loader that only evaluates, or of which few batches are looked at, is let through. The look ends at the iter() of the first other
 one. It never passes a step of an optimizer that would change a weight, nor more than a few batches of a loader: then the app
 starts the script again and captures a loader by its number.
 """
@@ -8,6 +8,7 @@ starts the script again and captures a loader by its number.
 from __future__ import annotations
 
 import _thread
+import json
 import os
 import sys
 import types
@@ -20,8 +21,12 @@ from .import_hook import when_imported
 from .loader_evidence import CHECK, EVALUATION, TRAINING, UNKNOWN
 from .messages import CapturedLoader
 from .met_loaders import MetLoaders
+from .standstill import write_whole
 from .user_frames import callers, innermost_user_place
 from .watched_children import LoaderSearch
+
+_MET_SUFFIX = ".met"
+"""A child that lets loaders through leaves its choice among them in the file PID.met, in the folder of the search."""
 
 MOST_BATCHES = 10
 """Batches that a loader may give while the look goes on."""
@@ -31,25 +36,29 @@ FAR_LARGER = 4
 
 Message = Dict[str, Any]
 Capture = Callable[[Any, CapturedLoader], NoReturn]
+Answer = Callable[[Message, Any], NoReturn]
 
 
 class Look:
     """One look. It ends exactly once, by capturing a loader, by an answer from inside the script, or by `end`."""
 
-    def __init__(self, search: LoaderSearch, capture: Capture, answer: Callable[[Message], NoReturn], lets_all_through: bool) -> None:
+    def __init__(self, search: LoaderSearch, capture: Capture, answer: Answer, lets_all_through: bool, is_child: bool = False) -> None:
         """Starts nothing yet.
 
         Args:
-            search: counts the loaders, and makes children of the script stop at their first.
+            search: counts the loaders, and makes children of the script look, too.
             capture: called with a loader and the choice inside its iter(); does not return.
-            answer: sends a message and serves the app from inside the script; does not return.
+            answer: sends a message and serves the app from inside the script; called with the loader that was used last, if any; does not
+                return.
             lets_all_through: whether to stop at no iter() and after any number of batches.
+            is_child: whether the script has started this process.
         """
         self._search = search
         self._capture = capture
         self._answer = answer
         self._lets_all_through = lets_all_through
         self._pid = os.getpid()
+        self._is_child = is_child
         self._met = MetLoaders()
         self._counter = BatchCounter(self._on_batch)
         self._ends = _thread.allocate_lock()  # held for ever by whoever ends the look
@@ -60,7 +69,7 @@ class Look:
     def start(self) -> None:
         """Watches iterations, batches and steps from now on."""
         self._watches = True
-        made_loaders.set_iteration_callback(self._on_iteration)
+        made_loaders.set_iteration_callback(self.meet)
         made_loaders.set_iterator_wrapper(self._counter.wrap)
         when_imported("torch.optim.optimizer", self._watch_steps)
 
@@ -96,9 +105,9 @@ class Look:
         choice = self._best(how)
         return None if choice is None else _again(choice)
 
-    def _on_iteration(self, loader: Any) -> None:
-        if os.getpid() != self._pid:
-            self._capture_in_child(loader)
+    def meet(self, loader: Any) -> None:
+        """Decides about a loader at its iter(): returns to let it through."""
+        self._adopt_fork()
         if self._ends.locked():
             guard.wait_forever()
         self._search.count(loader)
@@ -107,6 +116,8 @@ class Look:
         why = None if self._lets_all_through else self._why_here(loader, evidence)
         if why is not None:
             self._end_at(loader, why)
+        if self._is_child:
+            self._leave_word()
 
     def _why_here(self, loader: Any, evidence: loader_evidence.Evidence) -> Optional[str]:
         """Why to capture a loader at this iter(); None to let it through."""
@@ -144,15 +155,32 @@ class Look:
         number = self._met.number_of(loader)
         self._capture(loader, CapturedLoader(number, why, self._met.rows(loader)))
 
-    def _capture_in_child(self, loader: Any) -> NoReturn:
-        self.stop()
-        self._search.count(loader)
-        number = self._search.passed_count - 1
-        self._capture(loader, choice_in_child(loader, number))
+    def _adopt_fork(self) -> None:
+        """Makes a forked process look by itself from here on: it remembers what its parent has met."""
+        if os.getpid() != self._pid:
+            self._pid, self._is_child = os.getpid(), True
+            self._ends = _thread.allocate_lock()
+
+    def _leave_word(self) -> None:
+        """Tells the parent what this child has met: it may end without training."""
+        choice = self._best("the process that iterates it ended")
+        assert choice is not None  # it has just met a loader
+        path = os.path.join(self._search.folder, "%d%s" % (self._pid, _MET_SUFFIX))
+        try:
+            write_whole(path, choice.to_json())
+        except OSError:
+            pass  # the app has ended: whoever cleans up after it finds this process by its mark
+
+    def _of_children(self) -> Optional[CapturedLoader]:
+        """The choice of the first child that met a loader and was not captured."""
+        for name in sorted(os.listdir(self._search.folder)) if self._search.folder else ():
+            if name.endswith(_MET_SUFFIX):
+                with open(os.path.join(self._search.folder, name), encoding="utf-8") as file:
+                    return CapturedLoader.from_json(json.load(file))
+        return None
 
     def _on_batch(self, loader: Any) -> None:
-        if os.getpid() != self._pid:
-            return
+        self._adopt_fork()
         if self._ends.locked():
             guard.wait_forever()
         self._last = loader
@@ -167,8 +195,9 @@ class Look:
             self._step_hook = module.register_optimizer_step_pre_hook(self._before_step)
 
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if os.getpid() != self._pid or not _changes_weights(optimizer, args, kwargs):
+        if not _changes_weights(optimizer, args, kwargs):
             return
+        self._adopt_fork()
         if self._ends.locked():
             guard.wait_forever()
         place = innermost_user_place(callers(sys._getframe(1)))
@@ -191,11 +220,11 @@ class Look:
     def _end_with(self, message: Message) -> NoReturn:
         if not self._ends.acquire(False):
             guard.wait_forever()
-        self._answer(message)
+        self._answer(message, self._last)
 
     def _best(self, why: str) -> Optional[CapturedLoader]:
         if not len(self._met):
-            return None
+            return self._of_children()
         training, unknown = self._met.first_with(TRAINING), self._met.largest_unknown()
         if training is not None:
             return CapturedLoader(training, self._met.reason_of(training), self._met.rows())
@@ -203,17 +232,11 @@ class Look:
             return CapturedLoader(unknown, "%s, and it had met no loader that trains" % why, self._met.rows())
         number, which = self._met.first_with(EVALUATION), "the first that evaluates"
         if number is None:
-            number, which = self._met.first_with(CHECK), "the first, of which one batch is looked at"
-        assert number is not None
+            number = self._met.first_with(CHECK)
+            assert number is not None
+            which = "the first (%s)" % self._met.reason_of(number)
         reason = "%s: only loaders that it does not train with were met, and this is %s" % (why, which)
         return CapturedLoader(number, reason, self._met.rows())
-
-
-def choice_in_child(loader: Any, number: int) -> CapturedLoader:
-    """The choice of a loader that a process of the script iterates before any other."""
-    met = MetLoaders()
-    met.meet(loader, number)
-    return CapturedLoader(number, "it is the first that a process started by the script iterates", met.rows(loader))
 
 
 def _again(choice: Optional[CapturedLoader]) -> Message:

@@ -10,8 +10,12 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set
 
 TRAINS = "trains"
 TAKES_ONE_BATCH = "takes one batch"
+TAKES_FEW_BATCHES = "takes few batches"
 LOOPS = "loops"
-"""Uses of a loader: a loop over it trains, ends within its first batch, or does neither."""
+"""Uses of a loader: a loop over it trains, ends within its first batch, ends after a small number of batches, or does none of these."""
+
+_MOST_FEW = 10
+"""A loop that ends after at most this many batches only looks at them."""
 
 _TRAINING_METHODS = ("backward", "step")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -41,7 +45,9 @@ def use_of_loader(frame: FrameType, passes_on: bool) -> Optional[str]:
         if isinstance(node, (ast.For, ast.AsyncFor)) and frame.f_lineno <= (node.iter.end_lineno or node.lineno):
             if _trains(node.body, tree):
                 return TRAINS
-            return TAKES_ONE_BATCH if any(isinstance(part, (ast.Break, ast.Return)) for part in node.body) else LOOPS
+            if any(isinstance(part, (ast.Break, ast.Return)) for part in node.body):
+                return TAKES_ONE_BATCH
+            return TAKES_FEW_BATCHES if _takes_slice([node.iter]) or any(map(_ends_at_small_count, node.body)) else LOOPS
     header = _own_expressions(statement)
     if _trains(header, tree):
         return TRAINS
@@ -52,6 +58,8 @@ def use_of_loader(frame: FrameType, passes_on: bool) -> Optional[str]:
     calls = _called_names(header)
     if _takes_next_of_iter(header):
         return TRAINS if loop is not None and _trains(loop.body, tree, within_loops=False) else TAKES_ONE_BATCH
+    if _takes_slice(header):
+        return TAKES_FEW_BATCHES
     keeps_iterator = isinstance(statement, _ASSIGNMENTS) and not passes_on and not calls & _CONSUMERS
     if not keeps_iterator and not calls & {"iter", "next"}:
         return None
@@ -176,3 +184,22 @@ def _takes_next_of_iter(nodes: Iterable[ast.AST]) -> bool:
         and any(isinstance(part, ast.Call) and _called_name(part) in ("iter", "__iter__") for part in call.args)
         for call in _calls(nodes)
     )
+
+
+def _takes_slice(nodes: Iterable[ast.AST]) -> bool:
+    """Whether `itertools.islice` limits these expressions to a small number."""
+    return any(_called_name(call) == "islice" and any(map(_is_small_number, call.args[1:])) for call in _calls(nodes))
+
+
+def _ends_at_small_count(statement: ast.AST) -> bool:
+    """Whether a statement of a loop's body is like `if number >= 2: break`."""
+    return (
+        isinstance(statement, ast.If)
+        and isinstance(statement.test, ast.Compare)
+        and any(map(_is_small_number, statement.test.comparators))
+        and any(isinstance(part, (ast.Break, ast.Return)) for part in statement.body)
+    )
+
+
+def _is_small_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int and 0 <= node.value <= _MOST_FEW

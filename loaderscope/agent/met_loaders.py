@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Optional
 
 from . import loader_evidence, loaders
 from .error_sentences import Place
-from .loader_evidence import UNKNOWN, Evidence
+from .loader_evidence import TRAINING, UNKNOWN, Evidence
 from .made_loaders import constructor_call_of
-from .messages import MetLoader
+from .messages import CapturedLoader, MetLoader
 from .user_frames import callers
 
 
@@ -81,6 +81,12 @@ class MetLoaders:
     def reason_of(self, number: int) -> str:
         """The clause that decided about a loader; empty without evidence."""
         return self._met[number].evidence.reason
+
+    def choice(self, loader: Any) -> CapturedLoader:
+        """The loader that is iterated now as the one that a number names, with a reason if the script trains with it."""
+        number = self.number_of(loader)
+        trains = self._met[number].evidence.verdict == TRAINING
+        return CapturedLoader(number, self.reason_of(number) if trains else "", self.rows(loader))
 
     def add_clause(self, loader: Any, clause: str) -> None:
         """Adds to the evidence of a loader that was met."""

@@ -16,7 +16,7 @@ import sys
 import types
 from typing import AbstractSet, Any, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
-from . import packages
+from . import no_input, packages
 from .error_sentences import UNSUPPORTED, AgentError, describe, text_of
 from .notebook import NOTEBOOK_SUFFIX, NotebookError, read_notebook
 from .notebook_code import SPAWN_NOTE, NotebookCode
@@ -154,6 +154,7 @@ class Script:
                 raise AgentError(type(error).__name__, "the working directory %s cannot be entered: %s" % (cwd, error.strerror)) from None
         if self._notebook is not None:
             self._notebook.let_workers_import_definitions(temporary_folder)
+        no_input.watch()
         sys.argv[:] = [self.path, *args]
         if self._as_module is not None and self.folder in sys.path:  # an installed module is found without its folder in front
             self.folder = os.getcwd()

@@ -10,6 +10,7 @@ import traceback
 from types import FrameType
 from typing import AbstractSet, Iterator, List, Optional
 
+from . import no_input
 from .error_sentences import (
     EXIT_STATUS,
     STANDARD_INPUT,
@@ -42,8 +43,8 @@ def describe_exit(error: BaseException, not_reached: str, folder: str) -> ErrorI
     info = describe_failure(error)
     if isinstance(error, SystemExit) and info.cause not in (STANDARD_INPUT, TORCHRUN_VARIABLES):
         info = _system_exit(error, not_reached)
-    hint = next(filter(None, (_left_folder(one, folder) for one in _chain(error))), "")
-    return dataclasses.replace(info, message=info.message + hint)
+    left_folder = next(filter(None, (_left_folder(one, folder) for one in _chain(error))), "")
+    return dataclasses.replace(info, message=info.message + left_folder + _read_input(info))
 
 
 def describe_failure(error: BaseException) -> ErrorInfo:
@@ -85,6 +86,14 @@ def _left_folder(error: BaseException, folder: str) -> str:
     if os.path.exists(error.filename) or not os.path.exists(os.path.join(folder, error.filename)):
         return ""
     return "; %s is in %s, but the script has changed its working folder to %s" % (error.filename, folder, os.getcwd())
+
+
+def _read_input(info: ErrorInfo) -> str:
+    """Says that the script has read standard input before it failed; empty if it has not, or if the error says it."""
+    place = no_input.first_read()
+    if place is None or info.cause == STANDARD_INPUT:
+        return ""
+    return "; the script reads standard input before that (%s), and gets none here" % str(place)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -29,6 +29,7 @@ from .connection import Connection, dial
 from .error_sentences import UNSUPPORTED, AgentError, Place, describe
 from .import_timer import ImportTimer
 from .messages import FOLDER_VARIABLE, LOOK, LOOK_AT_ALL, CapturedLoader, TrialConfig, TrialOrder
+from .met_loaders import MetLoaders
 from .script import Script
 from .script_failure import describe_failure
 
@@ -53,13 +54,35 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
 
 def serve_in_child(loader: Any, search: watched_children.LoaderSearch) -> NoReturn:
     """Serves the app from a child that the script has spawned: reports at the loader's iter(), and waits there until the app wants it."""
-    _use_folder(search.folder)
+    met = MetLoaders()
+    met.meet(loader, search.passed_count - 1)
+    _serve_running_script(search.folder, loader, met.choice(loader))
+
+
+def look_in_child(loader: Any, search: watched_children.LoaderSearch) -> None:
+    """Looks for the loader that trains in a child that the script has spawned, from the iter() of its first loader on."""
+
+    def capture_loader(loader: Any, choice: CapturedLoader) -> NoReturn:
+        _serve_running_script(search.folder, loader, choice)
+
+    def answer(message: Message, loader: Any) -> NoReturn:
+        _use_folder(search.folder)
+        Agent(None, frozenset()).answer_from_script(message, loader)
+
+    look = loader_look.Look(search, capture_loader, answer, lets_all_through=False, is_child=True)
+    look.start()
+    look.meet(loader)
+
+
+def _serve_running_script(folder: str, loader: Any, choice: CapturedLoader) -> NoReturn:
+    """Serves the app in a child from inside the iter() of the loader that was chosen."""
+    _use_folder(folder)
     agent = Agent(None, frozenset())
     try:
         script = Script.of_running_process(capture.user_files(sys._getframe(1)))
-        captured = capture.captured_here(script, loader, loader_look.choice_in_child(loader, search.passed_count - 1))
+        captured = capture.captured_here(script, loader, choice)
     except AgentError as error:
-        agent.fail_from_iter(error, loader)
+        agent.answer_from_script({"type": "failed", "error": error.info.to_json()}, loader)
     agent.use_running_script(script)
     agent.serve_from_iter(captured)
 
@@ -198,12 +221,19 @@ class Agent:
             self.serve_from_iter(capture.captured_here(script, loader, choice))
 
         global _look
-        _look = loader_look.Look(search, serve, self._answer_from_script, lets_all_through)
+        _look = loader_look.Look(search, serve, self.answer_from_script, lets_all_through)
         return _look
 
-    def _answer_from_script(self, answer: Message) -> NoReturn:
-        """Answers the unanswered `load` from inside the script, which goes no further, and serves the app."""
+    def answer_from_script(self, answer: Message, loader: Any) -> NoReturn:
+        """Answers the unanswered `load` from inside the script, which goes no further, and serves the app; perhaps in a child.
+
+        Args:
+            answer: the message.
+            loader: the DataLoader that the script used last; None if it used none.
+        """
         self._answered_from_script = True
+        if self._is_in_child():
+            self._report_and_wait(capture.place_of_main(), loader)
         _flush()
         assert self._connection is not None
         self._connection.send(answer)
@@ -214,7 +244,7 @@ class Agent:
         script = self._script
         assert script is not None
         self._imports.stop()
-        if self._connection is None or os.getpid() != self._pid:
+        if self._is_in_child():
             self._report_and_wait(captured.place, captured.loader)
             captured = captured._replace(child_of=os.environ.get(watched_children.SCRIPT_VARIABLE) or script.name)
         watched_children.stop_watching()
@@ -228,12 +258,8 @@ class Agent:
         self._connection.send(answer)
         self.serve()
 
-    def fail_from_iter(self, error: AgentError, loader: Any) -> NoReturn:
-        """Waits in a child whose script is unknown, and answers with the error when the app wants it to serve."""
-        self._report_and_wait(None, loader)
-        assert self._connection is not None
-        self._connection.send({"type": "failed", "error": error.info.to_json()})
-        self.serve()
+    def _is_in_child(self) -> bool:
+        return self._connection is None or os.getpid() != self._pid
 
     def _report_and_wait(self, place: Optional[Place], loader: Any) -> None:
         """Waits in a child until the app wants it to serve."""

@@ -21,7 +21,10 @@ if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
     from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 VARIABLE = "LOADERSCOPE_LOOK"
-"""`NUMBER:PASSED:FOLDER`: the number of the loader, how many were iterated before this process started, and where to report."""
+"""`NUMBER:PASSED:FOLDER`: the number of the loader, how many were iterated before this process started, and where to report.
+
+NUMBER is empty where each process looks for the loader with which it trains.
+"""
 
 SCRIPT_VARIABLE = "LOADERSCOPE_SCRIPT"
 """Name of the script that the app started."""
@@ -46,8 +49,7 @@ class LoaderSearch:
     """The search for one of the DataLoaders that the script iterates.
 
     Attributes:
-        number: which loader, counted from 0 along the line of parents; None: this process decides at each loader, and a child that it
-            starts stops at its first.
+        number: which loader, counted from 0 along the line of parents; None: each process decides at each of its loaders.
         passed_count: how many loaders were iterated so far.
         folder: where children report.
     """
@@ -73,8 +75,7 @@ class LoaderSearch:
 
     def export(self) -> None:
         """Writes the search into the environment, where children find it."""
-        number = self.passed_count if self.number is None else self.number
-        os.environ[VARIABLE] = "%d:%d:%s" % (number, self.passed_count, self.folder)
+        os.environ[VARIABLE] = "%s:%d:%s" % ("" if self.number is None else self.number, self.passed_count, self.folder)
 
 
 def start_watching(script: str, number: "Optional[int]", folder: str) -> LoaderSearch:
@@ -107,35 +108,39 @@ def stop_watching() -> None:
         setattr(owner, name, original)
 
 
-def watch_in_child(serve: "Callable[[Any, LoaderSearch], None]") -> None:
+def watch_in_child(serve: "Callable[[Any, LoaderSearch], None]", look: "Callable[[Any, LoaderSearch], None]") -> None:
     """Takes up the search in a Python that a watched process has started, before any code of the user's runs.
 
     Args:
-        serve: called with the loader at its iter(); does not return.
+        serve: called with the loader that is searched for at its iter(); does not return.
+        look: called with the first loader at its iter(), if the search is for the loader that trains; calls `made_loaders` for the others.
     """
     search = _from_environment()
     if search is None:
         return
     _watch_process_starts()
-    when_imported("torch.utils.data.dataloader", lambda module: _watch_loaders(search, serve))
+    when_imported("torch.utils.data.dataloader", lambda module: _watch_loaders(search, serve, look))
 
 
 def _from_environment() -> "Optional[LoaderSearch]":
     number, _, rest = os.environ.get(VARIABLE, "").partition(":")
     passed_count, _, folder = rest.partition(":")
-    return LoaderSearch(int(number), int(passed_count), folder) if number.isdigit() and passed_count.isdigit() and folder else None
+    if not passed_count.isdigit() or not folder or not (number.isdigit() or not number):
+        return None
+    return LoaderSearch(int(number) if number else None, int(passed_count), folder)
 
 
-def _watch_loaders(search: LoaderSearch, serve: "Callable[[Any, LoaderSearch], None]") -> None:
+def _watch_loaders(search: LoaderSearch, serve: "Callable[[Any, LoaderSearch], None]", look: "Callable[[Any, LoaderSearch], None]") -> None:
     from . import made_loaders
 
     def on_iteration(loader: "Any") -> None:
-        if search.matches(loader):
-            made_loaders.set_iteration_callback(None)
-            try:
-                serve(loader, search)
-            except BaseException:  # whatever went wrong, this process must not train
-                _stop_forever()
+        if search.number is not None and not search.matches(loader):
+            return
+        made_loaders.set_iteration_callback(None)
+        try:
+            (look if search.number is None else serve)(loader, search)
+        except BaseException:  # whatever went wrong, this process must not train
+            _stop_forever()
 
     made_loaders.install()
     made_loaders.set_iteration_callback(on_iteration)

@@ -116,6 +116,21 @@ def test_a_batch_that_is_looked_at_is_no_training(choose):
     assert (captured.number, met_lengths(captured)) == (2, [40, 41, 42])
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        "for batch in itertools.islice(DataLoader(data(40), 2), 2):\n    print",
+        "list(itertools.islice(DataLoader(data(40), 2), 2))",
+        "for number, batch in enumerate(DataLoader(data(40), 2)):\n    if number >= 1:\n        break",
+    ],
+    ids=["loop over a slice", "list of a slice", "counted break"],
+)
+def test_a_loop_that_ends_after_few_batches_is_no_training(choose, check):
+    _, captured = choose(script_with("import itertools\n" + check + "\nfor batch in DataLoader(data(4), 4):\n    step(batch)\n"))
+    assert (captured.number, met_lengths(captured)) == (1, [40, 4])
+    assert any("first batches" in clause for clause in captured.met[0].evidence)
+
+
 @pytest.mark.slow
 def test_a_loader_that_was_looked_at_first_is_captured_when_it_trains(choose):
     main = """
@@ -225,7 +240,7 @@ def test_where_the_script_only_evaluates_its_first_loader_is_captured_and_this_i
 def test_where_the_script_only_looks_at_a_batch_this_is_said(choose):
     kind, captured = choose(script_with("next(iter(DataLoader(data(8), 4)))\n"))
     assert (kind, captured.number, met_lengths(captured)) == ("again", 0, [8])
-    assert "one batch" in captured.why
+    assert "first batch" in captured.why
     assert "evaluates" not in captured.why
 
 
@@ -283,12 +298,51 @@ def test_a_step_without_gradients_changes_nothing_and_ends_no_look(start_agent, 
     assert targets[0].name == "captured:0"
 
 
-def test_a_loader_of_a_child_is_captured_at_its_first_iteration(tmp_path, write):
-    before = "def child():\n    with torch.no_grad():\n        list(DataLoader(data(8), 4))\n"
-    main = "import multiprocessing\nprocess = multiprocessing.Process(target=child)\nprocess.start()\nprocess.join()\n"
-    target = probe_target(dataclasses.replace(request(write(script_with(main, before))), target=None)).target
-    assert (target.name, target.length) == ("captured:0", 8)
-    assert "process" in target.captured.why
+def in_child(lines: str, start_method: str) -> str:
+    """A script that runs these lines in a process of its own."""
+    before = "def child():\n" + textwrap.indent(textwrap.dedent(lines), "    ")
+    start = f"process = multiprocessing.get_context({start_method!r}).Process(target=child)"
+    return script_with(f"import multiprocessing\n{start}\nprocess.start()\nprocess.join()\n", before)
+
+
+@pytest.fixture(params=["fork", "spawn"])
+def child_start_method(request):
+    if request.param == "fork" and os.name == "nt":
+        pytest.skip("Windows has no fork")
+    return request.param
+
+
+def test_a_child_lets_an_evaluation_through_and_is_captured_where_it_trains(write, tmp_path, child_start_method):
+    lines = """
+    train, validation = DataLoader(data(200), 4, shuffle=True), DataLoader(data(16), 4)
+    with torch.no_grad():
+        list(validation)
+    for batch in train:
+        step(batch)
+    """
+    script = write(in_child(lines, child_start_method))
+    target = probe_target(dataclasses.replace(request(script), target=None)).target
+    assert (target.name, target.length, met_lengths(target.captured)) == ("captured:1", 200, [16, 200])
+    assert "process" in target.note
+    assert not (tmp_path / "trained").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lines", "name", "length", "why"),
+    [
+        (LONG_VALIDATION, "captured:0", 200, "10 batches"),
+        ("with torch.no_grad():\n    list(DataLoader(data(8), 4))\n", "captured:0", 8, "only loaders that it does not train with"),
+        ("batches = list(DataLoader(data(8), 4))\nDataLoader(data(99), 4)\nfor b in batches:\n    step(b)\n", "captured:0", 8, ""),
+    ],
+    ids=["long validation", "validation only", "trains behind the loop"],
+)
+def test_a_child_whose_loader_was_passed_is_started_again(write, tmp_path, child_start_method, lines, name, length, why):
+    script = write(in_child(lines, child_start_method))
+    target = probe_target(dataclasses.replace(request(script), target=None)).target
+    assert (target.name, target.length) == (name, length)
+    assert why in target.captured.why
+    assert not (tmp_path / "trained").exists()
 
 
 def test_trials_see_the_loader_as_if_nobody_had_looked(agent, write):

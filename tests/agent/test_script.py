@@ -149,3 +149,11 @@ def test_a_script_that_asks_for_input_gets_none_and_is_told_where(agent, write, 
     assert failure.cause == STANDARD_INPUT
     assert "train.py, line " in failure.message
     assert call in failure.message
+
+
+@pytest.mark.parametrize("read", ["sys.stdin.read()", "sys.stdin.readline()", "sys.stdin.readlines()", "[line for line in sys.stdin]"])
+def test_a_script_that_fails_without_its_input_is_told_where_it_reads_it(agent, write, read):
+    failure = agent.load(write(f"import sys\ndef config():\n    return {read}\nsize = int(config()[0])\n"))
+    assert (failure.kind, failure.line) == ("IndexError", 4)
+    assert "standard input" in failure.message
+    assert "line 3, in config" in failure.message
