@@ -151,7 +151,7 @@ def test_a_script_that_asks_for_input_gets_none_and_is_told_where(agent, write, 
     assert call in failure.message
 
 
-@pytest.mark.parametrize("read", ["sys.stdin.read()", "sys.stdin.readline()", "sys.stdin.readlines()", "[line for line in sys.stdin]"])
+@pytest.mark.parametrize("read", ["sys.stdin.read()", "sys.stdin.readline()", "sys.stdin.readlines()", "list(sys.stdin)"])
 def test_a_script_that_fails_without_its_input_is_told_where_it_reads_it(agent, write, read):
     failure = agent.load(write(f"import sys\ndef config():\n    return {read}\nsize = int(config()[0])\n"))
     assert (failure.kind, failure.line) == ("IndexError", 4)
