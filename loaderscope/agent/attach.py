@@ -41,7 +41,7 @@ def attach(script: Script, captured: Optional[Captured], name: str, argument_tex
 def attached_answer(target: Target, feed: Feed) -> Dict[str, Any]:
     """The message `attached` without its type."""
     notes = [target.note] if target.note else []
-    if loaders.is_loader(feed.source) and feed.source.batch_size is None:
+    if loaders.is_loader(feed.source) and loaders.batch_size_of(feed.source) is None:
         what = "has a batch_sampler of its own" if feed.source.batch_sampler is not None else "does not batch (batch_size=None)"
         notes.append("the loader %s, so batch sizes cannot be swept" % what)
     for name in feed.extras:

@@ -7,18 +7,18 @@ hooks stay harmless and cheap while nothing is recorded. They never touch the us
 from __future__ import annotations
 
 import os
-from typing import List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional
 
 from . import fetch_hooks, main_hooks, process_hooks, recorder, warning_notes
 from . import torch_internals as internals
 from .eventlog import record_cost_ns
-from .layout import Role
+from .layout import Role, State
 from .patches import Patches
-from .recorder import ThreadActivity, begin, complete, end, instant
+from .recorder import ThreadActivity, begin, complete, end, instant, measure_own_way
 
 __all__ = [
-    "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant",
-    "start_recording", "stop_recording", "thread_activity", "uninstall",
+    "ConsumerWaits", "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant",
+    "measure_own_way", "start_recording", "stop_recording", "thread_activity", "uninstall",
 ]  # fmt: skip
 
 
@@ -93,6 +93,47 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, s
 def delivered_batch() -> int:
     """Number within its epoch of the batch that `next` handed out last, as torch counts it; -1 while nothing is recorded."""
     return recorder.delivered_batch
+
+
+class ConsumerWaits:
+    """The iterator of a loader that iterates in its own way, as the consumer's loop takes batches from it.
+
+    It records the loop's waits: torch's iterator may run in another thread, or ahead of the loop. It ends after `limit` batches,
+    because nothing else may: what such a loader reads ahead is its own affair.
+    """
+
+    def __init__(self, loader: Any, epoch: int, limit: Optional[int]) -> None:
+        """Calls iter(loader).
+
+        Args:
+            loader: the loader.
+            epoch: number of the epoch.
+            limit: in batches; None for all.
+        """
+        self._epoch = epoch
+        self._left = limit
+        self._count = 0
+        self._iterator = iter(loader)
+
+    def __iter__(self) -> ConsumerWaits:
+        return self
+
+    def __next__(self) -> Any:
+        begin(State.WAIT, self._epoch)
+        number = -1
+        try:
+            if self._left is not None and self._count >= self._left:
+                raise StopIteration
+            batch = next(self._iterator)
+            try:
+                number = recorder.handed_on.popleft()
+            except IndexError:  # it joins batches of torch's iterator, or makes its own
+                number = self._count
+            recorder.delivered_batch = number
+            self._count += 1
+            return batch
+        finally:
+            end(State.WAIT, number, 0)
 
 
 def thread_activity() -> ThreadActivity:

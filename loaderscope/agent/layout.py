@@ -51,10 +51,11 @@ BEGIN, END, INSTANT, COMPLETE = 0, 1, 2, 3
 FORM_BITS = 2
 FORM_MASK = 3
 
-MAIN_THREAD, PIN_THREAD, FEEDER_THREAD = 0, 1, 2
+MAIN_THREAD, PIN_THREAD, FEEDER_THREAD, INNER_LOADER = 0, 1, 2, 3
 """Values of a record's `thread`; workers of the thread backend use `THREAD_WORKER_BASE` + worker.
 
-FEEDER_THREAD is the thread of a worker's result queue that serialises and sends: it overlaps the worker's next batch."""
+FEEDER_THREAD is the thread of a worker's result queue that serialises and sends: it overlaps the worker's next batch. INNER_LOADER
+is torch's iterator within a loader that iterates in its own way: it may run in another thread, and ahead of the consumer."""
 THREAD_WORKER_BASE = 16
 
 
@@ -77,7 +78,8 @@ class State(enum.IntEnum):
     ITERATOR = 2  # the whole of iter(loader); begin a=epoch
     START_WORKER = 3  # Process.start() of one worker; begin a=worker; end a=worker, b=child pid
     PICKLE = 4  # pickling of one worker's process object, inside START_WORKER; begin a=worker; end a=worker, b=bytes
-    WAIT = 5  # the whole of next(iterator); begin a=epoch; end a=batch (-1: StopIteration), b=batches outstanding
+    # the whole of next(iterator), that of the consumer's loop or of INNER_LOADER;
+    WAIT = 5  # begin a=epoch; end a=batch (-1: StopIteration), b=batches outstanding
     RECEIVE = 6  # complete: blocked in the result queue until a message's bytes are there, inside WAIT; a=batch_and_bytes(-1, bytes)
     DESERIALISE = 7  # complete: from those bytes to the batch in hand; a=batch
     TRANSFER = 8  # copy to the device as the host sees it; begin, end a=batch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import multiprocessing
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from .error_sentences import UNSUPPORTED, AgentError
-from .made_loaders import ConstructorCall, constructor_call_of
+from .made_loaders import ConstructorCall, constructor_call_of, iterates_its_own_way, keeps_iterator
 from .messages import TrialConfig
 from .sampling import CountingSampler
 
@@ -52,8 +52,8 @@ def is_loader(feed: Any) -> bool:
 
 def length_of(feed: Any) -> Optional[int]:
     """How many samples an epoch of a dataset or loader has; None where only reading it would show that."""
-    if is_loader(feed) and dataset_kind(feed.dataset) == "map" and feed.batch_size is not None:
-        source = feed.sampler
+    if is_loader(feed) and dataset_kind(feed.dataset) == "map" and batch_size_of(feed) is not None:
+        source = _index_sampler(feed)
     else:
         source = feed.dataset if is_loader(feed) else feed
     try:
@@ -62,10 +62,17 @@ def length_of(feed: Any) -> Optional[int]:
         return None
 
 
+def batch_size_of(loader: Any) -> Optional[int]:
+    """The loader's batch size; also where a batch sampler of torch's own class brings it. None for other ways of batching."""
+    stock = _stock_batch_sampler(loader)
+    size = loader.batch_size if stock is None else stock.batch_size
+    return int(size) if isinstance(size, int) else None
+
+
 def current_config(loader: Any) -> TrialConfig:
     """The settings that the user's loader was made with."""
     workers = int(loader.num_workers)
-    batch_size = getattr(loader, "batch_size", None)
+    batch_size = batch_size_of(loader)
     if not workers:
         return TrialConfig(0, batch_size, pin_memory=bool(loader.pin_memory))
     context = loader.multiprocessing_context
@@ -100,14 +107,31 @@ def generators_of(feed: Any) -> List[Any]:
     return generators
 
 
+class Built(NamedTuple):
+    """The loader of a trial.
+
+    Attributes:
+        sampler: limits and counts its batches; None where its constructor has made an iterator already.
+        full_batches: batches in an epoch without a limit, as far as the loader tells.
+        notes: sentences on differences from the user's loader.
+    """
+
+    loader: Any
+    sampler: Optional[CountingSampler]
+    full_batches: Optional[int]
+    notes: List[str]
+
+
 def build(
     feed: Any,
     config: TrialConfig,
     shuffle: Optional[bool],
     extras: Dict[str, Callable[..., Any]],
     batches: Optional[int],
-) -> Tuple[Any, CountingSampler, List[str]]:
-    """Returns the loader of a trial, the sampler that limits and counts its batches, and notes on differences from the user's loader.
+) -> Built:
+    """Returns the loader of a trial.
+
+    A loader that iterates in its own way is not limited: its consumer must end after `batches`.
 
     Args:
         feed: the user's Dataset or DataLoader.
@@ -129,7 +153,9 @@ def build(
         from . import thread_loader
 
         notes += thread_loader.use_threads(loader)
-    return loader, _limit_batches(loader, batches), notes
+    full_batches = _full_batches(loader)
+    sampler = None if keeps_iterator(loader) else _limit_batches(loader, None if iterates_its_own_way(loader) else batches)
+    return Built(loader, sampler, full_batches, notes)
 
 
 def _settings(config: TrialConfig) -> Dict[str, Any]:
@@ -174,12 +200,14 @@ def _from_dataset(
 def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle: Optional[bool], notes: List[str]) -> Any:
     """Makes a loader of the same class: by the same call where its class takes the settings, else as a copy."""
     changes = {name: value for name, value in settings.items() if _setting_of(loader, name) != value}
-    fixes_batches = loader.batch_size is None
-    if config.batch_size is not None and config.batch_size != loader.batch_size:
+    stock = _stock_batch_sampler(loader)
+    fixes_batches = loader.batch_size is None and stock is None
+    new_size = None if config.batch_size == batch_size_of(loader) else config.batch_size
+    if new_size is not None:
         if fixes_batches:
             what = "a batch_sampler of its own" if loader.batch_sampler is not None else "batch_size=None"
             raise AgentError(UNSUPPORTED, "the loader has %s, so its batch size cannot be set" % what)
-        changes["batch_size"] = config.batch_size
+        changes["batch_size"] = new_size
     if shuffle is not None and _shuffles(loader) is not shuffle:
         if dataset_kind(loader.dataset) == "iterable":
             if shuffle:
@@ -188,8 +216,11 @@ def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle
             raise AgentError(UNSUPPORTED, "the loader has a batch_sampler of its own, so --shuffle cannot be set")
         else:
             if _shuffles(loader) is None:
-                notes.append("the loader's own %s was replaced because --shuffle was given" % type(loader.sampler).__name__)
+                replaced = type(_index_sampler(loader)).__name__
+                notes.append("the loader's own %s was replaced because --shuffle was given" % replaced)
             changes.update(shuffle=shuffle, sampler=None)
+    if stock is not None:
+        changes = _in_batch_sampler(loader, stock, changes)
     call = constructor_call_of(loader)
     if call is not None:
         made = _call_again(call, changes)
@@ -197,6 +228,9 @@ def _rebuild(loader: Any, settings: Dict[str, Any], config: TrialConfig, shuffle
             _setting_of(made, name) == value for name, value in {**settings, **changes}.items() if name in _KEPT_ARGUMENTS
         ):
             return made
+    if keeps_iterator(loader):
+        what = "%s starts its workers in its constructor, which does not take these settings" % type(loader).__name__
+        raise AgentError(UNSUPPORTED, what)
     return _copy(loader, {**settings, **changes})
 
 
@@ -210,9 +244,52 @@ def _shuffles(loader: Any) -> Optional[bool]:
     """Whether torch's own sampler shuffles this loader; None for a sampler of the user's."""
     from torch.utils.data import RandomSampler, SequentialSampler
 
-    if type(loader.sampler) is RandomSampler:
+    sampler = _index_sampler(loader)
+    if type(sampler) is RandomSampler:
         return True
-    return False if type(loader.sampler) is SequentialSampler else None
+    return False if type(sampler) is SequentialSampler else None
+
+
+def _stock_batch_sampler(loader: Any) -> Any:
+    """The batch sampler that the user gave, if it is of torch's own class, so that it can be made anew; else None."""
+    from torch.utils.data import BatchSampler
+
+    return loader.batch_sampler if loader.batch_size is None and type(loader.batch_sampler) is BatchSampler else None
+
+
+def _index_sampler(loader: Any) -> Any:
+    """The sampler that gives single indices; the loader's own stands idle where a batch sampler was given."""
+    stock = _stock_batch_sampler(loader)
+    return loader.sampler if stock is None else stock.sampler
+
+
+def _in_batch_sampler(loader: Any, stock: Any, changes: Dict[str, Any]) -> Dict[str, Any]:
+    """Replaces changes of batch size and order by a batch sampler with them, because torch takes either."""
+    from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
+
+    rest = {name: value for name, value in changes.items() if name not in ("batch_size", "shuffle", "sampler")}
+    if len(rest) == len(changes):
+        return changes
+    sampler = stock.sampler
+    if "shuffle" in changes:
+        sampler = RandomSampler(loader.dataset, generator=loader.generator) if changes["shuffle"] else SequentialSampler(loader.dataset)
+    return {**rest, "batch_sampler": BatchSampler(sampler, changes.get("batch_size", stock.batch_size), stock.drop_last)}
+
+
+def _full_batches(loader: Any) -> Optional[int]:
+    """Batches in an epoch, by the loader's samplers, or by the loader itself if it iterates in its own way; None if unknown."""
+    if iterates_its_own_way(loader):
+        source = loader
+    elif dataset_kind(loader.dataset) == "map":
+        source = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    elif loader.batch_sampler is None:
+        source = loader.dataset  # torch's len(loader) is the same, but warns later if the dataset is longer
+    else:
+        return None
+    try:
+        return len(source)
+    except Exception:  # no __len__, or one of the user's that raises: unknown either way
+        return None
 
 
 def _call_again(call: ConstructorCall, changes: Dict[str, Any]) -> Any:

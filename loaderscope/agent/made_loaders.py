@@ -10,10 +10,11 @@ import functools
 import sys
 import types
 import weakref
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .error_sentences import Place
 from .import_hook import when_imported
+from .torch_internals import LOADER_MODULE, STATEFUL_MODULE
 from .user_frames import callers, innermost_user_place
 
 _WRAPPED = "_loaderscope_iter"
@@ -28,6 +29,7 @@ class ConstructorCall(NamedTuple):
     place: Optional[Place] = None
 
 
+_iterated_while_made: Set[int] = set()  # ids of loaders in `_constructor_calls`
 _constructor_calls: Dict[int, Tuple["weakref.ref[Any]", ConstructorCall]] = {}  # by id: a subclass may define __eq__ and be unhashable
 _iteration_callback: Optional[Callable[[Any], None]] = None
 _iterator_wrapper: Optional[Callable[[Any, Any], Any]] = None
@@ -44,6 +46,11 @@ def constructor_call_of(loader: Any) -> Optional[ConstructorCall]:
     return entry[1] if entry is not None and entry[0]() is loader else None
 
 
+def keeps_iterator(loader: Any) -> bool:
+    """Whether the loader's constructor made an iterator of it, so that its workers started there."""
+    return constructor_call_of(loader) is not None and id(loader) in _iterated_while_made
+
+
 def live_loaders() -> List[Any]:
     """The loaders that were made and still exist, in the order in which they were made."""
     loaders = [reference() for reference, _ in list(_constructor_calls.values())]
@@ -53,7 +60,8 @@ def live_loaders() -> List[Any]:
 def set_iteration_callback(callback: Optional[Callable[[Any], None]]) -> None:
     """Calls `callback(loader)` at the start of every iter(loader) from now on, in forked children, too; None ends that.
 
-    It is not called in a worker of a loader: loaders there belong to the dataset's own code.
+    It is not called in a worker of a loader: loaders there belong to the dataset's own code. Nor is it called where a loader's
+    own constructor iterates it.
     """
     global _iteration_callback
     _iteration_callback = callback
@@ -87,7 +95,13 @@ def _patch(module: types.ModuleType) -> None:
 
 def _remember(loader: Any, call: ConstructorCall) -> None:
     key = id(loader)
-    _constructor_calls[key] = (weakref.ref(loader, lambda _: _constructor_calls.pop(key, None) and None), call)
+
+    def forget(_: Any) -> None:
+        _constructor_calls.pop(key, None)
+        _iterated_while_made.discard(key)
+
+    _iterated_while_made.discard(key)
+    _constructor_calls[key] = (weakref.ref(loader, forget), call)
 
 
 def _wrap_overrides(klass: type, base: type) -> None:
@@ -103,7 +117,9 @@ def _wrap_iter(cls: Any) -> None:
 
     @functools.wraps(original)
     def watched_iter(self: Any) -> Any:
-        if _iteration_callback is not None and not _in_worker():
+        if _is_being_made(self):
+            _iterated_while_made.add(id(self))
+        elif _iteration_callback is not None and not _in_worker():
             _iteration_callback(self)
         iterator = original(self)
         if _iterator_wrapper is None or _in_worker() or _iterating_class(self) is not cls:
@@ -114,6 +130,15 @@ def _wrap_iter(cls: Any) -> None:
     cls.__iter__ = watched_iter
 
 
+def _is_being_made(loader: Any) -> bool:
+    """Whether the loader's `__init__` has not returned yet."""
+    for frame in callers(sys._getframe(2)):
+        code = frame.f_code
+        if code.co_name == "__init__" and code.co_argcount and frame.f_locals.get(code.co_varnames[0]) is loader:
+            return True
+    return False
+
+
 def _in_worker() -> bool:
     from torch.utils.data import get_worker_info
 
@@ -121,10 +146,11 @@ def _in_worker() -> bool:
 
 
 def iterates_its_own_way(loader: Any) -> bool:
-    """Whether the loader's class has an `__iter__` of its own, which may give other batches than torch's."""
-    from torch.utils.data import DataLoader
+    """Whether the loader's class has an `__iter__` of its own, which may give other batches than torch's, or read ahead.
 
-    return _iterating_class(loader) is not DataLoader
+    Torchdata's StatefulDataLoader is as torch's own, with other iterators of the same kind.
+    """
+    return _iterating_class(loader).__module__ not in (LOADER_MODULE, STATEFUL_MODULE)
 
 
 def _iterating_class(loader: Any) -> type:

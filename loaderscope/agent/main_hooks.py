@@ -86,6 +86,8 @@ def install_stateful(patches: Patches, module: Any) -> None:
 
 def _wrap_init(original: Function) -> Function:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - takes that method's place
+        if recorder.own_way_loader is not None and args and args[0] is recorder.own_way_loader:
+            recorder.adopt_thread()
         if not recorder.in_main():
             original(self, *args, **kwargs)
             return
@@ -121,15 +123,17 @@ class _iterator_span:  # noqa: N801 - used like a function
 
     def __init__(self, iterator: Any) -> None:
         recorder.epoch += 1
+        self._thread = recorder.loader_thread
+        recorder.handed_on.clear()  # what was read ahead of an epoch that is left
         self._notes = _notes(iterator)
         self._notes.epoch, self._notes.building = recorder.epoch, True
 
     def __enter__(self) -> None:
-        recorder.write(_ITERATOR_BEGIN, self._notes.epoch)
+        recorder.write(_ITERATOR_BEGIN, self._notes.epoch, 0, self._thread)
 
     def __exit__(self, *_error: Any) -> None:
         self._notes.building = False
-        recorder.write(_ITERATOR_END, self._notes.epoch)
+        recorder.write(_ITERATOR_END, self._notes.epoch, 0, self._thread)
 
 
 def _watch_result_queue(iterator: Any) -> None:
@@ -151,7 +155,7 @@ def _watch_result_queue(iterator: Any) -> None:
         receive_ns = notes.receive_ns
         if receive_ns and not notes.bytes_ns:
             notes.bytes_ns = bytes_ns = clock()
-            recorder.write_at(receive_ns, _RECEIVE, batch_and_bytes(-1, len(data)), bytes_ns - receive_ns)
+            recorder.write_at(receive_ns, _RECEIVE, batch_and_bytes(-1, len(data)), bytes_ns - receive_ns, recorder.loader_thread)
         return data
 
     queue._recv_bytes = watched_recv_bytes  # type: ignore[union-attr]
@@ -183,9 +187,9 @@ def _wrap_get_data(original: Function) -> Function:
             raise
         finally:
             if notes.bytes_ns:
-                recorder.write_since(notes.bytes_ns, _DESERIALISE, number)
+                recorder.write_since(notes.bytes_ns, _DESERIALISE, number, recorder.loader_thread)
             else:
-                recorder.write_since(notes.receive_ns, _RECEIVE, batch_and_bytes(-1, 0))
+                recorder.write_since(notes.receive_ns, _RECEIVE, batch_and_bytes(-1, 0), recorder.loader_thread)
             notes.receive_ns = 0
         if is_batch:
             notes.last_arrived = number
@@ -204,21 +208,25 @@ def _read_message(message: Any) -> "tuple[int, bool]":
 
 def _wrap_next(original: Function) -> Function:
     def __next__(self: Any) -> Any:  # noqa: N807 - takes that method's place
+        if recorder.own_way_loader is not None and "_loaderscope" in self.__dict__:
+            recorder.adopt_thread()
         if not recorder.in_main():
             return original(self)
-        notes = _notes(self)
+        notes, thread = _notes(self), recorder.loader_thread
         recorder.threads.activity.batch = self._num_yielded  # the batch that is fetched now, if there are no workers
-        recorder.write(_WAIT_BEGIN, notes.epoch)
+        recorder.write(_WAIT_BEGIN, notes.epoch, 0, thread)
         number = -1
         try:
             data = original(self)
             recorder.delivered_batch = number = internals.delivered_batch(self, notes.last_arrived)
+            if recorder.own_way_loader is not None:
+                recorder.handed_on.append(number)
             return data
         except BaseException as error:
             hide_frame(error)
             raise
         finally:
-            recorder.write(_WAIT_END, number, internals.outstanding_batches(self))
+            recorder.write(_WAIT_END, number, internals.outstanding_batches(self), thread)
 
     return __next__
 
@@ -243,12 +251,12 @@ def _wrap_shutdown(original: Function) -> Function:
         # Called from __del__ too, perhaps while the interpreter takes its modules apart.
         if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True):
             return original(self)
-        epoch = _notes(self).epoch
-        recorder.write(_SHUTDOWN_BEGIN, epoch)
+        epoch, thread = _notes(self).epoch, recorder.loader_thread
+        recorder.write(_SHUTDOWN_BEGIN, epoch, 0, thread)
         try:
             return original(self)
         finally:
-            recorder.write(_SHUTDOWN_END, epoch)
+            recorder.write(_SHUTDOWN_END, epoch, 0, thread)
 
     return _shutdown_workers
 

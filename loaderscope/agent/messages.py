@@ -189,6 +189,7 @@ class TrialOrder(_Json):
     timeout_s: float = 30.0
     record: bool = True
     gpu_window: Optional[int] = None  # steps that are profiled after the measured epochs
+    samples_of: Optional[str] = None  # expression of `batch` that gives the samples in it; None: counted by the agent's own rules
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "TrialOrder":
@@ -212,6 +213,7 @@ class TrialOutcome(_Json):
     event_seconds: Optional[float] = None  # estimated time of the main process spent in recording
     shared_generators: Optional[List[str]] = None  # of random, numpy, torch: those that threads share; None if not checked
     gpu_window: Optional[Dict[str, Any]] = None  # see `exact_window.measure`
+    full_batches: Optional[int] = None  # in an epoch without a limit, as far as the loader tells
     notes: List[str] = dataclasses.field(default_factory=list)
 
 

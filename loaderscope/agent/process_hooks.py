@@ -61,7 +61,7 @@ def _wrap_start(original: Function) -> Function:
         if not recorder.in_main() or not internals.is_worker_loop(getattr(self, "_target", None)):
             return original(self)
         number = internals.worker_number(self._target, self._args)
-        recorder.begin(State.START_WORKER, number)
+        recorder.begin(State.START_WORKER, number, 0, recorder.loader_thread)
         _start = _WorkerStart(number)
         try:
             with _no_warning_for_our_threads(self):
@@ -71,8 +71,8 @@ def _wrap_start(original: Function) -> Function:
             raise
         finally:
             if _start.server_started:
-                recorder.end(State.SERVER_START)
-            recorder.end(State.START_WORKER, number, self.pid or 0)
+                recorder.end(State.SERVER_START, 0, 0, recorder.loader_thread)
+            recorder.end(State.START_WORKER, number, self.pid or 0, recorder.loader_thread)
             _start = None
 
     return start
@@ -128,7 +128,7 @@ def _wrap_dump(original: Function) -> Function:
         if not isinstance(obj, BaseProcess):
             return original(obj, file, *args, **kwargs)
         size = -1
-        recorder.begin(State.PICKLE, _start.worker)
+        recorder.begin(State.PICKLE, _start.worker, 0, recorder.loader_thread)
         try:
             bytes_before = _written_bytes(file)
             result = original(obj, file, *args, **kwargs)
@@ -138,7 +138,7 @@ def _wrap_dump(original: Function) -> Function:
             hide_frame(error)
             raise
         finally:
-            recorder.end(State.PICKLE, _start.worker, size)
+            recorder.end(State.PICKLE, _start.worker, size, recorder.loader_thread)
 
     return dump
 
@@ -167,7 +167,7 @@ def _wrap_ensure_running(original: Function) -> Function:
         if _start is not None and getattr(self, "_forkserver_pid", None) is None:
             # The server's start ends when it answers with the pid of its first child: at the end of this start call.
             _start.server_started = True
-            recorder.begin(State.SERVER_START)
+            recorder.begin(State.SERVER_START, 0, 0, recorder.loader_thread)
         return original(self)
 
     return ensure_running

@@ -7,13 +7,14 @@ nothing while nothing is recorded. A forked child never writes into its parent's
 from __future__ import annotations
 
 import _thread
+import collections
 import os
 import sys
 import time
-from typing import Optional
+from typing import Any, Deque, Optional
 
 from .eventlog import EventLog, Write, drop_record
-from .layout import BEGIN, COMPLETE, END, FORM_BITS, INSTANT, MAIN_THREAD, THREAD_WORKER_BASE, Role, State
+from .layout import BEGIN, COMPLETE, END, FORM_BITS, INNER_LOADER, INSTANT, MAIN_THREAD, THREAD_WORKER_BASE, Role, State
 from .stackdump import StackDump
 
 
@@ -45,6 +46,12 @@ epoch = -1
 """Number of the newest iterator over a loader, counted from 0 since recording began."""
 delivered_batch = -1
 """The batch that `next` returned last; with `in_order=False` it differs from the number of batches before it."""
+own_way_loader: Any = None
+"""The measured loader, if it iterates in its own way: then the consumer's loop records its own waits, and another thread may read."""
+loader_thread = MAIN_THREAD
+"""`thread` of the records of torch's iterator: INNER_LOADER within such a loader."""
+handed_on: Deque[int] = collections.deque()
+"""Numbers of the batches that torch's iterator has given to such a loader, and that the consumer has not got yet."""
 forked_ns = 0
 """When this process was forked; 0 if it was not."""
 
@@ -80,11 +87,24 @@ threads = _Threads()
 
 
 def in_main() -> bool:
-    """Whether this is the main process, and the loader that it iterates now is the recorded one."""
+    """Whether this is the main process, and the loader that this thread iterates now is the recorded one."""
     if role != Role.MAIN or log is None:
         return False
     activity = threads.activity
-    return activity.thread == MAIN_THREAD and not activity.in_users_code
+    return activity.thread in (MAIN_THREAD, INNER_LOADER) and not activity.in_users_code
+
+
+def adopt_thread() -> None:
+    """Makes this thread of the user's one that iterates the measured loader, unless it has another part already."""
+    activity = threads.activity
+    if role == Role.MAIN and log is not None and activity.thread == NO_THREAD:
+        activity.thread = INNER_LOADER
+
+
+def measure_own_way(loader: Any) -> None:
+    """Records a loader that iterates in its own way, in whatever thread it reads; the consumer's loop records its own waits."""
+    global own_way_loader, loader_thread
+    own_way_loader, loader_thread = loader, MAIN_THREAD if loader is None else INNER_LOADER
 
 
 def where_in_worker() -> str:
@@ -120,6 +140,8 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     global plan, log, role, stacks, write, write_at, write_since, epoch, delivered_batch
     _watch_forks()
     plan, role, epoch, delivered_batch = new_plan, new_role, -1, -1
+    measure_own_way(None)
+    handed_on.clear()
     activity = threads.activity
     activity.thread, activity.batch, activity.in_users_code = MAIN_THREAD, -1, False
     dump = StackDump(new_plan.timeout_s)
@@ -140,6 +162,7 @@ def close_log() -> int:
     """Stops recording in this process and returns the number of its records."""
     global plan, log, role, stacks
     _silence()
+    measure_own_way(None)
     record_count = 0 if log is None else log.close()
     if stacks is not None:
         stacks.close()
@@ -185,14 +208,14 @@ def _after_fork_in_child() -> None:
     log = stacks = None
 
 
-def begin(state: State, a: int = 0, b: int = 0) -> None:
-    """Opens a span in the main thread of this process; does nothing while nothing is recorded."""
-    write((state << FORM_BITS) | BEGIN, a, b)
+def begin(state: State, a: int = 0, b: int = 0, thread: int = MAIN_THREAD) -> None:
+    """Opens a span of this process; does nothing while nothing is recorded."""
+    write((state << FORM_BITS) | BEGIN, a, b, thread)
 
 
-def end(state: State, a: int = 0, b: int = 0) -> None:
+def end(state: State, a: int = 0, b: int = 0, thread: int = MAIN_THREAD) -> None:
     """Closes the span that `begin` opened."""
-    write((state << FORM_BITS) | END, a, b)
+    write((state << FORM_BITS) | END, a, b, thread)
 
 
 def instant(state: State, a: int = 0, b: int = 0) -> None:

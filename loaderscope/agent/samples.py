@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import zlib
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Set
 
 _MAX_DESCRIBED_ITEMS = 16
 _MAX_COUNTED_ITEMS = 10_000
@@ -84,8 +84,33 @@ def _array_bytes(value: Any) -> Optional[int]:
     return int(size) if isinstance(size, int) else None
 
 
+def shared_length(batch: Any) -> Optional[int]:
+    """Samples in a batch that the dataset made itself: the first dimension that all its tensors and arrays share.
+
+    None where they differ, or where a number or text shows that this is no batch but one sample.
+    """
+    lengths: Set[Optional[int]] = set()
+    _collect_lengths(batch, lengths)
+    return lengths.pop() if len(lengths) == 1 else None
+
+
+def _collect_lengths(part: Any, lengths: "Set[Optional[int]]") -> None:
+    if _is_array(part):
+        lengths.add(int(part.shape[0]) if len(part.shape) else None)
+    elif isinstance(part, (bool, int, float, str, bytes)):
+        lengths.add(None)
+    elif isinstance(part, (list, tuple)) and part and all(isinstance(item, (str, bytes)) for item in part):
+        lengths.add(len(part))
+    elif isinstance(part, Mapping):
+        for item in part.values():
+            _collect_lengths(item, lengths)
+    elif isinstance(part, (list, tuple)):
+        for item in part:
+            _collect_lengths(item, lengths)
+
+
 def batch_length(batch: Any) -> Optional[int]:
-    """Samples in a batch, from its first tensor's first dimension; None where there is no tensor."""
+    """Samples in a batch that a loader collated, from its first tensor's first dimension; None where there is no tensor."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(batch, torch.Tensor):
         return int(batch.shape[0]) if batch.dim() else None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import multiprocessing
+import operator
 import os
 import random
 import sys
+import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
 
 from . import (
     exact_window,
@@ -70,16 +73,26 @@ class Feed:
 
 
 class _Loop(NamedTuple):
-    """The parts of the measured loop."""
+    """The parts of the measured loop.
+
+    Attributes:
+        limit: batches of an epoch, for a loader that iterates in its own way; None for all. Other loaders end by themselves.
+        samples_in: counts the samples in a batch; None where the sampler does.
+        has_begun: whether the first epoch began when the loader was made, because its constructor starts workers.
+    """
 
     step: Optional[Step]
     transfer: Optional[Transfer]
     feed: Feed
     clock: Optional[DeviceClock]
     step_clock: Optional[DeviceClock]  # None where the step is simulated: it takes no time of the device
-    counts_batch_lengths: bool
+    samples_in: Optional[Callable[[Any], Optional[int]]]
+    counts_by_expression: bool
     checks_pinning: bool
-    sampler: Optional[CountingSampler]  # None where it may give indices of which no batch comes
+    sampler: Optional[CountingSampler]
+    iterates_its_own_way: bool
+    limit: Optional[int]
+    has_begun: bool
     after_first_step: Optional[Callable[[], None]]
 
 
@@ -95,8 +108,13 @@ def run_trial(order: TrialOrder, feed: Feed) -> TrialOutcome:
     Raises:
         AgentError: the setting, consumer or device is not available here.
     """
+    own_way = loaders.is_loader(feed.source) and made_loaders.iterates_its_own_way(feed.source)
+    running_before = _running() if own_way else set()
     with process_settings.applied(order.config):
-        return _run(order, feed)
+        outcome = _run(order, feed)
+    if own_way and _running() - running_before:
+        return dataclasses.replace(outcome, ran_user_code=True)
+    return outcome
 
 
 def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
@@ -104,7 +122,9 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     feed.failed_batch = None
     feed.reset(order.seed)
     _preload_forkserver(order)
-    loader, sampler, notes = loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
+    starts_in_constructor = made_loaders.keeps_iterator(feed.source)
+    built = None if starts_in_constructor else _build(order, feed)
+    notes: List[str] = []
     step = training_step.make_step(order.consumer, feed.namespace, order.device, notes)
     transfer = Transfer(order.device, order.h2d) if order.device is not None else None
     feed.reset(order.seed)  # a model that make_train_step() has built drew random numbers
@@ -122,28 +142,41 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         writes_devices_later = used_devices.may_use_device(order)  # the first step may be the first to move models to devices
         if order.record and not writes_devices_later:
             used_devices.write_devices(order)
+        start_ns = time.perf_counter_ns()
+        if starts_in_constructor:
+            instrument.begin(State.EPOCH, 0)
+        loader, sampler, full_batches, build_notes = built or _build(order, feed)
+        notes += build_notes
+        own_way = made_loaders.iterates_its_own_way(loader)
+        instrument.measure_own_way(loader if own_way else None)
         is_iterable = loaders.dataset_kind(feed.dataset) == "iterable"
+        index_sampler = None if is_iterable else sampler
         loop = _Loop(
             step,
             transfer,
             feed,
             clock,
             clock if order.consumer.kind in DEVICE_CONSUMERS else None,
-            is_iterable and loader.batch_sampler is not None,
+            _sample_counter(order, feed, loader, index_sampler),
+            order.samples_of is not None,
             _can_pin(order),
-            None if is_iterable or made_loaders.iterates_its_own_way(loader) else sampler,
+            index_sampler,
+            own_way,
+            order.batches if own_way else None,
+            starts_in_constructor,
             (lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
         )
-        start_ns = time.perf_counter_ns()
+        start_ns = start_ns if starts_in_constructor else time.perf_counter_ns()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
         _close(loader)
         seconds = (time.perf_counter_ns() - start_ns) / 1e9
-        sample_count = _count_samples(epochs, sampler, is_iterable)
+        notes += _counting_notes(order, loader, loop, epochs)
         window = _exact_window(order, loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
             clock.finish()
             notes += _device_notes(order, clock)
     finally:
+        instrument.measure_own_way(None)
         if order.record:
             recorded = instrument.stop_recording()
             event_seconds = recorded.seconds_estimate
@@ -159,7 +192,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     return TrialOutcome(
         seconds=seconds,
         batches=sum(epoch.batches for epoch in epochs),
-        samples=sample_count,
+        samples=sum(epoch.samples or 0 for epoch in epochs) if all(epoch.samples is not None for epoch in epochs) else None,
         epoch_batches=[epoch.batches for epoch in epochs],
         pinned=any(epoch.pinned for epoch in epochs),
         ran_user_code=order.config.num_workers == 0 or in_threads or order.consumer.kind == "script",
@@ -167,8 +200,22 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         event_seconds=event_seconds,
         shared_generators=shared,
         gpu_window=window,
+        full_batches=full_batches,
         notes=notes,
     )
+
+
+def _build(order: TrialOrder, feed: Feed) -> loaders.Built:
+    return loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
+
+
+def _running() -> Set[Any]:
+    """The child processes and threads that run now, without those that end by themselves soon after a loader's workers.
+
+    A loader that iterates in its own way may leave some behind.
+    """
+    threads = {thread for thread in threading.enumerate() if not thread.name.startswith("QueueFeederThread")}
+    return {*threads, *multiprocessing.active_children()}
 
 
 def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
@@ -207,10 +254,12 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     activity = instrument.thread_activity()
     moved = stepped = None
     batches = 0
-    samples_seen: Optional[int] = 0 if loop.counts_batch_lengths else None
+    samples_in = loop.samples_in
+    samples_seen: Optional[int] = None if samples_in is None else 0
     pinned = False
-    begin(State.EPOCH, epoch)
-    iterator = iter(loader)
+    if epoch or not loop.has_begun:
+        begin(State.EPOCH, epoch)
+    iterator = instrument.ConsumerWaits(loader, epoch, loop.limit) if loop.iterates_its_own_way else iter(loader)
     while True:
         try:
             batch = next(iterator)
@@ -222,8 +271,8 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             raise
         if batches == 0 and loop.checks_pinning:
             pinned = _is_pinned(batch)
-        if samples_seen is not None:
-            length = samples.batch_length(batch)
+        if samples_in is not None and samples_seen is not None:
+            length = samples_in(batch)
             samples_seen = None if length is None else samples_seen + length
         number = delivered_batch()
         if transfer is not None:
@@ -252,12 +301,15 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             break
     del iterator
     end(State.EPOCH, epoch, batches)
+    if loop.sampler is not None and not loop.counts_by_expression:
+        by_indices = loop.sampler.sample_count(batches)
+        samples_seen = samples_seen if by_indices is None else by_indices
     return _Epoch(batches, samples_seen, pinned)
 
 
 def _check_stop_iteration(ended: StopIteration, batches: int, loop: _Loop) -> None:
     """Raises a StopIteration of the user's dataset or collate_fn as an error: a loop takes it for the end of the epoch."""
-    if loop.sampler is None or batches >= loop.sampler.epoch_batch_count:
+    if loop.sampler is None or loop.iterates_its_own_way or batches >= loop.sampler.epoch_batch_count:
         return
     loop.feed.failed_batch = batches
     info = describe(ended)
@@ -266,12 +318,48 @@ def _check_stop_iteration(ended: StopIteration, batches: int, loop: _Loop) -> No
     raise AgentError.of(ErrorInfo("StopIteration", message, info.traceback, info.file, info.line)) from ended
 
 
-def _count_samples(epochs: List[_Epoch], sampler: CountingSampler, is_iterable: bool) -> Optional[int]:
-    """Samples that the consumer received; for a map-style dataset, the samples whose indices the sampler gave."""
-    if not is_iterable:
-        return sampler.sample_count
-    counts = [epoch.samples for epoch in epochs]
-    return sum(count for count in counts if count is not None) if None not in counts else None
+def _sample_counter(
+    order: TrialOrder, feed: Feed, loader: Any, sampler: Optional[CountingSampler]
+) -> Optional[Callable[[Any], Optional[int]]]:
+    """Returns what counts the samples in a batch; None where `sampler` gives lists of indices, whose lengths count."""
+    if order.samples_of is not None:
+        return _expression(order.samples_of, feed.namespace)
+    if loaders.batch_size_of(loader) is None and (loader.batch_sampler is None or sampler is None):
+        return samples.shared_length
+    return samples.batch_length if sampler is None else None
+
+
+def _expression(text: str, namespace: Mapping[str, Any]) -> Callable[[Any], Optional[int]]:
+    """The function that evaluates an expression of `batch` among the names of the script.
+
+    Raises:
+        AgentError: it is no expression; and later, if it fails or gives no number of samples.
+    """
+    try:
+        code = compile(text, "<--samples-of>", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise AgentError(UNSUPPORTED, "--samples-of %s is no expression of Python: %s" % (text, error)) from None
+
+    def samples_in(batch: Any) -> int:
+        try:
+            return operator.index(eval(code, dict(namespace), {"batch": batch}))
+        except Exception as error:  # whatever the user's expression raises
+            words = "%s: %s" % (type(error).__name__, error)
+            raise AgentError(UNSUPPORTED, "--samples-of %s gives no number of samples for a batch: %s" % (text, words)) from error
+
+    return samples_in
+
+
+def _counting_notes(order: TrialOrder, loader: Any, loop: _Loop, epochs: List[_Epoch]) -> List[str]:
+    """Sentences on how samples were counted, where only the batches show it."""
+    if order.samples_of is not None or loop.samples_in is not samples.shared_length or not any(epoch.batches for epoch in epochs):
+        return []
+    if any(epoch.samples is None for epoch in epochs):
+        return ["How many samples a batch holds is unknown, so rates are in batches; --samples-of 'len(batch)', say, counts them."]
+    if loop.sampler is not None and loop.sampler.sample_count(epochs[-1].batches) is not None:
+        return []
+    size = next(epoch.samples // epoch.batches for epoch in epochs if epoch.samples is not None and epoch.batches)
+    return ["Samples are counted by the first dimension of the batches, here %d; --samples-of counts them otherwise." % size]
 
 
 def _can_pin(order: TrialOrder) -> bool:

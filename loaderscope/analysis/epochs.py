@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, spans_of
+from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, spans_of, spans_of_lanes
 from loaderscope.trace.model import Trace
 
 MAIN = "main"
@@ -45,7 +45,7 @@ class EpochRun:
 
 def read_epochs(trace: Trace) -> list[EpochRun]:
     """Returns the epochs of a trace; the last one may be unfinished."""
-    iterators = spans_of(trace, MAIN, State.ITERATOR)
+    iterators = spans_of_lanes(trace, LOADING_LANES, State.ITERATOR)
     waits = spans_of(trace, MAIN, State.WAIT)
     consumed = spans_of(trace, MAIN, State.TRANSFER, State.STEP)
     device_ends = _device_ends(trace)

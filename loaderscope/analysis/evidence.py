@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, State
-from loaderscope.analysis.epochs import MAIN, EpochRun
+from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch, slowly_fetched
 from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.pin_thread import find_pin_cost
-from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, covered_ns, spans_of, worker_lanes
+from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, covered_ns, spans_of, spans_of_lanes, worker_lanes
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.results import LateBatch, Signs
 from loaderscope.trace.model import Trace
@@ -23,11 +23,11 @@ MIN_GROWTH_SECONDS = 4.0
 
 def find_evidence(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs:
     """Returns the evidence of one trial."""
-    lanes = [MAIN, *worker_lanes(trace).values()]
+    lanes = [*LOADING_LANES, *worker_lanes(trace).values()]
     fetches = {lane: spans_of(trace, lane, State.FETCH) for lane in lanes}
     durations = np.concatenate([spans.end_ns - spans.start_ns for spans in fetches.values()])
     collates = np.concatenate([spans.end_ns - spans.start_ns for spans in (spans_of(trace, lane, State.COLLATE) for lane in lanes)])
-    deserialising = spans_of(trace, MAIN, State.DESERIALISE)
+    deserialising = spans_of_lanes(trace, LOADING_LANES, State.DESERIALISE)
     waits = find_waits(trace)
     pin = find_pin_cost(trace, steady)
     return Signs(

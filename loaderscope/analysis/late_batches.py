@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent.layout import State
-from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, spans_of, worker_lanes
+from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, spans_of, worker_lanes
 from loaderscope.analysis.startup.first_batch import ONCE_PHASES, PIN_LANE
 from loaderscope.facts.results import LateBatch
 from loaderscope.trace.model import EPOCH_SHIFT, SPAN_COLUMNS, Trace, epoch_and_batch
@@ -126,7 +126,8 @@ def explain(trace: Trace, waits: SpanColumns) -> Waits:
     charged = np.zeros((len(Cause), waits.size), np.int64)
     charged[: Cause.RECEIVE] = parts[: Cause.RECEIVE]
     charged[Cause.SAMPLER] = parts[-1]
-    unpacked = _spans_near(trace, MAIN, batches, State.DESERIALISE) or _spans_near(trace, PIN_LANE, batches, State.PIN)
+    unpacking = [_spans_near(trace, lane, batches, State.DESERIALISE, State.PIN) for lane in (*LOADING_LANES, PIN_LANE)]
+    unpacked = next((spans for spans in unpacking if spans), unpacking[0])
     row = batches.last_rows(unpacked.batch)
     begun_ns = np.clip(np.where(row >= 0, _values_at(unpacked.start_ns, row), arrived_ns), inside[-3], inside[-2])
     queued = np.minimum(_covered_ns(unpacked, begun_ns) - _covered_ns(unpacked, inside[-3]), charged[Cause.QUEUE])

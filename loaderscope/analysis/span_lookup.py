@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent.layout import State
+from loaderscope.facts import lanes as facts
 from loaderscope.trace.model import SPAN_COLUMNS, Trace
 
 Int64Array = npt.NDArray[np.int64]
+
+LOADING_LANES = (facts.MAIN.key, facts.INNER_LOADER.key)
+"""The lanes in which the main process loads: torch's iterator has one of its own within a loader that iterates in its own way."""
 
 _WORKER_LANE = re.compile(r"worker-(\d+)")
 
@@ -58,6 +63,14 @@ def spans_of(trace: Trace, lane: str, *states: State) -> SpanColumns:
     return SpanColumns(*(column[order] for column in columns_joined))
 
 
+def spans_of_lanes(trace: Trace, lanes: Iterable[str], *states: State) -> SpanColumns:
+    """Returns the same for several lanes together."""
+    parts = [spans_of(trace, lane, *states) for lane in lanes]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    return SpanColumns(*(column[order] for column in columns))
+
+
 class SpanLookup:
     """`spans_of` for one finished trace; computes each answer once."""
 
@@ -70,6 +83,13 @@ class SpanLookup:
         key = (lane, states)
         if key not in self._cached:
             self._cached[key] = spans_of(self.trace, lane, *states)
+        return self._cached[key]
+
+    def in_main(self, *states: State) -> SpanColumns:
+        """Returns the spans of the main process in any of the states, in its own lane or in that of torch's loader."""
+        key = ("", states)
+        if key not in self._cached:
+            self._cached[key] = spans_of_lanes(self.trace, LOADING_LANES, *states)
         return self._cached[key]
 
 

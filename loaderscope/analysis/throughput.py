@@ -65,11 +65,21 @@ def epoch_times(epoch: EpochRun) -> EpochTimes:
 
 
 def full_epoch_batches(
-    dataset_length: int | None, batch_samples: float | None, measured: list[EpochTimes], all_batches: bool
+    dataset_length: int | None, batch_samples: float | None, measured: list[EpochTimes], all_batches: bool, by_loader: int | None = None
 ) -> int | None:
-    """Returns the batches in a full epoch of the user's data, or None if that is unknown."""
+    """Returns the batches in a full epoch of the user's data, or None if that is unknown.
+
+    Args:
+        dataset_length: samples in the dataset, if known.
+        batch_samples: samples in a batch, if known.
+        measured: the epochs of the trial.
+        all_batches: whether they were full epochs.
+        by_loader: what the loader says, if it does.
+    """
     if all_batches:
         return max((times.batches for times in measured if times.end_s is not None), default=None)
+    if by_loader is not None:
+        return by_loader
     if dataset_length is None or not batch_samples:
         return None
     return math.ceil(dataset_length / batch_samples - 1e-9)

@@ -96,7 +96,9 @@ def analyse(
     # energy counters are read once a second: the first reading after the measured epochs is needed for their end
     contents = batch_contents(trace, epochs, steady)
     energy = energy_per_1000_samples_j(whole, steady, batch_samples)
-    epoch_s = _epoch_estimate(times, full_epoch_batches(dataset_length, batch_samples, times, order.batches is None), per_batch)
+    by_loader = outcome.full_batches if outcome else None
+    full_batches = full_epoch_batches(dataset_length, batch_samples, times, order.batches is None, by_loader)
+    epoch_s = _epoch_estimate(times, full_batches, per_batch)
     notes = [*trace.notes, *(outcome.notes if outcome else [])]
     if dataset_length is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
         notes.append("no seconds per epoch: the dataset's length is unknown and the epoch was cut short.")

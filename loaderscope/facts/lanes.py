@@ -41,6 +41,7 @@ LANE_KINDS: tuple[LaneKind, ...] = (
     LaneKind("device", TOP_SECTION, frozenset((State.DEVICE_STEP, State.DEVICE_TRANSFER, State.DEVICE_WORK, State.STEP))),
     LaneKind("main", TOP_SECTION, frozenset((State.WAIT,)), "waits"),
     LaneKind("worker", WORKERS_SECTION, frozenset((State.FETCH, State.COLLATE, State.SEND)), group_key="workers"),
+    LaneKind("inner-loader", PIN_SECTION, frozenset((State.WAIT,)), "waits"),
     LaneKind("pin", PIN_SECTION, frozenset((State.PIN,))),
     LaneKind("flight", FLIGHT_SECTION, frozenset()),
 )
@@ -88,7 +89,8 @@ SIMULATED_STEP = LaneFact("step", "device", "simulated step", 2)
 CPU_STEP = LaneFact("step", "device", "step (CPU)", 2)
 DEVICE_EXACT = LaneFact("device-exact", "device", "GPU (exact window)", 3)
 MAIN = LaneFact("main", "main", "main", 10)
-PIN = LaneFact("pin", "pin", BY_FIELD["pin_memory"].label, 11)
+INNER_LOADER = LaneFact("inner-loader", "inner-loader", "torch's loader", 11)
+PIN = LaneFact("pin", "pin", BY_FIELD["pin_memory"].label, 12)
 SERVER = LaneFact("forkserver", "worker", "forkserver", 90)
 WORKER = LaneFact("worker-{number}", "worker", "worker {number}", 100)
 FLIGHT = LaneFact("flight-{number}", "flight", "in flight {number}", 10_000)

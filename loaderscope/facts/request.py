@@ -75,6 +75,7 @@ class Request:
     force: bool = False
     isolate: bool = False
     gpu_window: Count | None = None  # steps to profile after the measured epochs of each setting's first trial
+    samples_of: str | None = None  # expression of `batch` that gives the samples in it; None: counted by the agent
     pcie: bool = False  # read the throughput over PCIe; the app waits 20 ms for each reading
     torchrun_variables: bool = False  # set, as torchrun does for one process, because the script asks for them
     startup: bool = False  # the start-up experiment, see sweep/experiment/startup_plan.py

@@ -87,6 +87,15 @@ def module_name(text: str) -> str:
     return text
 
 
+def expression(text: str) -> str:
+    """Checks an expression of Python."""
+    try:
+        compile(text, "--samples-of", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no expression of Python: {error}") from None
+    return text
+
+
 def setting(text: str) -> TrialConfig:
     """Converts one setting of the loader, such as `num_workers=2,pin_memory=on`; other fields get torch's defaults."""
     values: dict[str, Any] = {}
@@ -173,6 +182,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     work.add_argument("--shuffle", metavar="on|off", type=switch, help="(the loader's own, else off)")
     work.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="of every trial (0)")
+    work.add_argument(
+        "--samples-of",
+        metavar="EXPRESSION",
+        type=expression,
+        help="how many samples `batch` holds, e.g. 'len(batch[0])' (by the indices of the sampler, else the batch's first dimension)",
+    )
     work.add_argument(
         "--step",
         metavar="KIND",
@@ -267,6 +282,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         force=options.force,
         isolate=options.isolate,
         gpu_window=options.gpu_window,
+        samples_of=options.samples_of,
         pcie=options.pcie,
         startup=options.startup,
     )

@@ -55,6 +55,7 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         h2d=request.h2d,
         timeout_s=request.timeout_s,
         gpu_window=request.gpu_window if not trial.repeat else None,
+        samples_of=request.samples_of,
     )
 
 

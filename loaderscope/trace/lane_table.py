@@ -49,7 +49,7 @@ IN_MAIN_DEPTHS: dict[State, int] = {State.FETCH: 1, State.COLLATE: 1}
 
 
 def depth_of(state: State, in_main: bool) -> int:
-    """Returns the depth for spans of a state, on the main lane or on another one."""
+    """Returns the depth for spans of a state, on the lane of a thread of main that iterates the loader, or on another one."""
     if in_main and state in IN_MAIN_DEPTHS:
         return IN_MAIN_DEPTHS[state]
     return DEPTHS.get(state, 0)
@@ -76,5 +76,6 @@ DEVICE_STEP_LANE = lane_of(facts.DEVICE_STEP)
 DEVICE_TRANSFER_LANE = lane_of(facts.DEVICE_TRANSFER)
 DEVICE_EXACT_LANE = lane_of(facts.DEVICE_EXACT)
 MAIN_LANE = lane_of(facts.MAIN)
+INNER_LANE = lane_of(facts.INNER_LOADER)
 PIN_LANE = lane_of(facts.PIN)
 SERVER_LANE = lane_of(facts.SERVER)

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from loaderscope.agent import layout
-from loaderscope.agent.layout import COMPLETE, PIN_THREAD, THREAD_WORKER_BASE, Header, Role, State
+from loaderscope.agent.layout import COMPLETE, INNER_LOADER, PIN_THREAD, THREAD_WORKER_BASE, Header, Role, State
 from loaderscope.facts.lanes import WORKER
 from loaderscope.trace import lane_table
 from loaderscope.trace.columns import Ints
@@ -26,8 +26,9 @@ _FIXED_LANES = [
     lane_table.DEVICE_TRANSFER_LANE,
     lane_table.DEVICE_EXACT_LANE,
     lane_table.SERVER_LANE,
+    lane_table.INNER_LANE,
 ]
-_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER = map(
+_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER, INNER_LANE_NUMBER = map(
     _FIXED_LANES.index,
     (
         lane_table.PIN_LANE,
@@ -35,8 +36,12 @@ _PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER = map(
         lane_table.DEVICE_TRANSFER_LANE,
         lane_table.DEVICE_EXACT_LANE,
         lane_table.SERVER_LANE,
+        lane_table.INNER_LANE,
     ),
 )
+LOADING_LANE_NUMBERS = (MAIN_LANE_NUMBER, INNER_LANE_NUMBER)
+"""The lanes of threads of main that iterate the loader."""
+
 _WORKERS = 16  # number of worker 0's lane
 _NAMELESS = 1 << 20  # first lane number for processes whose log has no worker number
 
@@ -136,6 +141,7 @@ class Sources:
         lane = lane_of_source[source]
         in_main = lane == MAIN_LANE_NUMBER
         lane = np.where(in_main & (thread == PIN_THREAD), _PIN, lane)
+        lane = np.where(in_main & (thread == INNER_LOADER), INNER_LANE_NUMBER, lane)
         lane = np.where(in_main & (thread >= THREAD_WORKER_BASE), thread - THREAD_WORKER_BASE + _WORKERS, lane)
         lane = np.where(state == State.DEVICE_STEP, _DEVICE_STEP, lane)
         lane = np.where(state == State.DEVICE_WORK, _DEVICE_EXACT, lane)

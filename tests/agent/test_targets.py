@@ -146,7 +146,7 @@ def test_a_loaders_own_settings_are_told(loaded):
     assert (current.num_workers, current.batch_size, current.prefetch_factor, current.persistent_workers) == (2, 5, 3, True)
     assert (current.in_order, current.backend) == (True, "process")
     assert current.start_method in ("fork", "spawn", "forkserver")
-    assert found["own_batches"].current == TrialConfig(0, None)
+    assert found["own_batches"].current == TrialConfig(0, 4)
     assert found["unbatched"].current == TrialConfig(0, None)
 
 

@@ -70,10 +70,13 @@ SCRIPT = """
             assert self.extra == "kept"
             return super().__iter__()
 
+    class Sevens(BatchSampler):
+        pass
+
     slow, fast, stream, bad, deadly, lazy, unpicklable = Slow(), Slow(23, 0.0), Stream(), Bad(), Deadly(), Lazy(), Unpicklable()
     plain = DataLoader(fast, 5, True, generator=torch.Generator().manual_seed(3), drop_last=True)
     fixed = Fixed(fast)
-    own_batches = DataLoader(fast, batch_sampler=BatchSampler(SequentialSampler(fast), 7, False))
+    own_batches = DataLoader(fast, batch_sampler=Sevens(SequentialSampler(fast), 7, False))
     unbatched = DataLoader(stream, batch_size=None)
     own_sampler = DataLoader(fast, batch_size=5, sampler=RandomSampler(fast, num_samples=11, generator=torch.Generator()))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN, EpochRun
-from loaderscope.analysis.span_lookup import SpanColumns, SpanLookup, complement, worker_lanes
+from loaderscope.analysis.span_lookup import LOADING_LANES, SpanColumns, SpanLookup, complement, worker_lanes
 from loaderscope.analysis.startup.culprit import StartFacts, find_culprit
 from loaderscope.analysis.startup.main_import import read_imports, read_lines, read_start_imports
 from loaderscope.facts.phases import PRECEDENCE
@@ -97,8 +97,8 @@ def find_startup(trace: Trace, epochs: list[EpochRun], sent: Sequence[SentPart] 
 def _start_facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | None) -> StartFacts:
     low_ns, high_ns = epoch.start_ns, _first_delivery_ns(epoch)
     process = _first_batch_process(look, epoch)
-    starts = look(MAIN, State.START_WORKER).starting_in(low_ns, high_ns)
-    pickles = look(MAIN, State.PICKLE).starting_in(low_ns, high_ns)
+    starts = look.in_main(State.START_WORKER).starting_in(low_ns, high_ns)
+    pickles = look.in_main(State.PICKLE).starting_in(low_ns, high_ns)
     own = look(process, State.OWN).starting_in(low_ns, high_ns)
     return StartFacts(
         worker=process,
@@ -141,13 +141,13 @@ def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -
 
 
 def _main_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
-    spans = look(MAIN, *MAIN_PHASES).starting_in(epoch.start_ns, _first_delivery_ns(epoch))
+    spans = look.in_main(*MAIN_PHASES).starting_in(epoch.start_ns, _first_delivery_ns(epoch))
     found = [
         _Interval(MAIN, MAIN_PHASES[State(state)], start, _server_end_ns(look, start, end) if state == State.SERVER_START else end)
         for state, start, end in zip(spans.state.tolist(), spans.start_ns.tolist(), spans.end_ns.tolist(), strict=True)
     ]
     for state, phase in ((State.FETCH, "first_fetch"), (State.COLLATE, "first_collate")):  # with 0 workers
-        work = look(MAIN, state).starting_in(epoch.start_ns, _first_delivery_ns(epoch))
+        work = look.in_main(state).starting_in(epoch.start_ns, _first_delivery_ns(epoch))
         if work:
             found.append(_Interval(MAIN, phase, int(work.start_ns[0]), int(work.end_ns[0])))
         if work and state is State.FETCH:
@@ -169,7 +169,7 @@ def _server_end_ns(look: SpanLookup, start_ns: int, end_ns: int) -> int:
 
 
 def _shutdown_intervals(look: SpanLookup, epoch: EpochRun) -> list[_Interval]:
-    spans = look(MAIN, State.SHUTDOWN)
+    spans = look.in_main(State.SHUTDOWN)
     spans = spans.pick((spans.value == epoch.index) & (spans.start_ns >= epoch.start_ns))
     return [_Interval(MAIN, "shutdown", start, end) for start, end in zip(spans.start_ns.tolist(), spans.end_ns.tolist(), strict=True)]
 
@@ -213,7 +213,7 @@ def _receive_intervals(look: SpanLookup, epoch: EpochRun, process: str) -> list[
     delivered_ns = _first_delivery_ns(epoch)
     sent_ns = _sent_ns(look, process, int(epoch.batch[0]), int(sends.end_ns[0])) if sends else delivered_ns
     start_ns = max(sent_ns, int(epoch.wait_start_ns[0]))
-    taking = [look(lane, State.RECEIVE, State.DESERIALISE, State.PIN) for lane in (MAIN, PIN_LANE)]
+    taking = [look(lane, State.RECEIVE, State.DESERIALISE, State.PIN) for lane in (*LOADING_LANES, PIN_LANE)]
     starts = np.concatenate([spans.start_ns for spans in taking])
     ends = np.concatenate([spans.end_ns for spans in taking])
     relevant = (ends > epoch.start_ns) & (starts < delivered_ns)
@@ -244,7 +244,7 @@ def _first_batch_process(look: SpanLookup, epoch: EpochRun) -> str:
         for lane in lanes:
             if (look(lane, State.FETCH, State.SEND).batch == epoch.batch[0]).any():
                 return lane
-    return lanes[0] if lanes and not look(MAIN, State.FETCH) else MAIN
+    return lanes[0] if lanes and not look.in_main(State.FETCH) else MAIN
 
 
 def _through_the_pipe(path: list[_Interval], worker: str) -> list[_Interval]:
