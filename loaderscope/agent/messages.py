@@ -213,6 +213,7 @@ class TrialOutcome(_Json):
     event_seconds: Optional[float] = None  # estimated time of the main process spent in recording
     shared_generators: Optional[List[str]] = None  # of random, numpy, torch: those that threads share; None if not checked
     gpu_window: Optional[Dict[str, Any]] = None  # see `exact_window.measure`
+    other_threads_share: Optional[float] = None  # of the processor time of this process during the epochs: by all threads but this one
     full_batches: Optional[int] = None  # in an epoch without a limit, as far as the loader tells
     notes: List[str] = dataclasses.field(default_factory=list)
 

@@ -27,7 +27,8 @@ from . import (
 from .device import DeviceClock, device_clock
 from .error_sentences import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
-from .layout import State, batch_of_epoch
+from .fetch_hooks import thread_time_ns
+from .layout import THREAD_CPU_UNKNOWN, State, batch_of_epoch
 from .messages import DEVICE_CONSUMERS, ErrorInfo, TrialOrder, TrialOutcome
 from .sampling import CountingSampler
 from .training_step import Step
@@ -167,9 +168,10 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             (lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
         )
         start_ns = start_ns if starts_in_constructor else time.perf_counter_ns()
+        cpu_time = _CpuTime()
         epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
         _close(loader)
-        seconds = (time.perf_counter_ns() - start_ns) / 1e9
+        seconds, other_threads_share = (time.perf_counter_ns() - start_ns) / 1e9, cpu_time.other_threads_share()
         notes += _counting_notes(order, loader, loop, epochs)
         window = _exact_window(order, loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
@@ -200,6 +202,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         event_seconds=event_seconds,
         shared_generators=shared,
         gpu_window=window,
+        other_threads_share=other_threads_share,
         full_batches=full_batches,
         notes=notes,
     )
@@ -216,6 +219,20 @@ def _running() -> Set[Any]:
     """
     threads = {thread for thread in threading.enumerate() if not thread.name.startswith("QueueFeederThread")}
     return {*threads, *multiprocessing.active_children()}
+
+
+class _CpuTime:
+    """Processor time of this process and of this thread since it was made."""
+
+    def __init__(self) -> None:
+        self._process_ns, self._thread_ns = time.process_time_ns(), thread_time_ns()
+
+    def other_threads_share(self) -> Optional[float]:
+        """The share that other threads took; None where the system does not tell."""
+        process_ns = time.process_time_ns() - self._process_ns
+        if self._thread_ns == THREAD_CPU_UNKNOWN or process_ns <= 0:
+            return None
+        return max(0.0, 1.0 - (thread_time_ns() - self._thread_ns) / process_ns)
 
 
 def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:

@@ -138,7 +138,9 @@ def analyse(
             end.nvml_seconds,
             end.processes_seconds,
         ),
-        signs=find_evidence(trace, epochs, steady),
+        signs=dataclasses.replace(
+            find_evidence(trace, epochs, steady), other_threads_share=outcome.other_threads_share if outcome else None
+        ),
         gpu_window=msgspec.convert(outcome.gpu_window, GpuWindow) if outcome and outcome.gpu_window else None,
         shared_generators=outcome.shared_generators if outcome else None,
         notes=notes,

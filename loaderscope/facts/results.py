@@ -240,6 +240,7 @@ class Signs:
 
     Attributes:
         fetch_cpu_share: CPU time over wall time of the fetches; a low share means that they wait (for the disk, the network, a lock).
+        other_threads_share: share of the processor time of main's process that other threads than the consumer's take.
         deserialise_share: share of the steady state that main spends unpacking batches.
         held_up_share: share of the steady state in which main waits for a batch while later ones lie ready.
         late_batches: the worst late batches, worst first.
@@ -250,6 +251,7 @@ class Signs:
 
     fetch_s: Seconds | None = None
     fetch_cpu_share: Share | None = None
+    other_threads_share: Share | None = None
     collate_s: Seconds | None = None
     deserialise_share: Share | None = None
     held_up_share: Share | None = None

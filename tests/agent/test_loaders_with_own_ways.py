@@ -1,4 +1,4 @@
-"""Loaders that keep their iterator, read ahead in a thread, or get whole batches from the dataset: their batches and samples are counted."""
+"""Loaders that keep their iterator, read ahead in a thread, or get batches from the dataset: what the consumer gets is counted."""
 
 import dataclasses
 

@@ -7,6 +7,7 @@ from loaderscope.analysis.findings import (
     disk,
     head_of_line,
     input_bound,
+    main_threads,
     memory_use,
     pinned_memory,
     profiled_window,
@@ -31,6 +32,7 @@ _KINDS = (
     head_of_line,
     pinned_memory,
     threads,
+    main_threads,
     disk,
 )
 _SEVERITIES = ("error", "warning", "info")
