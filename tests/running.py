@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import psutil
+from agent_interpreter import CHOSEN_PYTHON
 
 from loaderscope.agent.messages import MARK_VARIABLE
 from loaderscope.facts.request import Axes, Request
@@ -76,7 +77,7 @@ def request(script: pathlib.Path, workers: tuple[int, ...] = (0,), start_method:
     """A small sweep over `workers`; further axes and options of Request by name."""
     methods = (start_method,) if isinstance(start_method, str) else start_method
     axes = {name: options.pop(name) for name in list(options) if name in Axes.__dataclass_fields__}
-    options = {"batches": 4, "timeout_s": 30.0, "load_timeout_s": 30.0, "probe": False, **options}
+    options = {"batches": 4, "timeout_s": 30.0, "load_timeout_s": 30.0, "probe": False, "python": CHOSEN_PYTHON, **options}
     return Request(script=str(script), cwd=str(script.parent), axes=Axes(num_workers=workers, start_method=methods, **axes), **options)
 
 

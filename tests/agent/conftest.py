@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from agent_interpreter import AGENT_PYTHON
 from agents import DrivenAgent, write_into
 
 from loaderscope.sweep.processes.agent_process import AgentProcess
@@ -18,7 +18,7 @@ def _agents(folder: pathlib.Path) -> Iterator[Callable[[], DrivenAgent]]:
     agents: list[DrivenAgent] = []
 
     def start() -> DrivenAgent:
-        agents.append(DrivenAgent(AgentProcess(sys.executable, str(folder)), folder))
+        agents.append(DrivenAgent(AgentProcess(AGENT_PYTHON, str(folder)), folder))
         return agents[-1]
 
     yield start

@@ -9,13 +9,13 @@ import pathlib
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 
 import agent_package
 import logs
 import pytest
+from agent_interpreter import AGENT_PYTHON
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, Role, State
@@ -30,7 +30,7 @@ class Run:
 
     def __init__(self, scenario, method, log_dir):
         ended = subprocess.run(
-            [sys.executable, str(SCRIPT), scenario, method, str(log_dir)], capture_output=True, text=True, timeout=100, check=False
+            [AGENT_PYTHON, str(SCRIPT), scenario, method, str(log_dir)], capture_output=True, text=True, timeout=100, check=False
         )
         assert ended.returncode == 0, ended.stderr
         self.told = json.loads(ended.stdout.splitlines()[-1])
@@ -251,9 +251,7 @@ def test_a_full_disk_leaves_the_batches_alone(run, method):
 
 def test_a_process_without_progress_leaves_its_stack(log_dir):
     """Main dumps too: it waits for the worker."""
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), "hang", "fork", str(log_dir)], stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen([AGENT_PYTHON, str(SCRIPT), "hang", "fork", str(log_dir)], stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         found = wait_for(lambda: [file for file in log_dir.glob("*.stacks") if "hang_here" in file.read_text()])
         assert found, "no stack names the function that hangs"

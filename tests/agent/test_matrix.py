@@ -4,10 +4,10 @@ import functools
 import json
 import pathlib
 import subprocess
-import sys
 
 import matrix_cases
 import pytest
+from agent_interpreter import AGENT_PYTHON
 
 HERE = pathlib.Path(__file__).parent
 
@@ -17,7 +17,7 @@ METHODS = {"0": "all", "fork": "all", "forkserver": "few", "spawn": "few"}
 @functools.lru_cache
 def seen_with(method, which, log_dir):
     """What one process saw over all cases, so that torch is imported once a start method."""
-    command = [sys.executable, str(HERE / "matrix_cases.py"), method, str(log_dir), which]
+    command = [AGENT_PYTHON, str(HERE / "matrix_cases.py"), method, str(log_dir), which]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=110 if which == "few" else 800, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)

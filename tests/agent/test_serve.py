@@ -8,6 +8,7 @@ import sys
 
 import psutil
 import pytest
+from agent_interpreter import AGENT_PYTHON, value_in_agent
 from running import is_alive, until
 
 from loaderscope.agent import messages
@@ -27,7 +28,7 @@ def dial_in(folder, token="secret"):
             messages.TOKEN_VARIABLE: token,
             messages.MARK_VARIABLE: f"test-{os.getpid()}-{folder.name}",
         }
-        process = subprocess.Popen([sys.executable, str(AGENT_DIR / "start.py")], env=environment, cwd=folder, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen([AGENT_PYTHON, str(AGENT_DIR / "start.py")], env=environment, cwd=folder, stdin=subprocess.DEVNULL)
         connection, _ = listener.accept()
     connection.settimeout(60)
     return process, connection
@@ -160,13 +161,11 @@ def test_output_of_the_script_is_its_own_and_comes_before_the_answer(agent, writ
 
 
 def test_the_environment_of_the_interpreter_is_told(agent, write):
-    import torch
-
     answer = agent.ask("load", script=str(write("import torch\n")), args=[], cwd=None, capture=None)
     environment = answer["environment"]
-    assert environment["python"] == sys.version.split()[0]
-    assert environment["torch"] == torch.__version__
-    assert environment["torch_cuda"] == torch.version.cuda
+    assert environment["python"] == value_in_agent("sys.version.split()[0]")
+    assert environment["torch"] == value_in_agent("torch.__version__")
+    assert str(environment["torch_cuda"]) == value_in_agent("torch.version.cuda")
     assert environment["default_start_method"] == environment["start_methods"][0]
     assert isinstance(environment["torch_assumptions"], list)
     assert answer["has_step"] is False

@@ -5,11 +5,11 @@ import json
 import pathlib
 import signal
 import subprocess
-import sys
 import textwrap
 
 import logs
 import pytest
+from agent_interpreter import AGENT_PYTHON
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import INSTANT, NO_NAME, REST, State
@@ -35,7 +35,7 @@ class Run:
         source = PRELUDE + textwrap.dedent(before) + (START if recorded else "pass\n") + textwrap.dedent(code) + (STOP if recorded else "")
         path = log_dir.parent / "user.py"
         path.write_text(source)
-        ended = subprocess.run([sys.executable, str(path), str(log_dir)], capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run([AGENT_PYTHON, str(path), str(log_dir)], capture_output=True, text=True, timeout=60, check=False)
         self.status, self.stdout, self.stderr = ended.returncode, ended.stdout, ended.stderr
         self.lines = source.splitlines()
         self.noted, self.places = collections.Counter(), {}

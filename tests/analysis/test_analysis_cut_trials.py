@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import sys
 import tempfile
 import warnings
 
@@ -14,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 import synthetic
+from agent_interpreter import AGENT_PYTHON
 from agents import DrivenAgent, write_into
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,7 +85,7 @@ class Recorded:
 def trials(tmp_path_factory) -> dict[str, Recorded]:
     folder = tmp_path_factory.mktemp("cut")
     script = write_into(folder, SCRIPT)
-    agent = DrivenAgent(AgentProcess(sys.executable, str(folder)), folder)
+    agent = DrivenAgent(AgentProcess(AGENT_PYTHON, str(folder)), folder)
     try:
         agent.load(script)
         agent.attach("dataset")

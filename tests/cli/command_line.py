@@ -13,6 +13,8 @@ import sys
 import textwrap
 from typing import Any
 
+from agent_interpreter import CHOSEN_PYTHON
+
 # As the installed entry point, but at the end the names of all imported packages go to the file named first.
 WRAPPER = """
 import sys
@@ -64,7 +66,14 @@ def _no_constant(name: str) -> None:
 
 def command(folder: pathlib.Path, *arguments: str) -> list[str]:
     """The command to start, which leaves its list of packages in `folder`."""
-    return [sys.executable, "-c", WRAPPER, str(folder / "packages.txt"), *arguments]
+    return [sys.executable, "-c", WRAPPER, str(folder / "packages.txt"), *in_the_chosen_interpreter(arguments)]
+
+
+def in_the_chosen_interpreter(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments of a command, whose agents run in the interpreter that was chosen for tests unless the test names one itself."""
+    if CHOSEN_PYTHON is None or not arguments or arguments[0] not in ("targets", "run") or "--python" in arguments:
+        return arguments
+    return (arguments[0], "--python", CHOSEN_PYTHON, *arguments[1:])
 
 
 def loaderscope(folder: pathlib.Path, *arguments: str, timeout_s: float = 110, **environment: str) -> Done:
@@ -96,7 +105,7 @@ def in_this_process(folder: pathlib.Path, *arguments: str, **environment: str) -
     try:
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
             try:
-                status: Any = main(list(arguments))
+                status: Any = main(list(in_the_chosen_interpreter(arguments)))
             except SystemExit as ended:
                 status = ended.code
     finally:
