@@ -1,10 +1,15 @@
-"""Modules of packages: the name under which `python -m` runs a file, and the folder from which it finds that name."""
+"""Modules of packages: the name under which `python -m` runs a file, and the folder from which it finds that name.
+
+And the names of Python's own modules.
+"""
 
 from __future__ import annotations
 
 import ast
+import functools
 import os
-from typing import NamedTuple, Optional
+import sys
+from typing import AbstractSet, NamedTuple, Optional
 
 _MAIN = "__main__"
 
@@ -45,6 +50,18 @@ def module_of_file(path: str, tree: ast.Module) -> Optional[PackageModule]:
         parts.insert(0, os.path.basename(root))
         root = os.path.dirname(root)
     return PackageModule(".".join(parts), root)
+
+
+@functools.lru_cache(maxsize=None)
+def standard_modules() -> AbstractSet[str]:
+    """The names of the modules and packages of Python's own library."""
+    try:
+        return sys.stdlib_module_names
+    except AttributeError:  # before Python 3.10
+        import pkgutil
+
+        folder = os.path.dirname(os.__file__)
+        return {*sys.builtin_module_names, *(module.name for module in pkgutil.iter_modules([folder, os.path.join(folder, "lib-dynload")]))}
 
 
 def _imports_relatively(node: ast.AST) -> bool:

@@ -220,8 +220,7 @@ class Script:
         if "attempted relative import" in message:
             return "; it is part of a package: run it as its module (-m), or give a script outside of it that imports it"
         if "partially initialized module" in message:
-            standard: AbstractSet[str] = getattr(sys, "stdlib_module_names", frozenset())  # new in Python 3.10
-            shadowing = sorted(_modules_in(self.folder) & standard)
+            shadowing = sorted(_modules_in(self.folder) & packages.standard_modules())
             if shadowing:
                 return "; %s.py beside the script stands before Python's own module %s: rename it" % (shadowing[0], shadowing[0])
         return ""

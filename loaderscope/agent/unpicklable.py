@@ -11,11 +11,12 @@ import io
 import itertools
 import os
 import pickle
-import sys
 import time
 import types
 import weakref
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+
+from . import packages
 
 REFUSED = "cannot be sent to a worker"
 
@@ -228,7 +229,7 @@ def _attributes(value: Any) -> Dict[str, Any]:
 def _is_standard(cls: type) -> bool:
     """Whether a class is Python's own: the inside of an Event or a Logger means nothing to the user."""
     top = (cls.__module__ or "").partition(".")[0]
-    return top in getattr(sys, "stdlib_module_names", ("builtins", "threading", "queue", "logging")) and not top.startswith("__")
+    return top in packages.standard_modules() and not top.startswith("__")
 
 
 def _describe(value: Any, error: BaseException, route: Route) -> Tuple[str, str]:

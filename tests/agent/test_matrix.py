@@ -7,7 +7,7 @@ import subprocess
 
 import matrix_cases
 import pytest
-from agent_interpreter import AGENT_PYTHON
+from agent_interpreter import AGENT_PYTHON, needs_in_order
 
 HERE = pathlib.Path(__file__).parent
 
@@ -28,8 +28,18 @@ def log_dir_of_module(tmp_path_factory):
     return tmp_path_factory.mktemp("matrix")
 
 
-CASES = [(method, which, name) for method, which in METHODS.items() for name in matrix_cases.names(method, which)]
-SLOW_CASES = [(method, name) for method in ("forkserver", "spawn") for name in matrix_cases.names(method, "all")]
+def marks_of(name):
+    return [needs_in_order] if name == "not in order" else []
+
+
+CASES = [
+    pytest.param(method, which, name, marks=marks_of(name))
+    for method, which in METHODS.items()
+    for name in matrix_cases.names(method, which)
+]
+SLOW_CASES = [
+    pytest.param(method, name, marks=marks_of(name)) for method in ("forkserver", "spawn") for name in matrix_cases.names(method, "all")
+]
 
 
 @pytest.mark.parametrize(("method", "which", "name"), CASES)

@@ -6,6 +6,7 @@ import os
 import textwrap
 
 import pytest
+from agent_interpreter import value_in_agent
 
 from loaderscope.agent.error_sentences import STANDARD_INPUT
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
@@ -21,23 +22,28 @@ DATASET = """
 """
 
 
+def null_byte_error():
+    """What Python raises for a null byte in a script."""
+    return "SyntaxError" if value_in_agent("sys.version_info >= (3, 11, 4)") else "ValueError"
+
+
 @pytest.mark.parametrize(
     ("source", "kind", "line", "words"),
     [
-        ("x = 1\nif x\n    pass\n", "SyntaxError", 2, ["train.py, line 2", "expected ':'"]),
+        ("x = 1\nreturn x\n", "SyntaxError", 2, ["train.py, line 2", "'return' outside function"]),
         ("import os\n\nimport surely_not_there\n", "ModuleNotFoundError", 3, ["surely_not_there", "train.py, line 3"]),
         ("import sys\nsys.exit(3)\n", "SystemExit", 2, ["sys.exit(3)", "train.py, line 2"]),
         ("raise KeyboardInterrupt\n", "KeyboardInterrupt", 1, ["train.py, line 1"]),
         ("def f():\n    return {}['weight']\nf()\n", "KeyError", 2, ["'weight'", "train.py, line 2, in f"]),
         ("name = 'ok'\nother = 'M\xfcnchen'\n".encode("latin-1"), "SyntaxError", 2, ["train.py, line 2", "utf-8"]),
-        (b"a = 1\0\n", "SyntaxError", None, ["train.py"]),
+        (b"a = 1\0\n", "null byte", None, ["train.py"]),
     ],
 )
 def test_each_way_to_fail_is_one_sentence_with_file_and_line(agent, write, source, kind, line, words):
     script = write(source)
     failure = agent.load(script)
     assert isinstance(failure, ErrorInfo)
-    assert failure.kind == kind
+    assert failure.kind == (null_byte_error() if kind == "null byte" else kind)
     assert failure.file == str(script)
     assert line is None or failure.line == line
     assert "\n" not in failure.message

@@ -186,7 +186,7 @@ def test_an_error_in_a_notebook_names_cell_and_line_in_every_process(agent, writ
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (["x = 1", "y = 2\nif y\n    pass"], ["lesson.ipynb, cell 2, line 2", "expected ':'"]),
+        (["x = 1", "y = 2\nreturn y"], ["lesson.ipynb, cell 2, line 2", "'return' outside function"]),
         (["x = 1", "1 / 0"], ["ZeroDivisionError", "lesson.ipynb, cell 2, line 1"]),
         (["files = !ls *.jpg", "x = 1\nfor file in files:\n    pass"], ["!ls *.jpg", "cell 1, line 1", "cell 2, line 2"]),
         (["sizes = !ls", "print(f'{sizes}')"], ["!ls", "cell 2, line 1"]),

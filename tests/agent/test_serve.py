@@ -163,9 +163,8 @@ def test_output_of_the_script_is_its_own_and_comes_before_the_answer(agent, writ
 def test_the_environment_of_the_interpreter_is_told(agent, write):
     answer = agent.ask("load", script=str(write("import torch\n")), args=[], cwd=None, capture=None)
     environment = answer["environment"]
-    assert environment["python"] == value_in_agent("sys.version.split()[0]")
-    assert environment["torch"] == value_in_agent("torch.__version__")
-    assert str(environment["torch_cuda"]) == value_in_agent("torch.version.cuda")
+    versions = value_in_agent("[sys.version.split()[0], torch.__version__, torch.version.cuda]")
+    assert [environment["python"], environment["torch"], environment["torch_cuda"]] == versions
     assert environment["default_start_method"] == environment["start_methods"][0]
     assert isinstance(environment["torch_assumptions"], list)
     assert answer["has_step"] is False

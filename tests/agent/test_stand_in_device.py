@@ -6,11 +6,14 @@ figure must be is known from what the script asks of it.
 
 import numpy as np
 import pytest
+from agent_interpreter import needs
 from running import request, run_pool, write_script
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.span_lookup import spans_of
+
+pytestmark = needs("hasattr(torch, 'accelerator')", "this torch has no torch.accelerator")
 
 MS = 1_000_000
 STAND_IN = """

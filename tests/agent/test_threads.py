@@ -8,6 +8,7 @@ import threading
 import logs
 import pytest
 import torch
+from agent_interpreter import needs_in_order
 from agents import write_into
 from torch.utils.data import DataLoader, Dataset
 
@@ -157,6 +158,7 @@ def test_threads_give_the_batches_of_worker_processes_in_their_order(agent, targ
         assert batches_of(agent, config_of("thread", **settings), record=number % 2 == 0) == expected, settings
 
 
+@needs_in_order
 @pytest.mark.parametrize("target", ["shuffled", "own_batches"])
 def test_out_of_order_threads_give_the_same_batches(agent, target):
     attach(agent, target)

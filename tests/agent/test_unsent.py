@@ -3,6 +3,7 @@
 import multiprocessing
 
 import pytest
+from agent_interpreter import needs_in_order
 from agents import write_into
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOutcome
@@ -173,7 +174,12 @@ def test_batches_before_it_are_delivered_and_the_batch_is_named(agent, method):
 
 
 @pytest.mark.parametrize(
-    "options", [{"in_order": False}, {"pin_memory": True}, pytest.param({"persistent_workers": True}, marks=pytest.mark.slow)]
+    "options",
+    [
+        pytest.param({"in_order": False}, marks=needs_in_order),
+        {"pin_memory": True},
+        pytest.param({"persistent_workers": True}, marks=pytest.mark.slow),
+    ],
 )
 def test_it_is_told_whatever_the_options_of_the_loader(agent, options):
     failure = failure_of(agent, "late", FIRST, **options)

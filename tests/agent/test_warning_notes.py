@@ -9,7 +9,7 @@ import textwrap
 
 import logs
 import pytest
-from agent_interpreter import AGENT_PYTHON
+from agent_interpreter import AGENT_PYTHON, needs
 
 from loaderscope.agent import layout
 from loaderscope.agent.layout import INSTANT, NO_NAME, REST, State
@@ -145,6 +145,7 @@ def test_a_function_of_the_users_own_that_shows_warnings_is_called_and_noted_onc
     assert seen.noted == {("UserWarning", "in my way"): 1, ("WARNING", "another"): 1}
 
 
+@needs("sys.version_info >= (3, 11)", "older Pythons put the frame back when they raise")
 def test_an_error_of_such_a_function_reaches_the_user_without_a_frame_of_ours(run):
     seen = run("""
         def show(*arguments, **more):
