@@ -8,6 +8,7 @@ import sys
 
 import psutil
 import pytest
+from agent_interpreter import AGENT_PYTHON
 
 from loaderscope.sweep.experiment import control_runs
 from loaderscope.sweep.experiment.control_runs import measure_controls, measure_preload
@@ -40,7 +41,7 @@ def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 def test_an_interpreter_and_an_import_are_timed_from_disk_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "python", "numpy")
-    bare, numpy = measure_controls(sys.executable, 30.0)
+    bare, numpy = measure_controls(AGENT_PYTHON, 30.0)
     assert bare.error is None and numpy.error is None
     assert 0 < bare.again_s < numpy.again_s  # type: ignore[operator]
     assert bare.again_cpu_s > 0  # type: ignore[operator]
@@ -54,26 +55,39 @@ def test_a_fork_server_that_preloads_starts_later_by_what_it_finds(tmp_path: pat
     folder.mkdir()
     elsewhere.mkdir()
     (folder / "mine.py").write_text(HERE)
-    found = measure_preload(sys.executable, ["mine", "nowhere"], str(folder), cwd=str(folder), timeout_s=30.0)
+    found = measure_preload(AGENT_PYTHON, ["mine", "nowhere"], str(folder), cwd=str(folder), timeout_s=30.0)
     assert (found.name, found.modules, found.error, found.first_s) == ("preload", ["mine", "nowhere"], None, None)
     assert found.again_s >= 0.2  # type: ignore[operator]
     assert 0 < found.import_s < found.again_s  # type: ignore[operator]
     (folder / "where").unlink()
-    missed = measure_preload(sys.executable, ["mine"], str(elsewhere), cwd=str(elsewhere), timeout_s=30.0)
+    missed = measure_preload(AGENT_PYTHON, ["mine"], str(elsewhere), cwd=str(elsewhere), timeout_s=30.0)
     assert missed.error is None and not (folder / "where").exists() and not (elsewhere / "where").exists()
+
+
+@no_fork_server
+@pytest.mark.parametrize("text", ["", "1 / 0"], ids=["started", "failed"])
+def test_a_fork_server_leaves_no_socket(
+    tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    temporary = tmp_path_factory.mktemp("t")  # a short name: the path of a socket has about 100 characters
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    (tmp_path / "mine.py").write_text(text)
+    found = measure_preload(AGENT_PYTHON, ["mine"], str(tmp_path), cwd=str(tmp_path), timeout_s=30.0)
+    assert (found.error is None) == (not text)
+    assert list(temporary.iterdir()) == []
 
 
 @no_fork_server
 def test_a_module_that_fails_for_another_reason_is_told(tmp_path: pathlib.Path) -> None:
     (tmp_path / "broken.py").write_text("1 / 0")
-    found = measure_preload(sys.executable, ["broken"], str(tmp_path), cwd=str(tmp_path), timeout_s=30.0)
+    found = measure_preload(AGENT_PYTHON, ["broken"], str(tmp_path), cwd=str(tmp_path), timeout_s=30.0)
     assert found.import_s is None
     assert found.error == "The interpreter ended by itself with exit status 1: ZeroDivisionError: division by zero."
 
 
 def test_an_interpreter_without_the_module_says_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "torch")
-    (control,) = measure_controls(interpreter(tmp_path, f'exec {sys.executable} -S "$@"'), 30.0)
+    (control,) = measure_controls(interpreter(tmp_path, f'exec {AGENT_PYTHON} -S "$@"'), 30.0)
     assert control.error == "This interpreter has no torch."
     assert control.first_s is None
 

@@ -74,14 +74,16 @@ begun_ns = time.perf_counter_ns()
 try:
     child.start()
 except (EOFError, OSError):
-    os._exit(1)  # the server has printed why it ended
+    sys.exit(1)  # the server has printed why it ended
 done_ns = time.perf_counter_ns()
 child.join()
 with open(answer_file, "w", encoding="utf-8") as file:
     json.dump({"done_ns": done_ns, "start_ns": done_ns - begun_ns}, file)
-os._exit(0)
 """
-"""For Python 3.9. The start of the first child includes the start of its server, which skips modules that it cannot import."""
+"""For Python 3.9. The start of the first child includes the start of its server, which skips modules that it cannot import.
+
+It exits as any program does, because multiprocessing then removes the server's socket.
+"""
 
 
 class ControlError(Exception):
