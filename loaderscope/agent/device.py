@@ -271,9 +271,9 @@ def device_of_trial(name: Optional[str]) -> Tuple[Optional[Any], str]:
     accelerator = getattr(torch, "accelerator", None)
     if accelerator is None or not hasattr(torch, "Event"):
         return None, "torch %s has no torch.accelerator (2.6 and newer have)" % torch.__version__
-    current = accelerator.current_accelerator()
-    if current is None or not accelerator.device_count():
+    if not accelerator.device_count():  # asked first: without an accelerator current_accelerator() raises in torch 2.6
         return None, "torch sees no accelerator"
+    current = accelerator.current_accelerator()
     chosen = torch.device(name) if name is not None else current
     if chosen.type != current.type:
         return None, "the batches stay on the CPU" if chosen.type == "cpu" else "torch's accelerator is %s" % current.type

@@ -287,6 +287,14 @@ def test_a_device_that_the_script_does_not_use_is_neither_started_nor_shown(cuda
     assert device.device_of_trial("cpu") == (None, "the batches stay on the CPU")
 
 
+def test_without_an_accelerator_torch_is_not_asked_which_is_the_current_one(monkeypatch):
+    """torch 2.6 raises an exception then."""
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: pytest.fail("there is none"))
+    assert device.device_of_trial(None) == (None, "torch sees no accelerator")
+    assert device.device_of_trial("cuda") == (None, "torch sees no accelerator")
+
+
 @pytest.mark.parametrize("place", ["Event", "elapsed_time"])
 def test_a_device_without_timed_events_says_why(monkeypatch, cuda, place):
     class Event:
