@@ -1,9 +1,9 @@
 """All knowledge of torch's loader internals: where to hook, what each hook needs, and which versions were checked.
 
-Checked by running torch 2.13.0 (every function below, by its source), and the Python sources of the loader of 2.12.1 and 2.15.0
-over the libraries of 2.13.0; the sources of 2.10, 2.11 and 2.14 are the same. Reading the sources of 2.1 to 2.15 showed that all
-of them have the names used here, except `_in_order` (new in 2.6). In 2.14 the dataset argument of the worker's loop became a
-list of one element; nothing here reads that argument: arguments are found by parameter name or by type.
+Checked by running torch 2.1.2, 2.6.0, 2.9.1, 2.13.0 and 2.14.1 (every function below, by its source), and the Python sources of the
+loader of 2.12.1 and 2.15.0 over the libraries of 2.13.0; the sources of 2.10 and 2.11 are the same. Reading the sources of 2.1 to
+2.15 showed that all of them have the names used here, except `_in_order` (new in 2.6). In 2.14 the dataset argument of the worker's
+loop became a list of one element; nothing here reads that argument: arguments are found by parameter name or by type.
 
 A function whose source differs from the checked one is hooked only if it still uses the names that its hook relies on; in
 either case a sentence says so. Fingerprints are of sources without comments and blank lines, because code objects differ between
@@ -21,7 +21,7 @@ LOADER_MODULE = "torch.utils.data.dataloader"
 STATEFUL_MODULE = "torchdata.stateful_dataloader.stateful_dataloader"
 STATEFUL_ITERATOR = "_StatefulMultiProcessingDataLoaderIter"
 
-CHECKED_VERSIONS = "2.10 to 2.15"
+CHECKED_VERSIONS = "2.1, 2.6 and 2.9 to 2.15"
 
 CONTEXT_ATTRIBUTE = "_DataLoader__multiprocessing_context"
 """The attribute with a loader's multiprocessing context; its setter accepts Python's own contexts only."""
@@ -66,25 +66,62 @@ HOOK_POINTS = (
 )  # fmt: skip
 
 CHECKED_SOURCES: Dict[str, Dict[str, str]] = {
-    "dataloader._DatasetKind.create_fetcher": {"2.13.0": "f7ce573e0ce3d789"},
-    "fetch._MapDatasetFetcher.fetch": {"2.13.0": "869f7ef94de8231b"},
-    "fetch._IterableDatasetFetcher.fetch": {"2.13.0": "12866c469355424c"},
-    "dataloader._BaseDataLoaderIter.__next__": {"2.13.0": "6e242e666e666f75"},
-    "dataloader._SingleProcessDataLoaderIter.__init__": {"2.13.0": "f365a4d9db8a872d"},
+    "dataloader._DatasetKind.create_fetcher": {"2.1.2": "1d16ffd6651337bb", "2.6.0": "f7ce573e0ce3d789"},
+    "fetch._MapDatasetFetcher.fetch": {"2.1.2": "869f7ef94de8231b"},
+    "fetch._IterableDatasetFetcher.fetch": {"2.1.2": "12866c469355424c"},
+    "dataloader._BaseDataLoaderIter.__next__": {"2.1.2": "0de07c783ecc0059", "2.6.0": "222deb1a051325a0", "2.13.0": "6e242e666e666f75"},
+    "dataloader._SingleProcessDataLoaderIter.__init__": {
+        "2.1.2": "09b776a07ddfe21d",
+        "2.6.0": "da303f46c02ed4da",
+        "2.13.0": "f365a4d9db8a872d",
+    },
     "dataloader._MultiProcessingDataLoaderIter.__init__": {
+        "2.1.2": "1647aae3e24fe740",
+        "2.6.0": "5b55f7eb29b1cb50",
+        "2.9.1": "cc2983683e01ee3a",
         "2.10.0": "869bc0f469e70816",
         "2.13.0": "c2ea8643a08e0ddc",
         "2.14.0": "73307d99c35d66dd",
     },
-    "dataloader._MultiProcessingDataLoaderIter._reset": {"2.13.0": "3901884c8f082037"},
-    "dataloader._MultiProcessingDataLoaderIter._get_data": {"2.13.0": "4a267a57a77125fd"},
-    "dataloader._MultiProcessingDataLoaderIter._next_data": {"2.13.0": "f71684e7a86fc82d"},
-    "dataloader._MultiProcessingDataLoaderIter._try_put_index": {"2.13.0": "a7baffbe0aff1645"},
-    "dataloader._MultiProcessingDataLoaderIter._shutdown_workers": {"2.10.0": "2e428f5c57bbe828", "2.13.0": "b9c565fa2cb3a129"},
-    "pin_memory._pin_memory_loop": {"2.13.0": "7a24344a73bea6d7"},
-    "worker._worker_loop": {"2.13.0": "37b27ae058bb5cdf", "2.14.0": "69414b94ca5b95b2"},
+    "dataloader._MultiProcessingDataLoaderIter._reset": {
+        "2.1.2": "d909ad7ca8e4e40b",
+        "2.6.0": "175660128ffdb7c2",
+        "2.9.1": "173304a4689908a9",
+        "2.13.0": "3901884c8f082037",
+    },
+    "dataloader._MultiProcessingDataLoaderIter._get_data": {"2.1.2": "d1003a6f7b1bdd14", "2.6.0": "4a267a57a77125fd"},
+    "dataloader._MultiProcessingDataLoaderIter._next_data": {
+        "2.1.2": "50aff9f11c4655af",
+        "2.6.0": "f04db069dfcd7d04",
+        "2.9.1": "3631a1da5aa482da",
+        "2.13.0": "f71684e7a86fc82d",
+    },
+    "dataloader._MultiProcessingDataLoaderIter._try_put_index": {
+        "2.1.2": "fe2d9bdfcb7c9fa4",
+        "2.6.0": "c6dc1b9db38cf8f8",
+        "2.9.1": "76a0b4ab4aa29f06",
+        "2.13.0": "a7baffbe0aff1645",
+    },
+    "dataloader._MultiProcessingDataLoaderIter._shutdown_workers": {
+        "2.1.2": "725d2ba855ea00cb",
+        "2.6.0": "5ba3ef5ce64671bb",
+        "2.10.0": "2e428f5c57bbe828",
+        "2.13.0": "b9c565fa2cb3a129",
+    },
+    "pin_memory._pin_memory_loop": {
+        "2.1.2": "58ecb4372b55fe6b",
+        "2.6.0": "9f38eb7e123de808",
+        "2.9.1": "ae85987c2abed8d9",
+        "2.13.0": "7a24344a73bea6d7",
+    },
+    "worker._worker_loop": {
+        "2.1.2": "97af3feefbb69af1",
+        "2.6.0": "bbb88a6b8727f500",
+        "2.13.0": "37b27ae058bb5cdf",
+        "2.14.0": "69414b94ca5b95b2",
+    },
 }
-"""Fingerprints of function sources, by hook point and by the first torch version with that source."""
+"""Fingerprints of function sources, by hook point and by the first checked torch version with that source."""
 
 
 class Place(NamedTuple):
