@@ -73,7 +73,9 @@ def write_script(folder: pathlib.Path, text: str, name: str = "script.py") -> pa
     return path
 
 
-def request(script: pathlib.Path, workers: tuple[int, ...] = (0,), start_method: str | tuple[str, ...] = "fork", **options) -> Request:
+def request(
+    script: pathlib.Path, workers: tuple[int, ...] = (0,), start_method: str | tuple[str, ...] | None = "fork", **options
+) -> Request:
     """A small sweep over `workers`; further axes and options of Request by name."""
     methods = (start_method,) if isinstance(start_method, str) else start_method
     axes = {name: options.pop(name) for name in list(options) if name in Axes.__dataclass_fields__}

@@ -50,6 +50,25 @@ dataset = Plain()
 """
 
 
+FORK_SERVER = """
+import multiprocessing
+multiprocessing.set_start_method("forkserver", force=True)  # as in Python 3.14, where it is the default
+import torch
+from torch.utils.data import DataLoader, Dataset
+class Plain(Dataset):
+    def __len__(self):
+        return 64
+    def __getitem__(self, index):
+        return torch.tensor(index)
+dataset = Plain()
+def make_loader():
+    return DataLoader(dataset, 16, num_workers=2)
+if __name__ == "__main__":
+    for batch in make_loader():
+        pass
+"""
+
+
 @pytest.fixture(autouse=True)
 def nothing_stays():
     yield
@@ -336,3 +355,14 @@ def test_a_loader_in_main_is_found_without_being_named(tmp_path, probe):
     assert sink.run.target.name == "captured:0"
     assert sink.run.target.length == 24
     assert sink.statuses == ["ok"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork server here")
+@pytest.mark.parametrize("target", ["dataset", "make_loader", "captured:0"])
+def test_a_script_s_own_start_method_is_the_default(tmp_path, target):
+    sink = run_pool(request(write_script(tmp_path, FORK_SERVER), (2,), None, batch_size=(16,), target=target))
+    assert (sink.run.environment["default_start_method"], sink.statuses) == ("forkserver", ["ok"])
+    (result,) = sink.results
+    assert (result.config.start_method, result.samples) == ("forkserver", 64)
+    assert "server_start" in {row.phase for row in result.startup.phases}
+    assert result.startup.explained_share > 0.95
