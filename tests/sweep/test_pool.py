@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from agent_interpreter import needs_in_order
 from running import CollectingSink, nothing_left_of, request, run_pool, write_script
 
 from loaderscope.agent.layout import State
@@ -135,6 +136,7 @@ def spans_of_main(trace, state):
     return spans_of(trace, "main", state).batch.tolist()
 
 
+@needs_in_order
 def test_a_step_is_told_with_the_batch_that_it_took_even_out_of_order(tmp_path):
     slow_first = WAITING.replace("time.sleep(", "time.sleep(0.4 if index == 0 else ")
     script = write_script(tmp_path, slow_first)

@@ -6,6 +6,7 @@ import collections
 import os
 
 import pytest
+from agent_interpreter import needs
 from running import CollectingSink, request, run_pool, write_script
 
 from loaderscope.agent.layout import REST
@@ -306,6 +307,10 @@ TOO_MANY = """
 """
 
 
+@needs(
+    "'stacklevel' in __import__('inspect').getsource(torch.utils.data.DataLoader.check_worker_number_rationality)",
+    "this torch warns from one line: Python shows it once, when the loader is made, before anything is recorded",
+)
 def test_torchs_own_warning_is_told_and_a_quiet_script_says_nothing_else(tmp_path):
     script = write_script(tmp_path, TOO_MANY)
     usable = len(os.sched_getaffinity(0))
