@@ -8,6 +8,8 @@ import pathlib
 FOLDER = pathlib.Path(__file__).parent / "scripts"
 FILE_OF_FIRST_STEP = "trained"
 """A script writes it into its working directory at the first step of an optimizer; see `scripts/first_step.py`."""
+SAMPLES_OF_A_BATCH = 4
+"""Of each batch with which a script trains."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class TrainingLoader:
     why: str
     number: int = 0
     length: int | None = 96
-    batch_size: int | None = 4
+    batch_size: int | None = SAMPLES_OF_A_BATCH
     dataset: str = "TensorDataset"
     class_name: str = "DataLoader"
 
