@@ -87,9 +87,7 @@ SCRIPTS = (
     FrameworkScript("transformers_eval_on_start", _HUGGING_FACE, TrainingLoader(**_ON_CALL_OF_TRAIN, number=1)),
     FrameworkScript("transformers_evaluate_first", _HUGGING_FACE, TrainingLoader(**_ON_CALL_OF_TRAIN, number=1)),
     FrameworkScript("trl_sft", ("trl", *_HUGGING_FACE), TrainingLoader(**_ON_CALL_OF_TRAIN)),
-    FrameworkScript(
-        "accelerate_prepare", ("accelerate",), TrainingLoader("train_loader = DataLoader(", "in train_loader", _OWN_LOOP, number=1)
-    ),
+    FrameworkScript("accelerate_prepare", ("accelerate",), TrainingLoader("accelerator.prepare(", "in train_loader", _OWN_LOOP, number=1)),
     FrameworkScript(
         "timm_prefetcher",
         ("timm", "torchvision"),
