@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 from framework_scripts import FrameworkScript
+from frameworks_python import PYTHON_VARIABLE, offline_environment
 
-PYTHON_VARIABLE = "LOADERSCOPE_FRAMEWORKS_PYTHON"
 _ADVICE = (
     "make an environment of its own, `pip install -r packaging/constraints-frameworks.txt` in it, "
     f"and name its interpreter in {PYTHON_VARIABLE}"
@@ -41,10 +41,8 @@ def _missing(python: str, modules: tuple[str, ...]) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """An empty working directory for a script. Libraries keep their caches in it, and reach no network."""
-    caches = tmp_path / "caches"
-    for name, value in {"HF_HUB_OFFLINE": "1", "HF_HOME": caches, "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": caches}.items():
-        monkeypatch.setenv(name, str(value))
-    caches.mkdir()
+    for name, value in offline_environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
     work = tmp_path / "work"
     work.mkdir()
     return work
