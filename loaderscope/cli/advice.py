@@ -28,7 +28,7 @@ def with_advice(error: SweepError, request: Request) -> UsageError:
         advice = "have it take the answer from an argument (they follow after --) or a default"
     elif (match := _NOT_FOUND.search(error.info.message)) is not None:
         advice = _folder_advice(match["name"], request)
-    return UsageError(str(error) if advice is None else f"{error}; {advice}", error.output)
+    return UsageError(str(error) if advice is None else f"{error}; {advice}", error.output, error.info)
 
 
 def _interpreter_advice(request: Request) -> str:

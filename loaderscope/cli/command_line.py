@@ -7,6 +7,8 @@ from typing import NoReturn, Protocol
 
 from loaderscope import __version__
 from loaderscope.cli.commands import demo, doctor, open_window, report, run, show, targets
+from loaderscope.cli.outcome import WRONG_REQUEST, UsageError
+from loaderscope.cli.printing import print_error_document
 
 
 class Command(Protocol):
@@ -35,6 +37,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Returns a command's options, with the function that runs it as `command` and the script's own arguments as `script_args`."""
     arguments, script_args = _split_at_dashes(arguments)
     parser, command_parsers = _make_parsers()
+    for one in (parser, *command_parsers.values()):
+        one.reports_as_json = "--json" in arguments
     if not arguments or arguments[0] not in (*command_parsers, "-h", "--help", "--version"):
         arguments = [open_window.NAME, *arguments]
     options, unknown = parser.parse_known_args(arguments)
@@ -60,13 +64,22 @@ def _unknown_arguments_sentence(unknown: list[str], options: argparse.Namespace)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error in one sentence: the usage of a command with many options would bury it."""
+    """Reports an error in one sentence: the usage of a command with many options would bury it.
+
+    Attributes:
+        reports_as_json: whether the error is a JSON document on standard output, too.
+    """
+
+    reports_as_json = False
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"loaderscope: {message.removeprefix('argument ')} (see `{self.prog} --help`)\n")
+        sentence = f"{message.removeprefix('argument ')} (see `{self.prog} --help`)"
+        if self.reports_as_json:
+            print_error_document(UsageError(sentence).info)
+        self.exit(WRONG_REQUEST, f"loaderscope: {sentence}\n")
 
 
-def _make_parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _make_parsers() -> tuple[_Parser, dict[str, _Parser]]:
     """Returns the parser of everything, and the parser of each command by name."""
     parser = _Parser(
         prog="loaderscope",

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from loaderscope import __version__
 from loaderscope.cli.outcome import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from loaderscope.agent.messages import ErrorInfo
 
 MIN_COLUMNS = 40
 
@@ -38,6 +41,19 @@ def print_json(document: dict[str, Any]) -> None:
     """Prints one JSON document. Raises as `print_page` does."""
     with _write_errors_as_usage_errors():
         print(json.dumps(document, indent=1, allow_nan=False), flush=True)
+
+
+def print_error_document(error: ErrorInfo) -> None:
+    """Prints the JSON document of a command that did nothing, unless standard output cannot be written."""
+    from loaderscope.session.secret_masking import mask_document
+
+    document = {"loaderscope": __version__, "schema": 1, "error": mask_document(error.to_json())}
+    try:
+        print_json(document)
+    except UsageError:  # the command fails for another reason, which standard error has
+        return
+    except BrokenPipeError:
+        discard_output()
 
 
 def print_page(page: RenderableType, pipe_columns: int | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from loaderscope.cli.advice import with_advice
 from loaderscope.cli.files import check_writable
-from loaderscope.cli.outcome import INTERRUPTED, OK, SOME_FAILED, UsageError
+from loaderscope.cli.outcome import INTERRUPTED, OK, SOME_FAILED, WRONG_REQUEST, UsageError
 
 if TYPE_CHECKING:
     from loaderscope.facts.request import Request
@@ -58,6 +58,9 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     document = build_document(recording.run, recording.results)
     if recording.cancelled:
         return INTERRUPTED, document
+    if document["error"] is not None:
+        print(f"loaderscope: {document['error']['message']}", file=sys.stderr)
+        return WRONG_REQUEST, document
     failed = recording.write_error is not None or any(status_of(result.status).is_failure for result in recording.results)
     return SOME_FAILED if failed else OK, document
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from loaderscope import __version__
+from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.captured import captured_document
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
+from loaderscope.facts.statuses import status_of
 from loaderscope.session.secret_masking import mask_document, mask_request
 from loaderscope.session.values import json_value
 
@@ -48,7 +50,17 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "recommendation": verdict.recommendation,
             "startup_experiment": verdict.experiment,
             "findings": verdict.findings,
+            "error": _why_nothing_ran(results),
         }
     )
     masked: dict[str, Any] = mask_document(document)
     return masked | {"request": mask_request(document["request"])}
+
+
+def _why_nothing_ran(results: Sequence[TrialResult]) -> ErrorInfo | None:
+    """Returns the reason of the first skipped setting if every setting was skipped; None if a trial ran."""
+    if not results or any(status_of(result.status).was_tried for result in results):
+        return None
+    reason = results[0].error
+    kind, sentence = ("unsupported", "") if reason is None else (reason.kind, f": {reason.message}")
+    return ErrorInfo(kind, f"Every setting was skipped{sentence}")

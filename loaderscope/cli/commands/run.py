@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from loaderscope.agent.messages import ErrorInfo
 from loaderscope.cli.files import SESSION_SUFFIX, chosen_script
 from loaderscope.cli.outcome import UsageError
-from loaderscope.cli.printing import add_json_option, print_document
+from loaderscope.cli.printing import add_json_option, print_document, print_error_document
 from loaderscope.cli.script_arguments import add_script_argument, announce_look
 from loaderscope.cli.sweeping import sweep
 from loaderscope.sweep.options import add_run_options, request_from
@@ -39,4 +40,6 @@ def run(options: argparse.Namespace) -> int:
     if document is not None:
         print_document(document, options.json)
         print(f"Saved as {output}", file=sys.stderr)
+    elif options.json:
+        print_error_document(ErrorInfo("KeyboardInterrupt", "interrupted before the first trial"))
     return status
