@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loaderscope.agent.error_sentences import limit_in_text
+from loaderscope.agent.error_sentences import DISK, limit_in_text
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd
 from loaderscope.facts.consumers import kind_of
@@ -18,6 +18,7 @@ from loaderscope.facts.run import PlannedTrial
 from loaderscope.sweep.processes import worker_tracebacks
 from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.processes.last_activity import activity_at_death, last_words, longest_activity
+from loaderscope.sweep.processes.temporary_folders import base_folder
 from loaderscope.sweep.ready_agent import error_info
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
@@ -57,6 +58,11 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         gpu_window=request.gpu_window if not trial.repeat else None,
         samples_of=request.samples_of,
     )
+
+
+def _temporary_folder_text() -> str:
+    """Returns the folder on whose disk a trial needs room, and how the user changes it."""
+    return f"{base_folder()} (TMPDIR names another folder)"
 
 
 class StoppedError(Exception):
@@ -112,9 +118,13 @@ class TrialRun:
             sampling = self._sampler.stop_watching()
         self._update_trace()
         self._reader.finish()
+        if self._reader.stop_reasons():
+            trace.notes.append(f"Records are written to {_temporary_folder_text()}.")
         self._agent.reaper.remember(process.pid for process in trace.processes)
         trace.unavailable.update(self._sampler.unavailable())
         trace.version += 1
+        if error is not None and error.cause == DISK:
+            error = dataclasses.replace(error, message=f"{error.message}; temporary files are written to {_temporary_folder_text()}")
         return TrialEnd(status, error, outcome, seconds, cpu_share, sampling.nvml_s, sampling.processes_s)
 
     def _now_ns(self) -> int:

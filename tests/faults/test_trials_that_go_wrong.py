@@ -4,11 +4,12 @@ import os
 import re
 import signal
 import sys
+import tempfile
 
 import pytest
 from running import CollectingSink, nothing_left_of, own_zombies, request, run_pool, write_script
 
-from loaderscope.agent.error_sentences import KILLED
+from loaderscope.agent.error_sentences import DISK, KILLED
 from loaderscope.sweep.pool import Pool, SweepError
 
 HEAD = """
@@ -205,6 +206,14 @@ if index >= 8000:
     assert (result.status, result.batches) == ("ok", 8150)
     assert result.seconds > 3
     assert any("ecording" in note and "stopped" in note for note in result.notes)
+    assert any(tempfile.gettempdir() in note and "TMPDIR" in note for note in result.notes)
+
+
+def test_a_trial_that_a_full_disk_fails_names_the_folder_of_temporary_files(tmp_path):
+    script = write_script(tmp_path, dataset("raise OSError(28, 'No space left on device')"))
+    sink = run_pool(request(script, (0, 1), batch_size=(8,)))
+    assert [(result.error.kind, result.error.cause) for result in sink.results] == [("limit", DISK)] * 2
+    assert all(tempfile.gettempdir() in result.error.message and "TMPDIR" in result.error.message for result in sink.results)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="fork")

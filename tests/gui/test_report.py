@@ -338,6 +338,26 @@ def test_a_pdf_is_whole_or_not_there(session, tmp_path):
     assert "disk" not in to_html(report)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of file sizes stands for the full disk")
+@pytest.mark.parametrize("suffix", ["html", "pdf", "svg", "png"])
+@pytest.mark.parametrize(
+    "write", [write_report, lambda session, outputs: write_timeline(session, outputs[0], [0])], ids=["report", "figure"]
+)
+def test_a_file_that_does_not_fit_on_the_disk_is_reported_and_not_there(session, tmp_path, suffix, write):
+    import resource
+
+    if suffix == "html" and write is not write_report:
+        pytest.skip("a figure is no page")
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+    try:
+        with pytest.raises((OSError, ValueError), match="too large"):
+            write(session, [tmp_path / f"r.{suffix}"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.loaderscope"]
+
+
 def test_a_report_shows_the_marks_that_the_session_keeps(session, tmp_path):
     write_report(session, [tmp_path / "before.svg"])
     with SessionFile.open(session) as opened:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QMarginsF, QRectF, Qt
-from PySide6.QtGui import QColor, QPageLayout, QPageSize, QPainter, QPdfWriter
+from PySide6.QtGui import QColor, QPageLayout, QPageSize, QPainter
 
 from loaderscope.gui.report.blocks import Report
 from loaderscope.gui.report.painted_blocks import MARGIN_PX, Piece, pieces_of
-from loaderscope.gui.style.figures import PDF_DPI, Figure, atomic_file, font_of, painting
+from loaderscope.gui.style.figures import Figure, atomic_file, font_of, painting, pdf_device
 from loaderscope.gui.style.palette import LIGHT
 
 WIDTH_PX = 860
@@ -37,14 +36,9 @@ def write_pdf(report: Report, path: Path) -> None:
     Raises:
         FigureError: the file cannot be written.
     """
-    with atomic_file(path) as part:
-        writer = QPdfWriter(os.fspath(part))
-        writer.setResolution(PDF_DPI)
-        margins = QMarginsF(_PAGE_MARGIN_MM, _PAGE_MARGIN_MM, _PAGE_MARGIN_MM, _PAGE_MARGIN_MM)
-        page = QPageSize(QPageSize.PageSizeId.A4)
-        writer.setPageLayout(QPageLayout(page, QPageLayout.Orientation.Portrait, margins, QPageLayout.Unit.Millimeter))
-        writer.setTitle(_title(report))
-        writer.setCreator("Loaderscope")
+    margins = QMarginsF(_PAGE_MARGIN_MM, _PAGE_MARGIN_MM, _PAGE_MARGIN_MM, _PAGE_MARGIN_MM)
+    layout = QPageLayout(QPageSize(QPageSize.PageSizeId.A4), QPageLayout.Orientation.Portrait, margins, QPageLayout.Unit.Millimeter)
+    with atomic_file(path) as part, pdf_device(part, layout, _title(report)) as writer:
         scale = writer.width() / WIDTH_PX
         page_px = writer.height() / scale - _FOOT_PX
         pages = split_into_pages(pieces_of(report, WIDTH_PX, page_px), page_px)

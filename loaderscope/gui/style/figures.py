@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QRectF, QSize, QSizeF, Qt
+from PySide6.QtCore import QBuffer, QIODevice, QMarginsF, QRectF, QSize, QSizeF, Qt
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -135,20 +135,14 @@ class Figure:
             if suffix == ".png":
                 part.write_bytes(png_bytes(self.image(scale)))
             elif suffix == ".svg":
-                self._paint_on(svg_device(part, self.size, self.title, self.caption), 1.0)
-                part.write_bytes(_with_known_fonts(part.read_bytes().decode("utf-8")).encode("utf-8"))
+                content = _memory_buffer()  # Qt would not report that the disk is full
+                self._paint_on(_svg_device(content, self.size, self.title, self.caption), 1.0)
+                part.write_bytes(_with_known_fonts(_bytes_of(content).decode("utf-8")).encode("utf-8"))
             else:
-                self._paint_on(self._pdf_device(part), PDF_DPI / DPI)
+                page = QPageSize(self.size * (72 / DPI), QPageSize.Unit.Point, "figure", QPageSize.SizeMatchPolicy.ExactMatch)
+                with pdf_device(part, QPageLayout(page, QPageLayout.Orientation.Portrait, QMarginsF(0, 0, 0, 0)), self.title) as writer:
+                    self._paint_on(writer, PDF_DPI / DPI)
         return target
-
-    def _pdf_device(self, path: pathlib.Path) -> QPdfWriter:
-        writer = QPdfWriter(os.fspath(path))
-        writer.setResolution(PDF_DPI)
-        page = QPageSize(self.size * (72 / DPI), QPageSize.Unit.Point, "figure", QPageSize.SizeMatchPolicy.ExactMatch)
-        writer.setPageLayout(QPageLayout(page, QPageLayout.Orientation.Portrait, QMarginsF(0, 0, 0, 0)))
-        writer.setTitle(self.title)
-        writer.setCreator("Loaderscope")
-        return writer
 
     def _paint_on(self, device: QSvgGenerator | QPdfWriter, scale: float) -> None:
         with painting(device) as painter:
@@ -175,10 +169,26 @@ def atomic_file(target: pathlib.Path) -> Iterator[pathlib.Path]:
             part.unlink()
 
 
-def svg_device(path: pathlib.Path, size: QSizeF, title: str, description: str) -> QSvgGenerator:
-    """Returns a paint device for an SVG file of a size in logical pixels."""
+@contextmanager
+def pdf_device(path: pathlib.Path, layout: QPageLayout, title: str) -> Iterator[QPdfWriter]:
+    """Yields a paint device for a PDF, and writes the file at the end.
+
+    Qt paints into memory: it would not report that the disk is full.
+    """
+    content = _memory_buffer()
+    writer = QPdfWriter(content)
+    writer.setResolution(PDF_DPI)
+    writer.setPageLayout(layout)
+    writer.setTitle(title)
+    writer.setCreator("Loaderscope")
+    yield writer
+    path.write_bytes(_bytes_of(content))
+
+
+def _svg_device(content: QBuffer, size: QSizeF, title: str, description: str) -> QSvgGenerator:
+    """Returns a paint device for an SVG of a size in logical pixels."""
     generator = QSvgGenerator()
-    generator.setFileName(os.fspath(path))
+    generator.setOutputDevice(content)
     generator.setSize(QSize(round(size.width()), round(size.height())))
     generator.setViewBox(QRectF(0, 0, size.width(), size.height()))
     generator.setResolution(DPI)
@@ -229,11 +239,20 @@ def date_of(run: Run) -> str:
 
 def png_bytes(image: QImage) -> bytes:
     """Returns an image as the bytes of a PNG file."""
-    content = QByteArray()
-    buffer = QBuffer(content)
-    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    image.save(buffer, "PNG")  # type: ignore[call-overload]
-    return bytes(content.data())
+    content = _memory_buffer()
+    image.save(content, "PNG")  # type: ignore[call-overload]
+    return _bytes_of(content)
+
+
+def _memory_buffer() -> QBuffer:
+    """Returns an open device that keeps what is written to it."""
+    content = QBuffer()
+    content.open(QIODevice.OpenModeFlag.WriteOnly)
+    return content
+
+
+def _bytes_of(content: QBuffer) -> bytes:
+    return bytes(content.data().data())
 
 
 def ensure_application(with_widgets: bool = False) -> None:
