@@ -8,16 +8,19 @@ import traceback
 from collections.abc import Callable, Sequence
 
 import msgspec
+import numpy as np
 
+from loaderscope.agent.layout import State
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.batch_contents import batch_contents
 from loaderscope.analysis.energy import energy_per_1000_samples_j
-from loaderscope.analysis.epochs import clock_error_s, read_epochs
+from loaderscope.analysis.epochs import EpochRun, clock_error_s, read_epochs
 from loaderscope.analysis.evidence import find_evidence
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured_part import measured_part
 from loaderscope.analysis.memory_peaks import find_memory, series
 from loaderscope.analysis.shares import accelerator_share, find_shares
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.startup.first_batch import find_startup
 from loaderscope.analysis.steady import find_steady
 from loaderscope.analysis.throughput import (
@@ -33,7 +36,7 @@ from loaderscope.facts.run import PlannedTrial
 from loaderscope.trace.model import Trace
 
 MIN_READ_BYTES = 4 << 20
-"""Fewest bytes read for which a share is given: imports alone read some megabytes."""
+"""Fewest bytes read for which a share is given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +131,7 @@ def analyse(
         pinned=outcome.pinned if outcome else None,
         energy_per_1000_samples_j=energy.value,
         energy_reason=energy.reason,
-        disk_share=disk_share(trace),
+        disk_share=disk_share(trace, epochs),
         startup=find_startup(trace, epochs, sent),
         memory=find_memory(trace, epochs),
         own_cost=OwnCost(
@@ -196,19 +199,32 @@ def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, per_batch
     return Estimate(value, (mean([low for low, _ in intervals]), mean([high for _, high in intervals])))
 
 
-def disk_share(trace: Trace) -> float | None:
+def disk_share(trace: Trace, epochs: Sequence[EpochRun] = ()) -> float | None:
     """Returns the share of the bytes read by main and workers that came from disk and not from the page cache.
 
-    The series `read_disk/NAME` and `read_cache/NAME` count bytes since the trial began. None without these series, or if
-    too little was read.
+    The series `read_disk/NAME` and `read_cache/NAME` count bytes since the trial began. Of each epoch, only the reads after the
+    process's first fetch count: what a starting worker reads before are imports. None without these series, or if too little was
+    read.
     """
-    disk, cache = _total_read_bytes(trace, "read_disk"), _total_read_bytes(trace, "read_cache")
+    disk, cache = _total_read_bytes(trace, "read_disk", epochs), _total_read_bytes(trace, "read_cache", epochs)
     if disk is None or cache is None or disk + cache < MIN_READ_BYTES:
         return None
     return disk / (disk + cache)
 
 
-def _total_read_bytes(trace: Trace, kind: str) -> float | None:
-    counts = [series(trace, key)[1] for key in list(trace.series) if re.fullmatch(rf"{kind}/(main|worker-\d+)", key)]
-    newest = [float(count[-1]) for count in counts if len(count)]
-    return sum(newest) if newest else None
+def _total_read_bytes(trace: Trace, kind: str, epochs: Sequence[EpochRun]) -> float | None:
+    totals = []
+    for key in list(trace.series):
+        match = re.fullmatch(rf"{kind}/(main|worker-\d+)", key)
+        times_ns, counts = series(trace, key)
+        if match is None or not len(counts):
+            continue
+        fetches = spans_of(trace, match[1], State.FETCH)
+        for epoch in epochs:
+            ends_ns = fetches.starting_in(epoch.start_ns, epoch.end_ns + 1).end_ns
+            first_ns = int(ends_ns.min()) if len(ends_ns) else epoch.end_ns
+            begin, end = np.minimum(np.searchsorted(times_ns, [first_ns, epoch.end_ns]), len(counts) - 1)
+            totals.append(float(counts[end] - counts[begin]))
+        if not epochs:
+            totals.append(float(counts[-1]))
+    return sum(totals) if totals else None

@@ -89,6 +89,11 @@ def _share_with_mark(share: float | None) -> str:
     return share_text(share) + ("" if share is None else " ✓" if share >= PASS_MARK else " ✗")
 
 
+def step_share_text(share: float | None) -> str:
+    """Returns the share of the step as text; a dash for exactly 0, which means that there was no step."""
+    return share_text(share or None)
+
+
 MEASURES: tuple[Measure, ...] = (
     Measure(
         key="samples_per_second",
@@ -154,8 +159,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         key="step_share",
         title="step",
-        tip="Share of the steady state that the consumer's step takes",
-        text=share_text,
+        tip="Share of the steady state that the consumer's step takes; – without a step",
+        text=step_share_text,
         shown=Shown.WHERE_NOT_ZERO,
         rank=4,
     ),

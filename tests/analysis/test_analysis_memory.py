@@ -92,6 +92,21 @@ def test_the_share_of_reads_from_disk():
     assert disk_share(trace) == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize(("data_mib", "share"), [(0, None), (100, 0.1)])
+def test_imports_of_starting_workers_are_no_reads_of_data(data_mib, share):
+    """The worker reads 900 MiB from disk until its first fetch has ended, and then data of which a tenth comes from disk."""
+    trace = synthetic.make_trace(num_workers=1, batches=100, startup_ns=8 * SECOND, step_ns=100 * MS, start_method="spawn")
+    begin_s = trace.origin_ns / SECOND
+    add(
+        trace,
+        "read_disk/worker-0",
+        [begin_s + second for second in (1, 10, 13, 30)],
+        [MIB * n for n in (200, 900, 900, 900 + data_mib / 10)],
+    )
+    add(trace, "read_cache/worker-0", [begin_s + second for second in (1, 10, 13, 30)], [0, 0, 0, MIB * data_mib * 0.9])
+    assert measure_trace(trace, config_of(1), 100).disk_share == (None if share is None else pytest.approx(share))
+
+
 def test_growth_is_the_slope_of_the_workers_private_memory():
     trace = synthetic.make_trace(num_workers=2, batches=1000, step_ns=10 * MS)
     begin_s = trace.origin_ns / SECOND

@@ -8,8 +8,9 @@ import pytest
 
 import loaderscope
 from loaderscope.facts import measures
-from loaderscope.facts.measures import MEASURES, Repeats, Shown
+from loaderscope.facts.measures import BY_KEY, MEASURES, Repeats, Shown
 from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.text import MISSING
 
 NO_FIGURES = {"config", "trials"}
 """Fields of SettingResult that say which setting it is, and what it was made from."""
@@ -69,3 +70,9 @@ def test_an_estimate_has_its_value_and_its_interval():
 def test_when_there_is_a_column():
     cases = {Shown.ALWAYS: (1, 1, 1), Shown.WHERE_MEASURED: (0, 1, 1), Shown.WHERE_NOT_ZERO: (0, 0, 1), Shown.NEVER: (0, 0, 0)}
     assert {shown: (shown.among({None}), shown.among({None, 0.0}), shown.among({0.0, 0.3})) for shown in Shown} == cases
+
+
+def test_no_step_is_a_dash_and_a_short_step_a_share():
+    assert BY_KEY["step_share"].text(0.0) == MISSING
+    assert BY_KEY["step_share"].text(0.001) == "<1 %"
+    assert BY_KEY["wait_share"].text(0.0) == "0 %"
