@@ -18,6 +18,7 @@ from .torch_internals import CREATE_FETCHER, ITERABLE_FETCH, MAP_FETCH, find
 _FETCH_BEGIN, _FETCH_END = recorder.kinds(State.FETCH)
 _COLLATE_BEGIN, _COLLATE_END = recorder.kinds(State.COLLATE)
 _SAMPLE = recorder.instant_kind(State.SAMPLE)
+_DROPPED = recorder.instant_kind(State.DROPPED)
 
 THIN_BELOW_NS = 100_000
 """Where samples take less than this, only some batches are recorded in detail: each sample, and the thread's CPU time.
@@ -126,6 +127,7 @@ def _observed_fetch(fetcher: Any, notes: _FetchNotes, bodies_known: bool) -> Cal
             samples = len(indices)
             if detailed and not getattr(dataset, "__getitems__", None):
                 indices = _RecordedIndices(indices)
+        dropped = 0
         activity.in_users_code, notes.activity, notes.indices = True, activity, possibly_batched_index
         recorder.write(_FETCH_BEGIN, activity.batch, samples, activity.thread)
         if detailed:
@@ -135,13 +137,25 @@ def _observed_fetch(fetcher: Any, notes: _FetchNotes, bodies_known: bool) -> Cal
             return plain_fetch(reference(), indices)
         except BaseException as error:
             hide_frame(error)
+            dropped = _dropped_samples(reference(), error)
             raise
         finally:
             if notes.activity is not None:
                 notes.end(activity)
+            if dropped:
+                recorder.write(_DROPPED, activity.batch, dropped, activity.thread)
             activity.in_users_code, notes.indices = False, None
 
     return fetch
+
+
+def _dropped_samples(fetcher: Any, error: BaseException) -> int:
+    """Samples of an incomplete batch that torch's body drops when an iterable dataset has ended: it holds them in `data`."""
+    frame = error.__traceback__.tb_frame if error.__traceback__ is not None else None
+    if not (isinstance(error, StopIteration) and frame is not None and getattr(fetcher, "ended", False)):
+        return 0
+    samples = frame.f_locals.get("data") if frame.f_code is type(fetcher).fetch.__code__ else None
+    return len(samples) if fetcher.drop_last and isinstance(samples, list) else 0
 
 
 def _observed_collate(collate_fn: Callable[[Any], Any], notes: _FetchNotes) -> Callable[[Any], Any]:

@@ -110,6 +110,7 @@ class State(enum.IntEnum):
     LINE = 35  # complete: time outside of imports
     LINE_IMPORTS = 36  # complete: time in imports
     CONTENTS = 37  # instant, by FEEDER_THREAD, after SERIALISE: what a batch holds; a=batch, b=tensors_and_bytes
+    DROPPED = 38  # instant, after a FETCH of an iterable dataset that gave no batch: drop_last; a=batch, b=samples that were read for it
 
     # pin thread, in main
     # begin a=batch; end a=batch, b=CPU ns of the thread since it handed on the previous batch (includes unpickling before the span)

@@ -180,7 +180,8 @@ class TrialOrder(_Json):
     log_dir: str
     config: TrialConfig
     batches: Optional[int] = 100  # per epoch; None: all
-    epochs: int = 1
+    epochs: Optional[int] = 1  # None: see `epoch_count`
+    enough_batches: Optional[int] = None  # of one epoch, that show a rate; with fewer, an open number of epochs grows
     shuffle: Optional[bool] = None  # None: the loader's own, else off
     seed: int = 0
     consumer: Consumer = dataclasses.field(default_factory=Consumer)
@@ -215,6 +216,7 @@ class TrialOutcome(_Json):
     gpu_window: Optional[Dict[str, Any]] = None  # see `exact_window.measure`
     other_threads_share: Optional[float] = None  # of the processor time of this process during the epochs: by all threads but this one
     full_batches: Optional[int] = None  # in an epoch without a limit, as far as the loader tells
+    whole_epochs: Optional[List[bool]] = None  # for each epoch, whether it is known to have ended before the limit of batches
     notes: List[str] = dataclasses.field(default_factory=list)
 
 

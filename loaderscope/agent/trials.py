@@ -25,6 +25,7 @@ from . import (
     used_devices,
 )
 from .device import DeviceClock, device_clock
+from .epoch_count import epoch_numbers
 from .error_sentences import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
 from .fetch_hooks import thread_time_ns
@@ -169,11 +170,15 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         )
         start_ns = start_ns if starts_in_constructor else time.perf_counter_ns()
         cpu_time = _CpuTime()
-        epochs = [_run_epoch(epoch, loader, loop) for epoch in range(order.epochs)]
+        epochs: List[_Epoch] = []
+        whole_epochs: List[bool] = []
+        for number in epoch_numbers(order, epochs):
+            epochs.append(_run_epoch(number, loader, loop))
+            whole_epochs.append(_is_whole(order, epochs[-1].batches, None if own_way else sampler.epoch_batch_count))
         _close(loader)
         seconds, other_threads_share = (time.perf_counter_ns() - start_ns) / 1e9, cpu_time.other_threads_share()
         notes += _counting_notes(order, loader, loop, epochs)
-        window = _exact_window(order, loader, loop) if order.gpu_window and order.record else None
+        window = _exact_window(order, len(epochs), loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
             clock.finish()
             notes += _device_notes(order, clock)
@@ -204,6 +209,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         gpu_window=window,
         other_threads_share=other_threads_share,
         full_batches=full_batches,
+        whole_epochs=whole_epochs,
         notes=notes,
     )
 
@@ -235,6 +241,19 @@ class _CpuTime:
         return max(0.0, 1.0 - (thread_time_ns() - self._thread_ns) / process_ns)
 
 
+def _is_whole(order: TrialOrder, batches: int, given: Optional[int]) -> bool:
+    """Whether an epoch is known to have ended by itself, before the limit of batches.
+
+    Args:
+        order: the trial.
+        batches: that the consumer received.
+        given: batches whose indices the sampler gave; None for a loader whose consumer keeps the limit.
+    """
+    if order.batches is None:
+        return True
+    return batches < order.batches if given is None else batches <= given < order.batches
+
+
 def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
     """Sentences about what the device's times leave out."""
     others = [device["name"] for device in used_devices.cuda_devices(order) if device["name"] != str(clock.device)]
@@ -242,8 +261,8 @@ def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
     return alone + ([clock.failure] if clock.failure else [])
 
 
-def _exact_window(order: TrialOrder, loader: Any, loop: _Loop) -> Dict[str, Any]:
-    """Runs one more epoch under the profiler, and leaves it when the window is full; see `exact_window`."""
+def _exact_window(order: TrialOrder, epoch: int, loader: Any, loop: _Loop) -> Dict[str, Any]:
+    """Runs one more epoch, number `epoch`, under the profiler, and leaves it when the window is full; see `exact_window`."""
     config = order.config
     prefetched = config.num_workers * (config.prefetch_factor or 2)  # 2: torch/utils/data/dataloader.py
     steps, warm_steps = order.gpu_window or 0, 2 * prefetched + 2
@@ -251,7 +270,7 @@ def _exact_window(order: TrialOrder, loader: Any, loop: _Loop) -> Dict[str, Any]
         steps = max(1, min(steps, order.batches - 1))
         warm_steps = max(1, min(warm_steps, order.batches - steps))
     try:
-        return exact_window.measure(steps, warm_steps, order.device, lambda after: _run_epoch(order.epochs, loader, loop, after))
+        return exact_window.measure(steps, warm_steps, order.device, lambda after: _run_epoch(epoch, loader, loop, after))
     finally:
         _close(loader)
 

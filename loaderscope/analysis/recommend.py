@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.combine_repeats import MIN_REPEATS_INTERVAL, common_epoch_samples, train_seconds
+from loaderscope.analysis.combine_repeats import MIN_REPEATS_INTERVAL
 from loaderscope.analysis.intervals import half_width, mean
+from loaderscope.analysis.training import Training, train_seconds
 from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
 from loaderscope.facts.settings import find_matching, same_but, setting_text
 from loaderscope.facts.statuses import status_of
@@ -37,7 +38,7 @@ def recommend(  # noqa: PLR0917
     current: TrialConfig | None,
     usable_cpus: int,
     gpu_count: int,
-    train_epochs: int,
+    training: Training,
 ) -> Recommendation | None:
     """Returns the recommendation, or None if no setting has a projected training time.
 
@@ -49,7 +50,7 @@ def recommend(  # noqa: PLR0917
         current: the user's own setting, if it is known.
         usable_cpus: the number of workers that torch's warning suggests.
         gpu_count: for the rule of thumb of four workers a GPU.
-        train_epochs: epochs of the user's training.
+        training: the user's training.
     """
     unreliable = {trial.config for trial in trials if status_of(trial.status).is_failure}
     candidates = [setting for setting in settings if setting.config.backend != "thread"]
@@ -57,7 +58,7 @@ def recommend(  # noqa: PLR0917
     if not timed:
         return None
     fastest = min(timed, key=lambda setting: setting.train_s or math.inf)
-    by_repeat = _seconds_by_repeat(trials, train_epochs)
+    by_repeat = _seconds_by_repeat(trials, training)
     ties = [setting for setting in timed if setting is fastest or is_tie(setting, fastest, by_repeat)]
     chosen = min((tie for tie in ties if (tie.train_s or 0.0) <= (1 + MAX_TIE_EXCESS_SHARE) * (fastest.train_s or 0.0)), key=_cost_key)
     configs = [setting.config for setting in timed]
@@ -76,11 +77,23 @@ def recommend(  # noqa: PLR0917
             ties=ties,
             current=next((setting for setting in timed if setting.config == own), None),
             timed=timed,
-            train_epochs=train_epochs,
+            training=training,
             alone=len(candidates) == 1,
         )
+        + (f" {training.reason}" if training.reason else "")
         + (THREADS_LEFT_OUT if len(candidates) < len(settings) else ""),
+        caveat=_caveat([trial for trial in trials if trial.config in configs], training),
     )
+
+
+def _caveat(trials: Sequence[TrialResult], training: Training) -> str | None:
+    """Returns what later epochs may change, if the training has later epochs and a trial measured only the first."""
+    good = [trial for trial in trials if trial.status == "ok" and training.epochs_of(trial) > 1]
+    measured = [sum(times.end_s is not None for times in trial.epochs) for trial in good]
+    if 1 not in measured:
+        return None
+    where = "Only" if max(measured) == 1 else "Of some settings only"
+    return f"{where} one epoch was measured: later ones may be faster, as caches and warm files make them, or slower (--epochs 2 shows it)."
 
 
 def is_tie(setting: SettingResult, fastest: SettingResult, by_repeat: dict[TrialConfig, dict[int, float]]) -> bool:
@@ -115,11 +128,10 @@ def find_knee(settings: Sequence[SettingResult], base: TrialConfig) -> TrialConf
     return next(setting.config for setting, rate in zip(curve, rates, strict=True) if rate >= KNEE_SHARE * max(rates))
 
 
-def _seconds_by_repeat(trials: Sequence[TrialResult], train_epochs: int) -> dict[TrialConfig, dict[int, float]]:
-    epoch_samples = common_epoch_samples(trials)
+def _seconds_by_repeat(trials: Sequence[TrialResult], training: Training) -> dict[TrialConfig, dict[int, float]]:
     found: dict[TrialConfig, dict[int, float]] = {}
     for trial in trials:
-        seconds = train_seconds(trial, train_epochs, epoch_samples)
+        seconds = train_seconds(trial, training)
         if seconds is not None and trial.repeat is not None:
             found.setdefault(trial.config, {})[trial.repeat] = seconds
     return found
@@ -145,14 +157,12 @@ def _why(
     ties: Sequence[SettingResult],
     current: SettingResult | None,
     timed: Sequence[SettingResult],
-    train_epochs: int,
+    training: Training,
     alone: bool,
 ) -> str:
     name = setting_text(chosen.config)
-    epochs = "1 epoch" if train_epochs == 1 else f"{train_epochs} epochs"
-    unit = epochs if chosen.epoch_s is not None else f"{epochs} as long as those measured"
     verb = "finishes" if chosen.config.num_workers == 1 else "finish"
-    text = f"{name} {verb} {unit} in about {duration_text(chosen.train_s or 0.0)}"
+    text = f"{name} {verb} {training.text} in about {duration_text(chosen.train_s or 0.0)}"
     if len(timed) == 1:
         return f"{text}; no other setting {'was measured' if alone else 'gave a time'}."
     if current is not None and current is not chosen and chosen.train_s:

@@ -51,14 +51,14 @@ class Steady:
     Attributes:
         block_batches: batches in a block.
         block_ns: duration of every block of all windows.
-        drained: batches by which the stock of ready batches shrank during the windows.
+        drained: batches by which the stock of ready batches shrank during each window.
         reason: one sentence on why there are too few blocks for a value or an interval, or None.
     """
 
     windows: list[Window]
     block_batches: int
     block_ns: Int64Array
-    drained: int
+    drained: list[int]
     reason: str | None
 
     @property
@@ -69,12 +69,27 @@ class Steady:
     def batches(self) -> int:
         return sum(window.last - window.first for window in self.windows)
 
+    def of_epoch(self, index: int) -> Steady:
+        """Returns the part that lies in one epoch."""
+        parts = [
+            (window, drained, np.full((window.last - window.first) // self.block_batches, window.epoch.index == index))
+            for window, drained in zip(self.windows, self.drained, strict=True)
+        ]
+        is_inside = np.concatenate([inside for _, _, inside in parts]) if parts else np.empty(0, np.bool_)
+        own = [(window, drained) for window, drained, _ in parts if window.epoch.index == index]
+        return Steady([window for window, _ in own], self.block_batches, self.block_ns[is_inside], [drained for _, drained in own], None)
+
 
 def edge_batches(config: TrialConfig) -> int:
     """Returns the number of batches left out at each end of an epoch."""
     if not config.num_workers:
         return 1
     return config.num_workers * (config.prefetch_factor or DEFAULT_PREFETCH_FACTOR)
+
+
+def batches_for_rate(config: TrialConfig) -> int:
+    """Returns the fewest batches of an epoch that give a throughput."""
+    return 2 * edge_batches(config) + MIN_BLOCKS_VALUE * max(config.num_workers, 1)
 
 
 def batches_for_interval(config: TrialConfig) -> int:
@@ -101,7 +116,7 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig) -> St
             windows.append(Window(epoch, first, first + count * block))
             durations.append(np.diff(epoch.done_ns[first - 1 : first + count * block : block]))
     block_ns = np.concatenate(durations) if durations else np.empty(0, np.int64)
-    drained = sum(_drained(window, burst, sent_ns) for window in windows)
+    drained = [_drained(window, burst, sent_ns) for window in windows]
     return Steady(windows, block, block_ns, drained, _reason(len(block_ns), epochs, config))
 
 

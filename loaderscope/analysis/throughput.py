@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig, TrialOutcome
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.steady import MIN_BLOCKS_INTERVAL, MIN_BLOCKS_VALUE, Steady
 from loaderscope.facts.results import EpochTimes, Estimate
+from loaderscope.facts.text import count_text
 
 NS = 1e-9
 
@@ -28,17 +30,45 @@ def samples_per_batch(config: TrialConfig, outcome: TrialOutcome | None) -> floa
 
 def batch_seconds(steady: Steady) -> Estimate | None:
     """Returns the seconds from one batch to the next in steady state, at a pace that workers and main can both sustain."""
-    if steady.blocks < MIN_BLOCKS_VALUE or steady.drained >= steady.batches:
+    drained = sum(steady.drained)
+    if steady.blocks < MIN_BLOCKS_VALUE or drained >= steady.batches:
         return None
-    sustained_share = 1 - steady.drained / steady.batches
+    sustained_share = 1 - drained / steady.batches
     seconds = [float(block) * NS / (steady.block_batches * sustained_share) for block in steady.block_ns]
+    return _mean_with_interval(seconds)
+
+
+def batch_seconds_of_epochs(epochs: Sequence[EpochRun]) -> Estimate | None:
+    """Returns the seconds per batch over whole epochs, starts and ends of workers included.
+
+    This is the rate of a loader whose epochs are too short for a steady state. The first epoch is left out, as caches fill in it.
+    """
+    seconds = [(epoch.end_ns - epoch.start_ns) * NS / epoch.batches for epoch in epochs[1:] if epoch.complete and epoch.batches]
+    return _mean_with_interval(seconds) if len(seconds) >= MIN_BLOCKS_VALUE else None
+
+
+def short_epochs_reason(epochs: Sequence[EpochRun]) -> str | None:
+    """Returns why the rate over whole epochs has no value or no interval, in one sentence, or None."""
+    later = len(epochs) - 1
+    if later >= MIN_BLOCKS_INTERVAL:
+        return None
+    missing = "no throughput" if later < MIN_BLOCKS_VALUE else "no interval"
+    longest = max((epoch.batches for epoch in epochs), default=0)
+    return (
+        f"{missing}: an epoch has only {count_text(longest, 'batch')}, too few for a steady state, and {count_text(len(epochs), 'epoch')} "
+        f"{'was' if len(epochs) == 1 else 'were'} measured; --epochs {MIN_BLOCKS_INTERVAL + 1} are enough."
+    )
+
+
+def _mean_with_interval(seconds: Sequence[float]) -> Estimate | None:
+    """Returns the mean, with an interval if there are enough values; None unless it is above 0."""
     value = mean(seconds)
     if value <= 0:
         return None
-    if steady.blocks < MIN_BLOCKS_INTERVAL:
+    if len(seconds) < MIN_BLOCKS_INTERVAL:
         return Estimate(value)
     half = half_width(seconds)
-    return Estimate(value, (value - half, value + half))
+    return Estimate(value, (max(0.0, value - half), value + half))
 
 
 def samples_per_second(per_batch: Estimate | None, batch_samples: float | None) -> Estimate | None:
@@ -65,19 +95,24 @@ def epoch_times(epoch: EpochRun) -> EpochTimes:
 
 
 def full_epoch_batches(
-    dataset_length: int | None, batch_samples: float | None, measured: list[EpochTimes], all_batches: bool, by_loader: int | None = None
+    dataset_length: int | None,
+    batch_samples: float | None,
+    measured: Sequence[EpochTimes],
+    is_whole: Sequence[bool],
+    by_loader: int | None = None,
 ) -> int | None:
     """Returns the batches in a full epoch of the user's data, or None if that is unknown.
 
     Args:
-        dataset_length: samples in the dataset, if known.
+        dataset_length: samples in the dataset, if known. A stream may end before it has given so many.
         batch_samples: samples in a batch, if known.
-        measured: the epochs of the trial.
-        all_batches: whether they were full epochs.
+        measured: the epochs.
+        is_whole: for each epoch, whether it is known that no limit cut it short.
         by_loader: what the loader says, if it does.
     """
-    if all_batches:
-        return max((times.batches for times in measured if times.end_s is not None), default=None)
+    whole = [times.batches for times, one_is_whole in zip(measured, is_whole, strict=False) if one_is_whole and times.end_s is not None]
+    if whole:
+        return max(whole)
     if by_loader is not None:
         return by_loader
     if dataset_length is None or not batch_samples:

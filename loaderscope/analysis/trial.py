@@ -25,14 +25,17 @@ from loaderscope.analysis.startup.first_batch import find_startup
 from loaderscope.analysis.steady import find_steady
 from loaderscope.analysis.throughput import (
     batch_seconds,
+    batch_seconds_of_epochs,
     epoch_times,
     full_epoch_batches,
     project_epoch,
     samples_per_batch,
     samples_per_second,
+    short_epochs_reason,
 )
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.facts.text import count_text
 from loaderscope.trace.model import Trace
 
 MIN_READ_BYTES = 4 << 20
@@ -88,10 +91,20 @@ def analyse(
     times = [epoch_times(epoch) for epoch in epochs]
     steady = find_steady(trace, epochs, config)
     shares = find_shares(trace, steady)
-    per_batch = batch_seconds(steady)
     batch_samples = samples_per_batch(config, outcome)
+    is_whole = _whole_epochs(order, outcome, len(times))
+    by_loader = outcome.full_batches if outcome else None
+    full_batches = full_epoch_batches(dataset_length, batch_samples, times, is_whole, by_loader)
+    has_whole_epochs = full_batches is not None and all(item.batches >= full_batches for item in times)
+    per_batch, reason = batch_seconds(steady), steady.reason
+    if per_batch is None and has_whole_epochs:
+        per_batch, reason = batch_seconds_of_epochs(epochs), short_epochs_reason(epochs)
+    dropped = _dropped_samples(trace)
+    if dropped and not any(item.batches for item in times):
+        reason = (
+            f"no throughput: each worker dropped what it read, {count_text(dropped, 'sample')} in all, as an incomplete batch (drop_last)."
+        )
     throughput = samples_per_second(per_batch, batch_samples)
-    reason = steady.reason
     if throughput is None and per_batch is not None:
         reason = "no throughput: the number of samples in a batch cannot be told."
     elif throughput is not None and throughput.ci95 is None and reason is None:
@@ -99,11 +112,16 @@ def analyse(
     # energy counters are read once a second: the first reading after the measured epochs is needed for their end
     contents = batch_contents(trace, epochs, steady)
     energy = energy_per_1000_samples_j(whole, steady, batch_samples)
-    by_loader = outcome.full_batches if outcome else None
-    full_batches = full_epoch_batches(dataset_length, batch_samples, times, order.batches is None, by_loader)
-    epoch_s = _epoch_estimate(times, full_batches, per_batch)
+    paces = [_pace_of_epoch(batch_seconds(steady.of_epoch(epoch.index)), per_batch) for epoch in epochs]
+    epoch_s = _epoch_estimate(times, full_batches, paces)
+    times = [_with_epoch_seconds(item, full_batches, pace) for item, pace in zip(times, paces, strict=True)]
     notes = [*trace.notes, *(outcome.notes if outcome else [])]
-    if dataset_length is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
+    if has_whole_epochs and not steady.windows and per_batch is not None:
+        notes.append(
+            f"An epoch has only {count_text(full_batches or 0, 'batch')}, too few for a steady state: the rate is that of whole epochs "
+            f"after the first, with the start of workers. {count_text(len(epochs), 'epoch')} were measured."
+        )
+    if full_batches is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
         notes.append("no seconds per epoch: the dataset's length is unknown and the epoch was cut short.")
     return TrialResult(
         id=planned.id,
@@ -117,6 +135,7 @@ def analyse(
         samples_per_second=throughput,
         samples_per_second_reason=reason,
         epoch_s=epoch_s,
+        epoch_batches=full_batches,
         epochs=times,
         first_batch_s=times[0].first_batch_s if times else None,
         wait_share=shares.wait if shares else None,
@@ -149,6 +168,8 @@ def analyse(
         notes=notes,
         batch_bytes=contents.bytes,
         batch_tensors=contents.tensors,
+        batch_s=per_batch,
+        dropped_samples=dropped,
     )
 
 
@@ -184,11 +205,39 @@ def analyse_or_log(
         return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds)
 
 
-def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, per_batch: Estimate | None) -> Estimate | None:
-    """Returns the mean over the finished epochs, each projected to its full length."""
+def _whole_epochs(order: TrialOrder, outcome: TrialOutcome | None, count: int) -> list[bool]:
+    """Returns for each epoch whether it is known that no limit cut it short."""
+    if order.batches is None:
+        return [True] * count
+    return (outcome.whole_epochs if outcome is not None else None) or [False] * count
+
+
+def _dropped_samples(trace: Trace) -> int:
+    """Returns the samples that main and workers read for incomplete batches, which `drop_last` drops."""
+    views = [points.view() for points in list(trace.points.values())]
+    return sum(int(view["value"][view["state"] == int(State.DROPPED)].sum()) for view in views)
+
+
+def _with_epoch_seconds(times: EpochTimes, full_batches: int | None, per_batch: Estimate | None) -> EpochTimes:
+    if full_batches is None or times.end_s is None:
+        return times
+    projected = project_epoch(times, full_batches, per_batch)
+    return times if projected is None else dataclasses.replace(times, epoch_s=projected.value)
+
+
+def _pace_of_epoch(own: Estimate | None, of_all: Estimate | None) -> Estimate | None:
+    """Returns the seconds per batch of one epoch, with the interval of all epochs if its own is unknown; of all if it has no pace."""
+    if own is None or own.ci95 is not None or of_all is None or of_all.ci95 is None:
+        return own or of_all
+    half = (of_all.ci95[1] - of_all.ci95[0]) / 2
+    return Estimate(own.value, (max(0.0, own.value - half), own.value + half))
+
+
+def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, paces: Sequence[Estimate | None]) -> Estimate | None:
+    """Returns the mean over the finished epochs, each projected to its full length at its own pace."""
     if full_batches is None:
         return None
-    projected = [project_epoch(item, full_batches, per_batch) for item in times if item.end_s is not None]
+    projected = [project_epoch(item, full_batches, pace) for item, pace in zip(times, paces, strict=True) if item.end_s is not None]
     known = [estimate for estimate in projected if estimate is not None]
     if not known:
         return None

@@ -11,6 +11,7 @@ from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
+from loaderscope.analysis.training import training_of
 from loaderscope.facts.results import Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.statuses import status_of
@@ -36,7 +37,8 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     """Returns the verdict on a finished or running run; `results` in any order."""
     trials = sorted(results, key=lambda trial: trial.id)
     request, environment, current = run.request, run.environment, current_setting(run)
-    settings = combine(trials, request.train_epochs)
+    training = training_of(request, trials, current)
+    settings = combine(trials, training)
     usable_cpus = environment.get("usable_cpus") or environment.get("cpu_count") or 1
     gpu_count = len(environment.get("gpus") or ())
     imports, python = script_imports_of(environment), environment.get("python")
@@ -46,11 +48,12 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
         experiment = experiment if left is None else dataclasses.replace(experiment, summary=f"{experiment.summary} {left}")
     recommendation = None
     if experiment is None:  # a recommendation rests on throughput, which the few batches of an experiment do not show
-        recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, request.train_epochs)
+        recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, training)
     free_threaded = environment.get("free_threaded")
     server = fork_server(request, imports, python)
+    cpus_to_share = usable_cpus if experiment is None else None  # the experiment tries more workers than cores on purpose
     findings = find_all(
-        Context(trials, settings, recommendation, current, request.consumer, request.train_epochs, free_threaded, run.sent, server)
+        Context(trials, settings, recommendation, current, request.consumer, training, free_threaded, run.sent, server, cpus_to_share)
     )
     summary = experiment.summary if experiment is not None and experiment.costs else summarise(trials, recommendation, findings)
     return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)
@@ -61,7 +64,8 @@ def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | No
     grave = next((finding for finding in findings if finding.severity in ("error", "warning")), None)
     if recommendation is not None:
         why = recommendation.why[:1].upper() + recommendation.why[1:]
-        return why if grave is None else f"{why} {_first_sentence(grave.message)}"
+        sentences = [why, None if grave is None else _first_sentence(grave.message), recommendation.caveat]
+        return " ".join(sentence for sentence in sentences if sentence)
     run = [trial for trial in trials if status_of(trial.status).was_tried]
     if not run:
         reason = next((trial.error.message for trial in trials if trial.error is not None), "")

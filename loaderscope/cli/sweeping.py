@@ -58,8 +58,8 @@ def sweep(request: Request, output: Path, force: bool) -> tuple[int, dict[str, A
     document = build_document(recording.run, recording.results)
     if recording.cancelled:
         return INTERRUPTED, document
-    if document["error"] is not None:
-        print(f"loaderscope: {document['error']['message']}", file=sys.stderr)
+    if (reason := document.get("error")) is not None:
+        print(f"loaderscope: {reason['message']}", file=sys.stderr)
         return WRONG_REQUEST, document
     failed = recording.write_error is not None or any(status_of(result.status).is_failure for result in recording.results)
     return SOME_FAILED if failed else OK, document

@@ -16,6 +16,9 @@ MODULE_OPTION = "-m"
 """Precedes the name of a module in place of a script's path, as for `python`."""
 
 
+DEFAULT_BATCHES = 100
+
+
 def default_cwd(script: str) -> str:
     """Returns the folder in which a script runs unless the user names another: a notebook's own, as in Jupyter, else the current one."""
     return os.path.dirname(script) if script.endswith(NOTEBOOK_SUFFIX) else os.getcwd()
@@ -55,12 +58,13 @@ class Request:
     cwd: FilePath | None = None  # None: the caller's
     module: str | None = None  # the name by which `python -m` runs the script; None: it is run as a file
     axes: Axes = Axes()
-    batches: Count | None = 100  # per epoch; None: all
-    epochs: Positive = 1
+    batches: Count | None = DEFAULT_BATCHES  # per epoch; None: all
+    epochs: Positive | None = None  # None: the trial decides, see agent/epoch_count.py
     repeats: Positive = 1
     shuffle: bool | None = None  # None: the loader's own, else off
     seed: int = 0
     train_epochs: Positive = 10
+    train_batches: Positive | None = None  # the length of a training that counts batches, in place of `train_epochs`
     consumer: Consumer | None = None  # None: the script's step if there is one, else none
     device: str | None = None
     h2d: str = "blocking"

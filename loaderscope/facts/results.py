@@ -38,6 +38,7 @@ class EpochTimes:
     steady_s: Seconds | None
     end_s: Seconds | None  # from the last batch to the end of the epoch, after workers were joined
     batches: Count
+    epoch_s: Seconds | None = None  # of this epoch over the full dataset: what was measured, and the rest at its own steady pace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,6 +327,7 @@ class TrialResult:
     samples_per_second: Annotated[Estimate, Range(1e-9)] | None = None
     samples_per_second_reason: str | None = None  # why the value or its interval is missing
     epoch_s: Annotated[Estimate, Range(0.0, 1e15)] | None = None
+    epoch_batches: Count | None = None  # of a full epoch
     epochs: list[EpochTimes] = dataclasses.field(default_factory=list)
     first_batch_s: Seconds | None = None
     wait_share: Share | None = None
@@ -351,6 +353,8 @@ class TrialResult:
     warnings: list[ScriptWarning] = dataclasses.field(default_factory=list)  # in order of appearance
     batch_bytes: Annotated[float, Range(0.0)] | None = None  # mean of the batches that workers send: memory of tensors, and pickle
     batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such batches
+    batch_s: Annotated[Estimate, Range(0.0, 1e15)] | None = None  # from batch to batch in steady state
+    dropped_samples: Count | None = None  # that were read for incomplete batches of an iterable dataset, and dropped (drop_last)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -390,6 +394,7 @@ class Recommendation:
     rule_of_thumb: int | None  # 4 x GPUs; None without a GPU
     torch_suggested: int  # usable CPUs, which torch's own warning calls the suggested maximum
     why: str
+    caveat: str | None = None  # what cannot be known because only one epoch was measured
 
 
 @dataclasses.dataclass(frozen=True)

@@ -108,8 +108,8 @@ def mean_count_text(value: float | None) -> str:
 
 
 def count_text(value: int, noun: str) -> str:
-    """Returns a number and its noun: 1 trial, 14 trials, 12 000 samples, 2 processes."""
-    plural = noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    """Returns a number and its noun: 1 trial, 14 trials, 12 000 samples, 2 processes, 3 batches."""
+    plural = noun if value == 1 else f"{noun}es" if noun.endswith(("s", "tch")) else f"{noun}s"
     return f"{grouped_text(value)} {plural}"
 
 

@@ -14,6 +14,7 @@ from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.machine import Machine
+from loaderscope.sweep.trial_size import batch_limit, expected_epochs
 
 MIB = 1 << 20
 
@@ -332,14 +333,16 @@ def seconds_left(
 def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machine: Machine, length: int | None) -> float | None:
     size = config.batch_size or 1
     in_epoch = None if length is None else -(-length // size)
-    batches = in_epoch if request.batches is None else min(request.batches, in_epoch or request.batches)
+    limit = batch_limit(request, config)
+    batches = in_epoch if limit is None else min(limit, in_epoch or limit)
     if batches is None or cost.sample_seconds is None:
         return None
     step_s = (request.consumer.ms or 0.0) / 1000 if request.consumer is not None else 0.0
     fetch_s = cost.sample_seconds * size
     workers = config.num_workers
     if not workers:
-        return request.epochs * batches * (fetch_s + step_s)
+        epoch_s = batches * (fetch_s + step_s)
+        return expected_epochs(request, config, batches, epoch_s) * epoch_s
     batch_s = max(fetch_s / min(workers, machine.usable_cpus), step_s)
     if config.backend == "thread":
         start_s = 0.0
@@ -349,11 +352,13 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
         worker_s = WORKER_SECONDS + cost.import_seconds(config.forkserver_preload or ())
         worker_s += SPAWN_END_SECONDS if config.start_method == "spawn" else 0.0
         start_s = worker_s * max(1.0, workers / machine.usable_cpus)
-    starts = 1 if config.persistent_workers else request.epochs
+    work_s = batches * batch_s + fetch_s
+    epochs = expected_epochs(request, config, batches, start_s + work_s)
+    starts = 1 if config.persistent_workers else epochs
     server_s = 0.0
     if _has_server(config) and config.forkserver_preload:
         server_s = WORKER_SECONDS + cost.preload_seconds(config.forkserver_preload)  # once, before its first worker
-    return starts * start_s + request.epochs * (batches * batch_s + fetch_s) + server_s
+    return starts * start_s + epochs * work_s + server_s
 
 
 def _before_trial_seconds(config: TrialConfig, request: Request, cost: DataCost) -> float:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from loaderscope.agent.epoch_count import SHORT_EPOCH_S
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.facts.consumers import consumer_kind, options_text
-from loaderscope.facts.request import MODULE_OPTION, Axes, Request, default_cwd
+from loaderscope.facts.request import DEFAULT_BATCHES, MODULE_OPTION, Axes, Request, default_cwd
 from loaderscope.facts.settings import BY_FIELD, SETTINGS, Value, switch, whole_number, with_torch_defaults
 
 LONGEST_S = 366 * 24 * 3600.0
@@ -175,8 +176,19 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--startup", action="store_true", help=STARTUP_HELP)
 
     work = parser.add_argument_group("work of a trial")
-    work.add_argument("--batches", metavar="N", type=batches, default=100, help="batches per epoch, or all (100)")
-    work.add_argument("--epochs", metavar="N", type=whole_number(1), default=1, help="epochs per trial (1)")
+    work.add_argument(
+        "--batches",
+        metavar="N",
+        type=batches,
+        default=DEFAULT_BATCHES,
+        help=f"batches per epoch, or all ({DEFAULT_BATCHES}; more for a setting with so many workers that these would show no rate)",
+    )
+    work.add_argument(
+        "--epochs",
+        metavar="N",
+        type=whole_number(1),
+        help=f"epochs per trial (1; 2 where the first takes under {SHORT_EPOCH_S:g} s; more where an epoch has too few batches for a rate)",
+    )
     work.add_argument(
         "--repeats", metavar="R", type=whole_number(1), default=1, help="trials of each setting, interleaved; 3 settle ties (1)"
     )
@@ -230,8 +242,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default=30.0,
         help="end a trial in which nothing happens for this many seconds (30)",
     )
-    limits.add_argument(
-        "--train-epochs", metavar="N", type=whole_number(1), default=10, help="length of your training, for which time is minimised (10)"
+    length = limits.add_mutually_exclusive_group()
+    length.add_argument(
+        "--train-epochs",
+        metavar="N",
+        type=whole_number(1),
+        default=10,
+        help="length of your training, for which time is minimised (10; where an epoch takes over a day, or nobody knows its length: "
+        "1000 batches)",
+    )
+    length.add_argument(
+        "--train-batches", metavar="N", type=whole_number(1), help="the same for a training that counts batches (steps), not epochs"
     )
     limits.add_argument(
         "--current", metavar="NAME=VALUE,…", type=setting, help="the setting you use now, e.g. num_workers=2 (the loader's own)"
@@ -269,6 +290,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         shuffle=options.shuffle,
         seed=options.seed,
         train_epochs=options.train_epochs,
+        train_batches=options.train_batches,
         consumer=options.step,
         device=options.device,
         h2d=options.h2d,

@@ -20,6 +20,7 @@ from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError
 from loaderscope.sweep.processes.last_activity import activity_at_death, last_words, longest_activity
 from loaderscope.sweep.processes.temporary_folders import base_folder
 from loaderscope.sweep.ready_agent import error_info
+from loaderscope.sweep.trial_size import batch_limit, enough_batches
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
@@ -47,8 +48,9 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         trial=trial.id,
         log_dir=log_dir,
         config=trial.config,
-        batches=request.batches,
+        batches=batch_limit(request, trial.config),
         epochs=request.epochs,
+        enough_batches=enough_batches(request, trial.config),
         shuffle=request.shuffle,
         seed=request.seed,
         consumer=request.consumer or Consumer("none"),

@@ -12,6 +12,7 @@ from loaderscope.agent.messages import Consumer, TrialOrder, TrialOutcome
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.span_lookup import spans_of
+from loaderscope.analysis.training import Training
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.facts.results import GpuWindow, OperatorCost
 from loaderscope.facts.run import PlannedTrial
@@ -52,7 +53,10 @@ def test_only_a_simulated_step_stands_for_an_accelerator(consumer):
 
 
 def findings(rows, consumer):
-    return {finding.code: finding for finding in find_all(Context(rows, combine(rows, 10), None, rows[0].config, consumer, 10))}
+    return {
+        finding.code: finding
+        for finding in find_all(Context(rows, combine(rows, Training(10)), None, rows[0].config, consumer, Training(10)))
+    }
 
 
 def test_the_mark_is_passed_from_90_percent_on_and_the_cheapest_setting_that_passes_is_named():

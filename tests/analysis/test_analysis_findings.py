@@ -13,16 +13,19 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.startup.preloading import ForkServer
+from loaderscope.analysis.training import training_of
 from loaderscope.analysis.verdict import summarise
+from loaderscope.facts.request import Request
 from loaderscope.facts.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 
 MIB = 1 << 20
 
 
 def context_of(trials, current=None, consumer=None, train_epochs=10, sent=None, server=None):
-    settings = combine(trials, train_epochs)
-    recommendation = recommend(settings, trials, current, 4, 0, train_epochs)
-    return Context(trials, settings, recommendation, current, consumer, train_epochs, sent=sent, server=server)
+    training = training_of(Request("/x/train.py", train_epochs=train_epochs), trials, current)
+    settings = combine(trials, training)
+    recommendation = recommend(settings, trials, current, 4, 0, training)
+    return Context(trials, settings, recommendation, current, consumer, training, sent=sent, server=server)
 
 
 def find(trials, **context):

@@ -10,6 +10,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.memory_peaks import find_memory, forecast_bytes
+from loaderscope.analysis.training import Training
 from loaderscope.analysis.trial import disk_share
 from loaderscope.facts.results import Memory, TrialResult, WorkerMemory
 from loaderscope.trace.model import NO_GPU_USED, ProcessInfo, SeriesInfo, Trace
@@ -187,7 +188,7 @@ def test_pages_that_are_copied_are_told_from_memory_that_is_taken(slopes, kind):
 @pytest.mark.parametrize(("slopes", "words"), [((0, -400), "copy-on-write"), ((400, 0), "gets longer with every sample")])
 def test_the_finding_says_which_growth_it_is(slopes, words):
     row = row_of_grown(20, 400, *slopes)
-    context = Context([row], combine([row], 10), None, None, None, 10)
+    context = Context([row], combine([row], Training(10)), None, None, None, Training(10))
     (finding,) = [finding for finding in find_all(context) if finding.code == "memory-growth"]
     assert words in finding.message + finding.advice
     assert ("NumPy" in finding.advice) == (words == "copy-on-write")
@@ -198,7 +199,7 @@ def test_a_copy_that_came_with_the_start_is_told_as_one():
     def copies(start: int) -> str:
         workers = [WorkerMemory(worker, 900 * MIB, None, None, start * MIB) for worker in range(2)]
         row = TrialResult(0, 0, "ok", config_of(2, start_method="spawn"), memory=Memory(3000 * MIB, workers))
-        context = Context([row], combine([row], 10), None, None, None, 10)
+        context = Context([row], combine([row], Training(10)), None, None, None, Training(10))
         return next(finding.message for finding in find_all(context) if finding.code == "memory-multiplied")
 
     assert "a copy that the worker got when it started" in copies(880)

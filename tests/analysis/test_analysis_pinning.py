@@ -13,6 +13,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import find_all
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.pin_thread import find_pin_cost
+from loaderscope.analysis.training import Training
 from loaderscope.facts.results import Signs
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace
@@ -36,7 +37,7 @@ def pin_cost(overlapped=lambda number: number % 2 == 0, cpu_ns=8 * MS, slow=1.5,
 
 
 def find(trials, current=None):
-    context = Context(trials, combine(trials, 10), None, current, None, 10)
+    context = Context(trials, combine(trials, Training(10)), None, current, None, Training(10))
     return {finding.code: finding for finding in find_all(context)}
 
 

@@ -5,26 +5,30 @@ from rows import config_of, failed, made_up, measure
 from synthetic import MS
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.analysis.combine_repeats import combine, train_seconds
+from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.recommend import recommend
+from loaderscope.analysis.training import Training, train_seconds, training_of
+from loaderscope.facts.request import Request
 from loaderscope.facts.results import EpochTimes, Estimate
+from loaderscope.facts.text import count_text
 
 
 def advise(trials, current=None, train_epochs=10, gpus=0, cpus=4):
-    return recommend(combine(trials, train_epochs), trials, current, cpus, gpus, train_epochs)
+    training = training_of(Request("/x/train.py", train_epochs=train_epochs), trials, current)
+    return recommend(combine(trials, training), trials, current, cpus, gpus, training)
 
 
 def test_training_time_is_start_up_steady_state_and_end_of_every_epoch():
     trial = made_up(
         0, config_of(2), 1000, first_batch_s=2.0, length=10_000, epochs=[EpochTimes(2.0, 10.0, 0.5, 312)], epoch_s=Estimate(12.5)
     )
-    assert train_seconds(trial, 10) == pytest.approx(125)
+    assert train_seconds(trial, Training(10)) == pytest.approx(125)
 
 
 def test_persistent_workers_pay_their_start_up_once():
     scenario = {"num_workers": 2, "start_method": "spawn", "startup_ns": 1500 * MS, "length": 32 * 200}
     each, once = measure(100, **scenario), measure(100, persistent_workers=True, **scenario)
-    saved = train_seconds(each, 10) - train_seconds(once, 10)
+    saved = train_seconds(each, Training(10)) - train_seconds(once, Training(10))
     assert saved == pytest.approx(9 * 1.5, rel=0.02)
     assert each.epoch_s.value == pytest.approx(once.epoch_s.value, rel=0.01)  # the epoch that was measured is a first one
     assert advise([each, once]).config.persistent_workers
@@ -33,21 +37,23 @@ def test_persistent_workers_pay_their_start_up_once():
 def test_a_single_epoch_gains_nothing_from_persistent_workers():
     scenario = {"num_workers": 2, "start_method": "spawn", "startup_ns": 1500 * MS, "length": 32 * 200}
     each, once = measure(100, **scenario), measure(100, persistent_workers=True, **scenario)
-    assert train_seconds(each, 1) == pytest.approx(train_seconds(once, 1), rel=0.01)
+    assert train_seconds(each, Training(1)) == pytest.approx(train_seconds(once, Training(1)), rel=0.01)
 
 
 def test_measured_later_epochs_are_taken_as_they_were():
     epochs = [EpochTimes(5.0, 10.0, 0.0, 312), EpochTimes(1.0, 10.0, 0.0, 312), EpochTimes(1.0, 10.0, 0.0, 312)]
     trial = made_up(0, config_of(2), 1000, length=10_000, epochs=epochs, epoch_s=Estimate(10 + 7 / 3))
-    assert train_seconds(trial, 11) == pytest.approx(5 + 10 * 1 + 11 * 10)
+    assert train_seconds(trial, Training(11)) == pytest.approx(5 + 10 * 1 + 11 * 10)
 
 
-def test_a_dataset_of_unknown_length_is_judged_by_the_epochs_that_were_run():
+def test_a_dataset_of_unknown_length_is_judged_by_a_thousand_batches():
     slow, fast = measure(100, num_workers=1), measure(100, num_workers=4)
     assert slow.epoch_s is None
     found = advise([slow, fast])
     assert found.fastest.num_workers == 4
-    assert "as long as those measured" in found.why
+    assert f"finish {count_text(1000, 'batch')} in about" in found.why
+    assert "not known how many an epoch has" in found.why
+    assert found.caveat is None
 
 
 def test_repeats_are_one_setting_and_failed_ones_only_count_as_trials():
@@ -58,7 +64,7 @@ def test_repeats_are_one_setting_and_failed_ones_only_count_as_trials():
         made_up(2, config, 1020, repeat=2),
         failed(3, config, "hung", status="timeout"),
     ]
-    (setting,) = combine(trials, 10)
+    (setting,) = combine(trials, Training(10))
     assert setting.trials == [0, 1, 2, 3]
     assert setting.samples_per_second.value == pytest.approx(1020)
     low, high = setting.samples_per_second.ci95
@@ -67,13 +73,13 @@ def test_repeats_are_one_setting_and_failed_ones_only_count_as_trials():
 
 def test_two_repeats_span_both_intervals():
     config = config_of(2)
-    (setting,) = combine([made_up(0, config, 1000, 10), made_up(1, config, 1100, 20, repeat=1)], 10)
+    (setting,) = combine([made_up(0, config, 1000, 10), made_up(1, config, 1100, 20, repeat=1)], Training(10))
     assert setting.samples_per_second.ci95 == (990, 1120)
 
 
 def test_skipped_settings_have_no_row():
     trials = [made_up(0, config_of(2), 1000), failed(1, config_of(4), "limit", status="skipped")]
-    assert len(combine(trials, 10)) == 1
+    assert len(combine(trials, Training(10))) == 1
 
 
 def test_the_fastest_setting_wins_when_it_is_clearly_faster():

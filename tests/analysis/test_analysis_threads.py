@@ -4,6 +4,7 @@ from rows import config_of, made_up
 
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, threads
+from loaderscope.analysis.training import Training
 from loaderscope.analysis.verdict import summarise
 from loaderscope.facts.results import Signs
 
@@ -17,7 +18,7 @@ def row(number, config, rate, cpu_share, **fields):
 
 
 def find(*trials, free_threaded=False):
-    return threads.find(Context(list(trials), combine(trials, 10), None, None, None, 10, free_threaded))
+    return threads.find(Context(list(trials), combine(trials, Training(10)), None, None, None, Training(10), free_threaded))
 
 
 def test_threads_that_fight_over_the_lock_are_told_so():

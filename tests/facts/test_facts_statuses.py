@@ -9,6 +9,7 @@ from terminal_text import format_table
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.combine_repeats import combine
+from loaderscope.analysis.training import Training
 from loaderscope.cli import sweeping
 from loaderscope.cli.terminal.progress import SweepProgress
 from loaderscope.facts import statuses
@@ -40,7 +41,7 @@ def test_a_status_says_one_thing_in_all_that_rests_on_it(status):
     assert status.is_outcome or not status.is_failure, "what was not run cannot fail"
     assert status.was_tried or not status.is_outcome, "what was not tried has no outcome"
     assert bool(status.without_timeline) != status.is_outcome
-    assert bool(combine([result_with(status)], 1)) == status.was_tried
+    assert bool(combine([result_with(status)], Training(1))) == status.was_tried
 
 
 @pytest.mark.parametrize("status", STATUSES, ids=lambda status: status.key)

@@ -8,6 +8,7 @@ from synthetic import MS, US
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.combine_repeats import combine
+from loaderscope.analysis.training import Training
 from loaderscope.facts.results import TrialResult
 from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
 from loaderscope.gui.run.run_state import SettingRow
@@ -65,7 +66,7 @@ def test_a_batch_that_was_profiled_is_not_said_to_be_of_a_measured_epoch():
 
 def shown(**shares):
     trial = dataclasses.replace(TrialResult(0, 0, "ok", config_of(2)), wait_share=0.2, **shares)
-    row = SettingRow(trial.config, [trial], combine([trial], 10)[0], "ok", 0)
+    row = SettingRow(trial.config, [trial], combine([trial], Training(10))[0], "ok", 0)
     return {COLUMNS[index].title: COLUMNS[index].text(row) for index in sorted(visible_columns([row]))}
 
 

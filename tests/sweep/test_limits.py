@@ -181,7 +181,7 @@ def test_on_windows_the_machine_knows_its_commit_charge(monkeypatch):
 
 
 def test_the_estimate_follows_the_cost_of_a_sample():
-    request = Request("script.py", batches=100, consumer=Consumer("none"))
+    request = Request("script.py", epochs=1, batches=100, consumer=Consumer("none"))
     cost = DataCost(sample_bytes=100_000, sample_seconds=0.001)
     none, four = (estimate(planned(config(workers)), request, cost, ROOMY, 100_000) for workers in (0, 4))
     assert none.trials == 1
@@ -191,7 +191,7 @@ def test_the_estimate_follows_the_cost_of_a_sample():
 
 
 def test_the_estimate_counts_only_what_will_run_and_keeps_the_budget():
-    request = Request("script.py", batches=100, max_seconds=5)
+    request = Request("script.py", epochs=1, batches=100, max_seconds=5)
     plan = [*planned(config(0), repeats=4), PlannedTrial(4, None, config(2), ("limit", "no"))]
     found = estimate(plan, request, DataCost(sample_seconds=0.01), ROOMY)
     assert (found.trials, found.seconds) == (4, 5)
@@ -222,7 +222,7 @@ def test_the_estimate_of_starts_follows_what_the_script_imports():
 
 def test_the_estimate_of_an_experiment_counts_its_controls():
     imports = (ScriptImport("heavy", 5.0), ScriptImport("torch", 1.0))
-    sweep, cost = Request("script.py", batches=8), DataCost(sample_seconds=0.0, imports=imports)
+    sweep, cost = Request("script.py", epochs=1, batches=8), DataCost(sample_seconds=0.0, imports=imports)
     experiment = dataclasses.replace(sweep, startup=True)
     plain, preloading = planned(config(1)), planned(config(1, start_method="forkserver", forkserver_preload=("heavy",)))
 
@@ -234,11 +234,11 @@ def test_the_estimate_of_an_experiment_counts_its_controls():
 
 
 def test_an_unknown_sample_gives_no_time():
-    assert estimate(planned(config(0)), Request("script.py"), DataCost(), ROOMY).seconds is None
+    assert estimate(planned(config(0)), Request("script.py", epochs=1), DataCost(), ROOMY).seconds is None
 
 
 def test_a_short_dataset_makes_short_epochs():
-    request, cost = Request("script.py", batches=100), DataCost(sample_seconds=0.01)
+    request, cost = Request("script.py", epochs=1, batches=100), DataCost(sample_seconds=0.01)
     assert estimate(planned(config(0)), request, cost, ROOMY, 64).seconds < estimate(planned(config(0)), request, cost, ROOMY, 6400).seconds
 
 
@@ -247,7 +247,7 @@ def finished(one, seconds, peak=None, status="ok"):
 
 
 def test_a_setting_that_ran_before_is_expected_to_take_what_it_took():
-    request, cost, length = Request("script.py", batches=50), DataCost(sample_seconds=0.001, sample_bytes=MIB), 100_000
+    request, cost, length = Request("script.py", epochs=1, batches=50), DataCost(sample_seconds=0.001, sample_bytes=MIB), 100_000
     done = [finished(config(2), 3.0, peak=7 * GIB), finished(config(2), 5.0), finished(config(0), 60.0)]
     again, longer, unlike = (
         estimate(planned(one), asked, cost, ROOMY, length, measured=Measured(request, done))
@@ -264,7 +264,7 @@ def test_a_setting_that_ran_before_is_expected_to_take_what_it_took():
 
 
 def test_more_workers_are_expected_to_be_slower_than_computed_as_fewer_were():
-    request, cost, length = Request("script.py", batches=50), DataCost(sample_seconds=0.001), 100_000
+    request, cost, length = Request("script.py", epochs=1, batches=50), DataCost(sample_seconds=0.001), 100_000
     eight = planned(config(8))
     computed = estimate(eight, request, cost, ROOMY, length)
     two = estimate(planned(config(2)), request, cost, ROOMY, length)
@@ -276,7 +276,7 @@ def test_more_workers_are_expected_to_be_slower_than_computed_as_fewer_were():
 
 @pytest.mark.parametrize("done", [(90.0, "failed"), (90.0, "cancelled"), (None, "ok")])
 def test_only_trials_that_came_to_their_end_teach_what_others_take(done):
-    request, cost = Request("script.py", batches=50), DataCost(sample_seconds=0.001)
+    request, cost = Request("script.py", epochs=1, batches=50), DataCost(sample_seconds=0.001)
     measured = Measured(request, [finished(config(2), done[0], status=done[1])])
     assert estimate(planned(config(2)), request, cost, ROOMY, 1000, measured=measured) == estimate(
         planned(config(2)), request, cost, ROOMY, 1000
@@ -285,7 +285,7 @@ def test_only_trials_that_came_to_their_end_teach_what_others_take(done):
 
 @pytest.mark.parametrize("then", [{"gpu_window": 10}, {"consumer": Consumer("sleep", 50.0)}])
 def test_trials_with_profiled_steps_or_another_consumer_teach_nothing_about_time(then):
-    request, cost = Request("script.py", batches=50, consumer=Consumer("none")), DataCost(sample_seconds=0.001)
+    request, cost = Request("script.py", epochs=1, batches=50, consumer=Consumer("none")), DataCost(sample_seconds=0.001)
     measured = Measured(dataclasses.replace(request, **then), [finished(config(2), 90.0)])
     computed = estimate(planned(config(2)), request, cost, ROOMY, 1000)
     assert estimate(planned(config(2)), request, cost, ROOMY, 1000, measured=measured).seconds == computed.seconds

@@ -5,9 +5,11 @@ from __future__ import annotations
 from loaderscope.analysis.findings import (
     accelerator,
     disk,
+    dropped_samples,
     head_of_line,
     input_bound,
     main_threads,
+    many_workers,
     memory_use,
     pinned_memory,
     profiled_window,
@@ -26,6 +28,7 @@ _KINDS = (
     input_bound,
     accelerator,
     profiled_window,
+    dropped_samples,
     worker_startup,
     startup_causes,
     memory_use,
@@ -34,6 +37,7 @@ _KINDS = (
     threads,
     main_threads,
     disk,
+    many_workers,
 )
 _SEVERITIES = ("error", "warning", "info")
 

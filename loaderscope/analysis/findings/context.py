@@ -6,6 +6,7 @@ import dataclasses
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.startup.preloading import ForkServer
+from loaderscope.analysis.training import Training
 from loaderscope.facts.results import Recommendation, SentPart, SettingResult, TrialResult
 from loaderscope.facts.settings import find_matching, setting_text
 
@@ -19,6 +20,7 @@ class Context:
         consumer: of the request; None if the request leaves it open; then the trials show whether there was one.
         free_threaded: whether the interpreter runs without the GIL, if known.
         sent: what each worker is sent, if it was weighed.
+        usable_cpus: processors that the loader may use, if known.
         server: where a fork server looks for modules to preload, if known.
     """
 
@@ -27,10 +29,11 @@ class Context:
     recommendation: Recommendation | None
     current: TrialConfig | None
     consumer: Consumer | None
-    train_epochs: int
+    training: Training
     free_threaded: bool | None = None
     sent: list[SentPart] | None = None
     server: ForkServer | None = None
+    usable_cpus: int | None = None
 
     @property
     def good(self) -> list[TrialResult]:

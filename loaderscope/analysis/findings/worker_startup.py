@@ -28,15 +28,16 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     end_s = setting.end_s or 0.0
     once_s = _server_start_s(context, setting)
     first_batch_s -= once_s
-    paid_s = context.train_epochs * (first_batch_s + end_s)
-    saved_s = (context.train_epochs - 1) * max(0.0, first_batch_s - persistent_s + end_s)
+    epochs = mean([context.training.epochs_of(trial) for trial in context.trials_of(setting)])
+    paid_s = epochs * (first_batch_s + end_s)
+    saved_s = (epochs - 1) * max(0.0, first_batch_s - persistent_s + end_s)
     if first_batch_s < MIN_FIRST_BATCH_S or saved_s < MIN_TRAIN_SHARE * train_s:
         return None
     culprit = _culprit(context, setting)
     ends = f" and ends with {duration_text(end_s)} until its workers are gone" if end_s >= MIN_END_S else ""
     message = (
         f"With {context.name_of(config)} every epoch begins with {duration_text(first_batch_s)} until its first batch{ends}, "
-        f"{duration_text(paid_s)} of {context.train_epochs} epochs ({share_text(min(1.0, paid_s / train_s))} of the training)."
+        f"{duration_text(paid_s)} of {context.training.text} ({share_text(min(1.0, paid_s / train_s))} of the training)."
     )
     if culprit is not None:
         message += f" Most of it: {culprit.detail}."

@@ -136,7 +136,8 @@ def _recommendation(document: dict[str, Any]) -> RenderableType | None:
         if OK not in statuses and any(status.is_failure for status in statuses):
             return None  # the lines about these trials say why nothing worked
         return Sentence(document["summary"]) if document["summary"] else None
-    return Sentence(("Recommended:", "recommended"), f" {recommendation['why']}")
+    caveat = f" {recommendation['caveat']}" if recommendation.get("caveat") else ""
+    return Sentence(("Recommended:", "recommended"), f" {recommendation['why']}{caveat}")
 
 
 def _exact_window(document: dict[str, Any]) -> RenderableType | None:

@@ -33,10 +33,12 @@ class FindingsPanel(QWidget):
     Signals:
         trialChosen: id of the trial whose link the user clicked.
         startupViewChosen: name of the start-up view whose link the user clicked.
+        epochsChosen: number of epochs with which the user wants to run the sweep again.
     """
 
     trialChosen = Signal(int)
     startupViewChosen = Signal(str)
+    epochsChosen = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -68,6 +70,8 @@ class FindingsPanel(QWidget):
     def _clicked(self, url: QUrl) -> None:
         if url.scheme() == "startup":
             self.startupViewChosen.emit(url.path())
+        elif url.scheme() == "epochs":
+            self.epochsChosen.emit(int(url.path()))
         else:
             self.trialChosen.emit(int(url.path()))
 
@@ -77,7 +81,12 @@ def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation 
     blocks = []
     if recommendation is not None:
         name = f'<b style="color:{palette.good}">★ use {html.escape(setting_text(recommendation.config))}</b>'
-        blocks.append(f"{name}<br>{html.escape(recommendation.why)}")
+        block = f"{name}<br>{html.escape(recommendation.why)}"
+        if recommendation.caveat is not None:
+            block += f'<br><span style="color:{palette.muted}">{html.escape(recommendation.caveat)}</span>'
+            if links:
+                block += f' <a style="color:{palette.accent}" href="epochs:2">measure a second epoch</a>'
+        blocks.append(block)
     order = {"error": 0, "warning": 1, "info": 2}
     colours = {"error": palette.error, "warning": palette.warning, "info": palette.accent}
     for finding in sorted(findings, key=lambda finding: order.get(finding.severity, 3)):

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from loaderscope.agent.epoch_count import SHORT_EPOCH_S
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.facts.consumers import CONSUMERS, NOBODY, kind_of
 from loaderscope.facts.request import Axes, Request
@@ -151,18 +152,39 @@ class SweepPanel(QWidget):
         layout.addWidget(heading("Each trial"))
         self.batches = self._spin((0, 1_000_000), 100, "batches", "Batches of each epoch; below 1 means all")
         self.batches.setSpecialValueText("all")
-        self.epochs = self._spin((1, 1000), 1, "epochs", "Epochs of each trial; two or more show what persistent workers save")
+        self.epochs = self._spin(
+            (0, 1000),
+            0,
+            "epochs",
+            "Epochs of each trial; two or more show what persistent workers and caches save.\n"
+            f"Below 1: one; a second where the first takes under {SHORT_EPOCH_S:g} s; more where an epoch has too few batches for a rate",
+        )
+        self.epochs.setSpecialValueText("as needed")
         self.repeats = self._spin(
             (1, 100), 1, "repeats", "How often each setting is measured; from 3 on, ties are judged by paired differences"
         )
         self.train_epochs = self._spin(
             (1, 100_000), 10, "training epochs", "Epochs of your real training: its projected time is what the recommendation minimises"
         )
+        self.train_batches = self._spin(
+            (0, 1_000_000_000),
+            0,
+            "training batches",
+            "Batches (steps) of your real training, in place of its epochs; below 1 means that epochs count",
+        )
+        self.train_batches.setSpecialValueText("by epochs")
+        self.train_batches.valueChanged.connect(lambda batches: self.train_epochs.setEnabled(not batches))
         grid = QGridLayout()
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
         for index, (text, box) in enumerate(
-            (("batches", self.batches), ("epochs", self.epochs), ("repeats", self.repeats), ("training epochs", self.train_epochs))
+            (
+                ("batches", self.batches),
+                ("epochs", self.epochs),
+                ("repeats", self.repeats),
+                ("training epochs", self.train_epochs),
+                ("training batches", self.train_batches),
+            )
         ):
             label = QLabel(text)
             label.setProperty("role", "muted")
@@ -228,7 +250,7 @@ class SweepPanel(QWidget):
     def _order_keyboard(self) -> None:
         """Lets Tab go through the panel from top to bottom; without it, chips added later come last in the whole window."""
         chips = [widget for axis in self.axes.values() for widget in axis.focus_order()]
-        sizes = (self.batches, self.epochs, self.repeats, self.train_epochs)
+        sizes = (self.batches, self.epochs, self.repeats, self.train_epochs, self.train_batches)
         for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.pcie)):
             QWidget.setTabOrder(first, second)
 
@@ -285,9 +307,10 @@ class SweepPanel(QWidget):
             axes=Axes.of(chosen),
             consumer=self.consumer_choice(),
             batches=self.batches.value() or None,
-            epochs=self.epochs.value(),
+            epochs=self.epochs.value() or None,
             repeats=self.repeats.value(),
             train_epochs=self.train_epochs.value(),
+            train_batches=self.train_batches.value() or None,
             max_seconds=self.budget.currentData(),
             pcie=self.pcie.isVisibleTo(self) and self.pcie.isChecked(),
         )
@@ -329,9 +352,10 @@ class SweepPanel(QWidget):
                 self.consumer_ms.setValue(request.consumer.ms)
         for box, value in (
             (self.batches, request.batches or 0),
-            (self.epochs, request.epochs),
+            (self.epochs, request.epochs or 0),
             (self.repeats, request.repeats),
             (self.train_epochs, request.train_epochs),
+            (self.train_batches, request.train_batches or 0),
         ):
             box.setValue(min(value, box.maximum()))  # setValue takes 32 bits
         self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))

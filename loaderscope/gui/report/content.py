@@ -10,6 +10,7 @@ from pathlib import Path
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, processes_text, similar_texts_text, trials_text
+from loaderscope.analysis.training import training_of
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
 from loaderscope.facts.captured import captured_sentence
 from loaderscope.facts.consumers import consumer_text
@@ -159,6 +160,7 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
         if (values := getattr(request.axes, setting.field))
     ]
     batches = "all" if request.batches is None else request.batches
+    epochs = "epochs as needed" if request.epochs is None else count_text(request.epochs, "epoch")
     current = current_setting(run)
     not_run_count = len(run.plan) - len(results)
     memory_bytes = environment.get("memory_bytes")
@@ -169,10 +171,10 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
         ("samples", "" if target.length is None else count_text(target.length, "sample")),
         ("consumer", consumer_text(request.consumer)),
         ("axes", "; ".join(axes)),
-        ("each trial", f"{batches} batches, {count_text(request.epochs, 'epoch')}, measured {count_text(request.repeats, 'time')}"),
+        ("each trial", f"{batches} batches, {epochs}, measured {count_text(request.repeats, 'time')}"),
         ("not run", f"{count_text(not_run_count, 'trial')} of {len(run.plan)}: the sweep ended before" if not_run_count > 0 else ""),
         ("your setting", setting_text(current) if current is not None else ""),
-        ("training assumed", count_text(request.train_epochs, "epoch")),
+        ("training assumed", training_of(request, results, current).text),
         ("platform", environment.get("platform")),
         ("processors", f"{environment.get('usable_cpus')} usable of {environment.get('cpu_count')}"),
         ("memory", bytes_text(memory_bytes) if memory_bytes else ""),

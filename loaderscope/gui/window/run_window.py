@@ -70,6 +70,7 @@ class RunWindow(QMainWindow):
         self.views.operators.measureRequested.connect(self.start_exact_window)
         views.startup.experimentRequested.connect(self.starting.experiment)
         views.findings.startupViewChosen.connect(views.show_startup)
+        views.findings.epochsChosen.connect(self.starting.sweep_epochs)
         self.live.ended.connect(self._run_ended)
         self._marks.follow(views.timeline, lambda: self.shown.trial)
         self._marks.follow(views.pair.second, lambda: self.shown.comparison.partner)

@@ -47,6 +47,12 @@ class StartActions:
         if self._may_start():
             self._run(self._setup.request(), lambda: self._setup.sweep_panel.expected_s)
 
+    def sweep_epochs(self, epochs: int) -> None:
+        """Runs the sweep that the panels describe, with a number of epochs a trial."""
+        if self._may_start():
+            self._setup.sweep_panel.epochs.setValue(epochs)
+            self._run(self._setup.request(), lambda: self._setup.sweep_panel.expected_s)
+
     def experiment(self) -> None:
         """Runs the start-up experiment for the target that the panels describe."""
         self._views.show_startup(EXPERIMENT)

@@ -51,7 +51,7 @@ def as_experiment(request: Request) -> Request:
     batches = max(LEAST_BATCHES, BATCHES_PER_WORKER * max(axes.num_workers or WORKERS))
     return dataclasses.replace(
         request,
-        epochs=request.epochs if request.epochs != defaults.epochs else EPOCHS,
+        epochs=request.epochs or EPOCHS,
         batches=request.batches if request.batches != defaults.batches else batches,
         consumer=Consumer("none"),
         timeout_s=request.timeout_s if request.timeout_s != defaults.timeout_s else TIMEOUT_S,
