@@ -16,7 +16,7 @@ from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.analysis.training import training_of
 from loaderscope.analysis.verdict import summarise
 from loaderscope.facts.request import Request
-from loaderscope.facts.results import Culprit, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
+from loaderscope.facts.results import Culprit, EpochTimes, ImportCost, LineCost, Memory, Phase, SentPart, Signs, Startup, WorkerMemory
 
 MIB = 1 << 20
 
@@ -335,3 +335,42 @@ def test_the_summary_says_when_nothing_worked():
 def test_the_summary_says_why_there_is_nothing_to_recommend():
     row = measure(10, num_workers=4)
     assert "40 batches an epoch are enough" in summarise([row], None, [])
+
+
+def lossy(number, workers, samples, dropped, epochs=1, **fields):
+    """A trial whose workers dropped samples; batches have 32."""
+    times = [EpochTimes(0.1, 1.0, 0.0, samples // 32 // epochs)] * epochs
+    return made_up(number, config_of(workers), 1000, samples=samples, dropped_samples=dropped, epochs=times, **fields)
+
+
+def test_samples_that_each_worker_drops_are_a_finding_about_the_setting_that_loses_most():
+    trials = [lossy(0, 0, 96, 4), lossy(1, 2, 64, 36), lossy(2, 4, 0, 200, epochs=2)]
+    (finding,) = [finding for finding in find(trials, current=config_of(2)) if finding.code == "dropped-samples"]
+    assert finding.trials == [1, 2]
+    assert finding.severity == "warning"
+    assert finding.evidence["lost_shares"] == {"1": 0.32, "2": 1.0}
+    assert "100 samples" in finding.message and "drop_last" in finding.message
+
+
+def test_the_one_incomplete_batch_that_is_dropped_without_workers_too_is_no_loss():
+    assert "dropped-samples" not in {finding.code for finding in find([lossy(0, 0, 96, 4), lossy(1, 2, 96, 4)])}
+
+
+def test_more_workers_than_cores_are_compared_with_the_best_within():
+    trials = [made_up(workers, config_of(workers), rate) for workers, rate in ((0, 500), (2, 1000), (64, 700))]
+    context = dataclasses.replace(context_of(trials, current=config_of(64)), usable_cpus=2)
+    (finding,) = [finding for finding in find_all(context) if finding.code == "more-workers-than-cores"]
+    assert (finding.trials, finding.severity, finding.evidence["throughput_ratio"]) == ([64], "warning", 0.7)
+    assert "at most 2" in finding.advice
+    enough = dataclasses.replace(context, usable_cpus=64)
+    assert "more-workers-than-cores" not in {finding.code for finding in find_all(enough)}
+
+
+def test_more_workers_than_cores_that_pay_are_information():
+    trials = [made_up(workers, config_of(workers), 500 * workers) for workers in (2, 8)]
+    (finding,) = [
+        finding
+        for finding in find_all(dataclasses.replace(context_of(trials, current=config_of(8)), usable_cpus=2))
+        if finding.code == "more-workers-than-cores"
+    ]
+    assert (finding.severity, finding.evidence["throughput_ratio"]) == ("info", 4.0)

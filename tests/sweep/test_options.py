@@ -88,3 +88,10 @@ def test_a_setting_has_torchs_defaults_where_nothing_is_said() -> None:
 def test_a_consumer_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         options.consumer(text)
+
+
+def test_a_training_is_as_long_as_its_batches_or_as_its_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert request("--train-batches", "5000").train_batches == 5000
+    with pytest.raises(SystemExit):
+        request("--train-batches", "5000", "--train-epochs", "3")
+    assert "--train-epochs" in capsys.readouterr().err
