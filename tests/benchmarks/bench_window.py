@@ -74,7 +74,7 @@ def ended():
     window.discard_and_close()
 
 window.live.ended.connect(lambda: QTimer.singleShot(0, ended))
-request = Request(script=sys.argv[1], axes=Axes(num_workers=(1,)), batches=None, repeats=2, probe=False)
+request = Request(script=sys.argv[1], axes=Axes(num_workers=(1,)), batches=None, epochs=1, repeats=2, probe=False)
 QTimer.singleShot(0, lambda: window.open_request(request, start=True))
 application.exec()
 """

@@ -110,7 +110,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """Two trials that run, and one that this combination rules out."""
     folder = tmp_path_factory.mktemp("päth with spaces")
     write_script(folder, SMALL.replace("0.001", "0.02"))  # long enough for a sample of the memory
-    axes = ("--num-workers", "0,1", "--batch-size", "4", "--step", "sleep:1", "--pin-memory", "off,on")
+    axes = ("--num-workers", "0,1", "--batch-size", "4", "--step", "sleep:1", "--pin-memory", "off,on", "--epochs", "1")
     return Sweep(folder, loaderscope(folder, "run", "script.py", *axes, "--json", "-o", "out.loaderscope"))
 
 
