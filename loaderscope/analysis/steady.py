@@ -13,9 +13,11 @@ Batches arrive in bursts of `num_workers`, so the length of a block is a multipl
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
+from loaderscope.agent.epoch_count import EPOCHS_FOR_INTERVAL
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.epochs import EpochRun
@@ -97,8 +99,15 @@ def batches_for_interval(config: TrialConfig) -> int:
     return 2 * edge_batches(config) + MIN_BLOCKS_INTERVAL * max(config.num_workers, 1)
 
 
-def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig) -> Steady:
-    """Returns the steady part of a trial."""
+def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None = None) -> Steady:
+    """Returns the steady part of a trial.
+
+    Args:
+        trace: of the trial.
+        epochs: of the trace.
+        config: the setting of the trial.
+        full_batches: batches of a full epoch, if known: more cannot be asked for.
+    """
     burst, edge = max(config.num_workers, 1), edge_batches(config)
     sent_ns = _sent_ns(trace)
     candidates = []
@@ -117,7 +126,7 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig) -> St
             durations.append(np.diff(epoch.done_ns[first - 1 : first + count * block : block]))
     block_ns = np.concatenate(durations) if durations else np.empty(0, np.int64)
     drained = [_drained(window, burst, sent_ns) for window in windows]
-    return Steady(windows, block, block_ns, drained, _reason(len(block_ns), epochs, config))
+    return Steady(windows, block, block_ns, drained, _reason(len(block_ns), epochs, config, full_batches))
 
 
 def _sent_ns(trace: Trace) -> Int64Array:
@@ -135,7 +144,7 @@ def _drained(window: Window, burst: int, sent_ns: Int64Array) -> int:
     return fewer if len(sent_ns) and fewer > burst else 0
 
 
-def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig) -> str | None:
+def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None) -> str | None:
     if blocks >= MIN_BLOCKS_INTERVAL:
         return None
     received = sum(epoch.batches for epoch in epochs)
@@ -144,4 +153,14 @@ def _reason(blocks: int, epochs: list[EpochRun], config: TrialConfig) -> str | N
     left_out = "the first and the last batch" if not config.num_workers else f"the first and last {edge} batches of an epoch ({workers})"
     missing = "no throughput" if blocks < MIN_BLOCKS_VALUE else "no interval"
     have = f"{received} batch{' leaves' if received == 1 else 'es leave'} {blocks} block{'' if blocks == 1 else 's'} in steady state"
-    return f"{missing}: {have} after {left_out}; {batches_for_interval(config)} batches an epoch are enough."
+    return f"{missing}: {have} after {left_out}; {_enough_text(config, full_batches)} are enough."
+
+
+def _enough_text(config: TrialConfig, full_batches: int | None) -> str:
+    """Returns the batches that give an interval, or the options that do so if an epoch has not so many."""
+    enough = batches_for_interval(config)
+    if full_batches is None or full_batches >= enough:
+        return f"{enough} batches an epoch"
+    blocks_in_epoch = (full_batches - 2 * edge_batches(config)) // max(config.num_workers, 1)
+    epochs = math.ceil(MIN_BLOCKS_INTERVAL / blocks_in_epoch) if blocks_in_epoch > 0 else EPOCHS_FOR_INTERVAL
+    return f"all {full_batches} batches of several epochs (--batches all --epochs {epochs})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from loaderscope.agent.epoch_count import EPOCHS_FOR_INTERVAL
 from loaderscope.agent.messages import TrialConfig, TrialOutcome
 from loaderscope.analysis.epochs import EpochRun
 from loaderscope.analysis.intervals import half_width, mean
@@ -56,7 +57,7 @@ def short_epochs_reason(epochs: Sequence[EpochRun]) -> str | None:
     longest = max((epoch.batches for epoch in epochs), default=0)
     return (
         f"{missing}: an epoch has only {count_text(longest, 'batch')}, too few for a steady state, and {count_text(len(epochs), 'epoch')} "
-        f"{'was' if len(epochs) == 1 else 'were'} measured; --epochs {MIN_BLOCKS_INTERVAL + 1} are enough."
+        f"{'was' if len(epochs) == 1 else 'were'} measured; --epochs {EPOCHS_FOR_INTERVAL} are enough."
     )
 
 

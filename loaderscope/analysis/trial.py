@@ -89,12 +89,12 @@ def analyse(
     whole, trace = trace, measured_part(trace)
     epochs = read_epochs(trace)
     times = [epoch_times(epoch) for epoch in epochs]
-    steady = find_steady(trace, epochs, config)
-    shares = find_shares(trace, steady)
     batch_samples = samples_per_batch(config, outcome)
     is_whole = _whole_epochs(order, outcome, len(times))
     by_loader = outcome.full_batches if outcome else None
     full_batches = full_epoch_batches(dataset_length, batch_samples, times, is_whole, by_loader)
+    steady = find_steady(trace, epochs, config, full_batches)
+    shares = find_shares(trace, steady)
     has_whole_epochs = full_batches is not None and all(item.batches >= full_batches for item in times)
     per_batch, reason = batch_seconds(steady), steady.reason
     if per_batch is None and has_whole_epochs:

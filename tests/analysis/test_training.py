@@ -122,3 +122,15 @@ def test_epochs_that_a_limit_cut_give_no_rate_over_whole_epochs():
     row = measure_trace(make_trace(num_workers=4, batches=10, epochs=7), config_of(4), 10, 7, length=32_000)
     assert row.samples_per_second is None
     assert row.samples_per_second_reason.endswith("40 batches an epoch are enough.")
+
+
+@pytest.mark.parametrize(
+    ("length", "advice"),
+    [(10, "--batches all --epochs 7"), (24, "--batches all --epochs 3"), (30, "--batches all --epochs 2"), (40, "40 batches an epoch")],
+)
+def test_the_reason_asks_for_no_more_batches_than_an_epoch_has(length, advice):
+    cut = measure(8, num_workers=4, length=32 * length)
+    assert cut.samples_per_second is None
+    assert advice in cut.samples_per_second_reason
+    epochs = int(advice[-1]) if "--epochs" in advice else 1
+    assert measure(length, num_workers=4, length=32 * length, epochs=epochs).samples_per_second.ci95 is not None

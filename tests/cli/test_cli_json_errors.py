@@ -87,3 +87,10 @@ def test_ctrl_c_during_imports_ends_with_130_and_without_a_traceback(module: str
 
 def test_a_command_in_a_process_of_its_own_prints_nothing_but_the_document(tmp_path: pathlib.Path) -> None:
     assert "missing.py" in str(error_of(loaderscope(tmp_path, "run", "missing.py", "--json"))["message"])
+
+
+def test_the_doctor_names_what_is_wrong_with_an_interpreter_beside_what_it_found(tmp_path: pathlib.Path) -> None:
+    done = in_this_process(tmp_path, "doctor", "--python", str(tmp_path / "nothing"), "--json")
+    assert done.status == 2
+    assert done.document["error"]["message"] == done.document["interpreter"]["error"]
+    assert "machine" in done.document

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from loaderscope import __version__
+from loaderscope.agent.messages import ErrorInfo
 from loaderscope.cli.outcome import OK, WRONG_REQUEST, UsageError
 from loaderscope.cli.printing import add_json_option, print_json, print_page
 from loaderscope.sweep.options import add_narrowing_options
@@ -42,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
         status, examination["selftest"] = run_selftest(options)
     examination = mask_document(examination)  # users mail it
     if options.json:
-        print_json({"loaderscope": __version__, "schema": 1, **examination})
+        problem = examination["interpreter"]["error"]
+        error = None if problem is None else ErrorInfo("unsupported", problem).to_json()
+        print_json({"loaderscope": __version__, "schema": 1, **examination, "error": error})
         return status
     print_page(examination_page(examination), UNLIMITED_COLUMNS)
     if "selftest" in examination:
