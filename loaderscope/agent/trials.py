@@ -174,7 +174,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         whole_epochs: List[bool] = []
         for number in epoch_numbers(order, epochs):
             epochs.append(_run_epoch(number, loader, loop))
-            whole_epochs.append(_is_whole(order, epochs[-1].batches, None if own_way else sampler.epoch_batch_count))
+            whole_epochs.append(_is_whole(order, epochs[-1].batches, None if own_way or sampler is None else sampler.epoch_batch_count))
         _close(loader)
         seconds, other_threads_share = (time.perf_counter_ns() - start_ns) / 1e9, cpu_time.other_threads_share()
         notes += _counting_notes(order, loader, loop, epochs)
