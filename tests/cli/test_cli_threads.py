@@ -24,7 +24,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, Done]
     folder = tmp_path_factory.mktemp("threads")
     write_script(folder, SCRIPT)
     axes = ("--num-workers", "0,2", "--backend", "process,thread", "--batch-size", "2", "--start-method", "fork")
-    return folder, loaderscope(folder, "run", "script.py", *axes, "--batches", "48", "--json", "-o", "t.loaderscope")
+    return folder, loaderscope(folder, "run", "script.py", *axes, "--batches", "48", "--epochs", "1", "--json", "-o", "t.loaderscope")
 
 
 def test_threads_are_trials_like_others(swept):
