@@ -13,7 +13,8 @@ EPOCHS_FOR_RATE = 3
 """Epochs that give a rate where each has too few batches for a steady state: the first one, which differs, and two to compare."""
 EPOCHS_FOR_INTERVAL = 7
 """Likewise for a rate with an interval."""
-LONGEST_FOR_RATE_S = 30.0
+LONGEST_FOR_RATE_S = 60.0
+"""Epochs with too few batches are repeated only if those for a rate take no longer together."""
 
 
 def epoch_numbers(order: TrialOrder, finished: Sequence[Any], clock: Callable[[], float] = time.perf_counter) -> Iterator[int]:

@@ -17,6 +17,6 @@ def example_script(name: str = "photos.py") -> Path:
 
 
 def demo_request(usable_cpus: int) -> Request:
-    """A sweep over the number of workers; each trial runs all batches of the example, with its own training step."""
+    """A sweep over the number of workers; each trial runs all batches of the example once, with its own training step."""
     workers = tuple(n for n in (0, 1, 2, 4) if n <= min(max(2, usable_cpus), MOST_WORKERS))
-    return Request(script=str(example_script()), target=TARGET, axes=Axes(num_workers=workers), batches=None)
+    return Request(script=str(example_script()), target=TARGET, axes=Axes(num_workers=workers), batches=None, epochs=1)

@@ -46,8 +46,8 @@ def test_epochs_with_too_few_batches_are_repeated_until_they_show_an_interval():
 
 def test_of_slow_epochs_with_too_few_batches_only_those_for_a_rate_are_run():
     assert run(4.0, 10) == epoch_count.EPOCHS_FOR_RATE
-    assert run(9.0, 10) == epoch_count.EPOCHS_FOR_RATE
-    assert run(11.0, 10) == 1
+    assert run(epoch_count.LONGEST_FOR_RATE_S / 3.1, 10) == epoch_count.EPOCHS_FOR_RATE
+    assert run(epoch_count.LONGEST_FOR_RATE_S / 2.9, 10) == 1
 
 
 def test_epochs_without_a_batch_are_not_repeated_for_a_rate():
