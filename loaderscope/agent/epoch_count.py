@@ -17,34 +17,41 @@ LONGEST_FOR_RATE_S = 60.0
 """Epochs with too few batches are repeated only if those for a rate take no longer together."""
 
 
-def epoch_numbers(order: TrialOrder, finished: Sequence[Any], clock: Callable[[], float] = time.perf_counter) -> Iterator[int]:
+def epoch_numbers(
+    order: TrialOrder, finished: Sequence[Any], are_whole: Sequence[bool], clock: Callable[[], float] = time.perf_counter
+) -> Iterator[int]:
     """Yields the number of each epoch that the trial is to run.
 
     Args:
         order: the trial.
         finished: the epochs that have run, with their `batches`; the caller adds each.
+        are_whole: for each of them, whether it ended by itself and not at the limit of batches; the caller adds each.
         clock: returns seconds.
     """
     began_s = clock()
-    while goes_on(order.epochs, order.enough_batches, len(finished), max((one.batches for one in finished), default=0), clock() - began_s):
+    while goes_on(order.epochs, len(finished), clock() - began_s, _are_short(order, finished, are_whole)):
         yield len(finished)
 
 
-def goes_on(epochs: Optional[int], enough_batches: Optional[int], done: int, batches: int, seconds: float) -> bool:
+def _are_short(order: TrialOrder, finished: Sequence[Any], are_whole: Sequence[bool]) -> bool:
+    longest = max((epoch.batches for epoch in finished), default=0)
+    return order.enough_batches is not None and all(are_whole) and 0 < longest < order.enough_batches
+
+
+def goes_on(epochs: Optional[int], done: int, seconds: float, are_short: bool) -> bool:
     """Whether another epoch follows.
 
     Args:
         epochs: the epochs that the user asked for; None leaves the number open.
-        enough_batches: batches of one epoch that give a steady state; None: any number does.
         done: epochs that have run.
-        batches: batches of the longest of them.
         seconds: that they took together.
+        are_short: whether even whole epochs have too few batches for a steady state.
     """
     if epochs is not None:
         return done < epochs
     if done == 0 or (done == 1 and seconds < SHORT_EPOCH_S):
         return True
-    if not batches or enough_batches is None or batches >= enough_batches:
+    if not are_short:
         return False
     if done < EPOCHS_FOR_RATE:
         return seconds * EPOCHS_FOR_RATE / done <= LONGEST_FOR_RATE_S

@@ -172,9 +172,11 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         cpu_time = _CpuTime()
         epochs: List[_Epoch] = []
         whole_epochs: List[bool] = []
-        for number in epoch_numbers(order, epochs):
+        for number in epoch_numbers(order, epochs, whole_epochs):
             epochs.append(_run_epoch(number, loader, loop))
-            whole_epochs.append(_is_whole(order, epochs[-1].batches, None if own_way or sampler is None else sampler.epoch_batch_count))
+            whole_epochs.append(
+                _is_whole(order, full_batches, epochs[-1].batches, None if own_way or sampler is None else sampler.epoch_batch_count)
+            )
         _close(loader)
         seconds, other_threads_share = (time.perf_counter_ns() - start_ns) / 1e9, cpu_time.other_threads_share()
         notes += _counting_notes(order, loader, loop, epochs)
@@ -241,15 +243,16 @@ class _CpuTime:
         return max(0.0, 1.0 - (thread_time_ns() - self._thread_ns) / process_ns)
 
 
-def _is_whole(order: TrialOrder, batches: int, given: Optional[int]) -> bool:
-    """Whether an epoch is known to have ended by itself, before the limit of batches.
+def _is_whole(order: TrialOrder, full_batches: Optional[int], batches: int, given: Optional[int]) -> bool:
+    """Whether an epoch is known to be whole: it ended by itself, or the limit is as long as an epoch.
 
     Args:
         order: the trial.
+        full_batches: in an epoch without a limit, as far as the loader tells.
         batches: that the consumer received.
         given: batches whose indices the sampler gave; None for a loader whose consumer keeps the limit.
     """
-    if order.batches is None:
+    if order.batches is None or batches == full_batches:
         return True
     return batches < order.batches if given is None else batches <= given < order.batches
 

@@ -342,7 +342,7 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
     workers = config.num_workers
     if not workers:
         epoch_s = batches * (fetch_s + step_s)
-        return expected_epochs(request, config, batches, epoch_s) * epoch_s
+        return expected_epochs(request, config, batches, batches == in_epoch, epoch_s) * epoch_s
     batch_s = max(fetch_s / min(workers, machine.usable_cpus), step_s)
     if config.backend == "thread":
         start_s = 0.0
@@ -353,7 +353,7 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
         worker_s += SPAWN_END_SECONDS if config.start_method == "spawn" else 0.0
         start_s = worker_s * max(1.0, workers / machine.usable_cpus)
     work_s = batches * batch_s + fetch_s
-    epochs = expected_epochs(request, config, batches, start_s + work_s)
+    epochs = expected_epochs(request, config, batches, batches == in_epoch, start_s + work_s)
     starts = 1 if config.persistent_workers else epochs
     server_s = 0.0
     if _has_server(config) and config.forkserver_preload:

@@ -23,9 +23,18 @@ def enough_batches(request: Request, config: TrialConfig) -> int | None:
     return None if request.startup else batches_for_rate(config)
 
 
-def expected_epochs(request: Request, config: TrialConfig, batches: int, epoch_s: float) -> int:
-    """Returns how many epochs a trial will run if each has so many batches and takes so long."""
-    done = 0
-    while goes_on(request.epochs, enough_batches(request, config), done, batches, done * epoch_s):
+def expected_epochs(request: Request, config: TrialConfig, batches: int, is_whole: bool, epoch_s: float) -> int:
+    """Returns how many epochs a trial will run.
+
+    Args:
+        request: of the sweep.
+        config: the setting of the trial.
+        batches: of each epoch.
+        is_whole: whether that is all of the data.
+        epoch_s: seconds of each epoch.
+    """
+    enough, done = enough_batches(request, config), 0
+    are_short = is_whole and enough is not None and batches < enough
+    while goes_on(request.epochs, done, done * epoch_s, are_short):
         done += 1
     return done

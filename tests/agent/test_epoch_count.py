@@ -15,16 +15,17 @@ class Epoch:
     batches: int
 
 
-def run(epoch_s: list[float] | float, batches: int = 100, **order: int | None) -> int:
+def run(epoch_s: float, batches: int = 100, is_whole: bool = True, **order: int | None) -> int:
     """The number of epochs that a trial runs whose epochs take this long."""
-    seconds = iter(epoch_s) if isinstance(epoch_s, list) else iter([epoch_s] * 1000)
     now = [0.0]
     finished: list[Epoch] = []
     asked = TrialOrder(0, "", TrialConfig(4), **{"epochs": None, "enough_batches": ENOUGH, **order})
-    for number in epoch_count.epoch_numbers(asked, finished, lambda: now[0]):
+    are_whole: list[bool] = []
+    for number in epoch_count.epoch_numbers(asked, finished, are_whole, lambda: now[0]):
         assert number == len(finished)
         finished.append(Epoch(batches))
-        now[0] += next(seconds)
+        are_whole.append(is_whole)
+        now[0] += epoch_s
     return len(finished)
 
 
@@ -52,3 +53,7 @@ def test_of_slow_epochs_with_too_few_batches_only_those_for_a_rate_are_run():
 
 def test_epochs_without_a_batch_are_not_repeated_for_a_rate():
     assert run(0.1, 0) == 2
+
+
+def test_epochs_that_the_users_limit_cuts_are_not_repeated_for_a_rate():
+    assert run(0.1, 5, is_whole=False) == 2

@@ -360,7 +360,7 @@ def test_more_workers_than_cores_are_compared_with_the_best_within():
     trials = [made_up(workers, config_of(workers), rate) for workers, rate in ((0, 500), (2, 1000), (64, 700))]
     context = dataclasses.replace(context_of(trials, current=config_of(64)), usable_cpus=2)
     (finding,) = [finding for finding in find_all(context) if finding.code == "more-workers-than-cores"]
-    assert (finding.trials, finding.severity, finding.evidence["throughput_ratio"]) == ([64], "warning", 0.7)
+    assert (finding.trials, finding.severity, finding.evidence["speed_ratio"]) == ([64], "warning", 0.7)
     assert "at most 2" in finding.advice
     enough = dataclasses.replace(context, usable_cpus=64)
     assert "more-workers-than-cores" not in {finding.code for finding in find_all(enough)}
@@ -373,4 +373,4 @@ def test_more_workers_than_cores_that_pay_are_information():
         for finding in find_all(dataclasses.replace(context_of(trials, current=config_of(8)), usable_cpus=2))
         if finding.code == "more-workers-than-cores"
     ]
-    assert (finding.severity, finding.evidence["throughput_ratio"]) == ("info", 4.0)
+    assert (finding.severity, finding.evidence["speed_ratio"]) == ("info", 4.0)

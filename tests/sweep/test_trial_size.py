@@ -32,7 +32,8 @@ def test_the_start_up_experiment_keeps_its_few_batches():
 
 
 def test_the_forecast_counts_the_epochs_that_will_run():
-    assert expected_epochs(Request("a.py", epochs=3), config(2), 100, 60.0) == 3
-    assert expected_epochs(Request("a.py"), config(2), 100, 60.0) == 1
-    assert expected_epochs(Request("a.py"), config(2), 100, 1.0) == 2
-    assert expected_epochs(Request("a.py"), config(4), 10, 0.1) == 7
+    assert expected_epochs(Request("a.py", epochs=3), config(2), 100, True, 60.0) == 3
+    assert expected_epochs(Request("a.py"), config(2), 100, True, 60.0) == 1
+    assert expected_epochs(Request("a.py"), config(2), 100, True, 1.0) == 2
+    assert expected_epochs(Request("a.py"), config(4), 10, True, 0.1) == 7
+    assert expected_epochs(Request("a.py", batches=10), config(4), 10, False, 0.1) == 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.settings import same_but
-from loaderscope.facts.text import bytes_text
+from loaderscope.facts.text import bytes_text, duration_text
 
 MIN_GAIN = 1.05
-"""A throughput at least so many times as high is a gain."""
+"""A training at least so many times as fast is a gain."""
 
 
 def find(context: Context) -> list[Finding]:
@@ -22,13 +22,14 @@ def find(context: Context) -> list[Finding]:
     most = max(above, key=lambda setting: setting.config.num_workers)
     within = _best_within(context, most, cpus)
     gain = None
-    if within is not None and within.samples_per_second is not None and most.samples_per_second is not None:
-        gain = most.samples_per_second.value / within.samples_per_second.value
+    if within is not None and within.train_s is not None and most.train_s:
+        gain = within.train_s / most.train_s
     message = f"{context.name_of(most.config)} are more workers than the {cpus} usable cores: they take turns."
     if within is not None and gain is not None:
-        message += f" They give {gain:.2f} times the samples/s of {context.name_of(within.config)}"
+        message += f" The training takes {duration_text(most.train_s)} instead of {duration_text(within.train_s)} with "
+        message += context.name_of(within.config)
         if most.peak_total_bytes is not None and within.peak_total_bytes is not None:
-            message += f", and take {bytes_text(most.peak_total_bytes)} of memory instead of {bytes_text(within.peak_total_bytes)}"
+            message += f", and {bytes_text(most.peak_total_bytes)} of memory instead of {bytes_text(within.peak_total_bytes)}"
         message += "."
     pays = gain is not None and gain >= MIN_GAIN
     return [
@@ -40,7 +41,7 @@ def find(context: Context) -> list[Finding]:
             evidence={
                 "usable_cpus": cpus,
                 "num_workers": most.config.num_workers,
-                "throughput_ratio": None if gain is None else round(gain, 4),
+                "speed_ratio": None if gain is None else round(gain, 4),
             },
             advice="So many pay only while most of them wait, for a disk or the network."
             if pays or gain is None
@@ -50,10 +51,10 @@ def find(context: Context) -> list[Finding]:
 
 
 def _best_within(context: Context, most: SettingResult, cpus: int) -> SettingResult | None:
-    """Returns the setting with the highest throughput that differs in workers only and has no more of them than there are cores."""
+    """Returns the setting with the shortest training that differs in workers only and has no more of them than there are cores."""
     alike = [
         setting
         for setting in context.settings
-        if 0 < setting.config.num_workers <= cpus and same_but("num_workers", setting.config, most.config) and setting.samples_per_second
+        if setting.config.num_workers <= cpus and same_but("num_workers", setting.config, most.config) and setting.train_s
     ]
-    return max(alike, key=lambda setting: setting.samples_per_second.value if setting.samples_per_second else 0.0, default=None)
+    return min(alike, key=lambda setting: setting.train_s or 0.0, default=None)
