@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.disturbance import without_interval
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.training import Training, train_seconds
 from loaderscope.facts.measures import MEASURES, Repeats
@@ -36,6 +37,8 @@ def _combine_one(config: TrialConfig, members: list[TrialResult], training: Trai
         values = [getters[name](trial) if name in getters else getattr(trial, name) for trial in members if trial.status == "ok"]
         known = [value for value in values if value is not None]
         figures[name] = _COMBINED[measure.repeats](known) if known else None
+        if measure.repeats is Repeats.ESTIMATE and any(trial.is_disturbed for trial in members):
+            figures[name] = without_interval(figures[name])
     return SettingResult(config=config, trials=[trial.id for trial in members], **figures)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from loaderscope.agent.layout import THREAD_CPU_UNKNOWN, State
-from loaderscope.analysis.epochs import EpochRun
-from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, late_batch, slowly_fetched
+from loaderscope.analysis.disturbance import run_delay_s
+from loaderscope.analysis.epochs import MAIN, EpochRun
+from loaderscope.analysis.late_batches import NO_WORKER, Waits, find_waits, lane_of, late_batch, slowly_fetched
 from loaderscope.analysis.memory_peaks import series
 from loaderscope.analysis.pin_thread import find_pin_cost
 from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, covered_ns, spans_of, spans_of_lanes, worker_lanes
@@ -71,7 +74,22 @@ def _late_batches(trace: Trace, steady: Steady, waits: Waits, median_ns: float) 
     bounds = [window.host_bounds_ns for window in steady.windows]
     inside = np.any([(late.end_ns > low) & (late.start_ns < high) for low, high in bounds], axis=0) if bounds else np.zeros(len(late), bool)
     late = late.pick(np.flatnonzero(inside))
-    return [late_batch(trace, late, row) for row in late.costliest(MAX_LATE_BATCHES).tolist()]
+    return [_with_causes(trace, late, row) for row in late.costliest(MAX_LATE_BATCHES).tolist()]
+
+
+def _with_causes(trace: Trace, late: Waits, row: int) -> LateBatch:
+    """Returns a late batch with the CPU time of its fetch, and the time for which its process waited for a core about then."""
+    worker, start_ns, end_ns = int(late.worker[row]), int(late.fetch_start_ns[row]), int(late.fetch_end_ns[row])
+    lane = lane_of(worker)
+    lanes = LOADING_LANES if worker == NO_WORKER else (lane,)
+    fetches = spans_of_lanes(trace, lanes, State.FETCH).starting_in(start_ns, start_ns + 1)
+    cpu_ns = int(fetches.value[0]) if fetches and fetches.value[0] != THREAD_CPU_UNKNOWN else None
+    process = lane if any(process.name == lane for process in trace.processes) else MAIN  # threads are main's
+    return dataclasses.replace(
+        late_batch(trace, late, row),
+        fetch_cpu_s=cpu_ns * NS if cpu_ns is not None else None,
+        run_delay_s=run_delay_s(trace, process, start_ns, end_ns),
+    )
 
 
 def _growth_bytes_per_s(trace: Trace, epochs: list[EpochRun]) -> float | None:

@@ -168,6 +168,11 @@ def slowly_fetched(waits: Waits, median_fetch_ns: float) -> Waits:
     return waits.pick(is_slow & (waits.duration_ns > median_fetch_ns))
 
 
+def is_slow_fetch(fetch_s: float, usual_s: float) -> bool:
+    """Returns whether a fetch is slow beside the usual one."""
+    return fetch_s > max(LATE_FACTOR * usual_s, MIN_SLOW_FETCH_NS * NS)
+
+
 def ready_at(trace: Trace, wait: SpanColumns) -> Int64Array:
     """Returns the ids of the batches that lay ready when a single wait ended, in order of delivery."""
     batches = _WaitBatches(wait)

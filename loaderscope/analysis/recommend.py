@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.combine_repeats import MIN_REPEATS_INTERVAL
@@ -24,6 +25,8 @@ SINGLE_RUN_NOISE_SHARE = 0.03
 """Runs of one setting that waits for data differ by 1 to 5 %, which an interval within one run does not show."""
 
 UNKNOWN_NOISE_SHARE = 0.05
+
+DISTURBED = " This rests on trials that other programs disturbed."
 
 THREADS_LEFT_OUT = " Threads are left out of this: DataLoader has no setting for them."
 
@@ -59,7 +62,8 @@ def recommend(  # noqa: PLR0917
         return None
     fastest = min(timed, key=lambda setting: setting.train_s or math.inf)
     by_repeat = _seconds_by_repeat(trials, training)
-    ties = [setting for setting in timed if setting is fastest or is_tie(setting, fastest, by_repeat)]
+    lost = _lost_shares(trials)
+    ties = [setting for setting in timed if setting is fastest or is_tie(setting, fastest, by_repeat, lost)]
     chosen = min((tie for tie in ties if (tie.train_s or 0.0) <= (1 + MAX_TIE_EXCESS_SHARE) * (fastest.train_s or 0.0)), key=_cost_key)
     configs = [setting.config for setting in timed]
     own = find_matching(current, configs)
@@ -81,6 +85,7 @@ def recommend(  # noqa: PLR0917
             alone=len(candidates) == 1,
         )
         + (f" {training.reason}" if training.reason else "")
+        + (DISTURBED if lost else "")
         + (THREADS_LEFT_OUT if len(candidates) < len(settings) else ""),
         caveat=_caveat([trial for trial in trials if trial.config in configs], training),
     )
@@ -96,21 +101,33 @@ def _caveat(trials: Sequence[TrialResult], training: Training) -> str | None:
     return f"{where} one epoch was measured: later ones may be faster, as caches and warm files make them, or slower (--epochs 2 shows it)."
 
 
-def is_tie(setting: SettingResult, fastest: SettingResult, by_repeat: dict[TrialConfig, dict[int, float]]) -> bool:
+def is_tie(
+    setting: SettingResult,
+    fastest: SettingResult,
+    by_repeat: dict[TrialConfig, dict[int, float]],
+    lost: Mapping[TrialConfig, float] = MappingProxyType({}),
+) -> bool:
     """Whether the noise hides the setting's difference from the fastest one, or the difference is too small to matter.
 
     With three repeats or more of both, the interval of the paired differences decides; else their own intervals decide, widened by
-    the noise between runs, which a single run cannot show.
+    the noise between runs, which a single run cannot show. A disturbed trial may be wrong by all that it lost, whatever its interval.
+
+    Args:
+        setting: any setting with a time.
+        fastest: the one with the shortest time.
+        by_repeat: seconds of the training by repeat, for each setting.
+        lost: the share of its cores that each disturbed setting lost to other programs.
     """
     setting_s, fastest_s = setting.train_s or 0.0, fastest.train_s or 0.0
     if setting_s - fastest_s <= NEGLIGIBLE_SHARE * fastest_s:
         return True
     own, other = by_repeat.get(setting.config, {}), by_repeat.get(fastest.config, {})
     differences = [own[repeat] - other[repeat] for repeat in sorted(own.keys() & other.keys())]
-    if len(differences) >= MIN_REPEATS_INTERVAL:
+    lost_s = math.hypot(lost.get(setting.config, 0.0) * setting_s, lost.get(fastest.config, 0.0) * fastest_s)
+    if len(differences) >= MIN_REPEATS_INTERVAL and not lost_s:
         return mean(differences) <= half_width(differences)
     noise_s = math.hypot(_noise_share(setting) * setting_s, _noise_share(fastest) * fastest_s)
-    return setting_s - fastest_s <= max(noise_s, SINGLE_RUN_NOISE_SHARE * fastest_s)
+    return setting_s - fastest_s <= max(noise_s, lost_s, SINGLE_RUN_NOISE_SHARE * fastest_s)
 
 
 def find_knee(settings: Sequence[SettingResult], base: TrialConfig) -> TrialConfig | None:
@@ -135,6 +152,18 @@ def _seconds_by_repeat(trials: Sequence[TrialResult], training: Training) -> dic
         if seconds is not None and trial.repeat is not None:
             found.setdefault(trial.config, {})[trial.repeat] = seconds
     return found
+
+
+def _lost_shares(trials: Sequence[TrialResult]) -> dict[TrialConfig, float]:
+    """Returns for each disturbed setting the largest share that its trials lost of the cores which others had not taken."""
+    shares: dict[TrialConfig, float] = {}
+    for trial in trials:
+        disturbance = trial.disturbance
+        if disturbance is not None and disturbance.is_disturbed:
+            left_cores = max(0.0, disturbance.usable_cores - disturbance.others_cores)
+            share = disturbance.lost_cores / (left_cores + disturbance.lost_cores)
+            shares[trial.config] = max(share, shares.get(trial.config, 0.0))
+    return shares
 
 
 def _noise_share(setting: SettingResult) -> float:

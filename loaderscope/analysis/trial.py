@@ -13,6 +13,7 @@ import numpy as np
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.batch_contents import batch_contents
+from loaderscope.analysis.disturbance import disturbance_note, disturbed_share, find_disturbance, taken_text, without_interval
 from loaderscope.analysis.energy import energy_per_1000_samples_j
 from loaderscope.analysis.epochs import EpochRun, clock_error_s, read_epochs
 from loaderscope.analysis.evidence import find_evidence
@@ -33,7 +34,7 @@ from loaderscope.analysis.throughput import (
     samples_per_second,
     short_epochs_reason,
 )
-from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OwnCost, SentPart, TrialResult
+from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OtherProgram, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.text import count_text
 from loaderscope.trace.model import Trace
@@ -54,6 +55,9 @@ class TrialEnd:
         app_cpu_share: the app's CPU time over `seconds`, in cores.
         nvml_seconds: seconds that the app spent reading the GPUs; None without a GPU.
         processes_seconds: seconds that the app spent reading the processes.
+        usable_cores: cores that the trial may use.
+        other_programs: programs beside the trial that took most CPU time, the greatest first.
+        heat_throttles: how often the processor lowered its clocks because of heat; None if unknown.
     """
 
     status: str
@@ -63,6 +67,9 @@ class TrialEnd:
     app_cpu_share: float | None
     nvml_seconds: float | None = None
     processes_seconds: float | None = None
+    usable_cores: int = 1
+    other_programs: Sequence[OtherProgram] = ()
+    heat_throttles: int | None = None
 
 
 def analyse(
@@ -121,6 +128,12 @@ def analyse(
             f"An epoch has only {count_text(full_batches or 0, 'batch')}, too few for a steady state: the rate is that of whole epochs "
             f"after the first, with the start of workers. {count_text(len(epochs), 'epoch')} were measured."
         )
+    disturbance = find_disturbance(trace, steady, end.usable_cores, end.other_programs, end.heat_throttles)
+    if disturbance is not None and (note := disturbance_note(disturbance)) is not None:
+        notes.append(note)
+    if disturbance is not None and disturbance.is_disturbed:
+        throughput, epoch_s, per_batch = map(without_interval, (throughput, epoch_s, per_batch))
+        reason = reason or f"no interval: {taken_text(disturbance)}."
     if full_batches is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
         notes.append("no seconds per epoch: the dataset's length is unknown and the epoch was cut short.")
     return TrialResult(
@@ -170,6 +183,9 @@ def analyse(
         batch_tensors=contents.tensors,
         batch_s=per_batch,
         dropped_samples=dropped,
+        disturbed_share=disturbed_share(disturbance) if disturbance is not None else None,
+        disturbance=disturbance,
+        replaces=planned.replaces,
     )
 
 
@@ -200,9 +216,11 @@ def analyse_or_log(
         log(f"Trial {planned.id} could not be analysed: {error}\n{traceback.format_exc()}")
         text = f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
         if end.status != "ok":
-            return TrialResult(planned.id, planned.repeat, end.status, planned.config, end.error, end.seconds, notes=[text])
+            return TrialResult(
+                planned.id, planned.repeat, end.status, planned.config, end.error, end.seconds, notes=[text], replaces=planned.replaces
+            )
         fault = ErrorInfo(type(error).__name__, text, traceback.format_exc())
-        return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds)
+        return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds, replaces=planned.replaces)
 
 
 def _whole_epochs(order: TrialOrder, outcome: TrialOutcome | None, count: int) -> list[bool]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.combine_repeats import combine
-from loaderscope.analysis.findings import Context, find_all
+from loaderscope.analysis.disturbance import mark_replaced
+from loaderscope.analysis.findings import Context, disturbed, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
@@ -35,7 +36,9 @@ def current_setting(run: Run) -> TrialConfig | None:
 
 def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     """Returns the verdict on a finished or running run; `results` in any order."""
-    trials = sorted(results, key=lambda trial: trial.id)
+    all_trials = mark_replaced(sorted(results, key=lambda trial: trial.id))
+    trials = [trial for trial in all_trials if trial.replaced_by is None]
+    replaced = [trial for trial in all_trials if trial.replaced_by is not None]
     request, environment, current = run.request, run.environment, current_setting(run)
     training = training_of(request, trials, current)
     settings = combine(trials, training)
@@ -53,14 +56,25 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     server = fork_server(request, imports, python)
     cpus_to_share = usable_cpus if experiment is None else None  # the experiment tries more workers than cores on purpose
     findings = find_all(
-        Context(trials, settings, recommendation, current, request.consumer, training, free_threaded, run.sent, server, cpus_to_share)
+        Context(
+            trials, settings, recommendation, current, request.consumer, training, free_threaded, run.sent, server, cpus_to_share, replaced
+        )
     )
-    summary = experiment.summary if experiment is not None and experiment.costs else summarise(trials, recommendation, findings)
+    if experiment is not None and experiment.costs:
+        summary = " ".join(part for part in (_distrust(findings), experiment.summary) if part)
+    else:
+        summary = summarise(trials, recommendation, findings)
     return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)
 
 
 def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:
-    """Returns one or two sentences: the recommendation and the gravest finding, or why there is no recommendation."""
+    """Returns one or two sentences: the recommendation and the gravest finding, or why there is no recommendation.
+
+    That other programs disturbed the trials comes first, because it decides what all the rest is worth.
+    """
+    if distrust := _distrust(findings):
+        errors = [finding for finding in findings if finding.severity == "error"]
+        return f"{distrust} {summarise(trials, recommendation, errors)}"
     grave = next((finding for finding in findings if finding.severity in ("error", "warning")), None)
     if recommendation is not None:
         why = recommendation.why[:1].upper() + recommendation.why[1:]
@@ -82,6 +96,11 @@ def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | No
         return "There is nothing to recommend: DataLoader has no setting for threads, and no worker processes were measured."
     missing = next((trial.samples_per_second_reason for trial in good if trial.samples_per_second_reason), None)
     return f"There is nothing to recommend: {missing}" if missing else "There is nothing to recommend yet."
+
+
+def _distrust(findings: Sequence[Finding]) -> str:
+    """Returns the sentence that other programs disturbed trials which count; empty if they did not."""
+    return next((finding.message for finding in findings if finding.code == disturbed.CODE and finding.severity == "warning"), "")
 
 
 def _first_sentence(text: str) -> str:

@@ -236,6 +236,12 @@ OUTSTANDING = Plot(
     "outstanding", "batches asked for", "batches that main has asked for and not received", section=FLIGHT_SECTION, is_optional=True
 )
 
+OTHERS_SERIES = "others/cpu"
+STOLEN_SERIES = "others/stolen"
+THROTTLED_SERIES = "throttled/limit"
+RUN_DELAY_SERIES = "run_delay"
+"""Keys of sampled series that the analysis reads, too; that of a process's run delay ends with `/` and the name of the process."""
+
 PLOTS: tuple[Plot, ...] = (
     QUEUE_DEPTH,
     Plot("gpu_utilisation", "GPU (NVML)", role="step"),
@@ -247,6 +253,19 @@ PLOTS: tuple[Plot, ...] = (
     Plot("gpu_throttle", "GPU throttling", "why the GPU's clocks were lowered; empty where they never were", is_optional_at_zero=True),
     Plot("gpu_energy", "GPU energy", "the GPU's counter of energy, in joules", is_optional=True, is_counter=True),
     Plot("cpu", "CPU"),
+    Plot(
+        "others",
+        "other programs",
+        "what other programs, and other virtual machines, take of the cores that the trial may use; 100 %: one core",
+        is_optional_at_zero=True,
+    ),
+    Plot(
+        "run_delay",
+        "waits for a core",
+        "how many threads of a process are ready and have no core; 100 %: one thread all the time",
+        is_optional=True,
+    ),
+    Plot("throttled", "CPU limit", "how long the container's CPU limit holds its processes back", is_optional_at_zero=True),
     Plot("memory", "memory"),
     Plot("memory_pss", "memory (PSS)", is_optional=True),
     Plot("memory_private", "memory (private)", is_optional=True),

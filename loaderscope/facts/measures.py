@@ -15,6 +15,8 @@ from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, r
 PASS_MARK = 0.90
 """Share of time for which MLPerf Storage requires an accelerator to be busy (https://mlcommons.org/benchmarks/storage/)."""
 
+NOTABLE_SHARE = 0.05
+
 _INTERVAL = ".ci95"
 
 
@@ -32,6 +34,7 @@ class Shown(enum.Enum):
     ALWAYS = enum.auto()
     WHERE_MEASURED = enum.auto()
     WHERE_NOT_ZERO = enum.auto()
+    WHERE_NOTABLE = enum.auto()  # any value reaches NOTABLE_SHARE
     NEVER = enum.auto()
 
     def among(self, values: Collection[float | None]) -> bool:
@@ -40,6 +43,8 @@ class Shown(enum.Enum):
             return any(value is not None for value in values)
         if self is Shown.WHERE_NOT_ZERO:
             return any(values)
+        if self is Shown.WHERE_NOTABLE:
+            return any(value is not None and value >= NOTABLE_SHARE for value in values)
         return self is Shown.ALWAYS
 
 
@@ -236,6 +241,15 @@ MEASURES: tuple[Measure, ...] = (
         text=mean_count_text,
         unit="tensors",
         shown=Shown.WHERE_MEASURED,
+        rank=7,
+    ),
+    Measure(
+        key="disturbed_share",
+        title="others' CPU",
+        tip="Largest share of the usable cores that other programs took during a trial",
+        text=share_text,
+        repeats=Repeats.LARGEST,
+        shown=Shown.WHERE_NOTABLE,
         rank=7,
     ),
 )

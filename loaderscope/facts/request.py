@@ -70,6 +70,7 @@ class Request:
     h2d: str = "blocking"
     strategy: str = "grid"
     max_seconds: Seconds | None = None
+    repeat_disturbed: Count = 2  # how often a trial is measured again, at most, because other programs disturbed it
     timeout_s: Seconds = 30.0
     load_timeout_s: Seconds = 60.0
     look_s: Seconds | None = None  # run the script so long past all its loaders; None: up to the first that may train

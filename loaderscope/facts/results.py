@@ -218,6 +218,46 @@ class OwnCost:
 
 
 @dataclasses.dataclass(frozen=True)
+class OtherProgram:
+    """A program that ran beside a trial.
+
+    Attributes:
+        processes: that have this name.
+        cores: cores that they took together, on average over the trial.
+    """
+
+    name: str
+    processes: Count
+    cores: Annotated[float, Range(0.0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Disturbance:
+    """What other programs took of the usable cores during a trial. Cores are means over the measured time.
+
+    Attributes:
+        part: steady: measured in the steady state; trial: in the whole trial, because the steady state is too short for it.
+        seconds: the measured time.
+        others_cores: taken by other programs and by other virtual machines.
+        run_delay_cores: threads of the trial that were ready and had no core; None if the system does not count them.
+        lost_cores: the part of `others_cores` that kept the trial waiting; all of it if the run delay is unknown.
+        is_disturbed: whether so much was lost that the trial's figures cannot be trusted.
+        programs: that took most CPU time during the whole trial, the greatest first.
+        heat_throttles: how often the processor lowered its clocks because of heat; None if the system does not count it.
+    """
+
+    part: Annotated[str, OneOf(("steady", "trial"))]
+    seconds: Seconds
+    usable_cores: Count
+    others_cores: Annotated[float, Range(0.0)]
+    run_delay_cores: Annotated[float, Range(0.0)] | None
+    lost_cores: Annotated[float, Range(0.0)]
+    is_disturbed: bool
+    programs: list[OtherProgram] = dataclasses.field(default_factory=list)
+    heat_throttles: Count | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class LateBatch:
     """A batch that main waited for much longer than for others."""
 
@@ -233,6 +273,8 @@ class LateBatch:
     charged_s: dict[str, Seconds] = dataclasses.field(default_factory=dict)  # by such names; they sum to the wait
     held_up: Count | None = None  # later batches that lay ready when it came
     held_up_s: Seconds | None = None  # how long such batches lay ready during the wait
+    fetch_cpu_s: Seconds | None = None  # CPU time of the fetch, if it was recorded
+    run_delay_s: Seconds | None = None  # how long its process waited for a core about then, at most; None if unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,6 +397,15 @@ class TrialResult:
     batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such batches
     batch_s: Annotated[Estimate, Range(0.0, 1e15)] | None = None  # from batch to batch in steady state
     dropped_samples: Count | None = None  # that were read for incomplete batches of an iterable dataset, and dropped (drop_last)
+    disturbed_share: Share | None = None  # of the usable cores, taken by other programs
+    disturbance: Disturbance | None = None
+    replaces: Count | None = None  # the disturbed trial that this one repeats
+    replaced_by: Count | None = None  # the trial that counts in place of this disturbed one
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other programs took so much of the cores that its figures cannot be trusted."""
+        return self.disturbance is not None and self.disturbance.is_disturbed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -380,6 +431,7 @@ class SettingResult:
     energy_per_1000_samples_j: float | None = None
     batch_bytes: float | None = None
     batch_tensors: float | None = None
+    disturbed_share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

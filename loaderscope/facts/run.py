@@ -13,12 +13,18 @@ from loaderscope.facts.results import Control, SentPart, TrialResult
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTrial:
-    """A trial of the schedule. `skip`: (kind, sentence) on why it will be skipped, or None."""
+    """A trial of the schedule.
+
+    Attributes:
+        skip: (kind, sentence) on why it will be skipped, or None.
+        replaces: the disturbed trial that it repeats; None for a trial of the original plan.
+    """
 
     id: Count
     repeat: Count | None
     config: TrialConfig
     skip: tuple[str, str] | None = None
+    replaces: Count | None = None
 
 
 class _Imported(TypedDict):

@@ -75,6 +75,12 @@ def share_text(value: float | None) -> str:
     return f"{value * 100:.0f} %"
 
 
+def cores_text(value: float, usable: int) -> str:
+    """Returns a number of cores among those that may be used: 1.2 of 2 cores, 0.08 of 1 core."""
+    number = f"{value:.2f}" if value < 0.095 else f"{value:.1f}"
+    return f"{number} of {count_text(usable, 'core')}"
+
+
 def share_range_text(low: float, high: float) -> str:
     """Returns two shares as a range, or as one if both read the same: 26 % to 41 %, 26 %."""
     first, last = share_text(low), share_text(high)

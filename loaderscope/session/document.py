@@ -7,6 +7,7 @@ from typing import Any
 
 from loaderscope import __version__
 from loaderscope.agent.messages import ErrorInfo
+from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.captured import captured_document
 from loaderscope.facts.results import TrialResult
@@ -28,7 +29,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
     Returns:
         plain JSON values; None where a value is unknown, `***` where it looks like a secret.
     """
-    verdict = judge(run, results)
+    verdict, trials = judge(run, results), mark_replaced(sorted(results, key=lambda trial: trial.id))
     document: dict[str, Any] = json_value(
         {
             "loaderscope": __version__,
@@ -45,7 +46,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             },
             "captured": captured_document(run.target.captured),
             "sent": run.sent,
-            "trials": sorted(results, key=lambda trial: trial.id),
+            "trials": trials,
             "results": verdict.settings,
             "recommendation": verdict.recommendation,
             "startup_experiment": verdict.experiment,

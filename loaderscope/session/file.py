@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Target
 from loaderscope.agent.ranges import Count, FilePath, TimeNs
+from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Control, SentPart, TrialResult
 from loaderscope.facts.run import Environment, LogLine, Mark, PlannedTrial, Run, Sample
@@ -240,8 +242,9 @@ class SessionFile:
                 results.append(result)
             elif was_started and trial_id in planned:
                 trial = planned[trial_id]
-                results.append(TrialResult(trial.id, trial.repeat, CANCELLED.key, trial.config, notes=[UNFINISHED_NOTE]))
-        return results
+                unfinished = TrialResult(trial.id, trial.repeat, CANCELLED.key, trial.config, notes=[UNFINISHED_NOTE])
+                results.append(dataclasses.replace(unfinished, replaces=trial.replaces))
+        return mark_replaced(results)
 
     def _checked_rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return list(checked_rows(self._connection.execute(query, values), *hints, table=table))

@@ -236,6 +236,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="end the sweep after this many seconds, in the midst of a trial if need be (no limit)",
     )
     limits.add_argument(
+        "--repeat-disturbed",
+        metavar="N",
+        type=whole_number(0),
+        default=2,
+        help="measure a trial that other programs disturbed up to so many times again, after the others (2)",
+    )
+    limits.add_argument(
         "--timeout",
         metavar="S",
         type=positive_seconds,
@@ -295,6 +302,7 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         device=options.device,
         h2d=options.h2d,
         max_seconds=options.max_seconds,
+        repeat_disturbed=options.repeat_disturbed,
         timeout_s=options.timeout,
         load_timeout_s=options.load_timeout,
         look_s=options.look,

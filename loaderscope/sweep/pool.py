@@ -7,6 +7,7 @@ import threading
 import time
 
 from loaderscope.agent.messages import ErrorInfo, TrialOrder
+from loaderscope.analysis.disturbance import mark_replaced, taken_text
 from loaderscope.analysis.trial import TrialEnd, analyse_or_log
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
@@ -29,6 +30,9 @@ from loaderscope.trace.model import Trace
 __all__ = ["Pool", "SweepError"]
 
 _PROGRESS_INTERVAL_S = 0.5
+
+MAX_VAIN_REPEATS = 3
+"""After so many repeats in a row that were disturbed as well, the machine stays busy, and further ones would only take time."""
 
 
 class Pool:
@@ -98,8 +102,35 @@ class Pool:
                 else:
                     self._run_trial(trial, run, sampler, length)
                 self._report_progress(run)
+            self._repeat_disturbed(run, sampler, length)
         finally:
             sampler.close()
+
+    def _repeat_disturbed(self, run: Run, sampler: Sampler, length: int | None) -> None:
+        """Measures disturbed trials again, after all others, as a program that disturbed them may have ended by then."""
+        vain = 0  # repeats in a row that were disturbed, too
+        for _ in range(self._request.repeat_disturbed):
+            for result in [result for result in mark_replaced(self._results) if result.is_disturbed and result.replaced_by is None]:
+                if not self._has_time_for(result):
+                    self._log("Disturbed trials are not measured again: the budget (--max-seconds) does not allow it.")
+                    return
+                if vain == MAX_VAIN_REPEATS:
+                    self._log("Other programs go on: the remaining disturbed trials are not measured again.")
+                    return
+                replaced = result.id if result.replaces is None else result.replaces
+                trial = PlannedTrial(max(one.id for one in run.plan) + 1, result.repeat, result.config, replaces=replaced)
+                self._run = run = dataclasses.replace(run, plan=[*run.plan, trial])
+                if result.disturbance is not None:
+                    taken = taken_text(result.disturbance)
+                    self._log(f"Trial {result.id} was disturbed: {taken}. It is measured again as trial {trial.id}.")
+                self._stop_if_asked()
+                self._run_trial(trial, run, sampler, length)
+                self._report_progress(run)
+                vain = vain + 1 if self._results[-1].is_disturbed else 0
+
+    def _has_time_for(self, result: TrialResult) -> bool:
+        budget = self._request.max_seconds
+        return budget is None or time.monotonic() - self._began_s + (result.seconds or 0.0) < budget
 
     def _run_trial(self, trial: PlannedTrial, run: Run, sampler: Sampler, length: int | None) -> None:
         trace = Trace()

@@ -15,6 +15,7 @@ from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.lanes import CPU_STEP, LaneFact
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
+from loaderscope.sweep.machine import usable_cpus
 from loaderscope.sweep.processes import worker_tracebacks
 from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.processes.last_activity import activity_at_death, last_words, longest_activity
@@ -127,7 +128,18 @@ class TrialRun:
         trace.version += 1
         if error is not None and error.cause == DISK:
             error = dataclasses.replace(error, message=f"{error.message}; temporary files are written to {_temporary_folder_text()}")
-        return TrialEnd(status, error, outcome, seconds, cpu_share, sampling.nvml_s, sampling.processes_s)
+        return TrialEnd(
+            status=status,
+            error=error,
+            outcome=outcome,
+            seconds=seconds,
+            app_cpu_share=cpu_share,
+            nvml_seconds=sampling.nvml_s,
+            processes_seconds=sampling.processes_s,
+            usable_cores=usable_cpus(),
+            other_programs=sampling.others.programs,
+            heat_throttles=sampling.others.heat_throttles,
+        )
 
     def _now_ns(self) -> int:
         """Now on the agent's clock."""

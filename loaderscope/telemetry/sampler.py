@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from loaderscope.telemetry.gpus import GpuSampler
 from loaderscope.telemetry.nvml import Gpu, Nvml
+from loaderscope.telemetry.other_programs import OtherPrograms, UseByOthers
 from loaderscope.telemetry.processes import ProcessSampler
 from loaderscope.telemetry.sampled_value import Sample
 
@@ -28,8 +29,8 @@ ListProcesses = Callable[[], list[tuple[str, int]]]
 """Returns name and pid of the trial's processes so far."""
 
 
-class SamplingCost(NamedTuple):
-    """Seconds that sampling a trial took in the app's process.
+class TrialSampling(NamedTuple):
+    """What the sampling of a trial cost in the app's process, and which programs ran beside the trial.
 
     Attributes:
         nvml_s: time within NVML; None without a GPU. Readings of the PCIe throughput do not count: they only wait.
@@ -38,18 +39,20 @@ class SamplingCost(NamedTuple):
 
     nvml_s: float | None = None
     processes_s: float = 0.0
+    others: UseByOthers = UseByOthers()
 
 
 @dataclasses.dataclass
 class _WatchedTrial:
     list_processes: ListProcesses
     processes: ProcessSampler
+    others: OtherPrograms
     gpus: GpuSampler
     processes_s: float = 0.0
 
     def sample_processes(self, named_pids: list[tuple[str, int]], memory_now: bool = False) -> list[Sample]:
         began_s = time.perf_counter()
-        samples = self.processes.sample(named_pids, memory_now)
+        samples = self.processes.sample(named_pids, memory_now) + self.others.sample_if_due(named_pids)
         self.processes_s += time.perf_counter() - began_s
         return samples
 
@@ -91,24 +94,26 @@ class Sampler:
         with self._condition:
             self.drain()  # drops late samples of the trial before
             gpus = GpuSampler(self._nvml, log_dir, self._put if self._reads_pcie else None)
-            self._watched = _WatchedTrial(list_processes, ProcessSampler(log_dir), gpus)
+            self._watched = _WatchedTrial(list_processes, ProcessSampler(log_dir), OtherPrograms(list_processes()), gpus)
             self._watching_since_s = time.monotonic()
             self._condition.notify()
 
-    def stop_watching(self) -> SamplingCost:
-        """Stops to sample the trial and returns what sampling cost; no more samples of the trial come after this returns.
+    def stop_watching(self) -> TrialSampling:
+        """Stops to sample the trial; no more samples of the trial come after this returns.
 
         The processes of a short trial are sampled once more.
         """
         with self._condition:
             trial, self._watched = self._watched, None
             if trial is None:
-                return SamplingCost()
+                return TrialSampling()
             if time.monotonic() - self._watching_since_s < SHORT_TRIAL_S:
                 self._put(trial.sample_processes(trial.list_processes(), memory_now=True))
             self._put(trial.gpus.finish())
+            samples, others = trial.others.finish(trial.list_processes())
+            self._put(samples)
             self._ended = trial
-            return SamplingCost(trial.gpus.seconds, trial.processes_s)
+            return TrialSampling(trial.gpus.seconds, trial.processes_s, others)
 
     def drain(self) -> list[Sample]:
         """The samples since the last call."""

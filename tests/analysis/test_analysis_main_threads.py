@@ -5,6 +5,7 @@ from rows import config_of, made_up
 
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.findings import Context, main_threads
+from loaderscope.analysis.training import Training
 from loaderscope.facts.results import Signs
 
 
@@ -13,7 +14,7 @@ def row(number, config, rate, fetch_s, other_threads_share=None):
 
 
 def find(*trials):
-    return main_threads.find(Context(list(trials), combine(trials, 10), None, None, None, 10))
+    return main_threads.find(Context(list(trials), combine(trials, Training(10)), None, None, None, Training(10)))
 
 
 def test_a_gain_above_the_number_of_workers_is_explained_by_mains_threads():

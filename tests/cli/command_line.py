@@ -66,7 +66,7 @@ def _no_constant(name: str) -> None:
 
 def command(folder: pathlib.Path, *arguments: str) -> list[str]:
     """The command to start, which leaves its list of packages in `folder`."""
-    return [sys.executable, "-c", WRAPPER, str(folder / "packages.txt"), *in_the_chosen_interpreter(arguments)]
+    return [sys.executable, "-c", WRAPPER, str(folder / "packages.txt"), *_as_planned(in_the_chosen_interpreter(arguments))]
 
 
 def in_the_chosen_interpreter(arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,6 +74,11 @@ def in_the_chosen_interpreter(arguments: tuple[str, ...]) -> tuple[str, ...]:
     if CHOSEN_PYTHON is None or not arguments or arguments[0] not in ("targets", "run") or "--python" in arguments:
         return arguments
     return (arguments[0], "--python", CHOSEN_PYTHON, *arguments[1:])
+
+
+def _as_planned(arguments: tuple[str, ...]) -> list[str]:
+    """The arguments so that a sweep has the trials of its plan alone, however busy the machine of the test."""
+    return [arguments[0], "--repeat-disturbed", "0", *arguments[1:]] if arguments[:1] == ("run",) else list(arguments)
 
 
 def loaderscope(folder: pathlib.Path, *arguments: str, timeout_s: float = 110, **environment: str) -> Done:
@@ -105,7 +110,7 @@ def in_this_process(folder: pathlib.Path, *arguments: str, **environment: str) -
     try:
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
             try:
-                status: Any = main(list(in_the_chosen_interpreter(arguments)))
+                status: Any = main(_as_planned(in_the_chosen_interpreter(arguments)))
             except SystemExit as ended:
                 status = ended.code
     finally:

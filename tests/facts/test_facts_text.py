@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from loaderscope.facts.text import (
     bytes_text,
+    cores_text,
     count_text,
     duration_text,
     enumerated,
@@ -59,6 +60,11 @@ def test_sizes_rates_and_counts():
     assert [bytes_text(count) for count in (None, 0, 588_000, 1.6e6, 412e6, 3.2e9)] == ["–", "0 B", "588 kB", "1.6 MB", "412 MB", "3.2 GB"]
     assert [rate_text(value) for value in (None, 1.254, 12.54, 12_540.4)] == ["–", "1.25", "12.5", "12\u202f540"]
     assert [count_text(1, "trial"), count_text(0, "trial"), count_text(2, "process")] == ["1 trial", "0 trials", "2 processes"]
+
+
+def test_few_cores_have_two_decimals():
+    assert cores_text(1.23, 2) == "1.2 of 2 cores"
+    assert cores_text(0.084, 1) == "0.08 of 1 core"
 
 
 def test_a_range_of_shares_that_read_alike_is_one_share():

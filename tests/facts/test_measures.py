@@ -68,7 +68,13 @@ def test_an_estimate_has_its_value_and_its_interval():
 
 
 def test_when_there_is_a_column():
-    cases = {Shown.ALWAYS: (1, 1, 1), Shown.WHERE_MEASURED: (0, 1, 1), Shown.WHERE_NOT_ZERO: (0, 0, 1), Shown.NEVER: (0, 0, 0)}
+    cases = {
+        Shown.ALWAYS: (1, 1, 1),
+        Shown.WHERE_MEASURED: (0, 1, 1),
+        Shown.WHERE_NOT_ZERO: (0, 0, 1),
+        Shown.WHERE_NOTABLE: (0, 0, 1),
+        Shown.NEVER: (0, 0, 0),
+    }
     assert {shown: (shown.among({None}), shown.among({None, 0.0}), shown.among({0.0, 0.3})) for shown in Shown} == cases
 
 

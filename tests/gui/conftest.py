@@ -31,9 +31,15 @@ def settings(tmp_path: pathlib.Path) -> QSettings:
 
 
 @pytest.fixture
-def window(qtbot, settings):
-    """An open window. A question about unsaved results is answered with "discard"; what it starts ends with the test."""
+def window(qtbot, settings, monkeypatch):
+    """An open window. A question about unsaved results is answered with "discard"; what it starts ends with the test.
+
+    Its sweeps have the trials of their plan alone, however busy the machine of the test.
+    """
     from loaderscope.gui.window.main_window import MainWindow
+    from loaderscope.sweep import pool
+
+    monkeypatch.setattr(pool, "MAX_VAIN_REPEATS", 0)
 
     apply_theme(QApplication.instance(), "dark")
     window = MainWindow(settings)

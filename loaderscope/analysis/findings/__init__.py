@@ -5,6 +5,7 @@ from __future__ import annotations
 from loaderscope.analysis.findings import (
     accelerator,
     disk,
+    disturbed,
     dropped_samples,
     head_of_line,
     input_bound,
@@ -25,6 +26,7 @@ __all__ = ["Context", "find_all"]
 
 _KINDS = (
     trial_failures,
+    disturbed,
     input_bound,
     accelerator,
     profiled_window,

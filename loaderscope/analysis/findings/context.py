@@ -22,6 +22,7 @@ class Context:
         sent: what each worker is sent, if it was weighed.
         usable_cpus: processors that the loader may use, if known.
         server: where a fork server looks for modules to preload, if known.
+        replaced: disturbed trials that repeats replaced; they are not among `trials`.
     """
 
     trials: list[TrialResult]
@@ -34,6 +35,7 @@ class Context:
     sent: list[SentPart] | None = None
     server: ForkServer | None = None
     usable_cpus: int | None = None
+    replaced: list[TrialResult] = dataclasses.field(default_factory=list)
 
     @property
     def good(self) -> list[TrialResult]:

@@ -1,20 +1,69 @@
-"""Finds slow samples that hold up batches which are ready."""
+"""Finds slow samples that hold up batches which are ready.
+
+One slow fetch proves nothing: the system's scheduler may have given the core to another thread. A slow fetch counts if the thread
+really computed for most of it. Another one counts if it is slow even without all the time for which its process waited for a core about
+then, and either the same sample is so again in another epoch or trial, or several samples of the trial are so.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.late_batches import is_slow_fetch
 from loaderscope.facts.results import Finding, LateBatch, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 
 MIN_SHARE = 0.10
+COMPUTED_SHARE = 0.5
+"""A fetch was computing if its CPU time is at least this share of its time."""
+MIN_SLOW_SAMPLES = 3
+"""So many slow samples in one trial that did not wait for a core are no chance."""
+
+
+class _SlowFetch(NamedTuple):
+    trial: TrialResult
+    late: LateBatch
+
+    @property
+    def is_computing(self) -> bool:
+        cpu_s = self.late.fetch_cpu_s
+        return cpu_s is not None and cpu_s >= COMPUTED_SHARE * self.late.fetch_s
+
+    @property
+    def is_for_want_of_a_core(self) -> bool | None:
+        """Whether the fetch may be slow only because its process waited for a core; None if that is unknown."""
+        if self.late.run_delay_s is None:
+            beside = self.trial.disturbance
+            return False if beside is not None and beside.run_delay_cores is None and not beside.is_disturbed else None
+        usual_s = (self.trial.signs.fetch_s if self.trial.signs else None) or 0.0
+        return not is_slow_fetch(self.late.fetch_s - self.late.run_delay_s, usual_s)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is slow for another reason than waiting for a core."""
+        return self.is_computing or self.is_for_want_of_a_core is False
+
+    def is_same_sample(self, other: _SlowFetch) -> bool:
+        """Whether both fetched the same sample, or the same batch if a sample is unknown, but not in the same epoch of one trial."""
+        mine, theirs = self.late, other.late
+        if self.trial.id == other.trial.id and mine.epoch == theirs.epoch:
+            return False
+        if mine.sample is not None and theirs.sample is not None:
+            return mine.sample == theirs.sample
+        same_size = self.trial.config.batch_size == other.trial.config.batch_size
+        return same_size and (mine.epoch, mine.batch) == (theirs.epoch, theirs.batch)
 
 
 def find(context: Context) -> list[Finding]:
     """Returns one finding about the trial that suffers most; slow samples are a fault of the dataset."""
-    held_up = [(trial, late) for trial in context.good if (late := _worst_batch(trial)) is not None and _held_up_share(trial) >= MIN_SHARE]
-    if not held_up:
+    proven = _proven([_SlowFetch(trial, late) for trial in context.good if trial.signs for late in trial.signs.late_batches])
+    worst = {fetch.trial.id: fetch for fetch in reversed(proven) if _held_up_share(fetch.trial) >= MIN_SHARE}
+    if not worst:
         return []
-    trial, late = max(held_up, key=lambda pair: _held_up_share(pair[0]))
+    trial, late = max(worst.values(), key=lambda fetch: _held_up_share(fetch.trial))
     worker = "" if late.worker is None else f" in worker {late.worker}"
     sample = ""
     if late.sample is not None and late.sample_s is not None:
@@ -24,7 +73,7 @@ def find(context: Context) -> list[Finding]:
         Finding(
             code="slow-sample",
             severity="warning",
-            trials=[affected.id for affected, _ in held_up],
+            trials=sorted(worst),
             message=(
                 f"Slow samples hold up the line: with {context.name_of(trial.config)} the main process waits "
                 f"{share_text(_held_up_share(trial))} of the time for a late batch while later ones lie ready. "
@@ -45,10 +94,27 @@ def find(context: Context) -> list[Finding]:
     ]
 
 
+def _proven(fetches: Sequence[_SlowFetch]) -> list[_SlowFetch]:
+    """Returns the slow fetches that are the dataset's own, in their order."""
+    own = [fetch for fetch in fetches if fetch.is_computing or not fetch.is_for_want_of_a_core]
+    sure_counts = Counter(fetch.trial.id for fetch in own if fetch.is_sure)
+
+    def is_again(fetch: _SlowFetch, other: _SlowFetch) -> bool:
+        """Whether a sample is slow again. That the same batch is late again may be chance if both may have waited for a core."""
+        is_certain = fetch.is_sure and other.is_sure
+        has_samples = fetch.late.sample is not None and other.late.sample is not None
+        return (is_certain or has_samples) and fetch.is_same_sample(other)
+
+    proven = [
+        fetch
+        for fetch in own
+        if fetch.is_computing
+        or (fetch.is_sure and sure_counts[fetch.trial.id] >= MIN_SLOW_SAMPLES)
+        or any(is_again(fetch, other) for other in own)
+    ]
+    # where its process waited for a core besides, a sample known to be slow held up the line, too
+    return [fetch for fetch in fetches if fetch in proven or any(fetch.is_same_sample(other) for other in proven)]
+
+
 def _held_up_share(trial: TrialResult) -> float:
     return (trial.signs.held_up_share if trial.signs else None) or 0.0
-
-
-def _worst_batch(trial: TrialResult) -> LateBatch | None:
-    late = trial.signs.late_batches if trial.signs else []
-    return late[0] if late else None

@@ -63,6 +63,7 @@ def selftest_request(
         axes=Axes(num_workers=workers, start_method=start_methods),
         startup=True,
         max_seconds=TRIALS_BUDGET_S,
+        repeat_disturbed=0,
     )
 
 

@@ -75,7 +75,7 @@ def _measure_column(measure: Measure) -> ResultColumn:
 
 
 def _number_text(row: SettingRow) -> str:
-    count = len(row.trials)
+    count = len(row.counted)
     return f"{row.planned_id} ×{count}" if count > 1 else str(row.planned_id)
 
 

@@ -68,7 +68,7 @@ def build_report(session: SessionFile) -> Report:
 def representative_trial(results: Sequence[TrialResult], best: TrialConfig | None) -> TrialResult | None:
     """Returns the trial that the report shows in detail: a good one of the recommended setting, else the last good one, else the last."""
     tried = [result for result in results if status_of(result.status).was_tried]
-    good = [result for result in tried if result.status == "ok"]
+    good = [result for result in tried if result.status == "ok" and result.replaced_by is None]
     of_best = [result for result in good if result.config == best]
     return next(iter(of_best or good[-1:] or tried[-1:]), None)
 

@@ -121,7 +121,8 @@ def timeline_pictures(
 
 
 def _first_good(results: Sequence[TrialResult], is_match: Callable[[TrialConfig], bool]) -> TrialResult | None:
-    return next((result for result in results if result.status == "ok" and is_match(result.config)), None)
+    good = (result for result in results if result.status == "ok" and result.replaced_by is None)
+    return next((result for result in good if is_match(result.config)), None)
 
 
 def _picture(caption: str, timelines: tuple[Timeline, ...]) -> Picture:

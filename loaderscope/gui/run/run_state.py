@@ -9,6 +9,7 @@ from collections import deque
 from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
+from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
@@ -58,9 +59,14 @@ class SettingRow:
     planned_id: int
 
     @property
+    def counted(self) -> list[TrialResult]:
+        """Its trials without disturbed ones that were replaced."""
+        return [trial for trial in self.trials if trial.replaced_by is None]
+
+    @property
     def trial_id(self) -> int:
         """The trial whose timeline represents the setting: the last good one, else the last one."""
-        good = [trial.id for trial in self.trials if trial.status == "ok"]
+        good = [trial.id for trial in self.counted if trial.status == "ok"]
         if good:
             return good[-1]
         return self.planned_id if self.status == RUNNING.key or not self.trials else self.trials[-1].id
@@ -71,7 +77,7 @@ class SettingRow:
         for trial in self.trials:
             if trial.status != "ok" and trial.error is not None:
                 return trial.error.message
-        for trial in self.trials:
+        for trial in self.counted:
             if trial.samples_per_second_reason:
                 return trial.samples_per_second_reason
         return ""
@@ -156,9 +162,8 @@ class RunState:
         """Returns the present state, without traces and log."""
         with self._lock:
             done, total, seconds_left = self._progress
-            return Snapshot(
-                self._version, self._run, tuple(self._results), self._current, done, total, seconds_left, self._finished, self._cancelled
-            )
+            results = tuple(mark_replaced(self._results))
+            return Snapshot(self._version, self._run, results, self._current, done, total, seconds_left, self._finished, self._cancelled)
 
     def trace(self, trial_id: int) -> Trace | None:
         """Returns the trace of a trial, running or finished; reads it from the file if it is no longer in memory."""

@@ -322,7 +322,10 @@ class Views:
         will_be_profiled = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
         result = next((result for result in snapshot.results if result.id == shown), None)
         self.operators.show_result(result, will_be_profiled and result is None)
-        entries = [(result.id, _trial_text(result.id, setting_text(result.config), result.status)) for result in snapshot.results]
+        entries = [
+            (result.id, _trial_text(result.id, setting_text(result.config), result.status, result.replaced_by))
+            for result in snapshot.results
+        ]
         if snapshot.current is not None:
             entries.append((snapshot.current.id, _trial_text(snapshot.current.id, setting_text(snapshot.current.config), "running")))
         if entries != [(self.trials.itemData(index), self.trials.itemText(index)) for index in range(self.trials.count())]:
@@ -364,9 +367,11 @@ class Views:
             self.memory.set_data(memory_data(self._trace, shown.memory, shown.machine_bytes))
 
 
-def _trial_text(trial_id: int, config: str, status: str) -> str:
-    ended = "" if status == OK.key else f"  ({status_of(status).word})"
-    return f"trial {trial_id} · {config}{ended}"
+def _trial_text(trial_id: int, config: str, status: str, replaced_by: int | None = None) -> str:
+    remark = "" if status == OK.key else f"  ({status_of(status).word})"
+    if replaced_by is not None:
+        remark = f"  (disturbed, replaced by trial {replaced_by})"
+    return f"trial {trial_id} · {config}{remark}"
 
 
 def _outcome(snapshot: Snapshot) -> str:

@@ -1,0 +1,65 @@
+"""Finds trials that other programs disturbed, and names these programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loaderscope.analysis.disturbance import programs_text
+from loaderscope.analysis.findings.context import Context
+from loaderscope.facts.results import Disturbance, Finding, OtherProgram, TrialResult
+from loaderscope.facts.text import cores_text, count_text
+
+CODE = "disturbed"
+
+
+def find(context: Context) -> list[Finding]:
+    """Returns a warning about disturbed trials that count; if all of them could be replaced, one for information."""
+    counted = [trial for trial in context.good if trial.is_disturbed]
+    disturbed = counted or [trial for trial in context.replaced if trial.is_disturbed]
+    known = [trial.disturbance for trial in disturbed if trial.disturbance is not None]
+    if not known:
+        return []
+    worst = max(known, key=lambda disturbance: disturbance.others_cores)
+    programs = _most_active(known)
+    names = programs_text(programs) or "none that this user can see"
+    taken = f"Other programs ({names}) took {cores_text(worst.others_cores, worst.usable_cores)}"
+    if counted:
+        where = f" at worst, and disturbed {_of_all(counted, context.good)}"
+        what = "the comparison of settings" if len(context.settings) > 1 else "these figures"
+        message = f"Do not trust {what}: {taken[:1].lower()}{taken[1:]}{where}."
+        advice = "End these programs, or wait for them, and run the sweep again."
+    else:
+        repeated = ", ".join(f"{trial.id} as {trial.replaced_by}" for trial in disturbed)
+        message = f"{taken} in {count_text(len(disturbed), 'trial')}, so these were measured again: {repeated}."
+        advice = ""
+    return [
+        Finding(
+            code=CODE,
+            severity="warning" if counted else "info",
+            trials=[trial.id for trial in disturbed],
+            message=message,
+            evidence={
+                "programs": programs,
+                "others_cores": worst.others_cores,
+                "lost_cores": worst.lost_cores,
+                "usable_cores": worst.usable_cores,
+                "replaced": [trial.id for trial in context.replaced],
+            },
+            advice=advice,
+        )
+    ]
+
+
+def _of_all(some: Sequence[TrialResult], all_trials: Sequence[TrialResult]) -> str:
+    if len(all_trials) == 1:
+        return "the only trial"
+    return f"all {len(some)} trials" if len(some) == len(all_trials) else f"{len(some)} of {len(all_trials)} trials"
+
+
+def _most_active(disturbances: Sequence[Disturbance]) -> list[OtherProgram]:
+    """Returns each program as in the trial in which it took most, the greatest first."""
+    most: dict[str, OtherProgram] = {}
+    for program in (program for disturbance in disturbances for program in disturbance.programs):
+        if program.name not in most or program.cores > most[program.name].cores:
+            most[program.name] = program
+    return sorted(most.values(), key=lambda program: -program.cores)

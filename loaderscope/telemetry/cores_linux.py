@@ -1,0 +1,189 @@
+"""Reads on Linux who uses the cores: the machine, a trial's processes with their children, and all processes; CPU time in seconds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from loaderscope.telemetry.core_use import CoreUse, ProcessTime
+
+PROC = Path("/proc")
+CGROUP = Path("/sys/fs/cgroup")
+CPUS = Path("/sys/devices/system/cpu")
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_BUSY_FIELDS = (1, 2, 3, 6, 7)  # user, nice, system, irq, softirq in a line of /proc/stat
+_STOLEN_FIELD = 8
+_PARENT, _USER, _SYSTEM, _REAPED_USER, _REAPED_SYSTEM, _START = 1, 11, 12, 13, 14, 19
+"""Fields of /proc/PID/stat behind the name (man proc_pid_stat)."""
+
+
+class Cores:
+    """The cores that this process may use, and who uses them."""
+
+    def __init__(self) -> None:
+        self._names = {f"cpu{number}".encode() for number in os.sched_getaffinity(0)}
+        self._own_s = self._vanished_s = 0.0
+        self._delays: dict[tuple[int, int], int] = {}  # by process and thread
+        self._delay_s: dict[str, float] = {}
+        self._is_first = True
+        self._quota_file = _quota_file()
+
+    def read(self, named: Iterable[tuple[str, int]]) -> CoreUse:
+        """Reads the counters.
+
+        Args:
+            named: name and pid of the trial's processes. Their descendants count as theirs.
+        """
+        now_ns = time.perf_counter_ns()
+        busy_s, stolen_s = self._machine_s()
+        tree = _with_descendants(named)
+        own_s = 0.0
+        for pid in tree:
+            own_s += _process_s(pid)
+        # The time of a process that ended lies in its parent's until a process outside the tree waits for it.
+        self._vanished_s = max(self._vanished_s, self._own_s - own_s)
+        self._own_s = own_s + self._vanished_s
+        read = self._add_delays(tree)
+        throttled_s = _throttled_s(self._quota_file) if self._quota_file is not None else None
+        delay_s = {name: self._delay_s[name] for name in read}
+        return CoreUse(now_ns, busy_s, stolen_s, self._own_s, frozenset(tree), delay_s, throttled_s)
+
+    def processes(self) -> dict[tuple[int, int], ProcessTime]:
+        """Returns all visible processes, by pid and start time."""
+        found = {}
+        for name in os.listdir(PROC):
+            fields = _stat(int(name)) if name.isdigit() else None
+            if fields is not None:
+                title, values = fields
+                used_s = (int(values[_USER]) + int(values[_SYSTEM])) * _TICK_S
+                reaped_s = (int(values[_REAPED_USER]) + int(values[_REAPED_SYSTEM])) * _TICK_S
+                found[int(name), int(values[_START])] = ProcessTime(title, int(values[_PARENT]), used_s, reaped_s)
+        return found
+
+    def heat_throttles(self) -> int | None:
+        """Returns how often the processor has lowered its clocks because of heat; None if the system does not count it."""
+        counts = [_number(path) for path in CPUS.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
+
+    def _machine_s(self) -> tuple[float, float]:
+        busy = stolen = 0
+        with (PROC / "stat").open("rb") as file:
+            for line in file:
+                fields = line.split()
+                if not fields[0].startswith(b"cpu"):
+                    break
+                if fields[0] in self._names:
+                    busy += sum(int(fields[number]) for number in _BUSY_FIELDS)
+                    stolen += int(fields[_STOLEN_FIELD])
+        return busy * _TICK_S, stolen * _TICK_S
+
+    def _add_delays(self, tree: dict[int, str]) -> list[str]:
+        """Adds the time that each thread has waited for a core since the last call: the second number of its schedstat.
+
+        Returns:
+            The names of the processes that could be read.
+        """
+        read: dict[str, None] = {}
+        delays: dict[tuple[int, int], int] = {}
+        for pid, name in tree.items():
+            try:
+                for thread in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
+                        delay_ns = int(file.read().split()[1])
+                    key = pid, int(thread)
+                    delays[key] = delay_ns
+                    read[name] = None
+                    before_ns = self._delays.get(key, delay_ns if self._is_first else 0)
+                    self._delay_s[name] = self._delay_s.get(name, 0.0) + max(0, delay_ns - before_ns) / 1e9
+            except (OSError, IndexError):  # it has ended, or the kernel does not count this
+                continue
+        self._delays, self._is_first = delays, False
+        return list(read)
+
+
+def _with_descendants(named: Iterable[tuple[str, int]]) -> dict[int, str]:
+    """Returns the pids of processes and of their descendants; a descendant has the name of its nearest ancestor with one."""
+    names = {pid: name for name, pid in named}
+    tree: dict[int, str] = {}
+    waiting = list(names.items())
+    while waiting:
+        pid, name = waiting.pop()
+        if pid not in tree:
+            tree[pid] = name
+            waiting += [(child, names.get(child, name)) for child in _children(pid)]
+    return tree
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found.extend(int(child) for child in file.read().split())
+    except OSError:
+        pass
+    return found
+
+
+def _process_s(pid: int) -> float:
+    """Returns the CPU time of a process, its ended threads included, and of all descendants that were waited for; 0 if it is gone."""
+    fields = _stat(pid)
+    if fields is None:
+        return 0.0
+    values = fields[1]
+    reaped_s = (int(values[_REAPED_USER]) + int(values[_REAPED_SYSTEM])) * _TICK_S
+    try:  # the kernel's CPU clock of another process counts nanoseconds: CPUCLOCK_SCHED in linux/posix-timers.h
+        return time.clock_gettime((~pid << 3) | 2) + reaped_s
+    except OSError:
+        return (int(values[_USER]) + int(values[_SYSTEM])) * _TICK_S + reaped_s
+
+
+def _stat(pid: int) -> tuple[str, list[bytes]] | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    name_end = text.rindex(b")")  # the name may hold spaces and parentheses
+    return text[text.index(b"(") + 1 : name_end].decode("utf-8", "replace"), text[name_end + 2 :].split()
+
+
+def _quota_file() -> Path | None:
+    """Returns the file that counts how long a limit of this container has held its processes back; None without one."""
+    try:
+        lines = (PROC / "self" / "cgroup").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers or "cpu" in controllers.split(","):
+            root = CGROUP / "cpu" if controllers else CGROUP
+            for folder in (root / path.lstrip("/"), root):
+                if _throttled_s(folder / "cpu.stat") is not None:
+                    return folder / "cpu.stat"
+    return None
+
+
+def _throttled_s(path: Path) -> float | None:
+    """Returns throttled_usec of cgroup version 2, or throttled_time (in ns) of version 1, in seconds."""
+    try:
+        lines = path.read_text("ascii", "replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition(" ")
+        if name in ("throttled_usec", "throttled_time"):
+            return int(value) / (1e6 if name == "throttled_usec" else 1e9)
+    return None
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
