@@ -136,12 +136,12 @@ def find_knee(settings: Sequence[SettingResult], base: TrialConfig) -> TrialConf
     None with fewer than three numbers of workers: a curve that short has no knee.
     """
     curve = sorted(
-        (setting for setting in settings if same_but("num_workers", setting.config, base) and setting.samples_per_second is not None),
+        (setting for setting in settings if same_but("num_workers", setting.config, base) and setting.rate is not None),
         key=lambda setting: setting.config.num_workers,
     )
     if len({setting.config.num_workers for setting in curve}) < 3:
         return None
-    rates = [setting.samples_per_second.value for setting in curve if setting.samples_per_second is not None]
+    rates = [setting.rate.value for setting in curve if setting.rate is not None]
     return next(setting.config for setting, rate in zip(curve, rates, strict=True) if rate >= KNEE_SHARE * max(rates))
 
 
@@ -167,7 +167,7 @@ def _lost_shares(trials: Sequence[TrialResult]) -> dict[TrialConfig, float]:
 
 
 def _noise_share(setting: SettingResult) -> float:
-    estimates = setting.epoch_s, setting.samples_per_second
+    estimates = setting.epoch_s, setting.rate
     of_epoch, of_rate = (None if estimate is None else estimate.relative_half_width for estimate in estimates)
     noise = of_epoch or of_rate
     return UNKNOWN_NOISE_SHARE if noise is None else noise

@@ -73,7 +73,10 @@ def _mean_with_interval(seconds: Sequence[float]) -> Estimate | None:
 
 
 def samples_per_second(per_batch: Estimate | None, batch_samples: float | None) -> Estimate | None:
-    """Returns the throughput from the seconds per batch, without an interval if that would reach infinity."""
+    """Returns the throughput from the seconds per batch, without an interval if that would reach infinity.
+
+    With 1 for `batch_samples` it is in batches.
+    """
     if per_batch is None or batch_samples is None:
         return None
     interval = None

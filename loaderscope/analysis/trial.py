@@ -113,7 +113,7 @@ def analyse(
         )
     throughput = samples_per_second(per_batch, batch_samples)
     if throughput is None and per_batch is not None:
-        reason = "no throughput: the number of samples in a batch cannot be told."
+        reason = "no samples a second: how many a batch holds is unknown, so the rate is in batches (--samples-of counts them)."
     elif throughput is not None and throughput.ci95 is None and reason is None:
         reason = "no interval: the blocks differ too much."
     # energy counters are read once a second: the first reading after the measured epochs is needed for their end
@@ -147,6 +147,7 @@ def analyse(
         samples=outcome.samples if outcome else None,
         samples_per_second=throughput,
         samples_per_second_reason=reason,
+        batches_per_second=samples_per_second(per_batch, 1) if throughput is None else None,
         epoch_s=epoch_s,
         epoch_batches=full_batches,
         epochs=times,

@@ -9,7 +9,7 @@ import dataclasses
 import enum
 from collections.abc import Callable, Collection
 
-from loaderscope.facts.results import Estimate, SettingResult
+from loaderscope.facts.results import Estimate, SettingResult, TrialResult
 from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, rate_text, share_text, uncertainty_text
 
 PASS_MARK = 0.90
@@ -60,8 +60,8 @@ class Measure:
         unit: follows the text in a sentence; empty if the text contains it.
         repeats: how repeats become one figure.
         shown: when the window and the report show its column.
-        rank: a terminal too narrow for all columns drops those of highest rank first, and never rank 0. It shows a column only if
-            any setting has a value, and never one with rank None.
+        rank: a terminal too narrow for all columns drops those of highest rank first, and never rank 0: one throughput always has a
+            column. It shows another only if any setting has a value, and never one with rank None.
     """
 
     key: str
@@ -115,6 +115,25 @@ MEASURES: tuple[Measure, ...] = (
         tip="Half of the 95 % interval of the throughput, as a share of it; needs six blocks of batches",
         text=uncertainty_text,
         repeats=Repeats.ESTIMATE,
+        rank=3,
+    ),
+    Measure(
+        key="batches_per_second",
+        title="batches/s",
+        tip="Steady throughput in batches, where it is unknown how many samples they hold (--samples-of counts them)",
+        text=rate_text,
+        unit="batches/s",
+        repeats=Repeats.ESTIMATE,
+        shown=Shown.WHERE_MEASURED,
+        rank=0,
+    ),
+    Measure(
+        key="batches_per_second.ci95",
+        title="± batches",
+        tip="Half of the 95 % interval of the throughput in batches, as a share of it",
+        text=uncertainty_text,
+        repeats=Repeats.ESTIMATE,
+        shown=Shown.WHERE_MEASURED,
         rank=3,
     ),
     Measure(
@@ -258,5 +277,16 @@ MEASURES: tuple[Measure, ...] = (
 BY_KEY = {measure.key: measure for measure in MEASURES}
 
 THROUGHPUT = BY_KEY["samples_per_second"]
+BATCH_THROUGHPUT = BY_KEY["batches_per_second"]
+THROUGHPUTS = (THROUGHPUT, BATCH_THROUGHPUT)
 THROUGHPUT_INTERVAL = BY_KEY["samples_per_second.ci95"]
 FIRST_BATCH = BY_KEY["first_batch_s"]
+
+
+def throughput_of(result: TrialResult | SettingResult) -> str | None:
+    """Returns the throughput with its unit, for a sentence; None if unknown."""
+    for measure in THROUGHPUTS:
+        estimate: Estimate | None = getattr(result, measure.field)
+        if estimate is not None:
+            return measure.with_unit(estimate.value)
+    return None

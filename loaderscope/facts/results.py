@@ -368,6 +368,7 @@ class TrialResult:
     samples: Count | None = None
     samples_per_second: Annotated[Estimate, Range(1e-9)] | None = None
     samples_per_second_reason: str | None = None  # why the value or its interval is missing
+    batches_per_second: Annotated[Estimate, Range(1e-9)] | None = None  # where the samples of a batch cannot be counted
     epoch_s: Annotated[Estimate, Range(0.0, 1e15)] | None = None
     epoch_batches: Count | None = None  # of a full epoch
     epochs: list[EpochTimes] = dataclasses.field(default_factory=list)
@@ -415,6 +416,7 @@ class SettingResult:
     config: TrialConfig
     trials: list[int]
     samples_per_second: Estimate | None = None
+    batches_per_second: Estimate | None = None  # where the samples of a batch cannot be counted
     epoch_s: Estimate | None = None
     train_s: float | None = None  # projected seconds of the user's training, which the recommendation minimises
     first_batch_s: float | None = None
@@ -432,6 +434,11 @@ class SettingResult:
     batch_bytes: float | None = None
     batch_tensors: float | None = None
     disturbed_share: float | None = None
+
+    @property
+    def rate(self) -> Estimate | None:
+        """The throughput: in samples, or in batches where their samples cannot be counted."""
+        return self.samples_per_second or self.batches_per_second
 
 
 @dataclasses.dataclass(frozen=True)

@@ -100,8 +100,8 @@ def _advice(context: Context, setting: SettingResult) -> str:
     best = context.recommendation
     if best is not None and best.config != setting.config:
         faster = next((other for other in context.settings if other.config == best.config), None)
-        if faster is not None and faster.samples_per_second is not None and setting.samples_per_second is not None:
-            gain = faster.samples_per_second.value / setting.samples_per_second.value
+        if faster is not None and faster.rate is not None and setting.rate is not None:
+            gain = faster.rate.value / setting.rate.value
             if gain > 1.05:
                 return f"Use {context.name_of(best.config)}: {gain:.1f} times the throughput."
     known = "No measured setting is much faster" if len(context.settings) > 1 else "No other setting was measured"

@@ -74,7 +74,7 @@ def _pair(context: Context, plain: SettingResult) -> tuple[SettingResult, Settin
 
 
 def _ratio(plain: SettingResult, other: SettingResult) -> float:
-    rate, compared = other.samples_per_second, plain.samples_per_second
+    rate, compared = other.rate, plain.rate
     return rate.value / compared.value if rate is not None and compared is not None and compared.value else 0.0
 
 

@@ -34,14 +34,14 @@ def _pair(context: Context, pinned: SettingResult) -> tuple[SettingResult, Setti
         return None
     plain = dataclasses.replace(pinned.config, pin_memory=False)
     other = next((setting for setting in context.settings if setting.config == plain), None)
-    if other is None or pinned.samples_per_second is None or other.samples_per_second is None or not other.samples_per_second.value:
+    if other is None or pinned.rate is None or other.rate is None or not other.rate.value:
         return None
     return pinned, other
 
 
 def _ratio(pinned: SettingResult, pageable: SettingResult) -> float:
-    assert pinned.samples_per_second is not None and pageable.samples_per_second is not None
-    return pinned.samples_per_second.value / pageable.samples_per_second.value
+    assert pinned.rate is not None and pageable.rate is not None
+    return pinned.rate.value / pageable.rate.value
 
 
 def _about_pair(context: Context, pinned: SettingResult, pageable: SettingResult) -> Finding:
@@ -74,7 +74,7 @@ def _about_pair(context: Context, pinned: SettingResult, pageable: SettingResult
 
 def _intervals_are_apart(pinned: SettingResult, pageable: SettingResult) -> bool:
     """Whether both rates have intervals, and these do not overlap."""
-    first, second = pinned.samples_per_second, pageable.samples_per_second
+    first, second = pinned.rate, pageable.rate
     if first is None or second is None or first.ci95 is None or second.ci95 is None:
         return False
     return first.ci95[0] > second.ci95[1] or second.ci95[0] > first.ci95[1]

@@ -10,6 +10,7 @@ import dataclasses
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.analysis.intervals import mean
+from loaderscope.facts.measures import BATCH_THROUGHPUT, THROUGHPUT
 from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.settings import normalise
 from loaderscope.facts.text import share_text
@@ -69,21 +70,21 @@ def find(context: Context) -> list[Finding]:
 
 
 def _pair(context: Context, setting: SettingResult) -> _Pair | None:
-    rate = setting.samples_per_second
+    rate = setting.rate
     if setting.config.backend != "thread" or rate is None:
         return None
     other = _counterpart(context, setting)
-    if other is None or other.samples_per_second is None or not other.samples_per_second.value:
+    if other is None or other.rate is None or not other.rate.value:
         return None
-    return _Pair(setting, other, rate.value / other.samples_per_second.value, _cpu_share(context, setting), _cpu_share(context, other))
+    return _Pair(setting, other, rate.value / other.rate.value, _cpu_share(context, setting), _cpu_share(context, other))
 
 
 def _counterpart(context: Context, setting: SettingResult) -> SettingResult | None:
     """The same setting with processes, the fastest of several start methods; else with the fewest threads, or none."""
-    timed = [other for other in context.settings if other.samples_per_second is not None and other is not setting]
+    timed = [other for other in context.settings if other.rate is not None and other is not setting]
     processes = [other for other in timed if _setting_with_threads(other) == setting.config and other.config.backend == "process"]
     if processes:
-        return max(processes, key=lambda other: other.samples_per_second.value if other.samples_per_second else 0.0)
+        return max(processes, key=lambda other: other.rate.value if other.rate else 0.0)
     fewer = [
         other
         for other in timed
@@ -109,12 +110,13 @@ def _shared_generators(context: Context) -> list[str]:
 
 
 def _rates_text(context: Context, pair: _Pair) -> str:
-    threads, other = pair.threads.samples_per_second, pair.other.samples_per_second
+    threads, other = pair.threads.rate, pair.other.rate
     assert threads is not None
     assert other is not None
+    unit = THROUGHPUT.unit if pair.threads.samples_per_second is not None else BATCH_THROUGHPUT.unit
     give = "gives" if pair.other.config.num_workers == 1 else "give"
     return (
-        f"With {context.name_of(pair.threads.config)} the loader gives {threads.value:,.0f} samples/s, {pair.ratio:.2f} times the "
+        f"With {context.name_of(pair.threads.config)} the loader gives {threads.value:,.0f} {unit}, {pair.ratio:.2f} times the "
         f"{other.value:,.0f} that {context.name_of(pair.other.config)} {give}."
     )
 

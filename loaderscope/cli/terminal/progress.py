@@ -15,7 +15,7 @@ from rich.text import Text
 
 from loaderscope.cli.terminal.console import TerminalConsole
 from loaderscope.cli.terminal.printable import printable
-from loaderscope.facts.measures import THROUGHPUT
+from loaderscope.facts.measures import throughput_of
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.settings import setting_text
@@ -96,8 +96,8 @@ class SweepProgress:
         status = status_of(result.status)
         if status == OK and self._is_startup_experiment:
             outcome = _first_batches_text(result)
-        elif status == OK and (speed := result.samples_per_second):
-            outcome = f"{THROUGHPUT.with_unit(speed.value):>20}"
+        elif status == OK and (speed := throughput_of(result)):
+            outcome = f"{speed:>20}"
         elif status == OK:
             outcome = f"{status.word}, {result.samples_per_second_reason or 'no throughput: too few batches.'}"
         else:

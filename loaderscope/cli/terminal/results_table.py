@@ -16,7 +16,7 @@ from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.cli.terminal.startup_table import experiment_section
 from loaderscope.cli.terminal.table import AlignedTable
 from loaderscope.facts.captured import sentence_of_document
-from loaderscope.facts.measures import MEASURES
+from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
 from loaderscope.facts.results import ScriptWarning, SettingResult
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
@@ -75,10 +75,11 @@ class _ResultsTable:
             for axis in SETTINGS
             if axis.field in shown_fields
         ]
+        throughput = next((one for one in THROUGHPUTS if any(one.of(setting) is not None for setting in settings)), THROUGHPUT)
         for measure in MEASURES:
             values = [measure.of(setting) for setting in settings]
-            if measure.rank == 0 or (measure.rank is not None and any(value is not None for value in values)):
-                self._columns.append(_Column(measure.title, [measure.text(value) for value in values], measure.rank))
+            if measure is throughput or (measure.rank and any(value is not None for value in values)):
+                self._columns.append(_Column(measure.title, [measure.text(value) for value in values], measure.rank or 0))
         trials = [_status_counts([status_by_trial[number] for number in setting.trials]) for setting in settings]
         if any(trials):
             self._columns.append(_Column("trials", trials, 2, is_text=True))

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.facts.measures import THROUGHPUT
-from loaderscope.facts.results import Recommendation, SettingResult
+from loaderscope.facts.measures import BATCH_THROUGHPUT, THROUGHPUT, Measure
+from loaderscope.facts.results import Estimate, Recommendation, SettingResult
 from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying_fields
 from loaderscope.facts.text import count_text
 from loaderscope.gui.charts.chart_kind import ChartKind
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
     from loaderscope.gui.charts.plot import Plot
 
 VALUE_TIP = (
-    "Steady throughput in samples a second: without start-up, the first prefetched batches and the end of the epoch.\n"
-    "The upright bars are 95 % intervals."
+    "Steady throughput: without start-up, the first prefetched batches and the end of the epoch.\nThe upright bars are 95 % intervals."
 )
 WORKERS_TIP = "num_workers: worker processes of the loader; with 0 the main process loads the batches itself"
 _MOST_COUNTS = 9
 """With so many numbers of workers, round ones are labelled instead of each."""
 
-EMPTY = "Samples per second by number of workers.\nA point appears as soon as a trial is measured."
+EMPTY = "Throughput by number of workers.\nA point appears as soon as a trial is measured."
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One setting: workers, samples a second with its 95 % interval, and the trial to show for it."""
+    """One setting: workers, throughput with its 95 % interval, and the trial to show for it."""
 
     workers: int
     value: float
@@ -52,6 +51,7 @@ class ThroughputData:
         best_label: what stands beside its point.
         ties: settings that are as fast, within what can be measured.
         marker: the rule of thumb, in workers.
+        measure: the figure, which is in batches where their samples cannot be counted.
     """
 
     lines: tuple[NamedLine, ...] = ()
@@ -59,16 +59,17 @@ class ThroughputData:
     best_label: str = ""
     ties: tuple[TrialConfig, ...] = ()
     marker: int | None = None
+    measure: Measure = THROUGHPUT
 
 
 def throughput_data(settings: Sequence[SettingResult], recommendation: Recommendation | None) -> ThroughputData:
     """Lines for all axes but the workers; a setting without workers begins every line it fits to."""
-    measured = [setting for setting in settings if setting.samples_per_second is not None and setting.trials]
+    measure = THROUGHPUT if any(setting.samples_per_second is not None for setting in settings) else BATCH_THROUGHPUT
+    measured = [setting for setting in settings if getattr(setting, measure.field) is not None and setting.trials]
     groups: dict[TrialConfig, list[Point]] = {}
     alone: list[tuple[TrialConfig, Point]] = []
     for setting in measured:
-        estimate = setting.samples_per_second
-        assert estimate is not None
+        estimate: Estimate = getattr(setting, measure.field)
         point = Point(setting.config.num_workers, estimate.value, estimate.ci95, setting.config, setting.trials[-1])
         if setting.config.num_workers == 0:
             alone.append((setting.config, point))
@@ -86,13 +87,13 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
         for key, points in sorted(groups.items(), key=lambda item: str(item[0]))
     )
     if recommendation is None:
-        return ThroughputData(lines)
+        return ThroughputData(lines, measure=measure)
     workers = recommendation.config.num_workers
     ties = sorted({tie.num_workers for tie in recommendation.ties} - {workers})
     label = f"{workers}: " + ("best" if recommendation.config == recommendation.fastest or not ties else "best value")
     if ties:
         label += ", ties with " + ", ".join(str(tie) for tie in ties)
-    return ThroughputData(lines, recommendation.config, label, tuple(recommendation.ties), recommendation.rule_of_thumb)
+    return ThroughputData(lines, recommendation.config, label, tuple(recommendation.ties), recommendation.rule_of_thumb, measure)
 
 
 def _name(config: TrialConfig, differing: Collection[str]) -> str:
@@ -105,7 +106,7 @@ def _name(config: TrialConfig, differing: Collection[str]) -> str:
 def told_throughput(data: ThroughputData) -> str:
     """The chart in words."""
     points = {point.config: point for _, line in data.lines for point in line}
-    return "; ".join(f"{setting_text(point.config)}: {THROUGHPUT.with_unit(point.value)}" for point in points.values()) + "."
+    return "; ".join(f"{setting_text(point.config)}: {data.measure.with_unit(point.value)}" for point in points.values()) + "."
 
 
 def draw_throughput(plot: Plot, data: ThroughputData) -> None:
@@ -119,7 +120,7 @@ def draw_throughput(plot: Plot, data: ThroughputData) -> None:
     ticks = tuple(map(float, counts)) if len(counts) < _MOST_COUNTS else None
     workers = Axis("num_workers", -0.04 * most, 1.06 * most, _count_text, WORKERS_TIP, "workers", ticks, has_grid=False)
     top = axis_end(max(values) * 1.02) or 1.0
-    plot.set_axes(workers, Axis("", 0.0, top, _rate_text, VALUE_TIP, THROUGHPUT.unit, least=smallest_above_zero(values)))
+    plot.set_axes(workers, Axis("", 0.0, top, _rate_text, VALUE_TIP, data.measure.unit, least=smallest_above_zero(values)))
     entries: list[tuple[str, LineStyle | str]] = [(name, style) for style, (name, _) in zip(styles, lines, strict=True)]
     if faint:
         entries.append((count_text(len(faint), "other line"), plot.palette.waiting_hatch))
@@ -166,9 +167,9 @@ def _rate_text(value: float) -> str:
 
 
 def _tip(point: Point, data: ThroughputData) -> str:
-    lines = [setting_text(point.config), THROUGHPUT.with_unit(point.value)]
+    lines = [setting_text(point.config), data.measure.with_unit(point.value)]
     if point.ci95 is not None:
-        lines.append(f"95 % interval {THROUGHPUT.text(point.ci95[0])} to {THROUGHPUT.text(point.ci95[1])}")
+        lines.append(f"95 % interval {data.measure.text(point.ci95[0])} to {data.measure.text(point.ci95[1])}")
     if point.config == data.best:
         lines.append("recommended")
     elif point.config in data.ties:
