@@ -29,6 +29,11 @@ from loaderscope.trace.model import Trace
 
 __all__ = ["Pool", "SweepError"]
 
+READ_INTERVAL_S = 0.25
+"""Each look for new records costs some milliseconds, which a trial on few cores feels."""
+LIVE_READ_INTERVAL_S = 0.1
+"""The same where somebody watches the timeline grow."""
+
 _PROGRESS_INTERVAL_S = 0.5
 
 MAX_VAIN_REPEATS = 3
@@ -38,16 +43,20 @@ MAX_VAIN_REPEATS = 3
 class Pool:
     """One sweep. `run` blocks in the thread that calls it; `cancel` may be called from any other."""
 
-    def __init__(self, request: Request, sink: Sink[Trace], app_python: str | None = None) -> None:
+    def __init__(
+        self, request: Request, sink: Sink[Trace], app_python: str | None = None, read_interval_s: float = READ_INTERVAL_S
+    ) -> None:
         """Starts nothing yet.
 
         Args:
             request: what to run.
             sink: its methods are called in the thread that calls `run`.
             app_python: the interpreter if the request names none; None: the one that runs the app.
+            read_interval_s: seconds between two looks for new records of a trial.
         """
         self._request = dataclasses.replace(request, python=request.python or app_python)
         self._sink = sink
+        self._read_interval_s = read_interval_s
         self._cancelled = threading.Event()
         self._agent = KeptAgent(self._tick, self._log_output)
         self._beside = beside_trials(self._request, self._tick, self._log)
@@ -167,7 +176,7 @@ class Pool:
         self._agent.forward_all_output()  # the script may have printed while it was loaded
         stderr = self._stderr = TrialStderr(agent.clock.offset_ns)
         try:
-            end = TrialRun(agent, order, trace, sampler, self._request.script).run(tick)
+            end = TrialRun(agent, order, trace, sampler, self._request.script, self._read_interval_s).run(tick)
             self._agent.forward_all_output()
         finally:
             self._stderr = None  # later output, as of a resource tracker, does not belong to the trial

@@ -83,7 +83,19 @@ class _HungError(Exception):
 class TrialRun:
     """One trial; `run` blocks until the trial has ended, in whatever way."""
 
-    def __init__(self, agent: AgentProcess, order: TrialOrder, trace: Trace, sampler: Sampler, script: str) -> None:
+    def __init__(  # noqa: PLR0917
+        self, agent: AgentProcess, order: TrialOrder, trace: Trace, sampler: Sampler, script: str, read_interval_s: float
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            agent: has made the target ready.
+            order: the trial.
+            trace: gets what is recorded.
+            sampler: samples the trial's processes.
+            script: its path.
+            read_interval_s: seconds between two looks for new records.
+        """
         self._agent = agent
         self._script = script
         self._order = order
@@ -94,6 +106,7 @@ class TrialRun:
         self._offset_ns = agent.clock.offset_ns
         self._began_ns = 0
         self._watches_for_hangs = order.record
+        self._read_interval_s = read_interval_s
 
     def run(self, tick: Callable[[bool], None]) -> TrialEnd:
         """Runs the trial to its end.
@@ -108,9 +121,15 @@ class TrialRun:
         cpu_before_s, began_s = time.process_time(), time.perf_counter()
         self._began_ns = self._now_ns()
 
+        next_read_s = began_s
+
         def step() -> None:
-            grew = self._update_trace()
-            self._check_for_hang()
+            nonlocal next_read_s
+            grew = False
+            if time.perf_counter() >= next_read_s:
+                next_read_s = time.perf_counter() + self._read_interval_s
+                grew = self._update_trace()
+                self._check_for_hang()
             tick(grew)
 
         try:

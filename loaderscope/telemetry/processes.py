@@ -18,7 +18,11 @@ MEMORY_INTERVAL_S = 1.0
 MEMORY_COST_FACTOR = 100
 """The pause after a reading is at least this many times its CPU time, so that reading a big process takes at most 1 % of a core."""
 MEMORY_COST_FACTOR_SOON = 50
-"""The same after a new process appeared (at most 2 %): all are read anew then, because more processes share their common pages."""
+"""The same where more processes run than were ever read together (at most 2 %): more of them share their common pages.
+
+Workers that merely replace earlier ones wait for their turn: in short epochs each reading would fall into the few batches that are
+measured.
+"""
 CPU_WINDOW_NS = 250_000_000
 """The usual distance of two samples; a CPU share is an average over it."""
 _PAGE_BYTES = 4096
@@ -47,7 +51,8 @@ class ProcessSampler:
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
         self._watched: dict[tuple[str, int], _Watched] = {}
-        self._seen: set[tuple[str, int]] = set()  # ended processes included
+        self._most_read = 0  # processes whose memory was read together
+        self._next_memory_s = 0.0  # when memory is due, for processes that replace others
         self._ended_reads: dict[str, tuple[int, int]] = {}  # bytes that earlier processes of this name read
         self._reads_before: dict[str, tuple[int, int]] = {}  # bytes that were read before the trial
         self.unavailable: dict[str, str] = {}
@@ -61,32 +66,36 @@ class ProcessSampler:
                 it shared a second time.
         """
         samples: list[Sample] = []
-        if not self._seen.issuperset(processes):
-            self._seen.update(processes)
+        are_more = len(processes) > self._most_read
+        if are_more:
             for watched in self._watched.values():
                 watched.next_memory_s = min(watched.next_memory_s, watched.soonest_memory_s)
         memory_now = memory_now and all(_is_alive(pid) for _, pid in processes)
         for key in [key for key in self._watched if key not in processes]:
             self._stop_watching(key)
+        read_count = 0
         for name, pid in processes:
             try:
-                watched = self._watched.get((name, pid)) or self._start_watching(name, pid)
+                watched = self._watched.get((name, pid)) or self._start_watching(name, pid, 0.0 if are_more else self._next_memory_s)
                 with watched.process.oneshot():
                     self._sample_cpu(samples, name, watched)
                     self._sample_counts(samples, name, watched)
                     self._sample_reads(samples, name, watched)
                 if memory_now or time.monotonic() >= watched.next_memory_s:
                     self._sample_memory(samples, name, watched)
+                    read_count += 1
             except (psutil.NoSuchProcess, ProcessLookupError):
                 self._stop_watching((name, pid))
             except (psutil.Error, OSError) as error:
                 self.unavailable[f"processes/{name}"] = f"the system does not let us look at the process: {error}"
+        self._most_read = max(self._most_read, read_count)
+        self._next_memory_s = max((watched.next_memory_s for watched in self._watched.values()), default=0.0)
         return samples
 
-    def _start_watching(self, name: str, pid: int) -> _Watched:
+    def _start_watching(self, name: str, pid: int, next_memory_s: float) -> _Watched:
         process = psutil.Process(pid)
         times = process.cpu_times()
-        watched = _Watched(process, times.user + times.system, time.perf_counter_ns())
+        watched = _Watched(process, times.user + times.system, time.perf_counter_ns(), next_memory_s)
         self._watched[name, pid] = watched
         if name == "main":  # unlike workers, main has read before the trial
             self._reads_before.setdefault(name, _read_bytes(process) or (0, 0))

@@ -39,14 +39,17 @@ _PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER, INNER_LANE_NUMBER 
         lane_table.INNER_LANE,
     ),
 )
-LOADING_LANE_NUMBERS = (MAIN_LANE_NUMBER, INNER_LANE_NUMBER)
-"""The lanes of threads of main that iterate the loader."""
-
 _WORKERS = 16  # number of worker 0's lane
 _NAMELESS = 1 << 20  # first lane number for processes whose log has no worker number
 
 _QUIET_POLLS = 20
 """After this many polls without a record, the reader closes the log of a replaced worker."""
+
+
+def is_loading_lane(lane: Ints) -> Bools:
+    """Whether each lane is one in which main iterates the loader."""
+    loading: Bools = (lane == MAIN_LANE_NUMBER) | (lane == INNER_LANE_NUMBER)
+    return loading
 
 
 @dataclasses.dataclass

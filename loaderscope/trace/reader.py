@@ -14,7 +14,7 @@ from loaderscope.trace.columns import Ints, append_points, append_spans
 from loaderscope.trace.imports import Imports
 from loaderscope.trace.log_segments import SegmentChain
 from loaderscope.trace.model import OpenSpan, Trace
-from loaderscope.trace.process_logs import INNER_LANE_NUMBER, LOADING_LANE_NUMBERS, MAIN_LANE_NUMBER, Sources
+from loaderscope.trace.process_logs import INNER_LANE_NUMBER, MAIN_LANE_NUMBER, Sources, is_loading_lane
 from loaderscope.trace.record_decoder import DecodedSpans, Epochs, RecordBatch, SpanMatcher, decode_points, depths_of, row_groups
 from loaderscope.trace.warning_counts import WarningCounter
 
@@ -111,7 +111,7 @@ class TraceReader:
         spans = spans.then(imports)
         batch = spans.batch(self._epochs)
         lane = self._sources.lane_numbers(spans.source, spans.thread, spans.state)
-        depths = depths_of(spans.state, np.isin(lane, LOADING_LANE_NUMBERS))
+        depths = depths_of(spans.state, is_loading_lane(lane))
         depths[plain:] = import_depths
         track = lane * _DEPTHS + depths - lane_table.LOWEST_DEPTH
         columns = {"start_ns": spans.start_ns, "end_ns": spans.end_ns, "state": spans.state, "batch": batch, "value": value}
@@ -138,7 +138,7 @@ class TraceReader:
         begun = self._matcher.open
         state, thread = begun.state, begun.records["thread"].astype(np.int64)
         lane = self._sources.lane_numbers(begun.source, thread, state)
-        depths = depths_of(state, np.isin(lane, LOADING_LANE_NUMBERS))
+        depths = depths_of(state, is_loading_lane(lane))
         columns = (lane, depths, state, begun.records["time_ns"], self._matcher.open_batches(self._epochs))
         rows = zip(*(column.tolist() for column in columns), strict=True)
         self._trace.open_spans = tuple(OpenSpan(self._sources.lane(number).key, *rest) for number, *rest in rows)

@@ -26,8 +26,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "frameworks"))
 from framework_scripts import SCRIPTS, FrameworkScript
 from frameworks_python import PYTHON_VARIABLE, offline_environment
 
-PAIRS, WORKERS, EPOCHS, BATCHES, START_METHOD = 10, 2, 6, 20, "fork"
-FETCH_MILLISECONDS = 5
+PAIRS, WORKERS, EPOCHS, BATCHES, START_METHOD = 10, 2, 3, 24, "fork"
+FETCH_MILLISECONDS = 20
 EDGE = 2 * WORKERS
 """Batches at each end of an epoch that belong to the filling and draining of the queue: workers times prefetch factor."""
 

@@ -19,7 +19,7 @@ from loaderscope.gui.run.background_work import keep_until_ended
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording import Recording
-from loaderscope.sweep.pool import Pool, SweepError
+from loaderscope.sweep.pool import LIVE_READ_INTERVAL_S, Pool, SweepError
 from loaderscope.sweep.processes.temporary_folders import base_folder, claim
 from loaderscope.trace.model import Trace
 
@@ -109,7 +109,7 @@ class RunThread(QThread):
             lambda: SessionWriter(self.session_path, force=True), self.state, is_required=False, on_stored=self.state.mark_stored
         )
         try:
-            self._pool = Pool(self.request, recording)
+            self._pool = Pool(self.request, recording, read_interval_s=LIVE_READ_INTERVAL_S)
             if self._cancelled:  # `cancel` was called before there was a pool
                 self._pool.cancel()
             self._pool.run()
