@@ -298,6 +298,18 @@ def test_what_takes_most_of_the_time_is_named_even_where_other_parts_have_more_b
     assert "1.2 GB moved into shared memory first, once, for dataset.x" in detail("pickle", 1.1, tensor)
 
 
+def test_a_wait_for_the_first_state_of_workers_is_no_slow_sampler():
+    """Torchdata's iterator asks each worker for its state before it hands out indices."""
+    made = started_by_spawn()
+    made.trace.points_of(lane_table.MAIN_LANE).append(time_ns=[900 * MS], state=[int(State.INDEX_PUT)], batch=[0], value=[0])
+    iterator = made.trace.tracks[(lane_table.MAIN_LANE.key, 0)].view()
+    iterator["end_ns"][0] = 1010 * MS
+    made.add(lane_table.MAIN_LANE, 1, State.RECEIVE, 20, 880)
+    culprit = made.startup().culprit
+    assert culprit.phase == "iterator"
+    assert "waits 0.86 s for the first state of its workers" in culprit.detail
+
+
 def test_a_slow_sampler_is_named_with_and_without_workers():
     made = started_by_spawn()
     made.trace.points_of(lane_table.MAIN_LANE).append(time_ns=[900 * MS], state=[int(State.INDEX_PUT)], batch=[0], value=[0])

@@ -33,6 +33,7 @@ class StartFacts:
         first_index_s: seconds from the last start of a worker until main sends the first indices; None with 0 workers.
         imports, lines, own_s, serial_starts: see `Startup`.
         sent: what each worker is sent, if it was weighed.
+        first_state_s: seconds of `iter()` in which main waits for its workers' first state.
     """
 
     worker: str
@@ -44,6 +45,7 @@ class StartFacts:
     own_s: float | None
     serial_starts: bool | None
     sent: Sequence[SentPart] | None
+    first_state_s: float = 0.0
 
 
 def find_culprit(charged: dict[str, float], facts: StartFacts) -> Culprit | None:
@@ -64,6 +66,8 @@ def find_culprit(charged: dict[str, float], facts: StartFacts) -> Culprit | None
         detail += _unpickling_detail(facts, charged[phase])
     elif phase in ("pickle", "start_worker"):
         detail += _sent_detail(facts.pickled_bytes, facts.sent)
+    elif phase == "iterator" and facts.first_state_s > 0.5 * charged[phase]:
+        detail += f"; it waits {facts.first_state_s:.2f} s for the first state of its workers (StatefulDataLoader asks each for it)"
     elif phase == "iterator" and facts.first_index_s is not None and facts.first_index_s > 0.5 * charged[phase]:
         detail += f"; it waits {facts.first_index_s:.2f} s for the first indices of the sampler"
     return Culprit(phase, detail, charged[phase])

@@ -105,6 +105,7 @@ def _start_facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | N
         starts_s=((starts.end_ns - starts.start_ns) * NS).tolist(),
         pickled_bytes=int(pickles.value.max()) if pickles else None,
         first_index_s=_first_index_s(look, epoch, starts),
+        first_state_s=_first_state_s(look, epoch),
         imports=read_imports(look, process, low_ns, high_ns),
         lines=read_lines(look, process, low_ns, high_ns),
         own_s=float((own.end_ns - own.start_ns).sum()) * NS if own else None,
@@ -114,7 +115,7 @@ def _start_facts(look: SpanLookup, epoch: EpochRun, sent: Sequence[SentPart] | N
 
 
 def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> float | None:
-    """Returns the seconds that the sampler took for the first indices that main sent to a worker."""
+    """Returns the seconds that the sampler took for the first indices that main sent to a worker, with what `_first_state_s` returns."""
     points = look.trace.points.get(MAIN)
     if points is None:
         return None
@@ -123,6 +124,12 @@ def _first_index_s(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> fl
     given_ns = times_ns[(seen["state"] == int(State.INDEX_PUT)) & (times_ns >= epoch.start_ns)]
     asked_ns = int(starts.end_ns.max()) if starts else epoch.start_ns
     return max(0, int(given_ns.min()) - asked_ns) * NS if len(given_ns) else None
+
+
+def _first_state_s(look: SpanLookup, epoch: EpochRun) -> float:
+    """Returns how long main waited for its workers' answers while it made the iterator: torchdata's asks them for their first state."""
+    answers = look.in_main(State.RECEIVE).starting_in(epoch.start_ns, epoch.iterator_end_ns)
+    return float((answers.end_ns - answers.start_ns).sum()) * NS
 
 
 def _starts_are_serial(look: SpanLookup, epoch: EpochRun, starts: SpanColumns) -> bool | None:
