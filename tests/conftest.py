@@ -18,6 +18,20 @@ hypothesis.settings.register_profile("search", derandomize=False)
 hypothesis.settings.load_profile("same")
 
 
+TESTS_AT_ONCE = 2
+"""Most tests wait for programs that they start; more at once would fight for the cores of a small machine."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Runs the whole suite in several processes, unless the command line chooses tests, or how to run and show them."""
+    options = config.option
+    if hasattr(config, "workerinput") or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    if options.numprocesses is None and options.capture != "no" and not (options.usepdb or options.collectonly):
+        options.numprocesses, options.dist = TESTS_AT_ONCE, "worksteal"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-images", action="store_true", help="store the pictures that are painted now in tests/gui/images")
     parser.addoption("--renew-contracts", action="store_true", help="store the JSON keys and helps of now in tests/cli/contracts")

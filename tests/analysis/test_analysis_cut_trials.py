@@ -31,6 +31,7 @@ from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.session.document import build_document
 from loaderscope.session.value_checks import misfit
+from loaderscope.sweep.pool import READ_INTERVAL_S
 from loaderscope.sweep.processes.agent_process import AgentProcess
 from loaderscope.sweep.trial_run import TrialRun, step_lane
 from loaderscope.telemetry.sampler import Sampler
@@ -101,7 +102,7 @@ def run(agent: DrivenAgent, script: pathlib.Path, name: str, config: TrialConfig
     order = TrialOrder(0, str(log_dir), config, BATCHES, epochs, consumer=consumer)
     sampler, trace = Sampler(False), Trace()
     try:
-        end = TrialRun(agent.process, order, trace, sampler, str(script)).run(lambda grew: None)
+        end = TrialRun(agent.process, order, trace, sampler, str(script), READ_INTERVAL_S).run(lambda grew: None)
     finally:
         sampler.close()
     assert end.status == "ok"

@@ -37,9 +37,9 @@ def test_the_demo_writes_session_report_and_figure_and_overwrites_nothing(
         assert written.name in said.err
         assert written.read_bytes().lower().startswith(magic.lower())
     with SessionFile.open(tmp_path / "loaderscope-demo-2.loaderscope") as session:
-        (result,) = session.results
-        assert (result.status, result.batches) == ("ok", 8)
-        assert result.step_share  # the example's own training step took the batches
+        results = session.results  # of one setting; it is measured again where other programs disturb it
+        assert {(result.config.num_workers, result.status, result.batches) for result in results} == {(1, "ok", 8)}
+        assert all(result.step_share for result in results)  # the example's own training step took the batches
 
 
 @pytest.mark.parametrize("name", ["photos.py", "main_only.py", "slow_start.py", "stream.py"])

@@ -30,7 +30,7 @@ def test_the_document_has_controls_costs_and_a_remedy_predicted_and_measured(nar
     assert remedy["predicted_s"] > 0 and remedy["measured_s"] > 0
     assert [row["start_method"] for row in found["per_worker"]] == ["spawn"]
     assert len(found["break_even"]) == 2
-    assert done.document["summary"] == found["summary"]
+    assert done.document["summary"].endswith(found["summary"])  # other programs that disturbed the experiment are named before it
     assert done.document["recommendation"] is None
     assert done.document["request"]["startup"] is True
     assert not done.packages & FORBIDDEN

@@ -31,7 +31,7 @@ def empty_request(tmp_path):
 class _WaitingPool:
     """A pool that waits until it is cancelled."""
 
-    def __init__(self, request, sink):
+    def __init__(self, request, sink, **options):
         self._cancelled = threading.Event()
         self.cancel = self._cancelled.set
 
@@ -42,8 +42,8 @@ class _WaitingPool:
 class _OneTrialPool(_WaitingPool):
     """A pool whose first trial goes on until it is cancelled."""
 
-    def __init__(self, request, sink):
-        super().__init__(request, sink)
+    def __init__(self, request, sink, **options):
+        super().__init__(request, sink, **options)
         self._sink = sink
 
     def run(self):
