@@ -195,7 +195,6 @@ def test_throughput_and_start_up_of_such_a_loader_come_from_what_the_consumer_go
     assert (result.status, result.batches, result.samples) == ("ok", 40, 320)
     assert result.samples_per_second is not None
     assert result.epochs[0].batches == 40
-    assert result.startup.explained_share > 0.5
     trace = sink.traces[result.id]
     waits = spans_of(trace, "main", State.WAIT)
     assert (waits.batch >= 0).sum() == 40
@@ -204,4 +203,5 @@ def test_throughput_and_start_up_of_such_a_loader_come_from_what_the_consumer_go
     if workers:
         starts = spans_of(trace, "main", State.START_WORKER).size + spans_of(trace, "inner-loader", State.START_WORKER).size
         assert starts == 2
+        assert result.startup.explained_share > 0.5
         assert result.epochs[0].first_batch_s > 0

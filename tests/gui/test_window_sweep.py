@@ -262,7 +262,7 @@ window = MainWindow(QSettings({str(tmp_path / "s.ini")!r}, QSettings.Format.IniF
 window.show()
 window.dialogs.unsaved = lambda running, has_results: "discard"
 window.live.ended.connect(application.quit)
-window.open_request(Request(script={str(script)!r}, axes=Axes(num_workers=(0,)), batches=4), start=True)
+window.open_request(Request(script={str(script)!r}, axes=Axes(num_workers=(0,)), batches=4, repeat_disturbed=0), start=True)
 QTimer.singleShot({LONG_MS}, application.quit)
 application.exec()
 statuses = [result.status for result in window.shown.state.snapshot().results]
