@@ -11,7 +11,7 @@ from loaderscope.facts.request import Request
 from loaderscope.facts.results import EpochTimes, TrialResult
 from loaderscope.facts.text import count_text, duration_text
 
-LONGEST_EPOCH_S = 24 * 3600.0
+LONGEST_EPOCH_S = 4 * 3600.0
 """Nobody waits for several epochs that take longer: such a training counts batches."""
 
 COMPARED_BATCHES = 1000

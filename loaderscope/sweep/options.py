@@ -255,7 +255,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=whole_number(1),
         default=10,
-        help="length of your training, for which time is minimised (10; where an epoch takes over a day, or nobody knows its length: "
+        help="length of your training, for which time is minimised (10; where an epoch takes over 4 hours, or nobody knows its length: "
         "1000 batches)",
     )
     length.add_argument(
