@@ -1,0 +1,70 @@
+"""The simulated accelerator for tests: built once, loaded in a process of its own or by the script of a trial."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import multiprocessing
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import simgpu
+from accelerator_library import built_library, why_unavailable
+from accelerator_log import Record, read_log
+from agent_interpreter import value_in_agent
+
+
+@pytest.fixture(scope="session")
+def simgpu_library() -> pathlib.Path:
+    """The library for the agent's torch; skips the test where there can be none."""
+    torch_file, torch_version = value_in_agent("[torch.__file__, str(torch.__version__)]")
+    torch_folder = pathlib.Path(torch_file).parent
+    if reason := why_unavailable(torch_folder, torch_version):
+        pytest.skip(reason)
+    return built_library(torch_folder, torch_version)
+
+
+class Outcome(NamedTuple):
+    """What a function returned, and what the accelerator logged meanwhile."""
+
+    value: Any
+    records: list[Record]
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceProcess:
+    """A process that has loaded the accelerator: it must not be loaded in pytest's, where other tests find no accelerator."""
+
+    executor: concurrent.futures.Executor
+    log_stem: pathlib.Path
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Outcome:
+        """Calls a function of a module in that process."""
+        count = len(read_log(self.log_stem))
+        value = self.executor.submit(function, *arguments).result()
+        return Outcome(value, read_log(self.log_stem)[count:])
+
+
+@contextlib.contextmanager
+def _started(library: pathlib.Path, folder: pathlib.Path) -> Iterator[DeviceProcess]:
+    log_stem = folder / "log"
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context, simgpu.load, (str(library), str(log_stem))) as executor:
+        yield DeviceProcess(executor, log_stem)
+
+
+@pytest.fixture(scope="module")
+def device_process(simgpu_library: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceProcess]:
+    """A process that the tests of a module share."""
+    with _started(simgpu_library, tmp_path_factory.mktemp("accelerator")) as process:
+        yield process
+
+
+@pytest.fixture
+def fresh_device_process(simgpu_library: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[DeviceProcess]:
+    """A process that has not used the device yet."""
+    with _started(simgpu_library, tmp_path) as process:
+        yield process
