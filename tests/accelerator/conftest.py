@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import pathlib
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -68,3 +69,33 @@ def fresh_device_process(simgpu_library: pathlib.Path, tmp_path: pathlib.Path) -
     """A process that has not used the device yet."""
     with _started(simgpu_library, tmp_path) as process:
         yield process
+
+
+@dataclasses.dataclass(frozen=True)
+class ScriptOnDevice:
+    """A script whose processes load the accelerator."""
+
+    path: pathlib.Path
+    log_stem: pathlib.Path
+
+    def records(self) -> list[Record]:
+        """What the accelerator logged in the processes of the script."""
+        return read_log(self.log_stem)
+
+
+@pytest.fixture
+def write_device_script(simgpu_library: pathlib.Path, tmp_path: pathlib.Path) -> Callable[[str], ScriptOnDevice]:
+    """Writes a script that can use the device `simgpu`, with its functions in `torch.simgpu`."""
+
+    def write(text: str) -> ScriptOnDevice:
+        path, log_stem = tmp_path / "script.py", tmp_path / "accelerator-log"
+        load = f"""\
+import sys
+sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+import simgpu
+simgpu.load({str(simgpu_library)!r}, {str(log_stem)!r})
+"""
+        path.write_text(load + textwrap.dedent(text), encoding="utf-8")
+        return ScriptOnDevice(path, log_stem)
+
+    return write
