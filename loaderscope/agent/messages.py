@@ -20,7 +20,8 @@ and the agent answers, one request at a time. The end of the connection ends the
     exit {}                                    (ends)
 
 `script` is the path of a file; `module` the name by which `python -m` runs it, or null.
-`environment` = {python, torch, torch_cuda, start_methods, default_start_method, free_threaded, torch_assumptions: [sentence]}.
+`environment` = {python, torch, torch_cuda, accelerator, start_methods, default_start_method, free_threaded,
+torch_assumptions: [sentence]}; `accelerator`: whether torch has one, or null if the agent cannot ask without starting it.
 `imports` = the top-level modules that the load of the script imported in 20 ms or more, heaviest first; `within` = the one of
 them that imported it; `beside_script`: whether Python finds it in the script's folder only.
 `SentPart`: see `facts.results`. `error` = ErrorInfo.to_json().

@@ -325,12 +325,23 @@ def _environment(assumptions: Any) -> Dict[str, Any]:
         "python": sys.version.split()[0],
         "torch": str(torch.__version__),
         "torch_cuda": torch.version.cuda,
+        "accelerator": _has_accelerator(),
         "start_methods": multiprocessing.get_all_start_methods(),
         "sharing_strategies": sorted(torch.multiprocessing.get_all_sharing_strategies()),
         "default_start_method": loaders.default_start_method(),
         "free_threaded": gil is not None and not gil(),
         "torch_assumptions": list(assumptions),
     }
+
+
+def _has_accelerator() -> Optional[bool]:
+    """Whether torch has an accelerator; None if asking could start one, which workers that are forked later could then not use."""
+    import torch
+
+    accelerator = getattr(torch, "accelerator", None)  # torch 2.6 and newer
+    if accelerator is not None and hasattr(torch, torch.device("privateuseone").type):  # an extension has registered its device
+        return bool(accelerator.is_available())
+    return False if str(torch.__version__).endswith("+cpu") else None
 
 
 def _starts_processes(config: TrialConfig) -> bool:

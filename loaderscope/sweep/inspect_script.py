@@ -200,9 +200,10 @@ def machine_environment(agent_environment: dict[str, Any]) -> dict[str, Any]:
 
 
 def _accelerator(agent_environment: dict[str, Any], has_gpu: bool) -> bool | None:
-    """Whether torch has an accelerator; None if only torch itself could say, which we do not ask because that would start CUDA."""
-    if str(agent_environment.get("torch", "")).endswith("+cpu"):
-        return False
+    """Whether torch has an accelerator, by the agent's answer or else by the devices of this machine; None if neither shows it."""
+    answer: bool | None = agent_environment.get("accelerator")
+    if answer is not None:
+        return answer
     if agent_environment.get("torch_cuda") is not None:
         # NVML is missing on Jetson's older drivers, and in containers that got only the driver's part for computing
         may_be = platform.machine() == "aarch64" or any(os.path.exists(node) for node in _GPU_NODES)

@@ -89,3 +89,8 @@ def test_device_times_agree_with_the_log_of_the_device(write_device_script, loop
 
     waits = [record for record in records if not record.kind.is_work]
     assert not [wait for wait in waits if any(low < wait.start_ns < high for low, high in bounds)]
+
+
+def test_pinned_batches_reach_the_device(write_device_script):
+    result, _ = run(write_device_script(SCRIPT.format(**STARVED)), pin_memory=(True,), device="simgpu:0", h2d="non_blocking", batches=8)
+    assert result.pinned is True

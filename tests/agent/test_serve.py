@@ -165,6 +165,7 @@ def test_the_environment_of_the_interpreter_is_told(agent, write):
     environment = answer["environment"]
     versions = value_in_agent("[sys.version.split()[0], torch.__version__, torch.version.cuda]")
     assert [environment["python"], environment["torch"], environment["torch_cuda"]] == versions
+    assert environment["accelerator"] is (False if environment["torch"].endswith("+cpu") else None)
     assert environment["default_start_method"] == environment["start_methods"][0]
     assert isinstance(environment["torch_assumptions"], list)
     assert answer["has_step"] is False

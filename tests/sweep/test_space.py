@@ -89,19 +89,20 @@ def test_pinning_is_skipped_only_where_there_is_surely_no_accelerator():
 
 
 @pytest.mark.parametrize(
-    ("torch", "torch_cuda", "gpus", "nodes", "accelerator"),
+    ("agents_answer", "torch_cuda", "gpus", "nodes", "accelerator"),
     [
-        ("2.13.0+cpu", None, [], ["/dev/nvidiactl"], False),
-        ("2.13.0+cu130", "13.0", ["a GPU"], ["/dev/nvidiactl"], True),
-        ("2.13.0+cu130", "13.0", [], [], False),
-        ("2.13.0+cu130", "13.0", [], ["/dev/nvidiactl"], None),  # a container without NVML
-        ("2.13.0", None, [], [], None),  # it may be built for Metal
+        (False, None, [], ["/dev/nvidiactl"], False),
+        (True, None, [], [], True),
+        (None, "13.0", ["a GPU"], ["/dev/nvidiactl"], True),
+        (None, "13.0", [], [], False),
+        (None, "13.0", [], ["/dev/nvidiactl"], None),  # a container without NVML
+        (None, None, [], [], None),  # it may be built for Metal
     ],
 )
-def test_a_gpu_that_nvml_does_not_tell_is_not_taken_for_none(monkeypatch, torch, torch_cuda, gpus, nodes, accelerator):
+def test_a_gpu_that_nvml_does_not_tell_is_not_taken_for_none(monkeypatch, agents_answer, torch_cuda, gpus, nodes, accelerator):
     monkeypatch.setattr(inspect_script.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(inspect_script.os.path, "exists", lambda path: path in nodes)
-    assert inspect_script._accelerator({"torch": torch, "torch_cuda": torch_cuda}, bool(gpus)) is accelerator
+    assert inspect_script._accelerator({"accelerator": agents_answer, "torch_cuda": torch_cuda}, bool(gpus)) is accelerator
 
 
 def test_threads_have_no_start_method_and_take_no_iterable_dataset():
