@@ -40,10 +40,14 @@ def built_library(torch_folder: pathlib.Path, torch_version: str) -> pathlib.Pat
     """
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "loaderscope-tests"
     library = cache / f"simgpu-{_key(torch_folder, torch_version)}.so"
-    if not library.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            _build(torch_folder, pathlib.Path(folder)).replace(library)  # at once: another run may look for it, or build it, too
+    import fcntl  # Windows, where the accelerator is not available, has no such module
+
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run that needs the library waits for it
+        if not library.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                _build(torch_folder, pathlib.Path(folder)).replace(library)  # at once, so that a build that is killed leaves none
     return library
 
 

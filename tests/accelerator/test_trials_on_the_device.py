@@ -12,6 +12,7 @@ from loaderscope.analysis.span_lookup import complement, covered_ns, intersectio
 from loaderscope.analysis.steady import find_steady
 
 BATCH_SIZE = 4
+MS = 1_000_000
 SCRIPT = """
 import time
 import torch
@@ -46,6 +47,12 @@ def run(script, **options):
     return result, sink.traces[result.id]
 
 
+def device_steps(trace):
+    steps = spans_of(trace, "device-step", State.DEVICE_STEP)
+    assert list(steps.start_ns) == sorted(steps.start_ns)
+    return steps
+
+
 def periods(records, *kinds):
     """Starts and ends of the records of these kinds."""
     of_kinds = sorted((record.start_ns, record.end_ns) for record in records if record.kind in kinds)
@@ -74,7 +81,7 @@ def test_device_times_agree_with_the_log_of_the_device(write_device_script, loop
     result, trace = run(script, workers=(workers,), device="simgpu:0", h2d="non_blocking")
     records = script.records()
 
-    steps = spans_of(trace, "device-step", State.DEVICE_STEP)
+    steps = device_steps(trace)
     kernel_starts, kernel_ends = periods(records, Kind.KERNEL)
     error_ns = result.device_clock_error_s * 1e9
     assert steps.size == len(kernel_ends) == 60
@@ -94,3 +101,24 @@ def test_device_times_agree_with_the_log_of_the_device(write_device_script, loop
 def test_pinned_batches_reach_the_device(write_device_script):
     result, _ = run(write_device_script(SCRIPT.format(**STARVED)), pin_memory=(True,), device="simgpu:0", h2d="non_blocking", batches=8)
     assert result.pinned is True
+
+
+def test_a_device_that_waits_for_data_is_shown_idle_while_main_waits(write_device_script):
+    result, trace = run(write_device_script(SCRIPT.format(sample_s=0.002, step_us=4_000)), epochs=2)
+    steps = device_steps(trace)
+    assert steps.size == len(set(steps.batch.tolist())) == 120
+    assert np.median(steps.end_ns - steps.start_ns) == pytest.approx(4 * MS, rel=0.05)
+    batch_s = 1 / result.samples_per_second.value * BATCH_SIZE
+    assert result.gpu_busy_share == pytest.approx(0.004 / batch_s, rel=0.15)
+    assert result.data_stall_share == pytest.approx(1 - result.gpu_busy_share, abs=0.1)
+    assert result.gpu_busy_share + result.data_stall_share + result.gpu_other_idle_share == pytest.approx(1.0, abs=1e-12)
+    assert result.wait_share + result.transfer_share + result.step_share + result.other_share == pytest.approx(1.0, abs=1e-12)
+    assert "step" not in trace.lanes  # no second lane that calls it a step on the CPU
+
+
+def test_a_device_that_lags_behind_the_host_sets_the_pace(write_device_script):
+    result, trace = run(write_device_script(SCRIPT.format(sample_s=0.002, step_us=20_000)), epochs=2)
+    steps = device_steps(trace)
+    assert steps.size == len(set(steps.batch.tolist())) == 120  # those of the first epoch, too, that come after the second has begun
+    assert BATCH_SIZE / result.samples_per_second.value == pytest.approx(0.020, rel=0.05)
+    assert result.gpu_busy_share > 0.95
