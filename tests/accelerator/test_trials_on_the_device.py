@@ -8,7 +8,7 @@ from running import request, run_pool
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.epochs import MAIN, read_epochs
-from loaderscope.analysis.span_lookup import complement, covered_ns, intersection, spans_of
+from loaderscope.analysis.span_lookup import complement, covered_ns, intersection, spans_of, union
 from loaderscope.analysis.steady import find_steady
 
 BATCH_SIZE = 4
@@ -122,3 +122,17 @@ def test_a_device_that_lags_behind_the_host_sets_the_pace(write_device_script):
     assert steps.size == len(set(steps.batch.tolist())) == 120  # those of the first epoch, too, that come after the second has begun
     assert BATCH_SIZE / result.samples_per_second.value == pytest.approx(0.020, rel=0.05)
     assert result.gpu_busy_share > 0.95
+
+
+def test_the_profiled_window_agrees_with_the_log_of_the_device(write_device_script):
+    script = write_device_script(SCRIPT.format(**STARVED))
+    result, trace = run(script, device="simgpu:0", h2d="non_blocking", batches=30, gpu_window=20)
+    window = result.gpu_window
+    assert (window.steps, window.reason) == (20, None)
+    profiled = spans_of(trace, "device-exact", State.DEVICE_WORK)
+    starts, ends = union(*periods(script.records(), *(kind for kind in Kind if kind.is_work)))
+    low_ns, high_ns = profiled.start_ns[1], profiled.end_ns[-2]  # the window may cut the first and the last
+    is_inside = (starts >= low_ns - window.clock_error_s * 1e9) & (ends <= high_ns + window.clock_error_s * 1e9)
+    assert profiled.size > window.steps  # a copy and a kernel of each batch
+    assert np.abs(starts[is_inside] - profiled.start_ns[1:-1]).max() <= window.clock_error_s * 1e9
+    assert np.abs(ends[is_inside] - profiled.end_ns[1:-1]).max() <= window.clock_error_s * 1e9
