@@ -254,6 +254,39 @@ def test_closing_asks_about_what_is_not_saved_and_can_be_called_off(window):
     assert asked == [False, False]
 
 
+def test_a_trial_that_finishes_while_the_question_stands_is_asked_about(window):
+    asked = []
+
+    def unsaved(running, has_results):
+        asked.append(has_results)
+        if has_results:
+            return "cancel"
+        window.shown.state.trial_finished(TrialResult(0, 0, "ok", support_session.config_of(0)), None)
+        return "discard"
+
+    window.dialogs.unsaved = unsaved
+    window._unsaved = True
+    assert not window.close()
+    assert asked == [False, True]
+
+
+def test_a_request_to_end_closes_a_question_that_stands_open(qtbot, window):
+    del window.dialogs.unsaved  # the fixture's answer: this question is really asked
+    window._unsaved = True
+    asked = QTimer(window, interval=10)
+
+    def end_while_asked():
+        if QApplication.activeModalWidget() is not None:
+            asked.stop()
+            window.discard_and_close()
+
+    asked.timeout.connect(end_while_asked)
+    asked.start()
+    window.close()  # returns only when the question is gone
+    assert QApplication.activeModalWidget() is None
+    assert not window.isVisible()
+
+
 @pytest.mark.parametrize(("running", "has_results"), [(True, False), (True, True), (False, True)])
 def test_saving_is_offered_only_where_there_is_something_to_save(qtbot, monkeypatch, running, has_results):
     asked = []

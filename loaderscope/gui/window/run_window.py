@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QApplication, QMainWindow
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
@@ -34,6 +34,7 @@ class RunWindow(QMainWindow):
         super().__init__()
         self._settings = settings
         self._session: OpenedSession | None = None
+        self._ends_without_question = False
         self._unsaved = False
         self._write_problem = ""  # why the last file could not be written
         self.dialogs = Dialogs(self, settings)
@@ -223,8 +224,11 @@ class RunWindow(QMainWindow):
         """Returns whether the shown run may be closed; asks the user, then stops and saves it as they choose."""
         if not (self._unsaved or self.live.running):
             return True
-        answer = self.dialogs.unsaved(self.live.running, bool(self.shown.results))
-        if answer == "cancel":
+        has_results = bool(self.shown.results)
+        answer = self.dialogs.unsaved(self.live.running, has_results)
+        if answer == "discard" and not has_results and self.shown.results:  # the first trial finished while the question stood there
+            answer = self.dialogs.unsaved(self.live.running, True)
+        if answer == "cancel" and not self._ends_without_question:
             return False
         if self.live.running:
             self.live.stop()
@@ -235,8 +239,11 @@ class RunWindow(QMainWindow):
         return True
 
     def discard_and_close(self) -> None:
-        """Closes without a question; unsaved results are lost, and no process stays."""
+        """Closes without a question, and any dialog that is open; unsaved results are lost, and no process stays."""
+        self._ends_without_question = True
         self.live.stop()
+        while (dialog := QApplication.activeModalWidget()) is not None and dialog.close():
+            pass
         self._unsaved = False
         self.close()
 
