@@ -19,7 +19,6 @@ from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import AgentProcess, Tick
 from loaderscope.sweep.ready_agent import (
     CAPTURED,
-    NAMED,
     Approach,
     Attached,
     Loaded,
@@ -27,15 +26,14 @@ from loaderscope.sweep.ready_agent import (
     SampleError,
     SweepError,
     attach,
-    choose_target,
     load,
     look_at_all,
-    needs_look,
     probe,
     reach,
     start_agent,
     weigh,
 )
+from loaderscope.sweep.target_choice import NAMED, choose_target, needs_look
 from loaderscope.telemetry.nvml import Nvml
 from loaderscope.telemetry.processes import process_memory
 

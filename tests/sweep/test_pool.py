@@ -18,7 +18,7 @@ from loaderscope.sweep.inspect_script import inspect_script
 from loaderscope.sweep.kept_agent import may_be_kept
 from loaderscope.sweep.pool import Pool, SweepError
 from loaderscope.sweep.processes import temporary_folders
-from loaderscope.sweep.ready_agent import choose_target
+from loaderscope.sweep.target_choice import choose_target
 
 WAITING = """
 import time

@@ -10,7 +10,7 @@ from typing import Any
 from loaderscope.agent.messages import Target
 from loaderscope.facts.request import Request
 from loaderscope.sweep.inspect_script import Inspection, TargetProbe
-from loaderscope.sweep.ready_agent import targets_of
+from loaderscope.sweep.target_choice import targets_of
 
 
 class Stage(enum.Enum):

@@ -31,7 +31,8 @@ from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.machine_limits import Measured
 from loaderscope.sweep.module_file import NoModuleError, module_file
 from loaderscope.sweep.processes.agent_output import OutputLine
-from loaderscope.sweep.ready_agent import SweepError, choose_target, needs_look
+from loaderscope.sweep.ready_agent import SweepError
+from loaderscope.sweep.target_choice import choose_target, needs_look
 
 FORECAST_DELAY_MS = 120
 
