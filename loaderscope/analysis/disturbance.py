@@ -44,14 +44,9 @@ def find_disturbance(
         programs: that took most CPU time.
         heat_throttles: how often the processor lowered its clocks because of heat.
     """
-    ends_ns = _readings(trace, OTHERS_SERIES)[0]
-    if not len(ends_ns):
-        return None
-    bounds, part = [window.host_bounds_ns for window in steady.windows], "steady"
-    seconds = _Used(trace, bounds).seconds
-    if seconds < MIN_MEASURED_S:
-        bounds, part = [(int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))], "trial"
-    used = _Used(trace, bounds)
+    used, part = _Used(trace, [window.host_bounds_ns for window in steady.windows]), "steady"
+    if used.seconds < MIN_MEASURED_S:
+        used, part = _Used(trace, [(int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))]), "trial"
     if used.seconds < MIN_MEASURED_S:
         return None
     stolen_s = used.core_seconds(STOLEN_SERIES)
@@ -154,16 +149,16 @@ def _marked(result: TrialResult, by: int) -> TrialResult:
 
 
 class _Used:
-    """What series of shares of a core add up to within bounds of time."""
+    """What series of shares of a core add up to within bounds of time.
+
+    Attributes:
+        seconds: time within the bounds that readings cover.
+    """
 
     def __init__(self, trace: Trace, bounds_ns: Sequence[tuple[int, int]]) -> None:
         self._trace, self._bounds_ns = trace, bounds_ns
-
-    @property
-    def seconds(self) -> float:
-        """Time within the bounds that readings cover."""
-        ends_ns, begins_ns, _ = _readings(self._trace, OTHERS_SERIES)
-        return float(self._inside_ns(begins_ns, ends_ns).sum()) / 1e9
+        ends_ns, begins_ns, _ = _readings(trace, OTHERS_SERIES)
+        self.seconds = float(self._inside_ns(begins_ns, ends_ns).sum()) / 1e9
 
     def core_seconds(self, key: str) -> float:
         ends_ns, begins_ns, cores = _readings(self._trace, key)

@@ -39,7 +39,7 @@ def find_evidence(trace: Trace, epochs: list[EpochRun], steady: Steady) -> Signs
         collate_s=float(np.median(collates)) * NS if len(collates) else None,
         deserialise_share=_steady_share(steady, deserialising.start_ns, deserialising.end_ns),
         held_up_share=_held_up_share(waits, steady),
-        late_batches=_late_batches(trace, steady, waits, float(np.median(durations))) if len(durations) else [],
+        late_batches=_late_batches(trace, steady, waits, fetches, float(np.median(durations))) if len(durations) else [],
         growth_bytes_per_s=_growth_bytes_per_s(trace, epochs),
         pin_step_share=pin.step_share if pin is not None else None,
         pin_step_slowdown=pin.slowdown if pin is not None else None,
@@ -65,7 +65,7 @@ def _held_up_share(waits: Waits, steady: Steady) -> float | None:
     return _steady_share(steady, waits.end_ns - waits.held_up_ns, waits.end_ns) if (waits.worker != NO_WORKER).any() else None
 
 
-def _late_batches(trace: Trace, steady: Steady, waits: Waits, median_ns: float) -> list[LateBatch]:
+def _late_batches(trace: Trace, steady: Steady, waits: Waits, fetches: dict[str, SpanColumns], median_ns: float) -> list[LateBatch]:
     """Returns the late batches of the steady state, the longest wait first.
 
     Batches outside the steady state do not count: a worker's first fetch also does work that happens only once.
@@ -74,16 +74,16 @@ def _late_batches(trace: Trace, steady: Steady, waits: Waits, median_ns: float) 
     bounds = [window.host_bounds_ns for window in steady.windows]
     inside = np.any([(late.end_ns > low) & (late.start_ns < high) for low, high in bounds], axis=0) if bounds else np.zeros(len(late), bool)
     late = late.pick(np.flatnonzero(inside))
-    return [_with_causes(trace, late, row) for row in late.costliest(MAX_LATE_BATCHES).tolist()]
+    return [_with_causes(trace, late, row, fetches) for row in late.costliest(MAX_LATE_BATCHES).tolist()]
 
 
-def _with_causes(trace: Trace, late: Waits, row: int) -> LateBatch:
+def _with_causes(trace: Trace, late: Waits, row: int, fetches: dict[str, SpanColumns]) -> LateBatch:
     """Returns a late batch with the CPU time of its fetch, and the time for which its process waited for a core about then."""
     worker, start_ns, end_ns = int(late.worker[row]), int(late.fetch_start_ns[row]), int(late.fetch_end_ns[row])
     lane = lane_of(worker)
     lanes = LOADING_LANES if worker == NO_WORKER else (lane,)
-    fetches = spans_of_lanes(trace, lanes, State.FETCH).starting_in(start_ns, start_ns + 1)
-    cpu_ns = int(fetches.value[0]) if fetches and fetches.value[0] != THREAD_CPU_UNKNOWN else None
+    found = [spans.value for lane in lanes if (spans := fetches[lane].starting_in(start_ns, start_ns + 1))]
+    cpu_ns = int(found[0][0]) if found and found[0][0] != THREAD_CPU_UNKNOWN else None
     process = lane if any(process.name == lane for process in trace.processes) else MAIN  # threads are main's
     return dataclasses.replace(
         late_batch(trace, late, row),

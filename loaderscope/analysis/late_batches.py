@@ -164,13 +164,16 @@ def long_waits(waits: Waits) -> Waits:
 def slowly_fetched(waits: Waits, median_fetch_ns: float) -> Waits:
     """Returns the waits for batches with a slow fetch, as far as main waited longer than a usual fetch takes."""
     fetch_ns = waits.fetch_end_ns - waits.fetch_start_ns
-    is_slow = fetch_ns > max(LATE_FACTOR * median_fetch_ns, MIN_SLOW_FETCH_NS)
-    return waits.pick(is_slow & (waits.duration_ns > median_fetch_ns))
+    return waits.pick((fetch_ns > _slow_fetch_limit_ns(median_fetch_ns)) & (waits.duration_ns > median_fetch_ns))
 
 
 def is_slow_fetch(fetch_s: float, usual_s: float) -> bool:
     """Returns whether a fetch is slow beside the usual one."""
-    return fetch_s > max(LATE_FACTOR * usual_s, MIN_SLOW_FETCH_NS * NS)
+    return fetch_s > _slow_fetch_limit_ns(usual_s / NS) * NS
+
+
+def _slow_fetch_limit_ns(usual_ns: float) -> float:
+    return max(LATE_FACTOR * usual_ns, MIN_SLOW_FETCH_NS)
 
 
 def ready_at(trace: Trace, wait: SpanColumns) -> Int64Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.combine_repeats import MIN_REPEATS_INTERVAL
@@ -105,7 +104,7 @@ def is_tie(
     setting: SettingResult,
     fastest: SettingResult,
     by_repeat: dict[TrialConfig, dict[int, float]],
-    lost: Mapping[TrialConfig, float] = MappingProxyType({}),
+    lost: Mapping[TrialConfig, float],
 ) -> bool:
     """Whether the noise hides the setting's difference from the fastest one, or the difference is too small to matter.
 

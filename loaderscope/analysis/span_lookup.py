@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from loaderscope.agent.layout import State
-from loaderscope.facts import lanes as facts
+from loaderscope.facts.lanes import INNER_LOADER, MAIN
 from loaderscope.trace.model import SPAN_COLUMNS, Trace
 
 Int64Array = npt.NDArray[np.int64]
 
-LOADING_LANES = (facts.MAIN.key, facts.INNER_LOADER.key)
+LOADING_LANES = (MAIN.key, INNER_LOADER.key)
 """The lanes in which the main process loads: torch's iterator has one of its own within a loader that iterates in its own way."""
 
 _WORKER_LANE = re.compile(r"worker-(\d+)")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from loaderscope.telemetry.core_use import CoreUse, ProcessTime
+from loaderscope.telemetry.proc_linux import children_of, read_stat
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
@@ -55,7 +56,7 @@ class Cores:
         """Returns all visible processes, by pid and start time."""
         found = {}
         for name in os.listdir(PROC):
-            fields = _stat(int(name)) if name.isdigit() else None
+            fields = read_stat(int(name)) if name.isdigit() else None
             if fields is not None:
                 title, values = fields
                 used_s = (int(values[_USER]) + int(values[_SYSTEM])) * _TICK_S
@@ -114,24 +115,13 @@ def _with_descendants(named: Iterable[tuple[str, int]]) -> dict[int, str]:
         pid, name = waiting.pop()
         if pid not in tree:
             tree[pid] = name
-            waiting += [(child, names.get(child, name)) for child in _children(pid)]
+            waiting += [(child, names.get(child, name)) for child in children_of(pid)]
     return tree
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found.extend(int(child) for child in file.read().split())
-    except OSError:
-        pass
-    return found
 
 
 def _process_s(pid: int) -> float:
     """Returns the CPU time of a process, its ended threads included, and of all descendants that were waited for; 0 if it is gone."""
-    fields = _stat(pid)
+    fields = read_stat(pid)
     if fields is None:
         return 0.0
     values = fields[1]
@@ -140,16 +130,6 @@ def _process_s(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | 2) + reaped_s
     except OSError:
         return (int(values[_USER]) + int(values[_SYSTEM])) * _TICK_S + reaped_s
-
-
-def _stat(pid: int) -> tuple[str, list[bytes]] | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return None
-    name_end = text.rindex(b")")  # the name may hold spaces and parentheses
-    return text[text.index(b"(") + 1 : name_end].decode("utf-8", "replace"), text[name_end + 2 :].split()
 
 
 def _quota_file() -> Path | None:

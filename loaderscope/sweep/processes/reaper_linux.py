@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from loaderscope.agent import leftovers
 from loaderscope.agent.messages import MARK_VARIABLE
+from loaderscope.telemetry.proc_linux import children_of, read_stat
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _GONE_TIMEOUT_S = 10.0
@@ -50,30 +51,16 @@ def process_table() -> dict[int, Entry]:
 
 
 def _read_entry(pid: int) -> Entry | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
+    stat = read_stat(pid)
+    if stat is None:
         return None
-    fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold spaces and parentheses
+    _, fields = stat
     return Entry(pid, int(fields[19]), int(fields[1]), int(fields[3]), fields[0] in (b"Z", b"X"))
 
 
 def _is_same_process(pid: int, start_ticks: int) -> bool:
     entry = _read_entry(pid)
     return entry is not None and entry.start_ticks == start_ticks
-
-
-def _children(pid: int) -> list[int]:
-    """Pids of a process's children, from the kernel's own list, which is far cheaper than the process table; empty on failure."""
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found.extend(int(child) for child in file.read().split())
-    except OSError:
-        pass
-    return found
 
 
 def mark_of(pid: int) -> str | None:
@@ -152,7 +139,7 @@ class LinuxReaper:
         with self._lock:
             pending = [pid for pid, start_ticks in self._seen.items() if _is_same_process(pid, start_ticks)]
             while pending:
-                for pid in _children(pending.pop()):
+                for pid in children_of(pending.pop()):
                     if pid not in self._seen and (entry := _read_entry(pid)) is not None:
                         self._seen[pid] = entry.start_ticks
                         pending.append(pid)
