@@ -30,6 +30,8 @@ COUNTER_ERROR_S = 0.03
 """Less cannot be told from the error of the counters, which have steps of 10 ms."""
 MIN_MEASURED_S = 0.3
 """A shorter time says nothing."""
+SLIGHT_LOST_SHARE = 0.05
+"""A trial that lost no more than this is a little off, not worthless."""
 
 
 def find_disturbance(
@@ -93,6 +95,17 @@ def disturbed_share(disturbance: Disturbance) -> float:
     return min(1.0, disturbance.others_cores / disturbance.usable_cores)
 
 
+def lost_share(disturbance: Disturbance) -> float:
+    """Returns the share that a disturbed trial lost of the cores which others had not taken."""
+    left_cores = max(0.0, disturbance.usable_cores - disturbance.others_cores)
+    return disturbance.lost_cores / (left_cores + disturbance.lost_cores)
+
+
+def is_slight(disturbance: Disturbance) -> bool:
+    """Returns whether a disturbed trial lost so little that only small differences from other trials mean nothing."""
+    return lost_share(disturbance) <= SLIGHT_LOST_SHARE
+
+
 def without_interval(estimate: Estimate | None) -> Estimate | None:
     """Returns the value alone: an interval from within one run does not hold what disturbed the whole run."""
     return None if estimate is None else Estimate(estimate.value)
@@ -113,7 +126,8 @@ def disturbance_note(disturbance: Disturbance) -> str | None:
     """Returns a sentence for the trial's notes, or None if the machine was idle but for the trial."""
     taken, notes = taken_text(disturbance), []
     if disturbance.is_disturbed:
-        notes.append(f"{taken[:1].upper()}{taken[1:]}, so its figures cannot be trusted.")
+        effect = "may be a little off" if is_slight(disturbance) else "cannot be trusted"
+        notes.append(f"{taken[:1].upper()}{taken[1:]}, so its figures {effect}.")
     elif disturbance.others_cores > MIN_OTHERS_CORES:
         notes.append(f"{taken[:1].upper()}{taken[1:]}, but the trial hardly waited for a core.")
     if disturbance.heat_throttles:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.combine_repeats import MIN_REPEATS_INTERVAL
+from loaderscope.analysis.disturbance import lost_share
 from loaderscope.analysis.intervals import half_width, mean
 from loaderscope.analysis.training import Training, train_seconds
 from loaderscope.facts.results import Recommendation, SettingResult, TrialResult
@@ -154,14 +155,12 @@ def _seconds_by_repeat(trials: Sequence[TrialResult], training: Training) -> dic
 
 
 def _lost_shares(trials: Sequence[TrialResult]) -> dict[TrialConfig, float]:
-    """Returns for each disturbed setting the largest share that its trials lost of the cores which others had not taken."""
+    """Returns for each disturbed setting the largest share that its trials lost."""
     shares: dict[TrialConfig, float] = {}
     for trial in trials:
         disturbance = trial.disturbance
         if disturbance is not None and disturbance.is_disturbed:
-            left_cores = max(0.0, disturbance.usable_cores - disturbance.others_cores)
-            share = disturbance.lost_cores / (left_cores + disturbance.lost_cores)
-            shares[trial.config] = max(share, shares.get(trial.config, 0.0))
+            shares[trial.config] = max(lost_share(disturbance), shares.get(trial.config, 0.0))
     return shares
 
 

@@ -197,6 +197,33 @@ def test_disturbed_trials_that_count_come_first_in_the_summary_with_the_programs
     assert BURNER.name in finding.message
 
 
+@pytest.mark.parametrize("workers", [(0,), (0, 2)])
+def test_a_slight_disturbance_is_reported_in_proportion(workers):
+    def message(lost_cores):
+        findings = verdict_of([row(number, count, 98, lost_cores) for number, count in enumerate(workers)]).findings
+        return next(finding.message for finding in findings if finding.code == "disturbed").partition(":")[0]
+
+    assert "Do not trust" in message(1.0)
+    assert message(0.06) != message(1.0)
+    assert "little" in message(0.06) or "small" in message(0.06)
+
+
+def test_the_note_on_a_slight_disturbance_does_not_call_the_figures_worthless():
+    (slight,), (grave,) = (analysed(trace_with(**{OTHERS_SERIES: lost, DELAY: lost})).notes for lost in (0.08, 0.5))
+    assert "trusted" in grave
+    assert "trusted" not in slight
+
+
+def test_programs_that_nobody_can_see_are_not_to_be_ended():
+    def advice(programs):
+        trial = row(0, 0, 98, 1.0)
+        unseen = dataclasses.replace(trial, disturbance=dataclasses.replace(trial.disturbance, programs=programs))
+        return next(finding.advice for finding in verdict_of([unseen]).findings if finding.code == "disturbed")
+
+    assert "End these programs" in advice([BURNER])
+    assert "these programs" not in advice([])
+
+
 def test_an_undisturbed_sweep_has_no_such_finding():
     verdict = verdict_of([row(0, 0, 98, 0.01), row(1, 2, 53)])
     assert not [finding for finding in verdict.findings if finding.code == "disturbed"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loaderscope.analysis.disturbance import programs_text
+from loaderscope.analysis.disturbance import is_slight, programs_text
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Disturbance, Finding, OtherProgram, TrialResult
 from loaderscope.facts.text import cores_text, count_text
@@ -22,15 +22,16 @@ def find(context: Context) -> list[Finding]:
     worst = max(known, key=lambda disturbance: disturbance.others_cores)
     programs = _most_active(known)
     names = programs_text(programs) or "none that this user can see"
-    taken = f"Other programs ({names}) took {cores_text(worst.others_cores, worst.usable_cores)}"
+    taken = f"programs ({names}) took {cores_text(worst.others_cores, worst.usable_cores)}"
     if counted:
-        where = f" at worst, and disturbed {_of_all(counted, context.good)}"
-        what = "the comparison of settings" if len(context.settings) > 1 else "these figures"
-        message = f"Do not trust {what}: {taken[:1].lower()}{taken[1:]}{where}."
+        warning = _warning(all(map(is_slight, known)), len(context.settings) > 1)
+        message = f"{warning}: other {taken} at worst, and disturbed {_of_all(counted, context.good)}."
         advice = "End these programs, or wait for them, and run the sweep again."
+        if not programs:
+            advice = "Find out what else uses this machine, or wait for it, and run the sweep again."
     else:
         repeated = ", ".join(f"{trial.id} as {trial.replaced_by}" for trial in disturbed)
-        message = f"{taken} in {count_text(len(disturbed), 'trial')}, so these were measured again: {repeated}."
+        message = f"Other {taken} in {count_text(len(disturbed), 'trial')}, so these were measured again: {repeated}."
         advice = ""
     return [
         Finding(
@@ -48,6 +49,12 @@ def find(context: Context) -> list[Finding]:
             advice=advice,
         )
     ]
+
+
+def _warning(are_slight: bool, compares: bool) -> str:
+    if compares:
+        return "Do not trust small differences between settings" if are_slight else "Do not trust the comparison of settings"
+    return "These figures may be a little off" if are_slight else "Do not trust these figures"
 
 
 def _of_all(some: Sequence[TrialResult], all_trials: Sequence[TrialResult]) -> str:
