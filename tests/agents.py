@@ -34,6 +34,12 @@ class DrivenAgent:
         self.notes = [] if isinstance(answer, ErrorInfo) else answer["notes"]
         return answer if isinstance(answer, ErrorInfo) else [Target.from_json(target) for target in answer["targets"]]
 
+    def load_text(self, text: str) -> list[Target]:
+        """Writes a script into the agent's folder and loads it; fails the test if it cannot be loaded."""
+        targets = self.load(write_into(self.folder, text))
+        assert not isinstance(targets, ErrorInfo), targets.message
+        return targets
+
     def attach(self, target: str, **arguments: str) -> dict[str, Any] | ErrorInfo:
         return self.ask("attach", target=target, arguments=arguments)
 

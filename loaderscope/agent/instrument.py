@@ -111,7 +111,7 @@ class ConsumerWaits:
             limit: in batches; None for all.
         """
         self._epoch = epoch
-        self._left = limit
+        self._limit = limit
         self._count = 0
         self._iterator = iter(loader)
 
@@ -122,18 +122,18 @@ class ConsumerWaits:
         begin(State.WAIT, self._epoch)
         number = -1
         try:
-            if self._left is not None and self._count >= self._left:
+            if self._limit is not None and self._count >= self._limit:
                 raise StopIteration
             batch = next(self._iterator)
             try:
                 number = recorder.handed_on.popleft()
-            except IndexError:  # it joins batches of torch's iterator, or makes its own
+            except IndexError:  # it splits batches of torch's iterator, or makes its own
                 number = self._count
             recorder.delivered_batch = number
             self._count += 1
             return batch
         finally:
-            end(State.WAIT, number, 0)
+            end(State.WAIT, number)
 
 
 def thread_activity() -> ThreadActivity:

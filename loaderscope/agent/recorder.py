@@ -95,7 +95,7 @@ def in_main() -> bool:
 
 
 def adopt_thread() -> None:
-    """Makes this thread of the user's one that iterates the measured loader, unless it has another part already."""
+    """Marks this thread of the user's as one that iterates the measured loader, unless it has a part already."""
     activity = threads.activity
     if role == Role.MAIN and log is not None and activity.thread == NO_THREAD:
         activity.thread = INNER_LOADER

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import zlib
-from typing import Any, Dict, List, Mapping, Optional, Set
+from typing import Any, Dict, List, Mapping, Optional
 
 _MAX_DESCRIBED_ITEMS = 16
 _MAX_COUNTED_ITEMS = 10_000
@@ -35,7 +34,7 @@ def describe(value: Any, depth: int = _MAX_DEPTH) -> Dict[str, Any]:
         description.update(value=value if isinstance(value, (bool, int)) else repr(value), bytes=8)
     elif isinstance(value, (str, bytes, bytearray)):
         description.update(length=len(value), bytes=len(value.encode("utf-8", "replace")) if isinstance(value, str) else len(value))
-    elif _is_array(value):
+    elif is_array(value):
         description.update(shape=[int(size) for size in value.shape], dtype=str(value.dtype), bytes=_array_bytes(value))
         if hasattr(value, "device"):
             description["device"] = str(value.device)
@@ -75,53 +74,14 @@ def _children(value: Any) -> Optional[Dict[Any, Any]]:
     return None
 
 
-def _is_array(value: Any) -> bool:
+def is_array(value: Any) -> bool:
+    """Whether a value is a tensor or an array: it has a shape and a dtype."""
     return hasattr(value, "shape") and hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), (tuple, list))
 
 
 def _array_bytes(value: Any) -> Optional[int]:
     size = getattr(value, "nbytes", None)
     return int(size) if isinstance(size, int) else None
-
-
-def shared_length(batch: Any) -> Optional[int]:
-    """Samples in a batch that the dataset made itself: the first dimension that all its tensors and arrays share.
-
-    None where they differ, or where a number or text shows that this is no batch but one sample.
-    """
-    lengths: Set[Optional[int]] = set()
-    _collect_lengths(batch, lengths)
-    return lengths.pop() if len(lengths) == 1 else None
-
-
-def _collect_lengths(part: Any, lengths: "Set[Optional[int]]") -> None:
-    if _is_array(part):
-        lengths.add(int(part.shape[0]) if len(part.shape) else None)
-    elif isinstance(part, (bool, int, float, str, bytes)):
-        lengths.add(None)
-    elif isinstance(part, (list, tuple)) and part and all(isinstance(item, (str, bytes)) for item in part):
-        lengths.add(len(part))
-    elif isinstance(part, Mapping):
-        for item in part.values():
-            _collect_lengths(item, lengths)
-    elif isinstance(part, (list, tuple)):
-        for item in part:
-            _collect_lengths(item, lengths)
-
-
-def batch_length(batch: Any) -> Optional[int]:
-    """Samples in a batch that a loader collated, from its first tensor's first dimension; None where there is no tensor."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(batch, torch.Tensor):
-        return int(batch.shape[0]) if batch.dim() else None
-    if isinstance(batch, Mapping):
-        parts: List[Any] = list(batch.values())
-    elif isinstance(batch, (list, tuple)):
-        parts = list(batch)
-    else:
-        return None
-    lengths = (batch_length(part) for part in parts)
-    return next((length for length in lengths if length is not None), None)
 
 
 def fingerprint(dataset: Any) -> str:
@@ -146,7 +106,7 @@ def _collect_state(value: Any, depth: int, parts: List[str], seen: Any) -> None:
     else:
         seen.add(id(value))
         parts.append("%s %x" % (type(value).__name__, id(value)))
-        if _is_array(value):
+        if is_array(value):
             parts.append("%s %s %s" % (tuple(value.shape), value.dtype, _array_state(value)))
         elif isinstance(value, (list, tuple, set, frozenset, dict)):
             parts.append(str(len(value)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import multiprocessing
-import operator
 import os
 import random
 import sys
@@ -20,6 +19,7 @@ from . import (
     loaders,
     made_loaders,
     process_settings,
+    sample_counting,
     samples,
     training_step,
     used_devices,
@@ -31,6 +31,7 @@ from .exact_window import AfterBatch
 from .fetch_hooks import thread_time_ns
 from .layout import THREAD_CPU_UNKNOWN, State, batch_of_epoch
 from .messages import DEVICE_CONSUMERS, ErrorInfo, TrialOrder, TrialOutcome
+from .sample_counting import SampleCounter
 from .sampling import CountingSampler
 from .training_step import Step
 from .transfer import Transfer
@@ -78,8 +79,8 @@ class _Loop(NamedTuple):
     """The parts of the measured loop.
 
     Attributes:
+        sampler: gives the indices of a map-style dataset; None for an iterable one, and where the constructor made the iterator.
         limit: batches of an epoch, for a loader that iterates in its own way; None for all. Other loaders end by themselves.
-        samples_in: counts the samples in a batch; None where the sampler does.
         has_begun: whether the first epoch began when the loader was made, because its constructor starts workers.
     """
 
@@ -88,8 +89,7 @@ class _Loop(NamedTuple):
     feed: Feed
     clock: Optional[DeviceClock]
     step_clock: Optional[DeviceClock]  # None where the step is simulated: it takes no time of the device
-    samples_in: Optional[Callable[[Any], Optional[int]]]
-    counts_by_expression: bool
+    counter: SampleCounter
     checks_pinning: bool
     sampler: Optional[CountingSampler]
     iterates_its_own_way: bool
@@ -150,23 +150,23 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         loader, sampler, full_batches, build_notes = built or _build(order, feed)
         notes += build_notes
         own_way = made_loaders.iterates_its_own_way(loader)
-        instrument.measure_own_way(loader if own_way else None)
+        if own_way and order.record:
+            instrument.measure_own_way(loader)
         is_iterable = loaders.dataset_kind(feed.dataset) == "iterable"
         index_sampler = None if is_iterable else sampler
         loop = _Loop(
-            step,
-            transfer,
-            feed,
-            clock,
-            clock if order.consumer.kind in DEVICE_CONSUMERS else None,
-            _sample_counter(order, feed, loader, index_sampler),
-            order.samples_of is not None,
-            _can_pin(order),
-            index_sampler,
-            own_way,
-            order.batches if own_way else None,
-            starts_in_constructor,
-            (lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
+            step=step,
+            transfer=transfer,
+            feed=feed,
+            clock=clock,
+            step_clock=clock if order.consumer.kind in DEVICE_CONSUMERS else None,
+            counter=sample_counting.sample_counter(order.samples_of, feed.namespace, loader, index_sampler),
+            checks_pinning=_can_pin(order),
+            sampler=index_sampler,
+            iterates_its_own_way=own_way,
+            limit=order.batches if own_way else None,
+            has_begun=starts_in_constructor,
+            after_first_step=(lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
         )
         start_ns = start_ns if starts_in_constructor else time.perf_counter_ns()
         cpu_time = _CpuTime()
@@ -179,13 +179,12 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             )
         _close(loader)
         seconds, other_threads_share = (time.perf_counter_ns() - start_ns) / 1e9, cpu_time.other_threads_share()
-        notes += _counting_notes(order, loader, loop, epochs)
+        notes += loop.counter.notes(epochs)
         window = _exact_window(order, len(epochs), loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
             clock.finish()
             notes += _device_notes(order, clock)
     finally:
-        instrument.measure_own_way(None)
         if order.record:
             recorded = instrument.stop_recording()
             event_seconds = recorded.seconds_estimate
@@ -293,7 +292,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     activity = instrument.thread_activity()
     moved = stepped = None
     batches = 0
-    samples_in = loop.samples_in
+    samples_in = loop.counter.in_batch
     samples_seen: Optional[int] = None if samples_in is None else 0
     pinned = False
     if epoch or not loop.has_begun:
@@ -340,10 +339,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             break
     del iterator
     end(State.EPOCH, epoch, batches)
-    if loop.sampler is not None and not loop.counts_by_expression:
-        by_indices = loop.sampler.sample_count(batches)
-        samples_seen = samples_seen if by_indices is None else by_indices
-    return _Epoch(batches, samples_seen, pinned)
+    return _Epoch(batches, loop.counter.in_epoch(batches, samples_seen), pinned)
 
 
 def _check_stop_iteration(ended: StopIteration, batches: int, loop: _Loop) -> None:
@@ -355,50 +351,6 @@ def _check_stop_iteration(ended: StopIteration, batches: int, loop: _Loop) -> No
     place = "%s, line %d" % (os.path.basename(info.file), info.line or 0) if info.file else "the dataset or collate_fn"
     message = "%s raised StopIteration, which ends an epoch after %d of its batches as if it were complete" % (place, batches)
     raise AgentError.of(ErrorInfo("StopIteration", message, info.traceback, info.file, info.line)) from ended
-
-
-def _sample_counter(
-    order: TrialOrder, feed: Feed, loader: Any, sampler: Optional[CountingSampler]
-) -> Optional[Callable[[Any], Optional[int]]]:
-    """Returns what counts the samples in a batch; None where `sampler` gives lists of indices, whose lengths count."""
-    if order.samples_of is not None:
-        return _expression(order.samples_of, feed.namespace)
-    if loaders.batch_size_of(loader) is None and (loader.batch_sampler is None or sampler is None):
-        return samples.shared_length
-    return samples.batch_length if sampler is None else None
-
-
-def _expression(text: str, namespace: Mapping[str, Any]) -> Callable[[Any], Optional[int]]:
-    """The function that evaluates an expression of `batch` among the names of the script.
-
-    Raises:
-        AgentError: it is no expression; and later, if it fails or gives no number of samples.
-    """
-    try:
-        code = compile(text, "<--samples-of>", "eval")
-    except (SyntaxError, ValueError) as error:
-        raise AgentError(UNSUPPORTED, "--samples-of %s is no expression of Python: %s" % (text, error)) from None
-
-    def samples_in(batch: Any) -> int:
-        try:
-            return operator.index(eval(code, dict(namespace), {"batch": batch}))
-        except Exception as error:  # whatever the user's expression raises
-            words = "%s: %s" % (type(error).__name__, error)
-            raise AgentError(UNSUPPORTED, "--samples-of %s gives no number of samples for a batch: %s" % (text, words)) from error
-
-    return samples_in
-
-
-def _counting_notes(order: TrialOrder, loader: Any, loop: _Loop, epochs: List[_Epoch]) -> List[str]:
-    """Sentences on how samples were counted, where only the batches show it."""
-    if order.samples_of is not None or loop.samples_in is not samples.shared_length or not any(epoch.batches for epoch in epochs):
-        return []
-    if any(epoch.samples is None for epoch in epochs):
-        return ["How many samples a batch holds is unknown, so rates are in batches; --samples-of 'len(batch)', say, counts them."]
-    if loop.sampler is not None and loop.sampler.sample_count(epochs[-1].batches) is not None:
-        return []
-    size = next(epoch.samples // epoch.batches for epoch in epochs if epoch.samples is not None and epoch.batches)
-    return ["Samples are counted by the first dimension of the batches, here %d; --samples-of counts them otherwise." % size]
 
 
 def _can_pin(order: TrialOrder) -> bool:

@@ -84,8 +84,7 @@ SCRIPT = """
 @pytest.fixture(scope="module")
 def agent(start_shared_agent):
     agent = start_shared_agent()
-    targets = agent.load(write_into(agent.folder, SCRIPT))
-    assert not isinstance(targets, ErrorInfo), targets.message
+    agent.load_text(SCRIPT)
     return agent
 
 

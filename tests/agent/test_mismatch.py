@@ -6,7 +6,6 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
-from agents import write_into
 from torch.utils.data import default_collate
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
@@ -201,8 +200,7 @@ SCRIPT = """
 def agent(start_agent):
     """One for each test, as for each trial that fails."""
     agent = start_agent()
-    targets = agent.load(write_into(agent.folder, SCRIPT))
-    assert not isinstance(targets, ErrorInfo), targets.message
+    agent.load_text(SCRIPT)
     return agent
 
 

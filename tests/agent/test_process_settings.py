@@ -4,7 +4,6 @@ import multiprocessing
 import sys
 
 import pytest
-from agents import write_into
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 
@@ -28,8 +27,7 @@ SCRIPT = """
 @pytest.fixture
 def agent(start_agent):
     agent = start_agent()
-    targets = agent.load(write_into(agent.folder, SCRIPT))
-    assert not isinstance(targets, ErrorInfo), targets.message
+    agent.load_text(SCRIPT)
     agent.attach("dataset")
     return agent
 

@@ -1,7 +1,6 @@
 """What is found in a script, what is not, and how arguments given as text become values."""
 
 import pytest
-from agents import write_into
 
 from loaderscope.agent.messages import ErrorInfo, Target, TrialConfig
 
@@ -106,8 +105,7 @@ SCRIPT = """
 @pytest.fixture(scope="module")
 def loaded(start_shared_agent):
     agent = start_shared_agent()
-    targets = agent.load(write_into(agent.folder, SCRIPT))
-    assert not isinstance(targets, ErrorInfo), targets.message
+    targets = agent.load_text(SCRIPT)
     assert agent.output_until("called 0")  # listing calls no function
     return agent, {target.name: target for target in targets}
 

@@ -9,7 +9,6 @@ import logs
 import pytest
 import torch
 from agent_interpreter import needs_in_order
-from agents import write_into
 from torch.utils.data import DataLoader, Dataset
 
 from loaderscope.agent import thread_loader
@@ -112,8 +111,7 @@ SETTINGS = [
 @pytest.fixture(scope="module")
 def agent(start_shared_agent):
     agent = start_shared_agent()
-    targets = agent.load(write_into(agent.folder, SCRIPT))
-    assert not isinstance(targets, ErrorInfo), targets.message
+    agent.load_text(SCRIPT)
     return agent
 
 

@@ -4,7 +4,6 @@ import itertools
 import multiprocessing
 
 import pytest
-from agents import write_into
 
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialConfig
 
@@ -96,8 +95,7 @@ SCRIPT = """
 def agent(start_shared_agent):
     """One agent for all: in these tests what a trial leaves behind does not matter."""
     agent = start_shared_agent()
-    targets = agent.load(write_into(agent.folder, SCRIPT))
-    assert not isinstance(targets, ErrorInfo), targets.message
+    agent.load_text(SCRIPT)
     return agent
 
 

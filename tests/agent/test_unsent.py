@@ -4,7 +4,6 @@ import multiprocessing
 
 import pytest
 from agent_interpreter import needs_in_order
-from agents import write_into
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig, TrialOutcome
 
@@ -126,8 +125,7 @@ def method(request):
 def agent(start_agent):
     """One for each test, as for each trial that fails."""
     agent = start_agent()
-    targets = agent.load(write_into(agent.folder, SCRIPT))
-    assert not isinstance(targets, ErrorInfo), targets.message
+    agent.load_text(SCRIPT)
     return agent
 
 
