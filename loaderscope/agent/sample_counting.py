@@ -79,14 +79,15 @@ def _expression(text: str, namespace: Mapping[str, Any]) -> CountInBatch:
         AgentError: it is no expression; and later, if it fails or gives no number of samples.
     """
     try:
-        code = compile(text, "<--samples-of>", "eval")
+        compile(text, "<--samples-of>", "eval")
     except (SyntaxError, ValueError) as error:
         raise AgentError(UNSUPPORTED, "--samples-of %s is no expression of Python: %s" % (text, error)) from None
-    names = dict(namespace)
+    # A parameter, because a comprehension in the expression sees it too. The line break ends a comment.
+    evaluate = eval(compile("lambda batch: (%s\n)" % text, "<--samples-of>", "eval"), dict(namespace))
 
     def samples_in(batch: Any) -> int:
         try:
-            return operator.index(eval(code, names, {"batch": batch}))
+            return operator.index(evaluate(batch))
         except Exception as error:  # whatever the user's expression raises
             words = "%s: %s" % (type(error).__name__, error)
             raise AgentError(UNSUPPORTED, "--samples-of %s gives no number of samples for a batch: %s" % (text, words)) from error

@@ -156,6 +156,14 @@ def test_an_expression_counts_samples_before_any_other_rule(agent):
     assert outcome_of(agent, "ragged", TrialConfig(0), batches=4, samples_of="len(batch[1]) // len([data])").samples == 280
 
 
+@pytest.mark.parametrize(
+    ("expression", "samples"),
+    [("sum(len(batch[number]) for number in range(2))", 102), ("len(batch[0])  # images", 32)],
+)
+def test_an_expression_may_be_any_of_python(agent, expression, samples):
+    assert outcome_of(agent, "ragged", TrialConfig(0), batches=2, samples_of=expression).samples == 2 * samples
+
+
 @pytest.mark.parametrize(("expression", "words"), [("batch[", "no expression"), ("batch.size", "no number"), ("missing", "NameError")])
 def test_an_expression_that_counts_nothing_is_told(agent, expression, words):
     agent.attach("ragged")
