@@ -148,6 +148,8 @@ def build(
     own = is_loader(feed)
     loader = _rebuild(feed, settings, config, shuffle, notes) if own else _from_dataset(feed, settings, config, shuffle, extras)
     if config.backend == "thread" and config.num_workers:
+        if keeps_iterator(loader):
+            raise AgentError(UNSUPPORTED, "%s starts its workers in its constructor, as processes" % type(loader).__name__)
         if dataset_kind(loader.dataset) == "iterable":
             raise AgentError(UNSUPPORTED, "threads cannot share an iterable dataset: each would need a copy of its own")
         from . import thread_loader

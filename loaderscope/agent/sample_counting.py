@@ -6,7 +6,7 @@ import operator
 import sys
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
-from . import loaders
+from . import loaders, made_loaders
 from .error_sentences import UNSUPPORTED, AgentError
 from .samples import is_array
 from .sampling import CountingSampler
@@ -20,10 +20,12 @@ class SampleCounter(NamedTuple):
     Attributes:
         in_batch: returns the samples in a batch, or None if they are unknown; None where the sampler's indices always count.
         sampler: its indices count before `in_batch`, where it gives lists of them; None if they do not count.
+        may_regroup: whether the loader may join torch's batches, or split them: then its batches differ from the sampler's lists.
     """
 
     in_batch: Optional[CountInBatch]
     sampler: Optional[CountingSampler]
+    may_regroup: bool = False
 
     def in_epoch(self, batches: int, by_batches: Optional[int]) -> Optional[int]:
         """Returns the samples in the epoch that has ended, or None if they are unknown.
@@ -33,6 +35,8 @@ class SampleCounter(NamedTuple):
             by_batches: their samples, if `in_batch` counted them.
         """
         by_indices = None if self.sampler is None else self.sampler.sample_count(batches)
+        if self.may_regroup and by_indices and by_batches and not 0.5 < by_batches / by_indices < 2:
+            return by_batches
         return by_batches if by_indices is None else by_indices
 
     def notes(self, epochs: Sequence[Any]) -> List[str]:
@@ -69,7 +73,8 @@ def sample_counter(
         return SampleCounter(_expression(samples_of, namespace), None)
     if loaders.batch_size_of(loader) is None and (loader.batch_sampler is None or sampler is None):
         return SampleCounter(_shared_length, sampler)
-    return SampleCounter(_collated_length if sampler is None else None, sampler)
+    own_way = made_loaders.iterates_its_own_way(loader)
+    return SampleCounter(_collated_length if sampler is None or own_way else None, sampler, own_way)
 
 
 def _expression(text: str, namespace: Mapping[str, Any]) -> CountInBatch:

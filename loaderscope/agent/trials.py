@@ -209,6 +209,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         shared_generators=shared,
         gpu_window=window,
         other_threads_share=other_threads_share,
+        keeps_workers=starts_in_constructor and order.config.num_workers > 0,
         full_batches=full_batches,
         whole_epochs=whole_epochs,
         notes=notes,

@@ -135,7 +135,7 @@ def _later_first_batch_s(trial: TrialResult, first_batch_s: float) -> float:
     if not trial.config.num_workers or trial.startup is None:
         return first_batch_s
     phases = [phase for phase in trial.startup.phases if phase.epoch == 0]
-    if not trial.config.persistent_workers:
+    if not (trial.config.persistent_workers or trial.keeps_workers):
         return max(0.0, first_batch_s - sum(phase.seconds for phase in phases if phase.phase == "server_start"))
     fetches = [phase.start_s for phase in phases if phase.phase == "first_fetch"]
     return max(0.0, first_batch_s - min(fetches)) if fetches else first_batch_s

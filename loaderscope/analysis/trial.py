@@ -183,6 +183,7 @@ def analyse(
         batch_bytes=contents.bytes,
         batch_tensors=contents.tensors,
         batch_s=per_batch,
+        keeps_workers=outcome.keeps_workers if outcome else False,
         dropped_samples=dropped,
         disturbed_share=disturbed_share(disturbance) if disturbance is not None else None,
         disturbance=disturbance,

@@ -397,6 +397,7 @@ class TrialResult:
     batch_bytes: Annotated[float, Range(0.0)] | None = None  # mean of the batches that workers send: memory of tensors, and pickle
     batch_tensors: Annotated[float, Range(0.0)] | None = None  # mean of such batches
     batch_s: Annotated[Estimate, Range(0.0, 1e15)] | None = None  # from batch to batch in steady state
+    keeps_workers: bool = False  # the loader's constructor started the workers, for all epochs
     dropped_samples: Count | None = None  # that were read for incomplete batches of an iterable dataset, and dropped (drop_last)
     disturbed_share: Share | None = None  # of the usable cores, taken by other programs
     disturbance: Disturbance | None = None

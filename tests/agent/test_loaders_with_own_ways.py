@@ -52,6 +52,12 @@ SCRIPT = """
                 current = following
             yield current
 
+    class Joining(DataLoader):
+        def __iter__(self):
+            batches = super().__iter__()
+            for first in batches:
+                yield [torch.cat(parts) for parts in zip(first, next(batches))]
+
     class Stream(IterableDataset):
         def __init__(self, *batch):
             self.batch = batch
@@ -69,6 +75,7 @@ SCRIPT = """
     keeping = Keeping(data, batch_size=8, num_workers=1)
     threaded = Threaded(data, batch_size=8)
     one_ahead = OneAhead(data, batch_size=8)
+    joining = Joining(data, batch_size=8)
     stock = DataLoader(data, batch_sampler=BatchSampler(SequentialSampler(data), 16, True))
     by_lists = DataLoader(ByLists(), batch_size=None, sampler=BatchSampler(RandomSampler(ByLists()), 64, False))
     images_and_labels = DataLoader(Stream(torch.zeros(32, 3), torch.zeros(32)), batch_size=None)
@@ -108,6 +115,23 @@ def test_the_consumer_limits_and_counts_the_batches_of_a_loader_with_its_own_way
 def test_a_whole_epoch_of_such_a_loader_is_as_long_as_it_says(agent, target):
     outcome = outcome_of(agent, target, TrialConfig(1, 8, 2), batches=None)
     assert (outcome.batches, outcome.samples) == (50, 400)
+
+
+@pytest.mark.parametrize("batches", [5, None])
+def test_a_loader_that_joins_batches_is_counted_by_what_it_gives(agent, batches):
+    outcome = outcome_of(agent, "joining", TrialConfig(0, 8), batches=batches)
+    assert outcome.samples == 16 * outcome.batches == 16 * (batches or 25)
+
+
+def test_workers_that_a_constructor_starts_cannot_be_threads(agent):
+    agent.attach("keeping")
+    failure = agent.trial(TrialConfig(2, 8, 2, backend="thread"))
+    assert (failure.kind, "constructor" in failure.message) == ("unsupported", True)
+
+
+def test_it_is_told_which_loader_keeps_its_workers(agent):
+    assert outcome_of(agent, "keeping", TrialConfig(2, 8, 2), batches=3).keeps_workers
+    assert not outcome_of(agent, "one_ahead", TrialConfig(2, 8, 2), batches=3).keeps_workers
 
 
 def test_a_kept_iterator_goes_on_in_the_next_epoch(agent):

@@ -102,6 +102,10 @@ def test_start_up_that_is_paid_every_epoch_names_culprit_and_saving():
     assert "persistent_workers=True" in finding.advice
 
 
+def test_workers_that_the_loader_keeps_are_not_paid_every_epoch():
+    assert find([spawned(0, keeps_workers=True)]) == []
+
+
 def test_start_up_of_another_setting_than_the_users_is_information():
     findings = find([made_up(0, config_of(2), 3200), spawned(1)], current=config_of(2))
     assert [(finding.code, finding.severity) for finding in findings] == [("start-up-every-epoch", "info")]

@@ -24,6 +24,8 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     config, first_batch_s, train_s = setting.config, setting.first_batch_s, setting.train_s
     if not config.num_workers or config.persistent_workers or first_batch_s is None or not train_s:
         return None
+    if any(trial.keeps_workers for trial in context.trials_of(setting)):
+        return None
     persistent_s = _persistent_first_batch_s(context, setting)
     end_s = setting.end_s or 0.0
     once_s = _server_start_s(context, setting)
