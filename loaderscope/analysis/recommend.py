@@ -98,7 +98,7 @@ def _caveat(trials: Sequence[TrialResult], training: Training) -> str | None:
     if 1 not in measured:
         return None
     where = "Only" if max(measured) == 1 else "Of some settings only"
-    return f"{where} one epoch was measured: later ones may be faster, as caches and warm files make them, or slower (--epochs 2 shows it)."
+    return f"{where} one epoch was measured: later ones may be faster, as caches and warm files make them, or slower."
 
 
 def is_tie(

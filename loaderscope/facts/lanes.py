@@ -217,7 +217,7 @@ class Plot:
         role: the name of the colour of its first device in a palette; empty if its lines use the line colours in turn.
         section: the part of the timeline that shows it.
         is_optional: whether the timeline hides it until the user asks for it, because it says little over time.
-        is_optional_at_zero: whether the same holds as long as no value is above zero.
+        shown_above: the same holds as long as no value is above this one; None: it does not depend on the values.
         is_counter: whether its values only grow, so that the timeline shows the growth within the visible range.
     """
 
@@ -227,7 +227,7 @@ class Plot:
     role: str = ""
     section: int = SAMPLED_SECTION
     is_optional: bool = False
-    is_optional_at_zero: bool = False
+    shown_above: float | None = None
     is_counter: bool = False
 
 
@@ -235,6 +235,9 @@ QUEUE_DEPTH = Plot("queue_depth", "ready batches", section=FLIGHT_SECTION)
 OUTSTANDING = Plot(
     "outstanding", "batches asked for", "batches that main has asked for and not received", section=FLIGHT_SECTION, is_optional=True
 )
+
+NOTABLE_OTHERS_PERCENT = 10.0
+"""Other programs get a lane where they take more of a core than this: a desktop at rest takes less."""
 
 OTHERS_SERIES = "others/cpu"
 STOLEN_SERIES = "others/stolen"
@@ -250,14 +253,14 @@ PLOTS: tuple[Plot, ...] = (
     Plot("gpu_temperature", "GPU temp.", role="error"),
     Plot("gpu_clock", "GPU clocks"),
     Plot("gpu_pcie", "PCIe"),
-    Plot("gpu_throttle", "GPU throttling", "why the GPU's clocks were lowered; empty where they never were", is_optional_at_zero=True),
+    Plot("gpu_throttle", "GPU throttling", "why the GPU's clocks were lowered; empty where they never were", shown_above=0.0),
     Plot("gpu_energy", "GPU energy", "the GPU's counter of energy, in joules", is_optional=True, is_counter=True),
     Plot("cpu", "CPU"),
     Plot(
         "others",
         "other programs",
         "what other programs, and other virtual machines, take of the cores that the trial may use; 100 %: one core",
-        is_optional_at_zero=True,
+        shown_above=NOTABLE_OTHERS_PERCENT,
     ),
     Plot(
         "run_delay",
@@ -265,7 +268,7 @@ PLOTS: tuple[Plot, ...] = (
         "how many threads of a process are ready and have no core; 100 %: one thread all the time",
         is_optional=True,
     ),
-    Plot("throttled", "CPU limit", "how long the container's CPU limit holds its processes back", is_optional_at_zero=True),
+    Plot("throttled", "CPU limit", "how long the container's CPU limit holds its processes back", shown_above=0.0),
     Plot("memory", "memory"),
     Plot("memory_pss", "memory (PSS)", is_optional=True),
     Plot("memory_private", "memory (private)", is_optional=True),

@@ -76,7 +76,7 @@ def test_plots_stand_in_the_order_of_the_table_and_those_of_other_versions_below
     plots = [plot for plot in PLOTS if not plot.key.startswith("memory")]
     trace = Trace()
     for plot in (plot_of("zebras"), *reversed(plots)):
-        trace.series_of(SeriesInfo(f"{plot.key}/0", plot.key, "", "")).append(time_ns=[0], value=[1.0])
+        trace.series_of(SeriesInfo(f"{plot.key}/0", plot.key, "", "")).append(time_ns=[0], value=[50.0])
     trace.origin_ns, trace.version = 0, 1
     rows = {row.key: row for row in Scene(trace).rows if row.kind == "plot"}
     assert list(rows) == [plot.key for plot in (*plots, plot_of("zebras"))]

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QMenu
 from synthetic import MS, SECOND
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.lanes import OTHERS_SERIES
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Estimate, SettingResult
 from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
@@ -118,6 +119,13 @@ def test_every_sampled_figure_has_a_plot_and_some_only_when_asked_for():
     assert rows["ctx_involuntary"].series == ("ctx_involuntary/main", "ctx_involuntary/worker-0", "ctx_involuntary/worker-1")
     assert not rows["gpu_throttle"].is_optional
     assert rows_of(make_trace(throttle=0))["gpu_throttle"].is_optional
+
+
+@pytest.mark.parametrize(("percent", "is_optional"), [(3.0, True), (60.0, False)])
+def test_other_programs_get_a_row_where_they_take_a_notable_part_of_a_core(percent, is_optional):
+    trace = make_trace()
+    trace.series_of(SeriesInfo(OTHERS_SERIES, "others", "other programs", "%")).append(time_ns=[0, SECOND], value=[0.0, percent])
+    assert rows_of(trace)["others"].is_optional is is_optional
 
 
 def test_the_label_of_memory_says_that_it_is_the_last_value_and_not_the_peak(widget):

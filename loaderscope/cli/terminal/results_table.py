@@ -137,7 +137,7 @@ def _recommendation(document: dict[str, Any]) -> RenderableType | None:
         if OK not in statuses and any(status.is_failure for status in statuses):
             return None  # the lines about these trials say why nothing worked
         return Sentence(document["summary"]) if document["summary"] else None
-    caveat = f" {recommendation['caveat']}" if recommendation.get("caveat") else ""
+    caveat = f" {recommendation['caveat']} --epochs 2 measures a second one." if recommendation.get("caveat") else ""
     return Sentence(("Recommended:", "recommended"), f" {recommendation['why']}{caveat}")
 
 

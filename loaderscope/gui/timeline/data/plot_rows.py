@@ -44,18 +44,19 @@ def plot_rows(trace: Trace) -> list[PlotRow]:
     kinds = {_kind_of(info) for info, _ in entries if info.group == "memory"}
     main_kind = next((kind for kind in _MEMORY_KINDS if kind in kinds), None)
     by_plot: dict[str, list[SeriesInfo]] = {}
-    above_zero: set[str] = set()
+    notable: set[str] = set()
     for info, columns in entries:
         key = _plot_of(info, main_kind)
         by_plot.setdefault(key, []).append(info)
-        if plot_of(key).is_optional_at_zero and np.any(np.asarray(columns.view()["value"], np.float64) > 0):
-            above_zero.add(key)
+        least = plot_of(key).shown_above
+        if least is not None and np.any(np.asarray(columns.view()["value"], np.float64) > least):
+            notable.add(key)
     rows = []
     for key in sorted(by_plot, key=plot_rank):
         infos = sorted(by_plot[key], key=lambda info: (info.process != "main", _number(info.process)))
         plot = plot_of(key)
         label = plot_of(f"memory_{main_kind}").title if key == "memory" else plot.title
-        is_optional = plot.is_optional or (plot.is_optional_at_zero and key not in above_zero)
+        is_optional = plot.is_optional or (plot.shown_above is not None and key not in notable)
         rows.append(PlotRow(key, label, tuple(info.key for info in infos), infos[0].unit, is_optional))
     return rows
 
