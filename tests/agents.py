@@ -62,6 +62,18 @@ class DrivenAgent:
         assert until(lambda: lines.extend(self.output()) or last in lines), lines
         return lines
 
+    def printed(self, beginning: str, count: int) -> list[str]:
+        """The next `count` lines with this beginning, as soon as they came."""
+        lines: list[str] = []
+
+        def came() -> bool:
+            lines.extend(line for line in self.output() if line.startswith(beginning))
+            return len(lines) >= count
+
+        assert until(came), lines
+        assert len(lines) == count
+        return lines
+
     def close(self) -> list[str]:
         self.process.close()
         return self.output()

@@ -137,8 +137,7 @@ def test_it_is_told_which_loader_keeps_its_workers(agent):
 def test_a_kept_iterator_goes_on_in_the_next_epoch(agent):
     agent.output()
     outcome_of(agent, "keeping", TrialConfig(0, 8), batches=2, epochs=2, consumer=Consumer("script"))
-    agent.ask("clock")
-    firsts = [int(line[7:-1].split(",")[0]) for line in agent.output() if line.startswith("batch")]
+    firsts = [int(line[7:-1].split(",")[0]) for line in agent.printed("batch", 4)]
     assert firsts == [0, 8, 16, 24]
 
 
@@ -211,8 +210,7 @@ def test_the_batch_size_of_torchs_own_batch_sampler_is_read_and_swept(agent):
 def test_the_order_of_torchs_own_batch_sampler_is_set(agent):
     agent.output()
     outcome_of(agent, "stock", TrialConfig(0, 8), batches=3, shuffle=True, consumer=Consumer("script"))
-    agent.ask("clock")
-    batches = [[int(number) for number in line[7:-1].split(",")] for line in agent.output() if line.startswith("batch")]
+    batches = [[int(number) for number in line[7:-1].split(",")] for line in agent.printed("batch", 3)]
     assert [len(batch) for batch in batches] == [8, 8, 8]
     assert batches != [list(range(first, first + 8)) for first in (0, 8, 16)]
 

@@ -4,6 +4,7 @@ import multiprocessing
 import sys
 
 import pytest
+from running import until
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 
@@ -36,7 +37,9 @@ def told(agent, config):
     """What the samples of one trial print; a spawned worker runs the script's top level again."""
     outcome = agent.trial(config, record=True)
     assert not isinstance(outcome, ErrorInfo), outcome.message
-    return {line for line in agent.output() if not line.startswith("own ")}
+    lines = set()
+    assert until(lambda: lines.update(line for line in agent.output() if not line.startswith("own ")) or lines)
+    return lines
 
 
 def test_threads_of_main_hold_for_their_trial_only(agent):

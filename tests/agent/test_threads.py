@@ -129,10 +129,7 @@ def batches_of(agent, config, **order):
     """What the script's step saw of the attached target; every trial begins with its generators as they were attached."""
     outcome = agent.trial(config, Consumer("script"), epochs=2, **order)
     assert not isinstance(outcome, ErrorInfo), outcome.message
-    printed = []
-    while len(printed) < outcome.batches:
-        printed += [line for line in agent.output() if line.startswith("batch")]
-    return printed
+    return agent.printed("batch", outcome.batches)
 
 
 def failure(agent, target, config, **order):

@@ -109,11 +109,7 @@ def batches_of(agent, config, **order):
     """The batches that the script's step saw."""
     outcome = agent.trial(config, Consumer("script"), **order)
     assert not isinstance(outcome, ErrorInfo), outcome.message
-    printed = []
-    while len(printed) < outcome.batches:
-        printed += [line for line in agent.output() if line.startswith("batch")]
-    assert len(printed) == outcome.batches
-    return [[int(number) for number in line[7:-1].split(",")] for line in printed]
+    return [[int(number) for number in line[7:-1].split(",")] for line in agent.printed("batch", outcome.batches)]
 
 
 TIMED = """
@@ -150,10 +146,7 @@ def test_a_trial_takes_the_time_that_its_waits_add_up_to(start_agent, write):
     for record in (False, True):
         outcome = agent.trial(TrialConfig(0, 4), Consumer("script"), batches=15, epochs=2, record=record)
         assert (outcome.batches, outcome.samples, outcome.epoch_batches) == (30, 120, [15, 15])
-        printed = []
-        while len(printed) < 30:
-            printed += [line for line in agent.output() if line.startswith("spent")]
-        spent_s = float(printed[-1].split()[1])
+        spent_s = float(agent.printed("spent", 30)[-1].split()[1])
         assert spent_s - spent_before_s >= 30 * (4 * 0.01 + 0.02)
         # nothing is counted twice, and little is added; how little, a busy machine cannot tell
         assert 0 <= outcome.seconds - (spent_s - spent_before_s) < 0.25 * outcome.seconds

@@ -6,7 +6,6 @@ import importlib
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +49,6 @@ def start(
     window = MainWindow(settings)
     window.show()
     _close_on_signals(window)
-    QTimer.singleShot(0, _import_charts)
     if demo is not None:
         QTimer.singleShot(0, lambda: window.open_request(demo, start=True))
     elif path is not None:
@@ -59,12 +57,17 @@ def start(
             script = str(Path(path).expanduser().absolute())
             request = Request(script=script, module=module, python=python, script_args=tuple(script_args))
         QTimer.singleShot(0, lambda: window.open_path(path, request))
+    QTimer.singleShot(0, _import_charts)
     return application.exec()
 
 
 def _import_charts() -> None:
-    """Imports what charts need in another thread, once the window is painted, so that the first chart does not wait for it."""
-    threading.Thread(target=importlib.import_module, args=("loaderscope.gui.charts.plot",), daemon=True).start()
+    """Imports what charts need once the window is painted, so that the first chart does not wait for it.
+
+    Not in another thread: pyqtgraph touches every name of Qt, PySide makes each of its types when it is first used,
+    and two threads that do so at once crash the program.
+    """
+    importlib.import_module("loaderscope.gui.charts.plot")
 
 
 def make_application() -> QApplication:
