@@ -50,10 +50,10 @@ class DeviceProcess:
 
 
 @contextlib.contextmanager
-def _started(library: pathlib.Path, folder: pathlib.Path) -> Iterator[DeviceProcess]:
+def _started(library: pathlib.Path, folder: pathlib.Path, in_real_time: bool = False) -> Iterator[DeviceProcess]:
     log_stem = folder / "log"
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, context, simgpu.load, (str(library), str(log_stem))) as executor:
+    with concurrent.futures.ProcessPoolExecutor(1, context, simgpu.load, (str(library), str(log_stem), in_real_time)) as executor:
         yield DeviceProcess(executor, log_stem)
 
 
@@ -62,6 +62,20 @@ def device_process(simgpu_library: pathlib.Path, tmp_path_factory: pytest.TempPa
     """A process that the tests of a module share."""
     with _started(simgpu_library, tmp_path_factory.mktemp("accelerator")) as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def real_time_device_process(simgpu_library: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceProcess]:
+    """A process whose streams work in real time, shared by the tests of a module."""
+    with _started(simgpu_library, tmp_path_factory.mktemp("accelerator"), in_real_time=True) as process:
+        yield process
+
+
+@pytest.fixture(params=["device_process", "real_time_device_process"], ids=["planned", "real-time"])
+def any_device_process(request: pytest.FixtureRequest) -> DeviceProcess:
+    """Each of the two processes in turn."""
+    process: DeviceProcess = request.getfixturevalue(request.param)
+    return process
 
 
 @pytest.fixture

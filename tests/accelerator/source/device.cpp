@@ -19,6 +19,7 @@ using c10::DeviceIndex;
 using c10::Stream;
 
 std::atomic<double> drift_ppm{0};
+std::atomic<int64_t> event_delay_ns{0};
 
 struct Guard final : c10::impl::DeviceGuardImplInterface {
   c10::DeviceType type() const override { return kType; }
@@ -48,20 +49,21 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
 
   // PyTorch keeps a pointer for each event; recording an event again replaces its mark.
   void record(void** event, const Stream& stream, DeviceIndex, c10::EventFlag) const override {
-    if (!*event) *event = new Mark{};
-    *static_cast<Mark*>(*event) = mark(stream);
+    const Mark newest = mark(stream);
+    delete static_cast<Mark*>(*event);
+    *event = new Mark(newest);
   }
   void destroyEvent(void* event, DeviceIndex) const noexcept override { delete static_cast<Mark*>(event); }
-  bool queryEvent(void* event) const override { return !event || mark_of(event).is_passed(); }
+  bool queryEvent(void* event) const override { return !event || mark_of(event).is_passed(event_delay_ns); }
   void block(void* event, const Stream& stream) const override {
     if (event) wait_for(stream, mark_of(event));
   }
   void synchronizeEvent(void* event) const override {
-    if (event) mark_of(event).wait(Kind::WaitForEvent);
+    if (event) mark_of(event).wait(Kind::WaitForEvent, event_delay_ns);
   }
   double elapsedTime(void* first, void* second, DeviceIndex) const override {
-    TORCH_CHECK(mark_of(first).device == mark_of(second).device, "simgpu: the events are of two devices");
-    const double host_ms = double(mark_of(second).passed_ns - mark_of(first).passed_ns) / 1e6;
+    TORCH_CHECK(mark_of(first).device() == mark_of(second).device(), "simgpu: the events are of two devices");
+    const double host_ms = double(mark_of(second).passed_ns() - mark_of(first).passed_ns()) / 1e6;
     return float(host_ms * (1 + drift_ppm * 1e-6));  // a float, as CUDA's
   }
 
@@ -98,5 +100,7 @@ const bool is_registered = [] {
 }  // namespace
 
 void set_drift_ppm(double ppm) { drift_ppm = ppm; }
+
+void set_event_delay_ns(int64_t ns) { event_delay_ns = ns; }
 
 }  // namespace simgpu

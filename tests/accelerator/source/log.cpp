@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 
 namespace simgpu {
@@ -45,7 +46,7 @@ void write_record(const Record& record) {
   if (!log_file) open_log();
   TORCH_CHECK(log_file->count < kCapacity, "simgpu: the log is full");
   log_file->records[log_file->count] = record;
-  ++log_file->count;
+  std::atomic_ref(log_file->count).store(log_file->count + 1, std::memory_order_release);  // other processes read the log
 }
 
 size_t record_count() {

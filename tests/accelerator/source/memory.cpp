@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -30,7 +31,7 @@ std::mutex memory_mutex;
 auto* blocks = new std::map<const char*, Block>;  // by address; never destroyed, because tensors may be freed when the process ends
 int64_t device_bytes[kDevices] = {};
 
-// Frees at once although streams may still use the block by their plan: the data have changed when the work was queued.
+// Frees at once although streams may still use the block: work that will change data keeps their storage alive, see copy_from.
 void release(void* pointer) {
   if (!pointer || is_in_bad_fork()) return;  // another thread may have held the mutex when this process was forked
   std::lock_guard<std::mutex> lock(memory_mutex);
@@ -48,6 +49,7 @@ DataPtr allocate_on(DeviceIndex device, size_t bytes) {
   std::lock_guard<std::mutex> lock(memory_mutex);
   (*blocks)[static_cast<char*>(pointer)] = {bytes, device};
   if (device != kHost) device_bytes[device] += int64_t(bytes);
+  if (is_in_real_time()) std::memset(pointer, 0xff, bytes);  // not the data of the block before, which may by chance be right
   return {pointer, pointer, &release, device == kHost ? Device(c10::DeviceType::CPU) : Device(kType, device)};
 }
 

@@ -11,11 +11,13 @@ namespace {
 
 std::atomic<bool> started{false};
 std::atomic<bool> forked_after_start{false};
+std::atomic<bool> lost{false};
 std::once_flag start_once;
 
 }  // namespace
 
 void start() {
+  check_not_lost();
   TORCH_CHECK(!forked_after_start,
               "Cannot re-initialize simgpu in forked subprocess. To use simgpu with multiprocessing, "
               "you must use the 'spawn' start method");
@@ -24,6 +26,10 @@ void start() {
     started = true;
   });
 }
+
+void lose_devices() { lost = true; }
+
+void check_not_lost() { TORCH_CHECK(!lost, "simgpu error: device lost"); }
 
 bool is_started() { return started; }
 

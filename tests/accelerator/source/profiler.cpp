@@ -25,7 +25,7 @@ int64_t unix_offset_ns() {
 const char* name_of(Kind kind) {
   switch (kind) {
     case Kind::Kernel:
-      return "busy";
+      return "kernel";
     case Kind::CopyToDevice:
       return "Memcpy HtoD";
     case Kind::CopyToHost:

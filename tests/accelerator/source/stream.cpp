@@ -1,10 +1,10 @@
 #include "stream.h"
 
 #include <c10/util/Exception.h>
-#include <time.h>
 
-#include <algorithm>
-#include <mutex>
+#include <atomic>
+#include <memory>
+#include <vector>
 
 #include "process.h"
 
@@ -16,30 +16,34 @@ using c10::Stream;
 using c10::StreamId;
 
 constexpr StreamId kStreams = 33;  // the default one, and as many as a pool of CUDA has (c10/cuda/CUDAStream.cpp)
-constexpr int64_t kWakeUpNs = 100000;  // a sleeping thread may wake up this much late
 
-std::mutex streams_mutex;
-int64_t free_ns[kDevices][kStreams] = {};  // when each stream has done its work
-StreamId newest_stream[kDevices] = {};
+std::atomic<bool> in_real_time{false};
+std::atomic<StreamId> pool_streams_given[kDevices] = {};
 
 thread_local DeviceIndex thread_device = 0;
 thread_local StreamId thread_stream[kDevices] = {};
-
-void sleep_until(int64_t ns) {
-  const int64_t coarse_ns = ns - kWakeUpNs;
-  if (coarse_ns > now_ns()) {
-    const timespec until{time_t(coarse_ns / 1000000000), long(coarse_ns % 1000000000)};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
-  }
-  while (now_ns() < ns) {
-  }
-}
 
 void check_device(DeviceIndex device) {
   TORCH_CHECK(device >= 0 && device < kDevices, "simgpu error: invalid device ordinal ", int(device));
 }
 
-int64_t& free_ns_of(const Stream& stream) { return free_ns[stream.device_index()][stream.id()]; }
+using Queues = std::vector<std::unique_ptr<WorkQueue>>;
+
+Queues* new_queues() {
+  auto* queues = new Queues;
+  for (DeviceIndex device = 0; device < kDevices; ++device)
+    for (StreamId stream = 0; stream < kStreams; ++stream)
+      queues->push_back((in_real_time ? real_time_queue : planned_queue)(device, stream));
+  return queues;
+}
+
+WorkQueue& queue_of(DeviceIndex device, StreamId stream) {
+  start();
+  static Queues* queues = new_queues();  // never destroyed: their threads may still run when the process ends
+  return *queues->at(size_t(device * kStreams + stream));
+}
+
+WorkQueue& queue_of(const Stream& stream) { return queue_of(stream.device_index(), stream.id()); }
 
 Stream stream_of(DeviceIndex device, StreamId id) {
   check_device(device);
@@ -48,51 +52,29 @@ Stream stream_of(DeviceIndex device, StreamId id) {
 
 }  // namespace
 
-int64_t now_ns() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t(time.tv_sec) * 1000000000 + time.tv_nsec;
+void set_in_real_time(bool chosen) {
+  TORCH_CHECK(!is_started(), "simgpu: the streams have started");
+  in_real_time = chosen;
 }
 
-bool Mark::is_passed() const { return now_ns() >= passed_ns; }
+bool is_in_real_time() { return in_real_time; }
 
-void Mark::wait(Kind kind) const {
-  const int64_t start_ns = now_ns();
-  sleep_until(passed_ns);
-  write_record({kind, device, stream, start_ns, now_ns()});
+void enqueue(const Stream& stream, Kind kind, int64_t duration_ns, std::function<void()> change_data) {
+  queue_of(stream).add(kind, duration_ns, std::move(change_data));
 }
 
-void enqueue(const Stream& stream, Kind kind, int64_t duration_ns) {
-  start();
-  std::lock_guard<std::mutex> lock(streams_mutex);
-  int64_t& free = free_ns_of(stream);
-  const int64_t start_ns = std::max(now_ns(), free);
-  free = start_ns + duration_ns;
-  write_record({kind, stream.device_index(), stream.id(), start_ns, free});
-}
+Mark mark(const Stream& stream) { return queue_of(stream).mark(); }
 
-Mark mark(const Stream& stream) {
-  start();
-  std::lock_guard<std::mutex> lock(streams_mutex);
-  return {stream.device_index(), stream.id(), std::max(now_ns(), free_ns_of(stream))};
-}
-
-void wait_for(const Stream& stream, const Mark& mark) {
-  start();
-  std::lock_guard<std::mutex> lock(streams_mutex);
-  int64_t& free = free_ns_of(stream);
-  free = std::max(free, mark.passed_ns);
-}
+void wait_for(const Stream& stream, const Mark& mark) { queue_of(stream).wait_for(mark); }
 
 void synchronize(DeviceIndex device) {
-  start();
   check_device(device);
-  Mark last{device, -1, 0};
-  {
-    std::lock_guard<std::mutex> lock(streams_mutex);
-    last.passed_ns = *std::max_element(free_ns[device], free_ns[device] + kStreams);
-  }
-  last.wait(Kind::WaitForDevice);
+  const int64_t start_ns = now_ns();
+  std::vector<Mark> marks;  // made before the first wait, so that work that comes later is not waited for
+  for (StreamId stream = 0; stream < kStreams; ++stream) marks.push_back(queue_of(device, stream).mark());
+  for (const Mark& mark : marks) sleep_until(mark.passed_ns());
+  write_record({Kind::WaitForDevice, device, -1, start_ns, now_ns()});
+  check_not_lost();
 }
 
 DeviceIndex current_device() { return thread_device; }
@@ -113,9 +95,7 @@ Stream default_stream(DeviceIndex device) { return stream_of(device, 0); }
 
 Stream pool_stream(DeviceIndex device) {
   check_device(device);
-  std::lock_guard<std::mutex> lock(streams_mutex);
-  newest_stream[device] = newest_stream[device] % (kStreams - 1) + 1;
-  return stream_of(device, newest_stream[device]);
+  return stream_of(device, pool_streams_given[device]++ % (kStreams - 1) + 1);
 }
 
 }  // namespace simgpu

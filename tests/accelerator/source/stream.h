@@ -1,42 +1,31 @@
-// Streams that plan: each keeps only the time at which it will have done its work.
-//
-// Work gets its start and its end when it is queued, so no thread has to be busy for it: nothing competes with the processes that
-// a test measures, and the log is exact. The data of a copy or of an operator change at once, in the thread that queues it.
+// The streams of the devices, and which of them a thread uses.
 #pragma once
 
 #include <c10/core/Device.h>
 #include <c10/core/Stream.h>
 
-#include "log.h"
+#include <functional>
+
+#include "work_queue.h"
 
 namespace simgpu {
 
 constexpr c10::DeviceType kType = c10::DeviceType::PrivateUse1;
 constexpr c10::DeviceIndex kDevices = 2;
 
-int64_t now_ns();
+// Chooses between streams that plan and streams that work in real time; see work_queue.h. Call it before the accelerator starts.
+void set_in_real_time(bool in_real_time);
+bool is_in_real_time();
 
-// A place in the order of a stream's work.
-struct Mark {
-  c10::DeviceIndex device;
-  c10::StreamId stream;
-  int64_t passed_ns;  // when the stream has done all work before this place
-
-  bool is_passed() const;
-
-  // Blocks the caller until the stream has passed this place, and logs the wait.
-  void wait(Kind kind) const;
-};
-
-// Work that begins as soon as the stream is free.
-void enqueue(const c10::Stream& stream, Kind kind, int64_t duration_ns);
+// Adds work to a stream; see WorkQueue::add.
+void enqueue(const c10::Stream& stream, Kind kind, int64_t duration_ns, std::function<void()> change_data = {});
 
 Mark mark(const c10::Stream& stream);
 
 // Lets later work of the stream begin only when the mark is passed.
 void wait_for(const c10::Stream& stream, const Mark& mark);
 
-// Blocks the caller until all streams of the device have done their work.
+// Blocks the caller until all streams of the device have done their work, and logs the wait.
 void synchronize(c10::DeviceIndex device);
 
 // The device and the streams that the calling thread uses, as in CUDA.
