@@ -6,7 +6,14 @@
    FAKE_NVML_LOST=N     after N readings of its utilisation GPU 1 is lost
    FAKE_NVML_GONE=N     after N readings of any utilisation the driver is gone
    FAKE_NVML_FLAKY=N    so many of the first readings of a temperature fail with an error that passes
-   FAKE_NVML_MIG=1      GPU 0 is divided; its places 0 and 2 are taken */
+   FAKE_NVML_MIG=1      GPU 0 is divided; its places 0 and 2 are taken
+
+   Where LOADERSCOPE_TEST_ACCELERATOR_LOG is set, the GPUs are the devices of the simulated accelerator
+   (tests/accelerator), with its load. */
+#include "../accelerator/source/identity.h"
+#include "accelerator_load.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,19 +36,26 @@ const char *nvmlErrorString(int code) { return "fake error"; }
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = setting("FAKE_NVML_COUNT", 2); return OK; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = (void *)(long)(index + 1); return OK; }
 int nvmlDeviceGetUUID(void *device, char *text, unsigned size) {
+    static const char *accelerator_uuids[] = SIMGPU_UUIDS;
+    if (is_accelerator_simulated()) { snprintf(text, size, "GPU-%s", accelerator_uuids[index_of(device)]); return OK; }
     strncpy(text, index_of(device) ? "GPU-bbbbbbbb-1111-2222-3333-444444444444" : "GPU-aaaaaaaa-1111-2222-3333-444444444444", size);
     if (part_of(device) == 0) strncpy(text, "MIG-cccccccc-1111-2222-3333-444444444444", size);
     if (part_of(device) == 2) strncpy(text, "MIG-dddddddd-1111-2222-3333-444444444444", size);
     return OK;
 }
-int nvmlDeviceGetName(void *device, char *text, unsigned size) { strncpy(text, part_of(device) < 0 ? "Fake 100" : "Fake 100 MIG 1g", size); return OK; }
+int nvmlDeviceGetName(void *device, char *text, unsigned size) {
+    if (is_accelerator_simulated()) { snprintf(text, size, "%s", SIMGPU_NAME); return OK; }
+    strncpy(text, part_of(device) < 0 ? "Fake 100" : "Fake 100 MIG 1g", size);
+    return OK;
+}
 struct utilisation { unsigned gpu, memory; };
 int nvmlDeviceGetUtilizationRates(void *device, struct utilisation *rates) {
     readings++;
     readings_of_1 += index_of(device);
     if (state_of(device)) return state_of(device);
     if (is_divided(device)) return NOT_SUPPORTED;
-    rates->gpu = 40 + 10 * index_of(device) + readings % 10; rates->memory = 10; return OK;
+    rates->gpu = is_accelerator_simulated() ? accelerator_busy_percent(index_of(device)) : 40 + 10 * index_of(device) + readings % 10;
+    rates->memory = 10; return OK;
 }
 struct memory { unsigned long long total, free, used; };
 int nvmlDeviceGetMemoryInfo(void *device, struct memory *memory) {

@@ -3,16 +3,15 @@
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
 import pytest
+from nvml_library import build
 
+from loaderscope.telemetry.gpus import UsedDevice, UsedDevices, find_device
 from loaderscope.telemetry.throttle import throttling_in_words
 
-SOURCE = pathlib.Path(__file__).parent / "fake_nvml.c"
-COMPILER = shutil.which("cc") or shutil.which("gcc")
 READ = """
 import json, sys
 from loaderscope.telemetry.nvml import Nvml
@@ -60,13 +59,6 @@ print(json.dumps({
 }))
 """
 A, B = "aaaaaaaa-1111-2222-3333-444444444444", "bbbbbbbb-1111-2222-3333-444444444444"
-
-
-def build(folder: pathlib.Path, *options: str) -> pathlib.Path:
-    if COMPILER is None or sys.platform != "linux":
-        pytest.skip("needs a C compiler and Linux")
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-w", *options, "-o", str(folder / "libnvidia-ml.so.1"), str(SOURCE)], check=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +227,12 @@ def test_a_gpu_that_cannot_be_found_is_a_reason_and_no_other_is_shown_for_it(lib
     found = sample_trial(library_folder, tmp_path, [(0, "eeeeeeee-1111")])
     assert found["keys"] == []
     assert "cuda:0" in found["unavailable"]["gpu"]
+
+
+@pytest.mark.parametrize(("uuid", "number"), [(B, 1), ("eeeeeeee-1111", None), (None, None)])
+def test_a_device_that_is_none_of_cuda_is_found_by_its_uuid_alone(uuid, number):
+    device = UsedDevice("xpu:0", 0, uuid)
+    assert find_device(device, UsedDevices((device,), visible="0"), [f"GPU-{A}", f"GPU-{B}"], same_model=True) == number
 
 
 def test_of_a_part_of_a_gpu_only_the_memory_is_its_own(library_folder, tmp_path):
