@@ -9,6 +9,13 @@ from typing import Any, Dict, List, Optional
 from .layout import DEVICES_FILE
 from .messages import DEVICE_CONSUMERS, TrialOrder
 
+_KINDS = ("cuda", "xpu")
+"""Kinds of devices of torch itself. One more may come from an extension (privateuse1)."""
+
+_CALLS = ("is_initialized", "device_count", "current_device", "memory_reserved", "get_device_properties")
+"""What torch's module of a kind must have. is_initialized is asked first: the others, and is_available, start CUDA, and then workers
+that are forked later cannot use it."""
+
 
 def may_use_device(order: TrialOrder) -> bool:
     """Whether a trial can use an accelerator: it names a device, pins memory, or its step could use a device."""
@@ -17,7 +24,7 @@ def may_use_device(order: TrialOrder) -> bool:
 
 
 def write_devices(order: TrialOrder) -> None:
-    """Writes the devices in use by now (name, index and uuid), CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER to `DEVICES_FILE`.
+    """Writes the devices in use by now (see `cuda_devices`), CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER to `DEVICES_FILE`.
 
     Call it after the first step, when models are on their devices. It starts no device: workers could not be forked then.
     """
@@ -33,21 +40,36 @@ def write_devices(order: TrialOrder) -> None:
 
 
 def cuda_devices(order: TrialOrder) -> List[Dict[str, Any]]:
-    """Name, index and UUID of the CUDA devices that hold memory of the trial, and of the one to which its batches go."""
+    """Name, index, UUID and model of the devices that hold memory of the trial, and of the one to which its batches go.
+
+    Devices of CUDA, and of other accelerators that say how much memory torch has reserved.
+    """
     import torch
 
-    if not torch.cuda.is_initialized():  # is_available() would keep workers forked later from using CUDA
+    kinds = (*_KINDS, torch._C._get_privateuse1_backend_name())
+    return [device for kind in kinds for device in _devices_of_kind(kind, getattr(torch, kind, None), order.device)]
+
+
+def _devices_of_kind(kind: str, module: Any, device_of_batches: Optional[str]) -> List[Dict[str, Any]]:
+    """The devices in use of one kind.
+
+    Args:
+        kind: as in torch.device.
+        module: torch's module of that kind; None if torch has none.
+        device_of_batches: the device to which batches are moved.
+    """
+    import torch
+
+    if not all(hasattr(module, name) for name in _CALLS) or not module.is_initialized():
         return []
-    indices = {index for index in range(torch.cuda.device_count()) if torch.cuda.memory_reserved(index)}
-    if order.device is not None and torch.device(order.device).type == "cuda":
-        chosen = torch.device(order.device).index
-        indices.add(torch.cuda.current_device() if chosen is None else chosen)
-    return [{"name": "cuda:%d" % index, "index": index, "uuid": _uuid(index)} for index in sorted(indices)]
+    indices = {index for index in range(module.device_count()) if module.memory_reserved(index)}
+    if device_of_batches is not None and torch.device(device_of_batches).type == kind:
+        chosen = torch.device(device_of_batches).index
+        indices.add(module.current_device() if chosen is None else chosen)
+    return [_describe("%s:%d" % (kind, index), index, module.get_device_properties(index)) for index in sorted(indices)]
 
 
-def _uuid(index: int) -> Optional[str]:
-    """The UUID of a device; None before torch 2.5."""
-    import torch
-
-    uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-    return None if uuid is None else str(uuid)
+def _describe(name: str, index: int, properties: Any) -> Dict[str, Any]:
+    """An entry of `DEVICES_FILE`. `uuid` is None where torch does not report it (before 2.5)."""
+    uuid = getattr(properties, "uuid", None)
+    return {"name": name, "index": index, "uuid": None if uuid is None else str(uuid), "model": getattr(properties, "name", None)}

@@ -6,44 +6,19 @@ place on the bus.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from loaderscope.agent.layout import DEVICES_FILE
 from loaderscope.telemetry.nvml import Device, Nvml
 from loaderscope.telemetry.sampled_value import Sample
 from loaderscope.trace.model import NO_GPU_USED
+from loaderscope.trace.used_devices import UsedDevice, UsedDevices, read_used_devices
 
 SLOW_INTERVAL_S = 1.0
 PCIE_INTERVAL_S = 2.0
 _UUID_PREFIXES = ("GPU-", "MIG-")
-
-
-@dataclasses.dataclass(frozen=True)
-class UsedDevice:
-    """A device as torch sees it. `uuid` is None where torch (before 2.5) does not report it."""
-
-    name: str  # cuda:0
-    index: int
-    uuid: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class UsedDevices:
-    """The devices that the agent reports for a trial.
-
-    Attributes:
-        visible: CUDA_VISIBLE_DEVICES in the agent's environment.
-        by_bus: CUDA counts by the place on the bus (CUDA_DEVICE_ORDER), as NVML does.
-    """
-
-    devices: tuple[UsedDevice, ...] = ()
-    visible: str | None = None
-    by_bus: bool = False
 
 
 class GpuSampler:
@@ -169,20 +144,6 @@ class _PcieThread:
             self._ended.wait(PCIE_INTERVAL_S)
 
 
-def read_used_devices(log_dir: Path) -> UsedDevices | None:
-    """The devices that the agent has reported for the trial whose logs lie in `log_dir`; None until it has reported them."""
-    try:
-        data = json.loads((log_dir / DEVICES_FILE).read_text(encoding="utf-8"))
-        devices = tuple(
-            UsedDevice(str(item["name"]), int(item["index"]), None if item["uuid"] is None else str(item["uuid"]))
-            for item in data["devices"]
-        )
-        visible = data["visible"]
-        return UsedDevices(devices, None if visible is None else str(visible), data["order"] == "PCI_BUS_ID")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def find_device(device: UsedDevice, used: UsedDevices, uuids: Sequence[str], same_model: bool) -> int | None:
     """The position in `uuids` of a device of torch; None if it is missing there, or if nothing identifies it.
 
@@ -195,6 +156,8 @@ def find_device(device: UsedDevice, used: UsedDevices, uuids: Sequence[str], sam
     if device.uuid is not None:
         bare = _without_prefix(device.uuid)
         return next((number for number, uuid in enumerate(uuids) if _without_prefix(uuid) == bare), None)
+    if not device.name.startswith("cuda:"):  # NVML and the variables of CUDA do not count it
+        return None
     entry = str(device.index)
     if used.visible is not None:
         entries = [part.strip() for part in used.visible.split(",")]

@@ -82,13 +82,13 @@ def use_a_lost_device():
         lambda: torch.simgpu.busy(one, 1_000),
         lambda: torch.ones(1).to("simgpu"),
         lambda: torch.ones(1, device="simgpu"),
-        lambda: event.record(),
-        lambda: event.query(),
-        lambda: event.synchronize(),
-        lambda: stream.query(),
-        lambda: stream.synchronize(),
+        event.record,
+        event.query,
+        event.synchronize,
+        stream.query,
+        stream.synchronize,
         lambda: stream.wait_event(event),
-        lambda: torch.accelerator.synchronize(),
+        torch.accelerator.synchronize,
     ]
     return [error_of(use) for use in uses]
 

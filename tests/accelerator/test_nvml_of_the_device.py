@@ -14,6 +14,8 @@ from accelerator_log import Kind
 from agent_interpreter import CHOSEN_PYTHON
 from nvml_library import build
 
+from loaderscope.session.file import SessionFile
+
 pytestmark = pytest.mark.skipif(CHOSEN_PYTHON is not None, reason="the accelerator is built for the torch of another interpreter")
 
 MS = 1_000_000
@@ -49,10 +51,14 @@ def library_folder(tmp_path_factory):
     return build(tmp_path_factory.mktemp("nvml"))
 
 
+def environment_of(library_folder, log_stem):
+    """The environment in which a process finds this NVML and the accelerator's logs."""
+    return {**os.environ, "LD_LIBRARY_PATH": str(library_folder), "LOADERSCOPE_TEST_ACCELERATOR_LOG": str(log_stem)}
+
+
 def read(library_folder, log_stem):
     """What NVML reports, and the utilisations of each device."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(library_folder), "LOADERSCOPE_TEST_ACCELERATOR_LOG": str(log_stem)}
-    done = subprocess.run([sys.executable, "-c", READ], env=environment, capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-c", READ], env=environment_of(library_folder, log_stem), capture_output=True, check=True)
     facts = json.loads(done.stdout)
     return facts["gpus"], [
         [value for reading in facts["readings"] for label, value in reading.items() if label.startswith(f"utilisation of GPU {index}")]
@@ -88,3 +94,36 @@ def test_nvml_and_torch_give_a_device_one_uuid_and_one_name(library_folder, devi
     gpus, _ = read(library_folder, tmp_path / "log")
     assert [uuid.UUID(gpu["uuid"].removeprefix("GPU-")) for gpu in gpus] == list(map(uuid.UUID, device_process.run(uuids_in_torch).value))
     assert {gpu["name"] for gpu in gpus} == {"Simulated accelerator"}
+
+
+SCRIPT = """
+import time
+import torch
+from torch.utils.data import Dataset
+
+class Waiting(Dataset):
+    def __len__(self):
+        return 100_000
+    def __getitem__(self, index):
+        time.sleep(0.0005)
+        return torch.full((1000,), float(index))
+
+train_set = Waiting()
+
+def make_train_step():
+    weights = torch.ones(1, device="simgpu:1")
+    return lambda batch: torch.simgpu.busy(weights, 10_000)
+"""
+
+
+def test_a_session_shows_the_device_of_the_trial_by_its_name_and_no_other_device(library_folder, write_device_script, tmp_path):
+    script, session_path = write_device_script(SCRIPT), tmp_path / "session.loaderscope"
+    command = [sys.executable, "-m", "loaderscope", "run", str(script.path), "--num-workers", "0", "--batch-size", "4", "--no-probe"]
+    options = ["--batches", "150", "--epochs", "1", "--step", "script", "-o", str(session_path)]
+    subprocess.run([*command, *options], env=environment_of(library_folder, script.log_stem), check=True, capture_output=True)
+    with SessionFile.open(session_path) as session:
+        trace = session.trace(session.results[0].id)
+    of_gpus = {info.label: columns.view()["value"] for info, columns in trace.series.values() if info.key.startswith("gpu")}
+    assert of_gpus
+    assert all("GPU 1 (Simulated accelerator)" in label for label in of_gpus)
+    assert max(of_gpus["utilisation of GPU 1 (Simulated accelerator)"]) > 60

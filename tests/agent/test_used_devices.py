@@ -1,4 +1,4 @@
-"""What a trial says of its devices; CUDA is played by stand-ins, as there may be none."""
+"""What a trial says of its devices; accelerators are played by stand-ins, as there may be none."""
 
 import json
 import types
@@ -33,7 +33,7 @@ def cuda(monkeypatch):
         "device_count": lambda: 2,
         "current_device": lambda: 0,
         "memory_reserved": lambda index: index * 100,
-        "get_device_properties": lambda index: types.SimpleNamespace(uuid=uuids[index]),
+        "get_device_properties": lambda index: types.SimpleNamespace(uuid=uuids[index], name="Model 1"),
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     return torch.cuda
@@ -63,7 +63,7 @@ def test_a_trial_without_a_device_says_that_it_uses_none(tmp_path, cuda, monkeyp
 
 def test_devices_that_hold_memory_and_the_one_asked_for_are_told_with_their_uuids(tmp_path, cuda):
     used_devices.write_devices(order(tmp_path, kind="script"))
-    assert told(tmp_path)["devices"] == [{"name": "cuda:1", "index": 1, "uuid": "bbbb-1"}]
+    assert told(tmp_path)["devices"] == [{"name": "cuda:1", "index": 1, "uuid": "bbbb-1", "model": "Model 1"}]
     used_devices.write_devices(order(tmp_path, device="cuda"))
     assert [device["uuid"] for device in told(tmp_path)["devices"]] == ["aaaa-0", "bbbb-1"]
 
@@ -76,6 +76,23 @@ def test_a_device_that_was_not_started_is_not_started_to_ask_it(tmp_path, cuda, 
 
 
 def test_an_older_torch_tells_no_uuid(tmp_path, cuda, monkeypatch):
-    monkeypatch.setattr(cuda, "get_device_properties", lambda index: types.SimpleNamespace(name="x"))
+    monkeypatch.setattr(cuda, "get_device_properties", lambda index: types.SimpleNamespace(name="Model 1"))
     used_devices.write_devices(order(tmp_path, kind="script"))
-    assert told(tmp_path)["devices"] == [{"name": "cuda:1", "index": 1, "uuid": None}]
+    assert told(tmp_path)["devices"] == [{"name": "cuda:1", "index": 1, "uuid": None, "model": "Model 1"}]
+
+
+def test_devices_of_other_accelerators_are_told_by_the_name_of_their_kind(tmp_path, cuda, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch, "xpu", types.SimpleNamespace(**{**vars(cuda), "is_initialized": lambda: True}))
+    used_devices.write_devices(order(tmp_path, kind="script"))
+    assert told(tmp_path)["devices"] == [{"name": "xpu:1", "index": 1, "uuid": "bbbb-1", "model": "Model 1"}]
+
+
+def test_an_accelerator_that_does_not_say_what_memory_is_reserved_is_left_out(tmp_path, cuda, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch, "xpu", types.SimpleNamespace(is_initialized=lambda: True, device_count=lambda: 2))
+    used_devices.write_devices(order(tmp_path, kind="script"))
+    assert [device["name"] for device in told(tmp_path)["devices"]] == ["cuda:1"]

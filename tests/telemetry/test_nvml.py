@@ -9,8 +9,9 @@ import sys
 import pytest
 from nvml_library import build
 
-from loaderscope.telemetry.gpus import UsedDevice, UsedDevices, find_device
+from loaderscope.telemetry.gpus import find_device
 from loaderscope.telemetry.throttle import throttling_in_words
+from loaderscope.trace.used_devices import UsedDevice, UsedDevices
 
 READ = """
 import json, sys
