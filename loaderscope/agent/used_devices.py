@@ -13,8 +13,8 @@ _KINDS = ("cuda", "xpu")
 """Kinds of devices of torch itself. One more may come from an extension (privateuse1)."""
 
 _CALLS = ("is_initialized", "device_count", "current_device", "memory_reserved", "get_device_properties")
-"""What torch's module of a kind must have. is_initialized is asked first: the others, and is_available, start CUDA, and then workers
-that are forked later cannot use it."""
+"""What torch's module of a kind must have. `is_initialized` is asked first: other calls start CUDA, and then workers that are forked later
+cannot use it."""
 
 
 def may_use_device(order: TrialOrder) -> bool:

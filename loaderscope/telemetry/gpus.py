@@ -69,19 +69,19 @@ class GpuSampler:
         if now_s >= self._next_slow_s:
             self._next_slow_s = now_s + SLOW_INTERVAL_S
             samples += self._nvml.read_slow(self._devices, time.perf_counter_ns())
-        return self._keep_those_of_the_trial(samples)
+        return self._samples_of_the_trial(samples)
 
     def finish(self) -> list[Sample]:
         """Ends the sampling; returns a last reading of the slow metrics (for the energy counter) and any samples still held back."""
         if self._pcie is not None:
             self._pcie.stop()
-        samples = self._keep_those_of_the_trial(self._nvml.read_slow(self._devices, time.perf_counter_ns())) if self._devices else []
+        samples = self._samples_of_the_trial(self._nvml.read_slow(self._devices, time.perf_counter_ns())) if self._devices else []
         if self._held_samples is not None:  # the trial ended before its first step
             self._select_devices(UsedDevices())
             samples, self._held_samples = self._held_samples, None
         return samples
 
-    def _keep_those_of_the_trial(self, samples: list[Sample]) -> list[Sample]:
+    def _samples_of_the_trial(self, samples: list[Sample]) -> list[Sample]:
         """Returns the samples of the trial's GPUs, or holds all samples back until these GPUs are known."""
         if self._held_samples is None:
             return samples

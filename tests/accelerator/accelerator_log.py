@@ -12,7 +12,7 @@ _RECORD = struct.Struct("=5q")
 
 
 class Kind(enum.IntEnum):
-    """What a period is; the numbers of source/log.h."""
+    """What happened in a period. The numbers are those of source/log.h."""
 
     KERNEL = 0
     COPY_TO_DEVICE = 1
@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 
 def read_log(stem: pathlib.Path) -> list[Record]:
-    """Returns what all processes logged that loaded the accelerator with this stem, process by process."""
+    """Returns the records of all processes that loaded the accelerator with this stem, process by process."""
     records = []
     for path in sorted(stem.parent.glob(f"{stem.name}.*")):
         data = path.read_bytes()

@@ -29,7 +29,7 @@ def simgpu_library() -> pathlib.Path:
 
 
 class Outcome(NamedTuple):
-    """What a function returned, and what the accelerator logged meanwhile."""
+    """The value that a function returned, and the records that the accelerator logged meanwhile."""
 
     value: Any
     records: list[Record]
@@ -93,7 +93,7 @@ class ScriptOnDevice:
     log_stem: pathlib.Path
 
     def records(self) -> list[Record]:
-        """What the accelerator logged in the processes of the script."""
+        """Returns the records of the processes of the script."""
         return read_log(self.log_stem)
 
 

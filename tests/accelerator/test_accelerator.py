@@ -26,7 +26,7 @@ LOAD_STEPS = 20
 HOST_FLOATS = 250_000
 
 
-# What runs in the process of the accelerator. Each function returns facts, for the tests to judge.
+# Functions that run in the process of the accelerator. Each returns facts, and the tests judge them.
 
 
 def time_a_kernel():
@@ -277,7 +277,7 @@ def profile_work():
 
 
 def use_in_forked_child():
-    """What happens to a child that uses the device; the exit status says it, as a child shares nothing else."""
+    """Returns what happened to a child that used the device: 0: it worked, 2: torch refused it, 3: another error."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -295,7 +295,7 @@ def fork_before_and_after_the_start():
     return before, use_in_forked_child()
 
 
-# What is expected of it
+# The tests
 
 
 def kernels(outcome):
@@ -306,7 +306,7 @@ def kinds(outcome):
     return [record.kind for record in outcome.records]
 
 
-def test_a_kernel_runs_while_the_host_goes_on_and_events_tell_its_time(device_process):
+def test_a_kernel_runs_while_the_host_goes_on_and_events_give_its_time(device_process):
     outcome = device_process.run(time_a_kernel)
     ((_, _, _, start_ns, end_ns),) = kernels(outcome)
     facts = outcome.value

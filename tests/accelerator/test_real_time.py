@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(CHOSEN_PYTHON is not None, reason="the accelerat
 SIZE = 1000
 SLOW_BYTES_PER_NS = 0.0002  # a copy of that many floats takes 20 ms
 
-# What runs in the process of the accelerator.
+# Functions that run in the process of the accelerator.
 
 
 def read_what_another_stream_copies(waits):
@@ -102,7 +102,7 @@ def choose_after_the_start():
         torch.ops.simgpu.set_in_real_time(False)
 
 
-# What is expected of it
+# The tests
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -124,7 +124,7 @@ def test_memory_is_held_until_its_copy_has_ended(real_time_device_process):
     assert real_time_device_process.run(drop_tensors_of_a_copy).value == (4 * SIZE, 0)
 
 
-def test_a_kernel_runs_while_the_host_goes_on_and_events_tell_its_time(real_time_device_process):
+def test_a_kernel_runs_while_the_host_goes_on_and_events_give_its_time(real_time_device_process):
     outcome = real_time_device_process.run(time_a_kernel)
     (kernel,) = [record for record in outcome.records if record.kind == Kind.KERNEL]
     was_passed, elapsed_ms, ended_ns = outcome.value

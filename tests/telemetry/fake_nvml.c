@@ -2,10 +2,10 @@
    NVML_ERROR_NOT_SUPPORTED. Values change from call to call. Built with -DOLD it lacks the symbols of newer drivers.
 
    FAKE_NVML_INIT=N     initialising answers the error N
-   FAKE_NVML_COUNT=N    so many GPUs
+   FAKE_NVML_COUNT=N    the machine has N GPUs
    FAKE_NVML_LOST=N     after N readings of its utilisation GPU 1 is lost
    FAKE_NVML_GONE=N     after N readings of any utilisation the driver is gone
-   FAKE_NVML_FLAKY=N    so many of the first readings of a temperature fail with an error that passes
+   FAKE_NVML_FLAKY=N    the first N readings of a temperature fail with an error that passes
    FAKE_NVML_MIG=1      GPU 0 is divided; its places 0 and 2 are taken
 
    Where LOADERSCOPE_TEST_ACCELERATOR_LOG is set, the GPUs are the devices of the simulated accelerator

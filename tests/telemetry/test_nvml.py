@@ -37,11 +37,11 @@ TRIAL = """
 import json, pathlib, sys
 from loaderscope.telemetry.gpus import GpuSampler
 from loaderscope.telemetry.nvml import Nvml
-told, log_dir, pcie = json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]), []
+message, log_dir, pcie = json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]), []
 sampler = GpuSampler(Nvml(), log_dir, pcie.extend if sys.argv[3] == "pcie" else None)
 before = [len(sampler.sample()) for round in range(2)]
-if told is not None:
-    (log_dir / "devices.json").write_text(json.dumps(told))
+if message is not None:
+    (log_dir / "devices.json").write_text(json.dumps(message))
 after = sampler.sample()
 import threading
 if sys.argv[3] == "pcie":
@@ -86,36 +86,44 @@ def read(folder: pathlib.Path, rounds: int = 2, **environment: str) -> dict:
     return run(READ, folder, [str(rounds)], environment)
 
 
-def sample_trial(folder: pathlib.Path, log_dir: pathlib.Path, used: list | None, pcie: bool = False, **told: str | None) -> dict:
-    """A trial that tells after two rounds which devices it uses: pairs of index and UUID; None: it never gets that far."""
+def sample_trial(folder: pathlib.Path, log_dir: pathlib.Path, used: list | None, pcie: bool = False, **settings: str | None) -> dict:
+    """Samples a trial and returns what the sampler gave.
+
+    Args:
+        folder: that of the NVML library.
+        log_dir: that of the trial.
+        used: index and UUID of the devices that the trial reports after two rounds; None: it ends before.
+        pcie: whether to read the PCIe throughput.
+        settings: `visible` and `order` as the agent reports them, and settings of the NVML library.
+    """
     devices = None if used is None else [{"name": f"cuda:{index}", "index": index, "uuid": uuid} for index, uuid in used]
-    message = None if devices is None else {"devices": devices, "visible": told.get("visible"), "order": told.get("order")}
-    environment = {key: value for key, value in told.items() if key.startswith("FAKE")}
+    message = None if devices is None else {"devices": devices, "visible": settings.get("visible"), "order": settings.get("order")}
+    environment = {key: value for key, value in settings.items() if key.startswith("FAKE")}
     return run(TRIAL, folder, [json.dumps(message), str(log_dir), "pcie" if pcie else ""], environment)
 
 
-def gpus_of(told: dict) -> set[str]:
-    return {key.partition("/")[0] for key in told["keys"]}
+def gpus_of(report: dict) -> set[str]:
+    return {key.partition("/")[0] for key in report["keys"]}
 
 
 def test_values_come_with_unit_window_and_uuid(library_folder):
-    told = read(library_folder)
-    assert [(gpu["uuid"], gpu["name"], gpu["memory_bytes"]) for gpu in told["gpus"]] == [
+    report = read(library_folder)
+    assert [(gpu["uuid"], gpu["name"], gpu["memory_bytes"]) for gpu in report["gpus"]] == [
         (f"GPU-{A}", "Fake 100", 1000),
         (f"GPU-{B}", "Fake 100", 1000),
     ]
-    values = told["values"]
+    values = report["values"]
     assert (values["gpu-0/utilisation"], values["gpu-1/utilisation"]) == ([41, 43], [52, 54])
     assert (values["gpu-0/memory"], values["gpu-0/power"], values["gpu-0/power_limit"]) == ([250] * 2, [71.5] * 2, [300] * 2)
     assert values["gpu-0/temperature"] == [56, 58]
     assert (values["gpu-0/sm_clock"], values["gpu-0/memory_clock"]) == ([1800] * 2, [9000] * 2)
-    assert 1e9 / 6 - 1 <= told["windows"]["gpu-0/utilisation"] <= 1e9
-    assert told["windows"]["gpu-0/memory"] == 0
-    assert "all processes" in told["labels"]["gpu-0/memory"]
-    assert 0 < told["seconds"] < 1
+    assert 1e9 / 6 - 1 <= report["windows"]["gpu-0/utilisation"] <= 1e9
+    assert report["windows"]["gpu-0/memory"] == 0
+    assert "all processes" in report["labels"]["gpu-0/memory"]
+    assert 0 < report["seconds"] < 1
 
 
-def test_throttling_is_told_and_a_power_cap_is_none(library_folder):
+def test_throttling_is_reported_and_a_power_cap_is_no_throttling(library_folder):
     values = read(library_folder, rounds=3)["values"]["gpu-0/throttle"]
     assert values == [0, 0, 0x40]
     assert throttling_in_words(0x04 | 0x40) == ["hardware thermal slowdown"]
@@ -128,55 +136,55 @@ def test_the_energy_counter_grows(library_folder):
 
 
 def test_what_a_gpu_does_not_report_has_a_reason_and_no_value(library_folder):
-    told = read(library_folder)
-    assert "gpu-1/power" not in told["values"]
+    report = read(library_folder)
+    assert "gpu-1/power" not in report["values"]
     for figure in ("power", "memory_clock", "energy"):
-        assert told["unavailable"][f"gpu-1/{figure}"] == "this GPU does not report it"
-    assert "gpu" not in told["unavailable"]
+        assert report["unavailable"][f"gpu-1/{figure}"] == "this GPU does not report it"
+    assert "gpu" not in report["unavailable"]
 
 
 def test_what_an_old_driver_lacks_has_a_reason_and_the_rest_goes_on(old_library_folder):
-    told = read(old_library_folder)
+    report = read(old_library_folder)
     for figure in ("throttle", "energy", "power_limit"):
-        assert told["unavailable"][f"gpu-0/{figure}"] == "this driver's NVML does not have the call"
-    assert told["values"]["gpu-0/power"] == [71.5] * 2
+        assert report["unavailable"][f"gpu-0/{figure}"] == "this driver's NVML does not have the call"
+    assert report["values"]["gpu-0/power"] == [71.5] * 2
 
 
 def test_a_call_that_the_installed_pynvml_lacks_has_a_reason_and_the_rest_goes_on(library_folder):
-    told = run("import pynvml\ndel pynvml.nvmlDeviceGetTemperature\n" + READ, library_folder, ["2"], {})
-    assert told["unavailable"]["gpu-0/temperature"] == "the installed nvidia-ml-py no longer has the call"
-    assert told["values"]["gpu-0/power"] == [71.5] * 2
+    report = run("import pynvml\ndel pynvml.nvmlDeviceGetTemperature\n" + READ, library_folder, ["2"], {})
+    assert report["unavailable"]["gpu-0/temperature"] == "the installed nvidia-ml-py no longer has the call"
+    assert report["values"]["gpu-0/power"] == [71.5] * 2
 
 
 def test_a_gpu_that_is_lost_ends_its_lanes_and_no_others(library_folder):
-    told = read(library_folder, rounds=4, FAKE_NVML_LOST="2")
-    assert told["unavailable"]["gpu-1"] == "the GPU fell off the bus while it was being watched"
-    assert {key: len(values) for key, values in told["values"].items() if "utilisation" in key} == {
+    report = read(library_folder, rounds=4, FAKE_NVML_LOST="2")
+    assert report["unavailable"]["gpu-1"] == "the GPU fell off the bus while it was being watched"
+    assert {key: len(values) for key, values in report["values"].items() if "utilisation" in key} == {
         "gpu-0/utilisation": 4,
         "gpu-1/utilisation": 2,
     }
-    assert "gpu-1/memory" not in told["unavailable"]  # one reason, not one for each figure
+    assert "gpu-1/memory" not in report["unavailable"]  # one reason, not one for each figure
 
 
 def test_a_driver_that_disappears_ends_all_lanes_with_one_reason(library_folder):
-    told = read(library_folder, rounds=4, FAKE_NVML_GONE="4")
-    assert told["unavailable"]["gpu"] == "the NVIDIA driver stopped answering: NVML is no longer initialised"
-    assert {len(told["values"][f"gpu-{index}/utilisation"]) for index in (0, 1)} == {2}
+    report = read(library_folder, rounds=4, FAKE_NVML_GONE="4")
+    assert report["unavailable"]["gpu"] == "the NVIDIA driver stopped answering: NVML is no longer initialised"
+    assert {len(report["values"][f"gpu-{index}/utilisation"]) for index in (0, 1)} == {2}
 
 
 @pytest.mark.parametrize(("failures", "left", "reasons"), [("2", 3, 0), ("9", 0, 1)])
 def test_an_error_that_passes_is_tried_again_a_few_times(library_folder, failures, left, reasons):
-    told = read(library_folder, rounds=5, FAKE_NVML_FLAKY=failures, FAKE_NVML_COUNT="1")
-    assert len(told["values"].get("gpu-0/temperature", [])) == left
-    assert sum(key == "gpu-0/temperature" for key in told["unavailable"]) == reasons
+    report = read(library_folder, rounds=5, FAKE_NVML_FLAKY=failures, FAKE_NVML_COUNT="1")
+    assert len(report["values"].get("gpu-0/temperature", [])) == left
+    assert sum(key == "gpu-0/temperature" for key in report["unavailable"]) == reasons
 
 
 @pytest.mark.parametrize(("code", "words"), [("9", "driver is not loaded"), ("18", "restarted since"), ("999", "NVML says")])
 def test_a_driver_that_does_not_work_is_a_reason(library_folder, code, words):
-    told = read(library_folder, FAKE_NVML_INIT=code)
-    assert told["gpus"] == []
-    assert told["values"] == {}
-    assert words in told["unavailable"]["gpu"]
+    report = read(library_folder, FAKE_NVML_INIT=code)
+    assert report["gpus"] == []
+    assert report["values"] == {}
+    assert words in report["unavailable"]["gpu"]
 
 
 def test_a_driver_without_a_gpu_is_a_reason(library_folder):
@@ -186,13 +194,13 @@ def test_a_driver_without_a_gpu_is_a_reason(library_folder):
 def test_no_library_is_a_reason(tmp_path):
     """With a library that cannot be loaded, which also hides a real one."""
     (tmp_path / "libnvidia-ml.so.1").write_text("this is no library")
-    told = read(tmp_path)
-    assert told["values"] == {}
-    assert "libnvidia-ml" in told["unavailable"]["gpu"]
+    report = read(tmp_path)
+    assert report["values"] == {}
+    assert "libnvidia-ml" in report["unavailable"]["gpu"]
 
 
 @pytest.mark.parametrize(
-    ("used", "told", "expected"),
+    ("used", "settings", "expected"),
     [
         ([(0, B)], {}, {"gpu-1"}),
         ([(0, None)], {"visible": "1"}, {"gpu-1"}),
@@ -201,19 +209,19 @@ def test_no_library_is_a_reason(tmp_path):
         ([(0, A), (1, B)], {"visible": "0,1"}, {"gpu-0", "gpu-1"}),
     ],
 )
-def test_only_the_gpus_that_a_trial_uses_are_sampled_from_its_begin_on(library_folder, tmp_path, used, told, expected):
-    found = sample_trial(library_folder, tmp_path, used, **told)
-    assert found["before"] == [0, 0]
-    assert gpus_of(found) == expected
-    assert found["utilisations"] == 3 * len(expected)  # those before it was told came later
-    assert not found["unavailable"].keys() & {"gpu", "gpu_devices"}
-    assert found["seconds"] > 0
+def test_only_the_gpus_that_a_trial_uses_are_sampled_from_its_begin_on(library_folder, tmp_path, used, settings, expected):
+    report = sample_trial(library_folder, tmp_path, used, **settings)
+    assert report["before"] == [0, 0]
+    assert gpus_of(report) == expected
+    assert report["utilisations"] == 3 * len(expected)  # the samples from before the report were held back
+    assert not report["unavailable"].keys() & {"gpu", "gpu_devices"}
+    assert report["seconds"] > 0
 
 
 def test_a_trial_without_a_gpu_shows_all_of_the_machine_and_says_so(library_folder, tmp_path):
-    found = sample_trial(library_folder, tmp_path, [])
-    assert gpus_of(found) == {"gpu-0", "gpu-1"}
-    assert found["unavailable"]["gpu_devices"].startswith("a GPU of the trial's own: it uses none; what NVML says is of all 2 GPUs")
+    report = sample_trial(library_folder, tmp_path, [])
+    assert gpus_of(report) == {"gpu-0", "gpu-1"}
+    assert report["unavailable"]["gpu_devices"].startswith("a GPU of the trial's own: it uses none; what NVML says is of all 2 GPUs")
 
 
 def test_a_trial_that_ends_before_its_first_step_keeps_what_was_sampled(library_folder, tmp_path):
@@ -225,9 +233,9 @@ def test_a_machine_without_a_gpu_has_one_reason(library_folder, tmp_path):
 
 
 def test_a_gpu_that_cannot_be_found_is_a_reason_and_no_other_is_shown_for_it(library_folder, tmp_path):
-    found = sample_trial(library_folder, tmp_path, [(0, "eeeeeeee-1111")])
-    assert found["keys"] == []
-    assert "cuda:0" in found["unavailable"]["gpu"]
+    report = sample_trial(library_folder, tmp_path, [(0, "eeeeeeee-1111")])
+    assert report["keys"] == []
+    assert "cuda:0" in report["unavailable"]["gpu"]
 
 
 @pytest.mark.parametrize(("uuid", "number"), [(B, 1), ("eeeeeeee-1111", None), (None, None)])
@@ -237,20 +245,20 @@ def test_a_device_that_is_none_of_cuda_is_found_by_its_uuid_alone(uuid, number):
 
 
 def test_of_a_part_of_a_gpu_only_the_memory_is_its_own(library_folder, tmp_path):
-    found = sample_trial(library_folder, tmp_path, [(0, "dddddddd-1111-2222-3333-444444444444")], FAKE_NVML_MIG="1")
-    assert gpus_of(found) == {"gpu-0-mig-2"}
-    assert "gpu-0-mig-2/utilisation" not in found["keys"]
-    assert "MIG" in found["unavailable"]["gpu-0-mig-2/utilisation"]
-    told = read(library_folder, FAKE_NVML_MIG="1")
-    assert told["values"]["gpu-0-mig-2/memory"] == [7, 7]
-    assert told["labels"]["gpu-0-mig-2/power"] == "power of GPU 0, MIG 2 (Fake 100 MIG 1g), all of the GPU"
-    assert "MIG" in told["unavailable"]["gpu-0/utilisation"]
-    assert told["values"]["gpu-1/utilisation"]
+    report = sample_trial(library_folder, tmp_path, [(0, "dddddddd-1111-2222-3333-444444444444")], FAKE_NVML_MIG="1")
+    assert gpus_of(report) == {"gpu-0-mig-2"}
+    assert "gpu-0-mig-2/utilisation" not in report["keys"]
+    assert "MIG" in report["unavailable"]["gpu-0-mig-2/utilisation"]
+    report = read(library_folder, FAKE_NVML_MIG="1")
+    assert report["values"]["gpu-0-mig-2/memory"] == [7, 7]
+    assert report["labels"]["gpu-0-mig-2/power"] == "power of GPU 0, MIG 2 (Fake 100 MIG 1g), all of the GPU"
+    assert "MIG" in report["unavailable"]["gpu-0/utilisation"]
+    assert report["values"]["gpu-1/utilisation"]
 
 
 def test_pcie_is_read_in_a_thread_of_its_own_and_only_on_request(library_folder, tmp_path):
     assert sample_trial(library_folder, tmp_path, [(0, A)])["pcie"] == {}
-    found = sample_trial(library_folder, tmp_path, [(0, A)], pcie=True)
-    assert found["pcie"] == {"gpu-0/pcie_received": [5_000_000, 20_000_000], "gpu-0/pcie_sent": [1_000_000, 20_000_000]}
-    assert found["seconds"] < 0.04  # what it waits for is not in the way of the other readings
-    assert found["threads"] == ["MainThread"]
+    report = sample_trial(library_folder, tmp_path, [(0, A)], pcie=True)
+    assert report["pcie"] == {"gpu-0/pcie_received": [5_000_000, 20_000_000], "gpu-0/pcie_sent": [1_000_000, 20_000_000]}
+    assert report["seconds"] < 0.04  # its waiting delays no other reading
+    assert report["threads"] == ["MainThread"]

@@ -1,4 +1,4 @@
-"""Who uses the cores beside a trial: real processes that burn, and readings that are made up."""
+"""Which programs use the cores beside a trial: with real processes that burn, and with invented readings."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ FAMILY = """
 
 
 class Family:
-    """A process that burns, or has children, when told to."""
+    """A process that burns, or starts children, on request."""
 
     def __init__(self, folder) -> None:
         script = write_script(folder, FAMILY, "family.py")
@@ -78,9 +78,9 @@ def test_burning_programs_are_named_and_the_trials_own_are_not(family, burners):
     family.do("burn")
     assert until(lambda: all(burned_s(process) > before + 0.3 for process, before in zip(burners, before_s, strict=True)))
     samples, use = watched.finish(family.named)
-    (found,) = [program for program in use.programs if "burn_the_cores.py" in program.name]
-    assert found.processes == 2
-    assert found.cores > 0.02
+    (burning,) = [program for program in use.programs if "burn_the_cores.py" in program.name]
+    assert burning.processes == 2
+    assert burning.cores > 0.02
     assert not any("family.py" in program.name for program in use.programs)
     (others,) = [sample for sample in samples if sample.info.key == OTHERS_SERIES]
     assert others.value > 0
@@ -137,7 +137,7 @@ def test_a_thread_that_has_no_core_shows_a_run_delay(family, tmp_path):
 
 
 class Readings:
-    """Stands for the cores: each reading is 0.5 s after the one before, the rest comes from the test."""
+    """Takes the place of the cores: each reading is 0.5 s after the one before; the test gives all other values."""
 
     def __init__(self, busy_s, own_s, delay_s=()) -> None:
         self.busy_s, self.own_s, self.delay_s = list(busy_s), list(own_s), list(delay_s)
@@ -202,8 +202,8 @@ def test_programs_are_those_beside_the_trial_that_took_most():
         (P + 20, 0): ProcessTime("busy", P + 1, 10.0),
         (P + 30, 7): ProcessTime("new", P + 20, 1.5),
     }
-    found = programs_between(before, after, {P + 10}, 2.0)
-    assert [(program.name, program.processes, program.cores) for program in found] == [("new", 1, 0.75), ("busy", 1, 0.5)]
+    programs = programs_between(before, after, {P + 10}, 2.0)
+    assert [(program.name, program.processes, program.cores) for program in programs] == [("new", 1, 0.75), ("busy", 1, 0.5)]
 
 
 def test_a_child_that_has_ended_counts_for_its_parent_only_with_its_time_since():

@@ -145,11 +145,11 @@ def test_reads_count_from_the_first_look_for_main_and_from_birth_for_a_worker(ch
 
 @linux
 def test_what_came_from_the_cache_stays_so_when_a_mapped_file_is_read_from_disk(child, tmp_path, monkeypatch):
-    told = iter([(0, 0), (0, 0), (1000, 5000), (4000, 2000), (4000, 6000)])
-    monkeypatch.setattr(processes, "_read_bytes", lambda _process: next(told))
+    disk_and_cache_bytes = iter([(0, 0), (0, 0), (1000, 5000), (4000, 2000), (4000, 6000)])
+    monkeypatch.setattr(processes, "_read_bytes", lambda _process: next(disk_and_cache_bytes))
     sampler = ProcessSampler(tmp_path)
-    found = [newest(sampler.sample([("main", child.pid)]), "read_cache/main") for _ in range(4)]
-    assert found == [0, 5000, 5000, 6000]
+    from_cache = [newest(sampler.sample([("main", child.pid)]), "read_cache/main") for _ in range(4)]
+    assert from_cache == [0, 5000, 5000, 6000]
 
 
 @linux

@@ -35,10 +35,10 @@ int64_t device_bytes[kDevices] = {};
 void release(void* pointer) {
   if (!pointer || is_in_bad_fork()) return;  // another thread may have held the mutex when this process was forked
   std::lock_guard<std::mutex> lock(memory_mutex);
-  const auto found = blocks->find(static_cast<char*>(pointer));
-  if (found == blocks->end()) return;
-  if (found->second.device != kHost) device_bytes[found->second.device] -= int64_t(found->second.bytes);
-  blocks->erase(found);
+  const auto entry = blocks->find(static_cast<char*>(pointer));
+  if (entry == blocks->end()) return;
+  if (entry->second.device != kHost) device_bytes[entry->second.device] -= int64_t(entry->second.bytes);
+  blocks->erase(entry);
   std::free(pointer);
 }
 
