@@ -66,8 +66,9 @@ def _build(torch_folder: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
         subprocess.run([_COMPILER, *_FLAGS, *includes, "-c", str(source), "-o", str(compiled)], check=True)
         return compiled
 
+    largest_first = sorted(_SOURCES.glob("*.cpp"), key=lambda source: source.stat().st_size, reverse=True)  # it takes longest
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-        compiled = list(threads.map(compile_one, sorted(_SOURCES.glob("*.cpp"))))
+        compiled = list(threads.map(compile_one, largest_first))
     library, torch_libraries = folder / "simgpu.so", torch_folder / "lib"
     links = [f"-L{torch_libraries}", "-lc10", "-ltorch_cpu", "-ltorch", f"-Wl,-rpath,{torch_libraries}"]
     subprocess.run([_COMPILER, "-shared", *map(str, compiled), "-o", str(library), *links], check=True)
