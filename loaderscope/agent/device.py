@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
-from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import instrument
 from .layout import State
@@ -33,7 +33,23 @@ _RESOLUTION_NS = 500
 _FLOAT32_STEP = 2.0**-23
 """Rounding changes a float32 by half of this part of it; a place between two anchors rests on two of them."""
 
-_FIRST_ANCHOR_TRIES = 8
+_WAITED_ANCHOR_TRIES = 8
+
+_MAX_WAITED_ANCHOR_NS = 1_000_000_000
+"""No further try begins after this time: a device may be slow to show that it has passed an event."""
+
+_POOL_STREAMS = 32
+"""How many streams torch hands out in turn for each priority of a device (kStreamsPerPool in c10/cuda/CUDAStream.cpp)."""
+
+_MOST_STEP_STREAMS = 8
+"""Each of them costs two events a batch, about 5 µs."""
+
+_BATCHES_WITH_FULL_LOOK = 3
+"""After so many batches all streams are looked at once, after each later one only the next in turn: a look takes about 1 µs."""
+
+_UNSEEN_WORK_NS = 5_000_000
+"""If the device works on for longer when all known streams are done, then other streams work, too. A scheduler delays less."""
+
 _BATCHES_PER_POLL = 4
 """How many batches one call places, so that no batch bears the cost of many."""
 
@@ -47,10 +63,28 @@ class _Anchor(NamedTuple):
     since_ms: float = 0.0
 
 
+class Period(NamedTuple):
+    """The events before and after work on a stream."""
+
+    before: Any
+    after: Any
+
+
 class _Batch(NamedTuple):
+    """The periods of a batch. `others`: what its step does on other streams than the current one."""
+
     batch: int
-    transfer: Optional[Tuple[Any, Any]]
-    step: Optional[Tuple[Any, Any]]
+    transfer: Optional[Period]
+    step: Optional[Period]
+    others: Sequence[Period]
+
+    def periods(self) -> List[Tuple[State, Period]]:
+        periods = [(State.DEVICE_STREAM, period) for period in self.others]
+        if self.step is not None:
+            periods.insert(0, (State.DEVICE_STEP, self.step))
+        if self.transfer is not None:
+            periods.insert(0, (State.DEVICE_TRANSFER, self.transfer))
+        return periods
 
 
 class DeviceClock:
@@ -60,14 +94,21 @@ class DeviceClock:
     one after the device was seen to have passed it; half their distance bounds the error. The clock waits for the first and the
     last anchor outside of the measured path. It tries others about once a second while the loop runs, and keeps narrow ones only.
 
+    A step may work on streams of its own, of which its end on the current stream says nothing. So the clock looks at the streams that
+    torch hands out, and follows those on which something is pending when a step has been issued.
+
     Attributes:
         device: the device, with its index.
         note: a sentence about limits of this device, or "".
         failure: why times end early, one sentence, or "". A clock that fails does not fail the trial.
     """
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: Any, copies: Optional[Any] = None) -> None:
         """Sets the first anchor; waits for the device, so never call it in the measured path.
+
+        Args:
+            device: the device, with its index.
+            copies: the stream of the transfers, if it is not the current one.
 
         Raises:
             RuntimeError, ValueError: the device has no timed events.
@@ -80,6 +121,7 @@ class DeviceClock:
         self._synchronize: Callable[[], Any] = lambda: torch.accelerator.synchronize(device)
         self._side = side_stream(device)
         self.note = self.failure = ""
+        self._lower_bound_reason: Optional[str] = None
         if self._side is None:
             self.note = (
                 "Device times are shown when the trial has ended: %s has no second stream, so the clocks are compared "
@@ -92,8 +134,11 @@ class DeviceClock:
         self._open_event_ns = 0
         self._narrowest_ns = 1 << 62
         self._waits_for_anchor = False  # the first pending batch lies after the newest anchor
+        self._other_streams = self._pool_streams(copies)  # on which nothing was pending after a step so far
+        self._step_streams: List[Any] = []
+        self._looks = self._others_done_ns = 0
         first = self._waited_anchor()
-        first.event.elapsed_time(self._waited_anchor().event)  # fails here, not in the loop, where events are not timed
+        first.event.elapsed_time(first.event)  # fails here, not in the loop, where events are not timed
         self._accept(first)
         self._next_try_ns = time.perf_counter_ns() + _ANCHOR_PERIOD_NS
 
@@ -103,16 +148,44 @@ class DeviceClock:
         event.record(self._current_stream() if stream is None else stream)
         return event
 
-    def add(self, batch: int, transfer: Optional[Tuple[Any, Any]], step: Optional[Tuple[Any, Any]]) -> None:
+    def mark_step_streams(self) -> List[Any]:
+        """Records an event now on each stream besides the current one on which steps work, and returns them."""
+        return [self.mark(stream) for stream in self._step_streams]
+
+    def mark_found_streams(self) -> List[Any]:
+        """Follows further streams on which something is pending, and records an event on each; call it when a step has been issued."""
+        if self.failure or not self._other_streams:
+            return []
+        self._looks += 1
+        if self._looks <= _BATCHES_WITH_FULL_LOOK:
+            looked_at = list(self._other_streams)
+        else:
+            looked_at = [self._other_streams[self._looks % len(self._other_streams)]]
+        try:
+            current = self._current_stream().stream_id
+            found = [stream for stream in looked_at if stream.stream_id != current and not stream.query()]
+        except RuntimeError as error:
+            self._give_up(error)
+            return []
+        for stream in found:
+            self._other_streams.remove(stream)
+            if len(self._step_streams) == _MOST_STEP_STREAMS:
+                self._lower_bound_reason = "the step works on more than %d streams" % _MOST_STEP_STREAMS
+                return []
+            self._step_streams.append(stream)
+        return [self.mark(stream) for stream in found]
+
+    def add(self, batch: int, transfer: Optional[Period], step: Optional[Period], others: Sequence[Period] = ()) -> None:
         """Adds a batch; add the batches of a stream in its order.
 
         Args:
             batch: its number and epoch, see `layout.batch_of_epoch`.
             transfer: the events before and after it, or None.
             step: likewise.
+            others: those of the streams of `mark_step_streams`.
         """
         if transfer is not None or step is not None:
-            self._pending.append(_Batch(batch, transfer, step))
+            self._pending.append(_Batch(batch, transfer, step, others))
 
     def poll(self) -> None:
         """Tries a new anchor and records batches that lie before the newest; never waits for the device."""
@@ -132,7 +205,11 @@ class DeviceClock:
         Raises:
             RuntimeError: work of the trial failed on the device.
         """
-        self._synchronize()
+        instrument.begin(State.DEVICE_WAIT, -1)
+        try:
+            self._wait_for_all_work()
+        finally:
+            instrument.end(State.DEVICE_WAIT, -1)
         if self.failure:
             return
         try:
@@ -143,21 +220,59 @@ class DeviceClock:
         except (RuntimeError, ValueError) as error:
             self._give_up(error)
 
+    def _wait_for_all_work(self) -> None:
+        """Waits for the device, and finds out whether it works on when all streams are done that the clock knows."""
+        for stream in (self._current_stream(), *self._step_streams):
+            stream.synchronize()
+        before_ns = time.perf_counter_ns()
+        self._synchronize()
+        if self._lower_bound_reason is None and time.perf_counter_ns() - before_ns > _UNSEEN_WORK_NS:
+            self._lower_bound_reason = "the device also works on streams that torch does not name"
+
+    @property
+    def lower_bound_note(self) -> str:
+        """A sentence if busy periods are missing, so that the busy share is a lower bound; else ""."""
+        return "GPU busy is a lower bound: %s." % self._lower_bound_reason if self._lower_bound_reason else ""
+
     def _give_up(self, error: Exception) -> None:
         """Ends the recording of times. If the trial's own work failed on the device, the trial fails at its next call."""
         self._pending.clear()
         self.failure = "device times end early: %s" % str(error).splitlines()[0]
 
     def _waited_anchor(self) -> _Anchor:
-        self._synchronize()
-        anchors = []
-        for _ in range(_FIRST_ANCHOR_TRIES):
-            event = self._make()
-            before_ns = time.perf_counter_ns()
-            event.record(self._current_stream() if self._side is None else self._side)
-            event.synchronize()
-            anchors.append(_anchor_between(event, before_ns, time.perf_counter_ns()))
+        """Waits for the device, and returns the narrowest of several anchors."""
+        anchors: List[_Anchor] = []
+        instrument.begin(State.DEVICE_WAIT, -1)
+        try:
+            self._synchronize()
+            began_ns = time.perf_counter_ns()
+            while len(anchors) < _WAITED_ANCHOR_TRIES:
+                event = self._make()
+                before_ns = time.perf_counter_ns()
+                event.record(self._current_stream() if self._side is None else self._side)
+                event.synchronize()
+                after_ns = time.perf_counter_ns()
+                anchors.append(_anchor_between(event, before_ns, after_ns))
+                if after_ns - began_ns > _MAX_WAITED_ANCHOR_NS:
+                    break
+        finally:
+            instrument.end(State.DEVICE_WAIT, -1)
         return min(anchors, key=lambda anchor: anchor.half_ns)
+
+    def _pool_streams(self, copies: Optional[Any]) -> List[Any]:
+        """The streams that torch hands out to scripts, without our own.
+
+        It asks for as many as torch hands out in turn, so the script's next stream is the one that it would have been.
+        """
+        if self._side is None:
+            return []
+        import torch
+
+        own = {stream.stream_id for stream in (self._side, copies) if stream is not None}
+        streams = [self._current_stream()] + [
+            torch.Stream(self.device, priority=priority) for priority in (0, -1) for _ in range(_POOL_STREAMS)
+        ]
+        return list({stream.stream_id: stream for stream in streams if stream.stream_id not in own}.values())
 
     def _try_anchor(self) -> None:
         """Records an attempt when one is due, and checks whether the device has passed it."""
@@ -199,22 +314,29 @@ class DeviceClock:
             return False
         done = self._pending[0]
         # Query all events, the last first: a step that changes the current stream ends on another stream than it began on.
-        if not all(event.query() for pair in (done.step, done.transfer) if pair is not None for event in reversed(pair)):
+        periods = done.periods()
+        if not all(event.query() for _, period in reversed(periods) for event in reversed(period)):
             return False
-        end_ns = self._host_ns((done.step or done.transfer)[1], is_last)  # type: ignore[index]
-        if end_ns is None:
+        ends_ns = [self._host_ns(period.after, is_last) for _, period in periods]
+        if None in ends_ns:
             self._waits_for_anchor = True
             return False
         self._pending.popleft()
-        if done.step is not None:
-            start_ns = self._host_ns(done.step[0], True)
-            instrument.complete(State.DEVICE_STEP, start_ns, max(0, end_ns - start_ns), done.batch)
-        if done.transfer is not None:
-            start_ns = self._host_ns(done.transfer[0], True)
-            moved_ns = end_ns if done.step is None else self._host_ns(done.transfer[1], True)
-            instrument.complete(State.DEVICE_TRANSFER, start_ns, max(0, moved_ns - start_ns), done.batch)
-        self._forget_before(start_ns)
+        starts_ns = [self._host_ns(period.before, True) for _, period in periods]
+        one_period_count = len(periods) - len(done.others)
+        for number, (state, _) in enumerate(periods[:one_period_count]):
+            instrument.complete(state, starts_ns[number], max(0, ends_ns[number] - starts_ns[number]), done.batch)
+        if done.others:
+            self._record_others(min(starts_ns[one_period_count:]), max(ends_ns[one_period_count:]), done.batch)
+        self._forget_before(min(starts_ns))
         return True
+
+    def _record_others(self, start_ns: int, end_ns: int, batch: int) -> None:
+        """Records one period of all other streams: they share a lane, whose spans do not overlap."""
+        start_ns = max(start_ns, self._others_done_ns)
+        if end_ns > start_ns:
+            instrument.complete(State.DEVICE_STREAM, start_ns, end_ns - start_ns, batch)
+            self._others_done_ns = end_ns
 
     def _host_ns(self, event: Any, is_last: bool) -> Any:
         """When the device passed an event, on the host's clock; None while the event lies after the newest anchor.
@@ -301,12 +423,13 @@ def _reserved_bytes(kind: str) -> Optional[List[int]]:
     return [module.current_allocated_memory()] if hasattr(module, "current_allocated_memory") else None  # MPS
 
 
-def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[DeviceClock], str]:
+def device_clock(device: Optional[str], uses_device: bool, copies: Optional[Any] = None) -> Tuple[Optional[DeviceClock], str]:
     """Returns a clock for the device that the trial uses and its note, or None and the reason in one sentence.
 
     Args:
         device: the device that the user named; None for the device that the script uses.
         uses_device: whether anything of the trial can run on a device.
+        copies: the stream of the transfers, if they have one of their own.
     """
     if not uses_device:
         return None, ""
@@ -315,7 +438,7 @@ def device_clock(device: Optional[str], uses_device: bool) -> Tuple[Optional[Dev
         return None, "device times are not available: %s" % reason
     try:
         # with its index: the script may change the current device, and events of two devices cannot be compared
-        clock = DeviceClock(chosen)
+        clock = DeviceClock(chosen, copies)
     except (RuntimeError, ValueError) as error:  # a backend without timed events
         return None, "device times are not available: %s" % str(error).splitlines()[0]
     return clock, clock.note

@@ -88,6 +88,7 @@ class State(enum.IntEnum):
     INDEX_PUT = 11  # instant: indices of a batch handed to a worker; a=batch, b=worker
     ARRIVE = 12  # instant: a batch left the result queue, in order or not; a=batch, b=worker or -1
     EPOCH = 13  # one whole epoch as the consumer sees it, from iter() to its end; begin a=epoch; end a=epoch, b=batches
+    DEVICE_WAIT = 14  # main waits for the device: for a copy that blocks, inside TRANSFER, or around the epochs; begin, end a=batch or -1
 
     # worker process (FETCH, COLLATE and SAMPLE also in main with 0 workers, inside WAIT)
     CREATE = 20  # complete: process creation until the child's first Python statement
@@ -121,6 +122,7 @@ class State(enum.IntEnum):
     DEVICE_STEP = 51  # complete: a=batch_of_epoch, b=duration
     DEVICE_ANCHOR = 52  # instant: a=error bound of the clock alignment in ns
     DEVICE_WORK = 53  # complete: the device worked within the exact window, by the profiler; b=duration
+    DEVICE_STREAM = 55  # complete: what a step does on another stream than the current one; a=batch_of_epoch, b=duration
     EXACT_WINDOW = 54  # instant, in main: the measured epochs have ended, the profiled steps begin; b=steps of the window
 
     # the tool itself
@@ -162,7 +164,7 @@ def bytes_of_contents(value: Any) -> Any:
     return value & _MOST_BYTES
 
 
-EPOCH_STATES = (State.DEVICE_TRANSFER, State.DEVICE_STEP)
+EPOCH_STATES = (State.DEVICE_TRANSFER, State.DEVICE_STEP, State.DEVICE_STREAM)
 """COMPLETE records of these hold `batch_of_epoch` in `a`: a device may still execute them when the next epoch has begun."""
 
 

@@ -217,6 +217,7 @@ class TrialOutcome(_Json):
     gpu_window: Optional[Dict[str, Any]] = None  # see `exact_window.measure`
     other_threads_share: Optional[float] = None  # of the processor time of this process during the epochs: by all threads but this one
     keeps_workers: bool = False  # the loader's constructor started them, for all epochs
+    works_unseen: bool = False  # the device also worked on streams whose times are not recorded
     full_batches: Optional[int] = None  # in an epoch without a limit, as far as the loader tells
     whole_epochs: Optional[List[bool]] = None  # for each epoch, whether it is known to have ended before the limit of batches
     notes: List[str] = dataclasses.field(default_factory=list)

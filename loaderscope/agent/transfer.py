@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
+from . import instrument
 from .device import current_index, side_stream
 from .error_sentences import UNSUPPORTED, AgentError
+from .layout import State
 
 
 class Transfer:
     """Moves batches as a training loop does.
 
-    Blocking or not, copies go to the stream of the step, one after the other. Overlapped, they go to a stream of their own, and
-    the step's stream waits for it: the copy of a batch runs while the device still executes the previous step (the pattern of
-    prefetchers; https://pytorch.org/docs/stable/notes/cuda.html#cuda-streams).
+    Blocking or not, copies go to the stream of the step, one after the other. Overlapped, they go to a stream of their own, one batch
+    ahead of the step: the copy of a batch is issued before the step of the batch before it, so that it runs beside that step even
+    if the step waits for the device (the pattern of prefetchers; https://pytorch.org/docs/stable/notes/cuda.html#cuda-streams).
 
     Attributes:
-        stream: the stream of the copies; None for the current one.
+        stream: the stream of overlapped copies; None: copies go to the current stream.
     """
 
     def __init__(self, device: str, h2d: str) -> None:
@@ -28,26 +30,47 @@ class Transfer:
         self._device = device
         self._non_blocking = h2d != "blocking"
         self.stream: Optional[Any] = _copy_stream(device) if h2d == "overlapped" else None
+        self._wait: Optional[Callable[[], Any]] = _wait_for(device) if h2d == "blocking" else None
 
-    def __call__(self, batch: Any) -> Any:
-        """Moves a batch to the device and returns it."""
+    def issue(self, batch: Any) -> Any:
+        """Issues the copy of a batch and returns the moved batch; a copy that blocks has then to be waited for.
+
+        torch's own `to` does the same at once. Apart, the two say when the host had issued the copy, and when it was done.
+        """
+        if self.stream is not None:
+            return self._copy_on_own_stream(batch)
+        return to_device(batch, self._device, self._non_blocking or self._wait is not None)
+
+    def wait(self, number: int) -> None:
+        """Waits for the copy of a batch, its number within the epoch, if copies block."""
+        if self._wait is not None:
+            instrument.begin(State.DEVICE_WAIT, number)
+            self._wait()
+            instrument.end(State.DEVICE_WAIT, number)
+
+    def hand_over(self, moved: Any) -> None:
+        """Lets the step's stream wait for all copies that were issued. Call it when the step before has been issued."""
         if self.stream is None:
-            return to_device(batch, self._device, self._non_blocking)
+            return
         import torch
 
-        index, stream = current_index(), torch.accelerator.current_stream(self.stream.device)
-        torch.accelerator.set_stream(self.stream)  # makes its device the current one, too
-        try:
-            moved = to_device(batch, self._device, True)
-        finally:
-            torch.accelerator.set_stream(stream)
-            if index != self.stream.device.index:
-                _set_index(index)
+        stream = torch.accelerator.current_stream(self.stream.device)
         stream.wait_stream(self.stream)
         for tensor in _tensors(moved):
             if tensor.device == self.stream.device:  # an object's `to` may leave some of its tensors where they were
                 tensor.record_stream(stream)  # else the next copy could reuse its memory while the step still reads it
-        return moved
+
+    def _copy_on_own_stream(self, batch: Any) -> Any:
+        import torch
+
+        index, stream = current_index(), torch.accelerator.current_stream(self.stream.device)  # type: ignore[union-attr]
+        torch.accelerator.set_stream(self.stream)  # makes its device the current one, too
+        try:
+            return to_device(batch, self._device, True)
+        finally:
+            torch.accelerator.set_stream(stream)
+            if index != stream.device.index:
+                _set_index(index)
 
 
 def _set_index(index: int) -> None:
@@ -116,3 +139,14 @@ def _copy_stream(device: str) -> Any:
     if stream is None:
         raise AgentError(UNSUPPORTED, "copies cannot overlap the step: %s has no second stream" % device)
     return stream
+
+
+def _wait_for(device: str) -> Optional[Callable[[], Any]]:
+    """Returns a function that waits for the current stream of a device; None where torch cannot, so that its copies must block."""
+    import torch
+
+    accelerator, chosen = getattr(torch, "accelerator", None), torch.device(device)
+    current = accelerator.current_accelerator() if accelerator is not None and accelerator.device_count() else None
+    if current is None or current.type != chosen.type:
+        return None
+    return lambda: torch.accelerator.current_stream(chosen).synchronize()

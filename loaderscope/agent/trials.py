@@ -24,7 +24,7 @@ from . import (
     training_step,
     used_devices,
 )
-from .device import DeviceClock, device_clock
+from .device import DeviceClock, Period, device_clock
 from .epoch_count import epoch_numbers
 from .error_sentences import UNSUPPORTED, AgentError, describe
 from .exact_window import AfterBatch
@@ -98,6 +98,14 @@ class _Loop(NamedTuple):
     after_first_step: Optional[Callable[[], None]]
 
 
+class _Moved(NamedTuple):
+    """A batch on the device, if it goes to one, its number, and the events around its copy."""
+
+    batch: Any
+    number: int
+    copied: Optional[Period]
+
+
 class _Epoch(NamedTuple):
     batches: int
     samples: Optional[int]
@@ -138,7 +146,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         instrument.uninstall()
     try:
         uses_device = order.device is not None or order.consumer.kind in DEVICE_CONSUMERS
-        clock, reason = device_clock(order.device, uses_device and order.record)
+        clock, reason = device_clock(order.device, uses_device and order.record, transfer.stream if transfer is not None else None)
         if reason:
             notes.append(reason)
         writes_devices_later = used_devices.may_use_device(order)  # the first step may be the first to move models to devices
@@ -210,6 +218,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         gpu_window=window,
         other_threads_share=other_threads_share,
         keeps_workers=starts_in_constructor and order.config.num_workers > 0,
+        works_unseen=clock is not None and bool(clock.lower_bound_note),
         full_batches=full_batches,
         whole_epochs=whole_epochs,
         notes=notes,
@@ -261,7 +270,7 @@ def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
     """Sentences about what the device's times leave out."""
     others = [device["name"] for device in used_devices.cuda_devices(order) if device["name"] != str(clock.device)]
     alone = ["Device times are those of %s; the trial also uses %s." % (clock.device, " and ".join(others))] if others else []
-    return alone + ([clock.failure] if clock.failure else [])
+    return alone + [note for note in (clock.lower_bound_note, clock.failure) if note]
 
 
 def _exact_window(order: TrialOrder, epoch: int, loader: Any, loop: _Loop) -> Dict[str, Any]:
@@ -285,62 +294,92 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
         epoch: its number.
         loader: the loader.
         loop: the step, and all else that happens to a batch.
-        after_batch: for an epoch that is not measured: called after each batch, returns whether to leave the epoch.
+        after_batch: for an epoch that is not measured: called after each step, returns whether to leave the epoch.
     """
-    step, transfer, clock, step_clock = loop.step, loop.transfer, loop.clock, loop.step_clock
-    begin, end, delivered_batch = instrument.begin, instrument.end, instrument.delivered_batch
+    transfer, clock, delivered_batch = loop.transfer, loop.clock, instrument.delivered_batch
     copies = transfer.stream if transfer is not None else None
-    activity = instrument.thread_activity()
-    moved = stepped = None
-    batches = 0
+    take_step = _step_function(epoch, loop)
+    ahead: Optional[_Moved] = None  # with overlapped copies: the batch that is under way to the device; its step comes next
+    received = 0
     samples_in = loop.counter.in_batch
     samples_seen: Optional[int] = None if samples_in is None else 0
-    pinned = False
+    pinned = leaves = False
     if epoch or not loop.has_begun:
-        begin(State.EPOCH, epoch)
+        instrument.begin(State.EPOCH, epoch)
     iterator = instrument.ConsumerWaits(loader, epoch, loop.limit) if loop.iterates_its_own_way else iter(loader)
-    while True:
+    while not leaves:
         try:
             batch = next(iterator)
         except StopIteration as ended:
-            _check_stop_iteration(ended, batches, loop)
+            _check_stop_iteration(ended, received, loop)
             break
         except BaseException:
-            loop.feed.failed_batch = batches
+            loop.feed.failed_batch = received
             raise
-        if batches == 0 and loop.checks_pinning:
+        if received == 0 and loop.checks_pinning:
             pinned = _is_pinned(batch)
         if samples_in is not None and samples_seen is not None:
             length = samples_in(batch)
             samples_seen = None if length is None else samples_seen + length
         number = delivered_batch()
+        received += 1
+        copied = None
         if transfer is not None:
             before = clock.mark(copies) if clock is not None else None
-            begin(State.TRANSFER, number)
-            batch = transfer(batch)
-            end(State.TRANSFER, number)
-            moved = (before, clock.mark(copies)) if clock is not None else None
+            instrument.begin(State.TRANSFER, number)
+            batch = transfer.issue(batch)
+            copied = Period(before, clock.mark(copies)) if clock is not None else None
+            transfer.wait(number)
+            instrument.end(State.TRANSFER, number)
+        moved: Optional[_Moved] = _Moved(batch, number, copied)
+        if copies is not None:
+            moved, ahead = ahead, moved
+        if moved is not None:
+            take_step(moved)
+            leaves = after_batch is not None and after_batch()
+        if transfer is not None and ahead is not None:
+            transfer.hand_over(ahead.batch)
+    if ahead is not None and not leaves:
+        take_step(ahead)
+    del iterator
+    instrument.end(State.EPOCH, epoch, received)
+    return _Epoch(received, loop.counter.in_epoch(received, samples_seen), pinned)
+
+
+def _step_function(epoch: int, loop: _Loop) -> Callable[[_Moved], None]:
+    """Returns a function that takes the step of a batch and hands its events to the clock."""
+    step, clock, step_clock = loop.step, loop.clock, loop.step_clock
+    begin, end, activity = instrument.begin, instrument.end, instrument.thread_activity()
+    follows_copy = loop.transfer is not None and loop.transfer.stream is None
+    after_first_step = loop.after_first_step if epoch == 0 else None
+
+    def take_step(moved: _Moved) -> None:
+        nonlocal after_first_step
+        stepped: Optional[Period] = None
+        others: List[Period] = []
         if step is not None:
-            before = None if step_clock is None else moved[1] if moved is not None and copies is None else step_clock.mark()
-            begin(State.STEP, number)
+            if step_clock is not None:
+                before = moved.copied.after if moved.copied is not None and follows_copy else step_clock.mark()
+                others_before = step_clock.mark_step_streams()
+            begin(State.STEP, moved.number)
             activity.in_users_code = True
             try:
-                step(batch)
+                step(moved.batch)
             finally:
                 activity.in_users_code = False
-            end(State.STEP, number)
-            stepped = (before, step_clock.mark()) if step_clock is not None else None
+            end(State.STEP, moved.number)
+            if step_clock is not None:
+                stepped = Period(before, step_clock.mark())
+                others = list(map(Period, others_before, step_clock.mark_step_streams()))
+                others += [Period(before, after) for after in step_clock.mark_found_streams()]
         if clock is not None:
-            clock.add(batch_of_epoch(epoch, number), moved, stepped)
+            clock.add(batch_of_epoch(epoch, moved.number), moved.copied, stepped, others)
             clock.poll()
-        batches += 1
-        if batches == 1 and epoch == 0 and loop.after_first_step is not None:
-            loop.after_first_step()
-        if after_batch is not None and after_batch():
-            break
-    del iterator
-    end(State.EPOCH, epoch, batches)
-    return _Epoch(batches, loop.counter.in_epoch(batches, samples_seen), pinned)
+        if after_first_step is not None:
+            after_first_step()
+            after_first_step = None
+
+    return take_step
 
 
 def _check_stop_iteration(ended: StopIteration, batches: int, loop: _Loop) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from loaderscope.agent.layout import State
+from loaderscope.agent.layout import EPOCH_STATES, State
 from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, spans_of, spans_of_lanes
 from loaderscope.trace.model import Trace
 
@@ -23,7 +23,8 @@ class EpochRun:
         complete: whether the loader reported its end.
         wait_start_ns, wait_end_ns: the `next` that returned the batch.
         batch: batch id.
-        host_done_ns: when the main process was done with the batch: at the next `next`, or at the end of the last batch's step.
+        host_done_ns: when the main process was done with the batch: at the first `next` after its step, or at the end of the last
+            batch's step.
         done_ns: when the device was done with the batch; `host_done_ns` without a device.
     """
 
@@ -48,6 +49,7 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
     iterators = spans_of_lanes(trace, LOADING_LANES, State.ITERATOR)
     waits = spans_of(trace, MAIN, State.WAIT)
     consumed = spans_of(trace, MAIN, State.TRANSFER, State.STEP)
+    steps = consumed.pick(consumed.state == int(State.STEP))
     device_ends = _device_ends(trace)
     runs = []
     for index, (start_ns, end_ns, ended) in enumerate(_bounds(trace, iterators)):
@@ -56,7 +58,8 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
         stopped = (epoch_waits.batch < 0) & (epoch_waits.value >= 0)  # a `next` that never returned has neither
         last_done_ns = _last_done_ns(consumed.starting_in(start_ns, end_ns), delivered)
         next_start = epoch_waits.start_ns[int(np.argmax(stopped))] if stopped.any() else last_done_ns
-        host_done_ns = np.append(delivered.start_ns[1:], max(int(next_start), last_done_ns)) if delivered else delivered.start_ns
+        next_ns = np.append(delivered.start_ns[1:], max(int(next_start), last_done_ns)) if delivered else delivered.start_ns
+        host_done_ns = np.maximum(next_ns, _next_after_step_ns(delivered.batch, steps.starting_in(start_ns, end_ns), epoch_waits))
         iterator = iterators.starting_in(start_ns, end_ns)
         runs.append(
             EpochRun(
@@ -78,7 +81,7 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
 def device_spans(trace: Trace) -> SpanColumns | None:
     """Returns the busy periods that devices reported themselves, or None if no device did."""
     lanes = [key for key, lane in list(trace.lanes.items()) if lane.kind == "device"]
-    parts = [spans_of(trace, key, State.DEVICE_TRANSFER, State.DEVICE_STEP) for key in lanes]
+    parts = [spans_of(trace, key, *EPOCH_STATES) for key in lanes]
     joined = SpanColumns(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
     return joined if joined else None
 
@@ -114,6 +117,21 @@ def _last_done_ns(consumed: SpanColumns, delivered: SpanColumns) -> int:
         return 0
     after = consumed.end_ns[consumed.start_ns >= delivered.end_ns[-1]]
     return int(after.max()) if len(after) else int(delivered.end_ns[-1])
+
+
+def _next_after_step_ns(batch: Int64Array, steps: SpanColumns, waits: SpanColumns) -> Int64Array:
+    """Returns for each batch the first `next` after its step, or the end of its step if none follows; 0 for a batch without a step.
+
+    A step follows its own `next`, or, where copies go ahead of the steps, the one after that.
+    """
+    if not steps:
+        return np.zeros(len(batch), np.int64)
+    steps = steps.pick(np.argsort(steps.batch, kind="stable"))
+    rows = np.minimum(np.searchsorted(steps.batch, batch), steps.size - 1)
+    ends_ns = steps.end_ns[rows]
+    next_rows = np.searchsorted(waits.start_ns, ends_ns)
+    next_ns = np.where(next_rows < waits.size, np.append(waits.start_ns, 0)[next_rows], ends_ns)
+    return np.where(steps.batch[rows] == batch, next_ns, 0)
 
 
 def _device_ends(trace: Trace) -> SpanColumns | None:

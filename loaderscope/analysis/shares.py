@@ -8,59 +8,132 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
-from loaderscope.analysis.epochs import MAIN, device_spans
-from loaderscope.analysis.span_lookup import SpanColumns, complement, covered_ns, intersection, spans_of
+from loaderscope.analysis.device_periods import DevicePeriods, device_periods
+from loaderscope.analysis.epochs import MAIN
+from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, complement, covered_ns, intersection, spans_of
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.consumers import kind_of
 from loaderscope.trace.model import Trace
 
+Bounds = list[tuple[int, int]]
+Intervals = tuple[Int64Array, Int64Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceShares:
+    """What a device did in the steady state, as far as it reported its busy periods; the truth lies between low and high.
+
+    Attributes:
+        busy_low, busy_high: it works; None for `busy_high`: it also works on streams that nothing reports.
+        stall, stall_low, stall_high: it idles while main waits for data; None with `busy_high`.
+        other_idle: it idles otherwise: busy_high + stall + other_idle = 1.
+        copy_overlap: share of the time of its copies for which it also works on a step; None without copies or steps.
+    """
+
+    busy_low: float
+    busy_high: float | None
+    stall: float | None
+    stall_low: float | None
+    stall_high: float | None
+    other_idle: float | None
+    copy_overlap: float | None
+
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-    """Shares of the steady state: wait + transfer + step + other = 1, and gpu_busy + data_stall + gpu_other_idle = 1.
-
-    The GPU's shares are None if no device reported its busy periods, and cover the time for which it did. `data_stall`: the device
-    idles while main waits; `gpu_busy` is an upper bound, because gaps between the kernels of a step count as busy.
-    """
+    """Shares of the steady state: wait + transfer + step + other = 1. `device` is None if no device reported its busy periods."""
 
     wait: float
     transfer: float
     step: float
     other: float
-    gpu_busy: float | None
-    data_stall: float | None
-    gpu_other_idle: float | None
+    device: DeviceShares | None
 
 
-def find_shares(trace: Trace, steady: Steady) -> Shares | None:
-    """Returns the shares over the steady windows, or None without such a window."""
+def find_shares(trace: Trace, steady: Steady, works_unseen: bool = False) -> Shares | None:
+    """Returns the shares over the steady windows, or None without such a window.
+
+    Args:
+        trace: of the trial.
+        steady: its steady state.
+        works_unseen: whether the device also worked on streams that nothing reports.
+    """
     bounds = [window.host_bounds_ns for window in steady.windows]
-    total_ns = sum(high - low for low, high in bounds)
+    total_ns = _length_ns(bounds)
     if total_ns <= 0:
         return None
     waits = spans_of(trace, MAIN, State.WAIT)
     transfers = spans_of(trace, MAIN, State.TRANSFER)
     steps = spans_of(trace, MAIN, State.STEP)
-    wait, transfer, step = (
-        sum(covered_ns(spans.start_ns, spans.end_ns, low, high) for low, high in bounds) / total_ns for spans in (waits, transfers, steps)
+    wait, transfer, step = (_covered_ns(bounds, (spans.start_ns, spans.end_ns)) / total_ns for spans in (waits, transfers, steps))
+    return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), _device_shares(trace, steady, waits, works_unseen))
+
+
+def _device_shares(trace: Trace, steady: Steady, waits: SpanColumns, works_unseen: bool) -> DeviceShares | None:
+    periods = device_periods(trace)
+    bounds = _device_bounds(steady, periods.spans) if periods is not None else []
+    total_ns = _length_ns(bounds)
+    if periods is None or total_ns <= 0:
+        return None
+    error_ns = periods.clock_error_ns
+    at_most = (periods.spans.start_ns, periods.spans.end_ns)
+    at_least = (periods.sure_start_ns, periods.spans.end_ns)
+    doubt = 2 * error_ns * (_anchor_count(trace, bounds) + len(bounds)) / total_ns
+    busy_low = max(0.0, _covered_ns(bounds, at_least) / total_ns - doubt)
+    overlap = _copy_overlap(bounds, periods)
+    if works_unseen:
+        return DeviceShares(busy_low, None, None, None, None, None, overlap)
+    in_waits = (waits.start_ns, waits.end_ns)
+    stall, stall_low, stall_high = (
+        _idle_ns(bounds, busy, in_waits) / total_ns
+        for busy in (at_most, _moved_apart(at_most, error_ns), _moved_apart(at_least, -error_ns))
     )
-    busy = device_spans(trace)
-    gpu_busy = data_stall = other_idle = None
-    bounds_with_device = [] if busy is None else _device_bounds(steady, busy)
-    device_ns = sum(high - low for low, high in bounds_with_device)
-    if busy is not None and device_ns > 0:
-        gpu_busy = sum(covered_ns(busy.start_ns, busy.end_ns, low, high) for low, high in bounds_with_device) / device_ns
-        stalled_ns = 0
-        for low, high in bounds_with_device:
-            idle = complement(busy.start_ns, busy.end_ns, low, high)
-            starts, ends = intersection(idle, (waits.start_ns, waits.end_ns))
-            stalled_ns += int(np.sum(ends - starts))
-        data_stall = stalled_ns / device_ns
-        other_idle = max(0.0, 1.0 - gpu_busy - data_stall)
-    return Shares(wait, transfer, step, max(0.0, 1.0 - wait - transfer - step), gpu_busy, data_stall, other_idle)
+    busy_high = min(1.0 - stall, _covered_ns(bounds, at_most) / total_ns + doubt)
+    return DeviceShares(busy_low, busy_high, stall, stall_low, stall_high, max(0.0, 1.0 - busy_high - stall), overlap)
 
 
-def _device_bounds(steady: Steady, busy: SpanColumns) -> list[tuple[int, int]]:
+def _anchor_count(trace: Trace, bounds: Bounds) -> int:
+    """Returns at how many anchors of the device's clock within the bounds its error may change.
+
+    The error of a device time changes linearly from anchor to anchor, each with its own error of at most the bound. So it lengthens or
+    shortens the work between two anchors by at most twice the bound.
+    """
+    points = trace.points.get(MAIN)
+    if points is None:
+        return 0
+    view = points.view()
+    times_ns = view["time_ns"][view["state"] == int(State.DEVICE_ANCHOR)]
+    return sum(int(((times_ns > low) & (times_ns < high)).sum()) for low, high in bounds)
+
+
+def _copy_overlap(bounds: Bounds, periods: DevicePeriods) -> float | None:
+    copies, steps = periods.of(State.DEVICE_TRANSFER).spans, periods.of(State.DEVICE_STEP, State.DEVICE_STREAM).spans
+    copied_ns = _covered_ns(bounds, (copies.start_ns, copies.end_ns))
+    if not copied_ns or not steps:
+        return None
+    return _covered_ns(bounds, intersection((copies.start_ns, copies.end_ns), (steps.start_ns, steps.end_ns))) / copied_ns
+
+
+def _moved_apart(intervals: Intervals, by_ns: int) -> Intervals:
+    """Returns intervals that begin earlier and end later by some time; the other way round if it is negative."""
+    return intervals[0] - by_ns, intervals[1] + by_ns
+
+
+def _idle_ns(bounds: Bounds, busy: Intervals, waits: Intervals) -> int:
+    """Returns for how long of the waits the device idled."""
+    idle = [intersection(complement(*busy, low, high), waits) for low, high in bounds]
+    return sum(int((ends - starts).sum()) for starts, ends in idle)
+
+
+def _covered_ns(bounds: Bounds, intervals: Intervals) -> int:
+    return sum(covered_ns(*intervals, low, high) for low, high in bounds)
+
+
+def _length_ns(bounds: Bounds) -> int:
+    return sum(high - low for low, high in bounds)
+
+
+def _device_bounds(steady: Steady, busy: SpanColumns) -> Bounds:
     """Returns the windows up to the last batch with device times: the newest batches of a trial cut short have none yet."""
     found = []
     for window in steady.windows:

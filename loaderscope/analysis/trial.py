@@ -36,8 +36,11 @@ from loaderscope.analysis.throughput import (
 )
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OtherProgram, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.facts.text import count_text
+from loaderscope.facts.text import count_text, duration_text
 from loaderscope.trace.model import Trace
+
+NOTABLE_CLOCK_ERROR = 0.1
+"""Error of a device time, as a share of the time from batch to batch, from which on it is said."""
 
 MIN_READ_BYTES = 4 << 20
 """Fewest bytes read for which a share is given."""
@@ -101,7 +104,8 @@ def analyse(
     by_loader = outcome.full_batches if outcome else None
     full_batches = full_epoch_batches(dataset_length, batch_samples, times, is_whole, by_loader)
     steady = find_steady(trace, epochs, config, full_batches)
-    shares = find_shares(trace, steady)
+    shares = find_shares(trace, steady, outcome is not None and outcome.works_unseen)
+    device = shares.device if shares else None
     has_whole_epochs = full_batches is not None and all(item.batches >= full_batches for item in times)
     per_batch, reason = batch_seconds(steady), steady.reason
     if per_batch is None and has_whole_epochs:
@@ -128,6 +132,9 @@ def analyse(
             f"An epoch has only {count_text(full_batches or 0, 'batch')}, too few for a steady state: the rate is that of whole epochs "
             f"after the first, with the start of workers. {count_text(len(epochs), 'epoch')} were measured."
         )
+    clock_error = clock_error_s(trace)
+    if device is not None and clock_error is not None and (note := _clock_note(clock_error, per_batch)) is not None:
+        notes.append(note)
     disturbance = find_disturbance(trace, steady, end.usable_cores, end.other_programs, end.heat_throttles)
     if disturbance is not None and (note := disturbance_note(disturbance)) is not None:
         notes.append(note)
@@ -156,10 +163,14 @@ def analyse(
         transfer_share=shares.transfer if shares else None,
         step_share=shares.step if shares else None,
         other_share=shares.other if shares else None,
-        gpu_busy_share=shares.gpu_busy if shares else None,
-        data_stall_share=shares.data_stall if shares else None,
-        gpu_other_idle_share=shares.gpu_other_idle if shares else None,
-        device_clock_error_s=clock_error_s(trace),
+        gpu_busy_share=device.busy_high if device else None,
+        gpu_busy_share_low=device.busy_low if device else None,
+        data_stall_share=device.stall if device else None,
+        data_stall_share_low=device.stall_low if device else None,
+        data_stall_share_high=device.stall_high if device else None,
+        gpu_other_idle_share=device.other_idle if device else None,
+        copy_overlap_share=device.copy_overlap if device else None,
+        device_clock_error_s=clock_error,
         accelerator_share=accelerator_share(steady, order.consumer),
         pinned=outcome.pinned if outcome else None,
         energy_per_1000_samples_j=energy.value,
@@ -223,6 +234,16 @@ def analyse_or_log(
             )
         fault = ErrorInfo(type(error).__name__, text, traceback.format_exc())
         return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds, replaces=planned.replaces)
+
+
+def _clock_note(error_s: float, per_batch: Estimate | None) -> str | None:
+    """Returns a sentence if the device's times are known so roughly that its shares say little; None if they are known well."""
+    if per_batch is None or error_s < NOTABLE_CLOCK_ERROR * per_batch.value:
+        return None
+    return (
+        f"The device is slow to show that it has passed an event: its times are exact to ± {duration_text(error_s)} only, and a batch "
+        f"takes {duration_text(per_batch.value)}. So its shares are given as ranges."
+    )
 
 
 def _whole_epochs(order: TrialOrder, outcome: TrialOutcome | None, count: int) -> list[bool]:

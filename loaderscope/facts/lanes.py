@@ -38,7 +38,9 @@ class LaneKind:
 
 
 LANE_KINDS: tuple[LaneKind, ...] = (
-    LaneKind("device", TOP_SECTION, frozenset((State.DEVICE_STEP, State.DEVICE_TRANSFER, State.DEVICE_WORK, State.STEP))),
+    LaneKind(
+        "device", TOP_SECTION, frozenset((State.DEVICE_STEP, State.DEVICE_STREAM, State.DEVICE_TRANSFER, State.DEVICE_WORK, State.STEP))
+    ),
     LaneKind("main", TOP_SECTION, frozenset((State.WAIT,)), "waits"),
     LaneKind("worker", WORKERS_SECTION, frozenset((State.FETCH, State.COLLATE, State.SEND)), group_key="workers"),
     LaneKind("inner-loader", PIN_SECTION, frozenset((State.WAIT,)), "waits"),
@@ -84,10 +86,11 @@ class LaneFact:
 
 
 DEVICE_STEP = LaneFact("device-step", "device", "GPU step", 0)
-DEVICE_TRANSFER = LaneFact("device-transfer", "device", "GPU transfer", 1)
-SIMULATED_STEP = LaneFact("step", "device", "simulated step", 2)
-CPU_STEP = LaneFact("step", "device", "step (CPU)", 2)
-DEVICE_EXACT = LaneFact("device-exact", "device", "GPU (exact window)", 3)
+DEVICE_STREAM = LaneFact("device-stream", "device", "GPU step, other streams", 1)
+DEVICE_TRANSFER = LaneFact("device-transfer", "device", "GPU transfer", 2)
+SIMULATED_STEP = LaneFact("step", "device", "simulated step", 3)
+CPU_STEP = LaneFact("step", "device", "step (CPU)", 3)
+DEVICE_EXACT = LaneFact("device-exact", "device", "GPU (exact window)", 4)
 MAIN = LaneFact("main", "main", "main", 10)
 INNER_LOADER = LaneFact("inner-loader", "inner-loader", "torch's loader", 11)
 PIN = LaneFact("pin", "pin", BY_FIELD["pin_memory"].label, 12)
@@ -197,6 +200,7 @@ STATES: tuple[StateFact, ...] = (
     _in_legend_colour(State.PIN, "pin", PINNING),
     _in_legend_colour(State.DEVICE_TRANSFER, "transfer", TRANSFER),
     _in_legend_colour(State.DEVICE_STEP, "step", GPU_STEP),
+    _in_legend_colour(State.DEVICE_STREAM, "step", GPU_STEP),
     _in_legend_colour(State.DEVICE_WORK, "kernels and copies", GPU_STEP),
     StateFact(State.OWN, phase_of("own").title, OWN, "own", 1),
     _in_legend_colour(READY, "ready", IN_HAND),

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Collection
 
 from loaderscope.facts.results import Estimate, SettingResult, TrialResult
-from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, rate_text, share_text, uncertainty_text
+from loaderscope.facts.text import bytes_text, duration_text, mean_count_text, rate_text, share_bounds_text, share_text, uncertainty_text
 
 PASS_MARK = 0.90
 """Share of time for which MLPerf Storage requires an accelerator to be busy (https://mlcommons.org/benchmarks/storage/)."""
@@ -58,6 +58,7 @@ class Measure:
         tip: its explanation.
         text: formats a value.
         unit: follows the text in a sentence; empty if the text contains it.
+        bounds: keys of the figures between which the value lies, if it is not known exactly; the value itself may be one of them.
         repeats: how repeats become one figure.
         shown: when the window and the report show its column.
         rank: a terminal too narrow for all columns drops those of highest rank first, and never rank 0: one throughput always has a
@@ -69,6 +70,7 @@ class Measure:
     tip: str
     text: Callable[[float | None], str]
     unit: str = ""
+    bounds: tuple[str, str] | None = None
     repeats: Repeats = Repeats.MEAN
     shown: Shown = Shown.ALWAYS
     rank: int | None = None
@@ -84,6 +86,13 @@ class Measure:
         if isinstance(value, Estimate):
             value = value.relative_half_width if self.key.endswith(_INTERVAL) else value.value
         return None if value is None else float(value)
+
+    def text_of(self, setting: SettingResult) -> str:
+        """Returns its value for a setting as text, as a range where only bounds are known."""
+        low, high = (getattr(setting, bound) for bound in self.bounds) if self.bounds is not None else (None, None)
+        if low is None and high is None:  # as in sessions of older versions
+            return self.text(self.of(setting))
+        return share_bounds_text(low, high)
 
     def with_unit(self, value: float | None) -> str:
         """Returns a value with its unit, for a sentence: 841 samples/s."""
@@ -207,16 +216,19 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         key="gpu_busy_share",
         title="GPU busy",
-        tip="Share of the steady state that the GPU works, at most: gaps between the kernels of a step count as busy; – without a GPU",
+        tip="Share of the steady state that the GPU works. It is known between two bounds: while the host is still issuing a step, the GPU "
+        "may idle between its kernels; – without a GPU",
         text=share_text,
+        bounds=("gpu_busy_share_low", "gpu_busy_share"),
         shown=Shown.WHERE_MEASURED,
         rank=5,
     ),
     Measure(
         key="data_stall_share",
         title="GPU stall",
-        tip="Share of the steady state that the GPU idles while the main process waits for data",
+        tip="Share of the steady state that the GPU idles while the main process waits for data; a range where device times are rough",
         text=share_text,
+        bounds=("data_stall_share_low", "data_stall_share_high"),
         shown=Shown.WHERE_MEASURED,
         rank=5,
     ),
@@ -227,6 +239,22 @@ MEASURES: tuple[Measure, ...] = (
         text=share_text,
         shown=Shown.WHERE_MEASURED,
         rank=6,
+    ),
+    Measure(
+        key="copy_overlap_share",
+        title="overlap",
+        tip="Share of the time of copies to the GPU for which it also worked on a step (--h2d overlapped); – without copies or steps",
+        text=share_text,
+        shown=Shown.WHERE_NOT_ZERO,
+        rank=6,
+    ),
+    *(
+        Measure(key=key, title=title, tip=tip, text=share_text, shown=Shown.NEVER)
+        for key, title, tip in (
+            ("gpu_busy_share_low", "GPU busy, at least", "Lower bound of the share for which the GPU works"),
+            ("data_stall_share_low", "GPU stall, at least", "Lower bound of the share for which the GPU waits for data"),
+            ("data_stall_share_high", "GPU stall, at most", "Upper bound of the share for which the GPU waits for data"),
+        )
     ),
     Measure(
         key="energy_per_1000_samples_j",

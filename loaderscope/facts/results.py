@@ -377,9 +377,13 @@ class TrialResult:
     transfer_share: Share | None = None
     step_share: Share | None = None
     other_share: Share | None = None
-    gpu_busy_share: Share | None = None
+    gpu_busy_share: Share | None = None  # at most; None if the device also works on streams that nothing reports
+    gpu_busy_share_low: Share | None = None  # at least
     data_stall_share: Share | None = None
-    gpu_other_idle_share: Share | None = None  # idle while main does not wait; the three GPU shares sum to 1
+    data_stall_share_low: Share | None = None  # what the clock error and the bounds of the busy periods allow
+    data_stall_share_high: Share | None = None
+    gpu_other_idle_share: Share | None = None  # idle while main does not wait; it, busy and stall sum to 1
+    copy_overlap_share: Share | None = None  # share of the time of copies to the device for which it also worked on a step
     device_clock_error_s: Seconds | None = None  # bound of the error of device times on the host's clock
     accelerator_share: Share | None = None  # steady busy share of an accelerator that needs the simulated step's time for a batch
     pinned: bool | None = None  # whether batches really came in pinned memory
@@ -427,7 +431,11 @@ class SettingResult:
     step_share: float | None = None
     other_share: float | None = None
     gpu_busy_share: float | None = None
+    gpu_busy_share_low: float | None = None
     data_stall_share: float | None = None
+    data_stall_share_low: float | None = None
+    data_stall_share_high: float | None = None
+    copy_overlap_share: float | None = None
     peak_total_bytes: int | None = None
     gpu_other_idle_share: float | None = None
     accelerator_share: float | None = None

@@ -87,6 +87,13 @@ def share_range_text(low: float, high: float) -> str:
     return first if first == last else f"{first} to {last}"
 
 
+def share_bounds_text(low: float | None, high: float | None) -> str:
+    """Returns a share that lies between two bounds, of which one may be unknown: 26 % to 41 %, at least 26 %, at most 41 %."""
+    if low is None or high is None:
+        return MISSING if low is high else f"at least {share_text(low)}" if high is None else f"at most {share_text(high)}"
+    return share_range_text(low, high)
+
+
 def uncertainty_text(share: float | None) -> str:
     """Returns half an interval as a share of its value: 2.1 %; > 99 % if the interval reaches below 0, as the value is hardly known."""
     if share is None:

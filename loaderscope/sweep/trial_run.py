@@ -215,7 +215,7 @@ class TrialRun:
         raise _HungError
 
     def _hung_info(self) -> ErrorInfo:
-        doing = longest_activity(self._trace, self._now_ns())
+        doing = longest_activity(self._trace, self._now_ns(), self._order.device)
         sentence = f"No process of the trial did anything for {self._order.timeout_s:g} s (--timeout)" + (f"; {doing}." if doing else ".")
         return self._with_last_words(ErrorInfo("hung", sentence, read_stacks(self._log_dir)))
 

@@ -31,6 +31,7 @@ DEPTHS: dict[State, int] = {
     State.START_WORKER: 1,
     State.PICKLE: 2,
     State.SERVER_START: 2,
+    State.DEVICE_WAIT: 1,  # inside TRANSFER
     # inside WAIT
     State.RECEIVE: 1,
     State.DESERIALISE: 1,
@@ -73,6 +74,7 @@ def worker_lane(worker: int) -> Lane:
 
 
 DEVICE_STEP_LANE = lane_of(facts.DEVICE_STEP)
+DEVICE_STREAM_LANE = lane_of(facts.DEVICE_STREAM)
 DEVICE_TRANSFER_LANE = lane_of(facts.DEVICE_TRANSFER)
 DEVICE_EXACT_LANE = lane_of(facts.DEVICE_EXACT)
 MAIN_LANE = lane_of(facts.MAIN)

@@ -27,8 +27,9 @@ _FIXED_LANES = [
     lane_table.DEVICE_EXACT_LANE,
     lane_table.SERVER_LANE,
     lane_table.INNER_LANE,
+    lane_table.DEVICE_STREAM_LANE,
 ]
-_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER, INNER_LANE_NUMBER = map(
+_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER, INNER_LANE_NUMBER, _DEVICE_STREAM = map(
     _FIXED_LANES.index,
     (
         lane_table.PIN_LANE,
@@ -37,6 +38,7 @@ _PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER, INNER_LANE_NUMBER 
         lane_table.DEVICE_EXACT_LANE,
         lane_table.SERVER_LANE,
         lane_table.INNER_LANE,
+        lane_table.DEVICE_STREAM_LANE,
     ),
 )
 _WORKERS = 16  # number of worker 0's lane
@@ -147,6 +149,7 @@ class Sources:
         lane = np.where(in_main & (thread == INNER_LOADER), INNER_LANE_NUMBER, lane)
         lane = np.where(in_main & (thread >= THREAD_WORKER_BASE), thread - THREAD_WORKER_BASE + _WORKERS, lane)
         lane = np.where(state == State.DEVICE_STEP, _DEVICE_STEP, lane)
+        lane = np.where(state == State.DEVICE_STREAM, _DEVICE_STREAM, lane)
         lane = np.where(state == State.DEVICE_WORK, _DEVICE_EXACT, lane)
         return np.where(state == State.DEVICE_TRANSFER, _DEVICE_TRANSFER, lane)
 

@@ -28,7 +28,9 @@ _BATCH_STATES = (
     State.TRANSMIT,
     State.PIN,
     State.DEVICE_STEP,
+    State.DEVICE_STREAM,
     State.DEVICE_TRANSFER,
+    State.DEVICE_WAIT,
 )
 _BATCH_AT_BEGIN = tuple(state for state in _BATCH_STATES if state not in (State.WAIT, State.INDEX_WAIT, State.DESERIALISE))
 _VALUE_AT_END = (

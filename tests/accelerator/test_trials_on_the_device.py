@@ -3,47 +3,29 @@
 import numpy as np
 import pytest
 from accelerator_log import Kind
+from loops import BATCH_SIZE, Loop, periods, truth_of
 from running import request, run_pool
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
-from loaderscope.analysis.epochs import MAIN, read_epochs
-from loaderscope.analysis.span_lookup import complement, covered_ns, intersection, spans_of, union
-from loaderscope.analysis.steady import find_steady
+from loaderscope.analysis.span_lookup import spans_of, union
 
-BATCH_SIZE = 4
 MS = 1_000_000
-SCRIPT = """
-import time
-import torch
-from torch.utils.data import Dataset
-
-class Waiting(Dataset):
-    def __len__(self):
-        return 100_000
-    def __getitem__(self, index):
-        time.sleep({sample_s})
-        return torch.full((1000,), float(index))
-
-train_set = Waiting()
-
-def make_train_step():
-    weights = torch.ones(1, device="simgpu")
-    torch.simgpu.set_drift_ppm(100)
-    return lambda batch: torch.simgpu.busy(weights, {step_us})
-"""
-COMPUTE_HEAVY = {"sample_s": 0.0005, "step_us": 20_000}
-STARVED = {"sample_s": 0.006, "step_us": 5_000}
 POINT = 0.01
+NARROW = 3 * POINT
+"""How far apart the bounds of the busy share may be where the step leaves the host and takes 5 ms or more."""
+
+COMPUTE_HEAVY = Loop("busy(20_000)")
+STARVED = Loop("busy(5_000)", sample_s=0.006)
 
 
-def run(script, **options):
+def run(script, loop=STARVED, **options):
     """One trial: its result and its trace."""
-    values = {"consumer": Consumer("script"), "batches": 60, "batch_size": (BATCH_SIZE,), **options}
+    on_device = {"device": loop.device, "h2d": loop.h2d} if loop.h2d is not None else {}
+    values = {"consumer": Consumer("script"), "batches": 60, "batch_size": (BATCH_SIZE,), **on_device, **options}
     sink = run_pool(request(script.path, **values))
     (result,) = sink.results
     assert result.status == "ok", (result.error, sink.output)
-    assert not [note for note in result.notes if "evice times" in note]
     return result, sink.traces[result.id]
 
 
@@ -53,58 +35,76 @@ def device_steps(trace):
     return steps
 
 
-def periods(records, *kinds):
-    """Starts and ends of the records of these kinds."""
-    of_kinds = sorted((record.start_ns, record.end_ns) for record in records if record.kind in kinds)
-    starts, ends = zip(*of_kinds, strict=True) if of_kinds else ((), ())
-    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
-
-
-def true_shares(records, result, trace):
-    """The busy share and the data stall share of the trial's steady windows, from the log."""
-    steady = find_steady(trace, read_epochs(trace), result.config)
-    bounds = [window.host_bounds_ns for window in steady.windows]
-    total_ns = sum(high - low for low, high in bounds)
-    work, waits = periods(records, *(kind for kind in Kind if kind.is_work)), spans_of(trace, MAIN, State.WAIT)
-    busy_ns = stalled_ns = 0
-    for low, high in bounds:
-        busy_ns += covered_ns(*work, low, high)
-        starts, ends = intersection(complement(*work, low, high), (waits.start_ns, waits.end_ns))
-        stalled_ns += int((ends - starts).sum())
-    return busy_ns / total_ns, stalled_ns / total_ns, bounds
+def compare(write_device_script, loop, workers=0, **options):
+    """Runs a loop and holds its shares against the truth; returns both."""
+    script = write_device_script(loop.script())
+    result, trace = run(script, loop, workers=(workers,), **options)
+    records = script.records()
+    truth = truth_of(records, result, trace)
+    assert result.gpu_busy_share_low - POINT / 10 <= truth.busy <= result.gpu_busy_share + POINT / 10
+    assert result.data_stall_share_low - POINT / 10 <= truth.stall <= result.data_stall_share_high + POINT / 10
+    assert result.data_stall_share == pytest.approx(truth.stall, abs=2 * POINT)
+    assert result.gpu_busy_share + result.data_stall_share + result.gpu_other_idle_share == pytest.approx(1.0, abs=1e-12)
+    if loop.copy_ms >= 1:  # the copy of a small batch takes no longer than issuing it
+        assert result.copy_overlap_share == pytest.approx(truth.overlap, abs=3 * POINT)
+    return result, trace, records, truth
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("loop", [COMPUTE_HEAVY, STARVED], ids=["compute-heavy", "starved"])
 def test_device_times_agree_with_the_log_of_the_device(write_device_script, loop, workers):
-    script = write_device_script(SCRIPT.format(**loop))
-    result, trace = run(script, workers=(workers,), device="simgpu:0", h2d="non_blocking")
-    records = script.records()
-
+    result, trace, records, truth = compare(write_device_script, loop, workers)
     steps = device_steps(trace)
     kernel_starts, kernel_ends = periods(records, Kind.KERNEL)
     error_ns = result.device_clock_error_s * 1e9
     assert steps.size == len(kernel_ends) == 60
     assert np.abs(steps.end_ns - kernel_ends).max() <= error_ns
     assert (kernel_starts - steps.start_ns).min() >= -error_ns  # a step begins before the host has issued its kernel
-
-    busy, stalled, bounds = true_shares(records, result, trace)
-    issuing = result.transfer_share + result.step_share  # a device that idles then counts as busy: its events were recorded before
-    assert result.data_stall_share == pytest.approx(stalled, abs=2 * POINT)
-    assert -POINT / 10 <= result.gpu_busy_share - busy <= issuing + POINT / 2
+    assert result.gpu_busy_share - result.gpu_busy_share_low <= NARROW
     assert (result.gpu_busy_share > 0.9) is (loop is COMPUTE_HEAVY)
+    assert truth.host_waits == []
 
-    waits = [record for record in records if not record.kind.is_work]
-    assert not [wait for wait in waits if any(low < wait.start_ns < high for low, high in bounds)]
+
+def test_a_pause_of_the_host_within_a_step_is_between_the_bounds(write_device_script):
+    paused = Loop("busy(3_000); time.sleep(0.004); busy(3_000); torch.accelerator.synchronize()")
+    result, _, _, truth = compare(write_device_script, paused)
+    assert truth.busy < result.gpu_busy_share - 10 * POINT  # so the upper bound alone would mislead
+
+
+def test_a_step_on_a_stream_of_its_own_counts_as_busy(write_device_script):
+    result, trace, _, truth = compare(write_device_script, Loop("with stream: busy(5_000)", sample_s=0.002))
+    assert truth.busy > 0.3
+    assert result.gpu_busy_share - result.gpu_busy_share_low <= NARROW
+    assert spans_of(trace, "device-stream", State.DEVICE_STREAM).size > 50
+
+
+@pytest.mark.parametrize("h2d", ["blocking", "non_blocking", "overlapped"])
+def test_copies_are_placed_where_the_device_made_them(write_device_script, h2d):
+    loop = Loop("busy(3_000)", copy_ms=8, h2d=h2d, sample_s=0.0002)
+    result, trace, records, truth = compare(write_device_script, loop, workers=2, pin_memory=(True,))
+    assert result.gpu_busy_share - result.gpu_busy_share_low <= NARROW
+    assert (truth.overlap > 0.3) is (h2d == "overlapped")
+    copies = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER)
+    _, copy_ends = periods(records, Kind.COPY_TO_DEVICE)
+    error_ns = result.device_clock_error_s * 1e9
+    assert np.abs(copies.end_ns - copy_ends[-copies.size :]).max() <= error_ns
+    assert len(truth.host_waits) == 0 or h2d == "blocking"
+
+
+def test_overlapped_copies_run_beside_a_step_that_waits_for_the_device(write_device_script):
+    loop = Loop("busy(10_000); torch.accelerator.synchronize()", copy_ms=6, h2d="overlapped", sample_s=0.0002)
+    result, *_ = compare(write_device_script, loop, workers=2)
+    assert result.copy_overlap_share > 0.9
 
 
 def test_pinned_batches_reach_the_device(write_device_script):
-    result, _ = run(write_device_script(SCRIPT.format(**STARVED)), pin_memory=(True,), device="simgpu:0", h2d="non_blocking", batches=8)
+    result, _ = run(write_device_script(STARVED.script()), pin_memory=(True,), batches=8)
     assert result.pinned is True
 
 
 def test_a_device_that_waits_for_data_is_shown_idle_while_main_waits(write_device_script):
-    result, trace = run(write_device_script(SCRIPT.format(sample_s=0.002, step_us=4_000)), epochs=2)
+    loop = Loop("busy(4_000)", sample_s=0.002, h2d=None)
+    result, trace = run(write_device_script(loop.script()), loop, epochs=2)
     steps = device_steps(trace)
     assert steps.size == len(set(steps.batch.tolist())) == 120
     assert np.median(steps.end_ns - steps.start_ns) == pytest.approx(4 * MS, rel=0.05)
@@ -117,7 +117,8 @@ def test_a_device_that_waits_for_data_is_shown_idle_while_main_waits(write_devic
 
 
 def test_a_device_that_lags_behind_the_host_sets_the_pace(write_device_script):
-    result, trace = run(write_device_script(SCRIPT.format(sample_s=0.002, step_us=20_000)), epochs=2)
+    loop = Loop("busy(20_000)", sample_s=0.002, h2d=None)
+    result, trace = run(write_device_script(loop.script()), loop, epochs=2)
     steps = device_steps(trace)
     assert steps.size == len(set(steps.batch.tolist())) == 120  # those of the first epoch, too, that come after the second has begun
     assert BATCH_SIZE / result.samples_per_second.value == pytest.approx(0.020, rel=0.05)
@@ -125,8 +126,8 @@ def test_a_device_that_lags_behind_the_host_sets_the_pace(write_device_script):
 
 
 def test_the_profiled_window_agrees_with_the_log_of_the_device(write_device_script):
-    script = write_device_script(SCRIPT.format(**STARVED))
-    result, trace = run(script, device="simgpu:0", h2d="non_blocking", batches=30, gpu_window=20)
+    script = write_device_script(STARVED.script())
+    result, trace = run(script, batches=30, gpu_window=20)
     window = result.gpu_window
     assert (window.steps, window.reason) == (20, None)
     profiled = spans_of(trace, "device-exact", State.DEVICE_WORK)

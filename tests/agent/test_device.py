@@ -53,11 +53,17 @@ class FakeMachine:
 
 def fake_torch(machine, patch, stream_ids=("side", "main")):
     class Stream:
-        def __init__(self, device):
-            self.stream_id = stream_ids[0]
+        def __init__(self, device, *, priority=0, stream_id=stream_ids[0]):
+            self.stream_id = stream_id
 
-    class Current:
-        stream_id = stream_ids[1]
+        def query(self):
+            return machine.stream_free_ns.get(self.stream_id, 0) <= machine.now_ns
+
+        def synchronize(self):
+            machine.device_waits += 1
+            machine.now_ns = max(machine.now_ns, machine.stream_free_ns.get(self.stream_id, 0))
+
+    current = Stream(None, stream_id=stream_ids[1])
 
     class Event:
         """As c10/core/impl/InlineEvent.h and CUDAGuardImpl.h have it; what raises there ends the test, as a clock would hide it."""
@@ -90,10 +96,12 @@ def fake_torch(machine, patch, stream_ids=("side", "main")):
 
     patch.setattr(torch, "Event", Event)
     patch.setattr(torch, "Stream", Stream)
-    patch.setattr(torch.accelerator, "current_stream", lambda where: Current)
+    patch.setattr(torch.accelerator, "current_stream", lambda where: current)
     patch.setattr(torch.accelerator, "synchronize", synchronize)
     patch.setattr(device.time, "perf_counter_ns", machine.perf_counter_ns)
     patch.setattr(instrument, "complete", lambda state, start_ns, length_ns, a=0: machine.records.append((state, start_ns, length_ns, a)))
+    patch.setattr(instrument, "begin", lambda state, a=0: None)
+    patch.setattr(instrument, "end", lambda state, a=0, b=0: None)
     patch.setattr(instrument, "instant", lambda state, a=0, b=0: machine.anchors.append((state, a)))
 
 
@@ -106,7 +114,7 @@ def run_steps(clock, machine, steps, host_ns, busy_ns):
         after.at_ns = machine.stamp("main", busy_ns)
         truth.append((before.at_ns, after.at_ns))
         machine.now_ns += host_ns
-        clock.add(batch, None, (before, after))
+        clock.add(batch, None, device.Period(before, after))
         clock.poll()
     return truth
 
@@ -202,7 +210,7 @@ def test_copies_on_a_stream_of_their_own_overlap_the_step_before(machine):
         begin, end = clock.mark(), clock.mark()
         begin.at_ns = max(begin.at_ns, after.at_ns)
         end.at_ns = machine.stamp("main", 10_000_000)
-        clock.add(batch, (before, after), (begin, end))
+        clock.add(batch, device.Period(before, after), device.Period(begin, end))
         machine.now_ns += 5_000_000
     clock.finish()
     spans = {(state, batch): (start_ns, start_ns + length_ns) for state, start_ns, length_ns, batch in machine.records}
@@ -225,7 +233,7 @@ def test_a_step_that_ends_on_another_stream_than_it_began_on_is_placed_once_both
     clock = device.DeviceClock(torch.device("cuda"))
     begin, end = clock.mark(), clock.mark(types.SimpleNamespace(stream_id="another"))
     begin.at_ns = machine.stamp("main", 1_500_000_000)  # that stream is still at earlier work, the other one is free
-    clock.add(0, None, (begin, end))
+    clock.add(0, None, device.Period(begin, end))
     run_steps(clock, machine, 30, 100_000_000, 0)
     clock.finish()
     (_, start_ns, length_ns, batch), *_ = machine.records
@@ -332,7 +340,7 @@ def test_a_machine_without_an_accelerator_says_so():
 class ToldClock:
     """Keeps what the loop tells a clock."""
 
-    note = failure = ""
+    note = failure = lower_bound_note = ""
     device = torch.device("cuda", 0)
 
     def __init__(self):
@@ -342,7 +350,14 @@ class ToldClock:
         self.marks += 1
         return self.marks
 
-    def add(self, batch, transfer, step):
+    def mark_step_streams(self):
+        return []
+
+    def mark_found_streams(self):
+        return []
+
+    def add(self, batch, transfer, step, others):
+        assert others == []
         self.batches.append((transfer, step))
 
     def poll(self):
@@ -363,7 +378,7 @@ class ToldClock:
 )
 def test_only_what_the_device_does_is_marked_on_it(monkeypatch, tmp_path, consumer, device_name, told):
     clock = ToldClock()
-    monkeypatch.setattr(trials, "device_clock", lambda name, uses_device: (clock, ""))
+    monkeypatch.setattr(trials, "device_clock", lambda name, uses_device, copies: (clock, ""))
     dataset = torch.utils.data.TensorDataset(torch.rand(8, 2))
     feed = trials.Feed(dataset, {"train_step": lambda batch: batch[0].sum()})
     order = TrialOrder(0, str(tmp_path / "log"), TrialConfig(0, 4), batches=2, consumer=consumer, device=device_name)

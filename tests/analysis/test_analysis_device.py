@@ -77,12 +77,16 @@ def test_the_mark_is_passed_from_90_percent_on_and_the_cheapest_setting_that_pas
     assert found.message.endswith("busy 89.9 % of the time with 1 worker · fork · batch 32: misses the mark of 90 %.")
 
 
-def test_an_exact_window_is_told_beside_the_upper_bound():
+def test_an_exact_window_is_told_beside_the_bounds():
     window = GpuWindow(20, 0.4, 0.631, None, 4e-6, [OperatorCost("aten::mm", 20, 0.01, 0.2)])
-    rows = [made_up(0, config_of(2), 100.0, gpu_busy_share=0.78, data_stall_share=0.1, gpu_other_idle_share=0.12, gpu_window=window)]
+    shares = {"gpu_busy_share": 0.78, "gpu_busy_share_low": 0.74, "data_stall_share": 0.1, "gpu_other_idle_share": 0.12}
+    rows = [made_up(0, config_of(2), 100.0, **shares, gpu_window=window)]
     found = findings(rows, Consumer("script"))
-    assert "busy 63 % of the time" in found["exact-window"].message and "it was 78 %" in found["exact-window"].message
-    assert "idles for want of data 10 % of the time, is busy 78 % and idles for other reasons 12 %" in found["partly-input-bound"].message
+    assert "busy 63 % of the time" in found["exact-window"].message and "74 % to 78 %" in found["exact-window"].message
+    assert (
+        "idles for want of data 10 % of the time, is busy 74 % to 78 % and idles for other reasons 12 %"
+        in found["partly-input-bound"].message
+    )
     rows[0] = dataclasses.replace(rows[0], gpu_window=dataclasses.replace(window, busy_share=None, reason="no accelerator"))
     assert "exact-window" not in findings(rows, Consumer("script"))
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from loaderscope.analysis.findings.context import Context
 from loaderscope.facts.results import Finding, SettingResult
-from loaderscope.facts.text import enumerated, share_range_text, share_text
+from loaderscope.facts.text import enumerated, share_bounds_text, share_range_text, share_text
 
 COMPUTE_BOUND_BELOW = 0.05
 INPUT_BOUND_FROM = 0.20
+WIDEST_STALL_RANGE = 0.10
+"""Where the device's clock is so rough that the stall may lie anywhere in a wider range, main's waits decide."""
 
 
 def find(context: Context) -> list[Finding]:
@@ -44,7 +46,13 @@ def verdict_of(setting: SettingResult) -> str | None:
 
 def stalled_share(setting: SettingResult) -> float | None:
     """Returns the share of time lost to the input: the device idles while main waits, or, without a device, main waits."""
-    return setting.data_stall_share if setting.data_stall_share is not None else setting.wait_share
+    return setting.data_stall_share if knows_stall(setting) else setting.wait_share
+
+
+def knows_stall(setting: SettingResult) -> bool:
+    """Whether the device's idle time is known well enough for a verdict: its clock may be rough."""
+    low, high = setting.data_stall_share_low, setting.data_stall_share_high
+    return setting.data_stall_share is not None and (low is None or high is None or high - low <= WIDEST_STALL_RANGE)
 
 
 def _about_subject(context: Context, setting: SettingResult, code: str) -> Finding:
@@ -70,15 +78,16 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
         "compute-bound": "the step is the bottleneck",
     }[code]
     span = share_range_text(min(shares), max(shares))
-    idle = "the GPU idles for want of data" if settings[0].data_stall_share is not None else "the main process waits for data"
+    idle = "the GPU idles for want of data" if knows_stall(settings[0]) else "the main process waits for data"
     message = f"With {names} {what}: {idle} {span} of the time."
     trials = [trial for setting in settings for trial in setting.trials]
     return Finding(code, "info", trials, message, {"stalled_share": [round(share, 4) for share in shares]}, "")
 
 
 def _lost_text(setting: SettingResult, share: float) -> str:
-    if setting.data_stall_share is not None:
-        busy = f", is busy {share_text(setting.gpu_busy_share)}" if setting.gpu_busy_share is not None else ""
+    if knows_stall(setting):
+        bounds = share_bounds_text(setting.gpu_busy_share_low, setting.gpu_busy_share)
+        busy = f", is busy {bounds}" if setting.gpu_busy_share is not None else ""
         other = (
             f" and idles for other reasons {share_text(setting.gpu_other_idle_share)}" if setting.gpu_other_idle_share is not None else ""
         )
@@ -92,6 +101,7 @@ def _evidence(setting: SettingResult) -> dict[str, float | None]:
         "step_share": setting.step_share,
         "data_stall_share": setting.data_stall_share,
         "gpu_busy_share": setting.gpu_busy_share,
+        "gpu_busy_share_low": setting.gpu_busy_share_low,
         "gpu_other_idle_share": setting.gpu_other_idle_share,
     }
 

@@ -79,7 +79,7 @@ class _ResultsTable:
         for measure in MEASURES:
             values = [measure.of(setting) for setting in settings]
             if measure is throughput or (measure.rank and any(value is not None for value in values)):
-                self._columns.append(_Column(measure.title, [measure.text(value) for value in values], measure.rank or 0))
+                self._columns.append(_Column(measure.title, [measure.text_of(setting) for setting in settings], measure.rank or 0))
         trials = [_status_counts([status_by_trial[number] for number in setting.trials]) for setting in settings]
         if any(trials):
             self._columns.append(_Column("trials", trials, 2, is_text=True))

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QVB
 
 from loaderscope.facts.results import OperatorCost, TrialResult
 from loaderscope.facts.settings import setting_text
-from loaderscope.facts.text import count_text, duration_text, grouped_text, share_text
+from loaderscope.facts.text import count_text, duration_text, grouped_text, share_bounds_text, share_text
 from loaderscope.gui.panels.data_table import DataTable
 from loaderscope.gui.panels.table_model import CENTRE, TableModel, number_column, text_column
 
@@ -130,7 +130,8 @@ def _busy_text(result: TrialResult) -> str:
     exact = f"the GPU was busy {share_text(window.busy_share if window is not None else None)} of it"
     if result.gpu_busy_share is None:
         return exact
-    return f"{exact} (by the events of its batches at most {share_text(result.gpu_busy_share)} of the measured epochs)"
+    bounds = share_bounds_text(result.gpu_busy_share_low, result.gpu_busy_share)
+    return f"{exact} (by the events of its batches {bounds} of the measured epochs)"
 
 
 def _sentence(text: str) -> str:

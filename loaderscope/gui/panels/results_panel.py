@@ -69,7 +69,7 @@ def _measure_column(measure: Measure) -> ResultColumn:
         return measure.of(row.setting) if row.setting is not None else None
 
     def text(row: SettingRow) -> str:
-        return measure.text(value(row))
+        return measure.text_of(row.setting) if row.setting is not None else measure.text(None)
 
     return ResultColumn(measure.title, measure.tip, value, text, _UNITS.get(measure.text, ""), measure=measure)
 

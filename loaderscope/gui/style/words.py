@@ -6,7 +6,7 @@ from loaderscope.agent.messages import Target
 from loaderscope.analysis.late_batches import NO_WORKER, Cause
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
-from loaderscope.facts.text import count_text, share_text
+from loaderscope.facts.text import count_text, share_bounds_text, share_range_text, share_text
 
 _CAUSES_BY_WORKER = {
     Cause.START: "{worker} was starting for {time}",
@@ -50,9 +50,12 @@ def trial_note(result: TrialResult | None) -> str:
     parts = []
     if result.wait_share is not None:
         parts.append(f"steady state: main waits {share_text(result.wait_share)}")
-    if result.gpu_busy_share is not None:
-        stall, other = share_text(result.data_stall_share), share_text(result.gpu_other_idle_share)
-        parts.append(f"GPU busy at most {share_text(result.gpu_busy_share)}, waits for data {stall}, idles otherwise {other}")
+    if result.gpu_busy_share_low is not None or result.gpu_busy_share is not None:
+        parts.append(f"the GPU is busy {share_bounds_text(result.gpu_busy_share_low, result.gpu_busy_share)}")
+    if result.data_stall_share is not None:
+        parts[-1] += f", waits for data {_stall_text(result)}, idles otherwise {share_text(result.gpu_other_idle_share)}"
+    if result.copy_overlap_share:
+        parts.append(f"{share_text(result.copy_overlap_share)} of the copies ran beside a step")
     if result.accelerator_share is not None:
         parts.append(f"an accelerator would be busy {share_text(result.accelerator_share)}")
     if result.disk_share is not None:
@@ -62,6 +65,13 @@ def trial_note(result: TrialResult | None) -> str:
         percent = cost.event_seconds / result.seconds * 100
         parts.append(f"recording cost {percent:.2f} %" if percent >= 0.01 else "recording cost less than 0.01 %")
     return " · ".join(parts)
+
+
+def _stall_text(result: TrialResult) -> str:
+    """Returns the data stall, as a range where the device's times are rough. Older sessions have no range."""
+    if result.data_stall_share_low is None or result.data_stall_share_high is None:
+        return share_text(result.data_stall_share)
+    return share_range_text(result.data_stall_share_low, result.data_stall_share_high)
 
 
 def target_text(target: Target) -> str:

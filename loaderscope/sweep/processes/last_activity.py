@@ -14,7 +14,9 @@ _DOING = {
     State.STEP: "in the step of",
     State.TRANSFER: "transferring",
     State.INDEX_WAIT: "idle, waiting for",
+    State.DEVICE_WAIT: "waiting for {device} to finish",
 }
+_ANY_DEVICE = "the device"
 
 
 def last_words(trace: Trace, now_ns: int) -> str:
@@ -27,14 +29,20 @@ def last_words(trace: Trace, now_ns: int) -> str:
     return "\n".join(f"{label}: {text}" for label, text in _by_lane(trace, now_ns))
 
 
-def longest_activity(trace: Trace, now_ns: int) -> str:
-    """Returns the activity that has gone on for longest, as a clause; waiting counts only if nothing else goes on. May be empty."""
+def longest_activity(trace: Trace, now_ns: int, device: str | None = None) -> str:
+    """Returns the activity that has gone on for longest, as a clause; waiting counts only if nothing else goes on. May be empty.
+
+    Args:
+        trace: its open spans last until `now_ns`.
+        now_ns: now, on the trace's clock.
+        device: the name of the trial's device, if known.
+    """
     open_spans = [span for span in trace.open_spans if span.state not in (State.EPOCH, State.INDEX_WAIT)]
     inner = [span for span in open_spans if span.state != State.WAIT] or open_spans
     if not inner:
         return ""
     span = min(inner, key=lambda one: one.start_ns)
-    return f"{_label(trace, span.lane)} was {_describe(trace, span, now_ns)}"
+    return f"{_label(trace, span.lane)} was {_describe(trace, span, now_ns, device or _ANY_DEVICE)}"
 
 
 def activity_at_death(trace: Trace, pids: set[int]) -> str:
@@ -60,8 +68,8 @@ def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
     return words
 
 
-def _describe(trace: Trace, span: OpenSpan, now_ns: int | None = None) -> str:
-    what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " "))
+def _describe(trace: Trace, span: OpenSpan, now_ns: int | None = None, device: str = _ANY_DEVICE) -> str:
+    what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " ")).format(device=device)
     batch = f" batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else " a batch" if span.state in _DOING else ""
     sample = _last_sample(trace, span) if span.state == State.FETCH else None
     detail = f", sample {sample}" if sample is not None else ""
