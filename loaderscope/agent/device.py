@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import instrument
-from .layout import State
+from .layout import DEVICE_PERIODS, State
 
 _ANCHOR_PERIOD_NS = 1_000_000_000
 """Spans are placed between two anchors, so they appear at most this much later while anchors are good."""
@@ -64,10 +64,11 @@ class _Anchor(NamedTuple):
 
 
 class Period(NamedTuple):
-    """The events before and after work on a stream."""
+    """The events before and after work on a stream, and when the host had issued all of it."""
 
     before: Any
     after: Any
+    issued_ns: int
 
 
 class _Batch(NamedTuple):
@@ -137,6 +138,8 @@ class DeviceClock:
         self._other_streams = self._pool_streams(copies)  # on which nothing was pending after a step so far
         self._step_streams: List[Any] = []
         self._looks = self._others_done_ns = 0
+        self._copies_overlap = copies is not None
+        self._steps: Deque[Tuple[int, int]] = collections.deque()  # that may overlap later copies
         first = self._waited_anchor()
         first.event.elapsed_time(first.event)  # fails here, not in the loop, where events are not timed
         self._accept(first)
@@ -148,32 +151,48 @@ class DeviceClock:
         event.record(self._current_stream() if stream is None else stream)
         return event
 
+    def since(self, before: Any, stream: Optional[Any] = None) -> Period:
+        """Returns the period from an event to now, when the host has issued all its work."""
+        issued_ns = time.perf_counter_ns()
+        return Period(before, self.mark(stream), issued_ns)
+
     def mark_step_streams(self) -> List[Any]:
         """Records an event now on each stream besides the current one on which steps work, and returns them."""
         return [self.mark(stream) for stream in self._step_streams]
 
-    def mark_found_streams(self) -> List[Any]:
-        """Follows further streams on which something is pending, and records an event on each; call it when a step has been issued."""
+    def since_on_step_streams(self, before: Any, befores: List[Any]) -> List[Period]:
+        """Returns the periods of a step on other streams than the current one; call it when the step has been issued.
+
+        Args:
+            before: the event before the step on the current stream: it stands for streams that are found only now.
+            befores: what `mark_step_streams` returned before the step.
+        """
+        self._find_step_streams()
+        return [
+            self.since(befores[number] if number < len(befores) else before, stream) for number, stream in enumerate(self._step_streams)
+        ]
+
+    def _find_step_streams(self) -> None:
+        """Follows further streams if something is pending on them."""
         if self.failure or not self._other_streams:
-            return []
+            return
         self._looks += 1
         if self._looks <= _BATCHES_WITH_FULL_LOOK:
             looked_at = list(self._other_streams)
         else:
             looked_at = [self._other_streams[self._looks % len(self._other_streams)]]
+        current = self._current_stream().stream_id
         try:
-            current = self._current_stream().stream_id
             found = [stream for stream in looked_at if stream.stream_id != current and not stream.query()]
         except RuntimeError as error:
             self._give_up(error)
-            return []
+            return
         for stream in found:
             self._other_streams.remove(stream)
-            if len(self._step_streams) == _MOST_STEP_STREAMS:
+            if len(self._step_streams) < _MOST_STEP_STREAMS:
+                self._step_streams.append(stream)
+            else:
                 self._lower_bound_reason = "the step works on more than %d streams" % _MOST_STEP_STREAMS
-                return []
-            self._step_streams.append(stream)
-        return [self.mark(stream) for stream in found]
 
     def add(self, batch: int, transfer: Optional[Period], step: Optional[Period], others: Sequence[Period] = ()) -> None:
         """Adds a batch; add the batches of a stream in its order.
@@ -315,7 +334,7 @@ class DeviceClock:
         done = self._pending[0]
         # Query all events, the last first: a step that changes the current stream ends on another stream than it began on.
         periods = done.periods()
-        if not all(event.query() for _, period in reversed(periods) for event in reversed(period)):
+        if not all(event.query() for _, period in reversed(periods) for event in (period.after, period.before)):
             return False
         ends_ns = [self._host_ns(period.after, is_last) for _, period in periods]
         if None in ends_ns:
@@ -323,20 +342,33 @@ class DeviceClock:
             return False
         self._pending.popleft()
         starts_ns = [self._host_ns(period.before, True) for _, period in periods]
-        one_period_count = len(periods) - len(done.others)
-        for number, (state, _) in enumerate(periods[:one_period_count]):
-            instrument.complete(state, starts_ns[number], max(0, ends_ns[number] - starts_ns[number]), done.batch)
-        if done.others:
-            self._record_others(min(starts_ns[one_period_count:]), max(ends_ns[one_period_count:]), done.batch)
+        for number, (state, period) in enumerate(periods):
+            self._record(state, starts_ns[number], ends_ns[number], period.issued_ns, done.batch)
         self._forget_before(min(starts_ns))
         return True
 
-    def _record_others(self, start_ns: int, end_ns: int, batch: int) -> None:
-        """Records one period of all other streams: they share a lane, whose spans do not overlap."""
-        start_ns = max(start_ns, self._others_done_ns)
-        if end_ns > start_ns:
-            instrument.complete(State.DEVICE_STREAM, start_ns, end_ns - start_ns, batch)
+    def _record(self, state: State, start_ns: int, end_ns: int, issued_ns: int, batch: int) -> None:
+        """Records a period, the part of it in which its work was still being issued, and where a copy overlaps steps."""
+        end_ns = max(start_ns, end_ns)
+        if state is State.DEVICE_STREAM:  # several streams share a lane, whose spans do not overlap
+            if end_ns <= self._others_done_ns:
+                return
+            start_ns = max(start_ns, self._others_done_ns)
             self._others_done_ns = end_ns
+        instrument.complete(state, start_ns, end_ns - start_ns, batch)
+        if issued_ns > start_ns:
+            instrument.complete(DEVICE_PERIODS[state], start_ns, min(issued_ns, end_ns) - start_ns, batch)
+        if not self._copies_overlap:
+            return
+        if state is not State.DEVICE_TRANSFER:
+            self._steps.append((max(start_ns, self._steps[-1][1]) if self._steps else start_ns, end_ns))
+            return
+        while self._steps and self._steps[0][1] <= start_ns:
+            self._steps.popleft()
+        for step_start_ns, step_end_ns in self._steps:
+            overlap_ns = min(end_ns, step_end_ns) - max(start_ns, step_start_ns)
+            if overlap_ns > 0:
+                instrument.complete(State.DEVICE_OVERLAP, max(start_ns, step_start_ns), overlap_ns, batch)
 
     def _host_ns(self, event: Any, is_last: bool) -> Any:
         """When the device passed an event, on the host's clock; None while the event lies after the newest anchor.

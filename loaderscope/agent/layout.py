@@ -123,6 +123,11 @@ class State(enum.IntEnum):
     DEVICE_ANCHOR = 52  # instant: a=error bound of the clock alignment in ns
     DEVICE_WORK = 53  # complete: the device worked within the exact window, by the profiler; b=duration
     DEVICE_STREAM = 55  # complete: what a step does on another stream than the current one; a=batch_of_epoch, b=duration
+    # complete: the first part of such a span, in which the host was still issuing the work, so that the device may have paused
+    DEVICE_TRANSFER_ISSUE = 56  # a=batch_of_epoch, b=duration
+    DEVICE_STEP_ISSUE = 57  # likewise
+    DEVICE_STREAM_ISSUE = 58  # likewise
+    DEVICE_OVERLAP = 59  # complete: a copy ran beside a step; a=batch_of_epoch of the copied batch, b=duration
     EXACT_WINDOW = 54  # instant, in main: the measured epochs have ended, the profiled steps begin; b=steps of the window
 
     # the tool itself
@@ -164,7 +169,14 @@ def bytes_of_contents(value: Any) -> Any:
     return value & _MOST_BYTES
 
 
-EPOCH_STATES = (State.DEVICE_TRANSFER, State.DEVICE_STEP, State.DEVICE_STREAM)
+DEVICE_PERIODS = {
+    State.DEVICE_TRANSFER: State.DEVICE_TRANSFER_ISSUE,
+    State.DEVICE_STEP: State.DEVICE_STEP_ISSUE,
+    State.DEVICE_STREAM: State.DEVICE_STREAM_ISSUE,
+}
+"""Work of a device, and the part of each in which the host was still issuing it."""
+
+EPOCH_STATES = (*DEVICE_PERIODS, *DEVICE_PERIODS.values(), State.DEVICE_OVERLAP)
 """COMPLETE records of these hold `batch_of_epoch` in `a`: a device may still execute them when the next epoch has begun."""
 
 

@@ -328,7 +328,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             before = clock.mark(copies) if clock is not None else None
             instrument.begin(State.TRANSFER, number)
             batch = transfer.issue(batch)
-            copied = Period(before, clock.mark(copies)) if clock is not None else None
+            copied = clock.since(before, copies) if clock is not None else None
             transfer.wait(number)
             instrument.end(State.TRANSFER, number)
         moved: Optional[_Moved] = _Moved(batch, number, copied)
@@ -369,9 +369,8 @@ def _step_function(epoch: int, loop: _Loop) -> Callable[[_Moved], None]:
                 activity.in_users_code = False
             end(State.STEP, moved.number)
             if step_clock is not None:
-                stepped = Period(before, step_clock.mark())
-                others = list(map(Period, others_before, step_clock.mark_step_streams()))
-                others += [Period(before, after) for after in step_clock.mark_found_streams()]
+                stepped = step_clock.since(before)
+                others = step_clock.since_on_step_streams(before, others_before)
         if clock is not None:
             clock.add(batch_of_epoch(epoch, moved.number), moved.copied, stepped, others)
             clock.poll()

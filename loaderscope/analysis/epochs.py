@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from loaderscope.agent.layout import EPOCH_STATES, State
+from loaderscope.agent.layout import DEVICE_PERIODS, State
 from loaderscope.analysis.span_lookup import LOADING_LANES, Int64Array, SpanColumns, spans_of, spans_of_lanes
 from loaderscope.trace.model import Trace
 
@@ -81,7 +81,7 @@ def read_epochs(trace: Trace) -> list[EpochRun]:
 def device_spans(trace: Trace) -> SpanColumns | None:
     """Returns the busy periods that devices reported themselves, or None if no device did."""
     lanes = [key for key, lane in list(trace.lanes.items()) if lane.kind == "device"]
-    parts = [spans_of(trace, key, *EPOCH_STATES) for key in lanes]
+    parts = [spans_of(trace, key, *DEVICE_PERIODS) for key in lanes]
     joined = SpanColumns(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
     return joined if joined else None
 

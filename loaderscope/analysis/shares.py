@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
-from loaderscope.agent.layout import State
+from loaderscope.agent.layout import DEVICE_PERIODS, State
 from loaderscope.agent.messages import Consumer
-from loaderscope.analysis.device_periods import DevicePeriods, device_periods
-from loaderscope.analysis.epochs import MAIN
-from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, complement, covered_ns, intersection, spans_of
+from loaderscope.analysis.epochs import MAIN, clock_error_s, device_spans
+from loaderscope.analysis.span_lookup import Int64Array, SpanColumns, complement, covered_ns, intersection, spans_of, spans_of_lanes
 from loaderscope.analysis.steady import Steady
 from loaderscope.facts.consumers import kind_of
 from loaderscope.trace.model import Trace
@@ -26,7 +26,7 @@ class DeviceShares:
     Attributes:
         busy_low, busy_high: it works; None for `busy_high`: it also works on streams that nothing reports.
         stall, stall_low, stall_high: it idles while main waits for data; None with `busy_high`.
-        other_idle: it idles otherwise: busy_high + stall + other_idle = 1.
+        other_idle: it idles otherwise, at least: busy_high + stall + other_idle = 1, or more by the doubt that a rough clock leaves.
         copy_overlap: share of the time of its copies for which it also works on a step; None without copies or steps.
     """
 
@@ -70,17 +70,23 @@ def find_shares(trace: Trace, steady: Steady, works_unseen: bool = False) -> Sha
 
 
 def _device_shares(trace: Trace, steady: Steady, waits: SpanColumns, works_unseen: bool) -> DeviceShares | None:
-    periods = device_periods(trace)
-    bounds = _device_bounds(steady, periods.spans) if periods is not None else []
+    """Returns what a device did, between two bounds.
+
+    Events say when a stream passed them, not whether it worked between them. While the host is still issuing, a stream may run dry.
+    Once everything is issued, it works without a pause until the event after the work. So a device works at most from the event before
+    to the one after, and at least from the end of the issuing on.
+    """
+    work = device_spans(trace)
+    bounds = _device_bounds(steady, work) if work is not None else []
     total_ns = _length_ns(bounds)
-    if periods is None or total_ns <= 0:
+    if work is None or total_ns <= 0:
         return None
-    error_ns = periods.clock_error_ns
-    at_most = (periods.spans.start_ns, periods.spans.end_ns)
-    at_least = (periods.sure_start_ns, periods.spans.end_ns)
+    error_ns = round((clock_error_s(trace) or 0.0) * 1e9)
+    at_most = (work.start_ns, work.end_ns)
+    at_least = _joined(_without(_of_device(trace, state), _of_device(trace, issue)) for state, issue in DEVICE_PERIODS.items())
     doubt = 2 * error_ns * (_anchor_count(trace, bounds) + len(bounds)) / total_ns
     busy_low = max(0.0, _covered_ns(bounds, at_least) / total_ns - doubt)
-    overlap = _copy_overlap(bounds, periods)
+    overlap = _copy_overlap(trace, bounds)
     if works_unseen:
         return DeviceShares(busy_low, None, None, None, None, None, overlap)
     in_waits = (waits.start_ns, waits.end_ns)
@@ -88,8 +94,25 @@ def _device_shares(trace: Trace, steady: Steady, waits: SpanColumns, works_unsee
         _idle_ns(bounds, busy, in_waits) / total_ns
         for busy in (at_most, _moved_apart(at_most, error_ns), _moved_apart(at_least, -error_ns))
     )
-    busy_high = min(1.0 - stall, _covered_ns(bounds, at_most) / total_ns + doubt)
+    busy_high = min(1.0 - stall_low, _covered_ns(bounds, at_most) / total_ns + doubt)
     return DeviceShares(busy_low, busy_high, stall, stall_low, stall_high, max(0.0, 1.0 - busy_high - stall), overlap)
+
+
+def _of_device(trace: Trace, state: State) -> Intervals:
+    spans = spans_of_lanes(trace, [key for key, lane in list(trace.lanes.items()) if lane.kind == "device"], state)
+    return spans.start_ns, spans.end_ns
+
+
+def _without(intervals: Intervals, removed: Intervals) -> Intervals:
+    """Returns the intervals without the parts that others cover."""
+    if not len(intervals[0]):
+        return intervals
+    return intersection(intervals, complement(*removed, int(intervals[0].min()), int(intervals[1].max())))
+
+
+def _joined(sets: Iterable[Intervals]) -> Intervals:
+    starts, ends = zip(*sets, strict=True)
+    return np.concatenate(starts), np.concatenate(ends)
 
 
 def _anchor_count(trace: Trace, bounds: Bounds) -> int:
@@ -106,12 +129,11 @@ def _anchor_count(trace: Trace, bounds: Bounds) -> int:
     return sum(int(((times_ns > low) & (times_ns < high)).sum()) for low, high in bounds)
 
 
-def _copy_overlap(bounds: Bounds, periods: DevicePeriods) -> float | None:
-    copies, steps = periods.of(State.DEVICE_TRANSFER).spans, periods.of(State.DEVICE_STEP, State.DEVICE_STREAM).spans
-    copied_ns = _covered_ns(bounds, (copies.start_ns, copies.end_ns))
-    if not copied_ns or not steps:
+def _copy_overlap(trace: Trace, bounds: Bounds) -> float | None:
+    copied_ns = _covered_ns(bounds, _of_device(trace, State.DEVICE_TRANSFER))
+    if not copied_ns or not len(_of_device(trace, State.DEVICE_STEP)[0]):
         return None
-    return _covered_ns(bounds, intersection((copies.start_ns, copies.end_ns), (steps.start_ns, steps.end_ns))) / copied_ns
+    return _covered_ns(bounds, _of_device(trace, State.DEVICE_OVERLAP)) / copied_ns
 
 
 def _moved_apart(intervals: Intervals, by_ns: int) -> Intervals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from loaderscope.agent.layout import State
+from loaderscope.agent.layout import DEVICE_PERIODS, State
 from loaderscope.facts.phases import phase_of
 from loaderscope.facts.settings import BY_FIELD
 
@@ -38,9 +38,7 @@ class LaneKind:
 
 
 LANE_KINDS: tuple[LaneKind, ...] = (
-    LaneKind(
-        "device", TOP_SECTION, frozenset((State.DEVICE_STEP, State.DEVICE_STREAM, State.DEVICE_TRANSFER, State.DEVICE_WORK, State.STEP))
-    ),
+    LaneKind("device", TOP_SECTION, frozenset((*DEVICE_PERIODS, State.DEVICE_OVERLAP, State.DEVICE_WORK, State.STEP))),
     LaneKind("main", TOP_SECTION, frozenset((State.WAIT,)), "waits"),
     LaneKind("worker", WORKERS_SECTION, frozenset((State.FETCH, State.COLLATE, State.SEND)), group_key="workers"),
     LaneKind("inner-loader", PIN_SECTION, frozenset((State.WAIT,)), "waits"),
@@ -88,9 +86,10 @@ class LaneFact:
 DEVICE_STEP = LaneFact("device-step", "device", "GPU step", 0)
 DEVICE_STREAM = LaneFact("device-stream", "device", "GPU step, other streams", 1)
 DEVICE_TRANSFER = LaneFact("device-transfer", "device", "GPU transfer", 2)
-SIMULATED_STEP = LaneFact("step", "device", "simulated step", 3)
-CPU_STEP = LaneFact("step", "device", "step (CPU)", 3)
-DEVICE_EXACT = LaneFact("device-exact", "device", "GPU (exact window)", 4)
+DEVICE_OVERLAP = LaneFact("device-overlap", "device", "GPU transfer beside step", 3)
+SIMULATED_STEP = LaneFact("step", "device", "simulated step", 4)
+CPU_STEP = LaneFact("step", "device", "step (CPU)", 4)
+DEVICE_EXACT = LaneFact("device-exact", "device", "GPU (exact window)", 5)
 MAIN = LaneFact("main", "main", "main", 10)
 INNER_LOADER = LaneFact("inner-loader", "inner-loader", "torch's loader", 11)
 PIN = LaneFact("pin", "pin", BY_FIELD["pin_memory"].label, 12)
@@ -132,12 +131,13 @@ GPU_STEP = LegendEntry("step", "step / GPU", "the consumer, or the GPU, works")
 TRANSFER = LegendEntry("transfer", "transfer", "the batch is copied to the device")
 PINNING = LegendEntry("pin", "pin", "a thread copies the batch into page-locked memory; worker_init_fn at start-up")
 WAITING = LegendEntry("waiting", "waiting", "the main process has no batch", "waiting_hatch")
+ISSUING = LegendEntry("issuing", "still issuing", "the host still issues work, so that the GPU may pause")
 IN_HAND = LegendEntry("ready", "ready", "a batch is finished and not yet taken")
 HELD_UP = LegendEntry("waiting_for_earlier", "waits for earlier", "a batch is finished, but an earlier one is not, and order is kept")
 START = LegendEntry("startup", "start-up", "a worker starts, imports the script and unpickles the dataset")
 OWN = LegendEntry(phase_of("own").group.role, phase_of("own").title, phase_of("own").tip)
 
-LEGEND: tuple[LegendEntry, ...] = (FETCH, COLLATE, SEND, STEP, GPU_STEP, TRANSFER, PINNING, WAITING, IN_HAND, HELD_UP, START, OWN)
+LEGEND: tuple[LegendEntry, ...] = (FETCH, COLLATE, SEND, STEP, GPU_STEP, TRANSFER, PINNING, ISSUING, WAITING, IN_HAND, HELD_UP, START, OWN)
 """In the order of a legend."""
 
 
@@ -201,6 +201,8 @@ STATES: tuple[StateFact, ...] = (
     _in_legend_colour(State.DEVICE_TRANSFER, "transfer", TRANSFER),
     _in_legend_colour(State.DEVICE_STEP, "step", GPU_STEP),
     _in_legend_colour(State.DEVICE_STREAM, "step", GPU_STEP),
+    *(_in_legend_colour(state, "still issuing", ISSUING, 1) for state in DEVICE_PERIODS.values()),
+    _in_legend_colour(State.DEVICE_OVERLAP, "transfer beside step", TRANSFER),
     _in_legend_colour(State.DEVICE_WORK, "kernels and copies", GPU_STEP),
     StateFact(State.OWN, phase_of("own").title, OWN, "own", 1),
     _in_legend_colour(READY, "ready", IN_HAND),

@@ -382,7 +382,9 @@ class TrialResult:
     data_stall_share: Share | None = None
     data_stall_share_low: Share | None = None  # what the clock error and the bounds of the busy periods allow
     data_stall_share_high: Share | None = None
-    gpu_other_idle_share: Share | None = None  # idle while main does not wait; it, busy and stall sum to 1
+    gpu_other_idle_share: Share | None = (
+        None  # at least, idle while main does not wait; sums to 1 with busy and stall unless the clock is rough
+    )
     copy_overlap_share: Share | None = None  # share of the time of copies to the device for which it also worked on a step
     device_clock_error_s: Seconds | None = None  # bound of the error of device times on the host's clock
     accelerator_share: Share | None = None  # steady busy share of an accelerator that needs the simulated step's time for a batch

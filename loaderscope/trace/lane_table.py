@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from loaderscope.agent.layout import State
+from loaderscope.agent.layout import DEVICE_PERIODS, State
 from loaderscope.facts import lanes as facts
 from loaderscope.facts.lanes import LaneFact
 from loaderscope.trace.model import Lane
@@ -32,6 +32,7 @@ DEPTHS: dict[State, int] = {
     State.PICKLE: 2,
     State.SERVER_START: 2,
     State.DEVICE_WAIT: 1,  # inside TRANSFER
+    **dict.fromkeys(DEVICE_PERIODS.values(), 1),
     # inside WAIT
     State.RECEIVE: 1,
     State.DESERIALISE: 1,
@@ -75,6 +76,7 @@ def worker_lane(worker: int) -> Lane:
 
 DEVICE_STEP_LANE = lane_of(facts.DEVICE_STEP)
 DEVICE_STREAM_LANE = lane_of(facts.DEVICE_STREAM)
+DEVICE_OVERLAP_LANE = lane_of(facts.DEVICE_OVERLAP)
 DEVICE_TRANSFER_LANE = lane_of(facts.DEVICE_TRANSFER)
 DEVICE_EXACT_LANE = lane_of(facts.DEVICE_EXACT)
 MAIN_LANE = lane_of(facts.MAIN)

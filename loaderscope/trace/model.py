@@ -62,8 +62,8 @@ class TrackKey(NamedTuple):
 class Lane:
     """One row of the timeline.
 
-    Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-stream`, `device-transfer`, `device-exact`, `flight-0` ... (one a queue
-    slot), `forkserver`; `step` repeats main's STEP spans as a lane of its own where no device reports its busy periods.
+    Keys: `main`, `worker-0` ..., `pin`, `device-step`, `device-stream`, `device-transfer`, `device-overlap`, `device-exact`, `flight-0`
+    ... (one a queue slot), `forkserver`; `step` repeats main's STEP spans as a lane of its own where no device reports its busy periods.
     """
 
     key: Name

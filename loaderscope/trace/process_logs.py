@@ -22,25 +22,26 @@ MAIN_LANE_NUMBER = 0
 _FIXED_LANES = [
     lane_table.MAIN_LANE,
     lane_table.PIN_LANE,
-    lane_table.DEVICE_STEP_LANE,
-    lane_table.DEVICE_TRANSFER_LANE,
-    lane_table.DEVICE_EXACT_LANE,
     lane_table.SERVER_LANE,
     lane_table.INNER_LANE,
+    lane_table.DEVICE_STEP_LANE,
     lane_table.DEVICE_STREAM_LANE,
+    lane_table.DEVICE_TRANSFER_LANE,
+    lane_table.DEVICE_OVERLAP_LANE,
+    lane_table.DEVICE_EXACT_LANE,
 ]
-_PIN, _DEVICE_STEP, _DEVICE_TRANSFER, _DEVICE_EXACT, _SERVER, INNER_LANE_NUMBER, _DEVICE_STREAM = map(
-    _FIXED_LANES.index,
-    (
-        lane_table.PIN_LANE,
-        lane_table.DEVICE_STEP_LANE,
-        lane_table.DEVICE_TRANSFER_LANE,
-        lane_table.DEVICE_EXACT_LANE,
-        lane_table.SERVER_LANE,
-        lane_table.INNER_LANE,
-        lane_table.DEVICE_STREAM_LANE,
-    ),
-)
+_PIN, _SERVER, INNER_LANE_NUMBER = map(_FIXED_LANES.index, (lane_table.PIN_LANE, lane_table.SERVER_LANE, lane_table.INNER_LANE))
+_LANES_OF_DEVICE_STATES = {
+    state: _FIXED_LANES.index(lane)
+    for lane, states in (
+        (lane_table.DEVICE_STEP_LANE, (State.DEVICE_STEP, State.DEVICE_STEP_ISSUE)),
+        (lane_table.DEVICE_STREAM_LANE, (State.DEVICE_STREAM, State.DEVICE_STREAM_ISSUE)),
+        (lane_table.DEVICE_TRANSFER_LANE, (State.DEVICE_TRANSFER, State.DEVICE_TRANSFER_ISSUE)),
+        (lane_table.DEVICE_OVERLAP_LANE, (State.DEVICE_OVERLAP,)),
+        (lane_table.DEVICE_EXACT_LANE, (State.DEVICE_WORK,)),
+    )
+    for state in states
+}
 _WORKERS = 16  # number of worker 0's lane
 _NAMELESS = 1 << 20  # first lane number for processes whose log has no worker number
 
@@ -148,10 +149,9 @@ class Sources:
         lane = np.where(in_main & (thread == PIN_THREAD), _PIN, lane)
         lane = np.where(in_main & (thread == INNER_LOADER), INNER_LANE_NUMBER, lane)
         lane = np.where(in_main & (thread >= THREAD_WORKER_BASE), thread - THREAD_WORKER_BASE + _WORKERS, lane)
-        lane = np.where(state == State.DEVICE_STEP, _DEVICE_STEP, lane)
-        lane = np.where(state == State.DEVICE_STREAM, _DEVICE_STREAM, lane)
-        lane = np.where(state == State.DEVICE_WORK, _DEVICE_EXACT, lane)
-        return np.where(state == State.DEVICE_TRANSFER, _DEVICE_TRANSFER, lane)
+        for device_state, device_lane in _LANES_OF_DEVICE_STATES.items():
+            lane = np.where(state == device_state, device_lane, lane)
+        return lane
 
     def lane(self, number: int) -> Lane:
         """Returns the lane with a number."""

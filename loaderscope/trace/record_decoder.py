@@ -27,9 +27,7 @@ _BATCH_STATES = (
     State.SERIALISE,
     State.TRANSMIT,
     State.PIN,
-    State.DEVICE_STEP,
-    State.DEVICE_STREAM,
-    State.DEVICE_TRANSFER,
+    *EPOCH_STATES,
     State.DEVICE_WAIT,
 )
 _BATCH_AT_BEGIN = tuple(state for state in _BATCH_STATES if state not in (State.WAIT, State.INDEX_WAIT, State.DESERIALISE))

@@ -31,6 +31,7 @@ class Waiting(Dataset):
 train_set = Waiting()
 
 def make_train_step():
+    {before}
     torch.simgpu.set_drift_ppm({drift_ppm})
     torch.simgpu.set_copy_rate({copy_bytes_per_ns})
     weights = torch.ones(1, device="{device}")
@@ -54,6 +55,7 @@ class Loop:
         h2d: how batches are copied; None leaves them on the host.
         drift_ppm: how much faster the device's clock runs.
         device: its name.
+        before: a statement that is run before the first batch.
     """
 
     step: str
@@ -62,6 +64,7 @@ class Loop:
     h2d: str | None = "non_blocking"
     drift_ppm: float = 100.0
     device: str = "simgpu:0"
+    before: str = ""
 
     def script(self) -> str:
         """Returns the script."""
@@ -72,6 +75,7 @@ class Loop:
             drift_ppm=self.drift_ppm,
             copy_bytes_per_ns=floats * 4 * BATCH_SIZE / (self.copy_ms * 1e6),
             device=self.device,
+            before=self.before or "pass",
             step="\n".join(f"        {line}" for line in self.step.splitlines()),
         )
 

@@ -114,7 +114,7 @@ def run_steps(clock, machine, steps, host_ns, busy_ns):
         after.at_ns = machine.stamp("main", busy_ns)
         truth.append((before.at_ns, after.at_ns))
         machine.now_ns += host_ns
-        clock.add(batch, None, device.Period(before, after))
+        clock.add(batch, None, device.Period(before, after, 0))
         clock.poll()
     return truth
 
@@ -210,7 +210,7 @@ def test_copies_on_a_stream_of_their_own_overlap_the_step_before(machine):
         begin, end = clock.mark(), clock.mark()
         begin.at_ns = max(begin.at_ns, after.at_ns)
         end.at_ns = machine.stamp("main", 10_000_000)
-        clock.add(batch, device.Period(before, after), device.Period(begin, end))
+        clock.add(batch, device.Period(before, after, 0), device.Period(begin, end, 0))
         machine.now_ns += 5_000_000
     clock.finish()
     spans = {(state, batch): (start_ns, start_ns + length_ns) for state, start_ns, length_ns, batch in machine.records}
@@ -233,7 +233,7 @@ def test_a_step_that_ends_on_another_stream_than_it_began_on_is_placed_once_both
     clock = device.DeviceClock(torch.device("cuda"))
     begin, end = clock.mark(), clock.mark(types.SimpleNamespace(stream_id="another"))
     begin.at_ns = machine.stamp("main", 1_500_000_000)  # that stream is still at earlier work, the other one is free
-    clock.add(0, None, device.Period(begin, end))
+    clock.add(0, None, device.Period(begin, end, 0))
     run_steps(clock, machine, 30, 100_000_000, 0)
     clock.finish()
     (_, start_ns, length_ns, batch), *_ = machine.records
@@ -350,15 +350,18 @@ class ToldClock:
         self.marks += 1
         return self.marks
 
+    def since(self, before, stream=None):
+        return device.Period(before, self.mark(stream), 0)
+
     def mark_step_streams(self):
         return []
 
-    def mark_found_streams(self):
+    def since_on_step_streams(self, before, befores):
         return []
 
     def add(self, batch, transfer, step, others):
         assert others == []
-        self.batches.append((transfer, step))
+        self.batches.append(tuple(period and (period.before, period.after) for period in (transfer, step)))
 
     def poll(self):
         self.polls += 1

@@ -37,6 +37,7 @@ class Palette:
     send: str
     step: str
     transfer: str
+    issuing: str
     waiting: str
     waiting_hatch: str
     startup_dark: str
@@ -81,6 +82,7 @@ LIGHT = Palette(
     send="#8a4d8d",
     step="#1c7d5a",
     transfer="#6bc6a5",
+    issuing="#c4d3cb",
     waiting="#e3e5ea",
     waiting_hatch="#a3a9b5",
     startup_dark="#936f30",
@@ -115,6 +117,7 @@ DARK = Palette(
     send="#9470a1",
     step="#1db789",
     transfer="#8ad9bb",
+    issuing="#44544d",
     waiting="#2b2e36",
     waiting_hatch="#646a77",
     startup_dark="#8d6c37",

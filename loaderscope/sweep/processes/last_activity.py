@@ -38,7 +38,9 @@ def longest_activity(trace: Trace, now_ns: int, device: str | None = None) -> st
         device: the name of the trial's device, if known.
     """
     open_spans = [span for span in trace.open_spans if span.state not in (State.EPOCH, State.INDEX_WAIT)]
-    inner = [span for span in open_spans if span.state != State.WAIT] or open_spans
+    waits_for_device = any(span.state == State.DEVICE_WAIT for span in open_spans)
+    outer = (State.WAIT, State.TRANSFER) if waits_for_device else (State.WAIT,)  # a copy that blocks is waited for inside its TRANSFER
+    inner = [span for span in open_spans if span.state not in outer] or open_spans
     if not inner:
         return ""
     span = min(inner, key=lambda one: one.start_ns)
