@@ -15,7 +15,7 @@ from loaderscope.gui.run.run_state import SettingRow
 from loaderscope.gui.style.words import trial_note
 from loaderscope.gui.timeline.data import hover_card, span_query
 from loaderscope.gui.timeline.data.scene import Scene
-from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, MAIN_LANE
+from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, MAIN_LANE
 from loaderscope.trace.model import batch_id
 
 
@@ -39,6 +39,20 @@ def test_a_period_between_two_events_is_called_an_upper_bound_with_the_error_of_
     lines = lines_of(scene, step)
     assert lines["busy"] == ("at most", "between two events: gaps between its kernels count as busy")
     assert lines["clock"][0] == "± 12.0 µs"
+
+
+def test_the_part_of_a_period_in_which_the_host_still_issued_is_not_sure_to_be_busy():
+    trace = gpu_trace()
+    step = next(span for span in span_query.spans_of_batch(Scene(trace), batch_id(0, 5), 0) if span.state == State.DEVICE_STEP)
+    trace.track(DEVICE_STEP_LANE, 1).append(
+        start_ns=[step.start_ns],
+        end_ns=[step.start_ns + step.duration_ns // 4],
+        state=[int(State.DEVICE_STEP_ISSUE)],
+        batch=[step.batch],
+        value=[0],
+    )
+    scene = Scene(trace)
+    assert lines_of(scene, step)["busy"][0].replace("\u202f", " ") == "75 % to 100 %"
 
 
 def test_the_exact_window_has_a_lane_of_its_own_below_the_other_lanes_of_the_device():
@@ -71,15 +85,19 @@ def shown(**shares):
 
 
 def test_the_parts_of_the_gpus_time_stand_side_by_side_where_there_is_one():
-    cells = shown(gpu_busy_share=0.6, data_stall_share=0.4, gpu_other_idle_share=0.0)
-    assert [cells[title].split()[0] for title in ("GPU busy", "GPU stall", "GPU other")] == ["60", "40", "0"]
+    cells = shown(
+        gpu_busy_share=0.6, gpu_busy_share_low=0.55, data_stall_share=0.4, data_stall_share_low=0.4, data_stall_share_high=0.4,
+        gpu_other_idle_share=0.0,
+    )  # fmt: skip
+    texts = [cells[title].replace("\u202f", " ") for title in ("GPU busy", "GPU stall", "GPU other")]
+    assert texts == ["55 % to 60 %", "40 %", "0 %"]
     assert not any(title.startswith("GPU") for title in shown())
 
 
 def test_the_line_above_the_timeline_tells_all_parts_of_the_gpus_time():
     row = TrialResult(0, 0, "ok", config_of(2), wait_share=0.3, gpu_busy_share=0.6, data_stall_share=0.25, gpu_other_idle_share=0.15)
     told = trial_note(row).replace("\u202f", " ").replace("\xa0", " ")
-    assert "GPU busy at most 60 %, waits for data 25 %, idles otherwise 15 %" in told
+    assert "the GPU is busy at most 60 %, waits for data 25 %, idles otherwise 15 %" in told
     assert "an accelerator would be busy" in trial_note(dataclasses.replace(row, accelerator_share=0.9))
     assert "GPU" not in trial_note(TrialResult(0, 0, "ok", config_of(2), wait_share=0.3))
 

@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from loaderscope.agent.layout import State
+from loaderscope.agent.layout import DEVICE_PERIODS, State
 from loaderscope.analysis import late_batches
 from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
 from loaderscope.analysis.measured_part import window_start_ns
 from loaderscope.facts.lanes import FLIGHT, FLIGHT_TITLE, READY, WAITING_FOR_EARLIER
-from loaderscope.facts.text import duration_ns_text, grouped_text
+from loaderscope.facts.text import duration_ns_text, grouped_text, share_range_text
 from loaderscope.gui.style.words import cause_text
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.level_of_detail import Ints
@@ -116,7 +116,7 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     lines += _message_lines(scene, span)
     if span.state in _AFTER_WAITING:
         lines += _time_waited_lines(in_batch, span)
-    lines += _device_lines(scene, span)
+    lines += _device_lines(scene, span, in_batch)
     lines += _held_up_lines(scene, span)
     if span.state == State.WAIT and span.batch >= 0:
         lines += _wait_lines(scene, span)
@@ -226,18 +226,23 @@ def _sample_line(slowest: tuple[int | None, int]) -> Line:
     return ("slowest sample", f"index {sample}" if sample is not None else "not a number", duration_ns_text(took_ns), False)
 
 
-def _device_lines(scene: Scene, span: SpanRef) -> list[Line]:
+def _device_lines(scene: Scene, span: SpanRef, in_batch: list[SpanRef]) -> list[Line]:
     """Says how exact a busy period of the device is, and how exact its place on the time axis."""
     if span.state == State.DEVICE_WORK:
         return [("exact", "kernels, copies, memsets", "by torch.profiler, which slows the steps it watches", False)]
-    if span.state not in (State.DEVICE_TRANSFER, State.DEVICE_STEP):
+    if span.state not in DEVICE_PERIODS:
         return []
+    issue_state = DEVICE_PERIODS[State(span.state)]
     lines: list[Line] = [("busy", "at most", "between two events: gaps between its kernels count as busy", False)]
+    if any(index.count_of(issue_state) for index in scene.tracks(span.lane)):  # sessions of older versions do not have it
+        issue_ns = sum(other.duration_ns for other in in_batch if other.state == issue_state)
+        busy = share_range_text(1 - issue_ns / max(span.duration_ns, 1), 1.0)
+        lines = [("busy", busy, "of this time: the GPU may pause while the host still issues its work", False)]
     error_s = clock_error_s(scene.trace)
     return lines + ([("clock", f"± {duration_ns_text(error_s * 1e9)}", "from the device's clock to the host's", False)] if error_s else [])
 
 
-_AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, State.DEVICE_TRANSFER, State.DEVICE_STEP, READY))
+_AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, *DEVICE_PERIODS, READY))
 
 
 def _time_waited_lines(in_batch: list[SpanRef], span: SpanRef) -> list[Line]:

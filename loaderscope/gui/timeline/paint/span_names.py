@@ -16,7 +16,7 @@ from loaderscope.gui.timeline.data.strips import Strip, StripSpans, level_px
 from loaderscope.gui.timeline.paint.canvas import Canvas, TextFont, colour, text_colour
 from loaderscope.trace.model import epoch_and_batch
 
-_NAMED = frozenset((State.FETCH, State.STEP, State.DEVICE_STEP))
+_NAMED = frozenset((State.FETCH, State.STEP, State.DEVICE_STEP, State.DEVICE_STREAM))
 """States whose name is their batch; other states show their title if it fits."""
 
 _HOLDS_OTHERS = frozenset((State.WAIT, State.ITERATOR, State.MAIN_IMPORT, State.LOOP_ENTRY))
