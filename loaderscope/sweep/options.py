@@ -205,7 +205,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         type=consumer,
         help=f"what takes the batches: {options_text()}; for sleep and burn it is told how busy an "
-        "accelerator of that step time would be; sleep leaves the cores to the workers, burn competes for them (the script's, else none)",
+        "accelerator of that step time would be; sleep leaves the cores to the workers, burn competes for them; device keeps the "
+        "current accelerator busy, cuda prefers CUDA where torch has several (the script's, else none)",
     )
     work.add_argument("--device", help="move each batch there before the step, e.g. cuda:0 (no transfer)")
     work.add_argument(
