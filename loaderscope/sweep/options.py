@@ -276,7 +276,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--isolate", action="store_true", help="a fresh interpreter for every trial")
     limits.add_argument("--no-probe", dest="probe", action="store_false", help="do not look at one sample before the sweep")
     limits.add_argument(
-        "--force", action="store_true", help="overwrite the output, and run settings that the forecast of memory and files would skip"
+        "--force",
+        action="store_true",
+        help="overwrite the output, and run settings that would be skipped: by the forecast of memory and files, or because torch finds "
+        "no accelerator to pin memory for",
     )
 
 
