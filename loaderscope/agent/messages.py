@@ -158,16 +158,19 @@ class CapturedLoader(_Json):
         return super().from_json({**data, "met": [MetLoader.from_json(loader) for loader in data["met"]]})  # type: ignore[no-any-return]
 
 
-CONSUMERS = ("none", "sleep", "burn", "script", "cuda")
-TIMED_CONSUMERS = ("sleep", "burn", "cuda")
+CONSUMERS = ("none", "sleep", "burn", "script", "device", "cuda")
+TIMED_CONSUMERS = ("sleep", "burn", "device", "cuda")
 """Consumers that need the milliseconds of a step."""
-DEVICE_CONSUMERS = ("script", "cuda")
+DEVICE_CONSUMERS = ("script", "device", "cuda")
 """Consumers whose steps may use a device that no option names."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Consumer(_Json):
-    """The consumer of the batches: none, sleep or burn for `ms` milliseconds, the script's step, or a synthetic load of the device."""
+    """The consumer of the batches: none, the script's step, or for `ms` milliseconds sleep, burn or a synthetic load of an accelerator.
+
+    `device` loads the current accelerator, `cuda` loads CUDA where torch has it.
+    """
 
     kind: Annotated[str, OneOf(CONSUMERS)] = "none"
     ms: Optional[Annotated[float, Range(0.0, 1e12)]] = None

@@ -1,4 +1,4 @@
-"""Makes the step that takes the batches of a trial: none, a simulated one, the script's own, or a synthetic load of the device."""
+"""Makes the step that takes the batches of a trial: none, a simulated one, the script's own, or a synthetic load of an accelerator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_step(consumer: Consumer, namespace: Mapping[str, Any], device: Optional
     Args:
         consumer: the kind of step, and its length.
         namespace: the script's names.
-        device: where a synthetic load runs; None for the current accelerator.
+        device: the device to which batches are moved; None if they are not moved. A synthetic load runs there, too.
         notes: gets a sentence about how long a synthetic load really takes.
 
     Raises:
@@ -50,7 +50,7 @@ def make_step(consumer: Consumer, namespace: Mapping[str, Any], device: Optional
         return lambda batch: time.sleep(seconds)
     if consumer.kind == "burn":
         return _burn(seconds)
-    return _device_load(seconds, device, [] if notes is None else notes)
+    return _synthetic_load(seconds, _load_device(consumer.kind, device), [] if notes is None else notes)
 
 
 def _script_step(namespace: Mapping[str, Any]) -> Step:
@@ -78,21 +78,20 @@ def _burn(seconds: float) -> Step:
     return step
 
 
-def _device_load(seconds: float, device: Optional[str], notes: List[str]) -> Step:
+def _synthetic_load(seconds: float, device: Any, notes: List[str]) -> Step:
     """Returns a step that enqueues matrix products of about that length on the device; calibrates it outside of the measured path."""
     import torch
 
-    load_device = _load_device(device)
-    synchronize = torch.cuda.synchronize if load_device.type == "cuda" else torch.accelerator.synchronize
-    matrix = torch.rand(_MATRIX_SIZE, _MATRIX_SIZE, device=load_device)
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else torch.accelerator.synchronize
+    matrix = torch.rand(_MATRIX_SIZE, _MATRIX_SIZE, device=device)
     out = torch.empty_like(matrix)
 
     def measure(products: int) -> float:
-        synchronize(load_device)
+        synchronize(device)
         start_ns = time.perf_counter_ns()
         for _ in range(products):
             torch.mm(matrix, matrix, out=out)
-        synchronize(load_device)
+        synchronize(device)
         return (time.perf_counter_ns() - start_ns) / 1e9
 
     products = seconds / _calibrate(measure)
@@ -101,7 +100,7 @@ def _device_load(seconds: float, device: Optional[str], notes: List[str]) -> Ste
         batch_s = sorted(measure(product_count) / product_count for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2] * products
         notes.append(
             "The synthetic load of %g ms takes %.3g ms a batch on %s: %.3g matrix products."
-            % (seconds * 1e3, batch_s * 1e3, load_device, products)
+            % (seconds * 1e3, batch_s * 1e3, device, products)
         )
     owed_products = 0.0
 
@@ -127,19 +126,33 @@ def _calibrate(measure: Callable[[int], float]) -> float:
     return sorted(measure(products) / products for _ in range(_CALIBRATION_ROUNDS))[_CALIBRATION_ROUNDS // 2]
 
 
-def _load_device(device: Optional[str]) -> Any:
-    """The device of a synthetic load: the one to which batches are moved, else the current accelerator."""
+def _load_device(kind: str, device: Optional[str]) -> Any:
+    """Returns the device of a synthetic load: the one to which batches are moved, else CUDA for `cuda`, else the current accelerator.
+
+    Raises:
+        AgentError: torch has no accelerator.
+    """
     import torch
 
-    if torch.cuda.is_available():
-        fallback = torch.device("cuda")
+    accelerator = getattr(torch, "accelerator", None)  # torch 2.6 and newer
+    if torch.cuda.is_available() and (kind == "cuda" or accelerator is None):
+        default = torch.device("cuda")
+    elif accelerator is not None and accelerator.is_available():  # without an accelerator current_accelerator() raises in torch 2.6
+        default = accelerator.current_accelerator()
     else:
-        accelerator = getattr(torch, "accelerator", None)
-        current = accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
-        if current is None:
-            built_without = torch.version.cuda is None and torch.version.hip is None
-            reason = "torch %s is built without CUDA" % torch.__version__ if built_without else "torch sees no CUDA device"
-            raise AgentError(UNSUPPORTED, "a synthetic CUDA load cannot be run: %s" % reason)
-        fallback = current
-    chosen = torch.device(device) if device is not None else fallback
-    return fallback if chosen.type == "cpu" else chosen
+        raise AgentError(UNSUPPORTED, _refusal(kind))
+    chosen = default if device is None else torch.device(device)
+    return default if chosen.type == "cpu" else chosen
+
+
+def _refusal(kind: str) -> str:
+    """Says what a synthetic load of this kind lacks."""
+    import torch
+
+    if kind == "cuda":
+        is_built_without = torch.version.cuda is None and torch.version.hip is None
+        reason = "torch %s is built without CUDA" % torch.__version__ if is_built_without else "torch sees no CUDA device"
+        return "a synthetic CUDA load cannot be run: %s" % reason
+    if not hasattr(torch, "accelerator"):
+        return "a synthetic load cannot be run: torch %s sees no CUDA device, and only 2.6 and newer see others" % torch.__version__
+    return "a synthetic load cannot be run: torch sees no accelerator"

@@ -22,7 +22,8 @@ class ConsumerKind:
         is_timed: whether it needs the milliseconds of a step.
         is_simulated: whether its steps simulate an accelerator, so that results say how busy that would be.
         needs_step: whether it is the script's own step, which only some scripts have.
-        needs_gpu: whether the window offers it only on a machine with a GPU.
+        needs_accelerator: whether its steps run on an accelerator.
+        offered_as: the key of the kind that the window offers in its place; None: the window offers the kind itself.
         may_use_device: whether its steps can use a device that no option names.
         lane: replaces the device's lane in the timeline if no device reports its busy periods.
     """
@@ -33,8 +34,9 @@ class ConsumerKind:
     is_timed: bool = False
     is_simulated: bool = False
     needs_step: bool = False
-    needs_gpu: bool = False
+    needs_accelerator: bool = False
     may_use_device: bool = False
+    offered_as: str | None = None
     lane: LaneFact | None = None
 
     @property
@@ -73,12 +75,21 @@ CONSUMERS: tuple[ConsumerKind, ...] = (
     ),
     SCRIPT,
     ConsumerKind(
+        "device",
+        "accelerator load",
+        "Matrix products that keep torch's current accelerator (CUDA, XPU, MPS or another) busy for about that long",
+        is_timed=True,
+        needs_accelerator=True,
+        may_use_device=True,
+    ),
+    ConsumerKind(
         "cuda",
         "CUDA load",
         "Matrix products that keep the GPU busy for about that long",
         is_timed=True,
-        needs_gpu=True,
+        needs_accelerator=True,
         may_use_device=True,
+        offered_as="device",
     ),
 )
 """In the order in which the command line lists them."""

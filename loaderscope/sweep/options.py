@@ -205,7 +205,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         type=consumer,
         help=f"what takes the batches: {options_text()}; for sleep and burn it is told how busy an "
-        "accelerator of that step time would be; sleep leaves the cores to the workers, burn competes for them (the script's, else none)",
+        "accelerator of that step time would be; sleep leaves the cores to the workers, burn competes for them; device keeps the "
+        "current accelerator busy, cuda prefers CUDA where torch has several (the script's, else none)",
     )
     work.add_argument("--device", help="move each batch there before the step, e.g. cuda:0 (no transfer)")
     work.add_argument(
@@ -275,7 +276,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--isolate", action="store_true", help="a fresh interpreter for every trial")
     limits.add_argument("--no-probe", dest="probe", action="store_false", help="do not look at one sample before the sweep")
     limits.add_argument(
-        "--force", action="store_true", help="overwrite the output, and run settings that the forecast of memory and files would skip"
+        "--force",
+        action="store_true",
+        help="overwrite the output, and run settings that would be skipped: by the forecast of memory and files, or because torch finds "
+        "no accelerator to pin memory for",
     )
 
 

@@ -12,9 +12,9 @@ from loaderscope.analysis.trial import TrialEnd, analyse_or_log
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
-from loaderscope.sweep import machine_limits
+from loaderscope.sweep import machine_limits, space
 from loaderscope.sweep.experiment.beside_trials import beside_trials
-from loaderscope.sweep.forecast import data_cost
+from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
 from loaderscope.sweep.learn_target import learn_target
 from loaderscope.sweep.machine import read_machine
@@ -150,6 +150,8 @@ class Pool:
                 order = order_of(trial, run.request, str(folder))
                 end, stderr = self._run_in_agent(order, trace, sampler, trial)
                 self._agent.forward_output()
+                if space.pins_nothing(trial.config, facts_of(run.environment)) and end.outcome is not None and not end.outcome.pinned:
+                    trace.notes.append(space.NOTHING_PINNED)
                 result = analyse_or_log(trace, trial, order, end, self._log, dataset_length=length, sent=run.sent)
                 warnings = stderr.warnings(trace.warned, end.error, in_main=not trial.config.num_workers)
                 self._finish(self._beside.with_measurements(dataclasses.replace(result, warnings=warnings)), trace)

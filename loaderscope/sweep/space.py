@@ -9,7 +9,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.startup.preloading import ScriptImport, heavy_modules
-from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.settings import SWEEP_ORDER, normalise
 from loaderscope.sweep.experiment import startup_plan
@@ -20,6 +20,8 @@ Skip = tuple[str, str]
 """Why a setting is not run: the kind of the reason, and a sentence."""
 
 PERSISTENT_WITHOUT_WORKERS = ("unsupported", "Persistent workers need at least one worker.")
+NOTHING_PINNED = "Nothing was pinned, despite pin_memory: torch pins memory only for an accelerator, and finds none here."
+"""The note of a trial that `--force` ran without an accelerator."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,7 @@ def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[Tr
     """All different settings of the sweep, each with the reason why it cannot be run, if there is one."""
     settings: dict[TrialConfig, Skip | None] = {}
     for config in _combinations(request, target, facts):
-        skip = _why_impossible(config, request.axes, target, facts)
+        skip = _why_impossible(config, request, target, facts)
         normal = normalise(config)
         if facts.sharing_strategies == (config.sharing_strategy,):
             normal = dataclasses.replace(normal, sharing_strategy=None)  # the only one is no choice
@@ -104,11 +106,12 @@ def _combinations(request: Request, target: Target, facts: Facts) -> Iterator[Tr
         yield TrialConfig(**dict(zip(SWEEP_ORDER, combination, strict=True)), forkserver_preload=request.forkserver_preload or None)
 
 
-def _why_impossible(config: TrialConfig, axes: Axes, target: Target, facts: Facts) -> Skip | None:
+def _why_impossible(config: TrialConfig, request: Request, target: Target, facts: Facts) -> Skip | None:
+    axes = request.axes
     if axes.batch_size and target.kind != "dataset" and target.current is not None and target.current.batch_size is None:
         return "unsupported", "The loader makes its batches itself (batch_sampler, or batch_size=None), so no other batch size can be set."
-    if config.pin_memory and facts.accelerator is False:
-        return "unsupported", "Memory can only be pinned for an accelerator, and torch finds none here."
+    if pins_nothing(config, facts) and not request.force:
+        return "unsupported", "Memory can only be pinned for an accelerator, and torch finds none here; --force runs it all the same."
     if not config.num_workers:
         if config.persistent_workers and False not in axes.persistent_workers:
             return PERSISTENT_WITHOUT_WORKERS
@@ -124,6 +127,11 @@ def _why_impossible(config: TrialConfig, axes: Axes, target: Target, facts: Fact
         have = ", ".join(facts.sharing_strategies)
         return "unsupported", f"This system cannot share tensors by {config.sharing_strategy}; it has {have}."
     return None
+
+
+def pins_nothing(config: TrialConfig, facts: Facts) -> bool:
+    """Whether a setting asks for pinned memory where torch surely has no accelerator."""
+    return config.pin_memory and facts.accelerator is False
 
 
 def _order_of_repeat(settings: list[tuple[TrialConfig, Skip | None]], repeat: int, repeats: int) -> list[tuple[TrialConfig, Skip | None]]:

@@ -133,6 +133,17 @@ def test_pinned_batches_reach_the_device(write_device_script):
     assert result.pinned is True
 
 
+def test_a_synthetic_load_keeps_the_current_accelerator_busy_for_the_time_that_was_asked_for(write_device_script):
+    script = write_device_script(SCRIPT.format(**STARVED).partition("def make_train_step")[0])
+    result, trace = run(script, consumer=Consumer("device", 5.0))
+    steps = device_steps(trace)
+    lengths_ns = steps.end_ns - steps.start_ns
+    assert [note for note in result.notes if "on simgpu" in note]
+    assert steps.size == 60
+    # A product that takes longer than a step comes in some batches only, and the last may be owed at the end.
+    assert lengths_ns.sum() == pytest.approx(60 * 5 * MS, rel=0.2, abs=int(lengths_ns.max()))
+
+
 def test_a_device_that_waits_for_data_is_shown_idle_while_main_waits(write_device_script):
     loop = Loop("busy(4_000)", sample_s=0.002, h2d=None)
     result, trace = run(write_device_script(loop.script()), loop, epochs=2)

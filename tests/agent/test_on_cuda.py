@@ -1,164 +1,70 @@
 """What only a real GPU can show: `pytest -m gpu -s tests/agent/test_on_cuda.py` prints the figures that the README states.
 
-Needs neither Qt nor a display.
+It takes at most 4 minutes and needs neither Qt nor a display. What does not need CUDA itself also runs on the simulated accelerator, in
+every run of the tests.
 """
 
+import json
+import os
+import pathlib
 import platform
 import statistics
+import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 import torch
+from agent_interpreter import AGENT_PYTHON
+from gpu_scripts import BROKEN, COMPUTE, CONVOLUTIONS, DRIFT, EVENTS, GRAPH, MIB, PLAIN, WAITING_SET, copies, cuda_device, simulated_device
 from running import request, run_pool, write_script
 
-from loaderscope.agent import instrument
-from loaderscope.agent.device import DeviceClock
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.span_lookup import covered_ns, intersection, spans_of
 from loaderscope.telemetry.nvml import Nvml
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
-]
+ROOT = pathlib.Path(__file__).parents[2]
 
-AGREE_WITHIN = 0.03
-"""Share of the time by which events may differ from the profiler's union, on loops whose kernels take more than 1 ms."""
-
-COMPUTE = """
-    import time
-    import torch
-    from torch.utils.data import Dataset
-
-    class Waiting(Dataset):
-        def __len__(self):
-            return 100_000
-        def __getitem__(self, index):
-            time.sleep(0.002)
-            return torch.zeros(16)
-
-    train_set = Waiting()
-
-    def make_train_step():
-        matrix = torch.rand(4096, 4096, device="cuda")
-        def train_step(batch):
-            product = matrix
-            for _ in range(4):  # kernels of some milliseconds each
-                product = torch.mm(matrix, product) / 4096
-            product.sum().item()
-        return train_step
-"""
-
-COPY_MIB = 128
-COPY = """
-    import time
-    import torch
-    from torch.utils.data import Dataset
-
-    class Large(Dataset):
-        def __init__(self):
-            self.image = torch.zeros(COPY_MIB * 1024 * 1024 // 4)
-            if torch.cuda.is_available():
-                self.image = self.image.pin_memory()
-        def __len__(self):
-            return 100_000
-        def __getitem__(self, index):
-            time.sleep(0.008)
-            return self.image
-
-    train_set = Large()
-
-    def collate_fn(samples):
-        return samples[0]
-
-    def make_train_step():
-        matrix = torch.rand(4096, 4096, device="cuda")
-        def train_step(batch):
-            torch.mm(matrix, matrix)
-        return train_step
-""".replace("COPY_MIB", str(COPY_MIB))
-
-CONVOLUTIONS = """
-    import torch
-    from torch.utils.data import Dataset
-
-    class Images(Dataset):
-        def __len__(self):
-            return 100_000
-        def __getitem__(self, index):
-            return torch.zeros(3, 64, 64), index % 10
-
-    train_set = Images()
-
-    def make_train_step():
-        layers = [torch.nn.Conv2d(3, 64, 3), torch.nn.ReLU(), torch.nn.Conv2d(64, 64, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
-        model = torch.nn.Sequential(*layers, torch.nn.Linear(64, 10)).cuda()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-        def train_step(batch):
-            images, labels = (part.cuda(non_blocking=True) for part in batch)
-            loss = torch.nn.functional.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            loss.item()
-        return train_step
-"""
+NEEDS_CUDA = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"))
+pytestmark = pytest.mark.timeout(120)
 
 
-GRAPH = (
-    COMPUTE.partition("    def make_train_step")[0]
-    + """
-    def make_train_step():
-        matrix, out = torch.rand(4096, 4096, device="cuda"), torch.empty(4096, 4096, device="cuda")
-        graphs = []
-        def train_step(batch):
-            if not graphs:
-                side = torch.cuda.Stream()
-                side.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(side):
-                    torch.mm(matrix, matrix, out=out)
-                torch.cuda.current_stream().wait_stream(side)
-                graphs.append(torch.cuda.CUDAGraph())
-                with torch.cuda.graph(graphs[0]):
-                    torch.mm(matrix, matrix, out=out)
-            graphs[0].replay()
-        return train_step
-"""
-)
+def needs_cuda(test):
+    """Marks a test that cannot use the simulated accelerator."""
+    for mark in NEEDS_CUDA:
+        test = mark(test)
+    return test
 
-BROKEN = (
-    COMPUTE.partition("    def make_train_step")[0]
-    + """
-    def make_train_step():
-        table, calls = torch.zeros(10, device="cuda"), []
-        def train_step(batch):
-            calls.append(1)
-            table[torch.full((4,), 10 if len(calls) > 20 else 1, device="cuda")].sum()
-        return train_step
-"""
-)
 
-PLAIN = """
-    import torch
-    from torch.utils.data import Dataset
+@pytest.fixture(scope="module", params=[pytest.param("cuda:0", marks=NEEDS_CUDA), "simgpu:0"])
+def device(request, tmp_path_factory):
+    """A CUDA device, and the simulated accelerator for what needs none."""
+    if request.param == "cuda:0":
+        return cuda_device()
+    return simulated_device(tmp_path_factory.mktemp("simgpu"))
 
-    class Images(Dataset):
-        def __len__(self):
-            return 100_000
-        def __getitem__(self, index):
-            return torch.full((3, 256, 256), float(index))
 
-    train_set = Images()
-"""
+@pytest.fixture(scope="module", autouse=True)
+def seconds_in_all():
+    begin_s = time.perf_counter()
+    yield
+    say(f"all of this took {time.perf_counter() - begin_s:.0f} s")
+
+
+def value_on(device, text, *arguments):
+    """The value that a program prints as JSON; it runs in a process of its own, where it can use the device."""
+    command = [AGENT_PYTHON, "-c", device.setup + text, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def run(folder, text, workers=(0,), **options):
     """One trial, with 0 workers unless told otherwise: its result and its trace."""
-    values = {"consumer": Consumer("script"), "batches": 200, "batch_size": (4,), "timeout_s": 60.0, "load_timeout_s": 120.0}
+    values = {"consumer": Consumer("script"), "batches": 60, "batch_size": (4,), "timeout_s": 60.0, "load_timeout_s": 60.0}
     sink = run_pool(request(write_script(folder, text), workers, **{**values, **options}))
     (result,) = sink.results
     assert result.status == "ok", (result.error, sink.output)
@@ -205,10 +111,11 @@ def shares(result):
 
 
 @pytest.fixture(scope="module")
-def compute_run(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("compute"), COMPUTE, batches=300, gpu_window=40)
+def compute_run(device, tmp_path_factory):
+    return run(tmp_path_factory.mktemp("compute"), device.setup + COMPUTE, batches=150, gpu_window=30)
 
 
+@needs_cuda
 def test_where_this_was_measured():
     nvml = Nvml()
     say(
@@ -220,50 +127,54 @@ def test_where_this_was_measured():
     nvml.close()
 
 
-def test_events_agree_with_the_profiler_on_a_loop_of_long_kernels(compute_run):
+def test_events_agree_with_the_profiler_on_a_loop_of_long_kernels(device, compute_run):
     result, trace = compute_run
     by_events, exact = busy_shares(result, trace)
     say(
-        f"compute-heavy: events {by_events:.4f}, profiler {exact:.4f} of the profiled window; "
+        f"{device.name}, compute-heavy: events {by_events:.4f}, profiler {exact:.4f} of the profiled window; "
         f"window's own figure {result.gpu_window.busy_share:.4f}",
         f"measured epochs: {shares(result)}",
         f"heaviest: {[(row.name, round(row.self_device_s, 4)) for row in result.gpu_window.operators[:3]]}",
     )
     assert_adds_up(result)
     assert 0.1 < exact < 0.99
-    assert by_events == pytest.approx(exact, abs=AGREE_WITHIN)
+    assert by_events == pytest.approx(exact, abs=device.agree_within)
     assert result.gpu_window.busy_share == pytest.approx(exact, abs=0.05)  # the one is cut at the ends of steps
-    assert any(operator.name == "aten::mm" and operator.self_device_s > 0 for operator in result.gpu_window.operators)
+    if device.is_cuda:
+        assert any(operator.name == "aten::mm" and operator.self_device_s > 0 for operator in result.gpu_window.operators)
 
 
-@pytest.mark.parametrize("h2d", ["blocking", "non_blocking", "overlapped"])
-def test_events_agree_with_the_profiler_on_a_loop_of_large_copies(tmp_path, h2d):
-    result, trace = run(tmp_path, COPY, gpu_window=40, device="cuda", h2d=h2d, batch_size=(1,))
+@pytest.mark.parametrize("h2d", ["non_blocking", "overlapped"])
+def test_events_agree_with_the_profiler_on_a_loop_of_large_copies(device, tmp_path, h2d):
+    result, trace = run(tmp_path, copies(device, 0.008), gpu_window=30, device=device.name, h2d=h2d, batch_size=(1,))
     by_events, exact = busy_shares(result, trace)
-    transfers = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER)
-    copy_ms = float(np.median(transfers.end_ns - transfers.start_ns)) / 1e6
     say(
-        f"copy-heavy, {h2d}: events {by_events:.4f}, profiler {exact:.4f} of the profiled window",
-        f"a copy of {COPY_MIB} MiB takes {copy_ms:.2f} ms; measured epochs: {shares(result)}",
+        f"{device.name}, copy-heavy, {h2d}: events {by_events:.4f}, profiler {exact:.4f} of the profiled window",
+        f"measured epochs: {shares(result)}",
     )
     assert_adds_up(result)
-    assert by_events == pytest.approx(exact, abs=AGREE_WITHIN)
+    assert by_events == pytest.approx(exact, abs=device.agree_within)
 
 
-def test_only_copies_on_a_stream_of_their_own_overlap_the_step(tmp_path):
-    overlap = {}
-    for h2d in ("non_blocking", "overlapped"):
-        text = COPY.replace("time.sleep(0.008)", "pass")
-        _, trace = run(tmp_path / h2d, text, device="cuda", h2d=h2d, batch_size=(1,), batches=60)
+def test_pinned_copies_are_no_slower_and_only_those_on_a_stream_of_their_own_overlap_the_step(device, tmp_path):
+    gb_per_s, overlap = {}, {}
+    for name, is_pinned, h2d in (("pageable", False, "blocking"), ("pinned", True, "non_blocking"), ("overlapped", True, "overlapped")):
+        _, trace = run(tmp_path / name, copies(device, 0, is_pinned), device=device.name, h2d=h2d, batch_size=(1,), batches=40)
         transfers, steps = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER), spans_of(trace, "device-step", State.DEVICE_STEP)
         starts, ends = intersection((transfers.start_ns, transfers.end_ns), (steps.start_ns, steps.end_ns))
-        overlap[h2d] = int((ends - starts).sum()) / max(1, int((transfers.end_ns - transfers.start_ns).sum()))
-    say(f"part of the copies beside a step: {overlap}")
-    assert overlap["non_blocking"] < 0.01
+        lengths_ns = transfers.end_ns - transfers.start_ns
+        gb_per_s[name] = device.copy_bytes / float(np.median(lengths_ns))
+        overlap[name] = int((ends - starts).sum()) / int(lengths_ns.sum())
+    say(
+        f"{device.name}, copies of {device.copy_bytes / MIB:g} MiB to the device: "
+        + ", ".join(f"{name} {gb_per_s[name]:.3g} GB/s, {overlap[name]:.1%} of their time beside a step" for name in gb_per_s)
+    )
+    assert gb_per_s["pinned"] > 0.9 * gb_per_s["pageable"]
+    assert max(overlap["pageable"], overlap["pinned"]) < 0.01
     assert overlap["overlapped"] > 0.1
 
 
-def test_device_times_stand_where_the_profiler_sees_the_kernels(compute_run):
+def test_device_times_stand_where_the_profiler_sees_the_kernels(device, compute_run):
     """Two clocks that know nothing of each other: anchors on a side stream, and the profiler's Unix times."""
     result, trace = compute_run
     _, (work_starts, work_ends) = device_spans(trace)
@@ -274,9 +185,10 @@ def test_device_times_stand_where_the_profiler_sees_the_kernels(compute_run):
     after_us = (steps.end_ns[seen] - work_ends[last[seen]]) / 1e3
     errors_us = anchor_errors_us(trace)
     stated_us = (result.device_clock_error_s + result.gpu_window.clock_error_s) * 1e6
+    seconds = (trace.newest_ns - trace.origin_ns) / 1e9
     say(
-        f"{len(errors_us)} anchors in {(trace.newest_ns - trace.origin_ns) / 1e9:.1f} s, error bounds {errors_us.min():.1f} to "
-        f"{errors_us.max():.1f} µs (median {np.median(errors_us):.1f}); stated for the trial {result.device_clock_error_s * 1e6:.1f} µs, "
+        f"{device.name}: {len(errors_us)} anchors in {seconds:.1f} s, error bounds {errors_us.min():.1f} to {errors_us.max():.1f} µs "
+        f"(median {np.median(errors_us):.1f}); stated for the trial {result.device_clock_error_s * 1e6:.1f} µs, "
         f"for the profiler {result.gpu_window.clock_error_s * 1e6:.1f} µs",
         f"{len(before_us)} steps: the first kernel begins {np.percentile(before_us, [0, 50, 100]).round(1)} µs (least, median, most) after "
         f"the step's event, the last ends {np.percentile(after_us, [0, 50, 100]).round(1)} µs before the one behind it",
@@ -287,9 +199,18 @@ def test_device_times_stand_where_the_profiler_sees_the_kernels(compute_run):
     assert min(before_us.min(), after_us.min()) > -stated_us - 50  # CUPTI states no error of its own
 
 
+def test_the_drift_of_the_devices_clock_is_seen_in_its_events(device):
+    drift_ppm, error_ppm = value_on(device, f"SECONDS = {5 if device.is_cuda else 0.5}\n" + DRIFT)
+    say(f"{device.name}: the device's clock runs {drift_ppm:+.2f} ± {error_ppm:.2f} ppm faster than the host's")
+    if device.drift_ppm is None:
+        assert abs(drift_ppm) < 1000  # a system may slew its clock by 500 ppm
+    else:
+        assert drift_ppm == pytest.approx(device.drift_ppm, abs=error_ppm)
+
+
+@needs_cuda
 def test_a_synthetic_load_takes_about_the_time_that_was_asked_for(tmp_path):
-    text = COMPUTE.partition("    def make_train_step")[0]
-    result, trace = run(tmp_path, text, consumer=Consumer("cuda", 10.0), device="cuda", batches=100)
+    result, trace = run(tmp_path, WAITING_SET, consumer=Consumer("device", 10.0), device="cuda")
     steps = spans_of(trace, "device-step", State.DEVICE_STEP)
     mean_ms = float(np.mean(steps.end_ns[5:] - steps.start_ns[5:])) / 1e6
     say(f"asked for 10 ms, {mean_ms:.2f} ms on the device; {[note for note in result.notes if 'synthetic' in note]}")
@@ -297,7 +218,8 @@ def test_a_synthetic_load_takes_about_the_time_that_was_asked_for(tmp_path):
     assert mean_ms == pytest.approx(10.0, rel=0.15)
 
 
-def test_the_trials_gpu_is_found_by_its_uuid_and_sampled(compute_run):
+@pytest.mark.parametrize("device", [pytest.param("cuda:0", marks=NEEDS_CUDA)], indirect=True)
+def test_the_trials_gpu_is_found_by_its_uuid_and_sampled(device, compute_run):
     result, trace = compute_run
     keys = sorted(key for key in trace.series if key.startswith("gpu-"))
     gpus = {key: reason for key, reason in trace.unavailable.items() if key.startswith("gpu")}
@@ -313,13 +235,13 @@ def test_the_trials_gpu_is_found_by_its_uuid_and_sampled(compute_run):
 
 
 @pytest.mark.parametrize("pin_memory", [False, True])
-def test_workers_feed_the_gpu_with_and_without_pinned_memory(tmp_path, pin_memory):
-    result, trace = run(
-        tmp_path, PLAIN, (2,), pin_memory=(pin_memory,), consumer=Consumer("cuda", 2.0), device="cuda", h2d="non_blocking", batch_size=(8,)
-    )
+def test_workers_feed_the_gpu_with_and_without_pinned_memory(device, tmp_path, pin_memory):
+    batch_mib = 8 * 3 * device.image_side**2 * 4 / MIB
+    script = device.setup + f"IMAGE_SIDE = {device.image_side}\n" + PLAIN
+    result, trace = run(tmp_path, script, (2,), pin_memory=(pin_memory,), device=device.name, h2d="non_blocking", batch_size=(8,))
     transfers = spans_of(trace, "device-transfer", State.DEVICE_TRANSFER)
     say(
-        f"pin_memory={pin_memory}: {result.samples_per_second.value:.0f} samples/s, a copy of 6 MiB "
+        f"{device.name}, pin_memory={pin_memory}: {result.samples_per_second.value:.0f} samples/s, a copy of {batch_mib:.2g} MiB "
         f"{float(np.median(transfers.end_ns - transfers.start_ns)) / 1e6:.2f} ms on the device; {shares(result)}"
     )
     assert_adds_up(result)
@@ -327,6 +249,7 @@ def test_workers_feed_the_gpu_with_and_without_pinned_memory(tmp_path, pin_memor
     assert (spans_of(trace, "pin", State.PIN).size > 0) is pin_memory
 
 
+@needs_cuda
 def test_a_step_that_captures_a_graph_is_left_in_peace(tmp_path):
     result, trace = run(tmp_path, GRAPH, batches=60)
     steps = spans_of(trace, "device-step", State.DEVICE_STEP)
@@ -335,6 +258,7 @@ def test_a_step_that_captures_a_graph_is_left_in_peace(tmp_path):
     assert not [note for note in result.notes if "device times" in note]
 
 
+@needs_cuda
 def test_a_kernel_that_fails_fails_its_trial_and_no_more(tmp_path):
     sink = run_pool(request(write_script(tmp_path, BROKEN), consumer=Consumer("script"), batches=100, batch_size=(4,), timeout_s=60.0))
     (result,) = sink.results
@@ -343,6 +267,7 @@ def test_a_kernel_that_fails_fails_its_trial_and_no_more(tmp_path):
     assert "CUDA error" in result.error.message or "device-side assert" in result.error.message
 
 
+@needs_cuda
 def test_recording_costs_a_real_training_step_next_to_nothing(start_agent, write):
     agent = start_agent()
     agent.load(write(CONVOLUTIONS))
@@ -362,36 +287,14 @@ def test_recording_costs_a_real_training_step_next_to_nothing(start_agent, write
     assert ratio < 1.05
 
 
-def test_the_events_of_a_batch_cost_microseconds(tmp_path):
-    batches, work = 5_000, torch.zeros(1000, device="cuda")
-    clock = DeviceClock(torch.device("cuda", 0))
-
-    def loop(is_marked):
-        begin_s = time.perf_counter()
-        for batch in range(batches):
-            before = clock.mark() if is_marked else None
-            work.add_(1.0)
-            if is_marked:
-                clock.add(batch, None, (before, clock.mark()))
-                clock.poll()
-        seconds = time.perf_counter() - begin_s
-        torch.cuda.synchronize()
-        return seconds
-
-    instrument.start_recording(str(tmp_path / "log"), 60.0)
-    try:
-        loop(True), loop(False)
-        pairs = [(loop(True), loop(False)) for _ in range(3)]
-        clock.finish()
-    finally:
-        instrument.stop_recording()
-        instrument.uninstall()
-    cost_us = statistics.median(marked - plain for marked, plain in pairs) / batches * 1e6
-    say(f"events of a step, placed and recorded: {cost_us:.1f} µs a batch")
-    assert clock.failure == ""
-    assert cost_us < 100
+def test_the_events_of_a_batch_cost_microseconds(device, log_dir):
+    costs_us, failure = value_on(device, f"BATCHES = {5000 if device.is_cuda else 1000}\n" + EVENTS, str(log_dir))
+    say(f"{device.name}, events of a step, placed and recorded: {statistics.median(costs_us):.1f} µs a batch")
+    assert failure == ""
+    assert statistics.median(costs_us) < 100
 
 
+@needs_cuda
 def test_polling_nvml_is_cheap():
     nvml = Nvml()
     if not nvml.devices:

@@ -35,16 +35,17 @@ def test_one_interrupted_round_does_not_spoil_the_calibration():
 @pytest.fixture
 def small_load(monkeypatch):
     """The load on the CPU, with small matrices."""
-    monkeypatch.setattr(training_step, "_load_device", lambda device: torch.device("cpu"))
+    monkeypatch.setattr(training_step, "_load_device", lambda kind, device: torch.device("cpu"))
     monkeypatch.setattr(training_step, "_MATRIX_SIZE", 64)
     monkeypatch.setattr(training_step, "_WARM_UP_S", 0.01)
     monkeypatch.setattr(training_step, "_CALIBRATION_S", 0.002)
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda where: None)
 
 
-def test_what_the_load_really_takes_is_told(small_load):
+@pytest.mark.parametrize("kind", ["device", "cuda"])
+def test_what_the_load_really_takes_is_told(small_load, kind):
     notes = []
-    step = training_step.make_step(Consumer("cuda", 3.0), {}, None, notes)
+    step = training_step.make_step(Consumer(kind, 3.0), {}, None, notes)
     assert step(None) is None
     (note,) = notes
     assert note.startswith("The synthetic load of 3 ms takes ") and "a batch on cpu: " in note
@@ -52,7 +53,7 @@ def test_what_the_load_really_takes_is_told(small_load):
 
 def test_parts_of_a_product_are_not_lost(small_load, monkeypatch):
     monkeypatch.setattr(training_step, "_calibrate", lambda measure: 0.004)
-    step = training_step.make_step(Consumer("cuda", 6.0), {}, None, [])
+    step = training_step.make_step(Consumer("device", 6.0), {}, None, [])
     products = []
     monkeypatch.setattr(torch, "mm", lambda *_, out: products.append(1))
     counts = []
@@ -65,22 +66,47 @@ def test_parts_of_a_product_are_not_lost(small_load, monkeypatch):
 
 def test_a_load_of_no_time_does_nothing(small_load):
     notes = []
-    training_step.make_step(Consumer("cuda", 0.0), {}, None, notes)(None)
+    training_step.make_step(Consumer("device", 0.0), {}, None, notes)(None)
     assert notes == []
 
 
-def test_a_load_runs_where_the_batches_go_and_never_on_the_cpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert training_step._load_device("cuda:1") == torch.device("cuda", 1)
-    assert training_step._load_device(None) == training_step._load_device("cpu") == torch.device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("xpu"))
-    assert training_step._load_device(None) == torch.device("xpu")
+def accelerators(monkeypatch, cuda, current):
+    """Makes torch have CUDA or not, and this current accelerator, or none."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: current is not None)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: current and torch.device(current))
 
 
-def test_without_an_accelerator_the_load_is_refused(monkeypatch):
+@pytest.mark.parametrize("kind", ["device", "cuda"])
+@pytest.mark.parametrize(("cuda", "current"), [(True, "cuda"), (False, "xpu"), (False, "mps")])
+def test_a_load_runs_where_the_batches_go_and_never_on_the_cpu(monkeypatch, kind, cuda, current):
+    accelerators(monkeypatch, cuda, current)
+    assert training_step._load_device(kind, f"{current}:1") == torch.device(current, 1)
+    assert training_step._load_device(kind, None) == training_step._load_device(kind, "cpu") == torch.device(current)
+
+
+def test_only_a_cuda_load_prefers_cuda_to_the_current_accelerator(monkeypatch):
+    accelerators(monkeypatch, True, "privateuseone")
+    assert training_step._load_device("cuda", None) == torch.device("cuda")
+    assert training_step._load_device("device", None) == torch.device("privateuseone")
+
+
+@pytest.mark.parametrize("kind", ["device", "cuda"])
+def test_an_old_torch_without_its_accelerator_module_loads_cuda(monkeypatch, kind):
+    accelerators(monkeypatch, True, None)
+    monkeypatch.delattr(torch, "accelerator")
+    assert training_step._load_device(kind, None) == torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    with pytest.raises(AgentError, match="a synthetic CUDA load cannot be run"):
-        training_step.make_step(Consumer("cuda", 5.0), {}, None)
+    with pytest.raises(AgentError, match="CUDA"):
+        training_step._load_device(kind, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "built_for", "missing"),
+    [("device", None, "no accelerator"), ("cuda", None, "built without CUDA"), ("cuda", "13.0", "no CUDA device")],
+)
+def test_without_an_accelerator_the_load_is_refused_and_what_is_missing_named(monkeypatch, kind, built_for, missing):
+    accelerators(monkeypatch, False, None)
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    with pytest.raises(AgentError, match=missing):
+        training_step.make_step(Consumer(kind, 5.0), {}, None)

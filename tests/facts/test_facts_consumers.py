@@ -1,14 +1,16 @@
 """The table of consumers: it is whole, agrees with what the agent knows, and what is made from it agrees."""
 
 import argparse
+import dataclasses
 
 import pytest
 
 from loaderscope.agent import messages
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder
 from loaderscope.analysis.shares import accelerator_share
-from loaderscope.facts.consumers import CONSUMERS, NOBODY, consumer_text, kind_of
+from loaderscope.facts.consumers import CONSUMERS, NOBODY, consumer_kind, consumer_text, kind_of
 from loaderscope.facts.lanes import CPU_STEP
+from loaderscope.facts.request import Request
 from loaderscope.gui.panels.sweep_panel import SweepPanel
 from loaderscope.sweep.options import consumer
 from loaderscope.sweep.trial_run import step_lane
@@ -43,10 +45,11 @@ def test_a_refusal_names_all_that_can_be_asked_for():
 def test_the_window_offers_what_there_is_by_the_words_of_the_report(kind, qtbot):
     panel = SweepPanel()
     qtbot.addWidget(panel)
-    for has_step, has_gpu in ((True, True), (False, True), (True, False)):
-        panel.set_consumers(has_step, has_gpu)
+    for has_step, has_accelerator in ((True, True), (False, True), (True, False)):
+        panel.set_consumers(has_step, has_accelerator)
         at = panel.consumer.findData(kind.key)
-        assert (at >= 0) == ((has_step or not kind.needs_step) and (has_gpu or not kind.needs_gpu))
+        is_possible = (has_step or not kind.needs_step) and (has_accelerator or not kind.needs_accelerator)
+        assert (at >= 0) == (is_possible and kind.offered_as is None)
         if at >= 0:
             panel.consumer.setCurrentIndex(at)
             chosen = panel.consumer_choice()
@@ -54,6 +57,22 @@ def test_the_window_offers_what_there_is_by_the_words_of_the_report(kind, qtbot)
             assert panel.consumer.itemText(at) == kind.title
             assert consumer_text(chosen).startswith(kind.title)
             assert panel.consumer_ms.isVisibleTo(panel) == kind.is_timed
+
+
+@BY_KEY
+def test_the_window_shows_the_consumer_of_a_session_before_it_knows_what_the_script_offers(kind, qtbot):
+    panel = SweepPanel()
+    qtbot.addWidget(panel)
+    consumer = Consumer(kind.key, 7.0 if kind.is_timed else None)
+    panel.show_request(Request("/x/train.py", consumer=consumer))
+    assert panel.consumer_choice() == dataclasses.replace(consumer, kind=kind.offered_as or kind.key)
+
+
+def test_a_kind_that_the_window_does_not_offer_has_a_like_one_that_it_offers():
+    for kind in CONSUMERS:
+        if kind.offered_as is not None:
+            like = consumer_kind(kind.offered_as)
+            assert dataclasses.replace(kind, key=like.key, title=like.title, tip=like.tip, offered_as=None) == like
 
 
 def test_without_a_consumer_nobody_takes_the_batches():

@@ -104,6 +104,17 @@ def test_a_sweep_tells_everything_in_order(tmp_path):
     assert all(result.own_cost.app_cpu_share is not None for result in sink.results)
 
 
+def test_a_forced_trial_without_an_accelerator_pins_nothing_and_a_note_says_so(tmp_path):
+    sink = run_pool(request(write_script(tmp_path, PLAIN), (1,), batch_size=(8,), pin_memory=(True, False), force=True))
+    if sink.run.environment["accelerator"] is not False:
+        pytest.skip("this torch may have an accelerator")
+    pinned, plain = sorted(sink.results, key=lambda result: not result.config.pin_memory)
+    assert (pinned.status, pinned.config.pin_memory, pinned.pinned) == ("ok", True, False)
+    assert [note for note in pinned.notes if "Nothing was pinned" in note]
+    assert not [note for note in plain.notes if "pinned" in note]
+    assert any("no accelerator" in warning.text for warning in pinned.warnings)  # torch's own
+
+
 def test_waiting_gives_the_throughput_that_follows(tmp_path):
     """A process gives a batch of 4 each time it has fetched one, which takes 4 waits of 15 ms at least; waiting is all that main does."""
     script = write_script(tmp_path, WAITING)

@@ -21,8 +21,9 @@ def loader(**changes):
     return Target("loader", "loader", "DataLoader", "variable", **values)
 
 
-def lay_out(target=DATASET, facts=FACTS, repeats=1, forkserver_preload=(), **axes):
-    return plan(Request("script.py", axes=Axes(**axes), repeats=repeats, forkserver_preload=forkserver_preload), target, facts)
+def lay_out(target=DATASET, facts=FACTS, repeats=1, forkserver_preload=(), force=False, **axes):
+    request = Request("script.py", axes=Axes(**axes), repeats=repeats, forkserver_preload=forkserver_preload, force=force)
+    return plan(request, target, facts)
 
 
 def runs(trials):
@@ -86,6 +87,13 @@ def test_pinning_is_skipped_only_where_there_is_surely_no_accelerator():
     assert [trial.config.pin_memory for trial in lay_out(**axes) if trial.skip] == [True, True]
     for accelerator in (True, None):
         assert not [trial for trial in lay_out(facts=Facts(1, ("fork",), "fork", accelerator), **axes) if trial.skip]
+
+
+def test_force_overrides_the_refusal_to_pin_but_nothing_that_cannot_run():
+    axes = {"num_workers": (0, 1), "pin_memory": (False, True), "persistent_workers": (True,)}
+    pinned = [trial.config.pin_memory for trial in runs(lay_out(force=True, **axes))]
+    assert pinned == [False, True]  # with a worker
+    assert {trial.config.num_workers for trial in lay_out(force=True, **axes) if trial.skip} == {0}
 
 
 @pytest.mark.parametrize(

@@ -262,13 +262,13 @@ class SweepPanel(QWidget):
         if not self._is_filling:
             self.changed.emit()
 
-    def set_consumers(self, has_step: bool, has_gpu: bool) -> None:
+    def set_consumers(self, has_step: bool, has_accelerator: bool) -> None:
         """Offers the consumers that are possible, and chooses the script's own step if it has one."""
         kept = self.consumer.currentData()
         self.consumer.blockSignals(True)
         self.consumer.clear()
         for kind in sorted(CONSUMERS, key=lambda kind: not kind.needs_step):
-            if (has_step or not kind.needs_step) and (has_gpu or not kind.needs_gpu):
+            if kind.offered_as is None and (has_step or not kind.needs_step) and (has_accelerator or not kind.needs_accelerator):
                 self.consumer.addItem(kind.title, kind.key)
                 self.consumer.setItemData(self.consumer.count() - 1, kind.tip, Qt.ItemDataRole.ToolTipRole)
         index = self.consumer.findData(kept) if kept not in (None, NOBODY.key) else 0
@@ -345,9 +345,11 @@ class SweepPanel(QWidget):
                 chips.set_values(chips.offered(), list(chosen))
         self._own_batch_size = request.axes.batch_size is None
         if request.consumer is not None:
-            if kind_of(request.consumer).needs_step and self.consumer.findData(request.consumer.kind) < 0:
-                self.set_consumers(True, False)
-            self.consumer.setCurrentIndex(max(0, self.consumer.findData(request.consumer.kind)))
+            kind = kind_of(request.consumer)
+            key = kind.offered_as or kind.key
+            if self.consumer.findData(key) < 0:
+                self.set_consumers(has_step=kind.needs_step, has_accelerator=kind.needs_accelerator)
+            self.consumer.setCurrentIndex(max(0, self.consumer.findData(key)))
             if request.consumer.ms:
                 self.consumer_ms.setValue(request.consumer.ms)
         for box, value in (

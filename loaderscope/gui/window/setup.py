@@ -326,11 +326,9 @@ class Setup(QObject):
     def _show_inspection(self, inspection: Inspection) -> None:
         self._state = self._state.read(inspection)
         environment = inspection.environment
-        has_gpu = bool(environment.get("gpus"))
-        self.sweep_panel.set_consumers(inspection.has_step, has_gpu)
-        self.sweep_panel.set_environment(
-            environment.get("start_methods") or (), environment.get("default_start_method"), environment.get("accelerator") is not False
-        )
+        has_accelerator = environment.get("accelerator") is not False
+        self.sweep_panel.set_consumers(inspection.has_step, has_accelerator)
+        self.sweep_panel.set_environment(environment.get("start_methods") or (), environment.get("default_start_method"), has_accelerator)
         self.target_panel.show_targets(inspection.targets, _default_target(inspection, self._state.wanted_target, self.script))
         self.outputRead.emit(inspection.log)
         if not inspection.targets:
