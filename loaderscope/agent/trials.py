@@ -268,7 +268,7 @@ def _is_whole(order: TrialOrder, full_batches: Optional[int], batches: int, give
 
 def _device_notes(order: TrialOrder, clock: DeviceClock) -> List[str]:
     """Sentences about what the device's times leave out."""
-    others = [device["name"] for device in used_devices.cuda_devices(order) if device["name"] != str(clock.device)]
+    others = [device["name"] for device in used_devices.devices_in_use(order) if device["name"] != str(clock.device)]
     alone = ["Device times are those of %s; the trial also uses %s." % (clock.device, " and ".join(others))] if others else []
     return alone + [note for note in (clock.lower_bound_note, clock.failure) if note]
 

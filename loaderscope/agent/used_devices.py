@@ -24,11 +24,11 @@ def may_use_device(order: TrialOrder) -> bool:
 
 
 def write_devices(order: TrialOrder) -> None:
-    """Writes the devices in use by now (see `cuda_devices`), CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER to `DEVICES_FILE`.
+    """Writes the devices in use by now (see `devices_in_use`), CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER to `DEVICES_FILE`.
 
     Call it after the first step, when models are on their devices. It starts no device: workers could not be forked then.
     """
-    devices = cuda_devices(order) if may_use_device(order) else []
+    devices = devices_in_use(order) if may_use_device(order) else []
     text = json.dumps({"devices": devices, "visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "order": os.environ.get("CUDA_DEVICE_ORDER")})
     path = os.path.join(order.log_dir, DEVICES_FILE)
     try:
@@ -39,7 +39,7 @@ def write_devices(order: TrialOrder) -> None:
         pass
 
 
-def cuda_devices(order: TrialOrder) -> List[Dict[str, Any]]:
+def devices_in_use(order: TrialOrder) -> List[Dict[str, Any]]:
     """Name, index, UUID and model of the devices that hold memory of the trial, and of the one to which its batches go.
 
     Devices of CUDA, and of other accelerators that say how much memory torch has reserved.

@@ -60,6 +60,7 @@ class TrialEnd:
         processes_seconds: seconds that the app spent reading the processes.
         usable_cores: cores that the trial may use.
         other_programs: programs beside the trial that took most CPU time, the greatest first.
+        devices: models of the accelerators that the trial used.
         heat_throttles: how often the processor lowered its clocks because of heat; None if unknown.
     """
 
@@ -72,6 +73,7 @@ class TrialEnd:
     processes_seconds: float | None = None
     usable_cores: int = 1
     other_programs: Sequence[OtherProgram] = ()
+    devices: Sequence[str] = ()
     heat_throttles: int | None = None
 
 
@@ -170,6 +172,7 @@ def analyse(
         data_stall_share_high=device.stall_high if device else None,
         gpu_other_idle_share=device.other_idle if device else None,
         copy_overlap_share=device.copy_overlap if device else None,
+        devices=list(end.devices),
         device_clock_error_s=clock_error,
         accelerator_share=accelerator_share(steady, order.consumer),
         pinned=outcome.pinned if outcome else None,

@@ -386,6 +386,7 @@ class TrialResult:
         None  # at least, idle while main does not wait; sums to 1 with busy and stall unless the clock is rough
     )
     copy_overlap_share: Share | None = None  # share of the time of copies to the device for which it also worked on a step
+    devices: list[str] = dataclasses.field(default_factory=list)  # models of the accelerators that the trial used
     device_clock_error_s: Seconds | None = None  # bound of the error of device times on the host's clock
     accelerator_share: Share | None = None  # steady busy share of an accelerator that needs the simulated step's time for a batch
     pinned: bool | None = None  # whether batches really came in pinned memory

@@ -149,7 +149,7 @@ def environment_text(environment: dict[str, Any]) -> str:
     """Returns the machine in one line for the status bar and captions."""
     gpus = environment.get("gpus") or []
     names = [gpu.get("name", "GPU") if isinstance(gpu, dict) else str(gpu) for gpu in gpus]
-    device = names[0] if names else "no GPU"
+    device = names[0] if names else "an accelerator without NVML" if environment.get("accelerator") else "no GPU"
     if len(names) > 1:
         device = f"{len(names)} × {device}"
     parts = [device]

@@ -26,6 +26,7 @@ from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader, read_stacks
+from loaderscope.trace.used_devices import read_used_devices
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
 """Matches the last line of a traceback."""
@@ -147,6 +148,7 @@ class TrialRun:
         trace.version += 1
         if error is not None and error.cause == DISK:
             error = dataclasses.replace(error, message=f"{error.message}; temporary files are written to {_temporary_folder_text()}")
+        used = read_used_devices(self._log_dir)
         return TrialEnd(
             status=status,
             error=error,
@@ -157,6 +159,7 @@ class TrialRun:
             processes_seconds=sampling.processes_s,
             usable_cores=usable_cpus(),
             other_programs=sampling.others.programs,
+            devices=used.models if used is not None else (),
             heat_throttles=sampling.others.heat_throttles,
         )
 

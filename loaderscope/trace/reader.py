@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 
 import numpy as np
 
 from loaderscope.agent.layout import COMPLETE, FORM_BITS, INSTANT, STACKS_SUFFIX, Header, State
-from loaderscope.facts.lanes import CPU_STEP, DEVICE_STEP, LaneFact
+from loaderscope.facts.lanes import CPU_STEP, LaneFact
 from loaderscope.trace import lane_table
 from loaderscope.trace.batch_flight import FlightTracker
 from loaderscope.trace.columns import Ints, append_points, append_spans
 from loaderscope.trace.imports import Imports
 from loaderscope.trace.log_segments import SegmentChain
-from loaderscope.trace.model import Lane, OpenSpan, Trace
+from loaderscope.trace.model import OpenSpan, Trace
 from loaderscope.trace.process_logs import INNER_LANE_NUMBER, MAIN_LANE_NUMBER, Sources, is_loading_lane
 from loaderscope.trace.record_decoder import DecodedSpans, Epochs, RecordBatch, SpanMatcher, decode_points, depths_of, row_groups
-from loaderscope.trace.used_devices import read_used_devices
 from loaderscope.trace.warning_counts import WarningCounter
 
 _DEPTHS = 1 << 10  # room for the depths of one lane in a track's number; imports nest at most as deep as Python's recursion
@@ -40,8 +38,7 @@ class TraceReader:
 
     def __init__(self, log_dir: str | pathlib.Path, trace: Trace, num_workers: int | None = None, step: LaneFact | None = None) -> None:
         self._trace = trace
-        self._log_dir = pathlib.Path(log_dir)
-        self._sources = Sources(self._log_dir)
+        self._sources = Sources(pathlib.Path(log_dir))
         self._epochs = Epochs()
         self._matcher = SpanMatcher()
         self._imports = Imports(trace, self._sources)
@@ -119,7 +116,7 @@ class TraceReader:
         track = lane * _DEPTHS + depths - lane_table.LOWEST_DEPTH
         columns = {"start_ns": spans.start_ns, "end_ns": spans.end_ns, "state": spans.state, "batch": batch, "value": value}
         for number, rows in row_groups(track, spans.start_ns, spans.end_ns):
-            target = self._trace.track(self._lane(number // _DEPTHS), number % _DEPTHS + lane_table.LOWEST_DEPTH)
+            target = self._trace.track(self._sources.lane(number // _DEPTHS), number % _DEPTHS + lane_table.LOWEST_DEPTH)
             append_spans(target, **{name: column[rows] for name, column in columns.items()})
         if self._step_lane:
             steps = (spans.state == State.STEP) & (lane == MAIN_LANE_NUMBER)
@@ -127,14 +124,6 @@ class TraceReader:
                 append_spans(self._trace.track(self._step_lane, 0), **{name: column[rows] for name, column in columns.items()})
         ends_flight = (spans.state != State.WAIT) | (lane != INNER_LANE_NUMBER)  # a batch is in flight until the consumer has it
         self._flights.add_spans(spans.state[ends_flight], spans.end_ns[ends_flight], batch[ends_flight], value[ends_flight])
-
-    def _lane(self, number: int) -> Lane:
-        """Returns the lane with a number. A new lane of a device gets the device's model into its label."""
-        lane = self._sources.lane(number)
-        if lane.kind != DEVICE_STEP.kind or lane.key in self._trace.lanes:
-            return lane
-        used = read_used_devices(self._log_dir)
-        return lane if used is None or used.model is None else dataclasses.replace(lane, label=f"{lane.label}, {used.model}")
 
     def _add_points(self, batch: RecordBatch) -> None:
         points = decode_points(batch, self._epochs)

@@ -41,10 +41,9 @@ class UsedDevices:
     by_bus: bool = False
 
     @property
-    def model(self) -> str | None:
-        """The model of all devices; None if they are of several models, or if torch does not say it."""
-        models = {device.model for device in self.devices}
-        return models.pop() if len(models) == 1 else None
+    def models(self) -> tuple[str, ...]:
+        """The models of the devices, each once, as far as torch says them."""
+        return tuple(dict.fromkeys(device.model for device in self.devices if device.model is not None))
 
 
 def read_used_devices(log_dir: Path) -> UsedDevices | None:

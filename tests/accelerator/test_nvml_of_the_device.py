@@ -123,7 +123,6 @@ def test_a_session_shows_the_device_of_the_trial_by_its_name_and_no_other_device
     subprocess.run([*command, *options], env=environment_of(library_folder, script.log_stem), check=True, capture_output=True)
     with SessionFile.open(session_path) as session:
         trace = session.trace(session.results[0].id)
-    assert trace.lanes["device-step"].label == "GPU step, Simulated accelerator"
     of_gpus = {info.label: columns.view()["value"] for info, columns in trace.series.values() if info.key.startswith("gpu")}
     assert of_gpus
     assert all("GPU 1 (Simulated accelerator)" in label for label in of_gpus)

@@ -61,7 +61,8 @@ def transfer_batches(waits):
     with mock.patch("torch.accelerator.current_stream", current_stream):
         for batch in batches:
             with slow_copies():
-                moved = transfer(batch)
+                moved = transfer.issue(batch)
+            transfer.hand_over(moved)
             are_right.append(torch.equal(moved.cpu(), batch))
     torch.accelerator.synchronize()
     return are_right

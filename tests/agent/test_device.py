@@ -394,7 +394,7 @@ def test_only_what_the_device_does_is_marked_on_it(monkeypatch, tmp_path, consum
 
 
 def test_what_the_device_times_leave_out_is_told(monkeypatch):
-    monkeypatch.setattr(trials.used_devices, "cuda_devices", lambda order: [{"name": "cuda:0"}, {"name": "cuda:1"}])
+    monkeypatch.setattr(trials.used_devices, "devices_in_use", lambda order: [{"name": "cuda:0"}, {"name": "cuda:1"}])
     clock = ToldClock()
     assert trials._device_notes(None, clock) == ["Device times are those of cuda:0; the trial also uses cuda:1."]
     clock.device, clock.failure = torch.device("cuda", 1), "device times end early: lost"

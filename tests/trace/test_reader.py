@@ -1,7 +1,5 @@
 """The reader against the slow reference, for whole logs and for logs that grow."""
 
-import json
-
 import numpy as np
 import pytest
 from reference import reference_trace
@@ -293,21 +291,3 @@ def test_stacks_are_told_with_the_name_of_their_process(log_dir):
     for process, text in zip(simulation.processes, ("  File a\n", "  File \xff b\n"), strict=True):
         (log_dir / f"{process.pid}-{process.opened_ns}{layout.STACKS_SUFFIX}").write_bytes(text.encode("latin-1"))
     assert read_stacks(log_dir) == "main (pid 1000):\nFile a\n\nworker-0 (pid 2000):\nFile \N{REPLACEMENT CHARACTER} b"
-
-
-@pytest.mark.parametrize(
-    ("models", "label"),
-    [
-        (["Model 1"], "GPU step, Model 1"),
-        (["Model 1", "Model 1"], "GPU step, Model 1"),
-        (["Model 1", "Model 2"], "GPU step"),
-        ([None], "GPU step"),
-        (None, "GPU step"),
-    ],
-)
-def test_lanes_of_a_device_name_its_model_where_there_is_one(log_dir, models, label):
-    write_logs(simulate(device_ns=1 * MS), log_dir)
-    if models is not None:
-        devices = [{"name": f"cuda:{index}", "index": index, "uuid": None, "model": model} for index, model in enumerate(models)]
-        (log_dir / layout.DEVICES_FILE).write_text(json.dumps({"devices": devices, "visible": None, "order": None}))
-    assert read_at_once(log_dir).lanes["device-step"].label == label

@@ -20,6 +20,7 @@ from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
 from loaderscope.facts.results import ScriptWarning, SettingResult
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
+from loaderscope.facts.text import enumerated
 
 MAX_SCRIPT_MESSAGES = 12
 
@@ -48,6 +49,9 @@ def _heading_text(document: dict[str, Any]) -> str:
     for key, name in (("python", "Python "), ("torch", "torch "), ("usable_cpus", "usable CPUs: ")):
         if environment.get(key) is not None:
             facts.append(f"{name}{environment[key]}" + (" without GIL" if key == "python" and environment.get("free_threaded") else ""))
+    devices = dict.fromkeys(device for trial in document["trials"] for device in trial.get("devices") or ())
+    if devices:
+        facts.append(f"on {enumerated(list(devices))}")
     return " · ".join(facts)
 
 

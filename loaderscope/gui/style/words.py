@@ -6,7 +6,7 @@ from loaderscope.agent.messages import Target
 from loaderscope.analysis.late_batches import NO_WORKER, Cause
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.settings import setting_text
-from loaderscope.facts.text import count_text, share_bounds_text, share_range_text, share_text
+from loaderscope.facts.text import count_text, enumerated, share_bounds_text, share_range_text, share_text
 
 _CAUSES_BY_WORKER = {
     Cause.START: "{worker} was starting for {time}",
@@ -36,9 +36,10 @@ CAUSE_MEANINGS = {
 
 
 def trial_title(result: TrialResult) -> str:
-    """Returns the title of a trial's timeline: its number, its setting, and the share of time in which its main process waits."""
+    """Returns the title of a trial's timeline: its number, setting and devices, and the share of time in which its main process waits."""
+    devices = f" · on {enumerated(result.devices)}" if result.devices else ""
     waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)} in the steady state"
-    return f"trial {result.id} · {setting_text(result.config)}{waits}"
+    return f"trial {result.id} · {setting_text(result.config)}{devices}{waits}"
 
 
 def trial_note(result: TrialResult | None) -> str:
@@ -51,7 +52,8 @@ def trial_note(result: TrialResult | None) -> str:
     if result.wait_share is not None:
         parts.append(f"steady state: main waits {share_text(result.wait_share)}")
     if result.gpu_busy_share_low is not None or result.gpu_busy_share is not None:
-        parts.append(f"the GPU is busy {share_bounds_text(result.gpu_busy_share_low, result.gpu_busy_share)}")
+        busy = share_bounds_text(result.gpu_busy_share_low, result.gpu_busy_share)
+        parts.append(f"{enumerated(result.devices) or 'the GPU'} is busy {busy}")
     if result.data_stall_share is not None:
         parts[-1] += f", waits for data {_stall_text(result)}, idles otherwise {share_text(result.gpu_other_idle_share)}"
     if result.copy_overlap_share:
