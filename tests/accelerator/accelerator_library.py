@@ -11,12 +11,22 @@ import subprocess
 import sys
 import tempfile
 
+from agent_interpreter import value_in_agent
+
 _SOURCES = pathlib.Path(__file__).parent / "source"
 _COMPILER = "g++"
 _FLAGS = ("-O1", "-fPIC", "-std=c++20", "-Wall")
 _INCLUDES = ("include", "include/torch/csrc/api/include", "include/kineto")
 _OLDEST_TORCH = (2, 13)
 """The oldest version with which the sources were compiled."""
+
+
+def library_for_agent() -> tuple[pathlib.Path | None, str]:
+    """Returns the library for the agent's torch, or None and the reason in one sentence."""
+    torch_file, torch_version = value_in_agent("[torch.__file__, str(torch.__version__)]")
+    torch_folder = pathlib.Path(torch_file).parent
+    reason = why_unavailable(torch_folder, torch_version)
+    return (None, reason) if reason else (built_library(torch_folder, torch_version), "")
 
 
 def why_unavailable(torch_folder: pathlib.Path, torch_version: str) -> str:

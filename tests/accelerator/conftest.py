@@ -7,25 +7,23 @@ import contextlib
 import dataclasses
 import multiprocessing
 import pathlib
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 import simgpu
-from accelerator_library import built_library, why_unavailable
+from accelerator_library import library_for_agent
 from accelerator_log import Record, read_log
-from agent_interpreter import value_in_agent
+from device_script import DeviceScript, write_script_on_device
 
 
 @pytest.fixture(scope="session")
 def simgpu_library() -> pathlib.Path:
     """The library for the agent's torch; skips the test where there can be none."""
-    torch_file, torch_version = value_in_agent("[torch.__file__, str(torch.__version__)]")
-    torch_folder = pathlib.Path(torch_file).parent
-    if reason := why_unavailable(torch_folder, torch_version):
+    library, reason = library_for_agent()
+    if library is None:
         pytest.skip(reason)
-    return built_library(torch_folder, torch_version)
+    return library
 
 
 class Outcome(NamedTuple):
@@ -85,31 +83,7 @@ def fresh_device_process(simgpu_library: pathlib.Path, tmp_path: pathlib.Path) -
         yield process
 
 
-@dataclasses.dataclass(frozen=True)
-class ScriptOnDevice:
-    """A script whose processes load the accelerator."""
-
-    path: pathlib.Path
-    log_stem: pathlib.Path
-
-    def records(self) -> list[Record]:
-        """Returns the records of the processes of the script."""
-        return read_log(self.log_stem)
-
-
 @pytest.fixture
-def write_device_script(simgpu_library: pathlib.Path, tmp_path: pathlib.Path) -> Callable[[str], ScriptOnDevice]:
+def write_device_script(simgpu_library: pathlib.Path, tmp_path: pathlib.Path) -> Callable[[str], DeviceScript]:
     """Writes a script that can use the device `simgpu`, with its functions in `torch.simgpu`."""
-
-    def write(text: str) -> ScriptOnDevice:
-        path, log_stem = tmp_path / "script.py", tmp_path / "accelerator-log"
-        load = f"""\
-import sys
-sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
-import simgpu
-simgpu.load({str(simgpu_library)!r}, {str(log_stem)!r})
-"""
-        path.write_text(load + textwrap.dedent(text), encoding="utf-8")
-        return ScriptOnDevice(path, log_stem)
-
-    return write
+    return lambda text: write_script_on_device(simgpu_library, tmp_path, text)

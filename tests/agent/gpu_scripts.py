@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 
 import pytest
-from agent_interpreter import value_in_agent
 
 MIB = 1024 * 1024
 
@@ -78,11 +77,11 @@ def simulated_device(log_folder: pathlib.Path) -> Device:
     sources = pathlib.Path(__file__).parents[1] / "accelerator"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(sources))
-        from accelerator_library import built_library, why_unavailable
-    torch_file, torch_version = value_in_agent("[torch.__file__, str(torch.__version__)]")
-    if reason := why_unavailable(pathlib.Path(torch_file).parent, torch_version):
+        from accelerator_library import library_for_agent
+    library, reason = library_for_agent()
+    if library is None:
         pytest.skip(reason)
-    library, drift_ppm = built_library(pathlib.Path(torch_file).parent, torch_version), 100.0
+    drift_ppm = 100.0
     setup = _SIMULATED.format(folder=str(sources), library=str(library), log_stem=str(log_folder / "log"), drift_ppm=drift_ppm)
     return Device("simgpu:0", setup, MIB // 4, 48, 0.1, drift_ppm)
 
@@ -258,7 +257,7 @@ def seconds(is_marked):
         before = clock.mark() if is_marked else None
         tensor.zero_()
         if is_marked:
-            clock.add(batch, None, (before, clock.mark()))
+            clock.add(batch, None, clock.since(before))
             clock.poll()
     passed_s = time.perf_counter() - begin_s
     torch.accelerator.synchronize()

@@ -99,12 +99,14 @@ def anchor_errors_us(trace):
 
 def assert_adds_up(result):
     assert result.wait_share + result.transfer_share + result.step_share + result.other_share == pytest.approx(1.0, abs=1e-9)
-    assert result.gpu_busy_share + result.data_stall_share + result.gpu_other_idle_share == pytest.approx(1.0, abs=1e-9)
+    assert result.gpu_busy_share_low <= result.gpu_busy_share
+    assert result.gpu_busy_share + result.data_stall_share + result.gpu_other_idle_share == pytest.approx(1.0, abs=0.01)
 
 
 def shares(result):
     return (
-        f"busy {result.gpu_busy_share:.3f}, data stall {result.data_stall_share:.3f}, other idle {result.gpu_other_idle_share:.3f}; "
+        f"busy {result.gpu_busy_share_low:.3f} to {result.gpu_busy_share:.3f}, data stall {result.data_stall_share:.3f}, "
+        f"other idle {result.gpu_other_idle_share:.3f}; "
         f"main: wait {result.wait_share:.3f}, transfer {result.transfer_share:.3f}, step {result.step_share:.3f}, "
         f"other {result.other_share:.3f}"
     )
