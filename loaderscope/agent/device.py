@@ -64,7 +64,7 @@ class _Anchor(NamedTuple):
 
 
 class Period(NamedTuple):
-    """The events before and after work on a stream, and when the host had issued all of it."""
+    """The events before and after work on a stream, and when the host had issued all of it and the event after it."""
 
     before: Any
     after: Any
@@ -137,7 +137,7 @@ class DeviceClock:
         self._waits_for_anchor = False  # the first pending batch lies after the newest anchor
         self._other_streams = self._pool_streams(copies)  # on which nothing was pending after a step so far
         self._step_streams: List[Any] = []
-        self._looks = self._others_done_ns = 0
+        self._looks = self._others_done_ns = self._error_ns = 0
         self._copies_overlap = copies is not None
         self._steps: Deque[Tuple[int, int]] = collections.deque()  # that may overlap later copies
         first = self._waited_anchor()
@@ -153,8 +153,9 @@ class DeviceClock:
 
     def since(self, before: Any, stream: Optional[Any] = None) -> Period:
         """Returns the period from an event to now, when the host has issued all its work."""
-        issued_ns = time.perf_counter_ns()
-        return Period(before, self.mark(stream), issued_ns)
+        after = self.mark(stream)
+        # read last: only an event that is passed after this time says that the device was still at work
+        return Period(before, after, time.perf_counter_ns())
 
     def mark_step_streams(self) -> List[Any]:
         """Records an event now on each stream besides the current one on which steps work, and returns them."""
@@ -325,7 +326,9 @@ class DeviceClock:
         self._waits_for_anchor = False
         self._narrowest_ns = min(self._narrowest_ns, anchor.half_ns)
         rounded_ns = int(since_ms * 1e6 * _FLOAT32_STEP) + 1
-        instrument.instant(State.DEVICE_ANCHOR, anchor.half_ns + _RESOLUTION_NS + rounded_ns)
+        error_ns = anchor.half_ns + _RESOLUTION_NS + rounded_ns
+        self._error_ns = max(self._error_ns, error_ns)
+        instrument.instant(State.DEVICE_ANCHOR, error_ns)
 
     def _place_first(self, is_last: bool) -> bool:
         """Records the first pending batch, and returns whether it could. `is_last`: no later anchor will come."""
@@ -357,7 +360,8 @@ class DeviceClock:
             self._others_done_ns = end_ns
         instrument.complete(state, start_ns, end_ns - start_ns, batch)
         if issued_ns > start_ns:
-            instrument.complete(DEVICE_PERIODS[state], start_ns, min(issued_ns, end_ns) - start_ns, batch)
+            unsure_until_ns = issued_ns if end_ns - issued_ns > self._error_ns else end_ns
+            instrument.complete(DEVICE_PERIODS[state], start_ns, unsure_until_ns - start_ns, batch)
         if not self._copies_overlap:
             return
         if state is not State.DEVICE_TRANSFER:

@@ -20,7 +20,7 @@ from loaderscope.analysis.evidence import find_evidence
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured_part import measured_part
 from loaderscope.analysis.memory_peaks import find_memory, series
-from loaderscope.analysis.shares import accelerator_share, find_shares
+from loaderscope.analysis.shares import DeviceShares, accelerator_share, find_shares
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.startup.first_batch import find_startup
 from loaderscope.analysis.steady import find_steady
@@ -36,8 +36,11 @@ from loaderscope.analysis.throughput import (
 )
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OtherProgram, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.facts.text import count_text, duration_text
+from loaderscope.facts.text import count_text, duration_text, share_range_text
 from loaderscope.trace.model import Trace
+
+WIDE_BOUNDS = 0.2
+"""Distance between the bounds of the device's busy share from which on it is said why."""
 
 NOTABLE_CLOCK_ERROR = 0.1
 """Error of a device time, as a share of the time from batch to batch, from which on it is said."""
@@ -135,8 +138,8 @@ def analyse(
             f"after the first, with the start of workers. {count_text(len(epochs), 'epoch')} were measured."
         )
     clock_error = clock_error_s(trace)
-    if device is not None and clock_error is not None and (note := _clock_note(clock_error, per_batch)) is not None:
-        notes.append(note)
+    if device is not None:
+        notes += [*_clock_notes(clock_error, per_batch), *_wide_bounds_notes(device)]
     disturbance = find_disturbance(trace, steady, end.usable_cores, end.other_programs, end.heat_throttles)
     if disturbance is not None and (note := disturbance_note(disturbance)) is not None:
         notes.append(note)
@@ -239,14 +242,24 @@ def analyse_or_log(
         return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds, replaces=planned.replaces)
 
 
-def _clock_note(error_s: float, per_batch: Estimate | None) -> str | None:
-    """Returns a sentence if the device's times are known so roughly that its shares say little; None if they are known well."""
-    if per_batch is None or error_s < NOTABLE_CLOCK_ERROR * per_batch.value:
-        return None
-    return (
+def _clock_notes(error_s: float | None, per_batch: Estimate | None) -> list[str]:
+    """Returns a sentence if the device's times are known so roughly that its shares say little."""
+    if error_s is None or per_batch is None or error_s < NOTABLE_CLOCK_ERROR * per_batch.value:
+        return []
+    return [
         f"The device is slow to show that it has passed an event: its times are exact to ± {duration_text(error_s)} only, and a batch "
         f"takes {duration_text(per_batch.value)}. So its shares are given as ranges."
-    )
+    ]
+
+
+def _wide_bounds_notes(device: DeviceShares) -> list[str]:
+    """Returns a sentence if the bounds of the busy share are so far apart that they say little."""
+    if device.busy_high is None or device.busy_high - device.busy_low < WIDE_BOUNDS:
+        return []
+    return [
+        f"The device is busy {share_range_text(device.busy_low, device.busy_high)} of the time: the step waits for the device, or "
+        "pauses, and events do not tell what the device does meanwhile. An exact window (--gpu-window) measures it."
+    ]
 
 
 def _whole_epochs(order: TrialOrder, outcome: TrialOutcome | None, count: int) -> list[bool]:

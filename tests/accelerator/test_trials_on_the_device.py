@@ -63,12 +63,14 @@ def test_device_times_agree_with_the_log_of_the_device(write_device_script, loop
     assert result.gpu_busy_share - result.gpu_busy_share_low <= NARROW
     assert (result.gpu_busy_share > 0.9) is (loop is COMPUTE_HEAVY)
     assert truth.host_waits == []
+    assert not [note for note in result.notes if "evice" in note]
 
 
 def test_a_pause_of_the_host_within_a_step_is_between_the_bounds(write_device_script):
     paused = Loop("busy(3_000); time.sleep(0.004); busy(3_000); torch.accelerator.synchronize()")
     result, _, _, truth = compare(write_device_script, paused)
     assert truth.busy < result.gpu_busy_share - 10 * POINT  # so the upper bound alone would mislead
+    assert [note for note in result.notes if "--gpu-window" in note]
 
 
 def test_a_step_on_a_stream_of_its_own_counts_as_busy(write_device_script):

@@ -54,7 +54,7 @@ def test_shares_of_the_device_against_its_log(tmp_path, start_method):
     library, reason = library_for_agent()
     if library is None:
         pytest.skip(reason)
-    titles = ("busy low", "truth", "busy high", "stall", "truth", "overlap", "truth", "end", "start", "stated", "syncs")
+    titles = ("busy low", "truth", "busy high", "stall", "truth", "overlap", "truth", "end", "start", "stated", "early", "syncs")
     print(
         f"\n{start_method}; shares in %, errors of edges in µs"
         + f"\n{'loop':28}{'workers':>8}"
@@ -79,13 +79,13 @@ def measure(library, folder, name, loop, workers, start_method):
     records, trace = script.records(), sink.traces[result.id]
     truth = truth_of(records, result, trace)
     stated_us = result.device_clock_error_s * 1e6
-    end_us, start_us = edge_errors_us(loop, records, trace)
+    end_us, start_us, early_us = edge_errors_us(loop, records, trace)
     own_waits = [wait for wait in truth.host_waits if wait.kind not in loop_waits(loop)]
     percent = [
         result.gpu_busy_share_low, truth.busy, result.gpu_busy_share, result.data_stall_share, truth.stall, result.copy_overlap_share,
         truth.overlap,
     ]  # fmt: skip
-    cells = [f"{100 * value:10.1f}" for value in percent] + [f"{value:10.1f}" for value in (end_us, start_us, stated_us)]
+    cells = [f"{100 * value:10.1f}" for value in percent] + [f"{value:10.1f}" for value in (end_us, start_us, stated_us, early_us)]
     print(f"{name:28}{workers:8}" + "".join(cells) + f"{len(own_waits):10}", flush=True)
     checks = {
         "truth is not between the bounds": not result.gpu_busy_share_low - 5e-4 <= truth.busy <= result.gpu_busy_share + 5e-4,
@@ -106,29 +106,33 @@ def loop_waits(loop):
 
 
 def edge_errors_us(loop, records, trace):
-    """How far ends of steps and of copies are off at most, and how far starts lie outside of the range in which they are said to lie.
+    """The largest errors of ends of steps and copies, of their starts beyond the range in which they are said to lie, and that range.
 
-    Ends of steps that wait for the device are left out: they are marked when the host has woken up, and said to be unsure. So are steps
-    of several kernels.
+    A start lies between the event before the work and the time at which the host had issued it; the third figure is the median of how
+    much later than that event a copy began.
+
+    Left out are ends of work that the device had done before the host could mark its end (of short work, and of steps that wait for the
+    device), as these are said to be unsure, and steps of several kernels.
     """
     step = (
         ("device-stream", State.DEVICE_STREAM, State.DEVICE_STREAM_ISSUE, Kind.KERNEL)
         if "stream:" in loop.step
         else ("device-step", State.DEVICE_STEP, State.DEVICE_STEP_ISSUE, Kind.KERNEL)
     )
-    ends, starts = [0.0], [0.0]
+    ends, starts, early = [0.0], [0.0], 0.0
     for lane, state, issue, kind in (
         step,
         ("device-transfer", State.DEVICE_TRANSFER, State.DEVICE_TRANSFER_ISSUE, Kind.COPY_TO_DEVICE),
     ):
         spans, issues = spans_of(trace, lane, state), spans_of(trace, lane, issue)
-        true_starts, true_ends = periods(records, kind)
-        if not spans or len(true_ends) != spans.size:
+        true_starts, true_ends = (times[-spans.size :] for times in periods(records, kind))  # the step's maker copied something, too
+        if not spans or (kind == Kind.KERNEL and loop.step.count("busy(") > 1):
             continue
         issue_ends = dict(zip(issues.start_ns.tolist(), issues.end_ns.tolist(), strict=True))
         latest = np.array([issue_ends.get(start, start) for start in spans.start_ns.tolist()])
-        if kind != Kind.KERNEL or SYNCHRONISED not in loop.step:
-            ends.append(float(np.abs(spans.end_ns - true_ends).max()) / 1e3)
+        ends.append(float(np.abs(spans.end_ns - true_ends)[latest < spans.end_ns].max(initial=0)) / 1e3)
         outside = np.maximum(spans.start_ns - true_starts, true_starts - latest)
         starts.append(float(outside.max(initial=0)) / 1e3)
-    return max(ends), max(starts)
+        if kind == Kind.COPY_TO_DEVICE:
+            early = float(np.median(true_starts - spans.start_ns)) / 1e3
+    return max(ends), max(starts), early
