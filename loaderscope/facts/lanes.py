@@ -84,9 +84,9 @@ class LaneFact:
 
 
 DEVICE_STEP = LaneFact("device-step", "device", "GPU step", 0)
-DEVICE_STREAM = LaneFact("device-stream", "device", "GPU step, other streams", 1)
+DEVICE_STREAM = LaneFact("device-stream", "device", "GPU side streams", 1)
 DEVICE_TRANSFER = LaneFact("device-transfer", "device", "GPU transfer", 2)
-DEVICE_OVERLAP = LaneFact("device-overlap", "device", "GPU transfer beside step", 3)
+DEVICE_OVERLAP = LaneFact("device-overlap", "device", "copy beside step", 3)
 SIMULATED_STEP = LaneFact("step", "device", "simulated step", 4)
 CPU_STEP = LaneFact("step", "device", "step (CPU)", 4)
 DEVICE_EXACT = LaneFact("device-exact", "device", "GPU (exact window)", 5)
