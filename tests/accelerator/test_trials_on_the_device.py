@@ -80,6 +80,16 @@ def test_a_step_on_a_stream_of_its_own_counts_as_busy(write_device_script):
     assert spans_of(trace, "device-stream", State.DEVICE_STREAM).size > 50
 
 
+def test_a_step_on_more_streams_than_are_followed_has_a_lower_bound_only(write_device_script):
+    loop = Loop(
+        "for one in streams:\n    with one: busy(2_000)", sample_s=0.003, before="streams = [torch.Stream('simgpu:0') for _ in range(12)]"
+    )
+    result, _ = run(write_device_script(loop.script()), loop)
+    assert (result.gpu_busy_share, result.data_stall_share) == (None, None)
+    assert 0 < result.gpu_busy_share_low < 1
+    assert [note for note in result.notes if "lower bound" in note]
+
+
 @pytest.mark.parametrize("h2d", ["blocking", "non_blocking", "overlapped"])
 def test_copies_are_placed_where_the_device_made_them(write_device_script, h2d):
     loop = Loop("busy(3_000)", copy_ms=8, h2d=h2d, sample_s=0.0002)

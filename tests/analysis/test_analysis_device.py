@@ -16,7 +16,7 @@ from loaderscope.analysis.training import Training
 from loaderscope.analysis.trial import TrialEnd, analyse
 from loaderscope.facts.results import GpuWindow, OperatorCost
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
+from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, DEVICE_OVERLAP_LANE, DEVICE_STEP_LANE, DEVICE_TRANSFER_LANE, MAIN_LANE
 
 
 @pytest.mark.parametrize("device_ns", [5 * MS, 11 * MS, 14 * MS])
@@ -142,3 +142,65 @@ def test_the_stated_error_of_device_times_is_the_worst_anchors():
     times = [trace.origin_ns + 1, trace.origin_ns + 2]
     trace.points_of(MAIN_LANE).append(time_ns=times, state=[int(State.DEVICE_ANCHOR)] * 2, batch=[-1, -1], value=[4_000, 12_000])
     assert measure_trace(trace, config_of(0), 20).device_clock_error_s == pytest.approx(12e-6)
+
+
+def with_issuing(issue_ns, anchor_error_ns=0):
+    """A trial of 15 ms a batch, 5 of them on the device, of which the host issues for some time; and its steady row."""
+    trace = synthetic.make_trace(num_workers=0, batches=60, fetch_ns=10 * MS, collate_ns=0, step_ns=5 * MS, other_ns=0, device_ns=5 * MS)
+    steps = spans_of(trace, "device-step", State.DEVICE_STEP)
+    trace.track(DEVICE_STEP_LANE, 1).append(
+        start_ns=steps.start_ns, end_ns=steps.start_ns + issue_ns, state=[int(State.DEVICE_STEP_ISSUE)] * steps.size, batch=steps.batch,
+        value=[0] * steps.size,
+    )  # fmt: skip
+    if anchor_error_ns:
+        trace.points_of(MAIN_LANE).append(time_ns=[trace.end_ns], state=[int(State.DEVICE_ANCHOR)], batch=[-1], value=[anchor_error_ns])
+    return trace
+
+
+def test_while_the_host_issues_a_step_the_device_is_not_surely_busy():
+    row = measure_trace(with_issuing(2 * MS), config_of(0), 60)
+    assert row.gpu_busy_share_low == pytest.approx(3 / 15, abs=1e-3)
+    assert row.gpu_busy_share == pytest.approx(5 / 15, abs=1e-3)
+    assert row.data_stall_share_low == pytest.approx(row.data_stall_share) == pytest.approx(row.data_stall_share_high)
+
+
+def test_a_rough_clock_widens_the_bounds_and_is_told():
+    row = measure_trace(with_issuing(0, anchor_error_ns=4 * MS), config_of(0), 60)
+    assert row.gpu_busy_share_low < 5 / 15 - 0.005 < 5 / 15 + 0.005 < row.gpu_busy_share
+    # Each wait of 10 ms lies between two steps: either may reach 4 ms into it, or both may lie further away.
+    assert row.data_stall_share_low == pytest.approx(2 / 15, abs=0.02)
+    assert row.data_stall_share == pytest.approx(10 / 15, abs=0.02)
+    assert [note for note in row.notes if "± 4" in note]
+    exact = measure_trace(with_issuing(0, anchor_error_ns=1000), config_of(0), 60)
+    assert not [note for note in exact.notes if "±" in note]
+
+
+def test_a_rough_clock_gives_no_verdict_on_the_device():
+    known = made_up(0, config_of(2), 100.0, wait_share=0.5, data_stall_share=0.0, data_stall_share_low=0.0, data_stall_share_high=0.02)
+    assert "compute-bound" in findings([known], Consumer("script"))
+    rough = dataclasses.replace(known, data_stall_share_high=0.4)
+    found = findings([rough], Consumer("script"))["input-bound"]
+    assert "the main process waits for data" in found.message
+
+
+def test_work_that_nothing_reports_makes_the_busy_share_a_lower_bound():
+    trace = with_issuing(0)
+    order = TrialOrder(0, "", config_of(0), batches=60, consumer=Consumer("script"))
+    outcome = TrialOutcome(1.0, 60, 60 * 32, [60], False, False, None, works_unseen=True)
+    row = analyse(trace, PlannedTrial(0, 0, config_of(0)), order, TrialEnd("ok", None, outcome, 1.0, 0.02))
+    assert row.gpu_busy_share_low == pytest.approx(5 / 15, abs=1e-3)
+    assert (row.gpu_busy_share, row.data_stall_share, row.gpu_other_idle_share) == (None, None, None)
+
+
+def test_the_share_of_copies_that_ran_beside_a_step_comes_from_what_the_device_reported():
+    trace = with_issuing(0)
+    steps = spans_of(trace, "device-step", State.DEVICE_STEP)
+    for lane, state, end_ns in (
+        (DEVICE_TRANSFER_LANE, State.DEVICE_TRANSFER, steps.end_ns - MS),
+        (DEVICE_OVERLAP_LANE, State.DEVICE_OVERLAP, steps.start_ns + MS),
+    ):
+        trace.track(lane, 0).append(
+            start_ns=steps.start_ns, end_ns=end_ns, state=[int(state)] * steps.size, batch=steps.batch, value=[0] * steps.size
+        )
+    assert measure_trace(trace, config_of(0), 60).copy_overlap_share == pytest.approx(1 / 4, abs=1e-3)
+    assert measure_trace(with_issuing(0), config_of(0), 60).copy_overlap_share is None
