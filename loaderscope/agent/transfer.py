@@ -31,6 +31,8 @@ class Transfer:
         self._non_blocking = h2d != "blocking"
         self.stream: Optional[Any] = _copy_stream(device) if h2d == "overlapped" else None
         self._wait: Optional[Callable[[], Any]] = _wait_for(device) if h2d == "blocking" else None
+        self._device_type = device.partition(":")[0]
+        self._must_wait = False  # for the newest batch
 
     def issue(self, batch: Any) -> Any:
         """Issues the copy of a batch and returns the moved batch; a copy that blocks has then to be waited for.
@@ -39,11 +41,13 @@ class Transfer:
         """
         if self.stream is not None:
             return self._copy_on_own_stream(batch)
+        if self._wait is not None:  # torch's `to` does not wait for the device either if a tensor is there already
+            self._must_wait = {tensor.device.type for tensor in _tensors(batch)} != {self._device_type}
         return to_device(batch, self._device, self._non_blocking or self._wait is not None)
 
     def wait(self, number: int) -> None:
-        """Waits for the copy of a batch, its number within the epoch, if copies block."""
-        if self._wait is not None:
+        """Waits for the copy of a batch, its number within the epoch, if copies block and there is something to copy."""
+        if self._wait is not None and self._must_wait:
             instrument.begin(State.DEVICE_WAIT, number)
             self._wait()
             instrument.end(State.DEVICE_WAIT, number)
@@ -149,4 +153,12 @@ def _wait_for(device: str) -> Optional[Callable[[], Any]]:
     current = accelerator.current_accelerator() if accelerator is not None and accelerator.device_count() else None
     if current is None or current.type != chosen.type:
         return None
-    return lambda: torch.accelerator.current_stream(chosen).synchronize()
+
+    def wait() -> None:
+        torch.accelerator.current_stream(chosen).synchronize()
+
+    try:
+        wait()
+    except RuntimeError:  # MPS has one stream, for which torch (up to 2.14) cannot wait
+        return None
+    return wait

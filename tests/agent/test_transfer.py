@@ -100,3 +100,51 @@ def test_overlapped_copies_are_issued_on_their_stream_and_the_step_waits_for_the
 def test_a_device_without_a_second_stream_cannot_overlap():
     with pytest.raises(AgentError, match="cpu has no second stream"):
         transfer.Transfer("cpu", "overlapped")
+
+
+class Copied:
+    """A tensor that says how it is copied."""
+
+    def __init__(self, device):
+        self.device = torch.device(device)
+        self.copies = []
+
+    def to(self, device, non_blocking):
+        self.copies.append(non_blocking)
+        return self
+
+    def record_stream(self, stream):
+        pass
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """Lets torch's meta device be the accelerator; its stream counts waits."""
+    stream = types.SimpleNamespace(waits=0)
+    stream.synchronize = lambda: setattr(stream, "waits", stream.waits + 1)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    monkeypatch.setattr(torch.accelerator, "current_stream", lambda device: stream)
+    return stream
+
+
+def test_copies_block_by_themselves_where_torch_cannot_wait_for_a_stream(accelerator):
+    def cannot_wait():
+        raise RuntimeError("Backend doesn't support synchronizing streams.")  # as MPS does (MPSGuardImpl.h)
+
+    accelerator.synchronize = cannot_wait
+    move, tensor = transfer.Transfer("meta", "blocking"), Copied("cpu")
+    move.issue([tensor])
+    move.wait(0)
+    assert tensor.copies == [False]
+
+
+def test_only_what_is_really_copied_is_waited_for(accelerator):
+    move = transfer.Transfer("meta:0", "blocking")
+    waits = []
+    for batch in ([Copied("cpu")], [Copied("meta:0")], {"image": Copied("meta:0"), "label": Copied("cpu")}):
+        before = accelerator.waits
+        move.issue(batch)
+        move.wait(0)
+        waits.append(accelerator.waits - before)
+    assert waits == [1, 0, 1]
