@@ -48,7 +48,7 @@ _BATCHES_WITH_FULL_LOOK = 3
 """After so many batches all streams are looked at once, after each later one only the next in turn: a look takes about 1 µs."""
 
 _UNSEEN_WORK_NS = 5_000_000
-"""If the device works on for longer when all known streams are done, then other streams work, too. A scheduler delays less."""
+"""If the device works on for longer when all known streams are done, then other streams work, too."""
 
 _BATCHES_PER_POLL = 4
 """How many batches one call places, so that no batch bears the cost of many."""
@@ -141,7 +141,9 @@ class DeviceClock:
         self._copies_overlap = copies is not None
         self._steps: Deque[Tuple[int, int]] = collections.deque()  # that may overlap later copies
         first = self._waited_anchor()
-        first.event.elapsed_time(first.event)  # fails here, not in the loop, where events are not timed
+        later = self.mark()
+        later.synchronize()
+        first.event.elapsed_time(later)  # fails here, not in the loop, where events are not timed
         self._accept(first)
         self._next_try_ns = time.perf_counter_ns() + _ANCHOR_PERIOD_NS
 
@@ -202,9 +204,9 @@ class DeviceClock:
             batch: its number and epoch, see `layout.batch_of_epoch`.
             transfer: the events before and after it, or None.
             step: likewise.
-            others: those of the streams of `mark_step_streams`.
+            others: the periods of its step on other streams than the current one.
         """
-        if transfer is not None or step is not None:
+        if not self.failure and (transfer is not None or step is not None):
             self._pending.append(_Batch(batch, transfer, step, others))
 
     def poll(self) -> None:
@@ -242,11 +244,18 @@ class DeviceClock:
 
     def _wait_for_all_work(self) -> None:
         """Waits for the device, and finds out whether it works on when all streams are done that the clock knows."""
+        if self._side is None:  # its one stream is all that there is, and torch may be unable to wait for a stream
+            self._synchronize()
+            return
         for stream in (self._current_stream(), *self._step_streams):
             stream.synchronize()
-        before_ns = time.perf_counter_ns()
-        self._synchronize()
-        if self._lower_bound_reason is None and time.perf_counter_ns() - before_ns > _UNSEEN_WORK_NS:
+        waits_ns = []
+        for _ in range(2):
+            before_ns = time.perf_counter_ns()
+            self._synchronize()
+            waits_ns.append(time.perf_counter_ns() - before_ns)
+        # the second wait finds an idle device: it takes as long as the host needs to go on, for instance to get the GIL back
+        if self._lower_bound_reason is None and waits_ns[0] - waits_ns[1] > _UNSEEN_WORK_NS:
             self._lower_bound_reason = "the device also works on streams that torch does not name"
 
     @property
@@ -288,6 +297,8 @@ class DeviceClock:
             return []
         import torch
 
+        self._side.query()
+        self._side.synchronize()  # what a backend cannot do fails here, not in the loop
         own = {stream.stream_id for stream in (self._side, copies) if stream is not None}
         streams = [self._current_stream()] + [
             torch.Stream(self.device, priority=priority) for priority in (0, -1) for _ in range(_POOL_STREAMS)
@@ -344,7 +355,12 @@ class DeviceClock:
             self._waits_for_anchor = True
             return False
         self._pending.popleft()
-        starts_ns = [self._host_ns(period.before, True) for _, period in periods]
+        # A step often begins with the event that ends its copy. It is placed once: on MPS a second elapsed_time up to the same event
+        # never returns (waitForCpuSync in aten/src/ATen/mps/MPSEvent.mm).
+        placed_ns = {id(period.after): end_ns for (_, period), end_ns in zip(periods, ends_ns)}  # noqa: B905 - Python 3.9
+        starts_ns = [
+            placed_ns[id(period.before)] if id(period.before) in placed_ns else self._host_ns(period.before, True) for _, period in periods
+        ]
         for number, (state, period) in enumerate(periods):
             self._record(state, starts_ns[number], ends_ns[number], period.issued_ns, done.batch)
         self._forget_before(min(starts_ns))

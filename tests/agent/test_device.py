@@ -229,6 +229,38 @@ def test_a_device_with_one_stream_is_compared_before_and_after_the_loop_only(mon
     assert worst_error_ns(machine, truth) <= max(error_ns for _, error_ns in machine.anchors) < 60_000
 
 
+def test_the_events_of_mps_are_enough(monkeypatch):
+    """torch cannot wait for its stream, refuses an interval of length 0, and never returns if asked twice for the end of an interval."""
+    machine = FakeMachine(jitter_ns=2_000)
+    fake_torch(machine, monkeypatch)
+    plain, ends = torch.Event, []
+
+    class Event(plain):
+        def elapsed_time(self, end):
+            assert not any(end is other for other in ends)
+            ends.append(end)
+            if end.at_ns <= self.at_ns:
+                raise RuntimeError("End event was not recorded after start event")
+            return super().elapsed_time(end)
+
+    def synchronize(stream):
+        raise RuntimeError("Backend doesn't support synchronizing streams.")
+
+    monkeypatch.setattr(torch, "Event", Event)
+    monkeypatch.setattr(torch.Stream, "synchronize", synchronize)
+    monkeypatch.setattr(device, "device_of_trial", lambda name: (torch.device(name), ""))
+    clock, note = device.device_clock("mps:0", uses_device=True)
+    assert "no second stream" in note
+    for batch in range(3):
+        before = clock.mark()
+        copied = clock.since(before)
+        clock.add(batch, copied, clock.since(copied.after))
+        clock.poll()
+    clock.finish()
+    assert clock.failure == ""
+    assert [batch for state, *_, batch in machine.records if state == State.DEVICE_STEP] == [0, 1, 2]
+
+
 def test_a_step_that_ends_on_another_stream_than_it_began_on_is_placed_once_both_are_through(machine):
     clock = device.DeviceClock(torch.device("cuda"))
     begin, end = clock.mark(), clock.mark(types.SimpleNamespace(stream_id="another"))
@@ -247,6 +279,7 @@ def test_a_clock_that_fails_in_the_loop_ends_the_device_times_and_not_the_trial(
     run_steps(clock, machine, 100, 100_000_000, 20_000_000)
     clock.finish()
     assert 0 < len(machine.records) < 20
+    assert not clock._pending  # events of later batches are not kept
     assert clock.failure == "device times end early: CUDA error: an illegal memory access was encountered"
 
 
@@ -326,6 +359,32 @@ def test_a_device_without_timed_events_says_why(monkeypatch, cuda, place):
     clock, reason = device.device_clock("cuda:0", uses_device=True)
     assert clock is None
     assert reason == "device times are not available: fake does not support event timing"
+
+
+@pytest.mark.parametrize("call", ["query", "synchronize"])
+def test_a_device_whose_streams_cannot_be_followed_says_why(monkeypatch, machine, call):
+    def cannot(stream):
+        raise RuntimeError("Backend doesn't support that")
+
+    monkeypatch.setattr(torch.Stream, call, cannot)
+    monkeypatch.setattr(device, "device_of_trial", lambda name: (torch.device(name), ""))
+    assert device.device_clock("xpu:0", uses_device=True) == (None, "device times are not available: Backend doesn't support that")
+
+
+@pytest.mark.parametrize(("unseen_ms", "host_ms", "is_lower_bound"), [(0, 0, False), (20, 0, True), (0, 20, False), (20, 20, True)])
+def test_only_work_on_unknown_streams_makes_busy_a_lower_bound_not_a_slow_host(machine, monkeypatch, unseen_ms, host_ms, is_lower_bound):
+    clock = device.DeviceClock(torch.device("cuda"))
+    run_steps(clock, machine, 5, 1_000_000, 1_000_000)
+    synchronize = torch.accelerator.synchronize
+
+    def slow(where):
+        synchronize(where)
+        machine.now_ns += host_ms * 1_000_000  # another thread holds the GIL
+
+    monkeypatch.setattr(torch.accelerator, "synchronize", slow)
+    machine.stamp("unknown", unseen_ms * 1_000_000)
+    clock.finish()
+    assert bool(clock.lower_bound_note) is is_lower_bound
 
 
 def test_a_machine_without_an_accelerator_says_so():
