@@ -26,7 +26,7 @@ _MARK = "loaderscope: clock"
 _STEP_NAME = "ProfilerStep"  # torch/profiler/profiler.py
 
 AfterBatch = Callable[[], bool]
-"""Called after each batch; True ends the loop."""
+"""Called after each step; True ends the loop."""
 
 Interval = Tuple[int, int]
 

@@ -336,11 +336,14 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             moved, ahead = ahead, moved
         if moved is not None:
             take_step(moved)
+            moved = None  # else its memory could not be used for the copy of the next batch
             leaves = after_batch is not None and after_batch()
         if transfer is not None and ahead is not None:
             transfer.hand_over(ahead.batch)
     if ahead is not None and not leaves:
         take_step(ahead)
+        if after_batch is not None:
+            after_batch()
     del iterator
     instrument.end(State.EPOCH, epoch, received)
     return _Epoch(received, loop.counter.in_epoch(received, samples_seen), pinned)
