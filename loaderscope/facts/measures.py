@@ -81,8 +81,10 @@ class Measure:
         return self.key.removesuffix(_INTERVAL)
 
     def of(self, setting: SettingResult) -> float | None:
-        """Returns its value for a setting, or None if unknown."""
+        """Returns its value for a setting, or its lower bound if only that is known, or None."""
         value = getattr(setting, self.field)
+        if value is None and self.bounds is not None:
+            value = getattr(setting, self.bounds[0])
         if isinstance(value, Estimate):
             value = value.relative_half_width if self.key.endswith(_INTERVAL) else value.value
         return None if value is None else float(value)
@@ -243,7 +245,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         key="copy_overlap_share",
         title="overlap",
-        tip="Share of the time of copies to the GPU for which it also worked on a step (--h2d overlapped); – without copies or steps",
+        tip="Share of the time of copies to the GPU for which it also worked on a step; – without copies or steps",
         text=share_text,
         shown=Shown.WHERE_NOT_ZERO,
         rank=6,

@@ -89,9 +89,11 @@ def share_range_text(low: float, high: float) -> str:
 
 def share_bounds_text(low: float | None, high: float | None) -> str:
     """Returns a share that lies between two bounds, of which one may be unknown: 26 % to 41 %, at least 26 %, at most 41 %."""
-    if low is None or high is None:
-        return MISSING if low is high else f"at least {share_text(low)}" if high is None else f"at most {share_text(high)}"
-    return share_range_text(low, high)
+    if low is not None and high is not None:
+        return share_range_text(low, high)
+    if low is not None:
+        return f"at least {share_text(low)}"
+    return MISSING if high is None else f"at most {share_text(high)}"
 
 
 def uncertainty_text(share: float | None) -> str:

@@ -87,6 +87,8 @@ def test_an_exact_window_is_told_beside_the_bounds():
         "idles for want of data 10 % of the time, is busy 74 % to 78 % and idles for other reasons 12 %"
         in found["partly-input-bound"].message
     )
+    unseen = dataclasses.replace(rows[0], gpu_busy_share=None, data_stall_share=None, gpu_other_idle_share=None)
+    assert "at least 74 %" in findings([unseen], Consumer("script"))["exact-window"].message
     rows[0] = dataclasses.replace(rows[0], gpu_window=dataclasses.replace(window, busy_share=None, reason="no accelerator"))
     assert "exact-window" not in findings(rows, Consumer("script"))
 

@@ -15,7 +15,7 @@ from loaderscope.gui.run.run_state import SettingRow
 from loaderscope.gui.style.words import trial_note
 from loaderscope.gui.timeline.data import hover_card, span_query
 from loaderscope.gui.timeline.data.scene import Scene
-from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, MAIN_LANE
+from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, DEVICE_STEP_LANE, DEVICE_STREAM_LANE, MAIN_LANE
 from loaderscope.trace.model import batch_id
 
 
@@ -55,6 +55,22 @@ def test_the_part_of_a_period_in_which_the_host_still_issued_is_not_sure_to_be_b
     assert lines_of(scene, step)["busy"][0].replace("\u202f", " ") == "75 % to 100 %"
 
 
+def test_two_periods_of_a_batch_on_side_streams_are_each_as_sure_as_their_own_part():
+    trace = gpu_trace()
+    starts_ns = [trace.origin_ns + MS, trace.origin_ns + 3 * MS]
+    for depth, state, length_ns in ((0, State.DEVICE_STREAM, 2 * MS), (1, State.DEVICE_STREAM_ISSUE, 2 * MS)):
+        trace.track(DEVICE_STREAM_LANE, depth).append(
+            start_ns=starts_ns,
+            end_ns=[starts_ns[0] + length_ns, starts_ns[1] + length_ns // 2],
+            state=[int(state)] * 2,
+            batch=[batch_id(0, 5)] * 2,
+            value=[0, 0],
+        )
+    scene = Scene(trace)
+    second = span_query.span_ref("device-stream", 0, scene.tracks("device-stream")[0], 1)
+    assert lines_of(scene, second)["busy"][0].replace("\u202f", " ") == "0 % to 100 %"
+
+
 def test_the_exact_window_has_a_lane_of_its_own_below_the_other_lanes_of_the_device():
     scene = Scene(gpu_trace())
     assert [row.key for row in scene.rows][:3] == ["device-step", "device-exact", "main"]
@@ -92,6 +108,10 @@ def test_the_parts_of_the_gpus_time_stand_side_by_side_where_there_is_one():
     texts = [cells[title].replace("\u202f", " ") for title in ("GPU busy", "GPU stall", "GPU other")]
     assert texts == ["55 % to 60 %", "40 %", "0 %"]
     assert not any(title.startswith("GPU") for title in shown())
+
+
+def test_a_lower_bound_alone_is_shown_too():
+    assert shown(gpu_busy_share_low=0.3)["GPU busy"].replace("\u202f", " ") == "at least 30 %"
 
 
 def test_the_line_above_the_timeline_tells_all_parts_of_the_gpus_time():

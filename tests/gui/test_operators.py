@@ -43,6 +43,8 @@ def test_the_heaviest_operator_comes_first_and_the_share_stands_beside_the_upper
     assert [text.split()[0] for text in column(panel, 4)] == ["48", "2"]
     assert "the GPU was busy 63" in panel.note.text() and "at most 78" in panel.note.text()
     assert not panel.table.isColumnHidden(3)
+    panel.show_result(dataclasses.replace(RESULT, gpu_busy_share=None, gpu_busy_share_low=0.5))
+    assert "at least 50" in panel.note.text()
     panel.show_result(None)
     assert panel.note.text() == NOTHING and panel.model.rowCount() == 0
 

@@ -23,7 +23,7 @@ def find(context: Context) -> list[Finding]:
     }
     exact = share_text(window.busy_share)
     message = f"Within {window.steps} profiled steps with {name} kernels and copies kept the GPU busy {exact} of the time"
-    if trial.gpu_busy_share is not None:
+    if trial.gpu_busy_share_low is not None or trial.gpu_busy_share is not None:
         bounds = share_bounds_text(trial.gpu_busy_share_low, trial.gpu_busy_share)
         message += f"; by the events of its batches it was {bounds}"
     advice = "The profiler slows the steps that it watches, so this share is that of a somewhat slower step."

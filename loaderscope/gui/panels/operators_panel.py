@@ -128,7 +128,7 @@ def _busy_text(result: TrialResult) -> str:
     """Returns the exact busy share beside its upper bound in the measured epochs."""
     window = result.gpu_window
     exact = f"the GPU was busy {share_text(window.busy_share if window is not None else None)} of it"
-    if result.gpu_busy_share is None:
+    if result.gpu_busy_share_low is None and result.gpu_busy_share is None:
         return exact
     bounds = share_bounds_text(result.gpu_busy_share_low, result.gpu_busy_share)
     return f"{exact} (by the events of its batches {bounds} of the measured epochs)"

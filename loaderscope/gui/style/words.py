@@ -53,9 +53,10 @@ def trial_note(result: TrialResult | None) -> str:
         parts.append(f"steady state: main waits {share_text(result.wait_share)}")
     if result.gpu_busy_share_low is not None or result.gpu_busy_share is not None:
         busy = share_bounds_text(result.gpu_busy_share_low, result.gpu_busy_share)
-        parts.append(f"{enumerated(result.devices) or 'the GPU'} is busy {busy}")
-    if result.data_stall_share is not None:
-        parts[-1] += f", waits for data {_stall_text(result)}, idles otherwise {share_text(result.gpu_other_idle_share)}"
+        idle = ""
+        if result.data_stall_share is not None:
+            idle = f", waits for data {_stall_text(result)}, idles otherwise {share_text(result.gpu_other_idle_share)}"
+        parts.append(f"{enumerated(result.devices) or 'the GPU'} is busy {busy}{idle}")
     if result.copy_overlap_share:
         parts.append(f"{share_text(result.copy_overlap_share)} of the copies ran beside a step")
     if result.accelerator_share is not None:

@@ -235,7 +235,8 @@ def _device_lines(scene: Scene, span: SpanRef, in_batch: list[SpanRef]) -> list[
     issue_state = DEVICE_PERIODS[State(span.state)]
     lines: list[Line] = [("busy", "at most", "between two events: gaps between its kernels count as busy", False)]
     if any(index.count_of(issue_state) for index in scene.tracks(span.lane)):  # sessions of older versions do not have it
-        issue_ns = sum(other.duration_ns for other in in_batch if other.state == issue_state)
+        inside = [other for other in in_batch if other.state == issue_state and span.start_ns <= other.start_ns < span.end_ns]
+        issue_ns = sum(other.duration_ns for other in inside)
         busy = share_range_text(1 - issue_ns / max(span.duration_ns, 1), 1.0)
         lines = [("busy", busy, "of this time: the GPU may pause while the host still issues its work", False)]
     error_s = clock_error_s(scene.trace)
