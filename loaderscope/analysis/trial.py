@@ -257,8 +257,8 @@ def _wide_bounds_notes(device: DeviceShares) -> list[str]:
     if device.busy_high is None or device.busy_high - device.busy_low < WIDE_BOUNDS:
         return []
     return [
-        f"The device is busy {share_range_text(device.busy_low, device.busy_high)} of the time: the step waits for the device, or "
-        "pauses, and events do not tell what the device does meanwhile. An exact window (--gpu-window) measures it."
+        f"The device is busy {share_range_text(device.busy_low, device.busy_high)} of the time: a step or a copy waits for the device, "
+        "or pauses, and events do not tell what the device does meanwhile. An exact window (--gpu-window) measures it."
     ]
 
 
