@@ -185,6 +185,26 @@ def test_a_rough_clock_gives_no_verdict_on_the_device():
     assert "the main process waits for data" in found.message
 
 
+def test_the_input_costs_no_more_than_the_time_for_which_the_device_may_idle():
+    shares = {"wait_share": 0.3, "gpu_busy_share_low": 0.97}
+    found = findings([made_up(0, config_of(2), 100.0, **shares), made_up(1, config_of(1), 90.0, **shares)], Consumer("script"))
+    message = found["compute-bound"].message
+    assert "input-bound" not in found
+    assert "30 %" in message  # of the time main waits
+    subject = findings([made_up(0, config_of(2), 100.0, **shares)], Consumer("script"))["compute-bound"]
+    assert "30 %" in subject.message and "at least 97 %" in subject.message
+
+
+def test_settings_whose_stall_is_not_known_alike_are_compared_by_the_waits_of_main():
+    known = made_up(0, config_of(1), 90.0, wait_share=0.6, data_stall_share=0.3)
+    unknown = made_up(1, config_of(2), 100.0, wait_share=0.5)
+    subject = made_up(2, config_of(4), 200.0, wait_share=0.0, data_stall_share=0.0)
+    rows = [known, unknown, subject]
+    context = Context(rows, combine(rows, Training(10)), None, subject.config, Consumer("script"), Training(10))
+    message = next(finding.message for finding in find_all(context) if finding.code == "input-bound")
+    assert "main process waits" in message and "50 % to 60 %" in message
+
+
 def test_work_that_nothing_reports_makes_the_busy_share_a_lower_bound():
     trace = with_issuing(0)
     order = TrialOrder(0, "", config_of(0), batches=60, consumer=Consumer("script"))

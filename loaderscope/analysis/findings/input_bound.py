@@ -45,8 +45,15 @@ def verdict_of(setting: SettingResult) -> str | None:
 
 
 def stalled_share(setting: SettingResult) -> float | None:
-    """Returns the share of time lost to the input: the device idles while main waits, or, without a device, main waits."""
-    return setting.data_stall_share if knows_stall(setting) else setting.wait_share
+    """Returns the share of time lost to the input: the device idles while main waits, or, where that is not known well, main waits.
+
+    No more is lost than the device idles at most.
+    """
+    if knows_stall(setting):
+        return setting.data_stall_share
+    if setting.wait_share is None or setting.gpu_busy_share_low is None:
+        return setting.wait_share
+    return min(setting.wait_share, 1.0 - setting.gpu_busy_share_low)
 
 
 def knows_stall(setting: SettingResult) -> bool:
@@ -77,9 +84,10 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
         "partly-input-bound": "the input costs some time",
         "compute-bound": "the step is the bottleneck",
     }[code]
-    span = share_range_text(min(shares), max(shares))
-    idle = "the GPU idles for want of data" if knows_stall(settings[0]) else "the main process waits for data"
-    message = f"With {names} {what}: {idle} {span} of the time."
+    idle, idle_shares = "the GPU idles for want of data", shares
+    if not all(knows_stall(setting) for setting in settings):
+        idle, idle_shares = "the main process waits for data", [setting.wait_share or 0.0 for setting in settings]
+    message = f"With {names} {what}: {idle} {share_range_text(min(idle_shares), max(idle_shares))} of the time."
     trials = [trial for setting in settings for trial in setting.trials]
     return Finding(code, "info", trials, message, {"stalled_share": [round(share, 4) for share in shares]}, "")
 
@@ -92,7 +100,10 @@ def _lost_text(setting: SettingResult, share: float) -> str:
             f" and idles for other reasons {share_text(setting.gpu_other_idle_share)}" if setting.gpu_other_idle_share is not None else ""
         )
         return f"the GPU idles for want of data {share_text(share)} of the time{busy}{other}"
-    return f"the main process waits for data {share_text(share)} of the time"
+    waits = f"the main process waits for data {share_text(setting.wait_share)} of the time"
+    if setting.wait_share is not None and share < setting.wait_share:
+        return f"{waits}, but the GPU is busy at least {share_text(setting.gpu_busy_share_low)} of the time"
+    return waits
 
 
 def _evidence(setting: SettingResult) -> dict[str, float | None]:
