@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from . import training_record
 from .watched_children import watch_in_child
 
 TYPE_CHECKING = False
@@ -13,7 +14,8 @@ if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
 
 
 def start() -> None:
-    """Makes this process wait for the app at the iter() of the DataLoader that is searched for."""
+    """Makes this process wait for the app at the iter() of the DataLoader that is searched for, or records its loaders."""
+    training_record.start()
     watch_in_child(
         lambda loader, search: _serve_module().serve_in_child(loader, search),
         lambda loader, search: _serve_module().look_in_child(loader, search),

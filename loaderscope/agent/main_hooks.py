@@ -27,10 +27,11 @@ Function = Callable[..., Any]
 class _IteratorNotes:
     """The hooks' notes about one of torch's iterators. They never refer to the iterator, so that it ends when it would without us."""
 
-    __slots__ = ("building", "bytes_ns", "epoch", "last_arrived", "receive_ns", "watched")
+    __slots__ = ("building", "bytes_ns", "epoch", "last_arrived", "receive_ns", "recording", "watched")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
+        self.recording = recorder.active  # the loader's own, in a recorded training
         self.last_arrived = -1
         self.building = False  # inside __init__ or _reset
         self.receive_ns = 0  # when main began to wait for a message; 0 while it does not wait
@@ -213,9 +214,13 @@ def _wrap_next(original: Function) -> Function:
         if not recorder.in_main():
             return original(self)
         notes, thread = _notes(self), recorder.loader_thread
+        recording = notes.recording
+        if recording is not None:
+            recorder.activate(recording)
+            recording.end_step()
         recorder.threads.activity.batch = self._num_yielded  # the batch that is fetched now, if there are no workers
         recorder.write(_WAIT_BEGIN, notes.epoch, 0, thread)
-        number = -1
+        number, is_end = -1, False
         try:
             data = original(self)
             recorder.delivered_batch = number = internals.delivered_batch(self, notes.last_arrived)
@@ -223,10 +228,13 @@ def _wrap_next(original: Function) -> Function:
                 recorder.handed_on.append(number)
             return data
         except BaseException as error:
+            is_end = isinstance(error, StopIteration)
             hide_frame(error)
             raise
         finally:
             recorder.write(_WAIT_END, number, internals.outstanding_batches(self), thread)
+            if recording is not None:
+                recording.end_epoch() if is_end else recording.begin_step(number)
 
     return __next__
 
@@ -251,12 +259,15 @@ def _wrap_shutdown(original: Function) -> Function:
         # Called from __del__ too, perhaps while the interpreter takes its modules apart.
         if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True):
             return original(self)
-        epoch, thread = _notes(self).epoch, recorder.loader_thread
-        recorder.write(_SHUTDOWN_BEGIN, epoch, 0, thread)
+        notes, thread, before = _notes(self), recorder.loader_thread, recorder.active
+        if notes.recording is not None:
+            recorder.activate(notes.recording)
+        recorder.write(_SHUTDOWN_BEGIN, notes.epoch, 0, thread)
         try:
             return original(self)
         finally:
-            recorder.write(_SHUTDOWN_END, epoch, 0, thread)
+            recorder.write(_SHUTDOWN_END, notes.epoch, 0, thread)
+            recorder.activate(before)  # a garbage collection may have called this at any time
 
     return _shutdown_workers
 

@@ -19,7 +19,7 @@ from .stackdump import StackDump
 
 
 class Plan:
-    """The settings of a recording, which a process hands on to its workers."""
+    """The settings of a recording, which a process hands on to its workers. `timeout_s`: 0 for no stacks of a process that hangs."""
 
     def __init__(self, log_dir: str, timeout_s: float, thin_samples: bool, sharing_strategy: Optional[str] = None) -> None:
         self.log_dir = log_dir
@@ -54,6 +54,26 @@ handed_on: Deque[int] = collections.deque()
 """Numbers of the batches that torch's iterator has given to such a loader, and that the consumer has not got yet."""
 forked_ns = 0
 """When this process was forked; 0 if it was not."""
+
+
+active: Any = None
+"""The loader of a recorded training (`training_record.LoaderRecording`) to which records go now; None in a trial."""
+
+_OF_A_LOADER = ("plan", "log", "role", "stacks", "write", "write_at", "write_since", "epoch", "delivered_batch")
+"""The state of this module that belongs to the active loader."""
+
+
+def activate(loader_recording: Any) -> None:
+    """Lets all records from now on go to another loader of a recorded training."""
+    global active
+    if loader_recording is active:
+        return
+    state = globals()
+    if active is not None:
+        active.state = {name: state[name] for name in _OF_A_LOADER}
+    active = loader_recording
+    if loader_recording is not None:
+        state.update(loader_recording.state)
 
 
 NO_THREAD = -1
@@ -200,7 +220,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global log, stacks, forked_ns
+    global log, stacks, forked_ns, active
+    active = None
     forked_ns = time.perf_counter_ns()
     _silence()
     if stacks is not None:

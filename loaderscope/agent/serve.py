@@ -32,6 +32,7 @@ from .messages import FOLDER_VARIABLE, LOOK, LOOK_AT_ALL, CapturedLoader, TrialC
 from .met_loaders import MetLoaders
 from .script import Script
 from .script_failure import describe_failure
+from .torch_environment import torch_environment
 
 Message = Dict[str, Any]
 
@@ -277,7 +278,7 @@ class Agent:
             "targets": [target.to_json() for target in discovered],
             "notes": script.notes,
             "has_step": training_step.has_step(script.namespace),
-            "environment": _environment(instrument.install()),
+            "environment": torch_environment(instrument.install()),
             "imports": [{**row, "beside_script": script.is_beside_script_only(str(row["name"]))} for row in self._imports.heavy_packages()],
         }
 
@@ -314,34 +315,6 @@ class Agent:
         if self._feed is None:
             raise AgentError(UNSUPPORTED, "no target is attached")
         return self._feed
-
-
-def _environment(assumptions: Any) -> Dict[str, Any]:
-    import torch
-    import torch.multiprocessing
-
-    gil = getattr(sys, "_is_gil_enabled", None)
-    return {
-        "python": sys.version.split()[0],
-        "torch": str(torch.__version__),
-        "torch_cuda": torch.version.cuda,
-        "accelerator": _has_accelerator(),
-        "start_methods": multiprocessing.get_all_start_methods(),
-        "sharing_strategies": sorted(torch.multiprocessing.get_all_sharing_strategies()),
-        "default_start_method": loaders.default_start_method(),
-        "free_threaded": gil is not None and not gil(),
-        "torch_assumptions": list(assumptions),
-    }
-
-
-def _has_accelerator() -> Optional[bool]:
-    """Whether torch has an accelerator; None if asking could start one, which workers that are forked later could then not use."""
-    import torch
-
-    accelerator = getattr(torch, "accelerator", None)  # torch 2.6 and newer
-    if accelerator is not None and hasattr(torch, torch.device("privateuseone").type):  # an extension has registered its device
-        return bool(accelerator.is_available())
-    return False if str(torch.__version__).endswith("+cpu") else None
 
 
 def _starts_processes(config: TrialConfig) -> bool:

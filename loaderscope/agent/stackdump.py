@@ -28,7 +28,9 @@ class StackDump:
         self._armed = False
 
     def open(self, path: str) -> None:
-        """Opens the file; where that fails (a full disk) the timer never dumps."""
+        """Opens the file; where that fails (a full disk), and with a time of 0, the timer never dumps."""
+        if not self._after_s:
+            return
         try:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - it stays open for the timer
         except OSError:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from loaderscope.agent.messages import TrialConfig
+from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.analysis.findings import Context, disturbed, find_all
 from loaderscope.analysis.recommend import recommend
+from loaderscope.analysis.recorded_training import RecordedTraining, training_of_results
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
 from loaderscope.analysis.training import training_of
 from loaderscope.facts.results import Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.statuses import status_of
+
+TRAININGS_OWN = Consumer("script")
+"""Takes the batches of a recorded training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +41,8 @@ def current_setting(run: Run) -> TrialConfig | None:
 def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     """Returns the verdict on a finished or running run; `results` in any order."""
     all_trials = mark_replaced(sorted(results, key=lambda trial: trial.id))
+    if recorded := training_of_results(all_trials):
+        return _judge_loaders(run, all_trials, recorded)
     trials = [trial for trial in all_trials if trial.replaced_by is None]
     replaced = [trial for trial in all_trials if trial.replaced_by is not None]
     request, environment, current = run.request, run.environment, current_setting(run)
@@ -65,6 +71,20 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     else:
         summary = summarise(trials, recommendation, findings)
     return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)
+
+
+def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedTraining) -> Verdict:
+    """Returns the verdict on a recorded training: each loader by itself, as loaders of different data cannot be compared."""
+    settings: list[SettingResult] = []
+    findings: list[Finding] = []
+    for result in results:
+        training = training_of(run.request, [result], result.config)
+        own = combine([result], training)
+        settings += own
+        name = result.loader.name if result.loader is not None else ""
+        found = find_all(Context([result], own, None, result.config, TRAININGS_OWN, training, run.environment.get("free_threaded")))
+        findings += [dataclasses.replace(finding, message=f"{name}: {finding.message}") for finding in found]
+    return Verdict(tuple(settings), None, tuple(findings), recorded.sentence)
 
 
 def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:

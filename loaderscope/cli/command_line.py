@@ -6,7 +6,7 @@ import argparse
 from typing import NoReturn, Protocol
 
 from loaderscope import __version__
-from loaderscope.cli.commands import demo, doctor, open_window, report, run, show, targets
+from loaderscope.cli.commands import demo, doctor, open_window, report, run, show, targets, trace
 from loaderscope.cli.outcome import WRONG_REQUEST, UsageError
 from loaderscope.cli.printing import print_error_document
 
@@ -29,7 +29,7 @@ class Command(Protocol):
         """Runs the command and returns its exit status."""
 
 
-COMMANDS: tuple[Command, ...] = (open_window, demo, targets, run, show, report, doctor)
+COMMANDS: tuple[Command, ...] = (open_window, demo, targets, run, trace, show, report, doctor)
 """In the order in which the help lists them."""
 
 

@@ -200,6 +200,38 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
+class LoaderUse:
+    """A loader of a recorded training, and what the training spent on it.
+
+    Attributes:
+        made: where the script makes it, as "file:line"; None if unknown.
+        iterated: where the script iterates it first.
+        class_name: of the loader.
+        dataset: class of its dataset.
+        length: batches of an epoch, as far as the loader tells.
+        pid: the process that iterates it.
+        wait_s: seconds that this process made its iterators and waited for its batches.
+        training_s: seconds of the whole training, from the start of the script to its end.
+        exit_status: of the script; negative: the signal that ended it.
+    """
+
+    made: str | None
+    iterated: str | None
+    class_name: Name
+    dataset: Name
+    length: Count | None
+    pid: Count
+    wait_s: Seconds
+    training_s: Seconds
+    exit_status: int
+
+    @property
+    def name(self) -> str:
+        """The loader as the timeline and tables name it: train.py:87."""
+        return (self.made or self.iterated or self.class_name).replace("\\", "/").rpartition("/")[2]
+
+
+@dataclasses.dataclass(frozen=True)
 class OwnCost:
     """The cost of the tool itself.
 
@@ -408,6 +440,7 @@ class TrialResult:
     dropped_samples: Count | None = None  # that were read for incomplete batches of an iterable dataset, and dropped (drop_last)
     disturbed_share: Share | None = None  # of the usable cores, taken by other programs
     disturbance: Disturbance | None = None
+    loader: LoaderUse | None = None  # of a recorded training
     replaces: Count | None = None  # the disturbed trial that this one repeats
     replaced_by: Count | None = None  # the trial that counts in place of this disturbed one
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.agent.ranges import Bytes, Count, FilePath, Name, Positive, Seconds, TimeNs
@@ -129,6 +129,24 @@ class Sink(Protocol[Trace_contra]):
     The order is run_started; then for each trial trial_started, trace_grew any number of times and trial_finished (a skipped trial
     has trial_finished alone); and run_finished last, even after an error. log_line and progress come at any time.
     """
+
+    def run_started(self, run: Run) -> None: ...
+
+    def trial_started(self, trial: PlannedTrial, trace: Trace_contra) -> None: ...
+
+    def trace_grew(self, trial: PlannedTrial, trace: Trace_contra) -> None: ...
+
+    def trial_finished(self, result: TrialResult, trace: Trace_contra | None) -> None: ...
+
+    def log_line(self, line: LogLine) -> None: ...
+
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None: ...
+
+    def run_finished(self, cancelled: bool) -> None: ...
+
+
+class SilentSink(Generic[Trace_contra]):
+    """A sink that shows nothing."""
 
     def run_started(self, run: Run) -> None: ...
 

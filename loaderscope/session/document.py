@@ -8,6 +8,7 @@ from typing import Any
 from loaderscope import __version__
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.disturbance import mark_replaced
+from loaderscope.analysis.recorded_training import loaders_of_results, training_of_results
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.captured import captured_document
 from loaderscope.facts.results import TrialResult
@@ -30,6 +31,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
         plain JSON values; None where a value is unknown, `***` where it looks like a secret.
     """
     verdict, trials = judge(run, results), mark_replaced(sorted(results, key=lambda trial: trial.id))
+    training = training_of_results(trials)
     document: dict[str, Any] = json_value(
         {
             "loaderscope": __version__,
@@ -52,6 +54,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "startup_experiment": verdict.experiment,
             "findings": verdict.findings,
             "error": _why_nothing_ran(results),
+            **({"kind": "trace", "training": training, "loaders": loaders_of_results(trials)} if training is not None else {}),
         }
     )
     masked: dict[str, Any] = mask_document(document)

@@ -20,7 +20,7 @@ from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
 from loaderscope.facts.results import ScriptWarning, SettingResult
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
-from loaderscope.facts.text import enumerated
+from loaderscope.facts.text import MISSING, duration_text, enumerated, grouped_text, share_text
 
 MAX_SCRIPT_MESSAGES = 12
 
@@ -31,6 +31,10 @@ def results_page(document: dict[str, Any]) -> RenderableType:
     Args:
         document: the JSON document of a run.
     """
+    if document.get("kind") == "trace":
+        return spaced(
+            [unwrapped(_heading_text(document), "heading"), Sentence(document["summary"]), _loaders_table(document), _findings(document)]
+        )
     experiment = document.get("startup_experiment")
     parts: list[RenderableType | None] = [unwrapped(_heading_text(document), "heading")]
     if document["captured"] is not None:
@@ -41,6 +45,21 @@ def results_page(document: dict[str, Any]) -> RenderableType:
         parts += [_ResultsTable(document) if document["results"] else None, _not_ok_trials(document), _script_messages(document)]
         parts += [_recommendation(document), _exact_window(document)]
     return spaced([*parts, _findings(document)])
+
+
+def _loaders_table(document: dict[str, Any]) -> RenderableType:
+    """Returns a row for each loader of a recorded training."""
+    table = AlignedTable()
+    for title, is_text in (("loader", True), ("class", True), ("workers", False), ("batch", False), ("batches", False), ("waited", False)):
+        table.add_column(title, is_text)
+    table.add_column("of the training", is_text=False)
+    for loader in document["loaders"]:
+        size = loader["batch_size"]
+        table.add_row(
+            loader["name"], loader["class"], str(loader["num_workers"]), MISSING if size is None else str(size),
+            grouped_text(loader["batches"]), duration_text(loader["wait_s"]), share_text(loader["wait_share"]),
+        )  # fmt: skip
+    return table
 
 
 def _heading_text(document: dict[str, Any]) -> str:

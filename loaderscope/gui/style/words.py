@@ -39,7 +39,8 @@ def trial_title(result: TrialResult) -> str:
     """Returns the title of a trial's timeline: its number, setting and devices, and the share of time in which its main process waits."""
     devices = f" · on {enumerated(result.devices)}" if result.devices else ""
     waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)} in the steady state"
-    return f"trial {result.id} · {setting_text(result.config)}{devices}{waits}"
+    name = f"trial {result.id}" if result.loader is None else result.loader.name
+    return f"{name} · {setting_text(result.config)}{devices}{waits}"
 
 
 def trial_note(result: TrialResult | None) -> str:

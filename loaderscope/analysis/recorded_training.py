@@ -1,0 +1,86 @@
+"""What a recorded training lost to its loaders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from loaderscope.agent.layout import State
+from loaderscope.analysis.epochs import MAIN
+from loaderscope.analysis.span_lookup import covered_ns, spans_of
+from loaderscope.facts.results import LoaderUse, TrialResult
+from loaderscope.facts.text import duration_text, share_text
+from loaderscope.trace.model import Trace
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordedTraining:
+    """A whole training.
+
+    Attributes:
+        seconds: from the start of the script to its end.
+        exposed_s: for which the process that waited longest made iterators and waited for batches.
+        exposed_share: the same as a share of `seconds`.
+        exit_status: of the script; negative: the signal that ended it.
+        batches: that all loaders gave.
+        sentence: all this in one sentence.
+    """
+
+    seconds: float
+    exposed_s: float
+    exposed_share: float
+    exit_status: int
+    batches: int
+    sentence: str
+
+
+def wait_seconds(trace: Trace) -> float:
+    """Returns for how long main made iterators of a loader and waited for its batches."""
+    spans = spans_of(trace, MAIN, State.ITERATOR, State.WAIT)
+    return covered_ns(spans.start_ns, spans.end_ns, int(spans.start_ns[0]), int(spans.end_ns.max())) / 1e9 if spans else 0.0
+
+
+def training_of_results(results: Sequence[TrialResult]) -> RecordedTraining | None:
+    """Returns the training whose loaders these are; None for the trials of a sweep."""
+    uses = [result.loader for result in results if result.loader is not None]
+    if not uses:
+        return None
+    waits_s: dict[int, float] = {}
+    for use in uses:
+        waits_s[use.pid] = waits_s.get(use.pid, 0.0) + use.wait_s
+    exposed_s, seconds = max(waits_s.values()), uses[0].training_s
+    share = min(1.0, exposed_s / seconds) if seconds else 0.0
+    batches = sum(result.batches for result in results)
+    return RecordedTraining(seconds, exposed_s, share, uses[0].exit_status, batches, _sentence(uses, exposed_s, share))
+
+
+def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
+    """Returns an entry of the JSON document for each loader."""
+    return [
+        {
+            "name": use.name,
+            "made": use.made,
+            "iterated": use.iterated,
+            "class": use.class_name,
+            "dataset": use.dataset,
+            "length": use.length,
+            "batch_size": result.config.batch_size,
+            "num_workers": result.config.num_workers,
+            "batches": result.batches,
+            "wait_s": use.wait_s,
+            "wait_share": min(1.0, use.wait_s / use.training_s) if use.training_s else None,
+            "trial": result.id,
+            "epochs": result.epochs,
+        }
+        for result in results
+        if (use := result.loader) is not None
+    ]
+
+
+def _sentence(uses: Sequence[LoaderUse], exposed_s: float, share: float) -> str:
+    waited = f"The training waited for data for {share_text(share)} of its {duration_text(uses[0].training_s)} ({duration_text(exposed_s)})"
+    worst = max(uses, key=lambda use: use.wait_s)
+    if len(uses) == 1:
+        return f"{waited}, for the loader made at {worst.name}."
+    return f"{waited}, most of it for the loader made at {worst.name} ({duration_text(worst.wait_s)})."

@@ -1,0 +1,99 @@
+"""`loaderscope trace`: runs a training as it is, and records its loaders into a session file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loaderscope.agent.messages import ErrorInfo
+from loaderscope.cli.files import SESSION_SUFFIX, check_writable, chosen_script
+from loaderscope.cli.outcome import UsageError
+from loaderscope.cli.printing import add_json_option, print_document, print_error_document
+from loaderscope.cli.script_arguments import add_script_argument
+
+if TYPE_CHECKING:
+    from loaderscope.sweep.training_run import TrainingRun
+
+NAME = "trace"
+HELP = "run a training as it is and record its loaders; exits with the status of the script"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_script_argument(parser)
+    parser.add_argument("-m", dest="module", metavar="MODULE", help="the module to run in place of a script, as for python")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the session file (the script's name with .trace.loaderscope)")
+    parser.add_argument("--python", metavar="FILE", help="the interpreter that runs the script (the one of loaderscope)")
+    parser.add_argument("--cwd", metavar="FOLDER", help="the folder in which it runs (the current one)")
+    parser.add_argument("--force", action="store_true", help="overwrite the output")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from loaderscope.facts.request import Request
+    from loaderscope.facts.run import SilentSink
+    from loaderscope.session.document import build_document
+    from loaderscope.session.file import SessionWriter
+    from loaderscope.session.recording import Recording
+    from loaderscope.sweep.training_run import TrainingRun
+
+    script = chosen_script(options)
+    name = script.stem if options.module is None else options.module.rpartition(".")[2]
+    output = Path(options.output) if options.output else Path(f"{name}.trace{SESSION_SUFFIX}")
+    if output.suffix != SESSION_SUFFIX:
+        raise UsageError(f"the name of the output must end in {SESSION_SUFFIX}, {output} does not")
+    check_writable(output, options.force)
+    request = Request(
+        script=str(script), module=options.module, python=options.python, cwd=options.cwd, script_args=tuple(options.script_args)
+    )
+    recording = Recording(lambda: SessionWriter(output, options.force), SilentSink(), is_required=False)
+    training = TrainingRun(request, recording, sys.stderr.fileno() if options.json else None)
+    try:
+        with _signals_for_the_script(training):
+            status = training.run()
+    except OSError as error:
+        raise UsageError(f"{options.python} cannot be started: {error.strerror or error}") from error
+    finally:
+        recording.close()
+    if recording.write_error is not None:
+        print(f"loaderscope: {recording.write_error}", file=sys.stderr)
+    if recording.run is None:
+        sentence = "the script iterated no DataLoader, so there is nothing to show"
+        print(f"loaderscope: {sentence}", file=sys.stderr)
+        if options.json:
+            print_error_document(ErrorInfo("unsupported", sentence))
+        return _shell_status(status)
+    document = build_document(recording.run, recording.results)
+    with contextlib.redirect_stdout(sys.stdout if options.json else sys.stderr):
+        print_document(document, options.json)
+    print(f"Saved as {output}", file=sys.stderr)
+    return _shell_status(status)
+
+
+def _shell_status(status: int) -> int:
+    """Returns the exit status with which a shell sees a process that `subprocess` saw end with `status`."""
+    return status if status >= 0 else 128 - status
+
+
+@contextlib.contextmanager
+def _signals_for_the_script(training: TrainingRun) -> Iterator[None]:
+    """Leaves Ctrl+C to the script, which the terminal sends it, too, and passes SIGTERM on to it."""
+
+    def pass_on(number: int, frame: object) -> None:
+        if training.process is not None:
+            training.process.send_signal(number)
+
+    def leave_to_script(number: int, frame: object) -> None:
+        """Does nothing. A handler of ours, not SIG_IGN, which the script would inherit."""
+
+    handlers = {signal.SIGINT: leave_to_script, signal.SIGTERM: pass_on}
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
