@@ -132,6 +132,8 @@ def _recording_of(folder: str, loader: "Any") -> LoaderRecording:
 
 def describe(loader: "Any", assumptions: "Any") -> "Dict[str, Any]":
     """Returns what the app shows of a loader: where it is made and iterated, its class, its length in batches, and its settings."""
+    import threading
+
     from . import loaders, made_loaders
     from .torch_environment import torch_environment
     from .user_frames import callers, innermost_user_place
@@ -144,6 +146,7 @@ def describe(loader: "Any", assumptions: "Any") -> "Dict[str, Any]":
         "environment": torch_environment(assumptions),
         "made": None if made is None else "%s:%d" % (made.file, made.line or 0),
         "iterated": None if iterated is None else "%s:%d" % (iterated.file, iterated.line or 0),
+        "in_main_thread": threading.current_thread() is threading.main_thread(),
         "class": type(loader).__name__,
         "dataset": type(loader.dataset).__name__,
         "length": _length(loader),

@@ -9,7 +9,7 @@ from typing import Any
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.span_lookup import covered_ns, spans_of
-from loaderscope.facts.results import LoaderUse, TrialResult
+from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import duration_text, share_text
 from loaderscope.trace.model import Trace
 
@@ -24,7 +24,6 @@ class RecordedTraining:
         exposed_share: the same as a share of `seconds`.
         exit_status: of the script; negative: the signal that ended it.
         batches: that all loaders gave.
-        sentence: all this in one sentence.
     """
 
     seconds: float
@@ -32,7 +31,6 @@ class RecordedTraining:
     exposed_share: float
     exit_status: int
     batches: int
-    sentence: str
 
 
 def wait_seconds(trace: Trace) -> float:
@@ -48,11 +46,10 @@ def training_of_results(results: Sequence[TrialResult]) -> RecordedTraining | No
         return None
     waits_s: dict[int, float] = {}
     for use in uses:
-        waits_s[use.pid] = waits_s.get(use.pid, 0.0) + use.wait_s
+        waits_s[use.pid] = waits_s.get(use.pid, 0.0) + (use.wait_s or 0.0)
     exposed_s, seconds = max(waits_s.values()), uses[0].training_s
     share = min(1.0, exposed_s / seconds) if seconds else 0.0
-    batches = sum(result.batches for result in results)
-    return RecordedTraining(seconds, exposed_s, share, uses[0].exit_status, batches, _sentence(uses, exposed_s, share))
+    return RecordedTraining(seconds, exposed_s, share, uses[0].exit_status, sum(result.batches for result in results))
 
 
 def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
@@ -69,7 +66,7 @@ def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
             "num_workers": result.config.num_workers,
             "batches": result.batches,
             "wait_s": use.wait_s,
-            "wait_share": min(1.0, use.wait_s / use.training_s) if use.training_s else None,
+            "wait_share": min(1.0, use.wait_s / use.training_s) if use.training_s and use.wait_s is not None else None,
             "trial": result.id,
             "epochs": result.epochs,
         }
@@ -78,9 +75,13 @@ def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
     ]
 
 
-def _sentence(uses: Sequence[LoaderUse], exposed_s: float, share: float) -> str:
-    waited = f"The training waited for data for {share_text(share)} of its {duration_text(uses[0].training_s)} ({duration_text(exposed_s)})"
-    worst = max(uses, key=lambda use: use.wait_s)
-    if len(uses) == 1:
-        return f"{waited}, for the loader made at {worst.name}."
-    return f"{waited}, most of it for the loader made at {worst.name} ({duration_text(worst.wait_s)})."
+def training_sentence(training: RecordedTraining, results: Sequence[TrialResult]) -> str:
+    """Returns in one sentence how long a training waited for data, and for which loader most."""
+    uses = [result.loader for result in results if result.loader is not None and result.loader.wait_s is not None]
+    if not uses:
+        return f"How long the training waited for data is unknown: threads iterated its loaders. It took {duration_text(training.seconds)}."
+    worst = max(uses, key=lambda use: use.wait_s or 0.0)
+    of_all = f"{share_text(training.exposed_share)} of its {duration_text(training.seconds)} ({duration_text(training.exposed_s)})"
+    most = "" if len(uses) == 1 else "most of it "
+    own = "" if len(uses) == 1 else f" ({duration_text(worst.wait_s)})"
+    return f"The training waited for data for {of_all}, {most}for the loader made at {worst.name}{own}."

@@ -10,7 +10,7 @@ from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.analysis.findings import Context, disturbed, find_all
 from loaderscope.analysis.recommend import recommend
-from loaderscope.analysis.recorded_training import RecordedTraining, training_of_results
+from loaderscope.analysis.recorded_training import RecordedTraining, training_of_results, training_sentence
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
 from loaderscope.analysis.training import training_of
@@ -84,7 +84,7 @@ def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedT
         name = result.loader.name if result.loader is not None else ""
         found = find_all(Context([result], own, None, result.config, TRAININGS_OWN, training, run.environment.get("free_threaded")))
         findings += [dataclasses.replace(finding, message=f"{name}: {finding.message}") for finding in found]
-    return Verdict(tuple(settings), None, tuple(findings), recorded.sentence)
+    return Verdict(tuple(settings), None, tuple(findings), training_sentence(recorded, results))
 
 
 def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:

@@ -210,7 +210,8 @@ class LoaderUse:
         dataset: class of its dataset.
         length: batches of an epoch, as far as the loader tells.
         pid: the process that iterates it.
-        wait_s: seconds that this process made its iterators and waited for its batches.
+        wait_s: seconds that this process made its iterators and waited for its batches; None if another thread than the main one iterates
+            it, because the training may go on meanwhile.
         training_s: seconds of the whole training, from the start of the script to its end.
         exit_status: of the script; negative: the signal that ended it.
     """
@@ -221,7 +222,7 @@ class LoaderUse:
     dataset: Name
     length: Count | None
     pid: Count
-    wait_s: Seconds
+    wait_s: Seconds | None
     training_s: Seconds
     exit_status: int
 

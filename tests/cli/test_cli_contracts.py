@@ -13,7 +13,7 @@ import pytest
 from command_line import SMALL, loaderscope, write_script
 
 STORED = pathlib.Path(__file__).parent / "contracts"
-COMMANDS = ("", "demo", "targets", "run", "show", "report", "doctor")
+COMMANDS = ("", "demo", "targets", "run", "trace", "show", "report", "doctor")
 MAPPINGS = ("late_batches", "ties", "memory.workers", "evidence", "request.arguments", "environment.script_imports", "sample", "versions")
 """Parts whose keys, or whether there are any, depend on what was measured and where."""
 
@@ -57,10 +57,12 @@ def test_the_help_is_what_it_was(command, tmp_path, compare):
 
 def test_the_documents_keep_their_keys(tmp_path, compare):
     write_script(tmp_path, SMALL)
+    write_script(tmp_path, "from torch.utils.data import DataLoader\nlist(DataLoader(range(8), batch_size=2))", "iterate.py")
     options = ["--num-workers", "0,1,2", "--batch-size", "1", "--batches", "32", "--step", "sleep:1", "-o", "out.loaderscope"]
     documents = {
         "run": loaderscope(tmp_path, "run", "script.py", *options, "--json").document,
         "show": loaderscope(tmp_path, "show", "out.loaderscope", "--json").document,
+        "trace": loaderscope(tmp_path, "trace", "iterate.py", "--json").document,
         "targets": loaderscope(tmp_path, "targets", "script.py", "--json").document,
         "doctor": loaderscope(tmp_path, "doctor", "--json").document,
     }

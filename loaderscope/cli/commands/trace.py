@@ -67,10 +67,12 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             print_error_document(ErrorInfo("unsupported", sentence))
         return _shell_status(status)
-    document = build_document(recording.run, recording.results)
-    with contextlib.redirect_stdout(sys.stdout if options.json else sys.stderr):
-        print_document(document, options.json)
-    print(f"Saved as {output}", file=sys.stderr)
+    try:
+        with contextlib.redirect_stdout(sys.stdout if options.json else sys.stderr):
+            print_document(build_document(recording.run, recording.results), options.json)
+        print(f"Saved as {output}", file=sys.stderr)
+    except Exception as error:  # whatever is wrong with our words, the status is the script's
+        print(f"loaderscope: the recording cannot be shown: {type(error).__name__}: {error}", file=sys.stderr)
     return _shell_status(status)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPoint, QSignalBlocker, Qt, Signal
@@ -79,6 +79,11 @@ def _number_text(row: SettingRow) -> str:
     return f"{row.planned_id} ×{count}" if count > 1 else str(row.planned_id)
 
 
+def _loader_name(row: SettingRow) -> str:
+    """Returns the name of the loader of a recorded training; empty for a sweep."""
+    return next((result.loader.name for result in row.counted if result.loader is not None), "")
+
+
 _NUMBER = ResultColumn(
     "#", "Number of the trial; × how often the setting was measured", lambda row: row.planned_id, _number_text, alignment=CENTRE
 )
@@ -90,9 +95,23 @@ _STATUS = ResultColumn(
     alignment=CENTRE,
 )
 
+_LOADER = ResultColumn(
+    "loader",
+    "Where the script makes the loader",
+    lambda row: _loader_name(row) or None,
+    _loader_name,
+)
+
+
+def _row_key(row: SettingRow) -> Hashable:
+    """Returns what identifies a row: its setting; in a recorded training, in which several loaders may have one, the loader, too."""
+    return (row.config, _loader_name(row)) if _loader_name(row) else row.config
+
+
 COLUMNS: tuple[ResultColumn, ...] = (
     _NUMBER,
     _STATUS,
+    _LOADER,
     *(_setting_column(setting) for setting in SETTINGS),
     *(_measure_column(measure) for measure in MEASURES if measure.shown is not Shown.NEVER),
 )
@@ -107,6 +126,8 @@ def visible_columns(rows: list[SettingRow]) -> set[int]:
             is_visible = column.setting.always_a_column or column.setting.field in varied
         elif column.measure is not None:
             is_visible = column.measure.shown.among(values)
+        elif column is _LOADER:
+            is_visible = any(values)
         else:
             is_visible = column is not _STATUS or not values <= {"ok"}
         if is_visible:
@@ -121,7 +142,7 @@ class ResultsModel(TableModel[SettingRow]):
         self._best: TrialConfig | None = None
         self._ties: tuple[TrialConfig, ...] = ()
         columns = (dataclasses.replace(_NUMBER, text=self._starred_number_text), *COLUMNS[1:])
-        super().__init__(columns, key=lambda row: row.config, tip=self._row_tip, colour=self._text_colour)
+        super().__init__(columns, key=_row_key, tip=self._row_tip, colour=self._text_colour)
 
     def find_trial(self, trial_id: int) -> int | None:
         """Returns the line of the setting that a trial belongs to, or None."""
@@ -192,11 +213,11 @@ class ResultsPanel(QWidget):
     def set_rows(self, rows: list[SettingRow], recommendation: Recommendation | None) -> None:
         """Shows the rows of a run and keeps the selected setting selected."""
         current = self.table.currentIndex()
-        config = self.model.row(current.row()).config if current.isValid() else None
+        key = _row_key(self.model.row(current.row())) if current.isValid() else None
         with QSignalBlocker(self.table.selectionModel()):
             self.model.set_results(rows, recommendation)
-        if config is not None:
-            self.table.select_row(self.model.find(config))
+        if key is not None:
+            self.table.select_row(self.model.find(key))
         self._stack.setCurrentIndex(1 if rows else 0)
         self._hide_idle_columns(rows)
 

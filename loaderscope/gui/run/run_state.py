@@ -247,16 +247,21 @@ class RunState:
 
 
 def setting_rows(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> list[SettingRow]:
-    """Returns one row for each setting, in the order in which the settings were first tried."""
+    """Returns one row for each setting, or for each loader of a recorded training, in the order in which they were first tried."""
     by_config = {setting.config: setting for setting in settings}
-    rows: dict[TrialConfig, SettingRow] = {}
+    by_trial = {trial: setting for setting in settings for trial in setting.trials}
+    rows: dict[tuple[TrialConfig, int | None], SettingRow] = {}
     for result in snapshot.results:
-        row = rows.setdefault(result.config, SettingRow(result.config, [], by_config.get(result.config), "ok", result.id))
+        key = result.config, None if result.loader is None else result.id
+        setting = by_trial.get(result.id) or by_config.get(result.config)
+        row = rows.setdefault(key, SettingRow(result.config, [], setting, "ok", result.id))
         row.trials.append(result)
         if result.status != "ok":
             row.status = result.status
     if snapshot.current is not None:
         planned = snapshot.current
-        row = rows.setdefault(planned.config, SettingRow(planned.config, [], by_config.get(planned.config), RUNNING.key, planned.id))
+        row = rows.setdefault(
+            (planned.config, None), SettingRow(planned.config, [], by_config.get(planned.config), RUNNING.key, planned.id)
+        )
         row.status = RUNNING.key
     return list(rows.values())

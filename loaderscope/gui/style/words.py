@@ -39,8 +39,13 @@ def trial_title(result: TrialResult) -> str:
     """Returns the title of a trial's timeline: its number, setting and devices, and the share of time in which its main process waits."""
     devices = f" · on {enumerated(result.devices)}" if result.devices else ""
     waits = "" if result.wait_share is None else f" · main waits {share_text(result.wait_share)} in the steady state"
+    return f"{trial_name(result)}{devices}{waits}"
+
+
+def trial_name(result: TrialResult) -> str:
+    """Returns the name of a trial: its number, or the place of its loader in a recorded training; and its setting."""
     name = f"trial {result.id}" if result.loader is None else result.loader.name
-    return f"{name} · {setting_text(result.config)}{devices}{waits}"
+    return f"{name} · {setting_text(result.config)}"
 
 
 def trial_note(result: TrialResult | None) -> str:

@@ -10,12 +10,11 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.results import TrialResult
-from loaderscope.facts.settings import setting_text
 from loaderscope.facts.statuses import status_of
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.gui.run.trace_loader import LoadedTrace, TraceLoader
-from loaderscope.gui.style.words import trial_title
+from loaderscope.gui.style.words import trial_name, trial_title
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 
 _TIP = "Show a second trial below, both aligned at their first batch (Ctrl+K)"
@@ -72,7 +71,7 @@ class CompareBar(QWidget):
 
     def show_partners(self, partners: Sequence[TrialResult], partner: int | None) -> None:
         """Fills the list and selects the present partner, if there is one."""
-        entries = [(result.id, f"trial {result.id} · {setting_text(result.config)}") for result in partners]
+        entries = [(result.id, trial_name(result)) for result in partners]
         if entries != [(self.choice.itemData(index), self.choice.itemText(index)) for index in range(self.choice.count())]:
             self.choice.clear()
             for trial_id, text in entries:

@@ -44,7 +44,7 @@ from loaderscope.gui.panels.selection_panel import SelectionPanel
 from loaderscope.gui.panels.spans_panel import SpansPanel
 from loaderscope.gui.panels.startup_panel import StartupPanel
 from loaderscope.gui.run.run_state import Snapshot, setting_rows
-from loaderscope.gui.style.words import trial_note
+from loaderscope.gui.style.words import trial_name, trial_note
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 from loaderscope.gui.window.command_table import CommandSet
 from loaderscope.gui.window.comparison import CompareBar
@@ -322,12 +322,10 @@ class Views:
         will_be_profiled = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
         result = next((result for result in snapshot.results if result.id == shown), None)
         self.operators.show_result(result, will_be_profiled and result is None)
-        entries = [
-            (result.id, _trial_text(result.id, setting_text(result.config), result.status, result.replaced_by))
-            for result in snapshot.results
-        ]
+        entries = [(result.id, _with_status(trial_name(result), result.status, result.replaced_by)) for result in snapshot.results]
         if snapshot.current is not None:
-            entries.append((snapshot.current.id, _trial_text(snapshot.current.id, setting_text(snapshot.current.config), "running")))
+            current = snapshot.current
+            entries.append((current.id, _with_status(f"trial {current.id} · {setting_text(current.config)}", "running")))
         if entries != [(self.trials.itemData(index), self.trials.itemText(index)) for index in range(self.trials.count())]:
             self.trials.clear()
             for trial_id, text in entries:
@@ -367,11 +365,12 @@ class Views:
             self.memory.set_data(memory_data(self._trace, shown.memory, shown.machine_bytes))
 
 
-def _trial_text(trial_id: int, config: str, status: str, replaced_by: int | None = None) -> str:
+def _with_status(name: str, status: str, replaced_by: int | None = None) -> str:
+    """Returns the name of a trial with a remark, unless all went well."""
     remark = "" if status == OK.key else f"  ({status_of(status).word})"
     if replaced_by is not None:
         remark = f"  (disturbed, replaced by trial {replaced_by})"
-    return f"trial {trial_id} · {config}{remark}"
+    return f"{name}{remark}"
 
 
 def _outcome(snapshot: Snapshot) -> str:

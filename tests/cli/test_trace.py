@@ -1,0 +1,178 @@
+"""`loaderscope trace`: the training runs as without us, and its loaders are recorded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from running import nothing_left_of, until, write_script
+
+from loaderscope.cli.files import read_document
+
+SCRIPT = """
+    import os
+    import sys
+    import time
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    class Waiting(Dataset):
+        def __init__(self, samples):
+            self.samples = samples
+        def __len__(self):
+            return self.samples
+        def __getitem__(self, index):
+            time.sleep(0.001)
+            return torch.tensor([float(index)])
+
+    def main():
+        torch.manual_seed(0)
+        train = DataLoader(Waiting(64), batch_size=8, shuffle=True, num_workers=2{method})
+        test = DataLoader(Waiting(16), batch_size=8)
+        weight = torch.zeros(1, requires_grad=True)
+        for epoch in range(2):
+            for number, batch in enumerate(train):
+                loss = ((batch.mean(0) - weight) ** 2).sum()
+                loss.backward()
+                with torch.no_grad():
+                    weight -= 0.01 * weight.grad
+                    weight.grad.zero_()
+                if number == 3:
+                    for _ in test:
+                        pass
+                if (epoch, number) == (1, 5):
+                    {end}
+            print(epoch, float(loss), flush=True)
+        print(sys.argv[1:], sys.stdin.readline())
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+def write(tmp_path, end="pass", method=""):
+    return write_script(tmp_path, SCRIPT.format(end=end, method=method), "train.py")
+
+
+def plain_run(script, *arguments):
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, cwd=script.parent, input="a line\n", text=True, capture_output=True, check=False)
+
+
+def traced_run(script, *arguments, options=()):
+    command = [sys.executable, "-m", "loaderscope", "trace", str(script), *options, "--", *arguments]
+    return subprocess.run(command, cwd=script.parent, input="a line\n", text=True, capture_output=True, check=False)
+
+
+def document_of(script):
+    return read_document(script.parent / "train.trace.loaderscope")
+
+
+@pytest.mark.parametrize("method", ["", ', multiprocessing_context="spawn"'], ids=["default", "spawn"])
+def test_output_arguments_input_and_losses_are_those_of_a_plain_run(tmp_path, method):
+    script = write(tmp_path, method=method)
+    plain, traced = plain_run(script, "--lr", "3"), traced_run(script, "--lr", "3")
+    assert plain.returncode == traced.returncode == 0
+    assert traced.stdout == plain.stdout
+    assert "['--lr', '3'] a line" in traced.stdout
+
+
+def test_every_loader_is_recorded_by_where_it_is_made_and_how_long_the_training_waited_for_it(tmp_path):
+    script = write(tmp_path)
+    traced = traced_run(script)
+    document = document_of(script)
+    assert document["kind"] == "trace"
+    assert document["recommendation"] is None
+    lines = script.read_text().splitlines()
+    names = [f"train.py:{1 + next(number for number, line in enumerate(lines) if text in line)}" for text in ("train = ", "test = ")]
+    assert [loader["name"] for loader in document["loaders"]] == names
+    assert [(loader["batches"], loader["num_workers"], loader["batch_size"]) for loader in document["loaders"]] == [(16, 2, 8), (4, 0, 8)]
+    assert [[epoch["batches"] for epoch in loader["epochs"]] for loader in document["loaders"]] == [[8, 8], [2, 2]]
+    training = document["training"]
+    assert (training["exit_status"], training["batches"]) == (0, 20)
+    assert 0.03 < document["loaders"][1]["wait_s"] < training["exposed_s"] < training["seconds"]  # 32 samples of 1 ms
+    assert training["exposed_s"] == pytest.approx(sum(loader["wait_s"] for loader in document["loaders"]))
+    assert document["summary"].startswith("The training waited for data for ")
+    assert document["summary"] in " ".join(traced.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["sys.exit(3)", "os._exit(5)", "raise ValueError('boom')", "__import__('ctypes').string_at(0)", "break"],
+)
+def test_a_training_ends_as_without_us_and_what_happened_before_is_kept(tmp_path, end):
+    script = write(tmp_path, end)
+    plain, traced = plain_run(script), traced_run(script)
+    assert traced.returncode == (plain.returncode if plain.returncode >= 0 else 128 - plain.returncode)
+    assert traced.stdout == plain.stdout
+    assert traced.stderr.startswith(plain.stderr)
+    document = document_of(script)
+    assert document["training"]["exit_status"] == plain.returncode
+    assert document["loaders"][0]["batches"] == 14
+
+
+WAITING_FOR_SIGNAL = """
+    import sys
+    import time
+    from torch.utils.data import DataLoader
+
+    class Slow(list):
+        def __getitem__(self, index):
+            time.sleep(0.001)
+            return index
+
+    if __name__ == "__main__":
+        try:
+            for number, _ in enumerate(DataLoader(Slow(range(1_000_000)), batch_size=8, num_workers=1)):
+                if number == 10:
+                    print("goes on", flush=True)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+            sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of a terminal")
+@pytest.mark.parametrize(("number", "to_all", "status"), [(signal.SIGINT, True, 7), (signal.SIGTERM, False, 143)])
+def test_signals_reach_the_script_as_without_us(tmp_path, number, to_all, status):
+    script = write_script(tmp_path, WAITING_FOR_SIGNAL, "train.py")
+    command = [sys.executable, "-m", "loaderscope", "trace", str(script)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout.readline() == "goes on\n"
+    if to_all:
+        os.killpg(process.pid, number)  # as a terminal does at Ctrl+C
+    else:
+        process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == status, errors
+    assert output == ("interrupted\n" if to_all else "")
+    assert document_of(script)["loaders"][0]["batches"] > 10
+    assert until(lambda: nothing_left_of(process.pid))
+
+
+def test_a_script_without_a_loader_runs_and_is_told(tmp_path):
+    script = write_script(tmp_path, "import sys; print('ran'); sys.exit(4)", "train.py")
+    traced = traced_run(script)
+    assert (traced.returncode, traced.stdout) == (4, "ran\n")
+    assert "no DataLoader" in traced.stderr
+    assert not list(tmp_path.glob("*.loaderscope"))
+
+
+def test_with_json_the_output_of_the_script_goes_to_standard_error(tmp_path):
+    script = write(tmp_path)
+    plain, traced = plain_run(script), traced_run(script, options=["--json"])
+    assert json.loads(traced.stdout)["kind"] == "trace"
+    assert plain.stdout.splitlines()[0] in traced.stderr
+    assert traced.returncode == 0
+
+
+def test_a_recording_that_cannot_be_written_does_not_stop_the_training(tmp_path):
+    script = write(tmp_path)
+    plain, traced = plain_run(script), traced_run(script, options=["-o", str(tmp_path / "missing" / "a.loaderscope")])
+    assert (traced.returncode, traced.stdout) == (2, "")  # asked before anything was started
+    (tmp_path / "train.trace.loaderscope").write_bytes(b"")
+    again = traced_run(script)
+    assert again.returncode == 2 and "exists" in again.stderr
+    assert traced_run(script, options=["--force"]).stdout == plain.stdout
