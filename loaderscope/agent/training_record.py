@@ -147,6 +147,7 @@ def describe(loader: "Any", assumptions: "Any") -> "Dict[str, Any]":
         "made": None if made is None else "%s:%d" % (made.file, made.line or 0),
         "iterated": None if iterated is None else "%s:%d" % (iterated.file, iterated.line or 0),
         "in_main_thread": threading.current_thread() is threading.main_thread(),
+        "reads_ahead": made_loaders.iterates_its_own_way(loader),
         "class": type(loader).__name__,
         "dataset": type(loader.dataset).__name__,
         "length": _length(loader),

@@ -33,8 +33,15 @@ class RecordedTraining:
     batches: int
 
 
-def wait_seconds(trace: Trace) -> float:
-    """Returns for how long main made iterators of a loader and waited for its batches."""
+def wait_seconds(trace: Trace, reads_ahead: bool) -> float | None:
+    """Returns for how long main made iterators of a loader and waited for its batches; None if that was not recorded.
+
+    Args:
+        trace: of the loader.
+        reads_ahead: whether the loader may take batches from torch's iterator in a thread, which leaves no waits in main.
+    """
+    if reads_ahead and not (spans_of(trace, MAIN, State.WAIT).batch >= 0).any():
+        return None
     spans = spans_of(trace, MAIN, State.ITERATOR, State.WAIT)
     return covered_ns(spans.start_ns, spans.end_ns, int(spans.start_ns[0]), int(spans.end_ns.max())) / 1e9 if spans else 0.0
 

@@ -49,7 +49,7 @@ class _Loader:
             dataset=self.description["dataset"],
             length=self.description["length"],
             pid=self.description["pid"],
-            wait_s=wait_seconds(self.trace) if self.description["in_main_thread"] else None,
+            wait_s=wait_seconds(self.trace, self.description["reads_ahead"]) if self.description["in_main_thread"] else None,
             training_s=training_s,
             exit_status=exit_status,
         )

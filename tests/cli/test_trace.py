@@ -152,6 +152,34 @@ def test_signals_reach_the_script_as_without_us(tmp_path, number, to_all, status
     assert until(lambda: nothing_left_of(process.pid))
 
 
+THREADED = """
+    import queue
+    import threading
+    from torch.utils.data import DataLoader
+
+    class Threaded(DataLoader):
+        def __iter__(self):
+            batches = queue.Queue(2)
+            def read():
+                for batch in super(Threaded, self).__iter__():
+                    batches.put(batch)
+                batches.put(None)
+            threading.Thread(target=read).start()
+            return iter(batches.get, None)
+
+    print(sum(1 for _ in Threaded(range(64), batch_size=8)))
+"""
+
+
+def test_how_long_a_training_waited_for_a_loader_in_a_thread_is_unknown(tmp_path):
+    script = write_script(tmp_path, THREADED, "train.py")
+    traced = traced_run(script)
+    assert (traced.returncode, traced.stdout) == (0, "8\n")
+    document = document_of(script)
+    assert document["loaders"][0]["wait_s"] is None
+    assert "unknown" in document["summary"]
+
+
 def test_a_script_without_a_loader_runs_and_is_told(tmp_path):
     script = write_script(tmp_path, "import sys; print('ran'); sys.exit(4)", "train.py")
     traced = traced_run(script)
