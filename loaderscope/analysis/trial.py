@@ -139,7 +139,8 @@ def analyse(
         )
     clock_error = clock_error_s(trace)
     if device is not None:
-        notes += [*_clock_notes(clock_error, per_batch), *_wide_bounds_notes(device)]
+        is_profiled = outcome is not None and outcome.gpu_window is not None
+        notes += [*_clock_notes(clock_error, per_batch), *([] if is_profiled else _wide_bounds_notes(device))]
     disturbance = find_disturbance(trace, steady, end.usable_cores, end.other_programs, end.heat_throttles)
     if disturbance is not None and (note := disturbance_note(disturbance)) is not None:
         notes.append(note)
@@ -174,7 +175,7 @@ def analyse(
         data_stall_share_low=device.stall_low if device else None,
         data_stall_share_high=device.stall_high if device else None,
         gpu_other_idle_share=device.other_idle if device else None,
-        copy_overlap_share=device.copy_overlap if device else None,
+        copy_overlap_share=device.copy_overlap if device and order.h2d == "overlapped" else None,
         devices=list(end.devices),
         device_clock_error_s=clock_error,
         accelerator_share=accelerator_share(steady, order.consumer),

@@ -245,7 +245,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         key="copy_overlap_share",
         title="overlap",
-        tip="Share of the time of copies to the GPU for which it also worked on a step; – without copies or steps",
+        tip="Share of the time of copies to the GPU for which it also worked on a step, at most: a pause of a step counts as work; "
+        "– where copies do not go to a stream of their own",
         text=share_text,
         shown=Shown.WHERE_NOT_ZERO,
         rank=6,

@@ -224,5 +224,8 @@ def test_the_share_of_copies_that_ran_beside_a_step_comes_from_what_the_device_r
         trace.track(lane, 0).append(
             start_ns=steps.start_ns, end_ns=end_ns, state=[int(state)] * steps.size, batch=steps.batch, value=[0] * steps.size
         )
-    assert measure_trace(trace, config_of(0), 60).copy_overlap_share == pytest.approx(1 / 4, abs=1e-3)
-    assert measure_trace(with_issuing(0), config_of(0), 60).copy_overlap_share is None
+    outcome = TrialOutcome(1.0, 60, 60 * 32, [60], False, False, None)
+    orders = {h2d: TrialOrder(0, "", config_of(0), batches=60, h2d=h2d) for h2d in ("overlapped", "non_blocking")}
+    ended = TrialEnd("ok", None, outcome, 1.0, 0.02)
+    shares = {h2d: analyse(trace, PlannedTrial(0, 0, config_of(0)), order, ended).copy_overlap_share for h2d, order in orders.items()}
+    assert shares == {"overlapped": pytest.approx(1 / 4, abs=1e-3), "non_blocking": None}

@@ -56,14 +56,21 @@ def write(tmp_path, end="pass", method=""):
     return write_script(tmp_path, SCRIPT.format(end=end, method=method), "train.py")
 
 
+def run(folder, *command):
+    """Runs a command; its output goes to files, because workers that outlive it would keep a pipe open."""
+    with (folder / "out.txt").open("w+") as out, (folder / "err.txt").open("w+") as err:
+        done = subprocess.run([sys.executable, *command], cwd=folder, input="a line\n", text=True, stdout=out, stderr=err, check=False)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(command, done.returncode, out.read(), err.read())
+
+
 def plain_run(script, *arguments):
-    command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, cwd=script.parent, input="a line\n", text=True, capture_output=True, check=False)
+    return run(script.parent, str(script), *arguments)
 
 
 def traced_run(script, *arguments, options=()):
-    command = [sys.executable, "-m", "loaderscope", "trace", str(script), *options, "--", *arguments]
-    return subprocess.run(command, cwd=script.parent, input="a line\n", text=True, capture_output=True, check=False)
+    return run(script.parent, "-m", "loaderscope", "trace", str(script), *options, "--", *arguments)
 
 
 def document_of(script):

@@ -72,7 +72,13 @@ def _by_lane(trace: Trace, now_ns: int) -> list[tuple[str, str]]:
 
 def _describe(trace: Trace, span: OpenSpan, now_ns: int | None = None, device: str = _ANY_DEVICE) -> str:
     what = _DOING.get(State(span.state), "in " + STATE_NAMES.get(span.state, "?").replace("_", " ")).format(device=device)
-    batch = f" batch {epoch_and_batch(span.batch)[1]}" if span.batch >= 0 else " a batch" if span.state in _DOING else ""
+    batch = (
+        f" batch {epoch_and_batch(span.batch)[1]}"
+        if span.batch >= 0
+        else " a batch"
+        if span.state in _DOING and span.state != State.DEVICE_WAIT
+        else ""
+    )
     sample = _last_sample(trace, span) if span.state == State.FETCH else None
     detail = f", sample {sample}" if sample is not None else ""
     duration = "" if now_ns is None else f" (for {max(0, now_ns - span.start_ns) / 1e9:.1f} s)"
