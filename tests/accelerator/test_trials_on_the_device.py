@@ -13,7 +13,8 @@ from loaderscope.analysis.span_lookup import spans_of, union
 MS = 1_000_000
 POINT = 0.01
 NARROW = 10 * POINT
-"""How far apart the bounds of the busy share may be where a step takes 5 ms or more, on a busy machine; the benchmark measures it."""
+"""How far apart the bounds of the busy share may be where a step takes 5 ms or more. Like the other tolerances it allows for a busy
+machine; the benchmark measures how far they are."""
 
 COMPUTE_HEAVY = Loop("busy(20_000)")
 STARVED = Loop("busy(5_000)", sample_s=0.006)
@@ -44,9 +45,9 @@ def compare(write_device_script, loop, workers=0, **options):
     assert result.gpu_busy_share_low - POINT / 10 <= truth.busy <= result.gpu_busy_share + POINT / 10
     assert result.data_stall_share_low - POINT / 10 <= truth.stall <= result.data_stall_share_high + POINT / 10
     if result.device_clock_error_s < 0.001:
-        assert result.data_stall_share == pytest.approx(truth.stall, abs=2 * POINT)
+        assert result.data_stall_share == pytest.approx(truth.stall, abs=5 * POINT)
     if loop.h2d == "overlapped":
-        assert result.copy_overlap_share == pytest.approx(truth.overlap, abs=3 * POINT)
+        assert result.copy_overlap_share == pytest.approx(truth.overlap, abs=10 * POINT)
     return result, trace, records, truth
 
 
