@@ -104,12 +104,13 @@ class DeviceClock:
         failure: why times end early, one sentence, or "". A clock that fails does not fail the trial.
     """
 
-    def __init__(self, device: Any, copies: Optional[Any] = None) -> None:
-        """Sets the first anchor; waits for the device, so never call it in the measured path.
+    def __init__(self, device: Any, copies: Optional[Any] = None, waits: bool = True) -> None:
+        """Sets the first anchor; waits for the device unless told not to, so never call it in the measured path.
 
         Args:
             device: the device, with its index.
             copies: the stream of the transfers, if it is not the current one.
+            waits: whether it may wait for the device. If not, `poll` sets the first anchor, too, and work before that has no times.
 
         Raises:
             RuntimeError, ValueError: the device has no timed events.
@@ -140,12 +141,22 @@ class DeviceClock:
         self._looks = self._others_done_ns = self._error_ns = 0
         self._copies_overlap = copies is not None
         self._steps: Deque[Tuple[int, int]] = collections.deque()  # that may overlap later copies
+        self._next_try_ns = 0
+        if not waits:
+            return
+        if self._side is not None:
+            self._side.synchronize()  # likewise
         first = self._waited_anchor()
         later = self.mark()
         later.synchronize()
         first.event.elapsed_time(later)  # fails here, not in the loop, where events are not timed
         self._accept(first)
         self._next_try_ns = time.perf_counter_ns() + _ANCHOR_PERIOD_NS
+
+    @property
+    def has_anchor(self) -> bool:
+        """Whether work that is marked from now on will get times."""
+        return bool(self._anchors) and not self.failure
 
     def mark(self, stream: Optional[Any] = None) -> Any:
         """Records an event now, on `stream` or else on the device's current stream, and returns it."""
@@ -297,8 +308,7 @@ class DeviceClock:
             return []
         import torch
 
-        self._side.query()
-        self._side.synchronize()  # what a backend cannot do fails here, not in the loop
+        self._side.query()  # what a backend cannot do fails here, not in the loop
         own = {stream.stream_id for stream in (self._side, copies) if stream is not None}
         streams = [self._current_stream()] + [
             torch.Stream(self.device, priority=priority) for priority in (0, -1) for _ in range(_POOL_STREAMS)
@@ -326,7 +336,7 @@ class DeviceClock:
         self._next_try_ns = self._open_event_ns + _ANCHOR_PERIOD_NS
         if self._best_attempt is None or attempt.half_ns < self._best_attempt.half_ns:
             self._best_attempt = attempt
-        is_late = attempt.host_ns - self._anchors[-1].host_ns >= _MAX_ANCHOR_GAP_NS - _ANCHOR_PERIOD_NS
+        is_late = bool(self._anchors) and attempt.host_ns - self._anchors[-1].host_ns >= _MAX_ANCHOR_GAP_NS - _ANCHOR_PERIOD_NS
         if is_late or self._best_attempt.half_ns <= max(_ALWAYS_GOOD_NS, _GOOD_BRACKET_RATIO * self._narrowest_ns):
             self._accept(self._best_attempt)
             self._best_attempt = None

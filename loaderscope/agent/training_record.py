@@ -35,11 +35,15 @@ class LoaderRecording:
         state: what `recorder` keeps for this loader while another one is active.
     """
 
-    def __init__(self, state: "Dict[str, Any]") -> None:
+    def __init__(self, state: "Dict[str, Any]", folder: str) -> None:
         self.state = state
+        self._folder = folder
         self._open_epoch = -1
         self._batch_count = 0
         self._step_batch = -1  # whose step runs now; -1: none
+        self._step_count = 0
+        self._clock: "Any" = None  # of the device that the steps use, once that is known
+        self._before: "Optional[Tuple[Any, Any]]" = None  # the events before the step that runs now
 
     def begin_epoch(self) -> None:
         """Begins the epoch whose iterator is about to be made; an epoch that was left early ends here."""
@@ -65,18 +69,61 @@ class LoaderRecording:
         from . import recorder
         from .layout import State
 
-        if batch >= 0:
-            self._batch_count += 1
-            self._step_batch = batch
-            recorder.begin(State.STEP, batch)
+        if batch < 0:
+            return
+        self._batch_count += 1
+        self._step_batch = batch
+        if self._clock is not None and self._clock.has_anchor:
+            try:
+                self._before = self._clock.mark(), self._clock.mark_step_streams()
+            except Exception:  # the script's next call tells it what is wrong with its device
+                self._clock = None
+        recorder.begin(State.STEP, batch)
 
     def end_step(self) -> None:
+        """Ends the step that runs, if one does."""
         from . import recorder
         from .layout import State
 
-        if self._step_batch >= 0:
-            recorder.end(State.STEP, self._step_batch)
-            self._step_batch = -1
+        if self._step_batch < 0:
+            return
+        recorder.end(State.STEP, self._step_batch)
+        try:
+            self._mark_on_device()
+        except Exception:
+            self._clock = None
+        self._step_batch, self._before = -1, None
+
+    def _mark_on_device(self) -> None:
+        """Lets the clock know of a step that has ended on the host; after some steps looks for the device that they use."""
+        from .layout import batch_of_epoch
+
+        self._step_count += 1
+        if self._clock is None:
+            if self._step_count in _STEPS_BEFORE_LOOK:
+                self._clock = _device_clock(self._folder)
+            return
+        if self._before is not None:
+            before, others_before = self._before
+            stepped = self._clock.since(before)
+            others = self._clock.since_on_step_streams(before, others_before)
+            self._clock.add(batch_of_epoch(self._open_epoch, self._step_batch), None, stepped, others)
+        self._clock.poll()
+
+
+_STEPS_BEFORE_LOOK = (1, 10, 100)
+"""After so many steps of a loader their device is looked for: the first may be the first to move models there."""
+
+
+def _device_clock(folder: str) -> "Any":
+    """Returns a clock for the device that this process uses, or None; tells the app about all devices in use."""
+    from . import used_devices
+    from .device import DeviceClock, device_of_trial, side_stream
+    from .messages import Consumer, TrialConfig, TrialOrder
+
+    used_devices.write_devices(TrialOrder(0, folder, TrialConfig(0), consumer=Consumer("script")))
+    device, _reason = device_of_trial(None)
+    return None if device is None or side_stream(device) is None else DeviceClock(device, waits=False)
 
 
 _recordings: "Dict[Tuple[Any, ...], LoaderRecording]" = {}
@@ -126,7 +173,7 @@ def _recording_of(folder: str, loader: "Any") -> LoaderRecording:
         recorder.activate(None)
         recorder.open_log(recorder.Plan(log_dir, 0.0, True), Role.MAIN)
         state = {name: getattr(recorder, name) for name in recorder._OF_A_LOADER}
-        _recordings[key] = LoaderRecording(state)
+        _recordings[key] = LoaderRecording(state, folder)
     return _recordings[key]
 
 

@@ -27,6 +27,7 @@ from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
+from loaderscope.trace.used_devices import read_used_devices
 
 READ_INTERVAL_S = 0.25
 
@@ -105,10 +106,20 @@ class TrainingRun:
         training_s = time.perf_counter() - began_s
         self._read(folder, sampler)
         sampling = sampler.stop_watching()
+        used = read_used_devices(folder)
         end = TrialEnd(
-            "ok", None, None, training_s, (time.process_time() - cpu_before_s) / training_s, sampling.nvml_s, sampling.processes_s,
-            usable_cpus(), sampling.others.programs, heat_throttles=sampling.others.heat_throttles,
-        )  # fmt: skip
+            status="ok",
+            error=None,
+            outcome=None,
+            seconds=training_s,
+            app_cpu_share=(time.process_time() - cpu_before_s) / training_s,
+            nvml_seconds=sampling.nvml_s,
+            processes_seconds=sampling.processes_s,
+            usable_cores=usable_cpus(),
+            other_programs=sampling.others.programs,
+            devices=used.models if used is not None else (),
+            heat_throttles=sampling.others.heat_throttles,
+        )
         for loader in self._loaders:
             loader.reader.finish()
             self._sink.trial_finished(self._result(loader, end, training_s, status), loader.trace)
