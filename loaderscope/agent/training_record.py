@@ -168,7 +168,7 @@ def _recording_of(folder: str, loader: "Any") -> LoaderRecording:
     if key not in _recordings:
         log_dir = os.path.join(folder, "%d-%d" % (_pid, len(_recordings)))
         assumptions = instrument.install()  # once the script's own imports are done
-        os.makedirs(log_dir)
+        os.mkdir(log_dir)  # fails where the app was killed, and a later one has removed its folder
         _write_description(os.path.join(log_dir, LOADER_FILE), describe(loader, assumptions))
         recorder.activate(None)
         recorder.open_log(recorder.Plan(log_dir, 0.0, True), Role.MAIN)

@@ -191,6 +191,32 @@ def test_how_long_a_training_waited_for_a_loader_in_a_thread_is_unknown(tmp_path
     assert "unknown" in document["summary"]
 
 
+OUTLIVING = """
+    import os
+    import sys
+    import time
+    from torch.utils.data import DataLoader
+    print(os.getppid(), flush=True)
+    parent = os.getppid()
+    for number, _ in enumerate(DataLoader(range(1_000_000), batch_size=1)):
+        if os.getppid() != parent:
+            break
+    rest = sum(1 for _ in DataLoader(range(100), batch_size=10))
+    open("done.txt", "w").write(str(rest))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who is the parent of an orphan")
+def test_a_killed_app_does_not_end_the_training(tmp_path):
+    script = write_script(tmp_path, OUTLIVING, "train.py")
+    with (tmp_path / "out.txt").open("w") as out:
+        process = subprocess.Popen([sys.executable, "-m", "loaderscope", "trace", str(script)], cwd=tmp_path, stdout=out, stderr=out)
+    assert until(lambda: (tmp_path / "out.txt").read_text().strip() == str(process.pid), 30)
+    process.kill()
+    process.wait()
+    assert until(lambda: (tmp_path / "done.txt").exists() and (tmp_path / "done.txt").read_text() == "10", 30)
+
+
 def test_a_script_without_a_loader_runs_and_is_told(tmp_path):
     script = write_script(tmp_path, "import sys; print('ran'); sys.exit(4)", "train.py")
     traced = traced_run(script)
