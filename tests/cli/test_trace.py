@@ -29,7 +29,7 @@ SCRIPT = """
 
     def main():
         torch.manual_seed(0)
-        train = DataLoader(Waiting(64), batch_size=8, shuffle=True, num_workers=2{method})
+        train = DataLoader(Waiting(64), batch_size=8, shuffle=True, num_workers={workers})
         test = DataLoader(Waiting(16), batch_size=8)
         weight = torch.zeros(1, requires_grad=True)
         for epoch in range(2):
@@ -52,8 +52,8 @@ SCRIPT = """
 """
 
 
-def write(tmp_path, end="pass", method=""):
-    return write_script(tmp_path, SCRIPT.format(end=end, method=method), "train.py")
+def write(tmp_path, end="pass", workers="2"):
+    return write_script(tmp_path, SCRIPT.format(end=end, workers=workers), "train.py")
 
 
 def run(folder, *command):
@@ -77,10 +77,10 @@ def document_of(script):
     return read_document(script.parent / "train.trace.loaderscope")
 
 
-@pytest.fixture(scope="module", params=["", ', multiprocessing_context="spawn"'], ids=["default", "spawn"])
+@pytest.fixture(scope="module", params=["2", '1, multiprocessing_context="spawn"'], ids=["default", "spawn"])
 def runs(request, tmp_path_factory):
     """A script, its plain run, and the one that was recorded."""
-    script = write(tmp_path_factory.mktemp("trace"), method=request.param)
+    script = write(tmp_path_factory.mktemp("trace"), workers=request.param)
     return script, plain_run(script, "--lr", "3"), traced_run(script, "--lr", "3")
 
 
@@ -91,15 +91,19 @@ def test_output_arguments_input_and_losses_are_those_of_a_plain_run(runs):
     assert "['--lr', '3'] a line" in traced.stdout
 
 
-def test_every_loader_is_recorded_by_where_it_is_made_and_how_long_the_training_waited_for_it(runs):
+def test_every_loader_is_recorded_by_where_it_is_made_and_how_long_the_training_waited_for_it(runs, request):
     script, _, traced = runs
     document = document_of(script)
     assert document["kind"] == "trace"
     assert document["recommendation"] is None
     lines = script.read_text().splitlines()
+    workers = 1 if "spawn" in request.node.name else 2
     names = [f"train.py:{1 + next(number for number, line in enumerate(lines) if text in line)}" for text in ("train = ", "test = ")]
     assert [loader["name"] for loader in document["loaders"]] == names
-    assert [(loader["batches"], loader["num_workers"], loader["batch_size"]) for loader in document["loaders"]] == [(16, 2, 8), (4, 0, 8)]
+    assert [(loader["batches"], loader["num_workers"], loader["batch_size"]) for loader in document["loaders"]] == [
+        (16, workers, 8),
+        (4, 0, 8),
+    ]
     assert [[epoch["batches"] for epoch in loader["epochs"]] for loader in document["loaders"]] == [[8, 8], [2, 2]]
     training = document["training"]
     assert (training["exit_status"], training["batches"]) == (0, 20)
@@ -150,15 +154,16 @@ WAITING_FOR_SIGNAL = """
 def test_signals_reach_the_script_as_without_us(tmp_path, number, to_all, status):
     script = write_script(tmp_path, WAITING_FOR_SIGNAL, "train.py")
     command = [sys.executable, "-m", "loaderscope", "trace", str(script)]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stdout.readline() == "goes on\n"
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+    with out.open("w") as stdout, err.open("w") as stderr:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=stdout, stderr=stderr, start_new_session=True)
+    assert until(lambda: "goes on" in out.read_text(), 30), err.read_text()
     if to_all:
         os.killpg(process.pid, number)  # as a terminal does at Ctrl+C
     else:
         process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
-    assert process.returncode == status, errors
-    assert output == ("interrupted\n" if to_all else "")
+    assert process.wait(30) == status, err.read_text()
+    assert out.read_text() == "goes on\n" + ("interrupted\n" if to_all else "")
     assert document_of(script)["loaders"][0]["batches"] > 10
     assert until(lambda: nothing_left_of(process.pid))
 
