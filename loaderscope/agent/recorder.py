@@ -59,7 +59,7 @@ forked_ns = 0
 active: Any = None
 """The loader of a recorded training (`training_record.LoaderRecording`) to which records go now; None in a trial."""
 
-_OF_A_LOADER = ("plan", "log", "role", "stacks", "write", "write_at", "write_since", "epoch", "delivered_batch")
+STATE_OF_A_LOADER = ("plan", "log", "role", "stacks", "write", "write_at", "write_since", "epoch", "delivered_batch")
 """The state of this module that belongs to the active loader."""
 
 
@@ -70,7 +70,7 @@ def activate(loader_recording: Any) -> None:
         return
     state = globals()
     if active is not None:
-        active.state = {name: state[name] for name in _OF_A_LOADER}
+        active.state = {name: state[name] for name in STATE_OF_A_LOADER}
     active = loader_recording
     if loader_recording is not None:
         state.update(loader_recording.state)

@@ -172,7 +172,7 @@ def _recording_of(folder: str, loader: "Any") -> LoaderRecording:
         _write_description(os.path.join(log_dir, LOADER_FILE), describe(loader, assumptions))
         recorder.activate(None)
         recorder.open_log(recorder.Plan(log_dir, 0.0, True), Role.MAIN)
-        state = {name: getattr(recorder, name) for name in recorder._OF_A_LOADER}
+        state = {name: getattr(recorder, name) for name in recorder.STATE_OF_A_LOADER}
         _recordings[key] = LoaderRecording(state, folder)
     return _recordings[key]
 
@@ -188,6 +188,7 @@ def describe(loader: "Any", assumptions: "Any") -> "Dict[str, Any]":
     call = made_loaders.constructor_call_of(loader)
     iterated = innermost_user_place(callers(sys._getframe(1)))
     made = call.place if call is not None else None
+    is_map = loaders.dataset_kind(loader.dataset) == "map"  # after len() of another loader torch warns where its data end early
     return {
         "pid": os.getpid(),
         "environment": torch_environment(assumptions),
@@ -197,8 +198,8 @@ def describe(loader: "Any", assumptions: "Any") -> "Dict[str, Any]":
         "reads_ahead": made_loaders.iterates_its_own_way(loader),
         "class": type(loader).__name__,
         "dataset": type(loader.dataset).__name__,
-        "length": _length(loader),
-        "samples": _length(loader.dataset),
+        "length": _length(loader) if is_map else None,
+        "samples": _length(loader.dataset) if is_map else None,
         "config": loaders.current_config(loader).to_json(),
     }
 
@@ -206,7 +207,7 @@ def describe(loader: "Any", assumptions: "Any") -> "Dict[str, Any]":
 def _length(sized: "Any") -> "Optional[int]":
     try:
         return len(sized)
-    except (TypeError, NotImplementedError):
+    except Exception:  # whatever the user's own `__len__` raises
         return None
 
 

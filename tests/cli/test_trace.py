@@ -168,6 +168,27 @@ def test_signals_reach_the_script_as_without_us(tmp_path, number, to_all, status
     assert until(lambda: nothing_left_of(process.pid))
 
 
+SHORT_STREAM = """
+    import warnings
+    from torch.utils.data import DataLoader, IterableDataset
+
+    class Stream(IterableDataset):
+        def __len__(self):
+            return 4
+        def __iter__(self):
+            return iter(range(8))
+
+    if __name__ == "__main__":
+        warnings.simplefilter("error")
+        print(len(list(DataLoader(Stream(), batch_size=1))))
+"""
+
+
+def test_a_stream_that_is_longer_than_it_says_gets_no_warning_because_of_us(tmp_path):
+    traced = traced_run(write_script(tmp_path, SHORT_STREAM, "train.py"))
+    assert (traced.returncode, traced.stdout) == (0, "8\n"), traced.stderr
+
+
 THREADED = """
     import queue
     import threading
