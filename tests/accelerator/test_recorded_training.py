@@ -69,4 +69,4 @@ def test_a_lost_device_fails_the_training_as_without_us(write_device_script, cap
     status, _, sink = record(write_device_script, samples=200, end=30)
     assert status == 1
     assert "device lost" in capfd.readouterr().err
-    assert sink.results[0].batches == 31
+    assert sink.results[0].batches in (31, 32)  # the thread that pins the next batch may find out first

@@ -14,8 +14,34 @@ from command_line import SMALL, loaderscope, write_script
 
 STORED = pathlib.Path(__file__).parent / "contracts"
 COMMANDS = ("", "demo", "targets", "run", "trace", "show", "report", "doctor")
-MAPPINGS = ("late_batches", "ties", "memory.workers", "evidence", "request.arguments", "environment.script_imports", "sample", "versions")
+MAPPINGS = (
+    "late_batches",
+    "disturbance",
+    "ties",
+    "memory.workers",
+    "evidence",
+    "request.arguments",
+    "environment.script_imports",
+    "sample",
+    "versions",
+)
 """Parts whose keys, or whether there are any, depend on what was measured and where."""
+
+
+ITERATING = """
+    import time
+    from torch.utils.data import DataLoader, Dataset
+
+    class Numbers(Dataset):
+        def __len__(self):
+            return 400
+        def __getitem__(self, index):
+            time.sleep(0.003)
+            return index
+
+    list(DataLoader(Numbers(), batch_size=1))
+"""
+"""Long enough for a finding and for samples of its memory."""
 
 
 def key_paths(value: Any, path: str = "") -> Iterator[str]:
@@ -57,7 +83,7 @@ def test_the_help_is_what_it_was(command, tmp_path, compare):
 
 def test_the_documents_keep_their_keys(tmp_path, compare):
     write_script(tmp_path, SMALL)
-    write_script(tmp_path, "from torch.utils.data import DataLoader\nlist(DataLoader(range(8), batch_size=2))", "iterate.py")
+    write_script(tmp_path, ITERATING, "iterate.py")
     options = ["--num-workers", "0,1,2", "--batch-size", "1", "--batches", "32", "--step", "sleep:1", "-o", "out.loaderscope"]
     documents = {
         "run": loaderscope(tmp_path, "run", "script.py", *options, "--json").document,
