@@ -77,7 +77,9 @@ def document_of(script):
     return read_document(script.parent / "train.trace.loaderscope")
 
 
-@pytest.fixture(scope="module", params=["2", '1, multiprocessing_context="spawn"'], ids=["default", "spawn"])
+@pytest.fixture(
+    scope="module", params=["2", pytest.param('1, multiprocessing_context="spawn"', marks=pytest.mark.slow)], ids=["default", "spawn"]
+)
 def runs(request, tmp_path_factory):
     """A script, its plain run, and the one that was recorded."""
     script = write(tmp_path_factory.mktemp("trace"), workers=request.param)

@@ -442,6 +442,7 @@ QUICK = """
 """
 
 
+@pytest.mark.slow
 def test_the_button_runs_the_experiment_and_fills_the_views(qtbot, window, tmp_path, monkeypatch):
     window.open_path(str(write_script(tmp_path, QUICK)))
     setup = window.setup

@@ -109,6 +109,7 @@ def test_a_trial_is_measured_again_at_most_twice(tmp_path, beside):
     assert replacements(run_pool(asked(tmp_path))) == {0: 1, 1: None, 2: 1}
 
 
+@pytest.mark.slow
 def test_a_machine_that_stays_busy_ends_the_repeats(tmp_path, beside):
     beside(1.0)
     sink = run_pool(asked(tmp_path, repeats=MAX_VAIN_REPEATS + 1))

@@ -41,7 +41,7 @@ streams = {"plain": Stream(), "promising": Promising()}
 """
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize("start_method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_a_cache_that_workers_lose_after_each_epoch_costs_every_later_one(tmp_path, start_method):
     script = write_script(tmp_path, CACHED)
     sink = run_pool(request(script, (0, 2), start_method, batch_size=(8,), batches=100, epochs=2, train_epochs=1000))
@@ -82,7 +82,7 @@ def test_a_stream_that_ends_early_has_as_many_batches_as_it_gave(tmp_path, name,
     assert (cut.batches, cut.epoch_batches) == (20, 500 if name == "promising" else None)
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize("start_method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_samples_that_each_worker_drops_are_counted(tmp_path, start_method):
     loader = "loader = DataLoader(streams['plain'], batch_size=16, drop_last=True)\n"
     sink = run_pool(request(write_script(tmp_path, STREAM + loader), (0, 2, 5), start_method, target="loader", batches=None))

@@ -38,7 +38,7 @@ def _no_torchrun(monkeypatch):
 
 
 @pytest.mark.parametrize("probe", [True, False])
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize("start_method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_its_trials_run_and_a_note_says_which_variables_are_set(tmp_path, start_method, probe):
     script = write_script(tmp_path, TRAINS)
     sink = run_pool(request(script, (0, 2), start_method, target="captured:0", probe=probe))
