@@ -7,6 +7,7 @@ import time
 from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import instrument
+from .device_choice import device_of_trial, side_stream
 from .layout import DEVICE_PERIODS, State
 
 _ANCHOR_PERIOD_NS = 1_000_000_000
@@ -80,12 +81,9 @@ class _Batch(NamedTuple):
     others: Sequence[Period]
 
     def periods(self) -> List[Tuple[State, Period]]:
-        periods = [(State.DEVICE_STREAM, period) for period in self.others]
-        if self.step is not None:
-            periods.insert(0, (State.DEVICE_STEP, self.step))
-        if self.transfer is not None:
-            periods.insert(0, (State.DEVICE_TRANSFER, self.transfer))
-        return periods
+        """Returns them with their states, in this order."""
+        own = ((State.DEVICE_TRANSFER, self.transfer), (State.DEVICE_STEP, self.step))
+        return [(state, period) for state, period in own if period is not None] + [(State.DEVICE_STREAM, period) for period in self.others]
 
 
 class DeviceClock:
@@ -145,7 +143,7 @@ class DeviceClock:
         if not waits:
             return
         if self._side is not None:
-            self._side.synchronize()  # likewise
+            self._side.synchronize()  # what a backend cannot do fails here, not at the end
         first = self._waited_anchor()
         later = self.mark()
         later.synchronize()
@@ -422,67 +420,6 @@ class DeviceClock:
 
 def _anchor_between(event: Any, before_ns: int, after_ns: int) -> _Anchor:
     return _Anchor(event, (before_ns + after_ns) // 2, (after_ns - before_ns + 1) // 2)
-
-
-def side_stream(device: Any) -> Optional[Any]:
-    """A second stream of the device; None where it has only one (MPS)."""
-    import torch
-
-    if device.type == "mps":
-        return None
-    stream = torch.Stream(device)
-    return None if stream.stream_id == torch.accelerator.current_stream(device).stream_id else stream
-
-
-def current_index() -> int:
-    """The index of the current accelerator's current device."""
-    import torch
-
-    current = getattr(torch.accelerator, "current_device_index", None) or torch.accelerator.current_device_idx  # the name in torch 2.6
-    return int(current())
-
-
-def device_of_trial(name: Optional[str]) -> Tuple[Optional[Any], str]:
-    """The device on which a trial works, with its index, or None with the reason.
-
-    It does not start a device that the trial does not use: forked workers of a dataset could then not use it.
-
-    Args:
-        name: the device that the user named; None: the current device if torch holds memory on it, else the one with most memory.
-    """
-    import torch
-
-    accelerator = getattr(torch, "accelerator", None)
-    if accelerator is None or not hasattr(torch, "Event"):
-        return None, "torch %s has no torch.accelerator (2.6 and newer have)" % torch.__version__
-    if not accelerator.device_count():  # asked first: without an accelerator current_accelerator() raises in torch 2.6
-        return None, "torch sees no accelerator"
-    current = accelerator.current_accelerator()
-    chosen = torch.device(name) if name is not None else current
-    if chosen.type != current.type:
-        return None, "the batches stay on the CPU" if chosen.type == "cpu" else "torch's accelerator is %s" % current.type
-    if name is not None:
-        return chosen if chosen.index is not None else torch.device(chosen.type, current_index()), ""
-    reserved_bytes = _reserved_bytes(chosen.type)
-    if reserved_bytes is not None and not any(reserved_bytes):
-        return None, "the script had nothing on a device before its first step"
-    index = current_index()
-    return torch.device(
-        chosen.type, index if reserved_bytes is None or reserved_bytes[index] else reserved_bytes.index(max(reserved_bytes))
-    ), ""
-
-
-def _reserved_bytes(kind: str) -> Optional[List[int]]:
-    """Bytes that torch holds on each device of a kind; empty before the kind is started, None where torch does not say."""
-    import torch
-
-    module: Any = getattr(torch, kind, None)
-    is_started = getattr(module, "is_initialized", None)
-    if is_started is not None and not is_started():
-        return []
-    if hasattr(module, "memory_reserved") and hasattr(module, "device_count"):
-        return [module.memory_reserved(index) for index in range(module.device_count())]
-    return [module.current_allocated_memory()] if hasattr(module, "current_allocated_memory") else None  # MPS
 
 
 def device_clock(device: Optional[str], uses_device: bool, copies: Optional[Any] = None) -> Tuple[Optional[DeviceClock], str]:

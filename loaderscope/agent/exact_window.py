@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import instrument
-from .device import device_of_trial
+from .device_choice import device_of_trial
 from .layout import State
 
 _MAX_OPERATORS = 20

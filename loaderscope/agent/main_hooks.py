@@ -233,8 +233,10 @@ def _wrap_next(original: Function) -> Function:
             raise
         finally:
             recorder.write(_WAIT_END, number, internals.outstanding_batches(self), thread)
-            if recording is not None:
-                recording.end_epoch() if is_end else recording.begin_step(number)
+            if recording is not None and is_end:
+                recording.end_epoch()
+            elif recording is not None:
+                recording.begin_step(number)
 
     return __next__
 

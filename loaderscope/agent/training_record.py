@@ -118,7 +118,8 @@ _STEPS_BEFORE_LOOK = (1, 10, 100)
 def _device_clock(folder: str) -> "Any":
     """Returns a clock for the device that this process uses, or None; tells the app about all devices in use."""
     from . import used_devices
-    from .device import DeviceClock, device_of_trial, side_stream
+    from .device import DeviceClock
+    from .device_choice import device_of_trial, side_stream
     from .messages import Consumer, TrialConfig, TrialOrder
 
     used_devices.write_devices(TrialOrder(0, folder, TrialConfig(0), consumer=Consumer("script")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator, Mapping, Optional
 
 from . import instrument
-from .device import current_index, side_stream
+from .device_choice import current_index, side_stream
 from .error_sentences import UNSUPPORTED, AgentError
 from .layout import State
 

@@ -20,14 +20,13 @@ from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import LoaderUse, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
 from loaderscope.sweep.inspect_script import machine_environment
-from loaderscope.sweep.machine import usable_cpus
 from loaderscope.sweep.processes.agent_environment import default_python, interpreter_environment
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
+from loaderscope.sweep.trial_run import trial_end
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader
-from loaderscope.trace.used_devices import read_used_devices
 
 READ_INTERVAL_S = 0.25
 
@@ -106,20 +105,8 @@ class TrainingRun:
         training_s = time.perf_counter() - began_s
         self._read(folder, sampler)
         sampling = sampler.stop_watching()
-        used = read_used_devices(folder)
-        end = TrialEnd(
-            status="ok",
-            error=None,
-            outcome=None,
-            seconds=training_s,
-            app_cpu_share=(time.process_time() - cpu_before_s) / training_s,
-            nvml_seconds=sampling.nvml_s,
-            processes_seconds=sampling.processes_s,
-            usable_cores=usable_cpus(),
-            other_programs=sampling.others.programs,
-            devices=used.models if used is not None else (),
-            heat_throttles=sampling.others.heat_throttles,
-        )
+        app_cpu_share = (time.process_time() - cpu_before_s) / training_s
+        end = trial_end("ok", None, None, training_s, app_cpu_share, sampling, folder)
         for loader in self._loaders:
             loader.reader.finish()
             self._sink.trial_finished(self._result(loader, end, training_s, status), loader.trace)

@@ -23,7 +23,7 @@ from loaderscope.sweep.processes.temporary_folders import base_folder
 from loaderscope.sweep.ready_agent import error_info
 from loaderscope.sweep.trial_size import batch_limit, enough_batches
 from loaderscope.telemetry.sampled_value import append_samples
-from loaderscope.telemetry.sampler import Sampler
+from loaderscope.telemetry.sampler import Sampler, TrialSampling
 from loaderscope.trace.model import Trace
 from loaderscope.trace.reader import TraceReader, read_stacks
 from loaderscope.trace.used_devices import read_used_devices
@@ -67,6 +67,32 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
 def _temporary_folder_text() -> str:
     """Returns the folder on whose disk a trial needs room, and how the user changes it."""
     return f"{base_folder()} (TMPDIR names another folder)"
+
+
+def trial_end(  # noqa: PLR0917
+    status: str,
+    error: ErrorInfo | None,
+    outcome: TrialOutcome | None,
+    seconds: float,
+    app_cpu_share: float,
+    sampling: TrialSampling,
+    log_dir: Path,
+) -> TrialEnd:
+    """Puts together how a trial ended: the first five as in `TrialEnd`, what was sampled meanwhile, and where its devices are told."""
+    used = read_used_devices(log_dir)
+    return TrialEnd(
+        status=status,
+        error=error,
+        outcome=outcome,
+        seconds=seconds,
+        app_cpu_share=app_cpu_share,
+        nvml_seconds=sampling.nvml_s,
+        processes_seconds=sampling.processes_s,
+        usable_cores=usable_cpus(),
+        other_programs=sampling.others.programs,
+        devices=used.models if used is not None else (),
+        heat_throttles=sampling.others.heat_throttles,
+    )
 
 
 class StoppedError(Exception):
@@ -148,20 +174,7 @@ class TrialRun:
         trace.version += 1
         if error is not None and error.cause == DISK:
             error = dataclasses.replace(error, message=f"{error.message}; temporary files are written to {_temporary_folder_text()}")
-        used = read_used_devices(self._log_dir)
-        return TrialEnd(
-            status=status,
-            error=error,
-            outcome=outcome,
-            seconds=seconds,
-            app_cpu_share=cpu_share,
-            nvml_seconds=sampling.nvml_s,
-            processes_seconds=sampling.processes_s,
-            usable_cores=usable_cpus(),
-            other_programs=sampling.others.programs,
-            devices=used.models if used is not None else (),
-            heat_throttles=sampling.others.heat_throttles,
-        )
+        return trial_end(status, error, outcome, seconds, cpu_share, sampling, self._log_dir)
 
     def _now_ns(self) -> int:
         """Now on the agent's clock."""

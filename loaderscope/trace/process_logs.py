@@ -14,7 +14,7 @@ from loaderscope.trace import lane_table
 from loaderscope.trace.columns import Ints
 from loaderscope.trace.log_segments import Records, SegmentChain
 from loaderscope.trace.model import Lane, ProcessInfo
-from loaderscope.trace.record_decoder import Bools, RecordBatch
+from loaderscope.trace.record_decoder import STATE_COUNT, Bools, RecordBatch
 
 MAIN_LANE_NUMBER = 0
 """The number of the main lane; while records are decoded, numbers stand for lanes."""
@@ -31,17 +31,17 @@ _FIXED_LANES = [
     lane_table.DEVICE_EXACT_LANE,
 ]
 _PIN, _SERVER, INNER_LANE_NUMBER = map(_FIXED_LANES.index, (lane_table.PIN_LANE, lane_table.SERVER_LANE, lane_table.INNER_LANE))
-_LANES_OF_DEVICE_STATES = {
-    state: _FIXED_LANES.index(lane)
-    for lane, states in (
-        (lane_table.DEVICE_STEP_LANE, (State.DEVICE_STEP, State.DEVICE_STEP_ISSUE)),
-        (lane_table.DEVICE_STREAM_LANE, (State.DEVICE_STREAM, State.DEVICE_STREAM_ISSUE)),
-        (lane_table.DEVICE_TRANSFER_LANE, (State.DEVICE_TRANSFER, State.DEVICE_TRANSFER_ISSUE)),
-        (lane_table.DEVICE_OVERLAP_LANE, (State.DEVICE_OVERLAP,)),
-        (lane_table.DEVICE_EXACT_LANE, (State.DEVICE_WORK,)),
-    )
-    for state in states
-}
+_NO_LANE = -1
+_DEVICE_LANE = np.full(STATE_COUNT, _NO_LANE, np.int64)
+"""By state: the lane of what a device did, which main's log holds."""
+for _lane, _states in (
+    (lane_table.DEVICE_STEP_LANE, (State.DEVICE_STEP, State.DEVICE_STEP_ISSUE)),
+    (lane_table.DEVICE_STREAM_LANE, (State.DEVICE_STREAM, State.DEVICE_STREAM_ISSUE)),
+    (lane_table.DEVICE_TRANSFER_LANE, (State.DEVICE_TRANSFER, State.DEVICE_TRANSFER_ISSUE)),
+    (lane_table.DEVICE_OVERLAP_LANE, (State.DEVICE_OVERLAP,)),
+    (lane_table.DEVICE_EXACT_LANE, (State.DEVICE_WORK,)),
+):
+    _DEVICE_LANE[list(_states)] = _FIXED_LANES.index(_lane)
 _WORKERS = 16  # number of worker 0's lane
 _NAMELESS = 1 << 20  # first lane number for processes whose log has no worker number
 
@@ -149,9 +149,8 @@ class Sources:
         lane = np.where(in_main & (thread == PIN_THREAD), _PIN, lane)
         lane = np.where(in_main & (thread == INNER_LOADER), INNER_LANE_NUMBER, lane)
         lane = np.where(in_main & (thread >= THREAD_WORKER_BASE), thread - THREAD_WORKER_BASE + _WORKERS, lane)
-        for device_state, device_lane in _LANES_OF_DEVICE_STATES.items():
-            lane = np.where(state == device_state, device_lane, lane)
-        return lane
+        of_device = _DEVICE_LANE[state]
+        return np.where(of_device == _NO_LANE, lane, of_device)
 
     def lane(self, number: int) -> Lane:
         """Returns the lane with a number."""

@@ -44,12 +44,12 @@ _VALUE_AT_END = (
 )
 _VALUE_AT_BEGIN = (State.ITERATOR, State.SHUTDOWN)  # their epoch
 
-_STATES = 1 << (16 - FORM_BITS)
+STATE_COUNT = 1 << (16 - FORM_BITS)
 """Number of states that fit into the kind word; tables over states have one entry for each."""
 
 
 def _table(states: tuple[State, ...] | type[State]) -> Bools:
-    table = np.zeros(_STATES, np.bool_)
+    table = np.zeros(STATE_COUNT, np.bool_)
     table[[int(state) for state in states]] = True
     return table
 
@@ -61,7 +61,7 @@ _HAS_VALUE_AT_END = _table(_VALUE_AT_END)
 _HAS_EPOCH = _table(EPOCH_STATES)
 _IS_A_IN_HALVES = _table(SIZED_STATES + EPOCH_STATES)
 _HAS_VALUE_AT_BEGIN = _table(_VALUE_AT_BEGIN)
-_DEPTH = np.zeros((2, _STATES), np.int64)  # not in main, in main
+_DEPTH = np.zeros((2, STATE_COUNT), np.int64)  # not in main, in main
 for _state in State:
     _DEPTH[:, _state] = lane_table.depth_of(_state, False), lane_table.depth_of(_state, True)
 

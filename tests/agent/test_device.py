@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaderscope.agent import device, instrument, trials
+from loaderscope.agent import device, device_choice, instrument, trials
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer, TrialConfig, TrialOrder
 
@@ -317,23 +317,23 @@ def cuda(monkeypatch):
 )
 def test_a_trial_is_looked_for_where_its_batches_go_or_its_model_is(cuda, name, reserved, found):
     cuda.reserved = reserved
-    assert device.device_of_trial(name) == (torch.device(found), "")
+    assert device_choice.device_of_trial(name) == (torch.device(found), "")
 
 
 def test_a_device_that_the_script_does_not_use_is_neither_started_nor_shown(cuda):
     nothing = (None, "the script had nothing on a device before its first step")
-    assert device.device_of_trial(None) == nothing
+    assert device_choice.device_of_trial(None) == nothing
     cuda.started, cuda.reserved = False, None
-    assert device.device_of_trial(None) == nothing
-    assert device.device_of_trial("cpu") == (None, "the batches stay on the CPU")
+    assert device_choice.device_of_trial(None) == nothing
+    assert device_choice.device_of_trial("cpu") == (None, "the batches stay on the CPU")
 
 
 def test_without_an_accelerator_torch_is_not_asked_which_is_the_current_one(monkeypatch):
     """torch 2.6 raises an exception then."""
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: pytest.fail("there is none"))
-    assert device.device_of_trial(None) == (None, "torch sees no accelerator")
-    assert device.device_of_trial("cuda") == (None, "torch sees no accelerator")
+    assert device_choice.device_of_trial(None) == (None, "torch sees no accelerator")
+    assert device_choice.device_of_trial("cuda") == (None, "torch sees no accelerator")
 
 
 @pytest.mark.parametrize("place", ["Event", "elapsed_time"])
