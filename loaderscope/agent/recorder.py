@@ -59,6 +59,9 @@ forked_ns = 0
 active: Any = None
 """The loader of a recorded training (`training_record.LoaderRecording`) to which records go now; None in a trial."""
 
+loader_recordings: "list[Any]" = []
+"""All loaders of a recorded training in this process."""
+
 STATE_OF_A_LOADER = ("plan", "log", "role", "stacks", "write", "write_at", "write_since", "epoch", "delivered_batch")
 """The state of this module that belongs to the active loader."""
 
@@ -222,6 +225,9 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global log, stacks, forked_ns, active
     active = None
+    for recording in loader_recordings:  # an iterator of the parent's may go on here
+        recording.state.update(log=None, stacks=None, write=drop_record, write_at=drop_record, write_since=drop_record)
+    del loader_recordings[:]
     forked_ns = time.perf_counter_ns()
     _silence()
     if stacks is not None:

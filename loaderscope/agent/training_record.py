@@ -175,6 +175,7 @@ def _recording_of(folder: str, loader: "Any") -> LoaderRecording:
         recorder.open_log(recorder.Plan(log_dir, 0.0, True), Role.MAIN)
         state = {name: getattr(recorder, name) for name in recorder.STATE_OF_A_LOADER}
         _recordings[key] = LoaderRecording(state, folder)
+        recorder.loader_recordings.append(_recordings[key])
     return _recordings[key]
 
 

@@ -73,6 +73,7 @@ class TrainingRun:
         self._request, self._sink, self._stdout = request, sink, stdout
         self._loaders: list[_Loader] = []
         self._run: Run | None = None
+        self._has_stopped_reading = False
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
@@ -101,9 +102,9 @@ class TrainingRun:
                 status = process.wait(READ_INTERVAL_S)
                 break
             except subprocess.TimeoutExpired:
-                self._read(folder, sampler)
+                self._read_or_stop(folder, sampler)
         training_s = time.perf_counter() - began_s
-        self._read(folder, sampler)
+        self._read_or_stop(folder, sampler)
         sampling = sampler.stop_watching()
         app_cpu_share = (time.process_time() - cpu_before_s) / training_s
         end = trial_end("ok", None, None, training_s, app_cpu_share, sampling, folder)
@@ -128,6 +129,17 @@ class TrainingRun:
         processes = [process for loader in self._loaders for process in list(loader.trace.processes) if process.ended_ns is None]
         named = {process.pid: process.name for process in reversed(processes)}
         return [(name, pid) for pid, name in named.items()] or ([("main", self.process.pid)] if self.process is not None else [])
+
+    def _read_or_stop(self, folder: Path, sampler: Sampler) -> None:
+        """Reads what was recorded. A fault of ours ends that, and not the training, for whose end this process waits."""
+        if self._has_stopped_reading:
+            return
+        try:
+            self._read(folder, sampler)
+        except Exception as error:
+            self._has_stopped_reading = True
+            text = f"The recording ended early by a fault of Loaderscope: {type(error).__name__}: {error}"
+            self._sink.log_line(LogLine(time.perf_counter_ns(), "loaderscope", text))
 
     def _read(self, folder: Path, sampler: Sampler) -> None:
         """Finds loaders that are new, and reads what was recorded of all."""

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         with _signals_for_the_script(training):
             status = training.run()
     except OSError as error:
-        raise UsageError(f"{options.python} cannot be started: {error.strerror or error}") from error
+        raise UsageError(f"{options.python or 'Python'} cannot be started: {error.strerror or error}") from error
     finally:
         recording.close()
     if recording.write_error is not None:
