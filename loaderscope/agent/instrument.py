@@ -85,7 +85,7 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, s
     if recorder.log is not None:
         recorder.close_log()
     os.makedirs(log_dir, exist_ok=True)
-    recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples, sharing_strategy), Role.MAIN)
+    recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples, sharing_strategy, prints_lines=True), Role.MAIN)
     if not len(_warning_patches):
         warning_notes.install(_warning_patches)
 

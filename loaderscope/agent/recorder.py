@@ -11,21 +11,21 @@ import collections
 import os
 import sys
 import time
-from typing import Any, Deque, Optional
+from typing import Any, Deque, NamedTuple, Optional
 
 from .eventlog import EventLog, Write, drop_record
 from .layout import BEGIN, COMPLETE, END, FORM_BITS, INNER_LOADER, INSTANT, MAIN_THREAD, THREAD_WORKER_BASE, Role, State
 from .stackdump import StackDump
 
 
-class Plan:
-    """The settings of a recording, which a process hands on to its workers. `timeout_s`: 0 for no stacks of a process that hangs."""
+class Plan(NamedTuple):
+    """The settings of a recording, which a process hands on to its workers."""
 
-    def __init__(self, log_dir: str, timeout_s: float, thin_samples: bool, sharing_strategy: Optional[str] = None) -> None:
-        self.log_dir = log_dir
-        self.timeout_s = timeout_s
-        self.thin_samples = thin_samples
-        self.sharing_strategy = sharing_strategy  # a spawned worker cannot inherit the trial's
+    log_dir: str
+    timeout_s: float  # 0 for no stacks of a process that hangs
+    thin_samples: bool
+    sharing_strategy: Optional[str] = None  # a spawned worker cannot inherit the trial's, nor how main's streams are buffered
+    prints_lines: bool = False
 
 
 write: Write = drop_record

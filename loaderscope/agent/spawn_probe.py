@@ -43,7 +43,7 @@ class SpawnProbe:
         self._source = _SOURCE.format(
             package=PACKAGE,
             folder=os.path.dirname(os.path.abspath(__file__)),
-            plan=(plan.log_dir, plan.timeout_s, plan.thin_samples, plan.sharing_strategy),
+            plan=tuple(plan),
             worker=worker,
             requested_ns=time.perf_counter_ns(),
         )

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Callable, List, Optional
 
-from . import recorder, warning_notes, worker_hooks
+from . import process_settings, recorder, warning_notes, worker_hooks
 from . import torch_internals as internals
 from .import_timer import Import, ImportTimer
 from .layout import Role, State
@@ -22,7 +22,7 @@ MAIN_MODULE = "__mp_main__"
 _unpickling: Optional[ImportTimer] = None
 
 
-def boot(plan: "tuple[str, float, bool, Optional[str]]", worker: int, requested_ns: int, probe_ns: int) -> None:
+def boot(plan: "tuple[str, float, bool, Optional[str], bool]", worker: int, requested_ns: int, probe_ns: int) -> None:
     """Opens this worker's log and hooks the next phases of its start.
 
     Args:
@@ -35,6 +35,8 @@ def boot(plan: "tuple[str, float, bool, Optional[str]]", worker: int, requested_
     from multiprocessing.process import BaseProcess
 
     recorder.open_log(recorder.Plan(*plan), Role.WORKER, worker)
+    if recorder.Plan(*plan).prints_lines:
+        process_settings.print_lines_at_once()
     # A child of the forkserver has no stamps: its interpreter ran already, so its creation ends with the probe.
     created_ns, first_ns = sys.__dict__.pop(STAMPS, (requested_ns, probe_ns))
     recorder.complete(State.CREATE, created_ns, first_ns - created_ns)

@@ -126,7 +126,7 @@ def test_arguments_that_were_masked_must_be_entered_again_before_anything_runs(w
         setup.request()
     panel.script_args.setText("--token real")
     qtbot.keyClick(panel.script_args, Qt.Key.Key_Return)
-    qtbot.waitUntil(ran.exists, timeout=30_000)
+    qtbot.waitUntil(lambda: ran.exists() and ran.read_text() != "", timeout=30_000)
     assert ran.read_text() == "--token real"
     qtbot.waitUntil(lambda: not setup.is_looking, timeout=30_000)
     assert panel.problem.isHidden() or not panel.problem.text()

@@ -239,6 +239,30 @@ def test_each_trial_in_one_agent_has_its_own(tmp_path):
     assert len({process.pid for trace in sink.traces.values() for process in trace.processes if process.name == "main"}) == 1
 
 
+PRINTING = """
+    import sys
+    from torch.utils.data import Dataset
+
+    class Printing(Dataset):
+        def __len__(self):
+            return 4000
+        def __getitem__(self, index):
+            for stream in (sys.stdout, sys.stderr):
+                print("printed", file=stream)
+            return index
+
+    dataset = Printing()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_lines_of_workers_that_print_at_once_stay_whole(tmp_path, method):
+    script = write_script(tmp_path, PRINTING)
+    sink = run_pool(request(script, (2,), method, target="dataset", batch_size=(100,), batches=None))
+    assert counts(sink.results[0], "stderr") == {(None, "printed"): 4000}
+    assert {line for line in sink.output.splitlines() if "printed" in line} == {"printed"}
+
+
 KILLED = """
     import os, signal, warnings
     from torch.utils.data import Dataset

@@ -47,4 +47,4 @@ def test_a_forked_child_that_goes_on_with_an_iterator_leaves_the_record_of_its_p
     assert TrainingRun(request(write_script(tmp_path, FORKED)), sink).run() == 0
     by_line = {result.loader.made.rpartition(":")[2]: result for result in sink.results}
     assert (by_line["4"].batches, by_line["8"].batches) == (2, 2)
-    assert not by_line["4"].notes
+    assert not [note for note in by_line["4"].notes if "not finished" in note]

@@ -284,7 +284,6 @@ class AgentProcess:
         environment[messages.FOLDER_VARIABLE] = str(self.folder)
         environment[messages.TOKEN_VARIABLE] = token
         environment[messages.MARK_VARIABLE] = self.reaper.mark
-        environment["PYTHONUNBUFFERED"] = "1"  # so that we read output when it is printed
         try:
             process = subprocess.Popen(
                 [python, str(AGENT_DIR / "start.py")],
