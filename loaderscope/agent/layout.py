@@ -89,6 +89,9 @@ class State(enum.IntEnum):
     ARRIVE = 12  # instant: a batch left the result queue, in order or not; a=batch, b=worker or -1
     EPOCH = 13  # one whole epoch as the consumer sees it, from iter() to its end; begin a=epoch; end a=epoch, b=batches
     DEVICE_WAIT = 14  # main waits for the device: for a copy that blocks, inside TRANSFER, or around the epochs; begin, end a=batch or -1
+    OPTIMIZER_STEP = 15  # instant: an optimizer of torch has updated its parameters, in a recorded training
+    # complete: main was seen in one line of the script, in a long step or outside loaders; a=index into the log's names ("train.py:87"),
+    MAIN_LINE = 16  # b=from the first sample there to the last
 
     # worker process (FETCH, COLLATE and SAMPLE also in main with 0 workers, inside WAIT)
     CREATE = 20  # complete: process creation until the child's first Python statement
@@ -141,7 +144,7 @@ SIZED_STATES = (State.RECEIVE, State.SERIALISE, State.TRANSMIT)
 """COMPLETE records of these hold `batch_and_bytes` in `a`, because `b` is their duration."""
 BATCH_BITS = 32
 
-NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS)
+NAMED_STATES = (State.IMPORT, State.LINE, State.LINE_IMPORTS, State.MAIN_LINE)
 """COMPLETE records of these hold the number of a name in `a`."""
 
 

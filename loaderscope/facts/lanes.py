@@ -209,7 +209,7 @@ STATES: tuple[StateFact, ...] = (
     _in_legend_colour(WAITING_FOR_EARLIER, "waiting for an earlier batch", HELD_UP),
 )
 """In stacking order. States that are missing here are not drawn: EPOCH spans everything, INDEX_WAIT is the gap in a worker's lane,
-RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND, DEVICE_WAIT is most of a TRANSFER that blocks."""
+RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND, DEVICE_WAIT is most of a TRANSFER that blocks, MAIN_LINE overlaps steps and what lies outside loaders."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,11 @@ BRACKET_DEPTH = -1
 OWN_DEPTH = -2
 """Depth of OWN spans, which overlap the others."""
 
-LINE_DEPTH = LOWEST_DEPTH = -3
+LINE_DEPTH = -3
 """Depth of the sums for lines of the script, whose starts mean nothing."""
+
+MAIN_LINE_DEPTH = LOWEST_DEPTH = -4
+"""Depth of the lines in which main was seen; they overlap steps and what lies outside loaders."""
 
 IMPORT_DEPTH = 1
 """Depth of the outermost IMPORT. An import inside an import lies one level deeper."""
@@ -43,6 +46,7 @@ DEPTHS: dict[State, int] = {
     State.OWN: OWN_DEPTH,
     State.LINE: LINE_DEPTH,
     State.LINE_IMPORTS: LINE_DEPTH,
+    State.MAIN_LINE: MAIN_LINE_DEPTH,
 }
 """Depths of the states that are not always outermost."""
 
