@@ -209,7 +209,8 @@ STATES: tuple[StateFact, ...] = (
     _in_legend_colour(WAITING_FOR_EARLIER, "waiting for an earlier batch", HELD_UP),
 )
 """In stacking order. States that are missing here are not drawn: EPOCH spans everything, INDEX_WAIT is the gap in a worker's lane,
-RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND, DEVICE_WAIT is most of a TRANSFER that blocks, MAIN_LINE overlaps steps and what lies outside loaders."""
+RECEIVE is nearly all of WAIT, SERIALISE and TRANSMIT are all of SEND, DEVICE_WAIT is most of a TRANSFER that blocks, MAIN_LINE lies
+beside steps and gaps."""
 
 
 @dataclasses.dataclass(frozen=True)
