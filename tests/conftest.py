@@ -18,7 +18,7 @@ hypothesis.settings.register_profile("search", derandomize=False)
 hypothesis.settings.load_profile("same")
 
 
-TESTS_AT_ONCE = 2
+TESTS_AT_ONCE = 3
 """Most tests wait for programs that they start; more at once would fight for the cores of a small machine."""
 
 

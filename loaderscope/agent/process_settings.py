@@ -1,10 +1,8 @@
-"""Settings that hold for a whole process: torch's threads, how it shares tensors with other processes, and when output leaves."""
+"""Settings that hold for a whole process: how many threads torch uses, and how it shares tensors with other processes."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import sys
 from typing import Iterator, Optional
 
 from .error_sentences import UNSUPPORTED, AgentError
@@ -46,13 +44,3 @@ def set_sharing_strategy(strategy: Optional[str]) -> None:
     if strategy not in torch.multiprocessing.get_all_sharing_strategies():
         raise AgentError(UNSUPPORTED, "this system cannot share tensors between processes by %s" % strategy)
     torch.multiprocessing.set_sharing_strategy(strategy)
-
-
-def print_lines_at_once() -> None:
-    """Makes this process print each line when it is whole, so that the app reads it then.
-
-    An unbuffered stream would do so, too, but `print` writes a line's end apart: lines of several processes then run into each other.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None in a program without a console
-            stream.reconfigure(line_buffering=True, write_through=False)

@@ -14,10 +14,10 @@ from . import (
     guard,
     instrument,
     leftovers,
+    line_output,
     loader_look,
     loaders,
     made_loaders,
-    process_settings,
     standstill,
     targets,
     training_step,
@@ -48,7 +48,7 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
         loaded_at_start: the modules that Python had loaded before the agent's first import.
     """
     guard.become_subreaper()
-    process_settings.print_lines_at_once()
+    line_output.print_lines_at_once()
     instrument.declare_own_threads(1)
     _use_folder(os.environ.pop(FOLDER_VARIABLE, ""))
     agent = Agent(dial(_end_after_app, _ANSWERS), loaded_at_start)
@@ -79,7 +79,7 @@ def look_in_child(loader: Any, search: watched_children.LoaderSearch) -> None:
 
 def _serve_running_script(folder: str, loader: Any, choice: CapturedLoader) -> NoReturn:
     """Serves the app in a child from inside the iter() of the loader that was chosen."""
-    process_settings.print_lines_at_once()
+    line_output.print_lines_at_once()
     _use_folder(folder)
     agent = Agent(None, frozenset())
     try:

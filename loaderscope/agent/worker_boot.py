@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Callable, List, Optional
 
-from . import process_settings, recorder, warning_notes, worker_hooks
+from . import line_output, recorder, warning_notes, worker_hooks
 from . import torch_internals as internals
 from .import_timer import Import, ImportTimer
 from .layout import Role, State
@@ -36,7 +36,7 @@ def boot(plan: "tuple[str, float, bool, Optional[str], bool]", worker: int, requ
 
     recorder.open_log(recorder.Plan(*plan), Role.WORKER, worker)
     if recorder.Plan(*plan).prints_lines:
-        process_settings.print_lines_at_once()
+        line_output.print_lines_at_once()
     # A child of the forkserver has no stamps: its interpreter ran already, so its creation ends with the probe.
     created_ns, first_ns = sys.__dict__.pop(STAMPS, (requested_ns, probe_ns))
     recorder.complete(State.CREATE, created_ns, first_ns - created_ns)

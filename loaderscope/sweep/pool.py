@@ -116,10 +116,14 @@ class Pool:
             sampler.close()
 
     def _repeat_disturbed(self, run: Run, sampler: Sampler, length: int | None) -> None:
-        """Measures disturbed trials again, after all others, as a program that disturbed them may have ended by then."""
+        """Measures disturbed trials again, after all others, as a program that disturbed them may have ended by then.
+
+        A trial that failed has no figures that could be better.
+        """
         vain = 0  # repeats in a row that were disturbed, too
         for _ in range(self._request.repeat_disturbed):
-            for result in [result for result in mark_replaced(self._results) if result.is_disturbed and result.replaced_by is None]:
+            counted = [result for result in mark_replaced(self._results) if result.replaced_by is None]
+            for result in [result for result in counted if result.status == "ok" and result.is_disturbed]:
                 if not self._has_time_for(result):
                     self._log("Disturbed trials are not measured again: the budget (--max-seconds) does not allow it.")
                     return

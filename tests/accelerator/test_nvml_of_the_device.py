@@ -119,7 +119,7 @@ def make_train_step():
 def test_a_session_shows_the_device_of_the_trial_by_its_name_and_no_other_device(library_folder, write_device_script, tmp_path):
     script, session_path = write_device_script(SCRIPT), tmp_path / "session.loaderscope"
     command = [sys.executable, "-m", "loaderscope", "run", str(script.path), "--num-workers", "0", "--batch-size", "4", "--no-probe"]
-    options = ["--batches", "150", "--epochs", "1", "--step", "script", "-o", str(session_path)]
+    options = ["--repeat-disturbed", "0", "--batches", "150", "--epochs", "1", "--step", "script", "-o", str(session_path)]
     subprocess.run([*command, *options], env=environment_of(library_folder, script.log_stem), check=True, capture_output=True)
     with SessionFile.open(session_path) as session:
         trace = session.trace(session.results[0].id)

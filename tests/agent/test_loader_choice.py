@@ -305,7 +305,7 @@ def in_child(lines: str, start_method: str) -> str:
     return script_with(f"import multiprocessing\n{start}\nprocess.start()\nprocess.join()\n", before)
 
 
-@pytest.fixture(params=["fork", "spawn"])
+@pytest.fixture(params=[pytest.param("fork", marks=pytest.mark.slow), "spawn"])
 def child_start_method(request):
     if request.param == "fork" and os.name == "nt":
         pytest.skip("Windows has no fork")

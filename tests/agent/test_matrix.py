@@ -11,7 +11,7 @@ from agent_interpreter import AGENT_PYTHON, needs_in_order
 
 HERE = pathlib.Path(__file__).parent
 
-METHODS = {"0": "all", "fork": "all", "forkserver": "few", "spawn": "few"}
+METHODS = {"0": "all", "fork": "all", "spawn": "few"}
 
 
 @functools.lru_cache

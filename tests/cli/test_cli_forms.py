@@ -58,6 +58,7 @@ def test_a_module_is_swept_by_its_name(folder: pathlib.Path) -> None:
     assert "trained" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_of_a_package_is_swept_by_its_path(folder: pathlib.Path) -> None:
     done = loaderscope(folder, "run", "pkg/train.py", "--target", "captured:0", *OPTIONS)
     assert_all_ok(done.document, folder / "pkg" / "train.py", None)

@@ -72,6 +72,7 @@ class Sweep:
         script = write_script(folder, SCRIPT.format(strategy=strategy, manager=manager))
         self.before = shared_memory()
         arguments = ["run", str(script), "--target", target, "--num-workers", "2", "--start-method", start_method, "--no-probe"]
+        arguments += ["--repeat-disturbed", "0"]
         arguments += ["--batch-size", "4", "--batches", str(batches), "-o", str(folder / "out.loaderscope")]
         self.app = subprocess.Popen(
             [sys.executable, "-m", "loaderscope", *arguments],

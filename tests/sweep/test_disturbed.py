@@ -104,6 +104,27 @@ def test_a_disturbed_trial_is_measured_again_after_all_others(tmp_path, beside):
     assert sink.progressed[-1][:2] == (3, 3)
 
 
+def test_a_trial_that_failed_is_not_measured_again(tmp_path, beside):
+    beside(1.0)
+    failing = """
+        import time
+        from torch.utils.data import Dataset
+
+        class Failing(Dataset):
+            def __len__(self):
+                return 10_000
+            def __getitem__(self, index):
+                if index == 3000:
+                    time.sleep(1)
+                    raise OSError("gone")
+                return index
+
+        data = Failing()
+    """
+    sink = run_pool(request(write_script(tmp_path, failing), (0,), batches=None, target="data", repeat_disturbed=2))
+    assert [(result.status, result.is_disturbed) for result in sink.results] == [("failed", True)]
+
+
 def test_a_trial_is_measured_again_at_most_twice(tmp_path, beside):
     beside(1.0, 0.8, 0.9)
     assert replacements(run_pool(asked(tmp_path))) == {0: 1, 1: None, 2: 1}

@@ -23,7 +23,7 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize("start_method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_variables_reach_the_script_and_its_workers(tmp_path, start_method):
     variables = {"DATA_ROOT": "photos", "OMP_NUM_THREADS": "1"}
     script = write_script(tmp_path, SCRIPT)
@@ -33,7 +33,7 @@ def test_variables_reach_the_script_and_its_workers(tmp_path, start_method):
     assert "threads 1" in sink.output
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize("start_method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_the_script_and_its_workers_run_in_the_working_folder(tmp_path, start_method):
     script = write_script(
         tmp_path,
