@@ -1,4 +1,4 @@
-"""What a recorded training lost to its loaders."""
+"""What a recorded training lost to its loaders, as the document, the terminal, the window and the report show it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.span_lookup import covered_ns, spans_of
-from loaderscope.facts.results import TrialResult
+from loaderscope.facts.results import LoaderUse, ProcessUse, TrainingGap, TrialResult
 from loaderscope.facts.text import duration_text, share_text
 from loaderscope.trace.model import Trace
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordedTraining:
-    """A whole training.
+    """A whole training. Where several processes have loaders, the figures are those of the one that lost most to them.
 
     Attributes:
         seconds: from the start of the script to its end.
-        exposed_s: for which the process that waited longest made iterators and waited for batches.
+        exposed_s: for which main waited for its loaders while no device is known to have worked.
         exposed_share: the same as a share of `seconds`.
         exit_status: of the script; negative: the signal that ended it.
-        batches: that all loaders gave.
+        batches: that all loaders of all processes gave.
+        pid: of that process.
+        wait_s: for which main waited for its loaders, whatever the device did; None in sessions that lack it.
+        first_batch_s: from the start of the script to the first batch; None if unknown.
+        optimizer_steps: that optimizers took; None if none was recorded.
+        bin_s: width of the bins of `exposed_shares`; None in sessions that lack them.
+        exposed_shares: the exposed share of each such part of the training.
     """
 
     seconds: float
@@ -31,6 +37,12 @@ class RecordedTraining:
     exposed_share: float
     exit_status: int
     batches: int
+    pid: int
+    wait_s: float | None = None
+    first_batch_s: float | None = None
+    optimizer_steps: int | None = None
+    bin_s: float | None = None
+    exposed_shares: list[float] = dataclasses.field(default_factory=list)
 
 
 def wait_seconds(trace: Trace, reads_ahead: bool) -> float | None:
@@ -48,15 +60,39 @@ def wait_seconds(trace: Trace, reads_ahead: bool) -> float | None:
 
 def training_of_results(results: Sequence[TrialResult]) -> RecordedTraining | None:
     """Returns the training whose loaders these are; None for the trials of a sweep."""
-    uses = [result.loader for result in results if result.loader is not None]
-    if not uses:
+    by_pid: dict[int, list[LoaderUse]] = {}
+    for use in (result.loader for result in results if result.loader is not None):
+        by_pid.setdefault(use.pid, []).append(use)
+    if not by_pid:
         return None
-    waits_s: dict[int, float] = {}
-    for use in uses:
-        waits_s[use.pid] = waits_s.get(use.pid, 0.0) + (use.wait_s or 0.0)
-    exposed_s, seconds = max(waits_s.values()), uses[0].training_s
-    share = min(1.0, exposed_s / seconds) if seconds else 0.0
-    return RecordedTraining(seconds, exposed_s, share, uses[0].exit_status, sum(result.batches for result in results))
+    uses = max(by_pid.values(), key=_exposed_seconds)
+    exposed_s, seconds, process = _exposed_seconds(uses), uses[0].training_s, _process_of(uses)
+    steps = [use.optimizer_steps for use in uses if use.optimizer_steps is not None]
+    training = RecordedTraining(
+        seconds=seconds,
+        exposed_s=exposed_s,
+        exposed_share=_share(exposed_s, seconds) or 0.0,
+        exit_status=uses[0].exit_status,
+        batches=sum(result.batches for result in results),
+        pid=uses[0].pid,
+        optimizer_steps=sum(steps) if steps else None,
+    )
+    if process is None:
+        return training
+    return dataclasses.replace(
+        training,
+        wait_s=process.wait_s,
+        first_batch_s=process.first_batch_s,
+        bin_s=process.bin_s,
+        exposed_shares=process.exposed_shares,
+    )
+
+
+def gaps_of_results(results: Sequence[TrialResult]) -> list[TrainingGap]:
+    """Returns the longest times outside loaders of the process that `training_of_results` is about."""
+    training = training_of_results(results)
+    process = _process_of([use for result in results if (use := result.loader) is not None and training and use.pid == training.pid])
+    return process.gaps if process is not None else []
 
 
 def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
@@ -73,22 +109,66 @@ def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
             "num_workers": result.config.num_workers,
             "batches": result.batches,
             "wait_s": use.wait_s,
-            "wait_share": min(1.0, use.wait_s / use.training_s) if use.training_s and use.wait_s is not None else None,
+            "wait_share": _share(use.wait_s, use.training_s),
+            "exposed_s": exposed_seconds(use),
+            "exposed_share": _share(exposed_seconds(use), use.training_s),
+            "steps_per_second": _rate(result.batches, use),
+            "optimizer_steps": use.optimizer_steps,
+            "optimizer_steps_per_second": _rate(use.optimizer_steps, use),
+            "pid": use.pid,
             "trial": result.id,
-            "epochs": result.epochs,
+            "epochs": _epochs(result, use),
         }
         for result in results
         if (use := result.loader) is not None
     ]
 
 
+def exposed_seconds(use: LoaderUse) -> float | None:
+    """Returns the exposed loading time of a loader; sessions that lack it have the seconds for which main waited."""
+    return use.wait_s if use.exposed_s is None else use.exposed_s
+
+
 def training_sentence(training: RecordedTraining, results: Sequence[TrialResult]) -> str:
     """Returns in one sentence how long a training waited for data, and for which loader most."""
-    uses = [result.loader for result in results if result.loader is not None and result.loader.wait_s is not None]
+    of_process = [result.loader for result in results if result.loader is not None and result.loader.pid == training.pid]
+    uses = [use for use in of_process if exposed_seconds(use) is not None]
     if not uses:
         return f"How long the training waited for data is unknown: threads iterated its loaders. It took {duration_text(training.seconds)}."
-    worst = max(uses, key=lambda use: use.wait_s or 0.0)
+    worst = max(uses, key=lambda use: exposed_seconds(use) or 0.0)
     of_all = f"{share_text(training.exposed_share)} of its {duration_text(training.seconds)} ({duration_text(training.exposed_s)})"
     most = "" if len(uses) == 1 else "most of it "
-    own = "" if len(uses) == 1 else f" ({duration_text(worst.wait_s)})"
+    own = "" if len(uses) == 1 else f" ({duration_text(exposed_seconds(worst))})"
     return f"The training waited for data for {of_all}, {most}for the loader made at {worst.name}{own}."
+
+
+def _epochs(result: TrialResult, use: LoaderUse) -> list[dict[str, Any]]:
+    """Returns the epochs of a loader as the batches show them, with what the training spent on each."""
+    missing: list[None] = [None] * (len(result.epochs) - len(use.epochs))
+    epochs = []
+    for times, spent in zip(result.epochs, [*use.epochs, *missing], strict=False):
+        row = dataclasses.asdict(times)
+        if spent is not None:
+            row |= dataclasses.asdict(spent) | {"steps_per_second": times.batches / spent.seconds if spent.seconds else None}
+        epochs.append(row)
+    return epochs
+
+
+def _rate(count: int | None, use: LoaderUse) -> float | None:
+    """Returns how many of something there are in a second of the loader's epochs."""
+    seconds = sum(epoch.seconds for epoch in use.epochs)
+    return count / seconds if count is not None and seconds else None
+
+
+def _exposed_seconds(uses: Sequence[LoaderUse]) -> float:
+    """Returns the exposed loading time of a process; sessions that lack it have the waits for each loader, which may overlap."""
+    process = _process_of(uses)
+    return sum(use.wait_s or 0.0 for use in uses) if process is None else process.exposed_s
+
+
+def _process_of(uses: Sequence[LoaderUse]) -> ProcessUse | None:
+    return next((use.process for use in uses if use.process is not None), None)
+
+
+def _share(seconds: float | None, of_s: float) -> float | None:
+    return min(1.0, seconds / of_s) if seconds is not None and of_s else None

@@ -11,7 +11,7 @@ import math
 from typing import Annotated, Any
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
-from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share
+from loaderscope.agent.ranges import Ascending, Bytes, Count, Name, OneOf, Range, Seconds, Share, TimeNs
 from loaderscope.facts.statuses import FINAL_KEYS
 
 
@@ -200,6 +200,68 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
+class EpochUse:
+    """What a training spent on one epoch of a loader; the same entry of `TrialResult.epochs` has its batches.
+
+    Attributes:
+        start_s: its iter(), from the start of the script.
+        seconds: from its iter() until it ended, or until the script turned to another loader and never came back.
+        wait_s: for which main made its iterator and waited for its batches; None as for `LoaderUse.wait_s`.
+        exposed_s: the part of `wait_s` in which no device is known to have worked.
+        until_next_s: from its last step's end to the loader's next iter(), or to the end of the training.
+    """
+
+    start_s: float
+    seconds: Seconds
+    wait_s: Seconds | None
+    exposed_s: Seconds | None
+    until_next_s: Seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingGap:
+    """Time of a training outside its loaders, such as a checkpoint: between two of them, or in a step far longer than most.
+
+    Attributes:
+        start_s: from the start of the script.
+        line: where main stood longest meanwhile, as "train.py:87 in save" with the path of the file; None if unknown.
+        before: name of the loader whose epoch ended there; None: the script had begun.
+        after: name of the loader whose epoch began then; None: the script ended.
+        in_step_of: name of the loader in whose step it lies; None between loaders.
+    """
+
+    start_s: Seconds
+    seconds: Seconds
+    line: str | None
+    before: str | None
+    after: str | None
+    in_step_of: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessUse:
+    """What a process of a recorded training spent on all its loaders together: time in which several are busy counts once.
+
+    Attributes:
+        began_ns: start of the script, on the clock of the traces.
+        wait_s: for which main made iterators and waited for batches.
+        exposed_s: the part of `wait_s` in which no device is known to have worked.
+        first_batch_s: from the start of the script to the first batch; None without a batch.
+        bin_s: width of the bins of `exposed_shares`.
+        exposed_shares: the exposed share of each such part of the training, from the start of the script; the last part may be shorter.
+        gaps: the longest, in the order of time.
+    """
+
+    began_ns: TimeNs
+    wait_s: Seconds
+    exposed_s: Seconds
+    first_batch_s: Seconds | None
+    bin_s: Seconds
+    exposed_shares: list[Share]
+    gaps: list[TrainingGap] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
 class LoaderUse:
     """A loader of a recorded training, and what the training spent on it.
 
@@ -214,6 +276,10 @@ class LoaderUse:
             it, because the training may go on meanwhile.
         training_s: seconds of the whole training, from the start of the script to its end.
         exit_status: of the script; negative: the signal that ended it.
+        exposed_s: the part of `wait_s` in which no device is known to have worked; None in sessions that lack it.
+        optimizer_steps: in its epochs; None if none was recorded.
+        epochs: one entry for each of `TrialResult.epochs`.
+        process: of all loaders of the process, in the entry of the first of them; None in the others.
     """
 
     made: str | None
@@ -225,6 +291,10 @@ class LoaderUse:
     wait_s: Seconds | None
     training_s: Seconds
     exit_status: int
+    exposed_s: Seconds | None = None
+    optimizer_steps: Count | None = None
+    epochs: list[EpochUse] = dataclasses.field(default_factory=list)
+    process: ProcessUse | None = None
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from loaderscope import __version__
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.analysis.disturbance import mark_replaced
-from loaderscope.analysis.recorded_training import loaders_of_results, training_of_results
+from loaderscope.analysis.recorded_training import RecordedTraining, gaps_of_results, loaders_of_results, training_of_results
 from loaderscope.analysis.verdict import judge
 from loaderscope.facts.captured import captured_document
 from loaderscope.facts.results import TrialResult
@@ -54,11 +54,16 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "startup_experiment": verdict.experiment,
             "findings": verdict.findings,
             "error": _why_nothing_ran(results),
-            **({"kind": "trace", "training": training, "loaders": loaders_of_results(trials)} if training is not None else {}),
+            **(_training_keys(training, trials) if training is not None else {}),
         }
     )
     masked: dict[str, Any] = mask_document(document)
     return masked | {"request": mask_request(document["request"])}
+
+
+def _training_keys(training: RecordedTraining, trials: Sequence[TrialResult]) -> dict[str, Any]:
+    """Returns what only the document of a recorded training has."""
+    return {"kind": "trace", "training": training, "loaders": loaders_of_results(trials), "gaps": gaps_of_results(trials)}
 
 
 def _why_nothing_ran(results: Sequence[TrialResult]) -> ErrorInfo | None:

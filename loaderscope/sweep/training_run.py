@@ -14,6 +14,7 @@ from typing import IO, Any
 from loaderscope.agent.messages import Target, TrialConfig, TrialOrder
 from loaderscope.agent.training_record import LOADER_FILE, VARIABLE
 from loaderscope.agent.watched_children import HOOK_FOLDER
+from loaderscope.analysis.exposed_time import with_exposed_time
 from loaderscope.analysis.recorded_training import wait_seconds
 from loaderscope.analysis.trial import TrialEnd, analyse_or_log
 from loaderscope.facts.request import MODULE_OPTION, Request
@@ -110,7 +111,9 @@ class TrainingRun:
         end = trial_end("ok", None, None, training_s, app_cpu_share, sampling, folder)
         for loader in self._loaders:
             loader.reader.finish()
-            self._sink.trial_finished(self._result(loader, end, training_s, status), loader.trace)
+        traces, results = [loader.trace for loader in self._loaders], [self._result(one, end, training_s, status) for one in self._loaders]
+        for result, trace in zip(with_exposed_time(results, traces, round(began_s * 1e9), self._log), traces, strict=True):
+            self._sink.trial_finished(result, trace)
         return status
 
     def _command(self) -> list[str]:
