@@ -5,9 +5,9 @@ All functions read the `startup_experiment` of a JSON document, so that a sessio
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+from loaderscope.analysis.text_table import Column, TextTable
 from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.remedies import control_title, remedy_kind, start_title
 from loaderscope.facts.text import MISSING, duration_text, share_text
@@ -15,45 +15,7 @@ from loaderscope.facts.text import MISSING, duration_text, share_text
 Row = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes:
-        title: one or two words.
-        is_text: it holds words, not numbers.
-        meaning: explains a title that needs it.
-    """
-
-    title: str
-    is_text: bool = False
-    meaning: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class ExperimentTable:
-    """A table with the sentences that belong to it.
-
-    Attributes:
-        columns: from left to right.
-        rows: a cell for each column.
-        problems: a sentence for each thing that could not be measured and has no row.
-        remark: explains the rows; empty if the meanings of the columns do.
-    """
-
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    problems: tuple[str, ...] = ()
-    remark: str = ""
-
-    @property
-    def legend(self) -> str:
-        """The remark, and the meaning of each column that needs one."""
-        meanings = (f"{column.title}: {column.meaning}" for column in self.columns if column.meaning)
-        return "; ".join([*([self.remark] if self.remark else []), *meanings])
-
-
-def experiment_tables(experiment: Row) -> tuple[ExperimentTable, ...]:
+def experiment_tables(experiment: Row) -> tuple[TextTable, ...]:
     """Returns four tables: start costs, controls, remedies and break-even. A table of what was not measured has no rows."""
     return _costs_table(experiment), _controls_table(experiment), _remedies_table(experiment), _break_even_table(experiment)
 
@@ -75,7 +37,7 @@ def per_worker_sentence(experiment: Row) -> str:
     return "A further worker adds: " + ", ".join(texts) if texts else ""
 
 
-def _costs_table(experiment: Row) -> ExperimentTable:
+def _costs_table(experiment: Row) -> TextTable:
     """What starts cost: a row for each start method and number of workers."""
     persistent = {_start_key(row): row for row in experiment["costs"] if row["persistent_workers"]}
     has_server = any(row["server_start_s"] is not None for row in experiment["costs"])
@@ -96,15 +58,15 @@ def _costs_table(experiment: Row) -> ExperimentTable:
             seconds = [row["first_batch_s"], row["later_first_batch_s"], row["epoch_end_s"], later_s]
             seconds += [row["server_start_s"]] if has_server else []
             rows.append((_start_title(row), str(row["num_workers"]), *map(duration_text, seconds)))
-    return ExperimentTable(tuple(columns), tuple(rows))
+    return TextTable(tuple(columns), tuple(rows))
 
 
-def _controls_table(experiment: Row) -> ExperimentTable:
+def _controls_table(experiment: Row) -> TextTable:
     """What was measured without any loader: an interpreter and imports by themselves. Failed controls are problems."""
     measured = [row for row in experiment["controls"] if row["error"] is None]
     cache_was_dropped = any(row["cache_was_dropped"] for row in measured)
     first = "after their files were dropped from the system's cache" if cache_was_dropped else "with the system's cache as it was"
-    return ExperimentTable(
+    return TextTable(
         columns=(Column("control", is_text=True), Column("first", meaning=first), Column("from disk"), Column("again")),
         rows=tuple(
             (
@@ -121,10 +83,10 @@ def _controls_table(experiment: Row) -> ExperimentTable:
     )
 
 
-def _remedies_table(experiment: Row) -> ExperimentTable:
+def _remedies_table(experiment: Row) -> TextTable:
     """What each remedy saves, as predicted and as measured."""
     kinds = dict.fromkeys(remedy_kind(row["name"]) for row in experiment["remedies"])
-    return ExperimentTable(
+    return TextTable(
         columns=(
             Column("remedy", is_text=True),
             Column("for", is_text=True),
@@ -146,10 +108,10 @@ def _remedies_table(experiment: Row) -> ExperimentTable:
     )
 
 
-def _break_even_table(experiment: Row) -> ExperimentTable:
+def _break_even_table(experiment: Row) -> TextTable:
     """Epoch lengths from which workers are quicker than none: a row for each start method and number of workers."""
     persistent = {_start_key(row): row for row in experiment["break_even"] if row["persistent_workers"]}
-    return ExperimentTable(
+    return TextTable(
         columns=(Column("break-even", is_text=True), Column("workers"), Column("epoch of"), Column("persistent")),
         rows=tuple(
             (_start_title(row), str(row["num_workers"]), _epoch_length(row), _epoch_length(persistent.get(_start_key(row))))

@@ -10,17 +10,19 @@ from rich.text import Text
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.script_messages import distinct_messages, message_line, processes_text, trials_text
+from loaderscope.analysis.training_tables import training_tables
 from loaderscope.cli.terminal.console import spaced, stacked, unwrapped
 from loaderscope.cli.terminal.operators_table import window_section
 from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.cli.terminal.startup_table import experiment_section
 from loaderscope.cli.terminal.table import AlignedTable
+from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.captured import sentence_of_document
 from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
 from loaderscope.facts.results import ScriptWarning, SettingResult
 from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
-from loaderscope.facts.text import MISSING, duration_text, enumerated, grouped_text, share_text
+from loaderscope.facts.text import enumerated
 
 MAX_SCRIPT_MESSAGES = 12
 
@@ -32,9 +34,7 @@ def results_page(document: dict[str, Any]) -> RenderableType:
         document: the JSON document of a run.
     """
     if document.get("kind") == "trace":
-        return spaced(
-            [unwrapped(_heading_text(document), "heading"), Sentence(document["summary"]), _loaders_table(document), _findings(document)]
-        )
+        return _training_page(document)
     experiment = document.get("startup_experiment")
     parts: list[RenderableType | None] = [unwrapped(_heading_text(document), "heading")]
     if document["captured"] is not None:
@@ -47,19 +47,11 @@ def results_page(document: dict[str, Any]) -> RenderableType:
     return spaced([*parts, _findings(document)])
 
 
-def _loaders_table(document: dict[str, Any]) -> RenderableType:
-    """Returns a row for each loader of a recorded training."""
-    table = AlignedTable()
-    for title, is_text in (("loader", True), ("class", True), ("workers", False), ("batch", False), ("batches", False), ("waited", False)):
-        table.add_column(title, is_text)
-    table.add_column("of the training", is_text=False)
-    for loader in document["loaders"]:
-        size = loader["batch_size"]
-        table.add_row(
-            loader["name"], loader["class"], str(loader["num_workers"]), MISSING if size is None else str(size),
-            grouped_text(loader["batches"]), duration_text(loader["wait_s"]), share_text(loader["wait_share"]),
-        )  # fmt: skip
-    return table
+def _training_page(document: dict[str, Any]) -> RenderableType:
+    """Returns the page of a recorded training: its sentence first, then its loaders, their epochs and the longest times outside them."""
+    tables = map(table_section, training_tables(document))
+    heading = unwrapped(_heading_text(document), "heading")
+    return spaced([Sentence(document["summary"]), heading, *tables, _script_messages(document), _findings(document)])
 
 
 def _heading_text(document: dict[str, Any]) -> str:

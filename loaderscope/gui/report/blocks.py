@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from loaderscope.analysis.text_table import TextTable
 from loaderscope.gui.style.figures import Figure
 
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:[kMGT]?B|[nµm]?s|min|h)\b)")
@@ -98,3 +100,15 @@ class Report:
     summary: str
     sections: tuple[Section, ...]
     colophon: str
+
+
+def table_blocks(table: TextTable) -> Iterator[Block]:
+    """Yields the legend above the rows, and below them what could not be measured. The columns of words are the first ones."""
+    if table.rows:
+        if table.legend:
+            yield Words(html.escape(f"{table.legend[0].upper()}{table.legend[1:]}."))
+        names = next((number for number, column in enumerate(table.columns) if not column.is_text), len(table.columns))
+        titles, tips = zip(*((column.title, column.meaning) for column in table.columns), strict=True)
+        yield Table(titles, tips, tuple(map(TableRow, table.rows)), names=names)
+    for problem in table.problems:
+        yield Words(html.escape(problem))

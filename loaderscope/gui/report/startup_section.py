@@ -8,7 +8,7 @@ import html
 from collections.abc import Iterator, Sequence
 
 from loaderscope.analysis.startup.experiment import StartupExperiment
-from loaderscope.analysis.startup.experiment_tables import ExperimentTable, experiment_tables, per_worker_sentence, preloaded_sentence
+from loaderscope.analysis.startup.experiment_tables import experiment_tables, per_worker_sentence, preloaded_sentence
 from loaderscope.facts.results import ImportCost, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.text import bytes_text, duration_text, share_text
@@ -17,7 +17,7 @@ from loaderscope.gui.charts.experiment_chart import KINDS, ExperimentData, heigh
 from loaderscope.gui.charts.startup_chart import STARTUP, startup_data, told_startup
 from loaderscope.gui.charts.startup_chart import height_px as bars_height_px
 from loaderscope.gui.charts.treemap import sent_data, sent_figure
-from loaderscope.gui.report.blocks import Block, Picture, Table, TableRow, Words
+from loaderscope.gui.report.blocks import Block, Picture, Table, TableRow, Words, table_blocks
 from loaderscope.gui.run import startup_sentences
 from loaderscope.gui.style.figures import Figure
 
@@ -115,22 +115,11 @@ def _experiment_blocks(experiment: StartupExperiment) -> Iterator[Block]:
         yield Picture(_CAPTIONS[name], figure, description, is_half=is_half)
     document = dataclasses.asdict(experiment)
     costs, *others = experiment_tables(document)
-    yield from _table_blocks(costs)
+    yield from table_blocks(costs)
     for sentence in filter(None, (preloaded_sentence(document), per_worker_sentence(document))):
         yield Words(html.escape(f"{sentence}."))
     for table in others:
-        yield from _table_blocks(table)
-
-
-def _table_blocks(table: ExperimentTable) -> Iterator[Block]:
-    """Yields the legend above the rows, and below them what could not be measured."""
-    if table.rows:
-        yield Words(html.escape(f"{table.legend[0].upper()}{table.legend[1:]}."))
-        names = next((number for number, column in enumerate(table.columns) if not column.is_text), len(table.columns))
-        titles, tips = zip(*((column.title, column.meaning) for column in table.columns), strict=True)
-        yield Table(titles, tips, tuple(map(TableRow, table.rows)), names=names)
-    for problem in table.problems:
-        yield Words(html.escape(problem))
+        yield from table_blocks(table)
 
 
 def _chart(name: str, data: ExperimentData, width: int) -> Figure:

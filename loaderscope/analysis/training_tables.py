@@ -1,0 +1,133 @@
+"""The tables that the terminal and the report show of a recorded training.
+
+All functions read parts of its JSON document, so that a session that was only read looks like one just recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loaderscope.analysis.intervals import mean
+from loaderscope.analysis.text_table import Column, TextTable
+from loaderscope.facts.text import MISSING, count_text, duration_text, grouped_text, rate_text, share_text
+
+Row = dict[str, Any]
+
+MOST_EPOCHS = 8
+FIRST_EPOCHS, LAST_EPOCHS = 4, 3
+"""Of more than `MOST_EPOCHS`, these are shown singly, and the others between them as their mean."""
+
+MOST_GAPS = 8
+
+_WAITED, _WHILE_IDLE = "main made iterators and waited for batches", " while no device is known to have worked"
+_PER_SECOND = "per second of the loader's epochs"
+
+
+def training_tables(document: Row) -> tuple[TextTable, ...]:
+    """Returns three tables: loaders, their epochs, and the longest times outside them. Older sessions lack the rows of the last two."""
+    return loaders_table(document["loaders"]), epochs_table(document["loaders"]), gaps_table(document["gaps"])
+
+
+def loaders_table(loaders: Sequence[Row]) -> TextTable:
+    """Returns a row for each loader."""
+    has_optimizer = any(loader["optimizer_steps"] for loader in loaders)
+    has_device = any(loader["exposed_s"] != loader["wait_s"] for loader in loaders)
+    columns: list[tuple[Column, Callable[[Row], str]]] = [
+        (Column("loader", is_text=True), lambda loader: _loader_name(loader, loaders)),
+        (Column("class", is_text=True), lambda loader: str(loader["class"])),
+        (Column("workers"), lambda loader: str(loader["num_workers"])),
+        (Column("batch"), lambda loader: MISSING if loader["batch_size"] is None else str(loader["batch_size"])),
+        (Column("batches"), lambda loader: grouped_text(loader["batches"])),
+        (Column("waited", meaning=_WAITED + (_WHILE_IDLE if has_device else "")), lambda loader: duration_text(loader["exposed_s"])),
+        (Column("of the training"), lambda loader: share_text(loader["exposed_share"])),
+        (Column("steps/s", meaning=_PER_SECOND), lambda loader: rate_text(loader["steps_per_second"])),
+    ]
+    if has_device:
+        columns.insert(7, (Column("main waited", meaning="whatever the device did"), lambda loader: duration_text(loader["wait_s"])))
+    if has_optimizer:
+        columns.append((Column("optimizer steps/s"), lambda loader: rate_text(loader["optimizer_steps_per_second"])))
+    return TextTable(tuple(column for column, _ in columns), tuple(tuple(text(loader) for _, text in columns) for loader in loaders))
+
+
+def epochs_table(loaders: Sequence[Row]) -> TextTable:
+    """Returns a row for each epoch; of many epochs those in the middle share one."""
+    columns = (
+        Column("loader", is_text=True),
+        Column("epoch", is_text=True),
+        Column("began", meaning="after the start of the script"),
+        Column("took"),
+        Column("waited"),
+        Column("of it"),
+        Column("first batch", meaning="after iter()"),
+        Column("until next", meaning="from the last step to the next iter() or the end of the training"),
+        Column("steps/s"),
+    )
+    rows: list[tuple[str, ...]] = []
+    for loader in loaders:
+        epochs = [epoch for epoch in loader["epochs"] if epoch.get("seconds") is not None]
+        for number, (name, some) in enumerate(_folded(epochs)):
+            rows.append((_loader_name(loader, loaders) if not number else "", name, *_epoch_cells(some)))
+    return TextTable(columns, tuple(rows))
+
+
+def gaps_table(gaps: Sequence[Row]) -> TextTable:
+    """Returns the longest times outside loaders, the longest first."""
+    columns = (
+        Column("longest outside loaders", is_text=True),
+        Column("line", is_text=True, meaning="where main was seen longest"),
+        Column("took"),
+        Column("began", meaning="after the start of the script"),
+    )
+    longest = sorted(gaps, key=lambda gap: -gap["seconds"])
+    rows = [
+        (gap_place_text(gap), line_text(gap["line"]), duration_text(gap["seconds"]), duration_text(gap["start_s"]))
+        for gap in longest[:MOST_GAPS]
+    ]
+    more = len(longest) - len(rows)
+    return TextTable(columns, tuple(rows), problems=(f"and {count_text(more, 'shorter one')}",) if more else ())
+
+
+def gap_place_text(gap: Row) -> str:
+    """Returns between which loaders a gap lies: after train.py:90, before train.py:87."""
+    if gap["in_step_of"] is not None:
+        return f"in a step of {gap['in_step_of']}"
+    if gap["before"] is None:
+        return "the whole training" if gap["after"] is None else f"start, before {gap['after']}"
+    return f"end, after {gap['before']}" if gap["after"] is None else f"after {gap['before']}, before {gap['after']}"
+
+
+def line_text(line: str | None) -> str:
+    """Returns a line of the script without the folder of its file: train.py:60 in save."""
+    return MISSING if line is None else line.replace("\\", "/").rpartition("/")[2]
+
+
+def _loader_name(loader: Row, loaders: Sequence[Row]) -> str:
+    has_processes = len({one["pid"] for one in loaders}) > 1
+    return f"{loader['name']} in process {loader['pid']}" if has_processes else str(loader["name"])
+
+
+def _folded(epochs: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
+    """Returns rows: the name of each, and the epochs of which it shows the mean."""
+    single = [(str(number), [epoch]) for number, epoch in enumerate(epochs)]
+    if len(epochs) <= MOST_EPOCHS:
+        return list(single)
+    first, last = FIRST_EPOCHS, len(epochs) - LAST_EPOCHS
+    return [*single[:first], (f"{first} to {last - 1} (mean)", epochs[first:last]), *single[last:]]
+
+
+def _epoch_cells(epochs: Sequence[Row]) -> tuple[str, ...]:
+    def of(key: str) -> float | None:
+        known = [epoch[key] for epoch in epochs if epoch[key] is not None]
+        return mean(known) if known else None
+
+    seconds, exposed_s = of("seconds") or 0.0, of("exposed_s")
+    return (
+        duration_text(of("start_s")) if len(epochs) == 1 else MISSING,
+        duration_text(seconds),
+        duration_text(exposed_s),
+        share_text(None if exposed_s is None or not seconds else min(1.0, exposed_s / seconds)),
+        duration_text(of("first_batch_s")),
+        duration_text(of("until_next_s")),
+        rate_text(of("steps_per_second")),
+    )
