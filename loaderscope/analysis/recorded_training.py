@@ -111,7 +111,7 @@ def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
             "wait_s": use.wait_s,
             "wait_share": _share(use.wait_s, use.training_s),
             "exposed_s": exposed_seconds(use),
-            "exposed_share": _share(exposed_seconds(use), use.training_s),
+            "exposed_share": exposed_share(use),
             "steps_per_second": _rate(result.batches, use),
             "optimizer_steps": use.optimizer_steps,
             "optimizer_steps_per_second": _rate(use.optimizer_steps, use),
@@ -127,6 +127,11 @@ def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
 def exposed_seconds(use: LoaderUse) -> float | None:
     """Returns the exposed loading time of a loader; sessions that lack it have the seconds for which main waited."""
     return use.wait_s if use.exposed_s is None else use.exposed_s
+
+
+def exposed_share(use: LoaderUse) -> float | None:
+    """Returns the exposed loading time of a loader as a share of the training."""
+    return _share(exposed_seconds(use), use.training_s)
 
 
 def training_sentence(training: RecordedTraining, results: Sequence[TrialResult]) -> str:

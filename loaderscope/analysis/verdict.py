@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from loaderscope.agent.messages import Consumer, TrialConfig
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.disturbance import mark_replaced
-from loaderscope.analysis.findings import Context, disturbed, find_all
+from loaderscope.analysis.findings import SEVERITIES, Context, RecordedLoader, disturbed, find_all
 from loaderscope.analysis.recommend import recommend
 from loaderscope.analysis.recorded_training import RecordedTraining, training_of_results, training_sentence
 from loaderscope.analysis.startup.experiment import StartupExperiment, find_experiment
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
-from loaderscope.analysis.training import training_of
+from loaderscope.analysis.training import Training, training_of
+from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.statuses import status_of
@@ -77,14 +79,36 @@ def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedT
     """Returns the verdict on a recorded training: each loader by itself, as loaders of different data cannot be compared."""
     settings: list[SettingResult] = []
     findings: list[Finding] = []
+    trained = max(results, key=lambda result: ((result.loader and result.loader.optimizer_steps) or 0, result.batches))
     for result in results:
-        training = training_of(run.request, [result], result.config)
+        if result.loader is None:
+            continue
+        training = Training(epochs=max(1, len(result.epochs)))
         own = combine([result], training)
         settings += own
-        name = result.loader.name if result.loader is not None else ""
-        found = find_all(Context([result], own, None, result.config, TRAININGS_OWN, training, run.environment.get("free_threaded")))
-        findings += [dataclasses.replace(finding, message=f"{name}: {finding.message}") for finding in found]
+        found = find_all(
+            Context(
+                [result],
+                own,
+                None,
+                result.config,
+                TRAININGS_OWN,
+                training,
+                run.environment.get("free_threaded"),
+                usable_cpus=run.environment.get("usable_cpus"),
+                recorded=RecordedLoader(result.loader, _sweep_command(run.request) if result is trained else None),
+            )
+        )
+        findings += [dataclasses.replace(finding, message=f"{result.loader.name}: {finding.message}") for finding in found]
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Verdict(tuple(settings), None, tuple(findings), training_sentence(recorded, results))
+
+
+def _sweep_command(request: Request) -> str:
+    """Returns the command that tries settings of the loader that trains."""
+    script = f"{MODULE_OPTION} {request.module}" if request.module is not None else Path(request.script).name
+    arguments = " -- (and its arguments)" if request.script_args else ""  # these may hold secrets
+    return f"loaderscope run {script}{arguments}"
 
 
 def summarise(trials: Sequence[TrialResult], recommendation: Recommendation | None, findings: Sequence[Finding]) -> str:

@@ -19,10 +19,10 @@ from loaderscope.analysis.findings import (
     trial_failures,
     worker_startup,
 )
-from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.context import Context, RecordedLoader
 from loaderscope.facts.results import Finding
 
-__all__ = ["Context", "find_all"]
+__all__ = ["SEVERITIES", "Context", "RecordedLoader", "find_all"]
 
 _KINDS = (
     trial_failures,
@@ -41,10 +41,10 @@ _KINDS = (
     disk,
     many_workers,
 )
-_SEVERITIES = ("error", "warning", "info")
+SEVERITIES = ("error", "warning", "info")
 
 
 def find_all(context: Context) -> list[Finding]:
     """Returns all findings, the gravest first."""
     found = [finding for kind in _KINDS for finding in kind.find(context)]
-    return sorted(found, key=lambda finding: _SEVERITIES.index(finding.severity))
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))

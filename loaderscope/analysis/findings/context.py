@@ -5,15 +5,35 @@ from __future__ import annotations
 import dataclasses
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.analysis.recorded_training import exposed_share
 from loaderscope.analysis.startup.preloading import ForkServer
 from loaderscope.analysis.training import Training
-from loaderscope.facts.results import Recommendation, SentPart, SettingResult, TrialResult
+from loaderscope.facts.measures import NOTABLE_SHARE
+from loaderscope.facts.results import LoaderUse, Recommendation, SentPart, SettingResult, TrialResult
 from loaderscope.facts.settings import find_matching, setting_text
 
 
 @dataclasses.dataclass(frozen=True)
+class RecordedLoader:
+    """The loader that the findings are about, in a recorded training: it has one setting, and nothing to compare it with.
+
+    Attributes:
+        use: what the training spent on it.
+        sweep_command: tries other settings of it, on the command line; None if that would try another loader.
+    """
+
+    use: LoaderUse
+    sweep_command: str | None = None
+
+    @property
+    def exposed_share(self) -> float | None:
+        """The share of the training that waited for it; None if unknown."""
+        return exposed_share(self.use)
+
+
+@dataclasses.dataclass(frozen=True)
 class Context:
-    """A finished or running run.
+    """A finished or running run, or one loader of a recorded training.
 
     Attributes:
         current: the user's own setting, if it is known.
@@ -23,6 +43,7 @@ class Context:
         usable_cpus: processors that the loader may use, if known.
         server: where a fork server looks for modules to preload, if known.
         replaced: disturbed trials that repeats replaced; they are not among `trials`.
+        recorded: the loader of a recorded training; None for a sweep.
     """
 
     trials: list[TrialResult]
@@ -36,6 +57,7 @@ class Context:
     server: ForkServer | None = None
     usable_cpus: int | None = None
     replaced: list[TrialResult] = dataclasses.field(default_factory=list)
+    recorded: RecordedLoader | None = None
 
     @property
     def good(self) -> list[TrialResult]:
@@ -65,9 +87,25 @@ class Context:
         subject = self.subject
         return "warning" if subject is not None and setting.config == subject.config else "info"
 
+    def severity_of_wait(self, setting: SettingResult) -> str:
+        """Returns the severity of a finding about lost time: `info` if a training waited for hardly any of its time for the loader."""
+        share = self.recorded.exposed_share if self.recorded is not None else None
+        return "info" if share is not None and share < NOTABLE_SHARE else self.severity_of(setting)
+
     def name_of(self, config: TrialConfig) -> str:
         """Returns the setting in words."""
-        return setting_text(config)
+        return setting_text(config) if self.recorded is None else f"your current setting ({setting_text(config)})"
+
+    @property
+    def at_place(self) -> str:
+        """Words that follow an argument of the DataLoader: where a recorded training makes it; empty for a sweep."""
+        return "" if self.recorded is None else f" at {self.recorded.use.name}"
+
+    @property
+    def sweep_advice(self) -> str:
+        """Words that follow advice on settings of a recorded training: the command that tries them; empty for a sweep."""
+        command = self.recorded.sweep_command if self.recorded is not None else None
+        return "" if command is None else f" Try settings: {command}"
 
     def trials_of(self, setting: SettingResult) -> list[TrialResult]:
         """Returns the successful trials of a setting."""

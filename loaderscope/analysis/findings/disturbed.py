@@ -25,10 +25,14 @@ def find(context: Context) -> list[Finding]:
     taken = f"programs ({names}) took {cores_text(worst.others_cores, worst.usable_cores)}"
     if counted:
         warning = _warning(all(map(is_slight, known)), len(context.settings) > 1)
+        again = "run the sweep again"
         message = f"{warning}: other {taken} at worst, and disturbed {_of_all(counted, context.good)}."
-        advice = "End these programs, or wait for them, and run the sweep again."
+        if context.recorded is not None:
+            again = "record the training again"
+            message = f"{warning}: other {taken} while this loader was recorded."
+        advice = f"End these programs, or wait for them, and {again}."
         if not programs:
-            advice = "Find out what else uses this machine, or wait for it, and run the sweep again."
+            advice = f"Find out what else uses this machine, or wait for it, and {again}."
     else:
         repeated = ", ".join(f"{trial.id} as {trial.replaced_by}" for trial in disturbed)
         message = f"Other {taken} in {count_text(len(disturbed), 'trial')}, so these were measured again: {repeated}."

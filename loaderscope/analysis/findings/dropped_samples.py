@@ -28,14 +28,17 @@ def find(context: Context) -> list[Finding]:
                 "dropped_samples": {str(trial.id): trial.dropped_samples for _, trial in losses},
                 "lost_shares": {str(trial.id): round(share, 4) for share, trial in losses},
             },
-            advice="Use fewer workers, a smaller batch size or drop_last=False, or let each worker read whole batches of the stream.",
+            advice=(
+                f"Use fewer workers, a smaller batch size or drop_last=False{context.at_place}, or let each worker read whole batches "
+                "of the stream."
+            ),
         )
     ]
 
 
 def _lost_share(trial: TrialResult) -> float:
     """Returns the share of the samples read that is lost because every worker drops its own incomplete batch, not only the last one."""
-    dropped, delivered, size = trial.dropped_samples or 0, trial.samples or 0, trial.config.batch_size
+    dropped, delivered, size = trial.dropped_samples or 0, _delivered_samples(trial), trial.config.batch_size
     if trial.config.num_workers < 2 or not dropped or not size:
         return 0.0
     epochs = max(1, len(trial.epochs))
@@ -43,15 +46,21 @@ def _lost_share(trial: TrialResult) -> float:
     return max(0.0, dropped / epochs - in_epoch % size) / in_epoch if delivered else 1.0
 
 
+def _delivered_samples(trial: TrialResult) -> int:
+    """Returns the samples that main received; in a recorded training nobody counts them, but drop_last leaves only full batches."""
+    return trial.samples if trial.samples is not None else trial.batches * (trial.config.batch_size or 0)
+
+
 def _message(context: Context, trial: TrialResult) -> str:
     dropped, epochs, size = trial.dropped_samples or 0, max(1, len(trial.epochs)), trial.config.batch_size
     name = context.name_of(trial.config)
-    if not trial.samples:
+    delivered = _delivered_samples(trial)
+    if not delivered:
         return (
             f"With {name} no batch comes out: drop_last works in each worker, and none reads the {size} samples of a batch, so all "
             f"{count_text(round(dropped / epochs), 'sample')} of an epoch are dropped."
         )
-    read = trial.samples + dropped
+    read = delivered + dropped
     return (
         f"With {name} {grouped_text(round(dropped / epochs))} of {count_text(round(read / epochs), 'sample')} of an epoch "
         f"({share_text(dropped / read)}) are dropped: drop_last works in each worker, which drops its own incomplete batch."

@@ -87,7 +87,7 @@ def find(context: Context) -> list[Finding]:
                 "sample": late.sample,
             },
             advice=(
-                "in_order=False (torch 2.6 and newer) hands out what is ready, if the order of batches does not matter; "
+                f"in_order=False{context.at_place} (torch 2.6 and newer) hands out what is ready, if the order of batches does not matter; "
                 "else make these samples cheaper."
             ),
         )

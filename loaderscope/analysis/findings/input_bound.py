@@ -6,12 +6,16 @@ bottleneck from 20 % on.
 
 from __future__ import annotations
 
-from loaderscope.analysis.findings.context import Context
+from loaderscope.analysis.findings.context import Context, RecordedLoader
 from loaderscope.facts.results import Finding, SettingResult
 from loaderscope.facts.text import enumerated, share_bounds_text, share_range_text, share_text
 
 COMPUTE_BOUND_BELOW = 0.05
 INPUT_BOUND_FROM = 0.20
+_COMPUTES_FROM = 0.5
+_FIRST_WORKERS = 4
+"""A loader without workers is advised to have so many at first, if there are as many cores."""
+_CHEAPER_DATASET = "make the dataset itself cheaper (decode less, resize beforehand, cache), or add processors"
 WIDEST_STALL_RANGE = 0.10
 """Where the device's clock is so rough that the stall may lie anywhere in a wider range, main's waits decide."""
 
@@ -64,15 +68,17 @@ def knows_stall(setting: SettingResult) -> bool:
 
 def _about_subject(context: Context, setting: SettingResult, code: str) -> Finding:
     share, name = stalled_share(setting) or 0.0, context.name_of(setting.config)
-    lost = _lost_text(setting, share)
+    lost = _lost_text(setting, share, "of the time" if context.recorded is None else "of the time within its epochs")
     advice = "The loader keeps up; a faster step is what would shorten the training."
     message = f"With {name} the step is the bottleneck: {lost}."
     severity = "info"
     if code != "compute-bound":
         degree = "the input is the bottleneck" if code == "input-bound" else "the input costs some time"
         message = f"With {name} {degree}: {lost}."
-        severity = context.severity_of(setting)
-        advice = _advice(context, setting)
+        severity = context.severity_of_wait(setting)
+        advice = _advice(context, setting) if context.recorded is None else _change_at_place(context, context.recorded, setting)
+    if context.recorded is not None and context.recorded.exposed_share is not None:
+        message += f" The whole training waited {share_text(context.recorded.exposed_share)} of its time for this loader."
     return Finding(code, severity, setting.trials, message, _evidence(setting), advice)
 
 
@@ -92,15 +98,15 @@ def _about_others(context: Context, settings: list[SettingResult], code: str) ->
     return Finding(code, "info", trials, message, {"stalled_share": [round(share, 4) for share in shares]}, "")
 
 
-def _lost_text(setting: SettingResult, share: float) -> str:
+def _lost_text(setting: SettingResult, share: float, of_time: str) -> str:
     if knows_stall(setting):
         bounds = share_bounds_text(setting.gpu_busy_share_low, setting.gpu_busy_share)
         busy = f", is busy {bounds}" if setting.gpu_busy_share is not None else ""
         other = (
             f" and idles for other reasons {share_text(setting.gpu_other_idle_share)}" if setting.gpu_other_idle_share is not None else ""
         )
-        return f"the GPU idles for want of data {share_text(share)} of the time{busy}{other}"
-    waits = f"the main process waits for data {share_text(setting.wait_share)} of the time"
+        return f"the GPU idles for want of data {share_text(share)} {of_time}{busy}{other}"
+    waits = f"the main process waits for data {share_text(setting.wait_share)} {of_time}"
     if setting.wait_share is not None and share < setting.wait_share:
         return f"{waits}, but the GPU is busy at least {share_text(setting.gpu_busy_share_low)} of the time"
     return waits
@@ -126,12 +132,28 @@ def _advice(context: Context, setting: SettingResult) -> str:
             if gain > 1.05:
                 return f"Use {context.name_of(best.config)}: {gain:.1f} times the throughput."
     known = "No measured setting is much faster" if len(context.settings) > 1 else "No other setting was measured"
-    shares = [
-        trial.signs.fetch_cpu_share for trial in context.trials_of(setting) if trial.signs and trial.signs.fetch_cpu_share is not None
-    ]
-    if shares and min(shares) < 0.5:
-        return (
-            f"{known}. The dataset waits rather than computes "
-            f"(CPU time is {share_text(min(shares))} of its time): try more workers than processors, or faster storage."
-        )
-    return f"{known}: make the dataset itself cheaper (decode less, resize beforehand, cache), or add processors."
+    waiting_share = _waiting_cpu_share(context, setting)
+    if waiting_share is not None:
+        return f"{known}. {_waits_text(waiting_share)}: try more workers than processors, or faster storage."
+    return f"{known}: {_CHEAPER_DATASET}."
+
+
+def _change_at_place(context: Context, recorded: RecordedLoader, setting: SettingResult) -> str:
+    """Returns how to change the line that makes the loader of a recorded training."""
+    workers, cpus, waiting_share = setting.config.num_workers, context.usable_cpus or 1, _waiting_cpu_share(context, setting)
+    waits = "" if waiting_share is None else f" {_waits_text(waiting_share)}: more workers than processors may pay, or faster storage."
+    if workers and workers >= cpus and not waits:
+        return f"Each usable core has a worker already: {_CHEAPER_DATASET}."
+    change = f"Raise num_workers={workers}" if workers else f"Set num_workers={min(cpus, _FIRST_WORKERS)}"
+    return f"{change} of the DataLoader at {recorded.use.name}.{waits}{context.sweep_advice}"
+
+
+def _waiting_cpu_share(context: Context, setting: SettingResult) -> float | None:
+    """Returns the processor time of a fetch as a share of its time, if the dataset waits rather than computes."""
+    known = [trial.signs.fetch_cpu_share for trial in context.trials_of(setting) if trial.signs]
+    shares = [share for share in known if share is not None]
+    return min(shares) if shares and min(shares) < _COMPUTES_FROM else None
+
+
+def _waits_text(share: float) -> str:
+    return f"The dataset waits rather than computes (CPU time is {share_text(share)} of its time)"

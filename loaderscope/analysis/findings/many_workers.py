@@ -24,7 +24,9 @@ def find(context: Context) -> list[Finding]:
     gain = None
     if within is not None and within.train_s is not None and most.train_s:
         gain = within.train_s / most.train_s
-    message = f"{context.name_of(most.config)} are more workers than the {cpus} usable cores: they take turns."
+    name = context.name_of(most.config)
+    message = f"{name} {'are' if context.recorded is None else 'has'} more workers than the {cpus} usable cores: they take turns."
+    message = message[:1].upper() + message[1:]
     if within is not None and gain is not None:
         message += f" The training takes {duration_text(most.train_s)} instead of {duration_text(within.train_s)} with "
         message += context.name_of(within.config)

@@ -56,6 +56,7 @@ def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResul
             "With fork, reading Python objects changes their reference counts, and their pages are copied to every worker: keep "
             "long lists of strings or objects as NumPy arrays or one bytes object. If it is no such list, look for a cache that grows."
         )
+    of_trial = " of the trial" if context.recorded is None else ""
     grown = worst.memory.growth_bytes_per_1000_batches if worst.memory else None
     per_batches = f" That is {bytes_text(grown.value)} for 1,000 batches." if grown is not None else ""
     return Finding(
@@ -64,7 +65,7 @@ def _about_growth(context: Context, worst: TrialResult, growing: list[TrialResul
         trials=[trial.id for trial in growing],
         message=(
             f"Private memory of the workers grows by {bytes_text(rate)} a second with {context.name_of(worst.config)}: "
-            f"{bytes_text(_growth_bytes(worst) or 0.0)} in one epoch of the trial.{per_batches}{cause}"
+            f"{bytes_text(_growth_bytes(worst) or 0.0)} in one epoch{of_trial}.{per_batches}{cause}"
         ),
         evidence={"growth_bytes_per_s": rate, "growth_bytes_per_1000_batches": grown.value if grown else None, "growth_kind": kind},
         advice=advice,
@@ -108,7 +109,8 @@ def _about_copies(context: Context, setting: SettingResult) -> Finding:
         message=f"With {context.name_of(setting.config)} every worker holds up to {bytes_text(worker_bytes)} of its own{total}{since}.",
         evidence={"worker_bytes": worker_bytes, "peak_total_bytes": setting.peak_total_bytes},
         advice=(
-            "Each further worker costs as much again: use fewer workers, a smaller prefetch_factor or smaller batches, or keep the "
+            f"Each further worker costs as much again: use fewer workers, a smaller prefetch_factor or smaller batches{context.at_place}, "
+            "or keep the "
             "data in a memory-mapped file (numpy.load with mmap_mode='r'), which all workers share."
         ),
     )

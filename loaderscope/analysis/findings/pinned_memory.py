@@ -106,6 +106,6 @@ def _about_lock(context: Context, setting: SettingResult) -> Finding:
         evidence={"pin_step_share": share, "pin_step_slowdown": slowdown},
         advice=(
             "Give the thread less to unpickle and copy: batches of few large tensors rather than many small ones or Python objects. "
-            "Or try pin_memory off."
+            f"Or try pin_memory{' off' if context.recorded is None else '=False'}{context.at_place}."
         ),
     )

@@ -63,7 +63,7 @@ def _large_pickle(context: Context, setting: SettingResult, startup: Startup) ->
             f"That takes {duration_text(max(pickles))}, once."
         )
     evidence = {"attribute": part.attribute, "type_name": part.type_name, "bytes": part.bytes, "seconds": seconds}
-    return Finding("large-pickle", context.severity_of(setting), setting.trials, message, evidence, remedy(part))
+    return Finding("large-pickle", context.severity_of_wait(setting), setting.trials, message, evidence, remedy(part))
 
 
 def _code_in_unpickling(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
@@ -77,7 +77,7 @@ def _code_in_unpickling(context: Context, setting: SettingResult, startup: Start
         f"{duration_text(own_s)} of that in code that runs then: {code}."
     )
     advice = "Do there only what is quick, and the rest in the worker when the first sample is asked for."
-    return Finding("slow-unpickle", context.severity_of(setting), setting.trials, message, {"code": code, "seconds": own_s}, advice)
+    return Finding("slow-unpickle", context.severity_of_wait(setting), setting.trials, message, {"code": code, "seconds": own_s}, advice)
 
 
 def _first_epoch_seconds(startup: Startup, phase: str) -> list[float]:
@@ -126,7 +126,7 @@ def _serial_starts(context: Context, setting: SettingResult, startup: Startup) -
     )
     advice = "Send less than the pipe holds (64 KiB on Linux), and workers start side by side." + (f" {remedy(part)}" if part else "")
     evidence = {"starts": len(starts), "seconds": sum(starts), "attribute": part.attribute if part else None}
-    return Finding("serial-starts", context.severity_of(setting), setting.trials, message, evidence, advice)
+    return Finding("serial-starts", context.severity_of_wait(setting), setting.trials, message, evidence, advice)
 
 
 def _expensive_line(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
@@ -139,7 +139,7 @@ def _expensive_line(context: Context, setting: SettingResult, startup: Startup) 
         f"{line.text}, takes {duration_text(seconds)} there, imports not counted."
     )
     evidence = {"line": line.line, "text": line.text, "seconds": seconds}
-    return Finding("expensive-top-level", context.severity_of(setting), setting.trials, message, evidence, LINE_REMEDY)
+    return Finding("expensive-top-level", context.severity_of_wait(setting), setting.trials, message, evidence, LINE_REMEDY)
 
 
 def _heavy_import(context: Context, setting: SettingResult, startup: Startup) -> Finding | None:
@@ -151,11 +151,14 @@ def _heavy_import(context: Context, setting: SettingResult, startup: Startup) ->
     also = "".join(f", {cost.name} {duration_text(cost.total_s)}" for cost in sorted(others, key=lambda cost: -cost.total_s)[:3])
     named = f"{root.name} {duration_text(root.total_s)}{also}"
     message = f"With {context.name_of(setting.config)} every worker imports what the script and its dataset need: {named}."
+    preload = f"--start-method forkserver --forkserver-preload {root.name}"
+    if context.recorded is not None:
+        preload = f'multiprocessing_context="forkserver"{context.at_place}, and multiprocessing.set_forkserver_preload(["{root.name}"])'
     advice = (
-        f"Preload it in the fork server (--start-method forkserver --forkserver-preload {root.name}), where the system has one; "
+        f"Preload it in the fork server ({preload}), where the system has one; "
         "import what only the training needs inside the functions that need it or below the main guard."
     )
     why_not = context.server.why_not([root.name.partition(".")[0]]) if context.server is not None else None
     advice += f" {why_not}" if why_not is not None else ""
     evidence = {"imports": {cost.name: cost.total_s for cost in [root, *others]}, "seconds": root.total_s}
-    return Finding("heavy-imports", context.severity_of(setting), setting.trials, message, evidence, advice)
+    return Finding("heavy-imports", context.severity_of_wait(setting), setting.trials, message, evidence, advice)

@@ -87,6 +87,7 @@ def _about(context: Context, kind: str, trials: list[TrialResult]) -> Finding:
         message = f"{title} {where}: {text}"
     else:
         message = f"Every trial failed: {text}" if everywhere else f"The trial failed {where}: {text}"
+        message = message if context.recorded is None else f"There are no figures of this loader: {text}"
     if kind in ("worker-died", "agent-died", "limit"):
         advice = ADVICE_BY_CAUSE.get((error and error.cause) or "", advice)
     return Finding(

@@ -21,7 +21,8 @@ def find(context: Context) -> list[Finding]:
 
 
 def _about(context: Context, setting: SettingResult) -> Finding | None:
-    config, first_batch_s, train_s = setting.config, setting.first_batch_s, setting.train_s
+    config, first_batch_s = setting.config, setting.first_batch_s
+    train_s = setting.train_s if context.recorded is None else context.recorded.use.training_s
     if not config.num_workers or config.persistent_workers or first_batch_s is None or not train_s:
         return None
     if any(trial.keeps_workers for trial in context.trials_of(setting)):
@@ -43,11 +44,11 @@ def _about(context: Context, setting: SettingResult) -> Finding | None:
     )
     if culprit is not None:
         message += f" Most of it: {culprit.detail}."
-    advice = f"persistent_workers=True starts the workers once and saves about {duration_text(saved_s)}."
+    advice = f"persistent_workers=True{context.at_place} starts the workers once and saves about {duration_text(saved_s)}."
     advice += _import_advice(context, setting)
     return Finding(
         code="start-up-every-epoch",
-        severity=context.severity_of(setting),
+        severity=context.severity_of_wait(setting),
         trials=setting.trials,
         message=message,
         evidence={
@@ -74,7 +75,8 @@ def _import_advice(context: Context, setting: SettingResult) -> str:
     found = [name for name in names if context.server is None or context.server.finds(name)]
     if config.start_method == "forkserver" and found and not config.forkserver_preload:
         spared_s = sum(cost.total_s for cost, name in zip(heavy, names, strict=True) if name in found)
-        how = f"Preloading {enumerated(found)} in the fork server (--forkserver-preload {','.join(found)})"
+        option = f"--forkserver-preload {','.join(found)}" if context.recorded is None else f"set_forkserver_preload({found})"
+        how = f"Preloading {enumerated(found)} in the fork server ({option})"
         return f" {how} spares each start up to {duration_text(spared_s)} of imports."
     if any(name != ALWAYS_IMPORTED for name in names):
         return " Imports that only the training needs can move from the top of the script to where they are used."
