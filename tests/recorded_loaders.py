@@ -76,8 +76,8 @@ def _fail(text):
     raise AssertionError(text)
 
 
-def training(*loaders, in_threads=(), seconds=TRAINING_S):
-    """Returns the results of a training of these loaders."""
+def traces_and_results(*loaders, in_threads=(), seconds=TRAINING_S):
+    """Returns the result and the trace of each loader of a training."""
     results, traces = [], [loader.trace() for loader in loaders]
     for number, (loader, trace) in enumerate(zip(loaders, traces, strict=True)):
         wait_s = None if loader in in_threads else wait_seconds(trace, False)
@@ -85,7 +85,12 @@ def training(*loaders, in_threads=(), seconds=TRAINING_S):
         times = [epoch_times(epoch) for epoch in read_epochs(trace)]
         batches = sum(epoch.batches for epoch in times)
         results.append(TrialResult(number, 0, "ok", TrialConfig(0), batches=batches, epochs=times, loader=use))
-    return with_exposed_time(results, traces, BEGAN_NS, _fail)
+    return list(zip(with_exposed_time(results, traces, BEGAN_NS, _fail), traces, strict=True))
+
+
+def training(*loaders, **options):
+    """Returns the results of a training of these loaders."""
+    return [result for result, _ in traces_and_results(*loaders, **options)]
 
 
 def train_and_test():

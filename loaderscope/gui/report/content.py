@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loaderscope import __version__
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.recorded_training import exposed_seconds, training_of_results
 from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, processes_text, similar_texts_text, trials_text
 from loaderscope.analysis.training import training_of
 from loaderscope.analysis.verdict import Verdict, current_setting, judge
@@ -27,9 +28,11 @@ from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
 from loaderscope.gui.report.startup_section import startup_blocks
 from loaderscope.gui.report.timeline_pictures import timeline_pictures
+from loaderscope.gui.report.training_section import HEADING, training_blocks
 from loaderscope.gui.run.run_state import Snapshot, setting_rows
 from loaderscope.gui.style.figures import date_of
 from loaderscope.gui.style.palette import LIGHT
+from loaderscope.gui.style.words import trial_name
 from loaderscope.session.file import SessionFile
 from loaderscope.trace.model import Trace
 
@@ -37,6 +40,8 @@ MAX_MESSAGE_CHARACTERS = 1500
 """The message of a failing script can have any length."""
 
 MAX_SCRIPT_TEXTS = 60
+
+NOTHING_RECORDED = "Nothing is wrong as far as this recording can tell."
 
 
 def build_report(session: SessionFile) -> Report:
@@ -46,13 +51,16 @@ def build_report(session: SessionFile) -> Report:
         SessionError: the session is damaged.
     """
     run, results = session.run, list(session.results)
-    verdict = judge(run, results)
+    verdict, training = judge(run, results), training_of_results(results)
     best = verdict.recommendation.config if verdict.recommendation is not None else None
     shown = representative_trial(results, best)
     trace = session.trace(shown.id) if shown is not None else None
+    nothing = NOTHING if training is None else NOTHING_RECORDED
     sections = [
-        Section("What to do", _advice_blocks(verdict, results)),
-        Section("Results", _result_blocks(run, results, verdict)),
+        Section("What to do", _advice_blocks(verdict, results, nothing)),
+        Section("Results", _result_blocks(run, results, verdict))
+        if training is None
+        else Section(HEADING, training_blocks(training, results)),
         Section("Timeline", timeline_pictures(session, results, current_setting(run), shown, trace)),
         Section("Start-up", startup_blocks(run, results, verdict.experiment)),
         Section("Figures", _chart_blocks(results, verdict, trace, shown)),
@@ -66,7 +74,13 @@ def build_report(session: SessionFile) -> Report:
 
 
 def representative_trial(results: Sequence[TrialResult], best: TrialConfig | None) -> TrialResult | None:
-    """Returns the trial that the report shows in detail: a good one of the recommended setting, else the last good one, else the last."""
+    """Returns the trial that the report shows in detail: a good one of the recommended setting, else the last good one, else the last.
+
+    Of a recorded training it is the loader for which the training waited longest.
+    """
+    loaders = [result for result in results if result.loader is not None]
+    if loaders:
+        return max(loaders, key=lambda result: (result.loader and exposed_seconds(result.loader)) or 0.0)
     tried = [result for result in results if status_of(result.status).was_tried]
     good = [result for result in tried if result.status == "ok" and result.replaced_by is None]
     of_best = [result for result in good if result.config == best]
@@ -78,11 +92,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[:MAX_MESSAGE_CHARACTERS].rstrip() + " …"
 
 
-def _advice_blocks(verdict: Verdict, results: Sequence[TrialResult]) -> tuple[Block, ...]:
+def _advice_blocks(verdict: Verdict, results: Sequence[TrialResult], nothing: str) -> tuple[Block, ...]:
     findings = [dataclasses.replace(finding, message=shortened(finding.message)) for finding in verdict.findings]
     blocks = findings_blocks(findings, verdict.recommendation, LIGHT, links=False)
     if not blocks and any(result.status == "ok" for result in results):
-        blocks = [html.escape(NOTHING)]
+        blocks = [html.escape(nothing)]
     return tuple(Words(block) for block in blocks)
 
 
@@ -110,7 +124,8 @@ def _chart_blocks(results: Sequence[TrialResult], verdict: Verdict, trace: Trace
     """Returns the charts that are not empty."""
     pictures = []
     throughput = throughput_data(verdict.settings, verdict.recommendation)
-    if throughput.lines and verdict.experiment is None:
+    are_compared = verdict.experiment is None and not any(result.loader for result in results)
+    if throughput.lines and are_compared:
         caption = "Steady throughput by number of workers, with 95 % intervals"
         alt_text = told_throughput(throughput)
         pictures.append(
@@ -118,7 +133,7 @@ def _chart_blocks(results: Sequence[TrialResult], verdict: Verdict, trace: Trace
         )
     memory = memory_data(trace, shown.memory if shown is not None else None)
     if memory.lines and shown is not None:
-        caption = f"Memory of each process, trial {shown.id} · {setting_text(shown.config)}"
+        caption = f"Memory of each process, {trial_name(shown)}"
         alt_text = told_memory(memory)
         pictures.append(Picture(caption, lambda width: chart_figure(MEMORY, memory, size=_chart_size(width)), alt_text, is_half=True))
     return tuple(pictures)
@@ -164,8 +179,7 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
     current = current_setting(run)
     not_run_count = len(run.plan) - len(results)
     memory_bytes = environment.get("memory_bytes")
-    facts = [
-        ("script", run.script),
+    of_sweep = [
         ("target", f"{target.name} ({target.type_name or target.kind})"),
         ("captured", captured_sentence(target.captured) if target.captured is not None else ""),
         ("samples", "" if target.length is None else count_text(target.length, "sample")),
@@ -175,6 +189,10 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
         ("not run", f"{count_text(not_run_count, 'trial')} of {len(run.plan)}: the sweep ended before" if not_run_count > 0 else ""),
         ("your setting", setting_text(current) if current is not None else ""),
         ("training assumed", training_of(request, results, current).text),
+    ]
+    facts = [
+        ("script", run.script),
+        *(of_sweep if training_of_results(results) is None else [("recorded", "the whole training, as it ran")]),
         ("platform", environment.get("platform")),
         ("processors", f"{environment.get('usable_cpus')} usable of {environment.get('cpu_count')}"),
         ("memory", bytes_text(memory_bytes) if memory_bytes else ""),

@@ -40,13 +40,18 @@ _PICTURES = {"per worker": True, "controls": True, "per epoch": False, "break-ev
 
 
 def startup_blocks(run: Run, results: Sequence[TrialResult], experiment: StartupExperiment | None) -> tuple[Block, ...]:
-    """Returns the phases of a start, what workers are sent and import, and the experiment; none for what was not measured."""
+    """Returns the phases of a start, what workers are sent and import, and the experiment; none for what was not measured.
+
+    Of a recorded training it returns only loaders with workers, as there is nothing to compare them with.
+    """
     blocks: list[Block] = []
+    is_training = any(result.loader is not None for result in results)
+    results = [result for result in results if not is_training or result.config.num_workers]
     bars = startup_data(results)
     if bars.bars:
         blocks.append(Words(html.escape(startup_sentences.culprit_sentence(startup_sentences.slowest_start(results)))))
         height = max(270, bars_height_px(bars))
-        caption = "Time from iter() to the first batch, by phase, of the first worker of every setting"
+        caption = f"Time from iter() to the first batch, by phase, of the first worker of every {'loader' if is_training else 'setting'}"
         blocks.append(Picture(caption, lambda width: chart_figure(STARTUP, bars, size=(width, height)), told_startup(bars)))
     blocks += _sent_blocks(run)
     blocks += _import_blocks(results)

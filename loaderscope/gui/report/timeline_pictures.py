@@ -94,6 +94,8 @@ def timeline_pictures(
 ) -> tuple[Picture, ...]:
     """Returns no workers and the user's own setting, each above the shown trial, then the shown trial with all sampled series.
 
+    Of a recorded training it returns the shown loader alone.
+
     Args:
         session: holds the traces and the marks.
         results: of all trials.
@@ -107,8 +109,10 @@ def timeline_pictures(
     if shown is None or trace is None or trace.origin_ns is None:
         return ()
     own = make_timeline(session, shown, trace)
-    without_workers = _first_good(results, lambda config: config.num_workers == 0)
-    current_result = _first_good(results, lambda config: config == current)
+    compared = results if shown.loader is None else ()
+    without_workers = _first_good(compared, lambda config: config.num_workers == 0)
+    current_result = _first_good(compared, lambda config: config == current)
+    name = f"Trial {shown.id}" if shown.loader is None else f"The loader made at {shown.loader.name}"
     pictures = []
     for result in {
         result.id: result for result in (without_workers, current_result) if result is not None and result.config != shown.config
@@ -117,7 +121,7 @@ def timeline_pictures(
         if other.origin_ns is not None and result.batches and shown.batches:
             caption = f"Trials {result.id} and {shown.id} on one axis, aligned at their first batch"
             pictures.append(_picture(caption, (make_timeline(session, result, other), own)))
-    return (*pictures, _picture(f"Trial {shown.id} from its start to its end", (own,)))
+    return (*pictures, _picture(f"{name} from its start to its end", (own,)))
 
 
 def _first_good(results: Sequence[TrialResult], is_match: Callable[[TrialConfig], bool]) -> TrialResult | None:

@@ -55,12 +55,16 @@ def slowest_start(results: Sequence[TrialResult]) -> TrialResult | None:
     return max(measured, key=lambda result: result.first_batch_s or 0.0, default=None)
 
 
+def _name_of(result: TrialResult) -> str:
+    return f"Trial {result.id}" if result.loader is None else f"The loader made at {result.loader.name}"
+
+
 def culprit_sentence(result: TrialResult | None) -> str:
     """Says what takes most of the time to the first batch, how much of it is explained, and how much is Loaderscope's own."""
     if result is None or result.startup is None:
         return ""
     startup = result.startup
-    parts = [f"Trial {result.id}: first batch after {duration_text(result.first_batch_s)}"]
+    parts = [f"{_name_of(result)}: first batch after {duration_text(result.first_batch_s)}"]
     if startup.culprit is not None:
         parts[0] += f"; the longest part, {duration_text(startup.culprit.seconds)}: {startup.culprit.detail}"
     if startup.explained_share is not None:
@@ -99,7 +103,7 @@ def imports_sentence(result: TrialResult | None) -> str:
     roots = sorted((cost for cost in result.startup.imports if cost.parent is None), key=lambda cost: -cost.total_s)
     named = enumerated([f"{cost.name} {duration_text(cost.total_s)}" for cost in roots[:3]])
     whole = duration_text(sum(cost.total_s for cost in roots))
-    text = f"Trial {result.id}: the worker of the first batch spent {whole} on imports: {named}."
+    text = f"{_name_of(result)}: the worker of the first batch spent {whole} on imports: {named}."
     line = heaviest_line(result.startup.lines)
     line_s = 0.0 if line is None else line.seconds - line.import_s
     return (
@@ -115,9 +119,8 @@ def lines_sentence(result: TrialResult | None) -> str:
     if line is None or result is None:
         return ""
     own = duration_text(line.seconds - line.import_s)
-    text = (
-        f"Trial {result.id}: every worker runs the script's top level again; its costliest line besides imports is {line.line}, with {own}."
-    )
+    costliest = f"its costliest line besides imports is {line.line}, with {own}"
+    text = f"{_name_of(result)}: every worker runs the script's top level again; {costliest}."
     return f"{text} {LINE_REMEDY}" if line.seconds - line.import_s >= MIN_LINE_S else text
 
 
