@@ -1,4 +1,4 @@
-"""The built-in example: a dataset of real photographs, and the sweep over it that `demo` starts."""
+"""The built-in examples: a dataset of real photographs with the sweep over it that `demo` starts, and the training that it records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from loaderscope.facts.request import Axes, Request
 from loaderscope.resource_files import resource_folder
 
 TARGET = "train_loader"
+TRAINING = "train_photos.py"
 MOST_WORKERS = 4  # so that a demonstration takes about half a minute on any machine
 
 

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from loaderscope import cli
+from loaderscope.cli.commands import demo
 from loaderscope.facts.request import Axes, Request
 from loaderscope.session.file import SessionFile
 from loaderscope.sweep import demo_example
@@ -42,7 +43,7 @@ def test_the_demo_writes_session_report_and_figure_and_overwrites_nothing(
         assert all(result.step_share for result in results)  # the example's own training step took the batches
 
 
-@pytest.mark.parametrize("name", ["photos.py", "main_only.py", "slow_start.py", "stream.py"])
+@pytest.mark.parametrize("name", ["photos.py", "main_only.py", "slow_start.py", "stream.py", "train_photos.py"])
 def test_the_examples_ship_with_the_package(name: str) -> None:
     assert demo_example.example_script(name).is_file()
 
@@ -53,3 +54,28 @@ def test_every_photograph_has_a_credit() -> None:
     names = [path.name for path in photos.glob("*.jpg")]
     assert len(names) >= 12
     assert [name for name in names if name not in credits] == []
+
+
+def test_the_training_is_recorded_with_its_validation_and_drawn(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], qapp: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setattr(demo, "TRAINING_ARGUMENTS", ("--epochs", "2", "--samples", "32"))
+    assert cli.main(["demo", "--training"]) == 0
+    written = capsys.readouterr().err
+    for suffix, magic in ((".html", b"<!doctype html"), (".png", b"\x89PNG")):
+        path = tmp_path / f"loaderscope-demo-training{suffix}"
+        assert path.name in written
+        assert path.read_bytes().lower().startswith(magic.lower())
+    with SessionFile.open(tmp_path / "loaderscope-demo-training.loaderscope") as session:
+        document = session.document()
+    assert document["kind"] == "trace"
+    assert [(loader["name"].partition(":")[0], loader["num_workers"], len(loader["epochs"])) for loader in document["loaders"]] == [
+        ("train_photos.py", 2, 2),
+        ("train_photos.py", 0, 2),
+    ]
+    train, test = document["loaders"]
+    assert 0 < train["exposed_s"] + test["exposed_s"] < document["training"]["seconds"]
+    checkpoints = [gap for gap in document["gaps"] if gap["before"] == test["name"] and gap["after"] == train["name"]]
+    assert checkpoints

@@ -1,13 +1,15 @@
-"""`loaderscope demo`: sweeps the built-in example, in the window where there is a display."""
+"""`loaderscope demo`: sweeps the built-in example, in the window where there is a display, or records a small training."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loaderscope.cli.files import SESSION_SUFFIX, unused_path
+from loaderscope.cli.commands import trace
+from loaderscope.cli.files import SESSION_SUFFIX, read_document, unused_path
 from loaderscope.cli.outcome import SOME_FAILED, UsageError
 from loaderscope.cli.printing import print_document
 from loaderscope.cli.qt import draw_session, start_window
@@ -16,9 +18,13 @@ from loaderscope.cli.sweeping import sweep
 NAME = "demo"
 HELP = "sweep the built-in example; without a display write session, report and figure into the current folder"
 
+TRAINING_ARGUMENTS: tuple[str, ...] = ()
+"""Arguments of the example that trains; without any it takes about 20 s on two idle cores."""
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing: the demo has no options."""
+    training_help = "instead record a small training on the photographs, as `trace` does"
+    parser.add_argument("--training", action="store_true", help=training_help)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     from loaderscope.sweep.demo_example import demo_request
     from loaderscope.sweep.machine import usable_cpus
 
+    if options.training:
+        return _record_training()
     request = demo_request(usable_cpus())
     if has_display():
         return start_window(demo=request)
@@ -36,10 +44,33 @@ def run(options: argparse.Namespace) -> int:
         return status
     print_document(document, as_json=False)
     print(f"Session:  {output}", file=sys.stderr)
-    report, figure = output.with_suffix(".html"), output.with_suffix(".png")
+    return _draw(output, _trials_to_compare(document), status)
+
+
+def _record_training() -> int:
+    """Records the example that trains; shows the session in the window, or without a display draws it."""
+    from loaderscope.gui.window.display import has_display
+    from loaderscope.sweep.demo_example import TRAINING, example_script
+
+    print("Recording a small training. It takes about 20 s on two idle cores.", file=sys.stderr)
+    output = unused_path(Path("loaderscope-demo-training" + SESSION_SUFFIX))
+    parser = argparse.ArgumentParser()
+    trace.add_options(parser)
+    options = parser.parse_args([str(example_script(TRAINING)), "-o", str(output)], argparse.Namespace(script_args=TRAINING_ARGUMENTS))
+    status = trace.run(options)
+    if not output.exists():
+        return status
+    if has_display():
+        return start_window(output) or status
+    return _draw(output, [read_document(output)["loaders"][0]["trial"]], status)
+
+
+def _draw(session: Path, trials: Sequence[int], status: int) -> int:
+    """Writes the report of a session, and the timelines of some trials as a figure; returns the exit status."""
+    report, figure = session.with_suffix(".html"), session.with_suffix(".png")
     try:
-        draw_session(output, [report])
-        draw_session(output, [figure], _trials_to_compare(document))
+        draw_session(session, [report])
+        draw_session(session, [figure], trials)
     except UsageError as error:
         print(f"No report and no figure: {error}", file=sys.stderr)
         return status or SOME_FAILED
