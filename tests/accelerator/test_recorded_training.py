@@ -1,13 +1,14 @@
 """The busy periods of the device in a recorded training agree with the log of the device itself."""
 
 import numpy as np
+import pytest
 from accelerator_log import Kind
 from loops import periods
 from running import CollectingSink, request
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
-from loaderscope.analysis.span_lookup import spans_of
+from loaderscope.analysis.span_lookup import intersection, spans_of
 from loaderscope.sweep.training_run import TrainingRun
 
 SCRIPT = """
@@ -63,6 +64,20 @@ def test_periods_stand_where_the_device_worked_and_nothing_waits_for_it(write_de
     assert not [record for record in records if not record.kind.is_work and record.start_ns > kernel_starts[0]]
     assert spans_of(trace, MAIN, State.STEP).size == 600
     assert result.devices == ["Simulated accelerator"]
+
+
+def test_waits_while_the_device_works_are_not_exposed(write_device_script):
+    _, script, sink = record(write_device_script)
+    result = sink.results[0]
+    waits = spans_of(sink.traces[result.id], MAIN, State.ITERATOR, State.WAIT)
+    kernels = periods(script.records(), Kind.KERNEL)
+    steps = spans_of(sink.traces[result.id], "device-step", State.DEVICE_STEP)
+    is_known = (kernels[1] >= steps.start_ns[0]) & (kernels[0] <= steps.end_ns[-1])
+    starts, ends = intersection((waits.start_ns, waits.end_ns), (kernels[0][is_known], kernels[1][is_known]))
+    hidden_s = float((ends - starts).sum()) / 1e9
+    assert hidden_s > 0.2 * result.loader.wait_s
+    assert result.loader.wait_s - result.loader.exposed_s == pytest.approx(hidden_s, rel=0.1)
+    assert result.loader.process.exposed_s < result.loader.process.wait_s
 
 
 def test_a_lost_device_fails_the_training_as_without_us(write_device_script, capfd):
