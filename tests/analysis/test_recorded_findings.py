@@ -72,10 +72,10 @@ def test_warnings_about_any_loader_come_before_other_findings():
 def test_starts_of_workers_are_counted_over_the_epochs_that_ran():
     epochs = [EpochTimes(2.0, 10.0, 0.5, 100, 12.5) for _ in range(8)]
     startup = Startup(1.0, Culprit("boot", "an interpreter with torch", 1.5), [])
-    row = made_up(0, config_of(2), 320, first_batch_s=2.0, startup=startup, loader=use())
+    row = made_up(0, config_of(2), 320, first_batch_s=2.0, startup=startup, loader=use(training_s=200.0))
     row = dataclasses.replace(row, epochs=epochs, first_batch_s=2.0)
     found = finding_of("start-up-every-epoch", row)
-    assert "20.0 s of 8 epochs (20 % of the training)" in found.message
+    assert "20.0 s of 8 epochs (10 % of the training)" in found.message
     assert "persistent_workers=True at train.py:87" in found.advice
 
 

@@ -6,10 +6,12 @@ import re
 
 import pytest
 from recorded_loaders import Loader, traces_and_results, train_and_test
+from support_session import config_of
 
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.recorded_training import training_of_results
 from loaderscope.facts.request import Request
+from loaderscope.facts.results import Estimate
 from loaderscope.facts.run import PlannedTrial, Run
 from loaderscope.facts.text import share_text
 from loaderscope.gui.charts.exposed_chart import EXPOSED, exposed_data
@@ -72,6 +74,16 @@ def test_the_timeline_is_that_of_the_loader_for_which_the_training_waited_longes
     report = report_of(write_training(tmp_path / "t.loaderscope", *reversed(train_and_test())))
     (picture,) = blocks_of(report, "Timeline")
     assert "train.py:87" in picture.caption
+
+
+def test_loaders_of_different_data_are_not_compared(tmp_path):
+    def measured(result):
+        config = config_of(2 - 2 * result.id)
+        return dataclasses.replace(result, config=config, samples_per_second=Estimate(100.0, (90.0, 110.0)))
+
+    report = report_of(write_training(tmp_path / "t.loaderscope", *train_and_test(), change=measured))
+    assert len(blocks_of(report, "Timeline")) == 1
+    assert not [block for block in blocks_of(report, "Figures") if "throughput" in block.caption]
 
 
 def test_a_session_without_these_figures_has_no_chart(tmp_path):
