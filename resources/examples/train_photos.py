@@ -60,13 +60,13 @@ def save_checkpoint(model, optimizer, path):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--samples", type=int, default=192, help="of an epoch; a quarter as many validate")
+    parser.add_argument("--samples", type=int, default=384, help="of an epoch; a quarter as many validate")
     options = parser.parse_args()
 
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     photos = Photos(length=options.samples + options.samples // 4)
-    train_loader = DataLoader(Subset(photos, range(options.samples)), batch_size=16, shuffle=True, num_workers=2)
+    train_loader = DataLoader(Subset(photos, range(options.samples)), batch_size=16, shuffle=True, num_workers=1)
     test_loader = DataLoader(Subset(photos, range(options.samples, len(photos))), batch_size=32)
     model = make_model(len(photos.paths)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)

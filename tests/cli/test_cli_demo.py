@@ -72,7 +72,7 @@ def test_the_training_is_recorded_with_its_validation_and_drawn(
         document = session.document()
     assert document["kind"] == "trace"
     assert [(loader["name"].partition(":")[0], loader["num_workers"], len(loader["epochs"])) for loader in document["loaders"]] == [
-        ("train_photos.py", 2, 2),
+        ("train_photos.py", 1, 2),
         ("train_photos.py", 0, 2),
     ]
     train, test = document["loaders"]
