@@ -22,7 +22,7 @@ class RecordedTraining:
         seconds: from the start of the script to its end.
         exposed_s: for which main waited for its loaders while no device is known to have worked.
         exposed_share: the same as a share of `seconds`.
-        exit_status: of the script; negative: the signal that ended it.
+        exit_status: of the script; negative: the signal that ended it; None: it went on when its recording ended.
         batches: that all loaders of all processes gave.
         pid: of that process.
         wait_s: for which main waited for its loaders, whatever the device did; None in sessions that lack it.
@@ -35,7 +35,7 @@ class RecordedTraining:
     seconds: float
     exposed_s: float
     exposed_share: float
-    exit_status: int
+    exit_status: int | None
     batches: int
     pid: int
     wait_s: float | None = None

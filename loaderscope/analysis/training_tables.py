@@ -18,6 +18,9 @@ MOST_EPOCHS = 8
 FIRST_EPOCHS, LAST_EPOCHS = 4, 3
 """Of more than `MOST_EPOCHS`, these are shown singly, and the others between them as their mean."""
 
+MOST_LOADERS = 8
+"""The epochs of so many loaders are shown, those for which the training waited most."""
+
 MOST_GAPS = 8
 
 _WAITED, _WHILE_IDLE = "main made iterators and waited for batches", " while no device is known to have worked"
@@ -27,6 +30,22 @@ _PER_SECOND = "per second of the loader's epochs"
 def training_tables(document: Row) -> tuple[TextTable, ...]:
     """Returns three tables: loaders, their epochs, and the longest times outside them. Older sessions lack the rows of the last two."""
     return loaders_table(document["loaders"]), epochs_table(document["loaders"]), gaps_table(document["gaps"])
+
+
+def training_facts_text(training: Row) -> str:
+    """Returns what is known of the training as a whole, beside its sentence: first batch, steps, exit status."""
+    facts = []
+    if training["first_batch_s"] is not None:
+        facts.append(f"first batch {duration_text(training['first_batch_s'])} after the start of the script")
+    facts.append(count_text(training["batches"], "batch"))
+    if training["optimizer_steps"] is not None:
+        facts.append(count_text(training["optimizer_steps"], "optimizer step"))
+    status = training["exit_status"]
+    if status is None:
+        facts.append("the script went on when its recording ended")
+    else:
+        facts.append(f"ended by signal {-status}" if status < 0 else f"exit status {status}")
+    return " · ".join(facts)
 
 
 def loaders_table(loaders: Sequence[Row]) -> TextTable:
@@ -51,7 +70,7 @@ def loaders_table(loaders: Sequence[Row]) -> TextTable:
 
 
 def epochs_table(loaders: Sequence[Row]) -> TextTable:
-    """Returns a row for each epoch; of many epochs those in the middle share one."""
+    """Returns a row for each epoch; of many epochs those in the middle share one. Of many loaders only some have rows."""
     columns = (
         Column("loader", is_text=True),
         Column("epoch", is_text=True),
@@ -64,11 +83,14 @@ def epochs_table(loaders: Sequence[Row]) -> TextTable:
         Column("steps/s"),
     )
     rows: list[tuple[str, ...]] = []
-    for loader in loaders:
+    costliest = sorted(loaders, key=lambda loader: -(loader["exposed_s"] or 0.0))[:MOST_LOADERS]
+    for loader in (loader for loader in loaders if loader in costliest):
         epochs = [epoch for epoch in loader["epochs"] if epoch.get("seconds") is not None]
         for number, (name, some) in enumerate(_folded(epochs)):
             rows.append((_loader_name(loader, loaders) if not number else "", name, *_epoch_cells(some)))
-    return TextTable(columns, tuple(rows))
+    others = len(loaders) - len(costliest)
+    problems = (f"and the epochs of {count_text(others, 'other loader')}, for which the training waited less",) if others and rows else ()
+    return TextTable(columns, tuple(rows), problems)
 
 
 def gaps_table(gaps: Sequence[Row]) -> TextTable:

@@ -7,7 +7,16 @@ from recorded_loaders import Loader, train_and_test, training
 from terminal_text import plain_text
 
 from loaderscope.agent.messages import Target
-from loaderscope.analysis.training_tables import LAST_EPOCHS, MOST_EPOCHS, MOST_GAPS, epochs_table, gaps_table, loaders_table
+from loaderscope.analysis.training_tables import (
+    LAST_EPOCHS,
+    MOST_EPOCHS,
+    MOST_GAPS,
+    MOST_LOADERS,
+    epochs_table,
+    gaps_table,
+    loaders_table,
+    training_facts_text,
+)
 from loaderscope.cli.terminal.results_table import results_page
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import Run
@@ -62,6 +71,22 @@ def test_many_epochs_share_a_row_with_their_mean():
     assert column(table, "began")[4] == "–"
     short = epochs_table([loaders[0] | {"epochs": loaders[0]["epochs"][:MOST_EPOCHS]}])
     assert len(short.rows) == MOST_EPOCHS > LAST_EPOCHS
+
+
+def test_of_many_loaders_the_epochs_of_those_that_cost_most_are_shown():
+    loaders = [Loader(f"a.py:{line}").epoch(line, line, (line + line / 100, line + 0.5), end_s=line + 0.6) for line in range(1, 12)]
+    table = epochs_table(document_of(training(*loaders))["loaders"])
+    assert column(table, "loader") == [f"a.py:{line}" for line in range(12 - MOST_LOADERS, 12)]
+    assert table.problems
+
+
+def test_the_facts_of_the_training_name_first_batch_steps_and_end():
+    train, test = train_and_test()
+    train.optimizer_steps(19, 52)
+    text = training_facts_text(document_of(training(train, test))["training"])
+    assert all(fact in text for fact in ("13.0 s", "4 batches", "2 optimizer steps", "exit status 0"))
+    assert "signal 9" in training_facts_text(document_of(training(train, test))["training"] | {"exit_status": -9})
+    assert "went on" in training_facts_text(document_of(training(train, test))["training"] | {"exit_status": None})
 
 
 def test_the_longest_gaps_come_first_with_place_and_line():

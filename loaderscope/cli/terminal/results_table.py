@@ -10,7 +10,7 @@ from rich.text import Text
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.script_messages import distinct_messages, message_line, processes_text, trials_text
-from loaderscope.analysis.training_tables import training_tables
+from loaderscope.analysis.training_tables import training_facts_text, training_tables
 from loaderscope.cli.terminal.console import spaced, stacked, unwrapped
 from loaderscope.cli.terminal.operators_table import window_section
 from loaderscope.cli.terminal.sentence import Sentence
@@ -51,7 +51,8 @@ def _training_page(document: dict[str, Any]) -> RenderableType:
     """Returns the page of a recorded training: its sentence first, then its loaders, their epochs and the longest times outside them."""
     tables = map(table_section, training_tables(document))
     heading = unwrapped(_heading_text(document), "heading")
-    return spaced([Sentence(document["summary"]), heading, *tables, _script_messages(document), _findings(document)])
+    facts = Sentence((training_facts_text(document["training"]), "muted"))
+    return spaced([Sentence(document["summary"]), stacked([heading, facts]), *tables, _script_messages(document), _findings(document)])
 
 
 def _heading_text(document: dict[str, Any]) -> str:
