@@ -6,6 +6,7 @@ Needs torch and Pillow. Each epoch trains, validates and writes a checkpoint int
 """
 
 import argparse
+import gzip
 import tempfile
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def validate(model, loader, device):
 
 
 def save_checkpoint(model, optimizer, path):
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path)
+    """Compresses the checkpoint: slow, and little is gained, as weights look random."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
 
 
 def main():
@@ -64,6 +67,7 @@ def main():
     options = parser.parse_args()
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # leaves the other cores to the workers
     device = "cuda" if torch.cuda.is_available() else "cpu"
     photos = Photos(length=options.samples + options.samples // 4)
     train_loader = DataLoader(Subset(photos, range(options.samples)), batch_size=16, shuffle=True, num_workers=1)
@@ -74,7 +78,7 @@ def main():
         for epoch in range(options.epochs):
             loss = train(model, optimizer, train_loader, device)
             accuracy = validate(model, test_loader, device)
-            save_checkpoint(model, optimizer, Path(folder) / f"epoch-{epoch}.pt")
+            save_checkpoint(model, optimizer, Path(folder) / f"epoch-{epoch}.pt.gz")
             print(f"epoch {epoch}  loss {loss:.3f}  accuracy {accuracy:.2f}")
 
 
