@@ -10,6 +10,7 @@ from typing import Any
 
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.text_table import Column, TextTable
+from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.text import MISSING, count_text, duration_text, grouped_text, rate_text, share_text
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ def training_facts_text(training: Row) -> str:
     """Returns what is known of the training as a whole, beside its sentence: first batch, steps, exit status."""
     facts = []
     if training["first_batch_s"] is not None:
-        facts.append(f"first batch {duration_text(training['first_batch_s'])} after the start of the script")
+        facts.append(f"{FIRST_BATCH.title} {duration_text(training['first_batch_s'])} after the start of the script")
     facts.append(count_text(training["batches"], "batch"))
     if training["optimizer_steps"] is not None:
         facts.append(count_text(training["optimizer_steps"], "optimizer step"))
@@ -78,7 +79,7 @@ def epochs_table(loaders: Sequence[Row]) -> TextTable:
         Column("took"),
         Column("waited"),
         Column("of it"),
-        Column("first batch", meaning="after iter()"),
+        Column(FIRST_BATCH.title, meaning="after iter()"),
         Column("until next", meaning="from the last step to the next iter() or the end of the training"),
         Column("steps/s"),
     )
