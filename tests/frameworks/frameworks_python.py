@@ -10,5 +10,5 @@ PYTHON_VARIABLE = "LOADERSCOPE_FRAMEWORKS_PYTHON"
 def offline_environment(folder: pathlib.Path) -> dict[str, str]:
     """Variables by which libraries keep their caches in a folder, and reach no network."""
     caches = folder / "caches"
-    caches.mkdir()
+    caches.mkdir(parents=True)
     return {"HF_HUB_OFFLINE": "1", "HF_HOME": str(caches), "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(caches)}

@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 import pytest
 from framework_scripts import SCRIPTS, FrameworkScript
+from frameworks_python import offline_environment
 
 from loaderscope.session.file import SessionFile
 
 _NUMBER = re.compile(r"\d+(?:[.:,]\d+)*(?:e[+-]?\d+)?")
 _BAR = re.compile(r"[━╸╺█▏▎▍▌▋▊▉─ ]+")
+_COUNT = re.compile(r"#/#")
+"""How often a progress bar is drawn depends on the time."""
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -29,14 +32,18 @@ class Ended(NamedTuple):
 
 
 def run(command: list[str], script: FrameworkScript, folder: pathlib.Path, name: str, variables: Mapping[str, str]) -> Ended:
-    """Runs a script in a folder of its own, to its end."""
+    """Runs a script in a folder of its own and without what another run has cached, to its end."""
     work, file = folder / name, folder / f"{name}.gradients"
     work.mkdir()
-    environment = {**os.environ, **variables, "GRADIENTS_FILE": str(file)}
+    environment = {**os.environ, **offline_environment(work.with_name(f"{name} caches")), **variables, "GRADIENTS_FILE": str(file)}
     done = subprocess.run([*command, str(script.path)], cwd=work, env=environment, capture_output=True, text=True, check=False)
     lines = [re.split(r"[\r\x08]", _COLOUR.sub("", line))[-1] for line in done.stdout.split("\n")]  # the last state of a redrawn line
     printed = [_BAR.sub(" ", _NUMBER.sub("#", line.replace(str(folder / name), "folder"))).strip() for line in lines]
-    return Ended(done.returncode, [line for line in printed if line], file.read_text().splitlines() if file.exists() else [])
+    return Ended(
+        done.returncode,
+        [line for line in printed if line and not _COUNT.search(line)],
+        file.read_text().splitlines() if file.exists() else [],
+    )
 
 
 def traced_command(interpreter: str, session: pathlib.Path) -> list[str]:
