@@ -77,7 +77,14 @@ class EventLog:
         worker: the worker's number; None in main.
     """
 
-    def __init__(self, log_dir: str, role: str, worker: Optional[int] = None, on_progress: Optional[Callable[[int], int]] = None) -> None:
+    def __init__(
+        self,
+        log_dir: str,
+        role: str,
+        worker: Optional[int] = None,
+        on_progress: Optional[Callable[[int], int]] = None,
+        until_ns: int = 0,
+    ) -> None:
         """Opens the log's first segment.
 
         Args:
@@ -85,6 +92,7 @@ class EventLog:
             role: one of `layout.Role`.
             worker: the worker's number; None in main.
             on_progress: gets the time (ns) of the first record, and returns from which time on a record is to call it again.
+            until_ns: closes the log at the first record of `write` from this time on; 0: never. Not together with `on_progress`.
 
         Raises:
             OSError: the first segment could not be made.
@@ -95,7 +103,7 @@ class EventLog:
         self._ended = False
         self._role = role
         self.worker = worker
-        self._on_progress = on_progress
+        self._on_progress = self._close_at(until_ns) if until_ns else on_progress
         self._grow_lock = _thread.allocate_lock()
         self._growing_thread = 0
         self._segment_count = 0
@@ -234,6 +242,15 @@ class EventLog:
         self.write_at: Write = write_at
         self.write_since: Write = write_since
         self._place, self._set_place, self._set_progress = get_place, set_place, set_progress
+
+    def _close_at(self, until_ns: int) -> Callable[[int], int]:
+        def close_if_due(time_ns: int) -> int:
+            if time_ns < until_ns:
+                return until_ns
+            self.close()
+            return _NEVER_NS
+
+        return close_if_due
 
     def _progress(self, time_ns: int) -> None:
         on_progress = self._on_progress

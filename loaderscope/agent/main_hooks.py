@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from typing import Any, Callable
 
-from . import recorder, unsent
+from . import made_loaders, recorder, unsent, worker_hooks
 from . import torch_internals as internals
 from .fetch_hooks import thread_time_ns
 from .layout import PIN_THREAD, THREAD_CPU_UNKNOWN, State, batch_and_bytes
@@ -31,7 +32,7 @@ class _IteratorNotes:
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
-        self.recording = recorder.active  # the loader's own, in a recorded training
+        self.recording = recorder.threads.activity.recording  # the loader's own, in a recorded training
         self.last_arrived = -1
         self.building = False  # inside __init__ or _reset
         self.receive_ns = 0  # when main began to wait for a message; 0 while it does not wait
@@ -43,7 +44,9 @@ def _notes(iterator: Any) -> _IteratorNotes:
     """The notes of an iterator; an iterator made before recording began belongs to the newest epoch."""
     notes = iterator.__dict__.get("_loaderscope")
     if notes is None:
-        notes = iterator.__dict__["_loaderscope"] = _IteratorNotes(max(recorder.epoch, 0))
+        recording = recorder.threads.activity.recording
+        newest = recorder.epoch if recording is None else recording.epoch
+        notes = iterator.__dict__["_loaderscope"] = _IteratorNotes(max(newest, 0))
     return notes  # type: ignore[no-any-return]
 
 
@@ -92,6 +95,14 @@ def _wrap_init(original: Function) -> Function:
         if not recorder.in_main():
             original(self, *args, **kwargs)
             return
+        activity = recorder.threads.activity
+        if activity.recording is not None and args and made_loaders.keeps_iterator(args[0]):  # its constructor makes this iterator
+            activity.in_users_code = True  # so that nothing of it is recorded with the loader that was iterated last
+            try:
+                original(self, *args, **kwargs)
+            finally:
+                activity.in_users_code = False
+            return
         with _iterator_span(self):
             try:
                 original(self, *args, **kwargs)
@@ -123,18 +134,23 @@ class _iterator_span:  # noqa: N801 - used like a function
     """A context around the making or restart of an iterator: it begins a new epoch."""
 
     def __init__(self, iterator: Any) -> None:
-        recorder.epoch += 1
+        self._activity = recorder.threads.activity
         self._thread = recorder.loader_thread
         recorder.handed_on.clear()  # what was read ahead of an epoch that is left
         self._notes = _notes(iterator)
-        self._notes.epoch, self._notes.building = recorder.epoch, True
+        self._notes.epoch, self._notes.building = recorder.begin_epoch(), True
+        if self._notes.recording is not None:
+            self._notes.recording.iterator = weakref.ref(iterator)
 
     def __enter__(self) -> None:
+        self._activity.in_loader = True
         recorder.write(_ITERATOR_BEGIN, self._notes.epoch, 0, self._thread)
 
     def __exit__(self, *_error: Any) -> None:
         self._notes.building = False
         recorder.write(_ITERATOR_END, self._notes.epoch, 0, self._thread)
+        self._activity.in_loader = False
+        self._activity.loader_calls += 1
 
 
 def _watch_result_queue(iterator: Any) -> None:
@@ -209,36 +225,66 @@ def _read_message(message: Any) -> "tuple[int, bool]":
 
 def _wrap_next(original: Function) -> Function:
     def __next__(self: Any) -> Any:  # noqa: N807 - takes that method's place
-        if recorder.own_way_loader is not None and "_loaderscope" in self.__dict__:
-            recorder.adopt_thread()
+        notes = self.__dict__.get("_loaderscope")
+        if notes is not None:
+            if recorder.own_way_loader is not None:
+                recorder.adopt_thread()
+            if notes.recording is not None:
+                recorder.activate(notes.recording)
         if not recorder.in_main():
             return original(self)
-        notes, thread = _notes(self), recorder.loader_thread
-        recording = notes.recording
-        if recording is not None:
-            recorder.activate(recording)
-            recording.end_step()
-        recorder.threads.activity.batch = self._num_yielded  # the batch that is fetched now, if there are no workers
-        recorder.write(_WAIT_BEGIN, notes.epoch, 0, thread)
-        number, is_end = -1, False
+        notes, is_end, got_batch = _notes(self), False, False
+        try:
+            _begin_wait(self, notes)
+        except Exception as error:
+            _give_up(notes.recording, error)
         try:
             data = original(self)
-            recorder.delivered_batch = number = internals.delivered_batch(self, notes.last_arrived)
-            if recorder.own_way_loader is not None:
-                recorder.handed_on.append(number)
+            got_batch = True
             return data
         except BaseException as error:
             is_end = isinstance(error, StopIteration)
             hide_frame(error)
             raise
         finally:
-            recorder.write(_WAIT_END, number, internals.outstanding_batches(self), thread)
-            if recording is not None and is_end:
-                recording.end_epoch()
-            elif recording is not None:
-                recording.begin_step(number)
+            try:
+                _end_wait(self, notes, got_batch, is_end)
+            except Exception as error:
+                _give_up(notes.recording, error)
 
     return __next__
+
+
+def _give_up(recording: Any, error: Exception) -> None:
+    """Ends the recording of a training by a fault of ours; in a trial it raises the error."""
+    if recording is None:
+        raise error
+    recording.give_up(error)
+
+
+def _begin_wait(iterator: Any, notes: _IteratorNotes) -> None:
+    activity = recorder.threads.activity
+    if notes.recording is not None:
+        notes.recording.end_step()
+    activity.in_loader = True
+    activity.batch = iterator._num_yielded  # the batch that is fetched now, if there are no workers
+    recorder.write(_WAIT_BEGIN, notes.epoch, 0, recorder.loader_thread)
+
+
+def _end_wait(iterator: Any, notes: _IteratorNotes, got_batch: bool, is_end: bool) -> None:
+    number = -1
+    if got_batch:
+        recorder.delivered_batch = number = internals.delivered_batch(iterator, notes.last_arrived)
+        if recorder.own_way_loader is not None:
+            recorder.handed_on.append(number)
+    recorder.write(_WAIT_END, number, internals.outstanding_batches(iterator), recorder.loader_thread)
+    activity = recorder.threads.activity
+    activity.in_loader = False
+    activity.loader_calls += 1
+    if notes.recording is not None and is_end:
+        notes.recording.end_epoch()
+    elif notes.recording is not None:
+        notes.recording.begin_step(number)
 
 
 def _wrap_try_put_index(original: Function) -> Function:
@@ -261,7 +307,7 @@ def _wrap_shutdown(original: Function) -> Function:
         # Called from __del__ too, perhaps while the interpreter takes its modules apart.
         if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True):
             return original(self)
-        notes, thread, before = _notes(self), recorder.loader_thread, recorder.active
+        notes, thread, before = _notes(self), recorder.loader_thread, recorder.threads.activity.recording
         if notes.recording is not None:
             recorder.activate(notes.recording)
         recorder.write(_SHUTDOWN_BEGIN, notes.epoch, 0, thread)
@@ -305,6 +351,7 @@ class _PinQueue:
 def _wrap_pin_loop(original: Function) -> Function:
     def _pin_memory_loop(in_queue: Any, out_queue: Any, *args: Any, **kwargs: Any) -> Any:
         open_batches: "list[int]" = []
+        recorder.threads.activity.recording = worker_hooks.recording_of_queue(in_queue)
         return original(_PinQueue(in_queue, open_batches), _PinQueue(out_queue, open_batches), *args, **kwargs)
 
     return _pin_memory_loop

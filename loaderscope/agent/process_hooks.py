@@ -34,7 +34,10 @@ class _WorkerStart:
         self.server_started = False
 
 
-_start: Optional[_WorkerStart] = None
+def _start() -> "Optional[_WorkerStart]":
+    """The start of a worker that is under way in this thread, or None."""
+    start: Optional[_WorkerStart] = recorder.threads.activity.worker_start
+    return start
 
 
 def install(patches: Patches) -> None:
@@ -57,12 +60,13 @@ def install(patches: Patches) -> None:
 
 def _wrap_start(original: Function) -> Function:
     def start(self: Any) -> Any:
-        global _start
         if not recorder.in_main() or not internals.is_worker_loop(getattr(self, "_target", None)):
             return original(self)
         number = internals.worker_number(self._target, self._args)
         recorder.begin(State.START_WORKER, number, 0, recorder.loader_thread)
-        _start = _WorkerStart(number)
+        activity = recorder.threads.activity
+        under_way = activity.worker_start = _WorkerStart(number)
+        worker_hooks.note_recording(self)
         try:
             with _no_warning_for_our_threads(self):
                 return original(self)
@@ -70,10 +74,10 @@ def _wrap_start(original: Function) -> Function:
             hide_frame(error)
             raise
         finally:
-            if _start.server_started:
+            if under_way.server_started:
                 recorder.end(State.SERVER_START, 0, 0, recorder.loader_thread)
             recorder.end(State.START_WORKER, number, self.pid or 0, recorder.loader_thread)
-            _start = None
+            activity.worker_start = None
 
     return start
 
@@ -108,10 +112,10 @@ def _thread_count() -> int:
 
 def _wrap_bootstrap(original: Function) -> Function:
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
-        global _start
-        if _start is not None and recorder.forked_ns and internals.is_worker_loop(getattr(self, "_target", None)):
-            requested_ns, _start = _start.requested_ns, None
-            worker_hooks.start_in_forked_worker(self, requested_ns)
+        under_way = _start()
+        if under_way is not None and recorder.forked_ns and internals.is_worker_loop(getattr(self, "_target", None)):
+            recorder.threads.activity.worker_start = None
+            worker_hooks.start_in_forked_worker(self, under_way.requested_ns)
         return original(self, *args, **kwargs)
 
     return _bootstrap
@@ -121,14 +125,15 @@ def _wrap_dump(original: Function) -> Function:
     def dump(obj: Any, file: Any, *args: Any, **kwargs: Any) -> Any:
         from multiprocessing.process import BaseProcess
 
-        if _start is None or recorder.plan is None:
+        under_way, plan = _start(), recorder.plan_for_workers()
+        if under_way is None or plan is None:
             return original(obj, file, *args, **kwargs)
         if type(obj) is dict and "authkey" in obj:
-            return original({PREPARATION_KEY: SpawnProbe(recorder.plan, _start.worker), **obj}, file, *args, **kwargs)
+            return original({PREPARATION_KEY: SpawnProbe(plan, under_way.worker), **obj}, file, *args, **kwargs)
         if not isinstance(obj, BaseProcess):
             return original(obj, file, *args, **kwargs)
         size = -1
-        recorder.begin(State.PICKLE, _start.worker, 0, recorder.loader_thread)
+        recorder.begin(State.PICKLE, under_way.worker, 0, recorder.loader_thread)
         try:
             bytes_before = _written_bytes(file)
             result = original(obj, file, *args, **kwargs)
@@ -138,7 +143,7 @@ def _wrap_dump(original: Function) -> Function:
             hide_frame(error)
             raise
         finally:
-            recorder.end(State.PICKLE, _start.worker, size, recorder.loader_thread)
+            recorder.end(State.PICKLE, under_way.worker, size, recorder.loader_thread)
 
     return dump
 
@@ -154,7 +159,7 @@ def _written_bytes(file: Any) -> int:
 def _wrap_get_command_line(original: Function) -> Function:
     def get_command_line(**kwargs: Any) -> Any:
         command = original(**kwargs)
-        if _start is not None and "-c" in command[:-1]:  # a frozen program has none
+        if _start() is not None and "-c" in command[:-1]:  # a frozen program has none
             position = command.index("-c") + 1
             command[position] = stamp_statement() + command[position]
         return command
@@ -164,9 +169,10 @@ def _wrap_get_command_line(original: Function) -> Function:
 
 def _wrap_ensure_running(original: Function) -> Function:
     def ensure_running(self: Any) -> Any:
-        if _start is not None and getattr(self, "_forkserver_pid", None) is None:
+        under_way = _start()
+        if under_way is not None and getattr(self, "_forkserver_pid", None) is None:
             # The server's start ends when it answers with the pid of its first child: at the end of this start call.
-            _start.server_started = True
+            under_way.server_started = True
             recorder.begin(State.SERVER_START, 0, 0, recorder.loader_thread)
         return original(self)
 

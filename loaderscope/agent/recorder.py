@@ -26,6 +26,7 @@ class Plan(NamedTuple):
     thin_samples: bool
     sharing_strategy: Optional[str] = None  # a spawned worker cannot inherit the trial's, nor how main's streams are buffered
     prints_lines: bool = False
+    until_ns: int = 0  # when the recording ends; 0: with the process
 
 
 write: Write = drop_record
@@ -56,29 +57,6 @@ forked_ns = 0
 """When this process was forked; 0 if it was not."""
 
 
-active: Any = None
-"""The loader of a recorded training (`training_record.LoaderRecording`) to which records go now; None in a trial."""
-
-loader_recordings: "list[Any]" = []
-"""All loaders of a recorded training in this process."""
-
-STATE_OF_A_LOADER = ("plan", "log", "role", "stacks", "write", "write_at", "write_since", "epoch", "delivered_batch")
-"""The state of this module that belongs to the active loader."""
-
-
-def activate(loader_recording: Any) -> None:
-    """Lets all records from now on go to another loader of a recorded training."""
-    global active
-    if loader_recording is active:
-        return
-    state = globals()
-    if active is not None:
-        active.state = {name: state[name] for name in STATE_OF_A_LOADER}
-    active = loader_recording
-    if loader_recording is not None:
-        state.update(loader_recording.state)
-
-
 NO_THREAD = -1
 
 
@@ -89,14 +67,22 @@ class ThreadActivity:
         thread: the value of its records' `thread`; NO_THREAD in other threads of the user's, whose loaders are not measured.
         batch: the batch that it fetches now, or fetched last.
         in_users_code: whether it runs the user's dataset or step: a loader used there must not be taken for the measured one.
+        recording: of the loader to which its records go (`training_record.LoaderRecording`), in a recorded training; None in a trial.
+        worker_start: the start of a worker that is under way in this thread (`process_hooks`).
+        in_loader: whether it is inside a loader: makes an iterator, or waits for a batch.
+        loader_calls: how often it has come out of one.
     """
 
-    __slots__ = ("batch", "in_users_code", "thread")
+    __slots__ = ("batch", "in_loader", "in_users_code", "loader_calls", "recording", "thread", "worker_start")
 
     def __init__(self) -> None:
         self.thread = NO_THREAD
         self.batch = -1
         self.in_users_code = False
+        self.recording: Any = None
+        self.worker_start: Any = None
+        self.in_loader = False
+        self.loader_calls = 0
 
 
 class _Threads(_thread._local):
@@ -107,6 +93,55 @@ class _Threads(_thread._local):
 
 
 threads = _Threads()
+
+
+def activate(recording: Any) -> None:
+    """Sends the records of this thread from now on to a loader of a recorded training, or, with None, nowhere.
+
+    Two threads may iterate two loaders at once. To the log of a loader, the thread that iterates it is the main thread.
+    """
+    activity = threads.activity
+    if activity.recording is recording or activity.in_users_code:
+        return
+    if recording is None or recording.has_ended:
+        activity.recording, activity.thread = None, NO_THREAD
+        return
+    activity.recording, activity.thread = recording, MAIN_THREAD
+    recording.note_thread()
+
+
+def _write_of_thread(kind: int, a: int = 0, b: int = 0, thread: int = 0) -> None:
+    recording = threads.activity.recording
+    if recording is not None:
+        recording.write(kind, a, b, thread)
+
+
+def _write_at_of_thread(time_ns: int, kind: int, a: int = 0, b: int = 0, thread: int = 0) -> None:
+    recording = threads.activity.recording
+    if recording is not None:
+        recording.write_at(time_ns, kind, a, b, thread)
+
+
+def _write_since_of_thread(start_ns: int, kind: int, a: int = 0, thread: int = 0) -> None:
+    recording = threads.activity.recording
+    if recording is not None:
+        recording.write_since(start_ns, kind, a, thread)
+
+
+def begin_epoch() -> int:
+    """Returns the number of a new iterator of the loader that this thread iterates."""
+    global epoch
+    recording = threads.activity.recording
+    if recording is not None:
+        return int(recording.begin_iterator())
+    epoch += 1
+    return epoch
+
+
+def plan_for_workers() -> Optional[Plan]:
+    """The plan for the workers that this thread starts; None if they are not recorded."""
+    recording = threads.activity.recording
+    return plan if recording is None else recording.plan
 
 
 def in_main() -> bool:
@@ -166,10 +201,10 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
     measure_own_way(None)
     handed_on.clear()
     activity = threads.activity
-    activity.thread, activity.batch, activity.in_users_code = MAIN_THREAD, -1, False
+    activity.thread, activity.batch, activity.in_users_code, activity.recording = MAIN_THREAD, -1, False, None
     dump = StackDump(new_plan.timeout_s)
     try:
-        log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm)
+        log = EventLog(new_plan.log_dir, new_role, worker, dump.rearm if new_plan.timeout_s else None, new_plan.until_ns)
     except OSError as error:
         log = None
         if new_role == Role.MAIN:
@@ -179,6 +214,20 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
         return
     dump.open(log.stacks_path)
     stacks, write, write_at, write_since = dump, log.write, log.write_at, log.write_since
+
+
+def open_loader_log(new_plan: Plan) -> EventLog:
+    """Returns a new log of this process for one loader of a recorded training; each thread writes to the loader that it iterates.
+
+    Raises:
+        OSError: it cannot be made (a full disk).
+    """
+    global plan, log, role, write, write_at, write_since
+    _watch_forks()
+    loader_log = EventLog(new_plan.log_dir, Role.MAIN, until_ns=new_plan.until_ns)
+    plan, log, role = new_plan, loader_log, Role.MAIN
+    write, write_at, write_since = _write_of_thread, _write_at_of_thread, _write_since_of_thread
+    return loader_log
 
 
 def close_log() -> int:
@@ -223,12 +272,12 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global log, stacks, forked_ns, active
-    active = None
-    for recording in loader_recordings:  # an iterator of the parent's may go on here
-        recording.state.update(log=None, stacks=None, write=drop_record, write_at=drop_record, write_since=drop_record)
-    del loader_recordings[:]
+    global plan, log, stacks, forked_ns
     forked_ns = time.perf_counter_ns()
+    activity = threads.activity
+    if activity.recording is not None:
+        plan = activity.recording.plan
+        activity.recording, activity.thread = None, NO_THREAD
     _silence()
     if stacks is not None:
         stacks.abandon()

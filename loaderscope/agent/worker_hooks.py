@@ -50,6 +50,23 @@ def start_in_forked_worker(process: Any, requested_ns: int) -> None:
     recorder.complete(State.CREATE, requested_ns, recorder.forked_ns - requested_ns)
 
 
+_RECORDING = "_loaderscope_recording"
+
+
+def note_recording(process: Any) -> None:
+    """Notes at the result queue of a worker, in main, to which loader's log the thread that pins its batches writes."""
+    recording = recorder.threads.activity.recording
+    if recording is not None:
+        _index_queue, data_queue = _queues(process._target, list(process._args))
+        if data_queue is not None:
+            setattr(data_queue, _RECORDING, recording)  # pickling leaves it out
+
+
+def recording_of_queue(queue: Any) -> Any:
+    """The recording that `note_recording` noted at a queue; None in a trial."""
+    return getattr(queue, _RECORDING, None)
+
+
 def _wrap_run(original: Function) -> Function:
     def run(self: Any) -> Any:
         if recorder.log is None or recorder.role != Role.WORKER or not internals.is_worker_loop(getattr(self, "_target", None)):

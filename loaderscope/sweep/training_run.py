@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from loaderscope.agent.loader_description import LOADER_FILE
 from loaderscope.agent.messages import Target, TrialConfig, TrialOrder
-from loaderscope.agent.training_record import LOADER_FILE, VARIABLE
+from loaderscope.agent.training_record import VARIABLE
 from loaderscope.agent.watched_children import HOOK_FOLDER
 from loaderscope.analysis.exposed_time import with_exposed_time
 from loaderscope.analysis.recorded_training import wait_seconds
@@ -42,6 +44,11 @@ class _Loader:
         self.trace = Trace()
         self.reader = TraceReader(folder, self.trace, self.trial.config.num_workers)
 
+    def read_description(self) -> None:
+        """Reads the description again, which changes once another thread than the main thread iterates the loader."""
+        with contextlib.suppress(OSError, ValueError):
+            self.description = _read_description(self.folder)
+
     def use(self, training_s: float, exit_status: int) -> LoaderUse:
         return LoaderUse(
             made=self.description["made"],
@@ -54,6 +61,11 @@ class _Loader:
             training_s=training_s,
             exit_status=exit_status,
         )
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    description: dict[str, Any] = json.loads((folder / LOADER_FILE).read_text(encoding="utf-8"))
+    return description
 
 
 class TrainingRun:
@@ -111,6 +123,7 @@ class TrainingRun:
         end = trial_end("ok", None, None, training_s, app_cpu_share, sampling, folder)
         for loader in self._loaders:
             loader.reader.finish()
+            loader.read_description()
         traces, results = [loader.trace for loader in self._loaders], [self._result(one, end, training_s, status) for one in self._loaders]
         for result, trace in zip(with_exposed_time(results, traces, round(began_s * 1e9), self._log), traces, strict=True):
             self._sink.trial_finished(result, trace)
@@ -159,7 +172,7 @@ class TrainingRun:
                 self._sink.trace_grew(loader.trial, loader.trace)
 
     def _add_loader(self, path: Path) -> None:
-        loader = _Loader(len(self._loaders), path.parent, json.loads(path.read_text(encoding="utf-8")))
+        loader = _Loader(len(self._loaders), path.parent, _read_description(path.parent))
         if self._run is None:
             environment = machine_environment(dict(loader.description["environment"]))
             target = Target("training", "captured", loader.description["class"], "captured")

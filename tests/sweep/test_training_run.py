@@ -6,6 +6,9 @@ import sys
 import pytest
 from running import CollectingSink, request, write_script
 
+from loaderscope.agent.layout import State
+from loaderscope.analysis.epochs import MAIN
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.sweep.training_run import TrainingRun
 
 SCRIPT = """
@@ -29,6 +32,70 @@ FORKED = """
     next(iterator)
 """
 
+IN_THREADS = """
+    import threading
+    from torch.utils.data import DataLoader
+
+    together = threading.Barrier(2)
+
+    def read(loader, batches):
+        for epoch in range(2):
+            for number, _ in enumerate(loader):
+                if number < 6:
+                    together.wait()  # both threads are between two batches of their loaders
+
+    if __name__ == "__main__":
+        first = DataLoader(range(24), batch_size=2)
+        second = DataLoader(range(40), batch_size=4, num_workers=1)
+        threads = [threading.Thread(target=read, args=(loader, number)) for number, loader in enumerate((first, second))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+"""
+
+SAME_LINE_AT_ONCE = """
+    from torch.utils.data import DataLoader
+
+    def make(samples):
+        return DataLoader(range(samples), batch_size=2)
+
+    for epoch in range(2):
+        for _ in zip(make(8), make(12)):
+            pass
+    assert len(list(make(6))) == 3
+"""
+
+ITERATED_WHILE_MADE = """
+    from torch.utils.data import DataLoader
+
+    class Endless(DataLoader):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.__dict__["iterator"] = super().__iter__()
+        def __iter__(self):
+            for _ in range(3):
+                yield next(self.__dict__["iterator"])
+
+    plain = DataLoader(range(8), batch_size=2)
+    list(plain)
+    endless = Endless(range(64), batch_size=2)
+    for epoch in range(2):
+        assert len(list(endless)) == 3
+        list(plain)
+"""
+
+
+def record(tmp_path, script):
+    """Runs a training; returns its sink, whose results are those of its loaders."""
+    sink = CollectingSink()
+    assert TrainingRun(request(write_script(tmp_path, script)), sink).run() == 0
+    return sink
+
+
+def counts(sink, result, *states):
+    return [spans_of(sink.traces[result.id], MAIN, state).size for state in states]
+
 
 def test_a_fault_while_reading_ends_the_recording_and_not_the_training(tmp_path, monkeypatch):
     def fail(self, path):
@@ -48,3 +115,32 @@ def test_a_forked_child_that_goes_on_with_an_iterator_leaves_the_record_of_its_p
     by_line = {result.loader.made.rpartition(":")[2]: result for result in sink.results}
     assert (by_line["4"].batches, by_line["8"].batches) == (2, 2)
     assert not [note for note in by_line["4"].notes if "not finished" in note]
+
+
+def test_two_threads_that_iterate_two_loaders_at_once_write_to_the_logs_of_their_own_loaders(tmp_path):
+    sink = record(tmp_path, IN_THREADS)
+    first, second = sorted(sink.results, key=lambda result: result.config.num_workers)
+    assert (first.batches, second.batches) == (24, 20)
+    for result, batches in ((first, 24), (second, 20)):
+        assert counts(sink, result, State.EPOCH, State.ITERATOR, State.WAIT, State.STEP) == [2, 2, batches + 2, batches]
+        assert [epoch.batches for epoch in result.epochs] == [batches // 2] * 2
+        assert result.loader.wait_s is None  # main may go on meanwhile
+        assert not result.notes
+    assert counts(sink, first, State.FETCH) == [24]  # main's own, and none of the other loader's
+    assert counts(sink, second, State.FETCH, State.START_WORKER) == [0, 2]
+    assert spans_of(sink.traces[second.id], "worker-0", State.FETCH).size == 20
+
+
+def test_loaders_that_the_same_line_makes_and_the_script_iterates_at_once_are_recorded_apart(tmp_path):
+    sink = record(tmp_path, SAME_LINE_AT_ONCE)
+    first, second = sink.results
+    assert (first.batches, second.batches) == (2 * 4 + 3, 2 * 4)
+    assert first.loader.made == second.loader.made
+
+
+def test_an_iterator_that_the_constructor_of_a_loader_makes_is_not_taken_for_another_loaders(tmp_path):
+    sink = record(tmp_path, ITERATED_WHILE_MADE)
+    plain, endless = sink.results
+    assert (plain.batches, endless.batches) == (12, 6)
+    assert counts(sink, plain, State.EPOCH, State.ITERATOR) == [3, 3]
+    assert counts(sink, endless, State.EPOCH, State.STEP) == [2, 6]

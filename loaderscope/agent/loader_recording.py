@@ -1,0 +1,153 @@
+"""Records one loader of a training, in a log of its own: its epochs, and the steps that the script does with its batches."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import threading
+import weakref
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from . import loader_description, recorder, used_devices
+from .device import DeviceClock
+from .device_choice import device_of_trial, side_stream
+from .eventlog import EventLog, drop_record
+from .layout import State, batch_of_epoch
+from .messages import Consumer, TrialConfig, TrialOrder
+
+_EPOCH_BEGIN, _EPOCH_END = recorder.kinds(State.EPOCH)
+_STEP_BEGIN, _STEP_END = recorder.kinds(State.STEP)
+
+
+class LoaderRecording:
+    """One loader of the training, or several that the same line made, one after another.
+
+    Attributes:
+        plan: for its workers.
+        log: of this process for this loader.
+        write, write_at, write_since: those of the log.
+        epoch: number of the newest epoch; -1 before the first.
+        iterator: a weak reference to the newest iterator.
+        has_ended: whether nothing of it is recorded any more.
+        loader: a weak reference to the loader.
+        give_up: ends the recording of this process because of a fault of ours.
+    """
+
+    def __init__(
+        self, loader: Any, plan: recorder.Plan, log: EventLog, description: Dict[str, Any], give_up: Callable[[Exception], None]
+    ) -> None:
+        self.plan, self.log = plan, log
+        self.write, self.write_at, self.write_since = log.write, log.write_at, log.write_since
+        self.epoch = -1
+        self.iterator: Any = None
+        self.has_ended = False
+        self.loader = weakref.ref(loader)
+        self._description = description
+        self.give_up = give_up
+        self._thread = 0  # that iterates the newest epoch
+        self._is_open = False  # whether an epoch is
+        self._has_iterator = False  # whether that epoch has
+        self._batch_count = 0
+        self._step_batch = -1  # whose step runs now; -1: none
+        self._step_count = 0
+        self._clock: Any = None  # of the device that the steps use, once that is known
+        self._before: Optional[Tuple[Any, Any]] = None  # the events before the step that runs now
+
+    def can_take(self, loader: Any) -> bool:
+        """Whether this thread may begin an epoch of `loader` here, because no other iterator is in use."""
+        if not self._is_open:
+            return True
+        is_same = self.loader() is loader
+        if not self._has_iterator:
+            return is_same  # a loader that hands its own iter() on to torch's, perhaps in another thread
+        if self.iterator is not None and self.iterator() is None:
+            return True
+        return is_same and self._thread == _thread.get_ident()
+
+    def note_thread(self) -> None:
+        """Notes in the description for the app that another thread than the main thread iterates the loader."""
+        self._thread = _thread.get_ident()
+        if self._description["in_main_thread"] and threading.current_thread() is not threading.main_thread():
+            self._description["in_main_thread"] = False
+            try:
+                loader_description.write(self.plan.log_dir, self._description)
+            except OSError as error:
+                self.give_up(error)
+
+    def begin_epoch(self, loader: Any) -> None:
+        """Begins the epoch whose iterator is about to be made; an epoch that was left early ends here."""
+        if self._is_open and not self._has_iterator:
+            return
+        self.end_epoch()
+        self.loader, self.iterator, self._has_iterator = weakref.ref(loader), None, False
+        self.epoch, self._batch_count, self._is_open = self.epoch + 1, 0, True
+        self.write(_EPOCH_BEGIN, self.epoch)
+
+    def begin_iterator(self) -> int:
+        """Returns the number of the epoch that an iterator of torch begins; the loader's own `__iter__` may make several."""
+        self._has_iterator = True
+        return self.epoch
+
+    def end_epoch(self) -> None:
+        """Ends the epoch that is open, and its step."""
+        self.end_step()
+        if self._is_open:
+            self._is_open = False
+            self.write(_EPOCH_END, self.epoch, self._batch_count)
+
+    def begin_step(self, batch: int) -> None:
+        """Begins what the script does with a batch, until it asks for the next; -1: it got none."""
+        if batch < 0:
+            return
+        self._has_iterator = True
+        self._batch_count += 1
+        self._step_batch = batch
+        if self._clock is not None and self._clock.has_anchor:
+            try:
+                self._before = self._clock.mark(), self._clock.mark_step_streams()
+            except Exception:  # the script's next call tells it what is wrong with its device
+                self._clock = None
+        self.write(_STEP_BEGIN, batch)
+
+    def end_step(self) -> None:
+        """Ends the step that runs, if one does."""
+        if self._step_batch < 0:
+            return
+        self.write(_STEP_END, self._step_batch)
+        try:
+            self._mark_on_device()
+        except Exception:
+            self._clock = None
+        self._step_batch, self._before = -1, None
+
+    def end(self, closes_log: bool = True) -> None:
+        """Drops all records from now on; a forked child leaves the log to its parent."""
+        self.has_ended = True
+        self.write = self.write_at = self.write_since = drop_record
+        if closes_log:
+            self.log.close()
+
+    def _mark_on_device(self) -> None:
+        """Lets the clock know of a step that has ended on the host; after some steps looks for the device that they use."""
+        self._step_count += 1
+        if self._clock is None:
+            if self._step_count in _STEPS_BEFORE_LOOK:
+                self._clock = _device_clock(os.path.dirname(self.plan.log_dir))
+            return
+        if self._before is not None:
+            before, others_before = self._before
+            stepped = self._clock.since(before)
+            others = self._clock.since_on_step_streams(before, others_before)
+            self._clock.add(batch_of_epoch(self.epoch, self._step_batch), None, stepped, others)
+        self._clock.poll()
+
+
+_STEPS_BEFORE_LOOK = (1, 10, 100)
+"""After so many steps of a loader their device is looked for: the first may be the first to move models there."""
+
+
+def _device_clock(folder: str) -> Optional[DeviceClock]:
+    """Returns a clock for the device that this process uses, or None; tells the app about all devices in use."""
+    used_devices.write_devices(TrialOrder(0, folder, TrialConfig(0), consumer=Consumer("script")))
+    device, _reason = device_of_trial(None)
+    return None if device is None or side_stream(device) is None else DeviceClock(device, waits=False)
