@@ -74,7 +74,7 @@ def _begin_epoch(folder: str, loader: "Any") -> None:
 
 
 def _recording_of(folder: str, loader: "Any") -> "LoaderRecording":
-    from . import instrument, loader_description, loader_recording, made_loaders, recorder
+    from . import instrument, loader_description, loader_recording, made_loaders, optimizer_marks, recorder
 
     call = made_loaders.constructor_call_of(loader)
     place = call.place if call is not None else None
@@ -88,6 +88,7 @@ def _recording_of(folder: str, loader: "Any") -> "LoaderRecording":
     loader_description.write(log_dir, description)
     plan = recorder.Plan(log_dir, 0.0, True)
     log = recorder.open_loader_log(plan)
+    optimizer_marks.install()
     recordings.append(loader_recording.LoaderRecording(loader, plan, log, description, _give_up))
     return recordings[-1]
 
@@ -103,11 +104,12 @@ def _give_up(error: Exception) -> None:
 
 def _end_recording() -> None:
     global _has_ended
-    from . import instrument, made_loaders, recorder
+    from . import instrument, made_loaders, optimizer_marks, recorder
 
     _has_ended = True
     made_loaders.set_iteration_callback(None)
     instrument.uninstall()
+    optimizer_marks.uninstall()
     recorder.close_log()
     for recording in _all_recordings():
         recording.end()

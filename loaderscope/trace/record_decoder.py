@@ -263,9 +263,9 @@ def decode_points(batch: RecordBatch, epochs: Epochs) -> Points:
     """Returns the points of the INSTANT records among these."""
     instants = batch.select((batch.form == INSTANT) & _IS_KNOWN[batch.state])
     rows, state = instants.records, instants.state
-    sample, anchor = state == State.SAMPLE, state == State.DEVICE_ANCHOR
-    index = np.where(sample, rows["b"], np.where(anchor, -1, rows["a"]))
-    value = np.where(sample | anchor, rows["a"], rows["b"])
+    sample, without_batch = state == State.SAMPLE, (state == State.DEVICE_ANCHOR) | (state == State.OPTIMIZER_STEP)
+    index = np.where(sample, rows["b"], np.where(without_batch, -1, rows["a"]))
+    value = np.where(sample | without_batch, rows["a"], rows["b"])
     identifier = epochs.batch_ids(rows["time_ns"], index)
     return Points(instants.source, rows["thread"].astype(np.int64), state, rows["time_ns"], identifier, value)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,10 @@ import sys
 import pytest
 from running import nothing_left_of, until, write_script
 
+from loaderscope.agent.layout import State
+from loaderscope.analysis.epochs import MAIN
 from loaderscope.cli.files import read_document
+from loaderscope.session.file import SessionFile
 
 SCRIPT = """
     import os
@@ -128,6 +132,41 @@ def test_a_training_ends_as_without_us_and_what_happened_before_is_kept(tmp_path
     document = document_of(script)
     assert document["training"]["exit_status"] == plain.returncode
     assert document["loaders"][0]["batches"] == 14
+
+
+OPTIMIZED = """
+    import torch
+    from torch.utils.data import DataLoader
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(), torch.nn.Linear(4, 1))
+    plain, compiled = torch.optim.AdamW(model.parameters(), fused=True), torch.optim.SGD(model.parameters(), lr=0.1)
+    step = torch.compile(lambda: compiled.step(), backend="eager") if {compiles} else lambda: None
+    for batch in DataLoader(torch.rand(64, 4), batch_size=8, shuffle=True):
+        loss = model(batch).square().mean()
+        loss.backward()
+        plain.step()
+        step()
+        plain.zero_grad()
+        print(float(loss.detach()).hex())
+    if {compiles}:
+        import torch._dynamo.utils
+        print({{name: dict(torch._dynamo.utils.counters[name]) for name in ("graph_break", "resumes", "stats")}})
+"""
+
+
+@pytest.mark.parametrize("compiles", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_steps_of_optimizers_are_marked_and_change_neither_losses_nor_what_dynamo_compiles(tmp_path, compiles):
+    script = write_script(tmp_path, OPTIMIZED.format(compiles=compiles), "train.py")
+    plain, traced = plain_run(script), traced_run(script)
+    assert (traced.returncode, traced.stdout) == (0, plain.stdout)
+    warnings = [re.findall(r"^[WE]\d+ .*\] (.*)", run.stderr, re.MULTILINE) for run in (plain, traced)]  # torch's own, without times
+    assert warnings[0] == warnings[1]
+    with SessionFile.open(tmp_path / "train.trace.loaderscope") as session:
+        points = session.trace(0).points[MAIN].view()
+    steps = points["time_ns"][points["state"] == State.OPTIMIZER_STEP]
+    assert len(steps) == 8  # those of the plain one; a compiled step holds nothing of ours
+    assert (points["batch"][points["state"] == State.OPTIMIZER_STEP] == -1).all()
 
 
 WAITING_FOR_SIGNAL = """
