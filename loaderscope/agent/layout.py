@@ -90,8 +90,8 @@ class State(enum.IntEnum):
     EPOCH = 13  # one whole epoch as the consumer sees it, from iter() to its end; begin a=epoch; end a=epoch, b=batches
     DEVICE_WAIT = 14  # main waits for the device: for a copy that blocks, inside TRANSFER, or around the epochs; begin, end a=batch or -1
     OPTIMIZER_STEP = 15  # instant: an optimizer of torch has updated its parameters, in a recorded training
-    # complete: main was seen in one line of the script, in a long step or outside loaders; a=index into the log's names ("train.py:87"),
-    MAIN_LINE = 16  # b=from the first sample there to the last
+    # complete: main was seen in one line of the user's code, in a long step or outside loaders; a=index into the log's names
+    MAIN_LINE = 16  # ("/home/me/train.py:87 in main"), b=from the first sample there to the last
 
     # worker process (FETCH, COLLATE and SAMPLE also in main with 0 workers, inside WAIT)
     CREATE = 20  # complete: process creation until the child's first Python statement

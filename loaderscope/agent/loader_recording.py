@@ -30,6 +30,7 @@ class LoaderRecording:
         iterator: a weak reference to the newest iterator.
         has_ended: whether nothing of it is recorded any more.
         loader: a weak reference to the loader.
+        is_in_main_thread: whether the thread that took a batch last, or began an epoch, is the main thread.
         give_up: ends the recording of this process because of a fault of ours.
     """
 
@@ -44,6 +45,7 @@ class LoaderRecording:
         self.loader = weakref.ref(loader)
         self._description = description
         self.give_up = give_up
+        self.is_in_main_thread = False
         self._thread = 0  # that iterates the newest epoch
         self._is_open = False  # whether an epoch is
         self._has_iterator = False  # whether that epoch has
@@ -67,7 +69,8 @@ class LoaderRecording:
     def note_thread(self) -> None:
         """Notes in the description for the app that another thread than the main thread iterates the loader."""
         self._thread = _thread.get_ident()
-        if self._description["in_main_thread"] and threading.current_thread() is not threading.main_thread():
+        self.is_in_main_thread = self._thread == threading.main_thread().ident
+        if self._description["in_main_thread"] and not self.is_in_main_thread:
             self._description["in_main_thread"] = False
             try:
                 loader_description.write(self.plan.log_dir, self._description)
@@ -76,6 +79,7 @@ class LoaderRecording:
 
     def begin_epoch(self, loader: Any) -> None:
         """Begins the epoch whose iterator is about to be made; an epoch that was left early ends here."""
+        self.note_thread()
         if self._is_open and not self._has_iterator:
             return
         self.end_epoch()

@@ -65,10 +65,14 @@ def _begin_epoch(folder: str, loader: "Any") -> None:
     if _has_ended or recorder.threads.activity.in_users_code:  # a loader in a dataset's own code
         return
     try:
+        from . import main_line
+
         with _lock:
             recording = _recording_of(folder, loader)
         recorder.activate(recording)
         recording.begin_epoch(loader)
+        if recording.is_in_main_thread:
+            main_line.start(_give_up)
     except Exception as error:
         _give_up(error)
 
@@ -104,12 +108,13 @@ def _give_up(error: Exception) -> None:
 
 def _end_recording() -> None:
     global _has_ended
-    from . import instrument, made_loaders, optimizer_marks, recorder
+    from . import instrument, made_loaders, main_line, optimizer_marks, recorder
 
     _has_ended = True
     made_loaders.set_iteration_callback(None)
     instrument.uninstall()
     optimizer_marks.uninstall()
+    main_line.stop()
     recorder.close_log()
     for recording in _all_recordings():
         recording.end()

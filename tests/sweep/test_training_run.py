@@ -1,6 +1,8 @@
 """What happens to a training whose recording fails."""
 
 import os
+import re
+import subprocess
 import sys
 
 import pytest
@@ -10,6 +12,8 @@ from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.sweep.training_run import TrainingRun
+from loaderscope.trace import lane_table
+from loaderscope.trace.model import TrackKey
 
 SCRIPT = """
     from torch.utils.data import DataLoader
@@ -85,6 +89,51 @@ ITERATED_WHILE_MADE = """
         list(plain)
 """
 
+STANDING = """
+    import os
+    import sys
+    import time
+    from torch.utils.data import DataLoader
+
+    class Slow(list):
+        def __getitem__(self, index):
+            time.sleep(1.2 if index == 2 else 0.0)
+            return index
+
+    def evaluate():
+        time.sleep(1.2)
+
+    def save():
+        until_s = time.perf_counter() + 1.2
+        while time.perf_counter() < until_s:
+            sum(range(1000))
+
+    for batch in DataLoader(Slow(range(4)), batch_size=1):
+        if batch[0] == 0:
+            evaluate()
+    if sys.platform == "linux" and not os.fork():
+        os._exit(0)
+    save()
+"""
+
+FORKS = """
+    import os
+    import threading
+    from torch.utils.data import DataLoader
+
+    def count():
+        threads.append(len(os.listdir("/proc/self/task")))
+
+    threads = []
+    os.register_at_fork(before=count)  # it runs after handlers that were registered later
+    for _ in DataLoader(range(4)):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+    open("threads.txt", "w").write(f"{threads} {threading.enumerate()}")
+"""
+
 
 def record(tmp_path, script):
     """Runs a training; returns its sink, whose results are those of its loaders."""
@@ -125,7 +174,7 @@ def test_two_threads_that_iterate_two_loaders_at_once_write_to_the_logs_of_their
         assert counts(sink, result, State.EPOCH, State.ITERATOR, State.WAIT, State.STEP) == [2, 2, batches + 2, batches]
         assert [epoch.batches for epoch in result.epochs] == [batches // 2] * 2
         assert result.loader.wait_s is None  # main may go on meanwhile
-        assert not result.notes
+        assert not sink.traces[result.id].notes
     assert counts(sink, first, State.FETCH) == [24]  # main's own, and none of the other loader's
     assert counts(sink, second, State.FETCH, State.START_WORKER) == [0, 2]
     assert spans_of(sink.traces[second.id], "worker-0", State.FETCH).size == 20
@@ -144,3 +193,30 @@ def test_an_iterator_that_the_constructor_of_a_loader_makes_is_not_taken_for_ano
     assert (plain.batches, endless.batches) == (12, 6)
     assert counts(sink, plain, State.EPOCH, State.ITERATOR) == [3, 3]
     assert counts(sink, endless, State.EPOCH, State.STEP) == [2, 6]
+
+
+def test_lines_in_which_main_stands_in_long_steps_and_outside_of_loaders_are_recorded(tmp_path):
+    sink = record(tmp_path, STANDING)
+    (result,) = sink.results
+    trace = sink.traces[result.id]
+    spans = trace.tracks[TrackKey(MAIN, lane_table.MAIN_LINE_DEPTH)].view()
+    script = tmp_path / "script.py"
+    lines = script.read_text().splitlines()
+    evaluate, save = (1 + next(n for n, line in enumerate(lines) if text in line) for text in ("    time.sleep(1.2)", "sum(range"))
+    seconds: dict[str, float] = {}
+    for start_ns, end_ns, number in zip(spans["start_ns"], spans["end_ns"], spans["value"], strict=True):
+        name = trace.names[int(number)]
+        seconds[name] = seconds.get(name, 0.0) + (end_ns - start_ns) / 1e9
+    assert 0.2 < seconds.pop(f"{script}:{evaluate} in evaluate") < 0.8  # of 1.2 s the first half is too short to be looked at
+    assert f"{script}:{save} in save" in seconds
+    assert all(name.endswith("in save") for name in seconds)  # none for the wait of 1.2 s
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_no_thread_of_ours_runs_during_a_fork_or_shows_in_threading(tmp_path):
+    texts = []
+    for run in (lambda: subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True), lambda: record(tmp_path, FORKS)):
+        write_script(tmp_path, FORKS)
+        run()
+        texts.append(re.sub("[0-9]{6,}", "", (tmp_path / "threads.txt").read_text()))
+    assert texts[0] == texts[1]
