@@ -67,7 +67,7 @@ class ThreadActivity:
         thread: the value of its records' `thread`; NO_THREAD in other threads of the user's, whose loaders are not measured.
         batch: the batch that it fetches now, or fetched last.
         in_users_code: whether it runs the user's dataset or step: a loader used there must not be taken for the measured one.
-        recording: of the loader to which its records go (`training_record.LoaderRecording`), in a recorded training; None in a trial.
+        recording: of the loader to which its records go (`loader_recording.LoaderRecording`), in a recorded training; None in a trial.
         worker_start: the start of a worker that is under way in this thread (`process_hooks`).
         in_loader: whether it is inside a loader: makes an iterator, or waits for a batch.
         loader_calls: how often it has come out of one.
@@ -224,7 +224,7 @@ def open_loader_log(new_plan: Plan) -> EventLog:
     """
     global plan, log, role, write, write_at, write_since
     _watch_forks()
-    loader_log = EventLog(new_plan.log_dir, Role.MAIN, until_ns=new_plan.until_ns)
+    loader_log = EventLog(new_plan.log_dir, Role.MAIN)
     plan, log, role = new_plan, loader_log, Role.MAIN
     write, write_at, write_since = _write_of_thread, _write_at_of_thread, _write_since_of_thread
     return loader_log

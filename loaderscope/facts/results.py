@@ -280,6 +280,7 @@ class LoaderUse:
         optimizer_steps: in its epochs; None if none was recorded.
         epochs: one entry for each of `TrialResult.epochs`.
         process: of all loaders of the process, in the entry of the first of them; None in the others.
+        recorded_s: seconds of the training that were recorded, where the recording had bounds; None: all of it.
     """
 
     made: str | None
@@ -295,11 +296,17 @@ class LoaderUse:
     optimizer_steps: Count | None = None
     epochs: list[EpochUse] = dataclasses.field(default_factory=list)
     process: ProcessUse | None = None
+    recorded_s: Seconds | None = None
 
     @property
     def name(self) -> str:
         """The loader as the timeline and tables name it: train.py:87."""
-        return (self.made or self.iterated or self.class_name).replace("\\", "/").rpartition("/")[2]
+        return loader_name(self.made, self.iterated, self.class_name)
+
+
+def loader_name(made: str | None, iterated: str | None, class_name: str) -> str:
+    """Returns the name of a loader by where it is made, else where it is iterated, else its class."""
+    return (made or iterated or class_name).replace("\\", "/").rpartition("/")[2]
 
 
 @dataclasses.dataclass(frozen=True)

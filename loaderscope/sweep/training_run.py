@@ -2,70 +2,55 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from loaderscope.agent import record_bounds
 from loaderscope.agent.loader_description import LOADER_FILE
-from loaderscope.agent.messages import Target, TrialConfig, TrialOrder
+from loaderscope.agent.messages import Target, TrialOrder
 from loaderscope.agent.training_record import VARIABLE
 from loaderscope.agent.watched_children import HOOK_FOLDER
 from loaderscope.analysis.exposed_time import with_exposed_time
-from loaderscope.analysis.recorded_training import wait_seconds
 from loaderscope.analysis.trial import TrialEnd, analyse_or_log
 from loaderscope.facts.request import MODULE_OPTION, Request
-from loaderscope.facts.results import LoaderUse, TrialResult
-from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
+from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import LogLine, Run, Sink
 from loaderscope.sweep.inspect_script import machine_environment
 from loaderscope.sweep.processes.agent_environment import default_python, interpreter_environment
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
+from loaderscope.sweep.recorded_loader import RecordedLoader, named_processes
+from loaderscope.sweep.training_end import TrainingEnd
 from loaderscope.sweep.trial_run import trial_end
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
-from loaderscope.trace.reader import TraceReader
 
 READ_INTERVAL_S = 0.25
 
 
-class _Loader:
-    """A loader of the training: its trial, its trace, and the reader of its logs."""
+@dataclasses.dataclass(frozen=True)
+class RecordingBounds:
+    """What is recorded of a training.
 
-    def __init__(self, number: int, folder: Path, description: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self.description = description
-        self.trial = PlannedTrial(number, 0, TrialConfig.from_json(description["config"]))
-        self.trace = Trace()
-        self.reader = TraceReader(folder, self.trace, self.trial.config.num_workers)
+    Attributes:
+        skip_s: nothing is recorded before, counted from the start of the script.
+        seconds: the recording ends so long after it began; None: with the script.
+        batches: the recording of a process ends after so many batches of its loaders together; None: without such a limit.
+        then_stop: ends the training with the recording.
+    """
 
-    def read_description(self) -> None:
-        """Reads the description again, which changes once another thread than the main thread iterates the loader."""
-        with contextlib.suppress(OSError, ValueError):
-            self.description = _read_description(self.folder)
+    skip_s: float = 0.0
+    seconds: float | None = None
+    batches: int | None = None
+    then_stop: bool = False
 
-    def use(self, training_s: float, exit_status: int) -> LoaderUse:
-        return LoaderUse(
-            made=self.description["made"],
-            iterated=self.description["iterated"],
-            class_name=self.description["class"],
-            dataset=self.description["dataset"],
-            length=self.description["length"],
-            pid=self.description["pid"],
-            wait_s=wait_seconds(self.trace, self.description["reads_ahead"]) if self.description["in_main_thread"] else None,
-            training_s=training_s,
-            exit_status=exit_status,
-        )
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    description: dict[str, Any] = json.loads((folder / LOADER_FILE).read_text(encoding="utf-8"))
-    return description
+    @property
+    def are_any(self) -> bool:
+        return self.skip_s > 0 or self.seconds is not None or self.batches is not None
 
 
 class TrainingRun:
@@ -75,16 +60,22 @@ class TrainingRun:
         process: the script's process, once it is started.
     """
 
-    def __init__(self, request: Request, sink: Sink[Trace], stdout: IO[bytes] | int | None = None) -> None:
+    def __init__(
+        self, request: Request, sink: Sink[Trace], stdout: IO[bytes] | int | None = None, bounds: RecordingBounds | None = None
+    ) -> None:
         """Starts nothing yet.
 
         Args:
             request: names the script, its arguments and its interpreter.
-            sink: gets a trial for each loader, when it is iterated first.
+            sink: gets a trial for each loader, when it is iterated first within the bounds.
             stdout: replaces the script's standard output; None: it has that of this process.
+            bounds: of the recording; None: the whole training.
         """
         self._request, self._sink, self._stdout = request, sink, stdout
-        self._loaders: list[_Loader] = []
+        self._bounds = bounds or RecordingBounds()
+        self._from_ns, self._until_ns = 0, 0  # 0 where there is no such bound
+        self._ended_ns: dict[int, int] = {}  # when the recording of a process ended at a bound, by pid
+        self._loaders: list[RecordedLoader] = []
         self._run: Run | None = None
         self._has_stopped_reading = False
         self.process: subprocess.Popen[bytes] | None = None
@@ -105,7 +96,10 @@ class TrainingRun:
                 self._sink.run_finished(False)
 
     def _record(self, folder: Path, sampler: Sampler) -> int:
-        began_s, cpu_before_s = time.perf_counter(), time.process_time()
+        began_ns, cpu_before_s = time.perf_counter_ns(), time.process_time()
+        self._from_ns = began_ns + round(self._bounds.skip_s * 1e9) if self._bounds.are_any else 0
+        self._until_ns = self._from_ns + round(self._bounds.seconds * 1e9) if self._bounds.seconds is not None else 0
+        training_end: TrainingEnd | None = None
         process = self.process = subprocess.Popen(
             self._command(), cwd=self._request.cwd, env=self._environment(folder), stdout=self._stdout
         )
@@ -116,7 +110,13 @@ class TrainingRun:
                 break
             except subprocess.TimeoutExpired:
                 self._read_or_stop(folder, sampler)
-        training_s = time.perf_counter() - began_s
+            if training_end is not None:
+                training_end.go_on()
+            elif self._bounds.then_stop and self._has_ended():
+                self._log("The recording has ended, and so the training is ended now, with Ctrl+C.")
+                training_end = TrainingEnd(process)
+        ended_ns = time.perf_counter_ns()
+        training_s = (ended_ns - began_ns) / 1e9
         self._read_or_stop(folder, sampler)
         sampling = sampler.stop_watching()
         app_cpu_share = (time.process_time() - cpu_before_s) / training_s
@@ -124,10 +124,27 @@ class TrainingRun:
         for loader in self._loaders:
             loader.reader.finish()
             loader.read_description()
-        traces, results = [loader.trace for loader in self._loaders], [self._result(one, end, training_s, status) for one in self._loaders]
-        for result, trace in zip(with_exposed_time(results, traces, round(began_s * 1e9), self._log), traces, strict=True):
+        shown = [loader for loader in self._loaders if loader.is_shown]
+        results = [self._result(loader, end, training_s, status, ended_ns) for loader in shown]
+        traces = [loader.trace for loader in shown]
+        for result, trace in zip(with_exposed_time(results, traces, max(began_ns, self._from_ns), self._log), traces, strict=True):
             self._sink.trial_finished(result, trace)
         return status
+
+    def _has_ended(self) -> bool:
+        """Whether the recording has ended at a bound, in any process: those that train together give their batches together."""
+        return bool(self._ended_ns) or 0 < self._until_ns <= time.perf_counter_ns()
+
+    def _end_of_recording_ns(self, pid: int) -> int | None:
+        """When the recording of a process ends at a bound, as far as that is known."""
+        ends_ns = [end_ns for end_ns in (self._until_ns, self._ended_ns.get(pid, 0)) if end_ns]
+        return min(ends_ns, default=None)
+
+    def _recorded_s(self, pid: int, ended_ns: int) -> float | None:
+        if not self._bounds.are_any:
+            return None
+        until_ns = self._end_of_recording_ns(pid)
+        return max(0, (ended_ns if until_ns is None else min(until_ns, ended_ns)) - self._from_ns) / 1e9
 
     def _command(self) -> list[str]:
         request = self._request
@@ -139,12 +156,13 @@ class TrainingRun:
         environment = interpreter_environment(self._request.python or default_python() or "python3")
         environment |= self._request.environment_variables
         paths = [HOOK_FOLDER, environment.get("PYTHONPATH", "")]
-        return environment | {VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        environment |= {VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        if self._bounds.are_any:
+            environment[record_bounds.VARIABLE] = record_bounds.text_of(self._from_ns, self._until_ns, self._bounds.batches or 0)
+        return environment
 
     def _live_processes(self) -> list[tuple[str, int]]:
-        processes = [process for loader in self._loaders for process in list(loader.trace.processes) if process.ended_ns is None]
-        named = {process.pid: process.name for process in reversed(processes)}
-        return [(name, pid) for pid, name in named.items()] or ([("main", self.process.pid)] if self.process is not None else [])
+        return named_processes(list(self._loaders), self.process.pid) if self.process is not None else []
 
     def _read_or_stop(self, folder: Path, sampler: Sampler) -> None:
         """Reads what was recorded. A fault of ours ends that, and not the training, for whose end this process waits."""
@@ -162,29 +180,41 @@ class TrainingRun:
         known = {loader.folder for loader in self._loaders}
         for path in sorted(folder.glob(f"*/{LOADER_FILE}"), key=lambda path: path.stat().st_mtime_ns):
             if path.parent not in known:
-                self._add_loader(path)
-        samples = sampler.drain()
-        for number, loader in enumerate(self._loaders):
+                self._loaders.append(RecordedLoader(path.parent))
+        self._read_ends(folder)
+        samples = [sample for sample in sampler.drain() if self._from_ns <= sample.time_ns <= (self._until_ns or sample.time_ns)]
+        for loader in self._loaders:
+            loader.reader.from_ns = self._from_ns
+            until_ns = self._end_of_recording_ns(loader.pid)
+            if until_ns is not None:
+                loader.reader.until_ns = until_ns
             grew = loader.reader.poll()
-            if number == 0:  # samples of processes belong to no loader; they are shown once
+            if not loader.is_shown and (loader.trace.span_count or not self._from_ns):
+                self._show(loader)
+            if loader.is_shown and loader.trial.id == 0:  # samples of processes belong to no loader; they are shown once
                 grew = append_samples(loader.trace, samples, 0) or grew
-            if grew:
+            if grew and loader.is_shown:
                 self._sink.trace_grew(loader.trial, loader.trace)
 
-    def _add_loader(self, path: Path) -> None:
-        loader = _Loader(len(self._loaders), path.parent, _read_description(path.parent))
+    def _read_ends(self, folder: Path) -> None:
+        for path in folder.glob(f"*{record_bounds.ENDED_SUFFIX}"):
+            self._ended_ns.setdefault(int(path.stem), int(path.read_text(encoding="ascii")))
+
+    def _show(self, loader: RecordedLoader) -> None:
+        """Passes a loader on to the sink."""
         if self._run is None:
             environment = machine_environment(dict(loader.description["environment"]))
             target = Target("training", "captured", loader.description["class"], "captured")
             self._run = Run(self._request, environment, target, self._request.script, None, [])
             self._sink.run_started(self._run)
-        self._loaders.append(loader)
+        number = sum(other.is_shown for other in self._loaders)
+        loader.trial, loader.is_shown = dataclasses.replace(loader.trial, id=number), True
         self._sink.trial_started(loader.trial, loader.trace)
 
-    def _result(self, loader: _Loader, end: TrialEnd, training_s: float, status: int) -> TrialResult:
+    def _result(self, loader: RecordedLoader, end: TrialEnd, training_s: float, status: int, ended_ns: int) -> TrialResult:
         order = TrialOrder(loader.trial.id, str(loader.folder), loader.trial.config, batches=None)
         result = analyse_or_log(loader.trace, loader.trial, order, end, self._log, dataset_length=loader.description["samples"])
-        return dataclasses.replace(result, loader=loader.use(training_s, status))
+        return dataclasses.replace(result, loader=loader.use(training_s, status, self._recorded_s(loader.pid, ended_ns)))
 
     def _log(self, text: str) -> None:
         self._sink.log_line(LogLine(time.perf_counter_ns(), "loaderscope", text))

@@ -7,6 +7,7 @@ waits for a hole during some polls and then leaves it out.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -40,7 +41,14 @@ class SegmentChain:
         holes: number of records that the reader left out.
     """
 
-    def __init__(self, folder: pathlib.Path, stem: str) -> None:
+    def __init__(self, folder: pathlib.Path, stem: str, deletes_read: bool = False) -> None:
+        """Opens nothing yet.
+
+        Args:
+            folder: of the files.
+            stem: of their names.
+            deletes_read: deletes segments that it has read: the first with `delete`, because its header may still change.
+        """
         self.stem = stem
         self.header: dict[str, Any] = {}
         self.holes = 0
@@ -50,6 +58,8 @@ class SegmentChain:
         self._file: _SegmentFile | None = None
         self._hole_polls = 0
         self._provisional_length = -1
+        self._deletes_read = deletes_read
+        self._last_stop_reason: str | None = None
 
     @property
     def length(self) -> int:
@@ -77,7 +87,14 @@ class SegmentChain:
                 reason = json.loads(file.read(layout.HEADER_BYTES).rstrip(b"\0")).get(layout.Header.STOPPED)
             return reason if isinstance(reason, str) else None
         except (OSError, ValueError, AttributeError):
-            return None
+            return self._last_stop_reason
+
+    def delete(self) -> None:
+        """Deletes the segments of a process that has ended; its names stay."""
+        self.close()
+        self._last_stop_reason = self.stop_reason()
+        for segment in range(self._segment + 1):
+            self._path(segment).unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         """Returns the texts that records refer to by line. Leaves out an unfinished last line."""
@@ -166,7 +183,11 @@ class SegmentChain:
         if not self._path(self._segment + 1).exists():
             return False
         self.close()
+        read = self._segment
         self._segment, self._slot = self._segment + 1, 0
+        if self._deletes_read and read > 0:
+            with contextlib.suppress(OSError):  # Windows deletes no file that a process has mapped: then `delete` does
+                self._path(read).unlink(missing_ok=True)
         return self._open(self._segment)
 
     def _open(self, segment: int) -> bool:

@@ -92,8 +92,8 @@ class Source:
 class Sources:
     """All processes that have a log so far, in the order in which the reader found them."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: pathlib.Path, deletes_read: bool = False) -> None:
+        self._folder, self._deletes_read = folder, deletes_read
         self._known_stems: set[str] = set()
         self._all: list[Source] = []
         self._extra_lanes: dict[int, Lane] = {}
@@ -166,7 +166,7 @@ class Sources:
             return
         for stem in stems:
             if stem not in self._known_stems:
-                chain = SegmentChain(self._folder, stem)
+                chain = SegmentChain(self._folder, stem, self._deletes_read)
                 if chain.read_header() and chain.header.get(Header.VERSION) == layout.LAYOUT_VERSION:
                     self._known_stems.add(stem)
                     self._all.append(self._new_source(chain))
@@ -179,6 +179,8 @@ class Sources:
         if source.replaced and source.quiet_polls > _QUIET_POLLS:
             source.closed = True
             source.chain.close()
+            if self._deletes_read:
+                source.chain.delete()
         return records
 
     def _new_source(self, chain: SegmentChain) -> Source:

@@ -28,17 +28,29 @@ MAX_BYTES = 1 << 20
 class TraceReader:
     """Reads the logs in a folder into a trace. One thread calls all methods.
 
+    Attributes:
+        from_ns, until_ns: the trace holds nothing outside of these times; a span that crosses one is cut there.
+
     Args:
         log_dir: the folder for the logs of the trial's processes; it need not exist yet.
         trace: `poll` and `finish` fill it.
         num_workers: workers of the trial; their lanes then exist from the start.
         step: a lane on which the reader repeats main's STEP spans (for machines without device events). It stops repeating steps
             on the CPU once a device reports its times, which happens before the first step.
+        deletes_read: deletes what it has read, so that a long recording does not fill the disk.
     """
 
-    def __init__(self, log_dir: str | pathlib.Path, trace: Trace, num_workers: int | None = None, step: LaneFact | None = None) -> None:
+    def __init__(
+        self,
+        log_dir: str | pathlib.Path,
+        trace: Trace,
+        num_workers: int | None = None,
+        step: LaneFact | None = None,
+        deletes_read: bool = False,
+    ) -> None:
+        self.from_ns, self.until_ns = 0, _END_OF_TIME
         self._trace = trace
-        self._sources = Sources(pathlib.Path(log_dir))
+        self._sources = Sources(pathlib.Path(log_dir), deletes_read)
         self._epochs = Epochs()
         self._matcher = SpanMatcher()
         self._imports = Imports(trace, self._sources)
@@ -93,9 +105,12 @@ class TraceReader:
     def _note_times(self, batch: RecordBatch) -> None:
         time_ns, duration_ns = batch.records["time_ns"], np.maximum(batch.records["b"], 0)
         if self._trace.origin_ns is None:
-            self._trace.origin_ns = int(time_ns.min())
-        newest_ns = int((time_ns + np.where(batch.form == COMPLETE, duration_ns, 0)).max())
+            self._trace.origin_ns = self._within_bounds(int(time_ns.min()))
+        newest_ns = self._within_bounds(int((time_ns + np.where(batch.form == COMPLETE, duration_ns, 0)).max()))
         self._trace.newest_ns = max(self._trace.newest_ns, newest_ns)
+
+    def _within_bounds(self, time_ns: int) -> int:
+        return min(max(time_ns, self.from_ns), self.until_ns)
 
     def _end_open_spans(self, final: bool) -> DecodedSpans:
         """Ends the open spans of replaced processes; with `final` all open spans."""
@@ -114,7 +129,12 @@ class TraceReader:
         depths = depths_of(spans.state, is_loading_lane(lane))
         depths[plain:] = import_depths
         track = lane * _DEPTHS + depths - lane_table.LOWEST_DEPTH
-        columns = {"start_ns": spans.start_ns, "end_ns": spans.end_ns, "state": spans.state, "batch": batch, "value": value}
+        is_outside = (spans.end_ns < self.from_ns) | (spans.start_ns > self.until_ns)
+        if is_outside.any():
+            kept = ~is_outside
+            spans, batch, value, lane, track = spans.select(kept), batch[kept], value[kept], lane[kept], track[kept]
+        start_ns, end_ns = (np.clip(times, self.from_ns, self.until_ns) for times in (spans.start_ns, spans.end_ns))
+        columns = {"start_ns": start_ns, "end_ns": end_ns, "state": spans.state, "batch": batch, "value": value}
         for number, rows in row_groups(track, spans.start_ns, spans.end_ns):
             target = self._trace.track(self._sources.lane(number // _DEPTHS), number % _DEPTHS + lane_table.LOWEST_DEPTH)
             append_spans(target, **{name: column[rows] for name, column in columns.items()})
@@ -123,10 +143,11 @@ class TraceReader:
             for _, rows in row_groups(np.where(steps, 0, -1), spans.start_ns)[-1:] if steps.any() else ():
                 append_spans(self._trace.track(self._step_lane, 0), **{name: column[rows] for name, column in columns.items()})
         ends_flight = (spans.state != State.WAIT) | (lane != INNER_LANE_NUMBER)  # a batch is in flight until the consumer has it
-        self._flights.add_spans(spans.state[ends_flight], spans.end_ns[ends_flight], batch[ends_flight], value[ends_flight])
+        self._flights.add_spans(spans.state[ends_flight], end_ns[ends_flight], batch[ends_flight], value[ends_flight])
 
     def _add_points(self, batch: RecordBatch) -> None:
         points = decode_points(batch, self._epochs)
+        points = points.select((points.time_ns >= self.from_ns) & (points.time_ns <= self.until_ns))
         lane = self._sources.lane_numbers(points.source, points.thread, points.state)
         columns = {"time_ns": points.time_ns, "state": points.state, "batch": points.batch, "value": points.value}
         for number, rows in row_groups(lane, points.time_ns):
@@ -139,7 +160,8 @@ class TraceReader:
         state, thread = begun.state, begun.records["thread"].astype(np.int64)
         lane = self._sources.lane_numbers(begun.source, thread, state)
         depths = depths_of(state, is_loading_lane(lane))
-        columns = (lane, depths, state, begun.records["time_ns"], self._matcher.open_batches(self._epochs))
+        begins = np.clip(begun.records["time_ns"], self.from_ns, self.until_ns)
+        columns = (lane, depths, state, begins, self._matcher.open_batches(self._epochs))
         rows = zip(*(column.tolist() for column in columns), strict=True)
         self._trace.open_spans = tuple(OpenSpan(self._sources.lane(number).key, *rest) for number, *rest in rows)
 

@@ -258,6 +258,9 @@ class Points:
     batch: Ints
     value: Ints
 
+    def select(self, which: Bools) -> Points:
+        return Points(*(getattr(self, field.name)[which] for field in dataclasses.fields(Points)))
+
 
 def decode_points(batch: RecordBatch, epochs: Epochs) -> Points:
     """Returns the points of the INSTANT records among these."""

@@ -11,7 +11,8 @@ from running import CollectingSink, request, write_script
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.span_lookup import spans_of
-from loaderscope.sweep.training_run import TrainingRun
+from loaderscope.sweep import training_end
+from loaderscope.sweep.training_run import RecordingBounds, TrainingRun
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import TrackKey
 
@@ -134,11 +135,50 @@ FORKS = """
     open("threads.txt", "w").write(f"{threads} {threading.enumerate()}")
 """
 
+STEADY = """
+    import sys
+    import time
+    from torch.utils.data import DataLoader
 
-def record(tmp_path, script):
+    class Slow(list):
+        def __getitem__(self, index):
+            time.sleep(0.005)
+            return index
+
+    if __name__ == "__main__":
+        until_s = time.perf_counter() + 4
+        test = DataLoader(range(4), batch_size=2)
+        done = 0
+        while time.perf_counter() < until_s:
+            for batch in DataLoader(Slow(range(200)), batch_size=2, num_workers=1):
+                done += 1
+                if done % 10 == 0:
+                    list(test)
+                if time.perf_counter() > until_s:
+                    break
+        open("trained.txt", "w").write("whole")
+"""
+
+ENDLESS = """
+    import signal
+    import sys
+    from torch.utils.data import DataLoader
+
+    for number in {ignored}:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        while True:
+            for batch in DataLoader(range(100), batch_size=2, num_workers=1):
+                pass
+    except KeyboardInterrupt:
+        sys.exit(9)
+"""
+
+
+def record(tmp_path, script, bounds=None, status=0):
     """Runs a training; returns its sink, whose results are those of its loaders."""
     sink = CollectingSink()
-    assert TrainingRun(request(write_script(tmp_path, script)), sink).run() == 0
+    assert TrainingRun(request(write_script(tmp_path, script)), sink, bounds=bounds).run() == status
     return sink
 
 
@@ -150,7 +190,7 @@ def test_a_fault_while_reading_ends_the_recording_and_not_the_training(tmp_path,
     def fail(self, path):
         raise ValueError("damaged")
 
-    monkeypatch.setattr(TrainingRun, "_add_loader", fail)
+    monkeypatch.setattr(TrainingRun, "_show", fail)
     sink = CollectingSink()
     assert TrainingRun(request(write_script(tmp_path, SCRIPT)), sink).run() == 6
     assert (tmp_path / "trained.txt").read_text() == "4"
@@ -220,3 +260,38 @@ def test_no_thread_of_ours_runs_during_a_fork_or_shows_in_threading(tmp_path):
         run()
         texts.append(re.sub("[0-9]{6,}", "", (tmp_path / "threads.txt").read_text()))
     assert texts[0] == texts[1]
+
+
+def test_a_recording_between_two_times_holds_nothing_of_any_process_outside_of_them(tmp_path):
+    sink = record(tmp_path, STEADY, RecordingBounds(skip_s=3.0, seconds=1.0))
+    assert (tmp_path / "trained.txt").read_text() == "whole"
+    train = next(result for result in sink.results if result.config.num_workers == 1)
+    assert train.loader.recorded_s == pytest.approx(1.0)
+    assert 20 < train.batches < 110  # of 10 ms each
+    trace = sink.traces[train.id]
+    rows = [track.view() for track in trace.tracks.values() if len(track)]
+    first_ns, last_ns = min(view["start_ns"].min() for view in rows), max(view["end_ns"].max() for view in rows)
+    assert last_ns - first_ns <= 1_000_000_000
+    assert trace.origin_ns <= first_ns and last_ns <= trace.newest_ns <= trace.origin_ns + 1_000_000_000
+    assert all((points.view()["time_ns"] <= last_ns).all() for points in trace.points.values())
+    assert spans_of(trace, "worker-0", State.FETCH).size > 20
+
+
+def test_a_recording_of_some_batches_ends_with_the_step_of_the_last(tmp_path):
+    sink = record(tmp_path, STEADY, RecordingBounds(batches=25))
+    assert (tmp_path / "trained.txt").read_text() == "whole"
+    assert sum(result.batches for result in sink.results) == 25
+    assert sum(sum(counts(sink, result, State.STEP)) for result in sink.results) == 25
+    assert {result.loader.recorded_s < result.loader.training_s - 2 for result in sink.results} == {True}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(("ignored", "status"), [((), 9), (("SIGINT",), -15), (("SIGINT", "SIGTERM"), -9)])
+def test_a_training_ends_with_its_recording_by_ctrl_c_and_more_firmly_if_it_does_not(tmp_path, monkeypatch, ignored, status):
+    if ignored:
+        monkeypatch.setattr(training_end, "PATIENCE_S", 0.5)
+    script = ENDLESS.format(ignored=f"[{', '.join(f'signal.{name}' for name in ignored)}]")
+    sink = record(tmp_path, script, RecordingBounds(batches=10, then_stop=True), status)
+    assert sink.results[0].batches == 10
+    assert sink.results[0].loader.exit_status == status
+    assert any("is ended now" in line.text for line in sink.log)

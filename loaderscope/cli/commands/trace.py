@@ -15,8 +15,11 @@ from loaderscope.cli.files import SESSION_SUFFIX, check_writable, chosen_script
 from loaderscope.cli.outcome import UsageError
 from loaderscope.cli.printing import add_json_option, print_document, print_error_document
 from loaderscope.cli.script_arguments import add_script_argument
+from loaderscope.facts.settings import whole_number
+from loaderscope.sweep.options import positive_seconds
 
 if TYPE_CHECKING:
+    from loaderscope.facts.run import LogLine
     from loaderscope.sweep.training_run import TrainingRun
 
 NAME = "trace"
@@ -30,6 +33,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--python", metavar="FILE", help="the interpreter that runs the script (the one of loaderscope)")
     parser.add_argument("--cwd", metavar="FOLDER", help="the folder in which it runs (the current one)")
     parser.add_argument("--force", action="store_true", help="overwrite the output")
+    group = parser.add_argument_group("what is recorded (the whole training)")
+    group.add_argument("--skip-seconds", metavar="S", type=positive_seconds, default=0.0, help="record nothing in the first S seconds")
+    group.add_argument("--seconds", metavar="S", type=positive_seconds, help="record for S seconds")
+    group.add_argument("--batches", metavar="N", type=whole_number(1), help="record N batches of all loaders of a process together")
+    group.add_argument("--then-stop", action="store_true", help="end the training, with Ctrl+C, when the recording ends")
     add_json_option(parser)
 
 
@@ -39,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from loaderscope.session.document import build_document
     from loaderscope.session.file import SessionWriter
     from loaderscope.session.recording import Recording
-    from loaderscope.sweep.training_run import TrainingRun
+    from loaderscope.sweep.training_run import RecordingBounds, TrainingRun
+    from loaderscope.trace.model import Trace
 
     script = chosen_script(options)
     name = script.stem if options.module is None else options.module.rpartition(".")[2]
@@ -47,11 +56,27 @@ def run(options: argparse.Namespace) -> int:
     if output.suffix != SESSION_SUFFIX:
         raise UsageError(f"the name of the output must end in {SESSION_SUFFIX}, {output} does not")
     check_writable(output, options.force)
+    if options.then_stop and options.seconds is None and options.batches is None:
+        raise UsageError("--then-stop needs --seconds or --batches, after which the recording ends")
     request = Request(
         script=str(script), module=options.module, python=options.python, cwd=options.cwd, script_args=tuple(options.script_args)
     )
-    recording = Recording(lambda: SessionWriter(output, options.force), SilentSink(), is_required=False)
-    training = TrainingRun(request, recording, sys.stderr.fileno() if options.json else None)
+    reported: list[str] = []
+
+    class ReportingSink(SilentSink[Trace]):
+        """Shows what Loaderscope itself has to say about the recording."""
+
+        def log_line(self, line: LogLine) -> None:
+            report(line.text)
+
+    def report(text: str) -> None:
+        if text not in reported:
+            reported.append(text)
+            print(f"loaderscope: {text}", file=sys.stderr, flush=True)
+
+    recording = Recording(lambda: SessionWriter(output, options.force), ReportingSink(), is_required=False)
+    bounds = RecordingBounds(options.skip_seconds, options.seconds, options.batches, options.then_stop)
+    training = TrainingRun(request, recording, sys.stderr.fileno() if options.json else None, bounds)
     try:
         with _signals_for_the_script(training):
             status = training.run()
@@ -60,10 +85,11 @@ def run(options: argparse.Namespace) -> int:
     finally:
         recording.close()
     if recording.write_error is not None:
-        print(f"loaderscope: {recording.write_error}", file=sys.stderr)
+        report(recording.write_error)
     if recording.run is None:
-        sentence = "the script iterated no DataLoader, so there is nothing to show"
-        print(f"loaderscope: {sentence}", file=sys.stderr)
+        when = "while it was recorded" if bounds.are_any else ""
+        sentence = f"the script iterated no DataLoader {when}".rstrip() + ", so there is nothing to show"
+        report(sentence)
         if options.json:
             print_error_document(ErrorInfo("unsupported", sentence))
         return _shell_status(status)
@@ -72,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
             print_document(build_document(recording.run, recording.results), options.json)
         print(f"Saved as {output}", file=sys.stderr)
     except Exception as error:  # whatever is wrong with our words, the status is the script's
-        print(f"loaderscope: the recording cannot be shown: {type(error).__name__}: {error}", file=sys.stderr)
+        report(f"the recording cannot be shown: {type(error).__name__}: {error}")
     return _shell_status(status)
 
 

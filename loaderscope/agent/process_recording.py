@@ -1,0 +1,106 @@
+"""Records the loaders of this process in a recorded training, each in a log folder of its own.
+
+A fault of ours ends the recording, and the training goes on.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from typing import Any, Callable, Dict, List, Tuple
+
+from . import instrument, loader_description, made_loaders, main_line, optimizer_marks, record_bounds, recorder
+from .loader_recording import LoaderRecording
+
+
+class ProcessRecording:
+    """The recording of this process; a forked child goes on with this object, and with none of the loaders.
+
+    Attributes:
+        bounds: None where there are none.
+    """
+
+    def __init__(self, folder: str, report_fault: Callable[[Exception], None]) -> None:
+        """Records nothing yet.
+
+        Args:
+            folder: of the whole recording.
+            report_fault: gets the fault of ours that has ended the recording.
+        """
+        self.bounds = record_bounds.bounds_of_process()
+        self._folder, self._report_fault = folder, report_fault
+        self._has_ended = False
+        self._loaders: Dict[Tuple[Any, ...], List[LoaderRecording]] = {}  # by the place where they are made
+        self._lock = _thread.RLock()  # a signal handler, or `__len__` of a dataset, may iterate a loader meanwhile
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._leave_logs_to_parent)
+
+    def begin_epoch(self, loader: Any) -> None:
+        """Begins an epoch of a loader, in the thread that iterates it."""
+        if self._has_ended or recorder.threads.activity.in_users_code:  # a loader in a dataset's own code
+            return
+        try:
+            if self.bounds is not None and self.bounds.are_reached():
+                self.end_at_bound()
+                return
+            with self._lock:
+                recording = self._recording_of(loader)
+            recorder.activate(recording)
+            recording.begin_epoch(loader)
+            if recording.is_in_main_thread:
+                main_line.start(self.give_up)
+        except Exception as error:
+            self.give_up(error)
+
+    def give_up(self, error: Exception) -> None:
+        """Ends the recording of this process by a fault of ours."""
+        self._end()
+        self._report_fault(error)
+
+    def end_at_bound(self) -> None:
+        """Ends the recording because a bound is reached; iterators go on unrecorded."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        for recording in self._all_loaders():
+            recording.end_epoch()
+        self._end()
+        record_bounds.note_end(self._folder)
+
+    def _recording_of(self, loader: Any) -> LoaderRecording:
+        """Returns the recording of a loader, or of an earlier one that the same line made; makes it if there is none to use."""
+        call = made_loaders.constructor_call_of(loader)
+        place = call.place if call is not None else None
+        made_there = self._loaders.setdefault((place.file, place.line) if place is not None else (id(loader),), [])
+        for recording in made_there:
+            if recording.can_take(loader):
+                return recording
+        description = loader_description.describe(loader, instrument.install())  # once the script's own imports are done
+        log_dir = os.path.join(self._folder, "%d-%d" % (os.getpid(), len(self._all_loaders())))
+        os.mkdir(log_dir)  # fails where the app was killed, and a later one has removed its folder
+        loader_description.write(log_dir, description)
+        plan = recorder.Plan(log_dir, 0.0, True, until_ns=0 if self.bounds is None else self.bounds.until_ns)
+        made_there.append(LoaderRecording(loader, plan, recorder.open_loader_log(plan), description, self))
+        optimizer_marks.install()
+        return made_there[-1]
+
+    def _all_loaders(self) -> List[LoaderRecording]:
+        return [recording for made_there in list(self._loaders.values()) for recording in made_there]
+
+    def _leave_logs_to_parent(self) -> None:
+        """Starts a forked child without recordings of loaders: the logs are its parent's, whose iterators may go on here."""
+        for recording in self._all_loaders():
+            recording.end(closes_log=False)
+        self._loaders.clear()
+        self._lock = _thread.RLock()
+        self.bounds = record_bounds.bounds_of_process()
+
+    def _end(self) -> None:
+        self._has_ended = True
+        made_loaders.set_iteration_callback(None)
+        instrument.uninstall()
+        optimizer_marks.uninstall()
+        main_line.stop()
+        recorder.close_log()
+        for recording in self._all_loaders():
+            recording.end()
