@@ -45,7 +45,7 @@ for _lane, _states in (
 _WORKERS = 16  # number of worker 0's lane
 _NAMELESS = 1 << 20  # first lane number for processes whose log has no worker number
 
-_QUIET_POLLS = 20
+QUIET_POLLS = 20
 """After this many polls without a record, the reader closes the log of a replaced worker."""
 
 
@@ -176,7 +176,7 @@ class Sources:
     def _read_one(self, source: Source, final: bool) -> list[Records]:
         records = source.chain.read(final)
         source.quiet_polls = 0 if records else source.quiet_polls + 1
-        if source.replaced and source.quiet_polls > _QUIET_POLLS:
+        if source.replaced and source.quiet_polls > QUIET_POLLS:
             source.closed = True
             source.chain.close()
             if self._deletes_read:

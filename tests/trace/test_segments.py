@@ -12,6 +12,7 @@ from loaderscope.agent.layout import INSTANT, SEGMENT_RECORDS, Role, State
 from loaderscope.trace import log_segments
 from loaderscope.trace.log_segments import HOLE_POLLS, SegmentChain
 from loaderscope.trace.model import Trace
+from loaderscope.trace.process_logs import QUIET_POLLS
 from loaderscope.trace.reader import TraceReader
 
 
@@ -186,3 +187,37 @@ def test_points_stay_in_the_order_of_time_where_a_thread_wrote_one_late(writer, 
     view = trace.points["worker-0"].view()
     assert (view["time_ns"] - START_NS).tolist() == [50, 50, 60]
     assert view["state"].tolist() == [State.SAMPLE, State.CONTENTS, State.SAMPLE]
+
+
+def left(log_dir):
+    return sorted(path.name.partition(".")[2] for path in log_dir.iterdir())
+
+
+def test_segments_that_are_read_are_deleted_while_the_process_writes(writer, log_dir):
+    trace = Trace()
+    reader = TraceReader(log_dir, trace, deletes_read=True)
+    for first in range(0, 4 * SEGMENT_RECORDS, SEGMENT_RECORDS // 2):
+        writer.write(record(i) for i in range(first, first + SEGMENT_RECORDS // 2))
+        reader.poll()
+        assert len(left(log_dir)) <= 3  # the first, whose header may change, the one that is full, and the newest
+    assert trace.record_count == 4 * SEGMENT_RECORDS
+    assert left(log_dir)[0] == f"0000{layout.SUFFIX}"
+
+
+def test_logs_of_a_worker_that_another_one_replaced_are_deleted_and_why_they_stopped_is_kept(writer, log_dir):
+    reason = "No space left on device"
+    trace = Trace()
+    reader = TraceReader(log_dir, trace, deletes_read=True)
+    writer.write(record(i) for i in range(5))
+    writer.write_header(**{layout.Header.STOPPED: reason})  # of the first segment
+    writer.write(record(i) for i in range(5, SEGMENT_RECORDS + 5))
+    reader.poll()
+    with LogWriter(log_dir, Process(4322, Role.WORKER, 0, START_NS + 1)) as other:
+        other.write([record(0)])
+        for _ in range(QUIET_POLLS + 3):
+            reader.poll()
+        assert not list(log_dir.glob(f"4321-*{layout.SUFFIX}"))
+        assert list(log_dir.glob(f"4321-*{layout.NAMES_SUFFIX}")) and list(log_dir.glob(f"4322-*{layout.SUFFIX}"))
+        reader.finish()
+    assert trace.notes == [reason]
+    assert trace.record_count == SEGMENT_RECORDS + 6
