@@ -12,6 +12,7 @@ from typing import IO
 from loaderscope.agent import record_bounds
 from loaderscope.agent.loader_description import LOADER_FILE
 from loaderscope.agent.messages import Target, TrialOrder
+from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
 from loaderscope.agent.training_record import VARIABLE
 from loaderscope.agent.watched_children import HOOK_FOLDER
 from loaderscope.analysis.exposed_time import with_exposed_time
@@ -29,6 +30,7 @@ from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler
 from loaderscope.trace.model import Trace
 
+NOTEBOOK_RUNNER = os.path.join(os.path.dirname(HOOK_FOLDER), "notebook_start.py")
 READ_INTERVAL_S = 0.25
 
 
@@ -61,7 +63,12 @@ class TrainingRun:
     """
 
     def __init__(
-        self, request: Request, sink: Sink[Trace], stdout: IO[bytes] | int | None = None, bounds: RecordingBounds | None = None
+        self,
+        request: Request,
+        sink: Sink[Trace],
+        stdout: IO[bytes] | int | None = None,
+        bounds: RecordingBounds | None = None,
+        typed_script: str | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -70,7 +77,9 @@ class TrainingRun:
             sink: gets a trial for each loader, when it is iterated first within the bounds.
             stdout: replaces the script's standard output; None: it has that of this process.
             bounds: of the recording; None: the whole training.
+            typed_script: the path of the script as its user typed it, which it may see in `sys.argv`; None: that of the request.
         """
+        self._script = typed_script or request.script
         self._request, self._sink, self._stdout = request, sink, stdout
         self._bounds = bounds or RecordingBounds()
         self._from_ns, self._until_ns = 0, 0  # 0 where there is no such bound
@@ -149,8 +158,10 @@ class TrainingRun:
     def _command(self) -> list[str]:
         request = self._request
         python = request.python or default_python() or "python3"
-        script = [MODULE_OPTION, request.module] if request.module is not None else [request.script]
-        return [python, *script, *request.script_args]
+        if request.module is not None:
+            return [python, MODULE_OPTION, request.module, *request.script_args]
+        runner = [NOTEBOOK_RUNNER] if request.script.endswith(NOTEBOOK_SUFFIX) else []
+        return [python, *runner, self._script, *request.script_args]
 
     def _environment(self, folder: Path) -> dict[str, str]:
         environment = interpreter_environment(self._request.python or default_python() or "python3")

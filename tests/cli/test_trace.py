@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
+from notebooks import notebook_text
 from running import nothing_left_of, until, write_script
 
 from loaderscope.agent.layout import State
@@ -282,6 +284,61 @@ def test_a_killed_app_does_not_end_the_training(tmp_path):
     process.kill()
     process.wait()
     assert until(lambda: (tmp_path / "done.txt").exists() and (tmp_path / "done.txt").read_text() == "10", 30)
+
+
+def notebook_of(tmp_path, *cells):
+    (tmp_path / "lessons").mkdir()
+    path = tmp_path / "lessons" / "train.ipynb"
+    path.write_text(notebook_text(*(textwrap.dedent(cell) for cell in cells)))
+    return path
+
+
+CELLS = (
+    """
+        %matplotlib inline
+        import sys
+        from torch.utils.data import DataLoader, Dataset
+
+        class Squares(Dataset):
+            def __len__(self):
+                return 12
+            def __getitem__(self, index):
+                return index ** 2
+    """,
+    """
+        loader = DataLoader(Squares(), batch_size=2, num_workers=1, multiprocessing_context="spawn")
+        for batch in loader:
+            print(int(batch.sum()))
+        print(sys.argv[1:], open("train.ipynb").read(1))
+    """,
+)
+
+
+def test_a_notebook_runs_in_its_folder_and_its_loaders_are_recorded(tmp_path):
+    notebook_of(tmp_path, *CELLS)
+    traced = run(tmp_path, "-m", "loaderscope", "trace", "lessons/train.ipynb", "--", "--lr", "3")
+    assert traced.returncode == 0, traced.stderr
+    assert traced.stdout.split("\n") == ["1", "13", "41", "85", "145", "221", "['--lr', '3'] {", ""]
+    assert "1 line of magics" in traced.stderr
+    (loader,) = read_document(tmp_path / "train.trace.loaderscope")["loaders"]
+    assert (loader["name"], loader["batches"], loader["num_workers"]) == ("train.ipynb, cell 2:2", 6, 1)
+
+
+def test_an_exception_in_a_notebook_shows_its_cells_alone(tmp_path):
+    notebook_of(tmp_path, "def fail():\n    raise ValueError('wrong')", "fail()")
+    traced = run(tmp_path, "-m", "loaderscope", "trace", "lessons/train.ipynb")
+    assert traced.returncode == 1
+    files = re.findall(r'File "(.*)", line (\d+), in (.*)', traced.stderr)
+    assert [(os.path.basename(file), line, function) for file, line, function in files] == [
+        ("train.ipynb, cell 2", "1", "<module>"),
+        ("train.ipynb, cell 1", "2", "fail"),
+    ]
+
+
+def test_a_script_sees_its_path_as_it_was_typed(tmp_path):
+    write_script(tmp_path / "code", "import sys; print(sys.argv, __file__)", "train.py")
+    plain, traced = run(tmp_path, "code/train.py"), run(tmp_path, "-m", "loaderscope", "trace", "code/train.py")
+    assert traced.stdout == plain.stdout
 
 
 def test_a_script_without_a_loader_runs_and_is_told(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", dest="module", metavar="MODULE", help="the module to run in place of a script, as for python")
     parser.add_argument("-o", "--output", metavar="FILE", help="the session file (the script's name with .trace.loaderscope)")
     parser.add_argument("--python", metavar="FILE", help="the interpreter that runs the script (the one of loaderscope)")
-    parser.add_argument("--cwd", metavar="FOLDER", help="the folder in which it runs (the current one)")
+    parser.add_argument(
+        "--cwd", metavar="FOLDER", type=os.path.abspath, help="the folder in which it runs (this one; of a notebook, its own)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the output")
     group = parser.add_argument_group("what is recorded (the whole training)")
     group.add_argument("--skip-seconds", metavar="S", type=positive_seconds, default=0.0, help="record nothing in the first S seconds")
@@ -42,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from loaderscope.facts.request import Request
+    from loaderscope.facts.request import Request, default_cwd
     from loaderscope.facts.run import SilentSink
     from loaderscope.session.document import build_document
     from loaderscope.session.file import SessionWriter
@@ -59,7 +62,11 @@ def run(options: argparse.Namespace) -> int:
     if options.then_stop and options.seconds is None and options.batches is None:
         raise UsageError("--then-stop needs --seconds or --batches, after which the recording ends")
     request = Request(
-        script=str(script), module=options.module, python=options.python, cwd=options.cwd, script_args=tuple(options.script_args)
+        script=str(script),
+        module=options.module,
+        python=options.python,
+        cwd=options.cwd or default_cwd(str(script)),
+        script_args=tuple(options.script_args),
     )
     reported: list[str] = []
 
@@ -76,7 +83,10 @@ def run(options: argparse.Namespace) -> int:
 
     recording = Recording(lambda: SessionWriter(output, options.force), ReportingSink(), is_required=False)
     bounds = RecordingBounds(options.skip_seconds, options.seconds, options.batches, options.then_stop)
-    training = TrainingRun(request, recording, sys.stderr.fileno() if options.json else None, bounds)
+    is_found_as_typed = options.script is not None and (Path(request.cwd or ".") / options.script).absolute() == script
+    training = TrainingRun(
+        request, recording, sys.stderr.fileno() if options.json else None, bounds, options.script if is_found_as_typed else None
+    )
     try:
         with _signals_for_the_script(training):
             status = training.run()
