@@ -89,6 +89,11 @@ class TrainingRun:
         self._has_stopped_reading = False
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def met_loaders(self) -> bool:
+        """Whether the script iterated a loader as far as is known; perhaps nothing of it could be recorded."""
+        return bool(self._loaders)
+
     def run(self) -> int:
         """Runs the script to its end, and returns its exit status as `subprocess` gives it.
 
@@ -132,6 +137,7 @@ class TrainingRun:
         end = trial_end("ok", None, None, training_s, app_cpu_share, sampling, folder)
         for loader in self._loaders:
             loader.reader.finish()
+            self._report_stops(loader)
             loader.read_description()
         shown = [loader for loader in self._loaders if loader.is_shown]
         results = [self._result(loader, end, training_s, status, ended_ns) for loader in shown]
@@ -139,6 +145,10 @@ class TrainingRun:
         for result, trace in zip(with_exposed_time(results, traces, max(began_ns, self._from_ns), self._log), traces, strict=True):
             self._sink.trial_finished(result, trace)
         return status
+
+    def _report_stops(self, loader: RecordedLoader) -> None:
+        for reason in loader.reader.stop_reasons():
+            self._log(f"The recording of the loader {loader.name} ended early. {reason}")
 
     def _has_ended(self) -> bool:
         """Whether the recording has ended at a bound, in any process: those that train together give their batches together."""
@@ -200,7 +210,7 @@ class TrainingRun:
             if until_ns is not None:
                 loader.reader.until_ns = until_ns
             grew = loader.reader.poll()
-            if not loader.is_shown and (loader.trace.span_count or not self._from_ns):
+            if not loader.is_shown and (loader.trace.span_count if self._from_ns else loader.trace.record_count):
                 self._show(loader)
             if loader.is_shown and loader.trial.id == 0:  # samples of processes belong to no loader; they are shown once
                 grew = append_samples(loader.trace, samples, 0) or grew

@@ -260,6 +260,73 @@ def test_how_long_a_training_waited_for_a_loader_in_a_thread_is_unknown(tmp_path
     assert "unknown" in document["summary"]
 
 
+FAULTY = """
+    import sys
+    from torch.utils.data import DataLoader
+
+    def fail(*arguments):
+        raise ValueError("a fault of ours")
+
+    if __name__ == "__main__":
+        loader = DataLoader(range(40), batch_size=2, num_workers=1)
+        for epoch in range(3):
+            for number, batch in enumerate(loader):
+                print(epoch, number, batch)
+                if (epoch, number) == (1, 5) and "_loaderscope_agent" in sys.modules:
+                    import _loaderscope_agent.loader_recording
+                    import _loaderscope_agent.main_hooks
+                    setattr({owner}, "{name}", fail)
+        raise KeyError("of the script")
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        *(("_loaderscope_agent.loader_recording.LoaderRecording", name) for name in ("begin_step", "end_step", "end_epoch", "begin_epoch")),
+        ("_loaderscope_agent.main_hooks.internals", "delivered_batch"),
+    ],
+)
+def test_a_fault_of_a_hook_ends_the_recording_and_not_the_training(tmp_path, owner, name):
+    script = write_script(tmp_path, FAULTY.format(owner=owner, name=name), "train.py")
+    plain, traced = plain_run(script), traced_run(script)
+    assert (traced.returncode, traced.stdout) == (plain.returncode, plain.stdout)
+    lines = traced.stderr.split("\n")
+    fault = [line for line in lines if "a fault of ours" in line]
+    assert len(fault) == 1 and "not recorded any more" in fault[0]
+    assert "\n".join(line for line in lines if line not in fault).startswith(plain.stderr)
+    assert 26 <= document_of(script)["loaders"][0]["batches"] <= 40
+
+
+FULL_DISK = """
+    import resource
+    from torch.utils.data import DataLoader
+
+    if __name__ == "__main__":
+        loader = DataLoader(range(6_000), batch_size=1, num_workers={workers})
+        count = 0
+        for batch in loader:
+            count += 1
+            if count == {full_after}:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+        print(count, sum(1 for batch in DataLoader(range(8))))
+        raise SystemExit(5)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of processes")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_ends_the_recording_and_not_the_training(tmp_path, workers):
+    script = write_script(tmp_path, FULL_DISK.format(workers=workers, full_after=100), "train.py")
+    plain, traced = plain_run(script), traced_run(script)
+    assert (traced.returncode, traced.stdout) == (plain.returncode, plain.stdout) == (5, "6000 8\n")
+    assert "ended early" in traced.stderr
+    loader, *others = document_of(script)["loaders"]
+    assert 100 < loader["batches"] < 6_000
+    assert not others
+    assert "not recorded any more" in traced.stderr  # the log of the second loader could not even be made
+
+
 OUTLIVING = """
     import os
     import sys

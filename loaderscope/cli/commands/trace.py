@@ -97,8 +97,8 @@ def run(options: argparse.Namespace) -> int:
     if recording.write_error is not None:
         report(recording.write_error)
     if recording.run is None:
-        when = "while it was recorded" if bounds.are_any else ""
-        sentence = f"the script iterated no DataLoader {when}".rstrip() + ", so there is nothing to show"
+        what = "no DataLoader was recorded" if bounds.are_any or training.met_loaders else "the script iterated no DataLoader"
+        sentence = f"{what}, so there is nothing to show"
         report(sentence)
         if options.json:
             print_error_document(ErrorInfo("unsupported", sentence))
