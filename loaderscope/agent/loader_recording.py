@@ -6,7 +6,7 @@ import _thread
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import loader_description, recorder, used_devices
 from .device import DeviceClock
@@ -14,9 +14,7 @@ from .device_choice import device_of_trial, side_stream
 from .eventlog import EventLog, drop_record
 from .layout import State, batch_of_epoch
 from .messages import Consumer, TrialConfig, TrialOrder
-
-if TYPE_CHECKING:
-    from .process_recording import ProcessRecording
+from .record_bounds import RecordBounds
 
 _EPOCH_BEGIN, _EPOCH_END = recorder.kinds(State.EPOCH)
 _STEP_BEGIN, _STEP_END = recorder.kinds(State.STEP)
@@ -33,10 +31,32 @@ class LoaderRecording:
         iterator: a weak reference to the newest iterator.
         has_ended: whether nothing of it is recorded any more.
         loader: a weak reference to the loader.
+        give_up: ends the recording of this process because of a fault of ours.
         is_in_main_thread: whether the thread that took a batch last, or began an epoch, is the main thread.
     """
 
-    def __init__(self, loader: Any, plan: recorder.Plan, log: EventLog, description: Dict[str, Any], process: ProcessRecording) -> None:
+    def __init__(
+        self,
+        loader: Any,
+        plan: recorder.Plan,
+        log: EventLog,
+        *,
+        description: Dict[str, Any],
+        bounds: Optional[RecordBounds],
+        end_at_bound: Callable[[], None],
+        give_up: Callable[[Exception], None],
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            loader: the loader.
+            plan: for its workers.
+            log: of this process for this loader.
+            description: of the loader, as it is written beside its logs.
+            bounds: of the recording of this process; None where there are none.
+            end_at_bound: called when a bound is reached; ends the recording of this process.
+            give_up: ends it because of a fault of ours.
+        """
         self.plan, self.log = plan, log
         self.write, self.write_at, self.write_since = log.write, log.write_at, log.write_since
         self.epoch = -1
@@ -44,7 +64,7 @@ class LoaderRecording:
         self.has_ended = False
         self.loader = weakref.ref(loader)
         self._description = description
-        self._process = process
+        self._bounds, self._end_at_bound, self.give_up = bounds, end_at_bound, give_up
         self.is_in_main_thread = False
         self._thread = 0  # that iterates the newest epoch
         self._is_open = False  # whether an epoch is
@@ -54,10 +74,6 @@ class LoaderRecording:
         self._step_count = 0
         self._clock: Any = None  # of the device that the steps use, once that is known
         self._before: Optional[Tuple[Any, Any]] = None  # the events before the step that runs now
-
-    def give_up(self, error: Exception) -> None:
-        """Ends the recording of this process by a fault of ours."""
-        self._process.give_up(error)
 
     def can_take(self, loader: Any) -> bool:
         """Whether this thread may begin an epoch of `loader` here, because no other iterator is in use."""
@@ -110,8 +126,8 @@ class LoaderRecording:
         self._has_iterator = True
         self._batch_count += 1
         self._step_batch = batch
-        if self._process.bounds is not None:
-            self._process.bounds.count_batch()
+        if self._bounds is not None:
+            self._bounds.count_batch()
         if self._clock is not None and self._clock.has_anchor:
             try:
                 self._before = self._clock.mark(), self._clock.mark_step_streams()
@@ -129,8 +145,8 @@ class LoaderRecording:
         except Exception:
             self._clock = None
         self._step_batch, self._before = -1, None
-        if self._process.bounds is not None and self._process.bounds.are_reached():
-            self._process.end_at_bound()
+        if self._bounds is not None and self._bounds.are_reached():
+            self._end_at_bound()
 
     def end(self, closes_log: bool = True) -> None:
         """Drops all records from now on; a forked child leaves the log to its parent."""

@@ -23,6 +23,8 @@ _QUIET_NS = 500_000_000
 """Main must have been outside of its loaders for so long: short steps are not sampled."""
 _LONGEST_NS = 60_000_000_000
 """A longer stay in one line is recorded in parts, so that a killed process keeps the earlier ones."""
+_SAMPLES_BEFORE_LOOK = 50
+"""After so many samples the thread looks whether the recording is over."""
 _JOIN_TIMEOUT_S = 1.0
 _EXIT_POLL_S = 0.0001
 _EXIT_POLLS = 100
@@ -33,8 +35,8 @@ _MAIN_LINE = recorder.complete_kind(State.MAIN_LINE)
 class _Sampler:
     """Samples the thread that makes it."""
 
-    def __init__(self, give_up: Callable[[Exception], None]) -> None:
-        self._give_up = give_up
+    def __init__(self, give_up: Callable[[Exception], None], is_over: Callable[[], bool]) -> None:
+        self._give_up, self._is_over = give_up, is_over
         self._activity = recorder.threads.activity
         self._main_thread = _thread.get_ident()
         self._stop = self._ended = _thread.allocate_lock()
@@ -84,8 +86,12 @@ class _Sampler:
     def _run(self, stop: Any, ended: Any) -> None:
         try:
             self._native_thread = _thread.get_native_id()
+            samples = 0
             while not stop.acquire(timeout=_PERIOD_S):
                 self._sample()
+                samples += 1
+                if samples % _SAMPLES_BEFORE_LOOK == 0 and self._is_over():
+                    break
         except Exception as error:
             self._give_up(error)
         finally:
@@ -119,16 +125,17 @@ _sampler: Optional[_Sampler] = None
 _is_watched = False
 
 
-def start(give_up: Callable[[Exception], None]) -> None:
+def start(give_up: Callable[[Exception], None], is_over: Callable[[], bool]) -> None:
     """Samples this thread, the main thread, from now on; does nothing where it is sampled already.
 
     Args:
         give_up: gets a fault of the sampling.
+        is_over: called from time to time; ends the recording where it is over, and returns whether it is.
     """
     global _sampler, _is_watched
     if _sampler is not None:
         return
-    _sampler = _Sampler(give_up)
+    _sampler = _Sampler(give_up, is_over)
     if not _is_watched:
         _is_watched = True
         atexit.register(stop)

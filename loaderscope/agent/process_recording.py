@@ -40,6 +40,8 @@ class ProcessRecording:
         if self._has_ended or recorder.threads.activity.in_users_code:  # a loader in a dataset's own code
             return
         try:
+            if self.end_without_app():
+                return
             if self.bounds is not None and self.bounds.are_reached():
                 self.end_at_bound()
                 return
@@ -48,7 +50,7 @@ class ProcessRecording:
             recorder.activate(recording)
             recording.begin_epoch(loader)
             if recording.is_in_main_thread:
-                main_line.start(self.give_up)
+                main_line.start(self.give_up, self.end_without_app)
         except Exception as error:
             self.give_up(error)
 
@@ -56,6 +58,13 @@ class ProcessRecording:
         """Ends the recording of this process by a fault of ours."""
         self._end()
         self._report_fault(error)
+
+    def end_without_app(self) -> bool:
+        """Ends the recording if the app has ended, which alone deletes what was recorded; returns whether it did."""
+        is_gone = record_bounds.app_is_gone()
+        if is_gone:
+            self._end()
+        return is_gone
 
     def end_at_bound(self) -> None:
         """Ends the recording because a bound is reached; iterators go on unrecorded."""
@@ -80,7 +89,12 @@ class ProcessRecording:
         os.mkdir(log_dir)  # fails where the app was killed, and a later one has removed its folder
         loader_description.write(log_dir, description)
         plan = recorder.Plan(log_dir, 0.0, True, until_ns=0 if self.bounds is None else self.bounds.until_ns)
-        made_there.append(LoaderRecording(loader, plan, recorder.open_loader_log(plan), description, self))
+        log = recorder.open_loader_log(plan)
+        made_there.append(
+            LoaderRecording(
+                loader, plan, log, description=description, bounds=self.bounds, end_at_bound=self.end_at_bound, give_up=self.give_up
+            )
+        )
         optimizer_marks.install()
         return made_there[-1]
 

@@ -1,4 +1,4 @@
-"""The bounds of a recording: from when it runs, until when, and after how many batches of a process it ends."""
+"""When the recording of a process begins and ends: its bounds in time and batches, and the end of the app that records."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ VARIABLE = "LOADERSCOPE_RECORD_BOUNDS"
 
 ENDED_SUFFIX = ".ended"
 """A process whose recording has ended at a bound writes the time (ns) into the file PID.ended, in the folder of the recording."""
+
+APP_VARIABLE = "LOADERSCOPE_RECORD_APP"
+"""The process id of the app that records."""
 
 
 class RecordBounds:
@@ -57,3 +60,17 @@ def note_end(folder: str) -> None:
     with open(path + ".part", "w", encoding="ascii") as file:
         file.write("%d" % time.perf_counter_ns())
     os.replace(path + ".part", path)
+
+
+def app_is_gone() -> bool:
+    """Whether the app that records has ended; False where that is unknown."""
+    pid = os.environ.get(APP_VARIABLE, "")
+    if os.name == "nt" or not pid.isdigit():  # there `os.kill` would end it
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -177,7 +177,11 @@ class TrainingRun:
         environment = interpreter_environment(self._request.python or default_python() or "python3")
         environment |= self._request.environment_variables
         paths = [HOOK_FOLDER, environment.get("PYTHONPATH", "")]
-        environment |= {VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        environment |= {
+            VARIABLE: str(folder),
+            record_bounds.APP_VARIABLE: str(os.getpid()),
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        }
         if self._bounds.are_any:
             environment[record_bounds.VARIABLE] = record_bounds.text_of(self._from_ns, self._until_ns, self._bounds.batches or 0)
         return environment
