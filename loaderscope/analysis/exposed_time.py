@@ -36,7 +36,7 @@ def with_exposed_time(
     Args:
         results: of all its loaders.
         traces: of the same loaders, finished.
-        began_ns: when the script was started, on the clock of the traces.
+        began_ns: when the recording began, on the clock of the traces: with the script, unless the recording had bounds.
         log: gets the traceback if it fails.
     """
     by_pid: dict[int, list[_Loader]] = {}
@@ -84,7 +84,7 @@ def _read_loader(number: int, use: LoaderUse, trace: Trace) -> _Loader:
 def _uses_of_process(loaders: Sequence[_Loader], began_ns: int) -> Iterator[tuple[int, LoaderUse]]:
     """Yields the number of each loader, and its use with what the training spent on it."""
     loaders = [_with_ends(loader, [other for other in loaders if other is not loader]) for loader in loaders]
-    ended_ns = began_ns + round(loaders[0].use.training_s * 1e9)
+    ended_ns = began_ns + round(loaders[0].use.measured_s * 1e9)
     busy = [spans for loader in loaders if (spans := device_spans(loader.trace)) is not None]
     idle = complement(_concatenated([b.start_ns for b in busy]), _concatenated([b.end_ns for b in busy]), began_ns, ended_ns)
     known = [loader for loader in loaders if loader.use.wait_s is not None]

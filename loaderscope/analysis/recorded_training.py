@@ -21,13 +21,14 @@ class RecordedTraining:
     Attributes:
         seconds: from the start of the script to its end.
         exposed_s: for which main waited for its loaders while no device is known to have worked.
-        exposed_share: the same as a share of `seconds`.
+        exposed_share: the same as a share of `recorded_s`, or of `seconds`.
         exit_status: of the script; negative: the signal that ended it; None: it went on when its recording ended.
         batches: that all loaders of all processes gave.
         pid: of that process.
         wait_s: for which main waited for its loaders, whatever the device did; None in sessions that lack it.
         first_batch_s: from the start of the script to the first batch; None if unknown.
         optimizer_steps: that optimizers took; None if none was recorded.
+        recorded_s: seconds that were recorded, where the recording had bounds; None: all.
         bin_s: width of the bins of `exposed_shares`; None in sessions that lack them.
         exposed_shares: the exposed share of each such part of the training.
     """
@@ -41,6 +42,7 @@ class RecordedTraining:
     wait_s: float | None = None
     first_batch_s: float | None = None
     optimizer_steps: int | None = None
+    recorded_s: float | None = None
     bin_s: float | None = None
     exposed_shares: list[float] = dataclasses.field(default_factory=list)
 
@@ -71,11 +73,12 @@ def training_of_results(results: Sequence[TrialResult]) -> RecordedTraining | No
     training = RecordedTraining(
         seconds=seconds,
         exposed_s=exposed_s,
-        exposed_share=_share(exposed_s, seconds) or 0.0,
+        exposed_share=_share(exposed_s, uses[0].measured_s) or 0.0,
         exit_status=uses[0].exit_status,
         batches=sum(result.batches for result in results),
         pid=uses[0].pid,
         optimizer_steps=sum(steps) if steps else None,
+        recorded_s=uses[0].recorded_s,
     )
     if process is None:
         return training
@@ -109,7 +112,7 @@ def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
             "num_workers": result.config.num_workers,
             "batches": result.batches,
             "wait_s": use.wait_s,
-            "wait_share": _share(use.wait_s, use.training_s),
+            "wait_share": _share(use.wait_s, use.measured_s),
             "exposed_s": exposed_seconds(use),
             "exposed_share": exposed_share(use),
             "steps_per_second": _rate(result.batches, use),
@@ -131,7 +134,7 @@ def exposed_seconds(use: LoaderUse) -> float | None:
 
 def exposed_share(use: LoaderUse) -> float | None:
     """Returns the exposed loading time of a loader as a share of the training."""
-    return _share(exposed_seconds(use), use.training_s)
+    return _share(exposed_seconds(use), use.measured_s)
 
 
 def training_sentence(training: RecordedTraining, results: Sequence[TrialResult]) -> str:
@@ -141,7 +144,9 @@ def training_sentence(training: RecordedTraining, results: Sequence[TrialResult]
     if not uses:
         return f"How long the training waited for data is unknown: threads iterated its loaders. It took {duration_text(training.seconds)}."
     worst = max(uses, key=lambda use: exposed_seconds(use) or 0.0)
-    of_all = f"{share_text(training.exposed_share)} of its {duration_text(training.seconds)} ({duration_text(training.exposed_s)})"
+    recorded_s = training.recorded_s
+    whole = f"its {duration_text(training.seconds)}" if recorded_s is None else f"the {duration_text(recorded_s)} that were recorded"
+    of_all = f"{share_text(training.exposed_share)} of {whole} ({duration_text(training.exposed_s)})"
     most = "" if len(uses) == 1 else "most of it "
     own = "" if len(uses) == 1 else f" ({duration_text(exposed_seconds(worst))})"
     return f"The training waited for data for {of_all}, {most}for the loader made at {worst.name}{own}."

@@ -303,6 +303,11 @@ class LoaderUse:
         """The loader as the timeline and tables name it: train.py:87."""
         return loader_name(self.made, self.iterated, self.class_name)
 
+    @property
+    def measured_s(self) -> float:
+        """The seconds of the training that its figures are about."""
+        return self.training_s if self.recorded_s is None else self.recorded_s
+
 
 def loader_name(made: str | None, iterated: str | None, class_name: str) -> str:
     """Returns the name of a loader by where it is made, else where it is iterated, else its class."""
