@@ -307,15 +307,15 @@ def _wrap_shutdown(original: Function) -> Function:
         # Called from __del__ too, perhaps while the interpreter takes its modules apart.
         if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True):
             return original(self)
-        notes, thread, before = _notes(self), recorder.loader_thread, recorder.threads.activity.recording
-        if notes.recording is not None:
-            recorder.activate(notes.recording)
+        notes, thread, activity = _notes(self), recorder.loader_thread, recorder.threads.activity
+        # not `activate`: a garbage collection may call this at any time, in a thread that iterates another loader
+        before, activity.recording = activity.recording, notes.recording
         recorder.write(_SHUTDOWN_BEGIN, notes.epoch, 0, thread)
         try:
             return original(self)
         finally:
             recorder.write(_SHUTDOWN_END, notes.epoch, 0, thread)
-            recorder.activate(before)  # a garbage collection may have called this at any time
+            activity.recording = before
 
     return _shutdown_workers
 

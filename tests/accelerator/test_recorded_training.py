@@ -63,6 +63,8 @@ def test_periods_stand_where_the_device_worked_and_nothing_waits_for_it(write_de
     assert result.gpu_busy_share_low <= result.gpu_busy_share
     assert not [record for record in records if not record.kind.is_work and record.start_ns > kernel_starts[0]]
     assert spans_of(trace, MAIN, State.STEP).size == 600
+    assert spans_of(trace, "pin", State.PIN).size == 600
+    assert not spans_of(sink.traces[other.id], "pin", State.PIN)
     assert result.devices == ["Simulated accelerator"]
 
 

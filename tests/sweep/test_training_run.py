@@ -175,6 +175,26 @@ ENDLESS = """
         sys.exit(9)
 """
 
+COLLECTED_ELSEWHERE = """
+    import gc
+    import threading
+    from torch.utils.data import DataLoader
+
+    gc.disable()
+    iterator = iter(DataLoader(range(64), batch_size=2, num_workers=1))
+    next(iterator)
+    iterator.itself = iterator
+    del iterator
+
+    def read():
+        for _ in DataLoader(range(8), batch_size=2):
+            gc.collect()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+"""
+
 
 def record(tmp_path, script, bounds=None, status=0):
     """Runs a training; returns its sink, whose results are those of its loaders."""
@@ -299,3 +319,11 @@ def test_a_training_ends_with_its_recording_by_ctrl_c_and_more_firmly_if_it_does
     assert sink.results[0].batches == 10
     assert sink.results[0].loader.exit_status == status
     assert any("is ended now" in line.text for line in sink.log)
+
+
+def test_a_loader_whose_iterator_another_thread_collects_is_still_one_of_the_main_thread(tmp_path):
+    sink = record(tmp_path, COLLECTED_ELSEWHERE)
+    first, second = sink.results
+    assert first.loader.wait_s is not None and second.loader.wait_s is None
+    assert counts(sink, first, State.WAIT, State.SHUTDOWN) == [1, 1]
+    assert counts(sink, second, State.WAIT, State.SHUTDOWN) == [5, 0]
