@@ -29,7 +29,7 @@ _BIN_WIDTHS_S = tuple(factor * 10.0**power for power in range(-1, 6) for factor 
 
 
 def with_exposed_time(
-    results: Sequence[TrialResult], traces: Sequence[Trace], began_ns: int, log: Callable[[str], None]
+    results: Sequence[TrialResult], traces: Sequence[Trace], began_ns: int, log: Callable[[str], None], *, skips_start: bool = False
 ) -> list[TrialResult]:
     """Returns the results of a recorded training with what it spent on its loaders; unchanged if that fails.
 
@@ -38,13 +38,14 @@ def with_exposed_time(
         traces: of the same loaders, finished.
         began_ns: when the recording began, on the clock of the traces: with the script, unless the recording had bounds.
         log: gets the traceback if it fails.
+        skips_start: whether the recording began later than the script, so that the first batch is unknown.
     """
     by_pid: dict[int, list[_Loader]] = {}
     try:
         for number, (result, trace) in enumerate(zip(results, traces, strict=True)):
             if result.loader is not None:
                 by_pid.setdefault(result.loader.pid, []).append(_read_loader(number, result.loader, trace))
-        uses = dict(use for loaders in by_pid.values() for use in _uses_of_process(loaders, began_ns))
+        uses = dict(use for loaders in by_pid.values() for use in _uses_of_process(loaders, began_ns, skips_start))
     except Exception as error:  # an error of the analysis must not hide how the training ended
         log(f"How long the training waited could not be analysed: {error}\n{traceback.format_exc()}")
         return list(results)
@@ -81,7 +82,7 @@ def _read_loader(number: int, use: LoaderUse, trace: Trace) -> _Loader:
     return _Loader(number, use, trace, (waits.start_ns, waits.end_ns), epochs, (steps.start_ns, steps.end_ns), ends_ns)
 
 
-def _uses_of_process(loaders: Sequence[_Loader], began_ns: int) -> Iterator[tuple[int, LoaderUse]]:
+def _uses_of_process(loaders: Sequence[_Loader], began_ns: int, skips_start: bool) -> Iterator[tuple[int, LoaderUse]]:
     """Yields the number of each loader, and its use with what the training spent on it."""
     loaders = [_with_ends(loader, [other for other in loaders if other is not loader]) for loader in loaders]
     ended_ns = began_ns + round(loaders[0].use.measured_s * 1e9)
@@ -96,7 +97,7 @@ def _uses_of_process(loaders: Sequence[_Loader], began_ns: int) -> Iterator[tupl
         began_ns=began_ns,
         wait_s=_seconds(waits),
         exposed_s=_seconds(exposed),
-        first_batch_s=None if first_ns is None else max(0, first_ns - began_ns) / 1e9,
+        first_batch_s=None if first_ns is None or skips_start else max(0, first_ns - began_ns) / 1e9,
         bin_s=bin_s,
         exposed_shares=shares,
         gaps=_gaps(loaders, began_ns, ended_ns),

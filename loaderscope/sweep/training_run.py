@@ -142,7 +142,9 @@ class TrainingRun:
         shown = [loader for loader in self._loaders if loader.is_shown]
         results = [self._result(loader, end, training_s, status, ended_ns) for loader in shown]
         traces = [loader.trace for loader in shown]
-        for result, trace in zip(with_exposed_time(results, traces, max(began_ns, self._from_ns), self._log), traces, strict=True):
+        recorded_from_ns, skips = max(began_ns, self._from_ns), self._bounds.skip_s > 0
+        results = with_exposed_time(results, traces, recorded_from_ns, self._log, skips_start=skips)
+        for result, trace in zip(results, traces, strict=True):
             self._sink.trial_finished(result, trace)
         return status
 

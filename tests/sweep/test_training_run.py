@@ -290,6 +290,7 @@ def test_a_recording_between_two_times_holds_nothing_of_any_process_outside_of_t
     assert train.loader.recorded_s == pytest.approx(1.0)
     training = training_of_results(sink.results)
     assert training.exposed_share == pytest.approx(training.exposed_s)  # of one second
+    assert training.first_batch_s is None
     assert "1.00 s that were recorded" in training_sentence(training, sink.results)
     assert 20 < train.batches < 110  # of 10 ms each
     trace = sink.traces[train.id]
