@@ -18,11 +18,16 @@ if TYPE_CHECKING:  # typing takes a child's Python some milliseconds
 VARIABLE = "LOADERSCOPE_RECORD"
 """The folder of the recording; set in the environment of the script and of all that it starts."""
 
+LINES_VARIABLE = "LOADERSCOPE_LINES"
+"""Set where a window shows what the script prints: each line appears when it is printed, as in a terminal."""
+
 
 def start() -> None:
     """Records the loaders of this process from now on, if its environment asks for it."""
     folder = os.environ.get(VARIABLE)
     if folder:
+        if os.environ.get(LINES_VARIABLE) and sys.stdout is not None:
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         when_imported("torch.utils.data.dataloader", lambda module: _install(folder))
 
 

@@ -275,7 +275,7 @@ class LoaderUse:
         wait_s: seconds that this process made its iterators and waited for its batches; None if another thread than the main one iterates
             it, because the training may go on meanwhile.
         training_s: seconds of the whole training, from the start of the script to its end.
-        exit_status: of the script; negative: the signal that ended it.
+        exit_status: of the script; negative: the signal that ended it; None: the script went on when its recording ended.
         exposed_s: the part of `wait_s` in which no device is known to have worked; None in sessions that lack it.
         optimizer_steps: in its epochs; None if none was recorded.
         epochs: one entry for each of `TrialResult.epochs`.
@@ -291,7 +291,7 @@ class LoaderUse:
     pid: Count
     wait_s: Seconds | None
     training_s: Seconds
-    exit_status: int
+    exit_status: int | None
     exposed_s: Seconds | None = None
     optimizer_steps: Count | None = None
     epochs: list[EpochUse] = dataclasses.field(default_factory=list)

@@ -10,6 +10,9 @@ from loaderscope.agent.ranges import Bytes, Count, FilePath, Name, Positive, Sec
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import Control, SentPart, TrialResult
 
+TRAINING_TARGET = "training"
+"""Names the target of a recorded training."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTrial:
@@ -18,6 +21,7 @@ class PlannedTrial:
     Attributes:
         skip: (kind, sentence) on why it will be skipped, or None.
         replaces: the disturbed trial that it repeats; None for a trial of the original plan.
+        loader: the name of the loader of a recorded training whose use it is; None in a sweep.
     """
 
     id: Count
@@ -25,6 +29,7 @@ class PlannedTrial:
     config: TrialConfig
     skip: tuple[str, str] | None = None
     replaces: Count | None = None
+    loader: str | None = None
 
 
 class _Imported(TypedDict):
@@ -98,6 +103,11 @@ class Run:
     sent: list[SentPart] | None = None  # what each worker is sent, measured once before the trials; None without a probe
     controls: list[Control] = dataclasses.field(default_factory=list)  # of a start-up experiment, measured before the trials
     created_unix_s: int | None = None  # when the run was planned; None if not recorded
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it records a training as it is, so that its trials are the loaders of that training."""
+        return self.target.kind == "captured" and self.target.name == TRAINING_TARGET
 
 
 @dataclasses.dataclass(frozen=True)

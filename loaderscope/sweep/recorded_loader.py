@@ -35,7 +35,7 @@ class RecordedLoader:
         """
         self.folder = folder
         self.description = _read_description(folder)
-        self.trial = PlannedTrial(0, 0, TrialConfig.from_json(self.description["config"]))
+        self.trial = PlannedTrial(0, 0, TrialConfig.from_json(self.description["config"]), loader=self.name)
         self.trace = Trace()
         self.reader = TraceReader(folder, self.trace, self.trial.config.num_workers, deletes_read=True)
         self.is_shown = False
@@ -53,7 +53,7 @@ class RecordedLoader:
         with contextlib.suppress(OSError, ValueError):
             self.description = _read_description(self.folder)
 
-    def use(self, training_s: float, exit_status: int, recorded_s: float | None) -> LoaderUse:
+    def use(self, training_s: float, exit_status: int | None, recorded_s: float | None) -> LoaderUse:
         """Returns what the training spent on the loader."""
         return LoaderUse(
             made=self.description["made"],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
 import time
 
-import psutil
+from loaderscope.sweep.processes.script_process import kill_tree
 
 PATIENCE_S = 10.0
 """Between two attempts."""
@@ -36,14 +35,4 @@ class TrainingEnd:
         if self._attempt_count == 2:
             self._process.terminate()
         else:
-            _kill_with_children(self._process)
-
-
-def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
-    children: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for child in children:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
+            kill_tree(self._process)

@@ -5,23 +5,27 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from loaderscope.agent import record_bounds
 from loaderscope.agent.loader_description import LOADER_FILE
 from loaderscope.agent.messages import Target, TrialOrder
 from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
-from loaderscope.agent.training_record import VARIABLE
+from loaderscope.agent.training_record import LINES_VARIABLE, VARIABLE
 from loaderscope.agent.watched_children import HOOK_FOLDER
 from loaderscope.analysis.exposed_time import with_exposed_time
 from loaderscope.analysis.trial import TrialEnd, analyse_or_log
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import TrialResult
-from loaderscope.facts.run import LogLine, Run, Sink
+from loaderscope.facts.run import TRAINING_TARGET, LogLine, Run, Sink
 from loaderscope.sweep.inspect_script import machine_environment
+from loaderscope.sweep.pool import LIVE_READ_INTERVAL_S
+from loaderscope.sweep.processes import script_process
 from loaderscope.sweep.processes.agent_environment import default_python, interpreter_environment
+from loaderscope.sweep.processes.script_process import ScriptOutput
 from loaderscope.sweep.processes.temporary_folders import temporary_folder
 from loaderscope.sweep.recorded_loader import RecordedLoader, named_processes
 from loaderscope.sweep.training_end import TrainingEnd
@@ -58,6 +62,8 @@ class RecordingBounds:
 class TrainingRun:
     """One run of a training; `run` blocks until the script has ended.
 
+    Other threads may call `interrupt`, `kill` and `detach`.
+
     Attributes:
         process: the script's process, once it is started.
     """
@@ -69,6 +75,8 @@ class TrainingRun:
         stdout: IO[bytes] | int | None = None,
         bounds: RecordingBounds | None = None,
         typed_script: str | None = None,
+        *,
+        in_window: bool = False,
     ) -> None:
         """Starts nothing yet.
 
@@ -78,7 +86,12 @@ class TrainingRun:
             stdout: replaces the script's standard output; None: it has that of this process.
             bounds: of the recording; None: the whole training.
             typed_script: the path of the script as its user typed it, which it may see in `sys.argv`; None: that of the request.
+            in_window: whether the script has no terminal. Then it gets no input, the sink gets what it prints, and a Ctrl+C in the
+                terminal of this process does not reach it.
         """
+        self._in_window = in_window
+        self._output: ScriptOutput | None = None
+        self._is_detached = threading.Event()
         self._script = typed_script or request.script
         self._request, self._sink, self._stdout = request, sink, stdout
         self._bounds = bounds or RecordingBounds()
@@ -94,8 +107,29 @@ class TrainingRun:
         """Whether the script iterated a loader as far as is known; perhaps nothing of it could be recorded."""
         return bool(self._loaders)
 
-    def run(self) -> int:
-        """Runs the script to its end, and returns its exit status as `subprocess` gives it.
+    def interrupt(self) -> None:
+        """Sends the script what Ctrl+C in a terminal sends it."""
+        if self.process is not None:
+            script_process.interrupt(self.process)
+
+    def kill(self) -> None:
+        """Kills the script and all processes that it started."""
+        if self.process is not None:
+            script_process.kill_tree(self.process)
+
+    def detach(self) -> None:
+        """Ends the recording soon; the training goes on."""
+        self._is_detached.set()
+
+    def last_lines(self) -> list[str]:
+        """Returns the last lines of a script without a terminal: those on its standard error, or else on its standard output."""
+        return self._output.tail() if self._output is not None else []
+
+    def run(self) -> int | None:
+        """Runs the script to its end.
+
+        Returns:
+            Its exit status as `subprocess` gives it; None if it goes on without us.
 
         Raises:
             OSError: the interpreter cannot be started.
@@ -109,26 +143,16 @@ class TrainingRun:
             if self._run is not None:
                 self._sink.run_finished(False)
 
-    def _record(self, folder: Path, sampler: Sampler) -> int:
+    def _record(self, folder: Path, sampler: Sampler) -> int | None:
         began_ns, cpu_before_s = time.perf_counter_ns(), time.process_time()
         self._from_ns = began_ns + round(self._bounds.skip_s * 1e9) if self._bounds.are_any else 0
         self._until_ns = self._from_ns + round(self._bounds.seconds * 1e9) if self._bounds.seconds is not None else 0
-        training_end: TrainingEnd | None = None
-        process = self.process = subprocess.Popen(
-            self._command(), cwd=self._request.cwd, env=self._environment(folder), stdout=self._stdout
-        )
+        process = self.process = self._start(folder)
         sampler.watch(self._live_processes, folder)
-        while True:
-            try:
-                status = process.wait(READ_INTERVAL_S)
-                break
-            except subprocess.TimeoutExpired:
-                self._read_or_stop(folder, sampler)
-            if training_end is not None:
-                training_end.go_on()
-            elif self._bounds.then_stop and self._has_ended():
-                self._log("The recording has ended, and so the training is ended now, with Ctrl+C.")
-                training_end = TrainingEnd(process)
+        status = self._read_to_end(process, folder, sampler)
+        if self._output is not None and status is not None:
+            self._output.finish()
+        self._pass_on_output()
         ended_ns = time.perf_counter_ns()
         training_s = (ended_ns - began_ns) / 1e9
         self._read_or_stop(folder, sampler)
@@ -147,6 +171,38 @@ class TrainingRun:
         for result, trace in zip(results, traces, strict=True):
             self._sink.trial_finished(result, trace)
         return status
+
+    def _start(self, folder: Path) -> subprocess.Popen[bytes]:
+        streams: dict[str, Any] = {"stdout": self._stdout}
+        if self._in_window:
+            self._output = ScriptOutput(self._command()[0])
+            streams = self._output.popen_options()
+        try:
+            return subprocess.Popen(self._command(), cwd=self._request.cwd, env=self._environment(folder), **streams)
+        finally:
+            if self._output is not None:
+                self._output.script_started()
+
+    def _read_to_end(self, process: subprocess.Popen[bytes], folder: Path, sampler: Sampler) -> int | None:
+        """Reads what is recorded until the script has ended, and returns its exit status; None once it goes on without us."""
+        training_end: TrainingEnd | None = None
+        while not self._is_detached.is_set():
+            try:
+                return process.wait(LIVE_READ_INTERVAL_S if self._in_window else READ_INTERVAL_S)
+            except subprocess.TimeoutExpired:
+                self._read_or_stop(folder, sampler)
+                self._pass_on_output()
+                self._sink.progress(0, 0, None)  # writes the user's marks; nobody knows how far the script is
+            if training_end is not None:
+                training_end.go_on()
+            elif self._bounds.then_stop and self._has_ended():
+                self._log("The recording has ended, and so the training is ended now, with Ctrl+C.")
+                training_end = TrainingEnd(process)
+        return process.poll()
+
+    def _pass_on_output(self) -> None:
+        for line in self._output.drain() if self._output is not None else ():
+            self._sink.log_line(LogLine(line.time_ns, line.stream, line.text))
 
     def _report_stops(self, loader: RecordedLoader) -> None:
         for reason in loader.reader.stop_reasons():
@@ -184,6 +240,8 @@ class TrainingRun:
             record_bounds.APP_VARIABLE: str(os.getpid()),
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         }
+        if self._in_window:
+            environment[LINES_VARIABLE] = "1"
         if self._bounds.are_any:
             environment[record_bounds.VARIABLE] = record_bounds.text_of(self._from_ns, self._until_ns, self._bounds.batches or 0)
         return environment
@@ -231,14 +289,14 @@ class TrainingRun:
         """Passes a loader on to the sink."""
         if self._run is None:
             environment = machine_environment(dict(loader.description["environment"]))
-            target = Target("training", "captured", loader.description["class"], "captured")
+            target = Target(TRAINING_TARGET, "captured", loader.description["class"], "captured")
             self._run = Run(self._request, environment, target, self._request.script, None, [])
             self._sink.run_started(self._run)
         number = sum(other.is_shown for other in self._loaders)
         loader.trial, loader.is_shown = dataclasses.replace(loader.trial, id=number), True
         self._sink.trial_started(loader.trial, loader.trace)
 
-    def _result(self, loader: RecordedLoader, end: TrialEnd, training_s: float, status: int, ended_ns: int) -> TrialResult:
+    def _result(self, loader: RecordedLoader, end: TrialEnd, training_s: float, status: int | None, ended_ns: int) -> TrialResult:
         order = TrialOrder(loader.trial.id, str(loader.folder), loader.trial.config, batches=None)
         result = analyse_or_log(loader.trace, loader.trial, order, end, self._log, dataset_length=loader.description["samples"])
         return dataclasses.replace(result, loader=loader.use(training_s, status, self._recorded_s(loader.pid, ended_ns)))

@@ -112,9 +112,9 @@ def run(options: argparse.Namespace) -> int:
     return _shell_status(status)
 
 
-def _shell_status(status: int) -> int:
-    """Returns the exit status with which a shell sees a process that `subprocess` saw end with `status`."""
-    return status if status >= 0 else 128 - status
+def _shell_status(status: int | None) -> int:
+    """Returns the exit status with which a shell sees a process that `subprocess` saw end with `status`; 0 for one that goes on."""
+    return 0 if status is None else status if status >= 0 else 128 - status
 
 
 @contextlib.contextmanager
