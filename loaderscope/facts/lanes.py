@@ -137,6 +137,9 @@ HELD_UP = LegendEntry("waiting_for_earlier", "waits for earlier", "a batch is fi
 START = LegendEntry("startup", "start-up", "a worker starts, imports the script and unpickles the dataset")
 OWN = LegendEntry(phase_of("own").group.role, phase_of("own").title, phase_of("own").tip)
 
+OPTIMIZER_STEP = LegendEntry("text", "optimizer step", "an optimizer has updated the parameters of a model: a short line on main")
+"""Of moments on main's lane; not of a state, so it is not in `LEGEND`."""
+
 LEGEND: tuple[LegendEntry, ...] = (FETCH, COLLATE, SEND, STEP, GPU_STEP, TRANSFER, PINNING, ISSUING, WAITING, IN_HAND, HELD_UP, START, OWN)
 """In the order of a legend."""
 
@@ -315,8 +318,11 @@ _PLOTS = {plot.key: plot for plot in PLOTS}
 
 
 def plot_of(key: str) -> Plot:
-    """Returns the plot with a key; a key unknown to this version becomes the title of a new plot."""
-    return _PLOTS.get(key) or Plot(key, key.replace("_", " "), is_optional=key.startswith("memory_"))
+    """Returns the plot with a key; a key unknown to this version becomes the title of a new plot.
+
+    Where a timeline shows several loaders, the plots of one have the prefix of its lanes.
+    """
+    return _PLOTS.get(key.rpartition("/")[2]) or Plot(key, key.replace("_", " "), is_optional=key.startswith("memory_"))
 
 
 def plot_rank(key: str) -> tuple[int, str]:

@@ -34,6 +34,9 @@ EPOCH_SHIFT = 40
 MOST_LANES = 1 << 24
 """Limit for the lanes of a trace: one for each worker and each queue slot, and a few others."""
 
+NAMES_OF_A_LOADER = 1 << 32
+"""A trace of several loaders has room for this many names of each."""
+
 NO_GPU_USED = "gpu_devices"
 """Key of `Trace.unavailable` for a trial that uses no GPU although figures of GPUs were sampled."""
 
@@ -70,6 +73,7 @@ class Lane:
     kind: Annotated[str, OneOf(tuple(kind.key for kind in LANE_KINDS))]
     label: Name
     order: Annotated[int, Range(-MOST_LANES, MOST_LANES)]  # default position, small first
+    group: str = ""  # title of the lanes of one loader, where a timeline shows several loaders; never stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +129,16 @@ class Warned:
     count: int
 
 
+def loader_prefix(lane: str) -> str:
+    """Returns what precedes the keys of a loader's lanes in a trace of several loaders; empty in a trace of one."""
+    return lane[: lane.rfind("/") + 1]
+
+
+def name_number(prefix: str, number: int) -> int:
+    """Returns the number, in a trace of several loaders, of a name in the trace of the loader with a prefix."""
+    return int(prefix[:-1] or 0) * NAMES_OF_A_LOADER + number
+
+
 class Trace:
     """Everything recorded of one trial.
 
@@ -172,6 +186,25 @@ class Trace:
         if info.key not in self.series:
             self.series[info.key] = (info, Columns(SERIES_COLUMNS))
         return self.series[info.key][1]
+
+    def of_loader(self, prefix: str) -> Trace:
+        """Returns the trace of one of several loaders with its own keys, as views of this trace; this trace itself for an empty prefix."""
+        if not prefix:
+            return self
+        trace = Trace()
+        trace.__dict__.update(self.__dict__)
+        trace.lanes = {key.removeprefix(prefix): lane for key, lane in list(self.lanes.items()) if key.startswith(prefix)}
+        trace.tracks = {
+            TrackKey(key.lane.removeprefix(prefix), key.depth): columns
+            for key, columns in list(self.tracks.items())
+            if key.lane.startswith(prefix)
+        }
+        trace.points = {key.removeprefix(prefix): points for key, points in list(self.points.items()) if key.startswith(prefix)}
+        return trace
+
+    def name(self, lane: str, number: int) -> str | None:
+        """Returns the name that a span of a lane has by its number."""
+        return self.names.get(name_number(loader_prefix(lane), number))
 
     @property
     def span_count(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -11,7 +12,7 @@ from loaderscope.analysis.late_batches import Waits, find_waits, late_batch
 from loaderscope.facts.results import LateBatch
 from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
-from loaderscope.trace.model import Trace
+from loaderscope.trace.model import Trace, loader_prefix
 
 MOST_LISTED = 100
 
@@ -21,20 +22,43 @@ _PAUSE_FACTOR = 50
 
 
 @dataclasses.dataclass(frozen=True)
+class ListedBatch(LateBatch):
+    """A batch for which main waited, as it is listed.
+
+    Attributes:
+        loader: the prefix of its loader's lanes in a trace of several loaders; else empty.
+        loader_title: the title of that loader.
+    """
+
+    loader: str = ""
+    loader_title: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class LateWaits:
     """The waits of a trace.
 
     Attributes:
         trace: the trace.
         version: version of the trace that was searched.
-        waits: all waits with their causes.
+        waits: all waits with their causes, by the prefix of their loader, which is empty in a trace of one loader.
         costliest: the costliest waits, costliest first.
     """
 
     trace: Trace
     version: int
-    waits: Waits
-    costliest: tuple[LateBatch, ...]
+    waits: Mapping[str, Waits]
+    costliest: tuple[ListedBatch, ...]
+
+    @property
+    def total_ns(self) -> int:
+        """Time of all waits together."""
+        return sum(int(waits.duration_ns.sum()) for waits in self.waits.values())
+
+    @property
+    def count(self) -> int:
+        """Number of all waits."""
+        return sum(map(len, self.waits.values()))
 
 
 class LateSearch(QObject):
@@ -98,7 +122,21 @@ class LateSearch(QObject):
 def _find_waits(trace: Trace, version: int) -> tuple[LateWaits, float]:
     """Returns the waits of a trace, and the seconds that finding them took."""
     begin_s = time.perf_counter()
-    waits = find_waits(trace)
+    waits = waits_of_loaders(trace)
+    listed = [batch for loader in waits for batch in _list_costliest(trace, loader, waits[loader])]
+    listed.sort(key=lambda batch: -batch.wait_s)
+    return LateWaits(trace, version, waits, tuple(listed[:MOST_LISTED])), time.perf_counter() - begin_s
+
+
+def waits_of_loaders(trace: Trace) -> dict[str, Waits]:
+    """Returns all waits of a trace with their causes, by the prefix of their loader; empty in a trace of one loader."""
+    loaders = dict.fromkeys(map(loader_prefix, list(trace.lanes)))
+    return {loader: find_waits(trace.of_loader(loader)) for loader in loaders or ("",)}
+
+
+def _list_costliest(trace: Trace, loader: str, waits: Waits) -> list[ListedBatch]:
+    of_loader = trace.of_loader(loader)
+    title = next((lane.group for lane in of_loader.lanes.values()), "")
     rows = [row for row in waits.costliest(MOST_LISTED).tolist() if waits.end_ns[row] > waits.start_ns[row]]
-    late = LateWaits(trace, version, waits, tuple(late_batch(trace, waits, row) for row in rows))
-    return late, time.perf_counter() - begin_s
+    batches = [late_batch(of_loader, waits, row) for row in rows]
+    return [ListedBatch(**vars(batch), loader=loader, loader_title=title) for batch in batches]

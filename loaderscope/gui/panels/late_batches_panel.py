@@ -13,7 +13,7 @@ from loaderscope.analysis.late_batches import NO_WORKER, Cause
 from loaderscope.facts.results import LateBatch
 from loaderscope.facts.text import MISSING, count_text, duration_text, share_text
 from loaderscope.gui.panels.data_table import DataTable
-from loaderscope.gui.panels.late_batch_search import LateSearch, LateWaits
+from loaderscope.gui.panels.late_batch_search import LateSearch, LateWaits, ListedBatch
 from loaderscope.gui.panels.table_model import CENTRE, TableModel, number_column, text_column
 from loaderscope.gui.style.words import CAUSE_MEANINGS, batches_text, cause_text, worker_text
 from loaderscope.gui.timeline.data import span_query
@@ -36,7 +36,7 @@ NOTHING = "The main process has not waited for a batch in this trial."
 LEAST_VISIBLE_SHARE = 0.02
 """The timeline zooms to a chosen wait that takes a smaller share of the visible range."""
 
-EPOCH_COLUMN, CAUSE_COLUMN = 2, 3
+EPOCH_COLUMN, CAUSE_COLUMN, LOADER_COLUMN = 2, 3, 7
 
 
 def _cause(late: LateBatch) -> Cause:
@@ -63,7 +63,11 @@ def _charges_text(late: LateBatch) -> str:
     return "\n".join(lines)
 
 
-class LateBatchesModel(TableModel[LateBatch]):
+def _key(late: ListedBatch) -> tuple[str, int, int]:
+    return late.loader, late.epoch, late.batch
+
+
+class LateBatchesModel(TableModel[ListedBatch]):
     """The costliest waits."""
 
     def __init__(self) -> None:
@@ -84,14 +88,15 @@ class LateBatchesModel(TableModel[LateBatch]):
                 number_column(
                     "starts", "Begin of the wait, from the first record of the trial", lambda late: late.start_s, duration_text, "s"
                 ),
+                text_column("loader", "Where the script makes the loader", lambda late: late.loader_title),
             ),
             sort_order=Qt.SortOrder.DescendingOrder,
-            key=lambda late: (late.epoch, late.batch),
+            key=_key,
             tip=_charges_text,
             number_title_alignment=CENTRE,
         )
 
-    def set_waits(self, rows: Sequence[LateBatch], total_s: float) -> None:
+    def set_waits(self, rows: Sequence[ListedBatch], total_s: float) -> None:
         """Shows other waits; `total_s` is all the time that the trial waited."""
         self._total_s = total_s
         self.set_rows(rows)
@@ -102,20 +107,20 @@ class LateBatchesModel(TableModel[LateBatch]):
 
 def summary_text(late: LateWaits) -> str:
     """Returns a sentence about the costliest waits, and what most of them have in common."""
-    total_s = int(late.waits.duration_ns.sum()) / 1e9
+    total_s = late.total_ns / 1e9
     worst = late.costliest[:SUMMARISED_WAITS]
     if not worst or not total_s:
         return NOTHING
     share = share_text(sum(row.wait_s for row in worst) / total_s)
-    count = len(late.waits)
+    count = late.count
     if count <= len(worst):
         text = f"Main waited {duration_text(total_s)} for {batches_text(count)}"
     else:
         text = f"The {len(worst)} costliest of {count_text(count, 'wait')} make {share} of the waiting"
     notes = []
-    worker, times = collections.Counter(row.worker for row in worst).most_common(1)[0]
+    (loader, worker), times = collections.Counter((row.loader_title, row.worker) for row in worst).most_common(1)[0]
     if worker is not None and len(worst) > 1 and 2 * times > len(worst):
-        notes.append(f"{'all' if times == len(worst) else times} of them were {worker_text(worker)}")
+        notes.append(f"{'all' if times == len(worst) else times} of them were {worker_text(worker)}{f' of {loader}' if loader else ''}")
     starts = sum(_cause(row) is Cause.START for row in worst)
     if starts:
         notes.append(f"{starts} {'was' if starts == 1 else 'were'} for workers that had to start")
@@ -164,10 +169,11 @@ class LateBatchesPanel(QWidget):
         selected = self.model.row(current.row()) if current.isValid() else None
         rows = late.costliest if late is not None else ()
         with QSignalBlocker(self.table.selectionModel()):
-            self.model.set_waits(rows, int(late.waits.duration_ns.sum()) / 1e9 if late is not None else 0.0)
+            self.model.set_waits(rows, late.total_ns / 1e9 if late is not None else 0.0)
         if selected is not None:
-            self.table.select_row(self.model.find((selected.epoch, selected.batch)))
+            self.table.select_row(self.model.find(_key(selected)))
         self.table.setColumnHidden(EPOCH_COLUMN, not any(row.epoch for row in rows))
+        self.table.setColumnHidden(LOADER_COLUMN, not any(row.loader for row in rows))
         self._summary = summary_text(late) if late is not None else ""
         self._show_summary()
         self.empty.setText(EMPTY if late is None else NOTHING)
@@ -184,7 +190,7 @@ class LateBatchesPanel(QWidget):
         if scene is None or late.start_s is None:
             return
         near_ns = scene.origin_ns + round((late.start_s + late.wait_s) * 1e9)
-        span = span_query.wait_for(scene, batch_id(late.epoch, late.batch), near_ns)
+        span = span_query.wait_for(scene, batch_id(late.epoch, late.batch), near_ns, late.loader)
         if span is None:
             return
         self._timeline.go_to(span)

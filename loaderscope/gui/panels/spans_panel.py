@@ -15,7 +15,7 @@ from loaderscope.gui.panels.data_table import DataTable, FairColumns
 from loaderscope.gui.panels.table_model import TableModel, number_column, text_column
 from loaderscope.gui.timeline.data.alignment import trial_prefix
 from loaderscope.gui.timeline.data.hover_card import state_word
-from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.scene import Scene, full_label
 from loaderscope.gui.timeline.data.span_query import SpanRef, samples_of
 from loaderscope.gui.timeline.data.span_rows import MOST_ROWS, Listing, list_spans
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
@@ -205,7 +205,7 @@ class SpansPanel(QWidget):
             self.lanes.addItem("all lanes", None)
             for key in keys:
                 lane = scene.lane(key) if scene is not None else None
-                self.lanes.addItem(lane.label if lane is not None else key, key)
+                self.lanes.addItem(full_label(lane.label, lane.group) if lane is not None else key, key)
             self.lanes.setCurrentIndex(max(self.lanes.findData(chosen), 0) if chosen is not None else 0)
 
     def _describe(self, listing: Listing | None) -> None:

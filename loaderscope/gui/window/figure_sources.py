@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 
-from loaderscope.analysis.late_batches import find_waits
 from loaderscope.facts.run import Run
 from loaderscope.gui.charts.chart import Chart
+from loaderscope.gui.panels.late_batch_search import waits_of_loaders
 from loaderscope.gui.style.figures import Figure, caption_of
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
@@ -38,7 +38,7 @@ def timeline_subject(pair: TimelinePair, run: Run | None, title: str) -> Subject
     def make(options: Options) -> Figure:
         for arrows, its_trace in zip(arrows_of_trials, traces, strict=False):
             if arrows.shown and not arrows.are_known:  # the window still searches for them, but a figure must not depend on when it is made
-                arrows.set_waits(find_waits(its_trace))
+                arrows.set_waits(waits_of_loaders(its_trace))
         first_ns = origin_ns, origin_ns + round(options.seconds * 1e9)
         return timeline_figure(
             trace,
@@ -68,7 +68,9 @@ def chart_subjects(charts: Iterable[Chart], run: Run | None, trial: str) -> list
 
 def chart_subject(chart: Chart, run: Run | None, trial: str) -> Subject:
     """Returns a chart as it is now."""
-    settings = trial if run is None or run.request.batches is None else f"{trial} · {run.request.batches} batches a trial"
+    settings = (
+        trial if run is None or run.is_training or run.request.batches is None else f"{trial} · {run.request.batches} batches a trial"
+    )
     figure = chart.figure(caption_of(run, settings))
     return Subject(chart.accessibleName(), lambda _options: figure)
 

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QTextBrowser, QVBoxLayout, QWidget
 
-from loaderscope.facts.lanes import LEGEND, LegendEntry
+from loaderscope.facts.lanes import LEGEND, OPTIMIZER_STEP, LegendEntry
 from loaderscope.facts.measures import THROUGHPUT_INTERVAL
 from loaderscope.gui.charts.chart import CONTROLS as CHART_CONTROLS
 from loaderscope.gui.style.palette import Palette
@@ -88,7 +88,7 @@ def help_html(palette: Palette) -> str:
     ]
     colours = [
         (f'<span style="color:{palette.role(entry.lines_role or entry.role)}">&#9632;&#9632;</span>', html.escape(_meaning(entry)))
-        for entry in LEGEND
+        for entry in (*LEGEND, OPTIMIZER_STEP)
     ]
     return (
         "<h3>Timeline</h3>"

@@ -141,19 +141,21 @@ def _added_or_removed(keys: frozenset[str], changed: Iterable[str], is_added: bo
 
 
 def _collapse_rows(rows: Sequence[Row], arrangement: Arrangement) -> list[Row]:
-    """Replaces all lanes of a collapsed kind by one row; pinned lanes stay beside it."""
+    """Replaces all lanes of a collapsed kind by one row for each loader; pinned lanes stay beside it."""
     result: list[Row] = []
-    done: set[str] = set()
+    done: set[tuple[str, str]] = set()
     for row in rows:
         kind = row.lane_kind
-        mine = lanes_of_kind(rows, kind) if kind in arrangement.collapsed and kind in GROUP_KEYS and row.kind == "lane" else []
+        is_collapsed = kind in arrangement.collapsed and kind in GROUP_KEYS and row.kind == "lane"
+        mine = [other for other in lanes_of_kind(rows, kind) if other.loader == row.loader] if is_collapsed else []
         if len(mine) < 2:
             result.append(row)
             continue
-        if kind not in done:
-            done.add(kind)
+        if (row.loader, kind) not in done:
+            done.add((row.loader, kind))
             lanes = tuple(lane for member in mine for lane in member.lanes)
-            result.append(Row("group", GROUP_KEYS[kind], f"{len(mine)} {kind}s", row.section, kind, lanes))
+            group = Row("group", row.loader + GROUP_KEYS[kind], f"{len(mine)} {kind}s", row.section, kind, lanes)
+            result.append(dataclasses.replace(group, loader=row.loader, loader_title=row.loader_title))
         if row.key in arrangement.pinned:
             result.append(row)
     return result

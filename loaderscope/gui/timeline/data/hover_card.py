@@ -17,7 +17,7 @@ from loaderscope.gui.style.words import cause_text
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.level_of_detail import Ints
 from loaderscope.gui.timeline.data.row_layout import Layout
-from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.scene import Scene, full_label
 from loaderscope.gui.timeline.data.span_query import (
     SpanRef,
     explain_wait,
@@ -60,7 +60,7 @@ class Pointer:
     Attributes:
         x, y: its place in the widget, logical pixels.
         span: the span under it.
-        lit: the spans of the same batch in every lane, which the timeline outlines.
+        lit: the spans of the same batch in every lane of its loader, which the timeline outlines.
         card: the hover card about the span.
     """
 
@@ -75,7 +75,7 @@ def pointer_at(scene: Scene | None, span: SpanRef | None, x: float, y: float) ->
     """Returns a pointer at a place of the widget, on a span or on none."""
     if span is None or scene is None:
         return Pointer(x, y)
-    lit = tuple(spans_of_batch(scene, span.batch, span.start_ns)) if span.batch >= 0 else (span,)
+    lit = tuple(spans_of_batch(scene, span.batch, span.start_ns, span.loader)) if span.batch >= 0 else (span,)
     return Pointer(x, y, span, lit, describe(scene, span))
 
 
@@ -98,16 +98,16 @@ def span_under(scene: Scene, view: Viewport, layout: Layout, scroll_y: int, at: 
 
 def describe(scene: Scene, span: SpanRef) -> Card:
     """Returns the hover card of a span."""
-    in_batch = spans_of_batch(scene, span.batch, span.start_ns) if span.batch >= 0 else []
+    in_batch = spans_of_batch(scene, span.batch, span.start_ns, span.loader) if span.batch >= 0 else []
     info = scene.lane(span.lane)
     parts = []
     if span.batch >= 0:
         epoch, number = epoch_and_batch(span.batch)
         window_ns = window_start_ns(scene.trace)
-        of_epoch = f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns()) else ""
+        of_epoch = f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns(span.loader)) else ""
         parts.append(f"batch {number}" + (" of the exact window" if window_ns is not None and span.start_ns >= window_ns else of_epoch))
-    label = info.label if info else span.lane
-    parts += [label if info is None or info.kind != FLIGHT.kind else FLIGHT_TITLE, state_word(scene, span)]
+    label = span.lane if info is None else FLIGHT_TITLE if info.kind == FLIGHT.kind else info.label
+    parts += [full_label(label, info.group if info is not None else ""), state_word(scene, span)]
     median = _median_ns(scene, span)
     name = "ready for" if span.state == WAITING_FOR_EARLIER else "duration"
     lines = [(name, duration_ns_text(span.duration_ns), f"median {duration_ns_text(median)}" if median else "", False)]
@@ -117,6 +117,7 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     if span.state in _AFTER_WAITING:
         lines += _time_waited_lines(in_batch, span)
     lines += _device_lines(scene, span, in_batch)
+    lines += _optimizer_lines(scene, span)
     lines += _held_up_lines(scene, span)
     if span.state == State.WAIT and span.batch >= 0:
         lines += _wait_lines(scene, span)
@@ -129,17 +130,17 @@ def describe(scene: Scene, span: SpanRef) -> Card:
 
 def state_word(scene: Scene, span: SpanRef) -> str:
     """Returns the name of a span: its state; for an import the module."""
-    if span.state == State.IMPORT and span.value in scene.trace.names:
-        return f"import {scene.trace.names[span.value]}"
+    if span.state == State.IMPORT and (name := scene.trace.name(span.lane, span.value)) is not None:
+        return f"import {name}"
     return state_title(span.state)
 
 
 def _median_ns(scene: Scene, span: SpanRef) -> float | None:
-    """Returns the median duration of the span's state over the lanes of its kind."""
+    """Returns the median duration of the span's state over the lanes of its kind, of its loader."""
     info = scene.lane(span.lane)
     medians = []
     for row in scene.rows:
-        if info is None or row.lane_kind != info.kind:
+        if info is None or row.lane_kind != info.kind or row.loader != span.loader:
             continue
         for lane in row.lanes[:64]:
             for index in scene.tracks(lane):
@@ -156,7 +157,8 @@ def _fetch_lines(scene: Scene, span: SpanRef) -> list[Line]:
     if span.value >= 0 and span.duration_ns:
         waits = span.value < _WAITING_CPU_SHARE * span.duration_ns
         lines.append(("CPU time", duration_ns_text(span.value), "→ waiting, not computing" if waits else "", False))
-    slowest = late_batches.slowest_sample(scene.trace, span.lane, span.start_ns, span.end_ns)
+    lane = span.lane.removeprefix(span.loader)
+    slowest = late_batches.slowest_sample(scene.trace.of_loader(span.loader), lane, span.start_ns, span.end_ns)
     if slowest:
         lines.append(_sample_line(slowest))
     return lines
@@ -168,7 +170,7 @@ _CAUSES = {State.FETCH: Cause.FETCH, State.COLLATE: Cause.COLLATE, State.SEND: C
 def _held_up_lines(scene: Scene, span: SpanRef) -> list[Line]:
     """Says how long main waited for this span of a worker, and which batches were ready meanwhile."""
     cause = _CAUSES.get(State(span.state)) if span.batch >= 0 and span.state in _CAUSES else None
-    wait = wait_for(scene, span.batch, span.end_ns) if cause is not None else None
+    wait = wait_for(scene, span.batch, span.end_ns, span.loader) if cause is not None else None
     if cause is None or wait is None:
         return []
     waited_ns = int(explain_wait(scene, wait).charged_ns[0, cause])
@@ -179,7 +181,8 @@ def _held_up_lines(scene: Scene, span: SpanRef) -> list[Line]:
 
 def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[Line]:
     """Names the batches that were ready when a wait ended."""
-    ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(scene.trace, single_row(wait)).tolist()]
+    trace = scene.trace.of_loader(wait.loader)
+    ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(trace, single_row(wait)).tolist()]
     if not ready:
         return []
     names = ", ".join(map(str, ready[:4])) + (" …" if len(ready) > 4 else "")
@@ -195,7 +198,8 @@ def _wait_lines(scene: Scene, wait: SpanRef) -> list[Line]:
         return []
     lines = [("waited for", cause_text(worker, cause, duration_ns_text(charged_ns)), "", False)]
     fetch = int(explained.fetch_start_ns[0]), int(explained.fetch_end_ns[0])
-    if cause == Cause.FETCH and (slowest := late_batches.slowest_sample(scene.trace, late_batches.lane_of(worker), *fetch)):
+    trace = scene.trace.of_loader(wait.loader)
+    if cause == Cause.FETCH and (slowest := late_batches.slowest_sample(trace, late_batches.lane_of(worker), *fetch)):
         lines.append(_sample_line(slowest))
     held_ns = int(explained.held_up_ns[0])
     return lines + (_ready_lines(scene, wait, f"ready for up to {duration_ns_text(held_ns)}") if held_ns else [])
@@ -204,7 +208,8 @@ def _wait_lines(scene: Scene, wait: SpanRef) -> list[Line]:
 def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
     """Says which earlier batch holds up a ready one: the batch that main waited for longest meanwhile."""
     longest: tuple[int, SpanRef] | None = None
-    for number, index in enumerate(scene.tracks("main")):
+    main = span.loader + late_batches.MAIN
+    for number, index in enumerate(scene.tracks(main)):
         first, last = index.rows_between(span.start_ns, span.end_ns)
         rows = np.flatnonzero((index.state[first:last] == State.WAIT) & (index.batch[first:last] < span.batch)) + first
         rows = rows[index.batch[rows] >= 0]
@@ -212,7 +217,7 @@ def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
             inside_ns = np.minimum(index.end_ns[rows], span.end_ns) - np.maximum(index.start_ns[rows], span.start_ns)
             at = int(inside_ns.argmax())
             if longest is None or inside_ns[at] > longest[0]:
-                longest = int(inside_ns[at]), span_ref("main", number, index, int(rows[at]))
+                longest = int(inside_ns[at]), span_ref(main, number, index, int(rows[at]))
     if longest is None:
         return []
     explained = explain_wait(scene, longest[1])
@@ -239,8 +244,22 @@ def _device_lines(scene: Scene, span: SpanRef, in_batch: list[SpanRef]) -> list[
         issue_ns = sum(other.duration_ns for other in inside)
         busy = share_range_text(1 - issue_ns / max(span.duration_ns, 1), 1.0)
         lines = [("busy", busy, "of this time: the GPU may pause while the host still issues its work", False)]
-    error_s = clock_error_s(scene.trace)
+    error_s = clock_error_s(scene.trace.of_loader(span.loader))
     return lines + ([("clock", f"± {duration_ns_text(error_s * 1e9)}", "from the device's clock to the host's", False)] if error_s else [])
+
+
+def _optimizer_lines(scene: Scene, span: SpanRef) -> list[Line]:
+    """Says when optimizers updated their parameters within a step of main."""
+    if span.state != State.STEP:
+        return []
+    times_ns = scene.optimizer_steps_ns(span.lane)
+    first, last = times_ns.searchsorted(np.array([span.start_ns, span.end_ns], np.int64)).tolist()
+    if first == last:
+        return []
+    after = f"after {duration_ns_text(int(times_ns[first]) - span.start_ns)}"
+    if last - first == 1:
+        return [("optimizer step", after, "", False)]
+    return [("optimizer steps", grouped_text(last - first), f"the first {after}", False)]
 
 
 _AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, *DEVICE_PERIODS, READY))

@@ -93,7 +93,7 @@ def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
             for number, index in enumerate(scene.tracks(lane)):
                 drawn = sorted((state for state in index.states if nesting_level(row.lane_kind, state) is not None), key=order.index)
                 filled = [
-                    StateShare(lane, row.label, state, int(busy[0]), int(busy[0]) / (end_ns - start_ns))
+                    StateShare(lane, row.full_label, state, int(busy[0]), int(busy[0]) / (end_ns - start_ns))
                     for state, busy in index.busy_ns(edges, drawn).items()
                 ]
                 first, last = index.rows_between(start_ns, end_ns)

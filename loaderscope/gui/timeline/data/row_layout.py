@@ -16,6 +16,7 @@ LABEL_PX = 112
 RIGHT_PX = 10
 _SECTION_GAP_PX = 9
 _SLOT_PX = 4
+_TITLE_ROW_PX = 22
 _MANY_LANES = 12
 _MOST_FROZEN = 0.6
 """Pinned rows may take this part of the height; further pinned rows scroll with the rest."""
@@ -177,7 +178,7 @@ def place_rows(
             rules.append(y + _SECTION_GAP_PX // 2)
             y += _SECTION_GAP_PX
         row_px = heights.get(row.key) or _height(row, lane_px, plot_px)
-        inset = {"plot": 4, "flight": 3, "reason": 2}.get(row.kind, 3 if row_px >= 26 else 2)
+        inset = {"plot": 4, "flight": 3, "reason": 2, "title": 2}.get(row.kind, 3 if row_px >= 26 else 2)
         frozen = number < pinned and y + row_px + _SECTION_GAP_PX < _MOST_FROZEN * (height - header_px)
         if frozen:
             frozen_height = y + row_px + _SECTION_GAP_PX // 2
@@ -188,13 +189,17 @@ def place_rows(
 
 def _chevrons(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the chevron by the key of its row: the collapsed workers, or the first of several workers that are not pinned."""
-    groups = {row.key: "closed" for row in rows if row.kind == "group"}
-    workers = [row.key for row in rows if row.kind == "lane" and row.lane_kind == "worker"]
-    return groups or ({workers[0]: "open"} if len(workers) > 1 else {})
+    if groups := {row.key: "closed" for row in rows if row.kind == "group"}:
+        return groups
+    workers: dict[str, list[str]] = {}  # by loader
+    for row in rows:
+        if row.kind == "lane" and row.lane_kind == "worker":
+            workers.setdefault(row.loader, []).append(row.key)
+    return {keys[0]: "open" for keys in workers.values() if len(keys) > 1}
 
 
 def _height(row: Row, lane_px: int, plot_px: int) -> int:
     if row.kind == "flight":
         slots = len(row.lanes)
         return max(slots * (_SLOT_PX if slots <= 16 else 3 if slots <= 48 else 2), 22) + 6
-    return {"lane": lane_px, "group": lane_px, "plot": plot_px, "reason": 24}[row.kind]
+    return {"lane": lane_px, "group": lane_px, "plot": plot_px, "reason": 24, "title": _TITLE_ROW_PX}[row.kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,20 +18,23 @@ from loaderscope.facts.lanes import (
     FLIGHT_TITLE,
     GPU_STEP,
     LEGEND,
+    OPTIMIZER_STEP,
     SAMPLED_SECTION,
     STEP,
     TOP_SECTION,
+    WORKER,
     LegendEntry,
     lane_kind,
     lane_rank,
     plot_of,
 )
+from loaderscope.gui.timeline.data.growing_array import GrowingArray
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, TrackIndex
-from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, plot_rows, reasons
+from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, PlotRow, plot_rows, reasons
 from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, nesting_level
 from loaderscope.gui.timeline.data.viewport import Viewport, fitted, fitted_to_growing
 from loaderscope.trace.lane_table import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
-from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey
+from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey, loader_prefix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +42,15 @@ class Row:
     """One row of the timeline.
 
     Attributes:
-        kind: `lane` (one lane), `flight` (all queue slots, compact), `plot` (the series of a group) or `reason` (text).
+        kind: `lane` (one lane), `flight` (all queue slots, compact), `plot` (the series of a group), `reason` (text), or `title`
+            (of the rows of one of several loaders).
         lanes: lane keys, for `lane` and `flight`.
         series: series keys, for `plot`.
         section: rows of one section are neighbours; a line separates sections.
-        text: the reason, for `reason`.
+        text: the reason, for `reason`; the process, for `title`, where there are several.
         is_optional: the timeline shows it only if the user asks for it.
+        loader: the prefix of its lanes where the timeline shows several loaders; else empty.
+        loader_title: the title of that loader.
     """
 
     kind: str
@@ -56,6 +63,23 @@ class Row:
     unit: str = ""
     text: str = ""
     is_optional: bool = False
+    loader: str = ""
+    loader_title: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it shows a text, which a pan does not move."""
+        return self.kind in ("reason", "title")
+
+    @property
+    def full_label(self) -> str:
+        """The label, behind the name of its loader where the timeline shows several."""
+        return full_label(self.label, self.loader_title)
+
+
+def full_label(label: str, loader_title: str) -> str:
+    """Returns the label of a lane with the title of its loader, if it has one."""
+    return f"{loader_title} · {label}" if loader_title else label
 
 
 _OVERVIEW_LANES = 16  # at most about as many lanes are in the overview
@@ -78,6 +102,7 @@ class Scene:
         self._legend: list[tuple[str, str, bool]] | None = None
         self._overview: tuple[tuple[int, Viewport, int], Floats] | None = None
         self._peaks: dict[str, tuple[int, float]] = {}
+        self._optimizer_steps: dict[str, tuple[int, GrowingArray[np.int64]]] = {}  # by lane: points that were looked at, and times
         self._profiler_start: tuple[int, tuple[int, int] | None] = -1, None
         self.update()
 
@@ -156,9 +181,9 @@ class Scene:
             self._open_by_lane = spans, by_lane
         return self._open_by_lane[1].get(lane, [])
 
-    def epoch_starts_ns(self) -> Ints:
-        """Returns the absolute starts of the epochs after the first."""
-        for index in self.tracks("main"):
+    def epoch_starts_ns(self, loader: str = "") -> Ints:
+        """Returns the absolute starts of the epochs after the first; `loader` is the prefix of its lanes, if there are several."""
+        for index in self.tracks(loader + MAIN_LANE.key):
             if index.count_of(State.EPOCH) > 1:
                 return index.start_ns[index.rows_of(State.EPOCH)[1:]]
         return np.empty(0, np.int64)
@@ -171,6 +196,17 @@ class Scene:
             first = min((int(begin[0]) for begin in begins if len(begin)), default=None)
             self._profiler_start = self.version, (window_ns, first) if window_ns is not None and first is not None else None
         return self._profiler_start[1]
+
+    def optimizer_steps_ns(self, lane: str) -> Ints:
+        """Returns the absolute times at which optimizers updated their parameters, on a lane of main."""
+        points = self.trace.points.get(lane)
+        seen, times_ns = self._optimizer_steps.get(lane) or (0, GrowingArray(np.int64))
+        if points is not None and len(points) > seen:
+            view = points.view()
+            state, time_ns = view["state"][seen:], np.asarray(view["time_ns"][seen:], np.int64)
+            times_ns.append(time_ns[state == State.OPTIMIZER_STEP])
+            self._optimizer_steps[lane] = seen + len(state), times_ns
+        return times_ns.array
 
     def series_info(self, series: str) -> SeriesInfo:
         """Returns the description of a series."""
@@ -200,7 +236,7 @@ class Scene:
         return _round_up(peak * 1.02) or 1.0
 
     def legend(self) -> list[tuple[str, str, bool]]:
-        """Returns an entry for each state that occurs: title, colour role, whether it is hatched."""
+        """Returns an entry for each state that occurs, and for optimizer steps: title, colour role, whether it is hatched."""
         if self._legend is not None:
             return self._legend
         entries: set[LegendEntry] = set()
@@ -212,7 +248,9 @@ class Scene:
                             entries.add(STYLES[state].legend)
         if GPU_STEP in entries:
             entries.discard(STEP)  # one entry for the colour that they share
-        self._legend = [(entry.title, entry.role, entry.is_hatched) for entry in LEGEND if entry in entries]
+        has_steps = any(len(self.optimizer_steps_ns(row.key)) for row in self.rows if row.lane_kind == MAIN_LANE.kind)
+        shown = [*(entry for entry in LEGEND if entry in entries), *([OPTIMIZER_STEP] if has_steps else [])]
+        self._legend = [(entry.title, entry.role, entry.is_hatched) for entry in shown]
         return self._legend
 
     def overview(self, columns: int, stale_share: float = 0.0) -> Floats:
@@ -230,7 +268,7 @@ class Scene:
             if (cached_columns, cached_extent) == (columns, extent) and newest_ns - cached_ns <= stale_share * extent.span:
                 return cached
         edges = extent.edges_ns(columns, self.origin_ns)
-        workers = [row.lanes[0] for row in self.rows if row.lane_kind == "worker"] or ["main"]
+        workers = loading_lanes(self.rows)
         workers = workers[:: math.ceil(len(workers) / _OVERVIEW_LANES)]
         busy: Floats = np.zeros(columns)
         for lane in workers:
@@ -269,30 +307,67 @@ def busy_share(scene: Scene, lane: str, states: frozenset[int], start_ns: int, e
 
 def _is_drawn(key: TrackKey) -> bool:
     """Returns whether the timeline draws a track. It does not draw imports within imports or sums for lines."""
-    return key.depth > LINE_DEPTH and (key.depth <= IMPORT_DEPTH or key.lane == MAIN_LANE.key)
+    is_main = key.lane == loader_prefix(key.lane) + MAIN_LANE.key
+    return key.depth > LINE_DEPTH and (key.depth <= IMPORT_DEPTH or is_main)
+
+
+def loading_lanes(rows: Sequence[Row]) -> list[str]:
+    """Returns the lanes that fetch: the workers of each loader, or main for a loader without workers."""
+    lanes: list[str] = []
+    for loader in dict.fromkeys(row.loader for row in rows if row.kind == "lane"):
+        own = [row for row in rows if row.loader == loader and row.lane_kind in (WORKER.kind, MAIN_LANE.kind)]
+        lanes += [row.lanes[0] for row in own if row.lane_kind == WORKER.kind] or [row.lanes[0] for row in own]
+    return lanes or [MAIN_LANE.key]
 
 
 def _rows(trace: Trace) -> tuple[Row, ...]:
     if trace.origin_ns is None and not trace.lanes:
         return ()
-    lanes = sorted(trace.lanes.values(), key=lambda lane: (lane_rank(lane.kind), lane.order, lane.key))
-    rows = [
-        Row("lane", lane.key, lane.label, lane_kind(lane.kind).section, lane.kind, (lane.key,))
-        for lane in lanes
-        if lane.kind != FLIGHT.kind
-    ]
-    flight = tuple(lane.key for lane in lanes if lane.kind == FLIGHT.kind)
-    if flight:
-        rows.append(Row("flight", FLIGHT_KEY, FLIGHT_TITLE, FLIGHT_SECTION, FLIGHT.kind, flight))
-    for plot in plot_rows(trace):
-        rows.append(
-            Row("plot", plot.key, plot.label, plot_of(plot.key).section, series=plot.series, unit=plot.unit, is_optional=plot.is_optional)
-        )
+    plots = plot_rows(trace)
+    loaders: dict[str, list[Lane]] = {}
+    for lane in sorted(trace.lanes.values(), key=lambda lane: (lane_rank(lane.kind), lane.order, lane.key)):
+        loaders.setdefault(loader_prefix(lane.key), []).append(lane)
+    rows = [row for number, loader in enumerate(_ordered(loaders)) for row in _loader_rows(loader, loaders[loader], plots, number)]
+    rows += [_plot_row(plot, plot_of(plot.key).section) for plot in plots if not loader_prefix(plot.key)]
     reason_rows = [
         Row("reason", why.key, why.label, TOP_SECTION if why.key == GPU_PREFIX else SAMPLED_SECTION, text=why.text)
         for why in reasons(trace)
     ]
-    has_device = any(lane.kind == "device" for lane in lanes)
+    has_device = any(lane.kind == "device" for lane in trace.lanes.values())
     at_top = [row for row in reason_rows if row.key == GPU_PREFIX and not has_device]
     below = [row for row in reason_rows if row not in at_top]
     return (*at_top, *rows, *below)
+
+
+def _ordered(loaders: Mapping[str, Sequence[Lane]]) -> list[str]:
+    """Returns the prefixes of loaders in the order of their first iteration, those of one process together."""
+    by_trial = sorted(loaders, key=lambda prefix: int(prefix[:-1] or 0))
+    processes = [_process_title(loaders[prefix]) for prefix in by_trial]
+    return sorted(by_trial, key=lambda prefix: processes.index(_process_title(loaders[prefix])))
+
+
+def _process_title(lanes: Sequence[Lane]) -> str:
+    return lanes[0].group.partition(" · ")[2]
+
+
+def _loader_rows(loader: str, lanes: Sequence[Lane], plots: Sequence[PlotRow], number: int) -> list[Row]:
+    """Returns the rows of one loader, which has a prefix and a title if the timeline shows several."""
+    title, first_section = lanes[0].group, number * (SAMPLED_SECTION + 1)
+    rows = []
+    if loader:
+        name, _, process = title.partition(" · ")
+        rows.append(Row("title", f"{loader}title", name, first_section, text=process, loader=loader, loader_title=title))
+    for lane in lanes:
+        if lane.kind != FLIGHT.kind:
+            section = first_section + lane_kind(lane.kind).section
+            rows.append(Row("lane", lane.key, lane.label, section, lane.kind, (lane.key,), loader=loader, loader_title=title))
+    if flight := tuple(lane.key for lane in lanes if lane.kind == FLIGHT.kind):
+        section = first_section + FLIGHT_SECTION
+        rows.append(Row("flight", loader + FLIGHT_KEY, FLIGHT_TITLE, section, FLIGHT.kind, flight, loader=loader, loader_title=title))
+    own_plots = [plot for plot in plots if loader and loader_prefix(plot.key) == loader]
+    rows += [dataclasses.replace(_plot_row(plot, first_section + FLIGHT_SECTION), loader=loader, loader_title=title) for plot in own_plots]
+    return rows
+
+
+def _plot_row(plot: PlotRow, section: int) -> Row:
+    return Row("plot", plot.key, plot.label, section, series=plot.series, unit=plot.unit, is_optional=plot.is_optional)

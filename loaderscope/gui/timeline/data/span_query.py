@@ -13,6 +13,7 @@ from loaderscope.analysis.span_lookup import SpanColumns
 from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.state_styles import nesting_level
+from loaderscope.trace.model import loader_prefix
 
 _NEAR_ROWS = 8_192
 """Number of rows on either side of a moment in which to look for a batch; a batch never takes longer than a few prefetches."""
@@ -32,6 +33,11 @@ class SpanRef:
     state: int
     batch: int
     value: int
+
+    @property
+    def loader(self) -> str:
+        """The prefix of its loader in a scene of several loaders; else empty."""
+        return loader_prefix(self.lane)
 
     @property
     def duration_ns(self) -> int:
@@ -97,23 +103,24 @@ def first_in_sight(scene: Scene, time_ns: int) -> SpanRef | None:
     return next((span for span in candidates if span is not None), None)
 
 
-def spans_of_batch(scene: Scene, batch: int, near_ns: int) -> list[SpanRef]:
-    """Returns the drawn spans of a batch in every lane, near a moment."""
+def spans_of_batch(scene: Scene, batch: int, near_ns: int, loader: str = "") -> list[SpanRef]:
+    """Returns the drawn spans of a batch in every lane, near a moment; `loader` is the prefix of its loader, if there are several."""
     spans: list[SpanRef] = []
     for row in scene.rows:
-        for lane in row.lanes:
+        for lane in row.lanes if row.loader == loader else ():
             spans += spans_of_batch_on_lane(scene, lane, batch, near_ns)
     return spans
 
 
 def explain_wait(scene: Scene, wait: SpanRef) -> late_batches.Waits:
     """Explains one WAIT span of main that brought a batch; the result has a single row."""
-    return late_batches.explain(scene.trace, single_row(wait))
+    return late_batches.explain(scene.trace.of_loader(wait.loader), single_row(wait))
 
 
-def wait_for(scene: Scene, batch: int, near_ns: int) -> SpanRef | None:
-    """Returns main's wait for a batch, near a moment."""
-    return next((span for span in spans_of_batch_on_lane(scene, "main", batch, near_ns) if span.state == State.WAIT), None)
+def wait_for(scene: Scene, batch: int, near_ns: int, loader: str = "") -> SpanRef | None:
+    """Returns main's wait for a batch, near a moment; `loader` is the prefix of its loader, if there are several."""
+    lane = loader + late_batches.MAIN
+    return next((span for span in spans_of_batch_on_lane(scene, lane, batch, near_ns) if span.state == State.WAIT), None)
 
 
 def single_row(wait: SpanRef) -> SpanColumns:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from loaderscope.agent.layout import State
 from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
-from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.scene import Scene, full_label
 from loaderscope.gui.timeline.data.span_query import SpanRef, span_ref
 from loaderscope.gui.timeline.data.state_styles import STYLES, nesting_level
 
@@ -85,7 +85,7 @@ def list_spans(scene: Scene, start_ns: int, end_ns: int, lanes: Collection[str] 
             if lanes is None or lane in lanes:
                 info = scene.lane(lane)
                 for number, index in enumerate(scene.tracks(lane)):
-                    tracks.append(_Track(lane, info.label if info is not None else lane, number, index))
+                    tracks.append(_Track(lane, full_label(info.label, info.group) if info is not None else lane, number, index))
                     masks.append(_drawn_by_state(info.kind if info is not None else row.lane_kind))
     until_ns = _end_of_first(tracks, start_ns, end_ns, most)
     columns: list[list[Ints]] = [[] for _ in range(7)]

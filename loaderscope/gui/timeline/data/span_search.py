@@ -17,7 +17,7 @@ from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.search_query import SearchQuery
 from loaderscope.gui.timeline.data.span_query import SpanRef, span_ref
 from loaderscope.gui.timeline.data.state_styles import STYLES, nesting_level
-from loaderscope.trace.model import EPOCH_SHIFT
+from loaderscope.trace.model import EPOCH_SHIFT, loader_prefix, name_number
 
 CHUNK_ROWS = 1 << 17
 """Rows to search in one step: about a millisecond."""
@@ -172,7 +172,11 @@ class Search:
         return track.searched >= total
 
     def _search_for_modules(self, track: _Track, names: Ints) -> None:
-        """Adds imports of modules. Instead of an import inside another one, which no lane draws, it adds the outer one."""
+        """Adds imports of modules, given by the numbers of their names.
+
+        Instead of an import inside another one, which no lane draws, it adds the outer one.
+        """
+        names = names - name_number(loader_prefix(track.lane), 0)
         starts: list[Ints] = []
         for key, columns in list(self._scene.trace.tracks.items()):
             if key.lane == track.lane and key.depth > 0:

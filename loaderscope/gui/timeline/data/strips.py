@@ -30,6 +30,7 @@ class Strip:
         holds_others: the lane draws other spans inside those of this level.
         is_marked: whether columns that hide an outlier get a mark.
         is_named: whether there is room for names.
+        lane: the key of its lane, if it stands for one with room for names.
     """
 
     index: TrackIndex
@@ -42,6 +43,7 @@ class Strip:
     holds_others: bool = False
     is_marked: bool = False
     is_named: bool = True
+    lane: str = ""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -67,7 +69,9 @@ def _lane_strips(scene: Scene, placed: PlacedRow, top: float) -> Iterator[Strip]
     indexes = scene.tracks(placed.row.lanes[0])
     y, height = top + placed.bar_y, placed.bar_height
     for number, states, level, part, holds_others in _strip_shapes(placed.row.lane_kind, height, tuple(index.states for index in indexes)):
-        yield Strip(indexes[number], states, y + height - part, part, level, y, height, holds_others, level == 0, level < 2)
+        yield Strip(
+            indexes[number], states, y + height - part, part, level, y, height, holds_others, level == 0, level < 2, placed.row.lanes[0]
+        )
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Paints notes on the timeline: flags of marks, hits of a search, and the start of the profiler."""
+"""Paints notes on the timeline: flags of marks, optimizer steps, hits of a search, and the start of the profiler."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPen
 
+from loaderscope.facts.lanes import OPTIMIZER_STEP
 from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
 from loaderscope.gui.timeline.data.span_search import Search
@@ -19,6 +20,9 @@ _LEAST_FLAG_PX = 9.0
 _MOST_FLAG_PX = 170.0
 PROFILER_STARTS = ("torch.profiler starts: what follows is the exact window", "torch.profiler starts", "profiler")
 """Texts for the gap before an exact window, longest first; the painter takes the first that fits."""
+
+_TICK_PX, _TICK_HEIGHT_PX = 1.0, 6.0
+"""Width and height of the line of an optimizer step; its seam is as wide as the line."""
 
 _HIT_RISE_PX = 3.0
 """Height of the line over columns with a hit."""
@@ -78,6 +82,20 @@ def paint_profiler_start(canvas: Canvas, placed: PlacedRow) -> None:
     if text:
         # at the begin of the gap, not of its visible part, so that it moves along with a pan
         canvas.text(QRectF(left + 6, y, right - left - 6, placed.bar_height), text, canvas.palette.text, canvas.small_font)
+
+
+def paint_optimizer_steps(canvas: Canvas, placed: PlacedRow) -> None:
+    """Paints a short line on the lane of main for each moment at which an optimizer updated the parameters of its model."""
+    times_ns = canvas.scene.optimizer_steps_ns(placed.row.lanes[0])
+    beside_ns = round(2 * _TICK_PX * canvas.viewport.span / canvas.layout.plot_width)
+    first_ns, last_ns = canvas.part_ns
+    low, high = times_ns.searchsorted(np.array([first_ns - beside_ns, last_ns + beside_ns], np.int64)).tolist()
+    if low == high:
+        return
+    y, tall = float(canvas.top + placed.bar_y), min(_TICK_HEIGHT_PX, placed.bar_height / 2)
+    places = np.unique(np.floor(canvas.x_of(times_ns[low:high]) + 0.5)).tolist()
+    canvas.fill_boxes([QRectF(x - _TICK_PX, y, 3 * _TICK_PX, tall + _TICK_PX) for x in places], canvas.palette.base)
+    canvas.fill_boxes([QRectF(x, y, _TICK_PX, tall) for x in places], canvas.palette.role(OPTIMIZER_STEP.role))
 
 
 def paint_hits(canvas: Canvas, search: Search) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -13,6 +13,7 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPolygonF
 from loaderscope.agent.layout import State
 from loaderscope.analysis.late_batches import MAIN, Waits, lane_of, long_waits
 from loaderscope.gui.timeline.data import span_query
+from loaderscope.gui.timeline.data.level_of_detail import Ints
 from loaderscope.gui.timeline.data.row_layout import PlacedRow
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
@@ -36,11 +37,52 @@ ArrowEnds = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Arrow:
-    """An arrow from a moment on a worker's lane to a moment on main's lane, absolute times."""
+    """An arrow from a moment on a worker's lane to a moment on main's lane, absolute times.
+
+    Attributes:
+        loader: the prefix of both lanes in a scene of several loaders; else empty.
+    """
 
     lane: str
     from_ns: int
     to_ns: int
+    loader: str = ""
+
+    @property
+    def main(self) -> str:
+        """The lane at which it points."""
+        return self.loader + MAIN
+
+
+@dataclasses.dataclass(frozen=True)
+class _LateWaits:
+    """The late waits of one loader.
+
+    Attributes:
+        longest: the `_MOST_SEARCHED` longest of all of them.
+    """
+
+    all: Waits
+    longest: Waits
+
+    def costliest_between(self, start_ns: int, end_ns: int, least_ns: float) -> tuple[Waits, Ints]:
+        """Returns waits, and the rows of the `MOST_ARROWS` longest in a range that take at least `least_ns`, longest first."""
+        waits = self.all
+        first, last = _rows_between(waits, start_ns, end_ns)
+        if last - first > _MOST_SEARCHED:
+            waits = self.longest
+            first, last = _rows_between(waits, start_ns, end_ns)
+        duration = waits.end_ns[first:last] - waits.start_ns[first:last]
+        rows = np.flatnonzero(duration >= least_ns)
+        if len(rows) > MOST_ARROWS:
+            rows = rows[np.argpartition(duration[rows], -MOST_ARROWS)[-MOST_ARROWS:]]
+        return waits, rows[np.argsort(-duration[rows], kind="stable")] + first
+
+
+def _late_waits(waits: Waits) -> _LateWaits:
+    late = long_waits(waits)
+    late = late.pick(np.flatnonzero(late.cause_end_ns >= 0))
+    return _LateWaits(late, late.pick(np.sort(late.costliest(_MOST_SEARCHED))))
 
 
 class LateArrows:
@@ -48,8 +90,7 @@ class LateArrows:
 
     def __init__(self) -> None:
         self.shown = True
-        self._late: Waits | None = None
-        self._longest: Waits | None = None
+        self._late: dict[str, _LateWaits] | None = None  # by the prefix of their loader
         self._cached: tuple[SpanRef, int, Arrow | None] | None = None
 
     @property
@@ -57,36 +98,30 @@ class LateArrows:
         """Whether the waits of the trial are known."""
         return self._late is not None
 
-    def set_waits(self, waits: Waits | None) -> None:
-        """Takes the explained waits of the trial; None if they are not known (yet)."""
-        self._late = self._longest = None
-        if waits is not None and len(waits):
-            late = long_waits(waits)
-            self._late = late.pick(np.flatnonzero(late.cause_end_ns >= 0))
-            self._longest = self._late.pick(np.sort(self._late.costliest(_MOST_SEARCHED)))
+    def set_waits(self, waits: Waits | Mapping[str, Waits] | None) -> None:
+        """Takes the explained waits of the trial, of several loaders by their prefixes; None if they are not known (yet)."""
+        by_loader = {"": waits} if isinstance(waits, Waits) else waits or {}
+        late = {loader: _late_waits(each) for loader, each in by_loader.items() if len(each)}
+        self._late = late or None
 
     def in_sight(self, start_ns: int, end_ns: int, least_ns: float) -> list[Arrow]:
         """Returns the arrows of the costliest late waits in a range that take at least `least_ns`, costliest first."""
-        if not self.shown or self._late is None or self._longest is None:
+        if not self.shown or self._late is None:
             return []
-        waits = self._late
-        first, last = _rows_between(waits, start_ns, end_ns)
-        if last - first > _MOST_SEARCHED:
-            waits = self._longest
-            first, last = _rows_between(waits, start_ns, end_ns)
-        duration = waits.end_ns[first:last] - waits.start_ns[first:last]
-        rows = np.flatnonzero(duration >= least_ns)
-        if len(rows) > MOST_ARROWS:
-            rows = rows[np.argpartition(duration[rows], -MOST_ARROWS)[-MOST_ARROWS:]]
-        rows = rows[np.argsort(-duration[rows], kind="stable")] + first
-        return [arrow for row in rows.tolist() if (arrow := _arrow_of(waits, row)) is not None]
+        found: list[tuple[int, Arrow]] = []
+        for loader, late in self._late.items():
+            waits, rows = late.costliest_between(start_ns, end_ns, least_ns)
+            arrows = ((int(waits.duration_ns[row]), _arrow_of(waits, row, loader)) for row in rows.tolist())
+            found += [(duration_ns, arrow) for duration_ns, arrow in arrows if arrow is not None]
+        found.sort(key=lambda pair: -pair[0])
+        return [arrow for _, arrow in found[:MOST_ARROWS]]
 
     def of_span(self, scene: Scene, span: SpanRef | None) -> Arrow | None:
         """Returns the arrow of a span if it is a wait of main that brought a batch of a worker."""
-        if span is None or span.lane != MAIN or span.state != State.WAIT or span.batch < 0:
+        if span is None or span.lane != span.loader + MAIN or span.state != State.WAIT or span.batch < 0:
             return None
         if self._cached is None or self._cached[:2] != (span, scene.version):
-            self._cached = (span, scene.version, _arrow_of(span_query.explain_wait(scene, span), 0))
+            self._cached = (span, scene.version, _arrow_of(span_query.explain_wait(scene, span), 0, span.loader))
         return self._cached[2]
 
 
@@ -120,13 +155,12 @@ def arrow_ends(canvas: Canvas, arrows: Sequence[Arrow]) -> list[ArrowEnds]:
     for placed in canvas.layout.rows:
         if placed.row.kind == "lane" and not canvas.layout.is_covered(placed, canvas.scroll_y):
             rows.update(dict.fromkeys(placed.row.lanes, placed))
-    main = rows.get(MAIN)
-    shown = [(arrow, rows[arrow.lane]) for arrow in arrows if arrow.lane in rows]
-    if main is None or not shown:
+    shown = [(arrow, rows[arrow.lane], rows[arrow.main]) for arrow in arrows if arrow.lane in rows and arrow.main in rows]
+    if not shown:
         return []
-    x = canvas.x_of(np.array([moment for arrow, _ in shown for moment in (arrow.from_ns, arrow.to_ns)], np.int64)).tolist()
+    x = canvas.x_of(np.array([moment for arrow, _, _ in shown for moment in (arrow.from_ns, arrow.to_ns)], np.int64)).tolist()
     ends = []
-    for (_, row), x0, x1 in zip(shown, x[::2], x[1::2], strict=True):
+    for (_, row, main), x0, x1 in zip(shown, x[::2], x[1::2], strict=True):
         upwards = main.y < row.y
         y0 = row.bar_y + (_INSIDE_PX if upwards else row.bar_height - _INSIDE_PX)
         y1 = main.bar_y + (main.bar_height - _INSIDE_PX if upwards else _INSIDE_PX)
@@ -199,6 +233,6 @@ def _rows_between(waits: Waits, start_ns: int, end_ns: int) -> tuple[int, int]:
     return int(waits.end_ns.searchsorted(np.int64(start_ns), "right")), int(waits.start_ns.searchsorted(np.int64(end_ns)))
 
 
-def _arrow_of(waits: Waits, row: int) -> Arrow | None:
+def _arrow_of(waits: Waits, row: int, loader: str = "") -> Arrow | None:
     from_ns = int(waits.cause_end_ns[row])
-    return Arrow(lane_of(int(waits.worker[row])), from_ns, int(waits.end_ns[row])) if from_ns >= 0 else None
+    return Arrow(loader + lane_of(int(waits.worker[row])), from_ns, int(waits.end_ns[row]), loader) if from_ns >= 0 else None

@@ -185,14 +185,14 @@ class Backing:
             self._are_exact = self._paint_columns(Canvas(painter, scene, view, layout, palette, scroll_y))
 
     def _find_boxes(self, canvas: Canvas) -> tuple[list[QRect], QRect]:
-        """Returns the boxes where the frame is visible, and the box of the plots. The frame covers the plots at rows with a reason."""
+        """Returns the boxes where the frame is visible, and the box of the plots. The frame covers the plots at rows of text."""
         layout, ratio = canvas.layout, self._ratio
         left, right, top = (round(x * ratio) for x in (canvas.left, canvas.left + layout.plot_width, layout.header_height))
         width, height = self._frame.width(), self._frame.height()
         frame_boxes = [QRect(0, 0, width, top), QRect(0, top, left, height - top), QRect(right, top, width - right, height - top)]
         for band, visible in bands(canvas, canvas.left, layout.plot_width):
             for placed in visible:
-                if placed.row.kind == "reason":
+                if placed.row.is_text:
                     seen = QRectF(canvas.left, canvas.top + placed.y + 1, layout.plot_width, placed.height - 1).intersected(band)
                     first, last = round(seen.top() * ratio), round(seen.bottom() * ratio)
                     frame_boxes.append(QRect(left, first, right - left, last - first))

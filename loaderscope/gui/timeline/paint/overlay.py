@@ -212,7 +212,7 @@ def _paint_measured_card(canvas: Canvas, measured: RangeSurvey) -> None:
         kind = lane_kind(row.lane_kind)
         total = sum(item.share for item in states if item.state in kind.busy_states)
         parts = ", ".join(f"{item.word} {share_text(item.share)}" for item in states if item.share >= 0.005)
-        lines.append((row.label, f"{kind.busy_word} {share_text(total)}", parts if len(parts) < 70 else "", False))
+        lines.append((row.full_label, f"{kind.busy_word} {share_text(total)}", parts if len(parts) < 70 else "", False))
     if len(lines) > 14:
         lines = [*lines[:13], (f"and {len(lines) - 13} more", "", "", False)]
     title = f"{duration_ns_text(measured.duration_ns)} measured"

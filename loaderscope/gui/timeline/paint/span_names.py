@@ -77,7 +77,9 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> N
             if name_style.font.advance(text) + 8 > room:
                 text = batch_number
         elif state == State.IMPORT:
-            text = name_style.font.fitted(canvas.scene.trace.names.get(int(strips[number].index.value[row]), text), _LONGEST_PX)
+            text = name_style.font.fitted(
+                canvas.scene.trace.name(strips[number].lane, int(strips[number].index.value[row])) or text, _LONGEST_PX
+            )
         advance = name_style.font.advance(text)
         if (name_style.number_px if text.isdigit() else advance + 8) > room:
             continue

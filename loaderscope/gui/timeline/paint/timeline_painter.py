@@ -19,7 +19,7 @@ from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, TITLE_PX, Layou
 from loaderscope.gui.timeline.data.scene import Scene, busy_share
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint import lane_painter, plots
-from loaderscope.gui.timeline.paint.annotations import paint_marks, paint_profiler_start
+from loaderscope.gui.timeline.paint.annotations import paint_marks, paint_optimizer_steps, paint_profiler_start
 from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 
@@ -132,6 +132,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
                 plots.paint_plot(canvas, placed)
             elif placed.row.lane_kind == "main":
                 paint_profiler_start(canvas, placed)
+                paint_optimizer_steps(canvas, placed)
     painter.restore()
     return tuple(are_exact)
 
@@ -148,15 +149,15 @@ def paint_scales(canvas: Canvas) -> None:
 
 
 def paint_reasons(canvas: Canvas) -> None:
-    """Paints the rows that give a reason instead of a plot. A pan does not move them."""
+    """Paints the rows of text: a reason instead of a plot, the title of a loader. A pan does not move them."""
     left, width = canvas.left, canvas.layout.plot_width
     canvas.painter.save()
     for band, visible in bands(canvas, left, width):
         canvas.painter.setClipRect(band)
         for placed in visible:
-            if placed.row.kind == "reason":
+            if placed.row.is_text:
                 canvas.fill(left, canvas.top + placed.y + 1, width, placed.height - 1, canvas.palette.base)
-                _paint_reason(canvas, placed)
+                _paint_row_text(canvas, placed)
     canvas.painter.restore()
 
 
@@ -194,6 +195,9 @@ def _paint_label(canvas: Canvas, placed: PlacedRow, second: str) -> None:
     y = canvas.top + placed.y
     canvas.fill(0, y, canvas.left, placed.height, palette.base)
     width = canvas.left - 18.0
+    if placed.row.kind == "title":
+        _paint_loader_title(canvas, placed)
+        return
     middle = y + placed.height / 2
     if placed.chevron:
         _paint_chevron(canvas, placed.chevron, middle - (7 if placed.has_two_lines and second else 0))
@@ -228,7 +232,7 @@ def second_line(canvas: Canvas, placed: PlacedRow) -> str:
         return plots.summary(canvas, placed)
     if row.kind == "flight":
         return f"{len(row.lanes)} slots" if len(row.lanes) > 1 else "1 slot"
-    if row.kind == "reason":
+    if row.is_text:
         return ""
     kind = lane_kind(row.lane_kind)
     start, end = canvas.view_ns
@@ -279,7 +283,8 @@ def _paint_title(canvas: Canvas) -> None:
 def _paint_minimap(canvas: Canvas) -> None:
     """Paints how busy the workers were over the whole trial."""
     palette, layout = canvas.palette, canvas.layout
-    words = "trial so far" if canvas.scene.is_live else "whole trial"
+    whole = "training" if any(row.kind == "title" for row in canvas.scene.rows) else "trial"
+    words = f"{whole} so far" if canvas.scene.is_live else f"whole {whole}"
     canvas.text(QRectF(10, layout.minimap_y, canvas.left - 18, MINIMAP_PX), words, palette.muted, canvas.small_font)
     bars = canvas.scene.overview(overview_columns(layout), OVERVIEW_STALE_SHARE)
     # with many idle workers only the shape is of interest, so the fullest part sets the scale
@@ -351,7 +356,19 @@ def _paint_axis(canvas: Canvas, marks: time_axis.Ticks) -> None:
         canvas.write(at + 1, layout.axis_y, bottom - layout.axis_y - 5, tick.label, font)
 
 
-def _paint_reason(canvas: Canvas, placed: PlacedRow) -> None:
+def _paint_loader_title(canvas: Canvas, placed: PlacedRow) -> None:
+    """Paints the name of a loader, and its process; it begins in the column of labels and may reach into the plot area."""
+    palette, row, y = canvas.palette, placed.row, canvas.top + placed.y
+    right = canvas.left + canvas.layout.plot_width
+    process_x = 10 + canvas.bold_font.advance(row.label) + 12
+    canvas.text(QRectF(10, y, right - 10, placed.height), row.label, palette.text, canvas.bold_font)
+    canvas.text(QRectF(process_x, y, max(right - process_x, 0), placed.height), row.text, palette.muted, canvas.label_font)
+
+
+def _paint_row_text(canvas: Canvas, placed: PlacedRow) -> None:
+    if placed.row.kind == "title":
+        _paint_loader_title(canvas, placed)
+        return
     box = QRectF(canvas.left + 2, canvas.top + placed.y, canvas.layout.plot_width - 4, placed.height)
     text = placed.row.text if placed.row.text.lower().startswith("not available") else f"not available – {placed.row.text}"
     canvas.text(box, text, canvas.palette.muted, canvas.label_font)

@@ -121,7 +121,11 @@ class LaneHandling(QObject):
             menu.addSeparator()
             menu.addAction("Unpin" if row.key in arrangement.pinned else "Pin to top", lambda: self._pin(row))
             menu.addAction("Hide", lambda: self._hide([row]))
-            others = [other for other in lanes_of_kind(timeline.arranged.rows, row.lane_kind) if other.key != row.key]
+            others = [
+                other
+                for other in lanes_of_kind(timeline.arranged.rows, row.lane_kind)
+                if other.key != row.key and other.loader == row.loader
+            ]
             if row.kind == "lane" and others:
                 menu.addAction(
                     f"Hide the other {row.lane_kind}s" if row.lane_kind in GROUP_KEYS else "Hide the others of this kind",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QPalette
@@ -11,7 +13,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButto
 from loaderscope.facts.run import Mark
 from loaderscope.facts.text import grouped_text
 from loaderscope.gui.style.theme import set_variant
-from loaderscope.gui.timeline.data.search_query import HELP, SearchError, parse
+from loaderscope.gui.timeline.data.scene import Row
+from loaderscope.gui.timeline.data.search_query import HELP, SearchError, SearchQuery, parse
 from loaderscope.gui.timeline.data.span_search import AFTER_ALL, BEFORE_ALL, Hit, Search
 from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.navigable_timeline import NavigableTimeline
@@ -139,7 +142,8 @@ class SearchBar(QFrame):
             marks = self._marking.marks
             lanes = {row.label: row.lanes[0] for row in scene.rows if row.kind == "lane"}
             try:
-                self.search = Search(scene, parse(text, lanes, scene.trace.names, [mark.text for mark in marks]), marks)
+                query = parse(text, lanes, scene.trace.names, [mark.text for mark in marks])
+                self.search = Search(scene, _in_all_loaders(query, scene.rows), marks)
             except SearchError as error:
                 problem = str(error)
         self._jump = jump
@@ -199,3 +203,11 @@ class SearchBar(QFrame):
             button.setEnabled(count > 0)
         if self.isVisible() or not self.note.text():
             self.place()
+
+
+def _in_all_loaders(query: SearchQuery, rows: Sequence[Row]) -> SearchQuery:
+    """Returns a query for the lanes of all loaders that are called like the lanes of a query."""
+    if query.lanes is None:
+        return query
+    labels = {row.label for row in rows if query.lanes.intersection(row.lanes)}
+    return dataclasses.replace(query, lanes=frozenset(row.lanes[0] for row in rows if row.kind == "lane" and row.label in labels))
