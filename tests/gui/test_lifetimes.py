@@ -60,7 +60,7 @@ def start(window, monkeypatch, empty_request):
 
     def start(pool):
         monkeypatch.setattr(live_run, "Pool", pool)
-        monkeypatch.setattr(type(window.setup), "problem", "")
+        monkeypatch.setattr(type(window.setup), "sweep_problem", "")
         monkeypatch.setattr(window.setup, "request", lambda: empty_request)
         window.starting.sweep()
         return window.live._thread
@@ -133,7 +133,7 @@ def test_a_text_that_is_being_written_stays_with_its_session_when_another_is_ope
 
 
 def test_a_sweep_whose_file_cannot_be_made_runs_and_says_so(qtbot, monkeypatch, tmp_path, empty_request):
-    thread = live_run.RunThread(empty_request, tmp_path / "no such folder" / "x.loaderscope")
+    thread = live_run.SweepThread(empty_request, tmp_path / "no such folder" / "x.loaderscope")
     monkeypatch.setattr(live_run, "Pool", _OneTrialPool)
     with qtbot.waitSignal(thread.finished, timeout=10_000):
         thread.start()

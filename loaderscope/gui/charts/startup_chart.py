@@ -13,6 +13,7 @@ from loaderscope.facts.text import duration_text
 from loaderscope.gui.charts.chart_kind import ChartKind
 from loaderscope.gui.charts.plot_parts import Bar, BarText, Row, axis_end, seconds_axis
 from loaderscope.gui.style.palette import Palette
+from loaderscope.gui.style.words import trial_word
 
 if TYPE_CHECKING:
     from loaderscope.gui.charts.plot import Plot
@@ -59,18 +60,22 @@ class StartupData:
 
 
 def startup_data(results: Sequence[TrialResult]) -> StartupData:
-    """A bar for each setting with start-up phases: main until its first worker starts, then that one, in the first epoch."""
+    """A bar for each setting with start-up phases: main until its first worker starts, then that one, in the first epoch.
+
+    The loaders of a recorded training have a bar each, which is named for them.
+    """
     bars: dict[object, StartupBar] = {}
     leave_out = BY_FIELD.keys() - varying_fields([result.config for result in results]) - {"num_workers"}
     for result in results:
-        if result.status != "ok" or result.startup is None or not result.startup.phases or result.config in bars:
+        key = result.config if result.loader is None else result.id
+        if result.status != "ok" or result.startup is None or not result.startup.phases or key in bars:
             continue
         first = _until_first_batch(result.startup)
         shown = tuple(phase for phase in first if phase.process in ("main", "worker-0"))
         end_s = result.first_batch_s
         gaps = tuple(_gaps(shown, 0.0, end_s)) if end_s is not None else ()
-        label = setting_text(result.config, leave_out)
-        bars[result.config] = StartupBar(label, shown, end_s, result.id, gaps, _shutdown_seconds(result.startup))
+        label = setting_text(result.config, leave_out) if result.loader is None else result.loader.name
+        bars[key] = StartupBar(label, shown, end_s, result.id, gaps, _shutdown_seconds(result.startup))
     return StartupData(tuple(bars.values()))
 
 
@@ -108,7 +113,7 @@ def startup_data_of_trial(result: TrialResult) -> StartupData:
         gaps = () if is_main else tuple(_gaps(phases, begins, ends))
         ended = _shutdown_seconds(result.startup) if is_main else None
         bars.append(StartupBar(name.replace("-", " "), tuple(phases), result.first_batch_s, result.id, gaps, ended))
-    return StartupData(tuple(bars), f"time from iter(), trial {result.id}")
+    return StartupData(tuple(bars), f"time from iter(), {trial_word(result)}")
 
 
 def told_startup(data: StartupData) -> str:

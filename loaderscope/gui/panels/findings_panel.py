@@ -15,6 +15,8 @@ from loaderscope.gui.style.theme import current_palette
 
 EMPTY = "What is wrong with the pipeline, and what to do about it, appears here as soon as a trial is done."
 NOTHING = "Nothing is wrong as far as these trials can tell."
+EMPTY_OF_TRAINING = "What is wrong with the loaders, and what to do about it, appears here as soon as the training has ended."
+NOTHING_OF_TRAINING = "Nothing is wrong as far as this recording can tell."
 
 
 START_UP_VIEWS = {
@@ -54,13 +56,23 @@ class FindingsPanel(QWidget):
         self._shown_html = ""
         self.set_findings((), None, False)
 
-    def set_findings(self, findings: Sequence[Finding], recommendation: Recommendation | None, has_measured: bool) -> None:
-        """Shows the findings, unless they are shown already. `has_measured` says whether a trial has ended."""
+    def set_findings(
+        self, findings: Sequence[Finding], recommendation: Recommendation | None, has_measured: bool, is_training: bool = False
+    ) -> None:
+        """Shows the findings, unless they are shown already.
+
+        Args:
+            findings: what is wrong.
+            recommendation: the setting to use, if one is recommended.
+            has_measured: whether a trial has ended.
+            is_training: whether the run records a training.
+        """
+        empty, nothing = (EMPTY_OF_TRAINING, NOTHING_OF_TRAINING) if is_training else (EMPTY, NOTHING)
         palette = current_palette()
         blocks = findings_blocks(findings, recommendation, palette)
         text = "".join(f'<p style="margin:0 0 9px 0">{block}</p>' for block in blocks)
         if not text:
-            text = f'<p style="color:{palette.muted}">{NOTHING if has_measured else EMPTY}</p>'
+            text = f'<p style="color:{palette.muted}">{nothing if has_measured else empty}</p>'
         if text != self._shown_html:
             self._shown_html = text
             position = self.view.verticalScrollBar().value()

@@ -12,10 +12,16 @@ FEW_LINES, MANY_LINES = 1, 4
 
 def heading(text: str) -> QLabel:
     """Returns a small spaced heading in capitals."""
-    label = QLabel(text.upper())
-    label.setAccessibleName(text)
+    label = QLabel()
     label.setProperty("role", "heading")
+    set_heading(label, text)
     return label
+
+
+def set_heading(label: QLabel, text: str) -> None:
+    """Writes another text on a heading."""
+    label.setText(text.upper())
+    label.setAccessibleName(text)
 
 
 class ElidedLabel(QLabel):

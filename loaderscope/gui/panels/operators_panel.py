@@ -27,6 +27,8 @@ NOTHING = (
     "most. It counts for no other figure. This trial has none."
 )
 
+OF_TRAINING = "A recorded training is not profiled: that would slow it down. Try settings on its loader to profile some steps of it."
+
 AWAITED = "The setting is measured first; then some more steps are profiled. The operators appear here when the trial is done."
 
 
@@ -42,7 +44,7 @@ class OperatorsPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._result: TrialResult | None = None
-        self._awaited = False
+        self._hint = NOTHING
         self._window_s = 0.0
         self.model: TableModel[OperatorCost] = TableModel(
             (
@@ -99,14 +101,21 @@ class OperatorsPanel(QWidget):
         self.setAutoFillBackground(True)
         self.setFocusProxy(self.table)
 
-    def show_result(self, result: TrialResult | None, awaited: bool = False) -> None:
-        """Shows the window of a trial; `awaited` says that the trial still runs and will have one."""
-        if result is self._result and awaited == self._awaited:
+    def show_result(self, result: TrialResult | None, awaited: bool = False, is_training: bool = False) -> None:
+        """Shows the window of a trial.
+
+        Args:
+            result: of the trial; None without one.
+            awaited: whether the trial still runs and will have a window.
+            is_training: whether the run records a training.
+        """
+        hint = OF_TRAINING if is_training else AWAITED if awaited else NOTHING
+        if result is self._result and hint == self._hint:
             return
-        self._result, self._awaited = result, awaited
+        self._result, self._hint = result, hint
         window = result.gpu_window if result is not None else None
         if result is None or window is None:
-            self.note.setText(AWAITED if awaited else NOTHING)
+            self.note.setText(hint)
             self.model.set_rows([])
             return
         self._window_s = window.seconds or 0.0

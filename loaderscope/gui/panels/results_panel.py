@@ -79,11 +79,6 @@ def _number_text(row: SettingRow) -> str:
     return f"{row.planned_id} ×{count}" if count > 1 else str(row.planned_id)
 
 
-def _loader_name(row: SettingRow) -> str:
-    """Returns the name of the loader of a recorded training; empty for a sweep."""
-    return next((result.loader.name for result in row.counted if result.loader is not None), "")
-
-
 _NUMBER = ResultColumn(
     "#", "Number of the trial; × how often the setting was measured", lambda row: row.planned_id, _number_text, alignment=CENTRE
 )
@@ -98,14 +93,15 @@ _STATUS = ResultColumn(
 _LOADER = ResultColumn(
     "loader",
     "Where the script makes the loader",
-    lambda row: _loader_name(row) or None,
-    _loader_name,
+    lambda row: row.loader or None,
+    lambda row: row.loader,
+    alignment=CENTRE,
 )
 
 
 def _row_key(row: SettingRow) -> Hashable:
-    """Returns what identifies a row: its setting; in a recorded training, in which several loaders may have one, the loader, too."""
-    return (row.config, _loader_name(row)) if _loader_name(row) else row.config
+    """Returns what identifies a row: its setting; in a recorded training its loader, as several may have one setting."""
+    return (row.config, row.planned_id) if row.loader else row.config
 
 
 COLUMNS: tuple[ResultColumn, ...] = (
@@ -196,6 +192,7 @@ class ResultsPanel(QWidget):
         self.model = ResultsModel()
         self.table = DataTable("Results, one row a setting", self.model)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the line is at the end of a loader's name
         self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT_PX)
         FairColumns(self.table.horizontalHeader())
         self._empty = QLabel("Every setting of the sweep becomes a row here as soon as it is measured.\nClick a row to see its timeline.")

@@ -20,6 +20,7 @@ from loaderscope.gui.panels.labels import FEW_LINES, MANY_LINES, ElidedParagraph
 from loaderscope.gui.panels.startup_tables import ImportTree, LinesTable, SentTable
 from loaderscope.gui.panels.sweep_panel import EXPERIMENT_BUTTON, EXPERIMENT_TIP
 from loaderscope.gui.run import startup_sentences
+from loaderscope.gui.run.training_trace import ALL_LOADERS
 
 PHASES, SENT, IMPORTS, EXPERIMENT = "Phases", "Sent", "Imports", "Experiment"
 SETTINGS, PROCESSES = "every setting", "this trial"
@@ -33,6 +34,9 @@ PARTS: dict[str, tuple[str, ...]] = {
     EXPERIMENT: tuple(KINDS),
 }
 """The views, and the parts that each can show."""
+
+WORDS_OF_TRAINING = {SETTINGS: "every loader", PROCESSES: "this loader"}
+"""What these parts are called where the trials are the loaders of a training."""
 
 TIPS = {
     PHASES: "Where the time from iter(loader) to the first batch goes",
@@ -54,6 +58,9 @@ EMPTY = {
     EXPERIMENT: "The experiment tries each start method with 0, 1, 2 and 4 workers and few batches, and shows what would make "
     "starts cheaper:",
 }
+ONE_LOADER = "Choose one loader above the timeline to see this of it."
+TRAINING_RUNS = "The training is running. Where the time to the first batch of each loader went appears when it ends."
+UNWEIGHED_IN_TRAINING = "What each worker is sent is not weighed while a training is recorded: that would change it."
 FIRST_RUNS = "The first trial is running. Where the time to its first batch went appears when it ends."
 NO_FIRST_BATCH = "No trial came to its end, so none tells where the time to its first batch went."
 RUNNING = "A bare interpreter and the heaviest imports are measured first. The charts grow with every trial."
@@ -131,7 +138,7 @@ class StartupPanel(QWidget):
         self.part.setMaximumWidth(150)
         row.addStretch(1)
         row.addWidget(self.part)
-        self.part.currentTextChanged.connect(self._part_chosen)
+        self.part.currentIndexChanged.connect(lambda _index: self._part_chosen(self.part.currentData()))
         self.sentence = ElidedParagraph()
         self.sentence.setContentsMargins(0, 0, 0, 0)
         line = QHBoxLayout()
@@ -158,6 +165,10 @@ class StartupPanel(QWidget):
         layout.addLayout(line)
         layout.addWidget(self.stack, 1)
         self.setFocusProxy(self.views[PHASES])
+
+    @property
+    def _is_training(self) -> bool:
+        return self._run is not None and self._run.is_training
 
     @property
     def data(self) -> StartupData:
@@ -199,7 +210,7 @@ class StartupPanel(QWidget):
         self._shown_trial = shown_trial
         self._update()
 
-    def _part_chosen(self, part: str) -> None:
+    def _part_chosen(self, part: str | None) -> None:
         if part:
             self._chosen[self.view] = part
             self._update()
@@ -207,12 +218,15 @@ class StartupPanel(QWidget):
     def _update(self) -> None:
         view = self.view
         part = self._chosen[view]
-        if [self.part.itemText(index) for index in range(self.part.count())] != list(PARTS[view]):
+        words = WORDS_OF_TRAINING if self._is_training else {}
+        offered = [words.get(each, each) for each in PARTS[view]]
+        if [self.part.itemText(index) for index in range(self.part.count())] != offered:
             with QSignalBlocker(self.part):
                 self.part.clear()
-                self.part.addItems(PARTS[view])
+                for text, each in zip(offered, PARTS[view], strict=True):
+                    self.part.addItem(text, each)
         with QSignalBlocker(self.part):
-            self.part.setCurrentText(part)
+            self.part.setCurrentIndex(self.part.findData(part))
         result = next((result for result in self._results if result.id == self._shown_trial), None)
         fill = {PHASES: self._fill_phases, SENT: self._fill_sent, IMPORTS: self._fill_imports, EXPERIMENT: self._fill_experiment}[view]
         empty, sentence = fill(part, result)
@@ -233,9 +247,12 @@ class StartupPanel(QWidget):
             described = result if starts or part == PROCESSES else startup_sentences.slowest_start(self._results)
             return "", startup_sentences.culprit_sentence(described)
         if not any(result.startup is not None for result in self._results):
-            return (FIRST_RUNS if self._run is not None and not self._results else EMPTY[PHASES]), ""
+            running = TRAINING_RUNS if self._is_training else FIRST_RUNS
+            return (running if self._run is not None and not self._results else EMPTY[PHASES]), ""
         if part == SETTINGS:
             return NO_FIRST_BATCH, ""
+        if self._shown_trial == ALL_LOADERS:
+            return ONE_LOADER, ""
         return "This trial did not start. Choose another, or every setting.", ""
 
     def _set_chart_height(self) -> None:
@@ -246,7 +263,7 @@ class StartupPanel(QWidget):
         self.sent_map.set_data(sent_data(sent))
         self.sent_table.show_sent(sent or [])
         if sent is None:
-            return (EMPTY[SENT] if self._run is None else UNWEIGHED), ""
+            return (EMPTY[SENT] if self._run is None else UNWEIGHED_IN_TRAINING if self._is_training else UNWEIGHED), ""
         return "", startup_sentences.sent_sentence(sent)
 
     def _fill_imports(self, part: str, result: TrialResult | None) -> tuple[str, str]:
@@ -254,7 +271,7 @@ class StartupPanel(QWidget):
         self.imports.show_imports(startup.imports if startup is not None else [])
         self.lines.show_lines(startup.lines if startup is not None else [])
         if startup is None or result is None:
-            return EMPTY[IMPORTS], ""
+            return (ONE_LOADER if self._shown_trial == ALL_LOADERS else EMPTY[IMPORTS]), ""
         if part == LINES:
             return ("", startup_sentences.lines_sentence(result)) if startup.lines else (NO_LINES.format(id=result.id), "")
         return ("", startup_sentences.imports_sentence(result)) if startup.imports else (FORKED.format(id=result.id), "")

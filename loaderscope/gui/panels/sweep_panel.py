@@ -30,6 +30,7 @@ from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.panels.labels import heading
+from loaderscope.gui.panels.run_kind_choice import TRAINING, RunKind
 from loaderscope.sweep.machine import usable_cpus
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 
@@ -84,7 +85,7 @@ class SweepPanel(QWidget):
 
     Signals:
         changed: a value of the request changed.
-        startRequested: the user asked for the sweep.
+        startRequested: the user asked for the run that is chosen.
         startupRequested: the user asked for the start-up experiment.
     """
 
@@ -261,6 +262,14 @@ class SweepPanel(QWidget):
         self.consumer_ms.setVisible(kind_of(self.consumer_choice()).is_timed)
         if not self._is_filling:
             self.changed.emit()
+
+    def show_kind(self, kind: RunKind) -> None:
+        """Shows what concerns a kind of run: a recorded training has no settings to choose."""
+        is_training = kind is TRAINING
+        self.setVisible(not is_training)
+        self.start.setText(kind.start_text)
+        self.start.setAccessibleName("Record the training" if is_training else "Start the sweep")
+        self.experiment_button.setVisible(not is_training)
 
     def set_consumers(self, has_step: bool, has_accelerator: bool) -> None:
         """Offers the consumers that are possible, and chooses the script's own step if it has one."""

@@ -47,6 +47,7 @@ class TargetPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._targets: list[Target] = []
+        self._has_targets = True
         self._argument_edits: dict[str, QLineEdit] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 2, 12, 4)
@@ -169,6 +170,11 @@ class TargetPanel(QWidget):
         self.show_problem("")
         self._show_sample_text(f"Reading {Path(script).name} …")
 
+    def show_unread(self, script: str) -> None:
+        """Shows a script that nobody reads, given by its path or as `-m MODULE`."""
+        self.show_reading(script)
+        self._show_sample_text("")
+
     def show_targets(self, targets: Sequence[Target], chosen: str | None = None) -> None:
         """Lists the targets and chooses one: the target named `chosen`, else the first that needs no arguments."""
         self.show_problem("")
@@ -207,7 +213,14 @@ class TargetPanel(QWidget):
             edit.editingFinished.connect(self.argumentsChanged)
             self._argument_edits[name] = edit
             self._arguments_form.addRow(name, edit)
-        self._arguments.setVisible(bool(self._argument_edits))
+        self._arguments.setVisible(self._has_targets and bool(self._argument_edits))
+
+    def show_script_alone(self, alone: bool) -> None:
+        """Hides the targets and the sample where the whole script runs, or shows them again."""
+        self._has_targets = not alone
+        self.target.setVisible(not alone)
+        self._arguments.setVisible(not alone and bool(self._argument_edits))
+        self.sample.setVisible(not alone and bool(self.sample.text()))
 
     @property
     def current_target(self) -> Target | None:
@@ -259,7 +272,7 @@ class TargetPanel(QWidget):
 
     def _show_sample_text(self, text: str) -> None:
         self.sample.setText(text)
-        self.sample.setVisible(bool(text))
+        self.sample.setVisible(self._has_targets and bool(text))
 
     def show_problem(self, sentence: str, advice: str = "") -> None:
         """Shows what is wrong in a sentence, and what to do about it; an empty sentence hides the problem."""

@@ -23,7 +23,7 @@ from loaderscope.facts.text import bytes_text, count_text
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.memory_chart import MEMORY, memory_data, told_memory
 from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, throughput_data, told_throughput
-from loaderscope.gui.panels.findings_panel import NOTHING, findings_blocks
+from loaderscope.gui.panels.findings_panel import NOTHING, NOTHING_OF_TRAINING, findings_blocks
 from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
 from loaderscope.gui.report.startup_section import startup_blocks
@@ -41,8 +41,6 @@ MAX_MESSAGE_CHARACTERS = 1500
 
 MAX_SCRIPT_TEXTS = 60
 
-NOTHING_RECORDED = "Nothing is wrong as far as this recording can tell."
-
 
 def build_report(session: SessionFile) -> Report:
     """Returns the report of an opened session.
@@ -55,7 +53,7 @@ def build_report(session: SessionFile) -> Report:
     best = verdict.recommendation.config if verdict.recommendation is not None else None
     shown = representative_trial(results, best)
     trace = session.trace(shown.id) if shown is not None else None
-    nothing = NOTHING if training is None else NOTHING_RECORDED
+    nothing = NOTHING if training is None else NOTHING_OF_TRAINING
     sections = [
         Section("What to do", _advice_blocks(verdict, results, nothing)),
         Section("Results", _result_blocks(run, results, verdict))
@@ -101,7 +99,7 @@ def _advice_blocks(verdict: Verdict, results: Sequence[TrialResult], nothing: st
 
 
 def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
-    rows = setting_rows(Snapshot(0, run, tuple(results), None, 0, 0, None, True, False), verdict.settings)
+    rows = setting_rows(Snapshot(0, run, tuple(results), (), 0, 0, None, True, False), verdict.settings)
     if not rows:
         return (Words("No trial was finished."),)
     columns = [column for index, column in enumerate(COLUMNS) if index in visible_columns(rows)]

@@ -1,7 +1,8 @@
-"""A sweep that runs in the window: its thread, its temporary session file, and the clock by which the window polls it."""
+"""A run in the window, a sweep or a recorded training: its thread, its temporary session file, and the clock by which it is polled."""
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import threading
 import traceback
@@ -21,15 +22,18 @@ from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording import Recording
 from loaderscope.sweep.pool import LIVE_READ_INTERVAL_S, Pool, SweepError
 from loaderscope.sweep.processes.temporary_folders import base_folder, claim
+from loaderscope.sweep.training_run import TrainingRun
 from loaderscope.trace.model import Trace
 
 WINDOW_PREFIX = "loaderscope-window-"
-"""Begins the name of the temporary folder that holds the session of an unsaved sweep."""
+"""Begins the name of the temporary folder that holds the session of an unsaved run."""
 FAST_TICK_MS = 40
 SLOW_TICK_MS = 250
 BUSY_PERCENT = 90.0
 LOAD_CHECK_INTERVAL_S = 1.0
 STOP_TIMEOUT_MS = 30_000
+LAST_LINES = 6
+"""So many of the last lines of a script that failed are shown beside its exit status."""
 
 
 class GrowingSession:
@@ -75,7 +79,10 @@ class GrowingSession:
 
 
 class RunThread(QThread):
-    """The thread of one sweep. It emits nothing but `finished`; the window polls `state.version`."""
+    """The thread of one run. It emits nothing but `finished`; the window polls `state.version`."""
+
+    kind: str
+    """The kind of run, in words."""
 
     def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
         super().__init__(parent)  # type: ignore[arg-type]
@@ -85,7 +92,6 @@ class RunThread(QThread):
         self.state = RunState(self._session)
         self.error: ErrorInfo | None = None
         self._recording: Recording | None = None
-        self._pool: Pool | None = None
         self._cancelled = False
 
     @property
@@ -93,30 +99,37 @@ class RunThread(QThread):
         """Why the session file is incomplete, or None."""
         return self._recording.write_error if self._recording is not None else None
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled
+
     def set_marks(self, trial: int, marks: list[Mark]) -> None:
         """Replaces the marks of a trial in the session file, soon. Returns at once."""
         if self._recording is not None:
             self._recording.set_marks(trial, marks)
 
     def cancel(self) -> None:
-        """Ends the sweep soon; finished trials stay. Returns at once."""
+        """Ends the run soon. Returns at once."""
         self._cancelled = True
-        if self._pool is not None:
-            self._pool.cancel()
+        self._cancel_run()
+
+    def release(self) -> None:
+        """Ends what the window has to do with the run, soon. Returns at once."""
+        self.cancel()
 
     def run(self) -> None:
         recording = self._recording = Recording(
             lambda: SessionWriter(self.session_path, force=True), self.state, is_required=False, on_stored=self.state.mark_stored
         )
         try:
-            self._pool = Pool(self.request, recording, read_interval_s=LIVE_READ_INTERVAL_S)
-            if self._cancelled:  # `cancel` was called before there was a pool
-                self._pool.cancel()
-            self._pool.run()
+            self._execute(recording)
         except SweepError as error:
             self.error = error.info
         except Exception as error:  # a thread's border: whatever went wrong must reach the user
-            self.error = ErrorInfo(type(error).__name__, f"The sweep ended by a fault of Loaderscope: {error}", traceback.format_exc())
+            self.error = ErrorInfo(
+                type(error).__name__, f"The {self.kind} ended by a fault of Loaderscope: {error}", traceback.format_exc()
+            )
         finally:
             if self.error is not None:
                 self.state.add_traceback(self.error)
@@ -124,15 +137,106 @@ class RunThread(QThread):
                 recording.close()
             self.state.run_finished(self._cancelled)
 
+    def _execute(self, recording: Recording) -> None:
+        """Runs to the end.
+
+        Raises:
+            SweepError: the script, or the request, is wrong.
+        """
+        raise NotImplementedError
+
+    def _cancel_run(self) -> None:
+        raise NotImplementedError
+
+
+class SweepThread(RunThread):
+    """The thread of a sweep. Finished trials stay when it is cancelled."""
+
+    kind = "sweep"
+    _pool: Pool | None = None
+
+    def _execute(self, recording: Recording) -> None:
+        self._pool = Pool(self.request, recording, read_interval_s=LIVE_READ_INTERVAL_S)
+        if self._cancelled:  # `cancel` was called before there was a pool
+            self._pool.cancel()
+        self._pool.run()
+
+    def _cancel_run(self) -> None:
+        if self._pool is not None:
+            self._pool.cancel()
+
+
+class TrainingThread(RunThread):
+    """The thread of a training that is recorded. `cancel` sends the script Ctrl+C.
+
+    Attributes:
+        exit_status: of the script; None as long as it runs, and if it goes on without us.
+        last_lines: what a script printed last that failed.
+    """
+
+    kind = "recording"
+
+    def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
+        super().__init__(request, session_path, parent)
+        self.exit_status: int | None = None
+        self.last_lines: list[str] = []
+        self._training: TrainingRun | None = None
+        self._released = False
+
+    def kill(self) -> None:
+        """Kills the script and all that it started. Returns at once."""
+        if self._training is not None:
+            self._training.kill()
+
+    def release(self) -> None:
+        """Ends the recording soon; the training goes on. Returns at once."""
+        self._released = True
+        if self._training is not None:
+            self._training.detach()
+
+    def _execute(self, recording: Recording) -> None:
+        if self._cancelled:
+            return
+        training = self._training = TrainingRun(self.request, recording, in_window=True)
+        if self._released:
+            training.detach()
+        try:
+            self.exit_status = training.run()
+        except OSError as error:
+            program = self.request.python or "Python"
+            self.error = ErrorInfo(type(error).__name__, f"{program} cannot be started: {error.strerror or error}.")
+            return
+        if self.exit_status:
+            self.error = ErrorInfo("training-failed", exit_sentence(self.request, self.exit_status))
+            self.last_lines = training.last_lines()[-LAST_LINES:]
+        elif recording.run is None and self.exit_status is not None:
+            what = "No DataLoader was recorded" if training.met_loaders else "The script iterated no DataLoader"
+            self.error = ErrorInfo("unsupported", f"{what}, so there is nothing to show.")
+
+    def _cancel_run(self) -> None:
+        if self._training is not None:
+            self._training.interrupt()
+
+
+def exit_sentence(request: Request, status: int) -> str:
+    """Returns how a script ended; `status` is its exit status as `subprocess` gives it."""
+    name = request.module or Path(request.script).name
+    if status >= 0:
+        return f"{name} ended with exit status {status}."
+    try:
+        return f"{name} was ended by {signal.Signals(-status).name}."
+    except ValueError:
+        return f"{name} was ended by signal {-status}."
+
 
 class LiveRun(QObject):
-    """Starts and stops sweeps, one at a time.
+    """Starts and stops runs, one at a time.
 
     The clock ticks often while the machine has room for drawing, and only four times a second while a trial needs all cores.
 
     Signals:
-        ticked: 4 to 25 times a second while a sweep runs.
-        ended: once, when a sweep has ended by itself or after `cancel`, but not after `stop`.
+        ticked: 4 to 25 times a second while a run goes on.
+        ended: once, when a run has ended by itself or after `cancel`, but not after `stop`.
     """
 
     ticked = Signal()
@@ -149,30 +253,52 @@ class LiveRun(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a sweep runs that has not been stopped."""
+        """Whether a run goes on that has not been stopped."""
         return self._thread is not None and self._timer.isActive()
 
     @property
+    def training(self) -> TrainingThread | None:
+        """The training that is recorded, if one is."""
+        return self._thread if isinstance(self._thread, TrainingThread) and self.running else None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the user has asked the present run to end."""
+        return self.running and self._thread is not None and self._thread.is_cancelled
+
+    @property
     def error(self) -> ErrorInfo | None:
-        """Why the last sweep could not run."""
+        """Why the last run could not run, or failed."""
         return self._thread.error if self._thread is not None else None
 
     @property
+    def last_lines(self) -> list[str]:
+        """What the script of the last training printed last, if it failed."""
+        return self._thread.last_lines if isinstance(self._thread, TrainingThread) else []
+
+    @property
     def session_path(self) -> Path | None:
-        """The session file of the last sweep, complete once the sweep has ended; None if the file is missing or incomplete."""
+        """The session file of the last run, complete once the run has ended; None if the file is missing or incomplete."""
         if self._thread is None or self._thread.write_error is not None or not self._thread.session_path.exists():
             return None
         return self._thread.session_path
 
     def start(self, request: Request) -> RunState:
         """Runs a sweep and returns its state, which grows while the sweep goes on."""
+        return self._start(SweepThread, request)
+
+    def record(self, request: Request) -> RunState:
+        """Runs the script of a request as it is, records its loaders, and returns the state, which grows meanwhile."""
+        return self._start(TrainingThread, request)
+
+    def _start(self, thread_class: type[RunThread], request: Request) -> RunState:
         self.stop()
         folder = self._folder
         self._folder = tempfile.TemporaryDirectory(prefix=WINDOW_PREFIX, dir=base_folder(), ignore_cleanup_errors=True)
         claim(Path(self._folder.name))
         if folder is not None:
             folder.cleanup()
-        self._thread = RunThread(request, Path(self._folder.name) / f"{Path(request.script).stem}.loaderscope")
+        self._thread = thread_class(request, Path(self._folder.name) / f"{Path(request.script).stem}.loaderscope")
         self._thread.finished.connect(self._thread_finished)
         self._set_interval(FAST_TICK_MS)
         psutil.cpu_percent()  # the first call only starts the measurement
@@ -181,19 +307,19 @@ class LiveRun(QObject):
         return self._thread.state
 
     def set_marks(self, trial: int, marks: list[Mark]) -> None:
-        """Replaces the marks of a trial in the session file of the running sweep."""
+        """Replaces the marks of a trial in the session file of the present run."""
         if self._thread is not None:
             self._thread.set_marks(trial, marks)
 
     def cancel(self) -> None:
-        """Asks the sweep to end; `ended` follows once it has."""
+        """Asks the run to end, a training by Ctrl+C; `ended` follows once it has."""
         if self._thread is not None:
             self._thread.cancel()
 
     def stop(self) -> None:
-        """Ends the sweep and waits until none of its processes is left."""
+        """Ends a sweep and waits until none of its processes is left. Of a training it ends the recording alone: the script goes on."""
         if self._thread is not None and self._thread.isRunning():
-            self._thread.cancel()
+            self._thread.release()
             if not self._thread.wait(STOP_TIMEOUT_MS):
                 keep_until_ended(self._thread)
         self._timer.stop()

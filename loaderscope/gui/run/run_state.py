@@ -13,6 +13,7 @@ from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
+from loaderscope.gui.run.training_trace import ALL_LOADERS, TrainingTrace
 from loaderscope.trace.model import Trace
 
 LOG_LINES_KEPT = 20_000
@@ -30,17 +31,38 @@ class StoredTraces(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """The state of a run at one moment, without its traces and its log."""
+    """The state of a run at one moment, without its traces and its log.
+
+    Attributes:
+        running: the trials that run: at most one of a sweep, all loaders of a training.
+    """
 
     version: int
     run: Run | None
     results: tuple[TrialResult, ...]
-    current: PlannedTrial | None
+    running: tuple[PlannedTrial, ...]
     done: int
     total: int
     seconds_left: float | None
     finished: bool
     cancelled: bool
+
+    @property
+    def current(self) -> int | None:
+        """What runs: a trial, or all loaders of a training; None if nothing does."""
+        if not self.running:
+            return None
+        return ALL_LOADERS if self.is_training else self.running[-1].id
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the run records a training as it is."""
+        return self.run is not None and self.run.is_training
+
+    @property
+    def trials(self) -> list[int]:
+        """The trials that have a timeline, or may get one."""
+        return [*(result.id for result in self.results), *(trial.id for trial in self.running)]
 
 
 @dataclasses.dataclass
@@ -50,6 +72,7 @@ class SettingRow:
     Attributes:
         status: of its last trial that did not succeed; running while one runs, else `ok`.
         planned_id: the id of its first trial, or of the one that runs.
+        loader: the name of the loader of a recorded training; empty for a sweep.
     """
 
     config: TrialConfig
@@ -57,6 +80,7 @@ class SettingRow:
     setting: SettingResult | None
     status: str
     planned_id: int
+    loader: str = ""
 
     @property
     def counted(self) -> list[TrialResult]:
@@ -146,7 +170,8 @@ class RunState:
         self._run: Run | None = None
         self._results: list[TrialResult] = []
         self._traces = TraceCache()
-        self._current: PlannedTrial | None = None
+        self._running: dict[int, PlannedTrial] = {}
+        self._all_loaders: weakref.ref[TrainingTrace] | None = None
         self._progress: tuple[int, int, float | None] = (0, 0, None)
         self._finished = False
         self._cancelled = False
@@ -163,10 +188,16 @@ class RunState:
         with self._lock:
             done, total, seconds_left = self._progress
             results = tuple(mark_replaced(self._results))
-            return Snapshot(self._version, self._run, results, self._current, done, total, seconds_left, self._finished, self._cancelled)
+            running = tuple(self._running.values())
+            return Snapshot(self._version, self._run, results, running, done, total, seconds_left, self._finished, self._cancelled)
 
     def trace(self, trial_id: int) -> Trace | None:
-        """Returns the trace of a trial, running or finished; reads it from the file if it is no longer in memory."""
+        """Returns the trace of a trial, running or finished; reads it from the file if it is no longer in memory.
+
+        For `ALL_LOADERS` it returns those of all loaders as one; call `refresh` while they grow.
+        """
+        if trial_id == ALL_LOADERS:
+            return self._trace_of_all_loaders()
         with self._lock:
             trace, is_stored = self._traces.find(trial_id), self._traces.is_stored(trial_id)
         if trace is None and is_stored and self._stored is not None:
@@ -175,8 +206,32 @@ class RunState:
                 self._traces.keep(trial_id, trace)
         return trace
 
+    def _trace_of_all_loaders(self) -> TrainingTrace:
+        merged = TrainingTrace()
+        self._all_loaders = weakref.ref(merged)
+        self._add_loaders(merged)
+        return merged
+
+    def refresh(self) -> None:
+        """Takes new loaders, and what all loaders recorded since, into the trace that `trace` made of all loaders."""
+        merged = self._all_loaders() if self._all_loaders is not None else None
+        if merged is not None:
+            self._add_loaders(merged)
+
+    def _add_loaders(self, merged: TrainingTrace) -> None:
+        snapshot = self.snapshot()
+        for trial in snapshot.running:
+            if trial.id not in merged.trials and (trace := self.trace(trial.id)) is not None:
+                merged.add(trial.id, trial.loader or "", trace)
+        for result in snapshot.results:
+            if result.id not in merged.trials and (trace := self.trace(result.id)) is not None:
+                merged.add(result.id, _loader_name(snapshot.run, result), trace)
+        merged.refresh()
+
     def rows_to_read(self, trial_id: int) -> int:
         """Returns how many rows `trace` would read from a file; 0 if the trace is in memory."""
+        if trial_id == ALL_LOADERS:
+            return sum(map(self.rows_to_read, self.snapshot().trials))
         with self._lock:
             is_read = trial_id not in self._traces and self._traces.is_stored(trial_id)
         return self._stored.row_count(trial_id) if is_read and self._stored is not None else 0
@@ -204,7 +259,7 @@ class RunState:
 
     def trial_started(self, trial: PlannedTrial, trace: Trace) -> None:
         with self._lock:
-            self._current = trial
+            self._running[trial.id] = trial
             self._traces.keep(trial.id, trace)
             self._version += 1
 
@@ -217,7 +272,7 @@ class RunState:
             self._results.append(result)
             if trace is not None:
                 self._traces.keep(result.id, trace)
-            self._current = None
+            self._running.pop(result.id, None)
             self._version += 1
         if result.error is not None:
             self.add_traceback(result.error, result.id)
@@ -242,7 +297,7 @@ class RunState:
         with self._lock:
             self._finished = True
             self._cancelled = cancelled
-            self._current = None
+            self._running.clear()
             self._version += 1
 
 
@@ -252,16 +307,23 @@ def setting_rows(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> lis
     by_trial = {trial: setting for setting in settings for trial in setting.trials}
     rows: dict[tuple[TrialConfig, int | None], SettingRow] = {}
     for result in snapshot.results:
-        key = result.config, None if result.loader is None else result.id
+        key = result.config, result.id if snapshot.is_training else None
         setting = by_trial.get(result.id) or by_config.get(result.config)
-        row = rows.setdefault(key, SettingRow(result.config, [], setting, "ok", result.id))
+        loader = _loader_name(snapshot.run, result)
+        row = rows.setdefault(key, SettingRow(result.config, [], setting, "ok", result.id, loader))
         row.trials.append(result)
         if result.status != "ok":
             row.status = result.status
-    if snapshot.current is not None:
-        planned = snapshot.current
-        row = rows.setdefault(
-            (planned.config, None), SettingRow(planned.config, [], by_config.get(planned.config), RUNNING.key, planned.id)
-        )
+    for planned in snapshot.running:
+        key = planned.config, planned.id if snapshot.is_training else None
+        setting = None if snapshot.is_training else by_config.get(planned.config)
+        row = rows.setdefault(key, SettingRow(planned.config, [], setting, RUNNING.key, planned.id, planned.loader or ""))
         row.status = RUNNING.key
     return list(rows.values())
+
+
+def _loader_name(run: Run | None, result: TrialResult) -> str:
+    """Returns the name of the loader of a recorded training, also where its recording did not come to its end; empty for a sweep."""
+    if result.loader is not None:
+        return result.loader.name
+    return next((trial.loader or "" for trial in (run.plan if run is not None else ()) if trial.id == result.id), "")

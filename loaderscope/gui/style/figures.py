@@ -227,7 +227,8 @@ def caption_of(run: Run | None, settings: str = "") -> str:
     """Returns script, settings, machine, versions and date of a run in a line or two; empty without a run."""
     if run is None:
         return ""
-    parts = [f"{run.target.name} of {pathlib.Path(run.script).name}", settings, f"consumer: {consumer_text(run.request.consumer)}"]
+    consumer = "" if run.is_training else f"consumer: {consumer_text(run.request.consumer)}"  # the training takes its batches
+    parts = [f"{run.target.name} of {pathlib.Path(run.script).name}", settings, consumer]
     parts += [str(run.environment.get("platform") or ""), environment_text(run.environment), f"Loaderscope {__version__}", date_of(run)]
     return " · ".join(part for part in parts if part)
 

@@ -69,6 +69,9 @@ QPlainTextEdit, QTextEdit, QTextBrowser { padding: 2px; }
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QTextBrowser:focus { border-color: $accent; }
 QLineEdit:disabled { color: $muted; background: $window; }
 QCheckBox::indicator:unchecked { border: 1px solid $muted; border-radius: 2px; background: $base; width: 11px; height: 11px; }
+QRadioButton::indicator { border: 1px solid $muted; border-radius: 6px; background: $base; width: 11px; height: 11px; }
+QRadioButton::indicator:checked { border: 4px solid $accent; border-radius: 6px; width: 5px; height: 5px; }
+QRadioButton:focus { color: $accent; }
 QComboBox, QAbstractSpinBox {
   background: $raised; color: $text; border: 1px solid $border; border-radius: 3px; padding: 1px 6px; min-height: 19px;
   selection-background-color: $accent; selection-color: $accent_text; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from loaderscope.agent.messages import Target
 from loaderscope.analysis.late_batches import NO_WORKER, Cause
 from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.settings import setting_text
 from loaderscope.facts.text import count_text, enumerated, share_bounds_text, share_range_text, share_text
 
@@ -42,10 +43,19 @@ def trial_title(result: TrialResult) -> str:
     return f"{trial_name(result)}{devices}{waits}"
 
 
+def trial_word(result: TrialResult) -> str:
+    """Returns what distinguishes a trial: its number, or the place of its loader in a recorded training."""
+    return f"trial {result.id}" if result.loader is None else result.loader.name
+
+
 def trial_name(result: TrialResult) -> str:
     """Returns the name of a trial: its number, or the place of its loader in a recorded training; and its setting."""
-    name = f"trial {result.id}" if result.loader is None else result.loader.name
-    return f"{name} · {setting_text(result.config)}"
+    return f"{trial_word(result)} · {setting_text(result.config)}"
+
+
+def planned_name(trial: PlannedTrial) -> str:
+    """Returns the name of a trial that has no result yet, as `trial_name` does."""
+    return f"{trial.loader or f'trial {trial.id}'} · {setting_text(trial.config)}"
 
 
 def trial_note(result: TrialResult | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QWidget
 
-from loaderscope.gui.panels.labels import heading
+from loaderscope.gui.panels.labels import heading, set_heading
 
 TITLE_HEIGHT_PX = 26
 
@@ -32,11 +32,18 @@ class Dock(QDockWidget):
         self._title = _Title()
         layout = QHBoxLayout(self._title)
         layout.setContentsMargins(12, 0, 8, 0)
-        layout.addWidget(heading(title))
+        self._heading = heading(title)
+        layout.addWidget(self._heading)
         layout.addStretch(1)
         self._title.setToolTip("Drag to move this panel")
         self.setTitleBarWidget(self._title)
         self.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetMovable | QDockWidget.DockWidgetFeature.DockWidgetFloatable)
+
+    def set_title(self, title: str) -> None:
+        """Gives the dock another title, on its heading and on its tab."""
+        if title != self.windowTitle():
+            self.setWindowTitle(title)
+            set_heading(self._heading, title)
 
     def update_title(self) -> None:
         """Hides the heading while the dock shares its place with others: then its tab names it."""

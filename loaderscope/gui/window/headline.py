@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent, QTextDocument
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
 from loaderscope.analysis.verdict import Verdict
+from loaderscope.gui.panels.run_kind_choice import TRAINING
 from loaderscope.gui.window.setup import Setup
 
 _HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 
 
-def headline_sentence(verdict: Verdict, setup: Setup, running: bool) -> str:
-    """Returns what the run shows, or what to do next if there is no run yet."""
+def headline_sentence(verdict: Verdict, setup: Setup, running: bool, is_training: bool = False) -> str:
+    """Returns what the run shows, or what to do next if there is no run yet.
+
+    Args:
+        verdict: on the run.
+        setup: describes the next run.
+        running: whether the run goes on.
+        is_training: whether it is a training that is recorded.
+    """
     target, problem = setup.target_panel.current_target, setup.target_panel.problem.text().partition("\n")[0]
     experiment = verdict.experiment
     has_result = verdict.recommendation is not None or (experiment is not None and any(cost.num_workers for cost in experiment.costs))
     if has_result or (verdict.summary and not running):
         return verdict.summary
+    if is_training:
+        return "Recording the training. Each loader appears as soon as it is iterated; what the training waited for is said at its end."
     if running:
         return "Measuring. The first setting appears as soon as its trial is done."
     if setup.script and (problem or setup.problem):
         return problem or setup.problem
+    if setup.kind is TRAINING and not setup.problem:
+        return f"Ready. Press Record to run {Path(setup.script).name} as it is: the training runs for real."
     if target is not None and not setup.problem:
         return f"Ready. Choose what to sweep at the left, then press Start to measure {target.name}."
     return _HINT

@@ -52,10 +52,10 @@ class MainWindow(RunWindow):
             "export": self.window_figures.export,
             "copy_figure": self.window_figures.copy,
             "quit": self.close,
-            "start": self.starting.sweep,
+            "start": self.starting.start,
             "start_up": self.starting.experiment,
             "exact_window": self.start_exact_window,
-            "stop": self.live.cancel,
+            "stop": self.stop_run,
             "reload": self.setup.reload,
             "find": self.views.pair.search,
             "live": lambda: self.shown.set_follow(not self.shown.follows),
@@ -96,13 +96,19 @@ class MainWindow(RunWindow):
 
     def _update_commands(self) -> None:
         running, has_trial, savable = self.live.running, self.shown.trial is not None, self.can_be_saved
-        startable = not running and not self.setup.problem
-        self.commands.enable(dict.fromkeys(("start", "start_up", "exact_window"), startable))
+        self.commands.enable({"start": not running and not self.setup.problem})
+        startable = not running and not self.setup.sweep_problem
+        self.commands.enable(dict.fromkeys(("start_up", "exact_window"), startable))
         self.commands.enable(dict.fromkeys(("stop", "live"), running))
+        self.commands["start"].setIconText(f"▶  {self.setup.kind.start_text}")
+        is_killing = self.live.training is not None and self.live.is_stopping
+        self.commands["stop"].setIconText("■  Kill" if is_killing else "■  Stop")
         self.commands.enable(dict.fromkeys(("save", "report"), savable))
         self.commands.enable(dict.fromkeys(("export", "copy_figure"), has_trial))
+        self.setup.kind_choice.setEnabled(self.live.training is None)  # to read the script now would disturb the recording
         views, panel = self.views, self.setup.sweep_panel
-        for button in (panel.start, panel.experiment_button, views.startup.experiment_button, views.operators.measure):
+        panel.start.setEnabled(not running and not self.setup.problem)
+        for button in (panel.experiment_button, views.startup.experiment_button, views.operators.measure):
             button.setEnabled(startable)
         self.commands["live"].setChecked(running and self.shown.follows)
         self.views.show_environment(self.shown.run, self.setup.environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
@@ -28,7 +29,7 @@ from loaderscope.gui.window.views import Views
 
 
 class RunWindow(QMainWindow):
-    """Shows one run at a time, a running sweep or an opened session. Opens, starts, saves and closes runs."""
+    """Shows one run at a time, a running one or an opened session. Opens, starts, saves and closes runs."""
 
     def __init__(self, settings: QSettings) -> None:
         super().__init__()
@@ -38,17 +39,23 @@ class RunWindow(QMainWindow):
         self._unsaved = False
         self._write_problem = ""  # why the last file could not be written
         self.dialogs = Dialogs(self, settings)
-        self.setup = Setup(self)
+        self.setup = Setup(settings, self)
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
         self.starting = StartActions(
-            self.setup, self.live, self.views, may_leave=self._may_leave_run, start_run=self._start_run, show_problem=self._show_problem
+            self.setup,
+            self.live,
+            self.views,
+            may_leave=self._may_leave_run,
+            start_run=lambda request: self._start_run(request, self.live.start),
+            start_training=lambda request: self._start_run(request, self.live.record),
+            show_problem=self._show_problem,
         )
         self.shown = ShownRun(
             self.setup,
             self.live,
             self.views,
-            expectation=lambda: self.starting.expectation,
+            starting=self.starting,
             show_problem=self._show_problem,
             parent=self,
         )
@@ -66,14 +73,14 @@ class RunWindow(QMainWindow):
         self.setup.changed.connect(self._setup_changed)
         self.setup.opened.connect(self.recent.add)
         self.setup.outputRead.connect(lambda lines: views.log.add([LogLine(line.time_ns, line.stream, line.text) for line in lines]))
-        self.setup.sweep_panel.startRequested.connect(self.starting.sweep)
+        self.setup.sweep_panel.startRequested.connect(self.starting.start)
         self.setup.sweep_panel.startupRequested.connect(self.starting.experiment)
         self.views.operators.measureRequested.connect(self.start_exact_window)
         views.startup.experimentRequested.connect(self.starting.experiment)
         views.findings.startupViewChosen.connect(views.show_startup)
         views.findings.epochsChosen.connect(self.starting.sweep_epochs)
         self.live.ended.connect(self._run_ended)
-        self._marks.follow(views.timeline, lambda: self.shown.trial)
+        self._marks.follow(views.timeline, lambda: self.shown.marked_trial)
         self._marks.follow(views.pair.second, lambda: self.shown.comparison.partner)
 
     # Opening
@@ -132,12 +139,21 @@ class RunWindow(QMainWindow):
         shown = next((result for result in self.shown.results if result.id == self.shown.trial), None)
         self.starting.exact_window(shown.config if shown is not None else None)
 
-    def _start_run(self, request: Request) -> None:
-        """Runs a request in place of the shown run."""
+    def stop_run(self) -> None:
+        """Stops a sweep. Sends a training Ctrl+C; if that was done before, asks whether to kill it."""
+        training = self.live.training
+        if training is None or not self.live.is_stopping:
+            self.live.cancel()
+        elif self.dialogs.kill_training():
+            training.kill()
+        self.shown.changed.emit()
+
+    def _start_run(self, request: Request, start: Callable[[Request], RunState]) -> None:
+        """Runs a request in place of the shown run; `start` is how."""
         self._marks.open(GrowingFile(self.live.set_marks))
         self._close_session()
         self.shown.follows = True
-        self._show(self.live.start(request), Path(request.script).name)
+        self._show(start(request), Path(request.script).name)
 
     def _setup_changed(self) -> None:
         if not self.shown.is_judged:
@@ -149,7 +165,7 @@ class RunWindow(QMainWindow):
     def _run_ended(self) -> None:
         run, results = self.shown.run, self.shown.results
         self._unsaved = bool(results)
-        if run is not None:
+        if run is not None and not run.is_training:
             self.setup.remember_sweep(run, results)
         if self.live.session_path is not None:
             self._marks.store_in(CompleteFile(self.live.session_path))
@@ -169,9 +185,11 @@ class RunWindow(QMainWindow):
         self.views.show_headline(sentence)
 
     def _show_error(self, error: ErrorInfo) -> None:
-        """Shows why a sweep could not run, and what to do about it."""
-        self.setup.target_panel.show_problem(error.message, advice_for(error))
-        self.views.show_headline(error.message)
+        """Shows why a run could not run or failed, and what to do about it, or what its script said last."""
+        self.setup.target_panel.show_problem(error.message, "\n".join(self.live.last_lines) or advice_for(error))
+        run = self.shown.run
+        if run is None or not run.is_training:  # what a training waited for is worth more than how it ended
+            self.views.show_headline(error.message)
 
     def _show_write_problem(self, sentence: str) -> None:
         """Shows why a file could not be written, until one is written."""
@@ -222,6 +240,8 @@ class RunWindow(QMainWindow):
 
     def _may_leave_run(self) -> bool:
         """Returns whether the shown run may be closed; asks the user, then stops and saves it as they choose."""
+        if self.live.training is not None and not self._may_leave_training():
+            return False
         if not (self._unsaved or self.live.running):
             return True
         has_results = bool(self.shown.results)
@@ -238,8 +258,25 @@ class RunWindow(QMainWindow):
         self._unsaved = False
         return True
 
+    def _may_leave_training(self) -> bool:
+        """Asks what becomes of a training that is recorded; returns whether its recording has ended then."""
+        answer = "leave" if self._ends_without_question else self.dialogs.training_running()
+        if answer == "stop" and self.live.training is not None:
+            self.live.cancel()
+            answer = self.dialogs.wait_for_training(self.live.ended)
+            if answer == "kill" and self.live.training is not None:
+                self.live.training.kill()
+                answer = self.dialogs.wait_for_training(self.live.ended)
+        if answer == "leave" and self.live.running:
+            self.live.stop()
+            self._run_ended()
+        return not self.live.running
+
     def discard_and_close(self) -> None:
-        """Closes without a question, and any dialog that is open; unsaved results are lost, and no process stays."""
+        """Closes without a question, and any dialog that is open; unsaved results are lost.
+
+        No process of a sweep stays; a training that is recorded goes on.
+        """
         self._ends_without_question = True
         self.live.stop()
         while (dialog := QApplication.activeModalWidget()) is not None and dialog.close():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QSettings, SignalInstance
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from loaderscope.gui.panels.target_panel import SCRIPT_FILTER
@@ -70,6 +70,46 @@ class Dialogs:
             box.button(buttons.Discard).setText("Stop")
             box.setDefaultButton(buttons.Cancel)
         return {buttons.Save: "save", buttons.Discard: "discard"}.get(buttons(box.exec()), "cancel")
+
+    def training_running(self) -> str:
+        """Asks what becomes of a training whose recording is to end; returns `stop`, `leave` or `keep`."""
+        box = QMessageBox(self._window)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Loaderscope")
+        box.setText("The training is still running.")
+        box.setInformativeText("It can go on without Loaderscope; its recording then ends here.")
+        roles = QMessageBox.ButtonRole
+        keep = box.addButton("Keep recording", roles.RejectRole)
+        leave = box.addButton("Let it run on", roles.AcceptRole)
+        stop = box.addButton("Stop the training", roles.DestructiveRole)
+        box.setDefaultButton(keep)
+        box.setEscapeButton(keep)
+        box.exec()
+        clicked = box.clickedButton()
+        return "leave" if clicked is leave else "stop" if clicked is stop else "keep"
+
+    def kill_training(self) -> bool:
+        """Asks whether to kill a training that was sent Ctrl+C; returns whether to."""
+        buttons = QMessageBox.StandardButton
+        question = "The training was sent Ctrl+C and has not ended yet. Kill it, with all processes that it started?"
+        return QMessageBox.question(self._window, "Loaderscope", question, buttons.Yes | buttons.No, buttons.No) == buttons.Yes
+
+    def wait_for_training(self, ended: SignalInstance) -> str:
+        """Waits for a training that was sent Ctrl+C; returns `ended`, or what the user chose meanwhile: `kill` or `keep`."""
+        box = QMessageBox(self._window)
+        box.setWindowTitle("Loaderscope")
+        box.setText("Waiting until the training has ended.")
+        box.setInformativeText("It was sent Ctrl+C. What it does then, such as saving a checkpoint, may take a while.")
+        roles = QMessageBox.ButtonRole
+        keep = box.addButton("Keep the window open", roles.RejectRole)
+        kill = box.addButton("Kill it", roles.DestructiveRole)
+        box.setDefaultButton(keep)
+        box.setEscapeButton(keep)
+        ended.connect(box.accept)
+        box.exec()
+        ended.disconnect(box.accept)
+        clicked = box.clickedButton()
+        return "keep" if clicked is keep else "kill" if clicked is kill else "ended"
 
     def _open(self, title: str, file_filter: str) -> str:
         path, _ = QFileDialog.getOpenFileName(self._window, title, self._folder(), file_filter)

@@ -12,12 +12,15 @@ from loaderscope.facts.request import Request
 from loaderscope.sweep.inspect_script import Inspection, TargetProbe
 from loaderscope.sweep.target_choice import targets_of
 
+NO_SCRIPT = "Choose a script first."
+
 
 class Stage(enum.Enum):
     """The stages of looking at a script."""
 
     EMPTY = enum.auto()
     SAVED = enum.auto()  # a session is shown, and its script is not read: a file that somebody sent must not start anything
+    UNREAD = enum.auto()  # a training is to be recorded, whose script must not run before
     READING = enum.auto()
     READ = enum.auto()  # its targets are listed, or the user knows why there are none
     PROBING = enum.auto()  # one sample of the chosen target is being read
@@ -47,6 +50,11 @@ class ScriptState:
     def script(self) -> str:
         """Path of the script; empty without one."""
         return self.request.script if self.request is not None else ""
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the script was chosen in order to record its training, so that it was not read."""
+        return self.stage is Stage.UNREAD
 
     @property
     def is_looking(self) -> bool:
@@ -80,8 +88,8 @@ class ScriptState:
     def problem(self) -> str:
         """Why no script can be measured, in one sentence; empty if the script was read."""
         if self.request is None:
-            return "Choose a script first."
-        if self.stage is Stage.SAVED:
+            return NO_SCRIPT
+        if self.stage in (Stage.SAVED, Stage.UNREAD):
             return f"Read {Path(self.script).name} again (Ctrl+F5) to measure it here."
         return "The script is being read." if self.stage is Stage.READING else ""
 
@@ -92,6 +100,10 @@ class ScriptState:
     def session_shown(self, request: Request | None, target: str) -> ScriptState:
         """A session is shown; `request` is None if its script is not on this machine."""
         return ScriptState(Stage.SAVED, request, target)
+
+    def unread(self, request: Request) -> ScriptState:
+        """The script is chosen, and must not be read."""
+        return ScriptState(Stage.UNREAD, request, self.wanted_target)
 
     def reading(self, request: Request) -> ScriptState:
         """The script is being read."""

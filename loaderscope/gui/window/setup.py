@@ -12,17 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, QSettings, Qt, QTimer, Signal
 from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from loaderscope.agent.messages import ErrorInfo, Target
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
+from loaderscope.gui.panels.run_kind_choice import RUN_KINDS, SWEEP, TRAINING, RunKind, RunKindChoice
 from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
 from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
 from loaderscope.gui.run.background_work import Fault, Jobs
-from loaderscope.gui.window.script_state import ScriptState
+from loaderscope.gui.window.script_state import NO_SCRIPT, ScriptState
 from loaderscope.session.secret_masking import holds_mask
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
 from loaderscope.sweep.inspect_script import Inspection, TargetProbe, inspect_script, probe_target
@@ -35,6 +36,9 @@ from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.target_choice import choose_target, needs_look
 
 FORECAST_DELAY_MS = 120
+KIND_KEY = "run_kind"
+"""Key of the chosen kind of run in the settings of the window."""
+RUNS_FOR_REAL = "The training runs for real, and writes what it writes. It gets no input here."
 
 
 class _CancelledError(Exception):
@@ -62,8 +66,10 @@ class Setup(QObject):
     opened = Signal(str)
     outputRead = Signal(list)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, settings: QSettings, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._settings = settings
+        self.kind_choice = RunKindChoice()
         self.target_panel = TargetPanel()
         self.sweep_panel = SweepPanel()
         self._jobs = Jobs(self)
@@ -80,7 +86,9 @@ class Setup(QObject):
         panel.interpreterChosen.connect(self._set_python)
         panel.argumentsChanged.connect(self._look_at_target)
         self.sweep_panel.changed.connect(self._timer.start)
-        self._update_forecast()
+        self.kind_choice.chosen.connect(self._kind_chosen)
+        stored = settings.value(KIND_KEY)
+        self.show_kind(next((kind for kind in RUN_KINDS if kind.key == stored), SWEEP))
 
     def widget(self) -> QWidget:
         """Returns both panels in a scrolling column, with the forecast and the start buttons below."""
@@ -88,6 +96,7 @@ class Setup(QObject):
         layout = QVBoxLayout(column)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
+        layout.addWidget(self.kind_choice)
         layout.addWidget(self.target_panel)
         layout.addWidget(self.sweep_panel)
         layout.addStretch(1)
@@ -120,6 +129,24 @@ class Setup(QObject):
         """Whether the script or a sample of a target is being read."""
         return self._state.is_looking
 
+    @property
+    def kind(self) -> RunKind:
+        """The chosen kind of run."""
+        return self.kind_choice.kind
+
+    def show_kind(self, kind: RunKind) -> None:
+        """Chooses a kind of run, which is not remembered as the user's choice."""
+        self.kind_choice.show_kind(kind)
+        self.target_panel.show_script_alone(kind is TRAINING)
+        self.sweep_panel.show_kind(kind)
+        self._update_forecast()
+
+    def _kind_chosen(self) -> None:
+        self._settings.setValue(KIND_KEY, self.kind.key)
+        self.show_kind(self.kind)
+        if self.kind is SWEEP and self._state.is_unread:
+            self.reload()
+
     def open_script(self, text: str) -> None:
         """Reads a script, given by its path or as `-m MODULE`, and lists its targets."""
         last = self._state.request
@@ -141,6 +168,8 @@ class Setup(QObject):
         """Adopts a whole request, as of the command line or the example, and reads its script."""
         if request.script != self.script:
             self.target_panel.show_surroundings(request)
+        if request.axes.num_workers is not None:  # it asks for settings to try
+            self.show_kind(SWEEP)
         self._state = self._state.with_request(request)
         self.opened.emit(request.script)
         self.reload()
@@ -153,6 +182,7 @@ class Setup(QObject):
         A file that somebody sent must not start anything. The user can read the script again with the interpreter chosen here.
         """
         self._cancel_looks()
+        self.show_kind(TRAINING if run.is_training else SWEEP)
         exists = os.path.isfile(run.script)  # also False for a name that is not valid on this system
         unmasked = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
@@ -186,32 +216,50 @@ class Setup(QObject):
             self._update_forecast()
             return
         self._cancel_looks()
-        request = self._state.request
-        request = dataclasses.replace(
-            request,
-            script_args=panel.arguments_of_script(),
-            environment_variables=panel.environment_variables(),
-            torchrun_variables=False,
-            cwd=panel.folder_of_script(request.script),
-        )
-        self._state = self._state.reading(request)
-        self.target_panel.show_reading(request.script_text)
+        request = dataclasses.replace(self._with_surroundings(self._state.request), torchrun_variables=False)
+        if self.kind is TRAINING:
+            self._state = self._state.unread(request)
+            self.target_panel.show_unread(request.script_text)
+        else:
+            self._state = self._state.reading(request)
+            self.target_panel.show_reading(request.script_text)
         if not Path(request.script).is_file():
             self._state = self._state.failed()
             self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {request.script}."))
             return
-        tick = self._new_tick()
-        self._jobs.start("inspect", lambda: _run_look(lambda log: inspect_script(request, tick, log)))
+        if self.kind is SWEEP:
+            tick = self._new_tick()
+            self._jobs.start("inspect", lambda: _run_look(lambda log: inspect_script(request, tick, log)))
         if not self._interpreters_listed:
             self._interpreters_listed = True
             self._jobs.start("interpreters", lambda: list_interpreters(request.script))
         self._update_forecast()
 
-    def request(self) -> Request:
-        """Returns the request that Start would run.
+    def _with_surroundings(self, request: Request) -> Request:
+        """Returns a request with the script's arguments, variables and working folder of the panel."""
+        panel = self.target_panel
+        return dataclasses.replace(
+            request,
+            script_args=panel.arguments_of_script(),
+            environment_variables=panel.environment_variables(),
+            cwd=panel.folder_of_script(request.script),
+        )
+
+    def training_request(self) -> Request:
+        """Returns the request for the training that Record would run.
 
         Raises:
             ValueError: there is a `problem`.
+        """
+        if self._state.request is None or self.problem:
+            raise ValueError(self.problem)
+        return dataclasses.replace(self._with_surroundings(self._state.request), target=None, startup=False)
+
+    def request(self) -> Request:
+        """Returns the request for the sweep that Start would run.
+
+        Raises:
+            ValueError: there is a `sweep_problem`.
         """
         return self.sweep_panel.apply_to(self._chosen_request())
 
@@ -219,14 +267,14 @@ class Setup(QObject):
         """Returns the request that "Why is start-up slow?" would run.
 
         Raises:
-            ValueError: there is a `problem`.
+            ValueError: there is a `sweep_problem`.
         """
         return self.sweep_panel.startup_request(self._chosen_request())
 
     def _chosen_request(self) -> Request:
         """Returns the chosen script, target and arguments, with the options that have no field in the panels."""
-        if self._state.request is None or self.problem:
-            raise ValueError(self.problem)
+        if self._state.request is None or self.sweep_problem:
+            raise ValueError(self.sweep_problem)
         target = self.target_panel.current_target
         return dataclasses.replace(
             self._state.request, target=target.name if target is not None else None, arguments=self.target_panel.arguments(), startup=False
@@ -234,6 +282,16 @@ class Setup(QObject):
 
     @property
     def problem(self) -> str:
+        """Why the chosen kind of run cannot start now, in one sentence; empty if it can."""
+        if self.kind is SWEEP:
+            return self.sweep_problem
+        if self._state.request is None:
+            return NO_SCRIPT
+        fault = self.target_panel.faulty_field()
+        return fault[1] if fault is not None else ""
+
+    @property
+    def sweep_problem(self) -> str:
         """Why a sweep cannot start now, in one sentence; empty if it can."""
         if self._state.request is not None and (fault := self.target_panel.faulty_field()) is not None:
             return fault[1]
@@ -278,7 +336,7 @@ class Setup(QObject):
             self._cancel_looks()
             self._state = self._state.probed(None)
         target, request = self.target_panel.current_target, self._state.request
-        if target is None or request is None or self.problem:
+        if target is None or request is None or self.sweep_problem:
             # the fields above the note already ask for the arguments of a class
             self.target_panel.show_sample(None, target.note if target is not None and not target.needs else "")
             self._update_forecast()
@@ -372,8 +430,9 @@ class Setup(QObject):
         problem = self.problem
         target: Target | None = self.target_panel.current_target
         environment, probe = self.environment, self._state.probe
-        if problem or target is None or environment is None:
-            self.sweep_panel.set_forecast(Forecast(0, None, None, None, problem=problem))
+        if problem or target is None or environment is None or self.kind is TRAINING:
+            note = problem or (RUNS_FOR_REAL if self.kind is TRAINING else "")
+            self.sweep_panel.set_forecast(Forecast(0, None, None, None, problem=note))
             self.sweep_panel.set_startup_forecast(None)
         else:
             sample = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QObject, Signal
@@ -12,22 +13,28 @@ from loaderscope.facts.run import Run
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.run.run_state import RunState, Snapshot
 from loaderscope.gui.run.trace_loader import LoadedTrace, TraceLoader
+from loaderscope.gui.run.training_progress import TrainingProgress
+from loaderscope.gui.run.training_trace import ALL_LOADERS
 from loaderscope.gui.window.comparison import Comparison
 from loaderscope.gui.window.headline import headline_sentence
 from loaderscope.gui.window.setup import Setup
+from loaderscope.gui.window.start_actions import StartActions
 from loaderscope.gui.window.views import Views
 from loaderscope.trace.model import Trace
 
+PROGRESS_INTERVAL_S = 1.0
+"""How often the progress of a training is counted again."""
+
 
 class ShownRun(QObject):
-    """The shown run, a running sweep or an opened session, and the trial whose timeline is shown.
+    """The shown run, a running one or an opened session, and the trial whose timeline is shown.
 
     Signals:
         changed: the shown run or trial changed, so other commands may be available now.
 
     Attributes:
         state: the run.
-        trial: id of the trial whose timeline is shown, or None.
+        trial: id of the trial whose timeline is shown, `ALL_LOADERS`, or None.
         follows: whether each trial is shown when it starts.
     """
 
@@ -39,7 +46,7 @@ class ShownRun(QObject):
         live: LiveRun,
         views: Views,
         *,
-        expectation: Callable[[], str],
+        starting: StartActions,
         show_problem: Callable[[str], object],
         parent: QObject,
     ) -> None:
@@ -47,15 +54,17 @@ class ShownRun(QObject):
 
         Args:
             setup: its problem is cleared when another run is shown.
-            live: the running sweep, if there is one.
+            live: the present run, if there is one.
             views: show the run.
-            expectation: returns how long the running sweep will take, in words; empty if unknown.
+            starting: knows how long the present run has taken, and how long a sweep will take.
             show_problem: shows a sentence to the user.
             parent: owns this object.
         """
         super().__init__(parent)
         self._setup, self._live, self._views = setup, live, views
-        self._expectation, self._show_problem = expectation, show_problem
+        self._starting, self._show_problem = starting, show_problem
+        self._progress = TrainingProgress()
+        self._progress_shown_s = 0.0
         self.comparison = Comparison(views.pair, views.compare, views.show_message)
         self.state = RunState()
         self.trial: int | None = None
@@ -84,6 +93,12 @@ class ShownRun(QObject):
         return self.state.snapshot().results
 
     @property
+    def marked_trial(self) -> int | None:
+        """The trial that has the marks of the shown timeline: all loaders of a training share those of its first."""
+        snapshot = self.state.snapshot()
+        return min(snapshot.trials, default=None) if snapshot.is_training else self.trial
+
+    @property
     def is_judged(self) -> bool:
         """Whether there is a verdict about the run."""
         return bool(self._verdict.summary)
@@ -97,12 +112,13 @@ class ShownRun(QObject):
         self._views.clear()
         self._setup.target_panel.show_problem("")
         self.show_progress()
-        if state.snapshot().results:
-            best = self._recommended_trial()
+        snapshot = state.snapshot()
+        if snapshot.results:
+            best = ALL_LOADERS if snapshot.is_training else self._recommended_trial()
             self.choose_trial(best if best is not None else self._views.results.model.row(0).trial_id)
 
     def run_ended(self) -> None:
-        """Shows the end of the running sweep; if the user followed it, the recommended trial."""
+        """Shows the end of the present run; if the user followed a sweep, its recommended trial."""
         followed, self.follows = self.follows, False
         self._seen_results = None
         self.show_progress()
@@ -114,9 +130,12 @@ class ShownRun(QObject):
             self._load_trace(self.trial)
 
     def _tick(self) -> None:
-        if self.state.version != self._seen_version:
+        counts = self._live.training is not None and time.monotonic() - self._progress_shown_s >= PROGRESS_INTERVAL_S
+        if self.state.version != self._seen_version or counts:
             self.show_progress()
         if self.trial is not None:
+            if self.trial == ALL_LOADERS:
+                self.state.refresh()
             self._views.timeline.refresh()
             self._views.refresh_memory()
 
@@ -133,15 +152,25 @@ class ShownRun(QObject):
         count, lines = self.state.log_since(self._log_count)
         self._views.log.add(lines, max(0, count - self._log_count - len(lines)))
         self._log_count = count
-        self._views.show_progress(snapshot, self._live.running, self._expectation())
-        current = snapshot.current.id if snapshot.current is not None else None
-        seen = (snapshot.run is None, current, len(snapshot.results))
+        if self._live.training is not None:
+            self._show_training_progress(snapshot)
+        else:
+            self._views.show_progress(snapshot, self._live.running, self._starting.expectation)
+        current = snapshot.current
+        seen = (snapshot.run is None, snapshot.running, len(snapshot.results))
         if seen != self._seen_results:
             self._seen_results = seen
             self._verdict = judge(snapshot.run, snapshot.results) if snapshot.run is not None else Verdict()
             self._show_results(snapshot)
-        if self.follows and current is not None and current != self.trial:
+        if self.follows and current is not None and not self._is_running(self.trial):
             self._load_trace(current)
+
+    def _show_training_progress(self, snapshot: Snapshot) -> None:
+        """Counts loaders and batches, at most once a second: the log may change with every tick."""
+        now_s = time.monotonic()
+        if now_s - self._progress_shown_s >= PROGRESS_INTERVAL_S or self.state.version == 0:
+            self._progress_shown_s = now_s
+            self._views.show_training_progress(snapshot, self._progress.text(self.state, self._starting.running_s))
 
     def show_results_again(self) -> None:
         """Shows the results again, as after a change of colours."""
@@ -155,18 +184,25 @@ class ShownRun(QObject):
 
     def show_headline(self) -> None:
         """Shows the result of the run, or what to do next."""
-        self._views.show_headline(headline_sentence(self._verdict, self._setup, self._live.running))
+        self._views.show_headline(
+            headline_sentence(self._verdict, self._setup, self._live.running, is_training=self._live.training is not None)
+        )
 
     def choose_trial(self, trial_id: int) -> None:
         """Shows the timeline of a trial; later trials do not replace it, unless it is the running one."""
-        current = self.state.snapshot().current
-        self.follows = current is not None and current.id == trial_id
+        self.follows = self._is_running(trial_id)
         self._load_trace(trial_id)
+
+    def _is_running(self, trial_id: int | None) -> bool:
+        """Returns whether the trace of a trial, or of all loaders, still grows."""
+        snapshot = self.state.snapshot()
+        return trial_id is not None and (trial_id == snapshot.current or any(trial.id == trial_id for trial in snapshot.running))
 
     def _load_trace(self, trial_id: int) -> None:
         self.trial = trial_id
         if self._loader.read(self.state, trial_id):
-            self._views.timeline.show_preparing(f"Reading trial {trial_id}")
+            name = "all loaders" if trial_id == ALL_LOADERS else f"trial {trial_id}"
+            self._views.timeline.show_preparing(f"Reading {name}")
 
     def _show_loaded(self, loaded: LoadedTrace) -> None:
         """Shows a trace that was read, unless another trial or session is shown meanwhile."""
@@ -181,7 +217,7 @@ class ShownRun(QObject):
         if trace is not None and trace.origin_ns is None and not self._live.running:
             trace = None  # a trial that was never started
         result = next((result for result in snapshot.results if result.id == trial_id), None)
-        running = snapshot.current is not None and snapshot.current.id == trial_id
+        running = self._is_running(trial_id)
         self._switching = True
         self._views.show_trace(trace, trial_id, snapshot, result)
         self._views.timeline.set_live(running)
@@ -205,8 +241,8 @@ class ShownRun(QObject):
         current = self.state.snapshot().current
         self.follows = follow and self._live.running
         if self.follows and current is not None:
-            if current.id != self.trial:
-                self._load_trace(current.id)
+            if not self._is_running(self.trial):
+                self._load_trace(current)
             self._views.timeline.follow_live()
         self.changed.emit()
 

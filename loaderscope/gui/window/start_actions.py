@@ -1,4 +1,4 @@
-"""Starts runs as the panels describe them: the sweep, the start-up experiment, or one setting with profiled steps."""
+"""Starts runs as the panels describe them: a sweep, the recording of a training, the start-up experiment, or profiled steps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.text import rough_duration_text
 from loaderscope.gui.panels.operators_panel import PROFILED_STEPS
+from loaderscope.gui.panels.run_kind_choice import TRAINING
 from loaderscope.gui.panels.startup_panel import EXPERIMENT
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.window.setup import Setup
@@ -32,15 +33,41 @@ class StartActions:
         *,
         may_leave: Callable[[], bool],
         start_run: Callable[[Request], object],
+        start_training: Callable[[Request], object],
         show_problem: Callable[[str], object],
     ) -> None:
-        """`may_leave` asks whether the shown run may be closed; `start_run` runs a request in its place."""
+        """Starts nothing yet.
+
+        Args:
+            setup: describes the runs.
+            live: the present run.
+            views: show the view that a run is about.
+            may_leave: asks whether the shown run may be closed.
+            start_run: runs a sweep in its place.
+            start_training: runs and records a training in its place.
+            show_problem: shows a sentence to the user.
+        """
         self._setup, self._live, self._views = setup, live, views
         self._may_leave, self._start_run, self._show_problem = may_leave, start_run, show_problem
+        self._start_training = start_training
         self._forecast: Callable[[], float | None] = lambda: None
         self.starts_soon = False
         self.expected_s: float | None = None
         self.began_s = time.monotonic()
+
+    def start(self) -> None:
+        """Runs what the user chose: the sweep, or the training."""
+        if self._setup.kind is TRAINING:
+            self.training()
+        else:
+            self.sweep()
+
+    def training(self) -> None:
+        """Runs the script as it is, and records its loaders."""
+        if self._may_start(self._setup.problem):
+            self._forecast = lambda: None
+            self.expected_s, self.began_s = None, time.monotonic()
+            self._start_training(self._setup.training_request())
 
     def sweep(self) -> None:
         """Runs the sweep that the panels describe."""
@@ -69,10 +96,15 @@ class StartActions:
     def start_requested_sweep(self) -> None:
         """Starts the sweep that was requested with the script, if it can start now."""
         if (
-            self.starts_soon and not self._setup.problem and not self._setup.is_looking
+            self.starts_soon and not self._setup.sweep_problem and not self._setup.is_looking
         ):  # reading the script beside the sweep would slow down what it measures
             self.starts_soon = False
             self.sweep()
+
+    @property
+    def running_s(self) -> float:
+        """For how many seconds the present run has been going on."""
+        return time.monotonic() - self.began_s
 
     @property
     def expectation(self) -> str:
@@ -80,7 +112,7 @@ class StartActions:
         if self.expected_s is None:
             return ""
         expected = rough_duration_text(self.expected_s)
-        overdue = time.monotonic() - self.began_s > self.expected_s
+        overdue = self.running_s > self.expected_s
         return f"longer than the {expected} that were expected" if overdue else f"about {expected} in all"
 
     def update_expectation(self) -> bool:
@@ -90,9 +122,11 @@ class StartActions:
         self.expected_s = self._forecast()
         return True
 
-    def _may_start(self) -> bool:
-        if self._setup.problem:
-            self._show_problem(self._setup.problem)
+    def _may_start(self, problem: str | None = None) -> bool:
+        """Returns whether a run may start now; `problem` says why it cannot, None: what keeps a sweep from starting does."""
+        problem = self._setup.sweep_problem if problem is None else problem
+        if problem:
+            self._show_problem(problem)
             return False
         return not self._live.running and self._may_leave()
 

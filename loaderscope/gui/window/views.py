@@ -23,13 +23,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from loaderscope.analysis.recorded_training import training_of_results
 from loaderscope.analysis.verdict import Verdict
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run, environment_text
-from loaderscope.facts.settings import setting_text
 from loaderscope.facts.statuses import CANCELLED, OK, STATUSES, status_of
-from loaderscope.facts.text import MISSING, count_text, rough_duration_text
-from loaderscope.gui.charts.chart import PlotChart
+from loaderscope.facts.text import MISSING, count_text, duration_text, rough_duration_text
+from loaderscope.gui.charts.chart import Chart, PlotChart
+from loaderscope.gui.charts.exposed_chart import EXPOSED, ExposedData, exposed_data
 from loaderscope.gui.charts.memory_chart import MEMORY, MemoryData, memory_data
 from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, ThroughputData, throughput_data
 from loaderscope.gui.panels.combo_box import Choice
@@ -44,7 +45,8 @@ from loaderscope.gui.panels.selection_panel import SelectionPanel
 from loaderscope.gui.panels.spans_panel import SpansPanel
 from loaderscope.gui.panels.startup_panel import StartupPanel
 from loaderscope.gui.run.run_state import Snapshot, setting_rows
-from loaderscope.gui.style.words import trial_name, trial_note
+from loaderscope.gui.run.training_trace import ALL_LOADERS
+from loaderscope.gui.style.words import planned_name, trial_name, trial_note
 from loaderscope.gui.timeline.widget.timeline_pair import TimelinePair
 from loaderscope.gui.window.command_table import CommandSet
 from loaderscope.gui.window.comparison import CompareBar
@@ -52,6 +54,13 @@ from loaderscope.gui.window.dock import Dock
 from loaderscope.gui.window.headline import Headline
 from loaderscope.gui.window.setup import Setup
 from loaderscope.trace.model import Trace
+
+LOADING = "Loading the script", "A sample is read first. Then every worker, the main process and the GPU appear here."
+STARTING = "The training runs", "Each DataLoader appears here as soon as the script iterates it. What it prints is in the log."
+"""Title and text in place of the timeline before the first trial of a sweep, and before the first loader of a training."""
+
+THROUGHPUT_TITLE, EXPOSED_TITLE = "Throughput", "Waiting for data"
+"""Titles of a dock, which shows one chart for a sweep and another for a recorded training."""
 
 MEMORY_INTERVAL_S = 0.5
 MESSAGE_MS = 8000
@@ -69,6 +78,11 @@ class Views:
         self.timeline = self.pair.first
         self.compare = CompareBar()
         self.throughput: PlotChart[ThroughputData] = PlotChart(THROUGHPUT_CHART, ThroughputData(), "Throughput by number of workers")
+        self.exposed: PlotChart[ExposedData] = PlotChart(EXPOSED, ExposedData(), "Share of the time for which the training waited for data")
+        self._throughput_or_exposed = QStackedWidget()
+        self._throughput_or_exposed.addWidget(self.throughput)
+        self._throughput_or_exposed.addWidget(self.exposed)
+        self._show_chart(self.throughput)
         self.startup = StartupPanel()
         self.memory: PlotChart[MemoryData] = PlotChart(MEMORY, MemoryData(), "Memory of each process")
         self.findings = FindingsPanel()
@@ -171,7 +185,7 @@ class Views:
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         contents = (
             ("setup", "Target", setup.widget()),
-            ("throughput", "Throughput", self.throughput),
+            ("throughput", THROUGHPUT_TITLE, self._throughput_or_exposed),
             ("startup", "Start-up", self.startup),
             ("memory", "Memory", self.memory),
             ("findings", "Findings", self.findings),
@@ -264,7 +278,7 @@ class Views:
 
     def show_progress(self, snapshot: Snapshot, running: bool, expectation: str = "") -> None:
         """Shows the progress bar and the time left; shows `expectation` instead while the time left is unknown."""
-        self._show_waiting(running and snapshot.current is None and not snapshot.results)
+        self._show_waiting(running and snapshot.current is None and not snapshot.results, *LOADING)
         self.progress.setVisible(running)
         total = max(1, snapshot.total)
         self.progress.setRange(0, total if snapshot.run is not None else 0)  # 0 to 0: busy, while the script is loaded
@@ -272,7 +286,7 @@ class Views:
         done = f"{min(snapshot.done, total)} of {count_text(total, 'trial')} done"
         self.progress.setFormat(done if snapshot.run is not None else "")
         if not running:
-            self.time_left.setText(_outcome(snapshot))
+            self.time_left.setText(_training_outcome(snapshot) if snapshot.is_training else _outcome(snapshot))
         elif snapshot.run is None:
             self.time_left.setText("loading the script …")
         elif snapshot.seconds_left is not None:
@@ -280,10 +294,16 @@ class Views:
         else:
             self.time_left.setText(expectation)
 
-    def _show_waiting(self, waiting: bool) -> None:
+    def show_training_progress(self, snapshot: Snapshot, progress: str) -> None:
+        """Shows how far a training is that is recorded. Nobody knows how long it will take, so there is no bar."""
+        self._show_waiting(not snapshot.trials, *STARTING)
+        self.progress.setVisible(False)
+        self.time_left.setText(f"recording  {progress}")
+
+    def _show_waiting(self, waiting: bool, title: str, text: str) -> None:
         """Shows or removes a notice in place of the timeline before the first trial."""
         if waiting:
-            self._show_notice("Loading the script", "A sample is read first. Then every worker, the main process and the GPU appear here.")
+            self._show_notice(title, text)
         elif self._is_waiting:
             self._timeline_or_notice.setCurrentWidget(self.pair)
         self._is_waiting = waiting
@@ -308,24 +328,33 @@ class Views:
     def show_results(self, snapshot: Snapshot, verdict: Verdict, shown: int | None) -> None:
         """Shows the results of all finished trials; `shown` is the trial with the timeline."""
         self.results.set_rows(setting_rows(snapshot, verdict.settings), verdict.recommendation)
-        self.throughput.set_data(throughput_data(verdict.settings, verdict.recommendation))
+        is_training = snapshot.is_training
+        # loaders of different data cannot be compared, but how long the training waited for them is worth a look
+        settings = () if is_training else verdict.settings
+        self.throughput.set_data(throughput_data(settings, verdict.recommendation))
+        self.exposed.set_data(exposed_data(training_of_results(snapshot.results)))
+        self._show_chart(self.exposed if is_training else self.throughput)
+        self.docks["throughput"].set_title(EXPOSED_TITLE if is_training else THROUGHPUT_TITLE)
         self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment)
         is_any_measured = any(result.status == "ok" for result in snapshot.results)
-        self.findings.set_findings(verdict.findings, verdict.recommendation, is_any_measured)
+        self.findings.set_findings(verdict.findings, verdict.recommendation, is_any_measured, is_training)
         self.log.set_results(snapshot.results)
         self.show_trials(snapshot, shown)
         if shown is not None:
             self.results.select_trial(shown)
 
+    def _show_chart(self, chart: Chart) -> None:
+        self._throughput_or_exposed.setCurrentWidget(chart)
+        self._throughput_or_exposed.setFocusProxy(chart)
+
     def show_trials(self, snapshot: Snapshot, shown: int | None) -> None:
         """Fills the list of trials above the timeline, and shows the profiled operators of the shown trial."""
-        will_be_profiled = snapshot.run is not None and snapshot.run.request.gpu_window is not None and snapshot.current is not None
+        will_be_profiled = snapshot.run is not None and snapshot.run.request.gpu_window is not None and bool(snapshot.running)
         result = next((result for result in snapshot.results if result.id == shown), None)
-        self.operators.show_result(result, will_be_profiled and result is None)
-        entries = [(result.id, _with_status(trial_name(result), result.status, result.replaced_by)) for result in snapshot.results]
-        if snapshot.current is not None:
-            current = snapshot.current
-            entries.append((current.id, _with_status(f"trial {current.id} · {setting_text(current.config)}", "running")))
+        self.operators.show_result(result, will_be_profiled and result is None, snapshot.is_training)
+        entries = [(ALL_LOADERS, "all loaders")] if snapshot.is_training and snapshot.trials else []
+        entries += [(result.id, _with_status(trial_name(result), result.status, result.replaced_by)) for result in snapshot.results]
+        entries += [(trial.id, _with_status(planned_name(trial), "running")) for trial in snapshot.running]
         if entries != [(self.trials.itemData(index), self.trials.itemText(index)) for index in range(self.trials.count())]:
             self.trials.clear()
             for trial_id, text in entries:
@@ -371,6 +400,16 @@ def _with_status(name: str, status: str, replaced_by: int | None = None) -> str:
     if replaced_by is not None:
         remark = f"  (disturbed, replaced by trial {replaced_by})"
     return f"{name}{remark}"
+
+
+def _training_outcome(snapshot: Snapshot) -> str:
+    """Returns how a recorded training ended, in a few words."""
+    training = training_of_results(snapshot.results)
+    if training is None:
+        return ""
+    status = "goes on without its recording" if training.exit_status is None else f"ended with status {training.exit_status}"
+    loaders, batches = count_text(len(snapshot.results), "loader"), count_text(training.batches, "batch")
+    return f"the training {status} · {duration_text(training.seconds)} · {loaders} · {batches}"
 
 
 def _outcome(snapshot: Snapshot) -> str:
