@@ -10,6 +10,7 @@ from typing import Any
 
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.text_table import Column, TextTable
+from loaderscope.facts.lanes import OPTIMIZER_STEP
 from loaderscope.facts.measures import FIRST_BATCH
 from loaderscope.facts.text import MISSING, count_text, duration_text, grouped_text, rate_text, share_text
 
@@ -40,7 +41,7 @@ def training_facts_text(training: Row) -> str:
         facts.append(f"{FIRST_BATCH.title} {duration_text(training['first_batch_s'])} after the start of the script")
     facts.append(count_text(training["batches"], "batch"))
     if training["optimizer_steps"] is not None:
-        facts.append(count_text(training["optimizer_steps"], "optimizer step"))
+        facts.append(count_text(training["optimizer_steps"], OPTIMIZER_STEP.title))
     status = training["exit_status"]
     if status is None:
         facts.append("the script went on when its recording ended")
@@ -66,7 +67,7 @@ def loaders_table(loaders: Sequence[Row]) -> TextTable:
     if has_device:
         columns.insert(7, (Column("main waited", meaning="whatever the device did"), lambda loader: duration_text(loader["wait_s"])))
     if has_optimizer:
-        columns.append((Column("optimizer steps/s"), lambda loader: rate_text(loader["optimizer_steps_per_second"])))
+        columns.append((Column(f"{OPTIMIZER_STEP.title}s/s"), lambda loader: rate_text(loader["optimizer_steps_per_second"])))
     return TextTable(tuple(column for column, _ in columns), tuple(tuple(text(loader) for _, text in columns) for loader in loaders))
 
 

@@ -11,7 +11,7 @@ from loaderscope.analysis import late_batches
 from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
 from loaderscope.analysis.measured_part import window_start_ns
-from loaderscope.facts.lanes import FLIGHT, FLIGHT_TITLE, READY, WAITING_FOR_EARLIER
+from loaderscope.facts.lanes import FLIGHT, FLIGHT_TITLE, OPTIMIZER_STEP, READY, WAITING_FOR_EARLIER
 from loaderscope.facts.text import duration_ns_text, grouped_text, share_range_text
 from loaderscope.gui.style.words import cause_text
 from loaderscope.gui.timeline.data import time_axis
@@ -258,8 +258,8 @@ def _optimizer_lines(scene: Scene, span: SpanRef) -> list[Line]:
         return []
     after = f"after {duration_ns_text(int(times_ns[first]) - span.start_ns)}"
     if last - first == 1:
-        return [("optimizer step", after, "", False)]
-    return [("optimizer steps", grouped_text(last - first), f"the first {after}", False)]
+        return [(OPTIMIZER_STEP.title, after, "", False)]
+    return [(f"{OPTIMIZER_STEP.title}s", grouped_text(last - first), f"the first {after}", False)]
 
 
 _AFTER_WAITING = frozenset((State.TRANSFER, State.STEP, *DEVICE_PERIODS, READY))
