@@ -13,11 +13,13 @@ class Column:
         title: one or two words.
         is_text: it holds words, not numbers.
         meaning: explains a title that needs it.
+        rank: 0 for a column that is always shown; where there is no room, the highest is left out first.
     """
 
     title: str
     is_text: bool = False
     meaning: str = ""
+    rank: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,18 +56,20 @@ def loaders_table(loaders: Sequence[Row]) -> TextTable:
     has_device = any(loader["exposed_s"] != loader["wait_s"] for loader in loaders)
     columns: list[tuple[Column, Callable[[Row], str]]] = [
         (Column("loader", is_text=True), lambda loader: _loader_name(loader, loaders)),
-        (Column("class", is_text=True), lambda loader: str(loader["class"])),
+        (Column("class", is_text=True, rank=3), lambda loader: str(loader["class"])),
         (Column("workers"), lambda loader: str(loader["num_workers"])),
         (Column("batch"), lambda loader: MISSING if loader["batch_size"] is None else str(loader["batch_size"])),
         (Column("batches"), lambda loader: grouped_text(loader["batches"])),
         (Column("waited", meaning=_WAITED + (_WHILE_IDLE if has_device else "")), lambda loader: duration_text(loader["exposed_s"])),
         (Column("of the training"), lambda loader: share_text(loader["exposed_share"])),
-        (Column("steps/s", meaning=_PER_SECOND), lambda loader: rate_text(loader["steps_per_second"])),
+        (Column("steps/s", meaning=_PER_SECOND, rank=1), lambda loader: rate_text(loader["steps_per_second"])),
     ]
     if has_device:
-        columns.insert(7, (Column("main waited", meaning="whatever the device did"), lambda loader: duration_text(loader["wait_s"])))
+        columns.insert(
+            7, (Column("main waited", meaning="whatever the device did", rank=1), lambda loader: duration_text(loader["wait_s"]))
+        )
     if has_optimizer:
-        columns.append((Column(f"{OPTIMIZER_STEP.title}s/s"), lambda loader: rate_text(loader["optimizer_steps_per_second"])))
+        columns.append((Column(f"{OPTIMIZER_STEP.title}s/s", rank=2), lambda loader: rate_text(loader["optimizer_steps_per_second"])))
     return TextTable(tuple(column for column, _ in columns), tuple(tuple(text(loader) for _, text in columns) for loader in loaders))
 
 
@@ -76,13 +78,13 @@ def epochs_table(loaders: Sequence[Row]) -> TextTable:
     columns = (
         Column("loader", is_text=True),
         Column("epoch", is_text=True),
-        Column("began", meaning="after the start of the script"),
+        Column("began", meaning="after the start of the script", rank=3),
         Column("took"),
         Column("waited"),
         Column("of it"),
-        Column(FIRST_BATCH.title, meaning="after iter()"),
-        Column("until next", meaning="from the last step to the next iter() or the end of the training"),
-        Column("steps/s"),
+        Column(FIRST_BATCH.title, meaning="after iter()", rank=2),
+        Column("until next", meaning="from the last step to the next iter() or the end of the training", rank=2),
+        Column("steps/s", rank=1),
     )
     rows: list[tuple[str, ...]] = []
     costliest = sorted(loaders, key=lambda loader: -(loader["exposed_s"] or 0.0))[:MOST_LOADERS]
@@ -98,14 +100,14 @@ def epochs_table(loaders: Sequence[Row]) -> TextTable:
 def gaps_table(gaps: Sequence[Row]) -> TextTable:
     """Returns the longest times outside loaders, the longest first."""
     columns = (
-        Column("longest outside loaders", is_text=True),
-        Column("line", is_text=True, meaning="where main was seen longest"),
+        Column("outside loaders", is_text=True, meaning="the line in which main was seen longest"),
+        Column("where", is_text=True, rank=2),
         Column("took"),
-        Column("began", meaning="after the start of the script"),
+        Column("began", meaning="after the start of the script", rank=1),
     )
     longest = sorted(gaps, key=lambda gap: -gap["seconds"])
     rows = [
-        (gap_place_text(gap), line_text(gap["line"]), duration_text(gap["seconds"]), duration_text(gap["start_s"]))
+        (line_text(gap["line"]), gap_place_text(gap), duration_text(gap["seconds"]), duration_text(gap["start_s"]))
         for gap in longest[:MOST_GAPS]
     ]
     more = len(longest) - len(rows)

@@ -93,10 +93,10 @@ def test_the_longest_gaps_come_first_with_place_and_line():
     train, test = train_and_test()
     train.seen_in("C:\\work\\train.py:60 in save", 42, 49)
     table = gaps_table(document_of(training(train, test))["gaps"])
-    between = ("after train.py:87, before train.py:87", "train.py:60 in save", "9.00 s", "41.0 s")
-    assert table.rows[0][0] == "end, after train.py:87"
+    between = ("train.py:60 in save", "after train.py:87, before train.py:87", "9.00 s", "41.0 s")
+    assert table.rows[0][1] == "end, after train.py:87"
     assert between in table.rows
-    assert ("start, before train.py:87", "–", "10.0 s", "0 s") in table.rows
+    assert ("–", "start, before train.py:87", "10.0 s", "0 s") in table.rows
     many = gaps_table([dataclasses.asdict(gap) for gap in training(train, test)[0].loader.process.gaps] * MOST_GAPS)
     assert len(many.rows) == MOST_GAPS
     assert many.problems

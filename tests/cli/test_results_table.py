@@ -8,7 +8,9 @@ from support_session import make_run, record
 from terminal_text import format_table, plain_text
 
 from loaderscope.agent.messages import CapturedLoader, ErrorInfo, MetLoader, Target, TrialConfig
+from loaderscope.analysis.text_table import Column, TextTable
 from loaderscope.cli.terminal.targets_table import TargetsTable, loaders_section
+from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.measures import MEASURES
 from loaderscope.facts.results import Estimate, TrialResult
 from loaderscope.facts.run import Sink
@@ -203,3 +205,10 @@ def test_a_figure_reads_as_in_the_window(document):
         ("step_share", 0.0),
     ):
         assert figures[key].text(value).replace("\u202f", " ") in table
+
+
+def test_a_narrow_terminal_shows_no_legend_of_columns_that_it_leaves_out():
+    table = TextTable((Column("took"), Column("until next", meaning="to the end", rank=1)), (("1 s", "2 s"),), remark="epochs")
+    wide, narrow = plain_text(table_section(table), 80), plain_text(table_section(table), 10)
+    assert "until next" in wide.splitlines()[0] and "to the end" in wide
+    assert "until next" not in narrow and "took" in narrow and "(epochs)" in narrow

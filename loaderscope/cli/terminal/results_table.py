@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import RenderableType
 from rich.text import Text
 
 from loaderscope.agent.messages import TrialConfig
@@ -15,7 +15,7 @@ from loaderscope.cli.terminal.console import spaced, stacked, unwrapped
 from loaderscope.cli.terminal.operators_table import window_section
 from loaderscope.cli.terminal.sentence import Sentence
 from loaderscope.cli.terminal.startup_table import experiment_section
-from loaderscope.cli.terminal.table import AlignedTable
+from loaderscope.cli.terminal.table import FittingTable, TableColumn
 from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.captured import sentence_of_document
 from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
@@ -42,7 +42,7 @@ def results_page(document: dict[str, Any]) -> RenderableType:
     if experiment is not None and experiment["costs"]:
         parts += [experiment_section(experiment), _not_ok_trials(document), _script_messages(document)]
     else:
-        parts += [_ResultsTable(document) if document["results"] else None, _not_ok_trials(document), _script_messages(document)]
+        parts += [_results_table(document) if document["results"] else None, _not_ok_trials(document), _script_messages(document)]
         parts += [_recommendation(document), _exact_window(document)]
     return spaced([*parts, _findings(document)])
 
@@ -67,54 +67,28 @@ def _heading_text(document: dict[str, Any]) -> str:
     return " · ".join(facts)
 
 
-class _Column(NamedTuple):
-    """A column of the results; `rank` as in `facts.measures.Measure`."""
-
-    title: str
-    cells: list[str] | list[Text]
-    rank: int
-    is_text: bool = False
-
-
-class _ResultsTable:
-    """A row for each setting. On a narrow terminal it leaves out the least important columns."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        settings = msgspec.convert(document["results"], list[SettingResult])
-        recommended = (document["recommendation"] or {}).get("config")
-        self._is_recommended = [row["config"] == recommended for row in document["results"]]
-        status_by_trial = {trial["id"]: trial["status"] for trial in document["trials"]}
-        shown_fields = varying_fields([setting.config for setting in settings]) | {"num_workers"}
-        self._columns = [_Column("", [">" if is_recommended else " " for is_recommended in self._is_recommended], 0, is_text=True)]
-        self._columns += [
-            _Column(axis.label, [value_text(axis.of(setting.config)) for setting in settings], 0)
-            for axis in SETTINGS
-            if axis.field in shown_fields
-        ]
-        throughput = next((one for one in THROUGHPUTS if any(one.of(setting) is not None for setting in settings)), THROUGHPUT)
-        for measure in MEASURES:
-            values = [measure.of(setting) for setting in settings]
-            if measure is throughput or (measure.rank and any(value is not None for value in values)):
-                self._columns.append(_Column(measure.title, [measure.text_of(setting) for setting in settings], measure.rank or 0))
-        trials = [_status_counts([status_by_trial[number] for number in setting.trials]) for setting in settings]
-        if any(trials):
-            self._columns.append(_Column("trials", trials, 2, is_text=True))
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        columns = list(self._columns)
-        table = self._table(columns)
-        while (least_important := max(column.rank for column in columns)) and table.columns(console) > options.max_width:
-            del columns[max(number for number, column in enumerate(columns) if column.rank == least_important)]
-            table = self._table(columns)
-        yield table
-
-    def _table(self, columns: list[_Column]) -> AlignedTable:
-        table = AlignedTable()
-        for column in columns:
-            table.add_column(column.title, column.is_text)
-        for number, is_recommended in enumerate(self._is_recommended):
-            table.add_row(*(column.cells[number] for column in columns), style="recommended" if is_recommended else "")
-        return table
+def _results_table(document: dict[str, Any]) -> FittingTable:
+    """Returns a row for each setting."""
+    settings = msgspec.convert(document["results"], list[SettingResult])
+    recommended = (document["recommendation"] or {}).get("config")
+    is_recommended = [row["config"] == recommended for row in document["results"]]
+    status_by_trial = {trial["id"]: trial["status"] for trial in document["trials"]}
+    shown_fields = varying_fields([setting.config for setting in settings]) | {"num_workers"}
+    columns = [TableColumn("", [">" if this_is else " " for this_is in is_recommended], is_text=True)]
+    columns += [
+        TableColumn(axis.label, [value_text(axis.of(setting.config)) for setting in settings])
+        for axis in SETTINGS
+        if axis.field in shown_fields
+    ]
+    throughput = next((one for one in THROUGHPUTS if any(one.of(setting) is not None for setting in settings)), THROUGHPUT)
+    for measure in MEASURES:
+        values = [measure.of(setting) for setting in settings]
+        if measure is throughput or (measure.rank and any(value is not None for value in values)):
+            columns.append(TableColumn(measure.title, [measure.text_of(setting) for setting in settings], measure.rank or 0))
+    trials = [_status_counts([status_by_trial[number] for number in setting.trials]) for setting in settings]
+    if any(trials):
+        columns.append(TableColumn("trials", trials, 2, is_text=True))
+    return FittingTable(columns, ["recommended" if this_is else "" for this_is in is_recommended])
 
 
 def _not_ok_trials(document: dict[str, Any]) -> RenderableType | None:

@@ -1,6 +1,9 @@
-"""A table of aligned columns."""
+"""Tables of aligned columns."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
@@ -11,6 +14,43 @@ from loaderscope.cli.terminal.console import UNLIMITED_COLUMNS
 from loaderscope.cli.terminal.printable import printable
 
 _GAP_COLUMNS = 2
+
+
+class TableColumn(NamedTuple):
+    """A column with all its cells; `rank` as in `facts.measures.Measure`: 0 always shown, the highest left out first."""
+
+    title: str
+    cells: Sequence[str] | Sequence[Text]
+    rank: int = 0
+    is_text: bool = False
+
+
+class FittingTable:
+    """A table that leaves out its least important columns on a narrow terminal."""
+
+    def __init__(self, columns: Sequence[TableColumn], row_styles: Sequence[str]) -> None:
+        """Takes all columns; `row_styles` has a style, or nothing, for each row."""
+        self._columns, self._row_styles = columns, row_styles
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._table(self.fitting(console, options))
+
+    def fitting(self, console: Console, options: ConsoleOptions) -> list[TableColumn]:
+        """Returns the columns that are shown on a console."""
+        columns = list(self._columns)
+        while least_important := max((column.rank for column in columns), default=0):
+            if self._table(columns).columns(console) <= options.max_width:
+                break
+            del columns[max(number for number, column in enumerate(columns) if column.rank == least_important)]
+        return columns
+
+    def _table(self, columns: Sequence[TableColumn]) -> AlignedTable:
+        table = AlignedTable()
+        for column in columns:
+            table.add_column(column.title, column.is_text)
+        for number, style in enumerate(self._row_styles):
+            table.add_row(*(column.cells[number] for column in columns), style=style)
+        return table
 
 
 class AlignedTable:
