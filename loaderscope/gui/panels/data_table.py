@@ -95,16 +95,23 @@ class DataTable(QTableView):
 
 
 class FairColumns(QObject):
-    """Makes the columns of a header equally wide, but none narrower than its title. It lives as long as the header."""
+    """Makes the columns of a header equally wide, but none narrower than its title or its need. It lives as long as the header."""
 
     def __init__(self, header: QHeaderView) -> None:
         super().__init__(header)
         self._header = header
         self._is_sharing = False
+        self._needs_px: dict[int, int] = {}
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.viewport().installEventFilter(self)
         header.sectionCountChanged.connect(lambda _old, _new: self._share_width())
         header.sectionResized.connect(self._resized)
+
+    def need(self, section: int, width_px: int) -> None:
+        """Sets how wide a column must be for its contents."""
+        if width_px != self._needs_px.get(section):
+            self._needs_px[section] = width_px
+            self._share_width()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() in (QEvent.Type.Resize, QEvent.Type.StyleChange):
@@ -121,7 +128,9 @@ class FairColumns(QObject):
         self._is_sharing = True
         header = self._header
         shown = [section for section in range(header.count()) if section != left_out and not header.isSectionHidden(section)]
-        least_px = {section: max(header.sectionSizeHint(section), header.minimumSectionSize()) for section in shown}
+        least_px = {
+            section: max(header.sectionSizeHint(section), header.minimumSectionSize(), self._needs_px.get(section, 0)) for section in shown
+        }
         left_px = header.viewport().width()
         for done, section in enumerate(sorted(shown, key=least_px.__getitem__, reverse=True)):  # what wide titles leave is shared
             width_px = max(left_px // (len(shown) - done), least_px[section])

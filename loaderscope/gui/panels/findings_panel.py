@@ -13,7 +13,7 @@ from loaderscope.facts.settings import setting_text
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.style.theme import current_palette
 
-EMPTY = "What is wrong with the pipeline, and what to do about it, appears here as soon as a trial is done."
+EMPTY = "What is wrong with the pipeline, and what to do about it, appears here as soon as something is measured."
 NOTHING = "Nothing is wrong as far as these trials can tell."
 EMPTY_OF_TRAINING = "What is wrong with the loaders, and what to do about it, appears here as soon as the training has ended."
 NOTHING_OF_TRAINING = "Nothing is wrong as far as this recording can tell."

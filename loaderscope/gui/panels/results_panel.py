@@ -90,6 +90,11 @@ _STATUS = ResultColumn(
     alignment=CENTRE,
 )
 
+LOADER_MARGINS_PX = 24
+"""Beside a loader's name in its cell."""
+
+EMPTY = "Every setting of a sweep, and every loader of a training, becomes a row here.\nClick a row to see its timeline."
+
 _LOADER = ResultColumn(
     "loader",
     "Where the script makes the loader",
@@ -194,8 +199,8 @@ class ResultsPanel(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the line is at the end of a loader's name
         self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT_PX)
-        FairColumns(self.table.horizontalHeader())
-        self._empty = QLabel("Every setting of the sweep becomes a row here as soon as it is measured.\nClick a row to see its timeline.")
+        self._widths = FairColumns(self.table.horizontalHeader())
+        self._empty = QLabel(EMPTY)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setProperty("role", "muted")
         self._empty.setBackgroundRole(QPalette.ColorRole.Base)
@@ -217,6 +222,8 @@ class ResultsPanel(QWidget):
             self.table.select_row(self.model.find(key))
         self._stack.setCurrentIndex(1 if rows else 0)
         self._hide_idle_columns(rows)
+        advance = self.table.fontMetrics().horizontalAdvance
+        self._widths.need(COLUMNS.index(_LOADER), max((advance(row.loader) + LOADER_MARGINS_PX for row in rows), default=0))
 
     def _hide_idle_columns(self, rows: list[SettingRow]) -> None:
         visible = visible_columns(rows)

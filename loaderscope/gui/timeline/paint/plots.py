@@ -9,7 +9,7 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
-from loaderscope.facts.lanes import plot_of
+from loaderscope.facts.lanes import QUEUE_DEPTH, plot_of
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
 from loaderscope.gui.timeline.data.plot_rows import series_name
@@ -50,7 +50,7 @@ def paint_plot(canvas: Canvas, placed: PlacedRow) -> None:
         if not len(times):
             continue
         y = top + height - 1 - np.clip(values / scale, 0.0, 1.0) * (height - 3)
-        if info.group == "queue_depth":
+        if plot_of(info.group) is QUEUE_DEPTH:
             _paint_steps(canvas, times, y, top + height - 1, canvas.palette.ready)
         elif info.window_ns and len(placed.row.series) > 1 and info.group not in _SEPARATE_WINDOWS:
             _paint_window_line(canvas, times, y, info.window_ns, value)
@@ -114,7 +114,7 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
         return ""
     if row.key == "cpu" and len(means) > 1:
         return f"{time_axis.quantity(round(sum(means)), row.unit)} in all"
-    if row.key == "queue_depth":
+    if plot_of(row.key) is QUEUE_DEPTH:
         return f"mean {means[0]:.1f}"
     if plot_of(row.key).is_counter:
         return f"{time_axis.quantity(sum(grown), row.unit)} in view"

@@ -30,7 +30,7 @@ AXIS_WORDS = "since first batch"
 """The text left of an axis of several trials."""
 
 EMPTY_TITLE = "No trial yet"
-EMPTY_TEXT = "With a script open, press Start: every worker, the main process and the GPU then appear here while they run."
+EMPTY_TEXT = "With a script open, press Start or Record: every worker, the main process and the GPU then appear here while they run."
 PREPARING_TEXT = "Every span is looked through once; the window stays usable meanwhile."
 UNSHOWN_TITLE = "The trace could not be shown; the terminal tells why."
 WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
