@@ -10,7 +10,7 @@ from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.span_lookup import covered_ns, spans_of
 from loaderscope.facts.results import LoaderUse, ProcessUse, TrainingGap, TrialResult
-from loaderscope.facts.text import duration_text, share_text
+from loaderscope.facts.text import count_text, duration_text, share_text
 from loaderscope.trace.model import Trace
 
 
@@ -149,7 +149,9 @@ def training_sentence(training: RecordedTraining, results: Sequence[TrialResult]
     of_all = f"{share_text(training.exposed_share)} of {whole} ({duration_text(training.exposed_s)})"
     most = "" if len(uses) == 1 else "most of it "
     own = "" if len(uses) == 1 else f" ({duration_text(exposed_seconds(worst))})"
-    return f"The training waited for data for {of_all}, {most}for the loader made at {worst.name}{own}."
+    sentence = f"The training waited for data for {of_all}, {most}for the loader made at {worst.name}{own}."
+    unknown = len(of_process) - len(uses)
+    return f"{sentence} For {count_text(unknown, 'loader')} it is unknown, because threads iterated there." if unknown else sentence
 
 
 def _epochs(result: TrialResult, use: LoaderUse) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ def epochs_table(loaders: Sequence[Row]) -> TextTable:
     columns = (
         Column("loader", is_text=True),
         Column("epoch", is_text=True),
-        Column("began", meaning="after the start of the script", rank=3),
+        Column("began", meaning="after the start of the recording", rank=3),
         Column("took"),
         Column("waited"),
         Column("of it"),
@@ -103,7 +103,7 @@ def gaps_table(gaps: Sequence[Row]) -> TextTable:
         Column("outside loaders", is_text=True, meaning="the line in which main was seen longest"),
         Column("where", is_text=True, rank=2),
         Column("took"),
-        Column("began", meaning="after the start of the script", rank=1),
+        Column("began", meaning="after the start of the recording", rank=1),
     )
     longest = sorted(gaps, key=lambda gap: -gap["seconds"])
     rows = [

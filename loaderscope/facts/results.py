@@ -204,7 +204,7 @@ class EpochUse:
     """What a training spent on one epoch of a loader; the same entry of `TrialResult.epochs` has its batches.
 
     Attributes:
-        start_s: its iter(), from the start of the script.
+        start_s: its iter(), from the start of the recording: that of the script, unless the user set a later one.
         seconds: from its iter() until it ended, or until the script turned to another loader and never came back.
         wait_s: for which main made its iterator and waited for its batches; None as for `LoaderUse.wait_s`.
         exposed_s: the part of `wait_s` in which no device is known to have worked.
@@ -223,7 +223,7 @@ class TrainingGap:
     """Time of a training outside its loaders, such as a checkpoint: between two of them, or in a step far longer than most.
 
     Attributes:
-        start_s: from the start of the script.
+        start_s: from the start of the recording.
         line: where main stood longest meanwhile, as "train.py:87 in save" with the path of the file; None if unknown.
         before: name of the loader whose epoch ended there; None: the script had begun.
         after: name of the loader whose epoch began then; None: the script ended.
@@ -248,7 +248,7 @@ class ProcessUse:
         exposed_s: the part of `wait_s` in which no device is known to have worked.
         first_batch_s: from the start of the script to the first batch; None without a batch.
         bin_s: width of the bins of `exposed_shares`.
-        exposed_shares: the exposed share of each such part of the training, from the start of the script; the last part may be shorter.
+        exposed_shares: the exposed share of each such part of the recording, from its start; the last part may be shorter.
         gaps: the longest, in the order of time.
     """
 

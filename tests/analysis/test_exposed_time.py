@@ -160,3 +160,11 @@ def test_a_loader_that_gave_no_batch_is_no_fault():
     results = training(empty, Loader("a.py:2"))
     assert training_of_results(results).first_batch_s is None
     assert np.array(training_of_results(results).exposed_shares).sum() == 0
+
+
+def test_loaders_that_threads_iterate_are_counted_as_unknown():
+    train, test = train_and_test()
+    results = training(train, test, in_threads=(test,))
+    assert "1 loader" in training_sentence(training_of_results(results), results)
+    results = training(train, test)
+    assert "unknown" not in training_sentence(training_of_results(results), results)
