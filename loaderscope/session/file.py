@@ -9,8 +9,8 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from loaderscope.agent.messages import Target
@@ -24,8 +24,7 @@ from loaderscope.session import schema
 from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
 from loaderscope.session.session_writer import SessionWriter, write_marks
-from loaderscope.session.sums_table import load_sums
-from loaderscope.session.trace_store import load_trace
+from loaderscope.session.trace_store import OpenedFile, StoredRows, load_trace
 from loaderscope.session.values import checked, checked_rows, read_json
 from loaderscope.trace.model import Trace, TrackKey
 from loaderscope.trace.span_sums import Sums
@@ -107,14 +106,28 @@ class SessionFile:
         self._closed = True
         self._close_when_unread(self._connection)
 
-    def trace(self, trial: int) -> Trace:
-        """Returns the trace of a trial; an empty one if the trial never started.
+    def trace(self, trial: int, open_file: Callable[[], AbstractContextManager[OpenedFile]] | None = None) -> Trace:
+        """Returns the trace of a trial; an empty one if the trial never started. The long tables of a long trace stay in the file.
+
+        Args:
+            trial: number of the trial.
+            open_file: opens the file again for each later reading of rows; `reading` by default, which needs this object open.
 
         Raises:
             SessionError: the file is damaged.
         """
         with self._reading():
-            return load_trace(self._connection, trial)
+            return load_trace(self._connection, trial, StoredRows(trial, open_file or self.reading))
+
+    @contextmanager
+    def reading(self) -> Iterator[OpenedFile]:
+        """Keeps the file open within the block.
+
+        Raises:
+            SessionError: the file was closed before, or the block found it damaged.
+        """
+        with self._reading():
+            yield OpenedFile(self._connection, self.version >= schema.SUMS_SINCE)
 
     def sums(self, trial: int, track: TrackKey, *, shift: int, from_ns: int, until_ns: int) -> Sums:
         """Returns how long a track was in each state in buckets of time, and how many spans began; see `load_sums`.
@@ -122,9 +135,7 @@ class SessionFile:
         Raises:
             SessionError: the file is damaged.
         """
-        has_sums = self.version >= schema.SUMS_SINCE
-        with self._reading():
-            return load_sums(self._connection, trial, track, shift=shift, from_ns=from_ns, until_ns=until_ns, has_sums=has_sums)
+        return StoredRows(trial, self.reading).sums(track.lane, track.depth, shift=shift, from_ns=from_ns, until_ns=until_ns)
 
     def row_count(self, trial: int) -> int:
         """Returns the number of recorded spans, points and values of a trial.

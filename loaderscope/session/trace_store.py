@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,17 +16,25 @@ from loaderscope.agent.ranges import Count, TimeNs
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
 from loaderscope.session.errors import SessionError
 from loaderscope.session.secret_masking import mask_document, mask_text
-from loaderscope.session.sums_table import SumWriter
+from loaderscope.session.sums_table import SumWriter, load_sums
 from loaderscope.session.value_checks import LARGEST_FLOAT
 from loaderscope.session.values import checked, checked_rows, read_json, storable, to_text
 from loaderscope.trace.columns import Columns, Dtypes, View
-from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace
+from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace, TrackKey
+from loaderscope.trace.span_sums import Sums
+from loaderscope.trace.stored_columns import ChunkCache, ChunkRequest, RowSource, StoredColumns
 
 SERIES_EVERY = 5
 """Calls between two writings of the series: a handful of rows a second makes poor chunks."""
 
 MAX_ROWS = 100_000_000
-"""A trace with more rows is refused as an attack on the memory (it would take some 3 GB)."""
+"""A trace that needs more rows in memory is refused as an attack (it would take some 3 GB)."""
+
+ROWS_IN_MEMORY = 2_000_000
+"""Up to this many rows, a trace is read at once. The long tables of a longer trace stay in the file; see `trace/stored_columns.py`."""
+
+ROWS_OF_SHORT_TABLE = 50_000
+"""Tables with fewer rows are in memory in any case."""
 
 LONGEST_NS = 10 * 365 * 86_400 * 10**9
 """A trace may span no more time, so that arithmetic on its times stays within 64 bits."""
@@ -88,6 +98,7 @@ class TraceWriter:
             "record_count": trace.record_count,
             "unavailable": mask_document(trace.unavailable),
             "notes": mask_document(trace.notes),
+            "thinned_ns": trace.thinned_ns,
         }
         self._connection.execute("UPDATE trial SET trace = ? WHERE id = ?", (to_text(head), self.trial))
 
@@ -129,10 +140,16 @@ class TraceHead:
     record_count: Count = 0
     unavailable: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+    thinned_ns: tuple[tuple[TimeNs, TimeNs], ...] = ()
 
 
-def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
+def load_trace(connection: sqlite3.Connection, trial: int, source: RowSource | None = None) -> Trace:
     """Returns the trace of a trial; an empty one if the trial never started.
+
+    Args:
+        connection: to the session file.
+        trial: number of the trial.
+        source: reads the rows of a long trace whenever somebody needs them. Without one, all rows are read at once.
 
     Raises:
         SessionError: the file is damaged.
@@ -144,6 +161,9 @@ def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
     head = read_json(TraceHead, text, f"the trace of trial {trial}")
     trace.origin_ns, trace.newest_ns, trace.record_count = head.origin_ns, head.newest_ns, head.record_count
     trace.unavailable, trace.notes = head.unavailable, head.notes
+    trace.thinned_ns = head.thinned_ns
+    for start_ns, end_ns in head.thinned_ns:
+        _check_times(trace.origin_ns or 0, start_ns, end_ns)
     _check_times(trace.origin_ns or 0, trace.origin_ns or 0, trace.end_ns)
     processes = _named_rows(connection, "SELECT name, pid, started_ns, ended_ns FROM process WHERE trial = ? ORDER BY number", trial)
     trace.processes = [checked(row, ProcessInfo, "a process") for row in processes]
@@ -159,7 +179,7 @@ def load_trace(connection: sqlite3.Connection, trial: int) -> Trace:
     series = {}
     for number, text in connection.execute("SELECT id, json FROM series WHERE trial = ? ORDER BY id", (trial,)):
         series[number] = read_json(SeriesInfo, text, "a series")
-    _load_chunks(connection, trial, trace, lanes, series)
+    _load_chunks(connection, trial, trace, lanes, series, source)
     trace.version = 1
     return trace
 
@@ -172,23 +192,31 @@ def _named_rows(connection: sqlite3.Connection, query: str, trial: int) -> Itera
         yield dict(zip(names, row, strict=True))
 
 
-def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes: dict[int, Lane], series: dict[int, SeriesInfo]) -> None:
-    total = connection.execute("SELECT sum(row_count) FROM chunk WHERE trial = ?", (trial,)).fetchone()[0] or 0
-    if not isinstance(total, int) or total > MAX_ROWS:
-        raise SessionError(f"The session file is damaged: trial {trial} claims to have {total} rows.")
-    found: dict[_Place, list[tuple[int, int]]] = {}
-    query = "SELECT kind, owner, depth, id, row_count FROM chunk WHERE trial = ? ORDER BY id"
-    rows = connection.execute(query, (trial,))
-    for kind, owner, depth, number, count in checked_rows(rows, str, int, int, int, int, table="chunk"):
+def _load_chunks(
+    connection: sqlite3.Connection, trial: int, trace: Trace, lanes: dict[int, Lane], series: dict[int, SeriesInfo], source: RowSource | None
+) -> None:
+    """Reads the chunks into memory. Those of long tables stay in the file if the trace has many rows and a source for them."""
+    found: dict[_Place, list[tuple[int, int, int]]] = {}
+    query = "SELECT kind, owner, depth, id, start_ns, row_count FROM chunk WHERE trial = ? ORDER BY id"
+    for kind, owner, depth, number, start_ns, count in _chunk_rows(connection.execute(query, (trial,))):
         if kind not in _COLUMNS or not 0 < count <= CHUNK_ROWS or not _MIN_DEPTH <= depth <= _MAX_DEPTH:
             raise SessionError("The session file is damaged: a chunk is not one of spans, points or values.")
-        found.setdefault(_Place(kind, owner, depth), []).append((number, count))
+        found.setdefault(_Place(kind, owner, depth), []).append((number, start_ns, count))
+    row_counts = {place: sum(count for *_, count in chunks) for place, chunks in found.items()}
+    stays = {
+        place
+        for place, rows in row_counts.items()
+        if source is not None and sum(row_counts.values()) > ROWS_IN_MEMORY and rows > ROWS_OF_SHORT_TABLE and place.kind != "series"
+    }
+    total = sum(rows for place, rows in row_counts.items() if place not in stays)
+    if total > MAX_ROWS:
+        raise SessionError(f"The session file is damaged: trial {trial} claims to have {total} rows.")
     filled = []
     with ThreadPoolExecutor(max_workers=2) as pool:  # decompression and cumsum release the GIL
         jobs = []
-        for place, chunks in found.items():
-            arrays = {name: np.empty(sum(count for _, count in chunks), dtype) for name, dtype in _COLUMNS[place.kind].items()}
-            jobs += _start_decoding(connection, pool, chunks, arrays)
+        for place in [place for place in found if place not in stays]:
+            arrays = {name: np.empty(row_counts[place], dtype) for name, dtype in _COLUMNS[place.kind].items()}
+            jobs += _start_decoding(connection, pool, [(number, count) for number, _, count in found[place]], arrays)
             filled.append((place, arrays))
         for job in jobs:
             job.result()
@@ -200,10 +228,96 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, lanes
         _check_times(origin_ns, int(time_ns[0]), int(arrays["end_ns" if place.kind == "span" else "time_ns"].max()))
         if place.kind == "series" and (np.abs(arrays["value"]) > LARGEST_FLOAT).any():  # false for readings that are not a number
             raise SessionError("The session file is damaged: a value that it recorded is larger than any that is measured.")
-        try:
+        with _damaged_owner():
             _columns_for(trace, place, lanes, series).adopt(**arrays)
-        except (KeyError, ValueError):
-            raise SessionError("The session file is damaged: a chunk belongs to no lane, or to one that has others.") from None
+    cache = ChunkCache()
+    for place in [place for place in found if place in stays]:
+        chunks = found[place]
+        starts_ns = [start_ns for _, start_ns, _ in chunks]
+        if any(later < sooner for sooner, later in itertools.pairwise(starts_ns)):
+            raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
+        _check_times(trace.origin_ns or starts_ns[0], starts_ns[0], starts_ns[-1])
+        assert source is not None
+        stored = StoredColumns(_COLUMNS[place.kind], chunks, trace.end_ns, source, cache)
+        with _damaged_owner():
+            if len(_columns_for(trace, place, lanes, series)):
+                raise ValueError("two tables of the file are one of the trace")
+            if place.kind == "span":
+                trace.tracks[TrackKey(lanes[place.owner].key, place.depth)] = stored
+            else:
+                trace.points[lanes[place.owner].key] = stored
+
+
+@contextmanager
+def _damaged_owner() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError):
+        raise SessionError("The session file is damaged: a chunk belongs to no lane, or to one that has others.") from None
+
+
+def _chunk_rows(rows: sqlite3.Cursor) -> Iterator[tuple[str, int, int, int, int, int]]:
+    """Yields the rows of the table of chunks without their data. A long recording has a million: the check is a quick one."""
+    for row in rows:
+        kind, *numbers = row
+        if type(kind) is not str or any(type(number) is not int for number in numbers):
+            raise SessionError("The session file is damaged: a row of its table 'chunk' cannot be read.")
+        yield row
+
+
+class OpenedFile(NamedTuple):
+    """A session file that is open for reading."""
+
+    connection: sqlite3.Connection
+    has_sums: bool
+
+
+class StoredRows:
+    """Reads the rows of one trace from its file whenever somebody needs them.
+
+    Args:
+        trial: number of the trial.
+        open_file: opens the file for one reading.
+    """
+
+    def __init__(self, trial: int, open_file: Callable[[], AbstractContextManager[OpenedFile]]) -> None:
+        self._trial, self._open_file = trial, open_file
+
+    def read(self, requests: Sequence[ChunkRequest]) -> None:
+        """Decodes chunks; see `RowSource`.
+
+        Raises:
+            SessionError: a chunk is damaged, or the file was closed.
+        """
+        with self._open_file() as session:
+            for number, start_ns, until_ns, into in requests:
+                row = session.connection.execute("SELECT data FROM chunk WHERE id = ? AND trial = ?", (number, self._trial)).fetchone()
+                if row is None:
+                    raise SessionError("The recording was thinned since this trace was opened: open it again.")
+                if type(row[0]) is not bytes:
+                    raise SessionError("The session file is damaged: a chunk is none.")
+                decode(row[0], into)
+                times = into["start_ns" if "start_ns" in into else "time_ns"]
+                ends = into.get("end_ns", times)
+                if times[0] != start_ns or (times[1:] < times[:-1]).any() or (ends < times).any() or ends.max() > until_ns:
+                    raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
+
+    def sums(self, lane: str, depth: int, *, shift: int, from_ns: int, until_ns: int) -> Sums:
+        """Returns the sums of a track; see `RowSource`.
+
+        Raises:
+            SessionError: the file is damaged or was closed.
+        """
+        with self._open_file() as session:
+            return load_sums(
+                session.connection,
+                self._trial,
+                TrackKey(lane, depth),
+                shift=shift,
+                from_ns=from_ns,
+                until_ns=until_ns,
+                has_sums=session.has_sums,
+            )
 
 
 def _check_times(origin_ns: int, first_ns: int, last_ns: int) -> None:

@@ -13,6 +13,7 @@ from loaderscope.agent.layout import State
 from loaderscope.agent.ranges import Name, OneOf, Range, TimeNs
 from loaderscope.facts.lanes import LANE_KINDS, READY, WAITING_FOR_EARLIER
 from loaderscope.trace.columns import Columns
+from loaderscope.trace.stored_columns import StoredColumns
 
 SPAN_COLUMNS = {"start_ns": "i8", "end_ns": "i8", "state": "u2", "batch": "i8", "value": "i8"}
 """`batch` is a batch id (see `batch_id`) or -1. `value` depends on the state: FETCH and PIN thread CPU ns (-1 unknown);
@@ -148,6 +149,8 @@ class Trace:
         version: grows with every addition.
         warned: warnings and log messages of the user's code, in the order of their first occurrence.
         unavailable: for each sampled group that could not be measured, the reason in one sentence.
+        forgotten: by track and state, the number of spans that were stored and are no longer in memory, and their time in ns.
+        thinned_ns: ranges of time of which only the sums are stored, ascending; see `session/thinning.py`.
     """
 
     def __init__(self) -> None:
@@ -165,6 +168,8 @@ class Trace:
         self.unavailable: dict[str, str] = {}
         self.notes: list[str] = []  # sentences about the recording itself (a full disk, holes)
         self.record_count: int = 0
+        self.forgotten: dict[tuple[TrackKey, int], tuple[int, int]] = {}
+        self.thinned_ns: tuple[tuple[int, int], ...] = ()
 
     def track(self, lane: Lane, depth: int) -> Columns:
         """Returns the spans of a lane at a depth; makes the lane and the track if they are new."""
@@ -207,6 +212,28 @@ class Trace:
         return self.names.get(name_number(loader_prefix(lane), number))
 
     @property
+    def is_stored(self) -> bool:
+        """Whether spans or points stay in a file; a part of such a trace is in memory."""
+        return any(isinstance(table, StoredColumns) for table in [*self.tracks.values(), *self.points.values()])
+
+    def part(self, start_ns: int, end_ns: int) -> Trace:
+        """Returns a trace in memory of the spans and points that touch [start_ns, end_ns). It shares all else with this one.
+
+        Raises:
+            SessionError: the file of a stored trace is damaged or was closed.
+        """
+        part = Trace()
+        part.__dict__.update(self.__dict__)
+        part.tracks = {key: _part(columns, SPAN_COLUMNS, start_ns, end_ns) for key, columns in list(self.tracks.items())}
+        part.points = {key: _part(columns, POINT_COLUMNS, start_ns, end_ns) for key, columns in list(self.points.items())}
+        return part
+
+    def forgotten_spans(self, lane: str, *states: State) -> tuple[int, int]:
+        """Returns the number of forgotten spans of a lane in any of the states, and their time in ns."""
+        found = [spans for (key, state), spans in list(self.forgotten.items()) if key.lane == lane and state in states]
+        return sum(count for count, _ in found), sum(time_ns for _, time_ns in found)
+
+    @property
     def span_count(self) -> int:
         return sum(len(columns) for columns in list(self.tracks.values()))
 
@@ -220,3 +247,10 @@ class Trace:
     def end_ns(self) -> int:
         """End of the time axis: the newest record, or the origin where there is none."""
         return max(self.newest_ns, self.origin_ns or 0)
+
+
+def _part(columns: Columns, dtypes: dict[str, str], start_ns: int, end_ns: int) -> Columns:
+    part = Columns(dtypes)
+    if len(columns):
+        part.adopt(**columns.rows(*columns.rows_touching(start_ns, end_ns)))
+    return part

@@ -66,10 +66,10 @@ def slow_load(monkeypatch):
     """Reading a trace sets the first of these events and waits for the second."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow_load(connection, trial):
+    def slow_load(connection, trial, source):
         begun.set()
         assert go_on.wait(10)
-        return load_trace(connection, trial)
+        return load_trace(connection, trial, source)
 
     monkeypatch.setattr("loaderscope.session.file.load_trace", slow_load)
     return begun, go_on

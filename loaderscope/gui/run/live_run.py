@@ -20,6 +20,7 @@ from loaderscope.gui.run.background_work import keep_until_ended
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.recording import Recording
+from loaderscope.session.trace_store import OpenedFile
 from loaderscope.sweep.pool import LIVE_READ_INTERVAL_S, Pool, SweepError
 from loaderscope.sweep.processes.temporary_folders import base_folder, claim
 from loaderscope.sweep.training_run import TrainingRun
@@ -51,7 +52,7 @@ class GrowingSession:
     def trace(self, trial: int) -> Trace:
         """Returns the trace of a trial that is marked as stored."""
         with self._open_for_reading() as file:
-            return file.trace(trial)
+            return file.trace(trial, self._reading)
 
     def row_count(self, trial: int) -> int:
         """Returns how many spans, points and values the trace of a trial has."""
@@ -64,6 +65,11 @@ class GrowingSession:
         with self._readers_changed:
             self._readers_changed.wait_for(lambda: not self._reader_count)
             yield
+
+    @contextmanager
+    def _reading(self) -> Iterator[OpenedFile]:
+        with self._open_for_reading() as file, file.reading() as opened:
+            yield opened
 
     @contextmanager
     def _open_for_reading(self) -> Iterator[SessionFile]:

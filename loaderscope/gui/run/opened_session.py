@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from loaderscope.facts.run import Mark
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.session.file import SessionError, SessionFile
+from loaderscope.session.trace_store import OpenedFile
 from loaderscope.trace.model import Trace
 
 __all__ = ["OpenedSession", "SessionError"]
@@ -45,7 +48,13 @@ class OpenedSession:
         Raises:
             SessionError: the trace is damaged.
         """
-        return self._file.trace(trial)
+        return self._file.trace(trial, self._reading)
+
+    @contextmanager
+    def _reading(self) -> Iterator[OpenedFile]:
+        """Keeps the present file open within the block: the session may have moved since a trace was opened."""
+        with self._file.reading() as opened:
+            yield opened
 
     def row_count(self, trial: int) -> int:
         """Returns how many spans, points and values the trace of a trial has.
