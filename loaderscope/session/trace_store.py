@@ -51,6 +51,13 @@ class _Place(NamedTuple):
     depth: int
 
 
+class _Owners(NamedTuple):
+    """The lanes and series of a trial by their numbers in the file."""
+
+    lanes: dict[int, Lane]
+    series: dict[int, SeriesInfo]
+
+
 class TraceWriter:
     """Writes the rows that one trace gained since the last call. The caller opens and commits transactions."""
 
@@ -179,7 +186,7 @@ def load_trace(connection: sqlite3.Connection, trial: int, source: RowSource | N
     series = {}
     for number, text in connection.execute("SELECT id, json FROM series WHERE trial = ? ORDER BY id", (trial,)):
         series[number] = read_json(SeriesInfo, text, "a series")
-    _load_chunks(connection, trial, trace, lanes, series, source)
+    _load_chunks(connection, trial, trace, _Owners(lanes, series), source)
     trace.version = 1
     return trace
 
@@ -192,9 +199,7 @@ def _named_rows(connection: sqlite3.Connection, query: str, trial: int) -> Itera
         yield dict(zip(names, row, strict=True))
 
 
-def _load_chunks(
-    connection: sqlite3.Connection, trial: int, trace: Trace, lanes: dict[int, Lane], series: dict[int, SeriesInfo], source: RowSource | None
-) -> None:
+def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, owners: _Owners, source: RowSource | None) -> None:
     """Reads the chunks into memory. Those of long tables stay in the file if the trace has many rows and a source for them."""
     found: dict[_Place, list[tuple[int, int, int]]] = {}
     query = "SELECT kind, owner, depth, id, start_ns, row_count FROM chunk WHERE trial = ? ORDER BY id"
@@ -229,7 +234,7 @@ def _load_chunks(
         if place.kind == "series" and (np.abs(arrays["value"]) > LARGEST_FLOAT).any():  # false for readings that are not a number
             raise SessionError("The session file is damaged: a value that it recorded is larger than any that is measured.")
         with _damaged_owner():
-            _columns_for(trace, place, lanes, series).adopt(**arrays)
+            _columns_for(trace, place, owners).adopt(**arrays)
     cache = ChunkCache()
     for place in [place for place in found if place in stays]:
         chunks = found[place]
@@ -240,12 +245,12 @@ def _load_chunks(
         assert source is not None
         stored = StoredColumns(_COLUMNS[place.kind], chunks, trace.end_ns, source, cache)
         with _damaged_owner():
-            if len(_columns_for(trace, place, lanes, series)):
+            if len(_columns_for(trace, place, owners)):
                 raise ValueError("two tables of the file are one of the trace")
             if place.kind == "span":
-                trace.tracks[TrackKey(lanes[place.owner].key, place.depth)] = stored
+                trace.tracks[TrackKey(owners.lanes[place.owner].key, place.depth)] = stored
             else:
-                trace.points[lanes[place.owner].key] = stored
+                trace.points[owners.lanes[place.owner].key] = stored
 
 
 @contextmanager
@@ -297,8 +302,8 @@ class StoredRows:
                 if type(row[0]) is not bytes:
                     raise SessionError("The session file is damaged: a chunk is none.")
                 decode(row[0], into)
-                times = into["start_ns" if "start_ns" in into else "time_ns"]
-                ends = into.get("end_ns", times)
+                times = np.asarray(into["start_ns" if "start_ns" in into else "time_ns"], np.int64)
+                ends = np.asarray(into.get("end_ns", times), np.int64)
                 if times[0] != start_ns or (times[1:] < times[:-1]).any() or (ends < times).any() or ends.max() > until_ns:
                     raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
 
@@ -336,7 +341,7 @@ def _start_decoding(
     return jobs
 
 
-def _columns_for(trace: Trace, place: _Place, lanes: dict[int, Lane], series: dict[int, SeriesInfo]) -> Columns:
+def _columns_for(trace: Trace, place: _Place, owners: _Owners) -> Columns:
     if place.kind == "span":
-        return trace.track(lanes[place.owner], place.depth)
-    return trace.points_of(lanes[place.owner]) if place.kind == "point" else trace.series_of(series[place.owner])
+        return trace.track(owners.lanes[place.owner], place.depth)
+    return trace.points_of(owners.lanes[place.owner]) if place.kind == "point" else trace.series_of(owners.series[place.owner])

@@ -93,9 +93,7 @@ class StoredColumns(Columns):
         first_rows: for each chunk the number of its first row; behind them the number of all rows.
     """
 
-    def __init__(
-        self, dtypes: Dtypes, chunks: Sequence[tuple[int, int, int]], end_ns: int, source: RowSource, cache: ChunkCache
-    ) -> None:
+    def __init__(self, dtypes: Dtypes, chunks: Sequence[tuple[int, int, int]], end_ns: int, source: RowSource, cache: ChunkCache) -> None:
         """Reads nothing yet.
 
         Args:
@@ -174,8 +172,8 @@ class StoredColumns(Columns):
         at = int(self.starts_ns.searchsorted(np.int64(start_ns), "right" if is_of_spans else "left")) - 1
         first = 0
         if at >= 0:
-            ends, side = (self._chunk(at)["end_ns"], "right") if is_of_spans else (self._chunk(at)["time_ns"], "left")
-            first = int(self.first_rows[at] + ends.searchsorted(np.int64(start_ns), side))
+            ends = self._chunk(at)["end_ns" if is_of_spans else "time_ns"]
+            first = int(self.first_rows[at] + ends.searchsorted(np.int64(start_ns), "right" if is_of_spans else "left"))
         return first, max(first, self.row_from(end_ns))
 
     def row_from(self, time_ns: int, side: Side = "left") -> int:

@@ -38,9 +38,9 @@ def trial_prefix(scene: Scene) -> str:
 def first_batch_ns(scene: Scene) -> float | None:
     """Returns when main received its first batch, nanoseconds since the origin; None if it never did."""
     for index in scene.tracks("main"):
-        rows = index.rows_of(State.WAIT)
-        if len(rows):
-            return float(index.end_ns[rows[0]] - scene.origin_ns)
+        first = index.first_of(State.WAIT)
+        if len(first.end_ns):
+            return float(first.end_ns[0] - scene.origin_ns)
     return None
 
 

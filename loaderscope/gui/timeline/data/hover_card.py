@@ -10,7 +10,6 @@ from loaderscope.agent.layout import DEVICE_PERIODS, State
 from loaderscope.analysis import late_batches
 from loaderscope.analysis.epochs import clock_error_s
 from loaderscope.analysis.late_batches import Cause
-from loaderscope.analysis.measured_part import window_start_ns
 from loaderscope.facts.lanes import FLIGHT, FLIGHT_TITLE, OPTIMIZER_STEP, READY, WAITING_FOR_EARLIER
 from loaderscope.facts.text import duration_ns_text, grouped_text, share_range_text
 from loaderscope.gui.style.words import cause_text
@@ -93,6 +92,8 @@ def span_under(scene: Scene, view: Viewport, layout: Layout, scroll_y: int, at: 
     depth_share = (y - layout.header_height + scroll_y - placed.bar_y) / placed.bar_height
     slack_ns = round(_HIT_PX * view.span / layout.plot_width)
     time_ns = scene.origin_ns + round(view.time_at(x - layout.label_width, layout.plot_width))
+    if not all(index.is_at_hand(time_ns - slack_ns, time_ns + slack_ns) for index in scene.tracks(lane)):
+        return None
     return span_at(scene, lane, time_ns, slack_ns, depth_share)
 
 
@@ -103,7 +104,7 @@ def describe(scene: Scene, span: SpanRef) -> Card:
     parts = []
     if span.batch >= 0:
         epoch, number = epoch_and_batch(span.batch)
-        window_ns = window_start_ns(scene.trace)
+        window_ns = scene.exact_window_ns()
         of_epoch = f" of epoch {epoch}" if epoch or len(scene.epoch_starts_ns(span.loader)) else ""
         parts.append(f"batch {number}" + (" of the exact window" if window_ns is not None and span.start_ns >= window_ns else of_epoch))
     label = span.lane if info is None else FLIGHT_TITLE if info.kind == FLIGHT.kind else info.label
@@ -158,7 +159,7 @@ def _fetch_lines(scene: Scene, span: SpanRef) -> list[Line]:
         waits = span.value < _WAITING_CPU_SHARE * span.duration_ns
         lines.append(("CPU time", duration_ns_text(span.value), "→ waiting, not computing" if waits else "", False))
     lane = span.lane.removeprefix(span.loader)
-    slowest = late_batches.slowest_sample(scene.trace.of_loader(span.loader), lane, span.start_ns, span.end_ns)
+    slowest = late_batches.slowest_sample(scene.trace_at_hand.of_loader(span.loader), lane, span.start_ns, span.end_ns)
     if slowest:
         lines.append(_sample_line(slowest))
     return lines
@@ -181,7 +182,7 @@ def _held_up_lines(scene: Scene, span: SpanRef) -> list[Line]:
 
 def _ready_lines(scene: Scene, wait: SpanRef, remark: str) -> list[Line]:
     """Names the batches that were ready when a wait ended."""
-    trace = scene.trace.of_loader(wait.loader)
+    trace = scene.trace_at_hand.of_loader(wait.loader)
     ready = [epoch_and_batch(batch)[1] for batch in late_batches.ready_at(trace, single_row(wait)).tolist()]
     if not ready:
         return []
@@ -198,7 +199,7 @@ def _wait_lines(scene: Scene, wait: SpanRef) -> list[Line]:
         return []
     lines = [("waited for", cause_text(worker, cause, duration_ns_text(charged_ns)), "", False)]
     fetch = int(explained.fetch_start_ns[0]), int(explained.fetch_end_ns[0])
-    trace = scene.trace.of_loader(wait.loader)
+    trace = scene.trace_at_hand.of_loader(wait.loader)
     if cause == Cause.FETCH and (slowest := late_batches.slowest_sample(trace, late_batches.lane_of(worker), *fetch)):
         lines.append(_sample_line(slowest))
     held_ns = int(explained.held_up_ns[0])
@@ -211,13 +212,13 @@ def _ready_span_lines(scene: Scene, span: SpanRef) -> list[Line]:
     main = span.loader + late_batches.MAIN
     for number, index in enumerate(scene.tracks(main)):
         first, last = index.rows_between(span.start_ns, span.end_ns)
-        rows = np.flatnonzero((index.state[first:last] == State.WAIT) & (index.batch[first:last] < span.batch)) + first
-        rows = rows[index.batch[rows] >= 0]
+        part = index.part(first, last)
+        rows = np.flatnonzero((part.state == State.WAIT) & (part.batch < span.batch) & (part.batch >= 0))
         if len(rows):
-            inside_ns = np.minimum(index.end_ns[rows], span.end_ns) - np.maximum(index.start_ns[rows], span.start_ns)
+            inside_ns = np.minimum(part.end_ns[rows], span.end_ns) - np.maximum(part.start_ns[rows], span.start_ns)
             at = int(inside_ns.argmax())
             if longest is None or inside_ns[at] > longest[0]:
-                longest = int(inside_ns[at]), span_ref(main, number, index, int(rows[at]))
+                longest = int(inside_ns[at]), span_ref(main, number, index, int(rows[at]) + first)
     if longest is None:
         return []
     explained = explain_wait(scene, longest[1])
@@ -244,7 +245,7 @@ def _device_lines(scene: Scene, span: SpanRef, in_batch: list[SpanRef]) -> list[
         issue_ns = sum(other.duration_ns for other in inside)
         busy = share_range_text(1 - issue_ns / max(span.duration_ns, 1), 1.0)
         lines = [("busy", busy, "of this time: the GPU may pause while the host still issues its work", False)]
-    error_s = clock_error_s(scene.trace.of_loader(span.loader))
+    error_s = clock_error_s(scene.trace_at_hand.of_loader(span.loader))
     return lines + ([("clock", f"± {duration_ns_text(error_s * 1e9)}", "from the device's clock to the host's", False)] if error_s else [])
 
 

@@ -3,18 +3,23 @@
 Spans of one track are sorted and do not overlap. From the cumulative time of a state over the spans, one binary search gives the
 time that the state fills before any moment, and the share of a column is the difference at its edges. So any zoom costs
 O(columns * log spans), and the sums include every span.
+
+`TrackIndex` has all rows of its track at hand. The index of a track that stays in a file (`stored_index.py`) has only some: painters and
+the mouse use these, and ask `is_at_hand` before; `part` and `row_from` reach any row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from loaderscope.gui.timeline.data.growing_array import GrowingArray, next_growth_factor
 from loaderscope.gui.timeline.data.outliers import Outliers
-from loaderscope.trace.columns import Columns
+from loaderscope.trace.columns import Columns, View
+from loaderscope.trace.stored_columns import Side
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -113,6 +118,26 @@ class _FrequentTimes:
         return int(self._total_ns[count, self.states.index(state)])
 
 
+class SpanPart(NamedTuple):
+    """Some rows of a track, as columns of equal length."""
+
+    start_ns: Ints
+    end_ns: Ints
+    state: npt.NDArray[np.uint16]
+    batch: Ints
+    value: Ints
+
+    def pick(self, rows: slice | Ints) -> SpanPart:
+        """Returns some of the rows."""
+        return SpanPart(self.start_ns[rows], self.end_ns[rows], self.state[rows], self.batch[rows], self.value[rows])
+
+    @classmethod
+    def of(cls, view: View) -> SpanPart:
+        """Returns the rows of a table of spans."""
+        start_ns, end_ns, batch, value = (np.asarray(view[name], np.int64) for name in ("start_ns", "end_ns", "batch", "value"))
+        return cls(start_ns, end_ns, np.asarray(view["state"], np.uint16), batch, value)
+
+
 class TrackIndex:
     """Searches the spans of one track, and follows the track while it grows.
 
@@ -122,6 +147,7 @@ class TrackIndex:
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
+        self._forgotten = 0
         self._counts: Ints = np.zeros(0, np.int64)  # rows of each state
         self._frequent = _FrequentTimes()
         self._rare: dict[int, _RareTime] = {}
@@ -140,6 +166,62 @@ class TrackIndex:
         """The states that occur, ascending."""
         return self._states
 
+    @property
+    def at_hand(self) -> TrackIndex:
+        """An index of the rows that are in memory: this one."""
+        return self
+
+    @property
+    def first_at_hand(self) -> int:
+        """Number of the first row of `at_hand`."""
+        return 0
+
+    @property
+    def extent_ns(self) -> tuple[int, int]:
+        """Start of the first and end of the last span; the track must have spans."""
+        return int(self.start_ns[0]), int(self.end_ns[-1])
+
+    def is_at_hand(self, start_ns: int, end_ns: int) -> bool:
+        """Returns whether all rows that touch [start_ns, end_ns) are in memory."""
+        return True
+
+    def part(self, first: int, last: int) -> SpanPart:
+        """Returns the rows [first, last)."""
+        rows = slice(max(first, 0), max(last, 0))
+        return SpanPart(self.start_ns[rows], self.end_ns[rows], self.state[rows], self.batch[rows], self.value[rows])
+
+    def reader(self) -> Callable[[int, int], SpanPart]:
+        """Returns a function like `part` that any thread may call, and that does not see later rows."""
+        columns = SpanPart(self.start_ns, self.end_ns, self.state, self.batch, self.value)
+        return lambda first, last: columns.pick(slice(first, last))
+
+    def row_from(self, time_ns: int, side: Side = "left") -> int:
+        """Returns the first row that starts at or after a time; with side `right` the first one that starts after it."""
+        return int(self.start_ns.searchsorted(np.int64(time_ns), side))
+
+    def rows_of_range(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+        """Returns the first row and one past the last row that touch [start_ns, end_ns), at hand or not."""
+        return self.rows_between(start_ns, end_ns)
+
+    def count_between(self, start_ns: int, end_ns: int) -> int:
+        """Returns about how many rows touch [start_ns, end_ns); exact where they are at hand."""
+        first, last = self.rows_between(start_ns, end_ns)
+        return last - first
+
+    def rows_before(self, times_ns: Ints) -> Ints:
+        """Returns about how many rows start before each of ascending times; exact where they are at hand."""
+        rows: Ints = self.start_ns.searchsorted(times_ns)
+        return rows
+
+    def first_of(self, state: int) -> SpanPart:
+        """Returns the first row of a state; no row if there is none."""
+        rows = self.rows_of(state)[:1]
+        return self.part(int(rows[0]), int(rows[0]) + 1) if len(rows) else self.part(0, 0)
+
+    def starts_of(self, state: int) -> Ints:
+        """Returns the starts of all rows of a state."""
+        return self.start_ns[self.rows_of(state)]
+
     def count_of(self, state: int) -> int:
         """Returns how many rows have a state."""
         return int(self._counts[state]) if state < len(self._counts) else 0
@@ -152,6 +234,11 @@ class TrackIndex:
         self._index_new_rows(indexed)
         return True
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the track has forgotten rows that this index has: a long recording does so rarely, and then with half of its rows."""
+        return self._columns.first_row != self._forgotten
+
     def prepare(self, states: tuple[int, ...]) -> None:
         """Does the work that the first query of these states would do: it looks at every span."""
         if len(self) and states:
@@ -159,13 +246,13 @@ class TrackIndex:
             self._outliers.limits_ns(states, 1e9)
 
     def rows_between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
-        """Returns the first row and one past the last row that touch [start_ns, end_ns)."""
+        """Returns the first row and one past the last row at hand that touch [start_ns, end_ns)."""
         first = int(self.end_ns.searchsorted(np.int64(start_ns), "right"))
         last = int(self.start_ns.searchsorted(np.int64(end_ns), "left"))
         return first, max(first, last)
 
     def row_at(self, time_ns: int) -> int | None:
-        """Returns the row that covers a moment."""
+        """Returns the row at hand that covers a moment."""
         row = int(self.start_ns.searchsorted(np.int64(time_ns), "right")) - 1
         return row if row >= 0 and self.end_ns[row] > time_ns else None
 
@@ -280,12 +367,12 @@ class TrackIndex:
         return row
 
     def _index_new_rows(self, indexed: int) -> None:
-        view = self._columns.view()
-        self.start_ns: Ints = np.asarray(view["start_ns"], np.int64)
-        self.end_ns: Ints = np.asarray(view["end_ns"], np.int64)
-        self.state: npt.NDArray[np.uint16] = np.asarray(view["state"], np.uint16)
-        self.batch: Ints = np.asarray(view["batch"], np.int64)
-        self.value: Ints = np.asarray(view["value"], np.int64)
+        forgotten, view = self._columns.numbered_view()
+        if not indexed:
+            self._forgotten = forgotten
+        if forgotten != self._forgotten:
+            return
+        self.start_ns, self.end_ns, self.state, self.batch, self.value = SpanPart.of(view)
         added = np.bincount(self.state[indexed:], minlength=len(self._counts))
         added[: len(self._counts)] += self._counts
         self._counts = added

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
+from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, SpanPart
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.state_styles import STYLES, nesting_level, state_title
+
+ROWS_AT_ONCE = 1 << 20
+"""Rows that statistics look at in one step."""
+
+MOST_SORTED = 8 << 20
+"""Rows of a track whose durations are sorted for a percentile; of more rows, a sample."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +53,13 @@ class StateStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class _TrackPart:
-    """The spans of one track that touch a range. The arrays never change, so any thread may read them."""
+    """The spans of one track that touch a range. Any thread may read them, some `ROWS_AT_ONCE` at a time."""
 
     number: int  # of the track within its lane
-    first: int  # row of the track where the arrays begin
+    first: int  # row of the track
+    last: int  # one past the last row
     filled: tuple[StateShare, ...]
-    start_ns: Ints
-    end_ns: Ints
-    state: npt.NDArray[np.uint16]
-    batch: Ints
-    value: Ints
+    read: Callable[[int, int], SpanPart]  # the rows between two rows of the track
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,11 +78,11 @@ class RangeSurvey:
     @property
     def span_count(self) -> int:
         """The number of spans that `statistics` would look at."""
-        return sum(len(part.state) for part in self.parts)
+        return sum(part.last - part.first for part in self.parts)
 
     def statistics(self) -> list[StateStatistics]:
         """Returns statistics of whole spans. Looks at every span of the range: with many, call it in any other thread."""
-        return [statistics for part in self.parts for share in part.filled if (statistics := _statistics(part, share)) is not None]
+        return [statistics for part in self.parts for statistics in _statistics(part)]
 
 
 def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
@@ -96,32 +99,46 @@ def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
                     StateShare(lane, row.full_label, state, int(busy[0]), int(busy[0]) / (end_ns - start_ns))
                     for state, busy in index.busy_ns(edges, drawn).items()
                 ]
-                first, last = index.rows_between(start_ns, end_ns)
+                first, last = index.rows_of_range(start_ns, end_ns)
                 if filled and last > first:
-                    rows = slice(first, last)
-                    columns = (index.start_ns[rows], index.end_ns[rows], index.state[rows], index.batch[rows], index.value[rows])
-                    parts.append(_TrackPart(number, first, tuple(filled), *columns))
+                    parts.append(_TrackPart(number, first, last, tuple(filled), index.reader()))
     return RangeSurvey(start_ns, end_ns, tuple(share for part in parts for share in part.filled if share.total_ns), tuple(parts))
 
 
-def _statistics(part: _TrackPart, share: StateShare) -> StateStatistics | None:
-    rows = np.flatnonzero(part.state == share.state)
-    if not len(rows):
-        return None
-    durations_ns = part.end_ns[rows] - part.start_ns[rows]
-    at = int(durations_ns.argmax())
-    row = int(rows[at])
-    longest = SpanRef(
-        share.lane,
-        part.number,
-        part.first + row,
-        int(part.start_ns[row]),
-        int(part.end_ns[row]),
-        share.state,
-        int(part.batch[row]),
-        int(part.value[row]),
-    )
-    return StateStatistics(share, len(rows), float(durations_ns.mean()), percentile(durations_ns, 0.95), longest)
+@dataclasses.dataclass
+class _Durations:
+    """The spans of one state so far: their number, their time, the longest, and the durations of an evenly spread sample."""
+
+    count: int = 0
+    total_ns: int = 0
+    longest: tuple[int, ...] = ()  # its duration, its row, and its columns
+    sample_ns: list[Ints] = dataclasses.field(default_factory=list)
+
+
+def _statistics(part: _TrackPart) -> list[StateStatistics]:
+    """Returns the statistics of each state; the 95th percentile of very many spans is that of a sample."""
+    of_state = {share.state: _Durations() for share in part.filled}
+    every = -(-(part.last - part.first) // MOST_SORTED)
+    for first in range(part.first, part.last, ROWS_AT_ONCE):
+        spans = part.read(first, min(first + ROWS_AT_ONCE, part.last))
+        for state, durations in of_state.items():
+            rows = np.flatnonzero(spans.state == state)
+            if len(rows):
+                each_ns = spans.end_ns[rows] - spans.start_ns[rows]
+                at = int(each_ns.argmax())
+                durations.sample_ns.append(each_ns[durations.count * -1 % every :: every])
+                durations.count += len(rows)
+                durations.total_ns += int(each_ns.sum())
+                columns = (int(column[rows[at]]) for column in spans)
+                durations.longest = max(durations.longest, (int(each_ns[at]), -int(rows[at]) - first, *columns), key=lambda span: span[:2])
+    return [_statistics_of(part.number, share, of_state[share.state]) for share in part.filled if of_state[share.state].count]
+
+
+def _statistics_of(track: int, share: StateShare, durations: _Durations) -> StateStatistics:
+    _, row, *columns = durations.longest
+    longest = SpanRef(share.lane, track, -row, *columns)
+    p95_ns = percentile(np.concatenate(durations.sample_ns), 0.95)
+    return StateStatistics(share, durations.count, durations.total_ns / durations.count, p95_ns, longest)
 
 
 def percentile(values: Ints, share: float) -> float:

@@ -31,10 +31,14 @@ from loaderscope.facts.lanes import (
 from loaderscope.gui.timeline.data.growing_array import GrowingArray
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, PlotRow, plot_rows, reasons
+from loaderscope.gui.timeline.data.rows_at_hand import RowsAtHand, range_to_read, read_rows, without_rows
 from loaderscope.gui.timeline.data.state_styles import LEVEL_PARTS, STYLES, nesting_level
+from loaderscope.gui.timeline.data.stored_index import StoredIndex
 from loaderscope.gui.timeline.data.viewport import Viewport, fitted, fitted_to_growing
-from loaderscope.trace.lane_table import IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
+from loaderscope.session.errors import SessionError
+from loaderscope.trace.lane_table import DEVICE_EXACT_LANE, IMPORT_DEPTH, LINE_DEPTH, MAIN_LANE
 from loaderscope.trace.model import Lane, OpenSpan, SeriesInfo, Trace, TrackKey, loader_prefix
+from loaderscope.trace.stored_columns import StoredColumns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +108,50 @@ class Scene:
         self._peaks: dict[str, tuple[int, float]] = {}
         self._optimizer_steps: dict[str, tuple[int, GrowingArray[np.int64]]] = {}  # by lane: points that were looked at, and times
         self._profiler_start: tuple[int, tuple[int, int] | None] = -1, None
+        self._exact_window: tuple[int, int | None] = -1, None
+        self._at_hand: RowsAtHand | None = None
+        self.problem = ""  # why spans of a stored trace cannot be shown
         self.update()
+
+    @functools.cached_property
+    def is_stored(self) -> bool:
+        """Whether long tracks stay in a session file."""
+        return self.trace.is_stored
+
+    @property
+    def trace_at_hand(self) -> Trace:
+        """The trace with the spans and points that are in memory: all of them, or those around the view of a stored trace."""
+        if not self.is_stored:
+            return self.trace
+        return self._at_hand.trace if self._at_hand is not None else without_rows(self.trace)
+
+    def range_to_read(self, start_ns: int, end_ns: int) -> tuple[int, int] | None:
+        """Returns the range of a stored trace to read next for a view of [start_ns, end_ns); None if nothing needs to be read."""
+        return range_to_read(self.trace, self._at_hand, start_ns, end_ns) if self.is_stored and not self.problem else None
+
+    def set_at_hand(self, rows: RowsAtHand) -> None:
+        """From now on has these rows at hand, and no others."""
+        self._at_hand = rows
+        self._optimizer_steps = {}
+        for key, index in self._indexes.items():
+            self._give_rows_at_hand(key, index)
+
+    def read(self, start_ns: int, end_ns: int) -> None:
+        """Reads at once what a view of [start_ns, end_ns) needs, for pictures in files."""
+        to_read = self.range_to_read(start_ns, end_ns)
+        if to_read is not None:
+            try:
+                self.set_at_hand(read_rows(self.trace, *to_read))
+            except SessionError as error:
+                self._report(error)
+
+    def _give_rows_at_hand(self, key: TrackKey, index: TrackIndex) -> None:
+        rows = self._at_hand
+        if rows is not None and isinstance(index, StoredIndex):
+            index.set_at_hand(rows.indexes[key], rows.first_rows[key], rows.start_ns, rows.end_ns)
+
+    def _report(self, error: SessionError) -> None:
+        self.problem = str(error)
 
     @property
     def origin_ns(self) -> int:
@@ -160,12 +207,20 @@ class Scene:
             tracks = self._updated_tracks[lane] = []
             for pair in self._tracks_of.get(lane, ()):
                 index = self._indexes.get(pair)
-                if index is None:
-                    index = self._indexes[pair] = TrackIndex(self.trace.tracks[pair])
+                if index is None or index.is_outdated:
+                    index = self._indexes[pair] = self._new_index(pair)
                 else:
                     index.update()
                 tracks.append(index)
         return tracks
+
+    def _new_index(self, key: TrackKey) -> TrackIndex:
+        columns = self.trace.tracks[key]
+        if not isinstance(columns, StoredColumns):
+            return TrackIndex(columns)
+        index = StoredIndex(columns, key, bool(self.trace.thinned_ns), self._report)
+        self._give_rows_at_hand(key, index)
+        return index
 
     def lane(self, key: str) -> Lane | None:
         """Returns a lane by its key."""
@@ -185,28 +240,36 @@ class Scene:
         """Returns the absolute starts of the epochs after the first; `loader` is the prefix of its lanes, if there are several."""
         for index in self.tracks(loader + MAIN_LANE.key):
             if index.count_of(State.EPOCH) > 1:
-                return index.start_ns[index.rows_of(State.EPOCH)[1:]]
+                return index.starts_of(State.EPOCH)[1:]
         return np.empty(0, np.int64)
 
     def profiler_start_ns(self) -> tuple[int, int] | None:
         """Returns the end of the measured epochs and the begin of the exact window; None without a window (yet)."""
         if self._profiler_start[0] != self.version:
-            window_ns = window_start_ns(self.trace)
-            begins = [] if window_ns is None else [index.start_ns[index.start_ns >= window_ns][:1] for index in self.tracks(MAIN_LANE.key)]
-            first = min((int(begin[0]) for begin in begins if len(begin)), default=None)
+            window_ns = self.exact_window_ns()
+            rows = [] if window_ns is None else [(index, index.row_from(window_ns)) for index in self.tracks(MAIN_LANE.key)]
+            first = min((int(index.part(row, row + 1).start_ns[0]) for index, row in rows if row < len(index)), default=None)
             self._profiler_start = self.version, (window_ns, first) if window_ns is not None and first is not None else None
         return self._profiler_start[1]
 
     def optimizer_steps_ns(self, lane: str) -> Ints:
-        """Returns the absolute times at which optimizers updated their parameters, on a lane of main."""
-        points = self.trace.points.get(lane)
+        """Returns the absolute times at which optimizers updated their parameters, on a lane of main; of a stored lane, those at hand."""
+        points = self.trace_at_hand.points.get(lane)
         seen, times_ns = self._optimizer_steps.get(lane) or (0, GrowingArray(np.int64))
-        if points is not None and len(points) > seen:
-            view = points.view()
-            state, time_ns = view["state"][seen:], np.asarray(view["time_ns"][seen:], np.int64)
+        if points is not None:
+            first, view = points.numbered_view()
+            begin = max(seen - first, 0)
+            state, time_ns = view["state"][begin:], np.asarray(view["time_ns"][begin:], np.int64)
             times_ns.append(time_ns[state == State.OPTIMIZER_STEP])
-            self._optimizer_steps[lane] = seen + len(state), times_ns
+            self._optimizer_steps[lane] = first + len(view["state"]), times_ns
         return times_ns.array
+
+    def exact_window_ns(self) -> int | None:
+        """Returns when the exact window began; None without one (yet). Only trials that end with one have its lane."""
+        if self._exact_window[0] != self.version:
+            has_window = not self.is_stored or DEVICE_EXACT_LANE.key in self.trace.lanes
+            self._exact_window = self.version, window_start_ns(self.trace) if has_window else None
+        return self._exact_window[1]
 
     def series_info(self, series: str) -> SeriesInfo:
         """Returns the description of a series."""

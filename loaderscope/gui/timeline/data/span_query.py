@@ -1,4 +1,4 @@
-"""Finds single spans: at a moment, next to another one, of a batch. No Qt."""
+"""Finds single spans: at a moment, next to another one, of a batch; mostly among those at hand. No Qt."""
 
 from __future__ import annotations
 
@@ -60,13 +60,14 @@ def span_at(scene: Scene, lane: str, time_ns: int, slack_ns: int = 0, depth_shar
     best: tuple[int, int, SpanRef] | None = None
     for number, index in enumerate(scene.tracks(lane)):
         first, last = index.rows_between(time_ns - slack_ns, time_ns + slack_ns + 1)
-        for row in range(first, min(last, first + 64)):
-            level = nesting_level(info.kind, int(index.state[row]))
+        part = index.part(first, min(last, first + 64))
+        for at, state in enumerate(part.state.tolist()):
+            level = nesting_level(info.kind, state)
             if level is None or (level > 0 and depth_share < 0.42):
                 continue
-            off_ns = max(int(index.start_ns[row]) - time_ns, time_ns - int(index.end_ns[row]), 0)
+            off_ns = max(int(part.start_ns[at]) - time_ns, time_ns - int(part.end_ns[at]), 0)
             if best is None or (-off_ns, level) > best[:2]:
-                best = (-off_ns, level, span_ref(lane, number, index, row))
+                best = (-off_ns, level, span_ref(lane, number, index, first + at))
     return best[2] if best else None
 
 
@@ -79,8 +80,9 @@ def neighbour(scene: Scene, span: SpanRef, step: int) -> SpanRef | None:
     level = nesting_level(info.kind, span.state)
     row = span.row + step
     while 0 <= row < len(index):
-        if nesting_level(info.kind, int(index.state[row])) == level:
-            return span_ref(span.lane, span.track, index, row)
+        found = span_ref(span.lane, span.track, index, row)
+        if nesting_level(info.kind, found.state) == level:
+            return found
         row += step
     return None
 
@@ -89,10 +91,11 @@ def first_after(scene: Scene, lane: str, time_ns: int) -> SpanRef | None:
     """Returns the first outermost span of a lane that ends after a moment."""
     info = scene.lane(lane)
     for number, index in enumerate(scene.tracks(lane) if info else ()):
-        row = int(np.searchsorted(index.end_ns, np.int64(time_ns), "right"))
+        row, _ = index.rows_of_range(time_ns, time_ns + 1)
         while info and row < len(index):
-            if nesting_level(info.kind, int(index.state[row])) == 0:
-                return span_ref(lane, number, index, row)
+            found = span_ref(lane, number, index, row)
+            if nesting_level(info.kind, found.state) == 0:
+                return found
             row += 1
     return None
 
@@ -114,7 +117,7 @@ def spans_of_batch(scene: Scene, batch: int, near_ns: int, loader: str = "") -> 
 
 def explain_wait(scene: Scene, wait: SpanRef) -> late_batches.Waits:
     """Explains one WAIT span of main that brought a batch; the result has a single row."""
-    return late_batches.explain(scene.trace.of_loader(wait.loader), single_row(wait))
+    return late_batches.explain(scene.trace_at_hand.of_loader(wait.loader), single_row(wait))
 
 
 def wait_for(scene: Scene, batch: int, near_ns: int, loader: str = "") -> SpanRef | None:
@@ -134,23 +137,24 @@ def spans_of_batch_on_lane(scene: Scene, lane: str, batch: int, near_ns: int) ->
     info = scene.lane(lane)
     spans = []
     for number, index in enumerate(scene.tracks(lane) if info else ()):
-        middle = int(np.searchsorted(index.start_ns, np.int64(near_ns)))
+        at_hand = index.at_hand
+        middle = int(np.searchsorted(at_hand.start_ns, np.int64(near_ns)))
         low = max(middle - _NEAR_ROWS, 0)
-        for row in (np.flatnonzero(index.batch[low : middle + _NEAR_ROWS] == batch) + low).tolist():
-            if info and nesting_level(info.kind, int(index.state[row])) is not None:
-                spans.append(span_ref(lane, number, index, row))
+        for row in (np.flatnonzero(at_hand.batch[low : middle + _NEAR_ROWS] == batch) + low).tolist():
+            if info and nesting_level(info.kind, int(at_hand.state[row])) is not None:
+                spans.append(span_ref(lane, number, index, row + index.first_at_hand))
     return spans
 
 
 def span_ref(lane: str, number: int, index: TrackIndex, row: int) -> SpanRef:
     """Returns one row of a lane's track; `number` is the track's number within the lane."""
-    start_ns, end_ns = int(index.start_ns[row]), int(index.end_ns[row])
-    return SpanRef(lane, number, row, start_ns, end_ns, int(index.state[row]), int(index.batch[row]), int(index.value[row]))
+    start_ns, end_ns, state, batch, value = (int(column[0]) for column in index.part(row, row + 1))
+    return SpanRef(lane, number, row, start_ns, end_ns, state, batch, value)
 
 
 def samples_of(scene: Scene, fetch: SpanRef) -> Ints:
     """Returns the indices of the samples that a fetch read, in their order; -1 for a sample without index. Empty if not recorded."""
-    points = scene.trace.points.get(fetch.lane)
+    points = scene.trace_at_hand.points.get(fetch.lane)
     if points is None or fetch.state != State.FETCH:
         return np.empty(0, np.int64)
     view = points.view()
@@ -166,6 +170,7 @@ def spans_inside(scene: Scene, span: SpanRef, states: Collection[int]) -> list[S
     for number, index in enumerate(scene.tracks(span.lane)):
         if any(index.count_of(state) for state in states):
             first, last = index.rows_between(span.start_ns, span.end_ns)
-            rows = range(first, min(last, first + _MOST_INSIDE))
-            spans += [span_ref(span.lane, number, index, row) for row in rows if int(index.state[row]) in states]
+            last = min(last, first + _MOST_INSIDE)
+            inside = np.flatnonzero(np.isin(index.part(first, last).state, list(states))) + first
+            spans += [span_ref(span.lane, number, index, row) for row in inside.tolist()]
     return spans

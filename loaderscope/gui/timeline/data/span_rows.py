@@ -90,21 +90,21 @@ def list_spans(scene: Scene, start_ns: int, end_ns: int, lanes: Collection[str] 
     until_ns = _end_of_first(tracks, start_ns, end_ns, most)
     columns: list[list[Ints]] = [[] for _ in range(7)]
     for at, (track, mask) in enumerate(zip(tracks, masks, strict=True)):
-        index = track.index
-        first, last = index.rows_between(start_ns, until_ns)
-        rows = np.flatnonzero(mask.take(index.state[first:last], mode="clip")) + first
-        state = index.state[rows].astype(np.int64)
-        parts = (
-            np.full(len(rows), at),
-            rows,
-            index.start_ns[rows],
-            index.end_ns[rows] - index.start_ns[rows],
+        first, last = track.index.rows_of_range(start_ns, until_ns)
+        part = track.index.part(first, last)
+        drawn = np.flatnonzero(mask.take(part.state, mode="clip"))
+        state = part.state[drawn].astype(np.int64)
+        columns_of_track = (
+            np.full(len(drawn), at),
+            drawn + first,
+            part.start_ns[drawn],
+            part.end_ns[drawn] - part.start_ns[drawn],
             state,
-            index.batch[rows],
-            np.where(state == State.FETCH, index.value[rows], -1),
+            part.batch[drawn],
+            np.where(state == State.FETCH, part.value[drawn], -1),
         )
-        for column, part in zip(columns, parts, strict=True):
-            column.append(part)
+        for column, values in zip(columns, columns_of_track, strict=True):
+            column.append(values)
     whole = [np.concatenate(column) if column else np.empty(0, np.int64) for column in columns]
     order = np.argsort(whole[2], kind="stable")
     track_of, *others = (column[order] for column in whole)
@@ -115,11 +115,7 @@ def _end_of_first(tracks: list[_Track], start_ns: int, end_ns: int, most: int) -
     """Returns the latest end, up to `end_ns`, of a range from `start_ns` with at most `most` rows."""
 
     def rows_until(time_ns: int) -> int:
-        total = 0
-        for track in tracks:
-            first, last = track.index.rows_between(start_ns, time_ns)
-            total += last - first
-        return total
+        return sum(track.index.count_between(start_ns, time_ns) for track in tracks)
 
     if rows_until(end_ns) <= most:
         return end_ns

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from loaderscope.agent.layout import State
 from loaderscope.facts.run import Mark
 from loaderscope.gui.timeline.data.growing_array import GrowingArray
-from loaderscope.gui.timeline.data.level_of_detail import Ints, TrackIndex
+from loaderscope.gui.timeline.data.level_of_detail import Ints, SpanPart, TrackIndex
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.search_query import SearchQuery
 from loaderscope.gui.timeline.data.span_query import SpanRef, span_ref
@@ -112,20 +112,22 @@ class Search:
         for (of_lane, _), track in self._tracks.items():
             if of_lane != lane or not len(track.rows):
                 continue
-            first, last = track.index.rows_between(int(edges_ns[0]), int(edges_ns[-1]))
-            begin, end = track.rows.searchsorted(np.array([first, last], np.int32)).tolist()
-            if end - begin <= len(edges_ns) // 8:
+            index = track.index
+            is_at_hand = index.is_at_hand(int(edges_ns[0]), int(edges_ns[-1]))
+            between = index.rows_between(int(edges_ns[0]), int(edges_ns[-1])) if is_at_hand else index.rows_before(edges_ns[[0, -1]])
+            begin, end = track.rows.searchsorted(np.array(between, np.int32)).tolist()
+            if end - begin <= len(edges_ns) // 8 and is_at_hand:
                 for row in track.rows[begin:end].tolist():
-                    yield span_ref(track.lane, track.number, track.index, row), np.empty(0, bool)
+                    yield span_ref(track.lane, track.number, index, row), np.empty(0, bool)
             else:
-                began = track.rows.searchsorted(track.index.start_ns.searchsorted(edges_ns).astype(np.int32))
+                began = track.rows.searchsorted(index.rows_before(edges_ns).astype(np.int32))
                 yield None, np.diff(began) > 0
 
     def _hit(self, track: _Track, number: int, at: int) -> list[tuple[Position, Hit]]:
         if not 0 <= at < len(track.rows):
             return []
-        row = int(track.rows[at])
-        return [((int(track.index.start_ns[row]), number, row), span_ref(track.lane, track.number, track.index, row))]
+        span = span_ref(track.lane, track.number, track.index, int(track.rows[at]))
+        return [((span.start_ns, number, span.row), span)]
 
     def _all_tracks(self) -> Iterator[_Track]:
         for row in self._scene.rows:
@@ -152,7 +154,7 @@ class Search:
             track.searched = total
             return True
         track.searched = min(searched + CHUNK_ROWS, total)
-        candidates = np.flatnonzero(self._matches(track, slice(searched, track.searched)))
+        candidates = np.flatnonzero(self._matches(track, track.index.part(searched, track.searched)))
         if len(candidates):
             track.hits.append(candidates + searched)
         return track.searched >= total
@@ -161,14 +163,12 @@ class Search:
         points = self._scene.trace.points.get(track.lane)
         if points is None or State.FETCH not in track.index.states:
             return True
-        view = points.view()
-        times: Ints = np.asarray(view["time_ns"], np.int64)
         # a later point may belong to a fetch that has not ended
-        total = int(times.searchsorted(track.index.end_ns[-1]))
+        _, total = points.rows_touching(0, track.index.extent_ns[1])
         searched, track.searched = track.searched, min(track.searched + CHUNK_ROWS, total)
-        part = slice(searched, track.searched)
-        at = np.flatnonzero((view["value"][part] == sample) & (view["state"][part] == State.SAMPLE)) + searched
-        self._add_rows_at(track, times[at], State.FETCH)
+        view = points.rows(searched, track.searched)
+        at = np.flatnonzero((view["value"] == sample) & (view["state"] == State.SAMPLE))
+        self._add_rows_at(track, np.asarray(view["time_ns"], np.int64)[at], State.FETCH)
         return track.searched >= total
 
     def _search_for_modules(self, track: _Track, names: Ints) -> None:
@@ -186,22 +186,27 @@ class Search:
 
     def _add_rows_at(self, track: _Track, times_ns: Ints, state: int) -> None:
         """Adds the rows of a state that cover any of ascending times, if they are new and match."""
-        rows = np.unique(track.index.start_ns.searchsorted(times_ns, "right") - 1)
-        rows = rows[rows > (track.rows[-1] if len(track.rows) else -1)]
-        rows = rows[track.index.state[rows] == state]
+        if not len(times_ns):
+            return
+        begin = track.index.row_from(int(times_ns[0]), "right") - 1
+        part = track.index.part(begin, track.index.row_from(int(times_ns[-1]), "right"))
+        rows = np.unique(part.start_ns.searchsorted(times_ns, "right") - 1)
+        rows = rows[(rows >= 0) & (rows + max(begin, 0) > (track.rows[-1] if len(track.rows) else -1))]
+        rows = rows[part.state[rows] == state]
         if len(rows):
-            track.hits.append(rows[self._matches(track, rows)])
+            rows = rows[self._matches(track, part.pick(rows))]
+            track.hits.append(rows + max(begin, 0))
 
-    def _matches(self, track: _Track, rows: slice | Ints) -> npt.NDArray[np.bool_]:
-        """Returns a mask of the rows that match the query."""
-        query, index = self.query, track.index
-        matches: npt.NDArray[np.bool_] = track.is_wanted.take(index.state[rows], mode="clip")
+    def _matches(self, track: _Track, spans: SpanPart) -> npt.NDArray[np.bool_]:
+        """Returns a mask of the spans that match the query."""
+        query = self.query
+        matches: npt.NDArray[np.bool_] = track.is_wanted.take(spans.state, mode="clip")
         if query.batch is not None:
-            matches &= (index.batch[rows] & ((1 << EPOCH_SHIFT) - 1)) == query.batch
+            matches &= (spans.batch & ((1 << EPOCH_SHIFT) - 1)) == query.batch
         if query.epoch is not None:
-            matches &= (index.batch[rows] >> EPOCH_SHIFT) == query.epoch
+            matches &= (spans.batch >> EPOCH_SHIFT) == query.epoch
         if query.longer_ns is not None or query.shorter_ns is not None:
-            duration_ns = index.end_ns[rows] - index.start_ns[rows]
+            duration_ns = spans.end_ns - spans.start_ns
             matches &= duration_ns >= (query.longer_ns or 0)
             if query.shorter_ns is not None:
                 matches &= duration_ns < query.shorter_ns
@@ -213,7 +218,7 @@ def _count_before(track: _Track, number: int, position: Position, *, including: 
     start_ns, own, row = position
     if number == own:
         return int(track.rows.searchsorted(np.int32(row), "right" if including else "left"))
-    bound = track.index.start_ns.searchsorted(np.int64(start_ns), "right" if number < own else "left")
+    bound = track.index.row_from(start_ns, "right" if number < own else "left")
     return int(track.rows.searchsorted(np.int32(bound)))
 
 

@@ -114,9 +114,9 @@ class SummedTracks(TrackIndex):
         self._summed = tracks
         self._lane_count = lane_count
 
-    def rows_between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+    def count_between(self, start_ns: int, end_ns: int) -> int:
         """Returns more rows than the painter draws one by one, so that it draws the sums as columns at any zoom."""
-        return 0, sys.maxsize
+        return sys.maxsize
 
     def busy_ns(self, edges_ns: Ints, states: Collection[int]) -> dict[int, Ints]:
         """Returns the time that each state fills between consecutive edges: the mean over the lanes, in whole nanoseconds."""
@@ -172,21 +172,21 @@ def drawn_spans(strips: Sequence[Strip], row_ranges: Sequence[tuple[int, int]]) 
         strips: the strips.
         row_ranges: for each strip the first row and one past the last row to look at.
     """
-    parts = [(strip.index, slice(*rows)) for strip, rows in zip(strips, row_ranges, strict=True)]
     counts = np.array([max(last - first, 0) for first, last in row_ranges], np.int64)
     if not counts.sum():
         return StripSpans(_NO_SPANS, _NO_SPANS, _NO_SPANS, _NO_SPANS, np.empty(0, np.uint16), _NO_SPANS)
     number = np.repeat(np.arange(len(strips)), counts)
     behind = np.array([first for first, _ in row_ranges], np.int64) - np.concatenate(([0], np.cumsum(counts)[:-1]))
-    state = np.concatenate([index.state[rows] for index, rows in parts])
+    parts = [strip.index.part(*rows) for strip, rows in zip(strips, row_ranges, strict=True) if rows[1] > rows[0]]
+    state = np.concatenate([part.state for part in parts])
     kinds = {states: place for place, states in enumerate(dict.fromkeys(strip.states for strip in strips))}
     line = np.array([kinds[strip.states] for strip in strips]) * _STATE_COUNT
     level = _state_indexes(tuple(kinds)).take(np.repeat(line, counts) + np.minimum(state, _STATE_COUNT - 1))
     spans = StripSpans(
         number,
         np.arange(len(number)) + behind[number],
-        np.concatenate([index.start_ns[rows] for index, rows in parts]),
-        np.concatenate([index.end_ns[rows] for index, rows in parts]),
+        np.concatenate([part.start_ns for part in parts]),
+        np.concatenate([part.end_ns for part in parts]),
         state,
         level,
     )

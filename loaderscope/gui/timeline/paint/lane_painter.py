@@ -40,13 +40,14 @@ def paint_spans(canvas: Canvas, rows: Sequence[PlacedRow]) -> list[bool]:
     many: dict[int, list[Strip]] = {}
     are_exact = []
     for strip in strips(canvas.scene, rows, canvas.top):
-        between = strip.index.rows_between(first_ns - pixel_ns, last_ns + pixel_ns)
-        are_exact.append(_is_exact(strip.index, between[1] - between[0], last_ns - first_ns, most))
+        in_sight = strip.index.count_between(first_ns - pixel_ns, last_ns + pixel_ns)
+        beside_ns = (min(first_ns, part_ns[0]), max(last_ns, part_ns[1])) if is_beside else (first_ns, last_ns)
+        to_draw_ns = beside_ns[0] - pixel_ns, beside_ns[1] + pixel_ns
+        are_exact.append(_is_exact(strip.index, in_sight, last_ns - first_ns, most) and strip.index.is_at_hand(*to_draw_ns))
         if not are_exact[-1]:
             many.setdefault(strip.level, []).append(strip)
             continue
-        if is_beside:
-            between = strip.index.rows_between(min(first_ns, part_ns[0]) - pixel_ns, max(last_ns, part_ns[1]) + pixel_ns)
+        between = strip.index.rows_between(*to_draw_ns)
         if between[1] > between[0]:
             exact.setdefault(strip.level, []).append((strip, between))
     with_names = []
@@ -75,7 +76,8 @@ def _is_exact(index: TrackIndex, in_sight: int, view_ns: int, most: int) -> bool
     """
     if not most // 2 < in_sight <= 2 * most:
         return in_sight <= most // 2
-    return len(index) * view_ns <= most * int(index.end_ns[-1] - index.start_ns[0])
+    start_ns, end_ns = index.extent_ns
+    return len(index) * view_ns <= most * (end_ns - start_ns)
 
 
 def _paint_open(canvas: Canvas, placed: PlacedRow) -> None:

@@ -165,8 +165,10 @@ def group_states_text(scene: Scene, row: Row, moment_ns: int) -> str:
     lanes_in: Counter[int] = Counter()
     for lane in row.lanes:
         for index in scene.tracks(lane):
+            if not index.is_at_hand(moment_ns, moment_ns + 1):
+                return ""
             at = index.row_at(moment_ns)
-            state = -1 if at is None else int(index.state[at])
+            state = -1 if at is None else int(index.part(at, at + 1).state[0])
             if state in drawn_states(index.states, row.lane_kind, 0):
                 lanes_in[state] += 1
                 break

@@ -56,9 +56,11 @@ def paint_columns(canvas: Canvas, strips: Sequence[Strip]) -> None:
     # a notch of a span just outside may reach into the columns to paint
     beyond_ns = 2 * _NOTCH_WIDTH * column_ns
     first_ns, last_ns = int(edges_ns[0] - beyond_ns), int(edges_ns[-1] + beyond_ns)
-    between = [strip.index.rows_between(first_ns, last_ns) for strip in strips]
-    is_few = [last - first < columns // _COLUMNS_A_SPAN + _FEW_SPANS for first, last in between]
-    spans = drawn_spans(strips, [rows if few else (0, 0) for rows, few in zip(between, is_few, strict=True)])
+    most = columns // _COLUMNS_A_SPAN + _FEW_SPANS
+    is_few = [strip.index.count_between(first_ns, last_ns) < most and strip.index.is_at_hand(first_ns, last_ns) for strip in strips]
+    spans = drawn_spans(
+        strips, [strip.index.rows_between(first_ns, last_ns) if few else (0, 0) for strip, few in zip(strips, is_few, strict=True)]
+    )
     many = [place for place, few in enumerate(is_few) if not few]
     state_indexes, filled = _time_filled(strips, spans, many, edges_ns)
     marked = [
@@ -107,7 +109,7 @@ def _hidden_outliers_of_strip(strips: Sequence[Strip], place: int, first_ns: int
         return np.empty(0, np.int64), np.empty(0, np.int64)
     rare_duration_ns = strip.index.rare_duration_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
     rows = strip.index.outliers(strip.states, first_ns, last_ns, longer_than_ns=rare_duration_ns, most_ns=_SEEN_COLUMNS * column_ns)
-    return np.full(len(rows), place), strip.index.start_ns[rows]
+    return np.full(len(rows), place), strip.index.at_hand.start_ns[rows - strip.index.first_at_hand]
 
 
 def _pixel_numbers(

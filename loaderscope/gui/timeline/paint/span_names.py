@@ -52,7 +52,8 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> N
     strip_of = spans.strip[wide]
     firsts = np.flatnonzero(np.diff(strip_of, prepend=-1))
     for first, last in itertools.pairwise([*firsts.tolist(), len(wide)]):
-        batch[first:last] = strips[strip_of[first]].index.batch[spans.row[wide[first:last]]]
+        index = strips[strip_of[first]].index
+        batch[first:last] = index.at_hand.batch[spans.row[wide[first:last]] - index.first_at_hand]
     # a span shows a bare number if the longest number in sight would fit, so that numbers do not come and go along a lane
     longest = np.maximum.reduceat(batch, firsts).tolist()
     digits = {number: len(str(epoch_and_batch(max(each, 0))[1])) for number, each in zip(strip_of[firsts].tolist(), longest, strict=True)}
@@ -78,7 +79,7 @@ def paint_names(canvas: Canvas, strips: Sequence[Strip], spans: StripSpans) -> N
                 text = batch_number
         elif state == State.IMPORT:
             text = name_style.font.fitted(
-                canvas.scene.trace.name(strips[number].lane, int(strips[number].index.value[row])) or text, _LONGEST_PX
+                canvas.scene.trace.name(strips[number].lane, int(strips[number].index.part(row, row + 1).value[0])) or text, _LONGEST_PX
             )
         advance = name_style.font.advance(text)
         if (name_style.number_px if text.isdigit() else advance + 8) > room:

@@ -66,6 +66,7 @@ def paint(
         paint_empty(painter, scene, layout, palette)
         return
     canvas = Canvas(painter, scene, viewport, layout, palette, scroll_y)
+    scene.read(*canvas.view_ns)
     canvas.fill(0, 0, layout.width, layout.height, palette.base)
     paint_header(canvas)
     paint_axis(canvas)

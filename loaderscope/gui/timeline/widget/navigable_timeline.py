@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from loaderscope.gui.run.background_work import NewestOnly
 from loaderscope.gui.timeline.data import hover_card, range_statistics, span_query
 from loaderscope.gui.timeline.data.hover_card import pointer_at, span_under
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
+from loaderscope.gui.timeline.data.rows_at_hand import RowsAtHand, read_rows
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.viewport import Viewport, least_whole_px
 from loaderscope.gui.timeline.paint.timeline_painter import UNSHOWN_TITLE, overview_columns
 from loaderscope.gui.timeline.widget.surface import TimelineSurface
 from loaderscope.gui.timeline.widget.timeline_keys import PAN_SHARE, ZOOM_STEP
+from loaderscope.session.errors import SessionError
 from loaderscope.trace.model import Trace
 
 SPANS_AT_ONCE = 500_000
@@ -51,6 +53,8 @@ class NavigableTimeline(TimelineSurface):
         self._awaited: Trace | None = None
         self._when_shown: Callable[[], None] | None = None
         self._preparation: NewestOnly[Scene] = NewestOnly(self._show_prepared, self, self._report_unprepared)
+        self._row_reading: NewestOnly[tuple[Scene, RowsAtHand | str]] = NewestOnly(self._take_rows, self)
+        self._range_asked: tuple[Scene, tuple[int, int]] | None = None
         self.setAccessibleName("Timeline")
         self.setAccessibleDescription("No trial yet")
 
@@ -75,10 +79,43 @@ class NavigableTimeline(TimelineSurface):
     def _show_prepared(self, scene: Scene) -> None:
         if scene.trace is not self._awaited:
             return
+        if scene.problem:
+            self.show_preparing(scene.problem)
+            return
         then = self._when_shown
         self._show(scene)
         if then is not None:
             then()
+
+    def _read_rows_in_sight(self) -> None:
+        scene = self.scene
+        if scene is None:
+            return
+        if scene.problem:
+            self._show_problem(scene.problem)
+            return
+        to_read = scene.range_to_read(*self.visible_range_ns())
+        if to_read is not None and self._range_asked != (scene, to_read):
+            self._range_asked = scene, to_read
+            self._row_reading.ask(lambda: (scene, _read_rows(scene.trace, to_read)))
+
+    def _take_rows(self, answer: tuple[Scene, RowsAtHand | str]) -> None:
+        """Paints the rows that were read, unless another trace is shown by now."""
+        scene, rows = answer
+        if scene is not self.scene:
+            return
+        self._range_asked = None
+        if isinstance(rows, str):
+            self._show_problem(rows)
+            return
+        scene.set_at_hand(rows)
+        self._repaint_all()
+        if self.pointer is not None and not self.dragging:
+            self.hover(self.pointer.x, self.pointer.y)
+
+    def _show_problem(self, text: str) -> None:
+        """Shows why the file cannot be read, in place of the timeline; once the present painting has ended."""
+        QTimer.singleShot(0, self, lambda: self.show_preparing(text))
 
     def _report_unprepared(self) -> None:
         """Reports that preparing the trace failed; Python has reported the error in the terminal."""
@@ -336,6 +373,14 @@ class NavigableTimeline(TimelineSurface):
             span = span_query.first_in_sight(self.scene, self.visible_range_ns()[0])
         if span is not None:
             self.go_to(span)
+
+
+def _read_rows(trace: Trace, range_ns: tuple[int, int]) -> RowsAtHand | str:
+    """Returns rows of a stored trace, or the sentence that says why they cannot be read."""
+    try:
+        return read_rows(trace, *range_ns)
+    except SessionError as error:
+        return str(error)
 
 
 def _prepare_scene(trace: Trace, title: str, columns: int) -> Scene:

@@ -234,6 +234,10 @@ class TimelineSurface(QWidget):
             paint_scales(canvas)
             paint_overlay(canvas, self._overlay_content(), focused=self.hasFocus())
         painter.end()
+        self._read_rows_in_sight()
+
+    def _read_rows_in_sight(self) -> None:
+        """Asks for the rows of a stored trace that the picture misses."""
 
     def _overlay_content(self) -> OverlayContent:
         """Returns the current content of the overlay."""

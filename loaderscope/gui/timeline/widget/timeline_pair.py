@@ -145,7 +145,7 @@ class TimelinePair(QSplitter):
 
 def _spans_of_same_batch(scene: Scene, batch: int) -> tuple[SpanRef, ...]:
     for index in scene.tracks("main") if batch >= 0 else ():
-        rows = np.flatnonzero(index.batch == batch)
+        rows = np.flatnonzero(index.at_hand.batch == batch)
         if len(rows):
-            return tuple(span_query.spans_of_batch(scene, batch, int(index.end_ns[rows[0]])))
+            return tuple(span_query.spans_of_batch(scene, batch, int(index.at_hand.end_ns[rows[0]])))
     return ()

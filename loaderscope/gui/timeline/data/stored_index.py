@@ -1,0 +1,240 @@
+"""The index of a track that stays in a session file: exact where its rows are at hand, exact sums in coarse buckets elsewhere. No Qt.
+
+A scene keeps the rows of one range of time at hand, that of the view with room on either side (`rows_at_hand.py`). Within it this index
+answers as the index of those rows does. Elsewhere `busy_ns` comes from the stored sums: it is exact at the edges of their buckets, and
+spreads the time of a bucket evenly over the columns within. Rows have the same numbers everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, SpanPart, TrackIndex
+from loaderscope.session.errors import SessionError
+from loaderscope.trace.columns import Columns
+from loaderscope.trace.model import SPAN_COLUMNS, TrackKey
+from loaderscope.trace.span_sums import SHIFTS, Sums
+from loaderscope.trace.stored_columns import Side, StoredColumns
+
+SPANS_A_BUCKET = 48
+"""Fewest spans in a bucket of the sums on average, for which a file still stores them; fewer would have to be summed anew."""
+
+COARSEST_THINNED_SHIFT = 28
+"""Where spans were thinned, the file has sums of this shift and of coarser ones."""
+
+_NO_STATE = np.iinfo(np.uint16).max
+
+Answer = TypeVar("Answer")
+
+
+class CoarseSums:
+    """How long each state of a track filled its buckets, as sums up to each edge.
+
+    Attributes:
+        states: the states that occur, ascending.
+        counts: how many spans each of them has, those included that were thinned.
+    """
+
+    def __init__(self, sums: Sums, shift: int) -> None:
+        self.states: tuple[int, ...] = tuple(np.unique(sums["state"]).tolist())
+        buckets = np.unique(sums["bucket"])
+        edges = np.union1d(buckets, buckets + 1)
+        within = buckets.searchsorted(edges)  # buckets before each edge
+        self._edges_ns: Ints = edges << shift
+        self._filled_ns: Floats = np.zeros((len(edges), len(self.states)))
+        counts = []
+        for at, state in enumerate(self.states):
+            of_state = sums["state"] == state
+            busy_ns = np.zeros(len(buckets) + 1)
+            busy_ns[buckets.searchsorted(sums["bucket"][of_state]) + 1] = sums["busy_ns"][of_state]
+            self._filled_ns[:, at] = np.cumsum(busy_ns)[within]  # exact in doubles up to 104 days
+            counts.append(int(sums["begun"][of_state].sum()))
+        self.counts: dict[int, int] = dict(zip(self.states, counts, strict=True))
+
+    def filled_before_ns(self, times_ns: Ints) -> Floats:
+        """Returns the time that each state fills before some times, (times, states)."""
+        if len(self._edges_ns) < 2:
+            return np.zeros((len(times_ns), len(self.states)))
+        at = np.clip(self._edges_ns.searchsorted(times_ns, "right") - 1, 0, len(self._edges_ns) - 2)
+        begin_ns = self._edges_ns.take(at)
+        share = np.clip((times_ns - begin_ns) / (self._edges_ns.take(at + 1) - begin_ns), 0.0, 1.0)
+        before = self._filled_ns.take(at, axis=0)
+        filled: Floats = before + (self._filled_ns.take(at + 1, axis=0) - before) * share[:, None]
+        return filled
+
+
+class StoredIndex(TrackIndex):
+    """Searches the spans of a track in a session file. The scene sets which rows are at hand."""
+
+    def __init__(self, columns: StoredColumns, key: TrackKey, is_thinned: bool, report: Callable[[SessionError], object]) -> None:
+        """Reads nothing yet.
+
+        Args:
+            columns: the track.
+            key: its lane and depth.
+            is_thinned: whether the trace was thinned.
+            report: gets the errors of the file. What could not be read is then left out.
+        """
+        super().__init__(Columns(SPAN_COLUMNS))
+        self._stored, self._key, self._is_thinned, self._report = columns, key, is_thinned, report
+        self._sums: CoarseSums | None = None
+        self._at_hand: tuple[TrackIndex, int, int, int] = (TrackIndex(Columns(SPAN_COLUMNS)), 0, 0, 0)
+        self._starts: dict[int, Ints] = {}
+
+    def __len__(self) -> int:
+        return len(self._stored) if hasattr(self, "_stored") else 0
+
+    def set_at_hand(self, index: TrackIndex, first: int, start_ns: int, end_ns: int) -> None:
+        """Gives an index of all rows that touch [start_ns, end_ns), and the number of the first of them."""
+        self._at_hand = index, first, start_ns, end_ns
+
+    @property
+    def is_outdated(self) -> bool:
+        return False
+
+    @property
+    def sums(self) -> CoarseSums:
+        """The sums of the whole track; the first call reads them from the file, which may take a second."""
+        if self._sums is None:
+            shift = self._shift()
+            none: Sums = {"bucket": np.empty(0, np.int64), "state": np.empty(0, np.uint16), "busy_ns": np.empty(0), "begun": np.empty(0)}
+            self._sums = CoarseSums(self._reading(lambda: self._stored.sums(*self._key, shift), none), shift)
+        return self._sums
+
+    def _shift(self) -> int:
+        length_ns = self._stored.end_ns - int(self._stored.starts_ns[0])
+        fits = [shift for shift in SHIFTS if (length_ns >> shift) * SPANS_A_BUCKET <= len(self._stored)]
+        shift = fits[0] if fits else SHIFTS[-1]
+        return max(shift, COARSEST_THINNED_SHIFT) if self._is_thinned else shift
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        return self.sums.states
+
+    def count_of(self, state: int) -> int:
+        return self.sums.counts.get(state, 0)
+
+    @property
+    def at_hand(self) -> TrackIndex:
+        return self._at_hand[0]
+
+    @property
+    def first_at_hand(self) -> int:
+        return self._at_hand[1]
+
+    @property
+    def extent_ns(self) -> tuple[int, int]:
+        return int(self._stored.starts_ns[0]), self._stored.end_ns
+
+    def is_at_hand(self, start_ns: int, end_ns: int) -> bool:
+        _, _, first_ns, last_ns = self._at_hand
+        low_ns, high_ns = self.extent_ns
+        return (first_ns <= max(start_ns, low_ns) and min(end_ns, high_ns + 1) <= last_ns) or end_ns <= low_ns or start_ns > high_ns
+
+    def update(self) -> bool:
+        return False
+
+    def prepare(self, states: tuple[int, ...]) -> None:
+        _ = self.sums
+
+    def part(self, first: int, last: int) -> SpanPart:
+        index, begin, _, _ = self._at_hand
+        if begin <= first and last <= begin + len(index):
+            return index.part(first - begin, last - begin)
+        first = max(first, 0)
+        count = max(min(last, len(self)) - first, 0)
+        times = np.full(count, self.extent_ns[1], np.int64)
+        unread = SpanPart(times, times, np.full(count, _NO_STATE, np.uint16), np.full(count, -1, np.int64), np.zeros(count, np.int64))
+        return self._reading(lambda: SpanPart.of(self._stored.rows(first, first + count)), unread)
+
+    def reader(self) -> Callable[[int, int], SpanPart]:
+        return self.part
+
+    def row_from(self, time_ns: int, side: Side = "left") -> int:
+        return self._reading(lambda: self._stored.row_from(time_ns, side), 0)
+
+    def rows_between(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+        index, begin, _, _ = self._at_hand
+        first, last = index.rows_between(start_ns, end_ns)
+        return first + begin, last + begin
+
+    def rows_of_range(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+        if self.is_at_hand(start_ns, end_ns):
+            return self.rows_between(start_ns, end_ns)
+        return self._reading(lambda: self._stored.rows_touching(start_ns, end_ns), (0, 0))
+
+    def count_between(self, start_ns: int, end_ns: int) -> int:
+        if self.is_at_hand(start_ns, end_ns):
+            return super().count_between(start_ns, end_ns)
+        first, last = self._stored.estimated_rows(np.array([start_ns, end_ns], np.int64)).tolist()
+        return int(last - first)
+
+    def rows_before(self, times_ns: Ints) -> Ints:
+        if self.is_at_hand(int(times_ns[0]), int(times_ns[-1])):
+            return self.at_hand.rows_before(times_ns) + self.first_at_hand
+        return self._stored.estimated_rows(times_ns)
+
+    def row_at(self, time_ns: int) -> int | None:
+        row = self.at_hand.row_at(time_ns)
+        return None if row is None else row + self.first_at_hand
+
+    def first_of(self, state: int) -> SpanPart:
+        for part in self._all_parts() if self.count_of(state) else ():
+            rows = np.flatnonzero(part.state == state)[:1]
+            if len(rows):
+                return part.pick(rows)
+        return self.part(0, 0)
+
+    def starts_of(self, state: int) -> Ints:
+        """Returns the starts of all rows of a state; it looks at all rows of the track, once."""
+        if state not in self._starts:
+            parts = [part.start_ns[part.state == state] for part in self._all_parts()] if self.count_of(state) else []
+            self._starts[state] = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        return self._starts[state]
+
+    def busy_ns(self, edges_ns: Ints, states: Collection[int]) -> dict[int, Ints]:
+        if self.is_at_hand(int(edges_ns[0]), int(edges_ns[-1])):
+            return self.at_hand.busy_ns(edges_ns, states)
+        filled_ns = np.diff(np.rint(self.sums.filled_before_ns(edges_ns)).astype(np.int64), axis=0).T
+        return {state: filled_ns[at] for at, state in enumerate(self.sums.states) if state in states}
+
+    def busy_between_ns(self, start_ns: int, end_ns: int, states: Collection[int]) -> int:
+        if self.is_at_hand(start_ns, end_ns):
+            return self.at_hand.busy_between_ns(start_ns, end_ns, states)
+        return sum(int(filled_ns[0]) for filled_ns in self.busy_ns(np.array([start_ns, end_ns], np.int64), states).values())
+
+    def outliers(
+        self, states: Collection[int], start_ns: int, end_ns: int, *, longer_than_ns: float = 0.0, most_ns: float = np.inf
+    ) -> Ints:
+        """Returns the outliers among the rows at hand."""
+        rows = self.at_hand.outliers(states, start_ns, end_ns, longer_than_ns=longer_than_ns, most_ns=most_ns)
+        return rows + self.first_at_hand
+
+    def rare_duration_ns(self, states: Collection[int], every_ns: float) -> float:
+        return self.at_hand.rare_duration_ns(states, every_ns) if len(self.at_hand) else 0.0
+
+    def limits_ns(self, states: tuple[int, ...], every_ns: float) -> Floats:
+        return self.at_hand.limits_ns(states, every_ns) if len(self.at_hand) else np.full(len(states), np.inf)
+
+    def median_ns(self, state: int) -> float | None:
+        """Returns the median duration of the rows at hand."""
+        return self.at_hand.median_ns(state)
+
+    def rows_of(self, state: int) -> Ints:
+        """Returns the rows at hand of a state."""
+        return self.at_hand.rows_of(state) + self.first_at_hand
+
+    def _all_parts(self) -> Iterator[SpanPart]:
+        for first, last in zip(self._stored.first_rows.tolist(), self._stored.first_rows.tolist()[1:], strict=False):
+            yield self.part(first, last)
+
+    def _reading(self, read: Callable[[], Answer], otherwise: Answer) -> Answer:
+        """Returns what was read from the file; `otherwise` if the file is damaged or was closed, after the error was reported."""
+        try:
+            return read()
+        except SessionError as error:
+            self._report(error)
+            return otherwise
