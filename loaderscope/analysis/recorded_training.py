@@ -54,10 +54,12 @@ def wait_seconds(trace: Trace, reads_ahead: bool) -> float | None:
         trace: of the loader.
         reads_ahead: whether the loader may take batches from torch's iterator in a thread, which leaves no waits in main.
     """
-    if reads_ahead and not (spans_of(trace, MAIN, State.WAIT).batch >= 0).any():
+    forgotten = trace.forgotten_spans(MAIN, State.WAIT)
+    if reads_ahead and not forgotten.with_batch and not (spans_of(trace, MAIN, State.WAIT).batch >= 0).any():
         return None
     spans = spans_of(trace, MAIN, State.ITERATOR, State.WAIT)
-    return covered_ns(spans.start_ns, spans.end_ns, int(spans.start_ns[0]), int(spans.end_ns.max())) / 1e9 if spans else 0.0
+    in_memory_ns = covered_ns(spans.start_ns, spans.end_ns, int(spans.start_ns[0]), int(spans.end_ns.max())) if spans else 0
+    return (in_memory_ns + trace.forgotten_spans(MAIN, State.ITERATOR, State.WAIT).time_ns) / 1e9
 
 
 def training_of_results(results: Sequence[TrialResult]) -> RecordedTraining | None:

@@ -20,6 +20,7 @@ from loaderscope.analysis.evidence import find_evidence
 from loaderscope.analysis.intervals import mean
 from loaderscope.analysis.measured_part import measured_part
 from loaderscope.analysis.memory_peaks import find_memory, series
+from loaderscope.analysis.newest_part import newest_part, of_whole_training
 from loaderscope.analysis.shares import DeviceShares, accelerator_share, find_shares
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.analysis.startup.first_batch import find_startup
@@ -101,6 +102,7 @@ def analyse(
     """
     outcome = end.outcome
     config = planned.config
+    recorded, trace = trace, newest_part(trace)
     whole, trace = trace, measured_part(trace)
     epochs = read_epochs(trace)
     times = [epoch_times(epoch) for epoch in epochs]
@@ -149,7 +151,7 @@ def analyse(
         reason = reason or f"no interval: {taken_text(disturbance)}."
     if full_batches is None and epoch_s is None and order.batches is not None and any(item.batches for item in times):
         notes.append("no seconds per epoch: the dataset's length is unknown and the epoch was cut short.")
-    return TrialResult(
+    result = TrialResult(
         id=planned.id,
         repeat=planned.repeat,
         status=end.status,
@@ -207,6 +209,7 @@ def analyse(
         disturbance=disturbance,
         replaces=planned.replaces,
     )
+    return of_whole_training(result, recorded)
 
 
 def analyse_or_log(

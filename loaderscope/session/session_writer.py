@@ -19,11 +19,15 @@ from loaderscope.session.document import build_document
 from loaderscope.session.errors import SessionError
 from loaderscope.session.recording_folder import is_network_share
 from loaderscope.session.secret_masking import mask_document, mask_request, mask_text
+from loaderscope.session.thinning import Thinner
 from loaderscope.session.trace_store import TraceWriter
 from loaderscope.session.values import json_value, storable, to_text
 from loaderscope.trace.model import Trace
 
 COMMIT_EVERY_S = 1.0
+
+ROWS_IN_MEMORY = 4_000_000
+"""A recording with a size to keep holds at most this many rows of all its traces in memory, which take up to 300 MB."""
 
 _RESERVE_BYTES = 2 << 20
 """Disk space reserved at the start: enough for the results of a run whose spans have filled the disk."""
@@ -32,19 +36,22 @@ _RESERVE_BYTES = 2 << 20
 class SessionWriter:
     """A sink that records a run into a session file, and masks there all that looks like a secret.
 
-    When the disk is full, it stops recording spans, still records finished trials, and says so in `problem`.
+    When the disk is full, it stops recording spans, still records finished trials, and says so in `problem`. A recording without an
+    end in sight gets a size to keep: the file then stays within it (`session/thinning.py`), and traces forget their oldest rows once
+    the file holds these.
 
     Attributes:
         path: where the file will be. It grows there, or on a local disk until `close` if `path` lies on a network share.
         problem: why the recording is incomplete, one sentence; None while it is complete.
     """
 
-    def __init__(self, path: str | os.PathLike[str], force: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], force: bool = False, keep_bytes: int | None = None) -> None:
         """Makes the file.
 
         Args:
             path: of the file.
             force: whether to overwrite a file of that name.
+            keep_bytes: the size within which older spans are thinned; None for no limit.
 
         Raises:
             SessionError: the file cannot be made there.
@@ -55,7 +62,8 @@ class SessionWriter:
         self._run: Run | None = None
         self._results: list[TrialResult] = []
         self._unwritten_lines: list[LogLine] = []
-        self._spans_written_at = self._log_written_at = time.monotonic()
+        self._log_written_at = time.monotonic()
+        self._spans_written_at: dict[int, float] = {}  # by trial
         self._closed = False
         if self.path.exists() and not force:
             raise SessionError(f"{self.path} exists already.")
@@ -67,6 +75,7 @@ class SessionWriter:
             _remove_session(self._recorded_file)
             self._reserve: IO[bytes] | None = _reserve_space(self._recorded_file.parent)
             self._connection = sqlite3.connect(self._recorded_file, isolation_level=None, check_same_thread=False)
+            self._thinner = Thinner(self._connection, keep_bytes) if keep_bytes is not None else None
             schema.create(self._connection)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -94,13 +103,17 @@ class SessionWriter:
         with self._transaction():
             self._insert_planned(trial)
             self._connection.execute("UPDATE trial SET trace = '{}' WHERE id = ?", (trial.id,))
-        self._trials[trial.id] = TraceWriter(self._connection, trial.id, trace)
+        if self._thinner is not None:
+            self._thinner.add_trace(trial.id, trace)
+        self._spans_written_at[trial.id] = time.monotonic()
+        on_spans = self._thinner.note_spans if self._thinner is not None else None
+        self._trials[trial.id] = TraceWriter(self._connection, trial.id, trace, on_spans)
         if self.problem is not None:
             trace.notes.append(self.problem)
 
     def trace_grew(self, trial: PlannedTrial, trace: Trace) -> None:
         """Writes the new part of the trace, about once a second."""
-        if time.monotonic() - self._spans_written_at >= COMMIT_EVERY_S:
+        if time.monotonic() - self._spans_written_at[trial.id] >= COMMIT_EVERY_S:
             self._write_spans(self._trials[trial.id], final=False)
             self._write_log()
 
@@ -135,6 +148,8 @@ class SessionWriter:
 
     def set_marks(self, trial: int, marks: Sequence[tuple[int, str]]) -> None:
         """Replaces the marks of a trial, pairs of time in ns and text."""
+        if self._thinner is not None:
+            self._thinner.set_marks(trial, [time_ns for time_ns, _ in marks])
         with self._transaction():
             write_marks(self._connection, trial, marks)
 
@@ -174,7 +189,11 @@ class SessionWriter:
         try:
             with _Transaction(self._connection):
                 writer.write(final)
-            self._spans_written_at = time.monotonic()
+                if self._thinner is not None:
+                    self._thinner.thin()
+            if self._thinner is not None:
+                writer.forget_stored_rows(ROWS_IN_MEMORY // max(len(self._trials), 1))
+            self._spans_written_at[writer.trial] = time.monotonic()
         except (OSError, sqlite3.Error) as error:
             self.problem = f"The timeline is not recorded from here on, because the session file cannot grow: {_reason(error)}."
             writer.trace.notes.append(self.problem)

@@ -41,33 +41,48 @@ class SumWriter:
         self._ladders: dict[tuple[int, int], SumLadder] = {}
         self._summed_counts: dict[tuple[int, int], int] = {}  # spans
 
-    def write(self, owner: int, depth: int, spans: Mapping[str, Column], final: bool) -> None:
+    def write(self, owner: int, depth: int, spans: Mapping[str, Column], *, forgotten: int, final: bool) -> int:
         """Sums the new spans of a track, after its spans were written.
 
         Args:
             owner: number of the lane.
             depth: of the track.
-            spans: all spans of the track so far.
+            spans: all spans of the track so far, without those that were forgotten.
+            forgotten: number of spans that were forgotten.
             final: whether no more spans will follow.
+
+        Returns:
+            How many spans of the track are summed, those included that were forgotten.
         """
-        place, count = (owner, depth), len(spans["start_ns"])
+        place, count = (owner, depth), forgotten + len(spans["start_ns"])
         begin = self._summed_counts.get(place, 0)
         if not final and count - begin < ROWS_AT_ONCE:
-            return
+            return begin
         ladder = self._ladders.setdefault(place, SumLadder())
-        for first in range(begin, count, CHUNK_ROWS):
+        for first in range(begin - forgotten, count - forgotten, CHUNK_ROWS):
             self._insert(owner, depth, ladder.add(TrackSpans(*(spans[name][first : first + CHUNK_ROWS] for name in TrackSpans._fields))))
         self._summed_counts[place] = count
         if final:
             self._insert(owner, depth, ladder.finish())
+        return count
 
     def _insert(self, owner: int, depth: int, blocks: list[Block]) -> None:
-        rows = [
-            (self._trial, owner, depth, block.shift, block.number, len(block.rows["bucket"]), encode(block.rows))
-            for block in blocks
-            if is_worth_bytes(block.rows) and len(block.rows["bucket"]) <= CHUNK_ROWS
-        ]
-        self._connection.executemany("INSERT INTO lane_sum VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        for block in blocks:
+            if len(block.rows["bucket"]) <= CHUNK_ROWS:
+                place = (self._trial, owner, depth, block.shift, block.number)
+                if is_worth_bytes(block.rows) or self._is_stored(place):
+                    replace_sums(self._connection, *place, block.rows)
+
+    def _is_stored(self, place: tuple[int, int, int, int, int]) -> bool:
+        """Whether the spans of the block were thinned before it was complete, so that the file has sums although they cost many bytes."""
+        query = "SELECT 1 FROM lane_sum WHERE trial = ? AND owner = ? AND depth = ? AND shift = ? AND block = ?"
+        return self._connection.execute(query, place).fetchone() is not None
+
+
+def replace_sums(connection: sqlite3.Connection, trial: int, owner: int, depth: int, shift: int, block: int, rows: Sums) -> None:  # noqa: PLR0917
+    """Stores the sums of a block of a track, in place of any sums of that block."""
+    values = (trial, owner, depth, shift, block, len(rows["bucket"]), encode(rows))
+    connection.execute("INSERT OR REPLACE INTO lane_sum VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def load_sums(

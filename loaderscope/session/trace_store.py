@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +11,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from loaderscope.agent.ranges import Count, TimeNs
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
 from loaderscope.session.errors import SessionError
-from loaderscope.session.secret_masking import mask_document, mask_text
+from loaderscope.session.secret_masking import mask_text
 from loaderscope.session.sums_table import SumWriter, load_sums
+from loaderscope.session.trace_head import TraceHead, write_head
 from loaderscope.session.value_checks import LARGEST_FLOAT
 from loaderscope.session.values import checked, checked_rows, read_json, storable, to_text
 from loaderscope.trace.columns import Columns, Dtypes, View
-from loaderscope.trace.model import POINT_COLUMNS, SERIES_COLUMNS, SPAN_COLUMNS, Lane, ProcessInfo, SeriesInfo, Trace, TrackKey
+from loaderscope.trace.model import (
+    POINT_COLUMNS,
+    SERIES_COLUMNS,
+    SPAN_COLUMNS,
+    ForgottenSpans,
+    Lane,
+    ProcessInfo,
+    SeriesInfo,
+    Trace,
+    TrackKey,
+)
 from loaderscope.trace.span_sums import Sums
 from loaderscope.trace.stored_columns import ChunkCache, ChunkRequest, RowSource, StoredColumns
 
@@ -32,6 +41,9 @@ MAX_ROWS = 100_000_000
 
 ROWS_IN_MEMORY = 2_000_000
 """Up to this many rows, a trace is read at once. The long tables of a longer trace stay in the file; see `trace/stored_columns.py`."""
+
+ROWS_NEVER_FORGOTTEN = 2_000
+"""A table with fewer rows in memory keeps them all: the epochs of a training, for instance."""
 
 ROWS_OF_SHORT_TABLE = 50_000
 """Tables with fewer rows are in memory in any case."""
@@ -61,10 +73,13 @@ class _Owners(NamedTuple):
 class TraceWriter:
     """Writes the rows that one trace gained since the last call. The caller opens and commits transactions."""
 
-    def __init__(self, connection: sqlite3.Connection, trial: int, trace: Trace) -> None:
+    def __init__(self, connection: sqlite3.Connection, trial: int, trace: Trace, on_spans: Callable[[View], object] | None = None) -> None:
+        """Writes nothing yet; `on_spans` gets all spans before they are written."""
         self.trial = trial
         self._connection = connection
         self.trace = trace
+        self._on_spans = on_spans
+        self._stored_rows: dict[Columns, int] = {}  # rows that are written, and summed if they are spans; forgotten ones included
         self._lane_ids: dict[str, int] = {}
         self._series_ids: dict[str, int] = {}
         self._written: dict[_Place, int] = {}  # rows
@@ -78,7 +93,8 @@ class TraceWriter:
         self._calls += 1
         for (key, depth), columns in list(trace.tracks.items()):
             lane = self._lane_id(trace.lanes[key])
-            self._sums.write(lane, depth, self._write_rows("span", lane, depth, columns), final)
+            forgotten, spans = self._write_rows("span", lane, depth, columns)
+            self._stored_rows[columns] = self._sums.write(lane, depth, spans, forgotten=forgotten, final=final)
         for key, columns in list(trace.points.items()):
             self._write_rows("point", self._lane_id(trace.lanes[key]), 0, columns)
         if final or self._calls % SERIES_EVERY == 0:
@@ -97,32 +113,68 @@ class TraceWriter:
         self.write_head()
 
     def write_head(self) -> None:
-        """Writes the trace's origin, newest time, record count, unavailable measurements and notes."""
-        trace = self.trace
-        head = {
-            "origin_ns": trace.origin_ns,
-            "newest_ns": trace.newest_ns,
-            "record_count": trace.record_count,
-            "unavailable": mask_document(trace.unavailable),
-            "notes": mask_document(trace.notes),
-            "thinned_ns": trace.thinned_ns,
-        }
-        self._connection.execute("UPDATE trial SET trace = ? WHERE id = ?", (to_text(head), self.trial))
+        """Writes what the file stores about the whole trace."""
+        write_head(self._connection, self.trial, self.trace)
 
-    def _write_rows(self, kind: str, owner: int, depth: int, columns: Columns) -> View:
-        """Writes the new rows of a table and returns all rows written so far."""
-        view, place = columns.view(), _Place(kind, owner, depth)
+    def _write_rows(self, kind: str, owner: int, depth: int, columns: Columns) -> tuple[int, View]:
+        """Writes the new rows of a table; returns the number of its rows that were forgotten, and the others."""
+        (forgotten, view), place = columns.numbered_view(), _Place(kind, owner, depth)
         time_column = view["start_ns" if kind == "span" else "time_ns"]
-        begin = self._written.get(place, 0)
+        begin = self._written.get(place, 0) - forgotten
         for first in range(begin, len(time_column), CHUNK_ROWS):
             rows = {name: column[first : first + CHUNK_ROWS] for name, column in view.items()}
+            if kind == "span" and self._on_spans is not None:
+                self._on_spans(rows)
             row_count = min(CHUNK_ROWS, len(time_column) - first)
             self._connection.execute(
                 "INSERT INTO chunk (trial, kind, owner, depth, start_ns, row_count, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (self.trial, kind, owner, depth, int(time_column[first]), row_count, encode(rows)),
             )
-        self._written[place] = len(time_column)
-        return view
+        self._written[place] = self._stored_rows[columns] = forgotten + len(time_column)
+        return forgotten, view
+
+    def forget_stored_rows(self, most_rows: int) -> None:
+        """Forgets the oldest rows that are stored and summed if more than `most_rows` are in memory; about half of that remain.
+
+        All tables forget the same range of time. Short tables forget nothing.
+        """
+        trace = self.trace
+        tables = [*trace.tracks.values(), *trace.points.values(), *(values for _, values in trace.series.values())]
+        times = [next(iter(table.view().values())) for table in tables if len(table) > ROWS_NEVER_FORGOTTEN]
+        if sum(map(len, times)) <= most_rows:
+            return
+        sample = np.concatenate([column[:: len(column) // 1000 + 1] for column in times])
+        weights = np.concatenate([np.full(len(column[:: len(column) // 1000 + 1]), len(column) // 1000 + 1) for column in times])
+        order = np.argsort(sample, kind="stable")
+        kept = np.cumsum(weights[order][::-1])[::-1]
+        until_ns = int(sample[order][min(int((kept > most_rows // 2).sum()), len(order) - 1)])
+        for key, track in trace.tracks.items():
+            self._forget_spans(key, track, until_ns)
+        for table in tables:
+            if "time_ns" in table.names and len(table) > ROWS_NEVER_FORGOTTEN:
+                table.forget(self._oldest_rows(table, table.view()["time_ns"], until_ns))
+
+    def _forget_spans(self, key: TrackKey, track: Columns, until_ns: int) -> None:
+        if len(track) <= ROWS_NEVER_FORGOTTEN:
+            return
+        view = track.view()
+        count = self._oldest_rows(track, view["end_ns"], until_ns)
+        state, batch = view["state"][:count], np.asarray(view["batch"][:count], np.int64)
+        duration_ns = np.asarray(view["end_ns"][:count], np.int64) - np.asarray(view["start_ns"][:count], np.int64)
+        for number in np.unique(state).tolist():
+            rows = state == number
+            before = self.trace.forgotten.get((key, number), ForgottenSpans(0, 0, 0))
+            self.trace.forgotten[key, number] = ForgottenSpans(
+                before.spans + int(rows.sum()),
+                before.with_batch + int((batch[rows] >= 0).sum()),
+                before.time_ns + int(duration_ns[rows].sum()),
+            )
+        track.forget(count)
+
+    def _oldest_rows(self, table: Columns, ends_ns: Column, until_ns: int) -> int:
+        """Returns how many rows at the beginning of a table have ended by `until_ns` and are stored; the last row always stays."""
+        ended = int(ends_ns.searchsorted(np.int64(until_ns), "right"))
+        return max(min(ended, self._stored_rows.get(table, 0) - table.first_row, len(table) - 1), 0)
 
     def _lane_id(self, lane: Lane) -> int:
         if lane.key not in self._lane_ids:
@@ -136,18 +188,6 @@ class TraceWriter:
             cursor = self._connection.execute("INSERT INTO series (trial, json) VALUES (?, ?)", (self.trial, to_text(info)))
             self._series_ids[info.key] = int(cursor.lastrowid or 0)
         return self._series_ids[info.key]
-
-
-@dataclasses.dataclass(frozen=True)
-class TraceHead:
-    """What a session file stores about a whole trace, beside its lanes and rows."""
-
-    origin_ns: TimeNs | None = None
-    newest_ns: TimeNs = 0
-    record_count: Count = 0
-    unavailable: dict[str, str] = dataclasses.field(default_factory=dict)
-    notes: list[str] = dataclasses.field(default_factory=list)
-    thinned_ns: tuple[tuple[TimeNs, TimeNs], ...] = ()
 
 
 def load_trace(connection: sqlite3.Connection, trial: int, source: RowSource | None = None) -> Trace:

@@ -140,6 +140,14 @@ def name_number(prefix: str, number: int) -> int:
     return int(prefix[:-1] or 0) * NAMES_OF_A_LOADER + number
 
 
+class ForgottenSpans(NamedTuple):
+    """The spans that a long recording no longer has in memory: their number, how many of them have a batch, and their time."""
+
+    spans: int
+    with_batch: int
+    time_ns: int
+
+
 class Trace:
     """Everything recorded of one trial.
 
@@ -149,7 +157,7 @@ class Trace:
         version: grows with every addition.
         warned: warnings and log messages of the user's code, in the order of their first occurrence.
         unavailable: for each sampled group that could not be measured, the reason in one sentence.
-        forgotten: by track and state, the number of spans that were stored and are no longer in memory, and their time in ns.
+        forgotten: by track and state, the spans that were stored and are no longer in memory.
         thinned_ns: ranges of time of which only the sums are stored, ascending; see `session/thinning.py`.
     """
 
@@ -168,7 +176,7 @@ class Trace:
         self.unavailable: dict[str, str] = {}
         self.notes: list[str] = []  # sentences about the recording itself (a full disk, holes)
         self.record_count: int = 0
-        self.forgotten: dict[tuple[TrackKey, int], tuple[int, int]] = {}
+        self.forgotten: dict[tuple[TrackKey, int], ForgottenSpans] = {}
         self.thinned_ns: tuple[tuple[int, int], ...] = ()
 
     def track(self, lane: Lane, depth: int) -> Columns:
@@ -228,10 +236,13 @@ class Trace:
         part.points = {key: _part(columns, POINT_COLUMNS, start_ns, end_ns) for key, columns in list(self.points.items())}
         return part
 
-    def forgotten_spans(self, lane: str, *states: State) -> tuple[int, int]:
-        """Returns the number of forgotten spans of a lane in any of the states, and their time in ns."""
-        found = [spans for (key, state), spans in list(self.forgotten.items()) if key.lane == lane and state in states]
-        return sum(count for count, _ in found), sum(time_ns for _, time_ns in found)
+    def forgotten_spans(self, lane: str, *states: State) -> ForgottenSpans:
+        """Returns what is known of the forgotten spans of a lane in any of the states."""
+        spans = [
+            ForgottenSpans(0, 0, 0),
+            *(spans for (key, state), spans in self.forgotten.items() if key.lane == lane and state in states),
+        ]
+        return ForgottenSpans(*(sum(column) for column in zip(*spans, strict=True)))
 
     @property
     def span_count(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from loaderscope.cli.printing import add_json_option, print_document, print_erro
 from loaderscope.cli.script_arguments import add_script_argument
 from loaderscope.facts.settings import whole_number
 from loaderscope.sweep.options import positive_seconds
+from loaderscope.facts.text import bytes_text
 
 if TYPE_CHECKING:
     from loaderscope.facts.run import LogLine
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 NAME = "trace"
 HELP = "run a training as it is and record its loaders; exits with the status of the script"
+
+LEAST_KEPT_BYTES = 16 * 10**6
+"""A session within less would hold no useful part of a training."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +46,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seconds", metavar="S", type=positive_seconds, help="record for S seconds")
     group.add_argument("--batches", metavar="N", type=whole_number(1), help="record N batches of all loaders of a process together")
     group.add_argument("--then-stop", action="store_true", help="end the training, with Ctrl+C, when the recording ends")
+    group.add_argument(
+        "--keep",
+        metavar="SIZE",
+        type=size_bytes,
+        default="2GiB",
+        help="the size within which the session stays, such as 500MiB: older spans are thinned to sums (2GiB)",
+    )
     add_json_option(parser)
+
+
+def size_bytes(text: str) -> int:
+    """Returns a size such as 500MB, 2GiB or 3G in bytes, as an option of the command line gives it."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", text.strip())
+    size = 0 if match is None else round(float(match[1]) * (1024 if match[3] else 1000) ** ("", "k", "M", "G", "T").index(match[2]))
+    if size < LEAST_KEPT_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size of at least {bytes_text(LEAST_KEPT_BYTES)}, such as 500MB or 2GiB")
+    return size
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
             reported.append(text)
             print(f"loaderscope: {text}", file=sys.stderr, flush=True)
 
-    recording = Recording(lambda: SessionWriter(output, options.force), ReportingSink(), is_required=False)
+    recording = Recording(lambda: SessionWriter(output, options.force, options.keep), ReportingSink(), is_required=False)
     bounds = RecordingBounds(options.skip_seconds, options.seconds, options.batches, options.then_stop)
     is_found_as_typed = options.script is not None and (Path(request.cwd or ".") / options.script).absolute() == script
     training = TrainingRun(
