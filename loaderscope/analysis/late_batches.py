@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from typing import NamedTuple
+import itertools
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,14 @@ MIN_SLOW_FETCH_NS = 5_000_000
 _NEAR_ROWS = 4096
 """The last spans of a lane before a wait that can belong to its batch: a few for each prefetched batch."""
 
+MOST_EXPLAINED = 200
+"""Waits of a stored trace that are explained."""
+
+_LONGEST_MAKING_NS = 3 * 10**9
+"""The spans of a batch of a stored trace are searched from this long before the wait for it, and the longest wait, on."""
+
+_ROWS_AT_ONCE = 1 << 20
+
 _NEVER = int(np.iinfo(np.int64).min)
 
 
@@ -55,6 +64,22 @@ class Cause(enum.IntEnum):
     UNKNOWN = 8  # not recorded
 
 
+class AllWaits(NamedTuple):
+    """All waits of a trial: their number, their time, and the duration above which a wait is late."""
+
+    number: int
+    total_ns: int
+    late_from_ns: float
+
+    @classmethod
+    def of(cls, durations_ns: npt.NDArray[Any]) -> AllWaits:
+        """Counts waits. A late one is much longer than the median and than the mean; in bursts, most waits take almost no time."""
+        if not len(durations_ns):
+            return cls(0, 0, 0.0)
+        late_from_ns = max(LATE_FACTOR * float(np.median(durations_ns)), float(durations_ns.mean()))
+        return cls(len(durations_ns), int(durations_ns.sum()), late_from_ns)
+
+
 @dataclasses.dataclass(frozen=True)
 class Waits:
     """Waits that returned a batch, as parallel columns sorted by start.
@@ -68,6 +93,7 @@ class Waits:
         fetch_start_ns, fetch_end_ns: the fetch of the batch; -1 if unknown.
         held_up: later batches that had already arrived and lay ready at the end of the wait.
         held_up_ns: nanoseconds of the wait during which any later batch lay ready.
+        of_all: what is known of all waits of the trial where these are only its longest; else None.
     """
 
     start_ns: Int64Array
@@ -81,6 +107,7 @@ class Waits:
     fetch_end_ns: Int64Array
     held_up: Int64Array
     held_up_ns: Int64Array
+    of_all: AllWaits | None = None
 
     def __len__(self) -> int:
         return len(self.start_ns)
@@ -91,7 +118,12 @@ class Waits:
 
     def pick(self, rows: npt.NDArray[np.generic]) -> Waits:
         """Returns the rows of a mask or an index array."""
-        return Waits(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+        return dataclasses.replace(self, **{name: column[rows] for name, column in vars(self).items() if name != "of_all"})
+
+    @property
+    def all_waits(self) -> AllWaits:
+        """All waits of the trial, if these are a trial's."""
+        return AllWaits.of(self.duration_ns) if self.of_all is None else self.of_all
 
     def costliest(self, count: int) -> Int64Array:
         """Returns the row numbers of the longest waits, longest first; among equals the earlier one first."""
@@ -105,9 +137,33 @@ class Waits:
 
 
 def find_waits(trace: Trace) -> Waits:
-    """Returns every wait of a trial that returned a batch."""
+    """Returns every wait of a trial that returned a batch; of a stored trace, which has too many, the `MOST_EXPLAINED` longest."""
+    if trace.is_stored:
+        return _find_longest_waits(trace)
     waits = spans_of(trace, MAIN, State.WAIT)
     return explain(trace, waits.pick(waits.batch >= 0))
+
+
+def _find_longest_waits(trace: Trace) -> Waits:
+    """Returns the longest waits of a stored trace. It decodes main's lane once, and other lanes only around these waits."""
+    longest, durations_ns = spans_of(Trace(), MAIN), []
+    for key, columns in list(trace.tracks.items()):
+        for first in range(0, len(columns) if key.lane == MAIN else 0, _ROWS_AT_ONCE):
+            view = columns.rows(first, first + _ROWS_AT_ONCE)
+            rows = np.flatnonzero((view["state"] == int(State.WAIT)) & (np.asarray(view["batch"], np.int64) >= 0))
+            new = SpanColumns(*(view[name][rows].astype(np.int64) for name in SPAN_COLUMNS))
+            durations_ns.append((new.end_ns - new.start_ns).astype(np.float64))
+            both = SpanColumns(*(np.concatenate(pair) for pair in zip(longest, new, strict=True)))
+            longest = both.pick(np.argsort(both.start_ns - both.end_ns, kind="stable")[:MOST_EXPLAINED])
+    longest = longest.pick(np.argsort(longest.start_ns, kind="stable"))
+    parts = [explain(trace.part(0, 0), longest.pick(np.zeros(0, np.int64)))]
+    reach_ns = _LONGEST_MAKING_NS + int((longest.end_ns - longest.start_ns).max(initial=0))
+    starts_group = np.flatnonzero(np.diff(longest.start_ns, prepend=-reach_ns) >= reach_ns)
+    for begin, end in itertools.pairwise([*starts_group.tolist(), longest.size]):
+        group = longest.pick(np.arange(begin, end))
+        parts.append(explain(trace.part(int(group.start_ns[0]) - reach_ns, int(group.end_ns[-1]) + 1), group))
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]) if name != "of_all"}
+    return Waits(**joined, of_all=AllWaits.of(np.concatenate([np.empty(0), *durations_ns])))
 
 
 def explain(trace: Trace, waits: SpanColumns) -> Waits:
@@ -154,11 +210,8 @@ def explain(trace: Trace, waits: SpanColumns) -> Waits:
 
 
 def long_waits(waits: Waits) -> Waits:
-    """Returns the late waits: much longer than the median and than the mean. If batches come in bursts, most waits take almost no time."""
-    duration = waits.duration_ns
-    if not len(duration):
-        return waits
-    return waits.pick(duration > max(LATE_FACTOR * float(np.median(duration)), float(duration.mean())))
+    """Returns the late ones of the waits of a trial."""
+    return waits.pick(waits.duration_ns > waits.all_waits.late_from_ns)
 
 
 def slowly_fetched(waits: Waits, median_fetch_ns: float) -> Waits:

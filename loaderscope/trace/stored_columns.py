@@ -189,8 +189,10 @@ class StoredColumns(Columns):
 
     def estimated_rows(self, times_ns: Ints) -> Ints:
         """Returns about how many rows start before each time; exact at the starts of chunks. Decodes nothing."""
-        edges_ns = np.append(self.starts_ns, self.end_ns + 1) - self.starts_ns[0]
-        estimate: Ints = np.interp(times_ns - self.starts_ns[0], edges_ns, self.first_rows).astype(np.int64)
+        at = np.maximum(self.starts_ns.searchsorted(times_ns, "right") - 1, 0)
+        begin_ns, begin = self.starts_ns.take(at), self.first_rows.take(at)
+        share = np.clip((times_ns - begin_ns) / np.maximum(self._untils_ns.take(at) - begin_ns, 1), 0.0, 1.0)
+        estimate: Ints = begin + (share * (self.first_rows.take(at + 1) - begin)).astype(np.int64)
         return estimate
 
     def sums(self, lane: str, depth: int, shift: int) -> Sums:

@@ -25,8 +25,12 @@ _PAUSE_FACTOR = 10
 """While the view moves, the panel waits this many times as long as it took to compute the statistics before it does so again."""
 
 
-def _duration_column(title: str, tip: str, duration_ns: Callable[[StateStatistics], float]) -> Column[StateStatistics]:
-    return number_column(title, tip, lambda row: duration_ns(row) / 1e9, duration_text, "s")
+def _duration_column(title: str, tip: str, duration_ns: Callable[[StateStatistics], float | None]) -> Column[StateStatistics]:
+    def seconds(row: StateStatistics) -> float | None:
+        value_ns = duration_ns(row)
+        return None if value_ns is None else value_ns / 1e9
+
+    return number_column(title, tip, seconds, duration_text, "s")
 
 
 COLUMNS: tuple[Column[StateStatistics], ...] = (
@@ -37,12 +41,16 @@ COLUMNS: tuple[Column[StateStatistics], ...] = (
     number_column("share", "Part of the range that they fill", lambda row: row.filled.share, share_text, "0 to 1"),
     _duration_column("mean", "Mean duration of whole spans, also where they reach over an edge", lambda row: row.mean_ns),
     _duration_column("p95", "95 % of the spans are shorter than this", lambda row: row.p95_ns),
-    _duration_column("longest", "Duration of the longest span; click or Enter goes there", lambda row: row.longest.duration_ns),
+    _duration_column(
+        "longest",
+        "Duration of the longest span; click or Enter goes there",
+        lambda row: None if row.longest is None else row.longest.duration_ns,
+    ),
 )
 
 
 def _key(row: StateStatistics) -> tuple[str, int, int]:
-    return row.filled.lane, row.longest.track, row.filled.state
+    return row.filled.lane, row.track, row.filled.state
 
 
 class SelectionPanel(QWidget):
@@ -54,7 +62,7 @@ class SelectionPanel(QWidget):
         self.model: TableModel[StateStatistics] = TableModel(COLUMNS, key=_key)
         self.table = DataTable("Statistics of the measured range", self.model)
         FairColumns(self.table.horizontalHeader())
-        self.table.rowChosen.connect(lambda row: timeline.go_to(self.model.row(row).longest))
+        self.table.rowChosen.connect(self._go_to_longest)
         self.note = QLabel()
         self.note.setProperty("role", "muted")
         self.note.setTextFormat(Qt.TextFormat.PlainText)
@@ -107,6 +115,11 @@ class SelectionPanel(QWidget):
             self._show_statistics(compute())
         else:
             self._work.ask(compute)
+
+    def _go_to_longest(self, row: int) -> None:
+        longest = self.model.row(row).longest
+        if longest is not None:
+            self._timeline.go_to(longest)
 
     def _show_statistics(self, computed: tuple[list[StateStatistics], float]) -> None:
         rows, took_s = computed

@@ -10,7 +10,8 @@ the mouse use these, and ask `is_at_hand` before; `part` and `row_from` reach an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import weakref
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -155,7 +156,7 @@ class TrackIndex:
         self._states: tuple[int, ...] = ()
         self._medians: dict[int, tuple[int, float]] = {}
         self._every_16th_start_ns = GrowingArray(np.int64)
-        self._outliers = Outliers(self)
+        self._outliers = Outliers(weakref.proxy(self))  # a cycle would keep the memory of large tracks for long
         self._index_new_rows(0)
 
     def __len__(self) -> int:
@@ -190,11 +191,6 @@ class TrackIndex:
         rows = slice(max(first, 0), max(last, 0))
         return SpanPart(self.start_ns[rows], self.end_ns[rows], self.state[rows], self.batch[rows], self.value[rows])
 
-    def reader(self) -> Callable[[int, int], SpanPart]:
-        """Returns a function like `part` that any thread may call, and that does not see later rows."""
-        columns = SpanPart(self.start_ns, self.end_ns, self.state, self.batch, self.value)
-        return lambda first, last: columns.pick(slice(first, last))
-
     def row_from(self, time_ns: int, side: Side = "left") -> int:
         """Returns the first row that starts at or after a time; with side `right` the first one that starts after it."""
         return int(self.start_ns.searchsorted(np.int64(time_ns), side))
@@ -207,6 +203,11 @@ class TrackIndex:
         """Returns about how many rows touch [start_ns, end_ns); exact where they are at hand."""
         first, last = self.rows_between(start_ns, end_ns)
         return last - first
+
+    def counts_between(self, start_ns: int, end_ns: int) -> dict[int, int]:
+        """Returns by state how many rows start in [start_ns, end_ns)."""
+        counts = np.bincount(self.part(self.row_from(start_ns), self.row_from(end_ns)).state)
+        return {state: int(counts[state]) for state in np.flatnonzero(counts).tolist()}
 
     def rows_before(self, times_ns: Ints) -> Ints:
         """Returns about how many rows start before each of ascending times; exact where they are at hand."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -11,12 +11,6 @@ from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, SpanPart
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.state_styles import STYLES, nesting_level, state_title
-
-ROWS_AT_ONCE = 1 << 20
-"""Rows that statistics look at in one step."""
-
-MOST_SORTED = 8 << 20
-"""Rows of a track whose durations are sorted for a percentile; of more rows, a sample."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,28 +32,32 @@ class StateShare:
 class StateStatistics:
     """Spans of one state of one lane that touch a range.
 
+    Of a range of a stored trace that is too long to be at hand, only what the sums say is known.
+
     Attributes:
         filled: how much of the range they fill.
+        track: number of their track within the lane.
         count, mean_ns, p95_ns: these count spans that reach over an edge as a whole.
         longest: the longest span.
     """
 
     filled: StateShare
+    track: int
     count: int
     mean_ns: float
-    p95_ns: float
-    longest: SpanRef
+    p95_ns: float | None
+    longest: SpanRef | None
 
 
 @dataclasses.dataclass(frozen=True)
 class _TrackPart:
-    """The spans of one track that touch a range. Any thread may read them, some `ROWS_AT_ONCE` at a time."""
+    """What a track has in a range: its spans, whose arrays never change, so that any thread may read them; or their numbers alone."""
 
     number: int  # of the track within its lane
-    first: int  # row of the track
-    last: int  # one past the last row
     filled: tuple[StateShare, ...]
-    read: Callable[[int, int], SpanPart]  # the rows between two rows of the track
+    first: int = 0  # row of the track where the spans begin
+    spans: SpanPart | None = None
+    counts: Mapping[int, int] = dataclasses.field(default_factory=dict)  # by state, for spans that are not at hand
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,11 +76,11 @@ class RangeSurvey:
     @property
     def span_count(self) -> int:
         """The number of spans that `statistics` would look at."""
-        return sum(part.last - part.first for part in self.parts)
+        return sum(len(part.spans.state) for part in self.parts if part.spans is not None)
 
     def statistics(self) -> list[StateStatistics]:
         """Returns statistics of whole spans. Looks at every span of the range: with many, call it in any other thread."""
-        return [statistics for part in self.parts for statistics in _statistics(part)]
+        return [statistics for part in self.parts for share in part.filled if (statistics := _statistics(part, share)) is not None]
 
 
 def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
@@ -99,46 +97,27 @@ def survey(scene: Scene, start_ns: int, end_ns: int) -> RangeSurvey:
                     StateShare(lane, row.full_label, state, int(busy[0]), int(busy[0]) / (end_ns - start_ns))
                     for state, busy in index.busy_ns(edges, drawn).items()
                 ]
-                first, last = index.rows_of_range(start_ns, end_ns)
+                if filled and not index.is_at_hand(start_ns, end_ns):
+                    parts.append(_TrackPart(number, tuple(filled), counts=index.counts_between(start_ns, end_ns)))
+                    continue
+                first, last = index.rows_between(start_ns, end_ns)
                 if filled and last > first:
-                    parts.append(_TrackPart(number, first, last, tuple(filled), index.reader()))
+                    parts.append(_TrackPart(number, tuple(filled), first, index.part(first, last)))
     return RangeSurvey(start_ns, end_ns, tuple(share for part in parts for share in part.filled if share.total_ns), tuple(parts))
 
 
-@dataclasses.dataclass
-class _Durations:
-    """The spans of one state so far: their number, their time, the longest, and the durations of an evenly spread sample."""
-
-    count: int = 0
-    total_ns: int = 0
-    longest: tuple[int, ...] = ()  # its duration, its row, and its columns
-    sample_ns: list[Ints] = dataclasses.field(default_factory=list)
-
-
-def _statistics(part: _TrackPart) -> list[StateStatistics]:
-    """Returns the statistics of each state; the 95th percentile of very many spans is that of a sample."""
-    of_state = {share.state: _Durations() for share in part.filled}
-    every = -(-(part.last - part.first) // MOST_SORTED)
-    for first in range(part.first, part.last, ROWS_AT_ONCE):
-        spans = part.read(first, min(first + ROWS_AT_ONCE, part.last))
-        for state, durations in of_state.items():
-            rows = np.flatnonzero(spans.state == state)
-            if len(rows):
-                each_ns = spans.end_ns[rows] - spans.start_ns[rows]
-                at = int(each_ns.argmax())
-                durations.sample_ns.append(each_ns[durations.count * -1 % every :: every])
-                durations.count += len(rows)
-                durations.total_ns += int(each_ns.sum())
-                columns = (int(column[rows[at]]) for column in spans)
-                durations.longest = max(durations.longest, (int(each_ns[at]), -int(rows[at]) - first, *columns), key=lambda span: span[:2])
-    return [_statistics_of(part.number, share, of_state[share.state]) for share in part.filled if of_state[share.state].count]
-
-
-def _statistics_of(track: int, share: StateShare, durations: _Durations) -> StateStatistics:
-    _, row, *columns = durations.longest
-    longest = SpanRef(share.lane, track, -row, *columns)
-    p95_ns = percentile(np.concatenate(durations.sample_ns), 0.95)
-    return StateStatistics(share, durations.count, durations.total_ns / durations.count, p95_ns, longest)
+def _statistics(part: _TrackPart, share: StateShare) -> StateStatistics | None:
+    if part.spans is None:
+        count = part.counts.get(share.state, 0)
+        return StateStatistics(share, part.number, count, share.total_ns / count, None, None) if count else None
+    rows = np.flatnonzero(part.spans.state == share.state)
+    if not len(rows):
+        return None
+    durations_ns = part.spans.end_ns[rows] - part.spans.start_ns[rows]
+    at = int(rows[durations_ns.argmax()])
+    start_ns, end_ns, state, batch, value = (int(column[at]) for column in part.spans)
+    longest = SpanRef(share.lane, part.number, part.first + at, start_ns, end_ns, state, batch, value)
+    return StateStatistics(share, part.number, len(rows), float(durations_ns.mean()), percentile(durations_ns, 0.95), longest)
 
 
 def percentile(values: Ints, share: float) -> float:

@@ -16,11 +16,11 @@ from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS, Trace, TrackKey
 from loaderscope.trace.stored_columns import StoredColumns
 
-MOST_IN_SIGHT = 1_200_000
+MOST_IN_SIGHT = 1_000_000
 """With more rows in the view, sums are drawn: a column then stands for hundreds of them."""
 
-MOST_AT_HAND = 2_000_000
-"""Rows that one reading takes at most, of all tracks and points together: about 130 MB with all that painting needs."""
+MOST_AT_HAND = 1_500_000
+"""Rows that one reading takes at most, of all tracks and points together: about 100 MB with all that painting needs."""
 
 _MARGINS = (1.0, 0.5, 0.25, 0.1, 0.0)
 """Parts of the view's length that a reading takes on either side, if they are few enough."""

@@ -45,25 +45,33 @@ class CoarseSums:
         within = buckets.searchsorted(edges)  # buckets before each edge
         self._edges_ns: Ints = edges << shift
         self._filled_ns: Floats = np.zeros((len(edges), len(self.states)))
-        counts = []
+        self._begun: Floats = np.zeros((len(edges), len(self.states)))
         for at, state in enumerate(self.states):
             of_state = sums["state"] == state
-            busy_ns = np.zeros(len(buckets) + 1)
-            busy_ns[buckets.searchsorted(sums["bucket"][of_state]) + 1] = sums["busy_ns"][of_state]
-            self._filled_ns[:, at] = np.cumsum(busy_ns)[within]  # exact in doubles up to 104 days
-            counts.append(int(sums["begun"][of_state].sum()))
-        self.counts: dict[int, int] = dict(zip(self.states, counts, strict=True))
+            place = buckets.searchsorted(sums["bucket"][of_state]) + 1
+            for name, target in (("busy_ns", self._filled_ns), ("begun", self._begun)):
+                in_bucket = np.zeros(len(buckets) + 1)
+                in_bucket[place] = sums[name][of_state]
+                target[:, at] = np.cumsum(in_bucket)[within]  # exact in doubles up to 104 days
+        self.counts = {state: int(self._begun[-1, at]) for at, state in enumerate(self.states)}
 
     def filled_before_ns(self, times_ns: Ints) -> Floats:
         """Returns the time that each state fills before some times, (times, states)."""
+        return self._before(times_ns, self._filled_ns)
+
+    def begun_before(self, times_ns: Ints) -> Floats:
+        """Returns how many spans of each state begin before some times, (times, states)."""
+        return self._before(times_ns, self._begun)
+
+    def _before(self, times_ns: Ints, totals: Floats) -> Floats:
         if len(self._edges_ns) < 2:
             return np.zeros((len(times_ns), len(self.states)))
         at = np.clip(self._edges_ns.searchsorted(times_ns, "right") - 1, 0, len(self._edges_ns) - 2)
         begin_ns = self._edges_ns.take(at)
         share = np.clip((times_ns - begin_ns) / (self._edges_ns.take(at + 1) - begin_ns), 0.0, 1.0)
-        before = self._filled_ns.take(at, axis=0)
-        filled: Floats = before + (self._filled_ns.take(at + 1, axis=0) - before) * share[:, None]
-        return filled
+        before = totals.take(at, axis=0)
+        result: Floats = before + (totals.take(at + 1, axis=0) - before) * share[:, None]
+        return result
 
 
 class StoredIndex(TrackIndex):
@@ -150,9 +158,6 @@ class StoredIndex(TrackIndex):
         unread = SpanPart(times, times, np.full(count, _NO_STATE, np.uint16), np.full(count, -1, np.int64), np.zeros(count, np.int64))
         return self._reading(lambda: SpanPart.of(self._stored.rows(first, first + count)), unread)
 
-    def reader(self) -> Callable[[int, int], SpanPart]:
-        return self.part
-
     def row_from(self, time_ns: int, side: Side = "left") -> int:
         return self._reading(lambda: self._stored.row_from(time_ns, side), 0)
 
@@ -171,6 +176,12 @@ class StoredIndex(TrackIndex):
             return super().count_between(start_ns, end_ns)
         first, last = self._stored.estimated_rows(np.array([start_ns, end_ns], np.int64)).tolist()
         return int(last - first)
+
+    def counts_between(self, start_ns: int, end_ns: int) -> dict[int, int]:
+        if self.is_at_hand(start_ns, end_ns):
+            return self.at_hand.counts_between(start_ns, end_ns)
+        begun = np.rint(np.diff(self.sums.begun_before(np.array([start_ns, end_ns], np.int64)), axis=0)[0])
+        return {state: int(count) for state, count in zip(self.sums.states, begun, strict=True) if count}
 
     def rows_before(self, times_ns: Ints) -> Ints:
         if self.is_at_hand(int(times_ns[0]), int(times_ns[-1])):
