@@ -39,7 +39,7 @@ MIN_SLOW_FETCH_NS = 5_000_000
 _NEAR_ROWS = 4096
 """The last spans of a lane before a wait that can belong to its batch: a few for each prefetched batch."""
 
-MOST_EXPLAINED = 200
+MOST_EXPLAINED = 100
 """Waits of a stored trace that are explained."""
 
 _LONGEST_MAKING_NS = 3 * 10**9
@@ -93,7 +93,6 @@ class Waits:
         fetch_start_ns, fetch_end_ns: the fetch of the batch; -1 if unknown.
         held_up: later batches that had already arrived and lay ready at the end of the wait.
         held_up_ns: nanoseconds of the wait during which any later batch lay ready.
-        of_all: what is known of all waits of the trial where these are only its longest; else None.
     """
 
     start_ns: Int64Array
@@ -107,7 +106,6 @@ class Waits:
     fetch_end_ns: Int64Array
     held_up: Int64Array
     held_up_ns: Int64Array
-    of_all: AllWaits | None = None
 
     def __len__(self) -> int:
         return len(self.start_ns)
@@ -118,12 +116,16 @@ class Waits:
 
     def pick(self, rows: npt.NDArray[np.generic]) -> Waits:
         """Returns the rows of a mask or an index array."""
-        return dataclasses.replace(self, **{name: column[rows] for name, column in vars(self).items() if name != "of_all"})
+        return dataclasses.replace(self, **{name: column[rows] for name, column in self.columns().items()})
+
+    def columns(self) -> dict[str, Int64Array]:
+        """Returns the columns by their names."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Waits)}
 
     @property
     def all_waits(self) -> AllWaits:
         """All waits of the trial, if these are a trial's."""
-        return AllWaits.of(self.duration_ns) if self.of_all is None else self.of_all
+        return AllWaits.of(self.duration_ns)
 
     def costliest(self, count: int) -> Int64Array:
         """Returns the row numbers of the longest waits, longest first; among equals the earlier one first."""
@@ -134,6 +136,17 @@ class Waits:
         else:
             rows = np.arange(len(duration))
         return rows[np.argsort(-duration[rows], kind="stable")][:count]
+
+
+@dataclasses.dataclass(frozen=True)
+class LongestWaits(Waits):
+    """The longest waits of a trial that has too many to explain all, and what is known of all of them."""
+
+    of_all: AllWaits = dataclasses.field(kw_only=True)
+
+    @property
+    def all_waits(self) -> AllWaits:
+        return self.of_all
 
 
 def find_waits(trace: Trace) -> Waits:
@@ -162,8 +175,8 @@ def _find_longest_waits(trace: Trace) -> Waits:
     for begin, end in itertools.pairwise([*starts_group.tolist(), longest.size]):
         group = longest.pick(np.arange(begin, end))
         parts.append(explain(trace.part(int(group.start_ns[0]) - reach_ns, int(group.end_ns[-1]) + 1), group))
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]) if name != "of_all"}
-    return Waits(**joined, of_all=AllWaits.of(np.concatenate([np.empty(0), *durations_ns])))
+    joined = {name: np.concatenate([part.columns()[name] for part in parts]) for name in parts[0].columns()}
+    return LongestWaits(**joined, of_all=AllWaits.of(np.concatenate([np.empty(0), *durations_ns])))
 
 
 def explain(trace: Trace, waits: SpanColumns) -> Waits:

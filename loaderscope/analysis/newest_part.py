@@ -8,6 +8,7 @@ import numpy as np
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import duration_text
 from loaderscope.trace.columns import Columns
@@ -52,7 +53,7 @@ def of_whole_training(result: TrialResult, trace: Trace) -> TrialResult:
     is_cut = bool(result.epochs)
     return dataclasses.replace(
         result,
-        batches=result.batches + trace.forgotten_spans(MAIN, State.WAIT).with_batch,
+        batches=int((spans_of(trace, MAIN, State.WAIT).batch >= 0).sum()) + trace.forgotten_spans(MAIN, State.WAIT).with_batch,
         first_batch_s=None,
         startup=None,
         epochs=[dataclasses.replace(result.epochs[0], first_batch_s=None), *result.epochs[1:]] if is_cut else result.epochs,

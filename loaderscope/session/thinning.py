@@ -160,6 +160,8 @@ class Thinner:
         place = "FROM chunk WHERE kind = ? AND trial = ? AND owner = ? AND depth = ? AND start_ns >= ?"
         query = f"SELECT id, start_ns, row_count {place} AND start_ns < ? ORDER BY start_ns, id"
         rows = self._connection.execute(query, (*table, start_ns, end_ns)).fetchall()
+        if not rows:
+            return []
         (following_ns,) = self._connection.execute(f"SELECT min(start_ns) {place}", (*table, end_ns)).fetchone()
         ends_ns = [row[1] for row in rows[1:]] + [following_ns if following_ns is not None else np.iinfo(np.int64).max]
         return [_Chunk(number, begin_ns, until_ns, count) for (number, begin_ns, count), until_ns in zip(rows, ends_ns, strict=True)]

@@ -9,12 +9,17 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import measure
+from support_session import config_of, make_run, result_of
 from synthetic import MS, US
 
 from loaderscope.agent.layout import State
+from loaderscope.analysis import late_batches
 from loaderscope.analysis.late_batches import NO_WORKER, Cause, Waits, explain, find_waits, slowest_sample
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.facts.results import TrialResult
+from loaderscope.facts.run import PlannedTrial
+from loaderscope.session import trace_store
+from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.trace.model import Trace, batch_id
 
 SLOW = 41
@@ -246,3 +251,26 @@ def test_the_row_of_a_trial_tells_the_cause_and_survives_json():
     assert (late.cause, late.held_up) == ("fetch", 6)
     assert sum(late.charged_s.values()) == pytest.approx(late.wait_s)
     assert msgspec.json.decode(msgspec.json.encode(row), type=TrialResult).signs.late_batches == [late]
+
+
+def test_of_a_stored_trace_the_longest_waits_are_explained_and_all_are_counted(tmp_path, monkeypatch):
+    trace = synthetic.make_trace(num_workers=2, batches=400, fetch_ns=lambda batch: (100 + batch) * MS if batch % 50 == 7 else 5 * MS)
+    run, trial = make_run(workers=(2,)), PlannedTrial(0, 0, config_of(2))
+    writer = SessionWriter(tmp_path / "a.loaderscope")
+    writer.run_started(run)
+    writer.trial_started(trial, trace)
+    writer.trial_finished(result_of(trial, trace, run), trace)
+    writer.close()
+    monkeypatch.setattr(trace_store, "ROWS_IN_MEMORY", 100)
+    monkeypatch.setattr(trace_store, "ROWS_OF_SHORT_TABLE", 100)
+    monkeypatch.setattr(late_batches, "MOST_EXPLAINED", 9)
+    exact = find_waits(trace)
+    with SessionFile.open(tmp_path / "a.loaderscope") as session:
+        stored = session.trace(0)
+        assert stored.is_stored
+        waits = find_waits(stored)
+    longest = exact.pick(np.sort(exact.costliest(9)))
+    for name in ("start_ns", "batch", "worker", "charged_ns", "cause", "fetch_end_ns", "held_up"):
+        assert (getattr(waits, name) == getattr(longest, name)).all(), name
+    assert waits.all_waits == exact.all_waits
+    assert len(late_batches.long_waits(waits)) == len(late_batches.long_waits(exact)) == 9

@@ -52,7 +52,13 @@ def _training_page(document: dict[str, Any]) -> RenderableType:
     tables = map(table_section, training_tables(document))
     heading = unwrapped(_heading_text(document), "heading")
     facts = Sentence((training_facts_text(document["training"]), "muted"))
-    return spaced([Sentence(document["summary"]), stacked([heading, facts]), *tables, _script_messages(document), _findings(document)])
+    below = [_notes(document), _script_messages(document), _findings(document)]
+    return spaced([Sentence(document["summary"]), stacked([heading, facts]), *tables, *below])
+
+
+def _notes(document: dict[str, Any]) -> RenderableType | None:
+    """Returns what is to be known about the recording of the loaders, each sentence once."""
+    return stacked(Sentence(note) for note in dict.fromkeys(note for trial in document["trials"] for note in trial.get("notes") or ()))
 
 
 def _heading_text(document: dict[str, Any]) -> str:

@@ -53,12 +53,12 @@ class LateWaits:
     @property
     def total_ns(self) -> int:
         """Time of all waits together."""
-        return sum(int(waits.duration_ns.sum()) for waits in self.waits.values())
+        return sum(waits.all_waits.total_ns for waits in self.waits.values())
 
     @property
     def count(self) -> int:
         """Number of all waits."""
-        return sum(map(len, self.waits.values()))
+        return sum(waits.all_waits.number for waits in self.waits.values())
 
 
 class LateSearch(QObject):

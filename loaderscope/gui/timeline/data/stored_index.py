@@ -14,6 +14,7 @@ import numpy as np
 
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, SpanPart, TrackIndex
 from loaderscope.session.errors import SessionError
+from loaderscope.session.thinning import THIN_SHIFT
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.model import SPAN_COLUMNS, TrackKey
 from loaderscope.trace.span_sums import SHIFTS, Sums
@@ -21,9 +22,6 @@ from loaderscope.trace.stored_columns import Side, StoredColumns
 
 SPANS_A_BUCKET = 48
 """Fewest spans in a bucket of the sums on average, for which a file still stores them; fewer would have to be summed anew."""
-
-COARSEST_THINNED_SHIFT = 28
-"""Where spans were thinned, the file has sums of this shift and of coarser ones."""
 
 _NO_STATE = np.iinfo(np.uint16).max
 
@@ -116,7 +114,7 @@ class StoredIndex(TrackIndex):
         length_ns = self._stored.end_ns - int(self._stored.starts_ns[0])
         fits = [shift for shift in SHIFTS if (length_ns >> shift) * SPANS_A_BUCKET <= len(self._stored)]
         shift = fits[0] if fits else SHIFTS[-1]
-        return max(shift, COARSEST_THINNED_SHIFT) if self._is_thinned else shift
+        return max(shift, THIN_SHIFT) if self._is_thinned else shift
 
     @property
     def states(self) -> tuple[int, ...]:

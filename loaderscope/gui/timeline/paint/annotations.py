@@ -24,6 +24,9 @@ PROFILER_STARTS = ("torch.profiler starts: what follows is the exact window", "t
 _TICK_PX, _TICK_HEIGHT_PX = 1.0, 6.0
 """Width and height of the line of an optimizer step; its seam is as wide as the line."""
 
+THINNED = "thinned: sums only"
+"""Names a range of time of which the session keeps exact sums in place of single spans."""
+
 _HIT_RISE_PX = 3.0
 """Height of the line over columns with a hit."""
 
@@ -96,6 +99,32 @@ def paint_optimizer_steps(canvas: Canvas, placed: PlacedRow) -> None:
     places = np.unique(np.floor(canvas.x_of(times_ns[low:high]) + 0.5)).tolist()
     canvas.fill_boxes([QRectF(x - _TICK_PX, y, 3 * _TICK_PX, tall + _TICK_PX) for x in places], canvas.palette.base)
     canvas.fill_boxes([QRectF(x, y, _TICK_PX, tall) for x in places], canvas.palette.role(OPTIMIZER_STEP.role))
+
+
+def paint_thinned(canvas: Canvas) -> None:
+    """Paints a ground under all lanes where spans were thinned."""
+    ground = QColor(colour(canvas.palette.muted))
+    ground.setAlphaF(0.1)
+    top = canvas.layout.header_height
+    for left, right in _thinned_in_sight(canvas):
+        canvas.painter.fillRect(QRectF(left, top, right - left, canvas.layout.height - top), ground)
+
+
+def paint_thinned_names(canvas: Canvas, placed: PlacedRow) -> None:
+    """Names the ranges in which spans were thinned, on the lane of main."""
+    width, tall = canvas.small_font.advance(THINNED) + 8, min(13.0, placed.bar_height)
+    for left, right in _thinned_in_sight(canvas):
+        if right - left >= width:
+            # at the begin of the range, not of its visible part, so that it moves along with a pan
+            box = QRectF(left + 2, canvas.top + placed.bar_y + (placed.bar_height - tall) / 2, width, tall)
+            canvas.painter.fillRect(box, colour(canvas.palette.base))
+            canvas.text(box.adjusted(4, 0, 0, 0), THINNED, canvas.palette.muted, canvas.small_font)
+
+
+def _thinned_in_sight(canvas: Canvas) -> list[tuple[float, float]]:
+    first, last = canvas.left + canvas.sight[0] - 200.0, canvas.left + canvas.sight[1] + 200.0
+    ranges = canvas.x_of(np.array(canvas.scene.trace.thinned_ns, np.int64).reshape(-1)).reshape(-1, 2).tolist()
+    return [(max(left, first), min(right, last)) for left, right in ranges if right > first and left < last]
 
 
 def paint_hits(canvas: Canvas, search: Search) -> None:

@@ -19,7 +19,7 @@ from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, TITLE_PX, Layou
 from loaderscope.gui.timeline.data.scene import Scene, busy_share
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint import lane_painter, plots
-from loaderscope.gui.timeline.paint.annotations import paint_marks, paint_optimizer_steps, paint_profiler_start
+from loaderscope.gui.timeline.paint.annotations import paint_marks, paint_optimizer_steps, paint_profiler_start, paint_thinned, paint_thinned_names
 from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 
@@ -115,6 +115,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
     left, width = canvas.left + canvas.x0, canvas.x1 - canvas.x0
     are_exact: list[bool] = []
     painter.setClipRect(QRectF(left, layout.header_height, width, layout.height - layout.header_height))
+    paint_thinned(canvas)
     for time in _grid_times(canvas, _ticks(canvas)):
         x = canvas.pixel_at(time)
         canvas.line(x, layout.header_height, x, layout.height, palette.grid)
@@ -134,6 +135,7 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
             elif placed.row.lane_kind == "main":
                 paint_profiler_start(canvas, placed)
                 paint_optimizer_steps(canvas, placed)
+                paint_thinned_names(canvas, placed)
     painter.restore()
     return tuple(are_exact)
 
