@@ -31,7 +31,8 @@ _BIN_WIDTHS_S = tuple(factor * 10.0**power for power in range(-1, 6) for factor 
 def with_exposed_time(
     results: Sequence[TrialResult], traces: Sequence[Trace], began_ns: int, log: Callable[[str], None], *, skips_start: bool = False
 ) -> list[TrialResult]:
-    """Returns the results of a recorded training with what it spent on its loaders; unchanged if that fails.
+    """Returns the results of a recorded training with what it spent on its loaders; unchanged if that fails, or if main's own spans
+    were so many that older ones are no longer in memory.
 
     Args:
         results: of all its loaders.
@@ -42,6 +43,8 @@ def with_exposed_time(
     """
     by_pid: dict[int, list[_Loader]] = {}
     try:
+        if any(trace.forgotten_spans(MAIN, State.ITERATOR, State.WAIT).spans for trace in traces):
+            return list(results)
         for number, (result, trace) in enumerate(zip(results, traces, strict=True)):
             if result.loader is not None:
                 by_pid.setdefault(result.loader.pid, []).append(_read_loader(number, result.loader, trace))

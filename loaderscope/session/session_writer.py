@@ -26,8 +26,8 @@ from loaderscope.trace.model import Trace
 
 COMMIT_EVERY_S = 1.0
 
-ROWS_IN_MEMORY = 4_000_000
-"""A recording with a size to keep holds at most this many rows of all its traces in memory, which take up to 300 MB."""
+ROWS_IN_MEMORY = 6_000_000
+"""A recording with a size to keep holds at most this many rows of all its traces in memory, which take up to 400 MB."""
 
 _RESERVE_BYTES = 2 << 20
 """Disk space reserved at the start: enough for the results of a run whose spans have filled the disk."""

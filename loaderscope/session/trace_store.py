@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from loaderscope.facts.lanes import MAIN
 from loaderscope.session.chunks import CHUNK_ROWS, Column, decode, encode
 from loaderscope.session.errors import SessionError
 from loaderscope.session.secret_masking import mask_text
@@ -134,29 +135,37 @@ class TraceWriter:
         return forgotten, view
 
     def forget_stored_rows(self, most_rows: int) -> None:
-        """Forgets the oldest rows that are stored and summed if more than `most_rows` are in memory; about half of that remain.
+        """Forgets the oldest rows that are stored and summed if more than `most_rows` are in memory.
 
-        All tables forget the same range of time. Short tables forget nothing.
+        Main's own rows and those of devices may take half of these, and all others the other half: what a training lost to its
+        loaders is computed from main's rows, and the others are many more. Short tables forget nothing.
         """
         trace = self.trace
-        tables = [*trace.tracks.values(), *trace.points.values(), *(values for _, values in trace.series.values())]
-        times = [next(iter(table.view().values())) for table in tables if len(table) > ROWS_NEVER_FORGOTTEN]
+        of_devices = {lane.key for lane in list(trace.lanes.values()) if lane.kind == "device"}
+        tracks = {key: columns for key, columns in trace.tracks.items() if len(columns) > ROWS_NEVER_FORGOTTEN}
+        others = {key: columns for key, columns in trace.points.items() if len(columns) > ROWS_NEVER_FORGOTTEN}
+        series = {key: columns for key, (_, columns) in trace.series.items() if len(columns) > ROWS_NEVER_FORGOTTEN}
+        of_main = {key for key in tracks if key.lane in of_devices or (key.lane == MAIN.key and key.depth <= 0)}
+        self._forget_oldest({key: tracks[key] for key in of_main}, [others.pop(MAIN.key)] if MAIN.key in others else [], most_rows // 2)
+        self._forget_oldest({key: tracks[key] for key in tracks.keys() - of_main}, [*others.values(), *series.values()], most_rows // 2)
+
+    def _forget_oldest(self, tracks: Mapping[TrackKey, Columns], others: Sequence[Columns], most_rows: int) -> None:
+        """Forgets the same range of time of tracks and other tables if they have too many rows; about half of the limit remains."""
+        times = [next(iter(table.view().values())) for table in (*tracks.values(), *others)]
         if sum(map(len, times)) <= most_rows:
             return
-        sample = np.concatenate([column[:: len(column) // 1000 + 1] for column in times])
-        weights = np.concatenate([np.full(len(column[:: len(column) // 1000 + 1]), len(column) // 1000 + 1) for column in times])
+        steps = [len(column) // 1000 + 1 for column in times]
+        sample = np.concatenate([column[::step] for column, step in zip(times, steps, strict=True)])
+        weights = np.concatenate([np.full(len(column[::step]), step) for column, step in zip(times, steps, strict=True)])
         order = np.argsort(sample, kind="stable")
-        kept = np.cumsum(weights[order][::-1])[::-1]
-        until_ns = int(sample[order][min(int((kept > most_rows // 2).sum()), len(order) - 1)])
-        for key, track in trace.tracks.items():
+        newer = np.cumsum(weights[order][::-1])[::-1]  # rows from each moment of the sample on
+        until_ns = int(sample[order][min(int((newer > most_rows // 2).sum()), len(order) - 1)])
+        for key, track in tracks.items():
             self._forget_spans(key, track, until_ns)
-        for table in tables:
-            if "time_ns" in table.names and len(table) > ROWS_NEVER_FORGOTTEN:
-                table.forget(self._oldest_rows(table, table.view()["time_ns"], until_ns))
+        for table in others:
+            table.forget(self._oldest_rows(table, table.view()["time_ns"], until_ns))
 
     def _forget_spans(self, key: TrackKey, track: Columns, until_ns: int) -> None:
-        if len(track) <= ROWS_NEVER_FORGOTTEN:
-            return
         view = track.view()
         count = self._oldest_rows(track, view["end_ns"], until_ns)
         state, batch = view["state"][:count], np.asarray(view["batch"][:count], np.int64)

@@ -7,6 +7,7 @@ import synthetic
 from support_session import config_of
 from synthetic import MS
 
+from loaderscope.agent.layout import State
 from loaderscope.agent.messages import TrialOrder
 from loaderscope.analysis.newest_part import forgotten_until_ns
 from loaderscope.analysis.recorded_training import wait_seconds
@@ -17,18 +18,19 @@ from loaderscope.session.schema import create
 from loaderscope.session.trace_store import TraceWriter
 
 
-@pytest.fixture
-def traces(monkeypatch):
-    """The same training twice: all of it in memory, and with its older half forgotten."""
+@pytest.fixture(params=[0.9, 0.5])
+def traces(request, monkeypatch):
+    """The same training twice: all of it in memory, and with older spans forgotten, of workers alone or of main, too."""
     monkeypatch.setattr(trace_store, "ROWS_NEVER_FORGOTTEN", 50)
     monkeypatch.setattr("loaderscope.session.sums_table.ROWS_AT_ONCE", 1)
-    whole, forgetful = (synthetic.make_trace(num_workers=2, batches=150, epochs=8, fetch_ns=8 * MS) for _ in range(2))
+    whole, forgetful = (synthetic.make_trace(num_workers=2, batches=75, epochs=16, fetch_ns=8 * MS) for _ in range(2))
     connection = sqlite3.connect(":memory:", isolation_level=None)
     create(connection)
     writer = TraceWriter(connection, 0, forgetful)
     writer.write()
-    writer.forget_stored_rows(forgetful.span_count // 2)
-    assert 0 < forgetful.span_count < 0.6 * whole.span_count
+    writer.forget_stored_rows(round(request.param * forgetful.span_count))
+    assert 0 < forgetful.span_count < 0.7 * whole.span_count
+    assert (forgetful.forgotten_spans("main", State.WAIT).spans > 0) == (request.param == 0.5)
     yield whole, forgetful
     connection.close()
 

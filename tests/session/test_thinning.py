@@ -167,11 +167,11 @@ def test_a_trial_that_finished_is_thinned_too(tmp_path):
 
 
 def test_memory_keeps_the_newest_rows_and_counts_the_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(session_writer, "ROWS_IN_MEMORY", 200_000)
+    monkeypatch.setattr(session_writer, "ROWS_IN_MEMORY", 400_000)
     path = tmp_path / "long.loaderscope"
     (feed,) = record(path, 1 << 40)
     trace = feed.trace
-    assert sum(map(len, trace.tracks.values())) + sum(map(len, trace.points.values())) < 220_000
+    assert sum(map(len, trace.tracks.values())) + sum(map(len, trace.points.values())) < 420_000
     assert len(trace.tracks[SPARSE]) == SECONDS // 10
     for key, columns in feed.all.items():
         all_rows, rows = columns.view(), trace.tracks[key].view()
@@ -186,6 +186,13 @@ def test_memory_keeps_the_newest_rows_and_counts_the_others(tmp_path, monkeypatc
         for key, columns in feed.all.items():
             for name, column in columns.view().items():
                 assert (session.trace(0).tracks[key].view()[name] == column).all()
+
+
+def test_main_is_remembered_longest(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_writer, "ROWS_IN_MEMORY", 2 * SECONDS * RATE + 200_000)
+    (feed,) = record(tmp_path / "long.loaderscope", 1 << 40)
+    main, worker = feed.trace.tracks[MAIN], feed.trace.tracks[WORKER]
+    assert len(worker) < len(main)
 
 
 def test_a_recording_without_a_size_keeps_all_in_memory(tmp_path, monkeypatch):
