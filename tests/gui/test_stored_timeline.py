@@ -21,6 +21,8 @@ from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.session import trace_store
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.trace import lane_table
+from loaderscope.trace.columns import Columns
+from loaderscope.trace.model import SPAN_COLUMNS
 
 SECOND = 10**9
 LANE = "worker-1"
@@ -133,6 +135,37 @@ def test_rows_that_are_not_at_hand_are_read_one_by_one(whole, stored):
     assert index.rows_of_range(moment_ns, moment_ns + SECOND) == exact.rows_of_range(moment_ns, moment_ns + SECOND)
     assert [column.tolist() for column in index.part(77_000, 77_003)] == [column.tolist() for column in exact.part(77_000, 77_003)]
     assert [column.tolist() for column in index.first_of(State.SEND)] == [column.tolist() for column in exact.first_of(State.SEND)]
+
+
+def test_outliers_are_those_of_all_spans_once_they_were_searched(path, monkeypatch, session, stored):
+    slow = Columns(SPAN_COLUMNS)
+    view = session.trace(0).tracks[LANE, 0].view()
+    first_ns = int(view["start_ns"][100_001])
+    shift_ns = np.where(view["start_ns"] > first_ns, 50 * 10**6, 0)
+    slow.append(
+        **{
+            **view,
+            "start_ns": view["start_ns"] + shift_ns,
+            "end_ns": view["end_ns"] + np.where(view["start_ns"] >= first_ns, 50 * 10**6, 0),
+        }
+    )
+    trace = session.trace(0)
+    trace.tracks[LANE, 0] = slow
+    trace.newest_ns += 50 * 10**6
+    written = path.with_name("slow.loaderscope")
+    writer = SessionWriter(written)
+    record(writer, make_run(workers=(1,)), {0: trace})
+    writer.close()
+    with SessionFile.open(written) as opened:
+        scene, in_memory = Scene(opened.trace(0)), Scene(trace)
+        index, exact = dense(scene), dense(in_memory)
+        whole_range = (STATES, trace.origin_ns, trace.end_ns)
+        assert not len(index.outliers(*whole_range))
+        scene.search_outliers()
+        assert index.outliers(*whole_range).tolist() == exact.outliers(*whole_range).tolist() == [100_001]
+        assert index.outlier_starts_ns(np.array([100_001])).tolist() == [first_ns]
+        assert index.limits_ns(STATES, 1e9) == pytest.approx(exact.limits_ns(STATES, 1e9), rel=0.05)
+        assert index.rare_duration_ns(STATES, 1e9) == exact.rare_duration_ns(STATES, 1e9)
 
 
 def test_what_to_read_is_the_view_with_room_beside_it_if_it_has_few_rows(stored):

@@ -11,7 +11,7 @@ the mouse use these, and ask `is_at_hand` before; `part` and `row_from` reach an
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -191,6 +191,10 @@ class TrackIndex:
         rows = slice(max(first, 0), max(last, 0))
         return SpanPart(self.start_ns[rows], self.end_ns[rows], self.state[rows], self.batch[rows], self.value[rows])
 
+    def parts_from(self, row: int) -> Iterable[SpanPart]:
+        """Returns all rows from one on, in one part or several."""
+        return (self.part(row, len(self)),)
+
     def row_from(self, time_ns: int, side: Side = "left") -> int:
         """Returns the first row that starts at or after a time; with side `right` the first one that starts after it."""
         return int(self.start_ns.searchsorted(np.int64(time_ns), side))
@@ -323,6 +327,10 @@ class TrackIndex:
     ) -> Ints:
         """Returns the rows that begin in [start_ns, end_ns) and are much longer than the median of their state; see `Outliers`."""
         return self._outliers.rows_between(states, start_ns, end_ns, longer_than_ns, most_ns)
+
+    def outlier_starts_ns(self, rows: Ints) -> Ints:
+        """Returns the starts of rows that `outliers` returned."""
+        return self._outliers.starts_ns(rows)
 
     def rare_duration_ns(self, states: Collection[int], every_ns: float) -> float:
         """Returns the duration that outliers of states exceed at most once in `every_ns`, on average."""

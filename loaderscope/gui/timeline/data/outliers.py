@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -20,11 +20,8 @@ _COMMON_SHARE = 0.01
 """If long spans are a larger share of a state than this, they are normal for it, and none of them is an outlier."""
 
 
-class _Track(Protocol):
-    """The spans of a track, sorted by start: a `level_of_detail.TrackIndex`, which imports this module."""
-
-    @property
-    def states(self) -> tuple[int, ...]: ...
+class _Part(Protocol):
+    """Rows of a track: a `level_of_detail.SpanPart`."""
 
     @property
     def start_ns(self) -> Ints: ...
@@ -34,6 +31,18 @@ class _Track(Protocol):
 
     @property
     def state(self) -> npt.NDArray[np.uint16]: ...
+
+
+class _Track(Protocol):
+    """The spans of a track, sorted by start: a `level_of_detail.TrackIndex`, which imports this module."""
+
+    @property
+    def states(self) -> tuple[int, ...]: ...
+
+    @property
+    def extent_ns(self) -> tuple[int, int]: ...
+
+    def parts_from(self, row: int) -> Iterable[_Part]: ...
 
     def __len__(self) -> int: ...
 
@@ -71,6 +80,11 @@ class Outliers:
         rows: Ints = self._row.array[candidates]
         return rows
 
+    def starts_ns(self, rows: Ints) -> Ints:
+        """Returns the starts of rows that `rows_between` returned."""
+        starts: Ints = self._start_ns.array[self._row.array.searchsorted(rows)]
+        return starts
+
     def rare_duration_ns(self, states: Collection[int], every_ns: float) -> float:
         """Returns the duration that outliers exceed at most once in `every_ns` of the track, on average."""
         self._index_new_rows()
@@ -81,7 +95,8 @@ class Outliers:
             self._sorted_durations[key] = (len(rows), durations)
         if not len(durations):
             return 0.0
-        allowed = int(float(index.end_ns[-1] - index.start_ns[0]) / every_ns) + 1
+        start_ns, end_ns = index.extent_ns
+        allowed = int(float(end_ns - start_ns) / every_ns) + 1
         return float(durations[-allowed - 1]) if allowed < len(durations) else 0.0
 
     def limits_ns(self, states: tuple[int, ...], every_ns: float) -> npt.NDArray[np.float64]:
@@ -129,14 +144,18 @@ class Outliers:
             self._state_limits_ns = np.full(index.states[-1] + 1, np.inf)
             for state in index.states:
                 self._state_limits_ns[state] = OUTLIER_FACTOR * (index.median_ns(state) or 0.0)
-        states = index.state[indexed:]
-        durations = index.end_ns[indexed:] - index.start_ns[indexed:]
-        at = np.flatnonzero(durations > self._state_limits_ns[states])
+        for part in index.parts_from(indexed):
+            self._add_long_rows(indexed, part)
+            indexed += len(part.state)
+
+    def _add_long_rows(self, first: int, part: _Part) -> None:
+        durations = part.end_ns - part.start_ns
+        at = np.flatnonzero(durations > self._state_limits_ns.take(part.state, mode="clip"))
         if len(at):
-            self._row.append(at + indexed)
-            self._start_ns.append(index.start_ns[indexed:][at])
+            self._row.append(at + first)
+            self._start_ns.append(part.start_ns[at])
             self._duration_ns.append(durations[at])
-            self._state.append(states[at])
-            counts = np.bincount(states[at], minlength=len(self._counts))
+            self._state.append(part.state[at])
+            counts = np.bincount(part.state[at], minlength=len(self._counts))
             counts[: len(self._counts)] += self._counts
             self._counts = counts

@@ -145,6 +145,12 @@ class Scene:
             except SessionError as error:
                 self._report(error)
 
+    def search_outliers(self) -> None:
+        """Looks at every span of the tracks in a file for outliers; any other thread may call it, once."""
+        for index in list(self._indexes.values()):
+            if isinstance(index, StoredIndex) and not self.problem:
+                index.search_outliers()
+
     def _give_rows_at_hand(self, key: TrackKey, index: TrackIndex) -> None:
         rows = self._at_hand
         if rows is not None and isinstance(index, StoredIndex):

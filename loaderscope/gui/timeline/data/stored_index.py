@@ -2,11 +2,13 @@
 
 A scene keeps the rows of one range of time at hand, that of the view with room on either side (`rows_at_hand.py`). Within it this index
 answers as the index of those rows does. Elsewhere `busy_ns` comes from the stored sums: it is exact at the edges of their buckets, and
-spreads the time of a bucket evenly over the columns within. Rows have the same numbers everywhere.
+spreads the time of a bucket evenly over the columns within. Rows have the same numbers everywhere. Outliers are known of the whole track
+once another thread has looked at every span.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
@@ -22,6 +24,9 @@ from loaderscope.trace.stored_columns import Side, StoredColumns
 
 SPANS_A_BUCKET = 48
 """Fewest spans in a bucket of the sums on average, for which a file still stores them; fewer would have to be summed anew."""
+
+_MEDIAN_CHUNKS = 8
+"""Evenly spread chunks from which the medians of the states are taken."""
 
 _NO_STATE = np.iinfo(np.uint16).max
 
@@ -89,6 +94,8 @@ class StoredIndex(TrackIndex):
         self._sums: CoarseSums | None = None
         self._at_hand: tuple[TrackIndex, int, int, int] = (TrackIndex(Columns(SPAN_COLUMNS)), 0, 0, 0)
         self._starts: dict[int, Ints] = {}
+        self._is_searched = False
+        self._all_medians: dict[int, float] = {}
 
     def __len__(self) -> int:
         return len(self._stored) if hasattr(self, "_stored") else 0
@@ -145,6 +152,28 @@ class StoredIndex(TrackIndex):
 
     def prepare(self, states: tuple[int, ...]) -> None:
         _ = self.sums
+
+    def search_outliers(self) -> None:
+        """Looks at every span for those that are much longer than others. Any thread may call it, once."""
+        try:
+            step = max(len(self._stored.numbers) // _MEDIAN_CHUNKS, 1)
+            places = list(itertools.pairwise(self._stored.first_rows.tolist()))[::step]
+            sample = [SpanPart.of(self._stored.rows(first, last)) for first, last in places]
+            for state in self.states:
+                durations_ns = [(part.end_ns - part.start_ns)[part.state == state] for part in sample]
+                joined = np.concatenate(durations_ns)
+                if len(joined):
+                    self._all_medians[state] = float(np.median(joined))
+            self._outliers.limits_ns(self.states, 1e9)
+        except SessionError as error:
+            self._report(error)
+            return
+        self._is_searched = True
+
+    def parts_from(self, row: int) -> Iterator[SpanPart]:
+        for first, last in itertools.pairwise(self._stored.first_rows.tolist()):
+            if last > row:
+                yield SpanPart.of(self._stored.rows(max(first, row), last))
 
     def part(self, first: int, last: int) -> SpanPart:
         index, begin, _, _ = self._at_hand
@@ -218,26 +247,35 @@ class StoredIndex(TrackIndex):
     def outliers(
         self, states: Collection[int], start_ns: int, end_ns: int, *, longer_than_ns: float = 0.0, most_ns: float = np.inf
     ) -> Ints:
-        """Returns the outliers among the rows at hand."""
+        """Returns the outliers of the whole track; until they are searched, those among the rows at hand."""
+        if self._is_searched:
+            return super().outliers(states, start_ns, end_ns, longer_than_ns=longer_than_ns, most_ns=most_ns)
         rows = self.at_hand.outliers(states, start_ns, end_ns, longer_than_ns=longer_than_ns, most_ns=most_ns)
         return rows + self.first_at_hand
 
+    def outlier_starts_ns(self, rows: Ints) -> Ints:
+        return super().outlier_starts_ns(rows) if self._is_searched else self.at_hand.outlier_starts_ns(rows - self.first_at_hand)
+
     def rare_duration_ns(self, states: Collection[int], every_ns: float) -> float:
+        if self._is_searched:
+            return super().rare_duration_ns(states, every_ns)
         return self.at_hand.rare_duration_ns(states, every_ns) if len(self.at_hand) else 0.0
 
     def limits_ns(self, states: tuple[int, ...], every_ns: float) -> Floats:
+        if self._is_searched:
+            return super().limits_ns(states, every_ns)
         return self.at_hand.limits_ns(states, every_ns) if len(self.at_hand) else np.full(len(states), np.inf)
 
     def median_ns(self, state: int) -> float | None:
-        """Returns the median duration of the rows at hand."""
-        return self.at_hand.median_ns(state)
+        """Returns the median duration of an evenly spread sample; until there is one, that of the rows at hand."""
+        return self._all_medians.get(state) or self.at_hand.median_ns(state)
 
     def rows_of(self, state: int) -> Ints:
         """Returns the rows at hand of a state."""
         return self.at_hand.rows_of(state) + self.first_at_hand
 
     def _all_parts(self) -> Iterator[SpanPart]:
-        for first, last in zip(self._stored.first_rows.tolist(), self._stored.first_rows.tolist()[1:], strict=False):
+        for first, last in itertools.pairwise(self._stored.first_rows.tolist()):
             yield self.part(first, last)
 
     def _reading(self, read: Callable[[], Answer], otherwise: Answer) -> Answer:

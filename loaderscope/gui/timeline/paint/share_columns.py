@@ -109,7 +109,7 @@ def _hidden_outliers_of_strip(strips: Sequence[Strip], place: int, first_ns: int
         return np.empty(0, np.int64), np.empty(0, np.int64)
     rare_duration_ns = strip.index.rare_duration_ns(strip.states, _COLUMNS_A_NOTCH * column_ns)
     rows = strip.index.outliers(strip.states, first_ns, last_ns, longer_than_ns=rare_duration_ns, most_ns=_SEEN_COLUMNS * column_ns)
-    return np.full(len(rows), place), strip.index.at_hand.start_ns[rows - strip.index.first_at_hand]
+    return np.full(len(rows), place), strip.index.outlier_starts_ns(rows)
 
 
 def _pixel_numbers(

@@ -54,6 +54,7 @@ class NavigableTimeline(TimelineSurface):
         self._when_shown: Callable[[], None] | None = None
         self._preparation: NewestOnly[Scene] = NewestOnly(self._show_prepared, self, self._report_unprepared)
         self._row_reading: NewestOnly[tuple[Scene, RowsAtHand | str]] = NewestOnly(self._take_rows, self)
+        self._outlier_search: NewestOnly[Scene] = NewestOnly(self._show_outliers, self)
         self._range_asked: tuple[Scene, tuple[int, int]] | None = None
         self.setAccessibleName("Timeline")
         self.setAccessibleDescription("No trial yet")
@@ -84,8 +85,14 @@ class NavigableTimeline(TimelineSurface):
             return
         then = self._when_shown
         self._show(scene)
+        if scene.is_stored:
+            self._outlier_search.ask(lambda: _search_outliers(scene))
         if then is not None:
             then()
+
+    def _show_outliers(self, scene: Scene) -> None:
+        if scene is self.scene:
+            self._repaint_all()
 
     def _read_rows_in_sight(self) -> None:
         scene = self.scene
@@ -381,6 +388,11 @@ def _read_rows(trace: Trace, range_ns: tuple[int, int]) -> RowsAtHand | str:
         return read_rows(trace, *range_ns)
     except SessionError as error:
         return str(error)
+
+
+def _search_outliers(scene: Scene) -> Scene:
+    scene.search_outliers()
+    return scene
 
 
 def _prepare_scene(trace: Trace, title: str, columns: int) -> Scene:
