@@ -252,10 +252,17 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, owner
     """Reads the chunks into memory. Those of long tables stay in the file if the trace has many rows and a source for them."""
     found: dict[_Place, list[tuple[int, int, int]]] = {}
     query = "SELECT kind, owner, depth, id, start_ns, row_count FROM chunk WHERE trial = ? ORDER BY id"
-    for kind, owner, depth, number, start_ns, count in _chunk_rows(connection.execute(query, (trial,))):
-        if kind not in _COLUMNS or not 0 < count <= CHUNK_ROWS or not _MIN_DEPTH <= depth <= _MAX_DEPTH:
-            raise SessionError("The session file is damaged: a chunk is not one of spans, points or values.")
-        found.setdefault(_Place(kind, owner, depth), []).append((number, start_ns, count))
+    rows = connection.execute(query, (trial,)).fetchall()
+    # a long recording has a million chunks: whole columns are checked at once
+    types = [set(map(type, column)) for column in zip(*rows, strict=True)]
+    if rows and types != [{str}, *([{int}] * 5)]:
+        raise SessionError("The session file is damaged: a row of its table 'chunk' cannot be read.")
+    for kind, owner, depth, *chunk in rows:
+        found.setdefault(_Place(kind, owner, depth), []).append(tuple(chunk))
+    counts = [row[5] for row in rows]
+    is_possible = all(place.kind in _COLUMNS and _MIN_DEPTH <= place.depth <= _MAX_DEPTH for place in found)
+    if not is_possible or not 0 < min(counts, default=1) <= max(counts, default=1) <= CHUNK_ROWS:
+        raise SessionError("The session file is damaged: a chunk is not one of spans, points or values.")
     row_counts = {place: sum(count for *_, count in chunks) for place, chunks in found.items()}
     stays = {
         place
@@ -308,15 +315,6 @@ def _damaged_owner() -> Iterator[None]:
         yield
     except (KeyError, ValueError):
         raise SessionError("The session file is damaged: a chunk belongs to no lane, or to one that has others.") from None
-
-
-def _chunk_rows(rows: sqlite3.Cursor) -> Iterator[tuple[str, int, int, int, int, int]]:
-    """Yields the rows of the table of chunks without their data. A long recording has a million: the check is a quick one."""
-    for row in rows:
-        kind, *numbers = row
-        if type(kind) is not str or any(type(number) is not int for number in numbers):
-            raise SessionError("The session file is damaged: a row of its table 'chunk' cannot be read.")
-        yield row
 
 
 class OpenedFile(NamedTuple):

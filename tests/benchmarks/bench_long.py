@@ -110,7 +110,7 @@ def show(path):
     window.resize(1920, 1080)
     window.show()
     timeline = window.views.timeline
-    print(f"memory before: {greatest_memory_mb():.0f} MB")
+    print(f"before {greatest_memory_mb():.0f}")
 
     def settle(seconds):
         until = time.perf_counter() + seconds

@@ -42,9 +42,10 @@ class CoarseSums:
     """
 
     def __init__(self, sums: Sums, shift: int) -> None:
-        self.states: tuple[int, ...] = tuple(np.unique(sums["state"]).tolist())
-        buckets = np.unique(sums["bucket"])
-        edges = np.union1d(buckets, buckets + 1)
+        self.states: tuple[int, ...] = tuple(np.flatnonzero(np.bincount(sums["state"])).tolist())
+        buckets = sums["bucket"][np.diff(sums["bucket"], prepend=-1) > 0]
+        ends = buckets[np.diff(buckets, append=-1) != 1] + 1
+        edges = np.sort(np.concatenate((buckets, ends)))
         within = buckets.searchsorted(edges)  # buckets before each edge
         self._edges_ns: Ints = edges << shift
         self._filled_ns: Floats = np.zeros((len(edges), len(self.states)))
