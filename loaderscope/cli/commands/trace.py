@@ -18,8 +18,8 @@ from loaderscope.cli.outcome import UsageError
 from loaderscope.cli.printing import add_json_option, print_document, print_error_document
 from loaderscope.cli.script_arguments import add_script_argument
 from loaderscope.facts.settings import whole_number
-from loaderscope.sweep.options import positive_seconds
 from loaderscope.facts.text import bytes_text
+from loaderscope.sweep.options import positive_seconds
 
 if TYPE_CHECKING:
     from loaderscope.facts.run import LogLine

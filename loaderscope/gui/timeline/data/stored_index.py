@@ -156,6 +156,8 @@ class StoredIndex(TrackIndex):
 
     def search_outliers(self) -> None:
         """Looks at every span for those that are much longer than others. Any thread may call it, once."""
+        if not self.states:  # the sums are damaged
+            return
         try:
             step = max(len(self._stored.numbers) // _MEDIAN_CHUNKS, 1)
             places = list(itertools.pairwise(self._stored.first_rows.tolist()))[::step]
