@@ -264,10 +264,13 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, owner
     if not is_possible or not 0 < min(counts, default=1) <= max(counts, default=1) <= CHUNK_ROWS:
         raise SessionError("The session file is damaged: a chunk is not one of spans, points or values.")
     row_counts = {place: sum(count for *_, count in chunks) for place, chunks in found.items()}
+    is_long = sum(row_counts.values()) > ROWS_IN_MEMORY
     stays = {
         place
         for place, rows in row_counts.items()
-        if source is not None and sum(row_counts.values()) > ROWS_IN_MEMORY and rows > ROWS_OF_SHORT_TABLE and place.kind != "series"
+        # the spans of a thinned trace need their sums beside them
+        if source is not None and ((place.kind == "span" and trace.thinned_ns) or (is_long and rows > ROWS_OF_SHORT_TABLE))
+        if place.kind != "series"
     }
     total = sum(rows for place, rows in row_counts.items() if place not in stays)
     if total > MAX_ROWS:

@@ -1,5 +1,6 @@
 """A timeline of a trace that stays in its file: sums first, then the rows in sight, as exact as those of a trace in memory."""
 
+import json
 import sqlite3
 
 import numpy as np
@@ -258,6 +259,57 @@ def test_a_question_about_damaged_rows_is_answered_by_none(path, stored):
     scene = Scene(stored)
     assert list_spans(scene, stored.origin_ns + 9 * SECOND, stored.origin_ns + 10 * SECOND).is_whole
     assert "damaged" in scene.problem
+
+
+@pytest.fixture
+def thinned(path, stored):
+    """The same trace after its file lost the second of the track's four chunks; its sums are still there."""
+    first_ns, last_ns = stored.tracks[LANE, 0].starts_ns[1:3].tolist()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM chunk WHERE id = ?", (int(stored.tracks[LANE, 0].numbers[1]),))
+        head = json.loads(connection.execute("SELECT trace FROM trial WHERE id = 0").fetchone()[0])
+        head["thinned_ns"] = [[first_ns, last_ns]]
+        connection.execute("UPDATE trial SET trace = ? WHERE id = 0", (json.dumps(head),))
+    connection.close()
+    with SessionFile.open(path) as session:
+        yield session.trace(0)
+
+
+def test_sums_stand_for_thinned_spans_and_the_others_are_exact(whole, thinned):
+    scene, exact = Scene(thinned), dense(Scene(whole))
+    ((first_ns, last_ns),) = thinned.thinned_ns
+    low, high = last_ns - SECOND, last_ns + SECOND
+    scene.read(low, high)
+    index = dense(scene)
+    assert len(index) < len(exact)
+    assert index.count_of(State.FETCH) == exact.count_of(State.FETCH)
+    assert not index.is_at_hand(low, high)
+    assert index.is_at_hand(last_ns, high)
+    edges = np.arange(low >> 28, (high >> 28) + 1) << 28
+    whole_buckets = exact.busy_ns(edges, STATES)
+    for state in STATES:
+        assert (index.busy_ns(edges, STATES)[state][:-1] == whole_buckets[state][:-1]).all()
+    fine = np.linspace(last_ns, high, 500).astype(np.int64)
+    assert (index.busy_ns(fine, STATES)[State.FETCH] == exact.busy_ns(fine, STATES)[State.FETCH]).all()
+    assert index.busy_between_ns(first_ns, low, STATES) == pytest.approx(exact.busy_between_ns(first_ns, low, STATES), rel=0.02)
+
+
+def test_a_thinned_track_with_few_rows_has_its_sums_too(thinned, path, monkeypatch):
+    monkeypatch.setattr(trace_store, "ROWS_IN_MEMORY", 10**9)
+    with SessionFile.open(path) as session:
+        assert isinstance(dense(Scene(session.trace(0))), StoredIndex)
+
+
+def test_nothing_is_pointed_at_where_spans_were_thinned(thinned):
+    scene = Scene(thinned)
+    ((first_ns, _),) = thinned.thinned_ns
+    scene.read(first_ns + SECOND, first_ns + 2 * SECOND)
+    assert span_at(scene, LANE, first_ns + 3 * SECOND // 2, 10**6) is None
+    shares = {
+        one.filled.state: one for one in survey(scene, first_ns + SECOND, first_ns + 2 * SECOND).statistics() if one.filled.lane == LANE
+    }
+    assert shares[State.FETCH].count > 1_000
+    assert shares[State.FETCH].longest is None
 
 
 def test_thinned_ranges_have_a_ground_of_their_own(qtbot, timeline, whole):

@@ -224,7 +224,7 @@ class Scene:
         columns = self.trace.tracks[key]
         if not isinstance(columns, StoredColumns):
             return TrackIndex(columns)
-        index = StoredIndex(columns, key, bool(self.trace.thinned_ns), self._report)
+        index = StoredIndex(columns, key, self.trace.thinned_ns, self._report)
         self._give_rows_at_hand(key, index)
         return index
 

@@ -1,18 +1,20 @@
 """The index of a track that stays in a session file: exact where its rows are at hand, exact sums in coarse buckets elsewhere. No Qt.
 
 A scene keeps the rows of one range of time at hand, that of the view with room on either side (`rows_at_hand.py`). Within it this index
-answers as the index of those rows does. Elsewhere `busy_ns` comes from the stored sums: it is exact at the edges of their buckets, and
-spreads the time of a bucket evenly over the columns within. Rows have the same numbers everywhere. Outliers are known of the whole track
-once another thread has looked at every span.
+answers as the index of those rows does, but where spans were thinned. Elsewhere `busy_ns` comes from the stored sums: it is exact at the
+edges of their buckets, and spreads the time of a bucket evenly over the columns within. Rows have the same numbers everywhere. Outliers
+are known of the whole track once another thread has looked at every span.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, SpanPart, TrackIndex
 from loaderscope.session.errors import SessionError
@@ -81,17 +83,20 @@ class CoarseSums:
 class StoredIndex(TrackIndex):
     """Searches the spans of a track in a session file. The scene sets which rows are at hand."""
 
-    def __init__(self, columns: StoredColumns, key: TrackKey, is_thinned: bool, report: Callable[[SessionError], object]) -> None:
+    def __init__(
+        self, columns: StoredColumns, key: TrackKey, thinned_ns: Sequence[tuple[int, int]], report: Callable[[SessionError], object]
+    ) -> None:
         """Reads nothing yet.
 
         Args:
             columns: the track.
             key: its lane and depth.
-            is_thinned: whether the trace was thinned.
+            thinned_ns: the ranges in which the trace was thinned.
             report: gets the errors of the file. What could not be read is then left out.
         """
         super().__init__(Columns(SPAN_COLUMNS))
-        self._stored, self._key, self._is_thinned, self._report = columns, key, is_thinned, report
+        self._stored, self._key, self._report = columns, key, report
+        self._trace_thinned_ns: Ints = np.array(thinned_ns, np.int64).reshape(-1, 2)
         self._sums: CoarseSums | None = None
         self._at_hand: tuple[TrackIndex, int, int, int] = (TrackIndex(Columns(SPAN_COLUMNS)), 0, 0, 0)
         self._starts: dict[int, Ints] = {}
@@ -122,7 +127,7 @@ class StoredIndex(TrackIndex):
         length_ns = self._stored.end_ns - int(self._stored.starts_ns[0])
         fits = [shift for shift in SHIFTS if (length_ns >> shift) * SPANS_A_BUCKET <= len(self._stored)]
         shift = fits[0] if fits else SHIFTS[-1]
-        return max(shift, THIN_SHIFT) if self._is_thinned else shift
+        return max(shift, THIN_SHIFT) if len(self._trace_thinned_ns) else shift
 
     @property
     def states(self) -> tuple[int, ...]:
@@ -143,7 +148,25 @@ class StoredIndex(TrackIndex):
     def extent_ns(self) -> tuple[int, int]:
         return int(self._stored.starts_ns[0]), self._stored.end_ns
 
+    @functools.cached_property
+    def _thinned_ns(self) -> Ints:
+        """The ranges in which this track may lack spans, (ranges, 2): those of the trace if its sums know more spans than its rows are."""
+        return self._trace_thinned_ns if sum(self.sums.counts.values()) > len(self._stored) else self._trace_thinned_ns[:0]
+
+    def _are_thinned(self, edges_ns: Ints) -> npt.NDArray[np.bool_]:
+        """Returns for each range between consecutive edges whether spans in it were thinned."""
+        if not len(self._thinned_ns):
+            return np.zeros(len(edges_ns) - 1, bool)
+        starts_ns, ends_ns = self._thinned_ns.T
+        following = ends_ns.searchsorted(edges_ns[:-1], "right")
+        thinned: npt.NDArray[np.bool_] = np.append(starts_ns, np.iinfo(np.int64).max)[following] < edges_ns[1:]
+        return thinned
+
     def is_at_hand(self, start_ns: int, end_ns: int) -> bool:
+        return self._covers(start_ns, end_ns) and not self._are_thinned(np.array([start_ns, end_ns], np.int64))[0]
+
+    def _covers(self, start_ns: int, end_ns: int) -> bool:
+        """Whether all rows of a range that the file has are at hand."""
         _, _, first_ns, last_ns = self._at_hand
         low_ns, high_ns = self.extent_ns
         return (first_ns <= max(start_ns, low_ns) and min(end_ns, high_ns + 1) <= last_ns) or end_ns <= low_ns or start_ns > high_ns
@@ -237,10 +260,16 @@ class StoredIndex(TrackIndex):
         return self._starts[state]
 
     def busy_ns(self, edges_ns: Ints, states: Collection[int]) -> dict[int, Ints]:
-        if self.is_at_hand(int(edges_ns[0]), int(edges_ns[-1])):
+        covers = self._covers(int(edges_ns[0]), int(edges_ns[-1]))
+        are_thinned = self._are_thinned(edges_ns)
+        if covers and not are_thinned.any():
             return self.at_hand.busy_ns(edges_ns, states)
         filled_ns = np.diff(np.rint(self.sums.filled_before_ns(edges_ns)).astype(np.int64), axis=0).T
-        return {state: filled_ns[at] for at, state in enumerate(self.sums.states) if state in states}
+        busy = {state: filled_ns[at] for at, state in enumerate(self.sums.states) if state in states}
+        if covers:
+            exact = self.at_hand.busy_ns(edges_ns, states)
+            return {state: np.where(are_thinned, coarse, exact.get(state, 0)) for state, coarse in busy.items()}
+        return busy
 
     def busy_between_ns(self, start_ns: int, end_ns: int, states: Collection[int]) -> int:
         if self.is_at_hand(start_ns, end_ns):

@@ -27,6 +27,8 @@ _TICK_PX, _TICK_HEIGHT_PX = 1.0, 6.0
 THINNED = "thinned: sums only"
 """Names a range of time of which the session keeps exact sums in place of single spans."""
 
+_SHORT_PX = 8.0
+
 _HIT_RISE_PX = 3.0
 """Height of the line over columns with a hit."""
 
@@ -104,18 +106,24 @@ def paint_optimizer_steps(canvas: Canvas, placed: PlacedRow) -> None:
 def paint_thinned(canvas: Canvas) -> None:
     """Paints a ground under all lanes where spans were thinned."""
     ground = QColor(colour(canvas.palette.muted))
-    ground.setAlphaF(0.1)
+    ground.setAlphaF(0.16)
     top = canvas.layout.header_height
     for left, right in _thinned_in_sight(canvas):
         canvas.painter.fillRect(QRectF(left, top, right - left, canvas.layout.height - top), ground)
 
 
 def paint_thinned_names(canvas: Canvas, placed: PlacedRow) -> None:
-    """Names the ranges in which spans were thinned, on the lane of main."""
+    """Names the ranges in which spans were thinned, on the lane of main. Short parts between them that stayed whole do not part a name."""
     width, tall = canvas.small_font.advance(THINNED) + 8, min(13.0, placed.bar_height)
-    for left, right in _thinned_in_sight(canvas):
+    named: list[tuple[float, float]] = []
+    for first, last in _thinned_in_sight(canvas):
+        left, right = max(first, float(canvas.left)), min(last, float(canvas.left + canvas.layout.plot_width))
+        if named and left - named[-1][1] < _SHORT_PX:
+            named[-1] = named[-1][0], right
+        else:
+            named.append((left, right))
+    for left, right in named:
         if right - left >= width:
-            # at the begin of the range, not of its visible part, so that it moves along with a pan
             box = QRectF(left + 2, canvas.top + placed.bar_y + (placed.bar_height - tall) / 2, width, tall)
             canvas.painter.fillRect(box, colour(canvas.palette.base))
             canvas.text(box.adjusted(4, 0, 0, 0), THINNED, canvas.palette.muted, canvas.small_font)

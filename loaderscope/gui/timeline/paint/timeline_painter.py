@@ -135,19 +135,20 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
             elif placed.row.lane_kind == "main":
                 paint_profiler_start(canvas, placed)
                 paint_optimizer_steps(canvas, placed)
-                paint_thinned_names(canvas, placed)
     painter.restore()
     return tuple(are_exact)
 
 
 def paint_scales(canvas: Canvas) -> None:
-    """Paints the scales of the plots in sight."""
+    """Paints what stays in its place during a pan: the scales of the plots in sight, and the names of thinned ranges."""
     canvas.painter.save()
     for band, visible in bands(canvas, canvas.left, canvas.layout.plot_width):
         canvas.painter.setClipRect(band)
         for placed in visible:
             if placed.row.kind == "plot":
                 plots.paint_scale(canvas, placed)
+            elif placed.row.lane_kind == "main":
+                paint_thinned_names(canvas, placed)
     canvas.painter.restore()
 
 
