@@ -11,26 +11,15 @@ from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.text import duration_text
-from loaderscope.trace.columns import Columns
-from loaderscope.trace.lane_table import BRACKET_DEPTH
-from loaderscope.trace.model import SPAN_COLUMNS, Trace, TrackKey
+from loaderscope.trace.model import Trace
 
 
 def newest_part(trace: Trace) -> Trace:
-    """Returns the trace from the moment on from which all its spans are in memory; the trace itself if it forgot none.
-
-    An epoch that began before begins at that moment.
-    """
+    """Returns the trace from the moment on from which all its spans are in memory; the trace itself if it forgot none."""
     first_ns = forgotten_until_ns(trace)
     if first_ns is None:
         return trace
     part = trace.part(first_ns, trace.end_ns + 1)
-    epochs = TrackKey(MAIN, BRACKET_DEPTH)
-    if epochs in part.tracks:
-        cut = Columns(SPAN_COLUMNS)
-        view = part.tracks[epochs].view()
-        cut.append(**{**view, "start_ns": np.maximum(np.asarray(view["start_ns"], np.int64), first_ns)})
-        part.tracks[epochs] = cut
     part.origin_ns = first_ns
     return part
 

@@ -1,12 +1,14 @@
 """A long recording stays within its size: older spans become exact sums, and what matters stays whole."""
 
+import sqlite3
+
 import numpy as np
 import pytest
 from support_session import config_of, make_run, result_of
 
 from loaderscope.agent.layout import State
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.session import session_writer, thinning, trace_store
+from loaderscope.session import schema, session_writer, sums_table, thinning, trace_store
 from loaderscope.session.file import SessionFile, SessionWriter
 from loaderscope.session.thinning import merge_intervals
 from loaderscope.trace import lane_table
@@ -18,8 +20,9 @@ from loaderscope.trace.span_sums import TrackSpans, sums_within
 SECOND = 10**9
 ORIGIN = 5_000 * SECOND
 SHIFT = 24
-SECONDS, RATE = 240, 2_000
-KEPT_BYTES = 4_000_000
+SECONDS, RATE = 240, 1_000
+KEPT_BYTES = 2_500_000
+"""Main and a worker have 8 spans in a row of their sums: enough to thin them, too few for sums beside the spans."""
 SLOW_S, MARK_S = 60, 120
 MAIN, WORKER, SPARSE = TrackKey("main", 0), TrackKey("worker-0", 0), TrackKey("main", lane_table.BRACKET_DEPTH)
 
@@ -84,6 +87,7 @@ def record(path, keep_bytes, *, trials=1):
                 writer.trace_grew(trial, feed.trace)
             elif second == 40:
                 writer.trial_finished(result_of(trial, feed.trace, run), feed.trace)
+                feed.thinned_when_finished = feed.trace.thinned_ns
     writer.trial_finished(result_of(planned[0], feeds[0].trace, run), feeds[0].trace)
     writer.run_finished(False)
     writer.close()
@@ -158,7 +162,8 @@ def test_points_and_values_of_the_queue_go_with_the_spans_and_short_tracks_stay(
 
 def test_a_trial_that_finished_is_thinned_too(tmp_path):
     path = tmp_path / "two.loaderscope"
-    record(path, 2_000_000, trials=2)
+    _, finished = record(path, 4_500_000, trials=2)
+    assert not finished.thinned_when_finished
     with SessionFile.open(path) as session:
         trace = session.trace(1)
         assert trace.thinned_ns
@@ -167,11 +172,11 @@ def test_a_trial_that_finished_is_thinned_too(tmp_path):
 
 
 def test_memory_keeps_the_newest_rows_and_counts_the_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(session_writer, "ROWS_IN_MEMORY", 400_000)
+    monkeypatch.setattr(session_writer, "ROWS_IN_MEMORY", 200_000)
     path = tmp_path / "long.loaderscope"
     (feed,) = record(path, 1 << 40)
     trace = feed.trace
-    assert sum(map(len, trace.tracks.values())) + sum(map(len, trace.points.values())) < 420_000
+    assert sum(map(len, trace.tracks.values())) + sum(map(len, trace.points.values())) < 240_000
     assert len(trace.tracks[SPARSE]) == SECONDS // 10
     for key, columns in feed.all.items():
         all_rows, rows = columns.view(), trace.tracks[key].view()
@@ -189,10 +194,42 @@ def test_memory_keeps_the_newest_rows_and_counts_the_others(tmp_path, monkeypatc
 
 
 def test_main_is_remembered_longest(tmp_path, monkeypatch):
-    monkeypatch.setattr(session_writer, "ROWS_IN_MEMORY", 2 * SECONDS * RATE + 200_000)
+    monkeypatch.setattr(session_writer, "ROWS_IN_MEMORY", 2 * SECONDS * RATE + 100_000)
     (feed,) = record(tmp_path / "long.loaderscope", 1 << 40)
     main, worker = feed.trace.tracks[MAIN], feed.trace.tracks[WORKER]
     assert len(worker) < len(main)
+
+
+def test_rows_that_are_not_summed_yet_stay_in_memory(tmp_path):
+    trace = Trace()
+    feed = Feed(trace)
+    feed.second(0)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.create(connection)
+    writer = trace_store.TraceWriter(connection, 0, trace)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace_store, "ROWS_NEVER_FORGOTTEN", 10)
+        writer.write()
+        writer.forget_stored_rows(100)
+        assert (len(trace.tracks[WORKER]), trace.tracks[WORKER].first_row) == (RATE, 0)
+        writer.write(final=True)
+        writer.forget_stored_rows(100)
+        assert 0 < len(trace.tracks[WORKER]) < 100
+    connection.close()
+
+
+def test_sums_of_a_thinned_cell_are_stored_again_when_all_its_spans_are_known():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.create(connection)
+    start_ns = ORIGIN + np.arange(3) * SECOND
+    spans = {"start_ns": start_ns, "end_ns": start_ns + 1000, "state": np.zeros(3, np.uint16)}
+    early = sums_within(TrackSpans(start_ns[:1], start_ns[:1] + 1000, spans["state"][:1]), SHIFT, ORIGIN, ORIGIN + SECOND)
+    cell = ORIGIN >> SHIFT >> thinning.BLOCK_SHIFT
+    sums_table.replace_sums(connection, 0, 1, 0, SHIFT, cell, early)
+    sums_table.SumWriter(connection, 0).write(1, 0, spans, forgotten=0, final=True)
+    rows = connection.execute("SELECT shift, block, row_count FROM lane_sum").fetchall()
+    assert rows == [(SHIFT, cell, 3)]  # but none of other cells: they are not worth their bytes
+    connection.close()
 
 
 def test_a_recording_without_a_size_keeps_all_in_memory(tmp_path, monkeypatch):
