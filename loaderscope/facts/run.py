@@ -110,6 +110,10 @@ class Run:
         return self.target.kind == "captured" and self.target.name == TRAINING_TARGET
 
 
+KEPT_BYTES = 2 << 30
+"""The size within which the session of a recorded training stays unless the user says otherwise."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LogLine:
     """One line that the script or the tool printed. `time_ns` is perf_counter_ns."""

@@ -302,14 +302,15 @@ def _load_chunks(connection: sqlite3.Connection, trial: int, trace: Trace, owner
             raise SessionError("The session file is damaged: what it recorded is not in the order of time.")
         _check_times(trace.origin_ns or starts_ns[0], starts_ns[0], starts_ns[-1])
         assert source is not None
-        stored = StoredColumns(_COLUMNS[place.kind], chunks, trace.end_ns, source, cache)
         with _damaged_owner():
+            owner = owners.lanes[place.owner].key, place.depth
+            stored = StoredColumns(_COLUMNS[place.kind], owner, chunks, end_ns=trace.end_ns, source=source, cache=cache)
             if len(_columns_for(trace, place, owners)):
                 raise ValueError("two tables of the file are one of the trace")
             if place.kind == "span":
-                trace.tracks[TrackKey(owners.lanes[place.owner].key, place.depth)] = stored
+                trace.tracks[TrackKey(*owner)] = stored
             else:
-                trace.points[owners.lanes[place.owner].key] = stored
+                trace.points[owner[0]] = stored
 
 
 @contextmanager

@@ -93,11 +93,21 @@ class StoredColumns(Columns):
         first_rows: for each chunk the number of its first row; behind them the number of all rows.
     """
 
-    def __init__(self, dtypes: Dtypes, chunks: Sequence[tuple[int, int, int]], end_ns: int, source: RowSource, cache: ChunkCache) -> None:
+    def __init__(
+        self,
+        dtypes: Dtypes,
+        owner: tuple[str, int],
+        chunks: Sequence[tuple[int, int, int]],
+        *,
+        end_ns: int,
+        source: RowSource,
+        cache: ChunkCache,
+    ) -> None:
         """Reads nothing yet.
 
         Args:
             dtypes: the columns, the first of which is the time by which rows are sorted.
+            owner: lane and depth in the file.
             chunks: at least one: number in the file, time of the first row, number of rows.
             end_ns: no row ends later.
             source: reads the chunks.
@@ -108,7 +118,7 @@ class StoredColumns(Columns):
         self.numbers, self.starts_ns = numbers, starts_ns
         self.first_rows = np.append(np.int64(0), np.cumsum(counts))
         self._untils_ns = np.append(starts_ns[1:], max(end_ns, int(starts_ns[-1])))
-        self._source, self._cache = source, cache
+        self._owner, self._source, self._cache = owner, source, cache
 
     def __len__(self) -> int:
         return int(self.first_rows[-1])
@@ -195,13 +205,13 @@ class StoredColumns(Columns):
         estimate: Ints = begin + (share * (self.first_rows.take(at + 1) - begin)).astype(np.int64)
         return estimate
 
-    def sums(self, lane: str, depth: int, shift: int) -> Sums:
+    def sums(self, shift: int) -> Sums:
         """Returns the sums of the whole track, in buckets of a shift; see `trace/span_sums.py`.
 
         Raises:
             SessionError: the file is damaged or was closed.
         """
-        return self._source.sums(lane, depth, shift=shift, from_ns=int(self.starts_ns[0]), until_ns=self.end_ns + 1)
+        return self._source.sums(*self._owner, shift=shift, from_ns=int(self.starts_ns[0]), until_ns=self.end_ns + 1)
 
     def _chunk(self, at: int) -> View:
         number = int(self.numbers[at])

@@ -10,9 +10,10 @@ import support_session
 
 from loaderscope.gui.run import run_state
 from loaderscope.gui.run.live_run import GrowingSession
-from loaderscope.gui.run.run_state import RunState
+from loaderscope.gui.run.run_state import RunState, TraceCache
 from loaderscope.session.file import SessionWriter
 from loaderscope.session.recording import Recording
+from loaderscope.trace.model import ForgottenSpans, Trace, TrackKey
 
 
 @pytest.fixture
@@ -118,3 +119,14 @@ def test_the_file_is_completed_when_nobody_reads_it(tmp_path):
     assert completed and sink.write_error is None
     assert stored.trace(1).span_count
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_trace_that_forgot_spans_is_dropped_once_the_file_has_it():
+    cache, whole, forgetful = TraceCache(), Trace(), Trace()
+    forgetful.forgotten[TrackKey("main", 0), 1] = ForgottenSpans(5, 5, 5)
+    for trial, trace in enumerate((whole, forgetful)):
+        cache.keep(trial, trace)
+        assert trial in cache
+        cache.mark_stored(trial)
+    assert cache.find(0) is whole
+    assert cache.find(1) is None

@@ -9,6 +9,7 @@ from support_session import make_run, make_trial_trace, record
 from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.agent.layout import State
+from loaderscope.gui.run.training_trace import TrainingTrace
 from loaderscope.gui.timeline.data import rows_at_hand
 from loaderscope.gui.timeline.data.range_statistics import survey
 from loaderscope.gui.timeline.data.scene import Scene
@@ -329,5 +330,15 @@ def test_a_growing_track_that_forgot_rows_is_indexed_anew(whole):
     whole.version += 1
     scene.update()
     after = dense(scene)
+    assert scene.forgotten_until_ns() == int(before.start_ns[150_000])
     assert len(after) == len(before) - 150_000
     assert after.start_ns[0] == before.start_ns[150_000]
+
+
+def test_tracks_of_several_loaders_find_their_sums(whole, stored):
+    merged = TrainingTrace()
+    merged.add(0, "train.py:1", stored)
+    merged.refresh()
+    index = Scene(merged).tracks(f"0/{LANE}")[-1]
+    assert isinstance(index, StoredIndex)
+    assert index.count_of(State.FETCH) == dense(Scene(whole)).count_of(State.FETCH)

@@ -109,7 +109,7 @@ def test_marks_may_change_while_rows_are_still_to_be_read(path, whole):
 
 def test_sums_of_a_stored_track_are_those_of_its_spans(path, whole):
     with SessionFile.open(path) as session:
-        sums = session.trace(0).tracks[DENSE].sums("worker-0", 7, 28)
+        sums = session.trace(0).tracks[DENSE].sums(28)
     view = whole.tracks[DENSE].view()
     for state in np.unique(view["state"]):
         rows = view["state"] == state

@@ -33,7 +33,7 @@ class Rows:
         times = next(iter(self.view.values()))
         chunks = [(number, int(times[first]), last - first) for number, (first, last) in enumerate(self.parts)]
         end_ns = int(self.view["end_ns" if "end_ns" in dtypes else "time_ns"][-1])
-        return StoredColumns(dtypes, chunks, end_ns, self, ChunkCache())
+        return StoredColumns(dtypes, ("main", 0), chunks, end_ns=end_ns, source=self, cache=ChunkCache())
 
 
 @st.composite

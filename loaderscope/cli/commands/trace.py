@@ -17,6 +17,7 @@ from loaderscope.cli.files import SESSION_SUFFIX, check_writable, chosen_script
 from loaderscope.cli.outcome import UsageError
 from loaderscope.cli.printing import add_json_option, print_document, print_error_document
 from loaderscope.cli.script_arguments import add_script_argument
+from loaderscope.facts.run import KEPT_BYTES
 from loaderscope.facts.settings import whole_number
 from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.options import positive_seconds
@@ -50,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--keep",
         metavar="SIZE",
         type=size_bytes,
-        default="2GiB",
+        default=KEPT_BYTES,
         help="the size within which the session stays, such as 500MiB: older spans are thinned to sums (2GiB)",
     )
     add_json_option(parser)

@@ -15,7 +15,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
 from loaderscope.agent.messages import ErrorInfo
 from loaderscope.facts.request import Request
-from loaderscope.facts.run import Mark
+from loaderscope.facts.run import KEPT_BYTES, Mark
 from loaderscope.gui.run.background_work import keep_until_ended
 from loaderscope.gui.run.run_state import RunState
 from loaderscope.session.file import SessionFile, SessionWriter
@@ -89,6 +89,8 @@ class RunThread(QThread):
 
     kind: str
     """The kind of run, in words."""
+    keep_bytes: int | None = None
+    """The size within which its session stays; None without a limit."""
 
     def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
         super().__init__(parent)  # type: ignore[arg-type]
@@ -126,7 +128,10 @@ class RunThread(QThread):
 
     def run(self) -> None:
         recording = self._recording = Recording(
-            lambda: SessionWriter(self.session_path, force=True), self.state, is_required=False, on_stored=self.state.mark_stored
+            lambda: SessionWriter(self.session_path, force=True, keep_bytes=self.keep_bytes),
+            self.state,
+            is_required=False,
+            on_stored=self.state.mark_stored,
         )
         try:
             self._execute(recording)
@@ -181,6 +186,7 @@ class TrainingThread(RunThread):
     """
 
     kind = "recording"
+    keep_bytes = KEPT_BYTES
 
     def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
         super().__init__(request, session_path, parent)

@@ -144,6 +144,10 @@ class TraceCache:
     def mark_stored(self, trial: int) -> None:
         """From now on the trace of this trial can be read from the session file."""
         self._stored.add(trial)
+        trace = self._alive.get(trial)
+        if trace is not None and trace.forgotten:  # the file has more of it
+            self._kept.pop(trial, None)
+            del self._alive[trial]
         self._drop_longest_unused()
 
     def is_stored(self, trial: int) -> bool:

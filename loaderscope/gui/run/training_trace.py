@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from loaderscope.facts.lanes import FLIGHT_SECTION, plot_of
+from loaderscope.session.thinning import merge_intervals
 from loaderscope.trace.model import Lane, OpenSpan, ProcessInfo, SeriesInfo, Trace, TrackKey, name_number
 
 ALL_LOADERS = -1
@@ -58,6 +59,7 @@ class TrainingTrace(Trace):
             for prefix, trace in traces.items()
             for process in list(trace.processes)
         ]
+        self.thinned_ns = merge_intervals(interval for trace in traces.values() for interval in trace.thinned_ns)
         self.record_count = sum(trace.record_count for trace in traces.values())
         self.version += 1
 

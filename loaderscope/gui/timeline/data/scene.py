@@ -109,14 +109,22 @@ class Scene:
         self._optimizer_steps: dict[str, tuple[int, GrowingArray[np.int64]]] = {}  # by lane: points that were looked at, and times
         self._profiler_start: tuple[int, tuple[int, int] | None] = -1, None
         self._exact_window: tuple[int, int | None] = -1, None
+        self._is_stored: tuple[int, bool] = -2, False
         self._at_hand: RowsAtHand | None = None
         self.problem = ""  # why spans of a stored trace cannot be shown
         self.update()
 
-    @functools.cached_property
+    @property
     def is_stored(self) -> bool:
         """Whether long tracks stay in a session file."""
-        return self.trace.is_stored
+        if self._is_stored[0] != self.version:
+            self._is_stored = self.version, self.trace.is_stored
+        return self._is_stored[1]
+
+    def forgotten_until_ns(self) -> int | None:
+        """Returns until when a running trial has forgotten spans, which its session file has; None if it has all in memory."""
+        tables = [table for table in self.trace.tracks.values() if table.first_row and len(table)]
+        return max((int(table.view()["start_ns"][0]) for table in tables), default=None)
 
     @property
     def trace_at_hand(self) -> Trace:
@@ -224,7 +232,7 @@ class Scene:
         columns = self.trace.tracks[key]
         if not isinstance(columns, StoredColumns):
             return TrackIndex(columns)
-        index = StoredIndex(columns, key, self.trace.thinned_ns, self._report)
+        index = StoredIndex(columns, self.trace.thinned_ns, self._report)
         self._give_rows_at_hand(key, index)
         return index
 

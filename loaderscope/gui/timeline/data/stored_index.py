@@ -20,7 +20,7 @@ from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, SpanPart
 from loaderscope.session.errors import SessionError
 from loaderscope.session.thinning import THIN_SHIFT
 from loaderscope.trace.columns import Columns
-from loaderscope.trace.model import SPAN_COLUMNS, TrackKey
+from loaderscope.trace.model import SPAN_COLUMNS
 from loaderscope.trace.span_sums import SHIFTS, Sums
 from loaderscope.trace.stored_columns import Side, StoredColumns
 
@@ -83,19 +83,16 @@ class CoarseSums:
 class StoredIndex(TrackIndex):
     """Searches the spans of a track in a session file. The scene sets which rows are at hand."""
 
-    def __init__(
-        self, columns: StoredColumns, key: TrackKey, thinned_ns: Sequence[tuple[int, int]], report: Callable[[SessionError], object]
-    ) -> None:
+    def __init__(self, columns: StoredColumns, thinned_ns: Sequence[tuple[int, int]], report: Callable[[SessionError], object]) -> None:
         """Reads nothing yet.
 
         Args:
             columns: the track.
-            key: its lane and depth.
             thinned_ns: the ranges in which the trace was thinned.
             report: gets the errors of the file. What could not be read is then left out.
         """
         super().__init__(Columns(SPAN_COLUMNS))
-        self._stored, self._key, self._report = columns, key, report
+        self._stored, self._report = columns, report
         self._trace_thinned_ns: Ints = np.array(thinned_ns, np.int64).reshape(-1, 2)
         self._sums: CoarseSums | None = None
         self._at_hand: tuple[TrackIndex, int, int, int] = (TrackIndex(Columns(SPAN_COLUMNS)), 0, 0, 0)
@@ -120,7 +117,7 @@ class StoredIndex(TrackIndex):
         if self._sums is None:
             shift = self._shift()
             none: Sums = {"bucket": np.empty(0, np.int64), "state": np.empty(0, np.uint16), "busy_ns": np.empty(0), "begun": np.empty(0)}
-            self._sums = CoarseSums(self._reading(lambda: self._stored.sums(*self._key, shift), none), shift)
+            self._sums = CoarseSums(self._reading(lambda: self._stored.sums(shift), none), shift)
         return self._sums
 
     def _shift(self) -> int:

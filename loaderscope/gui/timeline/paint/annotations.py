@@ -27,6 +27,9 @@ _TICK_PX, _TICK_HEIGHT_PX = 1.0, 6.0
 THINNED = "thinned: sums only"
 """Names a range of time of which the session keeps exact sums in place of single spans."""
 
+IN_FILE = "in the session file only"
+"""Names the oldest part of a long recording that goes on, which is no longer in memory."""
+
 _SHORT_PX = 8.0
 
 _HIT_RISE_PX = 3.0
@@ -114,7 +117,8 @@ def paint_thinned(canvas: Canvas) -> None:
 
 def paint_thinned_names(canvas: Canvas, placed: PlacedRow) -> None:
     """Names the ranges in which spans were thinned, on the lane of main. Short parts between them that stayed whole do not part a name."""
-    width, tall = canvas.small_font.advance(THINNED) + 8, min(13.0, placed.bar_height)
+    name = THINNED if canvas.scene.forgotten_until_ns() is None else IN_FILE
+    width, tall = canvas.small_font.advance(name) + 8, min(13.0, placed.bar_height)
     named: list[tuple[float, float]] = []
     for first, last in _thinned_in_sight(canvas):
         left, right = max(first, float(canvas.left)), min(last, float(canvas.left + canvas.layout.plot_width))
@@ -126,12 +130,16 @@ def paint_thinned_names(canvas: Canvas, placed: PlacedRow) -> None:
         if right - left >= width:
             box = QRectF(left + 2, canvas.top + placed.bar_y + (placed.bar_height - tall) / 2, width, tall)
             canvas.painter.fillRect(box, colour(canvas.palette.base))
-            canvas.text(box.adjusted(4, 0, 0, 0), THINNED, canvas.palette.muted, canvas.small_font)
+            canvas.text(box.adjusted(4, 0, 0, 0), name, canvas.palette.muted, canvas.small_font)
 
 
 def _thinned_in_sight(canvas: Canvas) -> list[tuple[float, float]]:
     first, last = canvas.left + canvas.sight[0] - 200.0, canvas.left + canvas.sight[1] + 200.0
-    ranges = canvas.x_of(np.array(canvas.scene.trace.thinned_ns, np.int64).reshape(-1)).reshape(-1, 2).tolist()
+    scene = canvas.scene
+    forgotten_ns = scene.forgotten_until_ns()
+    # a running trial draws no sums: what it has forgotten shows when its session is opened
+    ranges_ns = scene.trace.thinned_ns if forgotten_ns is None else ((scene.origin_ns, forgotten_ns),)
+    ranges = canvas.x_of(np.array(ranges_ns, np.int64).reshape(-1)).reshape(-1, 2).tolist()
     return [(max(left, first), min(right, last)) for left, right in ranges if right > first and left < last]
 
 

@@ -19,7 +19,13 @@ from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, TITLE_PX, Layou
 from loaderscope.gui.timeline.data.scene import Scene, busy_share
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint import lane_painter, plots
-from loaderscope.gui.timeline.paint.annotations import paint_marks, paint_optimizer_steps, paint_profiler_start, paint_thinned, paint_thinned_names
+from loaderscope.gui.timeline.paint.annotations import (
+    paint_marks,
+    paint_optimizer_steps,
+    paint_profiler_start,
+    paint_thinned,
+    paint_thinned_names,
+)
 from loaderscope.gui.timeline.paint.arrows import LateArrows, paint_arrows
 from loaderscope.gui.timeline.paint.canvas import Canvas, colour
 
