@@ -13,6 +13,7 @@ import dataclasses
 import enum
 import functools
 import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ MOST_EXPLAINED = 100
 _LONGEST_MAKING_NS = 3 * 10**9
 """The spans of a batch of a stored trace are searched from this long before the wait for it, and the longest wait, on."""
 
-_ROWS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 1 << 18
 
 _NEVER = int(np.iinfo(np.int64).min)
 
@@ -149,19 +150,25 @@ class LongestWaits(Waits):
         return self.of_all
 
 
-def find_waits(trace: Trace) -> Waits:
-    """Returns every wait of a trial that returned a batch; of a stored trace, which has too many, the `MOST_EXPLAINED` longest."""
+def find_waits(trace: Trace, pause: Callable[[], object] = lambda: None) -> Waits:
+    """Returns every wait of a trial that returned a batch; of a stored trace, which has too many, the `MOST_EXPLAINED` longest.
+
+    Args:
+        trace: of the trial.
+        pause: called between the readings of a stored trace, which take seconds.
+    """
     if trace.is_stored:
-        return _find_longest_waits(trace)
+        return _find_longest_waits(trace, pause)
     waits = spans_of(trace, MAIN, State.WAIT)
     return explain(trace, waits.pick(waits.batch >= 0))
 
 
-def _find_longest_waits(trace: Trace) -> Waits:
+def _find_longest_waits(trace: Trace, pause: Callable[[], object]) -> Waits:
     """Returns the longest waits of a stored trace. It decodes main's lane once, and other lanes only around these waits."""
     longest, durations_ns = spans_of(Trace(), MAIN), []
     for key, columns in list(trace.tracks.items()):
         for first in range(0, len(columns) if key.lane == MAIN else 0, _ROWS_AT_ONCE):
+            pause()
             view = columns.rows(first, first + _ROWS_AT_ONCE)
             rows = np.flatnonzero((view["state"] == int(State.WAIT)) & (np.asarray(view["batch"], np.int64) >= 0))
             new = SpanColumns(*(view[name][rows].astype(np.int64) for name in SPAN_COLUMNS))
@@ -173,6 +180,7 @@ def _find_longest_waits(trace: Trace) -> Waits:
     reach_ns = _LONGEST_MAKING_NS + int((longest.end_ns - longest.start_ns).max(initial=0))
     starts_group = np.flatnonzero(np.diff(longest.start_ns, prepend=-reach_ns) >= reach_ns)
     for begin, end in itertools.pairwise([*starts_group.tolist(), longest.size]):
+        pause()
         group = longest.pick(np.arange(begin, end))
         parts.append(explain(trace.part(int(group.start_ns[0]) - reach_ns, int(group.end_ns[-1]) + 1), group))
     joined = {name: np.concatenate([part.columns()[name] for part in parts]) for name in parts[0].columns()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -98,7 +98,7 @@ class LateSearch(QObject):
         trace, version = scene.trace, scene.trace.version
         if self._searched is not None and self._searched[0] is trace and self._searched[1] == version:
             return
-        self._work.ask(lambda: _find_waits(trace, version))
+        self._work.ask(lambda: _find_waits(trace, version, scene.wait_while_painting))
 
     def _publish_if_shown(self, result: tuple[LateWaits, float]) -> None:
         late, took_s = result
@@ -119,19 +119,19 @@ class LateSearch(QObject):
         self.waitsFound.emit(late)
 
 
-def _find_waits(trace: Trace, version: int) -> tuple[LateWaits, float]:
+def _find_waits(trace: Trace, version: int, pause: Callable[[], object]) -> tuple[LateWaits, float]:
     """Returns the waits of a trace, and the seconds that finding them took."""
     begin_s = time.perf_counter()
-    waits = waits_of_loaders(trace)
+    waits = waits_of_loaders(trace, pause)
     listed = [batch for loader in waits for batch in _list_costliest(trace, loader, waits[loader])]
     listed.sort(key=lambda batch: -batch.wait_s)
     return LateWaits(trace, version, waits, tuple(listed[:MOST_LISTED])), time.perf_counter() - begin_s
 
 
-def waits_of_loaders(trace: Trace) -> dict[str, Waits]:
-    """Returns all waits of a trace with their causes, by the prefix of their loader; empty in a trace of one loader."""
+def waits_of_loaders(trace: Trace, pause: Callable[[], object] = lambda: None) -> dict[str, Waits]:
+    """Returns all waits of a trace with their causes, by the prefix of their loader; empty in a trace of one loader. See `find_waits`."""
     loaders = dict.fromkeys(map(loader_prefix, list(trace.lanes)))
-    return {loader: find_waits(trace.of_loader(loader)) for loader in loaders or ("",)}
+    return {loader: find_waits(trace.of_loader(loader), pause) for loader in loaders or ("",)}
 
 
 def _list_costliest(trace: Trace, loader: str, waits: Waits) -> list[ListedBatch]:

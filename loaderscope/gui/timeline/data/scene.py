@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -86,6 +87,9 @@ def full_label(label: str, loader_title: str) -> str:
     return f"{loader_title} · {label}" if loader_title else label
 
 
+_PAINTING_S = 0.25
+"""Long searches in other threads wait this long after each painting, so that no zoom or pan waits for them."""
+
 _OVERVIEW_LANES = 16  # at most about as many lanes are in the overview
 
 
@@ -111,6 +115,7 @@ class Scene:
         self._exact_window: tuple[int, int | None] = -1, None
         self._is_stored: tuple[int, bool] = -2, False
         self._at_hand: RowsAtHand | None = None
+        self._painted_s = 0.0
         self.problem = ""  # why spans of a stored trace cannot be shown
         self.update()
 
@@ -157,7 +162,16 @@ class Scene:
         """Looks at every span of the tracks in a file for outliers; any other thread may call it, once."""
         for index in list(self._indexes.values()):
             if isinstance(index, StoredIndex) and not self.problem:
-                index.search_outliers()
+                index.search_outliers(self.wait_while_painting)
+
+    def note_painting(self) -> None:
+        """Says that the scene is being painted."""
+        self._painted_s = time.monotonic()
+
+    def wait_while_painting(self) -> None:
+        """Waits in another thread until the scene has not been painted for a moment: one interpreter runs only one thread at a time."""
+        while time.monotonic() - self._painted_s < _PAINTING_S:
+            time.sleep(_PAINTING_S / 5)
 
     def _give_rows_at_hand(self, key: TrackKey, index: TrackIndex) -> None:
         rows = self._at_hand

@@ -98,6 +98,7 @@ class StoredIndex(TrackIndex):
         self._at_hand: tuple[TrackIndex, int, int, int] = (TrackIndex(Columns(SPAN_COLUMNS)), 0, 0, 0)
         self._starts: dict[int, Ints] = {}
         self._is_searched = False
+        self._pause: Callable[[], object] = lambda: None
         self._all_medians: dict[int, float] = {}
 
     def __len__(self) -> int:
@@ -174,8 +175,9 @@ class StoredIndex(TrackIndex):
     def prepare(self, states: tuple[int, ...]) -> None:
         _ = self.sums
 
-    def search_outliers(self) -> None:
-        """Looks at every span for those that are much longer than others. Any thread may call it, once."""
+    def search_outliers(self, pause: Callable[[], object] = lambda: None) -> None:
+        """Looks at every span for those that are much longer than others, and calls `pause` in between. Any thread may call it, once."""
+        self._pause = pause
         if not self.states:  # the sums are damaged
             return
         try:
@@ -196,6 +198,7 @@ class StoredIndex(TrackIndex):
     def parts_from(self, row: int) -> Iterator[SpanPart]:
         for first, last in itertools.pairwise(self._stored.first_rows.tolist()):
             if last > row:
+                self._pause()
                 yield SpanPart.of(self._stored.rows(max(first, row), last))
 
     def part(self, first: int, last: int) -> SpanPart:

@@ -98,6 +98,7 @@ class NavigableTimeline(TimelineSurface):
         scene = self.scene
         if scene is None:
             return
+        scene.note_painting()
         if scene.problem:
             self._show_problem(scene.problem)
             return
