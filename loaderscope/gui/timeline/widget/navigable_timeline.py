@@ -21,6 +21,9 @@ from loaderscope.gui.timeline.widget.timeline_keys import PAN_SHARE, ZOOM_STEP
 from loaderscope.session.errors import SessionError
 from loaderscope.trace.model import Trace
 
+_ZOOM_END_MS = 60
+"""A zoom has ended if no other step follows within this time; then the rows in sight of a stored trace are read."""
+
 SPANS_AT_ONCE = 500_000
 """Up to this many spans are indexed while a frame is painted. A trace with more is prepared in a thread of its own, before it is shown."""
 
@@ -55,6 +58,9 @@ class NavigableTimeline(TimelineSurface):
         self._preparation: NewestOnly[Scene] = NewestOnly(self._show_prepared, self, self._report_unprepared)
         self._row_reading: NewestOnly[tuple[Scene, RowsAtHand | str]] = NewestOnly(self._take_rows, self)
         self._outlier_search: NewestOnly[Scene] = NewestOnly(self._show_outliers, self)
+        self._read_span = 0.0
+        self._zoom_end = QTimer(self, singleShot=True, interval=_ZOOM_END_MS)
+        self._zoom_end.timeout.connect(self._read_rows_in_sight)
         self._range_asked: tuple[Scene, tuple[int, int]] | None = None
         self.setAccessibleName("Timeline")
         self.setAccessibleDescription("No trial yet")
@@ -101,6 +107,11 @@ class NavigableTimeline(TimelineSurface):
         scene.note_painting()
         if scene.problem:
             self._show_problem(scene.problem)
+            return
+        if self.viewport.span != self._read_span:  # the next step of a zoom would make a reading vain
+            self._read_span = self.viewport.span
+            self._zoom_end.start()
+        if self._zoom_end.isActive():
             return
         to_read = scene.range_to_read(*self.visible_range_ns())
         if to_read is not None and self._range_asked != (scene, to_read):
