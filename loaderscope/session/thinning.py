@@ -124,9 +124,9 @@ class Thinner:
             is_thinned = [self._thin_track(trial, owner, track, cell, kept_ns) for owner, track in tracks]
             if any(is_thinned):
                 self._thin_points(trial, lanes.values(), cell_ns, kept_ns)
-                trace.thinned_ns = merge_intervals([*trace.thinned_ns, *_without(cell_ns, kept_ns)])
-                if self.note not in trace.notes:
+                if not trace.thinned_ns:
                     trace.notes.append(self.note)
+                trace.thinned_ns = merge_intervals([*trace.thinned_ns, *_without(cell_ns, kept_ns)])
                 write_head(self._connection, trial, trace)
 
     def _thin_track(self, trial: int, owner: int, track: TrackKey, cell: int, kept_ns: Sequence[Interval]) -> bool:
