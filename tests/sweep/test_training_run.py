@@ -163,14 +163,15 @@ STEADY = """
 ENDLESS = """
     import signal
     import sys
+    import time
     from torch.utils.data import DataLoader
 
     for number in {ignored}:
         signal.signal(number, signal.SIG_IGN)
     try:
         while True:
-            for batch in DataLoader(range(100), batch_size=2, num_workers=1):
-                pass
+            for batch in DataLoader(range(10_000), batch_size=2):
+                time.sleep(0.01)  # Python swallows a KeyboardInterrupt that lands in some callbacks, as in those of a fork
     except KeyboardInterrupt:
         sys.exit(9)
 """
