@@ -16,8 +16,14 @@ LOADER_FILE = "loader.json"
 """Describes a loader, in the folder of its logs: `describe` says what is in it."""
 
 
-def describe(loader: Any, assumptions: Any) -> Dict[str, Any]:
-    """Returns what the app shows of a loader: where it is made and iterated, its class, its length in batches, and its settings."""
+def describe(loader: Any, assumptions: Any, number_at_line: int) -> Dict[str, Any]:
+    """Returns what the app shows of a loader: where it is made and iterated, its class, its length in batches, and its settings.
+
+    Args:
+        loader: the loader.
+        assumptions: sentences about functions of this torch that differ from the checked ones.
+        number_at_line: how many loaders that the same line made are recorded already, apart from it.
+    """
     call = made_loaders.constructor_call_of(loader)
     iterated = innermost_user_place(callers(sys._getframe(1)))
     made = call.place if call is not None else None
@@ -26,6 +32,7 @@ def describe(loader: Any, assumptions: Any) -> Dict[str, Any]:
         "pid": os.getpid(),
         "environment": torch_environment(assumptions),
         "made": None if made is None else "%s:%d" % (made.file, made.line or 0),
+        "number_at_line": number_at_line,
         "iterated": None if iterated is None else "%s:%d" % (iterated.file, iterated.line or 0),
         "in_main_thread": threading.current_thread() is threading.main_thread(),
         "reads_ahead": made_loaders.iterates_its_own_way(loader),

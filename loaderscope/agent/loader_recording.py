@@ -8,7 +8,7 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from . import loader_description, recorder, used_devices
+from . import loader_description, loaders, recorder, used_devices
 from .device import DeviceClock
 from .device_choice import device_of_trial, side_stream
 from .eventlog import EventLog, drop_record
@@ -66,6 +66,7 @@ class LoaderRecording:
         self._description = description
         self._bounds, self._end_at_bound, self.give_up = bounds, end_at_bound, give_up
         self.is_in_main_thread = False
+        self._kind, self._dataset = _kind_of(loader), _reference(loader.dataset)
         self._thread = 0  # that iterates the newest epoch
         self._is_open = False  # whether an epoch is
         self._has_iterator = False  # whether that epoch has
@@ -86,6 +87,18 @@ class LoaderRecording:
             return True
         return is_same and self._thread == _thread.get_ident()
 
+    def is_like(self, loader: Any) -> bool:
+        """Whether `loader` is the loader of this recording, or one like it that takes its place.
+
+        A function of the script may make all its loaders, those for training and those for evaluation: they have other settings, or
+        other datasets, which exist at the same time.
+        """
+        if self._kind != _kind_of(loader):
+            return False
+        previous = self.loader()
+        dataset = self._dataset() if previous is None else previous.dataset
+        return previous is loader or dataset is None or dataset is loader.dataset
+
     def note_thread(self) -> None:
         """Notes in the description for the app that another thread than the main thread iterates the loader."""
         self._thread = _thread.get_ident()
@@ -103,7 +116,8 @@ class LoaderRecording:
         if self._is_open and not self._has_iterator:
             return
         self.end_epoch()
-        self.loader, self.iterator, self._has_iterator = weakref.ref(loader), None, False
+        self.loader, self._dataset = weakref.ref(loader), _reference(loader.dataset)
+        self.iterator, self._has_iterator = None, False
         self.epoch, self._batch_count, self._is_open = self.epoch + 1, 0, True
         self.write(_EPOCH_BEGIN, self.epoch)
 
@@ -168,6 +182,22 @@ class LoaderRecording:
             others = self._clock.since_on_step_streams(before, others_before)
             self._clock.add(batch_of_epoch(self.epoch, self._step_batch), None, stepped, others)
         self._clock.poll()
+
+
+def _kind_of(loader: Any) -> Tuple[Any, ...]:
+    return loaders.current_config(loader), type(loader.dataset), type(loader.sampler)
+
+
+def _reference(dataset: Any) -> Callable[[], Any]:
+    """Returns a weak reference to a dataset; that of a list, which has none, refers to nothing."""
+    try:
+        return weakref.ref(dataset)
+    except TypeError:
+        return _no_dataset
+
+
+def _no_dataset() -> None:
+    return None
 
 
 _STEPS_BEFORE_LOOK = (1, 10, 100)

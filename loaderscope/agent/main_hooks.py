@@ -306,13 +306,21 @@ def _wrap_shutdown(original: Function) -> Function:
     def _shutdown_workers(self: Any) -> Any:
         # Called from __del__ too, perhaps while the interpreter takes its modules apart.
         if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True):
-            return original(self)
+            try:
+                return original(self)
+            except BaseException as error:
+                if hide_frame is not None:
+                    hide_frame(error)
+                raise
         notes, thread, activity = _notes(self), recorder.loader_thread, recorder.threads.activity
         # not `activate`: a garbage collection may call this at any time, in a thread that iterates another loader
         before, activity.recording = activity.recording, notes.recording
         recorder.write(_SHUTDOWN_BEGIN, notes.epoch, 0, thread)
         try:
             return original(self)
+        except BaseException as error:
+            hide_frame(error)
+            raise
         finally:
             recorder.write(_SHUTDOWN_END, notes.epoch, 0, thread)
             activity.recording = before

@@ -12,6 +12,13 @@ from typing import Any, Callable, Dict, List, Tuple
 from . import instrument, loader_description, made_loaders, main_line, optimizer_marks, record_bounds, recorder
 from .loader_recording import LoaderRecording
 
+_MOST_RECORDINGS = 64
+"""In one process, each of which keeps a file open and takes at least a segment on the disk; more loaders share those that there are."""
+_MOST_AT_ONE_LINE = 8
+"""A script may make a loader for each of 1000 parts of its data."""
+OTHER_LOADERS_CLASS = "other loaders"
+_OTHER_LOADERS = (OTHER_LOADERS_CLASS,)
+
 
 class ProcessRecording:
     """The recording of this process; a forked child goes on with this object, and with none of the loaders.
@@ -77,15 +84,21 @@ class ProcessRecording:
         record_bounds.note_end(self._folder)
 
     def _recording_of(self, loader: Any) -> LoaderRecording:
-        """Returns the recording of a loader, or of an earlier one that the same line made; makes it if there is none to use."""
-        call = made_loaders.constructor_call_of(loader)
-        place = call.place if call is not None else None
-        made_there = self._loaders.setdefault((place.file, place.line) if place is not None else (id(loader),), [])
-        for recording in made_there:
-            if recording.can_take(loader):
-                return recording
-        description = loader_description.describe(loader, instrument.install())  # once the script's own imports are done
-        log_dir = os.path.join(self._folder, "%d-%d" % (os.getpid(), len(self._all_loaders())))
+        """Returns the recording of a loader, or of an earlier one like it that the same line made; makes it if there is none to use."""
+        count, line = len(self._all_loaders()), _line_of(loader)
+        if count >= _MOST_RECORDINGS and line not in self._loaders:
+            line = _OTHER_LOADERS
+        made_there = self._loaders.setdefault(line, [])
+        usable = [recording for recording in made_there if recording.can_take(loader)]
+        like = next((recording for recording in usable if recording.is_like(loader)), None)
+        if like is None and usable and (count >= _MOST_RECORDINGS or len(made_there) >= _MOST_AT_ONE_LINE):
+            like = usable[-1]
+        if like is not None:
+            return like
+        description = loader_description.describe(loader, instrument.install(), len(made_there))  # once the script's own imports are done
+        if line == _OTHER_LOADERS:
+            description.update({"made": None, "iterated": None, "class": OTHER_LOADERS_CLASS})
+        log_dir = os.path.join(self._folder, "%d-%d" % (os.getpid(), count))
         os.mkdir(log_dir)  # fails where the app was killed, and a later one has removed its folder
         loader_description.write(log_dir, description)
         plan = recorder.Plan(log_dir, 0.0, True, until_ns=0 if self.bounds is None else self.bounds.until_ns)
@@ -118,3 +131,9 @@ class ProcessRecording:
         recorder.close_log()
         for recording in self._all_loaders():
             recording.end()
+
+
+def _line_of(loader: Any) -> Tuple[Any, ...]:
+    """Returns file and line where a loader is made; what only this loader has, if that is unknown."""
+    call = made_loaders.constructor_call_of(loader)
+    return (id(loader),) if call is None or call.place is None else (call.place.file, call.place.line)

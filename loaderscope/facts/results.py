@@ -281,6 +281,7 @@ class LoaderUse:
         epochs: one entry for each of `TrialResult.epochs`.
         process: of all loaders of the process, in the entry of the first of them; None in the others.
         recorded_s: seconds of the training that were recorded, where the recording had bounds; None: all of it.
+        number_at_line: among the loaders that the same line made in that process, from 0.
     """
 
     made: str | None
@@ -297,11 +298,12 @@ class LoaderUse:
     epochs: list[EpochUse] = dataclasses.field(default_factory=list)
     process: ProcessUse | None = None
     recorded_s: Seconds | None = None
+    number_at_line: Count = 0
 
     @property
     def name(self) -> str:
         """The loader as the timeline and tables name it: train.py:87."""
-        return loader_name(self.made, self.iterated, self.class_name)
+        return loader_name(self.made, self.iterated, self.class_name, self.number_at_line)
 
     @property
     def measured_s(self) -> float:
@@ -309,9 +311,10 @@ class LoaderUse:
         return self.training_s if self.recorded_s is None else self.recorded_s
 
 
-def loader_name(made: str | None, iterated: str | None, class_name: str) -> str:
-    """Returns the name of a loader by where it is made, else where it is iterated, else its class."""
-    return (made or iterated or class_name).replace("\\", "/").rpartition("/")[2]
+def loader_name(made: str | None, iterated: str | None, class_name: str, number_at_line: int) -> str:
+    """Returns the name of a loader by where it is made, else where it is iterated, else its class: train.py:87, or train.py:87 #2."""
+    name = (made or iterated or class_name).replace("\\", "/").rpartition("/")[2]
+    return f"{name} #{number_at_line + 1}" if number_at_line else name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,8 @@ class RecordedLoader:
 
     @property
     def name(self) -> str:
-        return loader_name(self.description["made"], self.description["iterated"], self.description["class"])
+        of = self.description
+        return loader_name(of["made"], of["iterated"], of["class"], of["number_at_line"])
 
     def read_description(self) -> None:
         """Reads the description again, which changes once another thread than the main thread iterates the loader."""
@@ -66,6 +67,7 @@ class RecordedLoader:
             training_s=training_s,
             exit_status=exit_status,
             recorded_s=recorded_s,
+            number_at_line=self.description["number_at_line"],
         )
 
 

@@ -299,7 +299,12 @@ class TrainingRun:
     def _result(self, loader: RecordedLoader, end: TrialEnd, training_s: float, status: int | None, ended_ns: int) -> TrialResult:
         order = TrialOrder(loader.trial.id, str(loader.folder), loader.trial.config, batches=None)
         result = analyse_or_log(loader.trace, loader.trial, order, end, self._log, dataset_length=loader.description["samples"])
-        return dataclasses.replace(result, loader=loader.use(training_s, status, self._recorded_s(loader.pid, ended_ns)))
+        use = loader.use(training_s, status, self._recorded_s(loader.pid, ended_ns))
+        if use.wait_s is None:  # the waits are those of a thread that reads ahead, which main hardly feels
+            result = dataclasses.replace(
+                result, wait_share=None, data_stall_share=None, data_stall_share_low=None, data_stall_share_high=None
+            )
+        return dataclasses.replace(result, loader=use)
 
     def _log(self, text: str) -> None:
         self._sink.log_line(LogLine(time.perf_counter_ns(), "loaderscope", text))

@@ -302,6 +302,33 @@ def test_a_fault_of_a_hook_ends_the_recording_and_not_the_training(tmp_path, own
     assert 26 <= document_of(script)["loaders"][0]["batches"] <= 40
 
 
+LEFT_BY_AN_ERROR = """
+    import gc
+    from torch.utils.data import DataLoader
+
+    def fail(samples):
+        gc.collect()
+        raise ValueError(samples)
+
+    gc.disable()
+    loader = DataLoader(range(8), batch_size=2, num_workers=1, collate_fn=fail)
+    for epoch in range(2):  # the forked worker of the second epoch collects the iterator of the first
+        try:
+            for batch in loader:
+                pass
+        except ValueError as error:
+            error.itself = error
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or sys.version_info < (3, 11), reason="workers are forked; frames can be hidden")
+def test_tracebacks_of_iterators_that_forked_workers_collect_hold_nothing_of_ours(tmp_path):
+    script = write_script(tmp_path, LEFT_BY_AN_ERROR, "train.py")
+    plain, traced = plain_run(script), traced_run(script)
+    assert "can only test a child process" in plain.stderr and "can only test a child process" in traced.stderr
+    assert "main_hooks" not in traced.stderr
+
+
 FULL_DISK = """
     import resource
     from torch.utils.data import DataLoader

@@ -8,6 +8,7 @@ import sys
 import pytest
 from running import CollectingSink, request, write_script
 
+from loaderscope.agent import process_recording
 from loaderscope.agent.layout import State
 from loaderscope.analysis.epochs import MAIN
 from loaderscope.analysis.recorded_training import training_of_results, training_sentence
@@ -70,6 +71,50 @@ SAME_LINE_AT_ONCE = """
         for _ in zip(make(8), make(12)):
             pass
     assert len(list(make(6))) == 3
+"""
+
+MADE_BY_ONE_FUNCTION = """
+    from torch.utils.data import DataLoader, Dataset
+
+    class Samples(Dataset):
+        def __init__(self, samples):
+            self.samples = samples
+        def __len__(self):
+            return self.samples
+        def __getitem__(self, index):
+            return index
+
+    def make(samples, **settings):
+        return DataLoader(Samples(samples), batch_size=2, {shuffle})
+
+    train, test = make(24, shuffle=True), make(8, shuffle=False)
+    for epoch in range(2):
+        assert len(list(train)) == 12
+        assert len(list(test)) == 4
+"""
+
+MADE_ANEW = """
+    from torch.utils.data import DataLoader
+
+    for fold in range(3):
+        loader = DataLoader([fold] * 8, batch_size=2)
+        for epoch in range(2):
+            list(loader)
+    for workers in (0, 1):
+        list(DataLoader(range(8), batch_size=2, num_workers=workers))
+    many = [DataLoader([number], batch_size=1) for number in range(100)]
+    for epoch in range(2):
+        for loader in many:
+            list(loader)
+"""
+
+MADE_AT_MANY_LINES = """
+    import os
+    from torch.utils.data import DataLoader
+
+    for epoch in range(2):
+        exec(compile("list(DataLoader(range(1)))\\n" * 300, __file__, "exec"))
+    open("files.txt", "w").write(str(len(os.listdir("/proc/self/fd"))))
 """
 
 ITERATED_WHILE_MADE = """
@@ -235,7 +280,7 @@ def test_two_threads_that_iterate_two_loaders_at_once_write_to_the_logs_of_their
     for result, batches in ((first, 24), (second, 20)):
         assert counts(sink, result, State.EPOCH, State.ITERATOR, State.WAIT, State.STEP) == [2, 2, batches + 2, batches]
         assert [epoch.batches for epoch in result.epochs] == [batches // 2] * 2
-        assert result.loader.wait_s is None  # main may go on meanwhile
+        assert result.loader.wait_s is None and result.wait_share is None  # main may go on meanwhile
         assert not sink.traces[result.id].notes
     assert counts(sink, first, State.FETCH) == [24]  # main's own, and none of the other loader's
     assert counts(sink, second, State.FETCH, State.START_WORKER) == [0, 2]
@@ -247,6 +292,34 @@ def test_loaders_that_the_same_line_makes_and_the_script_iterates_at_once_are_re
     first, second = sink.results
     assert (first.batches, second.batches) == (2 * 4 + 3, 2 * 4)
     assert first.loader.made == second.loader.made
+
+
+@pytest.mark.parametrize("shuffle", ["shuffle=settings['shuffle']", "shuffle=False"])
+def test_loaders_for_training_and_for_evaluation_that_one_function_makes_are_recorded_apart(tmp_path, shuffle):
+    sink = record(tmp_path, MADE_BY_ONE_FUNCTION.replace("{shuffle}", shuffle))
+    assert [[epoch.batches for epoch in result.epochs] for result in sink.results] == [[12, 12], [4, 4]]
+    train, test = (result.loader for result in sink.results)
+    assert (train.made, train.length, test.length) == (test.made, 12, 4)
+    assert test.name == f"{train.name} #2"
+
+
+def test_loaders_made_anew_share_a_recording_unless_their_settings_differ_and_not_all_of_many_have_their_own(tmp_path):
+    sink = record(tmp_path, MADE_ANEW)
+    folds, alone, with_worker, *many = sink.results
+    assert [epoch.batches for epoch in folds.epochs] == [4] * 6
+    assert [(result.config.num_workers, result.batches) for result in (alone, with_worker)] == [(0, 4), (1, 4)]
+    assert 1 < len(many) < 50
+    assert sum(result.batches for result in many) == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+def test_a_script_with_very_many_loaders_keeps_its_files_to_open_and_all_batches_are_recorded(tmp_path):
+    sink = record(tmp_path, MADE_AT_MANY_LINES)
+    assert int((tmp_path / "files.txt").read_text()) < 120
+    assert sum(result.batches for result in sink.results) == 600
+    *_, others = sink.results
+    assert (others.loader.made, others.loader.name) == (None, process_recording.OTHER_LOADERS_CLASS)
+    assert others.batches > 300
 
 
 def test_an_iterator_that_the_constructor_of_a_loader_makes_is_not_taken_for_another_loaders(tmp_path):
