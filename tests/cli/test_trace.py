@@ -211,6 +211,58 @@ def test_signals_reach_the_script_as_without_us(tmp_path, number, to_all, status
     assert until(lambda: nothing_left_of(process.pid))
 
 
+REPORTING_SIGNALS = """
+    import signal
+    import sys
+    from torch.utils.data import DataLoader
+
+    def report(number, frame):
+        print("got", signal.Signals(number).name, flush=True)
+        sys.exit(7)
+
+    print([signal.getsignal(number) == signal.SIG_IGN for number in (signal.SIGINT, signal.SIGHUP)])
+    for number in {handled}:
+        signal.signal(number, report)
+    while True:
+        for _ in DataLoader(range(100)):
+            pass
+        print("goes on", flush=True)
+"""
+
+
+def signalled_run(tmp_path, number, to_all, handled, ignored=()):
+    """Sends a signal to a traced script that has begun; returns the exit status and what the script printed at its start and end."""
+    script = write_script(tmp_path, REPORTING_SIGNALS.replace("{handled}", str([int(one) for one in handled])), "train.py")
+    out = tmp_path / "out.txt"
+    command = [sys.executable, "-m", "loaderscope", "trace", str(script)]
+    previous = {one: signal.signal(one, signal.SIG_IGN) for one in ignored}  # inherited, as under nohup
+    try:
+        with out.open("w") as stdout:
+            process = subprocess.Popen(command, cwd=tmp_path, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=True)
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+    assert until(lambda: "goes on" in out.read_text(), 30)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    status = process.wait(30)
+    first, *_, last = out.read_text().splitlines()
+    return status, first, last
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(("name", "to_all"), [("SIGHUP", True), ("SIGQUIT", True), ("SIGUSR1", False), ("SIGUSR2", False)])
+def test_the_script_handles_a_signal_and_what_was_recorded_is_kept(tmp_path, name, to_all):
+    number = getattr(signal, name)
+    assert signalled_run(tmp_path, number, to_all, [number]) == (7, "[False, False]", f"got {name}")
+    assert document_of(tmp_path / "train.py")["loaders"][0]["batches"] >= 100
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_script_inherits_that_signals_are_ignored(tmp_path):
+    ignored = (signal.SIGINT, signal.SIGHUP)
+    assert signalled_run(tmp_path, signal.SIGTERM, False, [signal.SIGTERM], ignored) == (7, "[True, True]", "got SIGTERM")
+
+
 SHORT_STREAM = """
     import warnings
     from torch.utils.data import DataLoader, IterableDataset

@@ -139,9 +139,18 @@ def _shell_status(status: int | None) -> int:
     return 0 if status is None else status if status >= 0 else 128 - status
 
 
+_TERMINALS_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP")
+"""A terminal sends them to the script, too: at Ctrl+C, at Ctrl+\\, and when it is closed."""
+_SIGNALS_OF_OTHERS = ("SIGTERM", "SIGUSR1", "SIGUSR2")
+"""Other programs send them to one process; schedulers of clusters ask for a checkpoint so."""
+
+
 @contextlib.contextmanager
 def _signals_for_the_script(training: TrainingRun) -> Iterator[None]:
-    """Leaves Ctrl+C to the script, which the terminal sends it, too, and passes SIGTERM on to it."""
+    """Leaves to the script the signals that it gets, too, and passes others on to it; the recording is saved when it has ended.
+
+    A signal that is ignored, as under nohup, stays so: with a handler of ours the script would not inherit that.
+    """
 
     def pass_on(number: int, frame: object) -> None:
         if training.process is not None:
@@ -150,8 +159,10 @@ def _signals_for_the_script(training: TrainingRun) -> Iterator[None]:
     def leave_to_script(number: int, frame: object) -> None:
         """Does nothing. A handler of ours, not SIG_IGN, which the script would inherit."""
 
-    handlers = {signal.SIGINT: leave_to_script, signal.SIGTERM: pass_on}
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    handlers = {name: leave_to_script for name in _TERMINALS_SIGNALS} | {name: pass_on for name in _SIGNALS_OF_OTHERS}
+    of_system = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
+    handled = {number: handler for number, handler in of_system.items() if signal.getsignal(number) is not signal.SIG_IGN}
+    previous = {number: signal.signal(number, handler) for number, handler in handled.items()}
     try:
         yield
     finally:
