@@ -12,6 +12,7 @@ from . import torch_internals as internals
 from .fetch_hooks import thread_time_ns
 from .layout import PIN_THREAD, THREAD_CPU_UNKNOWN, State, batch_and_bytes
 from .patches import Patches, hide_frame
+from .user_frames import is_of_signal_handler
 
 _ITERATOR_BEGIN, _ITERATOR_END = recorder.kinds(State.ITERATOR)
 _WAIT_BEGIN, _WAIT_END = recorder.kinds(State.WAIT)
@@ -256,8 +257,8 @@ def _wrap_next(original: Function) -> Function:
 
 
 def _give_up(recording: Any, error: Exception) -> None:
-    """Ends the recording of a training by a fault of ours; in a trial it raises the error."""
-    if recording is None:
+    """Ends the recording of a training by a fault of ours; in a trial, or if it is no fault of ours, it raises the error."""
+    if recording is None or is_of_signal_handler(error):
         raise error
     recording.give_up(error)
 

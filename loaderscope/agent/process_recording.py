@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from . import instrument, loader_description, made_loaders, main_line, optimizer_marks, record_bounds, recorder
 from .loader_recording import LoaderRecording
+from .user_frames import is_of_signal_handler
 
 _MOST_RECORDINGS = 64
 """In one process, each of which keeps a file open and takes at least a segment on the disk; more loaders share those that there are."""
@@ -59,6 +60,8 @@ class ProcessRecording:
             if recording.is_in_main_thread:
                 main_line.start(self.give_up, self.end_without_app)
         except Exception as error:
+            if is_of_signal_handler(error):
+                raise
             self.give_up(error)
 
     def give_up(self, error: Exception) -> None:

@@ -56,6 +56,7 @@ def _begin(folder: str, loader: "Any") -> None:
     """Begins the recording of this process, with the epoch of the first loader that it iterates; two threads may do so at once."""
     global _recording
     from . import made_loaders
+    from .user_frames import is_of_signal_handler
 
     try:
         with _lock:
@@ -65,6 +66,8 @@ def _begin(folder: str, loader: "Any") -> None:
                 _recording = ProcessRecording(folder, _report_fault)
                 made_loaders.set_iteration_callback(_recording.begin_epoch)
     except Exception as error:
+        if is_of_signal_handler(error):
+            raise
         made_loaders.set_iteration_callback(None)
         _report_fault(error)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from types import FrameType
 from typing import Iterable, Iterator, Optional
 
@@ -14,6 +15,17 @@ def callers(frame: Optional[FrameType]) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def is_of_signal_handler(error: BaseException) -> bool:
+    """Whether a signal handler raised the error: it may run within any code of ours, and means the script."""
+    codes = [getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()]
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def innermost_user_place(frames: Iterable[FrameType]) -> Optional[Place]:

@@ -381,6 +381,56 @@ def test_tracebacks_of_iterators_that_forked_workers_collect_hold_nothing_of_our
     assert "main_hooks" not in traced.stderr
 
 
+TIMED_OUT = """
+    import signal
+    import sys
+    from torch.utils.data import DataLoader
+
+    class Late(Exception):
+        pass
+
+    def raise_late(number, frame):
+        raise Late()
+
+    def time_out(*arguments):
+        setattr(owner, name, original)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGINT, raise_late)
+    loader = DataLoader(range(40), batch_size=2)
+    print(len(list(loader)))
+    if "_loaderscope_agent" in sys.modules:
+        import _loaderscope_agent.process_recording
+        owner, name = _loaderscope_agent.process_recording.{owner}, "{name}"
+        original = getattr(owner, name)
+        setattr(owner, name, time_out)
+    try:
+        for batch in loader:
+            pass
+        signal.raise_signal(signal.SIGINT)
+    except Late:
+        print("late")
+    print(len(list(loader)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        ("LoaderRecording", "begin_step"),
+        ("LoaderRecording", "end_step"),
+        ("LoaderRecording", "begin_epoch"),
+        ("ProcessRecording", "_recording_of"),
+    ],
+)
+def test_an_exception_of_a_signal_handler_that_runs_within_a_hook_reaches_the_script(tmp_path, owner, name):
+    script = write_script(tmp_path, TIMED_OUT.replace("{owner}", owner).replace("{name}", name), "train.py")
+    traced = traced_run(script)
+    assert (traced.returncode, traced.stdout) == (0, "20\nlate\n20\n"), traced.stderr
+    assert "not recorded any more" not in traced.stderr
+    assert document_of(script)["loaders"][0]["batches"] >= 40
+
+
 FULL_DISK = """
     import resource
     from torch.utils.data import DataLoader

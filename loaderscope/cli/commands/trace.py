@@ -159,7 +159,7 @@ def _signals_for_the_script(training: TrainingRun) -> Iterator[None]:
     def leave_to_script(number: int, frame: object) -> None:
         """Does nothing. A handler of ours, not SIG_IGN, which the script would inherit."""
 
-    handlers = {name: leave_to_script for name in _TERMINALS_SIGNALS} | {name: pass_on for name in _SIGNALS_OF_OTHERS}
+    handlers = dict.fromkeys(_TERMINALS_SIGNALS, leave_to_script) | dict.fromkeys(_SIGNALS_OF_OTHERS, pass_on)
     of_system = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
     handled = {number: handler for number, handler in of_system.items() if signal.getsignal(number) is not signal.SIG_IGN}
     previous = {number: signal.signal(number, handler) for number, handler in handled.items()}
