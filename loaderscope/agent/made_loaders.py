@@ -29,7 +29,7 @@ class ConstructorCall(NamedTuple):
     place: Optional[Place] = None
 
 
-_iterated_while_made: Set[int] = set()  # ids of loaders in `_constructor_calls`
+_iterated_while_made: Set[int] = set()  # ids of loaders, also of some that are gone
 _constructor_calls: Dict[int, Tuple["weakref.ref[Any]", ConstructorCall]] = {}  # by id: a subclass may define __eq__ and be unhashable
 _iteration_callback: Optional[Callable[[Any], None]] = None
 _iterator_wrapper: Optional[Callable[[Any, Any], Any]] = None
@@ -95,12 +95,9 @@ def _patch(module: types.ModuleType) -> None:
 
 def _remember(loader: Any, call: ConstructorCall) -> None:
     key = id(loader)
-
-    def forget(_: Any) -> None:
-        _constructor_calls.pop(key, None)
-        _iterated_while_made.discard(key)
-
     _iterated_while_made.discard(key)
+    # No Python function: Python ignores what a handler of the script raises if a signal arrives within a weak reference's callback.
+    forget = functools.partial(_constructor_calls.pop, key)
     _constructor_calls[key] = (weakref.ref(loader, forget), call)
 
 

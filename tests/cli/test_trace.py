@@ -381,6 +381,30 @@ def test_tracebacks_of_iterators_that_forked_workers_collect_hold_nothing_of_our
     assert "main_hooks" not in traced.stderr
 
 
+DELETED = """
+    import sys
+    from torch.utils.data import DataLoader
+
+    def note(frame, event, argument):
+        if event == "call":
+            calls.append(frame.f_code.co_name)
+
+    calls = []
+    loader = DataLoader(range(4))
+    for _ in loader:
+        pass
+    sys.setprofile(note)
+    del loader
+    sys.setprofile(None)
+    print(calls)
+"""
+
+
+def test_no_code_of_ours_in_which_a_signal_could_get_lost_runs_when_a_loader_is_deleted(tmp_path):
+    traced = traced_run(write_script(tmp_path, DELETED, "train.py"))
+    assert (traced.returncode, traced.stdout) == (0, "[]\n"), traced.stderr
+
+
 TIMED_OUT = """
     import signal
     import sys
