@@ -64,6 +64,7 @@ class FlightTracker:
         self._sent_by: _Events | None = None  # the transmits; the sends where the logs have no transmits
         self._in_flight = _Events.empty()  # batches that were sent and not handed out
         self._arrived_in_flight = _Events.empty()  # arrivals of batches in flight
+        self._unsent = np.zeros(0, np.int64)  # batches of this epoch that main handed out before the record that a worker sent them
         self._last_handed_out_ns = 0  # when the last batch was handed out
         self._busy_slots: list[tuple[int, int]] = []  # a heap of (end_ns, slot)
         self._newest_ns = {QUEUE_DEPTH.key: 0, OUTSTANDING.key: 0}
@@ -93,6 +94,7 @@ class FlightTracker:
         arrivals, iterators, ends = (events.take_until(horizon_ns) for events in (self._arrivals, self._iterators, self._ends))
         if not any(len(events.time_ns) for events in (sends, waits, arrivals, iterators, ends)):
             return
+        sends = self._without_handed_out(sends)
         self._in_flight.add(sends.time_ns, sends.batch, sends.value)
         self._arrived_in_flight.add(arrivals.time_ns, arrivals.batch, arrivals.value)
         sent, sent_known = _times_of_batches(self._in_flight, waits.batch)
@@ -104,7 +106,9 @@ class FlightTracker:
         delivered = np.flatnonzero(sent_known)
         self._add_to_lanes(waits.batch[delivered], np.minimum(sent, waits.time_ns)[delivered], arrived[delivered], waits.time_ns[delivered])
         self._forget(waits.batch)
-        gone_ns = np.concatenate((waits.time_ns[delivered], self._drop_undelivered(waits), self._drop_at_epoch_end(ends)))
+        self._remember_unsent(waits.batch[~sent_known], ends)
+        dropped_ns = self._drop_undelivered(waits), self._drop_at_epoch_end(ends), self._drop_of_left_epochs(waits)
+        gone_ns = np.concatenate((waits.time_ns[delivered], *dropped_ns))
         self._write_queue_depth(sends.time_ns, gone_ns)
         self._write_outstanding(iterators, waits)
 
@@ -117,6 +121,21 @@ class FlightTracker:
         if self._sent_by is self._transmits:
             self._sends = _Events.empty()
         return self._sent_by
+
+    def _without_handed_out(self, sends: _Events) -> _Events:
+        """Leaves out the batches that main had before their worker noted that it had sent them: they were never in flight."""
+        late = np.isin(sends.batch, self._unsent)
+        if not late.any():
+            return sends
+        self._unsent = self._unsent[~np.isin(self._unsent, sends.batch)]
+        return sends.select(~late)
+
+    def _remember_unsent(self, batch: Ints, ends: _Events) -> None:
+        """Keeps the batches that main handed out and no worker has sent, until the end of the epoch. Without workers there are none."""
+        if len(ends.time_ns):
+            self._unsent = self._unsent[:0]
+        elif len(batch) and (len(self._puts.time_ns) or OUTSTANDING.key in self._trace.series):
+            self._unsent = np.concatenate((self._unsent[self._unsent >> EPOCH_SHIFT == batch[-1] >> EPOCH_SHIFT], batch))
 
     def _add_to_lanes(self, batch: Ints, sent_ns: Ints, arrived_ns: Ints, handed_ns: Ints) -> None:
         """Adds batches to the in-flight lanes, each in the slot that was free longest at its time of sending. One Python step per batch."""
@@ -172,6 +191,23 @@ class FlightTracker:
             self._forget(dropped)
             times += [end_ns] * len(dropped)
         return np.array(times, np.int64)
+
+    def _drop_of_left_epochs(self, waits: _Events) -> Ints:
+        """Drops the batches in flight of epochs that main left before their end, as by `break`.
+
+        Returns:
+            For each dropped batch, the time at which main had the first batch of a later epoch.
+        """
+        if not len(waits.time_ns) or not len(self._in_flight.batch):
+            return np.zeros(0, np.int64)
+        epoch = waits.batch >> EPOCH_SHIFT
+        left = (self._in_flight.batch >> EPOCH_SHIFT) < epoch.max()
+        if not left.any():
+            return np.zeros(0, np.int64)
+        dropped = self._in_flight.select(left)
+        self._forget(dropped.batch)
+        first_ns = waits.time_ns[[int(np.argmax(epoch > old)) for old in (dropped.batch >> EPOCH_SHIFT).tolist()]]
+        return np.maximum(first_ns, dropped.time_ns)
 
     def _write_queue_depth(self, sent_ns: Ints, gone_ns: Ints) -> None:
         time_ns = np.concatenate((sent_ns, gone_ns))
