@@ -101,6 +101,8 @@ class TrainingRun:
         self._run: Run | None = None
         self._has_stopped_reading = False
         self.process: subprocess.Popen[bytes] | None = None
+        self._process_lock = threading.Lock()  # held while the script starts, and while it is sent Ctrl+C
+        self._is_interrupted = False
 
     @property
     def met_loaders(self) -> bool:
@@ -108,9 +110,11 @@ class TrainingRun:
         return bool(self._loaders)
 
     def interrupt(self) -> None:
-        """Sends the script what Ctrl+C in a terminal sends it."""
-        if self.process is not None:
-            script_process.interrupt(self.process)
+        """Sends the script what Ctrl+C in a terminal sends it. If it has not started, it gets that as soon as it has."""
+        with self._process_lock:
+            self._is_interrupted = True
+            if self.process is not None:
+                script_process.interrupt(self.process)
 
     def kill(self) -> None:
         """Kills the script and all processes that it started."""
@@ -147,7 +151,10 @@ class TrainingRun:
         began_ns, cpu_before_s = time.perf_counter_ns(), time.process_time()
         self._from_ns = began_ns + round(self._bounds.skip_s * 1e9) if self._bounds.are_any else 0
         self._until_ns = self._from_ns + round(self._bounds.seconds * 1e9) if self._bounds.seconds is not None else 0
-        process = self.process = self._start(folder)
+        with self._process_lock:
+            process = self.process = self._start(folder)
+            if self._is_interrupted:
+                script_process.interrupt(process)
         sampler.watch(self._live_processes, folder)
         status = self._read_to_end(process, folder, sampler)
         if self._output is not None and status is not None:

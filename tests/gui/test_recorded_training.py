@@ -19,7 +19,7 @@ from loaderscope.agent.messages import Target
 from loaderscope.facts.request import Axes, Request
 from loaderscope.facts.run import TRAINING_TARGET, PlannedTrial
 from loaderscope.gui.panels.run_kind_choice import SWEEP, TRAINING
-from loaderscope.gui.panels.startup_panel import ONE_LOADER
+from loaderscope.gui.panels.startup_panel import ONE_LOADER, TRAINING_RUNS
 from loaderscope.gui.run.training_trace import ALL_LOADERS
 from loaderscope.gui.window.main_window import MainWindow
 from loaderscope.gui.window.views import EXPOSED_TITLE
@@ -164,6 +164,52 @@ def test_a_script_that_fails_is_told_with_its_last_lines(qtbot, window, tmp_path
     assert window.views.headline.toolTip().startswith("The training waited for data for ")
 
 
+def test_a_long_line_of_a_failure_does_not_make_the_panel_wider_than_its_view(qtbot, window, tmp_path):
+    record_to_end(qtbot, window, write_script(tmp_path, f"def {'long_' * 30}():\n    {'very_' * 30}long + 1\n{'long_' * 30}()\n"))
+    panel = window.setup.target_panel
+    assert "NameError" in panel.problem.text() and "^" not in panel.problem.text()
+    panel.problem.setText("x" * 500)
+    QApplication.processEvents()
+    assert panel.width() <= panel.parentWidget().parentWidget().width()
+
+
+def test_views_speak_of_a_training_before_its_first_loader(qtbot, window, tmp_path):
+    script = write_script(tmp_path, "import time\ntime.sleep(60)")
+    choose_training(window, script)
+    views = window.views
+    window.setup.sweep_panel.start.click()
+    assert views.exposed.isVisible() and views.docks["throughput"].windowTitle() == EXPOSED_TITLE
+    assert views.startup.empty.text() == TRAINING_RUNS and not views.startup.experiment_button.isVisible()
+    assert "training" in views.findings.view.toPlainText()
+    with qtbot.waitSignal(window.live.ended, timeout=LONG_MS):
+        window.commands["stop"].trigger()  # before the script has started
+    assert views.throughput.isVisible() and not views.exposed.isVisible()
+
+
+def test_a_script_that_could_not_be_read_is_read_again_for_a_sweep(qtbot, window, tmp_path):
+    source = tmp_path / "data.txt"
+    loader = f"from torch.utils.data import DataLoader\ntrain = DataLoader(open({str(source)!r}).readlines(), batch_size=4)\n"
+    script = write_script(tmp_path, loader)
+    window.open_path(str(script))
+    panel = window.setup.target_panel
+    qtbot.waitUntil(lambda: "data.txt" in panel.problem.text(), timeout=LONG_MS)
+    window.setup.kind_choice.buttons[TRAINING.key].click()
+    assert not panel.problem.text()
+    source.write_text("1\n" * 100)
+    window.setup.kind_choice.buttons[SWEEP.key].click()
+    qtbot.waitUntil(lambda: "sample" in panel.sample.text(), timeout=LONG_MS)
+    assert panel.current_target is not None and not panel.problem.text()
+
+
+def test_a_look_at_the_script_ends_when_its_training_is_to_be_recorded(qtbot, window, tmp_path):
+    started = tmp_path / "process"
+    script = write_script(tmp_path, f"import os, time\nos.symlink(str(os.getpid()), {str(started)!r})\ntime.sleep(60)\n")
+    window.open_path(str(script))
+    qtbot.waitUntil(started.is_symlink, timeout=LONG_MS)
+    window.setup.kind_choice.buttons[TRAINING.key].click()
+    qtbot.waitUntil(lambda: not is_alive(int(os.readlink(started))), timeout=LONG_MS)
+
+
 def test_an_interpreter_that_cannot_be_started_is_told(qtbot, window, tmp_path):
     choose_training(window, train_script(tmp_path))
     window.setup.target_panel.interpreterChosen.emit(str(tmp_path / "no python"))
@@ -199,7 +245,7 @@ def test_stop_sends_ctrl_c(qtbot, window, endless):
 @pytest.mark.parametrize("endless", ["signal.signal(signal.SIGINT, signal.SIG_IGN)"], indirect=True)
 def test_a_training_that_ignores_ctrl_c_is_killed_when_the_user_says_so(qtbot, window, endless):
     answers = [False, True]
-    window.dialogs.kill_training = lambda: answers.pop(0)
+    window.dialogs.kill_training = lambda ended: answers.pop(0)
     window.commands["stop"].trigger()
     window.commands["stop"].trigger()
     assert answers == [True] and endless.is_running()
@@ -207,6 +253,31 @@ def test_a_training_that_ignores_ctrl_c_is_killed_when_the_user_says_so(qtbot, w
         window.commands["stop"].trigger()
     assert window.shown.results[0].loader.exit_status == -9
     assert "SIGKILL" in window.setup.target_panel.problem.text()
+    assert "signal 9" in window.views.time_left.text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C")
+@pytest.mark.parametrize("endless", ["signal.signal(signal.SIGINT, signal.SIG_IGN)"], indirect=True)
+def test_after_ctrl_c_the_headline_says_what_is_awaited(qtbot, window, endless):
+    assert "Kill" not in window.views.headline.toolTip()
+    window.commands["stop"].trigger()
+    assert "Ctrl+C" in window.views.headline.toolTip() and "Kill" in window.views.headline.toolTip()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("endless", ["signal.signal(signal.SIGINT, signal.SIG_IGN)"], indirect=True)
+def test_the_question_whether_to_kill_a_training_goes_when_it_has_ended(qtbot, window, endless):
+    asked = []
+
+    def end_meanwhile():
+        asked.append(QApplication.activeModalWidget())
+        endless.terminate()
+
+    window.commands["stop"].trigger()
+    QTimer.singleShot(0, end_meanwhile)
+    window.commands["stop"].trigger()  # returns once the question is gone
+    assert isinstance(asked[0], QMessageBox)
+    assert not window.live.running and window.shown.results[0].loader.exit_status == -15
 
 
 def test_closing_asks_and_keeps_recording_by_default(qtbot, window, endless):

@@ -115,6 +115,7 @@ class PlotChart(Chart, Generic[Data]):
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setWordWrap(True)
         self._empty.setProperty("role", "muted")
+        self._empty.setContentsMargins(10, 0, 10, 0)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(1, 1, 1, 1)
         self._layout.addWidget(self._empty)

@@ -69,7 +69,7 @@ class FindingsPanel(QWidget):
         """
         empty, nothing = (EMPTY_OF_TRAINING, NOTHING_OF_TRAINING) if is_training else (EMPTY, NOTHING)
         palette = current_palette()
-        blocks = findings_blocks(findings, recommendation, palette)
+        blocks = findings_blocks(findings, recommendation, palette, trial_word="loader" if is_training else "trial")
         text = "".join(f'<p style="margin:0 0 9px 0">{block}</p>' for block in blocks)
         if not text:
             text = f'<p style="color:{palette.muted}">{nothing if has_measured else empty}</p>'
@@ -88,8 +88,18 @@ class FindingsPanel(QWidget):
             self.trialChosen.emit(int(url.path()))
 
 
-def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True) -> list[str]:
-    """Returns recommendation and findings as paragraphs of simple HTML, for the panel and the report."""
+def findings_blocks(
+    findings: Sequence[Finding], recommendation: Recommendation | None, palette: Palette, links: bool = True, trial_word: str = "trial"
+) -> list[str]:
+    """Returns recommendation and findings as paragraphs of simple HTML, for the panel and the report.
+
+    Args:
+        findings: what is wrong.
+        recommendation: the setting to use, if one is recommended.
+        palette: the colours.
+        links: whether links lead to trials and views.
+        trial_word: what a trial is called in front of its link.
+    """
     blocks = []
     if recommendation is not None:
         name = f'<b style="color:{palette.good}">★ use {html.escape(setting_text(recommendation.config))}</b>'
@@ -110,7 +120,7 @@ def findings_blocks(findings: Sequence[Finding], recommendation: Recommendation 
             links_to_trials = ", ".join(
                 f'<a style="color:{palette.accent}" href="trial:{trial}">{trial}</a>' for trial in finding.trials[:6]
             ) + (" …" if len(finding.trials) > 6 else "")
-            trials = "trial" if len(finding.trials) == 1 else "trials"
+            trials = trial_word if len(finding.trials) == 1 else f"{trial_word}s"
             block += f'&nbsp; <span style="color:{palette.muted}">{trials}&nbsp;{links_to_trials}</span>'
         if finding.code in START_UP_VIEWS and links:
             block += f' · <a style="color:{palette.accent}" href="startup:{START_UP_VIEWS[finding.code]}">look into it</a>'

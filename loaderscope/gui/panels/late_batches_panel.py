@@ -138,6 +138,7 @@ class LateBatchesPanel(QWidget):
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(CAUSE_COLUMN, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(LOADER_COLUMN, QHeaderView.ResizeMode.ResizeToContents)
         header.setDefaultSectionSize(78)
         self.table.rowChosen.connect(self._go_to)
         self.note = QLabel()

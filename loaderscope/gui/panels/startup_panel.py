@@ -85,6 +85,7 @@ class StartupPanel(QWidget):
         self._results: tuple[TrialResult, ...] = ()
         self._shown_trial: int | None = None
         self._run: Run | None = None
+        self._is_training = False
         self._experiment: StartupExperiment | None = None
         self._awaited = False  # the experiment has started, but has no results yet
         self._chosen = {view: parts[0] for view, parts in PARTS.items()}
@@ -167,10 +168,6 @@ class StartupPanel(QWidget):
         self.setFocusProxy(self.views[PHASES])
 
     @property
-    def _is_training(self) -> bool:
-        return self._run is not None and self._run.is_training
-
-    @property
     def data(self) -> StartupData:
         """The data in the chart of phases."""
         return self.chart.data
@@ -192,11 +189,24 @@ class StartupPanel(QWidget):
         self._update()
 
     def show_results(
-        self, results: Sequence[TrialResult], shown_trial: int | None, run: Run | None = None, experiment: StartupExperiment | None = None
+        self,
+        results: Sequence[TrialResult],
+        shown_trial: int | None,
+        run: Run | None = None,
+        experiment: StartupExperiment | None = None,
+        is_training: bool = False,
     ) -> None:
-        """Takes the trials of a run and the id of the trial whose timeline is shown."""
+        """Takes the trials of a run and the id of the trial whose timeline is shown.
+
+        Args:
+            results: of all trials that have ended.
+            shown_trial: whose timeline is shown.
+            run: None before its first trial.
+            experiment: what starting workers costs, if the run measured it.
+            is_training: whether the run records a training.
+        """
         self._results = tuple(results)
-        self._shown_trial, self._run, self._experiment = shown_trial, run, experiment
+        self._shown_trial, self._run, self._experiment, self._is_training = shown_trial, run, experiment, is_training
         self._awaited = self._awaited and run is None
         self._update()
 
@@ -248,7 +258,7 @@ class StartupPanel(QWidget):
             return "", startup_sentences.culprit_sentence(described)
         if not any(result.startup is not None for result in self._results):
             running = TRAINING_RUNS if self._is_training else FIRST_RUNS
-            return (running if self._run is not None and not self._results else EMPTY[PHASES]), ""
+            return (running if (self._run is not None or self._is_training) and not self._results else EMPTY[PHASES]), ""
         if part == SETTINGS:
             return NO_FIRST_BATCH, ""
         if self._shown_trial == ALL_LOADERS:
@@ -263,7 +273,7 @@ class StartupPanel(QWidget):
         self.sent_map.set_data(sent_data(sent))
         self.sent_table.show_sent(sent or [])
         if sent is None:
-            return (EMPTY[SENT] if self._run is None else UNWEIGHED_IN_TRAINING if self._is_training else UNWEIGHED), ""
+            return (UNWEIGHED_IN_TRAINING if self._is_training else EMPTY[SENT] if self._run is None else UNWEIGHED), ""
         return "", startup_sentences.sent_sentence(sent)
 
     def _fill_imports(self, part: str, result: TrialResult | None) -> tuple[str, str]:

@@ -109,6 +109,7 @@ class TargetPanel(QWidget):
         self.problem = QLabel()
         self.problem.setProperty("role", "error")
         self.problem.setWordWrap(True)
+        self.problem.setMinimumWidth(1)  # else a long word would make the panel wider than what is seen of it
         self.problem.setTextFormat(Qt.TextFormat.PlainText)
         self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.problem.setAccessibleName("What is wrong")

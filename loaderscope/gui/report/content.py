@@ -99,7 +99,7 @@ def _advice_blocks(verdict: Verdict, results: Sequence[TrialResult], nothing: st
 
 
 def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
-    rows = setting_rows(Snapshot(0, run, tuple(results), (), 0, 0, None, True, False), verdict.settings)
+    rows = setting_rows(Snapshot(0, run, tuple(results), (), 0, 0, None, True, False, run.is_training), verdict.settings)
     if not rows:
         return (Words("No trial was finished."),)
     columns = [column for index, column in enumerate(COLUMNS) if index in visible_columns(rows)]

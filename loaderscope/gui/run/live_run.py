@@ -35,6 +35,8 @@ LOAD_CHECK_INTERVAL_S = 1.0
 STOP_TIMEOUT_MS = 30_000
 LAST_LINES = 6
 """So many of the last lines of a script that failed are shown beside its exit status."""
+UNDERLINING = "^~ "
+"""Below a line of a traceback these characters mark a part of it, which they meet only in a font of fixed width."""
 
 
 class GrowingSession:
@@ -91,13 +93,14 @@ class RunThread(QThread):
     """The kind of run, in words."""
     keep_bytes: int | None = None
     """The size within which its session stays; None without a limit."""
+    is_training = False
 
     def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
         super().__init__(parent)  # type: ignore[arg-type]
         self.request = request
         self.session_path = session_path
         self._session = GrowingSession(session_path)
-        self.state = RunState(self._session)
+        self.state = RunState(self._session, self.is_training)
         self.error: ErrorInfo | None = None
         self._recording: Recording | None = None
         self._cancelled = False
@@ -187,6 +190,7 @@ class TrainingThread(RunThread):
 
     kind = "recording"
     keep_bytes = KEPT_BYTES
+    is_training = True
 
     def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
         super().__init__(request, session_path, parent)
@@ -220,7 +224,7 @@ class TrainingThread(RunThread):
             return
         if self.exit_status:
             self.error = ErrorInfo("training-failed", exit_sentence(self.request, self.exit_status))
-            self.last_lines = training.last_lines()[-LAST_LINES:]
+            self.last_lines = [line for line in training.last_lines() if line.strip(UNDERLINING)][-LAST_LINES:]
         elif recording.run is None and self.exit_status is not None:
             what = "No DataLoader was recorded" if training.met_loaders else "The script iterated no DataLoader"
             self.error = ErrorInfo("unsupported", f"{what}, so there is nothing to show.")

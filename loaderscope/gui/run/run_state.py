@@ -35,6 +35,7 @@ class Snapshot:
 
     Attributes:
         running: the trials that run: at most one of a sweep, all loaders of a training.
+        is_training: whether the run records a training as it is.
     """
 
     version: int
@@ -46,6 +47,7 @@ class Snapshot:
     seconds_left: float | None
     finished: bool
     cancelled: bool
+    is_training: bool
 
     @property
     def current(self) -> int | None:
@@ -53,11 +55,6 @@ class Snapshot:
         if not self.running:
             return None
         return ALL_LOADERS if self.is_training else self.running[-1].id
-
-    @property
-    def is_training(self) -> bool:
-        """Whether the run records a training as it is."""
-        return self.run is not None and self.run.is_training
 
     @property
     def trials(self) -> list[int]:
@@ -166,9 +163,15 @@ class TraceCache:
 class RunState:
     """A run as it grows; a sink of the sweep. The pool's thread adds to it under a lock; the window polls `version` and reads."""
 
-    def __init__(self, stored: StoredTraces | None = None) -> None:
-        """`stored` reads the traces of trials that are marked as stored; without it all traces stay in memory."""
+    def __init__(self, stored: StoredTraces | None = None, is_training: bool = False) -> None:
+        """Begins with no trial.
+
+        Args:
+            stored: reads the traces of trials that are marked as stored; without it all traces stay in memory.
+            is_training: whether a training is about to be recorded; its run is known only once it iterates a loader.
+        """
         self._stored = stored
+        self._awaits_training = is_training
         self._lock = threading.Lock()
         self._version = 0
         self._run: Run | None = None
@@ -193,7 +196,10 @@ class RunState:
             done, total, seconds_left = self._progress
             results = tuple(mark_replaced(self._results))
             running = tuple(self._running.values())
-            return Snapshot(self._version, self._run, results, running, done, total, seconds_left, self._finished, self._cancelled)
+            is_training = self._run.is_training if self._run is not None else self._awaits_training and not self._finished
+            return Snapshot(
+                self._version, self._run, results, running, done, total, seconds_left, self._finished, self._cancelled, is_training
+            )
 
     def trace(self, trial_id: int) -> Trace | None:
         """Returns the trace of a trial, running or finished; reads it from the file if it is no longer in memory.

@@ -16,7 +16,7 @@ from loaderscope.gui.window.setup import Setup
 _HINT = "Open a script, or drop one on this window. Loaderscope finds the loaders in it and measures which settings suit them."
 
 
-def headline_sentence(verdict: Verdict, setup: Setup, running: bool, is_training: bool = False) -> str:
+def headline_sentence(verdict: Verdict, setup: Setup, running: bool, is_training: bool = False, is_stopping: bool = False) -> str:
     """Returns what the run shows, or what to do next if there is no run yet.
 
     Args:
@@ -24,12 +24,15 @@ def headline_sentence(verdict: Verdict, setup: Setup, running: bool, is_training
         setup: describes the next run.
         running: whether the run goes on.
         is_training: whether it is a training that is recorded.
+        is_stopping: whether the user asked it to end.
     """
     target, problem = setup.target_panel.current_target, setup.target_panel.problem.text().partition("\n")[0]
     experiment = verdict.experiment
     has_result = verdict.recommendation is not None or (experiment is not None and any(cost.num_workers for cost in experiment.costs))
     if has_result or (verdict.summary and not running):
         return verdict.summary
+    if is_training and is_stopping:
+        return "The training was sent Ctrl+C. What it does then, such as saving a checkpoint, may take a while; Kill ends it at once."
     if is_training:
         return "Recording the training. Each loader appears as soon as it is iterated; what the training waited for is said at its end."
     if running:

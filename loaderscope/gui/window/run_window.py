@@ -144,8 +144,9 @@ class RunWindow(QMainWindow):
         training = self.live.training
         if training is None or not self.live.is_stopping:
             self.live.cancel()
-        elif self.dialogs.kill_training():
+        elif self.dialogs.kill_training(self.live.ended):
             training.kill()
+        self.shown.show_headline()
         self.shown.changed.emit()
 
     def _start_run(self, request: Request, start: Callable[[Request], RunState]) -> None:

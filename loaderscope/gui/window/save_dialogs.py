@@ -88,11 +88,18 @@ class Dialogs:
         clicked = box.clickedButton()
         return "leave" if clicked is leave else "stop" if clicked is stop else "keep"
 
-    def kill_training(self) -> bool:
-        """Asks whether to kill a training that was sent Ctrl+C; returns whether to."""
-        buttons = QMessageBox.StandardButton
-        question = "The training was sent Ctrl+C and has not ended yet. Kill it, with all processes that it started?"
-        return QMessageBox.question(self._window, "Loaderscope", question, buttons.Yes | buttons.No, buttons.No) == buttons.Yes
+    def kill_training(self, ended: SignalInstance) -> bool:
+        """Asks whether to kill a training that was sent Ctrl+C, until it has ended; returns whether to."""
+        box, buttons = QMessageBox(self._window), QMessageBox.StandardButton
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Loaderscope")
+        box.setText("The training was sent Ctrl+C and has not ended yet. Kill it, with all processes that it started?")
+        box.setStandardButtons(buttons.Yes | buttons.No)
+        box.setDefaultButton(buttons.No)
+        ended.connect(box.reject)
+        answer = box.exec()
+        ended.disconnect(box.reject)
+        return buttons(answer) == buttons.Yes
 
     def wait_for_training(self, ended: SignalInstance) -> str:
         """Waits for a training that was sent Ctrl+C; returns `ended`, or what the user chose meanwhile: `kill` or `keep`."""

@@ -52,9 +52,14 @@ class ScriptState:
         return self.request.script if self.request is not None else ""
 
     @property
-    def is_unread(self) -> bool:
-        """Whether the script was chosen in order to record its training, so that it was not read."""
-        return self.stage is Stage.UNREAD
+    def is_known(self) -> bool:
+        """Whether the script was read, and no look at it goes on."""
+        return self.inspection is not None and not self.is_looking
+
+    @property
+    def is_of_session(self) -> bool:
+        """Whether the script is that of a session, so that only the user may have it read."""
+        return self.stage is Stage.SAVED
 
     @property
     def is_looking(self) -> bool:

@@ -144,8 +144,9 @@ class Setup(QObject):
     def _kind_chosen(self) -> None:
         self._settings.setValue(KIND_KEY, self.kind.key)
         self.show_kind(self.kind)
-        if self.kind is SWEEP and self._state.is_unread:
-            self.reload()
+        is_known = self._state.is_known and not self.target_panel.problem.text()
+        if not is_known and not self._state.is_of_session:
+            self.reload()  # for a sweep it reads the script; for a training it ends a look that goes on, which would disturb the recording
 
     def open_script(self, text: str) -> None:
         """Reads a script, given by its path or as `-m MODULE`, and lists its targets."""

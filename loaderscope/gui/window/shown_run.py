@@ -184,9 +184,8 @@ class ShownRun(QObject):
 
     def show_headline(self) -> None:
         """Shows the result of the run, or what to do next."""
-        self._views.show_headline(
-            headline_sentence(self._verdict, self._setup, self._live.running, is_training=self._live.training is not None)
-        )
+        live, is_training = self._live, self._live.training is not None
+        self._views.show_headline(headline_sentence(self._verdict, self._setup, live.running, is_training, live.is_stopping))
 
     def choose_trial(self, trial_id: int) -> None:
         """Shows the timeline of a trial; later trials do not replace it, unless it is the running one."""

@@ -335,7 +335,7 @@ class Views:
         self.exposed.set_data(exposed_data(training_of_results(snapshot.results)))
         self._show_chart(self.exposed if is_training else self.throughput)
         self.docks["throughput"].set_title(EXPOSED_TITLE if is_training else THROUGHPUT_TITLE)
-        self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment)
+        self.startup.show_results(snapshot.results, shown, snapshot.run, verdict.experiment, is_training)
         is_any_measured = any(result.status == "ok" for result in snapshot.results)
         self.findings.set_findings(verdict.findings, verdict.recommendation, is_any_measured, is_training)
         self.log.set_results(snapshot.results)
@@ -407,9 +407,13 @@ def _training_outcome(snapshot: Snapshot) -> str:
     training = training_of_results(snapshot.results)
     if training is None:
         return ""
-    status = "goes on without its recording" if training.exit_status is None else f"ended with status {training.exit_status}"
+    status = training.exit_status
+    if status is None:
+        end = "goes on without its recording"
+    else:
+        end = f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}"
     loaders, batches = count_text(len(snapshot.results), "loader"), count_text(training.batches, "batch")
-    return f"the training {status} · {duration_text(training.seconds)} · {loaders} · {batches}"
+    return f"the training {end} · {duration_text(training.seconds)} · {loaders} · {batches}"
 
 
 def _outcome(snapshot: Snapshot) -> str:
