@@ -17,6 +17,7 @@ from timeline_actions import press
 
 from loaderscope.agent.messages import Target
 from loaderscope.facts.request import Axes, Request
+from loaderscope.facts.results import Finding
 from loaderscope.facts.run import TRAINING_TARGET, PlannedTrial
 from loaderscope.gui.panels.run_kind_choice import SWEEP, TRAINING
 from loaderscope.gui.panels.startup_panel import ONE_LOADER, TRAINING_RUNS
@@ -329,6 +330,9 @@ def test_views_show_the_loaders_of_a_training_where_they_compare_the_settings_of
     views = window.views
     assert views.throughput.is_empty and not views.throughput.isVisible()
     assert views.exposed.isVisible() and views.exposed.data.shares
+    finding = Finding("input-bound", "warning", [0], "Main waits.", {}, "")
+    views.findings.set_findings([finding], None, True, is_training=True)
+    assert "loader 0" in views.findings.view.toPlainText()
     assert views.docks["throughput"].windowTitle() == EXPOSED_TITLE
     assert [bar.label for bar in views.startup.data.bars] == ["train.py:12", "train.py:13"]
     views.startup.show_view("Phases", "this trial")

@@ -215,6 +215,7 @@ def test_late_batches_of_all_loaders_are_listed_and_found(qtbot, timeline, loade
     assert {row.loader_title for row in rows} == {"train.py:12", "train.py:13"}
     assert sum(row.loader == "3/" for row in rows) == 10
     assert not panel.table.isColumnHidden(LOADER_COLUMN)
+    assert panel.table.columnWidth(LOADER_COLUMN) >= panel.table.sizeHintForColumn(LOADER_COLUMN) > 0
     chosen = next(number for number, row in enumerate(rows) if (row.loader, row.batch) == ("3/", 4))
     panel.table.rowChosen.emit(chosen)
     assert (timeline.selected.lane, timeline.selected.batch) == ("3/main", batch_id(0, 4))
