@@ -87,6 +87,11 @@ class LoaderRecording:
             return True
         return is_same and self._thread == _thread.get_ident()
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether an epoch is open whose iterator is gone, as after a `break`: then what runs now is no step of it."""
+        return self._is_open and self.iterator is not None and self.iterator() is None
+
     def is_like(self, loader: Any) -> bool:
         """Whether `loader` is the loader of this recording, or one like it that takes its place.
 

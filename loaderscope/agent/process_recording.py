@@ -55,6 +55,9 @@ class ProcessRecording:
                 return
             with self._lock:
                 recording = self._recording_of(loader)
+                for other in self._all_loaders():
+                    if other is not recording and other.is_abandoned:
+                        other.end_epoch()
             recorder.activate(recording)
             recording.begin_epoch(loader)
             if recording.is_in_main_thread:

@@ -221,6 +221,18 @@ ENDLESS = """
         sys.exit(9)
 """
 
+LEFT_BY_BREAK = """
+    import time
+    from torch.utils.data import DataLoader
+
+    train, validation = DataLoader(range(64), batch_size=2), DataLoader(range(8), batch_size=4)
+    for number, _ in enumerate(train):
+        if number == 3:
+            break
+    for _ in validation:
+        time.sleep(0.2)
+"""
+
 COLLECTED_ELSEWHERE = """
     import gc
     import threading
@@ -394,6 +406,13 @@ def test_a_training_ends_with_its_recording_by_ctrl_c_and_more_firmly_if_it_does
     assert sink.results[0].batches == 10
     assert sink.results[0].loader.exit_status == status
     assert any("is ended now" in line.text for line in sink.log)
+
+
+def test_a_step_that_a_break_leaves_ends_when_another_loader_is_iterated(tmp_path):
+    sink = record(tmp_path, LEFT_BY_BREAK)
+    train, validation = ([spans_of(sink.traces[result.id], MAIN, state) for state in (State.STEP, State.EPOCH)] for result in sink.results)
+    assert train[0].size == 4
+    assert train[0].end_ns[-1] <= train[1].end_ns[-1] <= validation[1].start_ns[0] < validation[0].end_ns[-1] - 300_000_000
 
 
 def test_a_loader_whose_iterator_another_thread_collects_is_still_one_of_the_main_thread(tmp_path):
