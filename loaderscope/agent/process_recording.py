@@ -6,10 +6,11 @@ A fault of ours ends the recording, and the training goes on.
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
 from typing import Any, Callable, Dict, List, Tuple
 
-from . import instrument, loader_description, made_loaders, main_line, optimizer_marks, record_bounds, recorder
+from . import instrument, leftovers, loader_description, made_loaders, main_line, optimizer_marks, record_bounds, recorder
 from .loader_recording import LoaderRecording
 from .user_frames import is_of_signal_handler
 
@@ -40,6 +41,7 @@ class ProcessRecording:
         self._has_ended = False
         self._loaders: Dict[Tuple[Any, ...], List[LoaderRecording]] = {}  # by the place where they are made
         self._lock = _thread.RLock()  # a signal handler, or `__len__` of a dataset, may iterate a loader meanwhile
+        atexit.register(self.end_without_app)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._leave_logs_to_parent)
 
@@ -73,10 +75,11 @@ class ProcessRecording:
         self._report_fault(error)
 
     def end_without_app(self) -> bool:
-        """Ends the recording if the app has ended, which alone deletes what was recorded; returns whether it did."""
+        """Ends the recording if the app has ended, and removes its temporary files; returns whether it did."""
         is_gone = record_bounds.app_is_gone()
         if is_gone:
             self._end()
+            leftovers.remove_folder(os.path.dirname(self._folder))
         return is_gone
 
     def end_at_bound(self) -> None:

@@ -22,7 +22,7 @@ from loaderscope.gui.style.theme import apply_theme
 from loaderscope.gui.timeline.data.arrangement import Arrangement, arrange
 from loaderscope.gui.timeline.data.plot_rows import plot_rows, reasons
 from loaderscope.gui.timeline.data.scene import Scene
-from loaderscope.gui.timeline.paint.plots import readings
+from loaderscope.gui.timeline.paint.plots import mean_over_time, readings
 from loaderscope.gui.timeline.paint.throttle_plot import throttled_spans
 from loaderscope.gui.timeline.paint.timeline_painter import second_line
 from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
@@ -284,3 +284,12 @@ def test_readings_name_processes_as_lanes_are_named_and_count_one_as_one(widget)
     widget.set_arrangement(Arrangement(extra=frozenset(("threads",))))
     assert reading(widget, "threads", 1.0) == "main 1 thread   worker 0 1 thread   worker 1 1 thread"
     assert "worker 1 2 threads" in reading(widget, "threads", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("first_ns", "last_ns", "mean"),
+    [(0, 100, 0.4), (5, 15, 2.0), (50, 100, 0.0), (-50, 10, 1.0), (0, 200, 0.4), (150, 200, 0.0)],
+)
+def test_the_mean_of_values_that_hold_until_the_next_is_one_over_time(first_ns, last_ns, mean):
+    times_ns, values = np.array([0, 10, 20, 100]), np.array([1.0, 3.0, 0.0, 5.0])
+    assert mean_over_time(times_ns, values, first_ns, last_ns) == pytest.approx(mean)

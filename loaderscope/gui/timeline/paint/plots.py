@@ -115,12 +115,24 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     if row.key == "cpu" and len(means) > 1:
         return f"{time_axis.quantity(round(sum(means)), row.unit)} in all"
     if plot_of(row.key) is QUEUE_DEPTH:
-        return f"mean {means[0]:.1f}"
+        return f"mean {mean_over_time(*canvas.scene.series_values(row.series[0]), first, last):.1f}"
     if plot_of(row.key).is_counter:
         return f"{time_axis.quantity(sum(grown), row.unit)} in view"
     if row.unit == "bytes":
         return f"last {time_axis.quantity(sum(lasts), row.unit)}{' in all' if len(lasts) > 1 else ''}"  # "last", because the peak is higher
     return f"mean {time_axis.quantity(round(sum(means) / len(means), 1), row.unit)}"
+
+
+def mean_over_time(times_ns: Ints, values: Floats, first_ns: float, last_ns: float) -> float:
+    """Returns the mean in a range of values that each hold until the next; 0 where the range has none."""
+    low = max(int(np.searchsorted(times_ns, np.int64(first_ns), "right")) - 1, 0)
+    high = int(np.searchsorted(times_ns, np.int64(last_ns)))
+    edges_ns = np.clip(times_ns[low : high + 1], np.int64(first_ns), np.int64(last_ns))
+    if high == len(times_ns):  # the last value ends the series
+        high -= 1
+    durations_ns = np.diff(edges_ns)
+    total_ns = int(durations_ns.sum())
+    return float((values[low:high] * durations_ns).sum() / total_ns) if total_ns else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
