@@ -1,6 +1,7 @@
 """The window offers what an accelerator makes possible, also if NVML does not know it."""
 
 import pytest
+from PySide6.QtCore import QSettings
 from running import write_script
 
 from loaderscope.gui.window.setup import Setup
@@ -20,7 +21,7 @@ def offers_load(qtbot):
     opened = []
 
     def offers(path):
-        setup = Setup()
+        setup = Setup(QSettings(str(path.with_suffix(".ini")), QSettings.Format.IniFormat))
         widget = setup.widget()
         opened.append((setup, widget))
         qtbot.addWidget(widget)

@@ -51,7 +51,7 @@ def all_spans(run, state):
     return [span for worker in run.workers for span in logs.spans(worker, state)]
 
 
-@pytest.mark.parametrize("method", ["0", *WORKERS])
+@pytest.mark.parametrize("method", ["0", "fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_nothing_unknown_is_told_about_a_checked_torch(run, method):
     assert run("persistent", method).told["notes"] == []
 

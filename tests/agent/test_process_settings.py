@@ -58,7 +58,7 @@ def agent_line(agent):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is one strategy")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [METHODS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in METHODS[1:])])
 def test_workers_share_by_the_strategy_of_their_trial(agent, method):
     agent.output_until(agent_line(agent))
     by_files = TrialConfig(1, 2, 2, start_method=method, sharing_strategy="file_system")

@@ -51,6 +51,7 @@ def assert_all_ok(document, script: pathlib.Path, module: str | None) -> None:
     assert (document["request"]["script"], document["request"]["module"]) == (str(script), module)
 
 
+@pytest.mark.slow
 def test_a_module_is_swept_by_its_name(folder: pathlib.Path) -> None:
     done = loaderscope(folder, "run", "-m", "pkg.train", "--target", "captured:0", *OPTIONS)
     assert_all_ok(done.document, folder / "pkg" / "train.py", "pkg.train")

@@ -246,11 +246,19 @@ def signalled_run(tmp_path, number, to_all, handled, ignored=()):
     (os.killpg if to_all else os.kill)(process.pid, number)
     status = process.wait(30)
     first, *_, last = out.read_text().splitlines()
-    return status, first, last
+    return status, first, last[last.index("got") :]  # the signal may come before a line has ended
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize(("name", "to_all"), [("SIGHUP", True), ("SIGQUIT", True), ("SIGUSR1", False), ("SIGUSR2", False)])
+@pytest.mark.parametrize(
+    ("name", "to_all"),
+    [
+        ("SIGHUP", True),
+        pytest.param("SIGQUIT", True, marks=pytest.mark.slow),
+        ("SIGUSR1", False),
+        pytest.param("SIGUSR2", False, marks=pytest.mark.slow),
+    ],
+)
 def test_the_script_handles_a_signal_and_what_was_recorded_is_kept(tmp_path, name, to_all):
     number = getattr(signal, name)
     assert signalled_run(tmp_path, number, to_all, [number]) == (7, "[False, False]", f"got {name}")
@@ -335,10 +343,9 @@ FAULTY = """
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        ("_loaderscope_agent.loader_recording.LoaderRecording", "begin_step"),
         *(
             pytest.param("_loaderscope_agent.loader_recording.LoaderRecording", name, marks=pytest.mark.slow)
-            for name in ("end_step", "end_epoch", "begin_epoch")
+            for name in ("begin_step", "end_step", "end_epoch", "begin_epoch")
         ),
         ("_loaderscope_agent.main_hooks.internals", "delivered_batch"),
     ],
@@ -442,8 +449,8 @@ TIMED_OUT = """
     ("owner", "name"),
     [
         ("LoaderRecording", "begin_step"),
-        ("LoaderRecording", "end_step"),
-        ("LoaderRecording", "begin_epoch"),
+        pytest.param("LoaderRecording", "end_step", marks=pytest.mark.slow),
+        pytest.param("LoaderRecording", "begin_epoch", marks=pytest.mark.slow),
         ("ProcessRecording", "_recording_of"),
     ],
 )
@@ -472,7 +479,7 @@ FULL_DISK = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of processes")
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_full_disk_ends_the_recording_and_not_the_training(tmp_path, workers):
     script = write_script(tmp_path, FULL_DISK.format(workers=workers, full_after=100), "train.py")
     plain, traced = plain_run(script), traced_run(script)

@@ -168,6 +168,7 @@ def _has_worker_spans(window):
     return trace is not None and ("worker-1", 0) in trace.tracks
 
 
+@pytest.mark.slow
 def test_the_event_loop_answers_while_a_dataset_burns_all_cores(qtbot, window, tmp_path):
     script = write_script(
         tmp_path,

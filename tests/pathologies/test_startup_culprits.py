@@ -17,7 +17,8 @@ def run(script, method, workers=(1,), **options):
     return document, [trial["startup"] for trial in document["trials"]]
 
 
-@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.slow
 def test_heavy_imports_are_named_down_to_the_module(method):
     document, (startup,) = run("startup_imports.py", method)
     assert startup["culprit"]["phase"] == "main_import"

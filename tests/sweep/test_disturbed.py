@@ -125,6 +125,7 @@ def test_a_trial_that_failed_is_not_measured_again(tmp_path, beside):
     assert [(result.status, result.is_disturbed) for result in sink.results] == [("failed", True)]
 
 
+@pytest.mark.slow
 def test_a_trial_is_measured_again_at_most_twice(tmp_path, beside):
     beside(1.0, 0.8, 0.9)
     assert replacements(run_pool(asked(tmp_path))) == {0: 1, 1: None, 2: 1}

@@ -14,7 +14,10 @@ CELLS = (
 )
 
 
-@pytest.mark.parametrize("method", [method for method in multiprocessing.get_all_start_methods() if method != "fork"])
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one != "spawn")) for one in multiprocessing.get_all_start_methods() if one != "fork"],
+)
 def test_a_worker_that_lacks_a_value_is_one_sentence_with_cell_and_line(tmp_path, method):
     cells = [{"cell_type": "code", "source": source} for source in CELLS]
     script = write_script(tmp_path, json.dumps({"cells": cells, "nbformat": 4}), "lesson.ipynb")

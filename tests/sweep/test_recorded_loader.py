@@ -15,8 +15,9 @@ def make_loader(tmp_path):
     def make(number, made, processes):
         folder = tmp_path / f"{number}"
         folder.mkdir()
-        text = json.dumps({"pid": 1, "made": made, "iterated": None, "class": "DataLoader", "config": TrialConfig(2).to_json()})
-        (folder / LOADER_FILE).write_text(text)
+        description = {"pid": 1, "made": made, "iterated": None, "class": "DataLoader", "number_at_line": 0}
+        description["config"] = TrialConfig(2).to_json()
+        (folder / LOADER_FILE).write_text(json.dumps(description))
         loader = RecordedLoader(folder)
         loader.trace.processes = [ProcessInfo(name, pid, 0, ended_ns) for name, pid, ended_ns in processes]
         loader.is_shown = number == 0

@@ -204,7 +204,8 @@ def counts(result, kind):
 
 
 @pytest.mark.parametrize(
-    ("workers", "method"), [(0, "fork"), (2, "fork"), (2, "spawn"), pytest.param(2, "forkserver", marks=pytest.mark.slow)]
+    ("workers", "method"),
+    [(0, "fork"), (2, "fork"), *(pytest.param(2, method, marks=pytest.mark.slow) for method in ("spawn", "forkserver"))],
 )
 def test_every_process_tells_what_it_warned_of_logged_and_printed(tmp_path, workers, method):
     sink = speak(tmp_path, workers, method, epochs=2)
