@@ -11,7 +11,7 @@ from agent_interpreter import AGENT_PYTHON, needs_in_order
 
 HERE = pathlib.Path(__file__).parent
 
-METHODS = {"0": "all", "fork": "few", "spawn": "few"}
+METHODS = {"0": "all", "fork": "all", "spawn": "few"}
 
 
 @functools.lru_cache
@@ -38,9 +38,7 @@ CASES = [
     for name in matrix_cases.names(method, which)
 ]
 SLOW_CASES = [
-    pytest.param(method, name, marks=marks_of(name))
-    for method in ("fork", "forkserver", "spawn")
-    for name in matrix_cases.names(method, "all")
+    pytest.param(method, name, marks=marks_of(name)) for method in ("forkserver", "spawn") for name in matrix_cases.names(method, "all")
 ]
 
 
