@@ -1,4 +1,4 @@
-"""What recording costs a training: `pytest -m benchmark -s tests/benchmarks/bench_trace.py` (about 6 minutes).
+"""What recording costs a training: `pytest -m benchmark -s tests/benchmarks/bench_trace.py` (about 5 minutes).
 
 A small real model trains on the photographs, plain and recorded in turn, which first is drawn for each pair; the script itself takes
 the time of its epochs. Printed beside its budget: what the training's processes spend on records, by count times the cost of one
@@ -22,7 +22,7 @@ from loaderscope.agent.layout import Role, State
 from loaderscope.resource_files import resource_folder
 from loaderscope.sweep.training_run import TrainingRun
 
-PAIRS = 16
+PAIRS = 12
 COUNTED_BUDGET, APP_BUDGET, LOSS_BUDGET = 0.01, 0.05, 0.03
 RECORDS = 100_000
 
