@@ -12,9 +12,13 @@ from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.agent.layout import State
+from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.lanes import OPTIMIZER_STEP
+from loaderscope.facts.run import PlannedTrial
 from loaderscope.gui.panels.late_batch_search import LateSearch, waits_of_loaders
 from loaderscope.gui.panels.late_batches_panel import LOADER_COLUMN, LateBatchesPanel
+from loaderscope.gui.run.run_state import RunState
+from loaderscope.gui.run.training_progress import TrainingProgress
 from loaderscope.gui.run.training_trace import TrainingTrace
 from loaderscope.gui.style.palette import DARK
 from loaderscope.gui.style.theme import apply_theme
@@ -84,6 +88,18 @@ def test_the_trace_of_a_training_has_the_columns_of_its_loaders_themselves(merge
         assert own.tracks == trace.tracks and set(own.lanes) == set(trace.lanes)
     assert merged.span_count == sum(trace.span_count for trace in loaders)
     assert merged.of_loader("") is merged
+
+
+def test_the_batches_of_a_long_recording_are_counted_once_though_old_ones_are_forgotten(loaders):
+    state, progress = RunState(), TrainingProgress()
+    state.trial_started(PlannedTrial(0, 0, TrialConfig(3)), loaders[0])
+    assert "20 batches" in progress.text(state, 1.0)
+    track = loaders[0].tracks[TrackKey(MAIN_LANE.key, 0)]
+    last = track.view()["end_ns"][-1]
+    track.forget(len(track) // 2)
+    waits = {"start_ns": [last + 1, last + 3], "end_ns": [last + 2, last + 4], "state": [State.WAIT] * 2, "batch": [20, 21]}
+    track.append(**waits, value=[0, 0])
+    assert "22 batches" in progress.text(state, 2.0)
 
 
 def test_it_grows_with_its_loaders(merged, loaders):

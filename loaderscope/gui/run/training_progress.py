@@ -40,9 +40,9 @@ class TrainingProgress:
         columns = trace.tracks.get(_WAITS) if trace is not None else None
         rows, batches = self._counted.get(trial, (0, 0))
         if columns is not None:
-            view = columns.view()
-            new = slice(rows, None)
+            forgotten, view = columns.numbered_view()
+            new = slice(max(rows - forgotten, 0), None)
             is_wait, batch = view["state"][new] == State.WAIT, np.asarray(view["batch"][new], np.int64)
             batches += int(np.count_nonzero(is_wait & (batch >= 0)))
-            rows = len(view["state"])
+            rows = forgotten + len(view["state"])
         self._counted[trial] = rows, batches

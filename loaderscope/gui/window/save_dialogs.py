@@ -55,10 +55,7 @@ class Dialogs:
 
     def unsaved(self, running: bool, has_results: bool) -> str:
         """Asks what to do with a running sweep or with unsaved results; returns `save`, `discard` or `cancel`."""
-        box = QMessageBox(self._window)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Loaderscope")
-        box.setText("The sweep is still running. Stop it?" if running else "This session is not saved.")
+        box = self._question("The sweep is still running. Stop it?" if running else "This session is not saved.")
         buttons = QMessageBox.StandardButton
         if has_results:
             box.setInformativeText(f"Its {'finished trials' if running else 'results'} are lost unless you save them.")
@@ -73,10 +70,7 @@ class Dialogs:
 
     def training_running(self) -> str:
         """Asks what becomes of a training whose recording is to end; returns `stop`, `leave` or `keep`."""
-        box = QMessageBox(self._window)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Loaderscope")
-        box.setText("The training is still running.")
+        box = self._question("The training is still running.")
         box.setInformativeText("It can go on without Loaderscope; its recording then ends here.")
         roles = QMessageBox.ButtonRole
         keep = box.addButton("Keep recording", roles.RejectRole)
@@ -90,10 +84,8 @@ class Dialogs:
 
     def kill_training(self, ended: SignalInstance) -> bool:
         """Asks whether to kill a training that was sent Ctrl+C, until it has ended; returns whether to."""
-        box, buttons = QMessageBox(self._window), QMessageBox.StandardButton
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Loaderscope")
-        box.setText("The training was sent Ctrl+C and has not ended yet. Kill it, with all processes that it started?")
+        buttons = QMessageBox.StandardButton
+        box = self._question("The training was sent Ctrl+C and has not ended yet. Kill it, with all processes that it started?")
         box.setStandardButtons(buttons.Yes | buttons.No)
         box.setDefaultButton(buttons.No)
         ended.connect(box.reject)
@@ -117,6 +109,13 @@ class Dialogs:
         ended.disconnect(box.accept)
         clicked = box.clickedButton()
         return "keep" if clicked is keep else "kill" if clicked is kill else "ended"
+
+    def _question(self, text: str) -> QMessageBox:
+        box = QMessageBox(self._window)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Loaderscope")
+        box.setText(text)
+        return box
 
     def _open(self, title: str, file_filter: str) -> str:
         path, _ = QFileDialog.getOpenFileName(self._window, title, self._folder(), file_filter)

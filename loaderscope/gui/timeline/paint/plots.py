@@ -98,6 +98,9 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
     if row.key == THROTTLE_PLOT:
         return throttling_between(canvas, placed)
     first, last = canvas.view_ns
+    if plot_of(row.key) is QUEUE_DEPTH:
+        times, values = canvas.scene.series_values(row.series[0])
+        return f"mean {mean_over_time(times, values, first, last):.1f}" if len(times) else ""
     means, lasts, grown = [], [], []
     for key in row.series:
         if key.endswith(_NOT_SUMMED):
@@ -114,8 +117,6 @@ def summary(canvas: Canvas, placed: PlacedRow) -> str:
         return ""
     if row.key == "cpu" and len(means) > 1:
         return f"{time_axis.quantity(round(sum(means)), row.unit)} in all"
-    if plot_of(row.key) is QUEUE_DEPTH:
-        return f"mean {mean_over_time(*canvas.scene.series_values(row.series[0]), first, last):.1f}"
     if plot_of(row.key).is_counter:
         return f"{time_axis.quantity(sum(grown), row.unit)} in view"
     if row.unit == "bytes":
