@@ -158,10 +158,10 @@ class CapturedLoader(_Json):
         return super().from_json({**data, "met": [MetLoader.from_json(loader) for loader in data["met"]]})  # type: ignore[no-any-return]
 
 
-CONSUMERS = ("none", "sleep", "burn", "script", "device", "cuda")
+CONSUMERS = ("none", "sleep", "burn", "script", "training", "device", "cuda")
 TIMED_CONSUMERS = ("sleep", "burn", "device", "cuda")
 """Consumers that need the milliseconds of a step."""
-DEVICE_CONSUMERS = ("script", "device", "cuda")
+DEVICE_CONSUMERS = ("script", "training", "device", "cuda")
 """Consumers whose steps may use a device that no option names."""
 
 
@@ -169,7 +169,7 @@ DEVICE_CONSUMERS = ("script", "device", "cuda")
 class Consumer(_Json):
     """The consumer of the batches: none, the script's step, or for `ms` milliseconds sleep, burn or a synthetic load of an accelerator.
 
-    `device` loads the current accelerator, `cuda` loads CUDA where torch has it.
+    `training` is the script's own loop. `device` loads the current accelerator, `cuda` loads CUDA where torch has it.
     """
 
     kind: Annotated[str, OneOf(CONSUMERS)] = "none"
@@ -195,6 +195,7 @@ class TrialOrder(_Json):
     record: bool = True
     gpu_window: Optional[int] = None  # steps that are profiled after the measured epochs
     samples_of: Optional[str] = None  # expression of `batch` that gives the samples in it; None: counted by the agent's own rules
+    perfect_loader_bytes: Optional[Count] = None  # the most memory for the batches of a perfect loader; None: the loader itself is measured
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "TrialOrder":

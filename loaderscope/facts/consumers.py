@@ -22,6 +22,7 @@ class ConsumerKind:
         is_timed: whether it needs the milliseconds of a step.
         is_simulated: whether its steps simulate an accelerator, so that results say how busy that would be.
         needs_step: whether it is the script's own step, which only some scripts have.
+        is_training: whether the script's own loop takes the batches of the loader that it iterates; the window offers that elsewhere.
         needs_accelerator: whether its steps run on an accelerator.
         offered_as: the key of the kind that the window offers in its place; None: the window offers the kind itself.
         may_use_device: whether its steps can use a device that no option names.
@@ -34,6 +35,7 @@ class ConsumerKind:
     is_timed: bool = False
     is_simulated: bool = False
     needs_step: bool = False
+    is_training: bool = False
     needs_accelerator: bool = False
     may_use_device: bool = False
     offered_as: str | None = None
@@ -51,6 +53,14 @@ SCRIPT = ConsumerKind(
     "training step of the script",
     "Its function train_step(batch), or the one that its make_train_step() returns",
     needs_step=True,
+    may_use_device=True,
+    lane=CPU_STEP,
+)
+TRAINING = ConsumerKind(
+    "training",
+    "the training itself",
+    "The script's own loop takes the batches: each trial runs the training until it has taken enough of them",
+    is_training=True,
     may_use_device=True,
     lane=CPU_STEP,
 )
@@ -74,6 +84,7 @@ CONSUMERS: tuple[ConsumerKind, ...] = (
         lane=SIMULATED_STEP,
     ),
     SCRIPT,
+    TRAINING,
     ConsumerKind(
         "device",
         "accelerator load",

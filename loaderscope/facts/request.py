@@ -84,6 +84,7 @@ class Request:
     pcie: bool = False  # read the throughput over PCIe; the app waits 20 ms for each reading
     torchrun_variables: bool = False  # set, as torchrun does for one process, because the script asks for them
     startup: bool = False  # the start-up experiment, see sweep/experiment/startup_plan.py
+    ceiling: bool = True  # measure what a perfect loader would reach, where a real step takes the batches
 
     @property
     def script_text(self) -> str:

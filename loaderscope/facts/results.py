@@ -529,6 +529,7 @@ class TrialResult:
     loader: LoaderUse | None = None  # of a recorded training
     replaces: Count | None = None  # the disturbed trial that this one repeats
     replaced_by: Count | None = None  # the trial that counts in place of this disturbed one
+    perfect_loader: bool = False  # its batches came from memory: its rate is the ceiling of any loader
 
     @property
     def is_disturbed(self) -> bool:

@@ -22,6 +22,7 @@ class PlannedTrial:
         skip: (kind, sentence) on why it will be skipped, or None.
         replaces: the disturbed trial that it repeats; None for a trial of the original plan.
         loader: the name of the loader of a recorded training whose use it is; None in a sweep.
+        perfect_loader: whether its batches come from memory, so that its rate is the ceiling of any loader.
     """
 
     id: Count
@@ -30,6 +31,7 @@ class PlannedTrial:
     skip: tuple[str, str] | None = None
     replaces: Count | None = None
     loader: str | None = None
+    perfect_loader: bool = False
 
 
 class _Imported(TypedDict):

@@ -277,7 +277,12 @@ class SweepPanel(QWidget):
         self.consumer.blockSignals(True)
         self.consumer.clear()
         for kind in sorted(CONSUMERS, key=lambda kind: not kind.needs_step):
-            if kind.offered_as is None and (has_step or not kind.needs_step) and (has_accelerator or not kind.needs_accelerator):
+            if (
+                kind.offered_as is None
+                and not kind.is_training
+                and (has_step or not kind.needs_step)
+                and (has_accelerator or not kind.needs_accelerator)
+            ):
                 self.consumer.addItem(kind.title, kind.key)
                 self.consumer.setItemData(self.consumer.count() - 1, kind.tip, Qt.ItemDataRole.ToolTipRole)
         index = self.consumer.findData(kept) if kept not in (None, NOBODY.key) else 0
