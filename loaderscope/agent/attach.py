@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from . import loaders, samples, targets
+from . import loaders, made_loaders, samples, targets
 from .capture import Captured
 from .error_sentences import UNSUPPORTED, AgentError
 from .messages import Target
@@ -51,6 +51,7 @@ def attached_answer(target: Target, feed: Feed) -> Dict[str, Any]:
         "length": target.length,
         "current": None if target.current is None else target.current.to_json(),
         "fingerprint": samples.fingerprint(feed.dataset),
+        "number_in_constructors": made_loaders.number_in_constructors(feed.source) if loaders.is_loader(feed.source) else None,
         "notes": notes,
     }
 

@@ -1,6 +1,7 @@
 """Runs the script up to an iter() of a DataLoader, and serves the app from inside that call.
 
-Nothing is unwound: the script's stack, its models and contexts stay alive below us, and we end the process from there.
+Nothing is unwound: the script's stack, its models and contexts stay alive below us, and we end the process from there. Only a trial
+of the training itself lets the script go on, until it has taken enough batches.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import ast
 import os
 import sys
 from types import FrameType
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from . import guard, made_loaders
 from .error_sentences import MAIN_GUARD, UNSUPPORTED, AgentError, Place, is_user_file
@@ -47,21 +48,25 @@ class Captured(NamedTuple):
     child_of: Optional[str] = None
 
 
-Serve = Callable[[Captured], NoReturn]
+Serve = Callable[[Captured], None]
+"""Serves the app; returns if the script is to go on."""
 
 
 def run_program(script: Script, search: LoaderSearch, serve: Serve) -> None:
     """Runs the script as `__main__` up to the first iter() of the DataLoader searched for, and calls `serve` there.
 
-    A forked child may be the one that gets there, also one that still runs when the script has ended.
+    A forked child may be the one that gets there, also one that still runs when the script has ended. If `serve` returns, the script
+    goes on to its end.
 
     Raises:
-        AgentError: the script ended or raised before that.
+        AgentError: the script ended before that, or raised.
     """
-    _watch(script, search, serve)
+    was_served = _watch(script, search, serve)
     not_reached = "before it iterated %s" % _loader_words(search.number or 0)
     try:
         script.run(AS_PROGRAM, not_reached)
+        if was_served():
+            return
         running_count = guard.wait_for_idle_children()
     finally:
         made_loaders.set_iteration_callback(None)
@@ -108,18 +113,22 @@ def run_module(script: Script, search: LoaderSearch, serve: Serve) -> None:
         made_loaders.set_iteration_callback(None)
 
 
-def _watch(script: Script, search: LoaderSearch, serve: Serve) -> None:
-    met = MetLoaders()
+def _watch(script: Script, search: LoaderSearch, serve: Serve) -> Callable[[], bool]:
+    """Serves the app at the iter() searched for; returns a function that says whether that happened."""
+    met, was_served = MetLoaders(), False
 
     def on_iteration(loader: Any) -> None:
+        nonlocal was_served
         is_reached = search.matches(loader)
         number = search.passed_count - 1
         met.meet(loader, number)
         if is_reached:
             made_loaders.set_iteration_callback(None)
+            was_served = True
             serve(captured_here(script, loader, met.choice(loader)))
 
     made_loaders.set_iteration_callback(on_iteration)
+    return lambda: was_served
 
 
 def place_of_main() -> Optional[Place]:

@@ -7,18 +7,18 @@ hooks stay harmless and cheap while nothing is recorded. They never touch the us
 from __future__ import annotations
 
 import os
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from . import fetch_hooks, main_hooks, process_hooks, recorder, warning_notes
 from . import torch_internals as internals
-from .eventlog import record_cost_ns
+from .eventlog import EventLog, record_cost_ns
 from .layout import Role, State
 from .patches import Patches
-from .recorder import ThreadActivity, begin, complete, end, instant, measure_own_way
+from .recorder import Plan, ThreadActivity, begin, complete, end, instant, measure_own_way
 
 __all__ = [
     "ConsumerWaits", "RecordingSummary", "begin", "complete", "declare_own_threads", "delivered_batch", "end", "install", "instant",
-    "measure_own_way", "start_recording", "stop_recording", "thread_activity", "uninstall",
+    "measure_own_way", "open_loader_log", "start_recording", "stop_recording", "thread_activity", "uninstall",
 ]  # fmt: skip
 
 
@@ -88,6 +88,23 @@ def start_recording(log_dir: str, timeout_s: float, thin_samples: bool = True, s
     recorder.open_log(recorder.Plan(os.path.abspath(log_dir), timeout_s, thin_samples, sharing_strategy, prints_lines=True), Role.MAIN)
     if not len(_warning_patches):
         warning_notes.install(_warning_patches)
+
+
+def open_loader_log(log_dir: str, timeout_s: float, sharing_strategy: Optional[str]) -> Tuple[Plan, EventLog]:
+    """Opens this process's log of one loader that the script iterates; the arguments are those of `start_recording`.
+
+    Returns:
+        The plan for its workers, and the log.
+
+    Raises:
+        OSError: the log cannot be made (a full disk).
+    """
+    os.makedirs(log_dir, exist_ok=True)
+    plan = Plan(os.path.abspath(log_dir), timeout_s, True, sharing_strategy, prints_lines=True)
+    log = recorder.open_loader_log(plan)
+    if not len(_warning_patches):
+        warning_notes.install(_warning_patches)
+    return plan, log
 
 
 def delivered_batch() -> int:

@@ -6,7 +6,7 @@ import _thread
 import os
 import threading
 import weakref
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
 
 from . import loader_description, loaders, recorder, used_devices
 from .device import DeviceClock
@@ -14,10 +14,19 @@ from .device_choice import device_of_trial, side_stream
 from .eventlog import EventLog, drop_record
 from .layout import State, batch_of_epoch
 from .messages import Consumer, TrialConfig, TrialOrder
-from .record_bounds import RecordBounds
 
 _EPOCH_BEGIN, _EPOCH_END = recorder.kinds(State.EPOCH)
 _STEP_BEGIN, _STEP_END = recorder.kinds(State.STEP)
+
+
+class Bounds(Protocol):
+    """Decides when a recording ends."""
+
+    def count_batch(self) -> None:
+        """Counts a batch that the script gets."""
+
+    def are_reached(self) -> bool:
+        """Whether the recording is to end now."""
 
 
 class LoaderRecording:
@@ -42,7 +51,7 @@ class LoaderRecording:
         log: EventLog,
         *,
         description: Dict[str, Any],
-        bounds: Optional[RecordBounds],
+        bounds: Optional[Bounds],
         end_at_bound: Callable[[], None],
         give_up: Callable[[Exception], None],
     ) -> None:
@@ -86,6 +95,21 @@ class LoaderRecording:
         if self.iterator is not None and self.iterator() is None:
             return True
         return is_same and self._thread == _thread.get_ident()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an epoch is open."""
+        return self._is_open
+
+    @property
+    def batch_count(self) -> int:
+        """The batches of the newest epoch."""
+        return self._batch_count
+
+    @property
+    def was_in_main_thread(self) -> bool:
+        """Whether the main thread alone has iterated the loader."""
+        return bool(self._description["in_main_thread"])
 
     @property
     def is_abandoned(self) -> bool:
@@ -173,6 +197,21 @@ class LoaderRecording:
         self.write = self.write_at = self.write_since = drop_record
         if closes_log:
             self.log.close()
+
+    def finish_device(self) -> Tuple[List[str], bool]:
+        """Waits for the device that the steps use, if they use one, and records what it still did.
+
+        Returns:
+            Sentences about what the device's times leave out, and whether the device also worked on streams that nobody names.
+
+        Raises:
+            RuntimeError: work of the script failed on the device.
+        """
+        clock = self._clock
+        if clock is None:
+            return [], False
+        clock.finish()
+        return [note for note in (clock.lower_bound_note, clock.failure) if note], bool(clock.lower_bound_note)
 
     def _mark_on_device(self) -> None:
         """Lets the clock know of a step that has ended on the host; after some steps looks for the device that they use."""

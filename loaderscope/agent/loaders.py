@@ -155,7 +155,7 @@ def build(
         from . import thread_loader
 
         notes += thread_loader.use_threads(loader)
-    full_batches = _full_batches(loader)
+    full_batches = full_batches_of(loader)
     sampler = None if keeps_iterator(loader) else _limit_batches(loader, None if iterates_its_own_way(loader) else batches)
     return Built(loader, sampler, full_batches, notes)
 
@@ -278,7 +278,7 @@ def _in_batch_sampler(loader: Any, stock: Any, changes: Dict[str, Any]) -> Dict[
     return {**rest, "batch_sampler": BatchSampler(sampler, changes.get("batch_size", stock.batch_size), stock.drop_last)}
 
 
-def _full_batches(loader: Any) -> Optional[int]:
+def full_batches_of(loader: Any) -> Optional[int]:
     """Batches in an epoch, by the loader's samplers, or by the loader itself if it iterates in its own way; None if unknown."""
     if iterates_its_own_way(loader):
         source = loader

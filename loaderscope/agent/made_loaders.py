@@ -10,7 +10,7 @@ import functools
 import sys
 import types
 import weakref
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .error_sentences import Place
 from .import_hook import when_imported
@@ -29,10 +29,12 @@ class ConstructorCall(NamedTuple):
     place: Optional[Place] = None
 
 
-_iterated_while_made: Set[int] = set()  # ids of loaders, also of some that are gone
+_iterated_while_made: Dict[int, int] = {}  # by id of a loader, also of some that are gone: how many were before it
 _constructor_calls: Dict[int, Tuple["weakref.ref[Any]", ConstructorCall]] = {}  # by id: a subclass may define __eq__ and be unhashable
 _iteration_callback: Optional[Callable[[Any], None]] = None
 _iterator_wrapper: Optional[Callable[[Any, Any], Any]] = None
+_constructor_callback: Optional[Callable[[Any, int], None]] = None
+_iterated_while_made_count = 0
 
 
 def install() -> None:
@@ -51,6 +53,11 @@ def keeps_iterator(loader: Any) -> bool:
     return constructor_call_of(loader) is not None and id(loader) in _iterated_while_made
 
 
+def number_in_constructors(loader: Any) -> Optional[int]:
+    """Returns how many loaders before this one were iterated by their own constructors; None if this one was not."""
+    return _iterated_while_made[id(loader)] if keeps_iterator(loader) else None
+
+
 def live_loaders() -> List[Any]:
     """The loaders that were made and still exist, in the order in which they were made."""
     loaders = [reference() for reference, _ in list(_constructor_calls.values())]
@@ -65,6 +72,12 @@ def set_iteration_callback(callback: Optional[Callable[[Any], None]]) -> None:
     """
     global _iteration_callback
     _iteration_callback = callback
+
+
+def set_constructor_callback(callback: Optional[Callable[[Any, int], None]]) -> None:
+    """Calls `callback(loader, number)` where a loader's constructor is about to iterate it; see `number_in_constructors`."""
+    global _constructor_callback
+    _constructor_callback = callback
 
 
 def set_iterator_wrapper(wrapper: Optional[Callable[[Any, Any], Any]]) -> None:
@@ -95,7 +108,7 @@ def _patch(module: types.ModuleType) -> None:
 
 def _remember(loader: Any, call: ConstructorCall) -> None:
     key = id(loader)
-    _iterated_while_made.discard(key)
+    _iterated_while_made.pop(key, None)
     # No Python function: Python ignores what a handler of the script raises if a signal arrives within a weak reference's callback.
     forget = functools.partial(_constructor_calls.pop, key)
     _constructor_calls[key] = (weakref.ref(loader, forget), call)
@@ -115,7 +128,7 @@ def _wrap_iter(cls: Any) -> None:
     @functools.wraps(original)
     def watched_iter(self: Any) -> Any:
         if _is_being_made(self):
-            _iterated_while_made.add(id(self))
+            _iterate_in_constructor(self)
         elif _iteration_callback is not None and not _in_worker():
             _iteration_callback(self)
         iterator = original(self)
@@ -125,6 +138,16 @@ def _wrap_iter(cls: Any) -> None:
 
     setattr(watched_iter, _WRAPPED, True)
     cls.__iter__ = watched_iter
+
+
+def _iterate_in_constructor(loader: Any) -> None:
+    global _iterated_while_made_count
+    if id(loader) in _iterated_while_made:
+        return
+    number = _iterated_while_made[id(loader)] = _iterated_while_made_count
+    _iterated_while_made_count += 1
+    if _constructor_callback is not None and not _in_worker():
+        _constructor_callback(loader, number)
 
 
 def _is_being_made(loader: Any) -> bool:

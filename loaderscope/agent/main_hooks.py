@@ -97,7 +97,7 @@ def _wrap_init(original: Function) -> Function:
             original(self, *args, **kwargs)
             return
         activity = recorder.threads.activity
-        if activity.recording is not None and args and made_loaders.keeps_iterator(args[0]):  # its constructor makes this iterator
+        if activity.recording is not None and args and _is_made_unrecorded(args[0], activity.recording):
             activity.in_users_code = True  # so that nothing of it is recorded with the loader that was iterated last
             try:
                 original(self, *args, **kwargs)
@@ -129,6 +129,11 @@ def _wrap_reset(original: Function) -> Function:
                 raise
 
     return _reset
+
+
+def _is_made_unrecorded(loader: Any, recording: Any) -> bool:
+    """Whether a loader's constructor makes this iterator, and the thread's recording is that of another loader."""
+    return made_loaders.keeps_iterator(loader) and recording.loader() is not loader
 
 
 class _iterator_span:  # noqa: N801 - used like a function

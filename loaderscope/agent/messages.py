@@ -10,7 +10,7 @@ and the agent answers, one request at a time. The end of the connection ends the
           arguments}                           imports: [{name, seconds, within, beside_script}]} | failed
                                                {error} | again {captured: CapturedLoader.to_json() | null}
     attach {target, arguments}                 attached {target: Target.to_json(), length, current: TrialConfig, fingerprint,
-                                               notes: [sentence]} | failed {error}
+                                               number_in_constructors, notes: [sentence]} | failed {error}
     probe {}                                   probed {sample, seconds} | failed {error}   (reads the user's data: ends the agent's reuse)
     weigh {}                                   weighed {parts: [SentPart]} | failed {error}   (pickles the user's data: likewise)
     clock {}                                   clock {clock_ns}
@@ -19,6 +19,9 @@ and the agent answers, one request at a time. The end of the connection ends the
     trial {trial: TrialOrder.to_json()}        trial_done {status: ok, outcome: TrialOutcome.to_json()} | failed {error}
     exit {}                                    (ends)
 
+A `trial` whose consumer is the training is answered from inside the script, by a process that ends at once. Where the constructor of the
+loader iterates it (`number_in_constructors` is not null), the setting must hold before that: then `load` gets the number, and the
+order as `trial`, and the same order follows as `trial`.
 `script` is the path of a file; `module` the name by which `python -m` runs it, or null.
 `environment` = {python, torch, torch_cuda, accelerator, start_methods, default_start_method, free_threaded,
 torch_assumptions: [sentence]}; `accelerator`: whether torch has one, or null if the agent cannot ask without starting it.
@@ -225,6 +228,7 @@ class TrialOutcome(_Json):
     full_batches: Optional[int] = None  # in an epoch without a limit, as far as the loader tells
     whole_epochs: Optional[List[bool]] = None  # for each epoch, whether it is known to have ended before the limit of batches
     notes: List[str] = dataclasses.field(default_factory=list)
+    waits_in_main: bool = True  # False: another thread than the main one took the batches, which main may hardly feel
 
 
 @dataclasses.dataclass(frozen=True)

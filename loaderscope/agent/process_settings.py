@@ -21,14 +21,25 @@ def applied(config: TrialConfig) -> Iterator[None]:
 
     threads, strategy = torch.get_num_threads(), torch.multiprocessing.get_sharing_strategy()
     try:
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        set_sharing_strategy(config.sharing_strategy)
+        apply(config)
         yield
     finally:
         if config.threads is not None:
             torch.set_num_threads(threads)
         torch.multiprocessing.set_sharing_strategy(strategy)
+
+
+def apply(config: TrialConfig) -> None:
+    """Gives this process a trial's settings for good.
+
+    Raises:
+        AgentError: this system does not know the sharing strategy.
+    """
+    import torch
+
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    set_sharing_strategy(config.sharing_strategy)
 
 
 def set_sharing_strategy(strategy: Optional[str]) -> None:

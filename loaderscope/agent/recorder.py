@@ -217,15 +217,17 @@ def open_log(new_plan: Plan, new_role: str, worker: Optional[int] = None) -> Non
 
 
 def open_loader_log(new_plan: Plan) -> EventLog:
-    """Returns a new log of this process for one loader of a recorded training; each thread writes to the loader that it iterates.
+    """Returns a new log of this process for one loader of a training; each thread writes to the loader that it iterates.
 
     Raises:
         OSError: it cannot be made (a full disk).
     """
-    global plan, log, role, write, write_at, write_since
+    global plan, log, role, stacks, write, write_at, write_since
     _watch_forks()
-    loader_log = EventLog(new_plan.log_dir, Role.MAIN)
-    plan, log, role = new_plan, loader_log, Role.MAIN
+    dump = StackDump(new_plan.timeout_s)
+    loader_log = EventLog(new_plan.log_dir, Role.MAIN, None, dump.rearm if new_plan.timeout_s else None)
+    dump.open(loader_log.stacks_path)
+    plan, log, role, stacks = new_plan, loader_log, Role.MAIN, dump
     write, write_at, write_since = _write_of_thread, _write_at_of_thread, _write_since_of_thread
     return loader_log
 

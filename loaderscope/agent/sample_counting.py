@@ -77,6 +77,60 @@ def sample_counter(
     return SampleCounter(_collated_length if sampler is None or own_way else None, sampler, own_way)
 
 
+class ScriptLoopCounter:
+    """Counts the samples that the script's own loop receives, without a change to the script's sampler."""
+
+    def __init__(self, in_batch: Optional[CountInBatch], batch_size: int = 0, length: Optional[int] = None) -> None:
+        """Counts nothing yet.
+
+        Args:
+            in_batch: returns the samples in a batch, or None if they are unknown; None: all batches have the same size.
+            batch_size: that size.
+            length: samples in an epoch, whose last batch may be smaller; None if unknown, or if such a batch is dropped.
+        """
+        self._in_batch, self._batch_size, self._length = in_batch, batch_size, length
+        self._seen: Optional[int] = 0
+
+    def note_batch(self, batch: Any) -> None:
+        """Counts a batch."""
+        if self._in_batch is not None and self._seen is not None:
+            samples = self._in_batch(batch)
+            self._seen = None if samples is None else self._seen + samples
+
+    def end_epoch(self, batches: int) -> Optional[int]:
+        """Returns the samples in the epoch that ends, or None if they are unknown.
+
+        Args:
+            batches: that the script took.
+        """
+        seen, self._seen = self._seen, 0
+        if self._in_batch is not None:
+            return seen
+        return batches * self._batch_size if self._length is None else min(batches * self._batch_size, self._length)
+
+
+def script_loop_counter(samples_of: Optional[str], namespace: Mapping[str, Any], loader: Any) -> ScriptLoopCounter:
+    """Returns the counter for a loader that the script itself iterates.
+
+    Args:
+        samples_of: see `sample_counter`.
+        namespace: see `sample_counter`.
+        loader: the loader.
+
+    Raises:
+        AgentError: `samples_of` is no expression.
+    """
+    if samples_of is not None:
+        return ScriptLoopCounter(_expression(samples_of, namespace))
+    size = loaders.batch_size_of(loader)
+    if size is None:
+        return ScriptLoopCounter(_shared_length)
+    if loaders.dataset_kind(loader.dataset) == "iterable":
+        return ScriptLoopCounter(_collated_length)
+    drops_last = bool(getattr(loader.batch_sampler, "drop_last", False))
+    return ScriptLoopCounter(None, size, None if drops_last else loaders.length_of(loader))
+
+
 def _expression(text: str, namespace: Mapping[str, Any]) -> CountInBatch:
     """The function that evaluates an expression of `batch` among the names that the script has now.
 

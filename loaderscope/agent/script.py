@@ -183,19 +183,20 @@ class Script:
         self._replaced = sys.modules.get(AS_PROGRAM)  # kept alive: frames below us still use its globals
         self.module = sys.modules[AS_PROGRAM] = sys.modules[AS_MODULE] = module
         folder = os.getcwd()
+        failure: BaseException
         try:
             self._execute(module)
         except SystemExit as error:
-            info = describe_exit(error, not_reached, folder)
+            failure, info = error, describe_exit(error, not_reached, folder)
         except KeyboardInterrupt as error:
-            info = describe(error)
+            failure, info = error, describe(error)
         except BaseException as error:  # the border to the user's code: every exception is reported
-            info = describe_exit(error, not_reached, folder)
+            failure, info = error, describe_exit(error, not_reached, folder)
             hint = self._hint(text_of(error)) if isinstance(error, (ImportError, AttributeError, NameError)) else ""
             info = dataclasses.replace(info, message=info.message + hint)
         else:
             return
-        raise AgentError.of(info)
+        raise AgentError.of(info) from failure
 
     def _execute(self, module: types.ModuleType) -> None:
         own_pid = os.getpid()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from typing import AbstractSet, Any, Callable, Dict, List, NoReturn, Optional
 
@@ -21,6 +23,7 @@ from . import (
     standstill,
     targets,
     training_step,
+    training_trial,
     trial_failure,
     trials,
     watched_children,
@@ -32,7 +35,7 @@ from .import_timer import ImportTimer
 from .messages import FOLDER_VARIABLE, LOOK, LOOK_AT_ALL, CapturedLoader, TrialConfig, TrialOrder
 from .met_loaders import MetLoaders
 from .script import Script
-from .script_failure import describe_failure
+from .script_failure import describe_exit, describe_failure
 from .torch_environment import torch_environment
 
 Message = Dict[str, Any]
@@ -55,8 +58,11 @@ def main(loaded_at_start: AbstractSet[str]) -> None:
     agent.serve()
 
 
-def serve_in_child(loader: Any, search: watched_children.LoaderSearch) -> NoReturn:
-    """Serves the app from a child that the script has spawned: reports at the loader's iter(), and waits there until the app wants it."""
+def serve_in_child(loader: Any, search: watched_children.LoaderSearch) -> None:
+    """Serves the app from a child that the script has spawned: reports at the loader's iter(), and waits there until the app wants it.
+
+    Returns if the child is to go on, in a trial of the training.
+    """
     met = MetLoaders()
     met.meet(loader, search.passed_count - 1)
     _serve_running_script(search.folder, loader, met.choice(loader))
@@ -67,6 +73,7 @@ def look_in_child(loader: Any, search: watched_children.LoaderSearch) -> None:
 
     def capture_loader(loader: Any, choice: CapturedLoader) -> NoReturn:
         _serve_running_script(search.folder, loader, choice)
+        guard.wait_forever(parents_too=_is_child)
 
     def answer(message: Message, loader: Any) -> NoReturn:
         _use_folder(search.folder)
@@ -77,8 +84,8 @@ def look_in_child(loader: Any, search: watched_children.LoaderSearch) -> None:
     look.meet(loader)
 
 
-def _serve_running_script(folder: str, loader: Any, choice: CapturedLoader) -> NoReturn:
-    """Serves the app in a child from inside the iter() of the loader that was chosen."""
+def _serve_running_script(folder: str, loader: Any, choice: CapturedLoader) -> None:
+    """Serves the app in a child from inside the iter() of the loader that was chosen; returns if the child is to go on."""
     line_output.print_lines_at_once()
     _use_folder(folder)
     agent = Agent(None, frozenset())
@@ -161,9 +168,16 @@ class Agent:
         self._unread: Optional[weigh.UnreadState] = None
         self._answered_from_script = False
         self._imports = ImportTimer()
+        self._prepared: Optional[training_trial.TrainingTrial] = (
+            None  # before the script runs, for a loader whose constructor starts workers
+        )
+        self._training: Optional[training_trial.TrainingTrial] = None  # once it has begun
 
-    def serve(self) -> NoReturn:
-        """Answers requests until the process ends; also from inside an iter() of the script."""
+    def serve(self) -> None:
+        """Answers requests until the process ends; also from inside an iter() of the script.
+
+        Returns only if the script is to go on, in a trial of the training.
+        """
         handlers: Dict[str, Callable[[Message], Message]] = {
             "load": self._load,
             "attach": self._attach,
@@ -189,6 +203,8 @@ class Agent:
                 handler = handlers.get(kind)
                 if handler is None:
                     raise AgentError(UNSUPPORTED, "the agent knows no request called %s" % kind)
+                if kind == "trial" and self._begins_training(TrialOrder.from_json(message["trial"])):
+                    return
                 answer = handler(message)
             except BaseException as error:  # the border to the user's code: every exception becomes an answer
                 answer = {"type": "failed", "error": describe_failure(error).to_json()}
@@ -203,26 +219,46 @@ class Agent:
         script = self._script = Script(message["script"], message.get("module"))
         script.set_up_process(message.get("args") or [], message.get("cwd"), self._loaded_at_start, _folder)
         made_loaders.install()
-        number = message.get("capture")
-        looks = number in (LOOK, LOOK_AT_ALL)
-        search = watched_children.start_watching(script.name, None if looks else int(number or 0), _folder)
+        if message.get("trial") is not None:
+            self._prepare_training(TrialOrder.from_json(message["trial"]), int(message["number_in_constructors"]))
         try:
             with self._imports:
-                if looks:
-                    return capture.run_look(script, self._new_look(script, search, number == LOOK_AT_ALL))
-                if number is None:
-                    capture.run_module(script, search, self.serve_from_iter)
-                else:
-                    capture.run_program(script, search, self.serve_from_iter)
-        finally:
-            if self._captured is not None or self._answered_from_script:  # a thread of the script serves the requests
-                guard.wait_forever(parents_too=_is_child)
-            watched_children.stop_watching()
-        return self._loaded_answer(script)
+                answer = self._run_script(script, message.get("capture"))
+        except BaseException as error:
+            self._after_script(error)
+            raise
+        self._after_script(None)
+        return self._loaded_answer(script) if answer is None else answer
+
+    def _run_script(self, script: Script, number: Any) -> Optional[Message]:
+        """Runs the script as far as `capture` of the message `load` says; returns the answer of a look."""
+        looks = number in (LOOK, LOOK_AT_ALL)
+        search = watched_children.start_watching(script.name, None if looks else int(number or 0), _folder)
+        if looks:
+            return capture.run_look(script, self._new_look(script, search, number == LOOK_AT_ALL))
+        if number is None:
+            capture.run_module(script, search, self.serve_from_iter)
+        else:
+            capture.run_program(script, search, self.serve_from_iter)
+        return None
+
+    def _after_script(self, error: Optional[BaseException]) -> None:
+        """Does what must follow the end of the script in its main thread; returns if the app's request is still to be answered."""
+        training = self._training
+        if training is not None:
+            _run_exit_functions()
+            failure = error.__cause__ or error if isinstance(error, AgentError) else error
+            if isinstance(failure, SystemExit) and failure.code in (None, 0):
+                failure = None
+            training.end_after_script(failure, error.info if isinstance(error, AgentError) else None)
+        if self._captured is not None or self._answered_from_script:  # a thread of the script serves the requests
+            guard.wait_forever(parents_too=_is_child)
+        watched_children.stop_watching()
 
     def _new_look(self, script: Script, search: watched_children.LoaderSearch, lets_all_through: bool) -> loader_look.Look:
         def serve(loader: Any, choice: CapturedLoader) -> NoReturn:
             self.serve_from_iter(capture.captured_here(script, loader, choice))
+            guard.wait_forever(parents_too=_is_child)
 
         global _look
         _look = loader_look.Look(search, serve, self.answer_from_script, lets_all_through)
@@ -242,9 +278,10 @@ class Agent:
         assert self._connection is not None
         self._connection.send(answer)
         self.serve()
+        guard.wait_forever(parents_too=_is_child)
 
-    def serve_from_iter(self, captured: capture.Captured) -> NoReturn:
-        """Serves the app from inside an iter() of the script, perhaps in a child."""
+    def serve_from_iter(self, captured: capture.Captured) -> None:
+        """Serves the app from inside an iter() of the script, perhaps in a child; returns if the script is to go on."""
         script = self._script
         assert script is not None
         self._imports.stop()
@@ -303,21 +340,86 @@ class Agent:
     def _trial(self, message: Message) -> Message:
         order = TrialOrder.from_json(message["trial"])
         feed = self._attached_feed()
-        config = order.config
-        if self._captured is not None and self._captured.unguarded is not None and _starts_processes(config) and self._script is not None:
-            method = config.start_method or loaders.default_start_method()
-            if method != "fork":
-                raise capture.main_guard_error(self._script, self._captured.unguarded, method)
+        self._check_main_guard(order.config)
         try:
             outcome = trials.run_trial(order, feed)
         except Exception as error:
             raise AgentError.of(trial_failure.explain(error, feed, order)) from error
         return {"type": "trial_done", "status": "ok", "outcome": outcome.to_json()}
 
+    def _prepare_training(self, order: TrialOrder, number: int) -> None:
+        """Begins a trial of the training where the constructor of a loader iterates it, the `number`-th that does so."""
+        prepared = self._prepared = training_trial.TrainingTrial(order, self._finish_trial)
+
+        def on_constructor(loader: Any, loader_number: int) -> None:
+            if loader_number == number:
+                made_loaders.set_constructor_callback(None)
+                prepared.begin_in_constructor(loader)
+
+        made_loaders.set_constructor_callback(on_constructor)
+
+    def _begins_training(self, order: TrialOrder) -> bool:
+        """Begins a trial if its consumer is the training itself; returns whether it is.
+
+        Raises:
+            AgentError: it cannot begin.
+        """
+        if order.consumer.kind != "training":
+            return False
+        feed = self._attached_feed()
+        if self._captured is None or feed.source is not self._captured.loader:
+            raise AgentError(UNSUPPORTED, "only a loader that the script iterates (captured:N) is measured in the training")
+        self._check_main_guard(order.config)
+        training = self._prepared or training_trial.TrainingTrial(order, self._finish_trial)
+        training.begin(feed)
+        self._training = training
+        if _is_child:
+            exit_functions = multiprocessing.util.Finalize(
+                None, self._child_ends, exitpriority=_FIRST_AT_EXIT
+            )  # of a child of multiprocessing
+            atexit.register(exit_functions)
+        return True
+
+    def _child_ends(self) -> None:
+        """Ends the trial of a child whose code has come to its end."""
+        assert self._training is not None
+        failure = training_trial.pending_failure()
+        self._training.end_after_script(failure, None if failure is None else describe_exit(failure, _BEFORE_ENOUGH, os.getcwd()))
+
+    def _finish_trial(self, answer: Message) -> NoReturn:
+        """Sends the outcome of a trial of the training, and ends the process: the script does not go on."""
+        _flush()
+        assert self._connection is not None
+        self._connection.send(answer)
+        _end_with_tree(0)
+
+    def _check_main_guard(self, config: TrialConfig) -> None:
+        """Raises where workers would import a script whose loader is iterated outside of a main guard."""
+        captured = self._captured
+        if captured is None or captured.unguarded is None or not _starts_processes(config) or self._script is None:
+            return
+        method = config.start_method or loaders.default_start_method()
+        if method != "fork":
+            raise capture.main_guard_error(self._script, captured.unguarded, method)
+
     def _attached_feed(self) -> trials.Feed:
         if self._feed is None:
             raise AgentError(UNSUPPORTED, "no target is attached")
         return self._feed
+
+
+_FIRST_AT_EXIT = 1000
+"""Priority of an exit function of multiprocessing that runs before those of others."""
+
+_BEFORE_ENOUGH = "before it had taken enough batches"
+
+
+def _run_exit_functions() -> None:
+    """Does what Python does at the end of a script: waits for its threads, and calls its exit functions."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
 
 
 def _starts_processes(config: TrialConfig) -> bool:

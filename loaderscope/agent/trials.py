@@ -131,7 +131,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     _check_device(order.device)
     feed.failed_batch = None
     feed.reset(order.seed)
-    _preload_forkserver(order)
+    preload_forkserver(order)
     starts_in_constructor = made_loaders.keeps_iterator(feed.source)
     built = None if starts_in_constructor else _build(order, feed)
     notes: List[str] = []
@@ -169,7 +169,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             clock=clock,
             step_clock=clock if order.consumer.kind in DEVICE_CONSUMERS else None,
             counter=sample_counting.sample_counter(order.samples_of, feed.namespace, loader, index_sampler),
-            checks_pinning=_can_pin(order),
+            checks_pinning=can_pin(order),
             sampler=index_sampler,
             iterates_its_own_way=own_way,
             limit=order.batches if own_way else None,
@@ -177,7 +177,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             after_first_step=(lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
         )
         start_ns = start_ns if starts_in_constructor else time.perf_counter_ns()
-        cpu_time = _CpuTime()
+        cpu_time = CpuTime()
         epochs: List[_Epoch] = []
         whole_epochs: List[bool] = []
         for number in epoch_numbers(order, epochs, whole_epochs):
@@ -238,7 +238,7 @@ def _running() -> Set[Any]:
     return {*threads, *multiprocessing.active_children()}
 
 
-class _CpuTime:
+class CpuTime:
     """Processor time of this process and of this thread since it was made."""
 
     def __init__(self) -> None:
@@ -317,7 +317,7 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
             loop.feed.failed_batch = received
             raise
         if received == 0 and loop.checks_pinning:
-            pinned = _is_pinned(batch)
+            pinned = is_pinned(batch)
         if samples_in is not None and samples_seen is not None:
             length = samples_in(batch)
             samples_seen = None if length is None else samples_seen + length
@@ -395,7 +395,7 @@ def _check_stop_iteration(ended: StopIteration, batches: int, loop: _Loop) -> No
     raise AgentError.of(ErrorInfo("StopIteration", message, info.traceback, info.file, info.line)) from ended
 
 
-def _can_pin(order: TrialOrder) -> bool:
+def can_pin(order: TrialOrder) -> bool:
     """Whether torch may pin batches of this trial: it pins nothing where it has no accelerator."""
     if not order.config.pin_memory:
         return False
@@ -405,14 +405,14 @@ def _can_pin(order: TrialOrder) -> bool:
     return bool(torch.cuda.is_available() or (accelerator is not None and accelerator.is_available()))
 
 
-def _is_pinned(batch: Any) -> bool:
+def is_pinned(batch: Any) -> bool:
     """Whether the first tensor of a batch lies in pinned memory."""
     torch = sys.modules["torch"]
     if isinstance(batch, torch.Tensor):
         return bool(batch.is_pinned())
     if isinstance(batch, Mapping):
-        return any(_is_pinned(part) for part in batch.values())
-    return isinstance(batch, (list, tuple)) and any(_is_pinned(part) for part in batch)
+        return any(is_pinned(part) for part in batch.values())
+    return isinstance(batch, (list, tuple)) and any(is_pinned(part) for part in batch)
 
 
 def _close(loader: Any) -> None:
@@ -426,7 +426,7 @@ def _close(loader: Any) -> None:
         shut_down()
 
 
-def _preload_forkserver(order: TrialOrder) -> None:
+def preload_forkserver(order: TrialOrder) -> None:
     """Sets the modules that the fork server preloads. The server must not run yet: the pool gives each such trial a fresh agent."""
     config = order.config
     if config.forkserver_preload and config.start_method == "forkserver" and config.num_workers:

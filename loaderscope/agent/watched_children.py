@@ -112,7 +112,7 @@ def watch_in_child(serve: "Callable[[Any, LoaderSearch], None]", look: "Callable
     """Takes up the search in a Python that a watched process has started, before any code of the user's runs.
 
     Args:
-        serve: called with the loader that is searched for at its iter(); does not return.
+        serve: called with the loader that is searched for at its iter(); returns if the child is to go on.
         look: called with the first loader at its iter(), if the search is for the loader that trains; calls `made_loaders` for the others.
     """
     search = _from_environment()

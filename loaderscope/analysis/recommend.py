@@ -94,7 +94,7 @@ def recommend(  # noqa: PLR0917
 def _caveat(trials: Sequence[TrialResult], training: Training) -> str | None:
     """Returns what later epochs may change, if the training has later epochs and a trial measured only the first."""
     good = [trial for trial in trials if trial.status == "ok" and training.epochs_of(trial) > 1]
-    measured = [sum(times.end_s is not None for times in trial.epochs) for trial in good]
+    measured = [sum(times.end_s is not None or times.epoch_s is not None for times in trial.epochs) for trial in good]
     if 1 not in measured:
         return None
     where = "Only" if max(measured) == 1 else "Of some settings only"

@@ -89,9 +89,10 @@ def edge_batches(config: TrialConfig) -> int:
     return config.num_workers * (config.prefetch_factor or DEFAULT_PREFETCH_FACTOR)
 
 
-def batches_for_rate(config: TrialConfig) -> int:
-    """Returns the fewest batches of an epoch that give a throughput."""
-    return 2 * edge_batches(config) + MIN_BLOCKS_VALUE * max(config.num_workers, 1)
+def batches_for_rate(config: TrialConfig, warm_up: int = 0) -> int:
+    """Returns the fewest batches of an epoch that give a throughput; `warm_up`: see `find_steady`."""
+    edge = edge_batches(config)
+    return max(edge, warm_up) + edge + MIN_BLOCKS_VALUE * max(config.num_workers, 1)
 
 
 def batches_for_interval(config: TrialConfig) -> int:
@@ -99,7 +100,7 @@ def batches_for_interval(config: TrialConfig) -> int:
     return 2 * edge_batches(config) + MIN_BLOCKS_INTERVAL * max(config.num_workers, 1)
 
 
-def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None = None) -> Steady:
+def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_batches: int | None = None, warm_up: int = 0) -> Steady:
     """Returns the steady part of a trial.
 
     Args:
@@ -107,14 +108,16 @@ def find_steady(trace: Trace, epochs: list[EpochRun], config: TrialConfig, full_
         epochs: of the trace.
         config: the setting of the trial.
         full_batches: batches of a full epoch, if known: more cannot be asked for.
+        warm_up: batches at the start of the trial that are left out at least.
     """
     burst, edge = max(config.num_workers, 1), edge_batches(config)
     sent_ns = _sent_ns(trace)
     candidates = []
     for epoch in epochs:
+        first = edge if epoch.index else max(edge, warm_up)
         last = epoch.batches - (edge if epoch.complete else 0)
-        if last - edge >= burst:
-            candidates.append((epoch, edge, last))
+        if last - first >= burst:
+            candidates.append((epoch, first, last))
     available = sum(last - first for _, first, last in candidates)
     longest = max((last - first for _, first, last in candidates), default=0)
     block = burst * max(1, min(available // (burst * TARGET_BLOCKS), longest // burst))

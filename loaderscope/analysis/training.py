@@ -89,7 +89,9 @@ def train_seconds(trial: TrialResult, training: Training) -> float | None:
     one epoch, a later one costs the same without the start of the forkserver, which happens once; with persistent workers its start
     costs only the time from the first fetch on.
     """
-    finished = [times for times in trial.epochs if times.first_batch_s is not None and times.end_s is not None]
+    finished = [
+        times for times in trial.epochs if times.first_batch_s is not None and (times.end_s is not None or times.epoch_s is not None)
+    ]
     if trial.status != "ok" or not finished:
         return None
     batches = training.batches_of(trial.config)

@@ -35,6 +35,7 @@ from loaderscope.analysis.throughput import (
     samples_per_second,
     short_epochs_reason,
 )
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.results import EpochTimes, Estimate, GpuWindow, OtherProgram, OwnCost, SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.text import count_text, duration_text, share_range_text
@@ -110,7 +111,7 @@ def analyse(
     is_whole = _whole_epochs(order, outcome, len(times))
     by_loader = outcome.full_batches if outcome else None
     full_batches = full_epoch_batches(dataset_length, batch_samples, times, is_whole, by_loader)
-    steady = find_steady(trace, epochs, config, full_batches)
+    steady = find_steady(trace, epochs, config, full_batches, kind_of(order.consumer).warm_up_batches)
     shares = find_shares(trace, steady, outcome is not None and outcome.works_unseen)
     device = shares.device if shares else None
     has_whole_epochs = full_batches is not None and all(item.batches >= full_batches for item in times)
@@ -131,8 +132,11 @@ def analyse(
     contents = batch_contents(trace, epochs, steady)
     energy = energy_per_1000_samples_j(whole, steady, batch_samples)
     paces = [_pace_of_epoch(batch_seconds(steady.of_epoch(epoch.index)), per_batch) for epoch in epochs]
+    times = [
+        _with_epoch_seconds(item, full_batches, pace) if item.end_s is not None or outcome is not None else item
+        for item, pace in zip(times, paces, strict=True)
+    ]  # within a training that goes on, only a trial that succeeded has used all of its last epoch
     epoch_s = _epoch_estimate(times, full_batches, paces)
-    times = [_with_epoch_seconds(item, full_batches, pace) for item, pace in zip(times, paces, strict=True)]
     notes = [*trace.notes, *(outcome.notes if outcome else [])]
     if has_whole_epochs and not steady.windows and per_batch is not None:
         notes.append(
@@ -209,7 +213,14 @@ def analyse(
         disturbance=disturbance,
         replaces=planned.replaces,
     )
+    if outcome is not None and not outcome.waits_in_main:
+        result = without_waits(result)
     return of_whole_training(result, recorded)
+
+
+def without_waits(result: TrialResult) -> TrialResult:
+    """Returns the row without what rests on waits: those of a thread that reads ahead, which main hardly feels."""
+    return dataclasses.replace(result, wait_share=None, data_stall_share=None, data_stall_share_low=None, data_stall_share_high=None)
 
 
 def analyse_or_log(
@@ -280,7 +291,7 @@ def _dropped_samples(trace: Trace) -> int:
 
 
 def _with_epoch_seconds(times: EpochTimes, full_batches: int | None, per_batch: Estimate | None) -> EpochTimes:
-    if full_batches is None or times.end_s is None:
+    if full_batches is None:
         return times
     projected = project_epoch(times, full_batches, per_batch)
     return times if projected is None else dataclasses.replace(times, epoch_s=projected.value)
@@ -295,10 +306,10 @@ def _pace_of_epoch(own: Estimate | None, of_all: Estimate | None) -> Estimate | 
 
 
 def _epoch_estimate(times: list[EpochTimes], full_batches: int | None, paces: Sequence[Estimate | None]) -> Estimate | None:
-    """Returns the mean over the finished epochs, each projected to its full length at its own pace."""
+    """Returns the mean over the epochs that have a time, each projected to its full length at its own pace."""
     if full_batches is None:
         return None
-    projected = [project_epoch(item, full_batches, pace) for item, pace in zip(times, paces, strict=True) if item.end_s is not None]
+    projected = [project_epoch(item, full_batches, pace) for item, pace in zip(times, paces, strict=True) if item.epoch_s is not None]
     known = [estimate for estimate in projected if estimate is not None]
     if not known:
         return None

@@ -25,6 +25,7 @@ class ConsumerKind:
         is_training: whether the script's own loop takes the batches of the loader that it iterates; the window offers that elsewhere.
         needs_accelerator: whether its steps run on an accelerator.
         offered_as: the key of the kind that the window offers in its place; None: the window offers the kind itself.
+        warm_up_batches: that a trial takes before those that count: the first steps of a training load what later ones use.
         may_use_device: whether its steps can use a device that no option names.
         lane: replaces the device's lane in the timeline if no device reports its busy periods.
     """
@@ -36,6 +37,7 @@ class ConsumerKind:
     is_simulated: bool = False
     needs_step: bool = False
     is_training: bool = False
+    warm_up_batches: int = 0
     needs_accelerator: bool = False
     may_use_device: bool = False
     offered_as: str | None = None
@@ -61,6 +63,7 @@ TRAINING = ConsumerKind(
     "the training itself",
     "The script's own loop takes the batches: each trial runs the training until it has taken enough of them",
     is_training=True,
+    warm_up_batches=5,
     may_use_device=True,
     lane=CPU_STEP,
 )

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from loaderscope.agent.messages import CapturedLoader, Target, TrialConfig
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.sweep.machine import read_machine
@@ -158,7 +159,7 @@ def load_and_attach(agent: AgentProcess, approach: Approach, tick: Tick | None =
         SweepError: see `load`, `choose_target` and `attach`.
     """
     request = approach.request
-    looks = approach.looks or (request.look_s is not None and request.target is None)
+    looks = approach.looks or (request.target is None and (request.look_s is not None or kind_of(request.consumer).is_training))
     loaded = load(agent, request, tick, looks)
     if looks:
         attached = attach(agent, request, loaded.targets[0].name, tick)

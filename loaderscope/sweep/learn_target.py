@@ -21,6 +21,7 @@ from loaderscope.sweep.machine import read_machine
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.processes.agent_process import Tick
 from loaderscope.sweep.ready_agent import SweepError
+from loaderscope.sweep.training_sweep import LOSSES_DIFFER, WHAT_A_TRIAL_DOES, check_training_sweep
 
 
 def learn_target(
@@ -40,6 +41,7 @@ def learn_target(
     Raises:
         SweepError: the request or the script is wrong, so that no trial can be started.
     """
+    check_training_sweep(request)
     request = space.narrowed(request)
     sample: dict[str, Any] | None = None
     sent: list[SentPart] | None = None
@@ -58,6 +60,9 @@ def learn_target(
     request = dataclasses.replace(request, torchrun_variables=torchrun_variables)
     for note in (*environment.get("torch_assumptions", ()), *notes):
         log(note)
+    if kind_of(request.consumer).is_training:
+        log(WHAT_A_TRIAL_DOES)
+        log(LOSSES_DIFFER)
     if target.captured is not None:
         log(f"Profiles {captured_sentence(target.captured)}.")
         for other in others_sentences(target.captured):

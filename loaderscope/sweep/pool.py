@@ -165,7 +165,7 @@ class Pool:
     def _run_in_agent(self, order: TrialOrder, trace: Trace, sampler: Sampler, trial: PlannedTrial) -> tuple[TrialEnd, TrialStderr]:
         """Runs the trial in an agent; returns how it ended, and the lines that it printed to stderr."""
         try:
-            agent, attached = self._agent.ready_agent(self._request)
+            agent, attached = self._agent.ready_agent(self._request, order)
             self._beside.before_each(trial)
         except SweepError as error:
             self._agent.close(at_once=True)

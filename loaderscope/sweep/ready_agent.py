@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from loaderscope.agent.error_sentences import EXIT_STATUS, TORCHRUN_VARIABLES, UNSUPPORTED, WRONG_ARGUMENTS
-from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, ErrorInfo, Target, TrialConfig
+from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, ErrorInfo, Target, TrialConfig, TrialOrder
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.sweep import torchrun
@@ -111,13 +111,27 @@ class Loaded:
 
 @dataclasses.dataclass(frozen=True)
 class Attached:
-    """A target that trials can use. `fingerprint`: of the dataset before any trial."""
+    """A target that trials can use.
+
+    Attributes:
+        fingerprint: of the dataset before any trial.
+        number_in_constructors: how many loaders before this one were iterated by their own constructors; None if this one was not.
+    """
 
     target: Target
     length: int | None
     current: TrialConfig | None
     fingerprint: str | None
     notes: list[str]
+    number_in_constructors: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class InConstructor:
+    """A trial of the training that begins in the constructor of its loader, which starts the workers. `number`: see `Attached`."""
+
+    number: int
+    order: TrialOrder
 
 
 def reach(approach: Approach, attempt: Callable[[Approach], Reached]) -> Reached:
@@ -153,7 +167,9 @@ def start_agent(request: Request, tick: Tick | None = None) -> AgentProcess:
         raise SweepError(error_info(error)) from error
 
 
-def load(agent: AgentProcess, request: Request, tick: Tick | None = None, looks: bool = False) -> Loaded:
+def load(
+    agent: AgentProcess, request: Request, tick: Tick | None = None, looks: bool = False, in_constructor: InConstructor | None = None
+) -> Loaded:
     """Has the agent load the script. If the script iterates its loader in a child, that child is the agent from then on.
 
     Args:
@@ -161,13 +177,17 @@ def load(agent: AgentProcess, request: Request, tick: Tick | None = None, looks:
         request: the script and its arguments; a target `captured:N` makes the script run up to that loader.
         tick: called about every 0.1 s.
         looks: whether the script runs until it iterates the loader with which it trains.
+        in_constructor: the trial that begins while the script runs; None: none does.
 
     Raises:
         AsksForTorchrunError: it needs variables of torchrun that are not set.
         NotReachedError: the script went past the loader that was chosen.
         SweepError: the script raises, ends itself, takes too long, or iterates its loader in several children.
     """
-    answer = _load_or_find_child(agent, request, _load_message(request, looks), tick)
+    message = _load_message(request, looks)
+    if in_constructor is not None:
+        message |= {"trial": in_constructor.order.to_json(), "number_in_constructors": in_constructor.number}
+    answer = _load_or_find_child(agent, request, message, tick)
     if answer["type"] == "again":
         if answer["captured"] is None:
             sentence = f"{request.script} has iterated no DataLoader in {request.look_s:g} s (--look)."
@@ -227,6 +247,7 @@ def attach(agent: AgentProcess, request: Request, name: str, tick: Tick | None =
         current=TrialConfig.from_json(current) if current is not None else None,
         fingerprint=answer.get("fingerprint"),
         notes=[str(note) for note in answer.get("notes") or ()],
+        number_in_constructors=answer.get("number_in_constructors"),
     )
 
 

@@ -17,7 +17,7 @@ from loaderscope.agent.notebook import NOTEBOOK_SUFFIX
 from loaderscope.agent.training_record import LINES_VARIABLE, VARIABLE
 from loaderscope.agent.watched_children import HOOK_FOLDER
 from loaderscope.analysis.exposed_time import with_exposed_time
-from loaderscope.analysis.trial import TrialEnd, analyse_or_log
+from loaderscope.analysis.trial import TrialEnd, analyse_or_log, without_waits
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import TRAINING_TARGET, LogLine, Run, Sink
@@ -308,9 +308,7 @@ class TrainingRun:
         result = analyse_or_log(loader.trace, loader.trial, order, end, self._log, dataset_length=loader.description["samples"])
         use = loader.use(training_s, status, self._recorded_s(loader.pid, ended_ns))
         if use.wait_s is None:  # the waits are those of a thread that reads ahead, which main hardly feels
-            result = dataclasses.replace(
-                result, wait_share=None, data_stall_share=None, data_stall_share_low=None, data_stall_share_high=None
-            )
+            result = without_waits(result)
         return dataclasses.replace(result, loader=use)
 
     def _log(self, text: str) -> None:

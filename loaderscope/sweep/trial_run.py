@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loaderscope.agent.error_sentences import DISK, limit_in_text
+from loaderscope.agent.layout import Role, State
 from loaderscope.agent.messages import Consumer, ErrorInfo, TrialOrder, TrialOutcome
 from loaderscope.analysis.trial import TrialEnd
 from loaderscope.facts.consumers import kind_of
@@ -19,6 +20,7 @@ from loaderscope.sweep.machine import usable_cpus
 from loaderscope.sweep.processes import worker_tracebacks
 from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.processes.last_activity import activity_at_death, last_words, longest_activity
+from loaderscope.sweep.processes.processor_use import ProcessorUse
 from loaderscope.sweep.processes.temporary_folders import base_folder
 from loaderscope.sweep.ready_agent import error_info
 from loaderscope.sweep.trial_size import batch_limit, enough_batches
@@ -30,6 +32,10 @@ from loaderscope.trace.used_devices import read_used_devices
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
 """Matches the last line of a traceback."""
+
+
+_PROCESSOR_LOOK_S = 1.0
+"""After so long without a record it is looked whether a training's own code uses the processor."""
 
 
 def step_lane(order: TrialOrder) -> LaneFact | None:
@@ -133,6 +139,7 @@ class TrialRun:
         self._offset_ns = agent.clock.offset_ns
         self._began_ns = 0
         self._watches_for_hangs = order.record
+        self._processor_use = ProcessorUse(agent.pid)
         self._read_interval_s = read_interval_s
 
     def run(self, tick: Callable[[bool], None]) -> TrialEnd:
@@ -218,17 +225,30 @@ class TrialRun:
     def _check_for_hang(self) -> None:
         """Raises if no process of the trial has recorded anything for too long.
 
+        In a training, that is no hang while the script's own code uses the processor: it may evaluate, or save a checkpoint.
+
         Recording also stops when the disk is full, which says nothing about the trial: then only the user can notice that it hangs.
         """
         newest_ns = max(self._trace.newest_ns, self._began_ns)
         silent_s = (self._now_ns() - newest_ns) / 1e9
+        is_in_script = self._is_in_script()
+        if is_in_script and silent_s > _PROCESSOR_LOOK_S:
+            self._processor_use.idle_s()
         if not self._watches_for_hangs or silent_s < self._order.timeout_s:
             return
         if self._reader.stop_reasons():
             self._watches_for_hangs = False
             self._trace.notes.append("After recording had stopped, a trial that hangs could not be told from one that goes on.")
             return
+        if is_in_script and self._processor_use.idle_s() < self._order.timeout_s:
+            return
         raise _HungError
+
+    def _is_in_script(self) -> bool:
+        """Whether the script's own code goes on in main, outside of the loader, as far as the records show."""
+        if not kind_of(self._order.consumer).is_training:
+            return False
+        return not any(span.lane == Role.MAIN and span.state in (State.WAIT, State.ITERATOR) for span in self._trace.open_spans)
 
     def _hung_info(self) -> ErrorInfo:
         doing = longest_activity(self._trace, self._now_ns(), self._order.device)

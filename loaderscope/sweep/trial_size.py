@@ -5,22 +5,26 @@ from __future__ import annotations
 from loaderscope.agent.epoch_count import goes_on
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.steady import batches_for_rate
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import DEFAULT_BATCHES, Request
 
 
 def batch_limit(request: Request, config: TrialConfig) -> int | None:
     """Returns the batches of each epoch at most; None for all.
 
-    The default is raised for a setting with so many workers that it would show no rate.
+    The default is raised for a setting with so many workers that it would show no rate. A training takes more, to warm up.
     """
-    if request.startup or request.batches != DEFAULT_BATCHES:
+    warm_up = kind_of(request.consumer).warm_up_batches
+    if request.startup or request.batches is None:
         return request.batches
-    return max(DEFAULT_BATCHES, batches_for_rate(config))
+    if request.batches != DEFAULT_BATCHES:
+        return request.batches + warm_up
+    return max(DEFAULT_BATCHES + warm_up, batches_for_rate(config, warm_up))
 
 
 def enough_batches(request: Request, config: TrialConfig) -> int | None:
     """Returns the batches of one epoch that show a rate; None where no rate is wanted."""
-    return None if request.startup else batches_for_rate(config)
+    return None if request.startup else batches_for_rate(config, kind_of(request.consumer).warm_up_batches)
 
 
 def expected_epochs(request: Request, config: TrialConfig, batches: int, is_whole: bool, epoch_s: float) -> int:
