@@ -41,8 +41,11 @@ class LoaderRecording:
         has_ended: whether nothing of it is recorded any more.
         loader: a weak reference to the loader.
         give_up: ends the recording of this process because of a fault of ours.
+        is_alone: whether no other loader of the script is recorded.
         is_in_main_thread: whether the thread that took a batch last, or began an epoch, is the main thread.
     """
+
+    is_alone = False
 
     def __init__(
         self,

@@ -51,6 +51,12 @@ def _notes(iterator: Any) -> _IteratorNotes:
     return notes  # type: ignore[no-any-return]
 
 
+def _is_of_other_loader(iterator: Any) -> bool:
+    """Whether an iterator is of a loader that is not recorded, beside the only one that is."""
+    recording = recorder.threads.activity.recording
+    return recording is not None and recording.is_alone and "_loaderscope" not in iterator.__dict__
+
+
 def install(patches: Patches) -> None:
     """Hooks torch's iterators and its pin thread; torch.utils.data must be imported."""
     for point, make_wrapper in (
@@ -237,6 +243,8 @@ def _wrap_next(original: Function) -> Function:
                 recorder.adopt_thread()
             if notes.recording is not None:
                 recorder.activate(notes.recording)
+        elif _is_of_other_loader(self):
+            recorder.activate(None)
         if not recorder.in_main():
             return original(self)
         notes, is_end, got_batch = _notes(self), False, False
@@ -311,7 +319,7 @@ def _wrap_try_put_index(original: Function) -> Function:
 def _wrap_shutdown(original: Function) -> Function:
     def _shutdown_workers(self: Any) -> Any:
         # Called from __del__ too, perhaps while the interpreter takes its modules apart.
-        if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True):
+        if recorder is None or not recorder.in_main() or getattr(self, "_shutdown", True) or _is_of_other_loader(self):
             try:
                 return original(self)
             except BaseException as error:

@@ -49,6 +49,7 @@ class _Epoch(NamedTuple):
 class _Recording(LoaderRecording):
     """The recording of the trial's loader: it tells the trial when an epoch ends."""
 
+    is_alone = True
     trial: "TrainingTrial"
 
     def end_epoch(self) -> None:
@@ -152,8 +153,10 @@ class TrainingTrial:
         if loader is self._loader:
             recorder.activate(recording)
             recording.begin_epoch(loader)
-        elif recording.is_abandoned:
+            return
+        if recording.is_abandoned:
             recording.end_epoch()
+        recorder.activate(None)
 
     def _wrap_next(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def __next__(iterator: Any) -> Any:  # noqa: N807 - takes that method's place
