@@ -80,7 +80,10 @@ def install(patches: Patches) -> None:
 
 
 def install_stateful(patches: Patches, module: Any) -> None:
-    """Hooks torchdata's iterator: another class than torch's, with methods of the same names."""
+    """Hooks torchdata's iterators: other classes than torch's, with methods of the same names."""
+    single = getattr(module, internals.STATEFUL_SINGLE_ITERATOR, None)
+    if single is not None and "__init__" in single.__dict__:
+        patches.wrap(single, "__init__", _wrap_init)
     iterator = getattr(module, internals.STATEFUL_ITERATOR, None)
     if iterator is None:
         return

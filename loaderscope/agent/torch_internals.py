@@ -20,6 +20,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 LOADER_MODULE = "torch.utils.data.dataloader"
 STATEFUL_MODULE = "torchdata.stateful_dataloader.stateful_dataloader"
 STATEFUL_ITERATOR = "_StatefulMultiProcessingDataLoaderIter"
+STATEFUL_SINGLE_ITERATOR = "_StatefulSingleProcessDataLoaderIter"
 
 CHECKED_VERSIONS = "2.1, 2.6 and 2.9 to 2.15"
 
