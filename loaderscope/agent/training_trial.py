@@ -33,6 +33,7 @@ from .error_sentences import UNSUPPORTED, AgentError, describe
 from .loader_recording import LoaderRecording
 from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .patches import Patches, hide_frame
+from .perfect_loader import PerfectBatches
 from .sample_counting import ScriptLoopCounter
 
 Message = Dict[str, Any]
@@ -85,6 +86,8 @@ class TrainingTrial:
         self._cpu_time: Optional[trials.CpuTime] = None
         self._full_batches: Optional[int] = None
         self._pinned: Optional[bool] = None  # None before the first batch
+        self._perfect = None if order.perfect_loader_bytes is None else PerfectBatches(order.perfect_loader_bytes)
+        self._epoch_length: Optional[int] = None  # in batches, of a perfect loader; None if unknown, and for the loader itself
 
     def begin_in_constructor(self, loader: Any) -> None:
         """Begins before the constructor of a loader makes an iterator, with the workers of all epochs.
@@ -164,7 +167,7 @@ class TrainingTrial:
             if notes is None or recording is None or notes.recording is not recording:
                 return original(iterator)
             try:
-                batch = original(iterator)
+                batch = original(iterator) if self._perfect is None else self._perfect_batch(iterator, original)
             except BaseException as error:
                 if self._feed is not None and isinstance(error, Exception):
                     self._feed.failed_batch = recording.batch_count
@@ -177,6 +180,21 @@ class TrainingTrial:
             return batch
 
         return __next__
+
+    def _perfect_batch(self, iterator: Any, original: Callable[[Any], Any]) -> Any:
+        """Returns a batch from memory in place of the iterator's, as many in an epoch as the loader has; fetches them first."""
+        perfect, recording = self._perfect, self._recording
+        assert perfect is not None and recording is not None
+        if not len(perfect):
+            if perfect.fetch(lambda: original(iterator)):
+                self._epoch_length = len(perfect)
+            elif not self._began_in_constructor:  # one iterator goes on through all epochs
+                self._epoch_length = _length(iterator)
+            iterator._num_yielded = 0
+        if not len(perfect) or recording.batch_count == self._epoch_length:
+            raise StopIteration
+        iterator._num_yielded += 1  # the number of the batch, for the hooks and for torch
+        return perfect.next()
 
     def note_epoch(self, batches: int) -> None:
         """Notes an epoch that has ended, and ends the trial if no other is to follow."""
@@ -257,6 +275,8 @@ class TrainingTrial:
         epochs, notes = self._epochs, [*self._notes, *device_notes]
         if did_script_end and not all(epoch.batches >= (order.batches or 0) for epoch in epochs):
             notes.append("The script ended after %s of the loader." % _batches_text(self._batch_count()))
+        if self._perfect is not None:
+            notes += self._perfect.notes(seconds / max(1, self._batch_count()))
         full_batches = self._full_batches
         if len(epochs) > 1 and full_batches is not None and all(epoch.batches < full_batches for epoch in epochs):
             full_batches = max(epoch.batches for epoch in epochs)  # the loop leaves each epoch early
@@ -286,6 +306,13 @@ class TrainingTrial:
 
 def _failed(info: ErrorInfo) -> Message:
     return {"type": "failed", "error": info.to_json()}
+
+
+def _length(iterator: Any) -> Optional[int]:
+    try:
+        return len(iterator)
+    except TypeError:  # of an iterable dataset
+        return None
 
 
 def _batches_text(count: int) -> str:

@@ -31,6 +31,7 @@ from .exact_window import AfterBatch
 from .fetch_hooks import thread_time_ns
 from .layout import THREAD_CPU_UNKNOWN, State, batch_of_epoch
 from .messages import DEVICE_CONSUMERS, ErrorInfo, TrialOrder, TrialOutcome
+from .perfect_loader import MOST_BATCHES, PerfectBatches
 from .sample_counting import SampleCounter
 from .sampling import CountingSampler
 from .training_step import Step
@@ -82,6 +83,7 @@ class _Loop(NamedTuple):
         sampler: gives the indices of a map-style dataset; None for an iterable one, and where the constructor made the iterator.
         limit: batches of an epoch, for a loader that iterates in its own way; None for all. Other loaders end by themselves.
         has_begun: whether the first epoch began when the loader was made, because its constructor starts workers.
+        perfect: the batches of a perfect loader, which take the place of the loader's; None for a trial of the loader itself.
     """
 
     step: Optional[Step]
@@ -96,6 +98,7 @@ class _Loop(NamedTuple):
     limit: Optional[int]
     has_begun: bool
     after_first_step: Optional[Callable[[], None]]
+    perfect: Optional[PerfectBatches] = None
 
 
 class _Moved(NamedTuple):
@@ -132,8 +135,10 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     feed.failed_batch = None
     feed.reset(order.seed)
     preload_forkserver(order)
-    starts_in_constructor = made_loaders.keeps_iterator(feed.source)
+    is_perfect = order.perfect_loader_bytes is not None
+    starts_in_constructor = made_loaders.keeps_iterator(feed.source) and not is_perfect
     built = None if starts_in_constructor else _build(order, feed)
+    perfect = _fetch(built.loader, order.perfect_loader_bytes or 0) if is_perfect and built is not None else None
     notes: List[str] = []
     step = training_step.make_step(order.consumer, feed.namespace, order.device, notes)
     transfer = Transfer(order.device, order.h2d) if order.device is not None else None
@@ -157,11 +162,11 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             instrument.begin(State.EPOCH, 0)
         loader, sampler, full_batches, build_notes = built or _build(order, feed)
         notes += build_notes
-        own_way = made_loaders.iterates_its_own_way(loader)
-        if own_way and order.record:
+        own_way = made_loaders.iterates_its_own_way(loader) or is_perfect
+        if own_way and order.record and not is_perfect:
             instrument.measure_own_way(loader)
         is_iterable = loaders.dataset_kind(feed.dataset) == "iterable"
-        index_sampler = None if is_iterable else sampler
+        index_sampler = None if is_iterable or is_perfect else sampler
         loop = _Loop(
             step=step,
             transfer=transfer,
@@ -172,8 +177,9 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
             checks_pinning=can_pin(order),
             sampler=index_sampler,
             iterates_its_own_way=own_way,
-            limit=order.batches if own_way else None,
+            limit=(order.batches or full_batches or MOST_BATCHES) if is_perfect else order.batches if own_way else None,
             has_begun=starts_in_constructor,
+            perfect=perfect,
             after_first_step=(lambda: used_devices.write_devices(order)) if order.record and writes_devices_later else None,
         )
         start_ns = start_ns if starts_in_constructor else time.perf_counter_ns()
@@ -188,6 +194,8 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
         _close(loader)
         seconds, other_threads_share = (time.perf_counter_ns() - start_ns) / 1e9, cpu_time.other_threads_share()
         notes += loop.counter.notes(epochs)
+        if perfect is not None:
+            notes += perfect.notes(seconds / max(1, epochs[0].batches))
         window = _exact_window(order, len(epochs), loader, loop) if order.gpu_window and order.record else None
         if clock is not None:
             clock.finish()
@@ -227,6 +235,20 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
 
 def _build(order: TrialOrder, feed: Feed) -> loaders.Built:
     return loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
+
+
+def _fetch(loader: Any, memory_bytes: int) -> PerfectBatches:
+    """Fetches the batches of a perfect loader; whoever fetches them has ended then.
+
+    Raises:
+        AgentError: the loader gives none.
+    """
+    perfect = PerfectBatches(memory_bytes)
+    perfect.fetch(iter(loader).__next__)
+    _close(loader)
+    if not len(perfect):
+        raise AgentError(UNSUPPORTED, "the loader gives no batch that a perfect loader could serve")
+    return perfect
 
 
 def _running() -> Set[Any]:
@@ -306,7 +328,8 @@ def _run_epoch(epoch: int, loader: Any, loop: _Loop, after_batch: Optional[After
     pinned = leaves = False
     if epoch or not loop.has_begun:
         instrument.begin(State.EPOCH, epoch)
-    iterator = instrument.ConsumerWaits(loader, epoch, loop.limit) if loop.iterates_its_own_way else iter(loader)
+    source = loader if loop.perfect is None else loop.perfect
+    iterator = instrument.ConsumerWaits(source, epoch, loop.limit) if loop.iterates_its_own_way else iter(loader)
     while not leaves:
         try:
             batch = next(iterator)

@@ -212,6 +212,7 @@ def analyse(
         disturbed_share=disturbed_share(disturbance) if disturbance is not None else None,
         disturbance=disturbance,
         replaces=planned.replaces,
+        perfect_loader=planned.perfect_loader,
     )
     if outcome is not None and not outcome.waits_in_main:
         result = without_waits(result)
@@ -251,10 +252,27 @@ def analyse_or_log(
         text = f"The analysis of this trial failed by a fault of Loaderscope ({type(error).__name__}: {error}); its timeline is complete."
         if end.status != "ok":
             return TrialResult(
-                planned.id, planned.repeat, end.status, planned.config, end.error, end.seconds, notes=[text], replaces=planned.replaces
+                planned.id,
+                planned.repeat,
+                end.status,
+                planned.config,
+                end.error,
+                end.seconds,
+                notes=[text],
+                replaces=planned.replaces,
+                perfect_loader=planned.perfect_loader,
             )
         fault = ErrorInfo(type(error).__name__, text, traceback.format_exc())
-        return TrialResult(planned.id, planned.repeat, "failed", planned.config, fault, end.seconds, replaces=planned.replaces)
+        return TrialResult(
+            planned.id,
+            planned.repeat,
+            "failed",
+            planned.config,
+            fault,
+            end.seconds,
+            replaces=planned.replaces,
+            perfect_loader=planned.perfect_loader,
+        )
 
 
 def _clock_notes(error_s: float | None, per_batch: Estimate | None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loaderscope.agent.messages import Consumer, TrialConfig
+from loaderscope.analysis.ceiling import ceiling_sentence, find_ceiling, perfect_rows
 from loaderscope.analysis.combine_repeats import combine
 from loaderscope.analysis.disturbance import mark_replaced
 from loaderscope.analysis.findings import SEVERITIES, Context, RecordedLoader, disturbed, find_all
@@ -16,7 +17,7 @@ from loaderscope.analysis.startup.experiment import StartupExperiment, find_expe
 from loaderscope.analysis.startup.preloading import fork_server, imports_left_to_workers, script_imports_of
 from loaderscope.analysis.training import Training, training_of
 from loaderscope.facts.request import MODULE_OPTION, Request
-from loaderscope.facts.results import Finding, Recommendation, SettingResult, TrialResult
+from loaderscope.facts.results import Ceiling, Finding, Recommendation, SettingResult, TrialResult
 from loaderscope.facts.run import Run
 from loaderscope.facts.statuses import status_of
 
@@ -33,6 +34,8 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     summary: str = ""
     experiment: StartupExperiment | None = None
+    ceiling: Ceiling | None = None
+    perfect_loaders: tuple[SettingResult, ...] = ()
 
 
 def current_setting(run: Run) -> TrialConfig | None:
@@ -45,7 +48,8 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     all_trials = mark_replaced(sorted(results, key=lambda trial: trial.id))
     if recorded := training_of_results(all_trials):
         return _judge_loaders(run, all_trials, recorded)
-    trials = [trial for trial in all_trials if trial.replaced_by is None]
+    counted = [trial for trial in all_trials if trial.replaced_by is None]
+    trials = [trial for trial in counted if not trial.perfect_loader]
     replaced = [trial for trial in all_trials if trial.replaced_by is not None]
     request, environment, current = run.request, run.environment, current_setting(run)
     training = training_of(request, trials, current)
@@ -60,6 +64,11 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     recommendation = None
     if experiment is None:  # a recommendation rests on throughput, which the few batches of an experiment do not show
         recommendation = recommend(settings, trials, current, usable_cpus, gpu_count, training)
+    perfect_loaders = perfect_rows(counted, training)
+    ceiling = find_ceiling(trials, settings, perfect_loaders, request.consumer, recommendation) if experiment is None else None
+    if recommendation is not None and ceiling is not None:
+        train_s = next(setting.train_s for setting in settings if setting.config == recommendation.config)
+        recommendation = dataclasses.replace(recommendation, why=f"{recommendation.why} {ceiling_sentence(ceiling, train_s)}".strip())
     free_threaded = environment.get("free_threaded")
     server = fork_server(request, imports, python)
     cpus_to_share = usable_cpus if experiment is None else None  # the experiment tries more workers than cores on purpose
@@ -72,7 +81,7 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
         summary = " ".join(part for part in (_distrust(findings), experiment.summary) if part)
     else:
         summary = summarise(trials, recommendation, findings)
-    return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment)
+    return Verdict(tuple(settings), recommendation, tuple(findings), summary, experiment, ceiling, tuple(perfect_loaders))
 
 
 def _judge_loaders(run: Run, results: Sequence[TrialResult], recorded: RecordedTraining) -> Verdict:

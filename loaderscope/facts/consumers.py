@@ -26,6 +26,7 @@ class ConsumerKind:
         needs_accelerator: whether its steps run on an accelerator.
         offered_as: the key of the kind that the window offers in its place; None: the window offers the kind itself.
         warm_up_batches: that a trial takes before those that count: the first steps of a training load what later ones use.
+        has_ceiling: whether a trial with a perfect loader shows what no loader can exceed; that of a simulated step is arithmetic.
         may_use_device: whether its steps can use a device that no option names.
         lane: replaces the device's lane in the timeline if no device reports its busy periods.
     """
@@ -38,6 +39,7 @@ class ConsumerKind:
     needs_step: bool = False
     is_training: bool = False
     warm_up_batches: int = 0
+    has_ceiling: bool = False
     needs_accelerator: bool = False
     may_use_device: bool = False
     offered_as: str | None = None
@@ -55,6 +57,7 @@ SCRIPT = ConsumerKind(
     "training step of the script",
     "Its function train_step(batch), or the one that its make_train_step() returns",
     needs_step=True,
+    has_ceiling=True,
     may_use_device=True,
     lane=CPU_STEP,
 )
@@ -64,6 +67,7 @@ TRAINING = ConsumerKind(
     "The script's own loop takes the batches: each trial runs the training until it has taken enough of them",
     is_training=True,
     warm_up_batches=5,
+    has_ceiling=True,
     may_use_device=True,
     lane=CPU_STEP,
 )
@@ -94,6 +98,7 @@ CONSUMERS: tuple[ConsumerKind, ...] = (
         "Matrix products that keep torch's current accelerator (CUDA, XPU, MPS or another) busy for about that long",
         is_timed=True,
         needs_accelerator=True,
+        has_ceiling=True,
         may_use_device=True,
     ),
     ConsumerKind(
@@ -102,6 +107,7 @@ CONSUMERS: tuple[ConsumerKind, ...] = (
         "Matrix products that keep the GPU busy for about that long",
         is_timed=True,
         needs_accelerator=True,
+        has_ceiling=True,
         may_use_device=True,
         offered_as="device",
     ),

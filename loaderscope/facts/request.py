@@ -94,10 +94,10 @@ class Request:
     def with_profiled_steps(self, steps: int, config: TrialConfig | None = None) -> Request:
         """Returns the request with `steps` profiled steps after each setting; with `config`, for one trial of that setting alone."""
         if config is None:
-            return dataclasses.replace(self, gpu_window=steps)
+            return dataclasses.replace(self, gpu_window=steps, ceiling=False)
         values = {one.field: one.of(config) for one in SETTINGS}
         if self.axes.batch_size is None:
             values["batch_size"] = None  # the loader's own
         axes = Axes.of({field: None if value is None else (value,) for field, value in values.items()})
         preload = config.forkserver_preload or ()
-        return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, gpu_window=steps)
+        return dataclasses.replace(self, axes=axes, repeats=1, startup=False, forkserver_preload=preload, gpu_window=steps, ceiling=False)

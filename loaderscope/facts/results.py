@@ -588,6 +588,35 @@ class Recommendation:
     caveat: str | None = None  # what cannot be known because only one epoch was measured
 
 
+MEASURED, COMPUTED = "measured", "computed"
+"""How a ceiling is known: by a trial whose batches came from memory, or by arithmetic from the time of a simulated step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ceiling:
+    """The rate of a perfect loader, whose batches are always ready.
+
+    Attributes:
+        saves_share: of the time of a batch with the recommended setting, which a perfect loader would save; else with the fastest setting.
+        trial: that measured it; None if it is computed.
+        source: `MEASURED` or `COMPUTED`.
+        batches_per_second: where the samples of a batch cannot be counted.
+        saves_ci95: the 95 % interval of `saves_share`, if known.
+    """
+
+    samples_per_second: Estimate | None
+    saves_share: Share | None
+    trial: Count | None
+    source: Annotated[str, OneOf((MEASURED, COMPUTED))]
+    batches_per_second: Estimate | None = None
+    saves_ci95: Annotated[tuple[float, float], Ascending()] | None = None
+
+    @property
+    def rate(self) -> Estimate | None:
+        """The throughput: in samples, or in batches where their samples cannot be counted."""
+        return self.samples_per_second or self.batches_per_second
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """A conclusion about the dataset, the script or a setting."""

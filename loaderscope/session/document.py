@@ -51,6 +51,7 @@ def build_document(run: Run, results: Sequence[TrialResult]) -> dict[str, Any]:
             "trials": trials,
             "results": verdict.settings,
             "recommendation": verdict.recommendation,
+            "ceiling": verdict.ceiling,
             "startup_experiment": verdict.experiment,
             "findings": verdict.findings,
             "error": _why_nothing_ran(results),

@@ -258,7 +258,7 @@ class SessionFile:
             elif was_started and trial_id in planned:
                 trial = planned[trial_id]
                 unfinished = TrialResult(trial.id, trial.repeat, CANCELLED.key, trial.config, notes=[UNFINISHED_NOTE])
-                results.append(dataclasses.replace(unfinished, replaces=trial.replaces))
+                results.append(dataclasses.replace(unfinished, replaces=trial.replaces, perfect_loader=trial.perfect_loader))
         return mark_replaced(results)
 
     def _checked_rows(self, table: str, query: str, *hints: Any, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

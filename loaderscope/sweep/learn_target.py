@@ -73,11 +73,11 @@ def learn_target(
     if kind_of(request.consumer).needs_step and not has_step:
         sentence = f"{request.script} has neither train_step(batch) nor make_train_step(), so there is no step of the script to run."
         raise SweepError(ErrorInfo("unsupported", sentence, "", request.script))
+    request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
     cost, machine = data_cost(sample, sent or ()), read_machine()
     plan = machine_limits.mark_limits(space.plan(request, target, facts_of(environment)), cost, machine, request.force)
     if (commit := machine_limits.commit_sentence(machine, cost)) is not None:
         log(commit)
     for sentence in machine_limits.pickle_warnings(sent or [], plan):
         log(sentence)
-    request = dataclasses.replace(request, consumer=request.consumer or Consumer("script" if has_step else "none"))
     return Run(request, environment, target, request.script, sample, plan, sent, created_unix_s=int(time.time())), length

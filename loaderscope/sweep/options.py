@@ -208,6 +208,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "accelerator of that step time would be; sleep leaves the cores to the workers, burn competes for them; device keeps the "
         "current accelerator busy, cuda prefers CUDA where torch has several (the script's, else none)",
     )
+    work.add_argument(
+        "--no-ceiling",
+        dest="ceiling",
+        action="store_false",
+        help="do not measure how fast the step could be with a perfect loader, which has every batch ready: the ceiling of any setting "
+        "(measured last, for a step that does real work)",
+    )
     work.add_argument("--device", help="move each batch there before the step, e.g. cuda:0 (no transfer)")
     work.add_argument(
         "--h2d",
@@ -319,4 +326,5 @@ def request_from(options: argparse.Namespace, script: Path, script_args: Sequenc
         samples_of=options.samples_of,
         pcie=options.pcie,
         startup=options.startup,
+        ceiling=options.ceiling,
     )

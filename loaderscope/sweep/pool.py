@@ -131,7 +131,8 @@ class Pool:
                     self._log("Other programs go on: the remaining disturbed trials are not measured again.")
                     return
                 replaced = result.id if result.replaces is None else result.replaces
-                trial = PlannedTrial(max(one.id for one in run.plan) + 1, result.repeat, result.config, replaces=replaced)
+                number = max(one.id for one in run.plan) + 1
+                trial = PlannedTrial(number, result.repeat, result.config, replaces=replaced, perfect_loader=result.perfect_loader)
                 self._run = run = dataclasses.replace(run, plan=[*run.plan, trial])
                 if result.disturbance is not None:
                     taken = taken_text(result.disturbance)
@@ -196,7 +197,7 @@ class Pool:
 
     def _skip(self, trial: PlannedTrial, sentence: str) -> None:
         """Adds one row for a setting that never ran; skipped repeats of a setting with a row get none."""
-        if all(result.config != trial.config for result in self._results):
+        if all((result.config, result.perfect_loader) != (trial.config, trial.perfect_loader) for result in self._results):
             self._finish(_skipped(trial, "limit", sentence), None)
 
     def _why_not_now(self, trial: PlannedTrial, run: Run) -> str | None:
@@ -241,4 +242,4 @@ class Pool:
 
 
 def _skipped(trial: PlannedTrial, kind: str, sentence: str) -> TrialResult:
-    return TrialResult(trial.id, None, "skipped", trial.config, ErrorInfo(kind, sentence))
+    return TrialResult(trial.id, None, "skipped", trial.config, ErrorInfo(kind, sentence), perfect_loader=trial.perfect_loader)

@@ -9,6 +9,7 @@ from typing import Any
 
 from loaderscope.agent.messages import Target, TrialConfig
 from loaderscope.analysis.startup.preloading import ScriptImport, heavy_modules
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.settings import SWEEP_ORDER, normalise
@@ -59,7 +60,17 @@ def plan(request: Request, target: Target, facts: Facts) -> list[PlannedTrial]:
         for config, skip in _order_of_repeat(settings, repeat, rounds):
             if repeat == 0 or (skip is None and repeat < repeats[config]):
                 trials.append(PlannedTrial(len(trials), None if skip else repeat, config, skip))
-    return trials
+    perfect = _perfect_loaders(request, [config for config, skip in settings if skip is None])
+    return trials + [PlannedTrial(len(trials) + number, 0, config, perfect_loader=True) for number, config in enumerate(perfect)]
+
+
+def _perfect_loaders(request: Request, configs: list[TrialConfig]) -> list[TrialConfig]:
+    """Returns the settings with which a perfect loader is measured: all that matters to the consumer, and no workers."""
+    if not request.ceiling or request.startup or not kind_of(request.consumer).has_ceiling:
+        return []
+    return list(
+        dict.fromkeys(TrialConfig(0, config.batch_size, pin_memory=config.pin_memory, threads=config.threads) for config in configs)
+    )
 
 
 def settings_of(request: Request, target: Target, facts: Facts) -> list[tuple[TrialConfig, Skip | None]]:

@@ -16,7 +16,7 @@ from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.lanes import CPU_STEP, LaneFact
 from loaderscope.facts.request import Request
 from loaderscope.facts.run import PlannedTrial
-from loaderscope.sweep.machine import usable_cpus
+from loaderscope.sweep.machine import read_machine, usable_cpus
 from loaderscope.sweep.processes import worker_tracebacks
 from loaderscope.sweep.processes.agent_process import AgentDiedError, AgentError, AgentProcess
 from loaderscope.sweep.processes.last_activity import activity_at_death, last_words, longest_activity
@@ -33,6 +33,9 @@ from loaderscope.trace.used_devices import read_used_devices
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)(: .*)?$")
 """Matches the last line of a traceback."""
 
+
+PERFECT_LOADER_PART = 4
+"""The batches of a perfect loader take at most one part in so many of the memory that is free."""
 
 _PROCESSOR_LOOK_S = 1.0
 """After so long without a record it is looked whether a training's own code uses the processor."""
@@ -57,7 +60,7 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         log_dir=log_dir,
         config=trial.config,
         batches=batch_limit(request, trial.config),
-        epochs=request.epochs,
+        epochs=1 if trial.perfect_loader else request.epochs,
         enough_batches=enough_batches(request, trial.config),
         shuffle=request.shuffle,
         seed=request.seed,
@@ -65,8 +68,9 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         device=request.device,
         h2d=request.h2d,
         timeout_s=request.timeout_s,
-        gpu_window=request.gpu_window if not trial.repeat else None,
+        gpu_window=request.gpu_window if not (trial.repeat or trial.perfect_loader) else None,
         samples_of=request.samples_of,
+        perfect_loader_bytes=read_machine().memory_available_bytes // PERFECT_LOADER_PART if trial.perfect_loader else None,
     )
 
 
