@@ -94,7 +94,7 @@ class Request:
     def with_profiled_steps(self, steps: int, config: TrialConfig | None = None) -> Request:
         """Returns the request with `steps` profiled steps after each setting; with `config`, for one trial of that setting alone."""
         if config is None:
-            return dataclasses.replace(self, gpu_window=steps, ceiling=False)
+            return dataclasses.replace(self, gpu_window=steps)
         values = {one.field: one.of(config) for one in SETTINGS}
         if self.axes.batch_size is None:
             values["batch_size"] = None  # the loader's own

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
+from collections.abc import Callable
 
 from loaderscope.agent.messages import ErrorInfo, TrialOrder
 from loaderscope.analysis.disturbance import mark_replaced, taken_text
 from loaderscope.analysis.trial import TrialEnd, analyse_or_log
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
+from loaderscope.facts.statuses import status_of
+from loaderscope.facts.text import count_text, enumerated
 from loaderscope.sweep import machine_limits, space
+from loaderscope.sweep.changed_files import FolderState, changed_files, look_at
 from loaderscope.sweep.experiment.beside_trials import beside_trials
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
@@ -36,6 +42,10 @@ LIVE_READ_INTERVAL_S = 0.1
 
 _PROGRESS_INTERVAL_S = 0.5
 
+ConfirmChanges = Callable[[list[str]], bool]
+
+MOST_NAMED_FILES = 5
+
 MAX_VAIN_REPEATS = 3
 """After so many repeats in a row that were disturbed as well, the machine stays busy, and further ones would only take time."""
 
@@ -44,7 +54,12 @@ class Pool:
     """One sweep. `run` blocks in the thread that calls it; `cancel` may be called from any other."""
 
     def __init__(
-        self, request: Request, sink: Sink[Trace], app_python: str | None = None, read_interval_s: float = READ_INTERVAL_S
+        self,
+        request: Request,
+        sink: Sink[Trace],
+        app_python: str | None = None,
+        read_interval_s: float = READ_INTERVAL_S,
+        confirm_changes: ConfirmChanges | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -53,6 +68,7 @@ class Pool:
             sink: its methods are called in the thread that calls `run`.
             app_python: the interpreter if the request names none; None: the one that runs the app.
             read_interval_s: seconds between two looks for new records of a trial.
+            confirm_changes: gets the files that the first trial of a training has changed; False ends the sweep.
         """
         self._request = dataclasses.replace(request, python=request.python or app_python)
         self._sink = sink
@@ -64,6 +80,8 @@ class Pool:
         self._progress_at_s = 0.0
         self._run: Run | None = None  # None until the plan is known
         self._results: list[TrialResult] = []
+        self._confirm_changes = confirm_changes
+        self._folder_before: FolderState | None = None  # until it is compared with the folder after the first trial of the training
         self._trial_id: int | None = None  # of the running trial
         self._stderr: TrialStderr | None = None  # of the running trial, once its script is loaded
 
@@ -109,11 +127,35 @@ class Pool:
                 elif (reason := self._why_not_now(trial, run)) is not None:
                     self._skip(trial, reason)
                 else:
+                    self._note_folder(run)
                     self._run_trial(trial, run, sampler, length)
                 self._report_progress(run)
             self._repeat_disturbed(run, sampler, length)
         finally:
             sampler.close()
+
+    def _note_folder(self, run: Run) -> None:
+        """Before the second trial of a training: tells which files the first has changed, and ends the sweep if the user wants that.
+
+        Raises:
+            StoppedError: the user wants that.
+        """
+        if not kind_of(run.request.consumer).is_training:
+            return
+        folder = run.request.cwd or os.getcwd()
+        ran = [result for result in self._results if status_of(result.status).was_tried]
+        if not ran:
+            self._folder_before = look_at(folder)
+            return
+        before, self._folder_before = self._folder_before, None
+        if before is None:
+            return
+        changed = changed_files(before, look_at(folder))
+        if not changed:
+            return
+        self._log(f"The first trial changed {count_text(len(changed), 'file')} in {folder}: {enumerated(changed, MOST_NAMED_FILES)}.")
+        if self._confirm_changes is not None and not self._confirm_changes(changed):
+            raise StoppedError(None)
 
     def _repeat_disturbed(self, run: Run, sampler: Sampler, length: int | None) -> None:
         """Measures disturbed trials again, after all others, as a program that disturbed them may have ended by then.

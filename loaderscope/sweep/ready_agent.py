@@ -12,6 +12,7 @@ import msgspec
 
 from loaderscope.agent.error_sentences import EXIT_STATUS, TORCHRUN_VARIABLES, UNSUPPORTED, WRONG_ARGUMENTS
 from loaderscope.agent.messages import LOOK, LOOK_AT_ALL, CapturedLoader, ErrorInfo, Target, TrialConfig, TrialOrder
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart
 from loaderscope.sweep import torchrun
@@ -35,6 +36,9 @@ _FRAME = " \t│┃|╭╮╰╯─━"
 
 _NO_TRIAL_KINDS = (UNSUPPORTED, "agent-died", "hung")
 """Kinds of errors that a worker would meet, too: there is no sample, the process dies of it, or it takes too long."""
+
+IN_TRAINING_VARIABLE = "LOADERSCOPE"
+"""It is 1 in the environment of a script whose training is run for a sweep, so that the script can write elsewhere, or log nothing."""
 
 WEIGH_TIMEOUT_S = 15.0
 """More than the agent itself takes: it stops to weigh after some seconds, unless the user's code holds the interpreter."""
@@ -299,6 +303,8 @@ def error_info(error: AgentError) -> ErrorInfo:
 def _variables(request: Request) -> dict[str, str]:
     """The environment variables that the script gets besides those of this process; the user's own replace those of torchrun."""
     given = request.environment_variables
+    if kind_of(request.consumer).is_training:
+        given = {IN_TRAINING_VARIABLE: "1", **given}
     return {**torchrun.variables({**os.environ, **given}), **given} if request.torchrun_variables else given
 
 

@@ -48,7 +48,7 @@ def test_the_window_offers_what_there_is_by_the_words_of_the_report(kind, qtbot)
     for has_step, has_accelerator in ((True, True), (False, True), (True, False)):
         panel.set_consumers(has_step, has_accelerator)
         at = panel.consumer.findData(kind.key)
-        is_possible = (has_step or not kind.needs_step) and (has_accelerator or not kind.needs_accelerator)
+        is_possible = not kind.is_training and (has_step or not kind.needs_step) and (has_accelerator or not kind.needs_accelerator)
         assert (at >= 0) == (is_possible and kind.offered_as is None)
         if at >= 0:
             panel.consumer.setCurrentIndex(at)

@@ -18,7 +18,7 @@ from loaderscope.cli.terminal.printable import printable
 from loaderscope.facts.measures import throughput_of
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
-from loaderscope.facts.settings import setting_text
+from loaderscope.facts.settings import trial_setting_text
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import count_text, duration_text, rough_duration_text
 from loaderscope.session.secret_masking import mask_text
@@ -103,7 +103,7 @@ class SweepProgress:
         else:
             outcome = status.word
         error = f": {result.error.message}" if status != OK and result.error else ""
-        self._say(f"  {setting_text(result.config):<40} ", (outcome, status.role), error)
+        self._say(f"  {trial_setting_text(result.config, result.perfect_loader):<40} ", (outcome, status.role), error)
 
     def log_line(self, line: LogLine) -> None:
         if line.stream == "loaderscope":
@@ -138,7 +138,7 @@ class SweepProgress:
         if self._left_s is not None:
             text += f", {rough_duration_text(max(0.0, self._left_s - (time.monotonic() - self._progress_at_s)))} left"
         if self._running_trial is not None:
-            text += f", {setting_text(self._running_trial.config)}"
+            text += f", {trial_setting_text(self._running_trial.config, self._running_trial.perfect_loader)}"
         row = Table.grid(padding=(0, 1))
         row.add_row(
             ProgressBar(self._all_trials, self._done_trials, BAR_COLUMNS, style="muted", complete_style="info", finished_style="info"),

@@ -19,8 +19,8 @@ from loaderscope.cli.terminal.table import FittingTable, TableColumn
 from loaderscope.cli.terminal.text_table import table_section
 from loaderscope.facts.captured import sentence_of_document
 from loaderscope.facts.measures import MEASURES, THROUGHPUT, THROUGHPUTS
-from loaderscope.facts.results import ScriptWarning, SettingResult
-from loaderscope.facts.settings import SETTINGS, setting_text, value_text, varying_fields
+from loaderscope.facts.results import Ceiling, ScriptWarning, SettingResult
+from loaderscope.facts.settings import SETTINGS, Setting, setting_text, trial_setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import OK, status_of
 from loaderscope.facts.text import enumerated
 
@@ -74,27 +74,43 @@ def _heading_text(document: dict[str, Any]) -> str:
 
 
 def _results_table(document: dict[str, Any]) -> FittingTable:
-    """Returns a row for each setting."""
+    """Returns a row for each setting, and one for the ceiling."""
     settings = msgspec.convert(document["results"], list[SettingResult])
+    ceilings = _ceiling_rows(document)
+    rows: list[SettingResult] = [*settings, *ceilings]
     recommended = (document["recommendation"] or {}).get("config")
     is_recommended = [row["config"] == recommended for row in document["results"]]
     status_by_trial = {trial["id"]: trial["status"] for trial in document["trials"]}
     shown_fields = varying_fields([setting.config for setting in settings]) | {"num_workers"}
-    columns = [TableColumn("", [">" if this_is else " " for this_is in is_recommended], is_text=True)]
-    columns += [
-        TableColumn(axis.label, [value_text(axis.of(setting.config)) for setting in settings])
-        for axis in SETTINGS
-        if axis.field in shown_fields
-    ]
+    no_marks = [" "] * len(ceilings)
+    columns = [TableColumn("", [*(">" if this_is else " " for this_is in is_recommended), *no_marks], is_text=True)]
+    for axis in (axis for axis in SETTINGS if axis.field in shown_fields):
+        values = [value_text(axis.of(setting.config)) for setting in settings]
+        columns.append(TableColumn(axis.label, [*values, *_of_ceilings(axis, ceilings)]))
     throughput = next((one for one in THROUGHPUTS if any(one.of(setting) is not None for setting in settings)), THROUGHPUT)
     for measure in MEASURES:
-        values = [measure.of(setting) for setting in settings]
-        if measure is throughput or (measure.rank and any(value is not None for value in values)):
-            columns.append(TableColumn(measure.title, [measure.text_of(setting) for setting in settings], measure.rank or 0))
+        is_known = any(measure.of(setting) is not None for setting in settings)
+        if measure is throughput or (measure.rank and is_known):
+            columns.append(TableColumn(measure.title, list(map(measure.text_of, rows)), measure.rank or 0))
     trials = [_status_counts([status_by_trial[number] for number in setting.trials]) for setting in settings]
     if any(trials):
-        columns.append(TableColumn("trials", trials, 2, is_text=True))
-    return FittingTable(columns, ["recommended" if this_is else "" for this_is in is_recommended])
+        columns.append(TableColumn("trials", [*trials, *(Text() for _ in ceilings)], 2, is_text=True))
+    return FittingTable(columns, [*("recommended" if this_is else "" for this_is in is_recommended), *("muted" for _ in ceilings)])
+
+
+def _ceiling_rows(document: dict[str, Any]) -> list[SettingResult]:
+    """Returns the row of the ceiling, if it is known; it has a rate alone."""
+    ceiling = msgspec.convert(document.get("ceiling"), Ceiling | None)
+    if ceiling is None:
+        return []
+    trials = [trial for trial in document["trials"] if trial["id"] == ceiling.trial]
+    config = TrialConfig.from_json(trials[0]["config"]) if trials else TrialConfig()
+    return [SettingResult(config, [], ceiling.samples_per_second, ceiling.batches_per_second)]
+
+
+def _of_ceilings(axis: Setting, ceilings: list[SettingResult]) -> list[str]:
+    """Returns what the rows of the ceiling show of a setting: their name in place of the workers."""
+    return ["perfect" if axis.field == "num_workers" else value_text(axis.of(row.config)) for row in ceilings]
 
 
 def _not_ok_trials(document: dict[str, Any]) -> RenderableType | None:
@@ -102,7 +118,7 @@ def _not_ok_trials(document: dict[str, Any]) -> RenderableType | None:
     texts: dict[tuple[str, str], None] = {}
     for trial in document["trials"]:
         if trial["status"] != OK.key:
-            name = setting_text(TrialConfig.from_json(trial["config"]))
+            name = trial_setting_text(TrialConfig.from_json(trial["config"]), bool(trial.get("perfect_loader")))
             reason = (trial["error"] or {}).get("message") or next(iter(trial.get("notes") or ()), "")
             texts[trial["status"], f": {name}" + (f": {reason}" if reason else "")] = None
     return stacked(Sentence((status_of(key).word, status_of(key).role), text, indent=2) for key, text in texts)

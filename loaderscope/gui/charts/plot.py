@@ -200,6 +200,16 @@ class Plot:
         self._upright_words.append(words)
         self.item.addItem(line, ignoreBounds=True)
 
+    def add_level(self, y: float, label: str) -> None:
+        """A dashed level line with its meaning above its right end, or below it at the top of the chart."""
+        line = pg.InfiniteLine(self._scaled_one(y), angle=0, pen=self.pen(self.palette.muted, 1.0, Qt.PenStyle.DashLine))
+        below = y > (self._y.low + self._y.high) / 2
+        anchor = (1, 0) if below else (1, 1)
+        words = pg.InfLineLabel(line, label, position=0.98, color=self.palette.muted, movable=False, anchors=[anchor, anchor])
+        words.setFont(self._font)
+        self._upright_words.append(words)
+        self.item.addItem(line, ignoreBounds=True)
+
     def set_rows(self, rows: Sequence[Row], bottom: Axis) -> None:
         """Shows rows of bars from top to bottom on the bottom axis, the axis of values, which never is logarithmic."""
         self.set_axes(bottom, Axis("", 0.0, float(len(rows)), lambda _value: "", has_grid=False))

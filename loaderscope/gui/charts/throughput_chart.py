@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import BATCH_THROUGHPUT, THROUGHPUT, Measure
-from loaderscope.facts.results import Estimate, Recommendation, SettingResult
-from loaderscope.facts.settings import SETTINGS, same_but, setting_text, value_text, varying_fields
+from loaderscope.facts.results import Ceiling, Estimate, Recommendation, SettingResult
+from loaderscope.facts.settings import PERFECT_LOADER, SETTINGS, same_but, setting_text, value_text, varying_fields
 from loaderscope.facts.text import count_text
 from loaderscope.gui.charts.chart_kind import ChartKind
 from loaderscope.gui.charts.plot_parts import Axis, LineStyle, Target, axis_end, line_styles, smallest_above_zero
@@ -23,6 +23,9 @@ VALUE_TIP = (
 WORKERS_TIP = "num_workers: worker processes of the loader; with 0 the main process loads the batches itself"
 _MOST_COUNTS = 9
 """With so many numbers of workers, round ones are labelled instead of each."""
+
+_NEAR_CEILING = 3.0
+"""A ceiling that is more times as high as the best rate would press all points to the bottom."""
 
 EMPTY = "Throughput by number of workers.\nA point appears as soon as a trial is measured."
 
@@ -52,6 +55,7 @@ class ThroughputData:
         ties: settings that are as fast, within what can be measured.
         marker: the rule of thumb, in workers.
         measure: the figure, which is in batches where their samples cannot be counted.
+        ceiling: the rate of a perfect loader.
     """
 
     lines: tuple[NamedLine, ...] = ()
@@ -60,9 +64,12 @@ class ThroughputData:
     ties: tuple[TrialConfig, ...] = ()
     marker: int | None = None
     measure: Measure = THROUGHPUT
+    ceiling: float | None = None
 
 
-def throughput_data(settings: Sequence[SettingResult], recommendation: Recommendation | None) -> ThroughputData:
+def throughput_data(
+    settings: Sequence[SettingResult], recommendation: Recommendation | None, ceiling: Ceiling | None = None
+) -> ThroughputData:
     """Lines for all axes but the workers; a setting without workers begins every line it fits to."""
     measure = THROUGHPUT if any(setting.samples_per_second is not None for setting in settings) else BATCH_THROUGHPUT
     measured = [setting for setting in settings if getattr(setting, measure.field) is not None and setting.trials]
@@ -86,14 +93,17 @@ def throughput_data(settings: Sequence[SettingResult], recommendation: Recommend
         (_name(key, differing), tuple(sorted(points, key=lambda point: point.workers)))
         for key, points in sorted(groups.items(), key=lambda item: str(item[0]))
     )
+    of_perfect: Estimate | None = getattr(ceiling, measure.field, None)
+    ceiling_value = None if of_perfect is None else of_perfect.value
     if recommendation is None:
-        return ThroughputData(lines, measure=measure)
+        return ThroughputData(lines, measure=measure, ceiling=ceiling_value)
     workers = recommendation.config.num_workers
     ties = sorted({tie.num_workers for tie in recommendation.ties} - {workers})
     label = f"{workers}: " + ("best" if recommendation.config == recommendation.fastest or not ties else "best value")
     if ties:
         label += ", ties with " + ", ".join(str(tie) for tie in ties)
-    return ThroughputData(lines, recommendation.config, label, tuple(recommendation.ties), recommendation.rule_of_thumb, measure)
+    ties_of_best, marker = tuple(recommendation.ties), recommendation.rule_of_thumb
+    return ThroughputData(lines, recommendation.config, label, ties_of_best, marker, measure, ceiling_value)
 
 
 def _name(config: TrialConfig, differing: Collection[str]) -> str:
@@ -106,7 +116,9 @@ def _name(config: TrialConfig, differing: Collection[str]) -> str:
 def told_throughput(data: ThroughputData) -> str:
     """The chart in words."""
     points = {point.config: point for _, line in data.lines for point in line}
-    return "; ".join(f"{setting_text(point.config)}: {data.measure.with_unit(point.value)}" for point in points.values()) + "."
+    return "; ".join(f"{setting_text(point.config)}: {data.measure.with_unit(point.value)}" for point in points.values()) + (
+        "." if data.ceiling is None else f"; {PERFECT_LOADER}: {data.measure.with_unit(data.ceiling)}."
+    )
 
 
 def draw_throughput(plot: Plot, data: ThroughputData) -> None:
@@ -119,7 +131,9 @@ def draw_throughput(plot: Plot, data: ThroughputData) -> None:
     values = [value for point in points for value in (point.value, *(point.ci95 or ()))]
     ticks = tuple(map(float, counts)) if len(counts) < _MOST_COUNTS else None
     workers = Axis("num_workers", -0.04 * most, 1.06 * most, _count_text, WORKERS_TIP, "workers", ticks, has_grid=False)
-    top = axis_end(max(values) * 1.02) or 1.0
+    is_near = data.ceiling is not None and data.ceiling <= _NEAR_CEILING * max(values)
+    highest = max(*values, data.ceiling) if is_near and data.ceiling is not None else max(values)
+    top = axis_end(highest * 1.02) or 1.0
     plot.set_axes(workers, Axis("", 0.0, top, _rate_text, VALUE_TIP, data.measure.unit, least=smallest_above_zero(values)))
     entries: list[tuple[str, LineStyle | str]] = [(name, style) for style, (name, _) in zip(styles, lines, strict=True)]
     if faint:
@@ -127,6 +141,9 @@ def draw_throughput(plot: Plot, data: ThroughputData) -> None:
         plot.add_faint_points(entries[-1][0], [_targets(line, data) for _, line in faint])
     if len(entries) > 1:
         plot.set_legend(entries)
+    if data.ceiling is not None:
+        label = f"{PERFECT_LOADER}: {data.measure.with_unit(data.ceiling)}"
+        plot.add_level(min(data.ceiling, top), label if is_near else f"{label}, far above this chart")
     if data.marker is not None:
         plot.add_upright(data.marker, "rule of thumb 4 × GPUs")
     for style, (name, line) in reversed(list(zip(styles, lines, strict=True))):

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainT
 from loaderscope.analysis.script_messages import ScriptMessage, distinct_messages, message_line, processes_text
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import LogLine
-from loaderscope.facts.settings import setting_text
+from loaderscope.facts.settings import trial_setting_text
 from loaderscope.facts.text import count_text
 
 LINES_KEPT = 20_000
@@ -130,7 +130,8 @@ class LogPanel(QWidget):
         for result in self._results:
             texts = [_warning_text(row) for row in distinct_messages([(result.id, result.warnings)])]
             passing = [text for text in texts if self.filter.text().lower() in text.lower()]
-            lines += [f"#{result.id}  {setting_text(result.config)}", *(f"  {text}" for text in passing)] if passing else []
+            name = trial_setting_text(result.config, result.perfect_loader)
+            lines += [f"#{result.id}  {name}", *(f"  {text}" for text in passing)] if passing else []
         return lines
 
     def _refill(self) -> None:

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QAbstractItemView, QLabel, QMenu, QStackedLayout, 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.measures import MEASURES, Measure, Shown
 from loaderscope.facts.results import Recommendation
-from loaderscope.facts.settings import SETTINGS, Setting, setting_text, value_text, varying_fields
+from loaderscope.facts.settings import PERFECT_LOADER, SETTINGS, Setting, trial_setting_text, value_text, varying_fields
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text, duration_text
 from loaderscope.gui.panels.data_table import DataTable, FairColumns
@@ -44,10 +44,12 @@ def _setting_column(setting: Setting) -> ResultColumn:
     remark, meaning = _REMARKS.get(setting.field, (_no_remark, ""))
 
     def text(row: SettingRow) -> str:
+        if row.perfect_loader and setting.field == "num_workers":
+            return "perfect"
         return value_text(setting.of(row.config)) + remark(row)
 
     def value(row: SettingRow) -> Any:
-        plain = setting.of(row.config)
+        plain = None if row.perfect_loader and setting.field == "num_workers" else setting.of(row.config)
         return text(row) if isinstance(plain, bool) or remark(row) else plain
 
     return ResultColumn(setting.label, setting.tip + meaning, value, text, alignment=CENTRE, setting=setting)
@@ -90,6 +92,8 @@ _STATUS = ResultColumn(
     alignment=CENTRE,
 )
 
+PERFECT_LOADER_TIP = "Its batches are served from memory: no loader can make this step faster"
+
 LOADER_MARGINS_PX = 24
 """Beside a loader's name in its cell."""
 
@@ -106,7 +110,9 @@ _LOADER = ResultColumn(
 
 def _row_key(row: SettingRow) -> Hashable:
     """Returns what identifies a row: its setting; in a recorded training its loader, as several may have one setting."""
-    return (row.config, row.planned_id) if row.loader else row.config
+    if row.loader:
+        return row.config, row.planned_id
+    return (row.config, PERFECT_LOADER) if row.perfect_loader else row.config
 
 
 COLUMNS: tuple[ResultColumn, ...] = (
@@ -160,22 +166,24 @@ class ResultsModel(TableModel[SettingRow]):
         self.set_rows(rows)
 
     def _starred_number_text(self, row: SettingRow) -> str:
-        return f"★ {_number_text(row)}" if row.config == self._best else _number_text(row)
+        return f"★ {_number_text(row)}" if row.is_of(self._best) else _number_text(row)
 
     def _text_colour(self, row: SettingRow, column: int) -> QColor | None:
         palette = current_palette()
         status = status_of(row.status)
         if status.role and (COLUMNS[column] is _STATUS or not status.is_outcome):
             return QColor(palette.role(status.role))
-        if column == 0 and row.config == self._best:
+        if column == 0 and row.is_of(self._best):
             return QColor(palette.good)
         return None
 
     def _row_tip(self, row: SettingRow) -> str:
-        lines = [setting_text(row.config)]
-        if row.config == self._best:
+        lines = [trial_setting_text(row.config, row.perfect_loader)]
+        if row.perfect_loader:
+            lines.append(PERFECT_LOADER_TIP)
+        if row.is_of(self._best):
             lines.append("★ recommended")
-        elif row.config in self._ties:
+        elif any(row.is_of(tie) for tie in self._ties):
             lines.append("as fast as the recommended setting, within what can be measured")
         lines += [text for text in (row.reason, row.incomparable_reason) if text]
         return "\n".join(lines)

@@ -80,7 +80,7 @@ def representative_trial(results: Sequence[TrialResult], best: TrialConfig | Non
     if loaders:
         return max(loaders, key=lambda result: (result.loader and exposed_seconds(result.loader)) or 0.0)
     tried = [result for result in results if status_of(result.status).was_tried]
-    good = [result for result in tried if result.status == "ok" and result.replaced_by is None]
+    good = [result for result in tried if result.status == "ok" and result.replaced_by is None and not result.perfect_loader]
     of_best = [result for result in good if result.config == best]
     return next(iter(of_best or good[-1:] or tried[-1:]), None)
 
@@ -99,7 +99,7 @@ def _advice_blocks(verdict: Verdict, results: Sequence[TrialResult], nothing: st
 
 
 def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -> tuple[Block, ...]:
-    rows = setting_rows(Snapshot(0, run, tuple(results), (), 0, 0, None, True, False, run.is_training), verdict.settings)
+    rows = setting_rows(Snapshot(0, run, tuple(results), (), 0, 0, None, True, False, run.is_training), verdict)
     if not rows:
         return (Words("No trial was finished."),)
     columns = [column for index, column in enumerate(COLUMNS) if index in visible_columns(rows)]
@@ -107,21 +107,21 @@ def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -
     table = []
     for row in rows:
         cells = [column.text(row) for column in columns]
-        if row.config == best:
+        if row.is_of(best):
             cells[0] = f"★ {cells[0]}"
         note = (
             " ".join(part for part in (row.reason, row.incomparable_reason) if part)
             if row.status != "ok" or row.incomparable_reason
             else ""
         )
-        table.append(TableRow(tuple(cells), row.config == best, shortened(note)))
+        table.append(TableRow(tuple(cells), row.is_of(best), shortened(note)))
     return (Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)),)
 
 
 def _chart_blocks(results: Sequence[TrialResult], verdict: Verdict, trace: Trace | None, shown: TrialResult | None) -> tuple[Block, ...]:
     """Returns the charts that are not empty."""
     pictures = []
-    throughput = throughput_data(verdict.settings, verdict.recommendation)
+    throughput = throughput_data(verdict.settings, verdict.recommendation, verdict.ceiling)
     are_compared = verdict.experiment is None and not any(result.loader for result in results)
     if throughput.lines and are_compared:
         caption = "Steady throughput by number of workers, with 95 % intervals"

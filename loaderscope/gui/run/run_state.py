@@ -10,6 +10,7 @@ from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.analysis.disturbance import mark_replaced
+from loaderscope.analysis.verdict import Verdict
 from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
 from loaderscope.facts.statuses import RUNNING
@@ -70,6 +71,7 @@ class SettingRow:
         status: of its last trial that did not succeed; running while one runs, else `ok`.
         planned_id: the id of its first trial, or of the one that runs.
         loader: the name of the loader of a recorded training; empty for a sweep.
+        perfect_loader: whether its batches come from memory: then it is no setting that one could use.
     """
 
     config: TrialConfig
@@ -78,6 +80,11 @@ class SettingRow:
     status: str
     planned_id: int
     loader: str = ""
+    perfect_loader: bool = False
+
+    def is_of(self, config: TrialConfig | None) -> bool:
+        """Whether the row is that of a setting."""
+        return not self.perfect_loader and self.config == config
 
     @property
     def counted(self) -> list[TrialResult]:
@@ -311,24 +318,24 @@ class RunState:
             self._version += 1
 
 
-def setting_rows(snapshot: Snapshot, settings: tuple[SettingResult, ...]) -> list[SettingRow]:
+def setting_rows(snapshot: Snapshot, verdict: Verdict) -> list[SettingRow]:
     """Returns one row for each setting, or for each loader of a recorded training, in the order in which they were first tried."""
-    by_config = {setting.config: setting for setting in settings}
-    by_trial = {trial: setting for setting in settings for trial in setting.trials}
-    rows: dict[tuple[TrialConfig, int | None], SettingRow] = {}
+    by_config = {setting.config: setting for setting in verdict.settings}
+    by_trial = {trial: setting for setting in (*verdict.settings, *verdict.perfect_loaders) for trial in setting.trials}
+    rows: dict[tuple[TrialConfig, bool, int | None], SettingRow] = {}
     for result in snapshot.results:
-        key = result.config, result.id if snapshot.is_training else None
-        setting = by_trial.get(result.id) or by_config.get(result.config)
+        key = result.config, result.perfect_loader, result.id if snapshot.is_training else None
+        setting = by_trial.get(result.id) or (None if result.perfect_loader else by_config.get(result.config))
         loader = _loader_name(snapshot.run, result)
-        row = rows.setdefault(key, SettingRow(result.config, [], setting, "ok", result.id, loader))
+        row = rows.setdefault(key, SettingRow(result.config, [], setting, "ok", result.id, loader, result.perfect_loader))
         row.trials.append(result)
         if result.status != "ok":
             row.status = result.status
     for planned in snapshot.running:
-        key = planned.config, planned.id if snapshot.is_training else None
-        setting = None if snapshot.is_training else by_config.get(planned.config)
-        row = rows.setdefault(key, SettingRow(planned.config, [], setting, RUNNING.key, planned.id, planned.loader or ""))
-        row.status = RUNNING.key
+        key = planned.config, planned.perfect_loader, planned.id if snapshot.is_training else None
+        setting = None if snapshot.is_training or planned.perfect_loader else by_config.get(planned.config)
+        running = SettingRow(planned.config, [], setting, RUNNING.key, planned.id, planned.loader or "", planned.perfect_loader)
+        rows.setdefault(key, running).status = RUNNING.key
     return list(rows.values())
 
 

@@ -327,11 +327,11 @@ class Views:
 
     def show_results(self, snapshot: Snapshot, verdict: Verdict, shown: int | None) -> None:
         """Shows the results of all finished trials; `shown` is the trial with the timeline."""
-        self.results.set_rows(setting_rows(snapshot, verdict.settings), verdict.recommendation)
+        self.results.set_rows(setting_rows(snapshot, verdict), verdict.recommendation)
         is_training = snapshot.is_training
         # loaders of different data cannot be compared, but how long the training waited for them is worth a look
         settings = () if is_training else verdict.settings
-        self.throughput.set_data(throughput_data(settings, verdict.recommendation))
+        self.throughput.set_data(throughput_data(settings, verdict.recommendation, verdict.ceiling))
         self.exposed.set_data(exposed_data(training_of_results(snapshot.results)))
         self._show_chart(self.exposed if is_training else self.throughput)
         self.docks["throughput"].set_title(EXPOSED_TITLE if is_training else THROUGHPUT_TITLE)

@@ -1,0 +1,57 @@
+"""Which files of the working folder a trial has changed: those that the training overwrites, perhaps at each trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterator
+
+MOST_FILES = 50_000
+LONGEST_S = 2.0
+"""A look at a folder that has more files, or takes longer, is given up: it would cost more than it shows."""
+
+_LEFT_OUT = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+_ENVIRONMENT_FILE = "pyvenv.cfg"
+"""A folder that has it is a virtual environment."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderState:
+    """The files below a folder. `files`: size and time of the last change (ns) by path; None if the look was given up."""
+
+    folder: str
+    files: dict[str, tuple[int, int]] | None
+
+
+def look_at(folder: str) -> FolderState:
+    """Looks at all files below a folder, without those of version control, caches and virtual environments."""
+    files: dict[str, tuple[int, int]] = {}
+    deadline_s = time.monotonic() + LONGEST_S
+    for path in _files(folder):
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except OSError:  # removed meanwhile
+            continue
+        files[os.path.relpath(path, folder)] = status.st_size, status.st_mtime_ns
+        if len(files) > MOST_FILES or time.monotonic() > deadline_s:
+            return FolderState(folder, None)
+    return FolderState(folder, files)
+
+
+def changed_files(before: FolderState, after: FolderState) -> list[str]:
+    """Returns the files that are new or differ, sorted; none where a look was given up."""
+    if before.files is None or after.files is None:
+        return []
+    return sorted(path for path, facts in after.files.items() if before.files.get(path) != facts)
+
+
+def _files(folder: str) -> Iterator[str]:
+    for where, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _LEFT_OUT and not _is_environment(os.path.join(where, name))]
+        for name in files:
+            yield os.path.join(where, name)
+
+
+def _is_environment(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, _ENVIRONMENT_FILE))
