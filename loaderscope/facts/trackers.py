@@ -45,8 +45,8 @@ TRACKERS: tuple[Tracker, ...] = (
     ),
 )
 """Sources: docs.wandb.ai (Environment variables), mlflow.org (Tracking, MLFLOW_TRACKING_URI), comet_ml 3.58 (config_map.py),
-docs.neptune.ai (Offline logging), clearml 2.1 (backend_api/session/defs.py), docs.swanlab.cn (offline), huggingface.co (huggingface_hub, Environment
-variables). What the script passes to the tracker itself goes before the variable."""
+docs.neptune.ai (Offline logging), clearml 2.1 (backend_api/session/defs.py), docs.swanlab.cn (offline), huggingface.co
+(huggingface_hub, Environment variables). What the script passes to the tracker itself goes before the variable."""
 
 
 def trackers_of(modules: Iterable[str]) -> list[Tracker]:

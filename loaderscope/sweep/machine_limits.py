@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.startup.preloading import ALWAYS_IMPORTED, ScriptImport, import_seconds
 from loaderscope.analysis.steady import DEFAULT_PREFETCH_FACTOR
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.results import SentPart, TrialResult
 from loaderscope.facts.run import PlannedTrial
@@ -336,7 +337,7 @@ def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machin
     in_epoch = None if length is None else -(-length // size)
     limit = batch_limit(request, config)
     batches = in_epoch if limit is None else min(limit, in_epoch or limit)
-    if batches is None or cost.sample_seconds is None:
+    if batches is None or cost.sample_seconds is None or kind_of(request.consumer).is_training:
         return None
     step_s = (request.consumer.ms or 0.0) / 1000 if request.consumer is not None else 0.0
     fetch_s = cost.sample_seconds * size

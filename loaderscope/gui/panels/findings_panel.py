@@ -36,11 +36,13 @@ class FindingsPanel(QWidget):
         trialChosen: id of the trial whose link the user clicked.
         startupViewChosen: name of the start-up view whose link the user clicked.
         epochsChosen: number of epochs with which the user wants to run the sweep again.
+        trainingSettingsChosen: the user wants to try settings in the training that was recorded.
     """
 
     trialChosen = Signal(int)
     startupViewChosen = Signal(str)
     epochsChosen = Signal(int)
+    trainingSettingsChosen = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,6 +75,9 @@ class FindingsPanel(QWidget):
         text = "".join(f'<p style="margin:0 0 9px 0">{block}</p>' for block in blocks)
         if not text:
             text = f'<p style="color:{palette.muted}">{nothing if has_measured else empty}</p>'
+        elif is_training:
+            link = f'<a style="color:{palette.accent}" href="training:settings">Try other settings in this training</a>'
+            text = f'<p style="margin:0 0 9px 0">{link}</p>{text}'
         if text != self._shown_html:
             self._shown_html = text
             position = self.view.verticalScrollBar().value()
@@ -84,6 +89,8 @@ class FindingsPanel(QWidget):
             self.startupViewChosen.emit(url.path())
         elif url.scheme() == "epochs":
             self.epochsChosen.emit(int(url.path()))
+        elif url.scheme() == "training":
+            self.trainingSettingsChosen.emit()
         else:
             self.trialChosen.emit(int(url.path()))
 

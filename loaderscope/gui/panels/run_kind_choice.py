@@ -1,4 +1,4 @@
-"""The choice of what to do with a script: try settings on its loader alone, or record its training as it is."""
+"""The choice of what to do with a script: try settings on its loader alone, or in its training, or record the training as it is."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ class RunKind:
 
 
 SWEEP = RunKind("sweep", "Try settings on the loader alone", "Runs the loader with each setting, without the training.", "Start")
+TRAINING_SWEEP = RunKind(
+    "training-sweep", "Try settings in the training", "Runs the training with each setting, until it has taken enough batches.", "Start…"
+)
 TRAINING = RunKind("training", "Record the training as it is", "Runs the whole script once, and changes nothing.", "Record")
-RUN_KINDS = (SWEEP, TRAINING)
+RUN_KINDS = (SWEEP, TRAINING_SWEEP, TRAINING)
 
 _TEXT_INDENT_PX = 22
 

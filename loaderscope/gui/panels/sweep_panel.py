@@ -30,7 +30,7 @@ from loaderscope.facts.text import bytes_text, count_text, rough_duration_text
 from loaderscope.gui.panels.chips import AxisChips
 from loaderscope.gui.panels.combo_box import Choice
 from loaderscope.gui.panels.labels import heading
-from loaderscope.gui.panels.run_kind_choice import TRAINING, RunKind
+from loaderscope.gui.panels.run_kind_choice import SWEEP, TRAINING, RunKind
 from loaderscope.sweep.machine import usable_cpus
 from loaderscope.sweep.space import DEFAULT_BATCH_SIZE, default_workers
 
@@ -69,6 +69,7 @@ class Forecast:
         skipped: a reason for each skipped setting.
         problem: a sentence that says why the sweep cannot start; empty if it can.
         commit: a text that says from how many workers on Windows refuses memory; None elsewhere.
+        note: what else is to be known; empty if there is nothing.
     """
 
     trials: int
@@ -78,6 +79,7 @@ class Forecast:
     skipped: tuple[str, ...] = ()
     problem: str = ""
     commit: str | None = None
+    note: str = ""
 
 
 class SweepPanel(QWidget):
@@ -99,6 +101,8 @@ class SweepPanel(QWidget):
         self._build()
         self.footer = self._build_footer()
         self.expected_s: float | None = None  # forecast of the present sweep
+        self.expected_trials = 0
+        self._kind = SWEEP
         self.expected_startup_s: float | None = None  # forecast of the start-up experiment
         self._is_filling = True
         workers, methods = default_workers(usable_cpus()), multiprocessing.get_all_start_methods()
@@ -123,7 +127,8 @@ class SweepPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 4, 12, 8)
         layout.setSpacing(6)
-        layout.addWidget(heading("Consumer"))
+        self.consumer_heading = heading("Consumer")
+        layout.addWidget(self.consumer_heading)
         self.consumer = Choice()
         self.consumer.setAccessibleName("Consumer of the batches")
         self.consumer.setMinimumContentsLength(8)
@@ -202,6 +207,14 @@ class SweepPanel(QWidget):
         for text, seconds in BUDGETS:
             self.budget.addItem(text, seconds)
         layout.addWidget(self.budget)
+        self.ceiling = QCheckBox("Measure a perfect loader, too")
+        self.ceiling.setToolTip(
+            "One more trial, the last, serves batches from memory: no loader can make the step faster than that.\n"
+            "It shows how much better loading could gain at most"
+        )
+        self.ceiling.setChecked(True)
+        self.ceiling.toggled.connect(self._report)
+        layout.addWidget(self.ceiling)
         self.pcie = QCheckBox("Read PCIe throughput")
         self.pcie.setToolTip(PCIE_TIP)
         self.pcie.hide()
@@ -259,17 +272,23 @@ class SweepPanel(QWidget):
         self._own_batch_size = False
 
     def _report(self) -> None:
-        self.consumer_ms.setVisible(kind_of(self.consumer_choice()).is_timed)
+        has_consumer = self._kind is SWEEP
+        self.consumer_ms.setVisible(has_consumer and kind_of(self.consumer_choice()).is_timed)
+        self.ceiling.setVisible(not has_consumer or kind_of(self.consumer_choice()).has_ceiling)
         if not self._is_filling:
             self.changed.emit()
 
     def show_kind(self, kind: RunKind) -> None:
         """Shows what concerns a kind of run: a recorded training has no settings to choose."""
-        is_training = kind is TRAINING
+        is_training, self._kind = kind is TRAINING, kind
         self.setVisible(not is_training)
+        for widget in (self.consumer_heading, self.consumer):
+            widget.setVisible(kind is SWEEP)
         self.start.setText(kind.start_text)
         self.start.setAccessibleName("Record the training" if is_training else "Start the sweep")
-        self.experiment_button.setVisible(not is_training)
+        self.experiment_button.setVisible(kind is SWEEP)
+        self.experiment_forecast.setVisible(kind is SWEEP)
+        self._report()
 
     def set_consumers(self, has_step: bool, has_accelerator: bool) -> None:
         """Offers the consumers that are possible, and chooses the script's own step if it has one."""
@@ -327,6 +346,7 @@ class SweepPanel(QWidget):
             train_batches=self.train_batches.value() or None,
             max_seconds=self.budget.currentData(),
             pcie=self.pcie.isVisibleTo(self) and self.pcie.isChecked(),
+            ceiling=self.ceiling.isChecked(),
         )
 
     def startup_request(self, request: Request) -> Request:
@@ -358,7 +378,7 @@ class SweepPanel(QWidget):
             if chosen:
                 chips.set_values(chips.offered(), list(chosen))
         self._own_batch_size = request.axes.batch_size is None
-        if request.consumer is not None:
+        if request.consumer is not None and not kind_of(request.consumer).is_training:
             kind = kind_of(request.consumer)
             key = kind.offered_as or kind.key
             if self.consumer.findData(key) < 0:
@@ -376,13 +396,14 @@ class SweepPanel(QWidget):
             box.setValue(min(value, box.maximum()))  # setValue takes 32 bits
         self.budget.setCurrentIndex(max(0, self.budget.findData(request.max_seconds)))
         self.pcie.setChecked(request.pcie)
+        self.ceiling.setChecked(request.ceiling)
         self._is_filling = False
         self._report()
 
     def set_startup_forecast(self, forecast: Forecast | None) -> None:
         """Shows what the start-up experiment would take; None if it cannot start now."""
         self.expected_startup_s = forecast.seconds if forecast is not None else None
-        self.experiment_forecast.setVisible(forecast is not None)
+        self.experiment_forecast.setVisible(forecast is not None and self._kind is SWEEP)
         if forecast is not None:
             text = count_text(forecast.trials, "trial")
             self.experiment_forecast.setText(
@@ -392,6 +413,7 @@ class SweepPanel(QWidget):
     def set_forecast(self, forecast: Forecast | None) -> None:
         """Shows what the sweep would take; None while that is unknown."""
         self.expected_s = forecast.seconds if forecast is not None and not forecast.problem else None
+        self.expected_trials = forecast.trials if forecast is not None else 0
         if forecast is None:
             self.forecast.setText("")
             return
@@ -404,8 +426,7 @@ class SweepPanel(QWidget):
         if forecast.peak_bytes is not None:
             of = f" of {bytes_text(forecast.available_bytes)}" if forecast.available_bytes else ""
             lines.append(f"peak memory about {bytes_text(forecast.peak_bytes)}{of}")
-        if forecast.commit is not None:
-            lines.append(forecast.commit)
+        lines += [text for text in (forecast.commit, forecast.note) if text]
         reasons = list(dict.fromkeys(forecast.skipped))
         if len(reasons) == 1:
             lines.append(f"{len(forecast.skipped)} skipped: {reasons[0]}")

@@ -164,13 +164,33 @@ class RunThread(QThread):
 
 
 class SweepThread(RunThread):
-    """The thread of a sweep. Finished trials stay when it is cancelled."""
+    """The thread of a sweep. Finished trials stay when it is cancelled.
+
+    Attributes:
+        changed_files: those that the first trial of a training has changed, while the thread waits for `answer_changes`; else None.
+    """
 
     kind = "sweep"
     _pool: Pool | None = None
 
+    def __init__(self, request: Request, session_path: Path, parent: object = None) -> None:
+        super().__init__(request, session_path, parent)
+        self.changed_files: list[str] | None = None
+        self._answered = threading.Event()
+        self._goes_on = False
+
+    def answer_changes(self, goes_on: bool) -> None:
+        """Lets the sweep go on, or end, whose first trial has changed files."""
+        self.changed_files, self._goes_on = None, goes_on
+        self._answered.set()
+
+    def _confirm_changes(self, files: list[str]) -> bool:
+        self.changed_files = files
+        self._answered.wait()
+        return self._goes_on
+
     def _execute(self, recording: Recording) -> None:
-        self._pool = Pool(self.request, recording, read_interval_s=LIVE_READ_INTERVAL_S)
+        self._pool = Pool(self.request, recording, read_interval_s=LIVE_READ_INTERVAL_S, confirm_changes=self._confirm_changes)
         if self._cancelled:  # `cancel` was called before there was a pool
             self._pool.cancel()
         self._pool.run()
@@ -178,6 +198,7 @@ class SweepThread(RunThread):
     def _cancel_run(self) -> None:
         if self._pool is not None:
             self._pool.cancel()
+        self._answered.set()
 
 
 class TrainingThread(RunThread):
@@ -253,10 +274,12 @@ class LiveRun(QObject):
     Signals:
         ticked: 4 to 25 times a second while a run goes on.
         ended: once, when a run has ended by itself or after `cancel`, but not after `stop`.
+        changesFound: the files that the first trial of a training has changed; the sweep waits for `answer_changes`.
     """
 
     ticked = Signal()
     ended = Signal()
+    changesFound = Signal(list)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -266,6 +289,7 @@ class LiveRun(QObject):
         self._timer.setInterval(FAST_TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._ticks_until_load_check = 0
+        self._asks_about_changes = False
 
     @property
     def running(self) -> bool:
@@ -309,6 +333,7 @@ class LiveRun(QObject):
 
     def _start(self, thread_class: type[RunThread], request: Request) -> RunState:
         self.stop()
+        self._asks_about_changes = False
         folder = self._folder
         self._folder = tempfile.TemporaryDirectory(prefix=WINDOW_PREFIX, dir=base_folder(), ignore_cleanup_errors=True)
         claim(Path(self._folder.name))
@@ -326,6 +351,12 @@ class LiveRun(QObject):
         """Replaces the marks of a trial in the session file of the present run."""
         if self._thread is not None:
             self._thread.set_marks(trial, marks)
+
+    def answer_changes(self, goes_on: bool) -> None:
+        """Lets the sweep go on, or end, whose first trial has changed files."""
+        self._asks_about_changes = False
+        if isinstance(self._thread, SweepThread):
+            self._thread.answer_changes(goes_on)
 
     def cancel(self) -> None:
         """Asks the run to end, a training by Ctrl+C; `ended` follows once it has."""
@@ -359,6 +390,10 @@ class LiveRun(QObject):
             busy = psutil.cpu_percent() >= BUSY_PERCENT
             self._set_interval(SLOW_TICK_MS if busy else FAST_TICK_MS)
         self.ticked.emit()
+        changed = self._thread.changed_files if isinstance(self._thread, SweepThread) else None
+        if changed is not None and not self._asks_about_changes:
+            self._asks_about_changes = True
+            self.changesFound.emit(changed)
 
     def _set_interval(self, milliseconds: int) -> None:
         if milliseconds != self._timer.interval():

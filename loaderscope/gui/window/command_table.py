@@ -75,6 +75,12 @@ COMMANDS: tuple[Command, ...] = (
         ("F7",),
     ),
     Command(
+        "try_settings",
+        "Try other settings in this training",
+        "Prepare a sweep in the training whose recording is shown: the script is read again, and nothing is started",
+        "&Run",
+    ),
+    Command(
         "stop",
         "Stop",
         "Stop the sweep, and keep its finished trials; or send the training Ctrl+C, and kill it when pressed again",

@@ -8,6 +8,7 @@ from PySide6.QtCore import QSettings
 from PySide6.QtGui import QCloseEvent, QShowEvent
 
 from loaderscope.gui.charts.chart import Chart
+from loaderscope.gui.panels.run_kind_choice import TRAINING_SWEEP
 from loaderscope.gui.window.appearance import Appearance
 from loaderscope.gui.window.command_palette import CommandPalette
 from loaderscope.gui.window.command_table import CommandSet
@@ -55,6 +56,7 @@ class MainWindow(RunWindow):
             "start": self.starting.start,
             "start_up": self.starting.experiment,
             "exact_window": self.start_exact_window,
+            "try_settings": self.try_settings_in_training,
             "stop": self.stop_run,
             "reload": self.setup.reload,
             "find": self.views.pair.search,
@@ -98,7 +100,9 @@ class MainWindow(RunWindow):
         running, has_trial, savable = self.live.running, self.shown.trial is not None, self.can_be_saved
         self.commands.enable({"start": not running and not self.setup.problem})
         startable = not running and not self.setup.sweep_problem
-        self.commands.enable(dict.fromkeys(("start_up", "exact_window"), startable))
+        self.commands.enable({"start_up": startable, "exact_window": startable and self.setup.kind is not TRAINING_SWEEP})
+        run = self.shown.run
+        self.commands.enable({"try_settings": not running and run is not None and run.is_training and bool(self.setup.script)})
         self.commands.enable(dict.fromkeys(("stop", "live"), running))
         self.commands["start"].setIconText(f"▶  {self.setup.kind.start_text}")
         is_killing = self.live.training is not None and self.live.is_stopping
@@ -108,8 +112,9 @@ class MainWindow(RunWindow):
         self.setup.kind_choice.setEnabled(self.live.training is None)  # to read the script now would disturb the recording
         views, panel = self.views, self.setup.sweep_panel
         panel.start.setEnabled(not running and not self.setup.problem)
-        for button in (panel.experiment_button, views.startup.experiment_button, views.operators.measure):
+        for button in (panel.experiment_button, views.startup.experiment_button):
             button.setEnabled(startable)
+        views.operators.measure.setEnabled(startable and self.setup.kind is not TRAINING_SWEEP)
         self.commands["live"].setChecked(running and self.shown.follows)
         self.views.show_environment(self.shown.run, self.setup.environment)
 

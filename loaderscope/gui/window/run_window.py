@@ -25,6 +25,7 @@ from loaderscope.gui.window.save_dialogs import SESSION_SUFFIX, Dialogs, SaveAct
 from loaderscope.gui.window.setup import Setup
 from loaderscope.gui.window.shown_run import ShownRun
 from loaderscope.gui.window.start_actions import StartActions
+from loaderscope.gui.window.training_question import TrainingConsent
 from loaderscope.gui.window.views import Views
 
 
@@ -50,6 +51,7 @@ class RunWindow(QMainWindow):
             start_run=lambda request: self._start_run(request, self.live.start),
             start_training=lambda request: self._start_run(request, self.live.record),
             show_problem=self._show_problem,
+            ask_for_training=TrainingConsent(settings, self, self._focus_arguments).ask,
         )
         self.shown = ShownRun(
             self.setup,
@@ -79,7 +81,9 @@ class RunWindow(QMainWindow):
         views.startup.experimentRequested.connect(self.starting.experiment)
         views.findings.startupViewChosen.connect(views.show_startup)
         views.findings.epochsChosen.connect(self.starting.sweep_epochs)
+        views.findings.trainingSettingsChosen.connect(self.try_settings_in_training)
         self.live.ended.connect(self._run_ended)
+        self.live.changesFound.connect(self._ask_about_changes)
         self._marks.follow(views.timeline, lambda: self.shown.marked_trial)
         self._marks.follow(views.pair.second, lambda: self.shown.comparison.partner)
 
@@ -138,6 +142,19 @@ class RunWindow(QMainWindow):
         """Runs the shown setting once more, or all settings if none is shown, and profiles some steps after it."""
         shown = next((result for result in self.shown.results if result.id == self.shown.trial), None)
         self.starting.exact_window(shown.config if shown is not None else None)
+
+    def _focus_arguments(self) -> None:
+        self.views.docks["setup"].bring_up()
+        self.setup.target_panel.script_args.setFocus()
+
+    def _ask_about_changes(self, files: list[str]) -> None:
+        """Asks whether the sweep goes on whose first trial has changed files."""
+        self.live.answer_changes(self.dialogs.files_changed(files, self.live.ended))
+
+    def try_settings_in_training(self) -> None:
+        """Prepares a sweep in the training whose recording is shown."""
+        self.setup.prepare_training_sweep()
+        self.views.docks["setup"].bring_up()
 
     def stop_run(self) -> None:
         """Stops a sweep. Sends a training Ctrl+C; if that was done before, asks whether to kill it."""
@@ -280,8 +297,9 @@ class RunWindow(QMainWindow):
         """
         self._ends_without_question = True
         self.live.stop()
-        while (dialog := QApplication.activeModalWidget()) is not None and dialog.close():
-            pass
+        closed = None
+        while (dialog := QApplication.activeModalWidget()) is not None and dialog is not closed and dialog.close():
+            closed = dialog  # without a display it stays
         self._unsaved = False
         self.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QSettings, SignalInstance
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from loaderscope.facts.text import count_text, enumerated
 from loaderscope.gui.panels.target_panel import SCRIPT_FILTER
 from loaderscope.session.file import SessionError, SessionFile
 
@@ -21,6 +22,9 @@ _ENDING = re.compile(r"\*(\.\w+)")
 
 class SaveError(Exception):
     """A file could not be written; the message is one sentence for the user."""
+
+
+MOST_NAMED_FILES = 5
 
 
 class Dialogs:
@@ -81,6 +85,23 @@ class Dialogs:
         box.exec()
         clicked = box.clickedButton()
         return "leave" if clicked is leave else "stop" if clicked is stop else "keep"
+
+    def files_changed(self, files: list[str], ended: SignalInstance) -> bool:
+        """Asks whether a sweep goes on whose first trial has changed files; returns whether it does."""
+        box = self._question(f"The first trial changed {count_text(len(files), 'file')} in the working folder.")
+        box.setInformativeText(
+            f"{enumerated(files, MOST_NAMED_FILES)}. Each further trial may change them again. Stop, and have the script write elsewhere?"
+        )
+        box.setDetailedText("\n".join(files))
+        roles = QMessageBox.ButtonRole
+        go_on = box.addButton("Go on", roles.AcceptRole)
+        stop = box.addButton("Stop the sweep", roles.RejectRole)
+        box.setDefaultButton(stop)
+        box.setEscapeButton(stop)
+        ended.connect(box.reject)
+        box.exec()
+        ended.disconnect(box.reject)
+        return box.clickedButton() is go_on
 
     def kill_training(self, ended: SignalInstance) -> bool:
         """Asks whether to kill a training that was sent Ctrl+C, until it has ended; returns whether to."""

@@ -15,11 +15,13 @@ from typing import Any
 from PySide6.QtCore import QObject, QSettings, Qt, QTimer, Signal
 from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from loaderscope.agent.messages import ErrorInfo, Target
+from loaderscope.agent.messages import Consumer, ErrorInfo, Target, TrialConfig
+from loaderscope.facts.consumers import TRAINING as TRAINING_CONSUMER
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
-from loaderscope.gui.panels.run_kind_choice import RUN_KINDS, SWEEP, TRAINING, RunKind, RunKindChoice
+from loaderscope.gui.panels.run_kind_choice import RUN_KINDS, SWEEP, TRAINING, TRAINING_SWEEP, RunKind, RunKindChoice
 from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
 from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
 from loaderscope.gui.run.background_work import Fault, Jobs
@@ -34,6 +36,7 @@ from loaderscope.sweep.module_file import NoModuleError, module_file
 from loaderscope.sweep.processes.agent_output import OutputLine
 from loaderscope.sweep.ready_agent import SweepError
 from loaderscope.sweep.target_choice import choose_target, needs_look
+from loaderscope.sweep.trial_size import batch_limit
 
 FORECAST_DELAY_MS = 120
 KIND_KEY = "run_kind"
@@ -141,6 +144,13 @@ class Setup(QObject):
         self.sweep_panel.show_kind(kind)
         self._update_forecast()
 
+    def prepare_training_sweep(self) -> None:
+        """Chooses to try settings in the training, and reads the script where that was not done; nothing is started."""
+        self.kind_choice.show_kind(TRAINING_SWEEP)
+        self._kind_chosen()
+        if self._state.is_of_session:
+            self.reload()
+
     def _kind_chosen(self) -> None:
         self._settings.setValue(KIND_KEY, self.kind.key)
         self.show_kind(self.kind)
@@ -170,7 +180,7 @@ class Setup(QObject):
         if request.script != self.script:
             self.target_panel.show_surroundings(request)
         if request.axes.num_workers is not None:  # it asks for settings to try
-            self.show_kind(SWEEP)
+            self.show_kind(_kind_of(request))
         self._state = self._state.with_request(request)
         self.opened.emit(request.script)
         self.reload()
@@ -183,7 +193,7 @@ class Setup(QObject):
         A file that somebody sent must not start anything. The user can read the script again with the interpreter chosen here.
         """
         self._cancel_looks()
-        self.show_kind(TRAINING if run.is_training else SWEEP)
+        self.show_kind(TRAINING if run.is_training else _kind_of(run.request))
         exists = os.path.isfile(run.script)  # also False for a name that is not valid on this system
         unmasked = {name: value for name, value in run.request.arguments.items() if not holds_mask(value)}
         request = dataclasses.replace(run.request, script=run.script, python=None, cwd=None, arguments=unmasked) if exists else None
@@ -228,7 +238,7 @@ class Setup(QObject):
             self._state = self._state.failed()
             self._show_error(ErrorInfo("FileNotFoundError", f"There is no file {request.script}."))
             return
-        if self.kind is SWEEP:
+        if self.kind is not TRAINING:
             tick = self._new_tick()
             self._jobs.start("inspect", lambda: _run_look(lambda log: inspect_script(request, tick, log)))
         if not self._interpreters_listed:
@@ -262,7 +272,21 @@ class Setup(QObject):
         Raises:
             ValueError: there is a `sweep_problem`.
         """
-        return self.sweep_panel.apply_to(self._chosen_request())
+        request = self.sweep_panel.apply_to(self._chosen_request())
+        if self.kind is TRAINING_SWEEP:
+            return dataclasses.replace(request, consumer=Consumer(TRAINING_CONSUMER.key), target=self._captured_target())
+        return request
+
+    def _captured_target(self) -> str | None:
+        """Returns the chosen target if it is a loader that the script iterates; None leaves it to a run to find the one that trains."""
+        target = self.target_panel.current_target
+        return target.name if target is not None and target.kind == "captured" and not needs_look(target) else None
+
+    @property
+    def sweep_size(self) -> tuple[int, int | None]:
+        """The trials of the sweep that Start would run, and the batches that one takes at most; None for whole epochs."""
+        request = self.request()
+        return self.sweep_panel.expected_trials, batch_limit(request, TrialConfig(max(request.axes.num_workers or (0,))))
 
     def startup_request(self) -> Request:
         """Returns the request that "Why is start-up slow?" would run.
@@ -284,7 +308,7 @@ class Setup(QObject):
     @property
     def problem(self) -> str:
         """Why the chosen kind of run cannot start now, in one sentence; empty if it can."""
-        if self.kind is SWEEP:
+        if self.kind is not TRAINING:
             return self.sweep_problem
         if self._state.request is None:
             return NO_SCRIPT
@@ -443,10 +467,16 @@ class Setup(QObject):
             machine, request = read_machine(), self.request()
             measured = self._measured_of(request)
             sweep = forecast_sweep(request, target, environment, sample, machine, measured=measured)
-            self.sweep_panel.set_forecast(_forecast(sweep))
+            self.sweep_panel.set_forecast(dataclasses.replace(_forecast(sweep), note=self._training_note()))
             experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine, measured=measured)
             self.sweep_panel.set_startup_forecast(_forecast(experiment))
         self.changed.emit()
+
+    def _training_note(self) -> str:
+        """Returns what is to be known of the loader of a sweep in the training; empty for any other."""
+        if self.kind is not TRAINING_SWEEP or self._captured_target() is not None:
+            return ""
+        return "The loader that trains is found when the training runs."
 
     def _measured_of(self, request: Request) -> Measured | None:
         """Returns the last sweep that ran here, if it measured the same target and the script was not changed since."""
@@ -454,6 +484,11 @@ class Setup(QObject):
         if run is None or _subject(run.request) != _subject(request) or _modified_unix_s(run.script) > (run.created_unix_s or 0):
             return None
         return Measured(run.request, results)
+
+
+def _kind_of(request: Request) -> RunKind:
+    """Returns the kind of a run that tries settings."""
+    return TRAINING_SWEEP if kind_of(request.consumer).is_training else SWEEP
 
 
 def _default_target(inspection: Inspection, wanted: str | None, script: str) -> str | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
 from loaderscope.facts.request import Request
 from loaderscope.facts.text import rough_duration_text
 from loaderscope.gui.panels.operators_panel import PROFILED_STEPS
-from loaderscope.gui.panels.run_kind_choice import TRAINING
+from loaderscope.gui.panels.run_kind_choice import TRAINING, TRAINING_SWEEP
 from loaderscope.gui.panels.startup_panel import EXPERIMENT
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.window.setup import Setup
 from loaderscope.gui.window.views import Views
+
+AskForTraining = Callable[[Request, int, int | None, Sequence[str]], Request | None]
+"""Gets the request, its trials, the batches of each, and the modules that the script imports; returns the request to run."""
 
 
 class StartActions:
@@ -35,6 +38,7 @@ class StartActions:
         start_run: Callable[[Request], object],
         start_training: Callable[[Request], object],
         show_problem: Callable[[str], object],
+        ask_for_training: AskForTraining,
     ) -> None:
         """Starts nothing yet.
 
@@ -46,7 +50,9 @@ class StartActions:
             start_run: runs a sweep in its place.
             start_training: runs and records a training in its place.
             show_problem: shows a sentence to the user.
+            ask_for_training: asks whether the training may run for each setting.
         """
+        self._ask_for_training = ask_for_training
         self._setup, self._live, self._views = setup, live, views
         self._may_leave, self._start_run, self._show_problem = may_leave, start_run, show_problem
         self._start_training = start_training
@@ -56,9 +62,11 @@ class StartActions:
         self.began_s = time.monotonic()
 
     def start(self) -> None:
-        """Runs what the user chose: the sweep, or the training."""
+        """Runs what the user chose: the sweep, the sweep in the training once they agree, or the training."""
         if self._setup.kind is TRAINING:
             self.training()
+        elif self._setup.kind is TRAINING_SWEEP:
+            self.training_sweep()
         else:
             self.sweep()
 
@@ -68,6 +76,14 @@ class StartActions:
             self._forecast = lambda: None
             self.expected_s, self.began_s = None, time.monotonic()
             self._start_training(self._setup.training_request())
+
+    def training_sweep(self) -> None:
+        """Runs the sweep in the training, if the user agrees that it runs."""
+        if self._may_start():
+            imports = [str(row["name"]) for row in (self._setup.environment or {}).get("script_imports") or ()]
+            request = self._ask_for_training(self._setup.request(), *self._setup.sweep_size, imports)
+            if request is not None:
+                self._run(request, lambda: None)
 
     def sweep(self) -> None:
         """Runs the sweep that the panels describe."""
@@ -99,7 +115,7 @@ class StartActions:
             self.starts_soon and not self._setup.sweep_problem and not self._setup.is_looking
         ):  # reading the script beside the sweep would slow down what it measures
             self.starts_soon = False
-            self.sweep()
+            self.start()
 
     @property
     def running_s(self) -> float:
