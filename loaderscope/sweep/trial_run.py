@@ -60,7 +60,7 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         log_dir=log_dir,
         config=trial.config,
         batches=batch_limit(request, trial.config),
-        epochs=1 if trial.perfect_loader else request.epochs,
+        epochs=1 if trial.perfect_loader and not kind_of(request.consumer).is_training else request.epochs,
         enough_batches=enough_batches(request, trial.config),
         shuffle=request.shuffle,
         seed=request.seed,

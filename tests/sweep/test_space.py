@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaderscope.agent.messages import Target, TrialConfig
+from loaderscope.agent.messages import Consumer, Target, TrialConfig
 from loaderscope.facts.request import Axes, Request
 from loaderscope.sweep import inspect_script
 from loaderscope.sweep.space import Facts, default_workers, plan
@@ -157,3 +157,20 @@ def test_a_steady_drift_favours_no_setting(settings, pairs):
 def test_the_schedule_is_the_same_every_time():
     axes = {"num_workers": (0, 1, 2), "batch_size": (8, 16), "repeats": 4}
     assert lay_out(**axes) == lay_out(**axes)
+
+
+@pytest.mark.parametrize("kind", ["script", "training", "device", "cuda"])
+def test_a_perfect_loader_comes_last_for_each_thing_that_matters_to_the_step(kind):
+    request = Request("script.py", axes=Axes(num_workers=(0, 2), batch_size=(16, 32)), repeats=2, consumer=Consumer(kind, 5.0))
+    trials = plan(request, DATASET, FACTS)
+    perfect = [trial for trial in trials if trial.perfect_loader]
+    assert trials[-2:] == perfect and [trial.id for trial in trials] == list(range(len(trials)))
+    assert [(trial.config.num_workers, trial.config.batch_size, trial.repeat) for trial in perfect] == [(0, 16, 0), (0, 32, 0)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"consumer": Consumer("none")}, {"consumer": Consumer("sleep", 5.0)}, {"ceiling": False}, {"startup": True}]
+)
+def test_where_arithmetic_or_nobody_tells_no_perfect_loader_is_measured(change):
+    request = dataclasses.replace(Request("script.py", consumer=Consumer("script")), **change)
+    assert not any(trial.perfect_loader for trial in plan(request, DATASET, FACTS))

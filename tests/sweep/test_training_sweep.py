@@ -10,7 +10,7 @@ from running import CollectingSink, nothing_left_of, request, run_pool, write_sc
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
-from loaderscope.analysis.span_lookup import spans_of
+from loaderscope.analysis.span_lookup import spans_of, worker_lanes
 from loaderscope.facts.consumers import TRAINING
 from loaderscope.sweep.pool import SweepError
 
@@ -303,3 +303,26 @@ def test_two_loaders_of_a_training_are_told_apart(tmp_path):
     assert sink.results[0].batches == 10 + WARM_UP
     assert list(spans_of(sink.traces[0], "main", State.WAIT).batch) == list(range(10 + WARM_UP))
     assert spans_of(sink.traces[0], "main", State.FETCH).size == 0  # of the other loader, in main
+
+
+def test_a_perfect_loader_serves_the_training_from_memory_whatever_it_does_with_its_batches(tmp_path):
+    loop = """
+    loader = DataLoader([{"x": torch.full((2,), float(i)), "y": i} for i in range(40)], 4, num_workers=WORKERS)
+    for _ in range(3):
+        for number, batch in enumerate(loader):
+            print("batch", number, batch["x"][:, 0].tolist(), flush=True)
+            batch["x"].mul_(2)
+            del batch["y"]"""
+    path = write_script(tmp_path, script_of(loop))
+    sink = train(path, (2,), ceiling=True, batches=20, epochs=2)
+    assert sink.statuses == ["ok", "ok"]
+    assert [trial.perfect_loader for trial in sink.started] == [result.perfect_loader for result in sink.results] == [False, True]
+    plain, perfect = ([line.text for line in sink.log if line.trial == number and line.text.startswith("batch")] for number in (0, 1))
+    assert perfect == plain[:10]  # of the one epoch that the loader has, each as it was fetched
+    assert not worker_lanes(sink.traces[1])
+    assert any("in place" in note for note in sink.results[1].notes)
+
+
+def test_a_perfect_loader_takes_the_place_of_one_that_keeps_its_iterator(tmp_path):
+    sink = train(write_script(tmp_path, script_of(LOOPS["own iterator"])), (0,), ceiling=True, batches=8)
+    assert [(result.status, result.batches) for result in sink.results] == [("ok", 8 + WARM_UP)] * 2

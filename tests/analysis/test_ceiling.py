@@ -1,0 +1,115 @@
+"""The ceiling: what a perfect loader would reach, how it is known, and what is said of it."""
+
+import dataclasses
+
+import pytest
+import support_session
+from rows import config_of, failed, made_up
+
+from loaderscope.agent.messages import Consumer
+from loaderscope.analysis.ceiling import ceiling_sentence
+from loaderscope.analysis.verdict import judge
+from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Estimate
+from loaderscope.session.document import build_document
+
+STEP = Consumer("script")
+
+
+def run_with(consumer):
+    run = support_session.make_run()
+    return dataclasses.replace(run, request=dataclasses.replace(run.request, consumer=consumer))
+
+
+def perfect(number, rate, half=0.0, **changes):
+    return made_up(number, config_of(0, **changes), rate, half, perfect_loader=True, wait_share=0.0)
+
+
+def verdict_of(*trials, consumer=STEP):
+    return judge(run_with(consumer), list(trials))
+
+
+def test_the_perfect_loader_is_no_setting_of_the_sweep():
+    trials = made_up(0, config_of(0), 100.0, 1.0), made_up(1, config_of(2), 300.0, 3.0), perfect(2, 900.0, 9.0)
+    with_ceiling, without = verdict_of(*trials), verdict_of(*trials[:2])
+    assert with_ceiling.settings == without.settings
+    assert with_ceiling.recommendation.config == without.recommendation.config == config_of(2)
+    assert with_ceiling.recommendation.ties == without.recommendation.ties
+    assert [finding.code for finding in with_ceiling.findings] == [finding.code for finding in without.findings]
+    assert [row.trials for row in with_ceiling.perfect_loaders] == [[2]]
+
+
+def test_the_ceiling_is_that_of_the_recommended_setting():
+    verdict = verdict_of(made_up(0, config_of(0), 100.0, 1.0), made_up(1, config_of(2), 300.0, 3.0), perfect(2, 400.0, 4.0))
+    ceiling = verdict.ceiling
+    assert (ceiling.trial, ceiling.source) == (2, MEASURED)
+    assert ceiling.samples_per_second.value == pytest.approx(400.0)
+    assert ceiling.saves_share == pytest.approx(0.25)
+    low, high = ceiling.saves_ci95
+    assert low == pytest.approx(1 - 303 / 396) and high == pytest.approx(1 - 297 / 404)
+
+
+def test_what_serving_from_memory_took_does_not_count():
+    served = dataclasses.replace(perfect(1, 380.0), wait_share=0.05)
+    ceiling = verdict_of(made_up(0, config_of(0), 200.0), served).ceiling
+    assert ceiling.samples_per_second.value == pytest.approx(400.0)
+    on_device = dataclasses.replace(served, data_stall_share=0.0)  # main waited while the device worked
+    assert verdict_of(made_up(0, config_of(0), 200.0), on_device).ceiling.samples_per_second.value == pytest.approx(380.0)
+
+
+def test_a_ceiling_of_another_batch_size_says_nothing():
+    assert verdict_of(made_up(0, config_of(0), 200.0), perfect(1, 400.0, batch_size=64)).ceiling is None
+
+
+def test_a_perfect_loader_that_failed_leaves_the_ceiling_unknown():
+    broken = dataclasses.replace(failed(1, config_of(0), "ValueError"), perfect_loader=True)
+    verdict = verdict_of(made_up(0, config_of(0), 200.0), broken)
+    assert verdict.ceiling is None
+    assert verdict.recommendation.config == config_of(0)
+
+
+@pytest.mark.parametrize("kind", ["sleep", "burn"])
+def test_a_simulated_step_needs_no_trial(kind):
+    trial = made_up(0, config_of(0), 200.0, 2.0)
+    ceiling = verdict_of(trial, consumer=Consumer(kind, 80.0)).ceiling
+    assert (ceiling.trial, ceiling.source) == (None, COMPUTED)
+    assert ceiling.samples_per_second == Estimate(32 / 0.08)
+    assert ceiling.saves_share == pytest.approx(0.5)
+
+
+def test_without_a_step_there_is_no_ceiling():
+    assert verdict_of(made_up(0, config_of(0), 200.0), consumer=Consumer("none")).ceiling is None
+
+
+def test_a_setting_that_beats_the_ceiling_saves_nothing():
+    assert verdict_of(made_up(0, config_of(0), 410.0, 4.0), perfect(1, 400.0, 4.0)).ceiling.saves_share == 0.0
+
+
+def sentence(value, low, high, train_s=3600.0, source=MEASURED):
+    return ceiling_sentence(Ceiling(Estimate(400.0), value, 2, source, None, (low, high)), train_s)
+
+
+def test_where_little_is_left_one_should_look_elsewhere():
+    text = sentence(0.05, 0.02, 0.1)
+    assert "10 %" in text and "look elsewhere" in text  # the upper end of the interval: at most
+    assert "6 min" in text
+
+
+def test_where_much_is_left_the_waiting_is_named():
+    text = sentence(0.94, 0.9, 0.95)
+    assert "94 %" in text and "look elsewhere" not in text
+
+
+def test_where_the_noise_decides_nothing_is_said():
+    assert sentence(0.2, 0.05, 0.4) == ""
+
+
+def test_a_computed_ceiling_says_so():
+    assert "computed" in sentence(0.94, 0.9, 0.95, source=COMPUTED)
+
+
+def test_the_document_tells_the_ceiling_and_keeps_it_out_of_the_results():
+    document = build_document(run_with(STEP), [made_up(0, config_of(0), 200.0), perfect(1, 400.0)])
+    assert document["ceiling"]["trial"] == 1
+    assert [trial["perfect_loader"] for trial in document["trials"]] == [False, True]
+    assert [row["trials"] for row in document["results"]] == [[0]]
+    assert document["recommendation"]["why"] in document["summary"] or "50 %" in document["summary"]
