@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 
+SESSION_SUFFIX = ".loaderscope"
 MOST_FILES = 50_000
 LONGEST_S = 2.0
 """A look at a folder that has more files, or takes longer, is given up: it would cost more than it shows."""
@@ -50,7 +51,8 @@ def _files(folder: str) -> Iterator[str]:
     for where, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in _LEFT_OUT and not _is_environment(os.path.join(where, name))]
         for name in files:
-            yield os.path.join(where, name)
+            if SESSION_SUFFIX not in name:  # ours, with the files that SQLite keeps beside it
+                yield os.path.join(where, name)
 
 
 def _is_environment(folder: str) -> bool:

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import synthetic
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication
 from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH
@@ -30,6 +31,7 @@ from loaderscope.gui.timeline.data.search_query import parse
 from loaderscope.gui.timeline.data.span_search import BEFORE_ALL, Search
 from loaderscope.gui.timeline.paint.arrows import LateArrows
 from loaderscope.gui.timeline.paint.timeline_figure import timeline_figure
+from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.lane_table import IMPORT_DEPTH, MAIN_LANE
@@ -278,3 +280,68 @@ def colour_on(timeline, lane, time_ns):
     placed = next(placed for placed in timeline.lane_layout.rows if lane in placed.row.lanes)
     y = timeline.lane_layout.header_height - timeline.scroll_y + placed.bar_y + 1
     return timeline.grab().toImage().pixelColor(round(timeline.x_of(time_ns)), y).name()
+
+
+def loaders_in_turn():
+    """Two loaders, of which the second ends long before the first."""
+    trace = TrainingTrace()
+    trace.add(0, "train.py:12", synthetic.make_trace(num_workers=2, batches=200, fetch_ns=20 * MS, step_ns=4 * MS))
+    trace.add(1, "train.py:13", synthetic.make_trace(num_workers=0, batches=10, fetch_ns=20 * MS, step_ns=4 * MS))
+    trace.refresh()
+    return trace
+
+
+def ends_ns(scene):
+    """When the two loaders of `loaders_in_turn` end."""
+    return [int(scene.tracks(loader + MAIN_LANE.key)[0].end_ns[-1]) for loader in ("0/", "1/")]
+
+
+def kinds_of(arranged, loader):
+    return [row.kind for row in arranged.rows if row.loader == loader]
+
+
+def test_a_loader_of_which_nothing_is_in_sight_idles():
+    scene = Scene(loaders_in_turn())
+    last_ns, short_ns = ends_ns(scene)
+    assert scene.idle_loaders(scene.origin_ns, last_ns) == frozenset()
+    assert scene.idle_loaders(short_ns + 50 * MS, last_ns) == {"1/"}
+    assert scene.idle_loaders(last_ns + 10**9, last_ns + 2 * 10**9) == frozenset()  # all would leave an empty timeline
+
+
+def test_idle_loaders_are_folded_unless_the_user_wants_them():
+    scene = Scene(loaders_in_turn())
+    title = next(row for row in scene.rows if row.kind == "title" and row.loader == "0/")
+    plain = arrange(scene.rows, Arrangement(), ["1/"])
+    assert kinds_of(plain, "1/") == ["title"] and len(kinds_of(plain, "0/")) > 1
+    assert [row.is_folded for row in plain.rows if row.kind == "title"] == [False, True]
+    unfolded = Arrangement().fold(next(row.loader_title for row in scene.rows if row.loader == "1/"), False)
+    assert len(kinds_of(arrange(scene.rows, unfolded, ["1/"]), "1/")) > 1
+    folded = Arrangement().fold(title.loader_title)
+    assert kinds_of(arrange(scene.rows, folded), "0/") == ["title"]
+    assert folded.fold(title.loader_title, False).folded == frozenset()
+    assert Arrangement.from_text(folded.to_text()) == folded
+    pinned = folded.pin("0/" + MAIN_LANE.key)
+    assert kinds_of(arrange(scene.rows, pinned), "0/") == ["lane", "title"]
+
+
+def test_the_view_folds_what_leaves_it_and_a_click_unfolds_it(qtbot):
+    timeline = TimelineWidget()
+    qtbot.addWidget(timeline)
+    timeline.resize(WIDTH, HEIGHT)
+    timeline.handling = LaneHandling(timeline)
+    timeline.set_trace(loaders_in_turn(), "all loaders")
+    timeline.show()
+    qtbot.waitExposed(timeline)
+    last_ns, short_ns = ends_ns(timeline.scene)
+    assert len(kinds_of(timeline.arranged, "1/")) > 1
+    timeline.show_range(short_ns + 50 * MS, last_ns)
+    qtbot.waitUntil(lambda: kinds_of(timeline.arranged, "1/") == ["title"], timeout=5_000)
+    placed = next(placed for placed in timeline.lane_layout.rows if placed.row.kind == "title" and placed.row.loader == "1/")
+    assert placed.chevron == "closed"
+    at = QPoint(20, placed.y + placed.height // 2 + timeline.lane_layout.header_height - timeline.scroll_y)
+    qtbot.mouseClick(timeline, Qt.MouseButton.LeftButton, pos=at)
+    assert len(kinds_of(timeline.arranged, "1/")) > 1
+    timeline.steps.undo()
+    assert kinds_of(timeline.arranged, "1/") == ["title"]
+    timeline.bring_row_up("1/" + MAIN_LANE.key)
+    assert len(kinds_of(timeline.arranged, "1/")) > 1

@@ -107,6 +107,12 @@ COMMANDS: tuple[Command, ...] = (
         "&Lanes",
         separator=True,
     ),
+    Command(
+        "fold_loader",
+        "Fold or unfold the loader",
+        "Show only the title of the loader of the selected lane, or the one under the mouse; loaders that idle in sight are folded",
+        "&Lanes",
+    ),
     Command("more_plots", "More plots", "Choose further plots: threads, context switches, usable cores, USS and RSS …", "&Lanes"),
     Command("show_hidden_lanes", "Show hidden lanes", "Show all lanes that were hidden", "&Lanes"),
     Command("reset_lanes", "Reset all lanes", "Forget what is pinned, hidden, collapsed, reordered and resized", "&Lanes"),

@@ -70,6 +70,7 @@ class MainWindow(RunWindow):
             "taller_lane": lanes.taller,
             "shorter_lane": lanes.shorter,
             "collapse_workers": timeline.collapse_workers,
+            "fold_loader": lanes.fold,
             "more_plots": lanes.open_plots_menu,
             "show_hidden_lanes": timeline.show_hidden_lanes,
             "reset_lanes": timeline.reset_lanes,

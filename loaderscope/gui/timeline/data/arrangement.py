@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -32,6 +32,8 @@ class Arrangement:
         collapsed: kinds of lanes that are shown as one row.
         order: rows that the user dragged, in their order; each other row follows the row that it follows by default.
         heights: logical pixels by `height_key`.
+        folded: loaders, by title, whose rows are folded into their title.
+        unfolded: loaders that are not folded even if they idle.
     """
 
     pinned: frozenset[str] = frozenset()
@@ -40,6 +42,16 @@ class Arrangement:
     collapsed: frozenset[str] = frozenset()
     order: tuple[str, ...] = ()
     heights: Mapping[str, Annotated[int, msgspec.Meta(ge=LEAST_ROW_PX, le=MOST_ROW_PX)]] = dataclasses.field(default_factory=dict)
+    folded: frozenset[str] = frozenset()
+    unfolded: frozenset[str] = frozenset()
+
+    def fold(self, loader_title: str, folded: bool = True) -> Arrangement:
+        """Folds the rows of a loader into its title, or keeps them unfolded."""
+        return dataclasses.replace(
+            self,
+            folded=_added_or_removed(self.folded, [loader_title], folded),
+            unfolded=_added_or_removed(self.unfolded, [loader_title], not folded),
+        )
 
     def pin(self, key: str, pinned: bool = True) -> Arrangement:
         return dataclasses.replace(self, pinned=_added_or_removed(self.pinned, [key], pinned))
@@ -114,9 +126,16 @@ class Arranged:
         return f"{count} lane{'' if count == 1 else 's'} hidden" if count else ""
 
 
-def arrange(rows: Sequence[Row], arrangement: Arrangement) -> Arranged:
-    """Arranges the rows of a scene as the user chose."""
+def arrange(rows: Sequence[Row], arrangement: Arrangement, idle: Collection[str] = ()) -> Arranged:
+    """Arranges the rows of a scene as the user chose.
+
+    Args:
+        rows: of the scene.
+        arrangement: what the user chose.
+        idle: the prefixes of loaders that are folded, unless the user wants to see them.
+    """
     rows = [row for row in rows if not row.is_optional or row.key in arrangement.extra]
+    rows = _fold_rows(rows, arrangement, idle)
     ordered = _order_rows(_collapse_rows(rows, arrangement), arrangement.order)
     shown = [row for row in ordered if row.key not in arrangement.hidden]
     pinned = [row for row in shown if row.key in arrangement.pinned]
@@ -138,6 +157,19 @@ def lanes_of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
 
 def _added_or_removed(keys: frozenset[str], changed: Iterable[str], is_added: bool) -> frozenset[str]:
     return keys.union(changed) if is_added else keys.difference(changed)
+
+
+def _fold_rows(rows: Sequence[Row], arrangement: Arrangement, idle: Collection[str]) -> list[Row]:
+    """Leaves only the title of each folded loader, and what of it is pinned."""
+    result: list[Row] = []
+    for row in rows:
+        title = row.loader_title
+        is_folded = bool(title) and title not in arrangement.unfolded and (title in arrangement.folded or row.loader in idle)
+        if row.kind == "title":
+            result.append(dataclasses.replace(row, is_folded=is_folded))
+        elif not is_folded or row.key in arrangement.pinned:
+            result.append(row)
+    return result
 
 
 def _collapse_rows(rows: Sequence[Row], arrangement: Arrangement) -> list[Row]:

@@ -188,14 +188,15 @@ def place_rows(
 
 
 def _chevrons(rows: Sequence[Row]) -> dict[str, str]:
-    """Returns the chevron by the key of its row: the collapsed workers, or the first of several workers that are not pinned."""
+    """Returns the chevron by the key of its row: each title, and the collapsed workers or the first of several that are not pinned."""
+    titles = {row.key: "closed" if row.is_folded else "open" for row in rows if row.kind == "title"}
     if groups := {row.key: "closed" for row in rows if row.kind == "group"}:
-        return groups
+        return titles | groups
     workers: dict[str, list[str]] = {}  # by loader
     for row in rows:
         if row.kind == "lane" and row.lane_kind == "worker":
             workers.setdefault(row.loader, []).append(row.key)
-    return {keys[0]: "open" for keys in workers.values() if len(keys) > 1}
+    return titles | {keys[0]: "open" for keys in workers.values() if len(keys) > 1}
 
 
 def _height(row: Row, lane_px: int, plot_px: int) -> int:

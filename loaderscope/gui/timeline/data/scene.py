@@ -56,6 +56,7 @@ class Row:
         is_optional: the timeline shows it only if the user asks for it.
         loader: the prefix of its lanes where the timeline shows several loaders; else empty.
         loader_title: the title of that loader.
+        is_folded: whether a `title` stands for all rows of its loader.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Row:
     is_optional: bool = False
     loader: str = ""
     loader_title: str = ""
+    is_folded: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -249,6 +251,20 @@ class Scene:
         index = StoredIndex(columns, self.trace.thinned_ns, self._report)
         self._give_rows_at_hand(key, index)
         return index
+
+    def idle_loaders(self, start_ns: int, end_ns: int) -> frozenset[str]:
+        """Returns the prefixes of the loaders of which nothing is in [start_ns, end_ns); none where that holds for all of them."""
+        lanes: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.loader and row.kind == "lane":
+                lanes.setdefault(row.loader, []).append(row.key)
+        idle = frozenset(loader for loader, own in lanes.items() if not any(self._is_active(lane, start_ns, end_ns) for lane in own))
+        return idle if len(idle) < len(lanes) else frozenset()
+
+    def _is_active(self, lane: str, start_ns: int, end_ns: int) -> bool:
+        if any(span.start_ns < end_ns and span.state not in (State.SHUTDOWN, State.INDEX_WAIT) for span in self.open_spans(lane)):
+            return True
+        return any(index.count_between(start_ns, end_ns) for index in self.tracks(lane))
 
     def lane(self, key: str) -> Lane | None:
         """Returns a lane by its key."""

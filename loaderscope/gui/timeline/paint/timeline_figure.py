@@ -180,7 +180,8 @@ class _Frame:
 
 def _panel(scene: Scene, view: Viewport, frame: _Frame) -> _Panel:
     part = frame.part
-    arranged = arrange([row for row in scene.rows if part is None or row.kind in PART_KINDS], frame.arrangement)
+    idle = scene.idle_loaders(scene.origin_ns + round(view.start), scene.origin_ns + round(view.end))
+    arranged = arrange([row for row in scene.rows if part is None or row.kind in PART_KINDS], frame.arrangement, idle)
     axis_px = AXIS_PX if part is None or part.has_axis else 0
     minimap_px = MINIMAP_PX if part is None else 0
 

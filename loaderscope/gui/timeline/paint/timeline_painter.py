@@ -223,6 +223,9 @@ def _paint_label(canvas: Canvas, placed: PlacedRow, second: str) -> None:
         canvas.text(box, short, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignRight)
 
 
+FOLDED_TEXT = "folded"
+
+
 def _paint_chevron(canvas: Canvas, chevron: str, middle: float) -> None:
     """Paints a chevron that points down while the lanes are expanded, and right while one row stands for them."""
     places = ((2, -1.5), (8, -1.5), (5, 2.5)) if chevron == "open" else ((3, -3), (7, 0), (3, 3))
@@ -371,8 +374,11 @@ def _paint_loader_title(canvas: Canvas, placed: PlacedRow) -> None:
     palette, row, y = canvas.palette, placed.row, canvas.top + placed.y
     right = canvas.left + canvas.layout.plot_width
     process_x = 10 + canvas.bold_font.advance(row.label) + 12
+    if placed.chevron:
+        _paint_chevron(canvas, placed.chevron, y + placed.height / 2)
     canvas.text(QRectF(10, y, right - 10, placed.height), row.label, palette.text, canvas.bold_font)
-    canvas.text(QRectF(process_x, y, max(right - process_x, 0), placed.height), row.text, palette.muted, canvas.label_font)
+    words = " · ".join(filter(None, (row.text, FOLDED_TEXT if row.is_folded else "")))
+    canvas.text(QRectF(process_x, y, max(right - process_x, 0), placed.height), words, palette.muted, canvas.label_font)
 
 
 def _paint_row_text(canvas: Canvas, placed: PlacedRow) -> None:

@@ -95,6 +95,18 @@ class LaneHandling(QObject):
         if (row := self.lane) is not None:
             self._hide([row])
 
+    def fold(self) -> None:
+        """Folds the loader of that lane into its title, or unfolds it."""
+        if (title := self.title_of(self.lane)) is not None:
+            self._timeline.fold_loader(title)
+
+    def title_of(self, row: Row | None) -> Row | None:
+        """Returns the title of the loader to which a row belongs, if the timeline shows several."""
+        rows = self._timeline.arranged.rows
+        return next(
+            (other for other in rows if row is not None and row.loader and other.kind == "title" and other.loader == row.loader), None
+        )
+
     def taller(self) -> None:
         """Makes that lane taller."""
         self._scale(self.lane, HEIGHT_STEP)
@@ -137,6 +149,9 @@ class LaneHandling(QObject):
             reset = menu.addAction("Reset height", lambda: timeline.rearrange(timeline.arrangement.with_height(row, None)))
             reset.setEnabled(height_key(row) in arrangement.heights)
             menu.addSeparator()
+        title = self.title_of(row)
+        if title is not None:
+            menu.addAction(f"{'Unfold' if title.is_folded else 'Fold'} the loader {title.label}", lambda: timeline.fold_loader(title))
         workers = lanes_of_kind(timeline.scene.rows, "worker") if timeline.scene is not None else []
         if len(workers) > 1:
             text = "Expand the workers" if "worker" in arrangement.collapsed else "Collapse the workers into one row"
@@ -215,7 +230,9 @@ class LaneHandling(QObject):
         placed = self._label_at(x, y) if event.button() == Qt.MouseButton.LeftButton else None
         if placed is None:
             return False
-        if placed.chevron and x < _CHEVRON_PX:
+        if placed.row.kind == "title" and placed.chevron:
+            self._timeline.fold_loader(placed.row)
+        elif placed.chevron and x < _CHEVRON_PX:
             self._timeline.collapse_workers()
         else:
             self._drag = _Drag(placed, y, self._bottom(placed) - y <= _EDGE_PX, self._timeline.arrangement)
@@ -266,7 +283,7 @@ class LaneHandling(QObject):
         return next((placed for placed in layout.rows if below < placed.y + placed.height / 2), None)
 
     def _show_cursor(self, placed: PlacedRow, x: float, y: float) -> None:
-        if placed.chevron and x < _CHEVRON_PX:
+        if placed.chevron and (x < _CHEVRON_PX or placed.row.kind == "title"):
             self._timeline.setCursor(Qt.CursorShape.PointingHandCursor)
         elif self._bottom(placed) - y <= _EDGE_PX:
             self._timeline.setCursor(Qt.CursorShape.SizeVerCursor)

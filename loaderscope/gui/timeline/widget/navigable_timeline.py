@@ -150,6 +150,7 @@ class NavigableTimeline(TimelineSurface):
         if following and scene:
             self.navigator.follow()
         self._scroll_bar.setValue(0)
+        self._idle = frozenset()
         self.setAccessibleDescription(preparing or (scene.title if scene else "") or "No trial yet")
         if self._part is not None:
             self.show_as_part(self._part)
@@ -173,6 +174,7 @@ class NavigableTimeline(TimelineSurface):
         moved = self.navigator.grow(self.scene.total_ns, self._layout.plot_width)
         if self.scene.rows != rows:
             self._place_rows()
+        self.fold_soon()
         self.update()
         if moved:
             self._emit_range()
@@ -355,6 +357,7 @@ class NavigableTimeline(TimelineSurface):
 
     def _emit_range(self) -> None:
         self.rangeChanged.emit(*self.visible_range_ns())
+        self.fold_soon()
         self.update()
 
     def _mark_live(self) -> None:

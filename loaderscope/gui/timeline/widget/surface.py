@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QScrollBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QApplication, QScrollBar, QSizePolicy, QWidget
 
 from loaderscope.gui.style.theme import current_palette
 from loaderscope.gui.timeline.data.alignment import PART_KINDS, Part
@@ -16,7 +16,7 @@ from loaderscope.gui.timeline.data.hover_card import Pointer
 from loaderscope.gui.timeline.data.navigation import Navigator
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
 from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place_rows
-from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.data.scene import Row, Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint.arrows import LateArrows
@@ -28,6 +28,7 @@ from loaderscope.gui.timeline.widget.lane_notices import LaneNotices
 
 _SETTLE_MS = 120
 _MOST_UNDO_STEPS = 100
+_FOLD_MS = 500
 
 
 class UndoSteps:
@@ -79,6 +80,7 @@ class TimelineSurface(QWidget):
         self._arrangement = Arrangement()
         self._arranged = Arranged()
         self._part: Part | None = None
+        self._idle: frozenset[str] = frozenset()  # loaders, by the prefix of their lanes, of which nothing is in sight
         self._has_flags = False
         self._placed = self._layout = place_rows((), 1, 1)
         self._notices = LaneNotices(self)
@@ -88,6 +90,8 @@ class TimelineSurface(QWidget):
         self._scroll_bar.valueChanged.connect(self._scrolled)
         self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
         self._settle.timeout.connect(self._repaint_all)
+        self._fold_timer = QTimer(self, singleShot=True, interval=_FOLD_MS)
+        self._fold_timer.timeout.connect(self._fold_idle_loaders)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(360, 160)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -141,6 +145,27 @@ class TimelineSurface(QWidget):
         """Shows all workers as one row, or each again."""
         self.rearrange(self._arrangement.collapse("worker", "worker" not in self._arrangement.collapsed))
 
+    def fold_loader(self, title: Row) -> None:
+        """Folds the rows of a loader into its title, or unfolds them."""
+        self.rearrange(self._arrangement.fold(title.loader_title, not title.is_folded))
+
+    def fold_soon(self) -> None:
+        """Folds loaders that left the sight, and unfolds those that came into it, in a moment: rows must not jump with each change."""
+        if not self._fold_timer.isActive():
+            self._fold_timer.start()
+
+    def _fold_idle_loaders(self) -> None:
+        if self.scene is None:
+            return
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:  # rows must not jump away from under the mouse
+            self._fold_timer.start()
+            return
+        idle = self.scene.idle_loaders(*self.visible_range_ns())
+        if idle != self._idle:
+            self._idle = idle
+            self._place_rows()
+            self.update()
+
     def reset_lanes(self) -> None:
         """Shows all rows in their default order and height."""
         self.rearrange(Arrangement())
@@ -173,7 +198,10 @@ class TimelineSurface(QWidget):
         return self._placed.header_height + self._placed.content_height
 
     def bring_row_up(self, lane: str) -> None:
-        """Scrolls a lane into view; shows it again if it was hidden."""
+        """Scrolls a lane into view; shows it again if it was hidden or folded."""
+        folded = next((row for row in self._arranged.rows if row.is_folded and lane.startswith(row.loader)), None)
+        if folded is not None:
+            self.set_arrangement(self._arrangement.fold(folded.loader_title, False))
         if any(lane in row.lanes for row in self._arranged.hidden):
             self.set_arrangement(self._arrangement.show(row.key for row in self._arranged.hidden if lane in row.lanes))
         layout = self._placed
@@ -276,7 +304,7 @@ class TimelineSurface(QWidget):
         rows = self.scene.rows if self.scene else ()
         if self._part:
             rows = tuple(row for row in rows if row.kind in PART_KINDS)
-        self._arranged = arrange(rows, self._arrangement)
+        self._arranged = arrange(rows, self._arrangement, self._idle)
         title_px = self.fontMetrics().horizontalAdvance(self.scene.title) + 14 if self.scene and self.scene.title else 0
         self._placed = place_rows(
             self._arranged.rows,
