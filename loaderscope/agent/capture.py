@@ -126,6 +126,7 @@ def _watch(script: Script, search: LoaderSearch, serve: Serve) -> Callable[[], b
             made_loaders.set_iteration_callback(None)
             was_served = True
             serve(captured_here(script, loader, met.choice(loader)))
+            search.forget()
 
     made_loaders.set_iteration_callback(on_iteration)
     return lambda: was_served

@@ -78,7 +78,7 @@ class LoaderRecording:
         self._description = description
         self._bounds, self._end_at_bound, self.give_up = bounds, end_at_bound, give_up
         self.is_in_main_thread = False
-        self._kind, self._dataset = _kind_of(loader), _reference(loader.dataset)
+        self._kind, self._dataset = kind_of(loader), _reference(loader.dataset)
         self._thread = 0  # that iterates the newest epoch
         self._is_open = False  # whether an epoch is
         self._has_iterator = False  # whether that epoch has
@@ -125,7 +125,7 @@ class LoaderRecording:
         A function of the script may make all its loaders, those for training and those for evaluation: they have other settings, or
         other datasets, which exist at the same time.
         """
-        if self._kind != _kind_of(loader):
+        if self._kind != kind_of(loader):
             return False
         previous = self.loader()
         dataset = self._dataset() if previous is None else previous.dataset
@@ -231,7 +231,8 @@ class LoaderRecording:
         self._clock.poll()
 
 
-def _kind_of(loader: Any) -> Tuple[Any, ...]:
+def kind_of(loader: Any) -> Tuple[Any, ...]:
+    """Returns what loaders have in common of which one may take the place of another: settings and classes."""
     return loaders.current_config(loader), type(loader.dataset), type(loader.sampler)
 
 

@@ -373,6 +373,8 @@ class Agent:
         training = self._prepared or training_trial.TrainingTrial(order, self._finish_trial)
         training.begin(feed)
         self._training = training
+        self._feed = self._unread = None  # the script may drop its loader, and with it the workers
+        self._captured = self._captured._replace(loader=None)
         if _is_child:
             exit_functions = multiprocessing.util.Finalize(
                 None, self._child_ends, exitpriority=_FIRST_AT_EXIT

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+import weakref
 from _thread import allocate_lock
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
 from . import (
     guard,
@@ -30,7 +31,7 @@ from . import (
 from . import torch_internals as internals
 from .epoch_count import goes_on
 from .error_sentences import UNSUPPORTED, AgentError, describe
-from .loader_recording import LoaderRecording
+from .loader_recording import LoaderRecording, kind_of
 from .messages import ErrorInfo, TrialOrder, TrialOutcome
 from .patches import Patches, hide_frame
 from .perfect_loader import PerfectBatches
@@ -72,8 +73,11 @@ class TrainingTrial:
         """
         self._order = order
         self._finish = finish
-        self._loader: Any = None
-        self._feed: Optional[trials.Feed] = None
+        self._loader: Callable[[], Any] = _no_loader  # a weak reference: the script may drop its loader
+        self._kind: Tuple[Any, ...] = ()  # of the loader as the script made it
+        self._place: Any = None  # where the script makes it
+        self._namespace: Mapping[str, Any] = {}
+        self._failed_batch: Optional[int] = None  # within its epoch, at which the loader raised last
         self._recording: Optional[_Recording] = None
         self._counter: Optional[ScriptLoopCounter] = None
         self._epochs: List[_Epoch] = []
@@ -110,13 +114,13 @@ class TrainingTrial:
             AgentError: the loader cannot have this setting.
         """
         loader = feed.source
-        self._feed = feed
+        self._namespace = feed.namespace
         if not self._began_in_constructor:
             if made_loaders.keeps_iterator(loader):
                 what = "%s starts its workers in its constructor, in a child of the script, before they can get this setting"
                 raise AgentError(UNSUPPORTED, what % type(loader).__name__)
             self._prepare(loader)
-        elif loader is not self._loader:
+        elif loader is not self._loader():
             raise AgentError(UNSUPPORTED, "this run of the script iterates another loader than the run before")
         recording = self._recording
         assert recording is not None
@@ -131,7 +135,8 @@ class TrainingTrial:
     def _prepare(self, loader: Any) -> _Recording:
         """Gives the loader its setting, and opens the recording."""
         order = self._order
-        self._loader = loader
+        call = made_loaders.constructor_call_of(loader)
+        self._loader, self._kind, self._place = weakref.ref(loader), kind_of(loader), None if call is None else call.place
         trials.preload_forkserver(order)
         process_settings.apply(order.config)
         self._notes += loader_in_place.give_settings(loader, order.config)
@@ -153,13 +158,25 @@ class TrainingTrial:
         recording = self._recording
         if recording is None or recorder.threads.activity.in_users_code:  # a loader in a dataset's own code
             return
-        if loader is self._loader:
+        if loader is not self._loader() and self._takes_the_place(loader):
+            loader_in_place.give_settings(loader, self._order.config)
+            self._loader = weakref.ref(loader)
+        if loader is self._loader():
             recorder.activate(recording)
             recording.begin_epoch(loader)
             return
         if recording.is_abandoned:
             recording.end_epoch()
         recorder.activate(None)
+
+    def _takes_the_place(self, loader: Any) -> bool:
+        """Whether a loader is a new one of the same kind by the same line, as of a script that makes one for each epoch."""
+        call, previous = made_loaders.constructor_call_of(loader), self._loader()
+        if call is None or call.place is None or call.place != self._place or kind_of(loader) != self._kind:
+            return False
+        if made_loaders.keeps_iterator(loader):
+            return False
+        return previous is None or previous.dataset is loader.dataset
 
     def _wrap_next(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def __next__(iterator: Any) -> Any:  # noqa: N807 - takes that method's place
@@ -169,8 +186,8 @@ class TrainingTrial:
             try:
                 batch = original(iterator) if self._perfect is None else self._perfect_batch(iterator, original)
             except BaseException as error:
-                if self._feed is not None and isinstance(error, Exception):
-                    self._feed.failed_batch = recording.batch_count
+                if isinstance(error, Exception):
+                    self._failed_batch = recording.batch_count
                 hide_frame(error)
                 raise
             if self._pinned is None:
@@ -255,8 +272,11 @@ class TrainingTrial:
         return sum(epoch.batches for epoch in self._epochs) + (recording.batch_count if recording is not None and is_open else 0)
 
     def _explained(self, failure: BaseException, info: ErrorInfo) -> ErrorInfo:
-        if isinstance(failure, Exception) and self._feed is not None:
-            explained = trial_failure.explain(failure, self._feed, self._order)
+        loader = self._loader()
+        if isinstance(failure, Exception) and loader is not None:
+            feed = trials.Feed(loader, self._namespace)
+            feed.failed_batch = self._failed_batch
+            explained = trial_failure.explain(failure, feed, self._order)
             info = info if explained.message == describe(failure).message else explained
         taken = self._batch_count()
         words = "%s; the script had taken %s of the loader" % (info.message.rstrip("."), _batches_text(taken))
@@ -313,6 +333,10 @@ def _length(iterator: Any) -> Optional[int]:
         return len(iterator)
     except TypeError:  # of an iterable dataset
         return None
+
+
+def _no_loader() -> None:
+    return None
 
 
 def _batches_text(count: int) -> str:

@@ -73,6 +73,10 @@ class LoaderSearch:
         self.export()
         return True
 
+    def forget(self) -> None:
+        """Lets go of the loaders that were counted: the search has ended, and the script goes on."""
+        self._seen.clear()
+
     def export(self) -> None:
         """Writes the search into the environment, where children find it."""
         os.environ[VARIABLE] = "%s:%d:%s" % ("" if self.number is None else self.number, self.passed_count, self.folder)
@@ -139,6 +143,7 @@ def _watch_loaders(search: LoaderSearch, serve: "Callable[[Any, LoaderSearch], N
         made_loaders.set_iteration_callback(None)
         try:
             (look if search.number is None else serve)(loader, search)
+            search.forget()
         except BaseException:  # whatever went wrong, this process must not train
             _stop_forever()
 

@@ -114,6 +114,7 @@ def test_a_sweep_in_the_training_runs_once_agreed_and_shows_what_it_changed(open
     assert opened.setup.target_panel.script_args.hasFocus() or not opened.isActiveWindow()
 
 
+@pytest.mark.slow
 def test_stopping_while_the_changed_files_are_shown_ends_the_sweep(opened, qtbot):
     when_asked(TrainingQuestion, lambda dialog: dialog.run_button.click(), qtbot)
     when_asked(QMessageBox, lambda box: opened.live.cancel(), qtbot)

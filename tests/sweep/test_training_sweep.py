@@ -120,7 +120,7 @@ def nothing_stays():
 
 def loop_case(name: str) -> object:
     """A case of a test; those that start many processes run only where all tests do."""
-    return pytest.param(name, marks=[] if name in ("enumerate", "own iterator") else pytest.mark.slow)
+    return pytest.param(name, marks=[] if name == "enumerate" else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [loop_case(name) for name in LOOPS])
@@ -201,6 +201,25 @@ def test_a_training_that_leaves_its_loop_early_shows_epochs_of_that_length(tmp_p
     assert sink.results[0].epoch_batches == 12
 
 
+def test_a_script_that_makes_a_loader_for_each_epoch_is_measured_in_all_of_them(tmp_path):
+    loop = """
+    import gc, weakref
+    previous = None
+    for epoch in range(1000):
+        loader = make_loader(persistent_workers=False)
+        for batch in loader: training.step(batch)
+        if previous is not None:
+            gc.collect()
+            print("dropped", previous() is None, flush=True)
+        previous = weakref.ref(loader)
+        for _ in DataLoader(Noisy(), 64): pass  # validates"""
+    sink = train(write_script(tmp_path, script_of(loop)), (1,), epochs=3)
+    assert sink.statuses == ["ok"]
+    assert [times.batches for times in sink.results[0].epochs] == [20, 20, 10 + WARM_UP]
+    assert {line.text for line in sink.log if line.text.startswith("dropped")} == {"dropped True"}
+    assert len([process for process in sink.traces[0].processes if process.name == "worker-0"]) == 3
+
+
 def test_a_training_that_ends_early_counts_what_it_took(tmp_path):
     loop = """
     import atexit
@@ -245,7 +264,8 @@ def test_a_loader_in_a_thread_is_measured_without_a_share_of_waiting(tmp_path):
     assert sink.results[0].wait_share is None
 
 
-@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_training_in_a_child_of_the_script_is_measured_there(tmp_path, start):
     loop = f"""
     import torch.multiprocessing
@@ -266,6 +286,7 @@ def test_a_training_in_a_child_of_the_script_is_measured_there(tmp_path, start):
     assert sink.results[0].error.kind == "ZeroDivisionError"
 
 
+@pytest.mark.slow
 def test_a_batch_size_is_set_in_the_sampler_of_the_scripts_own_loader(tmp_path):
     loop = """
     loader = make_loader()
@@ -318,7 +339,7 @@ def test_a_perfect_loader_serves_the_training_from_memory_whatever_it_does_with_
     assert sink.statuses == ["ok", "ok"]
     assert [trial.perfect_loader for trial in sink.started] == [result.perfect_loader for result in sink.results] == [False, True]
     plain, perfect = ([line.text for line in sink.log if line.trial == number and line.text.startswith("batch")] for number in (0, 1))
-    assert perfect == plain[:10]  # of the one epoch that the loader has, each as it was fetched
+    assert perfect == plain  # as they were fetched, in as many epochs
     assert not worker_lanes(sink.traces[1])
     assert any("in place" in note for note in sink.results[1].notes)
 
