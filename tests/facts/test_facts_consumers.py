@@ -59,7 +59,7 @@ def test_the_window_offers_what_there_is_by_the_words_of_the_report(kind, qtbot)
             assert panel.consumer_ms.isVisibleTo(panel) == kind.is_timed
 
 
-@BY_KEY
+@pytest.mark.parametrize("kind", [kind for kind in CONSUMERS if not kind.is_training], ids=lambda kind: kind.key)
 def test_the_window_shows_the_consumer_of_a_session_before_it_knows_what_the_script_offers(kind, qtbot):
     panel = SweepPanel()
     qtbot.addWidget(panel)
