@@ -79,7 +79,7 @@ def request(
     """A small sweep over `workers`; further axes and options of Request by name. It repeats no disturbed trials."""
     methods = (start_method,) if isinstance(start_method, str) else start_method
     axes = {name: options.pop(name) for name in list(options) if name in Axes.__dataclass_fields__}
-    plain = {"batches": 4, "epochs": 1, "timeout_s": 30.0, "load_timeout_s": 30.0, "probe": False, "repeat_disturbed": 0}
+    plain = {"batches": 4, "epochs": 1, "timeout_s": 30.0, "load_timeout_s": 30.0, "probe": False, "repeat_disturbed": 0, "ceiling": False}
     options = {**plain, "python": CHOSEN_PYTHON, **options}
     return Request(script=str(script), cwd=str(script.parent), axes=Axes(num_workers=workers, start_method=methods, **axes), **options)
 

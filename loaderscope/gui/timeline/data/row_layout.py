@@ -11,6 +11,8 @@ from loaderscope.gui.timeline.data.scene import Row
 TITLE_PX = 26
 MINIMAP_PX = 22
 AXIS_PX = 22
+EXPOSED_PX = 14
+"""Height of the strip of exposed loading time below the minimap, which only trainings have."""
 HEADER_PX = TITLE_PX + MINIMAP_PX + AXIS_PX
 LABEL_PX = 112
 RIGHT_PX = 10

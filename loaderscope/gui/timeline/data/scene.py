@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from loaderscope.agent.layout import State
+from loaderscope.agent.layout import DEVICE_PERIODS, State
 from loaderscope.analysis.measured_part import window_start_ns
 from loaderscope.facts.lanes import (
     FLIGHT,
@@ -29,6 +29,7 @@ from loaderscope.facts.lanes import (
     lane_rank,
     plot_of,
 )
+from loaderscope.gui.timeline.data.exposed_strip import Exposed, ExposedBins
 from loaderscope.gui.timeline.data.growing_array import GrowingArray
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, PlotRow, plot_rows, reasons
@@ -92,6 +93,9 @@ def full_label(label: str, loader_title: str) -> str:
 _PAINTING_S = 0.25
 """Long searches in other threads wait this long after each painting, so that no zoom or pan waits for them."""
 
+_DEVICE_LAG_NS = 2_000_000_000
+"""Device times of a running trial come later than those of main."""
+
 _OVERVIEW_LANES = 16  # at most about as many lanes are in the overview
 
 
@@ -116,6 +120,7 @@ class Scene:
         self._profiler_start: tuple[int, tuple[int, int] | None] = -1, None
         self._exact_window: tuple[int, int | None] = -1, None
         self._is_stored: tuple[int, bool] = -2, False
+        self._exposed = ExposedBins()
         self._at_hand: RowsAtHand | None = None
         self._painted_s = 0.0
         self.problem = ""  # why spans of a stored trace cannot be shown
@@ -251,6 +256,46 @@ class Scene:
         index = StoredIndex(columns, self.trace.thinned_ns, self._report)
         self._give_rows_at_hand(key, index)
         return index
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a training goes on in the trace: it shows loaders by name, or updates of an optimizer."""
+        if any(row.kind == "title" for row in self.rows):
+            return True
+        return any(len(self.optimizer_steps_ns(row.key)) for row in self.rows if row.lane_kind == MAIN_LANE.kind)
+
+    def exposed(self) -> Exposed | None:
+        """Returns the exposed loading time of a training so far; None for other traces, and for one that stays in its file."""
+        if self.is_stored or not self.is_training:
+            return None
+        device_lanes = self._device_lanes()
+        lag_ns = _DEVICE_LAG_NS if self.is_live and device_lanes else 0
+        begin_ns, until_ns = self._exposed.until_ns, self.trace.newest_ns - self.origin_ns - lag_ns
+        if until_ns > begin_ns:
+            mains = [key for key in self.trace.lanes if key == loader_prefix(key) + MAIN_LANE.key]
+            waits = self._periods(mains, (State.ITERATOR, State.WAIT), begin_ns, until_ns)
+            self._exposed.add(waits, self._periods(device_lanes, tuple(DEVICE_PERIODS), begin_ns, until_ns), until_ns)
+        return self._exposed.exposed()
+
+    def _device_lanes(self) -> list[str]:
+        """Returns the lanes of devices that say themselves when they work; that of a step on the processor is none."""
+        lanes = [key for key, lane in list(self.trace.lanes.items()) if lane.kind == "device"]
+        return [key for key in lanes if any(state in DEVICE_PERIODS for index in self.tracks(key) for state in index.states)]
+
+    def _periods(self, lanes: Sequence[str], states: Sequence[State], begin_ns: int, end_ns: int) -> tuple[Ints, Ints]:
+        """Returns the parts of spans of these states that lie in [begin_ns, end_ns), open ones included; times from the origin."""
+        wanted, origin = [int(state) for state in states], self.origin_ns
+        starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for lane in lanes:
+            for index in self.tracks(lane):
+                rows = index.part(*index.rows_between(origin + begin_ns, origin + end_ns))
+                is_wanted = np.isin(rows.state, wanted)
+                starts.append(np.asarray(rows.start_ns, np.int64)[is_wanted] - origin)
+                ends.append(np.asarray(rows.end_ns, np.int64)[is_wanted] - origin)
+            opened = [span.start_ns - origin for span in self.open_spans(lane) if span.state in wanted]
+            starts.append(np.array(opened, np.int64))
+            ends.append(np.full(len(opened), end_ns, np.int64))
+        return np.clip(np.concatenate(starts), begin_ns, end_ns), np.clip(np.concatenate(ends), begin_ns, end_ns)
 
     def idle_loaders(self, start_ns: int, end_ns: int) -> frozenset[str]:
         """Returns the prefixes of the loaders of which nothing is in [start_ns, end_ns); none where that holds for all of them."""

@@ -15,7 +15,7 @@ from loaderscope.facts.run import Mark
 from loaderscope.facts.text import share_text
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.timeline.data import time_axis
-from loaderscope.gui.timeline.data.row_layout import MINIMAP_PX, TITLE_PX, Layout, PlacedRow
+from loaderscope.gui.timeline.data.row_layout import EXPOSED_PX, MINIMAP_PX, TITLE_PX, Layout, PlacedRow
 from loaderscope.gui.timeline.data.scene import Scene, busy_share
 from loaderscope.gui.timeline.data.viewport import Viewport
 from loaderscope.gui.timeline.paint import lane_painter, plots
@@ -90,6 +90,8 @@ def paint_header(canvas: Canvas) -> None:
     _paint_title(canvas)
     if canvas.layout.minimap_px:
         _paint_minimap(canvas)
+    if canvas.layout.minimap_px > MINIMAP_PX:
+        _paint_exposed(canvas)
 
 
 def overview_columns(layout: Layout) -> int:
@@ -367,6 +369,27 @@ def _paint_axis(canvas: Canvas, marks: time_axis.Ticks) -> None:
         advance = font.advance(tick.label)
         at = min(max(x - advance / 2 - 1, canvas.left - 1.0), right + _OVERHANG_PX - advance - 2)
         canvas.write(at + 1, layout.axis_y, bottom - layout.axis_y - 5, tick.label, font)
+
+
+def _paint_exposed(canvas: Canvas) -> None:
+    """Paints below the minimap how much of each moment was exposed loading time, and beside it how much that is so far."""
+    exposed, layout, palette = canvas.scene.exposed(), canvas.layout, canvas.palette
+    if exposed is None:
+        return
+    top = layout.minimap_y + MINIMAP_PX
+    words = f"exposed {share_text(exposed.share)}"
+    canvas.text(QRectF(10, top, canvas.left - 18, EXPOSED_PX), words, palette.muted, canvas.small_font)
+    columns = overview_columns(layout)
+    shares = exposed.shares_between(canvas.scene.extent.edges_ns(columns, 0))
+    width, tall, bottom = layout.plot_width / columns, EXPOSED_PX - 3, top + EXPOSED_PX - 1
+    boxes = [
+        QRectF(canvas.left + number * width, bottom - max(share * tall, 1.0), width, max(share * tall, 1.0))
+        for number, share in enumerate(shares.tolist())
+        if share > 0.005
+    ]
+    canvas.painter.setPen(Qt.PenStyle.NoPen)
+    canvas.painter.setBrush(colour(palette.warning))
+    canvas.painter.drawRects(boxes)
 
 
 def _paint_loader_title(canvas: Canvas, placed: PlacedRow) -> None:

@@ -15,7 +15,7 @@ from loaderscope.gui.timeline.data.arrangement import Arranged, Arrangement, arr
 from loaderscope.gui.timeline.data.hover_card import Pointer
 from loaderscope.gui.timeline.data.navigation import Navigator
 from loaderscope.gui.timeline.data.range_statistics import RangeSurvey
-from loaderscope.gui.timeline.data.row_layout import AXIS_PX, MINIMAP_PX, RIGHT_PX, Layout, place_rows
+from loaderscope.gui.timeline.data.row_layout import AXIS_PX, EXPOSED_PX, MINIMAP_PX, RIGHT_PX, Layout, place_rows
 from loaderscope.gui.timeline.data.scene import Row, Scene
 from loaderscope.gui.timeline.data.span_query import SpanRef
 from loaderscope.gui.timeline.data.viewport import Viewport
@@ -313,7 +313,7 @@ class TimelineSurface(QWidget):
             pinned=self._arranged.pinned_count,
             heights=self._arranged.heights,
             dense=self._part is not None,
-            minimap_px=0 if self._part else MINIMAP_PX,
+            minimap_px=0 if self._part else MINIMAP_PX + (EXPOSED_PX if self.scene is not None and self.scene.is_training else 0),
             axis_px=AXIS_PX if self._part is None or self._part.has_axis or self._has_flags else 0,
             notice_px=self._notices.show_notices(self._arranged, 10 + title_px),
             can_collapse=True,
