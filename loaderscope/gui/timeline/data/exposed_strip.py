@@ -24,13 +24,11 @@ class Exposed:
 
     Attributes:
         seconds: of it.
-        share: of the time so far.
         shares: of equal parts of the time, from the origin.
         width_ns: of such a part.
     """
 
     seconds: float
-    share: float
     shares: Floats
     width_ns: int
 
@@ -76,7 +74,7 @@ class ExposedBins:
         count = max(1, -(-self._until_ns // self._bin_ns))
         filled = self._filled_ns[:count]
         seconds = float(filled.sum()) / 1e9
-        return Exposed(seconds, min(1.0, seconds * 1e9 / self._until_ns), np.clip(filled / self._bin_ns, 0.0, 1.0), self._bin_ns)
+        return Exposed(seconds, np.clip(filled / self._bin_ns, 0.0, 1.0), self._bin_ns)
 
     def _widen(self, until_ns: int) -> None:
         while until_ns > self._bin_ns * _BINS:

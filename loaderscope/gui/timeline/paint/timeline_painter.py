@@ -12,7 +12,7 @@ from PySide6.QtGui import QPainter
 
 from loaderscope.facts.lanes import lane_kind
 from loaderscope.facts.run import Mark
-from loaderscope.facts.text import share_text
+from loaderscope.facts.text import duration_text, share_text
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.row_layout import EXPOSED_PX, MINIMAP_PX, TITLE_PX, Layout, PlacedRow
@@ -377,7 +377,7 @@ def _paint_exposed(canvas: Canvas) -> None:
     if exposed is None:
         return
     top = layout.minimap_y + MINIMAP_PX
-    words = f"exposed {share_text(exposed.share)}"
+    words = f"exposed {duration_text(exposed.seconds)}"  # no share: the timeline begins later than the training, whose share is told
     canvas.text(QRectF(10, top, canvas.left - 18, EXPOSED_PX), words, palette.muted, canvas.small_font)
     columns = overview_columns(layout)
     shares = exposed.shares_between(canvas.scene.extent.edges_ns(columns, 0))
