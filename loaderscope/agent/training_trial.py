@@ -186,7 +186,7 @@ class TrainingTrial:
             try:
                 batch = original(iterator) if self._perfect is None else self._perfect_batch(iterator, original)
             except BaseException as error:
-                if isinstance(error, Exception):
+                if isinstance(error, Exception) and not isinstance(error, StopIteration):
                     self._failed_batch = recording.batch_count
                 hide_frame(error)
                 raise

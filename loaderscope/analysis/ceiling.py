@@ -44,18 +44,33 @@ def find_ceiling(
     row = next((row for row in rows if row.config.batch_size == reference.config.batch_size and row.rate is not None), None)
     if row is None or row.rate is None or (row.samples_per_second is None) != (reference.samples_per_second is None):
         return None
-    share = row.data_stall_share if row.data_stall_share is not None else row.wait_share
-    samples, batches = _without_waits(row.samples_per_second, share), _without_waits(row.batches_per_second, share)
+    samples, batches = _of_step_alone(row.samples_per_second, row), _of_step_alone(row.batches_per_second, row)
     saves = _saved(reference.rate, samples or batches or row.rate)
     return Ceiling(samples, saves.value, row.trials[0], MEASURED, batches, saves.ci95)
 
 
-def _without_waits(rate: Estimate | None, waiting_share: float | None) -> Estimate | None:
-    """Returns the rate without the time that serving a batch from memory took: a perfect loader takes none."""
-    if rate is None or waiting_share is None:
+def _of_step_alone(rate: Estimate | None, row: SettingResult) -> Estimate | None:
+    """Returns the rate of steps that follow one another at once: a perfect loader takes no time, but serving a batch from memory does.
+
+    Where a device works on, only its own idle time counts, while main waits. What is neither wait nor step is our own recording between
+    two batches. It takes about as long again inside each step, so the interval reaches up to a rate without it.
+    """
+    if rate is None:
+        return None
+    if row.data_stall_share is not None:
+        return _scaled(rate, 1.0 - row.data_stall_share, 1.0 - row.data_stall_share)
+    if row.wait_share is None:
         return rate
-    factor = 1.0 / max(1e-9, 1.0 - waiting_share)
-    return Estimate(rate.value * factor, None if rate.ci95 is None else (rate.ci95[0] * factor, rate.ci95[1] * factor))
+    own = row.other_share or 0.0
+    busy = 1.0 - row.wait_share - own
+    return _scaled(rate, busy, busy - own)
+
+
+def _scaled(rate: Estimate, share: float, least_share: float) -> Estimate:
+    share, least_share = max(share, 1e-6), max(least_share, 1e-6)
+    low, high = rate.ci95 or (rate.value, rate.value)
+    is_known = rate.ci95 is not None or least_share < share
+    return Estimate(rate.value / share, (low / share, high / least_share) if is_known else None)
 
 
 def _reference(settings: Sequence[SettingResult], recommendation: Recommendation | None) -> SettingResult | None:

@@ -21,7 +21,7 @@ def run_with(consumer):
 
 
 def perfect(number, rate, half=0.0, **changes):
-    return made_up(number, config_of(0, **changes), rate, half, perfect_loader=True, wait_share=0.0)
+    return made_up(number, config_of(0, **changes), rate, half, perfect_loader=True, wait_share=0.0, other_share=0.0)
 
 
 def verdict_of(*trials, consumer=STEP):
@@ -54,6 +54,14 @@ def test_what_serving_from_memory_took_does_not_count():
     assert ceiling.samples_per_second.value == pytest.approx(400.0)
     on_device = dataclasses.replace(served, data_stall_share=0.0)  # main waited while the device worked
     assert verdict_of(made_up(0, config_of(0), 200.0), on_device).ceiling.samples_per_second.value == pytest.approx(380.0)
+
+
+def test_what_recording_took_beside_the_step_does_not_count_and_widens_the_interval():
+    recorded = dataclasses.replace(perfect(1, 380.0), wait_share=0.02, other_share=0.03)
+    ceiling = verdict_of(made_up(0, config_of(0), 200.0), recorded).ceiling
+    assert ceiling.samples_per_second.value == pytest.approx(380.0 / 0.95)
+    low, high = ceiling.samples_per_second.ci95
+    assert low == pytest.approx(380.0 / 0.95) and high == pytest.approx(380.0 / 0.92)
 
 
 def test_a_ceiling_of_another_batch_size_says_nothing():

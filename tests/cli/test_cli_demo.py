@@ -39,7 +39,8 @@ def test_the_demo_writes_session_report_and_figure_and_overwrites_nothing(
         assert written.read_bytes().lower().startswith(magic.lower())
     with SessionFile.open(tmp_path / "loaderscope-demo-2.loaderscope") as session:
         results = session.results  # of one setting; it is measured again where other programs disturb it
-        assert {(result.config.num_workers, result.status, result.batches) for result in results} == {(1, "ok", 8)}
+        tried = {(result.config.num_workers, result.perfect_loader, result.status, result.batches) for result in results}
+        assert tried == {(1, False, "ok", 8), (0, True, "ok", 8)}
         assert all(result.step_share for result in results)  # the example's own training step took the batches
 
 
