@@ -39,6 +39,7 @@ class PerfectBatches:
     def __init__(self, memory_bytes: int) -> None:
         """Holds nothing yet; `memory_bytes`: the batches take no more than this, but for the first."""
         self._memory_bytes = memory_bytes
+        self._full_note = ""  # why no more batches were fetched, if the loader had more and there is room for more
         self._batches: List[Any] = []
         self._leaves: List[List[Tuple[Any, _State]]] = []  # the tensors and arrays of each batch, as they were fetched
         self._examined: List[Tuple[Any, _State]] = []  # those of copies, as they were served
@@ -46,19 +47,23 @@ class PerfectBatches:
         self._copies = False
         self._copied_count = 0
         self._copy_ns = 0
-        self._is_full = False  # whether the memory ended the fetching
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def fetch(self, next_batch: Callable[[], Any]) -> bool:
+    def fetch(self, next_batch: Callable[[], Any], longest_s: float, clock: Callable[[], float] = time.perf_counter) -> bool:
         """Takes batches until there are enough; returns whether the loader ended before that.
 
         Args:
             next_batch: returns the next batch of the loader, or raises StopIteration.
+            longest_s: after so many seconds, the batches that there are have to do.
+            clock: returns seconds.
         """
-        ended, total_bytes = False, 0
+        ended, total_bytes, began_s = False, 0, clock()
         while len(self._batches) < MOST_BATCHES:
+            if self._batches and clock() - began_s >= longest_s:
+                self._full_note = "more would take over %.3g s" % longest_s
+                break
             try:
                 batch = next_batch()
             except StopIteration:
@@ -67,7 +72,7 @@ class PerfectBatches:
             leaves = leaves_of(batch)
             total_bytes += sum(_bytes_of(leaf) for leaf in leaves)
             if self._batches and total_bytes > self._memory_bytes:
-                self._is_full = True
+                self._full_note = "more would take over %.3g MB" % (self._memory_bytes / 1e6)
                 break
             self._batches.append(batch)
             self._leaves.append([(leaf, _state_of(leaf)) for leaf in leaves])
@@ -96,9 +101,9 @@ class PerfectBatches:
             batch_s: seconds from batch to batch; None if unknown.
         """
         notes = []
-        if self._is_full:
+        if self._full_note:
             count = "one batch was" if len(self) == 1 else "%d batches were" % len(self)
-            notes.append("For the perfect loader %s fetched: more would take over a quarter of the free memory." % count)
+            notes.append("For the perfect loader %s fetched: %s." % (count, self._full_note))
         if self._copies and self._copied_count:
             of_batch = "" if batch_s is None else " of %.3g ms a batch" % (batch_s * 1e3)
             notes.append(

@@ -203,7 +203,7 @@ class TrainingTrial:
         perfect, recording = self._perfect, self._recording
         assert perfect is not None and recording is not None
         if not len(perfect):
-            if perfect.fetch(lambda: original(iterator)):
+            if perfect.fetch(lambda: original(iterator), trials.longest_fetch_s(self._order)):
                 self._epoch_length = len(perfect)
             elif not self._began_in_constructor:  # one iterator goes on through all epochs
                 self._epoch_length = _length(iterator)

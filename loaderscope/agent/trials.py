@@ -138,7 +138,7 @@ def _run(order: TrialOrder, feed: Feed) -> TrialOutcome:
     is_perfect = order.perfect_loader_bytes is not None
     starts_in_constructor = made_loaders.keeps_iterator(feed.source) and not is_perfect
     built = None if starts_in_constructor else _build(order, feed)
-    perfect = _fetch(built.loader, order.perfect_loader_bytes or 0) if is_perfect and built is not None else None
+    perfect = _fetch(built.loader, order) if is_perfect and built is not None else None
     notes: List[str] = []
     step = training_step.make_step(order.consumer, feed.namespace, order.device, notes)
     transfer = Transfer(order.device, order.h2d) if order.device is not None else None
@@ -237,14 +237,19 @@ def _build(order: TrialOrder, feed: Feed) -> loaders.Built:
     return loaders.build(feed.source, order.config, order.shuffle, feed.extras, order.batches)
 
 
-def _fetch(loader: Any, memory_bytes: int) -> PerfectBatches:
+def longest_fetch_s(order: TrialOrder) -> float:
+    """Returns how long a perfect loader's batches may be fetched: with the last of them, less than what counts as hanging."""
+    return order.timeout_s / 2
+
+
+def _fetch(loader: Any, order: TrialOrder) -> PerfectBatches:
     """Fetches the batches of a perfect loader; whoever fetches them has ended then.
 
     Raises:
         AgentError: the loader gives none.
     """
-    perfect = PerfectBatches(memory_bytes)
-    perfect.fetch(iter(loader).__next__)
+    perfect = PerfectBatches(order.perfect_loader_bytes or 0)
+    perfect.fetch(iter(loader).__next__, longest_fetch_s(order))
     _close(loader)
     if not len(perfect):
         raise AgentError(UNSUPPORTED, "the loader gives no batch that a perfect loader could serve")

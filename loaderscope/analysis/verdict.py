@@ -67,8 +67,8 @@ def judge(run: Run, results: Sequence[TrialResult]) -> Verdict:
     perfect_loaders = perfect_rows(counted, training)
     ceiling = find_ceiling(trials, settings, perfect_loaders, request.consumer, recommendation) if experiment is None else None
     if recommendation is not None and ceiling is not None:
-        train_s = next(setting.train_s for setting in settings if setting.config == recommendation.config)
-        recommendation = dataclasses.replace(recommendation, why=f"{recommendation.why} {ceiling_sentence(ceiling, train_s)}".strip())
+        best = next(setting for setting in settings if setting.config == recommendation.config)
+        recommendation = dataclasses.replace(recommendation, why=f"{recommendation.why} {ceiling_sentence(ceiling, best)}".strip())
     free_threaded = environment.get("free_threaded")
     server = fork_server(request, imports, python)
     cpus_to_share = usable_cpus if experiment is None else None  # the experiment tries more workers than cores on purpose

@@ -15,7 +15,7 @@ from loaderscope.facts.run import PlannedTrial
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import bytes_text
 from loaderscope.sweep.machine import Machine
-from loaderscope.sweep.trial_size import batch_limit, expected_epochs
+from loaderscope.sweep.trial_size import batch_limit, epochs_asked_for, expected_epochs
 
 MIB = 1 << 20
 
@@ -252,7 +252,7 @@ def estimate(
     peak = max((_peak_bytes(trial.config, cost, measured) for trial in runs), default=None)
     seconds: float | None = 0.0
     for trial in runs:
-        trial_s = compute(trial.config, request)
+        trial_s = compute(trial.config, dataclasses.replace(request, epochs=epochs_asked_for(request, trial)))
         if trial_s is not None:
             trial_s *= _measured_to_computed(trial.config, request, measured, compute)
             trial_s += _before_trial_seconds(trial.config, request, cost)

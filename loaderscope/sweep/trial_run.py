@@ -23,7 +23,7 @@ from loaderscope.sweep.processes.last_activity import activity_at_death, last_wo
 from loaderscope.sweep.processes.processor_use import ProcessorUse
 from loaderscope.sweep.processes.temporary_folders import base_folder
 from loaderscope.sweep.ready_agent import error_info
-from loaderscope.sweep.trial_size import batch_limit, enough_batches
+from loaderscope.sweep.trial_size import batch_limit, enough_batches, epochs_asked_for
 from loaderscope.telemetry.sampled_value import append_samples
 from loaderscope.telemetry.sampler import Sampler, TrialSampling
 from loaderscope.trace.model import Trace
@@ -60,7 +60,7 @@ def order_of(trial: PlannedTrial, request: Request, log_dir: str) -> TrialOrder:
         log_dir=log_dir,
         config=trial.config,
         batches=batch_limit(request, trial.config),
-        epochs=1 if trial.perfect_loader and not kind_of(request.consumer).is_training else request.epochs,
+        epochs=epochs_asked_for(request, trial),
         enough_batches=enough_batches(request, trial.config),
         shuffle=request.shuffle,
         seed=request.seed,

@@ -7,6 +7,7 @@ from loaderscope.agent.messages import TrialConfig
 from loaderscope.analysis.steady import batches_for_rate
 from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import DEFAULT_BATCHES, Request
+from loaderscope.facts.run import PlannedTrial
 
 
 def batch_limit(request: Request, config: TrialConfig) -> int | None:
@@ -25,6 +26,12 @@ def batch_limit(request: Request, config: TrialConfig) -> int | None:
 def enough_batches(request: Request, config: TrialConfig) -> int | None:
     """Returns the batches of one epoch that show a rate; None where no rate is wanted."""
     return None if request.startup else batches_for_rate(config, kind_of(request.consumer).warm_up_batches)
+
+
+def epochs_asked_for(request: Request, trial: PlannedTrial) -> int | None:
+    """Returns the epochs of a trial; None leaves them open. One shows the rate of a perfect loader; a training takes those it has."""
+    is_one = trial.perfect_loader and not kind_of(request.consumer).is_training
+    return 1 if is_one else request.epochs
 
 
 def expected_epochs(request: Request, config: TrialConfig, batches: int, is_whole: bool, epoch_s: float) -> int:

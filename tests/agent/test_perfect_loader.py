@@ -10,6 +10,7 @@ import torch
 from loaderscope.agent.perfect_loader import EXAMINED_BATCHES, MOST_BATCHES, PerfectBatches, leaves_of
 
 ROUNDS = 3
+FOREVER_S = float("inf")
 
 
 def batches_of(count, make):
@@ -18,7 +19,7 @@ def batches_of(count, make):
 
 def perfect_of(batches, memory_bytes=1 << 30):
     perfect = PerfectBatches(memory_bytes)
-    perfect.fetch(lambda: next(batches))
+    perfect.fetch(lambda: next(batches), FOREVER_S)
     return perfect
 
 
@@ -133,25 +134,40 @@ def test_no_more_batches_are_fetched_than_a_perfect_loader_may_hold():
     taken = []
     batches = batches_of(200, lambda number: taken.append(number) or torch.ones(2))
     perfect = PerfectBatches(1 << 30)
-    assert not perfect.fetch(lambda: next(batches))
+    assert not perfect.fetch(lambda: next(batches), FOREVER_S)
     assert len(perfect) == MOST_BATCHES
 
 
 def test_the_memory_limits_the_batches_but_one_is_always_held():
     perfect = perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=10_000)
     assert len(perfect) == 2
-    assert any("memory" in note for note in perfect.notes(None))
+    assert any("2 batches" in note and "0.01 MB" in note for note in perfect.notes(None))
     assert len(perfect_of(batches_of(50, lambda number: torch.zeros(1000)), memory_bytes=1)) == 1
+
+
+def test_a_slow_loader_gives_fewer_batches_but_one_at_least():
+    now_s = 0.0
+
+    def slow_batch():
+        nonlocal now_s
+        now_s += 4.0
+        return torch.ones(2)
+
+    for longest_s, count in ((10.0, 3), (1.0, 1)):
+        perfect = PerfectBatches(1 << 30)
+        assert not perfect.fetch(slow_batch, longest_s, clock=lambda: now_s)
+        assert len(perfect) == count
+        assert any(f"{longest_s:g} s" in note for note in perfect.notes(None))
 
 
 def test_a_short_last_batch_is_left_out():
     sizes = iter([4, 4, 2])
     perfect = PerfectBatches(1 << 30)
-    assert perfect.fetch(lambda: torch.ones(next(sizes)))
+    assert perfect.fetch(lambda: torch.ones(next(sizes)), FOREVER_S)
     assert len(perfect) == 2
     alone = iter([2])
     perfect = PerfectBatches(1 << 30)
-    perfect.fetch(lambda: torch.ones(next(alone)))
+    perfect.fetch(lambda: torch.ones(next(alone)), FOREVER_S)
     assert len(perfect) == 1
 
 

@@ -9,7 +9,7 @@ from rows import config_of, failed, made_up
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.ceiling import ceiling_sentence
 from loaderscope.analysis.verdict import judge
-from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Estimate
+from loaderscope.facts.results import COMPUTED, MEASURED, Ceiling, Estimate, SettingResult
 from loaderscope.session.document import build_document
 
 STEP = Consumer("script")
@@ -92,27 +92,55 @@ def test_a_setting_that_beats_the_ceiling_saves_nothing():
     assert verdict_of(made_up(0, config_of(0), 410.0, 4.0), perfect(1, 400.0, 4.0)).ceiling.saves_share == 0.0
 
 
-def sentence(value, low, high, train_s=3600.0, source=MEASURED):
-    return ceiling_sentence(Ceiling(Estimate(400.0), value, 2, source, None, (low, high)), train_s)
+def sentence(value, interval, source=MEASURED, waiting=None):
+    setting = dataclasses.replace(SettingResult(config_of(2), [1]), train_s=3600.0, wait_share=waiting)
+    return ceiling_sentence(Ceiling(Estimate(400.0), value, 2, source, None, interval), setting)
 
 
 def test_where_little_is_left_one_should_look_elsewhere():
-    text = sentence(0.05, 0.02, 0.1)
+    text = sentence(0.05, (0.02, 0.1))
     assert "10 %" in text and "look elsewhere" in text  # the upper end of the interval: at most
     assert "6 min" in text
 
 
 def test_where_much_is_left_the_waiting_is_named():
-    text = sentence(0.94, 0.9, 0.95)
-    assert "94 %" in text and "look elsewhere" not in text
+    text = sentence(0.94, (0.9, 0.95), waiting=0.93)
+    assert "94 %" in text and "waiting" in text and "look elsewhere" not in text
 
 
-def test_where_the_noise_decides_nothing_is_said():
-    assert sentence(0.2, 0.05, 0.4) == ""
+@pytest.mark.parametrize("waiting", [0.05, None])
+def test_what_is_no_waiting_is_not_called_so(waiting):
+    text = sentence(0.4, (0.35, 0.45), waiting=waiting)  # workers that take the cores from the step, or a thread that reads ahead
+    assert "40 %" in text and "waiting" not in text and "look elsewhere" not in text
+
+
+def test_where_nothing_is_left_no_share_is_told():
+    text = sentence(0.0, (0.0, 0.0))
+    assert "look elsewhere" in text and "%" not in text
+
+
+@pytest.mark.parametrize("interval", [(0.05, 0.4), None])
+def test_where_the_noise_decides_nothing_is_said(interval):
+    assert sentence(0.2, interval) == ""
+
+
+@pytest.mark.parametrize(("of_setting", "of_perfect"), [(None, 4.0), (3.0, None)])
+def test_a_rate_without_an_interval_leaves_none_to_what_could_be_saved(of_setting, of_perfect):
+    verdict = verdict_of(made_up(0, config_of(0), 200.0, of_setting), perfect(1, 400.0, of_perfect))
+    assert (verdict.ceiling.saves_share, verdict.ceiling.saves_ci95) == (pytest.approx(0.5), None)
+    assert "50 %" not in verdict.recommendation.why
+
+
+@pytest.mark.parametrize("change", [{"pin_memory": True}, {"threads": 4}])
+def test_a_setting_is_compared_with_the_perfect_loader_of_its_kind(change):
+    plain, other = made_up(0, config_of(0), 100.0), made_up(1, config_of(0, **change), 200.0)
+    verdict = verdict_of(plain, other, perfect(2, 300.0), perfect(3, 400.0, **change))
+    assert verdict.recommendation.config == other.config
+    assert verdict.ceiling.trial == 3
 
 
 def test_a_computed_ceiling_says_so():
-    assert "computed" in sentence(0.94, 0.9, 0.95, source=COMPUTED)
+    assert "computed" in sentence(0.94, (0.9, 0.95), source=COMPUTED)
 
 
 def test_the_document_tells_the_ceiling_and_keeps_it_out_of_the_results():

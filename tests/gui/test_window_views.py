@@ -178,6 +178,7 @@ def test_tab_goes_through_the_window_as_it_is_read(window):
         panel.axes["in_order"].chip(True),
         panel.batches,
         panel.budget,
+        panel.ceiling,
         panel.start,
         window.views.trials,
         window.views.timeline,

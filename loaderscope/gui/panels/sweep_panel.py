@@ -265,7 +265,7 @@ class SweepPanel(QWidget):
         """Lets Tab go through the panel from top to bottom; without it, chips added later come last in the whole window."""
         chips = [widget for axis in self.axes.values() for widget in axis.focus_order()]
         sizes = (self.batches, self.epochs, self.repeats, self.train_epochs, self.train_batches)
-        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.pcie)):
+        for first, second in itertools.pairwise((self.consumer, self.consumer_ms, *chips, *sizes, self.budget, self.ceiling, self.pcie)):
             QWidget.setTabOrder(first, second)
 
     def _keep_batch_size(self) -> None:

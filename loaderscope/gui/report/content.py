@@ -175,6 +175,7 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
     batches = "all" if request.batches is None else request.batches
     epochs = "epochs as needed" if request.epochs is None else count_text(request.epochs, "epoch")
     current = current_setting(run)
+    settings_tried = [result for result in results if not result.perfect_loader]
     not_run_count = len(run.plan) - len(results)
     memory_bytes = environment.get("memory_bytes")
     of_sweep = [
@@ -186,7 +187,7 @@ def _facts_block(run: Run, results: Sequence[TrialResult]) -> Facts:
         ("each trial", f"{batches} batches, {epochs}, measured {count_text(request.repeats, 'time')}"),
         ("not run", f"{count_text(not_run_count, 'trial')} of {len(run.plan)}: the sweep ended before" if not_run_count > 0 else ""),
         ("your setting", setting_text(current) if current is not None else ""),
-        ("training assumed", training_of(request, results, current).text),
+        ("training assumed", training_of(request, settings_tried, current).text),
     ]
     facts = [
         ("script", run.script),

@@ -225,7 +225,7 @@ class Views:
             self.operators.measure,
             self.operators.table,
         )
-        for first, second in itertools.pairwise((panel.budget, panel.start, panel.experiment_button, *stops, self.results.table)):
+        for first, second in itertools.pairwise((panel.pcie, panel.start, panel.experiment_button, *stops, self.results.table)):
             QWidget.setTabOrder(first, second)
 
     def _update_titles(self) -> None:
