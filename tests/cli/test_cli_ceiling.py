@@ -48,7 +48,9 @@ def test_the_ceiling_is_told_shown_and_saved_apart_from_the_settings(tmp_path: p
     assert any(row[:1] == ["perfect"] for row in rows)
 
 
-@pytest.mark.parametrize(("options", "source"), [(("--step", "sleep:2"), "computed"), (("--step", "none"), None), (("--no-ceiling",), None)])
+@pytest.mark.parametrize(
+    ("options", "source"), [(("--step", "sleep:2"), "computed"), (("--step", "none"), None), (("--no-ceiling",), None)]
+)
 def test_no_perfect_loader_runs_where_arithmetic_does_or_nobody_asks(
     tmp_path: pathlib.Path, options: tuple[str, ...], source: str | None
 ) -> None:

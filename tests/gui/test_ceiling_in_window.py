@@ -2,16 +2,13 @@
 
 import dataclasses
 
-import pytest
 import support_session
 from running import write_script
 
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.verdict import judge
-from loaderscope.facts.results import MEASURED, Ceiling, Estimate, Phase, SettingResult, Startup
-from loaderscope.gui.charts.chart_figure import chart_figure
+from loaderscope.facts.results import Phase, Startup
 from loaderscope.gui.charts.startup_chart import startup_data
-from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, throughput_data, told_throughput
 from loaderscope.gui.panels.results_panel import COLUMNS
 from loaderscope.gui.report.blocks import Table
 from loaderscope.gui.report.content import build_report
@@ -50,7 +47,6 @@ def run_with_perfect_loader():
     return run, results
 
 
-@pytest.mark.slow
 def test_a_sweep_of_a_step_gets_a_row_for_the_perfect_loader_that_shows_its_timeline(qtbot, window, tmp_path):
     window.open_path(str(write_script(tmp_path, STEP_SCRIPT)))
     panel = window.setup.sweep_panel
@@ -80,20 +76,6 @@ def test_the_choice_is_kept_with_the_others(window):
     assert not panel.ceiling.isChecked()
 
 
-def setting(workers, value):
-    return SettingResult(support_session.config_of(workers), [workers], Estimate(value))
-
-
-@pytest.mark.parametrize("rate", [150.0, 15_000.0])
-def test_the_chart_shows_the_ceiling_as_a_level_and_names_it_also_far_above(qapp, rate):
-    ceiling = Ceiling(Estimate(rate), 0.5, 9, MEASURED)
-    data = throughput_data([setting(1, 80.0), setting(2, 110.0)], None, ceiling)
-    assert data.ceiling == rate
-    assert not any(point.trial == 9 for _, line in data.lines for point in line)
-    assert "perfect loader" in told_throughput(data)
-    assert chart_figure(THROUGHPUT_CHART, data) is not None
-
-
 def test_a_perfect_loader_has_no_start_up_to_compare():
     _, (plain, _, perfect) = run_with_perfect_loader()
     phases = Startup(1.0, None, [Phase(0, "main", "iterator", 0.0, 9.0)])
@@ -109,7 +91,9 @@ def test_a_report_has_a_row_for_the_perfect_loader_and_recommends_a_setting(qapp
     writer.close()
     with SessionFile.open(tmp_path / "a.loaderscope") as session:
         report = build_report(session)
-    (table,) = [block for section in report.sections if section.heading == "Results" for block in section.blocks if isinstance(block, Table)]
+    (table,) = [
+        block for section in report.sections if section.heading == "Results" for block in section.blocks if isinstance(block, Table)
+    ]
     workers = table.titles.index("workers")
     assert [row.cells[workers] for row in table.rows] == ["1", "2", "perfect"]
     assert not table.rows[2].is_best

@@ -14,7 +14,18 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QLabel
 
 from loaderscope.agent.messages import TrialConfig
-from loaderscope.facts.results import Estimate, Memory, Phase, Recommendation, SettingResult, Startup, TrialResult, WorkerMemory
+from loaderscope.facts.results import (
+    MEASURED,
+    Ceiling,
+    Estimate,
+    Memory,
+    Phase,
+    Recommendation,
+    SettingResult,
+    Startup,
+    TrialResult,
+    WorkerMemory,
+)
 from loaderscope.gui.charts.chart import PlotChart
 from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.legend import LegendEntry, place_legend
@@ -23,7 +34,7 @@ from loaderscope.gui.charts.plot import Plot
 from loaderscope.gui.charts.plot_items import label_box
 from loaderscope.gui.charts.plot_parts import axis_end, line_styles
 from loaderscope.gui.charts.startup_chart import STARTUP, StartupData, startup_data
-from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, ThroughputData, throughput_data
+from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, ThroughputData, throughput_data, told_throughput
 from loaderscope.gui.style.figures import font_of
 from loaderscope.gui.style.palette import DARK, LIGHT
 from loaderscope.trace.model import SeriesInfo, Trace
@@ -108,6 +119,18 @@ def is_near(colour, other, reach=40):
 
 def colours_of(image):
     return {image.pixelColor(x, y).name() for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)}
+
+
+@pytest.mark.parametrize(("rate", "is_above"), [(150.0, False), (15_000.0, True)])
+def test_a_perfect_loader_is_a_level_of_its_own_which_is_named_also_if_it_lies_above_the_chart(tmp_path, rate, is_above):
+    settings = [setting(0, 80), setting(2, 110)]
+    data = throughput_data(settings, None, Ceiling(Estimate(rate), 0.5, 9, MEASURED))
+    assert [point.config for _, line in data.lines for point in line] == [each.config for each in settings]
+    (label,) = [text for text in texts_in(chart_figure(THROUGHPUT_CHART, data), tmp_path) if "perfect loader" in text]
+    assert data.measure.with_unit(rate) in label and ("above" in label) == is_above
+    assert data.measure.with_unit(rate) in told_throughput(data)
+    top = plot_of(THROUGHPUT_CHART, data).box.viewRange()[1][1]
+    assert (rate > top) == is_above  # settings would lie at the bottom of a chart that reached so far
 
 
 def test_throughput_has_a_line_for_each_start_method_that_begins_without_workers():

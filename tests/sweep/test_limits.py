@@ -197,6 +197,13 @@ def test_the_estimate_counts_only_what_will_run_and_keeps_the_budget():
     assert (found.trials, found.seconds) == (4, 5)
 
 
+def test_the_estimate_counts_one_epoch_of_a_perfect_loader():
+    request, cost = Request("script.py", epochs=3, batches=100, consumer=Consumer("script")), DataCost(sample_seconds=0.01)
+    setting, perfect = PlannedTrial(0, 0, config(0)), PlannedTrial(1, 0, config(0), perfect_loader=True)
+    of_setting, of_both = (estimate(plan, request, cost, ROOMY, 100_000).seconds for plan in ([setting], [setting, perfect]))
+    assert of_both < 1.5 * of_setting
+
+
 def test_the_estimate_of_starts_follows_what_the_script_imports():
     request = Request("script.py", batches=8, epochs=3, consumer=Consumer("none"))
     two_processors = dataclasses.replace(ROOMY, usable_cpus=2)

@@ -40,7 +40,7 @@ def train_step(batch):
 
 def sweep(folder, step, workers=(0,), **options):
     path = write_script(folder, DATA + STEPS[step])
-    plain = {"target": "data", "batch_size": (4,), "batches": 12, "epochs": 2, "consumer": None}
+    plain = {"target": "data", "batch_size": (4,), "batches": 12, "epochs": 2, "ceiling": True}
     return run_pool(request(path, workers, **{**plain, **options}))
 
 

@@ -62,7 +62,8 @@ class StartupData:
 def startup_data(results: Sequence[TrialResult]) -> StartupData:
     """A bar for each setting with start-up phases: main until its first worker starts, then that one, in the first epoch.
 
-    A perfect loader has none: what it does first is to fetch its batches. The loaders of a recorded training have a bar each, which is named for them.
+    A perfect loader has none: it first fetches all of its batches. The loaders of a recorded training have a bar each, which is named
+    for them.
     """
     bars: dict[object, StartupBar] = {}
     results = [result for result in results if not result.perfect_loader]
