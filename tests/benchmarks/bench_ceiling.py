@@ -48,7 +48,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(0)]
 
 
 @pytest.mark.parametrize("consumer", ["script", "training"])
-@pytest.mark.parametrize(("kind", "step_ms"), [("sleep", 5.0), ("burn", 8.0), ("in place", 12.0), ("sleep", 20.0)])
+@pytest.mark.parametrize(("kind", "step_ms"), [("sleep", 5.0), ("burn", 8.0), ("in place", 2.0), ("in place", 12.0), ("sleep", 20.0)])
 def test_the_ceiling_agrees_with_arithmetic(tmp_path, kind, step_ms, consumer):
     script = write_script(tmp_path, SCRIPT)
     asked = request(
@@ -63,8 +63,13 @@ def test_the_ceiling_agrees_with_arithmetic(tmp_path, kind, step_ms, consumer):
     )
     sink = run_pool(asked)
     ceiling = judge(sink.run, sink.results).ceiling
-    value, (low, high) = ceiling.samples_per_second.value, ceiling.samples_per_second.ci95
+    value, interval = ceiling.samples_per_second.value, ceiling.samples_per_second.ci95
     exact = BATCH_SIZE / step_ms * 1000
-    inside = "inside" if low <= exact <= high else "OUTSIDE"
     name = f"{consumer}, {kind} {step_ms:g} ms"
-    print(f"\n{name:<28} arithmetic {exact:7.1f}/s, ceiling {value:7.1f}/s ({low:.1f}–{high:.1f}), ratio {value / exact:.4f}, {inside}")
+    told = f"arithmetic {exact:7.1f}/s, ceiling {value:7.1f}/s, ratio {value / exact:.4f}"
+    if interval is None:
+        print(f"\n{name:<28} {told}, without an interval, as on a busy machine")
+        return
+    low, high = interval
+    inside = "inside" if low <= exact <= high else "OUTSIDE"
+    print(f"\n{name:<28} {told} ({low:.1f}–{high:.1f}), {inside}")
