@@ -96,5 +96,6 @@ def test_a_report_has_a_row_for_the_perfect_loader_and_recommends_a_setting(qapp
     ]
     workers = table.titles.index("workers")
     assert [row.cells[workers] for row in table.rows] == ["1", "2", "perfect"]
+    assert [bool(row.note) for row in table.rows] == [False, False, True]  # a page has no tips
     assert not table.rows[2].is_best
     assert judge(run, results).recommendation.config in {result.config for result in results[:2]}

@@ -173,6 +173,8 @@ class ResultsModel(TableModel[SettingRow]):
         status = status_of(row.status)
         if status.role and (COLUMNS[column] is _STATUS or not status.is_outcome):
             return QColor(palette.role(status.role))
+        if row.perfect_loader:
+            return QColor(palette.muted)
         if column == 0 and row.is_of(self._best):
             return QColor(palette.good)
         return None

@@ -24,7 +24,7 @@ from loaderscope.gui.charts.chart_figure import chart_figure
 from loaderscope.gui.charts.memory_chart import MEMORY, memory_data, told_memory
 from loaderscope.gui.charts.throughput_chart import THROUGHPUT_CHART, throughput_data, told_throughput
 from loaderscope.gui.panels.findings_panel import NOTHING, NOTHING_OF_TRAINING, findings_blocks
-from loaderscope.gui.panels.results_panel import COLUMNS, visible_columns
+from loaderscope.gui.panels.results_panel import COLUMNS, PERFECT_LOADER_TIP, visible_columns
 from loaderscope.gui.report.blocks import Block, Facts, Picture, Report, Section, Table, TableRow, Words
 from loaderscope.gui.report.startup_section import startup_blocks
 from loaderscope.gui.report.timeline_pictures import timeline_pictures
@@ -109,11 +109,9 @@ def _result_blocks(run: Run, results: Sequence[TrialResult], verdict: Verdict) -
         cells = [column.text(row) for column in columns]
         if row.is_of(best):
             cells[0] = f"★ {cells[0]}"
-        note = (
-            " ".join(part for part in (row.reason, row.incomparable_reason) if part)
-            if row.status != "ok" or row.incomparable_reason
-            else ""
-        )
+        needs_reason = row.status != "ok" or row.incomparable_reason
+        words = PERFECT_LOADER_TIP + "." if row.perfect_loader else ""
+        note = " ".join(filter(None, (words, row.reason if needs_reason else "", row.incomparable_reason)))
         table.append(TableRow(tuple(cells), row.is_of(best), shortened(note)))
     return (Table(tuple(column.title for column in columns), tuple(column.tip for column in columns), tuple(table)),)
 
