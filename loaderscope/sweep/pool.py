@@ -18,7 +18,7 @@ from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import count_text, enumerated
 from loaderscope.sweep import machine_limits, space
-from loaderscope.sweep.changed_files import FolderState, changed_files, look_at
+from loaderscope.sweep.changed_files import MOST_NAMED, FolderState, changed_files, look_at
 from loaderscope.sweep.experiment.beside_trials import beside_trials
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
@@ -43,8 +43,6 @@ LIVE_READ_INTERVAL_S = 0.1
 _PROGRESS_INTERVAL_S = 0.5
 
 ConfirmChanges = Callable[[list[str]], bool]
-
-MOST_NAMED_FILES = 5
 
 MAX_VAIN_REPEATS = 3
 """After so many repeats in a row that were disturbed as well, the machine stays busy, and further ones would only take time."""
@@ -151,9 +149,11 @@ class Pool:
         if before is None:
             return
         changed = changed_files(before, look_at(folder))
+        if changed is None:
+            self._log(f"{folder} has too many files to tell which of them the first trial changed.")
         if not changed:
             return
-        self._log(f"The first trial changed {count_text(len(changed), 'file')} in {folder}: {enumerated(changed, MOST_NAMED_FILES)}.")
+        self._log(f"The first trial changed {count_text(len(changed), 'file')} in {folder}: {enumerated(changed, MOST_NAMED)}.")
         if self._confirm_changes is not None and not self._confirm_changes(changed):
             raise StoppedError(None)
 
