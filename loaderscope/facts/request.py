@@ -53,7 +53,7 @@ class Request:
     target: str | None = None  # None: the only one found, else an error that lists them
     script_args: tuple[str, ...] = ()
     arguments: dict[str, str] = dataclasses.field(default_factory=dict)  # --arg NAME=VALUE
-    environment_variables: dict[str, str] = dataclasses.field(default_factory=dict)  # --env NAME=VALUE; stored without the values
+    environment_variables: dict[str, str] = dataclasses.field(default_factory=dict)  # --env NAME=VALUE; stored as secret_masking.py says
     python: FilePath | None = None  # interpreter; None: the one that runs the app
     cwd: FilePath | None = None  # None: the caller's
     module: str | None = None  # the name by which `python -m` runs the script; None: it is run as a file

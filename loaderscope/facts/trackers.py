@@ -18,6 +18,7 @@ class Tracker:
         variable: of the environment.
         value: of that variable, which keeps the tracker from uploading.
         effect: what happens then.
+        is_suggested: whether it costs a script nothing but uploads, so that it is suggested to every user.
     """
 
     title: str
@@ -25,14 +26,15 @@ class Tracker:
     variable: str
     value: str
     effect: str
+    is_suggested: bool = True
 
 
 _LOCAL = "keeps its logs on this machine"
 
 TRACKERS: tuple[Tracker, ...] = (
     Tracker("Weights & Biases", ("wandb",), "WANDB_MODE", "offline", _LOCAL),
-    Tracker("MLflow", ("mlflow",), "MLFLOW_TRACKING_URI", "file:mlruns", "writes into the folder mlruns, to no server"),
-    Tracker("Comet", ("comet_ml",), "COMET_START_ONLINE", "false", _LOCAL),
+    Tracker("MLflow", ("mlflow",), "MLFLOW_TRACKING_URI", "sqlite:///mlflow-trials.db", "writes into a file of its own"),
+    Tracker("Comet", ("comet_ml",), "COMET_START_ONLINE", "false", f"{_LOCAL} if comet_ml.start() begins them"),
     Tracker("Neptune", ("neptune", "neptune_scale"), "NEPTUNE_MODE", "offline", _LOCAL),
     Tracker("ClearML", ("clearml",), "CLEARML_OFFLINE_MODE", "1", _LOCAL),
     Tracker("SwanLab", ("swanlab",), "SWANLAB_MODE", "offline", _LOCAL),
@@ -42,11 +44,18 @@ TRACKERS: tuple[Tracker, ...] = (
         "HF_HUB_OFFLINE",
         "1",
         "uploads and downloads nothing: what the script loads must be here already",
+        is_suggested=False,
     ),
 )
-"""Sources: docs.wandb.ai (Environment variables), mlflow.org (Tracking, MLFLOW_TRACKING_URI), comet_ml 3.58 (config_map.py),
-docs.neptune.ai (Offline logging), clearml 2.1 (backend_api/session/defs.py), docs.swanlab.cn (offline), huggingface.co
-(huggingface_hub, Environment variables). What the script passes to the tracker itself goes before the variable."""
+"""Sources: docs.wandb.ai (Environment variables), mlflow.org (Backend Stores; mlflow 3.17 refuses file: in store/tracking/file_store.py),
+comet_ml 3.58 (config_map.py; comet_start/init_parameters.py alone reads it), docs.neptune.ai (Connection modes), clearml 2.1
+(backend_api/session/defs.py), docs.swanlab.cn (swanlab offline), huggingface.co (huggingface_hub, Environment variables). What the script
+passes to the tracker itself goes before the variable. TensorBoard uploads nothing."""
+
+
+def is_offline_switch(variable: str, value: str) -> bool:
+    """Whether a variable with this value is one that keeps a tracker offline; such a value is no secret."""
+    return any((tracker.variable, tracker.value) == (variable, value) for tracker in TRACKERS)
 
 
 def trackers_of(modules: Iterable[str]) -> list[Tracker]:

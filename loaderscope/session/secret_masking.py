@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from loaderscope.facts.trackers import is_offline_switch
+
 MASK = "***"
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
@@ -113,11 +115,16 @@ def mask_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def mask_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Returns the `request` of a document: arguments of script and target are masked, and each value of its environment variables."""
+    """Returns the `request` of a document: arguments of script and target are masked, and each value of its environment variables.
+
+    A switch that keeps a tracker offline stays: it is no secret, and without it an opened session would upload where its run did not.
+    """
     masked: dict[str, Any] = mask_document(request)
     return masked | {
         "script_args": mask_arguments(request.get("script_args") or []),
-        "environment_variables": dict.fromkeys(request.get("environment_variables") or {}, MASK),
+        "environment_variables": {
+            name: value if is_offline_switch(name, value) else MASK for name, value in (request.get("environment_variables") or {}).items()
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""Which files of the working folder a trial has changed: those that the training overwrites, perhaps at each trial."""
+"""Which files of the working folder a trial has written or removed: perhaps each trial of the training does so."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ SESSION_SUFFIX = ".loaderscope"
 MOST_FILES = 50_000
 LONGEST_S = 2.0
 """A look at a folder that has more files, or takes longer, is given up: it would cost more than it shows."""
+MOST_NAMED = 5
+"""So many of the files a sentence names."""
 
 _LEFT_OUT = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 _ENVIRONMENT_FILE = "pyvenv.cfg"
@@ -40,11 +42,12 @@ def look_at(folder: str) -> FolderState:
     return FolderState(folder, files)
 
 
-def changed_files(before: FolderState, after: FolderState) -> list[str]:
-    """Returns the files that are new or differ, sorted; none where a look was given up."""
+def changed_files(before: FolderState, after: FolderState) -> list[str] | None:
+    """Returns the files that are new, differ or are gone, sorted; None where a look was given up."""
     if before.files is None or after.files is None:
-        return []
-    return sorted(path for path, facts in after.files.items() if before.files.get(path) != facts)
+        return None
+    # a training that keeps its newest checkpoints only removes the user's older ones
+    return sorted(path for path in before.files.keys() | after.files.keys() if before.files.get(path) != after.files.get(path))
 
 
 def _files(folder: str) -> Iterator[str]:

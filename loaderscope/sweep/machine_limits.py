@@ -242,7 +242,8 @@ def estimate(
     """Estimates trials, time and peak memory of a sweep that has not begun. The time is None if the cost of a sample is unknown.
 
     With `measured`, a setting that was measured is expected to take the same time again. For another setting the computed time is scaled
-    by the mean ratio of measured to computed time of those that start in the same way.
+    by the mean ratio of measured to computed time of those that start in the same way. The time of a training is known from `measured`
+    alone, for as many batches.
     """
 
     def compute(config: TrialConfig, of: Request) -> float | None:
@@ -253,7 +254,9 @@ def estimate(
     seconds: float | None = 0.0
     for trial in runs:
         trial_s = compute(trial.config, dataclasses.replace(request, epochs=epochs_asked_for(request, trial)))
-        if trial_s is not None:
+        if kind_of(request.consumer).is_training:
+            trial_s = _measured_seconds(trial.config, request, measured)
+        elif trial_s is not None:
             trial_s *= _measured_to_computed(trial.config, request, measured, compute)
             trial_s += _before_trial_seconds(trial.config, request, cost)
         seconds = None if seconds is None or trial_s is None else seconds + trial_s
@@ -325,11 +328,28 @@ def seconds_left(
     for trial in plan:
         if trial.id in done or trial.skip is not None:
             continue
-        alike = [seconds for config, seconds in taken if config == trial.config]
-        alike = alike or [seconds for config, seconds in taken if config.num_workers == trial.config.num_workers]
-        alike = alike or [seconds for _, seconds in taken]
-        total += sum(alike) / len(alike) + TRIAL_OVERHEAD_SECONDS
+        total += _as_before(trial.config, taken)
     return total if max_seconds is None else max(0.0, min(total, max_seconds - elapsed_s))
+
+
+def _measured_seconds(config: TrialConfig, request: Request, measured: Measured | None) -> float | None:
+    """The time of a trial of the training, from earlier ones that took as many batches; None without any."""
+    if measured is None or (measured.request.consumer, measured.request.batches, measured.request.epochs) != (
+        request.consumer,
+        request.batches,
+        request.epochs,
+    ):
+        return None
+    taken = [(result.config, result.seconds) for result in measured.results if result.status == "ok" and result.seconds is not None]
+    return _as_before(config, taken) if taken else None
+
+
+def _as_before(config: TrialConfig, taken: Sequence[tuple[TrialConfig, float]]) -> float:
+    """The time of a trial as that of earlier ones: of its setting, else of as many workers, else the mean of all."""
+    alike = [seconds for other, seconds in taken if other == config]
+    alike = alike or [seconds for other, seconds in taken if other.num_workers == config.num_workers]
+    alike = alike or [seconds for _, seconds in taken]
+    return sum(alike) / len(alike) + TRIAL_OVERHEAD_SECONDS
 
 
 def _trial_seconds(config: TrialConfig, request: Request, cost: DataCost, machine: Machine, length: int | None) -> float | None:

@@ -18,7 +18,7 @@ from loaderscope.facts.run import LogLine, PlannedTrial, Run, Sink
 from loaderscope.facts.statuses import status_of
 from loaderscope.facts.text import count_text, enumerated
 from loaderscope.sweep import machine_limits, space
-from loaderscope.sweep.changed_files import FolderState, changed_files, look_at
+from loaderscope.sweep.changed_files import MOST_NAMED, FolderState, changed_files, look_at
 from loaderscope.sweep.experiment.beside_trials import beside_trials
 from loaderscope.sweep.forecast import data_cost, facts_of
 from loaderscope.sweep.kept_agent import KeptAgent, may_be_kept
@@ -43,8 +43,6 @@ LIVE_READ_INTERVAL_S = 0.1
 _PROGRESS_INTERVAL_S = 0.5
 
 ConfirmChanges = Callable[[list[str]], bool]
-
-MOST_NAMED_FILES = 5
 
 MAX_VAIN_REPEATS = 3
 """After so many repeats in a row that were disturbed as well, the machine stays busy, and further ones would only take time."""
@@ -109,6 +107,8 @@ class Pool:
             self._sink.run_finished(cancelled or self._cancelled.is_set())
 
     def _sweep(self) -> None:
+        if kind_of(self._request.consumer).is_training:
+            self._folder_before = look_at(self._folder)  # to learn the target, too, the script runs up to its loader
         run, length = learn_target(self._request, self._agent, self._tick, self._log_output, self._log)
         if not self._budget_used():
             run = dataclasses.replace(run, controls=self._beside.before_first(run))
@@ -127,33 +127,31 @@ class Pool:
                 elif (reason := self._why_not_now(trial, run)) is not None:
                     self._skip(trial, reason)
                 else:
-                    self._note_folder(run)
                     self._run_trial(trial, run, sampler, length)
                 self._report_progress(run)
             self._repeat_disturbed(run, sampler, length)
         finally:
             sampler.close()
 
-    def _note_folder(self, run: Run) -> None:
+    @property
+    def _folder(self) -> str:
+        """The folder in which the script runs."""
+        return self._request.cwd or os.getcwd()
+
+    def _tell_changes(self) -> None:
         """Before the second trial of a training: tells which files the first has changed, and ends the sweep if the user wants that.
 
         Raises:
             StoppedError: the user wants that.
         """
-        if not kind_of(run.request.consumer).is_training:
+        if self._folder_before is None or not any(status_of(result.status).was_tried for result in self._results):
             return
-        folder = run.request.cwd or os.getcwd()
-        ran = [result for result in self._results if status_of(result.status).was_tried]
-        if not ran:
-            self._folder_before = look_at(folder)
-            return
-        before, self._folder_before = self._folder_before, None
-        if before is None:
-            return
-        changed = changed_files(before, look_at(folder))
+        changed, self._folder_before = changed_files(self._folder_before, look_at(self._folder)), None
+        if changed is None:
+            self._log(f"{self._folder} has too many files to tell which of them the first trial changed.")
         if not changed:
             return
-        self._log(f"The first trial changed {count_text(len(changed), 'file')} in {folder}: {enumerated(changed, MOST_NAMED_FILES)}.")
+        self._log(f"The first trial changed {count_text(len(changed), 'file')} in {self._folder}: {enumerated(changed, MOST_NAMED)}.")
         if self._confirm_changes is not None and not self._confirm_changes(changed):
             raise StoppedError(None)
 
@@ -189,6 +187,7 @@ class Pool:
         return budget is None or time.monotonic() - self._began_s + (result.seconds or 0.0) < budget
 
     def _run_trial(self, trial: PlannedTrial, run: Run, sampler: Sampler, length: int | None) -> None:
+        self._tell_changes()
         trace = Trace()
         self._trial_id = trial.id
         self._sink.trial_started(trial, trace)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loaderscope.facts.trackers import TRACKERS, imported_modules, trackers_of
+from loaderscope.facts.trackers import TRACKERS, imported_modules, is_offline_switch, trackers_of
 
 
 def test_a_script_shows_its_trackers_by_what_it_imports_anywhere():
@@ -20,3 +20,13 @@ def test_no_two_trackers_share_a_variable_or_a_module():
     modules = [module for tracker in TRACKERS for module in tracker.modules]
     assert len(set(modules)) == len(modules)
     assert len({tracker.variable for tracker in TRACKERS}) == len(TRACKERS)
+
+
+def test_only_the_value_that_keeps_a_tracker_offline_is_a_switch():
+    assert is_offline_switch("WANDB_MODE", "offline")
+    assert not is_offline_switch("WANDB_MODE", "online")
+    assert not is_offline_switch("WANDB_API_KEY", "offline")
+
+
+def test_what_would_keep_a_script_from_its_downloads_is_not_suggested():
+    assert [tracker.variable for tracker in TRACKERS if not tracker.is_suggested] == ["HF_HUB_OFFLINE"]

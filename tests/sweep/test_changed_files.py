@@ -6,15 +6,15 @@ from loaderscope.sweep import changed_files as module
 from loaderscope.sweep.changed_files import changed_files, look_at
 
 
-def test_new_and_changed_files_are_named_and_others_are_not(tmp_path):
+def test_new_changed_and_removed_files_are_named_and_others_are_not(tmp_path):
     (tmp_path / "logs").mkdir()
-    for name in ("train.py", "logs/a.txt", "gone.txt"):
+    for name in ("train.py", "logs/a.txt", "removed.txt"):
         (tmp_path / name).write_text("1")
     before = look_at(str(tmp_path))
     (tmp_path / "logs" / "a.txt").write_text("22")
     (tmp_path / "model.pt").write_text("x")
-    (tmp_path / "gone.txt").unlink()
-    assert changed_files(before, look_at(str(tmp_path))) == [os.path.join("logs", "a.txt"), "model.pt"]
+    (tmp_path / "removed.txt").unlink()
+    assert changed_files(before, look_at(str(tmp_path))) == [os.path.join("logs", "a.txt"), "model.pt", "removed.txt"]
 
 
 def test_caches_version_control_and_environments_are_left_out(tmp_path):
@@ -33,4 +33,4 @@ def test_a_folder_with_too_many_files_is_given_up(tmp_path, monkeypatch):
         (tmp_path / f"{number}.txt").write_text("1")
     after = look_at(str(tmp_path))
     assert after.files is None
-    assert changed_files(before, after) == []
+    assert changed_files(before, after) is None

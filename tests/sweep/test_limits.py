@@ -298,6 +298,19 @@ def test_trials_with_profiled_steps_or_another_consumer_teach_nothing_about_time
     assert estimate(planned(config(2)), request, cost, ROOMY, 1000, measured=measured).seconds == computed.seconds
 
 
+def test_the_time_of_a_training_is_known_only_from_trials_of_as_many_batches():
+    asked = Request("script.py", batches=50, consumer=Consumer("training"))
+    cost, done = DataCost(sample_seconds=0.001), [finished(config(2), 8.0), finished(config(0), 20.0)]
+
+    def seconds(measured=None):
+        return estimate(planned(config(2), config(0), config(4)), asked, cost, ROOMY, 1000, measured=measured).seconds
+
+    assert seconds() is None
+    assert seconds(Measured(asked, done)) == pytest.approx(8 + 20 + 14, abs=2)
+    for then in ({"batches": 60}, {"epochs": 2}, {"consumer": Consumer("none")}):
+        assert seconds(Measured(dataclasses.replace(asked, **then), done)) is None
+
+
 def test_time_left_comes_from_the_trials_that_are_done():
     plan = planned(config(0), config(2), repeats=2)
     done = [TrialResult(0, 0, "ok", config(0), seconds=10.0)]

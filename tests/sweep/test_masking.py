@@ -129,6 +129,11 @@ def test_a_request_keeps_the_names_of_environment_variables_without_any_value():
     assert mask_request(msgspec.to_builtins(Request("train.py")))["environment_variables"] == {}
 
 
+def test_a_request_keeps_the_switches_by_which_its_trackers_stayed_offline():
+    request = Request("train.py", environment_variables={"WANDB_MODE": "offline", "COMET_START_ONLINE": "true"})
+    assert mask_request(msgspec.to_builtins(request))["environment_variables"] == {"WANDB_MODE": "offline", "COMET_START_ONLINE": MASK}
+
+
 def test_a_document_is_masked_at_every_depth():
     document = {"a": [{"error": {"message": "HF_TOKEN=abcdef failed"}}, 3, None, 0.5], "password": "x", "token_count": 3, "ok": True}
     assert mask_document(document) == {

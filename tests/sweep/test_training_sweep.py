@@ -12,7 +12,8 @@ from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.span_lookup import spans_of, worker_lanes
 from loaderscope.facts.consumers import TRAINING
-from loaderscope.sweep.pool import SweepError
+from loaderscope.sweep import changed_files
+from loaderscope.sweep.pool import Pool, SweepError
 
 WARM_UP = TRAINING.warm_up_batches
 
@@ -347,3 +348,63 @@ def test_a_perfect_loader_serves_the_training_from_memory_whatever_it_does_with_
 def test_a_perfect_loader_takes_the_place_of_one_that_keeps_its_iterator(tmp_path):
     sink = train(write_script(tmp_path, script_of(LOOPS["own iterator"])), (0,), ceiling=True, batches=8)
     assert [(result.status, result.batches) for result in sink.results] == [("ok", 8 + WARM_UP)] * 2
+
+
+WRITING = """
+    import glob
+    for old in glob.glob("model-*.pt"):
+        os.remove(old)
+    open(f"model-{os.getpid()}.pt", "w").close()
+    for batch in make_loader(): training.step(batch)"""
+
+
+def train_and_confirm(path: pathlib.Path, answer: bool) -> tuple[CollectingSink, list[list[str]]]:
+    asked, sink, questions = (
+        request(path, (0, 2), "fork", consumer=Consumer("training"), batches=10, target="captured:0"),
+        CollectingSink(),
+        [],
+    )
+
+    def confirm(files: list[str]) -> bool:
+        questions.append(files)
+        return answer
+
+    Pool(asked, sink, confirm_changes=confirm).run()
+    return sink, questions
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_the_first_trial_changed_is_confirmed_before_the_second(tmp_path, goes_on):
+    path = write_script(tmp_path, script_of(WRITING))
+    (tmp_path / "model-mine.pt").touch()
+    sink, questions = train_and_confirm(path, goes_on)
+    (files,) = questions
+    assert len(files) >= 2 and "model-mine.pt" in files  # removed, and written
+    assert sink.statuses == ["ok", "ok"][: 1 + goes_on]
+    assert sink.finished == [not goes_on]
+    (line,) = [line.text for line in sink.log if "model-mine.pt" in line.text]
+    assert str(tmp_path) in line
+
+
+def test_nothing_is_asked_where_the_first_trial_changed_nothing(tmp_path):
+    sink, questions = train_and_confirm(write_script(tmp_path, script_of(LOOPS["enumerate"])), False)
+    assert sink.statuses == ["ok", "ok"]
+    assert questions == []
+
+
+def test_a_folder_with_too_many_files_to_look_at_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(changed_files, "MOST_FILES", 0)
+    sink, questions = train_and_confirm(write_script(tmp_path, script_of(WRITING)), False)
+    assert sink.statuses == ["ok", "ok"]
+    assert questions == []
+    assert len([line for line in sink.log if str(tmp_path) in line.text and "too many" in line.text]) == 1
+
+
+@pytest.mark.parametrize("kind", ["training", "none"])
+def test_only_a_script_whose_training_runs_finds_the_variable(tmp_path, kind):
+    loop = """
+    print("told", os.environ.get("LOADERSCOPE"), flush=True)
+    for batch in make_loader(): training.step(batch)"""
+    sink = train(write_script(tmp_path, script_of(loop)), consumer=Consumer(kind), probe=True)
+    told = {line.text for line in sink.log if line.text.startswith("told")}
+    assert told == {"told 1" if kind == "training" else "told None"}

@@ -83,7 +83,7 @@ class TargetPanel(QWidget):
             "environment: NAME=VALUE …",
             "Environment variables of the script",
             "Variables for the script's environment, for example DATA_ROOT=/data/photos; Enter reads the script again.\n"
-            "A saved session keeps their names only.",
+            "A saved session keeps their names only, but for switches that keep trackers offline.",
         )
         layout.addWidget(self.variables)
         self.target = Choice()
@@ -222,6 +222,11 @@ class TargetPanel(QWidget):
         self.target.setVisible(not alone)
         self._arguments.setVisible(not alone and bool(self._argument_edits))
         self.sample.setVisible(not alone and bool(self.sample.text()))
+
+    @property
+    def targets(self) -> list[Target]:
+        """The targets to choose from."""
+        return self._targets
 
     @property
     def current_target(self) -> Target | None:

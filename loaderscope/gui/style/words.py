@@ -36,6 +36,19 @@ CAUSE_MEANINGS = {
 }
 
 
+def training_batches_text(batch_limit: int | None, epochs: int | None) -> str:
+    """Returns how much of a training a trial runs: up to 105 batches.
+
+    Args:
+        batch_limit: batches that it takes of its last epoch at most; None for all.
+        epochs: how many it runs, of which the script ends all but the last; None leaves that open.
+    """
+    last = "a whole epoch" if batch_limit is None else f"up to {count_text(batch_limit, 'batch')}"
+    if epochs is None:
+        return f"{last}, or a few epochs if they are short"
+    return last if epochs == 1 else f"{count_text(epochs - 1, 'whole epoch')} and {last}"
+
+
 def trial_title(result: TrialResult) -> str:
     """Returns the title of a trial's timeline: its number, setting and devices, and the share of time in which its main process waits."""
     devices = f" · on {enumerated(result.devices)}" if result.devices else ""

@@ -81,6 +81,12 @@ COMMANDS: tuple[Command, ...] = (
         "&Run",
     ),
     Command(
+        "ask_again",
+        "Ask again before trainings run",
+        "Forget to which trainings you agreed, and which of their trackers you kept offline",
+        "&Run",
+    ),
+    Command(
         "stop",
         "Stop",
         "Stop the sweep, and keep its finished trials; or send the training Ctrl+C, and kill it when pressed again",

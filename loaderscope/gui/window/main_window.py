@@ -57,6 +57,7 @@ class MainWindow(RunWindow):
             "start_up": self.starting.experiment,
             "exact_window": self.start_exact_window,
             "try_settings": self.try_settings_in_training,
+            "ask_again": self.ask_again,
             "stop": self.stop_run,
             "reload": self.setup.reload,
             "find": self.views.pair.search,

@@ -40,6 +40,7 @@ class RunWindow(QMainWindow):
         self._unsaved = False
         self._write_problem = ""  # why the last file could not be written
         self.dialogs = Dialogs(self, settings)
+        self._consent = TrainingConsent(settings, self, self._focus_arguments)
         self.setup = Setup(settings, self)
         self.live = LiveRun(self)
         self.views = Views(self, self.setup)
@@ -51,7 +52,7 @@ class RunWindow(QMainWindow):
             start_run=lambda request: self._start_run(request, self.live.start),
             start_training=lambda request: self._start_run(request, self.live.record),
             show_problem=self._show_problem,
-            ask_for_training=TrainingConsent(settings, self, self._focus_arguments).ask,
+            ask_for_training=self._consent.ask,
         )
         self.shown = ShownRun(
             self.setup,
@@ -150,6 +151,11 @@ class RunWindow(QMainWindow):
     def _ask_about_changes(self, files: list[str]) -> None:
         """Asks whether the sweep goes on whose first trial has changed files."""
         self.live.answer_changes(self.dialogs.files_changed(files, self.live.ended))
+
+    def ask_again(self) -> None:
+        """Forgets to which trainings the user agreed."""
+        self._consent.forget()
+        self.views.show_message("Each training is asked about again before it runs for its settings.")
 
     def try_settings_in_training(self) -> None:
         """Prepares a sweep in the training whose recording is shown."""

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 from loaderscope.facts.text import count_text, enumerated
 from loaderscope.gui.panels.target_panel import SCRIPT_FILTER
 from loaderscope.session.file import SessionError, SessionFile
+from loaderscope.sweep.changed_files import MOST_NAMED
 
 SESSION_SUFFIX = ".loaderscope"
 SESSION_FILTER = "Loaderscope sessions (*.loaderscope)"
@@ -22,9 +23,6 @@ _ENDING = re.compile(r"\*(\.\w+)")
 
 class SaveError(Exception):
     """A file could not be written; the message is one sentence for the user."""
-
-
-MOST_NAMED_FILES = 5
 
 
 class Dialogs:
@@ -90,9 +88,10 @@ class Dialogs:
         """Asks whether a sweep goes on whose first trial has changed files; returns whether it does."""
         box = self._question(f"The first trial changed {count_text(len(files), 'file')} in the working folder.")
         box.setInformativeText(
-            f"{enumerated(files, MOST_NAMED_FILES)}. Each further trial may change them again. Stop, and have the script write elsewhere?"
+            f"{enumerated(files, MOST_NAMED)}. Each further trial may change them again. Stop, and have the script write elsewhere?"
         )
-        box.setDetailedText("\n".join(files))
+        if len(files) > MOST_NAMED:
+            box.setDetailedText("\n".join(files))
         roles = QMessageBox.ButtonRole
         go_on = box.addButton("Go on", roles.AcceptRole)
         stop = box.addButton("Stop the sweep", roles.RejectRole)

@@ -25,6 +25,7 @@ from loaderscope.gui.panels.run_kind_choice import RUN_KINDS, SWEEP, TRAINING, T
 from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
 from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
 from loaderscope.gui.run.background_work import Fault, Jobs
+from loaderscope.gui.style.words import training_batches_text
 from loaderscope.gui.window.script_state import NO_SCRIPT, ScriptState
 from loaderscope.session.secret_masking import holds_mask
 from loaderscope.sweep.forecast import SweepForecast, forecast_sweep
@@ -157,6 +158,8 @@ class Setup(QObject):
         is_known = self._state.is_known and not self.target_panel.problem.text()
         if not is_known and not self._state.is_of_session:
             self.reload()  # for a sweep it reads the script; for a training it ends a look that goes on, which would disturb the recording
+        elif is_known and self.kind is not TRAINING:
+            self._offer_targets()
 
     def open_script(self, text: str) -> None:
         """Reads a script, given by its path or as `-m MODULE`, and lists its targets."""
@@ -284,7 +287,7 @@ class Setup(QObject):
 
     @property
     def sweep_size(self) -> tuple[int, int | None]:
-        """The trials of the sweep that Start would run, and the batches that one takes at most; None for whole epochs."""
+        """The trials of the sweep that Start would run, and the batches of an epoch that one takes at most; None for all."""
         request = self.request()
         return self.sweep_panel.expected_trials, batch_limit(request, TrialConfig(max(request.axes.num_workers or (0,))))
 
@@ -323,7 +326,8 @@ class Setup(QObject):
         if self._state.problem:
             return self._state.problem
         if self.target_panel.current_target is None:
-            return "There is no target to profile yet."
+            is_training = self.kind is TRAINING_SWEEP and self._state.inspection is not None
+            return f"{Path(self.script).name} iterates no DataLoader." if is_training else "There is no target to profile yet."
         missing = self.target_panel.missing_arguments()
         if missing:
             return f"Give the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {self.target_panel.current_target.name}."
@@ -412,7 +416,7 @@ class Setup(QObject):
         has_accelerator = environment.get("accelerator") is not False
         self.sweep_panel.set_consumers(inspection.has_step, has_accelerator)
         self.sweep_panel.set_environment(environment.get("start_methods") or (), environment.get("default_start_method"), has_accelerator)
-        self.target_panel.show_targets(inspection.targets, _default_target(inspection, self._state.wanted_target, self.script))
+        self.target_panel.show_targets(self._possible_targets(), self._first_target())
         self.outputRead.emit(inspection.log)
         if not inspection.targets:
             self.target_panel.show_problem(
@@ -426,8 +430,32 @@ class Setup(QObject):
         self._state = self._state.looked(look)
         met = self._state.met_loaders
         chosen = next((target for target in met if target.name == self._state.wanted_target), look.target)
-        self.target_panel.show_targets(self._state.targets, chosen.name)
+        self.target_panel.show_targets(self._possible_targets(), chosen.name)
         self._show_met_loader(chosen, look)
+
+    def _possible_targets(self) -> list[Target]:
+        """Returns the targets of the chosen kind of run: a training takes the loaders that it iterates, whatever else the script has."""
+        return [target for target in self._state.targets if self.kind is not TRAINING_SWEEP or target.kind == "captured"]
+
+    def _first_target(self) -> str | None:
+        """Returns the name of the target to choose first: the wanted one, else the one that a run takes by itself; None without any."""
+        possible = self._possible_targets()
+        if self._state.wanted_target in [target.name for target in possible]:
+            return self._state.wanted_target
+        try:
+            return choose_target(possible, None, {}, self.script).name
+        except SweepError:
+            return None
+
+    def _offer_targets(self) -> None:
+        """Lists the targets of another kind of run; the chosen one stays if it is among them, else the first one is read."""
+        chosen, possible = self.target_panel.current_target, self._possible_targets()
+        if possible == self.target_panel.targets:
+            return
+        is_kept = chosen in possible
+        self.target_panel.show_targets(possible, chosen.name if chosen is not None and is_kept else self._first_target())
+        if not is_kept:
+            self._look_at_target()
 
     def _show_met_loader(self, target: Target, look: TargetProbe) -> None:
         """Shows a loader that the script iterated during the look, without running it again: only one of them has a sample."""
@@ -467,16 +495,18 @@ class Setup(QObject):
             machine, request = read_machine(), self.request()
             measured = self._measured_of(request)
             sweep = forecast_sweep(request, target, environment, sample, machine, measured=measured)
-            self.sweep_panel.set_forecast(dataclasses.replace(_forecast(sweep), note=self._training_note()))
+            self.sweep_panel.set_forecast(dataclasses.replace(_forecast(sweep), note=self._training_note(sweep.estimate.seconds)))
             experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine, measured=measured)
             self.sweep_panel.set_startup_forecast(_forecast(experiment))
         self.changed.emit()
 
-    def _training_note(self) -> str:
-        """Returns what is to be known of the loader of a sweep in the training; empty for any other."""
-        if self.kind is not TRAINING_SWEEP or self._captured_target() is not None:
+    def _training_note(self, seconds: float | None) -> str:
+        """Returns what is to be known of a sweep in the training, whose time may be unknown; empty for any other."""
+        if self.kind is not TRAINING_SWEEP:
             return ""
-        return "The loader that trains is found when the training runs."
+        _, limit = self.sweep_size
+        each = f"each {training_batches_text(limit, self.request().epochs)}"
+        return each if seconds is not None else f"{each}; how long that takes shows the first one"
 
     def _measured_of(self, request: Request) -> Measured | None:
         """Returns the last sweep that ran here, if it measured the same target and the script was not changed since."""
@@ -489,16 +519,6 @@ class Setup(QObject):
 def _kind_of(request: Request) -> RunKind:
     """Returns the kind of a run that tries settings."""
     return TRAINING_SWEEP if kind_of(request.consumer).is_training else SWEEP
-
-
-def _default_target(inspection: Inspection, wanted: str | None, script: str) -> str | None:
-    """Returns the name of the target to choose first: the wanted one, else the one that a run takes by itself; None if it takes none."""
-    if wanted in [target.name for target in inspection.targets]:
-        return wanted
-    try:
-        return choose_target(inspection.targets, None, {}, script).name
-    except SweepError:
-        return None
 
 
 def _subject(request: Request) -> tuple[object, ...]:

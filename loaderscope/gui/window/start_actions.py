@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import Request
 from loaderscope.facts.text import rough_duration_text
 from loaderscope.gui.panels.operators_panel import PROFILED_STEPS
-from loaderscope.gui.panels.run_kind_choice import TRAINING, TRAINING_SWEEP
+from loaderscope.gui.panels.run_kind_choice import TRAINING
 from loaderscope.gui.panels.startup_panel import EXPERIMENT
 from loaderscope.gui.run.live_run import LiveRun
 from loaderscope.gui.window.setup import Setup
@@ -62,52 +63,42 @@ class StartActions:
         self.began_s = time.monotonic()
 
     def start(self) -> None:
-        """Runs what the user chose: the sweep, the sweep in the training once they agree, or the training."""
+        """Runs what the user chose: the sweep, or the training."""
         if self._setup.kind is TRAINING:
             self.training()
-        elif self._setup.kind is TRAINING_SWEEP:
-            self.training_sweep()
         else:
             self.sweep()
 
     def training(self) -> None:
         """Runs the script as it is, and records its loaders."""
-        if self._may_start(self._setup.problem):
+        if self._can_start(self._setup.problem) and self._may_leave():
             self._forecast = lambda: None
             self.expected_s, self.began_s = None, time.monotonic()
             self._start_training(self._setup.training_request())
 
-    def training_sweep(self) -> None:
-        """Runs the sweep in the training, if the user agrees that it runs."""
-        if self._may_start():
-            imports = [str(row["name"]) for row in (self._setup.environment or {}).get("script_imports") or ()]
-            request = self._ask_for_training(self._setup.request(), *self._setup.sweep_size, imports)
-            if request is not None:
-                self._run(request, lambda: None)
-
     def sweep(self) -> None:
         """Runs the sweep that the panels describe."""
-        if self._may_start():
-            self._run(self._setup.request(), lambda: self._setup.sweep_panel.expected_s)
+        if (request := self._agreed_request()) is not None:
+            self._run(request, lambda: self._setup.sweep_panel.expected_s)
 
     def sweep_epochs(self, epochs: int) -> None:
         """Runs the sweep that the panels describe, with a number of epochs a trial."""
-        if self._may_start():
+        if self._can_start(self._setup.sweep_problem):
             self._setup.sweep_panel.epochs.setValue(epochs)
-            self._run(self._setup.request(), lambda: self._setup.sweep_panel.expected_s)
+            self.sweep()
 
     def experiment(self) -> None:
         """Runs the start-up experiment for the target that the panels describe."""
         self._views.show_startup(EXPERIMENT)
-        if self._may_start():
+        if self._can_start(self._setup.sweep_problem) and self._may_leave():
             self._views.startup.await_experiment(True)
             self._run(self._setup.startup_request(), lambda: self._setup.sweep_panel.expected_startup_s)
 
     def exact_window(self, config: TrialConfig | None) -> None:
         """Runs a setting once more, or all settings if none is given, and profiles some steps after it."""
         self._views.docks["operators"].bring_up()
-        if self._may_start():
-            self._run(self._setup.request().with_profiled_steps(PROFILED_STEPS, config), lambda: None)
+        if (request := self._agreed_request()) is not None:
+            self._run(request.with_profiled_steps(PROFILED_STEPS, config), lambda: None)
 
     def start_requested_sweep(self) -> None:
         """Starts the sweep that was requested with the script, if it can start now."""
@@ -138,13 +129,22 @@ class StartActions:
         self.expected_s = self._forecast()
         return True
 
-    def _may_start(self, problem: str | None = None) -> bool:
-        """Returns whether a run may start now; `problem` says why it cannot, None: what keeps a sweep from starting does."""
-        problem = self._setup.sweep_problem if problem is None else problem
+    def _can_start(self, problem: str) -> bool:
+        """Returns whether a run can start now; `problem` says why it cannot, which the user is shown then."""
         if problem:
             self._show_problem(problem)
             return False
-        return not self._live.running and self._may_leave()
+        return not self._live.running
+
+    def _agreed_request(self) -> Request | None:
+        """Returns the sweep that the panels describe; None if it cannot start, or the user does not agree to what it does."""
+        if not self._can_start(self._setup.sweep_problem):
+            return None
+        request: Request | None = self._setup.request()
+        if request is not None and kind_of(request.consumer).is_training:
+            imports = [str(row["name"]) for row in (self._setup.environment or {}).get("script_imports") or ()]
+            request = self._ask_for_training(request, *self._setup.sweep_size, imports)
+        return request if request is not None and self._may_leave() else None
 
     def _run(self, request: Request, forecast: Callable[[], float | None]) -> None:
         """`forecast` returns the seconds that the run is expected to take, or None while they are unknown."""

@@ -17,6 +17,8 @@ from PySide6.QtWidgets import QCheckBox, QDialog, QDialogButtonBox, QLabel, QLin
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.text import count_text
 from loaderscope.facts.trackers import Tracker, imported_modules, trackers_of
+from loaderscope.gui.style.words import training_batches_text
+from loaderscope.sweep.ready_agent import IN_TRAINING_VARIABLE
 
 SETTINGS_KEY = "training_consents"
 MOST_REMEMBERED = 100
@@ -25,13 +27,22 @@ WARNING = (
     "off."
 )
 SCRATCH_ADVICE = "If the script takes its output folder as an argument, give it a scratch folder first."
-ENVIRONMENT_ADVICE = "The script finds LOADERSCOPE=1 in its environment, and may behave otherwise then."
+ENVIRONMENT_ADVICE = f"{IN_TRAINING_VARIABLE}=1 in its environment tells the script, so that it can, for example, save no checkpoints."
 
 
 class TrainingQuestion(QDialog):
     """The question. `exec` returns whether the user agrees; `wants_arguments` whether they go to the script's arguments instead."""
 
     def __init__(self, request: Request, trial_count: int, batch_limit: int | None, trackers: Sequence[Tracker], parent: QWidget) -> None:
+        """Builds the question.
+
+        Args:
+            request: the sweep.
+            trial_count: of it.
+            batch_limit: batches of an epoch that a trial takes at most; None for all.
+            trackers: that the script may use.
+            parent: the window before which the question stands.
+        """
         super().__init__(parent)
         self.wants_arguments = False
         self.setWindowTitle("Try settings in the training")
@@ -42,18 +53,17 @@ class TrainingQuestion(QDialog):
         self.command.setReadOnly(True)
         self.command.setCursorPosition(0)
         self.command.setAccessibleName("The command that each trial runs")
-        batches = "a whole epoch" if batch_limit is None else f"up to {count_text(batch_limit, 'batch')}"
-        amount = f"{count_text(trial_count, 'trial')} × {batches}, in {request.cwd or os.getcwd()}"
         layout.addWidget(title)
         layout.addWidget(self.command)
-        for text in (amount, WARNING, SCRATCH_ADVICE):
+        size = f"{count_text(trial_count, 'trial')} × {training_batches_text(batch_limit, request.epochs)}"
+        for text in (f"in {request.cwd or os.getcwd()}", size, WARNING, SCRATCH_ADVICE):
             layout.addWidget(self._words(text))
         self.change_arguments = QPushButton("Change the arguments…")
         self.change_arguments.clicked.connect(self._change_arguments)
         layout.addWidget(self.change_arguments, 0, Qt.AlignmentFlag.AlignLeft)
         self.boxes = {tracker: self._box(tracker, request) for tracker in trackers}
         if self.boxes:
-            layout.addWidget(self._words("The script imports what may upload. Keep it on this machine:"))
+            layout.addWidget(self._words("The script imports what may upload. Tick what is to stay offline:"))
             for box in self.boxes.values():
                 layout.addWidget(box)
         note = self._words(ENVIRONMENT_ADVICE)
@@ -89,16 +99,16 @@ class TrainingQuestion(QDialog):
 
     @staticmethod
     def _box(tracker: Tracker, request: Request) -> QCheckBox:
-        """Returns the box of a tracker; it is fixed where the user has set the variable already."""
+        """Returns the box of a tracker; it is fixed where the user has set the variable already, perhaps to another value."""
         title = tracker.title.replace("&", "&&")  # a single one would underline the next letter
         given = {**os.environ, **request.environment_variables}.get(tracker.variable)
         if given is not None:
             box = QCheckBox(f"{title}: {tracker.variable}={given} is set already")
-            box.setChecked(True)
+            box.setChecked(given == tracker.value)
             box.setEnabled(False)
             return box
         box = QCheckBox(f"{title} {tracker.effect} ({tracker.variable}={tracker.value})")
-        box.setChecked(True)
+        box.setChecked(tracker.is_suggested)
         return box
 
 
@@ -115,13 +125,17 @@ class TrainingConsent:
         """
         self._settings, self._window, self._change_arguments = settings, window, change_arguments
 
+    def forget(self) -> None:
+        """Forgets all trainings, so that the user is asked again about each."""
+        self._settings.remove(SETTINGS_KEY)
+
     def ask(self, request: Request, trial_count: int, batch_limit: int | None, imports: Sequence[str]) -> Request | None:
         """Returns the request to run, with the variables of trackers; None if the user does not agree.
 
         Args:
             request: the sweep.
             trial_count: of it.
-            batch_limit: batches that a trial takes at most; None for a whole epoch.
+            batch_limit: batches of an epoch that a trial takes at most; None for all.
             imports: modules that the script imported when it was read.
         """
         key = training_key(request)
