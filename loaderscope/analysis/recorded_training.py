@@ -95,9 +95,14 @@ def training_of_results(results: Sequence[TrialResult]) -> RecordedTraining | No
 
 def gaps_of_results(results: Sequence[TrialResult]) -> list[TrainingGap]:
     """Returns the longest times outside loaders of the process that `training_of_results` is about."""
-    training = training_of_results(results)
-    process = _process_of([use for result in results if (use := result.loader) is not None and training and use.pid == training.pid])
+    process = process_of_results(results)
     return process.gaps if process is not None else []
+
+
+def process_of_results(results: Sequence[TrialResult]) -> ProcessUse | None:
+    """Returns the process that `training_of_results` is about; None for the trials of a sweep, and for a session that lacks it."""
+    training = training_of_results(results)
+    return _process_of([use for result in results if (use := result.loader) is not None and training and use.pid == training.pid])
 
 
 def loaders_of_results(results: Sequence[TrialResult]) -> list[dict[str, Any]]:

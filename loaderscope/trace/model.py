@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 from loaderscope.agent.layout import State
 from loaderscope.agent.ranges import Name, OneOf, Range, TimeNs
 from loaderscope.facts.lanes import LANE_KINDS, READY, WAITING_FOR_EARLIER
+from loaderscope.facts.results import ProcessUse
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.stored_columns import StoredColumns
 
@@ -159,6 +160,7 @@ class Trace:
         unavailable: for each sampled group that could not be measured, the reason in one sentence.
         forgotten: by track and state, the spans that were stored and are no longer in memory.
         thinned_ns: ranges of time of which only the sums are stored, ascending; see `session/thinning.py`.
+        process_use: what a training spent on its loaders, in a trace of several loaders once that is known; never stored.
     """
 
     def __init__(self) -> None:
@@ -178,6 +180,7 @@ class Trace:
         self.record_count: int = 0
         self.forgotten: dict[tuple[TrackKey, int], ForgottenSpans] = {}
         self.thinned_ns: tuple[tuple[int, int], ...] = ()
+        self.process_use: ProcessUse | None = None
 
     def track(self, lane: Lane, depth: int) -> Columns:
         """Returns the spans of a lane at a depth; makes the lane and the track if they are new."""

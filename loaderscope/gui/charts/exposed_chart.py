@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from typing import TYPE_CHECKING
 
 from loaderscope.analysis.recorded_training import RecordedTraining
 from loaderscope.facts.text import duration_text, share_text
 from loaderscope.gui.charts.chart_kind import ChartKind
 from loaderscope.gui.charts.plot_parts import Axis, LineStyle, Target
+from loaderscope.gui.style.words import EXPOSED_TIP
 
 if TYPE_CHECKING:
     from loaderscope.gui.charts.plot import Plot
 
 EMPTY = "For what share of its time the training waited for data, over time.\nIt is known once the training has ended."
-SHARE_TIP = (
-    "Share of the time for which main made iterators and waited for batches, of all loaders together,\n"
-    "while no device is known to have worked"
-)
+SHARE_TIP = "\n".join(textwrap.wrap(f"Exposed loading time as a share: {EXPOSED_TIP}", 100))
 TIME_TIP = "Time since the script was started"
 NAME = "waited for data"
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from loaderscope.agent.messages import ErrorInfo, TrialConfig
 from loaderscope.analysis.disturbance import mark_replaced
+from loaderscope.analysis.recorded_training import process_of_results
 from loaderscope.analysis.verdict import Verdict
 from loaderscope.facts.results import SettingResult, TrialResult
 from loaderscope.facts.run import LogLine, PlannedTrial, Run
@@ -227,6 +228,7 @@ class RunState:
         merged = TrainingTrace()
         self._all_loaders = weakref.ref(merged)
         self._add_loaders(merged)
+        merged.process_use = process_of_results(self.snapshot().results)
         return merged
 
     def refresh(self) -> None:

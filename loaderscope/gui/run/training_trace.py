@@ -59,6 +59,11 @@ class TrainingTrace(Trace):
             for prefix, trace in traces.items()
             for process in list(trace.processes)
         ]
+        self.forgotten = {
+            (TrackKey(prefix + key.lane, key.depth), state): spans
+            for prefix, trace in traces.items()
+            for (key, state), spans in list(trace.forgotten.items())
+        }
         self.thinned_ns = merge_intervals(interval for trace in traces.values() for interval in trace.thinned_ns)
         self.record_count = sum(trace.record_count for trace in traces.values())
         self.version += 1

@@ -123,6 +123,10 @@ def worker_text(worker: int) -> str:
     return "main" if worker == NO_WORKER else f"worker {worker}"
 
 
+EXPOSED_TIP = "time for which main made iterators and waited for batches, of all loaders together, while no device is known to have worked"
+"""Explains exposed loading time."""
+
+
 def cause_text(worker: int, cause: Cause, time: str) -> str:
     """Returns one cause of a wait with its part of the time: worker 2 fetched 310 ms."""
     return (_CAUSES_BY_WORKER.get(cause) or _CAUSES_BY_MAIN[cause]).format(worker=worker_text(worker), time=time)

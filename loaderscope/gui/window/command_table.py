@@ -116,8 +116,11 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "fold_loader",
         "Fold or unfold the loader",
-        "Show only the title of the loader of the selected lane, or the one under the mouse; loaders that idle in sight are folded",
+        "Show the loader of the selected lane, or the one under the mouse, as one row, or each of its lanes; "
+        "a loader of which nothing is in sight is folded until you fold or unfold it",
         "&Lanes",
+        ("C",),
+        of_timeline=True,
     ),
     Command("more_plots", "More plots", "Choose further plots: threads, context switches, usable cores, USS and RSS …", "&Lanes"),
     Command("show_hidden_lanes", "Show hidden lanes", "Show all lanes that were hidden", "&Lanes"),

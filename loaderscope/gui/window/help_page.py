@@ -13,11 +13,13 @@ from loaderscope.facts.measures import THROUGHPUT_INTERVAL
 from loaderscope.gui.charts.chart import CONTROLS as CHART_CONTROLS
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.style.theme import current_palette
+from loaderscope.gui.style.words import EXPOSED_TIP
 from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS, MOUSE
 from loaderscope.gui.window.command_table import COMMANDS
 
 WORDS = (
     ("wait share", "part of the steady state in which the main process waits for a batch; the smaller, the better"),
+    ("exposed loading time", EXPOSED_TIP),
     ("prefetch factor", "batches that each worker may have ready or in work ahead of the main process"),
     ("PSS", "memory of a process with shared pages counted by share, so that processes can be added up"),
     ("USS", "memory that belongs to one process alone: what ending it would free"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from loaderscope.facts.lanes import GROUP_KEYS
-from loaderscope.gui.timeline.data.scene import Row
+from loaderscope.gui.timeline.data.scene import Row, loading_lanes
 
 LEAST_ROW_PX, MOST_ROW_PX = 14, 240
 """Limits for the height of a row that the user chooses."""
@@ -160,13 +160,15 @@ def _added_or_removed(keys: frozenset[str], changed: Iterable[str], is_added: bo
 
 
 def _fold_rows(rows: Sequence[Row], arrangement: Arrangement, idle: Collection[str]) -> list[Row]:
-    """Leaves only the title of each folded loader, and what of it is pinned."""
+    """Leaves of each folded loader only its title, which then shows the lanes that fetch as one, and what of it is pinned."""
     result: list[Row] = []
     for row in rows:
         title = row.loader_title
         is_folded = bool(title) and title not in arrangement.unfolded and (title in arrangement.folded or row.loader in idle)
         if row.kind == "title":
-            result.append(dataclasses.replace(row, is_folded=is_folded))
+            lanes = loading_lanes([own for own in rows if own.loader == row.loader]) if is_folded else []
+            kind = next((own.lane_kind for own in rows if own.kind == "lane" and own.key in lanes), "")
+            result.append(dataclasses.replace(row, is_folded=is_folded, lanes=tuple(lanes), lane_kind=kind))
         elif not is_folded or row.key in arrangement.pinned:
             result.append(row)
     return result

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from loaderscope.analysis.span_lookup import complement, intersection, union
+from loaderscope.facts.results import ProcessUse
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints
 
 Intervals = tuple[Ints, Ints]
@@ -24,20 +25,27 @@ class Exposed:
 
     Attributes:
         seconds: of it.
-        shares: of equal parts of the time, from the origin.
+        shares: of equal parts of the time.
         width_ns: of such a part.
+        begin_ns: of the first part, from the origin.
     """
 
     seconds: float
     shares: Floats
     width_ns: int
+    begin_ns: int = 0
 
     def shares_between(self, edges_ns: Ints) -> Floats:
         """Returns the share of each part between consecutive edges, which count from the origin."""
         filled = np.concatenate(([0.0], np.cumsum(self.shares * self.width_ns)))
-        ends = np.arange(len(filled)) * float(self.width_ns)
+        ends = self.begin_ns + np.arange(len(filled)) * float(self.width_ns)
         shares: Floats = np.clip(np.diff(np.interp(edges_ns, ends, filled)) / np.maximum(np.diff(edges_ns), 1), 0.0, 1.0)
         return shares
+
+
+def exposed_of_process(use: ProcessUse, origin_ns: int) -> Exposed:
+    """Returns the exposed loading time of a training that has ended, as its analysis found it."""
+    return Exposed(use.exposed_s, np.array(use.exposed_shares, np.float64), round(use.bin_s * 1e9), use.began_ns - origin_ns)
 
 
 class ExposedBins:

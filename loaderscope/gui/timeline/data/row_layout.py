@@ -19,6 +19,7 @@ RIGHT_PX = 10
 _SECTION_GAP_PX = 9
 _SLOT_PX = 4
 _TITLE_ROW_PX = 22
+_FOLDED_INSET_PX = 6
 _MANY_LANES = 12
 _MOST_FROZEN = 0.6
 """Pinned rows may take this part of the height; further pinned rows scroll with the rest."""
@@ -54,7 +55,7 @@ class Layout:
     Attributes:
         rules: y of the lines between sections, below the header.
         frozen_height: height of the frozen rows, which are above the others.
-        minimap_px, axis_px: heights of minimap and axis; 0 for none.
+        minimap_px, axis_px: heights of minimap, with the strip of exposed loading time where there is one, and axis; 0 for none.
         notice_px: width beside the title that the widget needs for its buttons.
     """
 
@@ -85,6 +86,11 @@ class Layout:
     @property
     def minimap_y(self) -> int:
         return TITLE_PX
+
+    @property
+    def exposed_y(self) -> int | None:
+        """Where the strip of exposed loading time is; None without one."""
+        return TITLE_PX + MINIMAP_PX if self.minimap_px > MINIMAP_PX else None
 
     @property
     def axis_y(self) -> int:
@@ -180,7 +186,9 @@ def place_rows(
             rules.append(y + _SECTION_GAP_PX // 2)
             y += _SECTION_GAP_PX
         row_px = heights.get(row.key) or _height(row, lane_px, plot_px)
-        inset = {"plot": 4, "flight": 3, "reason": 2, "title": 2}.get(row.kind, 3 if row_px >= 26 else 2)
+        inset = (
+            _FOLDED_INSET_PX if row.is_folded else {"plot": 4, "flight": 3, "reason": 2, "title": 2}.get(row.kind, 3 if row_px >= 26 else 2)
+        )
         frozen = number < pinned and y + row_px + _SECTION_GAP_PX < _MOST_FROZEN * (height - header_px)
         if frozen:
             frozen_height = y + row_px + _SECTION_GAP_PX // 2

@@ -29,7 +29,7 @@ from loaderscope.facts.lanes import (
     lane_rank,
     plot_of,
 )
-from loaderscope.gui.timeline.data.exposed_strip import Exposed, ExposedBins
+from loaderscope.gui.timeline.data.exposed_strip import Exposed, ExposedBins, exposed_of_process
 from loaderscope.gui.timeline.data.growing_array import GrowingArray
 from loaderscope.gui.timeline.data.level_of_detail import Floats, Ints, TrackIndex
 from loaderscope.gui.timeline.data.plot_rows import GPU_PREFIX, PlotRow, plot_rows, reasons
@@ -50,7 +50,7 @@ class Row:
     Attributes:
         kind: `lane` (one lane), `flight` (all queue slots, compact), `plot` (the series of a group), `reason` (text), or `title`
             (of the rows of one of several loaders).
-        lanes: lane keys, for `lane` and `flight`.
+        lanes: lane keys, for `lane` and `flight`; for a folded `title` those that it shows as one.
         series: series keys, for `plot`.
         section: rows of one section are neighbours; a line separates sections.
         text: the reason, for `reason`; the process, for `title`, where there are several.
@@ -77,12 +77,20 @@ class Row:
     @property
     def is_text(self) -> bool:
         """Whether it shows a text, which a pan does not move."""
-        return self.kind in ("reason", "title")
+        return self.kind == "reason" or (self.kind == "title" and not self.is_folded)
 
     @property
     def full_label(self) -> str:
         """The label, behind the name of its loader where the timeline shows several."""
         return full_label(self.label, self.loader_title)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoaderUseSoFar:
+    """How many batches of a loader main took, and for how long it waited for them."""
+
+    batches: int
+    waited_ns: int
 
 
 def full_label(label: str, loader_title: str) -> str:
@@ -93,8 +101,9 @@ def full_label(label: str, loader_title: str) -> str:
 _PAINTING_S = 0.25
 """Long searches in other threads wait this long after each painting, so that no zoom or pan waits for them."""
 
-_DEVICE_LAG_NS = 2_000_000_000
-"""Device times of a running trial come later than those of main."""
+_LAG_NS = 2_000_000_000
+"""Exposed loading time of a running trial is told until so long ago: its processes are read one after the other, and device times come
+later than those of main. A span that arrives after its time was counted would be missing for good."""
 
 _OVERVIEW_LANES = 16  # at most about as many lanes are in the overview
 
@@ -121,6 +130,7 @@ class Scene:
         self._exact_window: tuple[int, int | None] = -1, None
         self._is_stored: tuple[int, bool] = -2, False
         self._exposed = ExposedBins()
+        self._misses_exposed = False  # whether spans were forgotten before they were counted there
         self._at_hand: RowsAtHand | None = None
         self._painted_s = 0.0
         self.problem = ""  # why spans of a stored trace cannot be shown
@@ -264,18 +274,44 @@ class Scene:
             return True
         return any(len(self.optimizer_steps_ns(row.key)) for row in self.rows if row.lane_kind == MAIN_LANE.kind)
 
+    @property
+    def tells_exposed(self) -> bool:
+        """Whether exposed loading time can be told: of a training, unless spans are missing and its analysis has not found it either."""
+        if self.is_stored or self._misses_exposed:
+            return self.trace.process_use is not None
+        return self.is_training
+
     def exposed(self) -> Exposed | None:
-        """Returns the exposed loading time of a training so far; None for other traces, and for one that stays in its file."""
-        if self.is_stored or not self.is_training:
+        """Returns the exposed loading time of a training so far; None if it cannot be told (yet)."""
+        self.count_exposed()
+        if not self.tells_exposed:
             return None
-        device_lanes = self._device_lanes()
-        lag_ns = _DEVICE_LAG_NS if self.is_live and device_lanes else 0
-        begin_ns, until_ns = self._exposed.until_ns, self.trace.newest_ns - self.origin_ns - lag_ns
-        if until_ns > begin_ns:
-            mains = [key for key in self.trace.lanes if key == loader_prefix(key) + MAIN_LANE.key]
-            waits = self._periods(mains, (State.ITERATOR, State.WAIT), begin_ns, until_ns)
-            self._exposed.add(waits, self._periods(device_lanes, tuple(DEVICE_PERIODS), begin_ns, until_ns), until_ns)
+        if self.is_stored or self._misses_exposed:
+            return exposed_of_process(self.trace.process_use, self.origin_ns) if self.trace.process_use is not None else None
         return self._exposed.exposed()
+
+    def count_exposed(self) -> None:
+        """Counts the exposed loading time of new spans. Call it often while a training runs, before it forgets old ones."""
+        begin_ns, until_ns = self._exposed.until_ns, self.trace.newest_ns - self.origin_ns - (_LAG_NS if self.is_live else 0)
+        if until_ns <= begin_ns or self.is_stored or self._misses_exposed or not self.is_training:
+            return
+        mains = [key for key in list(self.trace.lanes) if key == loader_prefix(key) + MAIN_LANE.key]
+        device_lanes, waiting = self._device_lanes(), (State.ITERATOR, State.WAIT)
+        self._misses_exposed = self._forgot_after(self.origin_ns + begin_ns, mains, waiting) or self._forgot_after(
+            self.origin_ns + begin_ns, device_lanes, tuple(DEVICE_PERIODS)
+        )
+        if not self._misses_exposed:
+            waits = self._periods(mains, waiting, begin_ns, until_ns)
+            self._exposed.add(waits, self._periods(device_lanes, tuple(DEVICE_PERIODS), begin_ns, until_ns), until_ns)
+
+    def _forgot_after(self, time_ns: int, lanes: Sequence[str], states: Sequence[State]) -> bool:
+        """Returns whether a track with any of the states has forgotten spans that began after a moment."""
+        return any(
+            self.trace.tracks[key].first_row and int(index.start_ns[0]) > time_ns
+            for lane in lanes
+            for key, index in zip(self._tracks_of.get(lane, ()), self.tracks(lane), strict=True)
+            if any(index.count_of(state) for state in states)
+        )
 
     def _device_lanes(self) -> list[str]:
         """Returns the lanes of devices that say themselves when they work; that of a step on the processor is none."""
@@ -299,12 +335,23 @@ class Scene:
 
     def idle_loaders(self, start_ns: int, end_ns: int) -> frozenset[str]:
         """Returns the prefixes of the loaders of which nothing is in [start_ns, end_ns); none where that holds for all of them."""
-        lanes: dict[str, list[str]] = {}
-        for row in self.rows:
-            if row.loader and row.kind == "lane":
-                lanes.setdefault(row.loader, []).append(row.key)
-        idle = frozenset(loader for loader, own in lanes.items() if not any(self._is_active(lane, start_ns, end_ns) for lane in own))
-        return idle if len(idle) < len(lanes) else frozenset()
+        loaders = [row.loader for row in self.rows if row.kind == "title"]
+        idle = frozenset(loader for loader in loaders if not self.is_loader_active(loader, start_ns, end_ns))
+        return idle if len(idle) < len(loaders) else frozenset()
+
+    def is_loader_active(self, loader: str, start_ns: int, end_ns: int) -> bool:
+        """Returns whether anything of a loader, by the prefix of its lanes, is in [start_ns, end_ns)."""
+        return any(self._is_active(row.key, start_ns, end_ns) for row in self.rows if row.loader == loader and row.kind == "lane")
+
+    def use_of_loader(self, loader: str) -> LoaderUseSoFar:
+        """Returns what a loader, by the prefix of its lanes, gave and cost so far."""
+        main = loader + MAIN_LANE.key
+        waiting = (State.ITERATOR, State.WAIT)
+        batches, waited = self.trace.forgotten_spans(main, State.STEP), self.trace.forgotten_spans(main, *waiting)
+        return LoaderUseSoFar(
+            batches.spans + sum(index.count_of(State.STEP) for index in self.tracks(main)),
+            waited.time_ns + sum(index.busy_between_ns(self.origin_ns, self.trace.end_ns, waiting) for index in self.tracks(main)),
+        )
 
     def _is_active(self, lane: str, start_ns: int, end_ns: int) -> bool:
         if any(span.start_ns < end_ns and span.state not in (State.SHUTDOWN, State.INDEX_WAIT) for span in self.open_spans(lane)):

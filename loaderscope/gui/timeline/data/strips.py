@@ -57,10 +57,10 @@ def strips(scene: Scene, rows: Sequence[PlacedRow], top: float) -> list[Strip]:
 
     Args:
         scene: the scene of the rows.
-        rows: lanes, groups of lanes and the compact row of batches in flight.
+        rows: lanes, groups of lanes, folded loaders and the compact row of batches in flight.
         top: the y in the widget at which the y of rows is 0.
     """
-    of_kind = {"lane": _lane_strips, "group": _group_strips, "flight": _flight_strips}
+    of_kind = {"lane": _lane_strips, "group": _group_strips, "title": _group_strips, "flight": _flight_strips}
     unsorted = [strip for placed in rows for strip in of_kind[placed.row.kind](scene, placed, top)]
     return sorted(unsorted, key=lambda strip: strip.level)
 

@@ -20,9 +20,11 @@ from loaderscope.gui.timeline.paint.span_names import NAME_REACH_PX
 from loaderscope.gui.timeline.paint.timeline_painter import (
     OVERVIEW_STALE_SHARE,
     bands,
+    exposed_words,
     overview_columns,
     paint_axis,
     paint_empty,
+    paint_exposed,
     paint_header,
     paint_labels,
     paint_plot_area,
@@ -77,6 +79,7 @@ class Backing:
         self._painted_counts: dict[object, int] = {}  # painted rows of each visible track and series
         self._open_ns: list[int] = []
         self._overview: object = None
+        self._exposed_words = ""
         self._labels: dict[str, str] = {}  # see `paint_labels`
         self._are_exact: tuple[bool, ...] = ()  # see `paint_plot_area`
 
@@ -179,7 +182,7 @@ class Backing:
                 self._frame_boxes, self._plots_box = self._find_boxes(canvas)
             self._paint_axis(canvas)
             paint_labels(canvas, self._labels)
-        self._overview = overview
+        self._overview, self._exposed_words = overview, exposed_words(scene)
         self._plots, self._left_at, self._painted = self._near, 0, (0, layout.plot_width)
         with self._painter_on(self._plots, font, self._left_at) as painter:
             self._are_exact = self._paint_columns(Canvas(painter, scene, view, layout, palette, scroll_y))
@@ -298,7 +301,7 @@ class Backing:
         self._plots = self._wide
 
     def _paint_grown_frame(self, canvas: Canvas) -> None:
-        """Repaints the labels, whose shares follow the data, and the minimap if it has grown visibly."""
+        """Repaints the labels, whose shares follow the data, the minimap if it has grown visibly, and exposed loading time."""
         layout = canvas.layout
         turns = _LABEL_TURNS if len(layout.rows) > 2 * _LABEL_TURNS else 1
         turn = self._parts_in_a_row % (turns + 1) if turns > 1 else 0
@@ -311,6 +314,9 @@ class Backing:
             self._overview = overview
             canvas.fill(0, 0, layout.width, layout.axis_y, canvas.palette.base)
             paint_header(canvas)
+        elif layout.exposed_y is not None and (words := exposed_words(canvas.scene)) != self._exposed_words:
+            self._exposed_words = words
+            paint_exposed(canvas)
 
     def _earliest_change_ns(self, scene: Scene, layout: Layout, scroll_y: int) -> int | None:
         """Returns the earliest moment at which anything looks different than at the last painting; None if nothing does."""

@@ -183,7 +183,7 @@ def _panel(scene: Scene, view: Viewport, frame: _Frame) -> _Panel:
     idle = scene.idle_loaders(scene.origin_ns + round(view.start), scene.origin_ns + round(view.end))
     arranged = arrange([row for row in scene.rows if part is None or row.kind in PART_KINDS], frame.arrangement, idle)
     axis_px = AXIS_PX if part is None or part.has_axis else 0
-    minimap_px = MINIMAP_PX + (EXPOSED_PX if scene.is_training else 0) if part is None else 0
+    minimap_px = MINIMAP_PX + (EXPOSED_PX if scene.tells_exposed else 0) if part is None else 0
 
     def placed(height: int) -> Layout:
         return place_rows(arranged.rows, frame.width, height, heights=arranged.heights, minimap_px=minimap_px, axis_px=axis_px)

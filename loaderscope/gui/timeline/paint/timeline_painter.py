@@ -12,7 +12,7 @@ from PySide6.QtGui import QPainter
 
 from loaderscope.facts.lanes import lane_kind
 from loaderscope.facts.run import Mark
-from loaderscope.facts.text import duration_text, share_text
+from loaderscope.facts.text import count_text, duration_ns_text, duration_text, share_text
 from loaderscope.gui.style.palette import Palette
 from loaderscope.gui.timeline.data import time_axis
 from loaderscope.gui.timeline.data.row_layout import EXPOSED_PX, MINIMAP_PX, TITLE_PX, Layout, PlacedRow
@@ -40,6 +40,9 @@ EMPTY_TEXT = "With a script open, press Start or Record: every worker, the main 
 PREPARING_TEXT = "Every span is looked through once; the window stays usable meanwhile."
 UNSHOWN_TITLE = "The trace could not be shown; the terminal tells why."
 WAITING_TEXT = "The trial has started; its first events appear as soon as its processes write them."
+
+IDLE_TEXT = "nothing in sight"
+"""Stands in the row of a folded loader in place of its spans."""
 
 _OVERHANG_PX = 8.0
 """The last label of the axis may reach this far beyond the plots."""
@@ -90,8 +93,8 @@ def paint_header(canvas: Canvas) -> None:
     _paint_title(canvas)
     if canvas.layout.minimap_px:
         _paint_minimap(canvas)
-    if canvas.layout.minimap_px > MINIMAP_PX:
-        _paint_exposed(canvas)
+    if canvas.layout.exposed_y is not None:
+        paint_exposed(canvas)
 
 
 def overview_columns(layout: Layout) -> int:
@@ -136,11 +139,12 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
         painter.setClipRect(band)
         for y in layout.rules:
             canvas.line(left, canvas.top + y, left + width, canvas.top + y, palette.border)
-        are_exact += lane_painter.paint_spans(canvas, [placed for placed in visible if placed.row.kind in ("lane", "group", "flight")])
+        with_spans = [placed for placed in visible if placed.row.is_folded or placed.row.kind in ("lane", "group", "flight")]
+        are_exact += lane_painter.paint_spans(canvas, with_spans)
         for placed in visible:
             if placed.row.kind == "plot":
                 plots.paint_plot(canvas, placed)
-            elif placed.row.lane_kind == "main":
+            elif placed.row.kind == "lane" and placed.row.lane_kind == "main":
                 paint_profiler_start(canvas, placed)
                 paint_optimizer_steps(canvas, placed)
     painter.restore()
@@ -148,13 +152,15 @@ def paint_plot_area(canvas: Canvas) -> tuple[bool, ...]:
 
 
 def paint_scales(canvas: Canvas) -> None:
-    """Paints what stays in its place during a pan: the scales of the plots in sight, and the names of thinned ranges."""
+    """Paints what stays in its place during a pan: scales of plots, names of thinned ranges, and what loaders gave and cost."""
     canvas.painter.save()
     for band, visible in bands(canvas, canvas.left, canvas.layout.plot_width):
         canvas.painter.setClipRect(band)
         for placed in visible:
             if placed.row.kind == "plot":
                 plots.paint_scale(canvas, placed)
+            elif placed.row.kind == "title":
+                _paint_loader_use(canvas, placed)
             elif placed.row.lane_kind == "main":
                 paint_thinned_names(canvas, placed)
     canvas.painter.restore()
@@ -225,9 +231,6 @@ def _paint_label(canvas: Canvas, placed: PlacedRow, second: str) -> None:
         canvas.text(box, short, palette.muted, canvas.small_font, Qt.AlignmentFlag.AlignRight)
 
 
-FOLDED_TEXT = "folded"
-
-
 def _paint_chevron(canvas: Canvas, chevron: str, middle: float) -> None:
     """Paints a chevron that points down while the lanes are expanded, and right while one row stands for them."""
     places = ((2, -1.5), (8, -1.5), (5, 2.5)) if chevron == "open" else ((3, -3), (7, 0), (3, 3))
@@ -247,7 +250,7 @@ def second_line(canvas: Canvas, placed: PlacedRow) -> str:
         return plots.summary(canvas, placed)
     if row.kind == "flight":
         return f"{len(row.lanes)} slots" if len(row.lanes) > 1 else "1 slot"
-    if row.is_text:
+    if row.is_text or row.is_folded:
         return ""
     kind = lane_kind(row.lane_kind)
     start, end = canvas.view_ns
@@ -371,14 +374,21 @@ def _paint_axis(canvas: Canvas, marks: time_axis.Ticks) -> None:
         canvas.write(at + 1, layout.axis_y, bottom - layout.axis_y - 5, tick.label, font)
 
 
-def _paint_exposed(canvas: Canvas) -> None:
+def exposed_words(scene: Scene) -> str:
+    """Returns how much exposed loading time there was so far; "" if it cannot be told (yet)."""
+    exposed = scene.exposed()
+    # no share: the timeline begins later than the training, whose share is told
+    return f"exposed {duration_text(exposed.seconds)}" if exposed is not None else ""
+
+
+def paint_exposed(canvas: Canvas) -> None:
     """Paints below the minimap how much of each moment was exposed loading time, and beside it how much that is so far."""
     exposed, layout, palette = canvas.scene.exposed(), canvas.layout, canvas.palette
-    if exposed is None:
+    top = layout.exposed_y
+    if exposed is None or top is None:
         return
-    top = layout.minimap_y + MINIMAP_PX
-    words = f"exposed {duration_text(exposed.seconds)}"  # no share: the timeline begins later than the training, whose share is told
-    canvas.text(QRectF(10, top, canvas.left - 18, EXPOSED_PX), words, palette.muted, canvas.small_font)
+    canvas.fill(0, top, layout.width, EXPOSED_PX, palette.base)
+    canvas.text(QRectF(10, top, canvas.left - 18, EXPOSED_PX), exposed_words(canvas.scene), palette.muted, canvas.small_font)
     columns = overview_columns(layout)
     shares = exposed.shares_between(canvas.scene.extent.edges_ns(columns, 0))
     width, tall, bottom = layout.plot_width / columns, EXPOSED_PX - 3, top + EXPOSED_PX - 1
@@ -393,15 +403,28 @@ def _paint_exposed(canvas: Canvas) -> None:
 
 
 def _paint_loader_title(canvas: Canvas, placed: PlacedRow) -> None:
-    """Paints the name of a loader, and its process; it begins in the column of labels and may reach into the plot area."""
-    palette, row, y = canvas.palette, placed.row, canvas.top + placed.y
-    right = canvas.left + canvas.layout.plot_width
-    process_x = 10 + canvas.bold_font.advance(row.label) + 12
+    """Paints the name of a loader. It begins in the column of labels, and reaches into the plot area unless spans are drawn there."""
+    y, right = canvas.top + placed.y, canvas.left - 4 if placed.row.is_folded else canvas.left + canvas.layout.plot_width
     if placed.chevron:
         _paint_chevron(canvas, placed.chevron, y + placed.height / 2)
-    canvas.text(QRectF(10, y, right - 10, placed.height), row.label, palette.text, canvas.bold_font)
-    words = " · ".join(filter(None, (row.text, FOLDED_TEXT if row.is_folded else "")))
-    canvas.text(QRectF(process_x, y, max(right - process_x, 0), placed.height), words, palette.muted, canvas.label_font)
+    canvas.text(QRectF(10, y, right - 10, placed.height), placed.row.label, canvas.palette.text, canvas.bold_font)
+
+
+def _paint_loader_use(canvas: Canvas, placed: PlacedRow) -> None:
+    """Paints beside the name of a loader its process, and at the right what it gave and cost; of a folded one only if it idles in sight."""
+    row, font, palette = placed.row, canvas.label_font, canvas.palette
+    if row.is_folded and canvas.scene.is_loader_active(row.loader, *canvas.view_ns):
+        return
+    beside = " · ".join(filter(None, (row.text, IDLE_TEXT if row.is_folded else "")))
+    x = max(canvas.left + 4.0, 0.0 if row.is_folded else 22 + canvas.bold_font.advance(row.label))
+    box = QRectF(x, canvas.top + placed.y, max(canvas.left + canvas.layout.plot_width - 4 - x, 0), placed.height)
+    canvas.text(box, beside, palette.muted, font)
+    use = canvas.scene.use_of_loader(row.loader)
+    words = [count_text(use.batches, "batch")] if use.batches else []
+    words += [f"waited {duration_ns_text(use.waited_ns)}"] if use.waited_ns else []
+    box.setLeft(x + font.advance(beside) + 12)
+    if box.width() > 0:
+        canvas.text(box, " · ".join(words), palette.muted, font, Qt.AlignmentFlag.AlignRight)
 
 
 def _paint_row_text(canvas: Canvas, placed: PlacedRow) -> None:

@@ -81,7 +81,8 @@ class LaneHandling(QObject):
         rows = timeline.arranged.rows
         span = timeline.selected
         if span is not None:
-            return next((row for row in rows if span.lane in row.lanes), None)
+            folded = (row for row in rows if row.is_folded and row.loader == span.loader)
+            return next((row for row in rows if span.lane in row.lanes), next(folded, None))
         placed = timeline.lane_layout.row_at(timeline.pointer.y, timeline.scroll_y) if timeline.pointer is not None else None
         return placed.row if placed is not None else None
 

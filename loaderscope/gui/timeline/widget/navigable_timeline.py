@@ -166,13 +166,14 @@ class NavigableTimeline(TimelineSurface):
         if self.scene is None:
             return
         was_empty = self.scene.is_empty
-        rows = self.scene.rows
+        before = self.scene.rows, self.scene.tells_exposed
         if not self.scene.update():
             return
+        self.scene.count_exposed()
         if was_empty and not self.scene.is_empty and not self.navigator.following:
             self.navigator.reset(self.scene.total_ns)
         moved = self.navigator.grow(self.scene.total_ns, self._layout.plot_width)
-        if self.scene.rows != rows:
+        if (self.scene.rows, self.scene.tells_exposed) != before:
             self._place_rows()
         self.fold_soon()
         self.update()

@@ -28,7 +28,7 @@ from loaderscope.gui.timeline.widget.lane_notices import LaneNotices
 
 _SETTLE_MS = 120
 _MOST_UNDO_STEPS = 100
-_FOLD_MS = 500
+_FOLD_MS, _FOLD_LIVE_MS = 500, 1000
 
 
 class UndoSteps:
@@ -150,9 +150,12 @@ class TimelineSurface(QWidget):
         self.rearrange(self._arrangement.fold(title.loader_title, not title.is_folded))
 
     def fold_soon(self) -> None:
-        """Folds loaders that left the sight, and unfolds those that came into it, in a moment: rows must not jump with each change."""
+        """Folds loaders that left the sight, and unfolds those that came into it, in a moment.
+
+        Rows must not jump with each change: while a trial runs, at most once a second.
+        """
         if not self._fold_timer.isActive():
-            self._fold_timer.start()
+            self._fold_timer.start(_FOLD_LIVE_MS if self.scene is not None and self.scene.is_live else _FOLD_MS)
 
     def _fold_idle_loaders(self) -> None:
         if self.scene is None:
@@ -313,7 +316,7 @@ class TimelineSurface(QWidget):
             pinned=self._arranged.pinned_count,
             heights=self._arranged.heights,
             dense=self._part is not None,
-            minimap_px=0 if self._part else MINIMAP_PX + (EXPOSED_PX if self.scene is not None and self.scene.is_training else 0),
+            minimap_px=0 if self._part else MINIMAP_PX + (EXPOSED_PX if self.scene is not None and self.scene.tells_exposed else 0),
             axis_px=AXIS_PX if self._part is None or self._part.has_axis or self._has_flags else 0,
             notice_px=self._notices.show_notices(self._arranged, 10 + title_px),
             can_collapse=True,

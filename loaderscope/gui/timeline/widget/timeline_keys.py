@@ -77,6 +77,7 @@ MOUSE = (
     ("double click", "fit a span; on nothing: show the whole trial"),
     ("click", "select a span, go to a mark"),
     ("right click", "marks, figure"),
+    ("click the title of a loader", "fold its lanes into one, or unfold them"),
     ("right click on a label, Shift+F10", "pin, hide, collapse or resize a lane"),
     ("drag a label, or its lower edge", "move a lane, make it taller or shorter"),
 )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import textwrap
 
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QResizeEvent, QWheelEvent
-from PySide6.QtWidgets import QWidget
+import numpy as np
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent, QHelpEvent, QKeyEvent, QMouseEvent, QNativeGestureEvent, QResizeEvent, QWheelEvent
+from PySide6.QtWidgets import QToolTip, QWidget
 
+from loaderscope.facts.text import duration_ns_text, duration_text, share_text
+from loaderscope.gui.style.words import EXPOSED_TIP
 from loaderscope.gui.timeline.paint.overlay import OverlayContent
 from loaderscope.gui.timeline.widget.mark_editing import MarkEditing
 from loaderscope.gui.timeline.widget.mouse import Mouse
@@ -51,7 +55,26 @@ class TimelineWidget(NavigableTimeline):
         if isinstance(event, QNativeGestureEvent) and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
             self.zoom_at(1 / max(1 + event.value(), 0.1), event.position().x())
             return True
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            QToolTip.showText(event.globalPos(), self.tip_at(event.pos()), self)
+            return True
         return super().event(event)
+
+    def tip_at(self, place: QPoint) -> str:
+        """Returns what exposed loading time is, and how much of the moment under the mouse it was; "" beside its strip."""
+        layout, scene = self._layout, self.scene
+        if scene is None or layout.exposed_y is None or not layout.exposed_y <= place.y() < layout.axis_y:
+            return ""
+        exposed = scene.exposed()
+        if exposed is None:
+            return ""
+        lines = [f"Exposed loading time: {EXPOSED_TIP}. {duration_text(exposed.seconds)} so far."]
+        x, width = place.x() - layout.label_width, layout.plot_width
+        if 0 <= x < width:
+            edges_ns = np.array([scene.extent.time_at(x - 1, width), scene.extent.time_at(x + 2, width)]).astype(np.int64)
+            share = float(exposed.shares_between(edges_ns)[0])
+            lines.append(f"{share_text(share)} of the time around {duration_ns_text(float(edges_ns.mean()))}.")
+        return "\n".join(line for text in lines for line in textwrap.wrap(text, 80))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if self.scene is not None:
