@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 import synthetic
+from PySide6.QtCore import QEvent, QPoint
+from PySide6.QtGui import QHelpEvent
+from PySide6.QtWidgets import QApplication, QToolTip
 from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.span_lookup import spans_of
+from loaderscope.facts.results import ProcessUse
 from loaderscope.gui.run.training_trace import TrainingTrace
-from loaderscope.gui.timeline.data.exposed_strip import ExposedBins
+from loaderscope.gui.timeline.data.exposed_strip import ExposedBins, exposed_of_process
 from loaderscope.gui.timeline.data.row_layout import EXPOSED_PX, MINIMAP_PX
 from loaderscope.gui.timeline.data.scene import Scene
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
+from loaderscope.trace import lane_table
+from loaderscope.trace.model import Trace
 
 
 def intervals(*pairs):
@@ -74,3 +80,123 @@ def test_only_a_training_has_the_strip(qtbot):
     timeline.set_trace(merged(), "all loaders")
     assert timeline.lane_layout.minimap_px == MINIMAP_PX + EXPOSED_PX
     assert timeline.lane_layout.axis_y == timeline.lane_layout.minimap_y + MINIMAP_PX + EXPOSED_PX
+
+
+SECOND = 1_000 * MS
+
+
+def add_span(trace, lane, state, start_ns, end_ns):
+    trace.track(lane, 0).append(start_ns=start_ns, end_ns=end_ns, state=state, batch=0, value=0)
+    trace.newest_ns = max(trace.newest_ns, end_ns)
+    trace.version += 1
+
+
+def add_optimizer_step(trace, time_ns):
+    trace.points_of(lane_table.MAIN_LANE).append(time_ns=time_ns, state=State.OPTIMIZER_STEP, batch=-1, value=0)
+    trace.version += 1
+
+
+@pytest.fixture
+def running():
+    """The trace of a training that has waited for its first second."""
+    trace = Trace()
+    trace.origin_ns = 0
+    add_span(trace, lane_table.MAIN_LANE, State.WAIT, 0, SECOND)
+    add_optimizer_step(trace, SECOND)
+    return trace
+
+
+@pytest.fixture
+def timeline(qtbot, running):
+    timeline = TimelineWidget()
+    qtbot.addWidget(timeline)
+    timeline.resize(900, 500)
+    timeline.set_trace(running, "running")
+    timeline.set_live(True)
+    timeline.show()
+    qtbot.waitExposed(timeline)
+    return timeline
+
+
+def test_a_wait_that_is_read_after_later_records_of_a_worker_counts(running):
+    scene = Scene(running)
+    scene.is_live = True
+    add_span(running, lane_table.worker_lane(0), State.FETCH, 2 * SECOND, 10 * SECOND)
+    scene.update()
+    assert scene.exposed().seconds == pytest.approx(1.0)
+    add_span(running, lane_table.MAIN_LANE, State.WAIT, 9 * SECOND, 10 * SECOND)
+    scene.is_live = False
+    scene.update()
+    assert scene.exposed().seconds == pytest.approx(2.0)
+
+
+def test_waits_that_were_counted_stay_when_a_long_recording_forgets_them(running):
+    scene = Scene(running)
+    assert scene.exposed().seconds == pytest.approx(1.0)
+    add_span(running, lane_table.MAIN_LANE, State.WAIT, 2 * SECOND, 3 * SECOND)
+    scene.update()
+    running.tracks[(lane_table.MAIN_LANE.key, 0)].forget(1)
+    add_span(running, lane_table.MAIN_LANE, State.WAIT, 4 * SECOND, 5 * SECOND)
+    assert scene.update()
+    assert scene.exposed() is None  # the wait from 2 s on was forgotten before it was counted, or so it may be
+    assert not scene.tells_exposed
+
+
+def test_forgetting_what_was_counted_loses_nothing(running):
+    scene = Scene(running)
+    add_span(running, lane_table.MAIN_LANE, State.WAIT, 2 * SECOND, 3 * SECOND)
+    scene.update()
+    assert scene.exposed().seconds == pytest.approx(2.0)
+    add_span(running, lane_table.MAIN_LANE, State.WAIT, 4 * SECOND, 5 * SECOND)
+    running.tracks[(lane_table.MAIN_LANE.key, 0)].forget(1)
+    scene.update()
+    assert scene.exposed().seconds == pytest.approx(3.0)
+
+
+def test_the_strip_appears_with_the_first_step_of_an_optimizer(qtbot, timeline, running):
+    running.points.clear()
+    timeline.set_trace(running, "running")
+    assert timeline.lane_layout.exposed_y is None
+    add_optimizer_step(running, SECOND)
+    timeline.refresh()
+    assert timeline.lane_layout.exposed_y is not None
+
+
+def test_the_strip_grows_although_the_minimap_stays(timeline, running):
+    def strip():
+        timeline.repaint()
+        layout = timeline.lane_layout
+        return timeline.backing.picture().copy(0, layout.exposed_y, layout.width, EXPOSED_PX)
+
+    add_span(running, lane_table.worker_lane(0), State.FETCH, 2 * SECOND, 10 * SECOND)
+    timeline.refresh()
+    before, overview, parts = strip(), timeline.scene.overview(100, 1.0), timeline.backing.parts
+    add_span(running, lane_table.MAIN_LANE, State.WAIT, 2 * SECOND, 10 * SECOND + MS)
+    timeline.refresh()
+    assert strip() != before
+    assert timeline.backing.parts > parts  # nothing but the changes was painted
+    assert timeline.scene.overview(100, 1.0) is overview
+
+
+def test_a_tip_says_what_exposed_loading_time_is_and_how_much_of_a_moment_it_was(timeline, running):
+    timeline.set_live(False)
+    add_span(running, lane_table.worker_lane(0), State.FETCH, 2 * SECOND, 4 * SECOND)
+    timeline.refresh()
+    layout = timeline.lane_layout
+    waited, worked = (
+        QPoint(layout.label_width + round(timeline.scene.extent.x_of(time_s * SECOND, layout.plot_width)), layout.exposed_y + 4)
+        for time_s in (0.5, 3.0)
+    )
+    QApplication.sendEvent(timeline, QHelpEvent(QEvent.Type.ToolTip, waited, timeline.mapToGlobal(waited)))
+    assert "100 %" in QToolTip.text() and "1.00 s" in QToolTip.text()
+    assert "0 % of" in timeline.tip_at(worked) and "100 %" not in timeline.tip_at(worked)
+    assert timeline.tip_at(QPoint(waited.x(), layout.header_height + 5)) == ""
+
+
+def test_what_the_analysis_found_is_told_from_when_the_script_began():
+    use = ProcessUse(
+        began_ns=5 * SECOND, wait_s=3.0, exposed_s=2.0, first_batch_s=1.0, bin_s=2.0, exposed_shares=[0.0, 1.0, 0.0]
+    )
+    exposed = exposed_of_process(use, origin_ns=6 * SECOND)
+    assert exposed.seconds == 2.0
+    assert exposed.shares_between(np.array([0, 1, 2, 3, 5]) * SECOND) == pytest.approx([0.0, 1.0, 1.0, 0.0])

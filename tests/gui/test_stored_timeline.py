@@ -9,6 +9,7 @@ from support_session import make_run, make_trial_trace, record
 from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.agent.layout import State
+from loaderscope.facts.results import ProcessUse
 from loaderscope.gui.run.training_trace import TrainingTrace
 from loaderscope.gui.timeline.data import rows_at_hand
 from loaderscope.gui.timeline.data.range_statistics import survey
@@ -342,3 +343,13 @@ def test_tracks_of_several_loaders_find_their_sums(whole, stored):
     index = Scene(merged).tracks(f"0/{LANE}")[-1]
     assert isinstance(index, StoredIndex)
     assert index.count_of(State.FETCH) == dense(Scene(whole)).count_of(State.FETCH)
+
+
+def test_exposed_loading_time_of_a_training_in_a_file_is_what_its_analysis_found(stored):
+    merged = TrainingTrace()
+    merged.add(0, "train.py:1", stored)
+    merged.refresh()
+    scene = Scene(merged)
+    assert not scene.tells_exposed and scene.exposed() is None
+    merged.process_use = ProcessUse(stored.origin_ns, 3.0, 2.0, 0.5, 1.0, [1.0, 1.0, 0.0])
+    assert scene.tells_exposed and scene.exposed().seconds == 2.0

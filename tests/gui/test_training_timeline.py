@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import synthetic
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from synthetic import MS
 from timeline_actions import HEIGHT, WIDTH
 
 from loaderscope.agent.layout import State
 from loaderscope.agent.messages import TrialConfig
+from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.facts.lanes import OPTIMIZER_STEP
 from loaderscope.facts.run import PlannedTrial
 from loaderscope.gui.panels.late_batch_search import LateSearch, waits_of_loaders
@@ -35,7 +37,7 @@ from loaderscope.gui.timeline.widget.lane_menu import LaneHandling
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace.columns import Columns
 from loaderscope.trace.lane_table import IMPORT_DEPTH, MAIN_LANE
-from loaderscope.trace.model import POINT_COLUMNS, TrackKey, batch_id
+from loaderscope.trace.model import POINT_COLUMNS, ForgottenSpans, TrackKey, batch_id
 
 
 def mark_optimizer_steps(trace, *times_ns):
@@ -345,3 +347,77 @@ def test_the_view_folds_what_leaves_it_and_a_click_unfolds_it(qtbot):
     assert kinds_of(timeline.arranged, "1/") == ["title"]
     timeline.bring_row_up("1/" + MAIN_LANE.key)
     assert len(kinds_of(timeline.arranged, "1/")) > 1
+
+
+def placed_title(timeline, loader):
+    return next(placed for placed in timeline.lane_layout.rows if placed.row.kind == "title" and placed.row.loader == loader)
+
+
+def test_a_folded_loader_shows_in_one_thin_row_when_it_was_active(timeline, merged):
+    lane = "0/worker-0"
+    height = next(placed.height for placed in timeline.lane_layout.rows if lane in placed.row.lanes)
+    index = timeline.scene.tracks(lane)[0]
+    row = int(index.rows_of(State.FETCH)[2])
+    fetch_ns, idle_ns = int(index.start_ns[row] + index.end_ns[row]) // 2, merged.origin_ns + 1
+    timeline.fold_loader(placed_title(timeline, "0/").row)
+    placed = placed_title(timeline, "0/")
+    assert placed.row.lanes == ("0/worker-0", "0/worker-1", "0/worker-2") and placed.height < height
+    image = timeline.grab().toImage()
+    y = timeline.lane_layout.header_height + placed.bar_y + placed.bar_height - 1
+    seen = {image.pixelColor(round(timeline.x_of(time_ns)), y).name() for time_ns in (fetch_ns, fetch_ns + 1000)}
+    assert seen == {DARK.fetch}
+    assert image.pixelColor(round(timeline.x_of(idle_ns)) - 3, y).name() != DARK.fetch
+
+
+def test_a_folded_loader_without_workers_shows_what_main_fetches():
+    scene = Scene(loaders_in_turn())
+    folded = next(row for row in arrange(scene.rows, Arrangement(), ["1/"]).rows if row.is_folded)
+    assert folded.lanes == ("1/main",) and folded.lane_kind == MAIN_LANE.kind
+
+
+def test_a_title_says_how_many_batches_a_loader_gave_and_how_long_it_was_waited_for(merged, loaders):
+    scene = Scene(merged)
+    waits = spans_of(loaders[0], MAIN_LANE.key, State.WAIT, State.ITERATOR)
+    waited_ns = int((waits.end_ns - waits.start_ns).sum())
+    use = scene.use_of_loader("0/")
+    assert (use.batches, use.waited_ns) == (20, waited_ns)
+    key = TrackKey(MAIN_LANE.key, 0)
+    loaders[0].forgotten = {(key, State.STEP): ForgottenSpans(5, 5, 7), (key, State.WAIT): ForgottenSpans(5, 5, 11)}
+    loaders[0].version += 1
+    merged.refresh()
+    use = scene.use_of_loader("0/")
+    assert (use.batches, use.waited_ns) == (25, waited_ns + 11)
+
+
+def test_the_selected_span_keeps_the_lane_commands_on_its_folded_loader(timeline):
+    handling = LaneHandling(timeline)
+    timeline.go_to(span_of(timeline.scene, "0/main", State.STEP, batch_id(0, 5)))
+    handling.fold()
+    assert kinds_of(timeline.arranged, "0/") == ["title"]
+    handling.fold()
+    assert len(kinds_of(timeline.arranged, "0/")) > 1
+
+
+def test_rows_stay_while_a_mouse_button_is_down(qtbot):
+    timeline = TimelineWidget()
+    qtbot.addWidget(timeline)
+    timeline.resize(WIDTH, HEIGHT)
+    timeline.set_trace(loaders_in_turn(), "all loaders")
+    timeline.show()
+    qtbot.waitExposed(timeline)
+    last_ns, short_ns = ends_ns(timeline.scene)
+    QTest.mousePress(timeline.windowHandle(), Qt.MouseButton.LeftButton, pos=QPoint(300, 200))
+    assert QApplication.mouseButtons() == Qt.MouseButton.LeftButton
+    with qtbot.waitSignal(timeline._fold_timer.timeout):
+        timeline.show_range(short_ns + 50 * MS, last_ns)
+    assert len(kinds_of(timeline.arranged, "1/")) > 1
+    QTest.mouseRelease(timeline.windowHandle(), Qt.MouseButton.LeftButton, pos=QPoint(300, 200))
+    qtbot.waitUntil(lambda: kinds_of(timeline.arranged, "1/") == ["title"], timeout=5_000)
+
+
+def test_the_figure_has_the_thin_row_of_a_folded_loader(merged):
+    def rows(arrangement):
+        return timeline_figure(merged, arrangement=arrangement).height
+
+    title = next(row.loader_title for row in Scene(merged).rows if row.loader == "0/")
+    assert rows(Arrangement().fold(title)) < rows(Arrangement())

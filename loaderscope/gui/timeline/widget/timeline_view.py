@@ -68,7 +68,7 @@ class TimelineWidget(NavigableTimeline):
         exposed = scene.exposed()
         if exposed is None:
             return ""
-        lines = [f"Exposed loading time: {EXPOSED_TIP}. {duration_text(exposed.seconds)} so far."]
+        lines = [f"Exposed loading time: {EXPOSED_TIP}. {duration_text(exposed.seconds)} {'so far' if scene.is_live else 'in all'}."]
         x, width = place.x() - layout.label_width, layout.plot_width
         if 0 <= x < width:
             edges_ns = np.array([scene.extent.time_at(x - 1, width), scene.extent.time_at(x + 2, width)]).astype(np.int64)
