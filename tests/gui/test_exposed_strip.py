@@ -15,6 +15,7 @@ from loaderscope.gui.run.training_trace import TrainingTrace
 from loaderscope.gui.timeline.data.exposed_strip import ExposedBins, exposed_of_process
 from loaderscope.gui.timeline.data.row_layout import EXPOSED_PX, MINIMAP_PX
 from loaderscope.gui.timeline.data.scene import Scene
+from loaderscope.gui.timeline.paint.timeline_painter import OVERVIEW_STALE_SHARE, overview_columns
 from loaderscope.gui.timeline.widget.timeline_view import TimelineWidget
 from loaderscope.trace import lane_table
 from loaderscope.trace.model import Trace
@@ -168,14 +169,17 @@ def test_the_strip_grows_although_the_minimap_stays(timeline, running):
         layout = timeline.lane_layout
         return timeline.backing.picture().copy(0, layout.exposed_y, layout.width, EXPOSED_PX)
 
-    add_span(running, lane_table.worker_lane(0), State.FETCH, 2 * SECOND, 10 * SECOND)
+    def overview():
+        return timeline.scene.overview(overview_columns(timeline.lane_layout), OVERVIEW_STALE_SHARE)
+
+    add_span(running, lane_table.worker_lane(0), State.FETCH, 2 * SECOND, 9 * SECOND)
     timeline.refresh()
-    before, overview, parts = strip(), timeline.scene.overview(100, 1.0), timeline.backing.parts
-    add_span(running, lane_table.MAIN_LANE, State.WAIT, 2 * SECOND, 10 * SECOND + MS)
+    before, minimap, parts = strip(), overview(), timeline.backing.parts
+    add_span(running, lane_table.MAIN_LANE, State.WAIT, 6 * SECOND, 9 * SECOND + 100 * MS)
     timeline.refresh()
     assert strip() != before
     assert timeline.backing.parts > parts  # nothing but the changes was painted
-    assert timeline.scene.overview(100, 1.0) is overview
+    assert overview() is minimap
 
 
 def test_a_tip_says_what_exposed_loading_time_is_and_how_much_of_a_moment_it_was(timeline, running):
@@ -194,9 +198,7 @@ def test_a_tip_says_what_exposed_loading_time_is_and_how_much_of_a_moment_it_was
 
 
 def test_what_the_analysis_found_is_told_from_when_the_script_began():
-    use = ProcessUse(
-        began_ns=5 * SECOND, wait_s=3.0, exposed_s=2.0, first_batch_s=1.0, bin_s=2.0, exposed_shares=[0.0, 1.0, 0.0]
-    )
+    use = ProcessUse(began_ns=5 * SECOND, wait_s=3.0, exposed_s=2.0, first_batch_s=1.0, bin_s=2.0, exposed_shares=[0.0, 1.0, 0.0])
     exposed = exposed_of_process(use, origin_ns=6 * SECOND)
     assert exposed.seconds == 2.0
     assert exposed.shares_between(np.array([0, 1, 2, 3, 5]) * SECOND) == pytest.approx([0.0, 1.0, 1.0, 0.0])

@@ -1,11 +1,13 @@
 """The timeline within the window: keys that reach it from elsewhere, figures, and marks that are kept."""
 
 import pytest
+import synthetic
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from timeline_actions import Key, Modifier, press
 
 from loaderscope.facts.run import Mark
+from loaderscope.gui.run.training_trace import TrainingTrace
 from loaderscope.gui.style.theme import LIGHT
 from loaderscope.gui.timeline.widget.timeline_keys import CONTROLS, MOUSE
 from loaderscope.gui.window.command_table import COMMANDS, TIMELINE_COMMANDS, matching_commands
@@ -164,3 +166,22 @@ def test_the_tables_are_brought_up_with_the_keyboard_on_them(qtbot, window, time
     table = getattr(window.views, panel).table
     assert table.hasFocus()
     qtbot.waitUntil(lambda: table.model().rowCount() > 0, timeout=3000)
+
+
+def test_c_folds_the_loader_under_the_mouse_and_unfolds_it(timeline):
+    merged = TrainingTrace()
+    for trial in (0, 1):
+        merged.add(trial, f"train.py:{trial}", synthetic.make_trace(num_workers=2, batches=10))
+    merged.refresh()
+    timeline.set_trace(merged, "all loaders")
+
+    def folded():
+        return [row.label for row in timeline.arranged.rows if row.is_folded]
+
+    placed = next(placed for placed in timeline.lane_layout.rows if placed.row.key == "0/main")
+    timeline.hover(timeline.width() / 2, timeline.lane_layout.header_height + placed.y + 2)
+    press(timeline, Key.Key_C)
+    assert folded() == ["train.py:0"]
+    timeline.hover(timeline.width() / 2, timeline.lane_layout.header_height + timeline.lane_layout.rows[0].y + 2)
+    press(timeline, Key.Key_C)
+    assert folded() == []

@@ -166,14 +166,14 @@ class NavigableTimeline(TimelineSurface):
         if self.scene is None:
             return
         was_empty = self.scene.is_empty
-        before = self.scene.rows, self.scene.tells_exposed
+        rows = self.scene.rows
         if not self.scene.update():
             return
         self.scene.count_exposed()
         if was_empty and not self.scene.is_empty and not self.navigator.following:
             self.navigator.reset(self.scene.total_ns)
         moved = self.navigator.grow(self.scene.total_ns, self._layout.plot_width)
-        if (self.scene.rows, self.scene.tells_exposed) != before:
+        if self.scene.rows != rows or self._minimap_px != self._layout.minimap_px:
             self._place_rows()
         self.fold_soon()
         self.update()

@@ -303,6 +303,13 @@ class TimelineSurface(QWidget):
         self._layout = self._placed.scrolled(self.scroll_y)
         self.update()
 
+    @property
+    def _minimap_px(self) -> int:
+        """Height for the minimap, with the strip of exposed loading time as soon as there is something to tell."""
+        if self._part is not None:
+            return 0
+        return MINIMAP_PX + (EXPOSED_PX if self.scene is not None and self.scene.tells_exposed else 0)
+
     def _place_rows(self) -> None:
         rows = self.scene.rows if self.scene else ()
         if self._part:
@@ -316,7 +323,7 @@ class TimelineSurface(QWidget):
             pinned=self._arranged.pinned_count,
             heights=self._arranged.heights,
             dense=self._part is not None,
-            minimap_px=0 if self._part else MINIMAP_PX + (EXPOSED_PX if self.scene is not None and self.scene.tells_exposed else 0),
+            minimap_px=self._minimap_px,
             axis_px=AXIS_PX if self._part is None or self._part.has_axis or self._has_flags else 0,
             notice_px=self._notices.show_notices(self._arranged, 10 + title_px),
             can_collapse=True,
