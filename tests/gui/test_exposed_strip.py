@@ -6,12 +6,14 @@ import synthetic
 from PySide6.QtCore import QEvent, QPoint
 from PySide6.QtGui import QHelpEvent
 from PySide6.QtWidgets import QApplication, QToolTip
+from recorded_loaders import traces_and_results, train_and_test
 from synthetic import MS
 
 from loaderscope.agent.layout import State
 from loaderscope.analysis.span_lookup import spans_of
 from loaderscope.facts.results import ProcessUse
-from loaderscope.gui.run.training_trace import TrainingTrace
+from loaderscope.gui.run.run_state import RunState
+from loaderscope.gui.run.training_trace import ALL_LOADERS, TrainingTrace
 from loaderscope.gui.timeline.data.exposed_strip import ExposedBins, exposed_of_process
 from loaderscope.gui.timeline.data.row_layout import EXPOSED_PX, MINIMAP_PX
 from loaderscope.gui.timeline.data.scene import Scene
@@ -202,3 +204,14 @@ def test_what_the_analysis_found_is_told_from_when_the_script_began():
     exposed = exposed_of_process(use, origin_ns=6 * SECOND)
     assert exposed.seconds == 2.0
     assert exposed.shares_between(np.array([0, 1, 2, 3, 5]) * SECOND) == pytest.approx([0.0, 1.0, 1.0, 0.0])
+
+
+def test_the_strip_and_the_analysis_of_a_training_agree():
+    state = RunState()
+    for result, trace in traces_and_results(*train_and_test()):
+        state.trial_finished(result, trace)
+    trace = state.trace(ALL_LOADERS)
+    exposed, found = Scene(trace).exposed(), exposed_of_process(trace.process_use, trace.origin_ns)
+    assert exposed.seconds == pytest.approx(found.seconds)
+    edges_ns = np.arange(0, trace.end_ns - trace.origin_ns, 10 * SECOND)
+    assert exposed.shares_between(edges_ns) == pytest.approx(found.shares_between(edges_ns), abs=0.01)

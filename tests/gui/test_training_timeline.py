@@ -369,6 +369,23 @@ def test_a_folded_loader_shows_in_one_thin_row_when_it_was_active(timeline, merg
     assert image.pixelColor(round(timeline.x_of(idle_ns)) - 3, y).name() != DARK.fetch
 
 
+def test_a_folded_loader_of_which_nothing_is_in_sight_says_so(qtbot, timeline, merged):
+    def has_text():
+        placed = placed_title(timeline, "3/")
+        image, y = timeline.grab().toImage(), timeline.lane_layout.header_height + placed.y + placed.height // 2
+        left = timeline.lane_layout.label_width
+        return any(image.pixelColor(x, y + dy).lightness() > 100 for x in range(left, left + 80) for dy in range(-4, 5))
+
+    last_ns = int(timeline.scene.tracks("3/main")[0].end_ns[-1])
+    timeline.fold_loader(placed_title(timeline, "3/").row)
+    timeline.show_range(merged.origin_ns, last_ns)
+    is_active = has_text()  # its spans are as light as a text
+    timeline.show_range(last_ns + 10 * MS, merged.end_ns)
+    assert is_active and has_text()
+    timeline.fold_loader(placed_title(timeline, "3/").row)
+    assert not has_text()
+
+
 def test_a_folded_loader_without_workers_shows_what_main_fetches():
     scene = Scene(loaders_in_turn())
     folded = next(row for row in arrange(scene.rows, Arrangement(), ["1/"]).rows if row.is_folded)
