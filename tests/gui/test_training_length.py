@@ -45,7 +45,7 @@ def test_either_epochs_or_batches_of_the_training_are_in_force(panel):
 
 def test_one_measured_epoch_offers_a_second(window, monkeypatch):
     asked = []
-    monkeypatch.setattr(window.starting, "_may_start", lambda: True)
+    monkeypatch.setattr(window.starting, "_can_start", lambda _problem: True)
     monkeypatch.setattr(window.starting, "_start_run", asked.append)
     monkeypatch.setattr(window.setup, "request", lambda: window.setup.sweep_panel.apply_to(REQUEST))
     window.setup.sweep_panel.epochs.setValue(1)
