@@ -33,7 +33,7 @@ _LOCAL = "keeps its logs on this machine"
 
 TRACKERS: tuple[Tracker, ...] = (
     Tracker("Weights & Biases", ("wandb",), "WANDB_MODE", "offline", _LOCAL),
-    Tracker("MLflow", ("mlflow",), "MLFLOW_TRACKING_URI", "sqlite:///mlflow-trials.db", "writes into a file of its own"),
+    Tracker("MLflow", ("mlflow",), "MLFLOW_TRACKING_URI", "sqlite:///mlflow-trials.db", "writes into a local file"),
     Tracker("Comet", ("comet_ml",), "COMET_START_ONLINE", "false", f"{_LOCAL} if comet_ml.start() begins them"),
     Tracker("Neptune", ("neptune", "neptune_scale"), "NEPTUNE_MODE", "offline", _LOCAL),
     Tracker("ClearML", ("clearml",), "CLEARML_OFFLINE_MODE", "1", _LOCAL),

@@ -71,6 +71,7 @@ def opened(window, qtbot, tmp_path, monkeypatch):
     sweep.epochs.setValue(1)
     sweep.ceiling.setChecked(False)
     qtbot.waitUntil(lambda: sweep.expected_trials == 2, timeout=10_000)
+    assert sweep.expected_s is None and "up to 11 batches" in sweep.forecast.text()
     return window
 
 
@@ -104,6 +105,7 @@ def test_a_sweep_in_the_training_runs_once_agreed_and_shows_what_it_changed(open
     assert [(result.status, result.batches) for result in results] == [("ok", 11), ("ok", 11)]
     assert opened.shown.run.request.consumer == Consumer("training")
     assert (tmp_path / "work" / "said.txt").read_text() == "1offline"
+    qtbot.waitUntil(lambda: opened.setup.sweep_panel.expected_s is not None, timeout=10_000)  # the trials have shown it
     # the same training is not asked about again, other arguments are
     assert opened.setup.request().target == "captured:0"
     ask = opened.starting._ask_for_training
@@ -162,7 +164,7 @@ def sizes_of(request, trials, limit, window):
 def test_the_question_tells_how_much_of_the_training_runs(window):
     asked = Request("/x/train.py", cwd="/x")
     assert "3 trials × up to 65 batches" in sizes_of(dataclasses.replace(asked, epochs=1), 3, 65, window)
-    assert "few epochs" in sizes_of(asked, 3, 65, window)  # those that are short are repeated
+    assert "short epochs" in sizes_of(asked, 3, 65, window)  # which are repeated
     assert "2 whole epochs and up to 65 batches" in sizes_of(dataclasses.replace(asked, epochs=3), 3, 65, window)
     assert "a whole epoch" in sizes_of(dataclasses.replace(asked, epochs=1), 3, None, window)
     assert "/x" in sizes_of(asked, 1, 65, window)

@@ -69,7 +69,7 @@ class Forecast:
         skipped: a reason for each skipped setting.
         problem: a sentence that says why the sweep cannot start; empty if it can.
         commit: a text that says from how many workers on Windows refuses memory; None elsewhere.
-        note: what else is to be known; empty if there is nothing.
+        each: how much each trial runs, in words; empty where the fields of the panel say it.
     """
 
     trials: int
@@ -79,7 +79,7 @@ class Forecast:
     skipped: tuple[str, ...] = ()
     problem: str = ""
     commit: str | None = None
-    note: str = ""
+    each: str = ""
 
 
 class SweepPanel(QWidget):
@@ -421,12 +421,17 @@ class SweepPanel(QWidget):
             self.forecast.setText(forecast.problem)
             return
         lines = [f"<b>{count_text(forecast.trials, 'trial')}</b>"]
+        if forecast.each:
+            lines[0] += f" × {forecast.each}"
         if forecast.seconds is not None:
             lines[0] += f" · about {rough_duration_text(forecast.seconds)}"
+        elif forecast.each:
+            lines.append("The first trial shows how long that takes.")
         if forecast.peak_bytes is not None:
             of = f" of {bytes_text(forecast.available_bytes)}" if forecast.available_bytes else ""
             lines.append(f"peak memory about {bytes_text(forecast.peak_bytes)}{of}")
-        lines += [text for text in (forecast.commit, forecast.note) if text]
+        if forecast.commit is not None:
+            lines.append(forecast.commit)
         reasons = list(dict.fromkeys(forecast.skipped))
         if len(reasons) == 1:
             lines.append(f"{len(forecast.skipped)} skipped: {reasons[0]}")

@@ -21,6 +21,7 @@ from loaderscope.facts.consumers import kind_of
 from loaderscope.facts.request import MODULE_OPTION, Request
 from loaderscope.facts.results import TrialResult
 from loaderscope.facts.run import Run
+from loaderscope.facts.trackers import is_offline_switch
 from loaderscope.gui.panels.run_kind_choice import RUN_KINDS, SWEEP, TRAINING, TRAINING_SWEEP, RunKind, RunKindChoice
 from loaderscope.gui.panels.sweep_panel import Forecast, SweepPanel
 from loaderscope.gui.panels.target_panel import TargetPanel, advice_for
@@ -495,18 +496,15 @@ class Setup(QObject):
             machine, request = read_machine(), self.request()
             measured = self._measured_of(request)
             sweep = forecast_sweep(request, target, environment, sample, machine, measured=measured)
-            self.sweep_panel.set_forecast(dataclasses.replace(_forecast(sweep), note=self._training_note(sweep.estimate.seconds)))
+            self.sweep_panel.set_forecast(dataclasses.replace(_forecast(sweep), each=self._training_size(request)))
             experiment = forecast_sweep(self.startup_request(), target, environment, sample, machine, measured=measured)
             self.sweep_panel.set_startup_forecast(_forecast(experiment))
         self.changed.emit()
 
-    def _training_note(self, seconds: float | None) -> str:
-        """Returns what is to be known of a sweep in the training, whose time may be unknown; empty for any other."""
-        if self.kind is not TRAINING_SWEEP:
-            return ""
+    def _training_size(self, request: Request) -> str:
+        """Returns how much each trial of a sweep in the training runs; empty for any other sweep."""
         _, limit = self.sweep_size
-        each = f"each {training_batches_text(limit, self.request().epochs)}"
-        return each if seconds is not None else f"{each}; how long that takes shows the first one"
+        return training_batches_text(limit, request.epochs) if self.kind is TRAINING_SWEEP else ""
 
     def _measured_of(self, request: Request) -> Measured | None:
         """Returns the last sweep that ran here, if it measured the same target and the script was not changed since."""
@@ -522,14 +520,18 @@ def _kind_of(request: Request) -> RunKind:
 
 
 def _subject(request: Request) -> tuple[object, ...]:
-    """Returns the part of a request that identifies what it measures, without the settings that it varies."""
+    """Returns the part of a request that identifies what it measures, without the settings that it varies.
+
+    Switches of trackers do not count: the user chooses them after the forecast.
+    """
+    variables = {name: value for name, value in request.environment_variables.items() if not is_offline_switch(name, value)}
     return (
         request.script,
         request.module,
         request.target,
         request.script_args,
         request.arguments,
-        request.environment_variables,
+        variables,
         request.cwd,
         request.python,
     )
