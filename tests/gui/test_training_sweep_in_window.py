@@ -1,11 +1,12 @@
 """A sweep in the training, from the window: it asks first, names trackers, and stops to show which files a trial has changed."""
 
 import dataclasses
+import os
 
 import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication, QDialog, QLabel, QMessageBox
-from running import write_script
+from running import nothing_left_of, write_script
 
 from loaderscope.agent.messages import Consumer
 from loaderscope.facts.request import Request
@@ -127,6 +128,16 @@ def test_stopping_while_the_changed_files_are_shown_ends_the_sweep(opened, qtbot
         opened.setup.sweep_panel.start.click()
     qtbot.waitUntil(lambda: QApplication.activeModalWidget() is None, timeout=10_000)
     assert len(opened.shown.results) == 1
+
+
+@pytest.mark.slow
+def test_closing_the_window_while_the_changed_files_are_shown_ends_the_sweep(opened, qtbot):
+    when_asked(TrainingQuestion, lambda dialog: dialog.run_button.click(), qtbot)
+    seen = when_asked(QMessageBox, lambda box: opened.discard_and_close(), qtbot)
+    opened.setup.sweep_panel.start.click()
+    qtbot.waitUntil(lambda: bool(seen) and not opened.live.running and QApplication.activeModalWidget() is None, timeout=120_000)
+    assert not opened.isVisible()
+    assert nothing_left_of(os.getpid())
 
 
 def test_closing_the_window_closes_an_open_question(opened, qtbot):
