@@ -15,7 +15,10 @@ from torch.profiler import ProfilerActivity, profile
 from loaderscope.agent.messages import Consumer
 from loaderscope.agent.training_step import make_step
 
-pytestmark = pytest.mark.skipif(CHOSEN_PYTHON is not None, reason="the accelerator is built for the torch of another interpreter")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHOSEN_PYTHON is not None, reason="the accelerator is built for the torch of another interpreter"),
+]
 
 MS = 1_000_000
 COPY_BYTES_PER_NS = 0.1

@@ -10,6 +10,8 @@ from loaderscope.agent.layout import State
 from loaderscope.agent.messages import Consumer
 from loaderscope.analysis.span_lookup import spans_of, union
 
+pytestmark = pytest.mark.slow
+
 MS = 1_000_000
 POINT = 0.01
 NARROW = 10 * POINT
@@ -124,7 +126,7 @@ def test_a_device_that_is_very_slow_to_show_events_delays_a_trial_by_seconds_onl
     assert result.seconds < 20  # 16 anchors alone would take 24 s
 
 
-@pytest.mark.parametrize("h2d", ["blocking", pytest.param("non_blocking", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("h2d", ["blocking", "non_blocking"])
 def test_a_trial_that_hangs_on_its_device_names_it(write_device_script, h2d):
     script = write_device_script(Loop("busy(60_000_000)").script())
     sink = run_pool(request(script.path, consumer=Consumer("script"), device="simgpu:0", h2d=h2d, batches=3, timeout_s=3.0))

@@ -364,6 +364,7 @@ def test_the_script_is_started_again_where_the_look_went_too_far(write, tmp_path
     assert not (tmp_path / "trained").exists()
 
 
+@pytest.mark.slow
 def test_a_longer_look_lists_all_loaders_and_ends_before_the_first_step(write, tmp_path):
     script = write(script_with(LONG_VALIDATION))
     looked_at = inspect_script(dataclasses.replace(request(script), target=None, look_s=60.0)).looked_at

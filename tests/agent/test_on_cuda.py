@@ -1,7 +1,7 @@
 """What only a real GPU can show: `pytest -m gpu -s tests/agent/test_on_cuda.py` prints the figures that the README states.
 
-It takes at most 4 minutes and needs neither Qt nor a display. What does not need CUDA itself also runs on the simulated accelerator, in
-every run of the tests.
+It takes at most 4 minutes and needs neither Qt nor a display. What does not need CUDA itself also runs on the simulated accelerator, with
+the slow tests.
 """
 
 import json
@@ -38,7 +38,7 @@ def needs_cuda(test):
     return test
 
 
-@pytest.fixture(scope="module", params=[pytest.param("cuda:0", marks=NEEDS_CUDA), "simgpu:0"])
+@pytest.fixture(scope="module", params=[pytest.param("cuda:0", marks=NEEDS_CUDA), pytest.param("simgpu:0", marks=pytest.mark.slow)])
 def device(request, tmp_path_factory):
     """A CUDA device, and the simulated accelerator for what needs none."""
     if request.param == "cuda:0":
@@ -293,7 +293,8 @@ def test_the_events_of_a_batch_cost_microseconds(device, log_dir):
     costs_us, failure = value_on(device, f"BATCHES = {5000 if device.is_cuda else 1000}\n" + EVENTS, str(log_dir))
     say(f"{device.name}, events of a step, placed and recorded: {statistics.median(costs_us):.1f} µs a batch")
     assert failure == ""
-    assert statistics.median(costs_us) < 100
+    if device.is_cuda:  # the simulated one shares the processor
+        assert statistics.median(costs_us) < 100
 
 
 @needs_cuda

@@ -24,6 +24,7 @@ def short_demo(monkeypatch: pytest.MonkeyPatch, qapp: object) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
 
 
+@pytest.mark.slow
 def test_the_demo_writes_session_report_and_figure_and_overwrites_nothing(
     short_demo: None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -343,6 +343,7 @@ def test_a_trial_that_the_budget_ended_is_told_and_has_not_failed(
     assert "No trial came to its end: The budget of 500 s" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_targets_notes_that_a_script_got_the_variables_of_torchrun(tmp_path, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     write_script(

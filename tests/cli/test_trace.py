@@ -287,6 +287,7 @@ SHORT_STREAM = """
 """
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_longer_than_it_says_gets_no_warning_because_of_us(tmp_path):
     traced = traced_run(write_script(tmp_path, SHORT_STREAM, "train.py"))
     assert (traced.returncode, traced.stdout) == (0, "8\n"), traced.stderr
@@ -380,6 +381,7 @@ LEFT_BY_AN_ERROR = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or sys.version_info < (3, 11), reason="workers are forked; frames can be hidden")
 def test_tracebacks_of_iterators_that_forked_workers_collect_hold_nothing_of_ours(tmp_path):
     script = write_script(tmp_path, LEFT_BY_AN_ERROR, "train.py")
@@ -407,6 +409,7 @@ DELETED = """
 """
 
 
+@pytest.mark.slow
 def test_no_code_of_ours_in_which_a_signal_could_get_lost_runs_when_a_loader_is_deleted(tmp_path):
     traced = traced_run(write_script(tmp_path, DELETED, "train.py"))
     assert (traced.returncode, traced.stdout) == (0, "[]\n"), traced.stderr
@@ -445,6 +448,7 @@ TIMED_OUT = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name"),
     [

@@ -38,6 +38,7 @@ def enter(qtbot, window, text):
     qtbot.waitUntil(lambda: not window.setup.is_looking, timeout=LONG_MS)
 
 
+@pytest.mark.slow
 def test_a_module_is_read_by_its_name(qtbot, window, package):
     enter(qtbot, window, "-m pkg.train")
     panel = window.setup.target_panel

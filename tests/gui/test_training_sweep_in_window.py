@@ -140,6 +140,7 @@ def test_closing_the_window_while_the_changed_files_are_shown_ends_the_sweep(ope
     assert nothing_left_of(os.getpid())
 
 
+@pytest.mark.slow
 def test_closing_the_window_closes_an_open_question(opened, qtbot):
     when_asked(TrainingQuestion, lambda dialog: opened.discard_and_close(), qtbot)
     opened.setup.sweep_panel.start.click()
@@ -207,6 +208,7 @@ def test_every_way_to_run_the_training_asks_and_a_no_leaves_unsaved_results(open
     assert opened._unsaved and not left
 
 
+@pytest.mark.slow
 def test_an_agreement_can_be_taken_back(opened, qtbot):
     request = opened.setup.request()
     when_asked(TrainingQuestion, lambda dialog: dialog.run_button.click(), qtbot)
@@ -279,6 +281,7 @@ def test_a_script_that_iterates_no_loader_has_no_training_to_try_settings_in(win
     assert not window.setup.sweep_panel.start.isEnabled()
 
 
+@pytest.mark.slow
 def test_the_recorded_training_leads_to_a_sweep_in_it(window, qtbot, tmp_path, monkeypatch):
     script = write_script(tmp_path / "work", TRAINING_SCRIPT)
     monkeypatch.chdir(script.parent)

@@ -250,6 +250,7 @@ def test_a_script_dropped_on_the_window_is_looked_at(qtbot, window, script):
     assert window.setup.script == str(script)
 
 
+@pytest.mark.slow
 def test_a_window_session_never_imports_torch(tmp_path, script):
     code = f"""
 import sys

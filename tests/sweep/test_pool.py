@@ -175,6 +175,7 @@ dataset = Lazy()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "probe"), [((0, 1), False), ((1, 0), True)])
 def test_a_lazily_opened_file_gives_the_same_in_any_order(tmp_path, workers, probe):
     """After 0 workers, or the probe, the dataset of that agent holds an open file, which spawn cannot pickle: it needs a fresh one."""

@@ -285,6 +285,7 @@ def test_a_forked_child_that_goes_on_with_an_iterator_leaves_the_record_of_its_p
     assert not [note for note in by_line["4"].notes if "not finished" in note]
 
 
+@pytest.mark.slow
 def test_two_threads_that_iterate_two_loaders_at_once_write_to_the_logs_of_their_own_loaders(tmp_path):
     sink = record(tmp_path, IN_THREADS)
     first, second = sorted(sink.results, key=lambda result: result.config.num_workers)
@@ -324,6 +325,7 @@ def test_loaders_made_anew_share_a_recording_unless_their_settings_differ_and_no
     assert sum(result.batches for result in many) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
 def test_a_script_with_very_many_loaders_keeps_its_files_to_open_and_all_batches_are_recorded(tmp_path):
     sink = record(tmp_path, MADE_AT_MANY_LINES)
@@ -415,6 +417,7 @@ def test_a_step_that_a_break_leaves_ends_when_another_loader_is_iterated(tmp_pat
     assert train[0].end_ns[-1] <= train[1].end_ns[-1] <= validation[1].start_ns[0] < validation[0].end_ns[-1] - 300_000_000
 
 
+@pytest.mark.slow
 def test_a_loader_whose_iterator_another_thread_collects_is_still_one_of_the_main_thread(tmp_path):
     sink = record(tmp_path, COLLECTED_ELSEWHERE)
     first, second = sink.results

@@ -187,6 +187,7 @@ def test_more_epochs_run_on_to_the_next_iteration_of_the_loader(tmp_path):
     assert len(set(pids)) == 2  # the workers persist
 
 
+@pytest.mark.slow
 def test_a_training_that_leaves_its_loop_early_shows_epochs_of_that_length(tmp_path):
     loop = """
     loader = make_loader()
@@ -313,6 +314,7 @@ def test_what_the_script_itself_decides_cannot_be_asked_for(tmp_path, change):
     assert error.value.info.kind == "unsupported"
 
 
+@pytest.mark.slow
 def test_two_loaders_of_a_training_are_told_apart(tmp_path):
     loop = """
     real, fake = make_loader(), make_loader()
@@ -345,6 +347,7 @@ def test_a_perfect_loader_serves_the_training_from_memory_whatever_it_does_with_
     assert any("in place" in note for note in sink.results[1].notes)
 
 
+@pytest.mark.slow
 def test_a_perfect_loader_takes_the_place_of_one_that_keeps_its_iterator(tmp_path):
     sink = train(write_script(tmp_path, script_of(LOOPS["own iterator"])), (0,), ceiling=True, batches=8)
     assert [(result.status, result.batches) for result in sink.results] == [("ok", 8 + WARM_UP)] * 2
@@ -386,12 +389,14 @@ def test_what_the_first_trial_changed_is_confirmed_before_the_second(tmp_path, g
     assert str(tmp_path) in line
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_where_the_first_trial_changed_nothing(tmp_path):
     sink, questions = train_and_confirm(write_script(tmp_path, script_of(LOOPS["enumerate"])), False)
     assert sink.statuses == ["ok", "ok"]
     assert questions == []
 
 
+@pytest.mark.slow
 def test_a_folder_with_too_many_files_to_look_at_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(changed_files, "MOST_FILES", 0)
     sink, questions = train_and_confirm(write_script(tmp_path, script_of(WRITING)), False)
