@@ -230,9 +230,9 @@ class TrainingTrial:
         """Does nothing: the recording counts the batches of its epochs."""
 
     def are_reached(self) -> bool:
-        """Whether this is the last epoch, and the script has taken enough batches of it."""
+        """Whether this is the last epoch, and the script has taken enough batches of it; not while the trial ends already."""
         limit, recording = self._order.batches, self._recording
-        if limit is None or recording is None or recording.batch_count < limit:
+        if limit is None or recording is None or recording.batch_count < limit or self._ends.locked():
             return False
         return len(self._epochs) + 1 >= (self._order.epochs or 1)
 
@@ -240,7 +240,7 @@ class TrainingTrial:
         """Ends the trial inside a `next` or an iter() of the loader."""
         self._take_end()
         self._is_cutting = True
-        self._finish(self._answer())
+        self._finish_with(self._answer)
 
     def end_after_script(self, failure: Optional[BaseException], info: Optional[ErrorInfo] = None) -> NoReturn:
         """Ends the trial because the script has ended.
@@ -254,7 +254,7 @@ class TrainingTrial:
             self._finish(_failed(self._explained(failure, info or describe(failure))))
         if not self._batch_count():
             self._finish(_failed(ErrorInfo(UNSUPPORTED, "the script ended before it took a batch of the loader")))
-        self._finish(self._answer(did_script_end=True))
+        self._finish_with(lambda: self._answer(did_script_end=True))
 
     def _fail_by_fault(self, error: Exception) -> None:
         self._take_end()
@@ -265,6 +265,14 @@ class TrainingTrial:
         if not self._ends.acquire(False):
             guard.wait_forever()
         made_loaders.set_iteration_callback(None)
+
+    def _finish_with(self, answer: Callable[[], Message]) -> NoReturn:
+        """Sends an answer; a fault in making it is sent in its place, for the script must not go on with it."""
+        try:
+            message = answer()
+        except Exception as error:
+            message = _failed(describe(error))
+        self._finish(message)
 
     def _batch_count(self) -> int:
         recording = self._recording

@@ -237,6 +237,12 @@ def test_a_training_that_ends_early_counts_what_it_took(tmp_path):
     assert (tmp_path / "exit.txt").exists()  # as in a plain run
 
 
+def test_a_training_that_ends_during_the_last_step_of_the_trial_is_measured(tmp_path):
+    loop = f"for _, batch in zip(range({10 + WARM_UP}), make_loader()): training.step(batch)"  # asks for no batch after that step
+    sink = train(write_script(tmp_path, script_of(loop)), (0, 2), timeout_s=20.0)
+    assert [(result.status, result.batches) for result in sink.results] == [("ok", 10 + WARM_UP)] * 2
+
+
 def test_a_training_that_fails_says_where_and_after_how_many_batches(tmp_path):
     loop = """
     for number, batch in enumerate(make_loader()):
