@@ -10,7 +10,9 @@ class Ended(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("end", [TrainingTrial._end_inside, lambda trial: trial.end_after_script(None)], ids=["in next", "after the script"])
+@pytest.mark.parametrize(
+    "end", [TrainingTrial._end_inside, lambda trial: trial.end_after_script(None)], ids=["in next", "after the script"]
+)
 def test_a_fault_at_the_end_of_a_trial_is_told_and_does_not_hang(tmp_path, monkeypatch, end):
     answers = []
 
