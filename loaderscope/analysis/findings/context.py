@@ -105,7 +105,7 @@ class Context:
     def sweep_advice(self) -> str:
         """Words that follow advice on settings of a recorded training: the command that tries them; empty for a sweep."""
         command = self.recorded.sweep_command if self.recorded is not None else None
-        return "" if command is None else f" Try settings: {command}"
+        return "" if command is None else f" Try settings: {command} (with --step training: in the training itself)"
 
     def trials_of(self, setting: SettingResult) -> list[TrialResult]:
         """Returns the successful trials of a setting."""

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 def main():
     photos = DataLoader(TensorDataset(torch.randn(96, 12)), batch_size=4, shuffle=True)
-    paintings = DataLoader(TensorDataset(torch.randn(80, 12)), batch_size=5, shuffle=True)
+    paintings = DataLoader(TensorDataset(torch.randn(120, 12)), batch_size=5, shuffle=True)
     generator, discriminator = nn.Linear(12, 12), nn.Linear(12, 1)
     generator_optimizer = torch.optim.Adam(generator.parameters(), lr=2e-4)
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-4)
