@@ -133,6 +133,13 @@ def test_a_perfect_loader_is_a_level_of_its_own_which_is_named_also_if_it_lies_a
     assert (rate > top) == is_above  # settings would lie at the bottom of a chart that reached so far
 
 
+def test_the_name_of_a_perfect_loader_stays_inside_a_narrow_chart():
+    data = throughput_data([setting(0, 80), setting(2, 110)], None, Ceiling(Estimate(15_000.0), 0.5, 9, MEASURED))
+    plot = plot_of(THROUGHPUT_CHART, data, size=(240, 300))
+    (words,) = plot._upright_words
+    assert plot.box.sceneBoundingRect().adjusted(-1, -1, 1, 1).contains(words.mapRectToScene(words.boundingRect()))
+
+
 def test_throughput_has_a_line_for_each_start_method_that_begins_without_workers():
     settings = [
         setting(0, 50),

@@ -176,7 +176,7 @@ def sizes_of(request, trials, limit, window):
 def test_the_question_tells_how_much_of_the_training_runs(window):
     asked = Request("/x/train.py", cwd="/x")
     assert "3 trials × up to 65 batches" in sizes_of(dataclasses.replace(asked, epochs=1), 3, 65, window)
-    assert "short epochs" in sizes_of(asked, 3, 65, window)  # which are repeated
+    assert "several epochs" in sizes_of(asked, 3, 65, window)  # which are repeated
     assert "2 whole epochs and up to 65 batches" in sizes_of(dataclasses.replace(asked, epochs=3), 3, 65, window)
     assert "a whole epoch" in sizes_of(dataclasses.replace(asked, epochs=1), 3, None, window)
     assert "/x" in sizes_of(asked, 1, 65, window)

@@ -429,6 +429,10 @@ class Plot:
 
     def _follow_box(self) -> None:
         """Covers all around the axes, and places labels; again whenever an axis takes more room for longer values."""
+        room = 0.96 * self.box.width()
+        for words in self._upright_words:
+            is_wide = self._metrics.horizontalAdvance(words.textItem.toPlainText()) > room
+            words.setTextWidth(room if is_wide else -1)
         for label, x, y in self._near:
             self._place_near(label, x, y)
         around = QPainterPath()

@@ -45,7 +45,7 @@ def training_batches_text(batch_limit: int | None, epochs: int | None) -> str:
     """
     last = "a whole epoch" if batch_limit is None else f"up to {count_text(batch_limit, 'batch')}"
     if epochs is None:
-        return f"{last}, or a few short epochs"
+        return f"{last} (of several epochs where these are short)"
     return last if epochs == 1 else f"{count_text(epochs - 1, 'whole epoch')} and {last}"
 
 
